@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 import re
 import sys
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-import structlog
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
-from psycopg.conninfo import conninfo_to_dict
 
-from broker.embedded.state import running_urls, state_dir
+from broker.databases import database, urls
+from broker.embedded.state import state_dir
 from broker.env import envbool, envint, envlist, envsecret, envstr
 from broker.kernel.origins import at_port
+from broker.logs import logging_by
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
@@ -68,65 +66,9 @@ SSH_SOURCE_ADDRESS = envlist("STINT_SSH_SOURCE_ADDRESS", [])
 
 # --- Database, queue, secret ------------------------------------------------------------------------------------
 
-
-def _urls() -> tuple[str, str, str, str]:
-    """Return the URLs of database, owner and queue, and the secret key: those set, else the running embedded ones."""
-    owner = envstr("DATABASE_OWNER_URL", "")
-    database, queue = envstr("DATABASE_URL", ""), envstr("REDIS_URL", "")
-    secret = envsecret("STINT_SECRET_KEY", "")
-    embedded = None if database else running_urls()
-    if not database and embedded is None:
-        raise ImproperlyConfigured(
-            "There is no database. Set DATABASE_URL, or start the embedded one with `manage.py up`."
-        )
-    if embedded is not None:
-        return (
-            embedded.database,
-            owner or embedded.owner,
-            queue or embedded.queue,
-            secret or embedded.secret_key,
-        )
-    if not secret:
-        raise ImproperlyConfigured(
-            "STINT_SECRET_KEY is not set. Make one with `openssl rand -base64 48` and give it in STINT_SECRET_KEY or, "
-            "better, in a file named by STINT_SECRET_KEY_FILE."
-        )
-    return database, owner or database, queue, secret
-
-
-# Seconds. Nothing waits for anything but the database within a transaction, so one that asks nothing for so long belongs
-# to a process that was stopped or cut off. Its locks would hold up every act, most of all ends.
-_LONGEST_IDLE = 15
-
-
-def _database(url: str) -> dict[str, Any]:
-    parts = dict(conninfo_to_dict(url))
-    return {
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": parts.pop("dbname", "stint"),
-        "USER": parts.pop("user", ""),
-        "PASSWORD": parts.pop("password", ""),
-        "HOST": parts.pop("host", ""),
-        "PORT": str(parts.pop("port", "")),
-        "CONN_MAX_AGE": None,
-        "CONN_HEALTH_CHECKS": True,
-        # Prepared statements keep one plan: planning the decision anew each time would cost ten decisions.
-        "OPTIONS": {
-            "connect_timeout": 5,
-            "application_name": "stint",
-            # Pages join a row to the rows that name it, in the order in which they are best joined: trying every order
-            # of eight takes longer than the whole query.
-            "options": "-c plan_cache_mode=force_generic_plan -c join_collapse_limit=5 "
-            f"-c idle_in_transaction_session_timeout={_LONGEST_IDLE}s",
-            "prepare_threshold": 5,
-            **parts,
-        },
-    }
-
-
-_database_url, _owner_url, _queue_url, SECRET_KEY = _urls()
+_database_url, _owner_url, _queue_url, SECRET_KEY = urls()
 # Migrations run as the owner of the schema; everything else as a role that can't rewrite the record.
-DATABASES = {"default": _database(_owner_url if "migrate" in sys.argv[1:2] else _database_url)}
+DATABASES = {"default": database(_owner_url if "migrate" in sys.argv[1:2] else _database_url)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CACHES = {
@@ -430,45 +372,4 @@ ISSUER_NETWORKS = _networks("STINT_ISSUER_NETWORKS")
 # --- Logs -------------------------------------------------------------------------------------------------------
 
 LOG_JSON = envbool("STINT_LOG_JSON", SECURE)
-_shared: list[Any] = [
-    structlog.contextvars.merge_contextvars,
-    structlog.stdlib.add_logger_name,
-    structlog.stdlib.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-]
-_renderer: Any = (
-    structlog.processors.JSONRenderer() if LOG_JSON else structlog.dev.ConsoleRenderer(colors=False)
-)
-structlog.configure(
-    processors=[*_shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-    logger_factory=structlog.stdlib.LoggerFactory(),
-    wrapper_class=structlog.stdlib.BoundLogger,
-    cache_logger_on_first_use=True,
-)
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "stint": {
-            "()": structlog.stdlib.ProcessorFormatter,
-            "foreign_pre_chain": _shared,
-            "processors": [
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                _renderer,
-            ],
-        }
-    },
-    "filters": {"queue": {"()": "broker.kernel.queue_log.OneLineAMinute"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "stint", "filters": ["queue"]}},
-    "root": {"handlers": ["stderr"], "level": envstr("STINT_LOG_LEVEL", "INFO")},
-    "loggers": {
-        "asyncssh": {"level": "WARNING"},
-        "celery": {"level": "WARNING"},
-        "kombu": {"level": "WARNING"},
-        "fido2": {"level": "WARNING"},
-        "django.request": {"level": "ERROR"},
-        "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
-    },
-}
-logging.captureWarnings(True)
+LOGGING = logging_by(json=LOG_JSON, level=envstr("STINT_LOG_LEVEL", "INFO"))

@@ -5,55 +5,25 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import io
-import json
 import os
 import select
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from django.core.management import CommandError, call_command
 
-from broker.demo.agent import Agent
-from broker.demo.api import Api, ApiError
-from broker.demo.database import ShopDatabase
-from broker.demo.desk import Desk
-from broker.demo.targets import Targets
-from broker.demo.tickets import TicketsApi
-from broker.demo.world import Cast
+from broker.demo.api import ApiError
+from broker.demo.means import Means, Wrong, expect, first, said
 
 _WINDOW = 14
 _DATABASE_WINDOW = 8
 _COUNT, _CARDS = "SELECT count(*) FROM app.orders", "SELECT * FROM app.cards"
-_SSH = ["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=10"]
 
 
-class Wrong(Exception):
-    """A step did not go as it should; the message says what was seen."""
-
-
-@dataclass
-class Story:
+class Story(Means):
     """Plays the steps in order; ``play`` is true when each was as it should be."""
-
-    cast: Cast
-    folder: Path
-    ssh_port: int
-    targets: Targets
-    shop: ShopDatabase
-    tickets: TicketsApi
-    desk: Desk
-    agent: Agent
-    uri: str = ""
-    token: str = ""
-    workflow: str = ""
-    grant: dict[str, Any] = field(default_factory=dict)
-    incident: dict[str, Any] = field(default_factory=dict)
-    number: int = 0
 
     def play(self) -> bool:
         """Play all steps; the first that goes wrong ends the story."""
@@ -103,7 +73,7 @@ class Story:
             "starts_at": start.isoformat(), "duration": _WINDOW, "ticket": "CHG-2291",
             "reason": "Load the new certificates",
         })  # fmt: skip
-        _expect(self.request["state"] == "pending", f"the request is {self.request['state']}")
+        expect(self.request["state"] == "pending", f"the request is {self.request['state']}")
         return f"{self.request['ref']}: restart-web (unit nginx) on web-1 and web-2 for {_WINDOW} s, CHG-2291, waits for 2 approvals"
 
     def approve(self) -> str:
@@ -113,72 +83,72 @@ class Story:
                 "verdict": "approve", "digest": self.request["digest"], "comment": "Fine by me",
             })  # fmt: skip
             seen.append(f"{name} approved {self.request['digest'][:12]}…, now {answer['state']}")
-        _expect(answer["state"] == "approved", seen[-1])
+        expect(answer["state"] == "approved", seen[-1])
         return "\n".join(seen)
 
     def open(self) -> str:
-        self.grant = self._wait_for(lambda grant: grant["state"] == "active", within=10)
+        self.grant = self.wait_for(lambda grant: grant["state"] == "active", within=10)
         return f"{self.grant['ref']} is active until {self.grant['expires_at']}"
 
     def allowed(self) -> str:
-        done = self._ssh("web-1", "systemctl restart nginx")
-        _expect(done.returncode == 0 and "restarted nginx" in done.stdout, _said(done))
-        return f"$ {self._shown('web-1', 'systemctl restart nginx')}\n{done.stdout.strip()}"
+        done = self.ssh("web-1", "systemctl restart nginx")
+        expect(done.returncode == 0 and "restarted nginx" in done.stdout, said(done))
+        return f"$ {self.shown('web-1', 'systemctl restart nginx')}\n{done.stdout.strip()}"
 
     def outside(self) -> str:
-        done = self._ssh("web-1", "systemctl restart sshd")
-        _expect(done.returncode != 0 and "nginx" in done.stderr, _said(done))
+        done = self.ssh("web-1", "systemctl restart sshd")
+        expect(done.returncode != 0 and "nginx" in done.stderr, said(done))
         return f"$ ssh … web-1 systemctl restart sshd\n{done.stderr.strip()}"
 
     def injection(self) -> str:
         proof = self.folder / "injected"
         line = f"systemctl restart nginx; touch {proof}"
-        done = self._ssh("web-1", line)
-        _expect(done.returncode != 0 and not proof.exists(), _said(done))
+        done = self.ssh("web-1", line)
+        expect(done.returncode != 0 and not proof.exists(), said(done))
         return f"$ ssh … web-1 '{line}'\n{done.stderr.strip()}"
 
     def deadline(self) -> str:
         running = subprocess.Popen(
-            self._command("web-1", "journalctl --no-pager -f -u nginx"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            self.command("web-1", "journalctl --no-pager -f -u nginx"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
         with running:
             process = self.targets.find_process("journalctl --no-pager -f -u nginx", within=5)
-            _expect(process is not None, "the command did not start on the target")
+            expect(process is not None, "the command did not start on the target")
             watch = os.pidfd_open(process or 0)
             with contextlib.ExitStack() as stack:
                 stack.callback(os.close, watch)
                 until = dt.datetime.fromisoformat(self.grant["expires_at"]).timestamp()
                 over, _, _ = select.select([watch], [], [], until - time.time() + 5)
                 late = time.time() - until
-            _expect(bool(over), "the process was still there 5 s after the deadline")
-            _expect(-0.05 < late < 2, f"the process ended {late:.3f} s after the deadline")
+            expect(bool(over), "the process was still there 5 s after the deadline")
+            expect(-0.05 < late < 2, f"the process ended {late:.3f} s after the deadline")
             running.wait(timeout=5)
         return f"process {process} on web-1 was gone {late * 1000:.0f} ms after the deadline"
 
     def proven(self) -> str:
-        grant = self._wait_for(lambda found: found["state"] == "ended", within=15)
+        grant = self.wait_for(lambda found: found["state"] == "ended", within=15)
         receipt = self.cast.priya.get(f"/grants/{grant['ref']}/receipt")
         ended, checked = receipt["ended"], receipt["checked"]
-        _expect(bool(checked) and all(lease["gone"] for lease in checked), f"not proven: {checked}")
+        expect(bool(checked) and all(lease["gone"] for lease in checked), f"not proven: {checked}")
         lines = [f"{grant['ref']} ended because {ended['why']}; proven {ended['seconds']} s later"]
         lines += [f"{lease['target']}: asked, nothing of the grant is left" for lease in checked]
         lines.append(f"{len(receipt['run'])} commands run, {len(receipt['refused'])} refused")
         return "\n".join(lines)
 
     def next_login(self) -> str:
-        done = self._ssh("web-1", "systemctl --no-pager status nginx")
-        _expect(done.returncode != 0 and "no active access" in done.stderr, _said(done))
+        done = self.ssh("web-1", "systemctl --no-pager status nginx")
+        expect(done.returncode != 0 and "no active access" in done.stderr, said(done))
         return f"$ ssh … web-1 systemctl --no-pager status nginx\n{done.stderr.strip()}"
 
     def database(self) -> str:
-        self.grant = self._granted("shop-db", "read-orders", seconds=_DATABASE_WINDOW)
-        fields = self._credential()
-        _expect(self.shop.roles() != [], "the server has no role for the grant")
-        done = self._psql(fields["URI"], _COUNT)
-        _expect(done.returncode == 0 and "1000" in done.stdout, _said(done))
-        refused = self._psql(fields["URI"], _CARDS)
-        _expect(refused.returncode != 0 and "permission denied" in refused.stderr, _said(refused))
+        self.grant = self.granted("shop-db", "read-orders", seconds=_DATABASE_WINDOW)
+        fields = self.credential()
+        expect(self.shop.roles() != [], "the server has no role for the grant")
+        done = self.psql(fields["URI"], _COUNT)
+        expect(done.returncode == 0 and "1000" in done.stdout, said(done))
+        refused = self.psql(fields["URI"], _CARDS)
+        expect(refused.returncode != 0 and "permission denied" in refused.stderr, said(refused))
         self.uri = fields["URI"]
         return (
             f"{self.grant['ref']} until {self.grant['expires_at']}, as {fields['Username']}\n"
@@ -188,45 +158,45 @@ class Story:
 
     def query_cut(self) -> str:
         running = subprocess.Popen(
-            self._psql_command(self.uri, "SELECT pg_sleep(600)"), stdin=subprocess.DEVNULL,
+            self.psql_command(self.uri, "SELECT pg_sleep(600)"), stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         until = dt.datetime.fromisoformat(self.grant["expires_at"]).timestamp()
         try:
-            _, said = running.communicate(timeout=until - time.time() + 5)
+            _, printed = running.communicate(timeout=until - time.time() + 5)
         except subprocess.TimeoutExpired:
             running.kill()
             raise Wrong("the query still ran 5 s after the deadline") from None
         late = time.time() - until
-        _expect(-0.05 < late < 2, f"the session ended {late:.3f} s after the deadline: {said}")
-        self._wait_for(lambda found: found["state"] == "ended", within=15)
-        _expect(self.shop.roles() == [], f"roles are left: {self.shop.roles()}")
+        expect(-0.05 < late < 2, f"the session ended {late:.3f} s after the deadline: {printed}")
+        self.wait_for(lambda found: found["state"] == "ended", within=15)
+        expect(self.shop.roles() == [], f"roles are left: {self.shop.roles()}")
         receipt = self.cast.priya.get(f"/grants/{self.grant['ref']}/receipt")
-        _expect(all(lease["gone"] for lease in receipt["checked"]), f"not proven: {receipt['checked']}")
+        expect(all(lease["gone"] for lease in receipt["checked"]), f"not proven: {receipt['checked']}")
         return (
-            f"{said.strip().splitlines()[0]}\ncut {late * 1000:.0f} ms after the deadline; the catalogue was read back: "
+            f"{printed.strip().splitlines()[0]}\ncut {late * 1000:.0f} ms after the deadline; the catalogue was read back: "
             f"no role, no session, nothing owned; proven in {receipt['ended']['seconds']} s"
         )
 
     def tickets_open(self) -> str:
-        self.grant = self._granted("tickets-api", "one-ticket", seconds=600, parameters={"ticket": "T-7"})
-        self.token = self._credential()["Token"]
-        mine, other = self._curl("T-7"), self._curl("T-8")
-        _expect(mine.endswith("200") and "on fire" in mine, mine)
-        _expect(other.endswith("403") and "on fire" not in other, other)
-        return f"$ curl … {self.tickets.url}/tickets/T-7\n{mine}\n$ curl … {self.tickets.url}/tickets/T-8\n{_first(other)}"
+        self.grant = self.granted("tickets-api", "one-ticket", seconds=600, parameters={"ticket": "T-7"})
+        self.token = self.credential()["Token"]
+        mine, other = self.curl("T-7"), self.curl("T-8")
+        expect(mine.endswith("200") and "on fire" in mine, mine)
+        expect(other.endswith("403") and "on fire" not in other, other)
+        return f"$ curl … {self.tickets.url}/tickets/T-7\n{mine}\n$ curl … {self.tickets.url}/tickets/T-8\n{first(other)}"
 
     def tickets_shut(self) -> str:
         self.cast.priya.post(f"/grants/{self.grant['ref']}/end", {"note": "The ticket is closed"})
-        shut = self._curl("T-7")
-        _expect(shut[-3:] in ("401", "403") and "on fire" not in shut, shut)
-        self._wait_for(lambda found: found["state"] == "ended", within=15)
-        receipt = self._receipt_with_a_run(within=5)
-        _expect(all(lease["gone"] for lease in receipt["checked"]), f"not proven: {receipt['checked']}")
+        shut = self.curl("T-7")
+        expect(shut[-3:] in ("401", "403") and "on fire" not in shut, shut)
+        self.wait_for(lambda found: found["state"] == "ended", within=15)
+        receipt = self.receipt_with_a_run(within=5)
+        expect(all(lease["gone"] for lease in receipt["checked"]), f"not proven: {receipt['checked']}")
         allowed = ", ".join(run["command"] for run in receipt["run"])
         refused = ", ".join(run["command"] for run in receipt["refused"])
         return (
-            f"$ curl … {self.tickets.url}/tickets/T-7\n{_first(shut)}\n"
+            f"$ curl … {self.tickets.url}/tickets/T-7\n{first(shut)}\n"
             f"the receipt: allowed {allowed}; refused {refused}; asked again, the door is shut"
         )
 
@@ -239,12 +209,12 @@ class Story:
             "cluster": "support-desk", "command_set": "agent-ticket", "duration": 600, "workflow": self.workflow,
             "reason": "Answer the customer",
         })  # fmt: skip
-        _expect(not asked["isError"], str(asked))
+        expect(not asked["isError"], str(asked))
         self.request = self.cast.jonas.get(f"/requests/{asked['structuredContent']['request']}")
         self.cast.jonas.post(f"/requests/{self.request['ref']}/verdicts", {
             "verdict": "approve", "digest": self.request["digest"], "comment": "Fine by me",
         })  # fmt: skip
-        self.grant = self._wait_for(
+        self.grant = self.wait_for(
             lambda grant: grant["state"] == "active", within=20, whose=self.cast.scribe
         )
         made = self.cast.scribe.post(f"/grants/{self.grant['ref']}/credential", {})["values"]
@@ -254,14 +224,14 @@ class Story:
     def agent_works(self) -> str:
         tools = ", ".join(self.agent.tools("support-desk", self.token))
         read = self._tool("read_ticket", {"id": self.workflow})
-        _expect("leads nowhere" in read, read)
+        expect("leads nowhere" in read, read)
         kept = self._tool("save_summary", {"id": self.workflow, "text": "A broken link."})
         beside = self._tool("read_ticket", {"id": "TKT-9999"})
         export = self._tool("export_attachments", {"id": self.workflow})
-        _expect("Refused" in beside and "secret" not in beside, beside)
-        _expect("Refused" in export, export)
+        expect("Refused" in beside and "secret" not in beside, beside)
+        expect("Refused" in export, export)
         closed = self._tool("close_ticket", {"id": self.workflow})
-        _expect(self.workflow in self.desk.closed, closed)
+        expect(self.workflow in self.desk.closed, closed)
         return (
             f"tools/list: {tools}\nread_ticket {self.workflow}: {read}\nsave_summary: {kept}\nread_ticket TKT-9999: {beside}\n"
             f"export_attachments: {export}\nclose_ticket: {closed}"
@@ -270,8 +240,8 @@ class Story:
     def agent_is_done(self) -> str:
         self.cast.jonas.post(f"/workflows/{self.workflow}/close", {"note": "Answered"})
         status = self.agent.status("support-desk", self.token)
-        _expect(status == 401, f"the gateway answers {status}")
-        ended = self._wait_for(lambda found: found["state"] == "ended", within=20, whose=self.cast.scribe)
+        expect(status == 401, f"the gateway answers {status}")
+        ended = self.wait_for(lambda found: found["state"] == "ended", within=20, whose=self.cast.scribe)
         return f"{ended['ref']} ended because {ended['end_reason']}; tools/list is answered {status}"
 
     def _tool(self, name: str, arguments: dict[str, str]) -> str:
@@ -287,22 +257,22 @@ class Story:
             "cluster": "web-eu", "command_set": "restart-web", "parameters": {"unit": "nginx"}, "duration": 600,
             "kind": "incident", "workflow": self.incident["ref"],
         })  # fmt: skip
-        _expect(self.request["state"] == "approved", f"the request is {self.request['state']}")
-        self.grant = self._wait_for(lambda grant: grant["state"] == "active", within=10)
-        done = self._ssh("web-1", "systemctl restart nginx")
-        _expect(done.returncode == 0 and "restarted nginx" in done.stdout, _said(done))
+        expect(self.request["state"] == "approved", f"the request is {self.request['state']}")
+        self.grant = self.wait_for(lambda grant: grant["state"] == "active", within=10)
+        done = self.ssh("web-1", "systemctl restart nginx")
+        expect(done.returncode == 0 and "restarted nginx" in done.stdout, said(done))
         return (
             f"{self.incident['ref']} is open on web-eu; {self.grant['ref']} needed no approval and is for it\n"
-            f"$ {self._shown('web-1', 'systemctl restart nginx')}\n{done.stdout.strip()}"
+            f"$ {self.shown('web-1', 'systemctl restart nginx')}\n{done.stdout.strip()}"
         )
 
     def resolved(self) -> str:
-        command = self._command("web-1", "journalctl --no-pager -f -u nginx")
+        command = self.command("web-1", "journalctl --no-pager -f -u nginx")
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
         ) as running:
             process = self.targets.find_process("journalctl --no-pager -f -u nginx", within=5)
-            _expect(process is not None, "the command did not start on the target")
+            expect(process is not None, "the command did not start on the target")
             watch = os.pidfd_open(process or 0)
             with contextlib.ExitStack() as stack:
                 stack.callback(os.close, watch)
@@ -312,11 +282,11 @@ class Story:
                 )
                 over, _, _ = select.select([watch], [], [], 10)
                 took = time.monotonic() - began
-            _expect(bool(over), "the process was still there 10 s after the incident was closed")
-            _, said = running.communicate(timeout=10)
-        grant = self._wait_for(lambda found: found["state"] == "ended", within=15)
-        _expect(grant["end_reason"] == "workflow_closed", f"the grant ended because of {grant['end_reason']}")
-        return f"{said.strip()}\nprocess {process} on web-1 was gone {took * 1000:.0f} ms after {self.incident['ref']} was closed"
+            expect(bool(over), "the process was still there 10 s after the incident was closed")
+            _, printed = running.communicate(timeout=10)
+        grant = self.wait_for(lambda found: found["state"] == "ended", within=15)
+        expect(grant["end_reason"] == "workflow_closed", f"the grant ended because of {grant['end_reason']}")
+        return f"{printed.strip()}\nprocess {process} on web-1 was gone {took * 1000:.0f} ms after {self.incident['ref']} was closed"
 
     def record(self) -> str:
         told = io.StringIO()
@@ -325,111 +295,3 @@ class Story:
         except (CommandError, SystemExit) as error:
             raise Wrong(f"{told.getvalue()} {error}") from error
         return told.getvalue().strip().splitlines()[-1]
-
-    # Means
-
-    def _granted(
-        self, cluster: str, command_set: str, *, seconds: int, parameters: dict[str, str] | None = None
-    ) -> dict[str, Any]:
-        """Ask, approve as Jonas, and return the grant once it is in use."""
-        self.request = self.cast.priya.post("/requests", {
-            "cluster": cluster, "command_set": command_set, "parameters": parameters or {}, "duration": seconds,
-            "reason": "A customer asks about an order",
-        })  # fmt: skip
-        self.cast.jonas.post(f"/requests/{self.request['ref']}/verdicts", {
-            "verdict": "approve", "digest": self.request["digest"], "comment": "Fine by me",
-        })  # fmt: skip
-        return self._wait_for(lambda grant: grant["state"] == "active", within=10)
-
-    def _credential(self) -> dict[str, str]:
-        found: dict[str, str] = self.cast.priya.post(f"/grants/{self.grant['ref']}/credential", {})["values"]
-        return found
-
-    def _receipt_with_a_run(self, *, within: float) -> dict[str, Any]:
-        """Return the receipt; allowed requests are counted for up to a second before they are written down."""
-        deadline = time.monotonic() + within
-        while True:
-            receipt: dict[str, Any] = self.cast.priya.get(f"/grants/{self.grant['ref']}/receipt")
-            if receipt["run"]:
-                return receipt
-            _expect(time.monotonic() < deadline, f"the receipt has no request: {receipt}")
-            time.sleep(0.2)
-
-    def _psql_command(self, uri: str, statement: str) -> list[str]:
-        return [str(self.shop.psql), "--no-psqlrc", "-At", "-c", statement, uri]
-
-    def _psql(self, uri: str, statement: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self._psql_command(uri, statement), capture_output=True, text=True, timeout=30, check=False,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-
-    def _curl(self, ticket: str) -> str:
-        """Return the body and, on a line of its own, the status."""
-        done = subprocess.run(
-            ["curl", "--silent", "--noproxy", "*", "--max-time", "10", "-H", f"Authorization: Bearer {self.token}",
-             "-w", "\n%{http_code}", f"{self.tickets.url}/tickets/{ticket}"],
-            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        _expect(done.returncode == 0, _said(done))
-        return done.stdout.strip()
-
-    def _command(self, target: str, line: str) -> list[str]:
-        known = ["-o", "StrictHostKeyChecking=accept-new", "-o", f"UserKnownHostsFile={self.folder / 'known_hosts'}",
-                 "-o", "LogLevel=ERROR"]  # fmt: skip
-        return [
-            "ssh",
-            *_SSH,
-            *known,
-            "-i",
-            str(self.cast.key),
-            "-p",
-            str(self.ssh_port),
-            f"{target}@127.0.0.1",
-            line,
-        ]
-
-    def _shown(self, target: str, line: str) -> str:
-        return f"ssh -p {self.ssh_port} {target}@127.0.0.1 {line}"
-
-    def _ssh(self, target: str, line: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self._command(target, line), capture_output=True, text=True, timeout=30, check=False,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-
-    def _wait_for(
-        self, is_so: Callable[[dict[str, Any]], bool], *, within: float, whose: Api | None = None
-    ) -> dict[str, Any]:
-        api = whose or self.cast.priya
-        deadline = time.monotonic() + within
-        grant: dict[str, Any] = {}
-        while time.monotonic() < deadline:
-            request = api.get(f"/requests/{self.request['ref']}")
-            if request.get("grant"):
-                grant = api.get(f"/grants/{request['grant']}")
-                if is_so(grant):
-                    return grant
-            time.sleep(0.1)
-        raise Wrong(
-            f"after {within:.0f} s the grant is {grant.get('state', 'not made')}: {grant.get('last_error', '')}"
-        )
-
-
-def _expect(condition: bool, seen: str) -> None:
-    if not condition:
-        raise Wrong(seen)
-
-
-def _said(done: subprocess.CompletedProcess[str]) -> str:
-    return f"exit {done.returncode}; stdout {done.stdout.strip()!r}; stderr {done.stderr.strip()!r}"
-
-
-def _first(answer: str) -> str:
-    """Return what a refusal says, in a line: its title, and the status."""
-    body, _, status = answer.rpartition("\n")
-    try:
-        title = json.loads(body).get("title", "")
-    except ValueError:
-        title = ""
-    return f"{status} {title}".strip()

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Collection, Mapping
 
 from accounts.models import Identity
-from sessions_app.models import Cluster, CommandSetVersion, Grant, Target
+from sessions_app.models import Cluster, CommandSetVersion, Grant, GrantQuerySet, Target
 
 
 def held_already(
@@ -29,3 +29,15 @@ def held_already(
         (one for one in found.prefetch_related("targets").order_by("-expires_at") if wanted and wanted <= {t.pk for t in one.targets.all()}),
         None,
     )  # fmt: skip
+
+
+def held_by_others(
+    requester: Identity, cluster: Cluster, starts_at: dt.datetime, ends_at: dt.datetime
+) -> GrantQuerySet:
+    """Return the grants of others on the cluster in that time. Who they are is told only to those who may see them."""
+    return (
+        Grant.objects.not_ended()
+        .filter(cluster=cluster, starts_at__lt=ends_at, expires_at__gt=starts_at)
+        .exclude(holder=requester)
+        .order_by("starts_at")
+    )

@@ -18,7 +18,6 @@ from sessions_app.models import (
     Target,
     Workflow,
 )
-from sessions_app.models.grant import GrantQuerySet
 from sessions_app.policy.commands.answers import CompiledSet, CompileError
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.documents import DocumentError
@@ -26,7 +25,7 @@ from sessions_app.policy.evaluate import evaluate, vouches
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.starts import begins_at
 from sessions_app.queries import commands, deciders, facts
-from sessions_app.queries.held_already import held_already
+from sessions_app.queries.held_already import held_already, held_by_others
 from sessions_app.queries.workflows import fitting, open_workflows, workflow_for
 
 MAX_TICKET = 200
@@ -293,7 +292,7 @@ def _preview(
     draft.vouched = ask.kind in (RequestKind.PLANNED, RequestKind.QUICK) and vouches(document, world.workflow)
     draft.lapses_at = _lapses_at(ask, document, workflow, ends_at, now)
     draft.digest = facts.scope_of(draft, targets).digest()
-    there = _there(cluster, requester, starts_at, ends_at)
+    there = held_by_others(requester, cluster, starts_at, ends_at)
     return Preview(
         decision=decision,
         draft=draft,
@@ -388,18 +387,6 @@ def _filled(version: CommandSetVersion, parameters: dict[str, str], decision: De
         # What the rules refuse as well is said at once, so that nobody mends one thing after the other.
         fields = {**error.fields, **decision.faults}
         raise InvalidInput(str(error), fields=fields, moments=decision.moments) from error
-
-
-def _there(
-    cluster: Cluster, requester: Identity, starts_at: dt.datetime, ends_at: dt.datetime
-) -> GrantQuerySet:
-    """Return the grants of others that overlap. Who they are is told only to those who may see them."""
-    return (
-        Grant.objects.not_ended()
-        .filter(cluster=cluster, starts_at__lt=ends_at, expires_at__gt=starts_at)
-        .exclude(holder=requester)
-        .order_by("starts_at")
-    )
 
 
 def _cost(preview: Preview) -> tuple[int, int, str]:

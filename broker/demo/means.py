@@ -1,0 +1,153 @@
+"""What the steps of the story use: SSH, psql, curl and the API, as people have them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from broker.demo.agent import Agent
+from broker.demo.api import Api
+from broker.demo.database import ShopDatabase
+from broker.demo.desk import Desk
+from broker.demo.targets import Targets
+from broker.demo.tickets import TicketsApi
+from broker.demo.world import Cast
+
+_SSH = ["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=10"]
+
+
+class Wrong(Exception):
+    """A step did not go as it should; the message says what was seen."""
+
+
+@dataclass
+class Means:
+    """Who plays, where, and what they hold: ``grant`` and ``request`` are the latest, ``token`` and ``uri`` what opens it."""
+
+    cast: Cast
+    folder: Path
+    ssh_port: int
+    targets: Targets
+    shop: ShopDatabase
+    tickets: TicketsApi
+    desk: Desk
+    agent: Agent
+    uri: str = ""
+    token: str = ""
+    workflow: str = ""
+    grant: dict[str, Any] = field(default_factory=dict)
+    incident: dict[str, Any] = field(default_factory=dict)
+    number: int = 0
+
+    def granted(
+        self, cluster: str, command_set: str, *, seconds: int, parameters: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Ask, approve as Jonas, and return the grant once it is in use."""
+        self.request = self.cast.priya.post("/requests", {
+            "cluster": cluster, "command_set": command_set, "parameters": parameters or {}, "duration": seconds,
+            "reason": "A customer asks about an order",
+        })  # fmt: skip
+        self.cast.jonas.post(f"/requests/{self.request['ref']}/verdicts", {
+            "verdict": "approve", "digest": self.request["digest"], "comment": "Fine by me",
+        })  # fmt: skip
+        return self.wait_for(lambda grant: grant["state"] == "active", within=10)
+
+    def credential(self) -> dict[str, str]:
+        found: dict[str, str] = self.cast.priya.post(f"/grants/{self.grant['ref']}/credential", {})["values"]
+        return found
+
+    def receipt_with_a_run(self, *, within: float) -> dict[str, Any]:
+        """Return the receipt; allowed requests are counted for up to a second before they are written down."""
+        deadline = time.monotonic() + within
+        while True:
+            receipt: dict[str, Any] = self.cast.priya.get(f"/grants/{self.grant['ref']}/receipt")
+            if receipt["run"]:
+                return receipt
+            expect(time.monotonic() < deadline, f"the receipt has no request: {receipt}")
+            time.sleep(0.2)
+
+    def psql_command(self, uri: str, statement: str) -> list[str]:
+        return [str(self.shop.psql), "--no-psqlrc", "-At", "-c", statement, uri]
+
+    def psql(self, uri: str, statement: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.psql_command(uri, statement), capture_output=True, text=True, timeout=30, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def curl(self, ticket: str) -> str:
+        """Return the body and, on a line of its own, the status."""
+        done = subprocess.run(
+            ["curl", "--silent", "--noproxy", "*", "--max-time", "10", "-H", f"Authorization: Bearer {self.token}",
+             "-w", "\n%{http_code}", f"{self.tickets.url}/tickets/{ticket}"],
+            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        expect(done.returncode == 0, said(done))
+        return done.stdout.strip()
+
+    def command(self, target: str, line: str) -> list[str]:
+        known = ["-o", "StrictHostKeyChecking=accept-new", "-o", f"UserKnownHostsFile={self.folder / 'known_hosts'}",
+                 "-o", "LogLevel=ERROR"]  # fmt: skip
+        return [
+            "ssh",
+            *_SSH,
+            *known,
+            "-i",
+            str(self.cast.key),
+            "-p",
+            str(self.ssh_port),
+            f"{target}@127.0.0.1",
+            line,
+        ]
+
+    def shown(self, target: str, line: str) -> str:
+        return f"ssh -p {self.ssh_port} {target}@127.0.0.1 {line}"
+
+    def ssh(self, target: str, line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(target, line), capture_output=True, text=True, timeout=30, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def wait_for(
+        self, is_so: Callable[[dict[str, Any]], bool], *, within: float, whose: Api | None = None
+    ) -> dict[str, Any]:
+        api = whose or self.cast.priya
+        deadline = time.monotonic() + within
+        grant: dict[str, Any] = {}
+        while time.monotonic() < deadline:
+            request = api.get(f"/requests/{self.request['ref']}")
+            if request.get("grant"):
+                grant = api.get(f"/grants/{request['grant']}")
+                if is_so(grant):
+                    return grant
+            time.sleep(0.1)
+        raise Wrong(
+            f"after {within:.0f} s the grant is {grant.get('state', 'not made')}: {grant.get('last_error', '')}"
+        )
+
+
+def expect(condition: bool, seen: str) -> None:
+    """Raise Wrong with what was seen, unless it is as it should be."""
+    if not condition:
+        raise Wrong(seen)
+
+
+def said(done: subprocess.CompletedProcess[str]) -> str:
+    """Return how a program ended and what it printed."""
+    return f"exit {done.returncode}; stdout {done.stdout.strip()!r}; stderr {done.stderr.strip()!r}"
+
+
+def first(answer: str) -> str:
+    """Return what a refusal says, in a line: its title, and the status."""
+    body, _, status = answer.rpartition("\n")
+    try:
+        title = json.loads(body).get("title", "")
+    except ValueError:
+        title = ""
+    return f"{status} {title}".strip()

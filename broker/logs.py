@@ -1,0 +1,56 @@
+"""How processes log: one line an event, on stderr."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import structlog
+
+
+def logging_by(*, json: bool, level: str) -> dict[str, Any]:
+    """Set structlog up, and return what Django's `LOGGING` is. ``json``: a JSON object a line, else words for people."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: Any = (
+        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    logging.captureWarnings(True)
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "stint": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "foreign_pre_chain": shared,
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    structlog.processors.format_exc_info,
+                    renderer,
+                ],
+            }
+        },
+        "filters": {"queue": {"()": "broker.kernel.queue_log.OneLineAMinute"}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "stint", "filters": ["queue"]}
+        },
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            "asyncssh": {"level": "WARNING"},
+            "celery": {"level": "WARNING"},
+            "kombu": {"level": "WARNING"},
+            "fido2": {"level": "WARNING"},
+            "django.request": {"level": "ERROR"},
+            "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        },
+    }
