@@ -34,6 +34,13 @@ class IdentityManager(BaseUserManager["Identity"]):
         return identity
 
 
+def answered_for_by(identity: Identity, path: str = "") -> Q:
+    """Return the condition that somebody is the identity itself, or a machine that it owns. ``path`` leads from a row to them:
+    `holder`, `grant__holder`; without one the row is theirs.
+    """
+    return Q((path or "pk", identity.pk)) | Q((f"{path}__owner" if path else "owner", identity.pk))
+
+
 class IdentityQuerySet(models.QuerySet["Identity"]):
     """Filters on identities."""
 

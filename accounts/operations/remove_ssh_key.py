@@ -7,7 +7,7 @@ import datetime as dt
 from django.db import transaction
 
 from accounts.actors import actor_of
-from accounts.models import Identity, SSHPublicKey
+from accounts.models import Identity, SSHPublicKey, answered_for_by
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.kernel.errors import NotFound
@@ -17,9 +17,7 @@ def remove_ssh_key(*, key_id: int, actor: Identity, now: dt.datetime) -> SSHPubl
     """Close the door that a key opens. Own keys, and as an administrator anybody's. Raises NotFound."""
     keys = SSHPublicKey.objects.select_related("identity").filter(removed_at__isnull=True)
     if not actor.is_superuser:
-        keys = keys.filter(
-            identity__in=Identity.objects.filter(pk=actor.pk) | Identity.objects.filter(owner=actor)
-        )
+        keys = keys.filter(answered_for_by(actor, "identity"))
     with transaction.atomic():
         key = keys.select_for_update(of=("self",)).filter(pk=key_id).first()
         if key is None:

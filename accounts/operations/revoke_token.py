@@ -7,7 +7,7 @@ import datetime as dt
 from django.db import transaction
 
 from accounts.actors import actor_of
-from accounts.models import APIToken, Identity
+from accounts.models import APIToken, Identity, answered_for_by
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.kernel.errors import NotFound
@@ -17,9 +17,7 @@ def revoke_token(*, token_id: int, actor: Identity, now: dt.datetime) -> APIToke
     """Revoke a token at once: one's own, one of a machine one owns, or any as an administrator. Raises NotFound."""
     tokens = APIToken.objects.select_related("identity").filter(revoked_at__isnull=True)
     if not actor.is_superuser:
-        tokens = tokens.filter(
-            identity__in=Identity.objects.filter(pk=actor.pk) | Identity.objects.filter(owner=actor)
-        )
+        tokens = tokens.filter(answered_for_by(actor, "identity"))
     with transaction.atomic():
         token = tokens.select_for_update(of=("self",)).filter(pk=token_id).first()
         if token is None:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from django.db.models import Model, Prefetch, Q, QuerySet
+from django.db.models import Model, Prefetch, QuerySet
 
-from accounts.models import APIToken, Identity, SSHPublicKey
+from accounts.models import APIToken, Identity, SSHPublicKey, answered_for_by
 from broker.kernel.errors import NotFound
 from sessions_app.models import (
     AccessPolicy,
@@ -107,7 +107,7 @@ def policies(identity: Identity) -> QuerySet[AccessPolicy]:
 def identities(identity: Identity) -> QuerySet[Identity]:
     """Everybody for administrators; else oneself and the machines that one owns."""
     found = Identity.objects.select_related("owner").prefetch_related("groups")
-    return found if identity.is_superuser else found.filter(Q(pk=identity.pk) | Q(owner=identity))
+    return found if identity.is_superuser else found.filter(answered_for_by(identity))
 
 
 def keys(identity: Identity) -> QuerySet[SSHPublicKey]:

@@ -10,7 +10,7 @@ from django.db.models import F, Q
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
-from accounts.models import Identity
+from accounts.models import Identity, answered_for_by
 from sessions_app.models.catalogue import Cluster, CommandSetVersion, Target
 from sessions_app.models.policy import AccessPolicy
 from sessions_app.models.request import AccessRequest
@@ -81,8 +81,7 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         if identity.is_superuser:
             return self
         return self.filter(
-            Q(holder=identity)
-            | Q(holder__owner=identity)
+            answered_for_by(identity, "holder")
             | Q(pk__in=handed_on_by(identity))
             | Q(policy__in=AccessPolicy.objects.holding(identity, "view", "approve", "administer"))
             | Q(cluster__in=Cluster.objects.holding(identity, "view", "approve", "administer"))
@@ -97,8 +96,7 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         if identity.is_superuser:
             return self
         return self.filter(
-            Q(holder=identity)
-            | Q(holder__owner=identity)
+            answered_for_by(identity, "holder")
             | Q(pk__in=handed_on_by(identity))
             | Q(policy__in=AccessPolicy.objects.holding(identity, "approve", "administer"))
             | Q(cluster__in=Cluster.objects.holding(identity, "approve", "administer"))

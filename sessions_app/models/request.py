@@ -8,7 +8,7 @@ from django.db import connection, models
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 
-from accounts.models import Identity
+from accounts.models import Identity, answered_for_by
 from sessions_app.models.catalogue import Cluster, CommandSetVersion
 from sessions_app.models.policy import AccessPolicy
 from sessions_app.models.workflow import Workflow
@@ -48,8 +48,7 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
         if identity.is_superuser:
             return self
         return self.filter(
-            Q(requester=identity)
-            | Q(requester__owner=identity)
+            answered_for_by(identity, "requester")
             | Q(policy__in=AccessPolicy.objects.holding(identity, "view", "approve", "administer"))
             | Q(cluster__in=Cluster.objects.holding(identity, "view", "approve", "administer"))
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
-from accounts.models import Identity
+from accounts.models import Identity, answered_for_by
 from sessions_app.models import AccessPolicy, AccessRequest, Cluster
 
 
@@ -16,13 +16,13 @@ def known_people(identity: Identity) -> QuerySet[Identity]:
     if identity.is_superuser:
         return Identity.objects.all()
     if not sees_others(identity):
-        return Identity.objects.filter(Q(pk=identity.pk) | Q(owner=identity))
+        return Identity.objects.filter(answered_for_by(identity))
     asked = (
         AccessRequest.objects.visible_to(identity).filter(requester=OuterRef("pk")).order_by().values("pk")
     )
     # Not EXISTS: PostgreSQL would gather all requests there are, to look a page of fifty people up in them.
     looked_up: QuerySet[Identity] = Identity.objects.alias(asked=Subquery(asked[:1]))
-    return looked_up.filter(Q(pk=identity.pk) | Q(owner=identity) | Q(asked__isnull=False))
+    return looked_up.filter(answered_for_by(identity) | Q(asked__isnull=False))
 
 
 def sees_others(identity: Identity) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from django.db.models import BigIntegerField, Case, F, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Cast, Collate, Substr
 
-from accounts.models import Identity
+from accounts.models import Identity, answered_for_by
 from broker.audit.models import AuditEntry
 from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant, Workflow
 from sessions_app.policy import references
@@ -145,7 +145,7 @@ def _looked_up(
 
 def _sight(identity: Identity) -> _Sight:
     looks = "view", "approve", "administer"
-    own = list(Identity.objects.filter(Q(pk=identity.pk) | Q(owner=identity)).values_list("pk", "username"))
+    own = list(Identity.objects.filter(answered_for_by(identity)).values_list("pk", "username"))
     return _Sight(
         identity=identity,
         people=[pk for pk, _ in own],

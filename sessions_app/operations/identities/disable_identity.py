@@ -5,10 +5,9 @@ from __future__ import annotations
 import datetime as dt
 
 from django.db import transaction
-from django.db.models import Q
 
 from accounts.actors import actor_of
-from accounts.models import Identity
+from accounts.models import Identity, answered_for_by
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.audit.record import record
@@ -39,12 +38,12 @@ def disable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> 
         identity.save(update_fields=["is_active", "disabled_at"])
         # All are locked before the first is ended: that one's entry keeps the record locked until the end, and who holds
         # a grant may be waiting for the record.
-        affected = Q(holder=identity) | Q(holder__owner=identity)
+        affected = answered_for_by(identity, "holder")
         grants = list(
             Grant.objects.not_ended().select_for_update(of=("self",)).filter(affected).order_by("pk")
         )
         lock_descendants(grant_ids=[grant.pk for grant in grants])
-        asked = Q(requester=identity) | Q(requester__owner=identity)
+        asked = answered_for_by(identity, "requester")
         requests = list(
             AccessRequest.objects.select_for_update(of=("self",))
             .filter(asked, state=RequestState.PENDING)

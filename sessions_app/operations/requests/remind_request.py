@@ -5,10 +5,9 @@ from __future__ import annotations
 import datetime as dt
 
 from django.db import transaction
-from django.db.models import Q
 
 from accounts.actors import actor_of
-from accounts.models import Identity
+from accounts.models import Identity, answered_for_by
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, NotFound
@@ -34,7 +33,7 @@ def remind_request(*, request_id: int, actor: Identity, now: dt.datetime) -> Acc
     """
     with transaction.atomic():
         request = (
-            AccessRequest.objects.filter(Q(requester=actor) | Q(requester__owner=actor), pk=request_id)
+            AccessRequest.objects.filter(answered_for_by(actor, "requester"), pk=request_id)
             .select_for_update(of=("self",))
             .select_related("requester__owner", "cluster", "policy", "command_set_version__command_set")
             .first()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import datetime as dt
 
 from django.db import transaction
-from django.db.models import Q
 
 from accounts.actors import actor_of
-from accounts.models import Identity
+from accounts.models import Identity, answered_for_by
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.kernel.errors import NotFound
@@ -21,7 +20,7 @@ def withdraw_request(*, request_id: int, actor: Identity, now: dt.datetime) -> A
     """Withdraw an own request, or one of a machine that one owns. Raises NotFound, AlreadyDecided."""
     with transaction.atomic():
         request = (
-            AccessRequest.objects.filter(Q(requester=actor) | Q(requester__owner=actor), pk=request_id)
+            AccessRequest.objects.filter(answered_for_by(actor, "requester"), pk=request_id)
             .select_for_update(of=("self",))
             .first()
         )

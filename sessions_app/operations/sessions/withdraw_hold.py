@@ -5,10 +5,9 @@ from __future__ import annotations
 import datetime as dt
 
 from django.db import connection, transaction
-from django.db.models import Q
 
 from accounts.actors import actor_of
-from accounts.models import Identity
+from accounts.models import Identity, answered_for_by
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import NotFound
@@ -39,7 +38,7 @@ def withdraw_hold(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandR
 def lock_own_hold(run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
     """Lock a held command of the actor, or of a machine that the actor owns. Raises NotFound, AlreadyDecided."""
     run = (
-        CommandRun.objects.filter(Q(grant__holder=actor) | Q(grant__holder__owner=actor), pk=run_id)
+        CommandRun.objects.filter(answered_for_by(actor, "grant__holder"), pk=run_id)
         .select_for_update(of=("self",))
         .select_related("grant__holder__owner", "grant__policy", "grant__cluster", "target")
         .first()

@@ -7,14 +7,13 @@ import zoneinfo
 
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
-from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts.factors import factors_of
 from accounts.middleware import before_own_password
-from accounts.models import APIToken, Identity, Scope, SSHPublicKey
+from accounts.models import APIToken, Identity, Scope, SSHPublicKey, answered_for_by
 from accounts.operations.add_ssh_key import add_ssh_key
 from accounts.operations.confirm_email import confirm_email
 from accounts.operations.create_token import create_token
@@ -40,7 +39,7 @@ def _account(
     request: HttpRequest, error: StintError | None = None, form: str = "", token: str = ""
 ) -> HttpResponse:
     me = who(request)
-    own = Q(identity=me) | Q(identity__owner=me)
+    own = answered_for_by(me, "identity")
     context = {
         "me": me,
         "keys": SSHPublicKey.objects.filter(own, removed_at__isnull=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import NamedTuple
 
-from django.db.models import F, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery
 from django.db.models.fields.json import KeyTextTransform
 
-from accounts.models import Identity
+from accounts.models import Identity, answered_for_by
 from accounts.queries import group_names
 from sessions_app.models import (
     AccessPolicy,
@@ -72,7 +72,7 @@ def _questions(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
     if not identity.is_person:
         return AccessRequest.objects.none()
     last = Comment.objects.filter(request=OuterRef("pk")).order_by("-pk").values("author")[:1]
-    own = Q(requester=identity) | Q(requester__owner=identity)
+    own = answered_for_by(identity, "requester")
     return (
         AccessRequest.objects.filter(own, state=RequestState.PENDING, lapses_at__gt=now)
         .annotate(spoke=Subquery(last))
