@@ -10,9 +10,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import entry_points
-from typing import Any
 
+from broker.kernel.packages import added_by_packages
 from sessions_app.connectors.base import ConnectionParameters, Connector, ConnectorError
 
 GROUP = "stint.connectors"
@@ -101,12 +100,4 @@ def connector_for(kind: str) -> Connector:
 
 @cache
 def _from_packages() -> dict[str, ConnectorType]:
-    found: dict[str, ConnectorType] = {}
-    for point in entry_points(group=GROUP):
-        loaded: Any = point.load()
-        if not isinstance(loaded, ConnectorType):
-            raise TypeError(
-                f"The entry point {point.name} of {GROUP} does not name a ConnectorType; fix or remove its package."
-            )
-        found[loaded.kind] = loaded
-    return found
+    return {one.kind: one for one in added_by_packages(GROUP, ConnectorType)}

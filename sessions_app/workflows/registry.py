@@ -7,9 +7,8 @@ A package of a third party gives one more by an entry point of the group ``stint
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import entry_points
-from typing import Any
 
+from broker.kernel.packages import added_by_packages
 from sessions_app.workflows.base import AdapterType
 from sessions_app.workflows.github import TYPE as GITHUB
 from sessions_app.workflows.gitlab import TYPE as GITLAB
@@ -37,15 +36,7 @@ def find(provider: str) -> AdapterType | None:
 
 @cache
 def _from_packages() -> dict[str, AdapterType]:
-    found: dict[str, AdapterType] = {}
-    for point in entry_points(group=GROUP):
-        loaded: Any = point.load()
-        if not isinstance(loaded, AdapterType):
-            raise TypeError(
-                f"The entry point {point.name} of {GROUP} does not name an AdapterType; fix or remove its package."
-            )
-        found[loaded.provider] = loaded
-    return found
+    return {one.provider: one for one in added_by_packages(GROUP, AdapterType)}
 
 
 def unregister(provider: str) -> None:
