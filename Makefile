@@ -31,6 +31,7 @@ lint: ## Check style, types, directions of imports and templates
 	$(UNUSED) $(PYTHON) -m mypy
 	$(UNUSED) $(PYTHON) -W ignore manage.py makemigrations --check --dry-run --skip-checks
 	.venv/bin/lint-imports
+	$(PYTHON) -m tests.limits
 	$(PYTHON) -m djlint --lint templates
 
 bench: ## Measure speed against the limits; B="ssh stack" measures those parts alone
