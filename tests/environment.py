@@ -23,13 +23,18 @@ for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(_number, lambda *_: None)
 
 _stack = contextlib.ExitStack()
+atexit.register(_stack.close)
 STATE = _stack.enter_context(temporary_state_dir("stint-test-"))
+# Processes of pytest-xdist share the server of the process that started them.
+_SHARED = os.environ.get("STINT_TEST_SHARED")
+# Which of them this is, for what must have a name of its own on the server.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main") if _SHARED else "main"
 # Tests are about Stint, not about the disk; what survives a crash of PostgreSQL is PostgreSQL's promise. Benches pay it.
 _DISK = {} if os.environ.get("STINT_TEST_DURABLE") else {"fsync": "off", "synchronous_commit": "off"}
-POSTGRES = EmbeddedPostgres(STATE, settings={**_DISK, "max_connections": "300"})
-POSTGRES.start()
-_stack.callback(POSTGRES.stop)
-atexit.register(_stack.close)
+POSTGRES = EmbeddedPostgres(Path(_SHARED or STATE), settings={**_DISK, "max_connections": "600"})
+if not _SHARED:
+    POSTGRES.start()
+    _stack.callback(POSTGRES.stop)
 
 for name in list(os.environ):
     if name.startswith("STINT_") and name not in {
@@ -47,9 +52,18 @@ os.environ.update(
     STINT_LOG_LEVEL="WARNING",
     DJANGO_ALLOW_ASYNC_UNSAFE="true",
 )
-# The template that every database of the tests is copied from, made as in production: by the owner of the schema.
-subprocess.run(
-    [sys.executable, str(ROOT / "manage.py"), "migrate", "--skip-checks", "--no-input", "--verbosity", "0"],
-    check=True,
-    cwd=ROOT,
-)
+if not _SHARED:
+    # The template that every database of the tests is copied from, made as in production: by the owner of the schema.
+    subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "manage.py"),
+            "migrate",
+            "--skip-checks",
+            "--no-input",
+            "--verbosity",
+            "0",
+        ],
+        check=True,
+        cwd=ROOT,
+    )

@@ -52,7 +52,18 @@ def tree(tmp_path: Path) -> Tree:
 
 
 def with_everything(tree: Tree) -> None:
-    for name in ("ssh", "sshd", "nginx", "curl", "dash", "fish", "zsh", "chromium", "kubectl", "wrk"):
+    for name in (
+        "ssh",
+        "sshd",
+        "nginx",
+        "curl",
+        "dash",
+        "fish",
+        "zsh",
+        "chromium-headless-shell",
+        "kubectl",
+        "wrk",
+    ):
         tree.program(name)
     tree.program("python", NOTING_PYTHON.format(log=tree.log), tree.root / ".venv" / "bin")
 
@@ -62,7 +73,7 @@ def test_without_root_it_names_in_one_line_what_is_missing_and_does_nothing(tree
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "Install these packages first" in done.stderr
-    for package in ("openssh-client", "zsh", "fish", "chromium", "kubernetes-client"):
+    for package in ("openssh-client", "zsh", "fish", "chromium-headless-shell", "kubernetes-client"):
         assert package in done.stderr
     assert not (tree.root / ".venv").exists()
 

@@ -22,7 +22,7 @@ from broker.celery import app
 from broker.embedded.state import temporary_state_dir
 from broker.embedded.valkey import EmbeddedValkey
 from tests.sessions_app.gateways.conftest import make_place
-from tests.support.acts import run, session, use
+from tests.support.acts import LOCKS_HERE, run, session, use
 from tests.support.gateway import ROOT, Place, eventually, on_target
 
 MANY = 500
@@ -108,7 +108,8 @@ def locked(table: str) -> Iterator[Callable[[], bool]]:
 
         def waits() -> bool:
             cursor.execute(
-                "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = %s::regclass AND NOT granted)", [table]
+                f"SELECT EXISTS (SELECT FROM {LOCKS_HERE} AND relation = %s::regclass AND NOT granted)",
+                [table],
             )
             return bool(cursor.fetchone()[0])
 

@@ -24,6 +24,7 @@ from broker.audit.models import AuditEntry, AuditHead
 from broker.audit.verify import verify
 from broker.kernel.errors import StintError
 from sessions_app.connectors.fake import FakeConnector, place_of
+from tests.support.breadth import examples
 from tests.support.replay import world_again
 from tests.support.world import SETUP
 
@@ -514,7 +515,7 @@ def test_whatever_happens_in_whatever_order_the_promises_hold(db, now, fake_targ
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=22,
+            max_examples=examples(22),
             report_multiple_bugs=False,
             stateful_step_count=25,
             deadline=None,

@@ -267,14 +267,14 @@ def test_a_broken_connection_in_the_middle_of_an_act_leaves_neither_act_nor_entr
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         (pid,) = cursor.fetchone()
-    from tests.support.acts import Started, wait_for_waiters
+    from tests.support.acts import LOCKS_HERE, Started, wait_for_waiters
 
     with owner_connection.transaction():
         owner_connection.execute("SELECT FROM audit_head FOR UPDATE")
         decided = Started(lambda: world.decide(request))
         wait_for_waiters(owner_connection, 1)
         row = owner_connection.execute(
-            "SELECT pid FROM pg_locks WHERE NOT granted AND pid <> %s", [pid]
+            f"SELECT pid FROM {LOCKS_HERE} AND NOT granted AND pid <> %s", [pid]
         ).fetchone()
         connection.cursor().execute("SELECT pg_terminate_backend(%s)", [row[0]])
     assert isinstance(decided.result(), DatabaseError)

@@ -16,6 +16,9 @@ from broker.audit.models import AuditEntry
 from broker.audit.verify import verify
 from tests.support.pace import allow
 
+# The server is shared with the tests of other processes, whose databases have the same objects with the same numbers.
+LOCKS_HERE = "pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database()"
+
 
 def after(world, **span: float) -> dt.datetime:
     """The time so long after the world began."""
@@ -132,7 +135,7 @@ def wait_for_waiters(owner: psycopg.Connection[Any], count: int) -> None:
     """Wait until so many acts wait for a lock that another one holds."""
     end = time.monotonic() + 10
     while time.monotonic() < end:
-        row = owner.execute("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted").fetchone()
+        row = owner.execute(f"SELECT count(DISTINCT pid) FROM {LOCKS_HERE} AND NOT granted").fetchone()
         if row and row[0] >= count:
             return
         time.sleep(0.01)

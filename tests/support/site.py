@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, Playwright
 from tests.environment import ROOT
 from tests.support.world import PASSWORD
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = "/usr/bin/chromium-headless-shell"
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run",

@@ -15,6 +15,7 @@ from sessions_app.operations.notifications.gather_webhooks import gather_webhook
 from tests.sessions_app.api.conftest import Caller
 from tests.sessions_app.api.test_me import TOKEN, public_key
 from tests.support.acts import run, session, use
+from tests.support.breadth import FULL
 from tests.support.receiver import webhook_file
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
@@ -93,10 +94,12 @@ EVERYBODY = ("", "alice", "bob", "charlie", "robot", "deployer", "admin")
 @pytest.mark.parametrize("who", EVERYBODY)
 def test_nothing_fails_whatever_is_sent_by_whomever(api, things, who):
     caller = api(who)
+    # Odd bodies get furthest with who may most.
+    bodies = BODIES if FULL or who == "admin" else BODIES[:2]
     for route, view in addresses():
         path = fill(route, things)
         for method in METHODS:
-            for body in BODIES if hasattr(view, method.lower()) and method == "POST" else (None,):
+            for body in bodies if hasattr(view, method.lower()) and method == "POST" else (None,):
                 answer = tried(caller, method, path, body)
                 assert answer.status_code < 500, (method, path, body)
                 assert who or answer.status_code == 401, (method, path)

@@ -14,7 +14,7 @@ from sessions_app.models import AccessRequest, Grant, IdempotencyKey
 from sessions_app.operations.workflows.read_workflow import read_workflow
 from tests.sessions_app.api.conftest import ALL_SCOPES, Caller, token_for
 from tests.sessions_app.api.test_me import TOKEN
-from tests.support.acts import Started, at_once, events
+from tests.support.acts import LOCKS_HERE, Started, at_once, events
 from tests.support.sources import SOURCE, is_closed, is_open, speaking_for
 
 ASK = {
@@ -146,7 +146,7 @@ def wait_for_waiters_of(owner) -> None:
 
     for _ in range(1000):
         with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            cursor.execute(f"SELECT count(*) FROM {LOCKS_HERE} AND NOT granted")
             if cursor.fetchone()[0]:
                 return
         time.sleep(0.01)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 
 from tests.environment import ROOT
 from tests.sessions_app.api.conftest import token_for
+from tests.support.breadth import FULL
 
 # What no schema can say, such as which names there are, is refused with 400; so valid data may well be refused.
 UNSAYABLE = "positive_data_acceptance"
@@ -86,7 +86,7 @@ def _run(url: str, token: str, folder: Path, parts: tuple[str, ...]) -> subproce
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "run", f"{url}/api/schema/",
         "--header", f"Authorization: Bearer {token}", "--checks", "all", "--exclude-checks", UNSAYABLE,
-        "--phases", "examples,coverage,fuzzing", "--max-examples", os.environ.get("STINT_TEST_EXAMPLES", "3"),
+        "--phases", "examples,coverage,fuzzing", "--max-examples", "3" if FULL else "1",
         "--generation-deterministic", "--no-shrink", "--continue-on-failure", "--warnings", "off", "--no-color",
         *(word for part in parts for word in ("--include-tag", part)),
         *(word for operation in SUICIDAL + HURTS_ALICE for word in ("--exclude-operation-id", operation)),

@@ -31,6 +31,7 @@ from sessions_app.models import (
 from sessions_app.operations.sessions.renew_gateway import renew_gateway
 from sessions_app.queries import deciders
 from sessions_app.web.shell.waiting import count_waiting
+from tests.support.breadth import examples
 
 # Few enough that people share them, in spellings of which some mean the same.
 MAILS = (
@@ -173,7 +174,10 @@ def check(accounts: list[Identity], things: list[tuple[int, int | None, set[int]
             assert not any(why_not(one) for one in people)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=examples(60),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(accounts=ACCOUNTS, things=THINGS)
 def test_what_may_be_decided_is_the_same_as_a_list_as_people_and_as_an_answer(world, accounts, things):
     with transaction.atomic():

@@ -11,6 +11,7 @@ from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.kinds import compile_set, decide, parse_document
 from sessions_app.policy.commands.kubernetes.lines import parse_line
 from sessions_app.policy.commands.kubernetes.rights import Request
+from tests.support.breadth import examples
 from tests.support.kubernetes.rbac import GROUP, Attributes, User
 from tests.support.kubernetes.store import Store
 
@@ -104,7 +105,7 @@ def asks_nothing_odd(request: Request) -> bool:
     )
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600))
 @given(
     st.lists(st.one_of(rules(), lines), min_size=1, max_size=4),
     st.lists(requests.filter(asks_nothing_odd), min_size=8, max_size=8),
@@ -117,7 +118,7 @@ def test_decide_answers_as_the_api_server_does(commands, asked):
         assert isinstance(verdict, Allowed) == server_permits(store, request), (request, verdict)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(st.one_of(rules(), lines), min_size=1, max_size=4), st.sampled_from(LINES))
 def test_a_line_is_allowed_when_the_server_permits_all_that_it_sends(commands, line):
     written = line.replace("{ns}", "x").replace("{name}", "shop").replace("{n}", "1")
@@ -134,7 +135,7 @@ def test_what_a_document_lists_works_in_its_grants(line):
     assert isinstance(decide(compiled, written), Allowed)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(st.one_of(rules(), lines), min_size=2, max_size=4), st.data())
 def test_leaving_commands_out_never_gives_more(commands, data):
     whole = compile_set(document(commands), {"ns": "x", "name": "shop"})

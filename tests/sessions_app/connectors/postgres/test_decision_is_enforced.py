@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given as given_
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -11,6 +10,7 @@ from sessions_app.connectors.postgres.names import role_names
 from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.kinds import decide
 from sessions_app.policy.commands.postgres.privileges import quoted
+from tests.support.breadth import examples
 
 TABLES = ["orders", "invoices", "Weird; DROP TABLE x"]
 COLUMNS = ["id", "status", 'Odd "Name']
@@ -64,9 +64,8 @@ def ask(admin, role: str, question: str, values) -> bool:
     return admin.execute(f"SELECT {text}", (role, *values)).fetchone()[0]
 
 
-@pytest.mark.parametrize("examples", [15])
-def test_what_is_decided_is_what_the_server_lets_the_role_do(shop, examples):
-    @settings(max_examples=examples)
+def test_what_is_decided_is_what_the_server_lets_the_role_do(shop):
+    @settings(max_examples=examples(25))
     @given_(st.lists(st.sampled_from(GRANTABLE), min_size=1, max_size=6, unique=True))
     def agrees(lines):
         spec = shop.spec(*lines)

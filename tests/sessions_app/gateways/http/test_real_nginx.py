@@ -23,6 +23,7 @@ from sessions_app.policy.commands.http.targets import TargetRefused, read_target
 from tests.conftest import fresh_database
 from tests.support.acts import Started, events, wait_for_waiters
 from tests.support.api_site import PROXY_KEY, add_site, grant_on_site, token_of
+from tests.support.breadth import examples
 from tests.support.gateway import eventually
 from tests.support.nginx import application, nginx
 from tests.support.site import serve, serve_and_kill
@@ -301,7 +302,10 @@ _PIECES = st.one_of(
 )
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=examples(120),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     pieces=st.lists(_PIECES, min_size=1, max_size=4),
     base=st.sampled_from(["/people/", "/tickets/", "/docs/public/"]),

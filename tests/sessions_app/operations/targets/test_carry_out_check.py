@@ -12,7 +12,7 @@ from sessions_app.models import Target, TargetCheck
 from sessions_app.operations.targets.carry_out_check import carry_out_check, lost_checks
 from sessions_app.operations.targets.check_target import check_target
 from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
-from tests.support.acts import after, at_once, events, intact, last
+from tests.support.acts import LOCKS_HERE, after, at_once, events, intact, last
 from tests.support.gateway import eventually
 from tests.support.world import make_world
 
@@ -86,7 +86,7 @@ def test_two_workers_do_not_do_it_twice(live_world, fake_targets):
     done = at_once(*[lambda: carry_out(check, live_world.now)] * 3)
     assert sum(one is not None for one in done) == 1
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+        cursor.execute(f"SELECT count(*) FROM {LOCKS_HERE} AND locktype = 'advisory'")
         assert cursor.fetchone() == (0,)
 
 

@@ -15,6 +15,7 @@ from sessions_app.policy.commands.http.decide import UNSEEN, decide_request
 from sessions_app.policy.commands.kinds import compile_set, covers, decide, kinds, parse_document
 from sessions_app.policy.commands.within import accepts, type_within
 from sessions_app.policy.documents import DocumentError
+from tests.support.breadth import examples
 
 # What stands in a place, from a type that gives more to ones that give less, and some that have nothing to do with it.
 TYPES: list[dict[str, Any]] = [
@@ -160,7 +161,7 @@ LINES = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     ssh_commands(),
     ssh_commands(),
@@ -265,7 +266,7 @@ def holds_for_streams(parent, child, lines: list[str]) -> None:
                 assert isinstance(decide_request(parent, *asked, stream=True), Allowed), line
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     http_commands(),
     http_commands(),
@@ -315,7 +316,7 @@ kube_commands = st.lists(st.sampled_from(KUBE), min_size=1, max_size=4).map(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(kube_commands, kube_commands, st.sampled_from(["shop", "blog"]), st.sampled_from(["shop", "blog"]))
 def test_rights(commands, others, bound, other) -> None:
     parameters = {"ns": {"name": 20}}
@@ -349,7 +350,7 @@ pg_commands = st.lists(st.sampled_from(GRANTS), min_size=1, max_size=4).map(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(pg_commands, pg_commands, st.sampled_from(["orders", "items"]), st.sampled_from(["orders", "items"]))
 def test_privileges(commands, others, bound, other) -> None:
     parameters = {"t": {"name": 20}}

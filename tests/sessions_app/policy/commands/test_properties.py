@@ -23,6 +23,7 @@ from sessions_app.policy.commands.ssh.decide import (
 )
 from sessions_app.policy.commands.ssh.lines import LineRefused, parse_line
 from sessions_app.policy.commands.ssh.quoting import quote_argv, readable
+from tests.support.breadth import examples
 
 FORBIDDEN = ";&|<>()$`~*?[]{}#!\n\r\0\t\u200b\u202e\ufeff\x1b"
 NASTY = FORBIDDEN + "'\"\\=- /a.:"
@@ -44,7 +45,7 @@ def parsed(line: str) -> tuple[str, ...] | None:
         return None
 
 
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 @given(lines)
 def test_a_refused_line_has_a_reason_and_a_place(line: str) -> None:
     if parsed(line) is None:
@@ -56,7 +57,7 @@ def test_a_refused_line_has_a_reason_and_a_place(line: str) -> None:
         assert error.position == 0 or error.character in line[error.position :]
 
 
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 @given(lines)
 def test_an_accepted_line_quoted_and_parsed_again_gives_the_same_words(line: str) -> None:
     argv = parsed(line)
@@ -65,7 +66,7 @@ def test_an_accepted_line_quoted_and_parsed_again_gives_the_same_words(line: str
         assert parse_line(readable(argv)) == argv
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(first_words, st.lists(visible, max_size=6))
 def test_words_of_visible_characters_survive_quoting_and_parsing(program: str, words: list[str]) -> None:
     argv = (program, *words)
@@ -138,7 +139,7 @@ def holds(verdict: Allowed) -> None:
     assert not any(char in word for word in verdict.argv for char in "\n\r\0\t\u200b\u202e\ufeff\x1b")
 
 
-@settings(max_examples=1500)
+@settings(max_examples=examples(1500))
 @given(near_lines)
 def test_an_allowed_line_is_a_listed_command_with_values_of_its_types(line: str) -> None:
     verdict = decide(COMPILED, line)
@@ -150,7 +151,7 @@ def test_an_allowed_line_is_a_listed_command_with_values_of_its_types(line: str)
         assert verdict.reason
 
 
-@settings(max_examples=1500)
+@settings(max_examples=examples(1500))
 @given(st.data())
 def test_a_form_never_gives_more_than_a_typed_line(data: st.DataObject) -> None:
     view = data.draw(st.sampled_from(describe(COMPILED)))
@@ -172,7 +173,7 @@ PLAIN_ALLOWED = [
 ]
 
 
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 @given(st.sampled_from(PLAIN_ALLOWED), st.sampled_from(FORBIDDEN), st.integers(0, 60), st.booleans())
 def test_a_forbidden_character_anywhere_in_a_plain_line_makes_it_refused(
     line: str, char: str, at: int, spaced: bool
@@ -183,7 +184,7 @@ def test_a_forbidden_character_anywhere_in_a_plain_line_makes_it_refused(
     assert isinstance(decide(COMPILED, line[:at] + added + line[at:]), Refused)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 @given(
     st.sampled_from([*PLAIN_ALLOWED, "note --ticket=CHG-1 'a b'", "wait 1s '1s $x;'"]),
     lines,
@@ -195,7 +196,7 @@ def test_text_put_into_a_line_is_refused_or_stays_inside_a_value(line: str, adde
         holds(verdict)
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(st.sets(st.integers(0, len(DOCUMENT.commands) - 1)), near_lines)
 def test_leaving_commands_out_never_allows_more(keep: set[int], line: str) -> None:
     narrowed = decide(compile_set(DOCUMENT, BINDINGS, keep), line)
@@ -204,7 +205,7 @@ def test_leaving_commands_out_never_allows_more(keep: set[int], line: str) -> No
         assert isinstance(decide(COMPILED, line), Allowed)
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(
     st.sampled_from(["nginx", "haproxy"]), st.text(max_size=10) | st.sampled_from(["CHG-1", "A"]), near_lines
 )
@@ -229,7 +230,7 @@ TYPES: list[Any] = [
 ]
 
 
-@settings(max_examples=1500)
+@settings(max_examples=examples(1500))
 @given(
     st.sampled_from(TYPES), st.text(max_size=15) | st.text(NASTY, max_size=10) | st.one_of(*VALUES.values())
 )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sessions_app.policy.commands.kinds import covers
 from tests.sessions_app.policy.commands.test_covers import compiled, effects, holds_for, types
+from tests.support.breadth import examples
 
 SHAPES = [
     {"schema": {"type": "string", "enum": ["a", "{p}"]}},
@@ -45,7 +46,7 @@ LINES = [
 ]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(calls(), calls(), st.sampled_from(["a", "b"]), st.sampled_from(["a", "b"]), st.data())
 def test_calls(commands, others, bound, other, data) -> None:
     parameters = {"p": {"name": 9}}
