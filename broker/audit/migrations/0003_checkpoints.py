@@ -12,7 +12,7 @@ A role that is made later gets its rights by hand::
 from __future__ import annotations
 
 from django.apps.registry import Apps
-from django.db import migrations, models
+from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 TABLES = """
@@ -122,44 +122,5 @@ def remove(_apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
 class Migration(migrations.Migration):
     """Makes the place of checkpoints."""
 
-    dependencies = [("audit", "0004_explorer")]
-    operations = [
-        migrations.CreateModel(
-            name="AuditCheckpoint",
-            fields=[
-                (
-                    "pk",
-                    models.CompositePrimaryKey(
-                        "log", "size", blank=True, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                ("log", models.TextField(db_collation="C")),
-                ("size", models.BigIntegerField()),
-                ("root", models.BinaryField()),
-                ("at", models.DateTimeField()),
-                ("note", models.TextField()),
-            ],
-            options={"db_table": "audit_checkpoint", "managed": False},
-        ),
-        migrations.CreateModel(
-            name="AuditKey",
-            fields=[
-                ("log", models.TextField(db_collation="C", primary_key=True, serialize=False)),
-                ("origin", models.TextField()),
-                ("sealed_private_key", models.BinaryField()),
-                ("created_at", models.DateTimeField()),
-            ],
-            options={"db_table": "audit_key", "managed": False},
-        ),
-        migrations.CreateModel(
-            name="AuditTree",
-            fields=[
-                ("log", models.TextField(primary_key=True, serialize=False)),
-                ("size", models.BigIntegerField()),
-                ("peaks", models.BinaryField()),
-                ("last_hash", models.BinaryField()),
-            ],
-            options={"db_table": "audit_tree"},
-        ),
-        migrations.RunPython(install, remove),
-    ]
+    dependencies = [("audit", "0002_record")]
+    operations = [migrations.RunPython(install, remove)]
