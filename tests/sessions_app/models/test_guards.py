@@ -238,7 +238,7 @@ def test_a_command_set_has_one_draft_at_a_time(world):
 
 def test_a_request_makes_one_grant_at_most(world, grant):
     fields = {field.attname: getattr(grant, field.attname) for field in Grant._meta.concrete_fields}
-    fields.update(id=None, ref="GR-ZZZZ", token="another")
+    fields.update(id=None, ref="GR-ZZZZ", mark="another")
     with pytest.raises(IntegrityError), transaction.atomic():
         Grant.objects.create(**fields)
 
