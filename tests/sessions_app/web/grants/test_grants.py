@@ -148,7 +148,7 @@ def test_the_holder_ends_and_the_same_address_is_the_receipt(grant, opened, as_a
     page = as_alice.get(f"/grants/{grant.ref}/").content.decode()
     assert "Receipt" in page
     assert "<dt>By</dt><dd>Bob</dd>" in page
-    assert "has not confirmed" in page
+    assert "not confirmed yet" in page
     assert "Ended by Alice" in page
 
 
@@ -236,7 +236,7 @@ def test_an_extension_that_is_too_long_is_refused_beside_the_form(grant, as_alic
     answer = as_alice.post(f"/grants/{grant.ref}/extend/", {"seconds": "90000", "reason": "Very slow"})
     page = answer.content.decode()
     assert answer.status_code == 403
-    assert "At most 1 h at a time" in page
+    assert "An extension can be at most 1 h" in page
     assert 'value="Very slow"' in page
     assert as_alice.post(f"/grants/{grant.ref}/extend/", {"seconds": "x"}).status_code == 400
     assert AccessRequest.objects.filter(kind="extension").count() == 0

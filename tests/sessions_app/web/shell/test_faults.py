@@ -257,7 +257,7 @@ def test_a_cluster_that_is_named_in_a_policy_and_is_not_there_is_said_with_its_l
     page = (
         browser("admin").post("/policies/web-work/edit/", {"source": source, "act": "save"}).content.decode()
     )
-    assert "</a>: entry 2 of <code>clusters</code>: there is no cluster dbb." in page
+    assert "</a>: entry 2 of <code>clusters</code>: unknown cluster dbb." in page
 
 
 def test_a_policy_of_the_first_steps_says_it_at_its_field(world, browser):

@@ -148,7 +148,7 @@ def test_closing_says_what_will_end_and_ends_it(world, as_bob, incident, now):
     grant.refresh_from_db()
     assert (grant.state, grant.end_reason) == ("revoking", "workflow_closed")
     assert incident.ref in text(as_bob, "/incidents/")
-    assert "he work it was for is closed" in text(as_bob, f"/grants/{grant.ref}/")
+    assert "orkflow closed" in text(as_bob, f"/grants/{grant.ref}/")
 
 
 def test_a_note_that_is_too_long_is_kept_and_nothing_ends(world, as_bob, incident):
