@@ -81,7 +81,7 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     # How often all sign-ins were ended without another password.
     sign_ins_ended = models.PositiveIntegerField(default=0, db_default=0)
 
-    # The piece of work that the token in use is bound to; set by whoever looks the token up, and never stored.
+    # The workflow that the current token is bound to; set at the lookup of the token, and never stored.
     bound_to: str = ""
     # When the browser session that acts was last shown a password or a factor; set where a session is read, and never stored.
     # None: no session acts.
@@ -190,7 +190,7 @@ class Scope(models.TextChoices):
 class APIToken(models.Model):
     """A bearer token of an identity. Shown once; only its digest is stored.
 
-    ``workflow`` is the reference of the piece of work that all it asks for is bound to; empty: none.
+    ``workflow`` is the reference of the workflow that all its requests are bound to; empty: none.
     """
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="tokens")

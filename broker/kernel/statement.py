@@ -16,7 +16,7 @@ import psycopg
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from psycopg import pq
 
-# Longer than any database takes that is well; nobody is let in meanwhile.
+# Longer than any healthy database takes; nothing is authorized meanwhile.
 PATIENCE_MS = 2000
 _BINARY = 1
 Answer = pq.abc.PGresult

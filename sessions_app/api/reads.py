@@ -116,7 +116,7 @@ def keys(identity: Identity) -> QuerySet[SSHPublicKey]:
 
 
 def tokens(identity: Identity) -> QuerySet[APIToken]:
-    """The tokens of an identity that were not revoked; with one that is bound to a piece of work, those that are as well."""
+    """The live tokens of an identity; with a token that is bound to a workflow, only those bound to it too."""
     found = APIToken.objects.filter(identity=identity, revoked_at__isnull=True)
     return found.filter(workflow=identity.bound_to) if identity.bound_to else found
 
@@ -145,7 +145,7 @@ def webhook_of(identity: Identity, name: str) -> WebhookEndpoint:
 
 
 def workflow_of(identity: Identity, ref: str) -> Workflow:
-    """Return a piece of work by its reference. Raises NotFound."""
+    """Return a workflow by its reference. Raises NotFound."""
     return _one(workflows(identity).filter(ref=ref), "workflow")
 
 

@@ -141,7 +141,7 @@ def named_workflow(
 
 
 def workflow_facts(workflow: Workflow, requester: Identity, now: dt.datetime) -> WorkflowFacts:
-    """Return a piece of work as the rules see it for one requester."""
+    """Return a workflow as the rules see it for one requester."""
     silence = (now - (workflow.read_at or workflow.opened_at)).total_seconds() if workflow.source else None
     return WorkflowFacts(
         kind=workflow.kind,
@@ -156,7 +156,7 @@ def workflow_facts(workflow: Workflow, requester: Identity, now: dt.datetime) ->
 
 
 def roles_in(workflow: Workflow, identity: Identity) -> frozenset[str]:
-    """Return what somebody is in a piece of work. Whom a source names is known by mail address, or by user name where the
+    """Return what somebody is in a workflow. Whom a source names is known by mail address, or by user name where the
     source's document says so; a machine stands for nobody.
     """
     by = workflow.source.document.get("people", "email") if workflow.source else "email"

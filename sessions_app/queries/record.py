@@ -49,7 +49,7 @@ class _Sight:
     names: dict[str, list[str]]
 
     def acts(self) -> Q:
-        """Its own acts; with a token that is bound to a piece of work those are told by what they are about alone."""
+        """Its own acts; with a token that is bound to a workflow those are told by what they are about alone."""
         return Q(pk__in=[]) if self.identity.bound_to else Q(actor_id=self.identity.pk)
 
     def grants(self) -> QuerySet[Grant]:

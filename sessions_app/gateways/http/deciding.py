@@ -64,7 +64,7 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class NoToken:
-    """The token opens nothing here now: ``error`` is RFC 6750's or RFC 9449's."""
+    """The token is not valid here now: ``error`` is RFC 6750's or RFC 9449's."""
 
     error: str
     message: str

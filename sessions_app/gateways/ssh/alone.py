@@ -1,6 +1,6 @@
 """What a gateway does that is cut off from its database: at the end of a grant it asks the targets itself.
 
-A command dies with its connection. What it left running in the background is killed by whoever undoes the grant, which takes
+A command dies with its connection. What it left running in the background is killed by whatever revokes the grant, which takes
 the database; a gateway that has lost it may be the only one that knows of the grant, and goes by the deadline. Commands that
 may finish, here or through another gateway, are left alone for as long as they may; what the others left is not.
 """
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 # Seconds.
 EVERY, AGAIN = 0.25, 1.0
-# With the database there, others have undone a grant long before.
+# With the database available, others have revoked a grant long before.
 FORGOTTEN = 30.0
 PLACES = 8
 # Runs of a grant that one question to a target can name; older ones are killed with all others, when nothing may finish any more.

@@ -69,7 +69,7 @@ class Doorkeeper:
     def __init__(
         self, parts: Parts, registry: Registry, public_url: str, closed_because: Callable[[], str]
     ) -> None:
-        """``closed_because`` tells why nobody is let in, empty while the door is open."""
+        """``closed_because`` says why nobody is admitted; empty while the door is open."""
         self.parts = parts
         self.registry = registry
         self.public_url = public_url
@@ -81,7 +81,7 @@ class Doorkeeper:
 
     @property
     def closed_because(self) -> str:
-        """Why nobody is let in; empty while the door is open."""
+        """Why nobody is admitted; empty while the door is open."""
         return self._closed_because()
 
     def arrive(self, address: str) -> str:

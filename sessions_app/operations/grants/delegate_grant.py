@@ -1,4 +1,4 @@
-"""A holder hands on a part of what a grant allows: person → pipeline → agent."""
+"""A holder delegates a part of a grant: person → pipeline → agent."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class NotItsHolder(Forbidden):
 
 
 class NotWithin(StintError):
-    """What is to be handed on is more than the grant is, or the policy does not let it be handed on."""
+    """The delegated part is not within the grant, or the policy does not allow delegation."""
 
     code = "not_within"
     status = 422
@@ -55,7 +55,7 @@ class NotWithin(StintError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What is handed on, by names. ``targets`` None means all of the grant's; ``duration`` in seconds, None to its end."""
+    """The delegated part, by names. ``targets`` None: all of the grant's; ``duration`` in seconds, None: to its end."""
 
     identity: str
     command_set: str
@@ -90,7 +90,7 @@ def delegate_grant(*, grant_id: int, actor: Identity, part: Part, now: dt.dateti
 
 
 def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> str:
-    """Return why a part of this grant may not be handed on to this identity now; empty when it may.
+    """Return why no part of this grant may be delegated to this identity now; empty when it may.
 
     Raises GrantIsOver.
     """
@@ -122,7 +122,7 @@ def _opened_by(delegate: Identity, grant: Grant) -> bool:
 
 
 def delegates_of(parent: Grant, now: dt.datetime) -> list[Identity]:
-    """Return to whom the holder may hand on a part of a grant now, by name."""
+    """Return to whom the holder may delegate a part of a grant now, by name."""
     document = facts.readable_document(parent.policy)
     terms = document.delegation if document else None
     if (
@@ -143,7 +143,7 @@ def delegates_of(parent: Grant, now: dt.datetime) -> list[Identity]:
 
 
 def why_not_within(parent: Grant, request: AccessRequest, now: dt.datetime) -> str:
-    """Return why what was handed on is not within the grant any more; empty when it is."""
+    """Return why a delegated grant is no longer within its parent; empty when it is."""
     try:
         if why := why_not_on(parent, request.requester, now):
             return why

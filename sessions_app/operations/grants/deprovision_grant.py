@@ -48,7 +48,7 @@ UNSEEN = dt.timedelta(seconds=1.5)
 LONGEST_BACKOFF = 60.0
 # Administrators are told at the fourth failure, after some ten seconds: a target that hiccups wakes nobody.
 TOLD_AFTER = 3
-# How many grants may be undone at once, so that targets that hang keep few workers waiting and delay no others: in one
+# How many grants may be revoked at once, so that targets that hang keep few workers waiting and delay no others: in one
 # cluster, at one host, and in one cluster at hosts that failed lately or have been silent for two seconds. Such a host
 # is asked by one at a time.
 PLACES = 8
@@ -63,7 +63,7 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
     is a process that is making something for the grant: the targets are asked to remove what is there, though the grant is not ENDED before all have answered after it.
     Only one process does so at a time; one that was overtaken changes nothing. A target that does not answer leaves the
     grant REVOKING, with the error, to be tried again after 1 s, 2 s, 4 s … up to a minute, for ever; the other targets
-    are undone meanwhile. ``now`` is called, because asking targets takes time.
+    are revoked meanwhile. ``now`` is called, because asking targets takes time.
     """
     began = now()
     grant = _claim(grant_id, began)

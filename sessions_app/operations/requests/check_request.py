@@ -34,13 +34,13 @@ FARTHEST = dt.timedelta(days=3660)
 
 
 class NothingToAskFor(NotFound):
-    """There is no such cluster, command set or policy, or none that the asker may ask for."""
+    """The cluster, command set or policy does not exist, or the requester may not request it."""
 
     code = "nothing_to_ask_for"
 
 
 class BoundToOtherWorkflow(Forbidden):
-    """A token that is bound to one piece of work asks for another."""
+    """A token that is bound to one workflow names another."""
 
     code = "bound_to_other_workflow"
 
@@ -75,7 +75,7 @@ class Preview:
     ``parameters`` are those given and those taken from the work; ``vouched`` says that the work stands for approvals,
     ``starts_later`` that it would not begin at once if it were approved now, ``reviewed`` that nobody approves it, so that
     somebody else has to review it.
-    ``overlaps`` are grants of others that the asker may see; ``others`` counts the rest. ``already`` is the asker's own grant that
+    ``overlaps`` are grants of others that the requester may see; ``others`` counts the rest. ``already`` is the requester's own grant that
     gives the same.
     """
 
@@ -132,7 +132,7 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
 
 
 def for_its_workflow(requester: Identity, ask: NewRequest) -> NewRequest:
-    """Return what is asked for by a token that is bound to a piece of work: for that work, whether it says so or not.
+    """Return the ask of a token that is bound to a workflow: always for that workflow, whether it names it or not.
 
     Raises BoundToOtherWorkflow when it names another.
     """
@@ -210,7 +210,7 @@ def _version(name: str) -> CommandSetVersion:
 
 
 def _workflow(requester: Identity, ask: NewRequest) -> Workflow | None:
-    """Return the work that is named, if the asker may see it; the rules say what is wrong with one that is not there."""
+    """Return the named workflow, if the requester may see it; the rules say what is wrong with one that is missing."""
     return workflow_for(requester, ask.workflow) if ask.workflow else None
 
 

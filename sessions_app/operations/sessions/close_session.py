@@ -18,7 +18,7 @@ from sessions_app.operations.grants.cut_unfinished import cut_unfinished, record
 def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
     """Register that nothing of a session is connected any more. A session that is closed already stays as it is.
 
-    When the grant is ending and this was its last session, undoing it goes on at once.
+    When the grant is ending and this was its last session, its revocation continues at once.
     """
     reason = recordable(reason)
     with transaction.atomic():

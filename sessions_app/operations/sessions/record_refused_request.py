@@ -45,7 +45,7 @@ def record_refused_request(
 
 @dataclass(frozen=True, slots=True)
 class DeadToken:
-    """The grant of a token that opens nothing now; ``held``: it would, if an approver let the grant go on."""
+    """The grant of a token that is not valid now; ``held``: it would be, if an approver released the grant."""
 
     grant_ref: str
     held: bool
