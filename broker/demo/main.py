@@ -75,7 +75,7 @@ def _play(folder: Path, *, once: bool) -> int:
         ports = _ports(serving=not once)
         say("Starting Stint with its own PostgreSQL and Valkey")
         log = stack.enter_context((folder / "stint.log").open("wb"))
-        stack.enter_context(_stint(folder, ports, log))
+        stack.enter_context(run_stint(folder, ports, log))
         _use(folder, ports)
         # Django can be set up only now that there is a database.
         from broker.demo.catalogue import Login  # noqa: PLC0415
@@ -148,8 +148,8 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _stint(folder: Path, ports: Ports, log: object) -> Iterator[None]:
-    """Run `manage.py up` in the folder until the block ends."""
+def run_stint(folder: Path, ports: Ports, log: object) -> Iterator[dict[str, str]]:
+    """Run `manage.py up` in the folder until the block ends. Gives the environment in which its other commands find it."""
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -171,7 +171,7 @@ def _stint(folder: Path, ports: Ports, log: object) -> Iterator[None]:
     )
     try:
         _wait(running, ports, folder)
-        yield
+        yield environment
     finally:
         running.send_signal(signal.SIGINT)
         try:

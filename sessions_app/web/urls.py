@@ -8,6 +8,7 @@ from django.views.generic import TemplateView
 from accounts.middleware import before_own_password, before_second_factor
 from sessions_app.policy import references
 from sessions_app.web.catalogue import clusters, command_sets, history, policies, trust, webhooks
+from sessions_app.web.docs import guides
 from sessions_app.web.grants import grants, runs
 from sessions_app.web.home import home, welcome
 from sessions_app.web.identities import account, device, factors, people, provider, sign_in
@@ -57,6 +58,8 @@ urlpatterns: list[URLPattern] = [
     path("", home.home, name="home"),
     path("more/", home.more, name="more"),
     path("search/", record.find, name="search"),
+    path("docs/", guides.index, name="guides"),
+    path("docs/<slug:name>/", guides.detail, name="guide"),
     path("pulse/", live.pulse, name="pulse"),
     path("streams/changes", live.no_stream, name="no_stream"),
     path("notices/", notices.index, name="notices"),

@@ -7,10 +7,9 @@ import re
 from urllib.parse import urljoin, urlsplit
 
 import pytest
-from django.urls import reverse
 from playwright.sync_api import Page, Response
 
-from tests.sessions_app.web.pages import OPEN, asking, walk
+from tests.sessions_app.web.pages import OPEN, PUBLIC, asking, open_address, walk
 from tests.support.breadth import FULL
 from tests.support.fits import misfits
 from tests.support.stage import go, is_page, is_shown, lines
@@ -97,11 +96,11 @@ def test_no_page_complains_and_no_link_leads_nowhere_and_all_fits_every_screen(s
     assert not badly, lines(badly)
 
 
-@pytest.mark.parametrize("name", sorted(OPEN))
+@pytest.mark.parametrize("name", sorted({*OPEN, *PUBLIC}))
 def test_a_page_for_everybody_fits_every_screen(stage, name):
     page = stage.page("alice" if name == "account_logout" else None)
-    if is_shown(page, reverse(name)):
-        page.goto(reverse(name))
+    if is_shown(page, open_address(name)):
+        page.goto(open_address(name))
         assert not (badly := misfits(page)), lines(badly)
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from django.urls import reverse
 from playwright.sync_api import Page, expect
 
-from tests.sessions_app.web.pages import OPEN, READABLE, addresses, asking, reader
+from tests.sessions_app.web.pages import OPEN, PUBLIC, READABLE, addresses, asking, open_address, reader
 from tests.support import axe
 from tests.support.breadth import FULL
 from tests.support.browser import DESK, PHONE
@@ -48,11 +47,11 @@ def _inaccessible(page: Page) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", sorted(OPEN))
+@pytest.mark.parametrize("name", sorted({*OPEN, *PUBLIC}))
 def test_a_page_for_everybody_is_accessible(stage, name):
     page = stage.page("alice" if name == "account_logout" else None)
-    if is_shown(page, reverse(name)):
-        page.goto(reverse(name))
+    if is_shown(page, open_address(name)):
+        page.goto(open_address(name))
         _check(page)
 
 

@@ -12,6 +12,8 @@ READABLE = {
     "home": ALL,
     "more": ALL,
     "search": ALL,
+    "guides": ALL,
+    "guide": ALL,
     "pulse": ALL,
     "notices": ALL,
     "requests": ALL,
@@ -74,6 +76,8 @@ READABLE = {
     "recording": "alice bob admin",
     "recording_cast": "alice bob admin",
 }
+# These say nothing about anybody, so that strangers read them as well.
+PUBLIC = {"guides", "guide"}
 # Reading these is itself an act that the record has.
 WATCHED = {"recording", "recording_cast"}
 ACTS = {
@@ -221,6 +225,7 @@ def address(
         **{one: ["desk"] for one in OF_SOURCE},
         "welcome_step": ["policy"],
         "history": ["policy", "web-work"],
+        "guide": ["first-ssh-target"],
         "key_remove": [key.pk],
         "token_revoke": [token.pk],
         "people_switch": [identity.pk],
@@ -237,9 +242,15 @@ def address(
     return reverse(name, args=arguments.get(name, []))
 
 
+def open_address(name: str) -> str:
+    """The address of a page that needs no sign-in."""
+    return reverse(name, args=["first-ssh-target"] if name == "guide" else [])
+
+
 # Further states of pages, as query strings; {…} is an attribute of the scene in which they are looked at.
 STATES = {
     "search": ["q=web", "q=nothing-fits-this"],
+    "guides": ["q=host+key", "q=nothing-has-this-word"],
     "requests": ["show=all", "show=all&state=denied", "state=lapsed"],
     "request_new": [
         "kind=break_glass",

@@ -31,6 +31,7 @@ from tests.sessions_app.web.pages import (
     ACTS,
     ACTS_WITHOUT_AN_OBJECT,
     OPEN,
+    PUBLIC,
     READABLE,
     WATCHED,
     address,
@@ -111,10 +112,17 @@ def test_a_page_answers_those_who_may_see_it_and_is_not_there_for_others(browser
 
 def test_nobody_is_sent_to_the_sign_in_page(browser, things):
     client = browser()
-    for name in {*READABLE, *ACTS}:
+    for name in {*READABLE, *ACTS} - PUBLIC:
         answer = client.post(things.address(name)) if name in ACTS else client.get(things.address(name))
         assert answer.status_code == 302, name
         assert answer["Location"].startswith("/sign-in/?next=/")
+
+
+def test_strangers_read_what_says_nothing_about_anybody(browser, things):
+    for name in PUBLIC:
+        answer = browser().get(things.address(name))
+        assert answer.status_code == 200, name
+        assert b'href="/sign-in/?next=/docs/' in answer.content
 
 
 def test_an_act_is_no_page_so_get_and_head_are_refused_and_change_nothing(browser, things):

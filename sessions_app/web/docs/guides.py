@@ -1,0 +1,39 @@
+"""The guides. They say nothing about anybody, so no sign-in is needed, as for the description of the API."""
+
+from __future__ import annotations
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from accounts.models import Identity
+from sessions_app.web.docs.guides_page import guide_page, search_guides, shelves
+
+
+@never_cache
+@require_safe
+def index(request: HttpRequest) -> HttpResponse:
+    """All guides, or where words stand in them."""
+    text = request.GET.get("q", "").strip()
+    context = {"frame_of_page": _frame(request), "shelves": shelves(), "q": text}
+    if text:
+        context["found"] = search_guides(text)
+    return render(request, "docs/guides.html", context)
+
+
+@never_cache
+@require_safe
+def detail(request: HttpRequest, name: str) -> HttpResponse:
+    """One guide."""
+    page = guide_page(name)
+    if page is None:
+        raise Http404
+    return render(
+        request, "docs/guide.html", {"frame_of_page": _frame(request), "page": page, "shelves": shelves()}
+    )
+
+
+def _frame(request: HttpRequest) -> str:
+    """Return the template around the page: the one of all pages, or for strangers one that leads to the sign-in."""
+    return "ui/app.html" if isinstance(request.user, Identity) else "docs/open.html"

@@ -1,0 +1,130 @@
+"""The guides: which there are, what one has, and where words stand in all of them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.urls import reverse
+
+from sessions_app.web.docs.markdown import Document, Section, read_document
+
+FOLDER = settings.BASE_DIR / "templates" / "docs"
+# In the order in which one reads them.
+SHELVES = {
+    "Start here": ("concepts", "first-ssh-target"),
+}
+# How much of a section a result shows, in characters, and how many results there are at most.
+EXCERPT, MOST = 160, 30
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """One guide. ``name`` is its file's, without `.md`."""
+
+    name: str
+    document: Document
+
+    @property
+    def title(self) -> str:
+        """Return its level-1 heading."""
+        return self.document.title
+
+    @property
+    def url(self) -> str:
+        """Return its address."""
+        return reverse("guide", args=[self.name])
+
+    @property
+    def contents(self) -> list[Section]:
+        """Return the sections for the table of contents."""
+        return [section for section in self.document.sections if section.level == 2]
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Guides under one heading."""
+
+    title: str
+    guides: list[Guide]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A section that has all words that were looked for."""
+
+    guide: Guide
+    section: Section
+    excerpt: str
+
+    @property
+    def url(self) -> str:
+        """Return the address of the section."""
+        return f"{self.guide.url}#{self.section.anchor}" if self.section.anchor else self.guide.url
+
+
+@dataclass(frozen=True, slots=True)
+class GuidePage:
+    """A guide, with the ones before and after it."""
+
+    guide: Guide
+    before: Guide | None
+    after: Guide | None
+
+
+@functools.cache
+def shelves() -> list[Shelf]:
+    """Return all guides."""
+    return [Shelf(title, [_read(name) for name in names]) for title, names in SHELVES.items()]
+
+
+def guide_page(name: str) -> GuidePage | None:
+    """Return a guide by its name; None: there is none."""
+    guides = [guide for shelf in shelves() for guide in shelf.guides]
+    at = next((number for number, guide in enumerate(guides) if guide.name == name), None)
+    if at is None:
+        return None
+    return GuidePage(guides[at], guides[at - 1] if at else None, next(iter(guides[at + 1 :]), None))
+
+
+def search_guides(text: str) -> list[Found]:
+    """Return the sections that have all words, in any case: those that have them in their titles first."""
+    words = text.casefold().split()
+    found = [
+        Found(guide, section, _excerpt(section.text, words))
+        for shelf in shelves()
+        for guide in shelf.guides
+        for section in guide.document.sections
+        if words and _has(f"{guide.title} {section.title} {section.text}", words)
+    ]
+    found.sort(key=lambda one: not _has(f"{one.guide.title} {one.section.title}", words))
+    return found[:MOST]
+
+
+def _read(name: str) -> Guide:
+    return Guide(name, read_document((FOLDER / f"{name}.md").read_text(encoding="utf-8")))
+
+
+def _has(text: str, words: list[str]) -> bool:
+    folded = text.casefold()
+    return all(word in folded for word in words)
+
+
+def _excerpt(text: str, words: list[str]) -> str:
+    """Return the words around the first that was looked for."""
+    plain = " ".join(text.split())
+    at = min((place for word in words if (place := plain.casefold().find(word)) >= 0), default=0)
+    start = max(0, at - EXCERPT // 3)
+    return "".join(
+        _ellipses(plain[start : start + EXCERPT], before=start > 0, after=start + EXCERPT < len(plain))
+    )
+
+
+def _ellipses(text: str, *, before: bool, after: bool) -> Iterator[str]:
+    if before:
+        yield "… "
+    yield text.strip()
+    if after:
+        yield " …"

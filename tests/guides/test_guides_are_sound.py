@@ -1,0 +1,88 @@
+"""What holds for the text of every guide: its blocks are of known kinds, its links lead somewhere, and it is on the shelf."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+from django.urls import Resolver404, resolve
+from markdown_it import MarkdownIt
+
+from sessions_app.web.docs.guides_page import SHELVES, guide_page
+from tests.environment import ROOT
+from tests.support.guides import fences, guides, source
+
+# What a block may be, and by what it is followed in `test_guides_do_what_they_say.py`: yaml and console are applied and
+# run; json is parsed. `text` shows an answer or a shape, so nothing in it can be typed.
+LANGUAGES = {"yaml", "console", "json", "text"}
+OPTIONS = {"as", "status", "over", "no-run", "reason"}
+# What can't run in a test, with its reason: this list grows by a decision, not by itself.
+NOT_RUN: dict[str, list[str]] = {}
+
+
+def test_every_guide_is_on_one_shelf():
+    assert sorted(name for names in SHELVES.values() for name in names) == guides()
+
+
+@pytest.mark.parametrize("name", guides())
+def test_every_block_is_of_a_kind_that_is_followed(name):
+    for fence in fences(name):
+        assert fence.language in LANGUAGES, fence.place
+        assert fence.options.keys() <= OPTIONS, fence.place
+        if fence.language == "text":
+            assert not re.search(r"^\s*\$ ", fence.text, re.MULTILINE), (
+                f"{fence.place}: commands are a console"
+            )
+
+
+def test_what_is_not_run_is_known_with_its_reason():
+    found: dict[str, list[str]] = {}
+    for name in guides():
+        for fence in fences(name):
+            if "no-run" in fence.options:
+                assert fence.options.get("reason"), f"{fence.place}: say why it does not run"
+                found.setdefault(name, []).append(fence.options["reason"])
+    assert found == NOT_RUN
+
+
+@pytest.mark.parametrize("name", guides())
+def test_every_link_inside_leads_to_a_page_and_a_place_on_it(name):
+    for link in _links(name):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        guide = re.fullmatch(r"/docs/([a-z-]+)/", path)
+        if guide or not path:
+            page = guide_page(guide[1] if guide else name)
+            assert page is not None, f"{name}: {link}"
+            assert not anchor or f' id="{anchor}"' in page.guide.document.html, f"{name}: {link}"
+            continue
+        assert not anchor, f"{name}: {link}"
+        try:
+            resolve(path)
+        except Resolver404:
+            pytest.fail(f"{name}: {link} leads nowhere")
+
+
+def test_every_page_that_names_a_guide_names_one_that_is_there(db):
+    named = {
+        (path.name, *found)
+        for path in (ROOT / "templates").rglob("*.html")
+        for found in re.findall(
+            r"""\{% url ['"]guide['"] ['"]([a-z-]+)['"] %\}(?:#([a-z0-9-]+))?""", path.read_text()
+        )
+    }
+    for template, name, anchor in named:
+        answer = Client().get(f"/docs/{name}/")
+        assert answer.status_code == 200, (template, name)
+        assert not anchor or f' id="{anchor}"' in answer.content.decode(), (template, name, anchor)
+
+
+def _links(name: str) -> list[str]:
+    return [
+        str(child.attrs["href"])
+        for token in MarkdownIt("commonmark").enable("table").parse(source(name))
+        for child in token.children or ()
+        if child.type == "link_open"
+    ]

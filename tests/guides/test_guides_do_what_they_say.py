@@ -1,0 +1,138 @@
+"""Every guide is followed, block by block, by the people it is for: its files are applied, and its commands are run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.environment import ROOT
+from tests.support.guide_site import GuideSite, as_yaml, guide_site
+from tests.support.guides import Fence, fences, guides, steps
+
+GROUPS = {"operators": "priya", "service-owners": "jonas", "security": "mara", "agents": "scribe"}
+# References stand in guides for those that come up when they are followed.
+_REF = re.compile(r"\b(?:REQ-\d+|GR-[0-9A-Z]{4,}|(?:INC|CHG|TKT|TSK)-\d+)\b")
+
+
+@pytest.fixture(scope="module")
+def site(django_db_setup) -> Iterator[GuideSite]:
+    with guide_site() as running:
+        yield running
+
+
+@dataclass
+class Reader:
+    """Somebody who does what a guide says, in a folder of their own."""
+
+    site: GuideSite
+    work: Path
+    refs: dict[str, str] = field(default_factory=dict)
+
+    def follow(self, fence: Fence) -> None:
+        if "no-run" in fence.options:
+            return
+        if fence.language == "yaml":
+            self._write(fence)
+        elif fence.language == "json":
+            json.loads(fence.text)
+        elif fence.language == "console":
+            self._type(fence)
+
+    def apply(self, *options: str) -> None:
+        """Make the catalogue what the files in the folder say."""
+        command = " ".join(("python manage.py apply catalogue", *options))
+        self._run(command, "admin", 0, Fence("", 0, "console", {}, command))
+
+    def _write(self, fence: Fence) -> None:
+        """Put a document into the catalogue; keys that go `over` a document are planned with it, and not kept."""
+        document = yaml.safe_load(fence.text)
+        if "over" in fence.options:
+            path = self.work / "catalogue" / fence.options["over"]
+            self._plan(path, {**yaml.safe_load(path.read_text(encoding="utf-8")), **document}, fence)
+            return
+        assert fence.file, f"{fence.place}: say which file it is, as in `# policies/web-work.yaml`"
+        path = self.work / "catalogue" / fence.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(as_yaml(self.site.here(document)), encoding="utf-8")
+
+    def _plan(self, path: Path, document: dict[str, object], fence: Fence) -> None:
+        copy = self.work / "planned"
+        shutil.copytree(self.work / "catalogue", copy)
+        (copy / path.relative_to(self.work / "catalogue")).write_text(as_yaml(document), encoding="utf-8")
+        self._run("python manage.py apply planned --plan", "admin", 0, fence)
+        shutil.rmtree(copy)
+
+    def _type(self, fence: Fence) -> None:
+        status = int(fence.options.get("status", "0"))
+        typed = list(steps(fence.text))
+        assert typed, f"{fence.place}: a console has commands, behind `$ `"
+        for number, step in enumerate(typed):
+            last = number == len(typed) - 1
+            command = self._here(step.command)
+            said = self._run(command, fence.options.get("as", "priya"), status if last else 0, fence)
+            self._compare(step.answer, said, fence)
+
+    def _run(self, command: str, who: str, status: int, fence: Fence) -> str:
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=self.work, env=self.site.env_of(who, self.work), text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, f"{fence.place}: {command}\nstatus {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    def _here(self, text: str) -> str:
+        for name, here in {**self.site.names, **self.refs}.items():
+            text = text.replace(name, here)
+        return text
+
+    def _compare(self, answer: list[str], said: str, fence: Fence) -> None:
+        """Find each line of the answer, in order; `…` is anything, and a new reference is what stands there."""
+        at = 0
+        for line in answer:
+            names: list[str] = []
+            found = re.compile(self._pattern(line, names), re.MULTILINE).search(said, at)
+            assert found, f"{fence.place}: “{line}” is not what is said:\n{said}"
+            self.refs |= dict(zip(names, found.groups(), strict=True))
+            at = found.end()
+
+    def _pattern(self, line: str, names: list[str]) -> str:
+        parts = []
+        for text in re.split(f"({_REF.pattern}|…)", self._here(line).strip()):
+            if text == "…":
+                parts.append(".*?")
+            elif _REF.fullmatch(text) and text not in self.refs.values() and text not in names:
+                names.append(text)
+                parts.append(f"({_REF.pattern})")
+            else:
+                # Columns are as wide as what stands in them.
+                parts.append(r"\s+".join(re.escape(word) for word in re.split(r"\s+", text)))
+        return rf"^\s*{''.join(parts)}\s*$"
+
+
+def follow(name: str, site: GuideSite, work: Path) -> None:
+    """Do all that a guide says, in an empty folder, with no more in the catalogue than people's groups; at the end its files
+    are applied.
+    """
+    (work / "manage.py").symlink_to(ROOT / "manage.py")
+    reader = Reader(site, work)
+    (work / "catalogue" / "groups").mkdir(parents=True)
+    for group, member in GROUPS.items():
+        path = work / "catalogue" / "groups" / f"{group}.yaml"
+        path.write_text(f"name: {group}\nmembers: [{member}]\n", encoding="utf-8")
+    reader.apply("--prune")
+    for fence in fences(name):
+        reader.follow(fence)
+    reader.apply()
+
+
+@pytest.mark.parametrize("name", guides())
+def test_a_guide_does_what_it_says(name, site, tmp_path):
+    follow(name, site, tmp_path)
