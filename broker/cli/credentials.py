@@ -70,7 +70,8 @@ def handed(shell: Shell, grant: Row, target: str | None, folder: Path) -> dict[s
     """
     kind = kind_of(shell, grant["cluster"])
     env = {"STINT_GRANT": str(grant["ref"]), "STINT_CLUSTER": str(grant["cluster"])}
-    if grant["connect"]:
+    # Of an MCP server `connect` is the address.
+    if grant["connect"] and kind != "mcp":
         return {**env, "STINT_SSH_CONFIG": _write(folder / "ssh_config", config(shell, grant))}
     credential = issue(shell, grant, target)
     values = credential["values"]
@@ -81,8 +82,9 @@ def handed(shell: Shell, grant: Row, target: str | None, folder: Path) -> dict[s
         env["KUBECONFIG"] = _write(folder / "kubeconfig", values["Kubeconfig"])
     elif "Token" in values:
         env["STINT_GRANT_TOKEN"] = values["Token"]
-        if values.get("Address"):
-            env["STINT_ADDRESS"] = values["Address"].split(", ")[0]
+        addresses = [*values.get("Address", "").split(", "), *grant["connect"]]
+        if address := next(filter(None, addresses), None):
+            env["STINT_ADDRESS"] = address
     return env
 
 

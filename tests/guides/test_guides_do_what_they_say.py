@@ -43,6 +43,10 @@ class Reader:
             self._write(fence)
         elif fence.language == "json":
             json.loads(fence.text)
+            if "file" in fence.options:
+                (self.work / fence.options["file"]).write_text(self._here(fence.text), encoding="utf-8")
+        elif fence.language == "sql":
+            self._sql(fence)
         elif fence.language == "console":
             self._type(fence)
 
@@ -52,23 +56,33 @@ class Reader:
         self._run(command, "admin", 0, Fence("", 0, "console", {}, command))
 
     def _write(self, fence: Fence) -> None:
-        """Put a document into the catalogue; keys that go `over` a document are planned with it, and not kept."""
+        """Put a document into the catalogue. Keys that go `over` one make another document, that is planned at the end."""
         document = yaml.safe_load(fence.text)
-        if "over" in fence.options:
-            path = self.work / "catalogue" / fence.options["over"]
-            self._plan(path, {**yaml.safe_load(path.read_text(encoding="utf-8")), **document}, fence)
+        if over := fence.options.get("over"):
+            path = Path(over).with_stem(f"{Path(over).stem}-of-line-{fence.line}")
+            whole = yaml.safe_load((self.work / "catalogue" / over).read_text(encoding="utf-8"))
+            self._put("variants", path, {**whole, **document, "name": path.stem})
             return
         assert fence.file, f"{fence.place}: say which file it is, as in `# policies/web-work.yaml`"
-        path = self.work / "catalogue" / fence.file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(as_yaml(self.site.here(document)), encoding="utf-8")
+        self._put("catalogue", Path(fence.file), self.site.here(document))
 
-    def _plan(self, path: Path, document: dict[str, object], fence: Fence) -> None:
-        copy = self.work / "planned"
-        shutil.copytree(self.work / "catalogue", copy)
-        (copy / path.relative_to(self.work / "catalogue")).write_text(as_yaml(document), encoding="utf-8")
-        self._run("python manage.py apply planned --plan", "admin", 0, fence)
-        shutil.rmtree(copy)
+    def _put(self, folder: str, file: Path, document: dict[str, object]) -> None:
+        path = self.work / folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(as_yaml(document), encoding="utf-8")
+
+    def plan_variants(self) -> None:
+        """Plan what goes over documents, all of it at once, on top of the catalogue."""
+        if not (self.work / "variants").exists():
+            return
+        shutil.copytree(self.work / "catalogue", self.work / "variants", dirs_exist_ok=True)
+        self._run("python manage.py apply variants --plan", "admin", 0, Fence("", 0, "console", {}, ""))
+
+    def _sql(self, fence: Fence) -> None:
+        """Run it as the superuser of the shop's server, in the database that the block names."""
+        (self.work / "block.sql").write_text(fence.text, encoding="utf-8")
+        where = self.site.superuser(fence.options.get("database", "shop"))
+        self._run(f"psql -v ON_ERROR_STOP=1 {where} -f block.sql", "admin", 0, fence)
 
     def _type(self, fence: Fence) -> None:
         status = int(fence.options.get("status", "0"))
@@ -110,7 +124,7 @@ class Reader:
                 parts.append(".*?")
             elif _REF.fullmatch(text) and text not in self.refs.values() and text not in names:
                 names.append(text)
-                parts.append(f"({_REF.pattern})")
+                parts.append(rf"({text.partition('-')[0]}-[0-9A-Z]+)")
             else:
                 # Columns are as wide as what stands in them.
                 parts.append(r"\s+".join(re.escape(word) for word in re.split(r"\s+", text)))
@@ -121,7 +135,8 @@ def follow(name: str, site: GuideSite, work: Path) -> None:
     """Do all that a guide says, in an empty folder, with no more in the catalogue than people's groups; at the end its files
     are applied.
     """
-    (work / "manage.py").symlink_to(ROOT / "manage.py")
+    for name_of_ours in ("manage.py", "broker"):
+        (work / name_of_ours).symlink_to(ROOT / name_of_ours)
     reader = Reader(site, work)
     (work / "catalogue" / "groups").mkdir(parents=True)
     for group, member in GROUPS.items():
@@ -130,6 +145,7 @@ def follow(name: str, site: GuideSite, work: Path) -> None:
     reader.apply("--prune")
     for fence in fences(name):
         reader.follow(fence)
+    reader.plan_variants()
     reader.apply()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from broker.demo.database import BROKER, ShopDatabase
+from broker.demo.database import BROKER, SUPERUSER, ShopDatabase
 from broker.demo.desk import Desk
 from broker.demo.main import Ports, run_stint
 from broker.demo.tickets import TicketsApi
@@ -39,6 +39,7 @@ now, setup, made = clock.now(), Actor.system("test"), {}
 for name in ("priya", "mara", "jonas", "admin"):
     made[name] = create_identity(username=name, name=name.title(), is_superuser=name == "admin", actor=setup, now=now)
 made["scribe"] = create_identity(username="scribe", kind="agent", owner=made["priya"], actor=setup, now=now)
+made["deployer"] = create_identity(username="deployer", kind="service", owner=made["jonas"], actor=setup, now=now)
 add_ssh_key(identity_id=made["priya"].pk, public_key=sys.stdin.read(), actor=made["priya"], now=now)
 tokens = {}
 for name, who in made.items():
@@ -72,10 +73,16 @@ class GuideSite:
     def names(self) -> dict[str, str]:
         """What stands in the guides for what is here."""
         return {
+            f"{URL}/mcp": f"http://127.0.0.1:{self.ports.streams}/mcp",
             URL: self.ports.url,
             SSH_PORT: f"-p {self.ports.ssh}",
             "https://tickets.example.com": self.tickets.url,
+            "postgresql://postgres@shop-db.example.com/shop": self.superuser("shop"),
         }
+
+    def superuser(self, database: str) -> str:
+        """Where the administrator of the database signs in."""
+        return f"postgresql://{SUPERUSER}:{self.shop.password}@127.0.0.1:{self.shop.port}/{database}"
 
     def here(self, document: dict[str, Any]) -> dict[str, Any]:
         """A document of the catalogue whose targets are those that run here."""
@@ -102,9 +109,11 @@ class GuideSite:
         }  # fmt: skip
         secrets = {
             "SHOP_DB_PASSWORD": self.shop.broker_password, "TICKETS_PROXY_KEY": self.tickets.proxy_key,
-            "DESK_TOKEN": self.desk.token,
+            "DESK_TOKEN": self.desk.token, "PAGERDUTY_TOKEN": "none", "PAGERDUTY_WEBHOOK_SECRET": "none-of-theirs",
+            "GITHUB_WEBHOOK_SECRET": "none-of-theirs-either",
         }  # fmt: skip
-        return {**self.env, **mine, **secrets} if who == "admin" else mine
+        of_the_server = {name: value for name, value in self.env.items() if not name.startswith("DJANGO_")}
+        return {**of_the_server, **mine, **secrets} if who == "admin" else mine
 
 
 @contextlib.contextmanager
@@ -120,6 +129,8 @@ def guide_site() -> Iterator[GuideSite]:
         shop = stack.enter_context(ShopDatabase(folder / "shop"))
         tickets = stack.enter_context(TicketsApi(folder / "nginx", ports.url))
         desk = stack.enter_context(Desk())
+        # Tickets of Stint's own get their numbers when they are opened.
+        desk.tickets |= {f"TKT-{number}": "The printer is on fire" for number in range(2000)}
         site = GuideSite(folder, ports, env, host, shop, tickets, desk)
         _fill_shop(site)
         _programs(site)

@@ -15,6 +15,11 @@ FOLDER = settings.BASE_DIR / "templates" / "docs"
 # In the order in which one reads them.
 SHELVES = {
     "Start here": ("concepts", "first-ssh-target"),
+    "Other kinds of targets": ("postgres", "http", "kubernetes", "mcp"),
+    "Who gets what": ("command-sets", "policies", "workflows"),
+    "Machines": ("machines", "agents"),
+    "For programs and terminals": ("cli", "api"),
+    "Running Stint": ("deploying", "security", "evidence"),
 }
 # How much of a section a result shows, in characters, and how many results there are at most.
 EXCERPT, MOST = 160, 30

@@ -47,7 +47,7 @@ def test_words_are_found_in_all_guides_and_lead_to_their_section(as_alice):
 def test_what_is_found_in_a_title_comes_first_and_results_are_bounded():
     first, *_ = search_guides("end it")
     assert first.section.title == "End it"
-    assert len(search_guides("a")) == MOST
+    assert len(search_guides("a")) <= MOST
     assert search_guides("   ") == []
 
 
