@@ -108,7 +108,7 @@ class _Renderer(RendererHTML):
 
     def table_open(self, _tokens: Sequence[Token], _idx: int, _options: OptionsDict, _env: EnvType) -> str:
         """Return a table that scrolls by itself where the screen is narrow."""
-        return '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
+        return '<div class="table" tabindex="0" role="region" aria-label="Table"><table>'
 
     def table_close(self, _tokens: Sequence[Token], _idx: int, _options: OptionsDict, _env: EnvType) -> str:
         """Close it."""
