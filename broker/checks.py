@@ -31,7 +31,7 @@ def role_of_the_application(*_: Any, **__: Any) -> list[CheckMessage]:
     return [
         Error(
             "The application's database role owns the record or is a superuser, so it could forge entries.",
-            hint="Use DATABASE_OWNER_URL for migrations and a separate role in DATABASE_URL; see the README for the SQL.",
+            hint="Use DATABASE_OWNER_URL for migrations and a separate role in DATABASE_URL; the guide Deploying has the SQL.",
             id="stint.E006",
         )
     ]

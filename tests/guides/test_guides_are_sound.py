@@ -79,7 +79,9 @@ def test_every_page_that_names_a_guide_names_one_that_is_there(db):
     named = {
         (path.name, *found)
         for path in (ROOT / "templates").rglob("*.html")
-        for found in re.findall(r'_guide.html" with guide="([a-z-]+)"(?: at="#([a-z0-9-]+)")?', path.read_text())
+        for found in re.findall(
+            r'_guide.html" with guide="([a-z-]+)"(?: at="#([a-z0-9-]+)")?', path.read_text()
+        )
     }
     assert named
     for template, name, anchor in named:

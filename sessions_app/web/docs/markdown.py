@@ -106,9 +106,13 @@ class _Renderer(RendererHTML):
         """Close it."""
         return f"</a></{tokens[idx].tag}>"
 
-    def table_open(self, _tokens: Sequence[Token], _idx: int, _options: OptionsDict, _env: EnvType) -> str:
-        """Return a table that scrolls by itself where the screen is narrow."""
-        return '<div class="table" tabindex="0" role="region" aria-label="Table"><table>'
+    def table_open(self, tokens: Sequence[Token], idx: int, _options: OptionsDict, _env: EnvType) -> str:
+        """Return a table that scrolls by itself where the screen is narrow, named by its columns."""
+        end = next(at for at in range(idx, len(tokens)) if tokens[at].type == "thead_close")
+        columns = ", ".join(_plain(token) for token in tokens[idx:end] if token.type == "inline")
+        return format_html(
+            '<div class="table" tabindex="0" role="region" aria-label="Table: {}"><table>', columns
+        )
 
     def table_close(self, _tokens: Sequence[Token], _idx: int, _options: OptionsDict, _env: EnvType) -> str:
         """Close it."""

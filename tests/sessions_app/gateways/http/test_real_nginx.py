@@ -266,7 +266,7 @@ def test_an_answer_whose_client_stands_still_is_cut(scene):
 
 
 def test_an_answer_that_has_begun_goes_on_after_the_end_for_as_long_as_it_moves_and_nothing_new_begins(scene):
-    """nginx bounds no whole answer, as the README says: here it takes three times as long as it may stand still."""
+    """nginx bounds no whole answer, as its guide says: here it takes three times as long as it may stand still."""
     grant = grant_on_site(scene.world)
     token = token_of(grant, scene.world)
     with sooner(scene, b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nslowly", 0.5) as (upstream, proxy):
