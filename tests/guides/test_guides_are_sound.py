@@ -6,7 +6,6 @@ import re
 
 import pytest
 from django.test import Client
-from django.urls import Resolver404, resolve
 from markdown_it import MarkdownIt
 
 from sessions_app.web.docs.guides_page import SHELVES, guide_page
@@ -57,7 +56,7 @@ def test_what_is_not_run_is_known_with_its_reason():
 
 
 @pytest.mark.parametrize("name", guides())
-def test_every_link_inside_leads_to_a_page_and_a_place_on_it(name):
+def test_every_link_inside_leads_to_a_page_and_a_place_on_it(name, db):
     for link in _links(name):
         if link.startswith("https://"):
             continue
@@ -69,10 +68,7 @@ def test_every_link_inside_leads_to_a_page_and_a_place_on_it(name):
             assert not anchor or f' id="{anchor}"' in page.guide.document.html, f"{name}: {link}"
             continue
         assert not anchor, f"{name}: {link}"
-        try:
-            resolve(path)
-        except Resolver404:
-            pytest.fail(f"{name}: {link} leads nowhere")
+        assert Client().get(path).status_code in (200, 302), f"{name}: {link} leads nowhere"
 
 
 def test_every_page_that_names_a_guide_names_one_that_is_there(db):
