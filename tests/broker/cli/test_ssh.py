@@ -37,7 +37,7 @@ def test_with_keep_it_stays_and_that_is_said(laptops):
     assert (kept.returncode, kept.stdout) == (0, "looked\n")
     (grant,) = alice.json("grants")["results"]
     assert f"{grant['ref']} stays active until " in kept.stderr
-    assert f"`stint end {grant['ref']}` ends it." in kept.stderr
+    assert f"Run `stint end {grant['ref']}` to end it." in kept.stderr
 
 
 def test_a_grant_that_is_held_is_used_again_and_stays(laptops):

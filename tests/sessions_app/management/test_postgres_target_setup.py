@@ -49,8 +49,8 @@ def test_the_login_trigger_is_printed_when_it_is_asked_for(cluster):
 
 def test_a_cluster_that_is_not_there_and_a_name_that_breaks_out_are_told(cluster):
     for words, said in (
-        (["web"], "no PostgreSQL cluster web"),
-        (["shop", "--template", "a$stint$"], "cannot be the name"),
+        (["web"], "PostgreSQL cluster web not found"),
+        (["shop", "--template", "a$stint$"], "is not a valid role name"),
     ):
         with pytest.raises(CommandError, match=said.replace("$", r"\$")):
             run(*words)

@@ -131,7 +131,7 @@ def test_proposed_changes_are_taken_where_somebody_said_so():
         ({"keys": []}, "keys"),
         ({"keys": [{"kty": "oct", "k": "AAAA"}]}, "not a public key"),
         ({"keys": [{"kty": "RSA", "d": "AAAA"}]}, "private key"),
-        ({"keys": [{"kty": "RSA"}], "jwks_uri": "https://host/keys"}, "leave it out"),
+        ({"keys": [{"kty": "RSA"}], "jwks_uri": "https://host/keys"}, "remove it"),
         ({"key_set": "x"}, "key_set"),
     ],
 )  # fmt: skip

@@ -26,7 +26,7 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
         if not any(_within(one, outer) for outer in outers):
             return f"{clip(one.text)} is not covered by the grant"
         if not one.rule.held and any(_is_laxer(outer, child) for outer in outers if outer.rule.held):
-            return f"{clip(one.text)} would run without the second person that each call waits for now"
+            return f"{clip(one.text)} would run without the approval that each call needs"
         for outer in outers:
             if is_told_as_less(one.rule.effect, outer.rule.effect) and _may_meet(one, outer):
                 return f"{clip(one.text)} {TOLD_AS_LESS}: {clip(outer.text)}"

@@ -19,7 +19,7 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
         return str(error)
     for one in asked:
         if one not in given and _of_table(one) not in given:
-            return f"{clip(str(one))} is not within what may be delegated"
+            return f"{clip(str(one))} is not covered by the grant"
     return None
 
 

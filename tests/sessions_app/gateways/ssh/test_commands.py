@@ -207,7 +207,7 @@ def test_a_target_that_shows_another_key_is_not_talked_to(place):
     try:
         done = place.ssh("true", user="web-2")
         assert done.returncode == 255
-        assert b"does not show the host key" in done.stderr
+        assert b"does not present the host key" in done.stderr
         assert run_of(grant).state == "failed"
     finally:
         end(grant)

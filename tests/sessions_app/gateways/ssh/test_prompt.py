@@ -103,7 +103,7 @@ def test_help_lists_what_is_allowed_and_until_when(place, grant, terminal):
     terminal.wait_for("You may run:")
     terminal.wait_for(r"echo restart nginx +\(change\)")
     terminal.wait_for(r"\{word\}: ")
-    terminal.wait_for(r"echo held nginx +\(destructive, waits for a second person\)")
+    terminal.wait_for(r"echo held nginx +\(destructive, needs approval for each run\)")
     assert re.fullmatch(
         rf"{grant.ref} web-1 59m> |{grant.ref} web-1 1h 0m> ", terminal.wait_for(ASKS).group()
     )

@@ -139,7 +139,7 @@ def test_an_approval_that_was_given_by_who_is_one_person_now_counts_no_more(worl
     provision_grant(grant_id=grant.pk, now=world.now)
     grant.refresh_from_db()
     assert grant.state == "ended"
-    assert "approvals do not count" in grant.end_note
+    assert "approvals are no longer valid" in grant.end_note
 
 
 def test_a_machine_has_a_name_alone_and_its_owner_is_told(world):

@@ -164,7 +164,7 @@ def test_what_a_command_set_takes_from_the_incident_is_that_incident(world):
     left_out = check(world, parameters={"unit": "nginx"}, **ask)
     assert left_out.parameters == {"unit": "nginx", "incident": mine.ref}
     assert left_out.digest == preview.digest
-    with pytest.raises(InvalidInput, match="none is named"):
+    with pytest.raises(InvalidInput, match="no open workflow is named"):
         check(world, parameters={"unit": "nginx", "incident": mine.ref})
 
 

@@ -385,8 +385,8 @@ def test_what_is_narrower_in_each_way_is_covered():
 @pytest.mark.parametrize(
     ("child", "says"),
     [
-        (ssh(FREE, unit="haproxy"), "not within"),
-        (ssh("stop {unit}", unit="nginx"), "not within"),
+        (ssh(FREE, unit="haproxy"), "not covered by the grant"),
+        (ssh("stop {unit}", unit="nginx"), "not covered by the grant"),
         (ssh({"run": "restart nginx", "end": {"finish": "5m"}}), "longer after the end"),
     ],
 )
@@ -396,10 +396,10 @@ def test_what_is_wider_in_one_way_is_not_and_says_which(child, says):
 
 def test_a_second_person_that_is_waited_for_is_waited_for_in_what_is_delegated():
     held = {"run": "restart {unit}", "hold": True}
-    assert "second person" in covers(ssh(held, unit="nginx"), ssh("restart nginx"))
+    assert "the approval that each run needs" in covers(ssh(held, unit="nginx"), ssh("restart nginx"))
     assert covers(ssh(held, unit="nginx"), ssh({"run": "restart nginx", "hold": True})) is None
     wide = {"run": "{verb} nginx".replace("{verb}", "restart"), "hold": True}
-    assert "second person" in covers(
+    assert "the approval that each run needs" in covers(
         ssh("restart {unit}", wide, unit="nginx"), ssh("restart {unit}", unit="nginx")
     )
 

@@ -162,7 +162,7 @@ def test_a_wrong_password_or_code_proves_nothing_and_is_not_tried_for_ever(clien
     age_of = client.session["account_authentication_methods"][-1]["at"]
     age(client)
     for typed, said in (
-        ({"password": "wrong"}, "That is not your password"),
+        ({"password": "wrong"}, "Wrong password"),
         ({"code": "1"}, "code is wrong"),
     ):
         answer = client.post(CONFIRM, {**typed, "next": APP})

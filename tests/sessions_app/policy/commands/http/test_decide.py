@@ -128,7 +128,7 @@ def test_text_in_a_body_may_be_empty_or_begin_with_a_dash(compiled):
 
 def test_a_body_that_was_not_seen_is_never_taken_for_a_good_one(compiled):
     found = decide_request(compiled, "POST", "/tickets/T-42/close", UNSEEN)
-    assert "does not see" in found.reason
+    assert "does not send" in found.reason
 
 
 def test_the_strictest_decides_whatever_the_order():

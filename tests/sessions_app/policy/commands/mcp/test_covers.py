@@ -80,13 +80,16 @@ def test_what_is_narrowed_or_left_out_is_within():
 @pytest.mark.parametrize(
     ("child", "says"),
     [
-        (one(READ, value="b"), "not within"),
-        (one({"tool": "read", "arguments": {"id": "{p}", "more": 1}, "effect": "read"}), "not within"),
+        (one(READ, value="b"), "not covered by the grant"),
+        (
+            one({"tool": "read", "arguments": {"id": "{p}", "more": 1}, "effect": "read"}),
+            "not covered by the grant",
+        ),
         (
             one({"tool": "read", "arguments": {"id": "{p}", "full": {"int": [1, 10]}}, "effect": "read"}),
-            "not within",
+            "not covered by the grant",
         ),
-        (one({"tool": "write", "effect": "read"}), "not within"),
+        (one({"tool": "write", "effect": "read"}), "not covered by the grant"),
     ],
 )
 def test_what_is_wider_in_one_way_is_not(child, says):
@@ -95,7 +98,7 @@ def test_what_is_wider_in_one_way_is_not(child, says):
 
 def test_holds_and_denies_stay():
     held = {**READ, "hold": True}
-    assert "second person" in covers(one(held), one(READ))
+    assert "the approval that each call needs" in covers(one(held), one(READ))
     assert covers(one(held), one(held)) is None
     deny = {"deny": "re*"}
     assert "denied" in covers(one(READ, deny), one(READ))

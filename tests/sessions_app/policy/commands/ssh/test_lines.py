@@ -69,8 +69,8 @@ def test_characters_that_cannot_be_seen_are_refused_everywhere(char: str, form: 
 
 
 OTHERS = [
-    ("", "no command"),
-    ("   ", "no command"),
+    ("", "a command is required"),
+    ("   ", "a command is required"),
     ("''", "empty"),
     ("'' ls", "empty"),
     ("ls =x", "“=” at the start"),
