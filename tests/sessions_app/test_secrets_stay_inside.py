@@ -102,7 +102,16 @@ def test_no_page_and_no_answer_of_the_api_shows_a_secret(world, configured, capl
     for route, view in addresses():
         if hasattr(view, "get"):
             shown[route] = admin.get(f"/api/v1{fill(route, values)}")
-    for path in ("/api/schema/", "/api/docs/", "/readyz", "/metrics", "/nowhere", "/sign-in/", "/schemas/"):
+    for path in (
+        "/docs/",
+        "/api/schema/",
+        "/api/docs/",
+        "/readyz",
+        "/metrics",
+        "/nowhere",
+        "/sign-in/",
+        "/schemas/",
+    ):
         shown[path] = admin.get(path)
     answered = {
         name: answer.getvalue().decode() for name, answer in shown.items() if answer.status_code < 500
