@@ -57,7 +57,7 @@ def test_a_change_has_its_planned_time(as_bob, world):
         ({"kind": "change"}, "Enter when the change starts and ends"),
         ({"kind": "pipeline"}, "Unknown kind of workflow"),
         ({"kind": "ticket", "severity": "P1"}, "Unknown severity"),
-        ({"assignee": "nobody"}, "nobody called nobody"),
+        ({"assignee": "nobody"}, "Unknown user nobody"),
         (
             {
                 "kind": "ticket",
