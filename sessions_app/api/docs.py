@@ -28,6 +28,11 @@ class Member:
     required: bool
     says: str
 
+    @property
+    def is_header(self) -> bool:
+        """Whether it is sent as a header."""
+        return self.where == "header"
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -146,7 +146,7 @@ def test_another_person_is_not_locked_out_by_it(client):
 def test_too_many_tries_from_one_place_are_answered_with_a_page(client):
     codes = [sign_in(client, f"nobody-{number}", "wrong password").status_code for number in range(35)]
     assert codes[-1] == 429
-    assert "Too many tries" in sign_in(client).content.decode()
+    assert "Too many attempts" in sign_in(client).content.decode()
 
 
 def test_machines_never_sign_in_even_with_a_password(client, world):

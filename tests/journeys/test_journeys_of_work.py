@@ -78,25 +78,25 @@ def test_at_three_in_the_morning_one_button_gives_access_that_ends_with_the_inci
     from sessions_app.models import Grant
 
     bob.goto("/incidents/")
-    bob.get_by_label("What is wrong").fill("Checkout is <slow>")
+    bob.get_by_label("What's wrong").fill("Checkout is <slow>")
     bob.locator(".seg label", has_text="P1").click()
     bob.locator("label.tick", has_text="web").locator("input").check()
-    bob.get_by_role("button", name="Open the incident").click()
+    bob.get_by_role("button", name="Open incident").click()
     expect(bob.locator("h1")).to_contain_text("Checkout is <slow>")
     incident = bob.locator(".crumb span").inner_text()
 
     alice.reload()
     expect(alice.locator(".glassbox")).to_contain_text(f"{incident} is open and you are on call")
     alice.get_by_role("button", name=f"Get incident access for {incident}").click()
-    expect(alice.locator(".messages").first).to_contain_text("It ends with the incident")
+    expect(alice.locator(".messages").first).to_contain_text("It ends when the incident closes")
     grant = started(Grant.objects.get().ref)
     assert grant.state == "active"
 
     bob.reload()
     expect(bob.locator("main")).to_contain_text("Alice")
     bob.locator("summary", has_text="Close").click()
-    expect(bob.locator(".pop")).to_contain_text("1 grant of 1 holder ends at once")
-    bob.get_by_label("What solved it").fill("Restarted the cache")
+    expect(bob.locator(".pop")).to_contain_text("1 grant held by 1 person ends at once")
+    bob.get_by_label("Resolution").fill("Restarted the cache")
     bob.get_by_role("button", name=f"Close {incident}").click()
     expect(bob.locator(".messages").first).to_contain_text("is closed")
     expect(bob.locator("main")).to_contain_text("Restarted the cache")

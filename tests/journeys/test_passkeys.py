@@ -42,8 +42,8 @@ def add(page: Page, name: str) -> None:
     page.goto("/account/")
     page.get_by_role("link", name="Add a passkey").click()
     page.get_by_label("Name").fill(name)
-    page.get_by_role("button", name="Add it").click()
-    expect(page.locator("h1")).to_have_text("Your sign-in")
+    page.get_by_role("button", name="Add passkey").click()
+    expect(page.locator("h1")).to_have_text("Two-factor authentication")
     assert len(codes_on(page.content())) == 10
 
 
@@ -58,7 +58,7 @@ def password(page: Page) -> None:
     page.get_by_label("User name").fill("alice")
     page.get_by_label("Password").fill("correct horse battery")
     page.get_by_role("button", name="Sign in", exact=True).click()
-    expect(page.locator("h1")).to_have_text("Second step")
+    expect(page.locator("h1")).to_have_text("Two-factor authentication")
 
 
 def at_home(page: Page) -> None:
@@ -98,8 +98,8 @@ def test_without_scripts_the_second_step_takes_a_recovery_code(
     page = with_device()
     page.goto("/account/factors/passkey/")
     page.get_by_label("Name").fill("Laptop")
-    page.get_by_role("button", name="Add it").click()
-    expect(page.locator("h1")).to_have_text("Your sign-in")
+    page.get_by_role("button", name="Add passkey").click()
+    expect(page.locator("h1")).to_have_text("Two-factor authentication")
     code = codes_on(page.content())[0]
     plain = chromium.new_context(base_url=site, java_script_enabled=False).new_page()
     sign_in(plain, "alice")

@@ -73,7 +73,7 @@ def test_all_of_it_works_without_a_script(place, visit):
     expect(alice.locator("#log .out")).to_contain_text("held nginx")
     alice.goto(f"/recordings/{run.pk}/")
     expect(alice.locator("#text .out")).to_contain_text("held nginx")
-    expect(alice.locator("main")).to_contain_text("As it was sealed")
+    expect(alice.locator("main")).to_contain_text("Seal intact")
 
     alice.goto(f"/grants/{grant.ref}/")
     row.get_by_role("button", name="Run").click()

@@ -55,9 +55,9 @@ def sign_in_first(chromium: Browser, site: str, name: str, given: str) -> Page:
     expect(page.locator("h1")).to_have_text("Choose your own password")
     page.get_by_label("Current password").fill(given)
     page.get_by_label("New password", exact=True).fill(f"{PASSWORD} to {name}")
-    page.get_by_label("New password again").fill(f"{PASSWORD} to {name}")
+    page.get_by_label("Confirm new password").fill(f"{PASSWORD} to {name}")
     page.get_by_role("button", name="Change password").click()
-    expect(page.locator(".messages")).to_contain_text("Your password is changed")
+    expect(page.locator(".messages")).to_contain_text("Password changed")
     page.goto("/")
     return page
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 
 from broker.kernel import clock
 from sessions_app.connectors.registry import find, types
 from sessions_app.models import Cluster, Environment, Risk
-from sessions_app.operations.catalogue.save_document import state_of
 from sessions_app.operations.targets.check_target import check_target
 from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
 from sessions_app.policy.catalogue import ClusterDocument
@@ -19,6 +20,7 @@ from sessions_app.queries.facts import Unreadable
 from sessions_app.web.catalogue import clusters_page as reads
 from sessions_app.web.catalogue.cluster_form import MOST_TARGETS, ClusterForm, form_of, form_of_post
 from sessions_app.web.home.welcome_page import unfinished
+from sessions_app.web.shell.documents import editing, list_documents
 from sessions_app.web.shell.doors import ACT, FORM, back, page, who
 from sessions_app.web.shell.editor import Typed, sent
 from sessions_app.web.shell.removing import Removal, press_remove
@@ -28,8 +30,8 @@ from sessions_app.web.shell.saving import Outcome, press, said
 @page()
 def index(request: HttpRequest) -> HttpResponse:
     """The clusters that the reader may see."""
-    context = {"clusters": reads.listed(who(request)), "first_steps": unfinished(who(request))}
-    return render(request, "catalogue/clusters.html", context)
+    rows, step = reads.listed(who(request)), unfinished(who(request))
+    return list_documents(request, "clusters", rows, "catalogue/clusters.html", first_steps=rows and step)
 
 
 @page()
@@ -74,7 +76,7 @@ def authority(request: HttpRequest, name: str) -> HttpResponse:
     """Make the certificate authority that targets trust, where there is none yet."""
     _mine(request, name)
     ensure_ssh_ca(now=clock.now())
-    messages.success(request, "The certificate authority is there. Put its key on each target.")
+    messages.success(request, "Certificate authority created. Install its key on each target.")
     return back(request, "cluster", name)
 
 
@@ -129,18 +131,30 @@ def _form(request: HttpRequest, cluster: Cluster | None) -> HttpResponse:
         saved = name or form.name
         messages.success(request, said(outcome, saved))
         return redirect("cluster", saved)
+    typed = Typed(source, outcome.problems)
     context = {
-        "cluster": cluster, "form": form if as_text else form.with_problems(outcome.problems), "outcome": outcome, "as_text": as_text,
-        "typed": Typed(source, outcome.problems), "environments": Environment.choices, "risks": Risk.choices,
-        "based_on": request.POST.get("based_on") or (state_of("clusters", name) if name else ""),
-        "may_aim": who(request).is_superuser, "most": MOST_TARGETS, "kinds": sorted(types().values(), key=lambda one: one.title),
+        "edit": editing(request, "clusters", name, typed, outcome), "typed": typed, "outcome": outcome, "cluster": cluster,
+        "form": form if as_text else form.with_problems(outcome.problems), "as_text": as_text, "tabs": _tabs(cluster, kind, as_text=as_text),
+        "environments": Environment.choices, "risks": Risk.choices, "may_aim": who(request).is_superuser, "most": MOST_TARGETS,
     }  # fmt: skip
     return render(request, "catalogue/cluster_edit.html", context, status=outcome.status)
+
+
+def _tabs(cluster: Cluster | None, kind: str, *, as_text: bool) -> list[tuple[str, str, bool]]:
+    """Return the tabs of the editor, each with its address and whether it is the open one: two ways to edit, or the kinds."""
+    if cluster:
+        return [
+            ("Form", reverse("cluster_edit", args=[cluster.name]), not as_text),
+            ("Text", "?as=text", as_text),
+        ]
+    found = sorted(types().values(), key=lambda one: one.title)
+    tabs = [(one.title, f"?{urlencode({'kind': one.kind})}", one.kind == kind) for one in found]
+    return tabs if len(tabs) > 1 else []
 
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
     """Say which grants end when a cluster is removed; with ``confirm`` remove it."""
     policies = _mine(request, name).policies.filter(removed_at__isnull=True).order_by("name")
-    removal = Removal("clusters", "cluster", "What was granted on it ends.", "cluster", "clusters")
-    return press_remove(request, removal, name, policies=policies)
+    removal = Removal("clusters", "Access granted on it ends.")
+    return press_remove(request, removal, name, policies=list(policies))

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from django.conf import settings
 from django.db.models import Count, F, Max, OuterRef, Q, QuerySet, Subquery
+from django.utils.text import capfirst
 
 from accounts.models import Identity
 from sessions_app.connectors.base import ConnectorError
@@ -23,7 +24,7 @@ from sessions_app.policy.catalogue import ClusterDocument
 from sessions_app.queries.authority import trusted_ssh_cas
 from sessions_app.queries.named import with_names
 from sessions_app.web.shell.home_page import LIVE, how_many_live
-from sessions_app.web.shell.words import in_order
+from sessions_app.web.shell.words import Look, health_look, in_order, plural
 
 # The slowest check takes half a minute; one that takes longer waits for a worker.
 LATE = dt.timedelta(seconds=40)
@@ -54,6 +55,11 @@ class Health:
     at: dt.datetime | None = None
 
 
+def look_of(health: Health) -> Look:
+    """Return how the connection of a cluster looks."""
+    return health_look(health.targets, health.failing, health.unchecked)
+
+
 def health_of(cluster_ids: Iterable[int]) -> dict[int, Health]:
     """Return the health of clusters by id, in one query."""
     latest = TargetCheck.objects.filter(target=OuterRef("pk"), finished_at__isnull=False).order_by("-pk")
@@ -82,14 +88,14 @@ class ListedCluster:
     """One row of the list."""
 
     cluster: Cluster
-    health: Health
+    look: Look
 
 
 def listed(identity: Identity) -> list[ListedCluster]:
     """Return the clusters that the identity may see, each with its health."""
     found = list(clusters(identity))
     health = health_of(cluster.pk for cluster in found)
-    return [ListedCluster(cluster, health.get(cluster.pk, Health())) for cluster in found]
+    return [ListedCluster(one, look_of(health.get(one.pk, Health()))) for one in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +109,7 @@ class CheckedTarget:
 
     @property
     def wrong(self) -> int:
-        """How many steps have to be mended."""
+        """How many steps need fixing."""
         return sum(1 for step in self.check.steps if not step["ok"]) if self.check else 0
 
 
@@ -177,11 +183,48 @@ def setup_lines(cluster: str, accounts: Iterable[str]) -> SetupLines | None:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedTarget:
+    """One target of a cluster's page, and by what Stint knows it."""
+
+    target: Target
+    known: Look
+
+
+@dataclass(frozen=True, slots=True)
+class SeenTarget:
+    """What reconciliation found on one target."""
+
+    name: str
+    grants: str
+    notes: Sequence[str]
+    at: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DriftNote:
+    """One difference that was found on a target, with how it looks."""
+
+    drift: Drift
+    look: Look
+
+    @property
+    def title(self) -> str:
+        """Where it was found, and what it is."""
+        ref = f" ({self.drift.grant_ref})" if self.drift.grant_ref else ""
+        return f"{self.drift.target.name}: {self.drift.get_kind_display()}{ref}."
+
+    @property
+    def detail(self) -> str:
+        """More of it, as a sentence."""
+        return f"{capfirst(self.drift.detail)}." if self.drift.detail else ""
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterPage:
     """One cluster for one reader. ``checks`` and ``setup`` are for those who administer it."""
 
     cluster: Cluster
-    targets: Sequence[Target]
+    targets: Sequence[ListedTarget]
     policies: Sequence[AccessPolicy]
     live: Sequence[Grant]
     may_ask: bool
@@ -189,8 +232,30 @@ class ClusterPage:
     checks: Checks | None
     setup: SetupLines | None
     texts: Sequence[SetupText]
-    seen: Sequence[Observation]
-    drift: Sequence[Drift]
+    seen: Sequence[SeenTarget]
+    unseen: int
+    drift: Sequence[DriftNote]
+
+    @property
+    def look(self) -> Look:
+        """How its connection looks."""
+        return look_of(self.health)
+
+    @property
+    def kind_says(self) -> str:
+        """What serves it, and how many targets it has."""
+        title = self.kind.title if self.kind else f"{self.cluster.kind}: no connector serves it"
+        return f"{title}, {plural(len(self.targets), 'target')}"
+
+    @property
+    def live_says(self) -> str:
+        """How many grants are in use."""
+        return plural(len(self.live), "grant")
+
+    @property
+    def unseen_says(self) -> str:
+        """How many targets did not answer; empty when all did."""
+        return f"{plural(self.unseen, 'target')} not responding" if self.unseen else ""
 
     @property
     def kind(self) -> ConnectorType | None:
@@ -202,20 +267,17 @@ class ClusterPage:
         """How it is logged in to, without any secret."""
         return shown_connection(self.cluster)
 
-    @property
-    def unseen(self) -> list[Observation]:
-        """The targets that did not answer at the last look."""
-        return [one for one in self.seen if one.error]
-
 
 def cluster_page(cluster: Cluster, reader: Identity, now: dt.datetime) -> ClusterPage:
     """Return a cluster with its targets, the policies that cover it and who has access there now."""
     policies = AccessPolicy.objects.live().visible_to(reader).filter(clusters=cluster)
     targets = _targets_of(cluster)
     may_set_up = Cluster.objects.administered_by(reader).filter(pk=cluster.pk).exists()
+    observed = Observation.objects.filter(target__in=targets).select_related("target")
+    seen = sorted(observed, key=lambda one: in_order(one.target.name))
     return ClusterPage(
         cluster=cluster,
-        targets=targets,
+        targets=[ListedTarget(one, _known(one, cluster)) for one in targets],
         policies=list(policies.distinct().prefetch_related("command_sets").order_by("name")),
         live=list(
             with_names(Grant.objects.visible_to(reader))
@@ -229,16 +291,33 @@ def cluster_page(cluster: Cluster, reader: Identity, now: dt.datetime) -> Cluste
         if may_set_up and _is_ssh(cluster)
         else None,
         texts=_texts(cluster) if may_set_up else [],
-        seen=sorted(
-            Observation.objects.filter(target__in=targets).select_related("target"),
-            key=lambda one: in_order(one.target.name),
-        ),
-        drift=drift_of(cluster, now),
+        seen=[_seen(one) for one in seen],
+        unseen=sum(1 for one in seen if one.error),
+        drift=[DriftNote(one, _drift_look(one)) for one in drift_of(cluster, now)],
     )
 
 
+def _known(target: Target, cluster: Cluster) -> Look:
+    """Return by what Stint knows a target; one that is known by nothing is refused."""
+    if target.host_key or cluster.host_ca:
+        return Look("ok", "key", "host key" if target.host_key else "host CA")
+    return Look("bad", "alert", "nothing, so refused")
+
+
+def _seen(found: Observation) -> SeenTarget:
+    notes = [found.error] if found.error else []
+    notes += [capfirst(why) for why in found.unfit.values()]
+    return SeenTarget(found.target.name, plural(found.grants, "grant"), notes, found.seen_at)
+
+
+def _drift_look(drift: Drift) -> Look:
+    if drift.gone_at:
+        return Look("ok", "check", "fixed")
+    return Look("bad" if drift.error else "warn", "alert", "being fixed")
+
+
 def _texts(cluster: Cluster) -> list[SetupText]:
-    """A cluster that can't be read has a page all the same: it says how to mend it."""
+    """A cluster that can't be read has a page all the same: it says how to fix it."""
     try:
         return setup_texts(cluster)
     except ConnectorError:
@@ -258,7 +337,7 @@ def document_of(cluster: Cluster) -> ClusterDocument:
 
 
 def text_of_row(cluster: Cluster) -> str:
-    """Return what the rows of a cluster say as YAML, so that what can't be read can be mended."""
+    """Return what the rows of a cluster say as YAML, so that what can't be read can be fixed."""
     data = {name: value for name, value in cluster_row(cluster).items() if value}
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=200)
 

@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 
 from broker.kernel import clock
 from broker.kernel.errors import Conflict, StintError
 from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.operations.catalogue.publish_command_set import publish_command_set
 from sessions_app.operations.catalogue.save_draft import CannotBeRead, save_draft
-from sessions_app.policy.commands.kinds import kinds, starter
+from sessions_app.policy.commands.kinds import starter
+from sessions_app.web.catalogue import command_set_editor as editor
 from sessions_app.web.catalogue import command_sets_page as reads
+from sessions_app.web.shell.documents import PLACES, Editing, edited_at, list_documents
 from sessions_app.web.shell.doors import ACT, FORM, page, who
 from sessions_app.web.shell.editor import Typed, sent
 from sessions_app.web.shell.forms import PARAMETER
 from sessions_app.web.shell.removing import Removal, press_remove
-
-ACCEPT = "accept."
+from sessions_app.web.shell.saving import Outcome
 
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
     """The command sets that the reader may see."""
-    return render(request, "catalogue/command_sets.html", {"command_sets": reads.command_sets(who(request))})
+    rows = reads.command_sets(who(request))
+    return list_documents(request, "command-sets", rows, "catalogue/command_sets.html")
 
 
 @page()
 def detail(request: HttpRequest, name: str) -> HttpResponse:
     """One version of a command set: the newest published one, or the one asked for."""
     found, version = _version(request, name, request.GET.get("version", ""))
+    shown = reads.command_set_page(found, version, who(request))
     return render(
         request,
         "catalogue/command_set.html",
-        {"shown": reads.command_set_page(found, version, who(request)), "values": {}},
+        {"shown": shown, "parameters": reads.tried_parameters(shown.document, {})},
     )
 
 
@@ -63,10 +67,11 @@ def try_command(request: HttpRequest, name: str) -> HttpResponse:
     found, version = _version(request, name, request.POST.get("version", ""))
     line, values = _tried(request)
     result = reads.try_line(version, line, values) if line.strip() else None
-    context = {"result": result, "line": line, "values": values}
+    context: dict[str, Any] = {"result": result, "line": line}
     if getattr(request, "htmx", None):
         return render(request, "catalogue/_tried.html", context)
     shown = reads.command_set_page(found, version, who(request))
+    context["parameters"] = reads.tried_parameters(shown.document, values)
     return render(request, "catalogue/command_set.html", {"shown": shown, **context})
 
 
@@ -80,7 +85,7 @@ def _tried(request: HttpRequest) -> tuple[str, dict[str, str]]:
 
 @page(FORM)
 def new(request: HttpRequest) -> HttpResponse:
-    """Write a new command set, from one to begin with."""
+    """Write a new command set, from one to start from."""
     if not who(request).is_superuser:
         raise Http404
     return _editor(request, None)
@@ -108,38 +113,50 @@ def _editor(
     based_on = request.POST.get("based_on", str(draft.pk if draft else 0))
     if act == "save":
         try:
-            saved = save_draft(
-                source=source,
-                actor=who(request),
-                now=clock.now(),
-                name=command_set.name if command_set else None,
-                based_on=int(based_on) if based_on.isdecimal() and len(based_on) < 19 else None,
-            )
+            saved = _save(request, source, command_set, based_on)
         except StintError as refused:
             error = refused
         else:
             messages.success(
-                request, f"The draft of {saved.command_set} is saved. Nobody can ask for it yet."
+                request, f"Draft of {saved.command_set} saved. It can't be requested until it is published."
             )
             return redirect("command_set_edit", saved.command_set.name)
     tried = reads.try_text(source, line, values) if line.strip() else None
     if act == "try" and getattr(request, "htmx", None):
         return render(request, "catalogue/_tried.html", {"result": tried})
-    checked = reads.check_source(source, before)
-    problems = error.problems if isinstance(error, CannotBeRead) else checked.problems
+    checked = editor.check_source(source, before)
+    typed = Typed(source, error.problems if isinstance(error, CannotBeRead) else checked.problems)
+    name, place = command_set.name if command_set else "", PLACES["command-sets"]
+    is_saved = bool(draft and draft.source == source)
     context = {
-        "command_set": command_set, "draft": draft, "before": before, "typed": Typed(source, problems), "checked": checked,
-        "saved": bool(draft and draft.source == source), "based_on": based_on, "error": error, "starters": kinds(), "result": tried, "line": line,
-        "values": values, "here": reverse("command_set_edit", args=[command_set.name]) if command_set else request.get_full_path(),
-        "use": reads.use_of(command_set) if command_set else None, "reasons": request.POST,
+        "edit": Editing(place, name, typed, Outcome(error=error), based_on, edited_at(request, place, name)),
+        "command_set": command_set, "draft": draft, "typed": typed, "checked": checked, "error": error,
+        "save_first": not is_saved, "result": tried, "line": line,
+        "parameters": reads.tried_parameters(checked.document, values),
+        "publishing": editor.publishing(
+            command_set, draft=draft, before=before, saved=is_saved, checked=checked, typed=request.POST
+        ) if command_set else None,
+        "templates": [] if command_set else editor.templates(request.GET.get("start", "")),
     }  # fmt: skip
     if getattr(request, "htmx", None):
         return render(request, "ui/_checked.html", {**context, "swap": True})
     return render(request, "catalogue/command_set_edit.html", context, status=error.status if error else 200)
 
 
+def _save(
+    request: HttpRequest, source: str, command_set: CommandSet | None, based_on: str
+) -> CommandSetVersion:
+    return save_draft(
+        source=source,
+        actor=who(request),
+        now=clock.now(),
+        name=command_set.name if command_set else None,
+        based_on=int(based_on) if based_on.isdecimal() and len(based_on) < 19 else None,
+    )
+
+
 def _begin(request: HttpRequest, version: CommandSetVersion | None) -> str:
-    """Return the text that an editor opens with: the draft, what is published, or one to begin with."""
+    """Return the text that an editor opens with: the draft, what is published, or one to start from."""
     return version.source if version else starter(request.GET.get("start", "")).source
 
 
@@ -151,12 +168,12 @@ def publish(request: HttpRequest, name: str) -> HttpResponse:
     version = found.versions.filter(pk=int(shown) if shown.isdecimal() and len(shown) < 19 else 0).first()
     if version is None:
         raise Conflict(
-            "That draft was replaced since you looked. Nothing was published.", hint="Look at the new one."
+            "The draft was replaced since you opened it. Nothing was published.", hint="Review the new draft."
         )
     accepted = {
-        key.removeprefix(ACCEPT): request.POST[key].strip()
+        key.removeprefix(editor.ACCEPT): request.POST[key].strip()
         for key in request.POST
-        if key.startswith(ACCEPT) and request.POST[key].strip()
+        if key.startswith(editor.ACCEPT) and request.POST[key].strip()
     }
     try:
         published = publish_command_set(
@@ -164,15 +181,13 @@ def publish(request: HttpRequest, name: str) -> HttpResponse:
         )
     except StintError as error:
         return _editor(request, found, error)
-    messages.success(request, f"{published} is published. Whoever asks from now on asks for it.")
+    messages.success(request, f"{published} is published. New requests use it.")
     return redirect("command_set", name)
 
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
     """Say which grants end when a command set is removed; with ``confirm`` remove it."""
-    policies = reads.use_of(_mine(request, name)).policies
-    removal = Removal(
-        "command-sets", "command set", "What was granted by it ends.", "command_set", "command_sets"
-    )
+    policies = editor.use_of(_mine(request, name)).policies
+    removal = Removal("command-sets", "Access granted with it ends.")
     return press_remove(request, removal, name, policies=policies)

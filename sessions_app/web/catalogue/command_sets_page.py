@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.db.models import Prefetch, QuerySet
 
 from accounts.models import Identity
-from sessions_app.models import (
-    AccessPolicy,
-    AccessRequest,
-    CommandSet,
-    CommandSetVersion,
-    Grant,
-    RequestState,
-)
+from sessions_app.models import AccessPolicy, CommandSet, CommandSetVersion
 from sessions_app.operations.catalogue.publish_command_set import key_of
 from sessions_app.policy.catalogue import read_command_set
 from sessions_app.policy.commands.answers import Allowed, CommandView, CompileError, Refused
 from sessions_app.policy.commands.diff import Change, diff_documents
 from sessions_app.policy.commands.document import CommandSetDocument
-from sessions_app.policy.commands.examples import ExampleFailure, check_examples
-from sessions_app.policy.commands.kinds import compile_open, compile_set, decide, describe, lint
-from sessions_app.policy.documents import DocumentError, Problem, line_of, load_yaml_with_lines
+from sessions_app.policy.commands.examples import check_examples
+from sessions_app.policy.commands.kinds import compile_open, compile_set, decide, describe
+from sessions_app.policy.documents import DocumentError
 from sessions_app.queries import commands
+from sessions_app.web.shell.words import Look, plural
 
 
 def command_sets(identity: Identity) -> QuerySet[CommandSet]:
@@ -47,6 +42,28 @@ class Difference:
     lines: Sequence[str]
 
 
+class Tab(NamedTuple):
+    """One version to choose."""
+
+    label: str
+    query: str
+    current: bool
+
+
+class Finding(NamedTuple):
+    """One finding of the linter in a stored version, with the reason for which it was accepted."""
+
+    tone: str
+    message: str
+    fix: str
+    where: str
+    accepted: str
+
+
+# Versions that have a tab.
+TABS = 6
+
+
 @dataclass(frozen=True, slots=True)
 class CommandSetPage:
     """One version of a command set for one reader."""
@@ -61,6 +78,53 @@ class CommandSetPage:
     policies: Sequence[AccessPolicy]
     may_set_up: bool
     difference: Difference | None
+
+    @property
+    def tabs(self) -> Sequence[Tab]:
+        """The newest versions."""
+        return [
+            Tab(
+                f"v{one.number}{'' if one.published_at else ' draft'}",
+                f"?version={one.number}",
+                one == self.version,
+            )
+            for one in self.versions[:TABS]
+        ]
+
+    @property
+    def heading(self) -> str:
+        """How many commands it has."""
+        return plural(len(self.views), "command")
+
+    @property
+    def edit_label(self) -> str:
+        """The button that edits it."""
+        return "Edit" if self.version.published_at else "Edit or publish"
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What the linter found when the version was saved."""
+        return [
+            Finding(
+                "bad" if one["severity"] == "error" else "warn", one["message"], one["fix"], one["where"],
+                self.version.accepted.get(key_of(one), ""),
+            )
+            for one in self.version.findings
+        ]  # fmt: skip
+
+    @property
+    def parameters(self) -> str:
+        """What a request chooses: `unit is nginx or haproxy; lines is a number from 1 to 1000`."""
+        return "; ".join(f"{name} is {type_.limits}" for name, type_ in self.document.parameters.items())
+
+    @property
+    def examples(self) -> str:
+        """What its examples say."""
+        if not self.example_count:
+            return "No examples."
+        if self.failures:
+            return f"{self.failures} of {plural(self.example_count, 'example')} failed."
+        return f"{plural(self.example_count, 'example')} passed."
 
 
 def command_set_page(command_set: CommandSet, version: CommandSetVersion, reader: Identity) -> CommandSetPage:
@@ -99,80 +163,9 @@ def difference(before: CommandSetVersion, document: CommandSetDocument, source: 
     return Difference(before, diff_documents(commands.document_of(before), document), list(lines)[2:])
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedFinding:
-    """One finding of the linter, and the reason for which it is accepted."""
-
-    severity: str
-    key: str
-    where: str
-    message: str
-    fix: str
-    line: int | None
-    accepted: str
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """What a text is worth before it is saved. Without a document, ``problems`` says why."""
-
-    problems: Sequence[Problem] = ()
-    document: CommandSetDocument | None = None
-    findings: Sequence[CheckedFinding] = ()
-    failures: Sequence[ExampleFailure] = ()
-    difference: Difference | None = None
-
-    @property
-    def examples(self) -> int:
-        """How many examples the document has."""
-        shown = self.document.examples if self.document else None
-        return len(shown.allow) + len(shown.refuse) if shown else 0
-
-
-def check_source(source: str, before: CommandSetVersion | None) -> Checked:
-    """Return what the reader, the linter and the examples say to a text. Nothing is saved."""
-    try:
-        file = read_command_set(source)
-    except DocumentError as error:
-        return Checked(problems=error.problems)
-    _, lines = load_yaml_with_lines(source)
-    findings = [
-        CheckedFinding(
-            one.severity, key_of(asdict(one)), one.where, one.message, one.fix, line_of(lines, one.where),
-            file.accept.get(key_of(asdict(one)), ""),
-        )
-        for one in lint(file.document)
-    ]  # fmt: skip
-    return Checked(
-        document=file.document,
-        findings=findings,
-        failures=check_examples(file.document),
-        difference=difference(before, file.document, source) if before else None,
-    )
-
-
 def newest_published(command_set: CommandSet) -> CommandSetVersion | None:
     """Return the version that is asked for now."""
     return command_set.versions.filter(published_at__isnull=False).order_by("-number").first()
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """Who feels a new version: the policies that name the set, and the grants that keep an older one."""
-
-    policies: Sequence[AccessPolicy]
-    grants: int
-    waiting: int
-
-
-def use_of(command_set: CommandSet) -> Use:
-    """Return where a command set is in use."""
-    grants = Grant.objects.not_ended().filter(command_set_version__command_set=command_set)
-    waiting = AccessRequest.objects.filter(
-        state=RequestState.PENDING, command_set_version__command_set=command_set
-    )
-    policies = AccessPolicy.objects.live().filter(command_sets=command_set).order_by("name")
-    return Use(list(policies), grants.count(), waiting.count())
 
 
 def try_text(source: str, line: str, values: dict[str, str]) -> TryResult:
@@ -180,7 +173,25 @@ def try_text(source: str, line: str, values: dict[str, str]) -> TryResult:
     try:
         return _try(read_command_set(source).document, line, values)
     except DocumentError:
-        return TryResult(line, False, "The document can't be read yet; mend it first.")
+        return TryResult(line, False, "The text can't be read yet. Fix it first.")
+
+
+@dataclass(frozen=True, slots=True)
+class TriedParameter:
+    """A parameter of the form that tries a command: the value as typed, and the values to choose from, if it has any."""
+
+    name: str
+    value: str
+    choices: Sequence[str]
+
+
+def tried_parameters(document: CommandSetDocument | None, values: Mapping[str, str]) -> list[TriedParameter]:
+    """Return the parameters of a document, for the form that tries a command."""
+    parameters = document.parameters if document else {}
+    return [
+        TriedParameter(name, values.get(name, ""), list(getattr(type_, "choices", ())))
+        for name, type_ in parameters.items()
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +203,13 @@ class TryResult:
     message: str
     effect: str = ""
     hold: bool = False
+
+    @property
+    def look(self) -> Look:
+        """What would become of it: a tone, an icon and a word."""
+        if not self.allowed:
+            return Look("bad", "x", "refused")
+        return Look("ok", "check", "held" if self.hold else "allowed")
 
 
 def try_line(version: CommandSetVersion, line: str, values: dict[str, str]) -> TryResult:
@@ -216,5 +234,5 @@ def _try(document: CommandSetDocument, line: str, values: dict[str, str]) -> Try
 
 def _said(answer: Allowed) -> str:
     values = ", ".join(f"{name} is {value}" for name, value in answer.matched.items())
-    held = " Each run waits for a second person." if answer.hold else ""
+    held = " Each run needs a second person's approval." if answer.hold else ""
     return f"Command {answer.index + 1} of the set{f', {values}' if values else ''}.{held}"

@@ -11,24 +11,26 @@ from django.shortcuts import get_object_or_404, redirect, render
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.models import AccessPolicy, Cluster, CommandSet
-from sessions_app.operations.catalogue.save_document import state_of
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.starter_policy import policy_source
 from sessions_app.queries import facts
 from sessions_app.web.catalogue import policies_page as reads
 from sessions_app.web.catalogue import simulator_page as simulating
+from sessions_app.web.catalogue.replay_page import replay_past
+from sessions_app.web.shell.documents import editing, list_documents
 from sessions_app.web.shell.doors import ACT, FORM, page, who
 from sessions_app.web.shell.editor import Typed, sent
 from sessions_app.web.shell.removing import Removal, press_remove
 from sessions_app.web.shell.saving import Outcome, press, said
 
+UNREADABLE = "The text can't be read yet."
+NEW_POLICY = "There are no requests under a policy that doesn't exist yet."
+
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
     """The policies that the reader may see."""
-    found = AccessPolicy.objects.live().visible_to(who(request)).distinct()
-    context = {"policies": found.prefetch_related("clusters", "command_sets").order_by("name")}
-    return render(request, "catalogue/policies.html", context)
+    return list_documents(request, "policies", reads.policies(who(request)), "catalogue/policies.html")
 
 
 @page()
@@ -98,10 +100,10 @@ def _editor(request: HttpRequest, policy: AccessPolicy | None) -> HttpResponse:
         for warning in outcome.plan.warnings if outcome.plan else ():
             messages.warning(request, warning)
         return redirect("policy", saved)
+    typed = Typed(source, outcome.problems or checked.problems)
     context = {
-        "policy": policy, "typed": Typed(source, outcome.problems or checked.problems), "checked": checked,
-        "outcome": outcome, "here": request.path, "error": outcome.error,
-        "based_on": request.POST.get("based_on") or (state_of("policies", name) if name else ""),
+        "edit": editing(request, "policies", name, typed, outcome), "typed": typed, "checked": checked,
+        "outcome": outcome, "error": outcome.error,
         **_simulation(request, checked.document, None, asked=act == "simulate"),
         **(_replayed(policy, checked.document) if act == "replay" else {}),
     }  # fmt: skip
@@ -125,11 +127,11 @@ def _begin(policy: AccessPolicy | None) -> str:
 
 
 def _replayed(policy: AccessPolicy | None, document: PolicyDocument | None) -> dict[str, Any]:
-    """Return what the draft would change of the past; nothing was ever asked under a policy that is not there yet."""
+    """Return what the draft would change of the past; there is none under a policy that doesn't exist yet."""
     if policy is None or document is None:
-        return {"replay_missing": "saved" if document else "readable"}
+        return {"replay_missing": NEW_POLICY if document else UNREADABLE}
     try:
-        return {"replayed": simulating.replay_past(policy, document, clock.now())}
+        return {"replayed": replay_past(policy, document, clock.now())}
     except StintError as error:
         return {"replay_error": error}
 
@@ -138,5 +140,5 @@ def _replayed(policy: AccessPolicy | None, document: PolicyDocument | None) -> d
 def remove(request: HttpRequest, name: str) -> HttpResponse:
     """Say which grants end when a policy is removed; with ``confirm`` remove it."""
     _mine(request, name)
-    removal = Removal("policies", "policy", "What was granted under it ends.", "policy", "policies")
+    removal = Removal("policies", "Access granted under it ends.")
     return press_remove(request, removal, name)

@@ -6,9 +6,11 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import yaml
 from django.db.models import QuerySet
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 
@@ -20,6 +22,7 @@ from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import Incident, PolicyDocument, Who
 from sessions_app.policy.windows import upcoming
 from sessions_app.queries import facts
+from sessions_app.web.shell.words import Linked, plural
 
 _DAYS = {"mon": "Monday", "tue": "Tuesday", "wed": "Wednesday", "thu": "Thursday", "fri": "Friday",
          "sat": "Saturday", "sun": "Sunday"}  # fmt: skip
@@ -36,25 +39,31 @@ def _list(names: Sequence[str], last: str = "and") -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
 
 
+def policies(reader: Identity) -> QuerySet[AccessPolicy]:
+    """Return the policies that the reader may see, by name."""
+    found = AccessPolicy.objects.live().visible_to(reader).distinct()
+    return found.prefetch_related("clusters", "command_sets").order_by("name")
+
+
 def sentences(document: PolicyDocument) -> list[Sentence]:
     """Return a policy in plain sentences, in the order in which people ask."""
     found = [
-        Sentence("people", f"{_people(document.requesters)} may ask."),
-        Sentence("cmd", f"For {_list(document.command_sets, 'or')}, on {_list(document.clusters, 'or')}."),
+        Sentence("people", f"{_people(document.requesters)} may request access."),
+        Sentence("cmd", f"For {_list(document.command_sets, 'or')} on {_list(document.clusters, 'or')}."),
         Sentence(
             "clock",
-            f"For at most {say_duration(document.max_duration)}, starting at most {say_duration(document.max_horizon)} ahead.",
+            f"For up to {say_duration(document.max_duration)}, starting up to {say_duration(document.max_horizon)} ahead.",
         ),
         Sentence("stamp", _approvals(document)),
     ]
-    found += [Sentence("bell", text) for text in _telling(document)]
+    found += [Sentence("bell", text) for text in _notifying(document)]
     if document.reason == "required":
-        found.append(Sentence("ask", "A reason in words is needed."))
+        found.append(Sentence("ask", "A reason is required."))
     if document.ticket is not None:
-        found.append(Sentence("ticket", f"A ticket is needed that looks like {document.ticket}."))
+        found.append(Sentence("ticket", f"A ticket matching {document.ticket} is required."))
     found += [Sentence("gantt", _window(window)) for window in document.windows or ()]
     found += [
-        Sentence("lock", f"Nothing from {_moment(freeze.start)} to {_moment(freeze.end)}: {freeze.reason}.")
+        Sentence("lock", f"Frozen from {_moment(freeze.start)} to {_moment(freeze.end)}: {freeze.reason}.")
         for freeze in document.freezes
     ]
     found.append(Sentence("plus", _extension(document)))
@@ -66,13 +75,12 @@ def sentences(document: PolicyDocument) -> list[Sentence]:
         found.append(
             Sentence(
                 "flame",
-                f"In an emergency {_list(terms.groups, 'or')} may start at once, for at most {say_duration(terms.max_duration)}; somebody else reviews it within {say_duration(terms.review_within)}.",
+                f"Break-glass: {_list(terms.groups, 'or')} may start at once, for up to {say_duration(terms.max_duration)}. "
+                f"Someone else reviews it within {say_duration(terms.review_within)}.",
             )
         )
     if document.viewers:
-        found.append(
-            Sentence("eye", f"{_people(document.viewers)} may look at what is asked and granted under it.")
-        )
+        found.append(Sentence("eye", f"{_people(document.viewers)} may view requests and grants under it."))
     who_sets_up = _people(document.administrators) if document.administrators else "Administrators of Stint"
     found.append(Sentence("policy", f"{who_sets_up} may change it and end grants under it."))
     return found
@@ -90,43 +98,47 @@ def _incident(document: PolicyDocument) -> str:
     if terms is None:
         return ""
     same = terms.approvals == "same" and bool(document.clauses)
-    when = "may ask with the same approvals" if same else "may start at once"
+    when = "may request access with the same approvals" if same else "may start at once"
     return (
-        f"While an incident is open on the cluster, {_list(terms.on_call, 'or')} {when}, for at most "
-        f"{say_duration(terms.max_duration)}; windows and freezes do not count, and it ends with the incident. {_own(terms, same=same)}"
+        f"While an incident is open on the cluster, {_list(terms.on_call, 'or')} {when}, for up to "
+        f"{say_duration(terms.max_duration)}. Windows and freezes don't apply, and access ends with the incident. {_own(terms, same=same)}"
     )
 
 
 def _own(terms: Incident, *, same: bool) -> str:
     if terms.own == "forbid":
-        return "Who opened it gets nothing by it."
+        return "Whoever opened the incident gets no access for it."
     if same:
-        return "A machine gets nothing by an incident that it opened."
+        return "A machine gets no access for an incident it opened."
     return (
-        "Who opened it needs a reason, and somebody else reviews it within "
-        f"{say_duration(terms.review_within)}; a machine gets nothing by its own."
+        "Whoever opened it must give a reason, and someone else reviews it within "
+        f"{say_duration(terms.review_within)}. A machine gets no access for an incident it opened."
     )
 
 
 def _approvals(document: PolicyDocument) -> str:
     if not document.clauses:
-        return "No approval is needed: it starts at once."
+        return "No approval needed. Access starts at once."
     parts = [f"{clause.count} from {_list(clause.groups, 'or')}" for clause in document.clauses]
     total = sum(clause.count for clause in document.clauses)
-    word = "approval is" if total == 1 else "approvals are"
-    return f"{total} {word} needed: {_list(parts)}, within {say_duration(document.decision_time)}. One's own never counts; one denial ends it."
+    return (
+        f"Needs {plural(total, 'approval')} within {say_duration(document.decision_time)}: {_list(parts)}. "
+        "No one approves their own request, and one denial ends it."
+    )
 
 
-def _telling(document: PolicyDocument) -> list[str]:
-    """Who is told, in order: what the policy says, and nothing where it leaves that to Stint."""
+def _notifying(document: PolicyDocument) -> list[str]:
+    """Return who is notified, in order: what the policy says, and nothing where it leaves that to Stint."""
     found = []
     if document.notify and document.notify.first:
-        found.append(f"Of those who decide, {_list(document.notify.first)} are told first.")
+        found.append(f"Approvers notified first: {_list(document.notify.first)}.")
     if document.notify and document.notify.webhooks:
-        found.append(f"The webhooks {_list(document.notify.webhooks)} are told of what happens under it.")
+        found.append(f"Webhooks notified: {_list(document.notify.webhooks)}.")
     for step in document.escalation:
-        told = [*step.notify.groups, *(f"the webhook {name}" for name in step.notify.webhooks)]
-        found.append(f"When nobody has answered for {say_duration(step.after)}, {_list(told)} are told.")
+        notified = [*step.notify.groups, *(f"the webhook {name}" for name in step.notify.webhooks)]
+        found.append(
+            f"After {say_duration(step.after)} without a decision, Stint notifies {_list(notified)}."
+        )
     return found
 
 
@@ -141,21 +153,21 @@ def _moment(moment: dt.datetime) -> str:
 
 def _extension(document: PolicyDocument) -> str:
     if document.extension is None:
-        return "No extension."
+        return "Can't be extended."
     terms = document.extension
     needs = (
         "with the same approvals" if terms.approvals == "same" and document.clauses else "without approval"
     )
     times = "once" if terms.times == 1 else f"{terms.times} times"
-    return f"It can be extended {times} by up to {say_duration(terms.by)}, {needs}."
+    return f"Can be extended {times} by up to {say_duration(terms.by)}, {needs}."
 
 
 def _deviations(document: PolicyDocument) -> str:
     machines, people = document.deviations_of(person=False), document.deviations_of(person=True)
-    what = "held until an approver says that it may go on" if people.people == "hold" else "ended"
-    after = f"after {people.limit} " if people.limit != machines.limit else ""
+    what = "is held until an approver releases it" if people.people == "hold" else "ends"
     return (
-        f"After {machines.limit} refused tries a machine's access is ended, and {after}a person's is {what}."
+        f"After {machines.limit} refused commands, a machine's access ends. "
+        f"After {people.limit}, a person's access {what}."
     )
 
 
@@ -170,6 +182,14 @@ class PolicyPage:
     may_ask: bool
     may_simulate: bool
     may_set_up: bool
+    clusters: Sequence[Linked]
+    command_sets: Sequence[Linked]
+
+    @property
+    def ask_query(self) -> str:
+        """The query that fills the form for a new request."""
+        first = {"cluster": self.document.clusters[:1], "set": self.document.command_sets[:1]}
+        return urlencode({"policy": self.policy.name, **first}, doseq=True)
 
 
 def policy_page(policy: AccessPolicy, reader: Identity, now: dt.datetime) -> PolicyPage:
@@ -184,6 +204,8 @@ def policy_page(policy: AccessPolicy, reader: Identity, now: dt.datetime) -> Pol
         may_ask=requestable(reader).filter(accesspolicy=policy).exists(),
         may_simulate=own.filter(pk__in=simulated_by(reader).values("pk")).exists(),
         may_set_up=own.administered_by(reader).exists(),
+        clusters=[Linked(name, reverse("cluster", args=[name])) for name in document.clusters],
+        command_sets=[Linked(name, reverse("command_set", args=[name])) for name in document.command_sets],
     )
 
 

@@ -1,10 +1,10 @@
-"""What a policy, or a draft of one, would answer to somebody else's request, and to past ones."""
+"""What a policy, or a draft of one, would answer to somebody else's request."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.http import QueryDict
@@ -24,39 +24,41 @@ from sessions_app.models import (
 )
 from sessions_app.operations.requests.check_request import FARTHEST
 from sessions_app.policy.decision import Decision, RuleResult
-from sessions_app.policy.durations import parse_duration, show_duration
+from sessions_app.policy.durations import parse_duration
 from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.policies import Clause, PolicyDocument
-from sessions_app.policy.replay import Changed, named, replay
+from sessions_app.policy.replay import named
 from sessions_app.policy.rules import Ask, Facts, WorkflowFacts
 from sessions_app.queries import deciders, facts
-from sessions_app.queries.past import Approvers, past_requests
 from sessions_app.web.shell.forms import parse_start
+from sessions_app.web.shell.words import Look, plural
 
 PREFIX = "s."
-KINDS = ((RequestKind.PLANNED, "Planned work"), (RequestKind.INCIDENT, "An incident"),
-         (RequestKind.BREAK_GLASS, "Break glass"))  # fmt: skip
-MOST_SHOWN = 200
-# What the work is called that the simulator supposes.
-SUPPOSED, SUPPOSED_INCIDENT = "The work", "The incident"
+KINDS = ((RequestKind.PLANNED, "Planned"), (RequestKind.INCIDENT, "Incident"),
+         (RequestKind.BREAK_GLASS, "Break-glass"))  # fmt: skip
+# Approvers of a clause that are named; the others are counted.
+NAMED = 8
+PERMITTED, DENIED = Look("ok", "check", "Yes"), Look("bad", "x", "No")
+# What the workflow is called that the simulator supposes.
+SUPPOSED, SUPPOSED_INCIDENT = "The workflow", "The incident"
 NO_SEVERITY = "none"
-# What the asker may be in the work, and what that includes.
+# The roles that the requester may have in the workflow, and what each includes.
 PARTS = (
-    ("assignee", "assigned to it"),
-    ("member", "a member"),
-    ("on_call", "on call for it"),
-    ("nobody", "nobody in it"),
+    ("assignee", "Assignee"),
+    ("member", "Member"),
+    ("on_call", "On call"),
+    ("nobody", "None"),
 )
 _ROLES = {
     "assignee": frozenset({"assignee", "member"}), "member": frozenset({"member"}),
     "on_call": frozenset({"on_call", "member"}), "nobody": frozenset[str](),
 }  # fmt: skip
-TOO_FAR = "A time or a duration is farther away than anything that can be granted."
+TOO_FAR = "That time or duration is too far away to be granted."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is supposed, as typed. ``incident`` says that work is open, and ``workflow``, ``source``, ``severity`` and ``part`` what
+    """What is supposed, as typed. ``incident`` says that a workflow is open, and ``workflow``, ``source``, ``severity`` and ``part`` what
     it is and what the asker is in it; where they say nothing, what the policy wants. It is planned ``from_…`` ``to_…``, if at
     all.
     """
@@ -124,6 +126,22 @@ class Options:
     severities: Sequence[str] = ()
     parts: Sequence[tuple[str, str]] = PARTS
 
+    @property
+    def open_label(self) -> str:
+        """The box that supposes a workflow."""
+        return "A workflow is open on the cluster" if self.workflows else "An incident is open on the cluster"
+
+    @property
+    def start_hint(self) -> str:
+        """What the start means for each kind of request."""
+        when = "with the workflow or on approval" if self.workflows else "on approval"
+        return f"A planned request is made now for that start; any other is made then. Leave both empty to start {when}."
+
+    @property
+    def choose_source(self) -> bool:
+        """Whether there is more than one source to choose from."""
+        return len(self.sources) > 1
+
 
 def options(document: PolicyDocument | None) -> Options:
     """Return the choices for a document; people are offered, and any other name may be typed."""
@@ -165,9 +183,34 @@ class Simulated:
     approvers: Sequence[tuple[Clause, Sequence[Identity]]]
 
     @property
-    def needed(self) -> int:
-        """How many approvals are needed."""
-        return sum(clause.count for clause in self.decision.clauses)
+    def look(self) -> Look:
+        """What came of it: a tone, an icon and a word."""
+        if self.decision.outcome == "refused":
+            return Look("bad", "x", "Refused")
+        if self.decision.outcome == "starts":
+            return Look("ok", "check", "Starts without approval")
+        needed = sum(clause.count for clause in self.decision.clauses)
+        return Look("warn", "stamp", f"Needs {plural(needed, 'approval')}")
+
+    @property
+    def approvals(self) -> Sequence[str]:
+        """Who could give the approvals that are needed: `1 of security: Ana, Bo`."""
+        if self.decision.outcome == "refused":
+            return []
+        return [
+            f"{clause.count} of {' or '.join(clause.groups)}: {_named(people)}"
+            for clause, people in self.approvers
+        ]
+
+    @property
+    def answers(self) -> Sequence[tuple[RuleResult, Look]]:
+        """What each rule says, with how it looks."""
+        return [(result, PERMITTED if result.permitted else DENIED) for result in self.decision.results]
+
+
+def _named(people: Sequence[Identity]) -> str:
+    more = f" and {len(people) - NAMED} more" if len(people) > NAMED else ""
+    return (", ".join(map(str, people[:NAMED])) or "no one") + more
 
 
 def simulate(
@@ -196,7 +239,7 @@ def _person(name: str) -> Identity:
     person = Identity.objects.filter(username=canonical_username(name)).first()
     if person is None:
         raise InvalidInput(
-            "Choose who asks.", hint="Write a user name.", fields={"person": ["There is no such identity."]}
+            "Choose a requester.", hint="Enter a username.", fields={"person": ["There is no such identity."]}
         )
     return person
 
@@ -217,7 +260,7 @@ def _ask(
         ) from error
     planned = (at, *_planned(question, document)) if question.incident else (at,)
     if seconds > FARTHEST.total_seconds() or any(one and abs(one - now) > FARTHEST for one in planned):
-        raise InvalidInput(TOO_FAR, fields={"duration": ["Within some years."]})
+        raise InvalidInput(TOO_FAR, fields={"duration": ["Choose a shorter time."]})
     called = SUPPOSED if document.workflow else SUPPOSED_INCIDENT
     incident = called if question.incident else ""
     return Ask(
@@ -298,9 +341,9 @@ def _planned(question: Question, document: PolicyDocument) -> tuple[dt.datetime 
     ends_at = parse_start(question.to_day, question.to_hour, "to_")
     if starts_at and ends_at and ends_at <= starts_at:
         raise InvalidInput(
-            "The work would end before it begins.",
-            hint="Give it a later end.",
-            fields={"to_day": ["Must be later than its begin."]},
+            "The workflow would end before it starts.",
+            hint="Choose a later end.",
+            fields={"to_day": ["Must be after the start."]},
         )
     return starts_at, ends_at
 
@@ -314,75 +357,4 @@ def _may_ask(person: Identity, document: PolicyDocument, cluster: Cluster) -> bo
     return (
         named(document.requesters, person.username, group_names(person))
         or Cluster.objects.held_by(person, "request").filter(pk=cluster.pk).exists()
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedDecision:
-    """One past request whose decision would change, and by which rules."""
-
-    changed: Changed
-
-    @property
-    def was(self) -> str:
-        """What the rules of now say."""
-        return _say(self.changed.before)
-
-    @property
-    def becomes(self) -> str:
-        """What the draft says."""
-        return _say(self.changed.after)
-
-    @property
-    def reasons(self) -> Sequence[RuleResult]:
-        """The refusals behind it: those of the draft, or those that fall away."""
-        return self.changed.after.refusals or self.changed.before.refusals
-
-    @property
-    def duration(self) -> str:
-        """How long was asked for."""
-        return show_duration(self.changed.past.ask.duration)
-
-
-def _say(decision: Decision) -> str:
-    if decision.refusals:
-        return "refused"
-    needed = sum(clause.count for clause in decision.clauses)
-    if not needed:
-        return "starts without approval"
-    groups = " and ".join(f"{clause.count} of {' or '.join(clause.groups)}" for clause in decision.clauses)
-    return f"needs {needed} approval{'s' if needed > 1 else ''}: {groups}"
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """What a draft would change of the past. ``total`` counts all changes; the newest are listed."""
-
-    looked: int
-    more: bool
-    total: int
-    changes: Sequence[ChangedDecision] = ()
-    by_rule: Sequence[tuple[str, int]] = field(default_factory=list)
-
-
-def replay_past(policy: AccessPolicy, draft: PolicyDocument, now: dt.datetime) -> Replayed:
-    """Judge the last 90 days by the policy that holds and by a draft. Raises Unreadable, InvalidInput."""
-    current = facts.policy_document(policy)
-    past = past_requests(policy, now)
-    groups = {*current.approver_groups, *draft.approver_groups}
-    approvers = Approvers(groups, {one.ask.requester for one in past.requests})
-    try:
-        changes = list(replay(past.requests, before=current, after=draft, approvers=approvers))
-    except OverflowError as error:
-        raise InvalidInput(TOO_FAR) from error
-    counts: dict[str, int] = {}
-    for changed in changes:
-        for result in changed.after.refusals:
-            counts[result.rule] = counts.get(result.rule, 0) + 1
-    return Replayed(
-        looked=len(past.requests),
-        more=past.more,
-        total=len(changes),
-        changes=[ChangedDecision(changed) for changed in changes[:MOST_SHOWN]],
-        by_rule=sorted(counts.items(), key=lambda pair: -pair[1]),
     )

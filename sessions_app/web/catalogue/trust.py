@@ -1,31 +1,32 @@
-"""Trust policies: list them, write them, and hold a token against one."""
+"""Trust policies: list them, write them, and test a token against one."""
 
 from __future__ import annotations
 
-from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404
 from django.views.decorators.debug import sensitive_post_parameters
 
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.issuers.tokens import NoToken
 from sessions_app.models import TrustPolicy
-from sessions_app.operations.catalogue.save_document import state_of
 from sessions_app.operations.identities.prove_token import prove_token
 from sessions_app.policy.trust import Condition
 from sessions_app.queries import facts
 from sessions_app.web.catalogue import trust_page as reads
+from sessions_app.web.shell.documents import edit_document, list_documents
 from sessions_app.web.shell.doors import ACT, FORM, page, who
-from sessions_app.web.shell.editor import Typed, sent
 from sessions_app.web.shell.removing import Removal, press_remove
-from sessions_app.web.shell.saving import Outcome, press, said
+from sessions_app.web.shell.words import Look
+
+MET, NOT_MET = Look("ok", "check", "Yes"), Look("bad", "x", "No")
 
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """All for administrators; else those that let the reader's machines in."""
-    return render(request, "catalogue/trust_policies.html", {"rows": reads.trust_policies(who(request))})
+    """All for administrators; else those by which the reader's machines sign in."""
+    rows = reads.trust_policies(who(request))
+    return list_documents(request, "trust-policies", rows, "catalogue/trust_policies.html")
 
 
 @page(FORM)
@@ -53,23 +54,18 @@ def _editor(
     found: list[Condition] | None = None,
     fault: StintError | None = None,
 ) -> HttpResponse:
-    name = policy.name if policy else None
-    source = policy.source if policy else reads.START
-    outcome = Outcome()
-    if request.method == "POST" and found is None and not fault:
-        source = sent(request.POST)
-        outcome = press(request, kind="trust-policies", source=source, name=name)
-    if outcome.saved and outcome.plan:
-        saved = name or next((change.name for change in outcome.plan.changes), "")
-        messages.success(request, said(outcome, saved))
-        return redirect("trust_policies")
-    context = {
-        "policy": policy, "typed": Typed(source, outcome.problems), "outcome": outcome, "error": outcome.error,
-        "here": request.path, "conditions": found, "fault": fault,
-        "based_on": request.POST.get("based_on") or (state_of("trust-policies", name) if name else ""),
-    }  # fmt: skip
-    status = fault.status if fault else outcome.status
-    return render(request, "catalogue/trust_policy_edit.html", context, status=status)
+    return edit_document(
+        request,
+        kind="trust-policies",
+        name=policy.name if policy else None,
+        source=policy.source if policy else reads.START,
+        template="catalogue/trust_policy_edit.html",
+        pressed=found is None and fault is None,
+        status=fault.status if fault else None,
+        policy=policy,
+        conditions=[(MET if one.met else NOT_MET, one.message) for one in found or ()],
+        fault=fault,
+    )
 
 
 @sensitive_post_parameters("token")
@@ -90,17 +86,17 @@ def _tried(policy: TrustPolicy, token: str) -> list[Condition]:
         return prove_token(document=document, token=token, now=clock.now(), all_of_them=True)
     except NoToken as error:
         raise InvalidInput(
-            f"This is no signed token: {error}.",
-            fields={"token": ["Paste the three parts that the issuer signed, as they are."]},
+            f"This isn't a signed token: {error}.",
+            fields={"token": ["Paste the whole token as the issuer signed it."]},
         ) from error
 
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Show which tokens the removal of a trust policy revokes; with ``confirm`` remove it."""
+    """Say what is revoked when a trust policy is removed; with ``confirm`` remove it."""
     given = reads.count_given(_administered(request, name), clock.now())
     removal = Removal(
-        "trust-policies", "trust policy", "Nobody is let in by it any more.", "trust_policy_edit", "trust_policies",
-        "Nobody is let in by it any more. What was done stays in the record.",
+        "trust-policies", "Machines can no longer sign in through it.",
+        "Machines can no longer sign in through it. Its history stays in the record.",
     )  # fmt: skip
-    return press_remove(request, removal, name, given=given)
+    return press_remove(request, removal, name, tokens=given)

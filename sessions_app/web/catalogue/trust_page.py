@@ -1,4 +1,4 @@
-"""Trust policies: by whose tokens machines are let in."""
+"""Trust policies: by whose tokens machines sign in."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ def trust_policies(reader: Identity) -> Sequence[TrustPolicy]:
 
 
 def count_given(policy: TrustPolicy, now: dt.datetime) -> int:
-    """Return how many API tokens that it gave are good still."""
+    """Return how many API tokens issued under it are still valid."""
     return live_given(policy, now).count()

@@ -1,4 +1,4 @@
-"""Webhooks: where messages go, what became of them, and what is done about it."""
+"""Webhooks: where messages go, what came of them, and what is done about it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from broker.kernel import clock
 from broker.kernel.errors import NotFound, StintError
 from sessions_app.models import WebhookEndpoint
-from sessions_app.operations.catalogue.save_document import state_of
 from sessions_app.operations.notifications.pause_webhook import pause_webhook
 from sessions_app.operations.notifications.replay_webhooks import replay_webhooks
 from sessions_app.operations.notifications.resume_webhook import resume_webhook
@@ -20,19 +19,19 @@ from sessions_app.operations.notifications.rotate_webhook_secret import rotate_w
 from sessions_app.operations.notifications.try_webhook import try_webhook
 from sessions_app.policy.webhooks import EVENTS
 from sessions_app.web.catalogue import webhooks_page as reads
+from sessions_app.web.shell.documents import edit_document, list_documents
 from sessions_app.web.shell.doors import ACT, FORM, page, who
-from sessions_app.web.shell.editor import Typed, sent
 from sessions_app.web.shell.removing import Removal, press_remove
-from sessions_app.web.shell.saving import Outcome, press, said
+from sessions_app.web.shell.words import plural
 
-# Hours back that one press sends again.
-SPANS = (1, 24, 168)
+# Hours back that one press sends again, and what they are called.
+SPANS = ((1, "hour"), (24, "day"), (168, "week"))
 
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
     """The endpoints that the reader looks after."""
-    return render(request, "catalogue/webhooks.html", {"rows": reads.endpoints(who(request))})
+    return list_documents(request, "webhooks", reads.endpoints(who(request)), "catalogue/webhooks.html")
 
 
 @page()
@@ -70,22 +69,14 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _editor(request: HttpRequest, endpoint: WebhookEndpoint | None) -> HttpResponse:
-    name = endpoint.name if endpoint else None
-    source = reads.text_of(endpoint) if endpoint else reads.START
-    outcome = Outcome()
-    if request.method == "POST":
-        source = sent(request.POST)
-        outcome = press(request, kind="webhooks", source=source, name=name)
-    if outcome.saved and outcome.plan:
-        saved = name or next((change.name for change in outcome.plan.changes), "")
-        messages.success(request, said(outcome, saved))
-        return redirect("webhook", saved) if saved else redirect("webhooks")
-    context = {
-        "endpoint": endpoint, "typed": Typed(source, outcome.problems), "outcome": outcome, "error": outcome.error,
-        "here": request.path, "events": [(event, sent_.summary) for event, sent_ in EVENTS.items()],
-        "based_on": request.POST.get("based_on") or (state_of("webhooks", name) if name else ""),
-    }  # fmt: skip
-    return render(request, "catalogue/webhook_edit.html", context, status=outcome.status)
+    return edit_document(
+        request,
+        kind="webhooks",
+        name=endpoint.name if endpoint else None,
+        source=reads.text_of(endpoint) if endpoint else reads.START,
+        template="catalogue/webhook_edit.html",
+        events=[(event, sent.summary) for event, sent in EVENTS.items()],
+    )
 
 
 @page(ACT)
@@ -93,8 +84,8 @@ def remove(request: HttpRequest, name: str) -> HttpResponse:
     """Say what removing an endpoint means; with ``confirm`` remove it."""
     _own(request, name)
     removal = Removal(
-        "webhooks", "webhook", "Nothing more is sent there.", "webhook", "webhooks",
-        "Nothing more is sent there, not even what waits. What was done stays in the record.",
+        "webhooks", "Nothing more is sent there.",
+        "Nothing more is sent there, including pending messages. Its history stays in the record.",
     )  # fmt: skip
     return press_remove(request, removal, name)
 
@@ -103,7 +94,7 @@ def remove(request: HttpRequest, name: str) -> HttpResponse:
 def try_it(request: HttpRequest, name: str) -> HttpResponse:
     """Send a test message."""
     try_webhook(endpoint_id=_own(request, name).pk, actor=who(request), now=clock.now())
-    messages.success(request, "A test message is on its way. What becomes of it stands below.")
+    messages.success(request, "Test message queued. Its result appears below.")
     return redirect("webhook", name)
 
 
@@ -111,7 +102,7 @@ def try_it(request: HttpRequest, name: str) -> HttpResponse:
 def pause(request: HttpRequest, name: str) -> HttpResponse:
     """Send nothing more for now."""
     pause_webhook(endpoint_id=_own(request, name).pk, actor=who(request), now=clock.now())
-    messages.success(request, f"{name} is paused. What happens meanwhile waits.")
+    messages.success(request, f"{name} is paused. New messages are queued.")
     return redirect("webhook", name)
 
 
@@ -119,7 +110,7 @@ def pause(request: HttpRequest, name: str) -> HttpResponse:
 def resume(request: HttpRequest, name: str) -> HttpResponse:
     """Send again, with all that waited."""
     resume_webhook(endpoint_id=_own(request, name).pk, actor=who(request), now=clock.now())
-    messages.success(request, f"{name} is sent to again.")
+    messages.success(request, f"{name} is active again.")
     return redirect("webhook", name)
 
 
@@ -138,7 +129,7 @@ def replay(request: HttpRequest, name: str) -> HttpResponse:
     """Send one message again, or all of the last hours."""
     now = clock.now()
     message, hours = request.POST.get("message", ""), request.POST.get("hours", "")
-    since = now - dt.timedelta(hours=int(hours)) if hours in map(str, SPANS) else None
+    since = now - dt.timedelta(hours=int(hours)) if hours in [str(span) for span, _ in SPANS] else None
     try:
         count = replay_webhooks(
             endpoint_id=_own(request, name).pk, actor=who(request), now=now, since=since,
@@ -148,5 +139,5 @@ def replay(request: HttpRequest, name: str) -> HttpResponse:
         raise
     except StintError as error:
         return _page(request, name, status=error.status, error=error)
-    messages.success(request, f"{count} message{' goes' if count == 1 else 's go'} again.")
+    messages.success(request, f"{plural(count, 'message')} queued again.")
     return redirect("webhook", name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import yaml
 from django.db.models import Count
+from django.urls import reverse
 
 from accounts.models import Identity
 from sessions_app.models import AccessPolicy, WebhookEndpoint, WebhookMessage, WebhookState
@@ -15,7 +16,7 @@ from sessions_app.operations.notifications.webhook_endpoint import endpoint_data
 from sessions_app.policy.webhooks import EVENTS
 from sessions_app.queries import facts
 from sessions_app.web.shell.pages import Page, page_of
-from sessions_app.web.shell.words import Look
+from sessions_app.web.shell.words import Linked, Look, plural
 
 # Messages on a page.
 SHOWN = 20
@@ -23,7 +24,7 @@ SHOWN = 20
 SOON = dt.timedelta(seconds=10)
 START = """\
 name: chat
-summary: What the people on call want to know
+summary: Events for the on-call channel
 url: https://hooks.example.com/stint
 scope: policies
 events:
@@ -35,21 +36,21 @@ events:
 
 
 def endpoint_look(endpoint: WebhookEndpoint) -> Look:
-    """How an endpoint fares: a tone, an icon and a word."""
+    """Return the state of an endpoint: a tone, an icon and a word."""
     if endpoint.paused_at:
         return Look("warn", "pause", "Paused")
     if endpoint.failing_since:
         return Look("bad", "alert", "Failing")
-    return Look("ok", "check", "Taking") if endpoint.sent_at else Look("mute", "clock", "Nothing sent yet")
+    return Look("ok", "check", "Delivering") if endpoint.sent_at else Look("mute", "clock", "No messages yet")
 
 
 def message_look(message: WebhookMessage) -> Look:
-    """How a message fares."""
+    """Return the state of a message."""
     if message.state == WebhookState.SENT:
-        return Look("ok", "check", "Taken")
+        return Look("ok", "check", "Delivered")
     if message.state == WebhookState.FAILED:
-        return Look("bad", "x", "Given up")
-    return Look("warn", "clock", "Tried again" if message.attempts else "Waiting")
+        return Look("bad", "x", "Failed")
+    return Look("warn", "clock", "Retrying" if message.attempts else "Pending")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,21 @@ class MessageRow:
     message: WebhookMessage
     look: Look
 
+    @property
+    def answer(self) -> str:
+        """What the receiver answered last, and how often it was tried."""
+        sent = self.message
+        times = plural(sent.attempts, "attempt") if sent.attempts > 1 else ""
+        if sent.last_error:
+            return f"{sent.last_error} {times}".strip()
+        answered = f"{sent.last_status} in {sent.milliseconds} ms" if sent.last_status else ""
+        return ", ".join(filter(None, (answered, times)))
+
+    @property
+    def next_attempt(self) -> dt.datetime | None:
+        """When it is tried again, where it was tried before."""
+        return self.message.next_attempt_at if self.message.attempts else None
+
 
 @dataclass(frozen=True, slots=True)
 class EndpointPage:
@@ -97,7 +113,7 @@ class EndpointPage:
     look: Look
     events: Sequence[tuple[str, str]]
     owners: Sequence[str]
-    policies: Sequence[str]
+    policies: Sequence[Linked]
     page: Page[WebhookMessage]
     rows: Sequence[MessageRow]
     both_until: dt.datetime | None
@@ -119,7 +135,7 @@ def endpoint_page(
             *endpoint.owner_groups.order_by("name").values_list("name", flat=True),
             *endpoint.owner_people.order_by("username").values_list("username", flat=True),
         ],
-        policies=_policies(endpoint, reader),
+        policies=[Linked(name, reverse("policy", args=[name])) for name in _policies(endpoint, reader)],
         page=page,
         rows=[MessageRow(message, message_look(message)) for message in page.rows],
         both_until=until if until and until > now else None,

@@ -32,8 +32,8 @@ from sessions_app.web.shell import words
 from sessions_app.web.shell.forms import PARAMETER
 from sessions_app.web.shell.pages import Page, page_of
 from sessions_app.web.shell.recording import Output, output_of_run
-from sessions_app.web.shell.words import Look
-from sessions_app.web.templatetags.stint import some_of, took
+from sessions_app.web.shell.words import Look, took
+from sessions_app.web.templatetags.stint import some_of
 from sessions_app.web.templatetags.times import say_rough
 
 SIZE = 50

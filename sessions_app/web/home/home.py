@@ -10,7 +10,7 @@ from sessions_app.web.home.welcome_page import starts_with_nothing
 from sessions_app.web.shell.doors import page, who
 from sessions_app.web.shell.home_page import Home
 from sessions_app.web.shell.home_page import home as read_home
-from sessions_app.web.workflows.incidents_page import calls_for
+from sessions_app.web.workflows.on_call import calls_for
 
 
 @page()

@@ -22,7 +22,7 @@ from sessions_app.policy.commands.ssh.starters import STARTERS
 from sessions_app.policy.commands.starters import Starter
 from sessions_app.policy.starter_policy import policy_source
 from sessions_app.web.catalogue import clusters_page as clusters
-from sessions_app.web.catalogue import command_sets_page as command_sets
+from sessions_app.web.catalogue import command_set_editor as command_sets
 from sessions_app.web.catalogue.cluster_form import MOST_TARGETS, ClusterForm, form_of_post
 from sessions_app.web.home import welcome_page as reads
 from sessions_app.web.identities.identity_form import add_identity, group_name

@@ -25,8 +25,10 @@ from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.web.identities.proving import recently
 from sessions_app.web.shell.doors import ACT, FORM, page, who
+from sessions_app.web.shell.words import plural
 
 LIFETIMES = (1, 7, 30, 90)
+USUAL = 30
 
 
 @page()
@@ -40,28 +42,26 @@ def _account(
 ) -> HttpResponse:
     me = who(request)
     own = answered_for_by(me, "identity")
+    keys = SSHPublicKey.objects.filter(own, removed_at__isnull=True).select_related("identity")
+    tokens = APIToken.objects.filter(own, revoked_at__isnull=True, expires_at__gt=clock.now())
     context = {
         "me": me,
-        "keys": SSHPublicKey.objects.filter(own, removed_at__isnull=True)
-        .select_related("identity")
-        .order_by("pk"),
-        "tokens": APIToken.objects.filter(own, revoked_at__isnull=True, expires_at__gt=clock.now())
-        .select_related("identity")
-        .order_by("pk"),
-        "links": me.provider_links.order_by("pk"),
-        "groups": me.groups.order_by("name"),
-        "factors": factors_of(me),
-        "machines": me.machines.order_by("username"),
-        "scopes": Scope.choices,
-        "lifetimes": LIFETIMES,
-        "zones": sorted(zoneinfo.available_timezones()),
-        "error": error,
-        "form": form,
-        "typed": request.POST,
-        "typed_scopes": request.POST.getlist("scope"),
-        "token": token,
-    }
+        "keys": [(one, _machine(one.identity, me)) for one in keys.order_by("pk")],
+        "tokens": [(one, _machine(one.identity, me)) for one in tokens.select_related("identity").order_by("pk")],
+        "links": me.provider_links.order_by("pk"), "groups": me.groups.order_by("name"), "factors": factors_of(me),
+        "machines": me.machines.order_by("username"), "scopes": Scope.choices, "zones": sorted(zoneinfo.available_timezones()),
+        "lifetimes": [(days, plural(days, "day"), days == USUAL) for days in LIFETIMES],
+        "error": error, "form": form, "token": token,
+        # What was typed goes back into the form that it came from.
+        "typed_key": request.POST if form == "key" else {}, "typed_token": request.POST if form == "token" else {},
+        "typed_scopes": request.POST.getlist("scope") if form == "token" else [],
+    }  # fmt: skip
     return render(request, "identities/account.html", context, status=error.status if error else 200)
+
+
+def _machine(owner: Identity, me: Identity) -> Identity | None:
+    """Return whose a key or a token is, where it is not one's own."""
+    return owner if owner != me else None
 
 
 def _whose(request: HttpRequest) -> int:
@@ -86,15 +86,15 @@ def key_add(request: HttpRequest) -> HttpResponse:
         )  # fmt: skip
     except StintError as error:
         return _account(request, error, "key")
-    messages.success(request, f"{key.fingerprint} is registered.")
+    messages.success(request, f"Key {key.fingerprint} added.")
     return redirect("account")
 
 
 @page(ACT)
 def key_remove(request: HttpRequest, key: int) -> HttpResponse:
-    """Take a public key back."""
+    """Remove a public key."""
     removed = remove_ssh_key(key_id=key, actor=who(request), now=clock.now())
-    messages.success(request, f"{removed.fingerprint} opens nothing any more.")
+    messages.success(request, f"Key {removed.fingerprint} has been revoked.")
     return redirect("account")
 
 
@@ -117,15 +117,15 @@ def token_add(request: HttpRequest) -> HttpResponse:
 
 @page(ACT)
 def token_revoke(request: HttpRequest, token: int) -> HttpResponse:
-    """Take an API token back."""
+    """Revoke an API token."""
     revoked = revoke_token(token_id=token, actor=who(request), now=clock.now())
-    messages.success(request, f"The token {revoked.label} opens nothing any more.")
+    messages.success(request, f"The token {revoked.label} has been revoked.")
     return redirect("account")
 
 
 @page(ACT)
 def zone(request: HttpRequest) -> HttpResponse:
-    """Choose the time zone that pages speak in."""
+    """Choose the time zone of pages."""
     try:
         set_time_zone(
             identity_id=who(request).pk,
@@ -135,7 +135,7 @@ def zone(request: HttpRequest) -> HttpResponse:
         )
     except StintError as error:
         return _account(request, error, "zone")
-    messages.success(request, "Your time zone is saved.")
+    messages.success(request, "Time zone saved.")
     return redirect("account")
 
 
@@ -160,7 +160,7 @@ def password(request: HttpRequest) -> HttpResponse:
     except StintError as error:
         return render(request, "identities/password.html", {"error": error}, status=error.status)
     update_session_auth_hash(request, changed)
-    messages.success(request, "Your password is changed, and your other sessions are over.")
+    messages.success(request, "Password changed. Your other sessions are signed out.")
     return redirect("account")
 
 
@@ -169,7 +169,7 @@ def _set_password(request: HttpRequest) -> Identity:
     new = request.POST.get("new", "")
     if request.POST.get("again", "") != new:
         raise InvalidInput(
-            "The two new passwords are different.", fields={"again": ["Write the new password again."]}
+            "The new passwords don't match.", fields={"again": ["Enter the new password again."]}
         )
     current = request.POST.get("current", "")
     return set_password(identity_id=me.pk, current=current, new=new, actor=me, now=clock.now())

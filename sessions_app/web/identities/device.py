@@ -22,7 +22,7 @@ ANSWERS = {"allow": True, "deny": False}
 @page(FORM)
 @recently
 def device(request: HttpRequest) -> HttpResponse:
-    """Type the code, see who asks for what, then decide. An address with a code in it fills the field and no more."""
+    """Enter the code, see who asks for what, then decide. An address with a code in it fills the field and no more."""
     code = (request.POST or request.GET).get("user_code", "")
     if request.method != "POST":
         return render(request, "identities/device.html", {"code": typed_code(code)})
@@ -31,12 +31,15 @@ def device(request: HttpRequest) -> HttpResponse:
         found = _act(request, code, answer=answer)
     except StintError as error:
         return render(request, "identities/device.html", {"code": code, "error": error}, status=error.status)
+    here = address_of(request)
     context = {
         "device": found,
+        "elsewhere": found.address != here,
         "client": client_of(found.client_id),
         "code": typed_code(code),
-        "answer": answer,
-        "here": address_of(request),
+        "allowed": answer is True,
+        "denied": answer is False,
+        "here": here,
     }
     return render(request, "identities/device.html", context)
 

@@ -67,7 +67,7 @@ def _scan(
     if not secret:
         secret, ticket = offer_secret(me, clock.now())
     context = {
-        "there": factors_of(me).app, "secret": secret, "ticket": ticket, "error": error,
+        "has_app": factors_of(me).app, "secret": secret, "ticket": ticket, "error": error,
         "qr": qr_path(setup_address(me.username, secret)),
     }  # fmt: skip
     return render(request, "identities/totp_add.html", context, status=error.status if error else 200)
@@ -127,7 +127,7 @@ def renew(request: HttpRequest) -> HttpResponse:
         codes = renew_codes(actor=who(request), now=clock.now())
     except StintError as error:
         return _index(request, error)
-    return _index(request, codes=codes, said="The codes from before are worth nothing any more.")
+    return _index(request, codes=codes, said="Your old codes no longer work.")
 
 
 @page(ACT)
@@ -143,7 +143,7 @@ def _remove(request: HttpRequest, factor: int) -> HttpResponse:
         removed = remove_factor(factor_id=factor, actor=who(request), now=clock.now())
     except StintError as error:
         return _index(request, error)
-    return _changed(request, f"{said(removed)} is removed, and your other sessions are over.", [])
+    return _changed(request, f"{said(removed)} was removed. Your other sessions are signed out.", [])
 
 
 @before_second_factor

@@ -1,4 +1,4 @@
-"""The forms by which administrators add people and machines, and change who is in which group."""
+"""The forms by which administrators add people and machines, and change group membership."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def add_identity(request: HttpRequest) -> tuple[Identity, str | None]:
     password = secrets.token_urlsafe(15) if kind == Kind.PERSON and settings.PASSWORD_SIGN_IN else None
     if kind == Kind.PERSON and not password and not sent.get("email", "").strip():
         raise InvalidInput(
-            f"{settings.OIDC_NAME} knows people by their mail address.",
-            fields={"email": ["Give it here as well."]},
+            f"{settings.OIDC_NAME} identifies people by email address.",
+            fields={"email": ["Enter it here."]},
         )
     made = create_identity(
         username=sent.get("username", ""), kind=kind, email=sent.get("email", "").strip(), password=password,
@@ -50,16 +50,16 @@ def add_identity(request: HttpRequest) -> tuple[Identity, str | None]:
 def _owner(sent: QueryDict, kind: str) -> Identity | None:
     """Return who answers for a machine. Raises InvalidInput without one, and for a person's."""
     if kind not in Kind.values:
-        raise InvalidInput("Choose what it is.", fields={"kind": ["A person, a service or an agent."]})
+        raise InvalidInput("Choose a kind.", fields={"kind": ["A person, a service or an agent."]})
     name = canonical_username(sent.get("owner", ""))
     if kind == Kind.PERSON:
         if name:
-            raise InvalidInput("A person has no owner.", fields={"owner": ["Leave it empty."]})
+            raise InvalidInput("A person has no owner.", fields={"owner": ["Leave this empty."]})
         return None
     owner = Identity.objects.active().filter(username=name, kind=Kind.PERSON).first()
     if owner is None:
         raise InvalidInput(
-            "Somebody has to answer for it.", fields={"owner": ["Name a person who is enabled."]}
+            "A machine needs an owner.", fields={"owner": ["Enter the username of an enabled person."]}
         )
     return owner
 
@@ -69,9 +69,9 @@ def group_names(text: str) -> list[str]:
     names = [word for word in re.split(r"[\s,]+", text) if word]
     if wrong := [name for name in names if not _GROUP.fullmatch(name)]:
         raise InvalidInput(
-            f"{wrong[0][:100]} can't be the name of a group.",
+            f"{wrong[0][:100]} isn't a valid group name.",
             hint="Use lowercase letters, digits, hyphens and underscores, like on-call.",
-            fields={"groups": ["Lowercase letters, digits, hyphens and underscores."]},
+            fields={"groups": ["Use lowercase letters, digits, hyphens and underscores."]},
         )
     return names
 
@@ -80,12 +80,12 @@ def group_name(text: str) -> str:
     """Return the one group that a field names. Raises InvalidInput for none, for several, and as ``group_names``."""
     names = group_names(text.strip().replace(" ", "-"))
     if len(names) != 1:
-        raise InvalidInput("Name one group.", fields={"groups": ["Write its name, like on-call."]})
+        raise InvalidInput("Enter one group.", fields={"groups": ["Enter its name, like on-call."]})
     return names[0]
 
 
 def press_group(request: HttpRequest, username: str) -> Outcome:
-    """Put somebody into the group that a form names, or with ``out`` take them out of it. Where grants would end that
+    """Add somebody to the group that a form names, or with ``out`` remove them from it. Where grants would end that
     were not named before, nothing is changed. Raises InvalidInput.
     """
     name = group_name(request.POST.get("group", ""))

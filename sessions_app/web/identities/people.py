@@ -24,6 +24,7 @@ from sessions_app.web.identities.who_can_page import WhoCan, who_can, who_can_fo
 from sessions_app.web.shell.doors import ACT, FORM, back, page, who
 from sessions_app.web.shell.saving import Outcome
 from sessions_app.web.shell.sentences import sentence
+from sessions_app.web.shell.words import plural
 
 LONGEST = 100
 LONGEST_LINE = 2000
@@ -43,10 +44,12 @@ def people(request: HttpRequest) -> HttpResponse:
     )
     context = {
         "page": found,
+        "rows": [reads.person_row(one, clock.now()) for one in found.rows],
         "asked": asked,
         "kinds": Kind.choices,
         "states": reads.states(who(request)),
         "filtered": any(asked.values()),
+        "may_manage": who(request).is_superuser,
     }
     return render(request, "identities/people.html", context)
 
@@ -77,12 +80,16 @@ def new(request: HttpRequest) -> HttpResponse:
         return _new(request, error=error, typed=request.POST)
     if made.is_person:
         return _new(request, made=made, password=password)
-    messages.success(request, f"{made} is there. {made.owner} gives it keys and tokens.")
+    messages.success(request, f"{made} was created. {made.owner} can give it keys and tokens.")
     return redirect("person", made.username)
 
 
 def _new(request: HttpRequest, error: StintError | None = None, **more: Any) -> HttpResponse:
-    context = {"kinds": Kind.choices, "groups": groups(), "people": reads.owners(), "error": error, **more}
+    typed = more.get("typed", {})
+    context = {
+        "kinds": Kind.choices, "kind": typed.get("kind") or Kind.PERSON, "people": reads.owners(), "error": error,
+        "existing": f"Existing groups: {', '.join(groups())}." if groups() else "There are no groups yet.", **more,
+    }  # fmt: skip
     return render(request, "identities/person_new.html", context, status=error.status if error else 200)
 
 
@@ -108,7 +115,8 @@ def _person(
         "groups": groups() if who(request).is_superuser else [], "typed_group": request.POST.get("group", "") if error else "",
         "refused": refused, "form": form if refused else "", "note": request.POST.get("note", ""), "reason": request.POST.get("reason", ""),
         "typed": request.POST if changing else {"name": found.name, "email": found.email},
-        "would_join": isinstance(refused, WouldBeOnePerson),
+        "would_join": isinstance(refused, WouldBeOnePerson), "may_manage": who(request).is_superuser,
+        "may_switch": who(request).is_superuser and found != who(request),
     }  # fmt: skip
     wrong = error or refused
     return render(request, "identities/person.html", context, status=wrong.status if wrong else 200)
@@ -133,13 +141,13 @@ def change(request: HttpRequest, username: str) -> HttpResponse:
         raise
     except StintError as error:
         return _person(request, found, refused=error)
-    messages.success(request, f"{changed} is changed, and told of it.")
+    messages.success(request, f"{changed} was updated and notified.")
     return redirect("person", username)
 
 
 @page(ACT)
 def change_groups(request: HttpRequest, username: str) -> HttpResponse:
-    """Put somebody into a group or take them out; where grants would end, say which first."""
+    """Add somebody to a group or remove them; where grants would end, say which first."""
     if not who(request).is_superuser:
         raise Http404
     found = _find(request, username)
@@ -149,18 +157,19 @@ def change_groups(request: HttpRequest, username: str) -> HttpResponse:
         outcome = Outcome(error=error)
     if not outcome.saved:
         return _person(request, found, outcome)
-    word = "taken out of" if request.POST.get("out") == "1" else "put into"
-    messages.success(request, f"{found} is {word} {request.POST['group'].strip().replace(' ', '-')}.")
+    group = request.POST["group"].strip().replace(" ", "-")
+    removed = request.POST.get("out") == "1"
+    messages.success(request, f"Removed {found} from {group}." if removed else f"Added {found} to {group}.")
     return redirect("person", username)
 
 
 @page(ACT)
 def unlink(request: HttpRequest, username: str) -> HttpResponse:
-    """Forget whom of the identity provider somebody is, and sign them out."""
+    """Unlink somebody from the identity provider, and sign them out."""
     if not who(request).is_superuser:
         raise Http404
     found = unlink_provider(identity_id=_find(request, username).pk, actor=who(request), now=clock.now())
-    messages.success(request, f"{found} is unlinked, and signed out everywhere.")
+    messages.success(request, f"{found} is unlinked and signed out everywhere.")
     return redirect("person", username)
 
 
@@ -176,14 +185,13 @@ def end_all(request: HttpRequest, username: str) -> HttpResponse:
         raise
     except StintError as error:
         return _person(request, found, refused=error, form="end")
-    count = f"{len(ended)} grant{'s' if len(ended) != 1 else ''}"
-    messages.success(request, f"{count} of {found} ended: nothing new runs from now on.")
+    messages.success(request, f"Ended {plural(len(ended), 'grant')} of {found}. Nothing new can start.")
     return redirect("person", username)
 
 
 @page(ACT)
-def take_factors(request: HttpRequest, username: str) -> HttpResponse:
-    """Take the second factors of somebody away who lost them."""
+def reset(request: HttpRequest, username: str) -> HttpResponse:
+    """Reset the second factors of somebody who lost them."""
     if not who(request).is_superuser:
         raise Http404
     found = _find(request, username)
@@ -194,7 +202,7 @@ def take_factors(request: HttpRequest, username: str) -> HttpResponse:
         raise
     except StintError as error:
         return _person(request, found, refused=error, form="factors")
-    messages.success(request, f"{found} has no second factor any more, and is signed out everywhere.")
+    messages.success(request, f"Reset two-factor for {found}, who is signed out everywhere.")
     return redirect("person", username)
 
 
@@ -205,14 +213,14 @@ def switch(request: HttpRequest, identity: int) -> HttpResponse:
         raise Http404
     change = enable_identity if request.POST.get("enable") == "1" else disable_identity
     changed = change(identity_id=identity, actor=who(request), now=clock.now())
-    word = "enabled" if changed.is_active else "disabled, and all that it held is ending"
-    messages.success(request, f"{changed} is {word}.")
+    word = "enabled." if changed.is_active else "disabled. All of its access is ending."
+    messages.success(request, f"{changed} is {word}")
     return back(request, "people")
 
 
 @page()
 def can(request: HttpRequest) -> HttpResponse:
-    """Who can run a command on a cluster, now or by asking."""
+    """Who can run a command on a cluster, now or by request."""
     me = who(request)
     asked = {name: _text(request, name) for name in ("cluster", "target", "set")}
     asked["line"] = _text(request, "line", LONGEST_LINE)

@@ -29,14 +29,16 @@ from sessions_app.queries.upkeep import last_given_up
 from sessions_app.queries.ways import Way, ways_of
 from sessions_app.web.shell.home_page import LIVE
 from sessions_app.web.shell.pages import Page, page_of
+from sessions_app.web.shell.words import Look, plural
+from sessions_app.web.templatetags.times import say_rough
 
 MOST = 50
 RECENT = 10
 STATES = (
-    ("enabled", "enabled"), ("disabled", "disabled"), ("holding", "holds access now"), ("unused", "machines that are not used"),
+    ("enabled", "Enabled"), ("disabled", "Disabled"), ("holding", "Has access now"), ("unused", "Unused machines"),
 )  # fmt: skip
 # Only administrators see the factors of everybody.
-PASSWORD_ALONE = ("password", "a password alone")
+PASSWORD_ALONE = ("password", "Password only")
 # A machine that nothing was done with for so long is somebody's forgotten key.
 UNUSED_AFTER = dt.timedelta(days=30)
 
@@ -91,7 +93,7 @@ def _idle(now: dt.datetime) -> Case:
     )
     return Case(
         When(Q(kind=Kind.PERSON) | Q(is_active=False), then=Value("")),
-        When(~Exists(tokens) & ~Exists(keys) & ~Exists(trust), then=Value("Nothing lets it in")),
+        When(~Exists(tokens) & ~Exists(keys) & ~Exists(trust), then=Value("Can't sign in")),
         When(Q(created_at__lt=now - UNUSED_AFTER) & ~used, then=Value("Not used for 30 days")),
         default=Value(""),
         output_field=CharField(),
@@ -112,12 +114,57 @@ class Covered:
 
 
 @dataclass(frozen=True, slots=True)
+class PersonRow:
+    """One identity of the list."""
+
+    person: Identity
+    kind: str
+    groups: str
+    holds: str
+    look: Look
+    idle: str
+
+
+def person_row(person: Identity, now: dt.datetime) -> PersonRow:
+    """Return an identity as the list shows it; ``people`` has added what it holds and why it may be of no use."""
+    owner = f" of {person.owner}" if person.owner else ""
+    role = ", administrator" if person.is_superuser else ""
+    return PersonRow(
+        person=person,
+        kind=f"{person.get_kind_display()}{owner}{role}",
+        groups=", ".join(group.name for group in person.groups.all()),
+        holds=plural(person.live, "grant") if person.live else "",  # type: ignore[attr-defined]  # annotated
+        look=state_look(person, now),
+        idle=person.idle,  # type: ignore[attr-defined]  # annotated
+    )
+
+
+def state_look(person: Identity, now: dt.datetime) -> Look:
+    """Return how it looks whether an identity is enabled, and since when it is not."""
+    if person.is_active:
+        return Look("ok", "check", "Enabled")
+    since = f" {say_rough(int((now - person.disabled_at).total_seconds()))} ago" if person.disabled_at else ""
+    return Look("bad", "lock", f"Disabled{since}")
+
+
+# What stands beside a grant that began in an emergency.
+BREAK_GLASS, OWN_INCIDENT = Look("glass", "flame", "Break-glass"), Look("glass", "flame", "Own incident")
+
+
+def urgency(grant: Grant) -> Look | None:
+    """Return how a grant that began without approval looks; None for any other."""
+    if grant.break_glass:
+        return BREAK_GLASS
+    return OWN_INCIDENT if grant.is_own_incident else None
+
+
+@dataclass(frozen=True, slots=True)
 class PersonPage:
     """One identity for one reader. Keys, tokens and second factors are None for readers who may not see them."""
 
     person: Identity
     own: bool
-    holds: Sequence[Grant]
+    holds: Sequence[tuple[Grant, Look | None]]
     endable: int
     asks: Sequence[Covered]
     approves: Sequence[Covered]
@@ -130,6 +177,60 @@ class PersonPage:
     refused: Sequence[CommandRun]
     not_mailed: Notice | None
     entries: Sequence[AuditEntry]
+    state: Look
+
+    @property
+    def role(self) -> str:
+        """Who answers for it, or that it is an administrator."""
+        if self.person.owner:
+            return f"owned by {self.person.owner}"
+        return "administrator" if self.person.is_superuser else ""
+
+    @property
+    def holds_says(self) -> str:
+        """How many grants it holds."""
+        return plural(len(self.holds), "grant")
+
+    @property
+    def groups(self) -> Sequence[str]:
+        """The groups that it is in."""
+        return [group.name for group in self.person.groups.all()]
+
+    @property
+    def groups_says(self) -> str:
+        """How many groups it is in."""
+        return plural(len(self.groups), "group")
+
+    @property
+    def ends(self) -> str:
+        """What ends with all of its access."""
+        verb = "ends" if self.endable == 1 else "end"
+        return f"{plural(self.endable, 'grant')} {verb} at once, and running commands are cut off."
+
+    @property
+    def rows_of(self) -> str:
+        """The rows of the timeline that it stands in."""
+        return "person" if self.person.is_person else "machine"
+
+    @property
+    def change_title(self) -> str:
+        """The heading of the form that changes it."""
+        return "Name and email" if self.person.is_person else "Name"
+
+    @property
+    def sign_in(self) -> str:
+        """How a person signs in: `Password and an authenticator app; 8 recovery codes left`, and a full stop."""
+        factors = self.factors
+        if factors is None or not factors.any:
+            return "Password only."
+        found = ["an authenticator app"] if factors.app else []
+        found += [plural(len(factors.passkeys), "passkey")] if factors.passkeys else []
+        return f"Password and {', '.join(found)}; {plural(factors.codes_left, 'recovery code')} left."
+
+    @property
+    def may_reset(self) -> bool:
+        """Whether there are second factors that another has to reset."""
+        return bool(self.factors and self.factors.any and not self.own)
 
 
 def person_page(person: Identity, reader: Identity, now: dt.datetime) -> PersonPage:
@@ -149,7 +250,10 @@ def person_page(person: Identity, reader: Identity, now: dt.datetime) -> PersonP
     return PersonPage(
         person=person,
         own=reader.pk in (person.pk, person.owner_id),
-        holds=list(visible.exclude(state=GrantState.ENDED).order_by("expires_at")[:MOST]),
+        holds=[
+            (grant, urgency(grant))
+            for grant in visible.exclude(state=GrantState.ENDED).order_by("expires_at")[:MOST]
+        ],
         endable=live_that_may_be_ended(person, reader).count(),
         asks=_covered(person, "request", policies),
         approves=_covered(person, "approve", policies) if person.is_person else [],
@@ -162,6 +266,7 @@ def person_page(person: Identity, reader: Identity, now: dt.datetime) -> PersonP
         refused=list(refused.select_related("grant", "target").order_by("-pk")[:RECENT]),
         not_mailed=last_given_up(person) if reader.is_superuser else None,
         entries=newest_visible(entries(actor=person.username), reader, size=RECENT).rows,
+        state=state_look(person, now),
     )
 
 

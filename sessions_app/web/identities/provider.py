@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from typing import Any
+from urllib.parse import urlencode
 
 from allauth.account.adapter import get_adapter
 from allauth.account.views import LoginView
@@ -11,6 +12,7 @@ from allauth.decorators import rate_limit
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
@@ -37,8 +39,12 @@ class SignIn(LoginView):  # type: ignore[misc]  # allauth ships no types
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add what can be chosen."""
         asked = self.request.method == "POST" or "password" in self.request.GET
+        context = super().get_context_data(**kwargs)
+        after = context.get("redirect_field_value")
+        then = f"&{urlencode({context['redirect_field_name']: after})}" if after else ""
         return {
-            **super().get_context_data(**kwargs),
+            **context,
+            "password_url": f"{reverse('account_login')}?password{then}",
             "provider": settings.OIDC_NAME,
             "only_administrators": not settings.PASSWORD_SIGN_IN,
             "with_password": settings.PASSWORD_SIGN_IN or asked,

@@ -111,7 +111,8 @@ def ask_again(
     """The page that asks for a password or a factor, and then leads to ``after``; without it, what was sent is sent again
     with the proof, unless it held a proof of its own, which is asked for anew then.
     """
-    factors = factors_of(who(request))
+    me = who(request)
+    factors = factors_of(me)
     sent = {name: request.POST.getlist(name) for name in request.POST if name not in _OURS}
     again = not after and not (_PROOFS & {*request.POST} and _PROVES not in request.POST)
     context = {
@@ -119,8 +120,13 @@ def ask_again(
         "passkeys": factors.passkeys and possible(),
         "to": request.get_full_path() if again else reverse("account_confirm"),
         "sent": {_PROVES: ["1"], **sent} if again else {"next": [after]},
-        "again": again,
-        "nothing": not after and not again,
+        "by": "second factor" if factors.any else "password",
+        "says": "Your change continues after this."
+        if again
+        else ""
+        if after
+        else "Nothing was changed. Repeat your change after this.",
+        "by_password": not factors.any and me.has_usable_password(),
         "error": error,
     }
     return render(request, "identities/confirm.html", context, status=status)

@@ -1,4 +1,4 @@
-"""Who can run a command on a cluster: right now, by the grants that are in use, and by asking, by the policies."""
+"""Who can run a command on a cluster: right now, through active grants, and by request, under the policies."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ from sessions_app.queries import commands, facts
 from sessions_app.queries.named import with_names
 from sessions_app.queries.people import known_people
 from sessions_app.queries.ways import Way, who_may
+from sessions_app.web.identities.people_page import urgency
+from sessions_app.web.shell.words import Look, plural
 
 MOST_GRANTS = 500
 MOST_SHOWN = 100
@@ -53,16 +55,22 @@ class Now:
     grant: Grant
     hold: bool
     matched: str
+    urgency: Look | None
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Somebody who may ask, through what, and whether they may break the glass; ``known``: the reader may see their page."""
+    """Somebody who may ask, through what, and whether they may use break-glass; ``known``: the reader may see their page."""
 
     identity: Identity
     ways: Sequence[Way]
     glass: bool
     known: bool
+
+    @property
+    def how(self) -> str:
+        """Through what they may ask: `group operators; by name, may use break-glass`."""
+        return "; ".join(map(str, self.ways)) + (", may use break-glass" if self.glass else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,16 @@ class WhoCan:
     misses: Sequence[Miss]
     unread: bool
 
+    @property
+    def left_out(self) -> Sequence[str]:
+        """What is not listed, in sentences."""
+        found = []
+        if self.more:
+            found.append(f"{plural(self.more, 'more grant')} {'ends' if self.more == 1 else 'end'} later.")
+        if self.unread:
+            found.append(f"Only the {MOST_GRANTS} grants that end soonest were checked.")
+        return [*found, "Choose a target to narrow it down."] if found else []
+
 
 @dataclass(frozen=True, slots=True)
 class _Crowd:
@@ -109,7 +127,7 @@ class _Crowd:
     known: frozenset[int]
 
     def asker(self, pk: int, ways: Sequence[Way], glass: Sequence[str]) -> Asker:
-        """Return one of them, with whether one of the groups that may break the glass is theirs."""
+        """Return one of them, with whether one of the groups that may use break-glass is theirs."""
         identity = self.identities[pk]
         groups = {group.name for group in identity.groups.all()}
         return Asker(identity, ways, bool(groups.intersection(glass)), pk in self.known)
@@ -241,7 +259,7 @@ def _allowed(
 
 def _shown(live: QuerySet[Grant], answers: dict[int, tuple[bool, str]]) -> list[Now]:
     grants = with_names(live.filter(pk__in=list(answers)[:MOST_SHOWN])).select_related("holder__owner")
-    return [Now(grant, *answers[grant.pk]) for grant in grants]
+    return [Now(grant, *answers[grant.pk], urgency(grant)) for grant in grants]
 
 
 def _values(answer: Allowed) -> str:
@@ -326,7 +344,7 @@ def _asking(
 def price(document: PolicyDocument) -> str:
     """Return what asking costs: `2 approvals, up to 4 h`."""
     count = sum(clause.count for clause in document.clauses)
-    many = f"{count} approval{'s' if count != 1 else ''}" if count else "no approval"
+    many = plural(count, "approval") if count else "no approval"
     return f"{many}, up to {say_duration(document.max_duration)}"
 
 

@@ -18,6 +18,7 @@ from sessions_app.operations.requests.delete_bookmark import delete_bookmark
 from sessions_app.operations.requests.save_bookmark import save_bookmark
 from sessions_app.queries.search import exact, search
 from sessions_app.web.record import record_page as reads
+from sessions_app.web.record.integrity import integrity
 from sessions_app.web.record.record_page import Question
 from sessions_app.web.shell.doors import ACT, page, said, who
 from sessions_app.web.shell.files import csv_file, json_file
@@ -50,7 +51,9 @@ def _record(request: HttpRequest, question: Question, error: StintError | None =
         "types": reads.OBJECTS,
         "saved": reads.saved_by(me),
         "everybodys": reads.everybodys(clock.now()),
-        "integrity": reads.integrity(),
+        "integrity": integrity(),
+        "may_verify": me.is_superuser,
+        "heading": "Matching entries, latest first" if question.filters() else "Entries, latest first",
         "error": error,
         "name": request.POST.get("name", ""),
     }
@@ -73,7 +76,7 @@ def _before(text: str) -> int | None:
 
 @page(ACT)
 def save(request: HttpRequest) -> HttpResponseBase:
-    """Keep the question under a name."""
+    """Keep the search under a name."""
     question = _question(QueryDict(request.POST.get("query", "")[:4000]))
     try:
         saved = save_bookmark(
@@ -82,15 +85,15 @@ def save(request: HttpRequest) -> HttpResponseBase:
         )  # fmt: skip
     except StintError as error:
         return _record(request, question, error)
-    messages.success(request, f"The question “{saved.name}” is saved.")
+    messages.success(request, f"Saved the search “{saved.name}”.")
     return redirect(f"{reverse('record')}?{question.query}")
 
 
 @page(ACT)
 def delete_question(request: HttpRequest, bookmark: int) -> HttpResponse:
-    """Delete a saved question."""
+    """Delete a saved search."""
     delete_bookmark(bookmark_id=bookmark, identity=who(request))
-    messages.success(request, "The question is deleted.")
+    messages.success(request, "Search deleted.")
     return redirect("record")
 
 
@@ -108,24 +111,26 @@ def verify(request: HttpRequest) -> HttpResponse:
 
 def _said(verdict: Verdict | None) -> str:
     if verdict is None:
-        return "The worker reads the whole record now. Load this page again in a moment."
+        return "The worker is verifying the whole record. Reload this page in a moment."
     if not verdict.ok:
         return f"Record broken at entry {verdict.first_bad_seq or 0:,}. {verdict.detail}"
     first = verdict.head_seq - verdict.entries + 1
-    new = f"Entries {first:,} to {verdict.head_seq:,} are" if verdict.entries else "Nothing new: all is"
+    new = (
+        f"Entries {first:,} to {verdict.head_seq:,} are intact"
+        if verdict.entries
+        else "There is nothing new. All is intact"
+    )
     signed = (
-        f"The record is the one of which {verdict.signed:,} entries were signed."
+        f"The record matches the checkpoint of {verdict.signed:,} entries."
         if verdict.signed is not None
-        else "No checkpoint was compared with it."
+        else "There was no checkpoint to compare with."
     )
-    return (
-        f"{new} intact and follow from what was verified before. {signed} The worker reads all of it again."
-    )
+    return f"{new} and chained to what was verified before. {signed} The worker is verifying all of it again."
 
 
 @page()
 def find(request: HttpRequest) -> HttpResponse:
-    """Go to the request, grant or piece of work with that reference, or list what fits."""
+    """Go to the request, grant or workflow with that reference, or list what matches."""
     text = request.GET.get("q", "").replace("\0", "").strip()[:MAX_QUERY]
     hit = exact(who(request), text)
     if hit is not None:

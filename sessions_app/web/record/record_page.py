@@ -1,4 +1,4 @@
-"""The record, as it is asked: filters, saved questions, and what the last verification means."""
+"""The record, as it is searched: filters, saved searches, and what the last verification means."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from urllib.parse import urlencode
 
 from django.db import connection
 from django.db.models import QuerySet
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 
 from accounts.models import Identity
-from broker.audit.checkpoint import newest_checkpoint
 from broker.audit.events import Event
-from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditEntry, AuditHead, AuditTrouble
-from broker.audit.queries import checkpoint_trouble, entries, latest_verification
+from broker.audit.models import MAIN_LOG, AuditEntry
+from broker.audit.queries import entries
 from sessions_app.models import Bookmark, BookmarkPage
 from sessions_app.queries.record import Newest, newest_visible
 from sessions_app.web.shell.forms import at_hour, parse_hour
 from sessions_app.web.shell.sentences import sentence
+from sessions_app.web.shell.words import Linked
 
 FAMILIES = tuple(dict.fromkeys(event.family for event in Event))
 EVENTS = tuple((family, [event.value for event in Event if event.family == family]) for family in FAMILIES)
@@ -30,9 +31,21 @@ OBJECTS = (
     "trust_policy", "group", "catalogue", "ca", "log", "recording", "system",
 )  # fmt: skip
 LABELS = {
-    "event": "Event", "actor": "By", "type": "About a", "object": "About", "grant": "Grant", "cluster": "On the cluster",
+    "event": "Event", "actor": "Actor", "type": "Object type", "object": "Object", "grant": "Grant", "cluster": "Cluster",
     "since": "From", "since_time": "From", "until": "To", "until_time": "To", "text": "Contains",
 }  # fmt: skip
+PAGES = {
+    "grant": "grant",
+    "request": "request",
+    "cluster": "cluster",
+    "command_set": "command_set",
+    "policy": "policy",
+    "identity": "person",
+    "workflow": "incident",
+    "workflow_source": "source",
+    "webhook": "webhook",
+    "trust_policy": "trust_policy_edit",
+}
 # Entries stand in the order in which they were appended, which is not exactly that of their times: a transaction may have
 # waited, and ends are appended later when the record could not take them. So much around a date is searched as well.
 SLACK = dt.timedelta(days=2)
@@ -94,7 +107,7 @@ class Chip(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """A question under a name; ``pk`` is None for those that everybody has."""
+    """A search under a name; ``pk`` is None for those that everybody has."""
 
     pk: int | None
     name: str
@@ -102,10 +115,11 @@ class Saved(NamedTuple):
 
 
 class Told(NamedTuple):
-    """One entry with its sentence."""
+    """One entry with its sentence. ``about`` is what it is about, with its page where it has one."""
 
     entry: AuditEntry
     sentence: str
+    about: Linked
 
 
 def chips(question: Question) -> list[Chip]:
@@ -126,7 +140,18 @@ def answer(question: Question, reader: Identity, before: int | None) -> Newest:
 
 def told(rows: Iterable[AuditEntry]) -> list[Told]:
     """Return each entry with what it tells in plain words."""
-    return [Told(entry, sentence(entry)) for entry in rows]
+    return [Told(entry, sentence(entry), _about(entry)) for entry in rows]
+
+
+def _about(entry: AuditEntry) -> Linked:
+    """Return what an entry is about; a name that was only tried, and what is gone from the catalogue's kinds, has no page."""
+    page = PAGES.get(entry.object_type)
+    if page and entry.event != Event.IDENTITY_SIGN_IN_FAILED:
+        try:
+            return Linked(entry.object_ref, reverse(page, args=[entry.object_ref]))
+        except NoReverseMatch:
+            pass
+    return Linked(f"{entry.object_type} {entry.object_ref}")
 
 
 def narrowed(question: Question) -> QuerySet[AuditEntry]:
@@ -235,45 +260,23 @@ def as_json(entry: AuditEntry) -> dict[str, Any]:
 
 
 def everybodys(now: dt.datetime) -> list[Saved]:
-    """Return the questions that everybody has; days are the reader's."""
+    """Return the searches that everybody has; days are the reader's."""
     today = timezone.localtime(now).date()
     week = today - dt.timedelta(days=7)
     questions = {
         "Refused commands today": Question(event=Event.COMMAND_REFUSED, since=f"{today}"),
-        "Break-glass in the last 7 days": Question(event="breakglass", since=f"{week}"),
-        "Held commands in the last 7 days": Question(event=Event.COMMAND_HOLD_DECIDED, since=f"{week}"),
-        "Ends that a target did not confirm": Question(event=Event.GRANT_REVOKE_FAILING),
-        "Who changed policies this month": Question(event="policy", since=f"{today.replace(day=1)}"),
-        "Who changed who is in which group": Question(event=Event.PERMISSION_CHANGED),
-        "Sign-ins that failed this week": Question(event=Event.IDENTITY_SIGN_IN_FAILED, since=f"{week}"),
-        "Verifications of the record": Question(event="record"),
+        "Break-glass uses, 7 days": Question(event="breakglass", since=f"{week}"),
+        "Held commands, 7 days": Question(event=Event.COMMAND_HOLD_DECIDED, since=f"{week}"),
+        "Revocations not confirmed by a target": Question(event=Event.GRANT_REVOKE_FAILING),
+        "Policy changes this month": Question(event="policy", since=f"{today.replace(day=1)}"),
+        "Group membership changes": Question(event=Event.PERMISSION_CHANGED),
+        "Failed sign-ins, 7 days": Question(event=Event.IDENTITY_SIGN_IN_FAILED, since=f"{week}"),
+        "Record verifications": Question(event="record"),
     }
     return [Saved(None, name, question.query) for name, question in questions.items()]
 
 
 def saved_by(identity: Identity) -> list[Saved]:
-    """Return the questions that the identity saved, by name."""
+    """Return the searches that the identity saved, by name."""
     found = Bookmark.objects.filter(identity=identity, page=BookmarkPage.RECORD).order_by("name")
     return [Saved(one.pk, one.name, one.query) for one in found]
-
-
-@dataclass(frozen=True, slots=True)
-class Integrity:
-    """How the record stands: the last verification, how many entries came since, and the newest checkpoint.
-
-    ``trouble`` says why checkpoints can't be made or kept outside the database, if so.
-    """
-
-    verification: Any
-    head: int
-    since: int
-    checkpoint: AuditCheckpoint | None
-    trouble: AuditTrouble | None
-
-
-def integrity() -> Integrity:
-    """Return what the last verification found, what has come since, and what was signed last."""
-    last = latest_verification()
-    head = AuditHead.objects.filter(log=MAIN_LOG).values_list("seq", flat=True).first() or 0
-    since = max(0, head - last.entries) if last else head
-    return Integrity(last, head, since, newest_checkpoint(), checkpoint_trouble())

@@ -15,6 +15,7 @@ from sessions_app.operations.sessions.watch_recording import watch_recording
 from sessions_app.queries.recorded import recording_file
 from sessions_app.web.record.recordings_page import recordings, replay
 from sessions_app.web.shell.doors import page, who
+from sessions_app.web.shell.words import run_result
 
 MAX_QUERY = 100
 # A day; no recording is that long.
@@ -23,7 +24,7 @@ LONGEST = 86400.0
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """The recordings that the reader may see, the latest first."""
+    """The recordings that the reader may see, latest first."""
     asked = {
         name: request.GET.get(name, "").strip()[:MAX_QUERY] for name in ("cluster", "person", "grant", "text")
     }
@@ -35,7 +36,13 @@ def index(request: HttpRequest) -> HttpResponse:
         grant=asked["grant"],
         text=asked["text"],
     )
-    return render(request, "record/recordings.html", {"page": found, "asked": asked})
+    context = {
+        "page": found,
+        "rows": [(run, run_result(run)) for run in found.rows],
+        "asked": asked,
+        "filtered": any(asked.values()),
+    }
+    return render(request, "record/recordings.html", context)
 
 
 # The player's terminal is WebAssembly.

@@ -19,7 +19,13 @@ from sessions_app.web.shell.recording import (
     length_of,
     output_of,
 )
+from sessions_app.web.shell.words import Look, run_result, took
 
+INTACT = Look("ok", "shield", "Seal intact")
+CHANGED = Look("bad", "alert", "Modified after sealing")
+UNSEALED = Look("warn", "alert", "Never sealed")
+PURGED = Look("mute", "clock", "Purged")
+MISSING = Look("warn", "alert", "File missing")
 # On each side of the one that is watched.
 NEIGHBOURS = 12
 # How many runs one page of the list looks through.
@@ -29,10 +35,11 @@ FEWEST_ROWS, MOST_ROWS = 8, 24
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """One recording. ``seal`` is `intact`, `changed`, `unsealed`, or `missing` when the file is not to be had."""
+    """One recording. ``digest`` is empty when the file is not to be had."""
 
     run: CommandRun
-    seal: str
+    seal: Look
+    is_changed: bool
     digest: str
     length: float
     text: Output | None
@@ -40,6 +47,21 @@ class Replay:
     hits: Sequence[Hit]
     start: float
     others: Sequence[CommandRun]
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no file to play."""
+        return not self.digest
+
+    @property
+    def result(self) -> str:
+        """How the command ended, and after how long it did."""
+        return run_result(self.run) or took(self.run)
+
+    @property
+    def poster(self) -> float:
+        """The moment that the player shows before it plays, in seconds."""
+        return self.start or self.length
 
     @property
     def rows(self) -> int:
@@ -104,6 +126,7 @@ def replay(run: CommandRun, *, wanted: str, start: float) -> Replay:
     return Replay(
         run=run,
         seal=_seal(run, digest),
+        is_changed=bool(digest and run.recording_digest and digest != run.recording_digest),
         digest=digest,
         length=length_of(path) if path and digest else 0.0,
         text=output_of(run.recording),
@@ -123,12 +146,12 @@ def _digest(path: Path | None) -> str:
         return ""
 
 
-def _seal(run: CommandRun, digest: str) -> str:
+def _seal(run: CommandRun, digest: str) -> Look:
     if not digest:
-        return "missing"
+        return PURGED if run.recording_purged_at else MISSING
     if not run.recording_digest:
-        return "unsealed"
-    return "intact" if digest == run.recording_digest else "changed"
+        return UNSEALED
+    return INTACT if digest == run.recording_digest else CHANGED
 
 
 def _others(run: CommandRun) -> QuerySet[CommandRun]:

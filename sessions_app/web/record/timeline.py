@@ -13,19 +13,19 @@ from django.utils.dateparse import parse_date
 
 from broker.kernel import clock
 from sessions_app.web.record import timeline_page as timeline
-from sessions_app.web.record.timeline_page import By, Question, Show, Zoom
+from sessions_app.web.record.timeline_question import By, Question, Show, Zoom
 from sessions_app.web.shell.doors import page, who
 from sessions_app.web.shell.files import csv_file
 from sessions_app.web.shell.forms import parse_hour
 
 Choice = TypeVar("Choice", bound=StrEnum)
 STATES = (
-    (Show.ASKED, "asked"),
-    (Show.LATER, "approved, later"),
-    (Show.ACTIVE, "active"),
-    (Show.ENDED, "ended"),
-    (Show.REFUSED, "refused"),
-    (Show.URGENT, "break-glass or incident"),
+    (Show.ASKED, "Requested"),
+    (Show.LATER, "Scheduled"),
+    (Show.ACTIVE, "Active"),
+    (Show.ENDED, "Ended"),
+    (Show.REFUSED, "Not granted"),
+    (Show.URGENT, "Break-glass or incident"),
 )
 BYS = ((By.CLUSTER, "Cluster"), (By.PERSON, "Person"), (By.MACHINE, "Machine"))
 ZOOMS = ((Zoom.DAY, "Day"), (Zoom.WEEK, "Week"), (Zoom.MONTH, "Month"))
@@ -38,15 +38,16 @@ FIRST, LAST = dt.date(1970, 2, 1), dt.date(9990, 1, 1)
 def index(request: HttpRequest) -> HttpResponseBase:
     """All grants and requests of a day, week or month, as a chart, a table or a file."""
     now, me = clock.now(), who(request)
-    question = _question(request.GET, timezone.localtime(now).date())
+    today = timezone.localtime(now).date()
+    question = _question(request.GET, today)
     if request.GET.get("format") == "csv":
         return _file(request, question, now)
     table = request.GET.get("view") == "table"
     context = {
         "asked": question,
-        "today": timezone.localtime(now).date(),
+        "is_today": question.first <= today < question.after,
         "table": table,
-        "clusters": timeline.clusters_of(me),
+        "clusters": timeline.clusters_of(me, question.cluster),
         "states": STATES,
         "bys": BYS,
         "zooms": ZOOMS,
@@ -56,9 +57,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     if table:
         found = timeline.table(question, me, now, request.GET.get("before", ""))
         context["page"] = found
-        context["rows"] = [
-            (one, timeline.look_of(one, now), *timeline.times_of(one, now)) for one in found.rows
-        ]
+        context["rows"] = [timeline.row_of(one, now) for one in found.rows]
     return render(request, "record/timeline.html", context)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q, QuerySet, Value
 from django.db.models.expressions import CombinedExpression
@@ -26,89 +25,19 @@ from sessions_app.models import (
 from sessions_app.policy.windows import allowed, frozen
 from sessions_app.queries.facts import Unreadable, policy_document
 from sessions_app.queries.named import with_names
+from sessions_app.web.record.timeline_question import By, Question, Show
 from sessions_app.web.shell import board as timeline
 from sessions_app.web.shell import words
-from sessions_app.web.shell.forms import at_hour
 from sessions_app.web.shell.pages import Page, page_of
 
 MOST_BARS = 80
 MOST_COUNTED = 1_000
+KINDS: dict[str, words.Look] = {
+    RequestKind.BREAK_GLASS: words.Look("glass", "flame", "Break-glass"),
+    RequestKind.INCIDENT: words.Look("glass", "flame", "Incident"),
+    RequestKind.EXTENSION: words.Look("mute", "plus", "Extension"),
+}
 REFUSED = (RequestState.DENIED, RequestState.LAPSED, RequestState.WITHDRAWN)
-
-
-class By(StrEnum):
-    """What a row of the chart stands for."""
-
-    CLUSTER = "cluster"
-    PERSON = "person"
-    MACHINE = "machine"
-
-
-class Zoom(StrEnum):
-    """How long the chart is."""
-
-    DAY = "day"
-    WEEK = "week"
-    MONTH = "month"
-
-
-class Show(StrEnum):
-    """Which bars are shown."""
-
-    ASKED = "asked"
-    LATER = "later"
-    ACTIVE = "active"
-    ENDED = "ended"
-    REFUSED = "refused"
-    URGENT = "urgent"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What a reader asks the timeline. ``day`` is any day of the stretch, in the reader's zone; empty filters fit all. Of a single
-    day, hours may be chosen: ``since`` up to ``until``, over midnight where that comes first.
-    """
-
-    by: By = By.CLUSTER
-    zoom: Zoom = Zoom.DAY
-    day: dt.date
-    cluster: str = ""
-    person: str = ""
-    state: str = ""
-    since: dt.time | None = None
-    until: dt.time | None = None
-
-    @property
-    def has_hours(self) -> bool:
-        """Whether it is about some hours of a day."""
-        return self.zoom == Zoom.DAY and (self.since is not None or self.until is not None)
-
-    @property
-    def first(self) -> dt.date:
-        """The first day of the stretch."""
-        if self.zoom == Zoom.MONTH:
-            return self.day.replace(day=1)
-        return self.day - dt.timedelta(days=self.day.weekday()) if self.zoom == Zoom.WEEK else self.day
-
-    @property
-    def after(self) -> dt.date:
-        """The first day that is no longer of the stretch, and begins the next one."""
-        if self.zoom == Zoom.MONTH:
-            return (self.first + dt.timedelta(days=31)).replace(day=1)
-        return self.first + dt.timedelta(days=7 if self.zoom == Zoom.WEEK else 1)
-
-    @property
-    def before(self) -> dt.date:
-        """The last day of the stretch before."""
-        return self.first - dt.timedelta(days=1)
-
-    def stretch(self) -> tuple[dt.datetime, dt.datetime]:
-        """Return its two ends in the reader's zone, in UTC: a day on which clocks change has 23 or 25 hours."""
-        if not self.has_hours:
-            return at_hour(self.first), at_hour(self.after)
-        since = self.since or dt.time()
-        last = self.first if self.until is not None and self.until > since else self.after
-        return at_hour(self.first, since), at_hour(last, self.until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +48,26 @@ class Board:
     drawn: int
     left_out: int
     at_least: bool
+
+    @property
+    def says(self) -> str:
+        """What is not drawn; empty when all is."""
+        if not self.left_out:
+            return ""
+        more = "more than " if self.at_least else ""
+        return f"Showing the first {self.drawn}; {more}{self.left_out} later ones are left out."
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: a request, and the grant that it led to. ``kind`` is the pill of what is out of the ordinary."""
+
+    request: AccessRequest
+    look: words.Look
+    starts: dt.datetime
+    ends: dt.datetime
+    kind: words.Look | None
+    page: words.Linked
 
 
 def asked_in(question: Question, reader: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
@@ -332,9 +281,21 @@ def table(question: Question, reader: Identity, now: dt.datetime, before: str) -
     return replace(page, rows=list(rows.order_by("-number")))
 
 
-def clusters_of(reader: Identity) -> list[str]:
-    """Return the names of the clusters that the reader may see, to choose from."""
-    return list(Cluster.objects.visible_to(reader).order_by("name").values_list("name", flat=True))
+def clusters_of(reader: Identity, chosen: str) -> list[str]:
+    """Return the names of the clusters that the reader may see, to choose from, and the chosen one."""
+    found = list(Cluster.objects.visible_to(reader).order_by("name").values_list("name", flat=True))
+    return found if not chosen or chosen in found else [*found, chosen]
+
+
+def row_of(request: AccessRequest, now: dt.datetime) -> Row:
+    """Return a line of the table."""
+    grant: Grant | None = getattr(request, "grant", None)
+    page = (
+        words.Linked(grant.ref, reverse("grant", args=[grant.ref]))
+        if grant
+        else words.Linked(request.ref, reverse("request", args=[request.ref]))
+    )
+    return Row(request, look_of(request, now), *times_of(request, now), KINDS.get(request.kind), page)
 
 
 def look_of(request: AccessRequest, now: dt.datetime) -> words.Look:

@@ -15,6 +15,7 @@ from sessions_app.operations.catalogue.save_document import Kind, save_document
 from sessions_app.operations.catalogue.save_draft import CannotBeRead
 from sessions_app.policy.documents import Problem
 from sessions_app.web.shell.doors import who
+from sessions_app.web.shell.words import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,4 +88,5 @@ def said(outcome: Outcome, name: str) -> str:
     if plan is None or not plan.changes:
         return f"No changes to {name}."
     many = len(plan.ends)
-    return f"{name} saved." if not many else f"{name} saved. {many} grant{'s end' if many > 1 else ' ends'}."
+    ended = f" {plural(many, 'grant')} {'ends' if many == 1 else 'end'}." if many else ""
+    return f"{name} saved.{ended}"

@@ -19,6 +19,13 @@ from sessions_app.models import (
     WorkflowState,
 )
 from sessions_app.queries.grants import WITHDRAWN as WITHDRAWN_REASON
+from sessions_app.web.templatetags.times import say_rough
+
+
+def plural(count: int, noun: str) -> str:
+    """Return `1 target`, `2 targets`; `entry,entries` gives both forms."""
+    one, _, many = noun.partition(",")
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def in_order(name: str) -> list[str | int]:
@@ -96,6 +103,23 @@ MESSAGE: dict[str, Look] = {
 UNKNOWN = Look("mute", "ask", "Unknown")
 
 
+class Linked(NamedTuple):
+    """A name of something that has a page; one without is text alone."""
+
+    label: str
+    url: str = ""
+
+
+def line_style(line: str) -> str:
+    """Return the class of a line of a unified diff."""
+    return {"+": "ins", "-": "del", "@": "faint"}.get(line[:1], "")
+
+
+def severity_look(severity: str) -> Look | None:
+    """Return how bad an incident looks; None when nobody has said it."""
+    return Look("bad" if severity in ("P1", "P2") else "warn", "alert", severity) if severity else None
+
+
 def grant_look(grant: Grant, now: dt.datetime) -> Look:
     """Return how a grant's state looks; the clock decides before any worker, and an unconfirmed end is said."""
     if grant.state in (GrantState.ACTIVE, GrantState.PROVISIONING) and grant.expires_at <= now:
@@ -138,6 +162,21 @@ def health_look(targets: int, failing: int, unchecked: int) -> Look:
     if unchecked:
         return Look("warn", "alert", f"{unchecked} of {targets} never checked")
     return Look("ok", "check", "healthy")
+
+
+def took(run: CommandRun) -> str:
+    """Return how long a command ran: `0.9 s`, `11 s`, `3 min`; empty while it is not over."""
+    if run.started_at is None or run.ended_at is None:
+        return ""
+    seconds = (run.ended_at - run.started_at).total_seconds()
+    return f"{seconds:.1f} s" if seconds < 60 else say_rough(int(seconds))
+
+
+def run_result(run: CommandRun) -> str:
+    """Return how a command ended, and after how long: `exit 0, 0.9 s`; empty when it did not run to its end."""
+    if run.state != RunState.DONE:
+        return ""
+    return f"killed by {run.signal}, {took(run)}" if run.signal else f"exit {run.exit_status}, {took(run)}"
 
 
 def end_sentence(grant: Grant) -> str:

@@ -10,27 +10,22 @@ from urllib.parse import urlencode
 from django import template
 from django.contrib.messages.storage.base import Message
 from django.templatetags.static import static
-from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.models import Identity
-from broker.audit.events import Event
-from broker.audit.models import AuditEntry
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.models import (
     CommandRun,
-    CommandSetVersion,
     Grant,
     GrantState,
     Workflow,
 )
-from sessions_app.operations.catalogue.publish_command_set import accepted_findings, key_of
+from sessions_app.operations.catalogue.publish_command_set import accepted_findings
 from sessions_app.policy.decision import RuleResult, say_utc
-from sessions_app.web.catalogue.clusters_page import Health
 from sessions_app.web.shell import words
-from sessions_app.web.templatetags.times import say_both, say_rough
+from sessions_app.web.templatetags.times import say_both
 
 register = template.Library()
 
@@ -97,12 +92,6 @@ def risk_look(risk: str) -> words.Look:
 
 
 @register.filter
-def health_look(health: Health) -> words.Look:
-    """How the connection of a cluster looks."""
-    return words.health_look(health.targets, health.failing, health.unchecked)
-
-
-@register.filter
 def diff_class(line: str) -> str:
     """How a line of a difference looks: added, removed, or there as before."""
     return {"+": "ins", "-": "del"}.get(line[:1], "")
@@ -149,8 +138,7 @@ def get(mapping: dict[Any, Any], key: Any) -> Any:
 @register.filter
 def plural(count: int, noun: str) -> str:
     """`1 target`, `2 targets`; `entry,entries` gives both forms."""
-    one, _, many = noun.partition(",")
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return words.plural(count, noun)
 
 
 @register.simple_tag(takes_context=True)
@@ -203,20 +191,7 @@ def text(value: object) -> str:
 register.filter(accepted_findings)
 
 
-@register.filter
-def took(run: CommandRun) -> str:
-    """How long a command ran: `0.9 s`, `11 s`, `3 min`."""
-    if run.started_at is None or run.ended_at is None:
-        return ""
-    seconds = (run.ended_at - run.started_at).total_seconds()
-    return f"{seconds:.1f} s" if seconds < 60 else say_rough(int(seconds))
-
-
-@register.filter
-def accepted_reason(version: CommandSetVersion, finding: dict[str, str]) -> str:
-    """Why a warning was accepted; empty when it was not."""
-    reason: str = version.accepted.get(key_of(finding), "")
-    return reason
+register.filter(words.took)
 
 
 @register.filter
@@ -247,26 +222,3 @@ def thousands(number: int) -> str:
 def in_hex(data: bytes) -> str:
     """Bytes as people compare them."""
     return bytes(data).hex()
-
-
-@register.filter
-def entry_url(entry: AuditEntry) -> str:
-    """The page of what an entry is about; empty when it has none, as a name that was only tried."""
-    if entry.event == Event.IDENTITY_SIGN_IN_FAILED:
-        return ""
-    name = {
-        "grant": "grant",
-        "request": "request",
-        "cluster": "cluster",
-        "command_set": "command_set",
-        "policy": "policy",
-        "identity": "person",
-        "workflow": "incident",
-        "workflow_source": "source",
-        "webhook": "webhook",
-        "trust_policy": "trust_policy_edit",
-    }
-    try:
-        return reverse(name[entry.object_type], args=[entry.object_ref])
-    except (KeyError, NoReverseMatch):
-        return ""

@@ -147,12 +147,6 @@ def rough(seconds: float) -> str:
 
 
 @register.filter
-def day_before(day: dt.date) -> dt.date:
-    """The day before a day."""
-    return day - dt.timedelta(days=1)
-
-
-@register.filter
 def iso(moment: dt.datetime) -> str:
     """A moment for machines."""
     return moment.isoformat()

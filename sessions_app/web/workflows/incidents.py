@@ -27,6 +27,7 @@ from sessions_app.web.shell.doors import ACT, FORM, page, who
 from sessions_app.web.shell.forms import Draft
 from sessions_app.web.shell.pages import page_of
 from sessions_app.web.workflows import incidents_page as reads
+from sessions_app.web.workflows.on_call import calls_for
 
 
 @page(FORM)
@@ -45,17 +46,20 @@ def index(request: HttpRequest) -> HttpResponse:
         )
     except StintError as error:
         return _index(request, error)
-    messages.success(request, f"{opened.ref} is open. Who is on call can start at once.")
+    messages.success(request, f"{opened.ref} is open. On-call responders can start now.")
     return redirect("incident", opened.ref)
 
 
 def _index(request: HttpRequest, error: StintError | None = None) -> HttpResponse:
     me = who(request)
-    closed = reads.incidents(me).filter(state=WorkflowState.CLOSED)
+    past = reads.incidents(me).filter(state=WorkflowState.CLOSED)
+    closed = page_of(past, key="pk", before=request.GET.get("before", ""), size=20)
+    opened = reads.open_ones(me)
     context = {
-        "open": reads.open_ones(me),
-        "calls": {call.incident.pk: call for call in reads.calls_for(me)},
-        "page": page_of(closed, key="pk", before=request.GET.get("before", ""), size=20),
+        "heading": reads.heading(opened),
+        "open": opened,
+        "page": closed,
+        "rows": [(one, reads.where(one)) for one in closed.rows],
         "clusters": list(Cluster.objects.live().visible_to(me).order_by("name")[: reads.MOST]),
         "severities": Severity.values,
         "error": error,
@@ -108,7 +112,7 @@ def access(request: HttpRequest, ref: str) -> HttpResponse:
     What is no incident, or none that one is on call for, is asked for as planned work in its name.
     """
     incident = _find(request, ref)
-    call = next((one for one in reads.calls_for(who(request)) if one.incident.pk == incident.pk), None)
+    call = next((one for one in calls_for(who(request)) if one.incident.pk == incident.pk), None)
     if call is None or call.offer is None:
         kind = RequestKind.PLANNED if call is None else RequestKind.INCIDENT
         return redirect(f"{reverse('request_new')}?{Draft(kind=kind, incident=ref).as_query()}")
@@ -117,9 +121,9 @@ def access(request: HttpRequest, ref: str) -> HttpResponse:
     ask = replace(call.offer.draft.new_request(), once=request.POST.get("once", ""))
     asked = request_access(requester=who(request), ask=ask, now=clock.now())
     if asked.state != RequestState.APPROVED:
-        messages.success(request, f"{asked.ref} is sent. Its approvers are told.")
+        messages.success(request, f"{asked.ref} submitted. Approvers have been notified.")
         return redirect("request", asked.ref)
-    messages.success(request, f"You have access for {ref}. It ends with the incident.")
+    messages.success(request, f"You have access for {ref}. It ends when the incident closes.")
     return redirect("grant", asked.grant.ref)
 
 
@@ -134,5 +138,5 @@ def close(request: HttpRequest, ref: str) -> HttpResponse:
         raise
     except StintError as error:
         return _detail(request, incident, error)
-    messages.success(request, f"{ref} is closed, and all access for it is ending.")
+    messages.success(request, f"{ref} is closed. All access for it is ending.")
     return redirect("incident", ref)

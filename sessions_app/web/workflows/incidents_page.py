@@ -1,12 +1,13 @@
-"""Incidents: what is open, what the reader may get for it, and who holds access because of it."""
+"""Workflows, and incidents above all: what is open, and who has access for it."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db.models import Count, Prefetch, Q, QuerySet
+from django.urls import reverse
 
 from accounts.models import Identity
 from sessions_app.models import (
@@ -15,46 +16,21 @@ from sessions_app.models import (
     CommandRun,
     Grant,
     GrantState,
-    RequestKind,
     RequestState,
     RunState,
     Workflow,
     WorkflowKind,
     WorkflowState,
 )
-from sessions_app.policy.durations import show_duration
-from sessions_app.queries.facts import is_own_doing
 from sessions_app.queries.named import with_names
-from sessions_app.web.requests.asking_page import open_incidents
-from sessions_app.web.requests.fields import fields_of
-from sessions_app.web.requests.set_options import SetOption, sets_on
-from sessions_app.web.requests.terms import Terms, clusters_of, on_call_terms
-from sessions_app.web.shell.forms import Draft
 from sessions_app.web.shell.home_page import LIVE, Counts, run_counts
+from sessions_app.web.shell.words import Linked, Look, plural, severity_look, workflow_state
+from sessions_app.web.workflows.on_call import Call, calls_for, offered
 
 MOST = 50
+# Names in one box; the others are counted.
+NAMED = 8
 RUNNING = (RunState.HELD, RunState.ALLOWED, RunState.RUNNING)
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What one person may get for an incident: the set that fits best. ``ready`` means that nothing is left to choose or to
-    give a reason for, ``own`` that they opened the incident themselves and nobody approves.
-    """
-
-    draft: Draft
-    approvals: int
-    ready: bool
-    own: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """An open incident that the reader is on call for, what is offered, and what the reader holds because of it."""
-
-    incident: Workflow
-    offer: Offer | None
-    grant: Grant | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +42,126 @@ class Ending:
     running: int
     waiting: int
 
+    @property
+    def says(self) -> str:
+        """What ends, in sentences; the first is about access."""
+        if not self.grants:
+            return "No access ends: nobody has any."
+        return f"{plural(self.grants, 'grant')} held by {plural(self.people, 'person,people')} {_end(self.grants)} at once."
+
+    @property
+    def also(self) -> Sequence[str]:
+        """What else ends, a sentence each."""
+        found = []
+        if self.running:
+            found.append(f"{plural(self.running, 'running or held command')} {_are(self.running)} cut off.")
+        if self.waiting:
+            found.append(
+                f"{plural(self.waiting, 'pending request')} {'lapses' if self.waiting == 1 else 'lapse'}."
+            )
+        return [*found, "It can't be reopened."]
+
+
+def _end(count: int) -> str:
+    return "ends" if count == 1 else "end"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One grant of an incident, and what was done with it: `3 commands, 1 refused`."""
+
+    grant: Grant
+    did: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One command that was tried, and why it was refused where it was."""
+
+    run: CommandRun
+    refusal: str
+
 
 @dataclass(frozen=True, slots=True)
 class IncidentPage:
-    """One incident for one reader."""
+    """One workflow for one reader. ``offer`` says what its button does for whoever is on call."""
 
     incident: Workflow
+    look: Look
+    severity: Look | None
+    is_open: bool
+    is_incident: bool
     call: Call | None
-    holding: Sequence[Grant]
-    ended: Sequence[Grant]
+    may_choose: bool
+    offer: str
+    holding: Sequence[Holding]
+    ended: Sequence[Holding]
     requests: Sequence[AccessRequest]
-    runs: Sequence[CommandRun]
+    runs: Sequence[Tried]
     counts: dict[int, Counts]
     ending: Ending
+    clusters: Sequence[Linked]
     members: Sequence[Identity]
     may_join: bool
     facts: Sequence[tuple[str, str]]
     seen: str
+
+    @property
+    def title(self) -> str:
+        """Its name and what it is about."""
+        return f"{self.incident.ref}: {self.incident.title}"
+
+    @property
+    def kind(self) -> str:
+        """What it is, inside a sentence."""
+        return str(self.incident.get_kind_display()).lower()
+
+    @property
+    def has_details(self) -> bool:
+        """Whether there is more to say of it than its title."""
+        work = self.incident
+        return bool(work.starts_at or work.ends_at or work.assignee or work.source or self.members)
+
+    @property
+    def has_access(self) -> bool:
+        """Whether anybody has or had access for it."""
+        return bool(self.holding or self.ended)
+
+    @property
+    def crumbs(self) -> Sequence[Linked]:
+        """The way to the page."""
+        own = self.is_incident and not self.incident.source
+        first = (
+            Linked("Incidents", reverse("incidents")) if own else Linked("Workflows", reverse("workflows"))
+        )
+        return [first, Linked(self.incident.ref)]
+
+    @property
+    def box(self) -> str:
+        """The classes of the box at the top."""
+        if not self.is_open:
+            return "card"
+        return "glassbox" if self.is_incident else "glassbox calm"
+
+    @property
+    def commands_title(self) -> str:
+        """The heading of what is run with it."""
+        return "Commands, live" if self.is_open else "Commands"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIncident:
+    """One open incident of the list, with the grants that are in use for it; ``more`` of them are not named."""
+
+    incident: Workflow
+    where: str
+    call: Call | None
+    holding: Sequence[Grant]
+    more: int
 
 
 def workflows(identity: Identity) -> QuerySet[Workflow]:
@@ -99,98 +178,97 @@ def incidents(identity: Identity) -> QuerySet[Workflow]:
     return workflows(identity).filter(kind=WorkflowKind.INCIDENT)
 
 
-def open_ones(identity: Identity) -> list[Workflow]:
-    """Return the open incidents, the worst and newest first, each with the grants that are in use because of it."""
+def open_ones(identity: Identity) -> list[OpenIncident]:
+    """Return the open incidents, the worst and newest first, each with the grants that are in use for it."""
     held = with_names(Grant.objects.visible_to(identity).filter(state__in=LIVE)).order_by("expires_at")
     found = incidents(identity).open().prefetch_related(Prefetch("grants", held, to_attr="in_use"))  # type: ignore[attr-defined]  # the queryset of the model
-    return list(found.order_by("severity", "-pk")[:MOST])
-
-
-def calls_for(identity: Identity) -> list[Call]:
-    """Return the open incidents that the identity is on call for."""
-    terms = on_call_terms(identity)
-    found = open_incidents(clusters_of(terms)) if terms else []
-    held = {
-        grant.workflow_id: grant
-        for grant in with_names(
-            Grant.objects.not_ended().filter(holder=identity, workflow__in=found)
-        ).exclude(state=GrantState.REVOKING)
-    }
-    return [Call(one, offer_for(identity, terms, one), held.get(one.pk)) for one in found]
-
-
-def offer_for(identity: Identity, terms: Sequence[Terms], incident: Workflow) -> Offer | None:
-    """Return what fits an incident best: what is ready to be asked for, needs the fewest approvals, has most commands."""
-    own = is_own_doing(identity, incident)
-    if own:
-        terms = [one for one in terms if one.document.incident and one.document.incident.own != "forbid"]
-    touched = {cluster.pk for cluster in incident.clusters.all()}
-    offers = [
-        (option.size, _offer(terms, incident, cluster, option, own=own and not option.approvals))
-        for cluster in clusters_of(terms)
-        if cluster.pk in touched
-        for option in sets_on(terms, cluster, RequestKind.INCIDENT)
+    calls = {call.incident.pk: call for call in calls_for(identity)}
+    return [
+        OpenIncident(one, where(one), calls.get(one.pk), one.in_use[:NAMED], max(0, len(one.in_use) - NAMED))
+        for one in found.order_by("severity", "-pk")[:MOST]
     ]
-    ranked = sorted(offers, key=lambda pair: (not pair[1].ready, pair[1].approvals, -pair[0]))
-    return ranked[0][1] if ranked else None
 
 
-def _offer(
-    terms: Sequence[Terms],
-    incident: Workflow,
-    cluster: Cluster,
-    option: SetOption,
-    *,
-    own: bool,
-) -> Offer:
-    draft = Draft(
-        kind=RequestKind.INCIDENT,
-        cluster=cluster.name,
-        command_set=option.name,
-        duration=show_duration(option.longest),
-        incident=incident.ref,
+@dataclass(frozen=True, slots=True)
+class WorkflowRow:
+    """One workflow of the list of all kinds. ``note`` stands below its state."""
+
+    workflow: Workflow
+    look: Look
+    says: str
+    where: str
+    owner: str
+    note: str
+
+
+def workflow_row(workflow: Workflow) -> WorkflowRow:
+    """Return a workflow as the list shows it."""
+    severity = f" {workflow.severity}" if workflow.severity else ""
+    owner = workflow.assignee or (workflow.source.name if workflow.source else "")
+    return WorkflowRow(
+        workflow=workflow,
+        look=workflow_state(workflow),
+        says=f"{workflow.get_kind_display()}{severity}: {workflow.title}",
+        where=where(workflow),
+        owner=str(owner or (f"opened by {workflow.opened_by}" if workflow.opened_by else "")),
+        note="Can't be read right now"
+        if workflow.read_error and workflow.state == WorkflowState.OPEN
+        else "",
     )
-    fields = fields_of(terms, option, draft, incident)
-    filled = {field.name: field.value for field in fields}
-    return Offer(
-        Draft(
-            kind=draft.kind, cluster=draft.cluster, command_set=draft.command_set, duration=draft.duration,
-            incident=draft.incident, parameters=filled,
-        ),
-        option.approvals,
-        all(filled.values()) and not own,
-        own,
-    )  # fmt: skip
+
+
+def heading(opened: Sequence[OpenIncident]) -> str:
+    """Return how many incidents are open."""
+    return plural(len(opened), "open incident") if opened else "No open incidents"
+
+
+def where(workflow: Workflow) -> str:
+    """Return the names of a workflow's clusters that the reader may see."""
+    return ", ".join(cluster.name for cluster in workflow.clusters.all())
 
 
 def incident_page(incident: Workflow, reader: Identity) -> IncidentPage:
-    """Return one incident with who holds what because of it, and what they ran."""
+    """Return one incident with who has access for it, and what they ran."""
     grants = with_names(Grant.objects.visible_to(reader).filter(workflow=incident))
     holding = list(grants.exclude(state=GrantState.ENDED).order_by("expires_at")[:MOST])
     ended = list(grants.filter(state=GrantState.ENDED).order_by("-ended_at")[:MOST])
     runs = CommandRun.objects.visible_to(reader).filter(grant__in=Grant.objects.filter(workflow=incident))
     asked = with_names(AccessRequest.objects.visible_to(reader).filter(workflow=incident))
     call = next((one for one in calls_for(reader) if one.incident.pk == incident.pk), None)
+    counts = run_counts([grant.pk for grant in (*holding, *ended)])
     members = list(incident.members.order_by("username")[:MOST])
+    is_open = incident.state == WorkflowState.OPEN
     page = IncidentPage(
         incident=incident,
+        look=workflow_state(incident),
+        severity=severity_look(incident.severity),
+        is_open=is_open,
+        is_incident=incident.kind == WorkflowKind.INCIDENT,
         call=call,
-        holding=holding,
-        ended=ended,
+        may_choose=bool(call and call.offer and not call.grant),
+        offer=offered(call) if call and is_open and not call.grant else "",
+        holding=[Holding(grant, _did(grant, counts.get(grant.pk))) for grant in holding],
+        ended=[Holding(grant, _did(grant, counts.get(grant.pk))) for grant in ended],
         requests=list(asked.select_related("grant", "extends").order_by("-number")[:MOST]),
-        runs=list(
-            runs.select_related("grant__holder", "target", "decided_by").order_by("-tried_at", "-pk")[:MOST]
-        ),
-        counts=run_counts([grant.pk for grant in (*holding, *ended)]),
+        runs=[
+            Tried(run, run.reason if run.state == RunState.REFUSED else "")
+            for run in runs.select_related("grant__holder", "target").order_by("-tried_at", "-pk")[:MOST]
+        ],
+        counts=counts,
         ending=_ending(incident),
+        clusters=[Linked(one.name, reverse("cluster", args=[one.name])) for one in incident.clusters.all()],
         members=members,
-        may_join=incident.state == WorkflowState.OPEN
-        and reader not in members
-        and reader.pk != incident.assignee_id,
+        may_join=is_open and reader not in members and reader.pk != incident.assignee_id,
         facts=sorted(incident.facts.items()),
         seen="",
     )
     return _named(page)
+
+
+def _did(grant: Grant, counts: Counts | None) -> str:
+    if counts:
+        return plural(counts.runs, "command") + (f", {counts.refused} refused" if counts.refused else "")
+    return "commands not observed here" if grant.cluster.observed == "nothing" else "no commands"
 
 
 def _ending(incident: Workflow) -> Ending:
@@ -216,8 +294,9 @@ def _named(page: IncidentPage) -> IncidentPage:
     ]
     parts += [workflow.read_at.replace(second=0, microsecond=0) if workflow.read_at else None]
     parts += [member.pk for member in page.members]
-    parts += [(grant.pk, grant.version, grant.expires_at) for grant in (*page.holding, *page.ended)]
+    held = [one.grant for one in (*page.holding, *page.ended)]
+    parts += [(grant.pk, grant.version, grant.expires_at) for grant in held]
     parts += [(asked.pk, asked.state) for asked in page.requests]
-    parts += [(run.pk, run.state) for run in page.runs]
+    parts += [(one.run.pk, one.run.state) for one in page.runs]
     seen = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-    return IncidentPage(**{**{name: getattr(page, name) for name in page.__slots__}, "seen": seen})
+    return replace(page, seen=seen)

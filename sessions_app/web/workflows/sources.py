@@ -1,10 +1,9 @@
-"""Sources of work: how each is asked, what it delivered, and what is done about it."""
+"""Workflow sources: how each is asked, what it delivered, and what is done about it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -12,13 +11,11 @@ from django.urls import reverse
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.models import WorkflowSource
-from sessions_app.operations.catalogue.save_document import state_of
 from sessions_app.operations.workflows.read_workflow import read_workflow
 from sessions_app.operations.workflows.rotate_source_secret import rotate_source_secret
+from sessions_app.web.shell.documents import edit_document, list_documents
 from sessions_app.web.shell.doors import ACT, FORM, page, who
-from sessions_app.web.shell.editor import Typed, sent
 from sessions_app.web.shell.removing import Removal, press_remove
-from sessions_app.web.shell.saving import Outcome, press, said
 from sessions_app.web.workflows import sources_page as reads
 from sessions_app.workflows.registry import types
 
@@ -27,7 +24,7 @@ from sessions_app.workflows.registry import types
 def index(request: HttpRequest) -> HttpResponse:
     """The sources that the reader administers."""
     rows = [(one, reads.source_look(one)) for one in reads.sources(who(request))]
-    return render(request, "workflows/sources.html", {"rows": rows})
+    return list_documents(request, "workflow-sources", rows, "workflows/sources.html")
 
 
 @page()
@@ -61,22 +58,14 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _editor(request: HttpRequest, source: WorkflowSource | None) -> HttpResponse:
-    name = source.name if source else None
-    text = reads.text_of(source) if source else reads.START
-    outcome = Outcome()
-    if request.method == "POST":
-        text = sent(request.POST)
-        outcome = press(request, kind="workflow-sources", source=text, name=name)
-    if outcome.saved and outcome.plan:
-        saved = name or next((change.name for change in outcome.plan.changes), "")
-        messages.success(request, said(outcome, saved))
-        return redirect("source", saved) if saved else redirect("sources")
-    context = {
-        "source": source, "typed": Typed(text, outcome.problems), "outcome": outcome, "error": outcome.error,
-        "here": request.path, "providers": [(one.provider, one.title) for one in types().values()],
-        "based_on": request.POST.get("based_on") or (state_of("workflow-sources", name) if name else ""),
-    }  # fmt: skip
-    return render(request, "workflows/source_edit.html", context, status=outcome.status)
+    return edit_document(
+        request,
+        kind="workflow-sources",
+        name=source.name if source else None,
+        source=reads.text_of(source) if source else reads.START,
+        template="workflows/source_edit.html",
+        providers=[(one.provider, one.title) for one in types().values()],
+    )
 
 
 @page(ACT)
@@ -84,8 +73,8 @@ def remove(request: HttpRequest, name: str) -> HttpResponse:
     """Say which grants end when a source is removed; with ``confirm`` remove it."""
     _own(request, name)
     removal = Removal(
-        "workflow-sources", "source", "Access that rested on its work ends.", "source", "sources",
-        "It is asked no more, and nobody gets access for its work. What was done stays in the record.",
+        "workflow-sources", "Access for its workflows ends.",
+        "Stint stops asking it, and no one gets access for its workflows. Its history stays in the record.",
     )  # fmt: skip
     return press_remove(request, removal, name)
 
@@ -99,7 +88,7 @@ def rotate(request: HttpRequest, name: str) -> HttpResponse:
 
 @page(ACT)
 def read(request: HttpRequest, name: str) -> HttpResponse:
-    """Ask the source about one piece of work now, and show what it says."""
+    """Ask the source about one workflow now, and show what it says."""
     _own(request, name)
     outside_id = request.POST.get("id", "").strip()
     try:

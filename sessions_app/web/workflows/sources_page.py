@@ -1,4 +1,4 @@
-"""Sources of work, as administrators of Stint read them."""
+"""Workflow sources, as administrators of Stint read them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import yaml
 from django.db.models import Count, Q, QuerySet
+from django.urls import reverse
 
 from accounts.models import Identity
 from sessions_app.models import DeliveryState, InboundDelivery, WorkflowSource, WorkflowState
 from sessions_app.operations.workflows.workflow_sources import shown_document
 from sessions_app.web.shell.pages import Page, page_of
-from sessions_app.web.shell.words import Look
+from sessions_app.web.shell.words import Linked, Look, plural
 from sessions_app.workflows.registry import types
 
 START = """\
@@ -21,38 +22,48 @@ name: pagerduty
 provider: pagerduty
 summary: Incidents of the web team
 parameters:
-  token: an API key that may only read
+  token: a read-only API key
 webhook_secrets:
   - the secret of the webhook subscription
 services:
   PIJ90N7: [web]
 """
 
-
+# Ids that a row of a delivery names.
+IDS = 3
 # What was delivered so long ago and waits still is for its source to answer, and not waited for.
 SOON = dt.timedelta(minutes=1)
 
 
 def source_look(source: WorkflowSource) -> Look:
-    """How a source fares: a tone, an icon and a word."""
+    """Return whether a source responds: a tone, an icon and a word."""
     if source.last_error:
-        return Look("bad", "alert", "Does not answer")
-    return Look("ok", "check", "Answers") if source.read_at else Look("mute", "clock", "Not asked yet")
+        return Look("bad", "alert", "Not responding")
+    return Look("ok", "check", "Responding") if source.read_at else Look("mute", "clock", "Not contacted yet")
 
 
 def delivery_look(delivery: InboundDelivery) -> Look:
     """What became of a delivery."""
     if delivery.state == DeliveryState.HANDLED:
-        return Look("ok", "check", f"Closed {delivery.closed}" if delivery.closed else "Read")
+        return Look("ok", "check", f"Closed {delivery.closed}" if delivery.closed else "Processed")
     if delivery.state == DeliveryState.IGNORED:
-        return Look("mute", "x", "Means nothing here")
-    return Look("warn", "clock", "Waits")
+        return Look("mute", "x", "Ignored")
+    return Look("warn", "clock", "Pending")
 
 
 def sources(reader: Identity) -> QuerySet[WorkflowSource]:
-    """Return the sources that the reader administers, by name, each with how much of its work is open."""
+    """Return the sources that the reader administers, by name, each with how many of its workflows are open."""
     mine = WorkflowSource.objects.live().administered_by(reader).order_by("name")
     return mine.annotate(open_workflows=Count("workflows", filter=Q(workflows__state=WorkflowState.OPEN)))
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """One delivery of a list. ``ids`` are the first that it names."""
+
+    delivery: InboundDelivery
+    look: Look
+    ids: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +73,18 @@ class SourcePage:
     source: WorkflowSource
     look: Look
     provider: str
-    clusters: Sequence[str]
-    secrets: int
+    clusters: Sequence[Linked]
+    secrets: str
     page: Page[InboundDelivery]
-    rows: Sequence[tuple[InboundDelivery, Look]]
+    rows: Sequence[DeliveryRow]
     moving: bool
+
+    @property
+    def footer(self) -> str:
+        """What deliveries can do, and how many were refused."""
+        says = "A delivery can only end access. Unverified deliveries have no effect and are recorded"
+        more = self.source.refused
+        return f"{says}; {more:,} more since the last entry." if more else f"{says}."
 
 
 def source_page(source: WorkflowSource, *, before: str, now: dt.datetime) -> SourcePage:
@@ -79,10 +97,16 @@ def source_page(source: WorkflowSource, *, before: str, now: dt.datetime) -> Sou
         source=source,
         look=source_look(source),
         provider=found.title if found else source.provider,
-        clusters=sorted({*shown.get("clusters", []), *by_service}),
-        secrets=len(shown.get("webhook_secrets", [])),
+        clusters=[
+            Linked(name, reverse("cluster", args=[name]))
+            for name in sorted({*shown.get("clusters", []), *by_service})
+        ],
+        secrets=plural(len(shown.get("webhook_secrets", [])), "secret is,secrets are"),
         page=page,
-        rows=[(delivery, delivery_look(delivery)) for delivery in page.rows],
+        rows=[
+            DeliveryRow(one, delivery_look(one), " ".join(str(hint["id"]) for hint in one.hints[:IDS]))
+            for one in page.rows
+        ],
         moving=not page.newer
         and any(one.state == DeliveryState.RECEIVED and one.received_at > now - SOON for one in page.rows),
     )

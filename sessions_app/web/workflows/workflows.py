@@ -1,4 +1,4 @@
-"""Work that access is bound to, of every kind: what is open, opening some, joining it."""
+"""Workflows that access is bound to, of every kind: what is open, opening one, joining it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from sessions_app.web.shell.pages import page_of
 from sessions_app.web.workflows import incidents_page as reads
 
 TYPED = ("title", "severity", "assignee", "from_day", "from_hour", "to_day", "to_hour")
+STATES = [(WorkflowState.OPEN, "Open"), (WorkflowState.CLOSED, "Closed"), ("all", "All")]
 
 
 @page(FORM)
 def index(request: HttpRequest) -> HttpResponse:
-    """The work that the reader may see, and the form that opens some."""
+    """The workflows that the reader may see, and the form that opens one."""
     if request.method != "POST":
         return _index(request)
     post = request.POST
@@ -39,7 +40,7 @@ def index(request: HttpRequest) -> HttpResponse:
         )
     except StintError as error:
         return _index(request, error)
-    messages.success(request, f"{opened.ref} is open. Access can be asked for in its name, and ends with it.")
+    messages.success(request, f"{opened.ref} is open. Access requested for it ends when it closes.")
     return redirect("incident", opened.ref)
 
 
@@ -54,13 +55,15 @@ def _index(request: HttpRequest, error: StintError | None = None) -> HttpRespons
     if state in WorkflowState.values:
         found = found.filter(state=state)
     chosen = request.POST.get("kind") or (kind if kind in PREFIX else WorkflowKind.TICKET.value)
+    shown = page_of(found, key="pk", before=request.GET.get("before", ""), size=30)
     context = {
-        "page": page_of(found, key="pk", before=request.GET.get("before", ""), size=30),
-        "kinds": WorkflowKind.choices, "kind": kind, "state": state, "source": source,
+        "page": shown, "rows": [reads.workflow_row(one) for one in shown.rows],
+        "kinds": WorkflowKind.choices, "kind": kind, "states": STATES, "state": state, "source": source,
+        "narrowed": bool(kind or source) or state != WorkflowState.OPEN,
         "filtered": bool(kind or source or request.GET.get("before")) or state != WorkflowState.OPEN,
         "to_open": [(one.value, one.label) for one in PREFIX], "chosen": chosen,
         "clusters": list(Cluster.objects.live().visible_to(me).order_by("name")[: reads.MOST]),
-        "severities": Severity.values, "error": error,
+        "severities": [("", "None"), *((one, one) for one in Severity.values)], "error": error,
         "typed": {name: request.POST.get(name, "") for name in TYPED} | {"clusters": request.POST.getlist("cluster")},
     }  # fmt: skip
     return render(request, "workflows/workflows.html", context, status=error.status if error else 200)
@@ -68,10 +71,10 @@ def _index(request: HttpRequest, error: StintError | None = None) -> HttpRespons
 
 @page(ACT)
 def join(request: HttpRequest, ref: str) -> HttpResponse:
-    """Join those who work on it."""
+    """Become a member of a workflow."""
     found: Workflow | None = reads.workflows(who(request)).filter(ref=ref).first()
     if found is None:
         raise Http404
     join_workflow(workflow_id=found.pk, actor=who(request), now=clock.now())
-    messages.success(request, f"You have joined {ref}.")
+    messages.success(request, f"You joined {ref}.")
     return redirect("incident", ref)

@@ -43,7 +43,7 @@ def test_a_person_lets_a_program_in_and_it_acts_as_them(oauth, browser, world):
     assert "decide, end, read, request" in shown
     assert poll(oauth, codes).body["error"] == "authorization_pending"
     done = browser.post("/device/", {"user_code": codes["user_code"], "answer": "allow"})
-    assert "may act as you" in done.content.decode()
+    assert "can act as you" in done.content.decode()
     given = poll(oauth, codes)
     assert given.status_code == 200, given.body
     assert (given.body["token_type"], given.body["scope"]) == ("Bearer", "decide end read request")

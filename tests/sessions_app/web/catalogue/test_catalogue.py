@@ -43,7 +43,7 @@ def test_drafts_are_for_administrators_alone(world, as_alice, browser, now):
     assert as_alice.get("/command-sets/restart-web/?version=2").status_code == 404
     assert "v2 draft" not in as_alice.get("/command-sets/restart-web/").content.decode()
     page = browser("admin").get("/command-sets/restart-web/?version=2").content.decode()
-    assert "Draft: nobody can ask for it" in page
+    assert "Draft: can't be requested" in page
     assert as_alice.get("/command-sets/restart-web/?version=x").status_code == 404
 
 
@@ -52,14 +52,14 @@ def test_a_policy_is_told_in_plain_sentences(world, as_alice):
     world.apply(acts.policy(world, windows=windows, ticket="CHG-[0-9]+"))
     page = as_alice.get("/policies/web-work/").content.decode()
     for said in (
-        "People and machines in operators may ask.",
-        "For restart-web, on web.",
-        "For at most 4 h",
-        "1 approval is needed: 1 from approvers",
+        "People and machines in operators may request access.",
+        "For restart-web on web.",
+        "For up to 4 h",
+        "Needs 1 approval within 1 d: 1 from approvers",
         "Only on Tuesday and Saturday, 02:00 to 06:00, Europe/Berlin.",
-        "A ticket is needed that looks like CHG-[0-9]+.",
-        "It can be extended 2 times by up to 1 h, without approval.",
-        "In an emergency on-call may start at once, for at most 1 h",
+        "A ticket matching CHG-[0-9]+ is required.",
+        "Can be extended 2 times by up to 1 h, without approval.",
+        "Break-glass: on-call may start at once, for up to 1 h",
     ):
         assert said in page
 
@@ -71,11 +71,11 @@ def test_a_policy_without_approvals_says_so():
          "freezes": [{"from": "2026-12-20T00:00:00+01:00", "to": "2027-01-02T00:00:00+01:00", "reason": "Holidays"}]}
     )  # fmt: skip
     text = " ".join(sentence.text for sentence in sentences(document))
-    assert "No approval is needed" in text
+    assert "No approval needed" in text
     assert "on a or b" in text
-    assert "and zoe may ask" in text
+    assert "and zoe may request access" in text
     assert "Holidays" in text
-    assert "reason in words" not in text
+    assert "A reason is required" not in text
 
 
 def test_a_removed_cluster_is_not_listed(world, as_bob):

@@ -253,7 +253,7 @@ def test_what_was_seen_on_targets_is_shown_with_what_is_not_as_it_should_be(worl
 def test_a_kind_that_nothing_serves_any_more_still_has_a_page(world, as_admin):
     Cluster.objects.filter(name="web").update(kind="telepathy")
     page = read(as_admin, "/clusters/web/")
-    assert "telepathy: nothing serves it" in page
+    assert "telepathy: no connector serves it" in page
 
 
 # Kinds that are logged in to by parameters of their own

@@ -32,7 +32,7 @@ def test_rights_are_asked_for_by_date_and_time_and_what_is_wrong_is_said_at_the_
     assert "No rights found" in long_ago
     for asked, field, why in (
         ("day=2020-01-01", "hour", "Add the time."),
-        ("day=2999-01-01&hour=12:00", "day", "That is still to come."),
+        ("day=2999-01-01&hour=12:00", "day", "Choose a time in the past."),
     ):
         page = admin.get(f"/rights/?{asked}").content.decode()
         assert f'<span class="error" id="wrong-{field}">{why}</span>' in page

@@ -86,19 +86,19 @@ def test_the_work_that_a_policy_wants_is_supposed_as_it_is_chosen(world, as_bob)
     }
     change(world, policy_file(world, workflow=wanted))
     page = as_bob.get(SIMULATE).content.decode()
-    assert "Work is open on the cluster" in page
+    assert "A workflow is open on the cluster" in page
     assert "An incident is open on the cluster" not in page
     assert page.index('<option value="ticket">') < page.index('<option value="change">')
     assert "none is named" in simulated(as_bob)
     fitting = {"incident": "on"}
     assert "Needs 1 approval" in simulated(as_bob, **fitting)
-    assert "The work is of the kind change" in simulated(as_bob, **fitting, workflow="change")
+    assert "The workflow is of the kind change" in simulated(as_bob, **fitting, workflow="change")
     assert "has no severity" in simulated(as_bob, **fitting, severity="none")
     assert "has the severity P3" in simulated(as_bob, **fitting, severity="P3")
     assert "is kept by stint" in simulated(as_bob, **fitting, source="stint")
     for part in ("member", "on_call", "nobody"):
-        assert "alice is not assigned to The work" in simulated(as_bob, **fitting, part=part)
-    assert "The work is a ticket" in simulated(as_bob, **fitting, kind="incident", workflow="ticket")
+        assert "alice is not assigned to The workflow" in simulated(as_bob, **fitting, part=part)
+    assert "The workflow is a ticket" in simulated(as_bob, **fitting, kind="incident", workflow="ticket")
     assert "Needs 1 approval" in simulated(as_bob, **fitting, workflow="'", part="x" * 999, severity="<b>")
 
 
@@ -128,30 +128,30 @@ def test_work_with_a_planned_time_is_supposed_too(world, as_bob):
     planned = {"incident": "on", "from_day": day.isoformat(), "from_hour": "02:30", "to_day": day.isoformat(),
                "to_hour": "04:00"}  # fmt: skip
     page = simulated(as_bob, **planned)
-    assert "Starts with The work." in page
-    assert "The requested time is within The work." in page
+    assert "Starts with The workflow." in page
+    assert "The requested time is within The workflow." in page
     assert "is in an allowed window" in page
     assert "Needs 1 approval" in page
-    assert "The work begins" in simulated(as_bob, **planned, day=day.isoformat(), hour="02:00")
-    assert "It would end after The work" in simulated(as_bob, **planned, duration="2h")
+    assert "The workflow begins" in simulated(as_bob, **planned, day=day.isoformat(), hour="02:00")
+    assert "It would end after The workflow" in simulated(as_bob, **planned, duration="2h")
     late = {**planned, "from_hour": "08:00", "to_hour": "12:00"}
     assert "not in an allowed window" in simulated(as_bob, **late)
     near = simulated(
         as_bob, **{**planned, "from_day": "", "from_hour": ""}, day=day.isoformat(), hour="03:30"
     )
-    assert "It would end after The work" in near
+    assert "It would end after The workflow" in near
     far = (world.now + dt.timedelta(days=80)).date().isoformat()
     assert "ahead" in simulated(as_bob, **{**planned, "from_day": far, "to_day": far})
-    assert "end before it begins" in simulated(as_bob, **{**planned, "to_hour": "02:00"})
-    assert "farther away than anything" in simulated(as_bob, **{**planned, "to_day": "9998-01-01"})
+    assert "end before it starts" in simulated(as_bob, **{**planned, "to_hour": "02:00"})
+    assert "too far away to be granted" in simulated(as_bob, **{**planned, "to_day": "9998-01-01"})
     form = as_bob.get(SIMULATE, suppose(**planned)).content.decode()
     assert f'name="s.from_day" type="date" value="{day}"' in form
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"person": "nobody"}, "Choose who asks"), ({"duration": "soon"}, "Enter a duration"),
-     ({"cluster": "moon"}, "Choose a cluster"), ({"day": "never", "hour": "02:00"}, "not a date"), ({"person": "<b>x"}, "Choose who asks")],
+    [({"person": "nobody"}, "Choose a requester"), ({"duration": "soon"}, "Enter a duration"),
+     ({"cluster": "moon"}, "Choose a cluster"), ({"day": "never", "hour": "02:00"}, "not a date"), ({"person": "<b>x"}, "Choose a requester")],
 )  # fmt: skip
 def test_what_can_not_be_supposed_is_told(world, as_bob, changes, said):
     page = simulated(as_bob, **changes)
@@ -185,7 +185,7 @@ def test_the_past_is_replayed_on_a_draft_and_only_what_changes_is_listed(world, 
     assert short.ref not in page
     assert "needs 1 approval: 1 of approvers" in page
     assert "3 h exceeds the limit of 1 h" in page
-    assert "Requests that were refused are not stored" in page
+    assert "Refused requests aren't stored" in page
     assert "None of 2 decisions would change" in replayed(as_admin, source(world))
 
 
@@ -249,13 +249,13 @@ def test_a_policy_that_changed_meanwhile_is_not_overwritten(world, as_admin):
     assert "max_duration: 2h" in answer.content.decode()
 
 
-def test_a_new_policy_is_made_from_one_to_begin_with(world, as_admin):
+def test_a_new_policy_is_made_from_one_to_start_from(world, as_admin):
     page = as_admin.get("/new/policy/").content.decode()
     assert "clusters: [&quot;web&quot;]" in page
     answer = as_admin.post("/new/policy/", {"act": "save", "source": source(world, name="other")})
     assert answer["Location"] == "/policies/other/"
     assert (
-        "Nothing was ever asked under a policy"
+        "There are no requests under a policy"
         in as_admin.post(
             "/new/policy/", {"act": "replay", "source": source(world, name="third")}
         ).content.decode()
@@ -287,6 +287,6 @@ def test_incidents_viewers_and_administrators_are_told_in_sentences():
          "administrators": {"identities": ["zoe"]}}
     )  # fmt: skip
     text = " ".join(sentence.text for sentence in sentences(document))
-    assert "While an incident is open on the cluster, night may start at once, for at most 2 h" in text
-    assert "People and machines in audit may look" in text
+    assert "While an incident is open on the cluster, night may start at once, for up to 2 h" in text
+    assert "People and machines in audit may view requests" in text
     assert "zoe may change it" in text

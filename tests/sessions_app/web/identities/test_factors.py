@@ -64,7 +64,7 @@ def test_an_app_is_set_up_with_its_key_and_then_asked_for_at_sign_in(client, wor
     assert "style=" not in page
     done = set_up(client).content.decode()
     assert len(codes_on(done)) == 10
-    assert "shown this once" in done
+    assert "shown again" in done
     account = client.get("/account/").content.decode()
     assert "Authenticator app" in account
     assert "10 of 10 left" in account
@@ -118,7 +118,7 @@ def age(client: Client) -> None:
 def test_what_changes_a_sign_in_asks_again_who_it_is_after_some_minutes(client, world):
     age(client)
     page = client.get(APP)
-    assert (page.status_code, "Confirm that it is you" in page.content.decode()) == (200, True)
+    assert (page.status_code, "Confirm it's you" in page.content.decode()) == (200, True)
     assert 'class="qr"' not in page.content.decode()
     done = client.post(CONFIRM, {"password": PASSWORD, "next": APP})
     assert done["Location"] == APP
@@ -128,7 +128,7 @@ def test_what_changes_a_sign_in_asks_again_who_it_is_after_some_minutes(client, 
     for url in ("/account/factors/codes/", f"/account/factors/{app.pk}/remove/"):
         answer = client.post(url)
         assert answer.status_code == 403
-        assert "Nothing was changed yet" in answer.content.decode()
+        assert "before you change keys" in answer.content.decode()
     assert client.post(APP, {"code": "1"}).status_code == 403
     assert factors_of(world.alice).app == app
     codes = give_codes(world)
@@ -205,8 +205,8 @@ def test_an_administrator_takes_the_factors_of_others_away(world, browser):
     theirs, admin = browser("alice"), browser("admin")
     page = admin.get("/people/alice/").content.decode()
     assert "an authenticator app; 10 recovery codes left" in page
-    assert "Take the second factors of Alice away" in page
-    assert "Take the second factors" not in theirs.get("/people/alice/").content.decode()
+    assert "Reset two-factor for Alice" in page
+    assert "Reset two-factor" not in theirs.get("/people/alice/").content.decode()
     assert admin.post("/people/alice/factors/").status_code == 400
     assert admin.post("/people/alice/factors/", {"reason": "lost phone"})["Location"] == "/people/alice/"
     assert last("identity.factors_reset", "alice").data["reason"] == "lost phone"
@@ -214,7 +214,7 @@ def test_an_administrator_takes_the_factors_of_others_away(world, browser):
     assert browser("bob").post("/people/alice/factors/", {"reason": "x"}).status_code == 404
     give_app(world.admin, clock.now())
     mine = browser("admin")
-    assert "Take the second factors" not in mine.get("/people/admin/").content.decode()
+    assert "Reset two-factor" not in mine.get("/people/admin/").content.decode()
     assert mine.post("/people/admin/factors/", {"reason": "x"}).status_code == 400
     assert factors_of(world.admin).app
 
@@ -260,7 +260,7 @@ def test_who_has_one_gets_in_by_it_and_a_session_that_never_showed_it_does_not(r
     assert client.get("/").status_code == 200
     before = browser("alice")
     assert before.get("/")["Location"] == "/account/factors/"
-    assert "Sign out and in again" in before.get("/account/factors/").content.decode()
+    assert "sign in with your second factor" in before.get("/account/factors/").content.decode()
 
 
 def test_tokens_are_not_asked_for_a_second_factor(required, world):

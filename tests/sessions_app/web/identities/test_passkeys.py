@@ -169,7 +169,7 @@ def test_at_an_address_without_a_name_no_passkey_is_offered(client, world, setti
     sign_in(client, "bob")
     bobs = Client()
     sign_in(bobs, "bob")
-    assert "Browsers let passkeys be used only at a name" in bobs.get(ADD).content.decode()
+    assert "Passkeys need HTTPS and a host name" in bobs.get(ADD).content.decode()
 
 
 def test_who_is_signed_in_is_led_home(client, device):

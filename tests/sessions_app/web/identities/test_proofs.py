@@ -60,7 +60,7 @@ def test_a_page_that_was_left_open_for_six_minutes_makes_no_key_or_token_until_w
     for identity in (world.alice, world.robot):
         asked = left_open.post(path, {**form, "identity": identity.pk})
         assert asked.status_code == 403
-        assert "Confirm that it is you" in asked.content.decode()
+        assert "Confirm it's you" in asked.content.decode()
         assert nothing_was_made(world)
     # What was typed is kept, and goes on with the password.
     kept = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', asked.content.decode()))
@@ -87,7 +87,7 @@ def test_a_page_that_was_left_open_lets_no_program_in(world, left_open, code):
         left_open.get(f"/device/?user_code={code}"),
         left_open.post("/device/", {"user_code": code, "answer": "allow"}),
     ):
-        assert "Confirm that it is you" in answer.content.decode()
+        assert "Confirm it's you" in answer.content.decode()
     assert (
         f'name="next" value="/device/?user_code={code}"'
         in left_open.get(f"/device/?user_code={code}").content.decode()
@@ -96,7 +96,7 @@ def test_a_page_that_was_left_open_lets_no_program_in(world, left_open, code):
     done = left_open.post(
         "/device/", {"user_code": code, "answer": "allow", "proves": "1", "password": PASSWORD}
     )
-    assert "may act as you" in done.content.decode()
+    assert "can act as you" in done.content.decode()
 
 
 @pytest.mark.parametrize(

@@ -624,9 +624,9 @@ def test_where_passwords_are_off_people_are_added_by_their_address_and_without_a
     admin = browser("admin")
     refused = admin.post("/new/identity/", {"kind": "person", "username": "zoe"})
     assert refused.status_code == 400
-    assert "Okta knows people by their mail address. Give it here as well." in text(refused)
+    assert "Okta identifies people by email address. Enter it here." in text(refused)
     made = admin.post("/new/identity/", {"kind": "person", "username": "zoe", "email": "zoe@example.com"})
-    assert "which knows them by zoe@example.com" in text(made)
+    assert "sign in through the identity provider as zoe@example.com" in text(made)
     assert "password" not in text(made)
     assert not Identity.objects.get(username="zoe").has_usable_password()
     provider.person["email"] = "zoe@example.com"

@@ -52,7 +52,7 @@ def test_commands_without_a_recording_are_not_listed(world, grant, as_alice, now
 def test_a_recording_is_read_as_text_and_said_to_be_what_was_sealed(recorded, as_bob):
     page = as_bob.get(f"/recordings/{recorded.pk}/").content.decode()
     assert 'one\n<span class="a-f1">two</span> &lt;b&gt;' in page
-    assert "As it was sealed" in page
+    assert "Seal intact" in page
     assert recorded.recording_digest in page
 
 
@@ -60,13 +60,13 @@ def test_a_file_that_was_changed_is_not_what_was_sealed(recorded, as_bob):
     path = settings.RECORDINGS_DIR / recorded.recording
     path.write_text(path.read_text().replace("two", "six"))
     page = as_bob.get(f"/recordings/{recorded.pk}/").content.decode()
-    assert "Not what was sealed" in page
+    assert "Modified after sealing" in page
     assert hashlib.sha256(path.read_bytes()).hexdigest() in page
 
 
 def test_a_file_that_is_gone_is_said(recorded, as_bob):
     (settings.RECORDINGS_DIR / recorded.recording).unlink()
-    assert "File is not here" in as_bob.get(f"/recordings/{recorded.pk}/").content.decode()
+    assert "File missing" in as_bob.get(f"/recordings/{recorded.pk}/").content.decode()
     assert as_bob.get(f"/recordings/{recorded.pk}/recording.cast").status_code == 404
 
 
@@ -74,7 +74,7 @@ def test_a_text_is_found_and_each_hit_leads_to_its_moment(recorded, as_bob):
     page = as_bob.get(f"/recordings/{recorded.pk}/?q=TWO&t=12.5").content.decode()
     assert re.search(r'href="\?t=0.1&amp;q=TWO" data-at="0.1"', page)
     assert 'data-start="12.5"' in page
-    assert "Nothing in it has “three”" in as_bob.get(f"/recordings/{recorded.pk}/?q=three").content.decode()
+    assert "No matches for “three”" in as_bob.get(f"/recordings/{recorded.pk}/?q=three").content.decode()
 
 
 @pytest.mark.parametrize("moment", ["x", "-1", "nan", "inf", "1e999", "\u0660"])

@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from sessions_app.models import EndReason, Grant
 from sessions_app.operations.grants.end_grant import end_grant
-from sessions_app.web.record.timeline_page import By, Question, Zoom, span_of
+from sessions_app.web.record.timeline_page import span_of
+from sessions_app.web.record.timeline_question import By, Question, Zoom
 from sessions_app.web.shell.board import Group, Span, Stretch, draw_board
 from sessions_app.web.shell.files import plain
 from tests.support import acts
@@ -211,7 +212,7 @@ def test_one_sees_ones_own_those_of_ones_machines_and_what_one_looks_into(
     assert {url for _, url in bars(as_alice, "?zoom=month")} == set(story.values())
     assert bars(as_charlie, "?zoom=month") == []
     assert file(as_charlie, "&zoom=month") == []
-    assert "Nothing in this time" in as_charlie.get("/timeline/?view=table").content.decode()
+    assert "Nothing in this period" in as_charlie.get("/timeline/?view=table").content.decode()
 
 
 def test_another_time_shows_what_was_then(world, as_bob, now, fake_targets):
@@ -277,15 +278,15 @@ def test_what_can_not_be_drawn_is_said(world, as_bob, monkeypatch):
         world.request()
     shown = board(as_bob)
     assert (shown.drawn, shown.left_out, shown.at_least) == (2, 3, False)
-    assert "2 are drawn, 3 later ones are not" in as_bob.get("/timeline/").content.decode()
+    assert "Showing the first 2; 3 later ones are left out." in as_bob.get("/timeline/").content.decode()
 
 
 def test_the_table_goes_on_by_key(world, as_bob, monkeypatch):
     requests = [world.request() for _ in range(3)]
     page = as_bob.get("/timeline/?view=table").context
-    assert [one.ref for one, *_ in page["rows"]] == [one.ref for one in reversed(requests)]
+    assert [one.request.ref for one in page["rows"]] == [one.ref for one in reversed(requests)]
     older = as_bob.get(f"/timeline/?view=table&before={requests[1].number}").context["rows"]
-    assert [one.ref for one, *_ in older] == [requests[0].ref]
+    assert [one.request.ref for one in older] == [requests[0].ref]
 
 
 def test_nonsense_in_the_address_is_a_page(as_alice):

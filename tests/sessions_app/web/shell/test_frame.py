@@ -190,11 +190,11 @@ def test_a_time_over_midnight_is_said_with_both_days_also_today(db, now):
 
 def test_error_pages_say_what_to_do(as_alice, settings):
     assert "Not found" in Client().get("/nothing/").content.decode()
-    assert "There is no such page, or it is not for you" in as_alice.get("/nothing/").content.decode()
+    assert "This page does not exist, or you do not have access" in as_alice.get("/nothing/").content.decode()
     settings.ALLOWED_HOSTS = ["stint.example"]
     refused = Client().get("/")
     assert refused.status_code == 400
-    assert "That was not understood" in refused.content.decode()
+    assert "Bad request" in refused.content.decode()
 
 
 def test_a_page_that_breaks_is_said_and_tells_nothing(browser, monkeypatch):
@@ -206,7 +206,7 @@ def test_a_page_that_breaks_is_said_and_tells_nothing(browser, monkeypatch):
     monkeypatch.setattr(home, "read_home", broken)
     answer = browser("alice", raise_request_exception=False).get("/")
     assert answer.status_code == 500
-    assert "Something broke" in answer.content.decode()
+    assert "Something went wrong" in answer.content.decode()
     assert "secret detail" not in answer.content.decode()
 
 
@@ -224,21 +224,21 @@ def test_the_lists_are_empty_with_words(as_charlie):
         ("/approvals/", "all caught up"),
         ("/requests/", "No requests"),
         ("/grants/", "You have no grants"),
-        ("/clusters/", "No cluster that you may see"),
-        ("/command-sets/", "No command set that you may see"),
-        ("/policies/", "No policy that you may see"),
+        ("/clusters/", "No clusters"),
+        ("/command-sets/", "No command sets"),
+        ("/policies/", "No policies"),
         ("/requests/new/", "You can't request access to any cluster yet"),
-        ("/workflows/", "You may see no cluster"),
+        ("/workflows/", "No clusters"),
         ("/incidents/", "No open incidents"),
-        ("/sources/", "No source that you administer"),
-        ("/webhooks/", "No webhook that you look after"),
-        ("/trust-policies/", "No trust policy"),
-        ("/timeline/", "Nothing in this time"),
-        ("/timeline/?view=table", "Nothing in this time"),
+        ("/sources/", "No sources"),
+        ("/webhooks/", "No webhooks"),
+        ("/trust-policies/", "No trust policies"),
+        ("/timeline/", "Nothing in this period"),
+        ("/timeline/?view=table", "Nothing in this period"),
         ("/recordings/", "No recordings yet"),
-        ("/people/?q=nobody-of-this-name", "Nobody fits"),
+        ("/people/?q=nobody-of-this-name", "No matches"),
         ("/notices/", "You're all caught up"),
-        ("/record/?actor=nobody", "No entry fits"),
+        ("/record/?actor=nobody", "No matching entries"),
     ):
         assert said in as_charlie.get(name).content.decode(), name
 

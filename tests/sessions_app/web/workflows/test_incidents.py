@@ -30,7 +30,7 @@ def test_one_is_opened_with_a_title_a_severity_and_clusters(world, as_bob):
     assert (incident.title, incident.severity, incident.opened_by) == ("Checkout is slow", "P2", world.bob)
     page = answer.content.decode()
     assert f"{incident.ref}: Checkout is slow" in page
-    assert "Nobody that you may see had access because of it" in page
+    assert "No one you can see has had access for it" in page
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_what_does_not_fit_is_said_beside_the_form_and_nothing_typed_is_lost(as_
 
 def test_who_sees_no_cluster_opens_none_and_sees_none(as_charlie, incident):
     page = text(as_charlie, "/incidents/")
-    assert "No incident is open" in page
+    assert "No open incidents" in page
     assert incident.ref not in page
     assert as_charlie.post("/incidents/", FORM).status_code == 400
     assert as_charlie.get(f"/incidents/{incident.ref}/").status_code == 404
@@ -139,8 +139,8 @@ def test_closing_says_what_will_end_and_ends_it(world, as_bob, incident, now):
     used = acts.use(grant, now=now)
     acts.run(used, acts.session(used, now=now), "sleep 60", now=now)
     page = text(as_bob, f"/incidents/{incident.ref}/")
-    assert "1 grant of 1 holder ends at once" in page
-    assert "1 command that runs or waits in them is cut off" in page
+    assert "1 grant held by 1 person ends at once" in page
+    assert "1 running or held command is cut off" in page
     answer = as_bob.post(f"/incidents/{incident.ref}/close/", {"note": "Restarted <nginx>"}, follow=True)
     closed = answer.content.decode()
     assert "Restarted &lt;nginx&gt;" in closed

@@ -57,17 +57,17 @@ def test_a_new_secret_is_shown_once(as_admin, desk):
     assert "whsec_" not in as_admin.get("/sources/desk/").content.decode()
 
 
-def test_one_piece_of_work_is_read_now(as_admin, world):
+def test_one_workflow_is_looked_up_now(as_admin, world):
     with speaking_for() as adapter:
         adapter.workflows["Q1"] = is_open()
         world.apply({"workflow-sources/pager.yaml": SOURCE})
         assert as_admin.post("/sources/pager/read/", {"id": "Q1"})["Location"] == "/workflows/pager:Q1/"
         page = as_admin.get("/workflows/pager:Q1/").content.decode()
-        assert "Kept by" in page
+        assert "Last read" in page
         assert as_admin.post("/sources/pager/read/", {"id": "Q2"}).status_code == 404
         adapter.down = True
         assert as_admin.post("/sources/pager/read/", {"id": "Q1"}).status_code == 503
-        assert "It does not answer" in as_admin.get("/sources/pager/").content.decode()
+        assert "Not responding." in as_admin.get("/sources/pager/").content.decode()
 
 
 def test_what_was_delivered_is_listed_as_text(as_admin, desk):

@@ -1,4 +1,4 @@
-"""The pages of work of every kind, and of asking for access in its name."""
+"""The pages of workflows of every kind, and of requesting access for them."""
 
 from __future__ import annotations
 
@@ -328,12 +328,12 @@ def test_a_request_whose_change_is_over_shows_no_buttons_before_any_worker_has_c
 
 
 def test_an_empty_list_says_why_it_is_empty_and_what_to_do(world, as_alice, as_charlie):
-    assert "No work is open" in text(as_alice, "/workflows/")
+    assert "No open workflows" in text(as_alice, "/workflows/")
     for query in ("?kind=change", "?state=closed", "?source=pager", "?before=1"):
         page = text(as_alice, f"/workflows/{query}")
-        assert "No such work" in page
-        assert '<a class="btn s" href="/workflows/">All that is open</a>' in page
+        assert "No matches" in page
+        assert '<a class="btn s" href="/workflows/">Show all open</a>' in page
     world.workflow("ticket")
     page = text(as_charlie, "/workflows/")
-    assert "You may see no cluster" in page
+    assert "No clusters" in page
     assert "An administrator can add you to a group" in page

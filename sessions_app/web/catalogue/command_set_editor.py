@@ -1,0 +1,176 @@
+"""A command set while it is written: what the reader, the linter and the examples say to it, and what publishing it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+from django.urls import reverse
+
+from sessions_app.models import (
+    AccessPolicy,
+    AccessRequest,
+    CommandSet,
+    CommandSetVersion,
+    Grant,
+    RequestState,
+)
+from sessions_app.operations.catalogue.publish_command_set import key_of
+from sessions_app.policy.catalogue import read_command_set
+from sessions_app.policy.commands.document import CommandSetDocument
+from sessions_app.policy.commands.examples import ExampleFailure, check_examples
+from sessions_app.policy.commands.kinds import kinds, lint
+from sessions_app.policy.documents import DocumentError, Problem, line_of, load_yaml_with_lines
+from sessions_app.web.catalogue.command_sets_page import Difference, Tab, difference
+from sessions_app.web.shell.words import Linked, plural
+
+ACCEPT = "accept."
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedFinding:
+    """One finding of the linter, and the reason for which it is accepted."""
+
+    severity: str
+    key: str
+    where: str
+    message: str
+    fix: str
+    line: int | None
+    accepted: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a text is worth before it is saved. Without a document, ``problems`` says why."""
+
+    problems: Sequence[Problem] = ()
+    document: CommandSetDocument | None = None
+    findings: Sequence[CheckedFinding] = ()
+    failures: Sequence[ExampleFailure] = ()
+    difference: Difference | None = None
+
+    @property
+    def examples(self) -> int:
+        """How many examples the document has."""
+        shown = self.document.examples if self.document else None
+        return len(shown.allow) + len(shown.refuse) if shown else 0
+
+
+def check_source(source: str, before: CommandSetVersion | None) -> Checked:
+    """Return what the reader, the linter and the examples say to a text. Nothing is saved."""
+    try:
+        file = read_command_set(source)
+    except DocumentError as error:
+        return Checked(problems=error.problems)
+    _, lines = load_yaml_with_lines(source)
+    findings = [
+        CheckedFinding(
+            one.severity, key_of(asdict(one)), one.where, one.message, one.fix, line_of(lines, one.where),
+            file.accept.get(key_of(asdict(one)), ""),
+        )
+        for one in lint(file.document)
+    ]  # fmt: skip
+    return Checked(
+        document=file.document,
+        findings=findings,
+        failures=check_examples(file.document),
+        difference=difference(before, file.document, source) if before else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Who feels a new version: the policies that name the set, and the grants that keep an older one."""
+
+    policies: Sequence[AccessPolicy]
+    grants: int
+    waiting: int
+
+
+def use_of(command_set: CommandSet) -> Use:
+    """Return where a command set is in use."""
+    grants = Grant.objects.not_ended().filter(command_set_version__command_set=command_set)
+    waiting = AccessRequest.objects.filter(
+        state=RequestState.PENDING, command_set_version__command_set=command_set
+    )
+    policies = AccessPolicy.objects.live().filter(command_sets=command_set).order_by("name")
+    return Use(list(policies), grants.count(), waiting.count())
+
+
+class ToAccept(NamedTuple):
+    """A warning that has to be accepted before the set is published: its field, what it says, and the reason as typed."""
+
+    name: str
+    message: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """What publishing the draft of a set means. ``refusal`` says why it can't be published yet."""
+
+    refusal: str = ""
+    button: str = ""
+    warnings: Sequence[ToAccept] = ()
+    policies: Sequence[Linked] = ()
+    says: str = ""
+
+
+def publishing(
+    command_set: CommandSet,
+    *,
+    draft: CommandSetVersion | None,
+    before: CommandSetVersion | None,
+    saved: bool,
+    checked: Checked,
+    typed: Mapping[str, str],
+) -> Publishing:
+    """Return what the box beside the editor says. ``saved`` tells whether the text is the draft; ``typed`` has the reasons."""
+    if draft is None:
+        published = f"v{before.number} is published. " if before else ""
+        return Publishing(f"There is no draft. {published}Change the text and save it first.")
+    if not saved:
+        return Publishing("The text differs from the saved draft. Save it first.")
+    use = use_of(command_set)
+    return Publishing(
+        button=f"Publish v{draft.number}",
+        warnings=[
+            ToAccept(f"{ACCEPT}{one.key}", one.message, typed.get(f"{ACCEPT}{one.key}", ""))
+            for one in checked.findings
+            if one.severity == "warning" and not one.accepted
+        ],
+        policies=[Linked(one.name, reverse("policy", args=[one.name])) for one in use.policies],
+        says=" ".join(_consequences(use, draft, before)),
+    )
+
+
+def _consequences(use: Use, draft: CommandSetVersion, before: CommandSetVersion | None) -> list[str]:
+    said = [
+        f"New requests there use v{draft.number}."
+        if use.policies
+        else "No policy names it yet, so no one can request it."
+    ]
+    if before is None:
+        return said
+    if use.grants:
+        keep = "keeps" if use.grants == 1 else "keep"
+        said.append(f"{plural(use.grants, 'live grant')} {keep} the approved version.")
+    else:
+        said.append("No live grant uses it.")
+    if use.waiting:
+        said.append(
+            f"{plural(use.waiting, 'pending request')} {'stays' if use.waiting == 1 else 'stay'} as is."
+        )
+    return said
+
+
+def templates(chosen: str) -> list[tuple[str, Sequence[Tab]]]:
+    """Return the sets to start from, by kind; without a choice, the first is it."""
+    found = kinds()
+    chosen = chosen or found[0].starters[0].key
+    return [
+        (kind.title, [Tab(one.title, f"?start={one.key}", one.key == chosen) for one in kind.starters])
+        for kind in found
+    ]

@@ -1,0 +1,92 @@
+"""Every version of one thing of the catalogue, and the difference between two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.urls import reverse
+
+from accounts.models import Identity
+from sessions_app.models import DocumentVersion
+from sessions_app.queries.history import difference
+from sessions_app.web.shell.documents import PLACE_OF_NOUN
+from sessions_app.web.shell.words import Linked, line_style
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """One version of the list: whether it is the one that is shown, the query that shows it, and who made it."""
+
+    version: DocumentVersion
+    current: bool
+    query: str
+    by: Linked
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """The versions of one thing, the newest first, and the lines that differ between two, each with its style."""
+
+    name: str
+    versions: Sequence[DocumentVersion]
+    older: DocumentVersion | None
+    newer: DocumentVersion
+    lines: Sequence[tuple[str, str]]
+    rows: Sequence[VersionRow]
+
+    @property
+    def heading(self) -> str:
+        """What the page is called."""
+        return f"History of {self.name}"
+
+    @property
+    def compared(self) -> str:
+        """Which versions are compared."""
+        return (
+            f"Version {self.older.number} to {self.newer.number}"
+            if self.older
+            else f"Version {self.newer.number}"
+        )
+
+    @property
+    def crumbs(self) -> Sequence[Linked]:
+        """The way to the page; what was removed has no page anymore."""
+        newest = self.versions[0]
+        place = PLACE_OF_NOUN.get(newest.type)
+        if place is None:
+            first, own = Linked("People and machines", reverse("people")), ""
+        else:
+            first = Linked(place.title, place.list_url)
+            own = place.url_of(self.name) if place.has_page and newest.document else ""
+        return [first, Linked(self.name, own), Linked("History")]
+
+
+def history_page(
+    name: str, versions: Sequence[DocumentVersion], *, older: int | None, newer: int | None
+) -> HistoryPage:
+    """Return the history of a thing, comparing the last two versions, or those with these numbers."""
+    by_number = {version.number: version for version in versions}
+    after = by_number.get(newer or 0, versions[0])
+    previous = by_number.get(after.number - 1)
+    before = None if older == 0 else by_number.get(older or 0, previous)
+    people = Identity.objects.in_bulk({version.by_id for version in versions if version.by_id})
+    return HistoryPage(
+        name=name,
+        versions=versions,
+        older=before,
+        newer=after,
+        # Without the names of the two, which the heading says.
+        lines=[(line_style(line), line) for line in difference(before, after)[2:]],
+        rows=[
+            VersionRow(
+                one, one.number == after.number, f"?from={one.number - 1}&to={one.number}", _by(one, people)
+            )
+            for one in versions
+        ],
+    )
+
+
+def _by(version: DocumentVersion, people: dict[int, Identity]) -> Linked:
+    person = people.get(version.by_id) if version.by_id else None
+    return Linked(str(person), reverse("person", args=[person.username])) if person else Linked(version.by)

@@ -1,0 +1,116 @@
+"""How the record stands: what the last verification found, what has come since, and what was signed last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+
+from broker.audit.checkpoint import newest_checkpoint
+from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditHead, AuditTrouble, AuditVerification
+from broker.audit.queries import checkpoint_trouble, latest_verification
+from sessions_app.web.shell.words import plural
+from sessions_app.web.templatetags.times import ago, when
+
+ENTRIES = "entry,entries"
+NOT_VERIFIED = (
+    "The worker verifies the record every ten minutes. An administrator can verify it now, or with {}."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Integrity:
+    """What the last verification found (None: there was none), how many entries came ``since``, and the newest checkpoint.
+
+    ``trouble`` says why checkpoints can't be made or kept outside the database, if so.
+    """
+
+    verification: AuditVerification | None
+    since: int
+    checkpoint: AuditCheckpoint | None
+    trouble: AuditTrouble | None
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the last verification found a fault."""
+        return self.verification is not None and not self.verification.ok
+
+    @property
+    def tone(self) -> str:
+        """The tone of the box."""
+        if self.verification is None:
+            return "mute"
+        if self.is_broken:
+            return "bad"
+        return "warn" if self.trouble else "ok"
+
+    @property
+    def heading(self) -> SafeString | str:
+        """How it stands, in a few words."""
+        last = self.verification
+        if last is None:
+            return "Not verified yet"
+        if last.ok:
+            return format_html("Intact at {}", when(last.at))
+        return f"Record broken at entry {last.first_bad_seq:,}" if last.first_bad_seq else "Record broken"
+
+    @property
+    def says(self) -> Sequence[SafeString | str]:
+        """The same in sentences."""
+        last = self.verification
+        if last is None:
+            return [format_html(NOT_VERIFIED, format_html("<code>{}</code>", "manage.py audit_verify"))]
+        return self._intact(last) if last.ok else self._broken(last)
+
+    def _intact(self, last: AuditVerification) -> list[SafeString | str]:
+        count = plural(last.entries, ENTRIES)
+        if last.first_seq > 1:
+            earlier = ago(last.whole_at) or "before"
+            found = [
+                f"{count} form an unbroken chain.",
+                format_html(
+                    "Entries from {} on were verified then, earlier ones {}.", f"{last.first_seq:,}", earlier
+                ),
+            ]
+        else:
+            found = [f"{count} verified, each sealed with the one before."]
+        found.append(
+            f"{plural(self.since, ENTRIES)} added since, to be verified next time."
+            if self.since
+            else "Nothing has been added since."
+        )
+        if self.checkpoint:
+            covered = plural(self.checkpoint.size, ENTRIES)
+            found.append(
+                format_html("The newest checkpoint covers {}, signed {}.", covered, ago(self.checkpoint.at))
+            )
+        return found
+
+    def _broken(self, last: AuditVerification) -> list[SafeString | str]:
+        before = bool(last.first_bad_seq and last.first_bad_seq > 1)
+        return [
+            f"{capfirst(last.problem)}: {last.detail}",
+            *(["Entries before it are intact."] if before else []),
+            format_html("Verified {}.", when(last.at)),
+            "Keep the database as it is and compare it with a backup.",
+        ]
+
+    @property
+    def read(self) -> SafeString | str:
+        """When the last entry was read, and from which entry on."""
+        last = self.verification
+        if last is None:
+            return ""
+        start = f", from entry {last.first_seq:,} on" if last.first_seq > 1 else ""
+        return format_html("{}{}", when(last.at), start)
+
+
+def integrity() -> Integrity:
+    """Return how the record stands."""
+    last = latest_verification()
+    head = AuditHead.objects.filter(log=MAIN_LOG).values_list("seq", flat=True).first() or 0
+    since = max(0, head - last.entries) if last else head
+    return Integrity(last, since, newest_checkpoint(), checkpoint_trouble())

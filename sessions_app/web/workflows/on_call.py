@@ -1,0 +1,121 @@
+"""What whoever is on call may get for an open incident."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from accounts.models import Identity
+from sessions_app.models import Cluster, Grant, GrantState, RequestKind, Workflow
+from sessions_app.policy.durations import say_duration, show_duration
+from sessions_app.queries.facts import is_own_doing
+from sessions_app.queries.named import with_names
+from sessions_app.web.requests.asking_page import open_incidents
+from sessions_app.web.requests.fields import fields_of
+from sessions_app.web.requests.set_options import SetOption, sets_on
+from sessions_app.web.requests.terms import Terms, clusters_of, on_call_terms
+from sessions_app.web.shell.forms import Draft
+from sessions_app.web.shell.words import plural
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one person may get for an incident: the set that fits best. ``ready`` means that nothing is left to choose or to
+    give a reason for, ``own`` that they opened the incident themselves and nobody approves.
+    """
+
+    draft: Draft
+    approvals: int
+    ready: bool
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An open incident that the reader is on call for, what is offered, and what the reader holds because of it."""
+
+    incident: Workflow
+    offer: Offer | None
+    grant: Grant | None
+
+
+def calls_for(identity: Identity) -> list[Call]:
+    """Return the open incidents that the identity is on call for."""
+    terms = on_call_terms(identity)
+    found = open_incidents(clusters_of(terms)) if terms else []
+    held = {
+        grant.workflow_id: grant
+        for grant in with_names(
+            Grant.objects.not_ended().filter(holder=identity, workflow__in=found)
+        ).exclude(state=GrantState.REVOKING)
+    }
+    return [Call(one, offer_for(identity, terms, one), held.get(one.pk)) for one in found]
+
+
+def offer_for(identity: Identity, terms: Sequence[Terms], incident: Workflow) -> Offer | None:
+    """Return what fits an incident best: what is ready to be asked for, needs the fewest approvals, has most commands."""
+    own = is_own_doing(identity, incident)
+    if own:
+        terms = [one for one in terms if one.document.incident and one.document.incident.own != "forbid"]
+    touched = {cluster.pk for cluster in incident.clusters.all()}
+    offers = [
+        (option.size, _offer(terms, incident, cluster, option, own=own and not option.approvals))
+        for cluster in clusters_of(terms)
+        if cluster.pk in touched
+        for option in sets_on(terms, cluster, RequestKind.INCIDENT)
+    ]
+    ranked = sorted(offers, key=lambda pair: (not pair[1].ready, pair[1].approvals, -pair[0]))
+    return ranked[0][1] if ranked else None
+
+
+def _offer(
+    terms: Sequence[Terms],
+    incident: Workflow,
+    cluster: Cluster,
+    option: SetOption,
+    *,
+    own: bool,
+) -> Offer:
+    draft = Draft(
+        kind=RequestKind.INCIDENT,
+        cluster=cluster.name,
+        command_set=option.name,
+        duration=show_duration(option.longest),
+        incident=incident.ref,
+    )
+    fields = fields_of(terms, option, draft, incident)
+    filled = {field.name: field.value for field in fields}
+    return Offer(
+        Draft(
+            kind=draft.kind, cluster=draft.cluster, command_set=draft.command_set, duration=draft.duration,
+            incident=draft.incident, parameters=filled,
+        ),
+        option.approvals,
+        all(filled.values()) and not own,
+        own,
+    )  # fmt: skip
+
+
+def offered(call: Call) -> str:
+    """Return what the button of an incident does for whoever is on call."""
+    offer = call.offer
+    if offer is None:
+        return "You're on call here."
+    draft, approved = (
+        offer.draft,
+        f"after {plural(offer.approvals, 'approval')}" if offer.approvals else "at once",
+    )
+    if offer.own:
+        says = (
+            "You opened this incident yourself, so give a reason. Access starts at once, "
+            "all approvers are notified, and someone else reviews it."
+        )
+    elif offer.ready:
+        length = say_duration(draft.seconds)
+        says = (
+            f"The button requests {draft.command_set} on {draft.cluster} for {length}. It starts {approved}. "
+            "All approvers are notified, and everything is recorded."
+        )
+    else:
+        says = f"Choose the remaining values for {draft.command_set}. Access then starts {approved}."
+    return f"You're on call here. {says}"
