@@ -40,7 +40,7 @@ SELECT {COLUMNS},
 class CallUse(AnyUse):
     """One grant on one MCP server. ``pins`` are the digests of its tools' definitions as they were when it began; ``held``:
     nothing runs until an approver says so; ``jkt`` is the thumbprint of the key that must be proven, empty for none;
-    ``good_until`` is when the token opens nothing any more, which may be before its grant ends.
+    ``good_until`` is when the token expires, which can be before its grant ends.
     """
 
     compiled: CompiledSet
