@@ -19,7 +19,7 @@ up: ## Start all of Stint; Ctrl-C stops it
 	@.ci/bootstrap run
 	@$(PYTHON) manage.py up
 
-test: ## Run lint and all tests; T="tests/broker -k word" runs those tests alone, SHUFFLE=1 in random order
+test: ## Run lint and all tests; T="tests/broker -k word" runs those tests alone, SHUFFLE=1 in random order, FULL=1 at length
 	@.ci/bootstrap test
 	@$(if $(T),,$(MAKE) --no-print-directory lint)
 	$(PYTHON) -m pytest $(or $(T),-n 3 --dist loadfile --no-loadscope-reorder) $(if $(SHUFFLE),--random-order)
