@@ -142,7 +142,7 @@ def workflow_state(workflow: Workflow) -> Look:
 
 def run_look(run: CommandRun, now: dt.datetime) -> Look:
     """Return how a command run's state looks; a hold that nobody allowed in time lapses by the clock."""
-    if run.state == RunState.HELD and not run.decided_at and run.hold_lapses_at and run.hold_lapses_at <= now:
+    if run.state == RunState.HELD and not run.may_yet_run(now):
         return RUN[RunState.HOLD_LAPSED]
     if run.state == RunState.CUT and run.reason == WITHDRAWN_REASON:
         return WITHDRAWN
