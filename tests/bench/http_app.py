@@ -60,7 +60,9 @@ def _row(digest, target):
 
 def _use(grant_id, ref, target_id, credential_id=0, session_id=None, jkt=""):
     found = authorizing._approved((ref.encode(), grant_id, target_id))
-    return authorizing.RequestUse(**found, credential_id=credential_id, session_id=session_id, jkt=jkt)
+    return authorizing.RequestUse(
+        **found, expires_at=None, credential_id=credential_id, session_id=session_id, jkt=jkt
+    )
 
 
 def _prepared_row(digest, target):

@@ -78,11 +78,10 @@ def authorize_use(*, by: Proof[Used]) -> list[Used]:
     A grant that can't be read is left out, so that it opens nothing and hides no other. Raises RecordContradicted, and
     the database's errors.
     """
-    values = by.values()
-    if any("\0" in value for value in values if value):
+    asked = [None if value is None else value.encode() for value in by.values()]
+    if any(b"\0" in value for value in asked if value):
         # libpq would read no further than that.
         return []
-    asked = [None if value is None else value.encode() for value in values]
     rows = by.ask(asked)
     if not rows.ntuples and settle():
         rows = by.ask(asked)

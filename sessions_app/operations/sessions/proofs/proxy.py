@@ -88,8 +88,8 @@ class ByProxy:
         if not hmac.compare_digest(_proxy_digest(sealed or b""), self.proxy_digest):
             return None
         return RequestUse(
-            **{**_approved((ref or b"", number(grant), number(target))), "expires_at": moment(expires_at)},
-            credential_id=number(key), session_id=None if session is None else number(session), jkt=text(jkt),
+            **_approved((ref or b"", number(grant), number(target))), expires_at=moment(expires_at), credential_id=number(key),
+            session_id=None if session is None else number(session), jkt=text(jkt),
         )  # fmt: skip
 
 
@@ -117,6 +117,8 @@ def _approved(key: _Key) -> dict[str, Any]:
         rows = _APPROVED([str(one).encode() for one in key[1:]])
         row = tuple(rows.get_value(0, column) for column in range(rows.nfields))
         found = _known[key] = fields_of(row, text(row[19]), CompiledSet)
+        # An extension changes it, so that it comes with each decision.
+        del found["expires_at"]
         while len(_known) > _MOST:
             _known.popitem(last=False)
     return found
