@@ -24,7 +24,7 @@ test: ## Run lint and all tests; T="tests/broker -k word" runs those tests alone
 	@$(if $(T),,$(MAKE) --no-print-directory lint)
 	$(PYTHON) -m pytest $(or $(T),-n 3 --dist loadfile --no-loadscope-reorder) $(if $(SHUFFLE),--random-order)
 
-lint: ## Check style, types, directions of imports and templates
+lint: ## Check style, types, directions of imports, lengths and templates
 	@.ci/bootstrap test
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .

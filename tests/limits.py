@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ("broker", "accounts", "sessions_app", "manage.py")
-FUNCTION_LINES, FILE_LINES = 60, 400
+FUNCTION_LINES, FILE_LINES, TEMPLATE_CHARACTERS = 60, 400, 160
 # Files that may be longer, each for a reason of its own.
 LONG_FILES = {
     "broker/audit/offline.py": "the verifier of the record is handed out as one file that needs no other",
@@ -42,9 +42,17 @@ def of_source(root: Path = ROOT) -> Iterator[str]:
         yield from functions(name, text)
 
 
+def of_templates(root: Path = ROOT) -> Iterator[str]:
+    """Say which lines of templates are too long to be read."""
+    for path in sorted((root / "templates").rglob("*.html")):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if len(line) > TEMPLATE_CHARACTERS:
+                yield f"{path.relative_to(root)}:{number}: {len(line)} characters, more than {TEMPLATE_CHARACTERS}"
+
+
 def main() -> int:
     """Print what is over a limit."""
-    found = list(of_source())
+    found = [*of_source(), *of_templates()]
     sys.stdout.write("".join(f"{one}\n" for one in found))
     return 1 if found else 0
 
