@@ -20,7 +20,7 @@ def checked_username(text: str) -> str:
     name = canonical_username(text)
     if not _USERNAME.fullmatch(name):
         raise InvalidInput(
-            f"“{text}” is not a valid username.",
+            f"“{text}” isn't a valid username.",
             hint="Start with a letter or digit, then use letters, digits and . _ @ + - (at most 100 characters).",
             fields={"username": ["Not a valid username."]},
         )

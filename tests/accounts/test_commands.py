@@ -34,7 +34,7 @@ def test_the_first_administrator_is_in_the_record(db, monkeypatch):
 
 
 def test_a_name_that_is_none_and_one_that_is_taken_are_errors_that_say_so(world):
-    for name, said in (("no spaces", "is not a valid username"), ("ALICE", "is taken")):
+    for name, said in (("no spaces", "isn't a valid username"), ("ALICE", "is taken")):
         with pytest.raises(CommandError, match=said):
             call_command("createsuperuser", "--noinput", username=name)
 

@@ -77,5 +77,5 @@ def _past(day: str, hour: str, now: dt.datetime) -> dt.datetime | None:
     """Return the moment that a form asks for, in the reader's zone; None for now. Raises InvalidInput for one to come."""
     moment = parse_start(day, hour)
     if moment and moment > now:
-        raise InvalidInput("That time is in the future.", fields={"day": ["Choose a time in the past."]})
+        raise InvalidInput("Choose a time in the past.", fields={"day": ["Choose a time in the past."]})
     return moment

@@ -195,7 +195,7 @@ def parse_start(day: str, hour: str, prefix: str = "") -> dt.datetime | None:
         local = dt.datetime.fromisoformat(f"{day}T{hour}")
     except ValueError as error:
         raise InvalidInput(
-            "The start is not a valid date and time.", hint="Write them like 2026-11-28 and 02:00, or leave both empty.",
+            "The start isn't a valid date and time.", hint="Write them like 2026-11-28 and 02:00, or leave both empty.",
             fields={f"{prefix}day": ["Not a valid date and time."]},
         ) from error  # fmt: skip
     moment = local.replace(tzinfo=timezone.get_current_timezone())

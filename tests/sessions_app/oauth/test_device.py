@@ -64,7 +64,7 @@ def test_an_address_with_the_code_in_it_decides_nothing(oauth, browser):
 def test_a_refused_program_gets_nothing(oauth, browser):
     codes = start(oauth)
     assert (
-        "refused"
+        "The program got no access."
         in browser.post("/device/", {"user_code": codes["user_code"], "answer": "deny"}).content.decode()
     )
     assert poll(oauth, codes).body["error"] == "access_denied"

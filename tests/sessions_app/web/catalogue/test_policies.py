@@ -95,7 +95,7 @@ def test_the_work_that_a_policy_wants_is_supposed_as_it_is_chosen(world, as_bob)
     assert "The workflow is of the kind change" in simulated(as_bob, **fitting, workflow="change")
     assert "has no severity" in simulated(as_bob, **fitting, severity="none")
     assert "has the severity P3" in simulated(as_bob, **fitting, severity="P3")
-    assert "is kept by stint" in simulated(as_bob, **fitting, source="stint")
+    assert "comes from stint" in simulated(as_bob, **fitting, source="stint")
     for part in ("member", "on_call", "nobody"):
         assert "alice is not assigned to The workflow" in simulated(as_bob, **fitting, part=part)
     assert "The workflow is a ticket" in simulated(as_bob, **fitting, kind="incident", workflow="ticket")
@@ -151,7 +151,7 @@ def test_work_with_a_planned_time_is_supposed_too(world, as_bob):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [({"person": "nobody"}, "Choose a requester"), ({"duration": "soon"}, "Enter a duration"),
-     ({"cluster": "moon"}, "Choose a cluster"), ({"day": "never", "hour": "02:00"}, "not a date"), ({"person": "<b>x"}, "Choose a requester")],
+     ({"cluster": "moon"}, "Choose a cluster"), ({"day": "never", "hour": "02:00"}, "valid date"), ({"person": "<b>x"}, "Choose a requester")],
 )  # fmt: skip
 def test_what_can_not_be_supposed_is_told(world, as_bob, changes, said):
     page = simulated(as_bob, **changes)
@@ -162,7 +162,7 @@ def test_what_can_not_be_supposed_is_told(world, as_bob, changes, said):
 def test_the_simulator_is_a_link_and_works_without_a_script(world, as_bob):
     page = as_bob.get(SIMULATE, suppose(duration="9h")).content.decode()
     assert "<title>Simulate web-work, Stint</title>" in page
-    assert "9 h is exceeds the limit" in page
+    assert "9 h exceeds the limit" in page
     assert 'value="9h"' in page
 
 
@@ -195,7 +195,9 @@ def test_the_replay_has_other_approvals_and_who_may_ask(world, as_admin):
     assert "starts without approval" in page
     two = source(world, approvals=[{"count": 3, "from": ["approvers"]}])
     assert "only 2 other people are there" in replayed(as_admin, two)
-    assert "alice may not ask" in replayed(as_admin, source(world, requesters={"groups": ["approvers"]}))
+    assert "alice may not request access" in replayed(
+        as_admin, source(world, requesters={"groups": ["approvers"]})
+    )
     assert request.ref in page
 
 

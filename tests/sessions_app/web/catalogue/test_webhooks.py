@@ -60,7 +60,7 @@ def test_a_change_keeps_the_secret_and_shows_it_nowhere(browser, hooked):
 
 
 def test_owners_see_what_became_of_each_message_and_send_it_again(browser, hooked):
-    change(hooked, policy(hooked, tell={"webhooks": ["chat"]}))
+    change(hooked, policy(hooked, notify={"webhooks": ["chat"]}))
     request = hooked.request()
     gather_webhooks(now=hooked.now)
     WebhookMessage.objects.update(
@@ -103,19 +103,19 @@ def test_it_is_paused_resumed_tried_and_by_two_presses_removed(browser, hooked):
     assert admin.get("/webhooks/chat/").status_code == 404
 
 
-def test_a_policy_says_in_words_who_is_told(browser, hooked):
+def test_a_policy_says_in_words_who_is_notified(browser, hooked):
     change(
         hooked,
         policy(
-            hooked, tell={"webhooks": ["chat"], "first": ["approvers"]},
+            hooked, notify={"webhooks": ["chat"], "first": ["approvers"]},
             escalation=[{"after": "10m", "notify": {"groups": ["approvers"], "webhooks": ["chat"]}}],
         ),
     )  # fmt: skip
     text = browser("bob").get("/policies/web-work/").content.decode()
     for sentence in (
-        "Of those who decide, approvers are told first.",
-        "The webhooks chat are told of what happens under it.",
-        "When nobody has answered for 10 min, approvers and the webhook chat are told.",
+        "Approvers notified first: approvers.",
+        "Webhooks notified: chat.",
+        "After 10 min without a decision, Stint notifies approvers and the webhook chat.",
     ):
         assert sentence in text
 

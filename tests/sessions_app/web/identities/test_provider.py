@@ -346,7 +346,7 @@ def test_what_the_provider_refuses_is_said_without_its_words(client, provider, e
     assert "alert(1)" not in page
     assert "alert(1)" not in last("identity.sign_in_failed").body
     assert "canary" not in page
-    assert last("identity.sign_in_failed").data["reason"].startswith("it says ")
+    assert last("identity.sign_in_failed").data["reason"].startswith("it sent ")
     assert nobody(client)
 
 
@@ -446,7 +446,7 @@ def test_a_provider_that_hangs_is_given_up_on_and_then_left_alone_for_a_while(cl
     provider.awake.clear()
     refused = begin(client)
     assert refused.status_code == 503
-    assert "Okta does not answer" in text(refused)
+    assert "Okta did not answer" in text(refused)
     asked = list(provider.asked)
     assert begin(client).status_code == 503
     assert provider.asked == asked

@@ -210,7 +210,7 @@ def test_a_start_is_read_in_the_readers_zone():
         assert parse_start("", "") is None
         with pytest.raises(InvalidInput, match="does not exist"):
             parse_start("2027-03-28", "02:30")
-        with pytest.raises(InvalidInput, match="not a valid date and time"):
+        with pytest.raises(InvalidInput, match="valid date and time"):
             parse_start("soon", "02:00")
 
 
