@@ -57,7 +57,9 @@ def index(request: HttpRequest) -> HttpResponse:
         "rows": grant_rows(listed.rows, clock.now()),
         "filters": FILTERS,
         "show": show if show in dict(FILTERS) else "mine",
-        "empty": no_grants(who(request), show, older=bool(request.GET.get("before"))),
+        "empty": None
+        if listed.rows
+        else no_grants(who(request), show, older=bool(request.GET.get("before"))),
     }
     return render(request, "grants/grants.html", context)
 
