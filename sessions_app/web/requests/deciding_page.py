@@ -77,7 +77,7 @@ class RequestPage:
     @property
     def card(self) -> RequestCard:
         """It as lists show it."""
-        return RequestCard(self.asked, self.now)
+        return RequestCard(self.asked, self.now, self.facts.left.duration)
 
     @property
     def look(self) -> Look:

@@ -16,15 +16,14 @@ from sessions_app.web.shell.words import Look
 
 @dataclass(frozen=True, slots=True)
 class RequestCard:
-    """One request. Uses what was prefetched: its approvals with their approvers, and its policy."""
+    """One request. Uses what was prefetched: its approvals with their approvers, and its policy.
+
+    ``left`` is for how many seconds it still is, after those who approved so far.
+    """
 
     request: AccessRequest
     now: dt.datetime
-
-    @property
-    def left(self) -> int:
-        """For how many seconds it still is, after those who approved so far."""
-        return left_duration(self.request)
+    left: int
 
     @property
     def whole(self) -> int:
@@ -107,9 +106,14 @@ class GrantCard:
         return "access for their own incident" if self.grant.is_own_incident else ""
 
 
+def request_card(request: AccessRequest, now: dt.datetime) -> RequestCard:
+    """Return a request as a card."""
+    return RequestCard(request, now, left_duration(request))
+
+
 def request_cards(requests: Iterable[AccessRequest], now: dt.datetime) -> list[RequestCard]:
     """Return requests as cards."""
-    return [RequestCard(request, now) for request in requests]
+    return [request_card(request, now) for request in requests]
 
 
 def grant_cards(grants: Iterable[Grant], now: dt.datetime) -> list[GrantCard]:

@@ -34,7 +34,7 @@ from sessions_app.queries.starts import would_run
 from sessions_app.queries.troubles import troubles
 from sessions_app.web.shell import board as timeline
 from sessions_app.web.shell import waiting
-from sessions_app.web.shell.cards import GrantCard, RequestCard, request_cards
+from sessions_app.web.shell.cards import GrantCard, RequestCard, request_card, request_cards
 from sessions_app.web.shell.end_form import EndForm
 from sessions_app.web.shell.needs import Needs, needs_of
 from sessions_app.web.templatetags.times import since
@@ -224,10 +224,10 @@ def home(identity: Identity, now: dt.datetime) -> Home:
         needs=needs,
         glass=[grants[one.pk] for one in glass],
         mine=[grants[one.pk] for one in mine],
-        asked=[OwnRequest(RequestCard(one, now), _remindable(one, now)) for one in asked],
+        asked=[OwnRequest(request_card(one, now), _remindable(one, now)) for one in asked],
         refused=[
             RefusedRequest(
-                RequestCard(one, now), [said for said in one.approvals.all() if said.verdict == Verdict.DENY]
+                request_card(one, now), [said for said in one.approvals.all() if said.verdict == Verdict.DENY]
             )
             for one in refused(identity, now)[:FEW]
         ],
