@@ -41,7 +41,7 @@ hypothesis.settings.load_profile("stint")
 # file of one and a file of the other take turns, because browsers compute while gateways wait.
 _LONG = (
     (("journeys/test_every", "journeys"), ("sessions_app/gateways/test_", "sessions_app/gateways")),
-    (("broker/test_", "sessions_app/api", "sessions_app/test_", "sessions_app/web"),),
+    (("guides", "broker/test_", "sessions_app/api", "sessions_app/test_", "sessions_app/web"),),
 )
 
 

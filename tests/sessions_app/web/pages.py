@@ -278,6 +278,7 @@ OTHERS = {
     "cluster": ["/clusters/orders/", "/clusters/desk/"],
     "cluster_edit": ["/clusters/desk/edit/"],
     "command_set": ["/command-sets/agent-ticket/"],
+    "guide": ["/docs/concepts/"],
     "command_set_edit": ["/command-sets/agent-ticket/edit/"],
     "request_new": ["/requests/new/?cluster=desk&set=agent-ticket"],
 }
