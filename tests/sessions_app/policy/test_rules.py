@@ -223,7 +223,7 @@ def test_who_is_on_call_reads_that_a_ticket_is_no_incident_and_how_to_ask_for_it
     answer = rules.IncidentOpen().verify(replace(ASK, incident="TKT-3"), ticket)
     assert isinstance(answer, Deny)
     assert "TKT-3 is a ticket" in answer.message
-    assert "planned work" in answer.fix
+    assert "planned access" in answer.fix
 
 
 def test_leaving_the_start_out_is_offered_for_an_incident_and_works():

@@ -233,7 +233,7 @@ HEAD = "name: x\nkind: http\nsummary: x\nrisk: low\nparameters: {a: {name: 9}}\n
         ("{request: 'GET /{A}', effect: read}", "brace"),
         ("{request: 'GET /a?b=c', effect: read}", "under query"),
         ("{request: GET /a//b, effect: read}", "//"),
-        ("{request: GET /a/../b, effect: read}", "ways"),
+        ("{request: GET /a/../b, effect: read}", "resolved"),
         ("{request: GET /a%2fb, effect: read}", "slash"),
         ("{request: GET http://x/a, effect: read}", "must begin"),
         ("{request: GET /a, effect: read, query: {b: {int: [1, 2], from: workflow.id}}}", "from"),
@@ -248,7 +248,7 @@ HEAD = "name: x\nkind: http\nsummary: x\nrisk: low\nparameters: {a: {name: 9}}\n
         ("{request: GET /a, effect: read, hold: true}", "not a known key"),
         ("{deny: GET /a, request: GET /a, effect: read}", "not a known key"),
         ("{run: ls, effect: read}", "missing"),
-        ("{request: GET /a, effect: read, effect: change}", "is repeated"),
+        ("{request: GET /a, effect: read, effect: change}", "written twice"),
     ],
 )  # fmt: skip
 def test_a_document_that_can_not_be_meant_is_refused_where_it_is_wrong(rule, says):

@@ -170,7 +170,7 @@ def test_both_ways_to_write_a_command_come_to_the_same_rules():
 
 @pytest.mark.parametrize(
     ("values", "says"),
-    [({"ns": "web"}, "name is required"), ({"ns": "web", "name": "Shop"}, "can't be the name of an object"),
+    [({"ns": "web"}, "name is missing"), ({"ns": "web", "name": "Shop"}, "can't be the name of an object"),
      ({"ns": "web", "name": "a", "x": "y"}, "not a parameter"), ({"ns": "prod", "name": "a"}, "is not one of"),
      ({"ns": "web", "name": "a_"}, "can't be the name")],
 )  # fmt: skip
@@ -207,7 +207,7 @@ HEAD = "name: a\nkind: kubernetes\nsummary: s\nrisk: low\ncommands:\n  - "
         ("rule: {verbs: [get], groups: [''], resources: [nodes], namespaces: [web]}\n    effect: read", "in no namespace"),
         ("rule: {verbs: [create], groups: [''], resources: [pods], namespaces: [web], names: [a]}\n    effect: change", "can't limit"),
         ("rule: {verbs: [get, get], groups: [''], resources: [pods], namespaces: [web]}\n    effect: read", "twice"),
-        ("rule: {verbs: [Get], groups: [''], resources: [pods], namespaces: [web]}\n    effect: read", "no verb"),
+        ("rule: {verbs: [Get], groups: [''], resources: [pods], namespaces: [web]}\n    effect: read", "not a verb"),
         ("rule: {verbs: [get], groups: [''], resources: ['pods/*'], namespaces: [web]}\n    effect: read", "means nothing to RBAC"),
         ("run: get pods -n web\n    rule: {}\n    effect: read", "is not a known key"),
     ],

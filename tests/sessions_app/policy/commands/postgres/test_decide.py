@@ -58,7 +58,7 @@ REFUSED = [
     ("ALL ON app.orders", "list the privileges"), ("ALL PRIVILEGES ON app.orders", "list the privileges"),
     ("SELECT ON ALL TABLES IN SCHEMA app", "template role"), ("SELECT ON app.a, app.b", "one object"),
     ("GRANT SELECT ON app.orders", "leave GRANT and TO out"), ("SELECT ON app.orders TO PUBLIC", "never PUBLIC"),
-    ("SELECT ON app.orders WITH GRANT OPTION", "cannot be handed on"), ("ROLE PUBLIC", "everybody"), ('ROLE "public"', "everybody"),
+    ("SELECT ON app.orders WITH GRANT OPTION", "cannot be handed on"), ("ROLE PUBLIC", "not a role"), ('ROLE "public"', "not a role"),
     ("ROLE a WITH ADMIN OPTION", "cannot be handed on"), ("CREATE ON SCHEMA app", "outlive"), ("CREATE ON DATABASE shop", "outlive"),
     ("TRIGGER ON app.orders", "run code"), ("REFERENCES ON app.orders", "block"), ("TEMPORARY ON DATABASE shop", "PUBLIC has it"),
     ("MAINTAIN ON app.orders", "lock"), ("SET ON PARAMETER work_mem", "setting"), ("ALTER SYSTEM ON PARAMETER x", "whole server"),
