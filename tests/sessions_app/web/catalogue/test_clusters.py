@@ -101,7 +101,7 @@ def test_the_page_says_what_the_lines_change_and_has_none_for_root_without_an_ad
 def test_who_administers_a_cluster_is_shown_that_they_do_not_aim_it(world, browser, as_admin):
     assign_perm("administer_cluster", world.dora, Cluster.objects.get(name="web"))
     page = read(browser("dora"), "/clusters/web/edit/")
-    assert "Only Stint administrators change where targets are" in page
+    assert "Only Stint administrators can change target addresses" in page
     assert 'name="t0.address" readonly' in page
     assert 'value="add"' not in page
     assert "readonly value" not in read(as_admin, "/clusters/web/edit/")
@@ -221,7 +221,7 @@ def test_who_may_only_see_a_cluster_finds_no_form(world, browser, who):
 def test_a_check_that_no_worker_takes_says_so(world, as_admin, now):
     row = Target.objects.get(name="web-1")
     TargetCheck.objects.create(target=row, asked_by=world.admin, asked_at=now - dt.timedelta(minutes=1))
-    assert "No worker has come" in read(as_admin, "/clusters/web/checks/")
+    assert "No worker picked this up" in read(as_admin, "/clusters/web/checks/")
     TargetCheck.objects.update(asked_at=now - dt.timedelta(minutes=5))
     assert "Never checked" in read(as_admin, "/clusters/web/checks/")
 
@@ -246,7 +246,7 @@ def test_what_was_seen_on_targets_is_shown_with_what_is_not_as_it_should_be(worl
     reconcile_cluster(cluster_id=cluster.pk, now=lambda: world.now)
     page = read(browser("bob"), "/clusters/web/")
     assert "web-2 does not answer." in page
-    assert f"web-1: something that a grant needs is gone ({grant.ref})" in page
+    assert f"web-1: Access that a grant needs is missing ({grant.ref})" in page
     assert grant.mark not in page
 
 
@@ -291,7 +291,7 @@ def test_the_form_asks_for_what_the_connector_declares(world, vaults, as_admin):
     page = read(as_admin, NEW_VAULT)
     assert 'name="connection.password" type="password"' in page
     assert "Role that Stint logs in as" in page
-    assert "<option selected>strict</option><option>lax</option>" in page
+    assert "<option selected>strict</option>" in page
     assert '<textarea class="ctl mono" id="c-ca"' in page
     assert 'placeholder="8200"' in page
     assert "Login account" not in page
