@@ -231,7 +231,7 @@ def test_what_ends_is_said_before_a_second_press_ends_it(world, as_admin):
     grant = world.grant()
     form = {"act": "save", "source": source(world, max_duration="30m")}
     page = as_admin.post(EDIT, form).content.decode()
-    assert "Save, and end 1 grant" in page
+    assert "Save and end 1 grant" in page
     assert grant.ref in page
     assert AccessPolicy.objects.get(name="web-work").version == 1
     assert as_admin.post(EDIT, {**form, "told": grant.ref})["Location"] == "/policies/web-work/"

@@ -95,7 +95,7 @@ def test_a_wrong_code_is_refused_beside_the_same_key(client):
 def test_a_key_that_was_not_offered_is_not_taken(client, world, ticket):
     answer = client.post(APP, {"ticket": ticket, "code": "123456"})
     assert answer.status_code == 400
-    assert "too old" in answer.content.decode()
+    assert "has expired" in answer.content.decode()
     assert not factors_of(world.alice).any
 
 

@@ -307,7 +307,7 @@ def test_an_administrator_changes_a_name_and_an_address_on_the_page(world, brows
     assert answer.redirect_chain == [("/people/alice/", 302)]
     page = answer.content.decode()
     assert "Alice Liddell was updated and notified." in page
-    assert "changed the name, mail address of alice" in admin.get("/record/").content.decode()
+    assert "changed the name, email address of alice" in admin.get("/record/").content.decode()
     for name in ("alice", "bob"):
         assert browser(name).post("/people/alice/change/", form).status_code == 404
         assert "/change/" not in browser(name).get(f"/people/{name}/").content.decode()
@@ -353,7 +353,7 @@ def test_its_owner_confirms_a_changed_address_in_the_account(world, browser):
     page = answer.content.decode()
     assert "liddell@example.com is confirmed." in page
     assert "it's mine" not in page
-    assert "confirmed the mail address of alice" in browser("admin").get("/record/").content.decode()
+    assert "confirmed the email address of alice" in browser("admin").get("/record/").content.decode()
 
 
 def test_administrators_see_whom_a_password_alone_lets_in_and_nobody_else_does(browser, world):
