@@ -165,7 +165,7 @@ def test_prices_are_asked_and_the_third_thing_else_ends_it(office, mailoutbox, c
     assert tried[-1] in last("grant.revoking", grant.ref).data["note"]
     tell_all()
     mail = next(
-        mail for mail in mailoutbox if mail.to == ["bob@example.com"] and "tried 3 things" in mail.subject
+        mail for mail in mailoutbox if mail.to == ["bob@example.com"] and "3 refused commands" in mail.subject
     )
     assert all(line in mail.body for line in tried)
     client.force_login(office.world.bob, backend="accounts.backends.PasswordBackend")
