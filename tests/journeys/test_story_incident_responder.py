@@ -152,7 +152,7 @@ def test_logs_and_containment_of_that_service_at_once_and_all_over_when_it_is_re
         assert deliver(site, resolved, signed_by_pagerduty(SECRET, resolved)) == HTTPStatus.OK
         eventually(lambda: not on_target(tag), within=LONG)
         assert client.wait(LONG) == 255
-        assert "Workflow closed" in client.stderr.read().decode()
+        assert f"{grant.ref} has ended: workflow closed." in client.stderr.read().decode()
     assert place.ssh("true", user=user).returncode != 0
     eventually(lambda: grant.refresh_from_db() or grant.state == "ended", within=LONG)
     assert grant.end_reason == "workflow_closed"

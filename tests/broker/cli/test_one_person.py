@@ -47,7 +47,7 @@ def test_an_own_incident_needs_a_reason_and_gives_a_machine_nothing(two_accounts
     words = (*WORDS, "--kind", "incident", "--workflow", incident.ref)
     assert "requires a reason" in two_accounts["alice"].fails(*words)[1]
     assert (
-        "machines get no access from their own workflows"
+        "machines get no access from their own incidents"
         in two_accounts["robot"].fails(*words, "-m", "Restart it")[1]
     )
     asked = two_accounts["alice"].json(*words, "-m", "Checkout is down")

@@ -124,7 +124,7 @@ def test_status_says_what_an_approver_left_and_what_was_left_out(laptops, asked)
     assert "echo held nginx" not in commands
     for gone in ("10 min of 30 min", "echo held nginx", "target web-2"):
         assert gone in left_out
-    assert "bob approve, for less" in left_out
+    assert "bob approve, reduced" in left_out
 
 
 def test_nothing_is_approved_unread(laptops, asked):

@@ -8,7 +8,7 @@ from tests.support.gateway import eventually
 def test_a_command_that_needs_nobody_runs_at_once(laptops):
     done = laptops["alice"]("ssh", "web-1", "--reason", "Have a look", "--", "echo", "looked")
     assert (done.returncode, done.stdout) == (0, "looked\n"), done.stderr
-    assert "Asking for look-at-web v1 on web (web-1) for 1 h." in done.stderr
+    assert "Requesting look-at-web v1 on web (web-1) for 1 h." in done.stderr
 
 
 def test_the_golden_path_asks_waits_and_runs(laptops):
@@ -17,7 +17,7 @@ def test_the_golden_path_asks_waits_and_runs(laptops):
     thread.join()
     assert (done.returncode, done.stdout) == (0, "restart nginx\n"), done.stderr
     assert "which needs 1 approval by bob or dora (approvers)." in done.stderr
-    assert "waits for 1 approval by bob or dora (approvers), until" in done.stderr
+    assert "is waiting for 1 approval by bob or dora (approvers), until" in done.stderr
     grant = laptops["alice"].json("grants", "--ended")["results"][0]
     assert (grant["targets"], grant["parameters"]) == (["web-1"], {"unit": "nginx"})
 
@@ -93,7 +93,7 @@ def test_somebody_at_a_terminal_is_asked(laptops):
         "ssh", "web-1", "--", "echo", "looked", types="Have a look\n"
     )
     assert status == 0, shown
-    assert "Why:" in shown
+    assert "Reason:" in shown
     assert "looked" in shown
     grant = laptops["alice"].json("grants", "--ended")["results"][0]
     assert laptops["alice"].json("status", grant["request"])["reason"] == "Have a look"
