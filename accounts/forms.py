@@ -15,7 +15,7 @@ class SignInForm(LoginForm):  # type: ignore[misc]  # allauth ships no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields.pop("remember", None)
-        for name, label in (("login", "User name"), ("password", "Password")):
+        for name, label in (("login", "Username"), ("password", "Password")):
             self.fields[name].label = label
             self.fields[name].widget.attrs = {
                 "class": "ctl",

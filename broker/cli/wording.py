@@ -109,7 +109,7 @@ def request(row: Row, *, err: bool = False) -> None:
         "When": f"{clock_time(row['starts_at']) if row['starts_at'] else 'on approval'}, for {span(row['duration_left'])}",
         "Kind": "" if row["kind"] == "planned" else word(row["kind"]),
         "Extends": plain(row["extends"] or ""),
-        "Work": plain(row["workflow"] or ""),
+        "Workflow": plain(row["workflow"] or ""),
         "Reason": plain(row["reason"]),
         "Ticket": plain(row["ticket"]),
         "Commands": commands([one for one in row["commands"] if one["index"] in row["commands_left"]]),
@@ -161,7 +161,7 @@ def grant(row: Row, *, err: bool = False) -> None:
         "What": f"{set_name(row)} on {plain(row['cluster'])}",
         "Targets": plain(", ".join(row["targets"])),
         "With": parameters(row["parameters"]),
-        "Work": plain(row["workflow"] or ""),
+        "Workflow": plain(row["workflow"] or ""),
         "Time": f"{clock_time(row['starts_at'])} to {clock_time(row['expires_at'])} ({ago(row['expires_at'])})",
         "Held": f"since {clock_time(row['held_at'])}: nothing runs until an approver releases it"
         if row["held_at"]

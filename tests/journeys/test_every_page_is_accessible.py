@@ -58,13 +58,13 @@ def test_a_page_for_everybody_is_accessible(stage, name):
 def test_what_went_wrong_is_said_accessibly(stage):
     page = stage.enter(None)
     page.goto("/sign-in/")
-    page.get_by_label("User name").fill("alice")
+    page.get_by_label("Username").fill("alice")
     page.get_by_label("Password").fill("wrong")
     page.get_by_role("button", name="Sign in").click()
     _check(page)
     page.goto("/sign-in/")
     page.context.clear_cookies()
-    page.get_by_label("User name").fill("alice")
+    page.get_by_label("Username").fill("alice")
     page.get_by_label("Password").fill("wrong")
     page.get_by_role("button", name="Sign in").click()
     assert page.inner_text("h1") == "This form has expired"

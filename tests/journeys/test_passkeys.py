@@ -55,7 +55,7 @@ def sign_out(page: Page) -> None:
 
 def password(page: Page) -> None:
     page.goto("/sign-in/")
-    page.get_by_label("User name").fill("alice")
+    page.get_by_label("Username").fill("alice")
     page.get_by_label("Password").fill("correct horse battery")
     page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.locator("h1")).to_have_text("Two-factor authentication")

@@ -43,7 +43,7 @@ def site(serve, stint_db) -> str:
 def sign_in(chromium: Browser, site: str, name: str, password: str) -> Page:
     page = chromium.new_context(viewport=DESK, base_url=site).new_page()
     page.goto("/sign-in/")
-    page.get_by_label("User name").fill(name)
+    page.get_by_label("Username").fill(name)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
     return page

@@ -112,7 +112,7 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 def sign_in(page: Page, name: str) -> None:
     """Sign in as somebody of the world."""
     page.goto("/sign-in/")
-    page.get_by_label("User name").fill(name)
+    page.get_by_label("Username").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url("**/")

@@ -42,7 +42,7 @@ class Command(BaseCommand):
                 raise CommandError(
                     "This is no terminal. Use --noinput, and name the administrator by --username."
                 )
-            username = username or input("User name: ")
+            username = username or input("Username: ")
             password = self._ask_password(username)
         else:
             username = username or os.environ.get("DJANGO_SUPERUSER_USERNAME")

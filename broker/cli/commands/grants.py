@@ -200,7 +200,7 @@ def _receipt(row: Row) -> None:
         "Time": f"{clock_time(approved['starts_at'])} to {clock_time(approved['expires_at'])}",
         "By": plain(", ".join(one["approver"] for one in approved["by"])) or "no approval needed",
         "Reason": plain(approved["reason"]),
-        "Work": plain(approved["workflow"] or ""),
+        "Workflow": plain(approved["workflow"] or ""),
         "Commands": "\n".join(plain(line) for line in approved["commands"]),
         "Run": "\n".join(_ran(one) for one in row["run"]) or _none_seen(row),
         "Refused": "\n".join(plain(f"{clock_time(one['at'])} {one['target']}: {one['command']} ({one['why']})")
