@@ -27,11 +27,17 @@ class Ending(NamedTuple):
     below: int
 
 
+def goes_on(now: dt.datetime) -> Q:
+    """Return the condition that a command runs, or is held and can still run, so that the end of its grant cuts it."""
+    return Q(state__in=(RunState.ALLOWED, RunState.RUNNING)) | may_yet_run(now)
+
+
 def endings(grants: Sequence[Grant], now: dt.datetime) -> dict[int, Ending]:
     """Return, by grant, what ending it now would cut and let finish; at most ``MOST`` commands are looked at."""
     ids = [grant.pk for grant in grants]
-    going = Q(state__in=(RunState.ALLOWED, RunState.RUNNING)) | may_yet_run(now)
-    runs = CommandRun.objects.filter(going, grant__in=ids).select_related("target").order_by("pk")[:MOST]
+    runs = (
+        CommandRun.objects.filter(goes_on(now), grant__in=ids).select_related("target").order_by("pk")[:MOST]
+    )
     below = Grant.objects.filter(parent__in=ids).exclude(state__in=(GrantState.REVOKING, GrantState.ENDED))
     parents = Counter(below.values_list("parent", flat=True))
     by_grant = defaultdict[int, list[CommandRun]](list)

@@ -87,7 +87,7 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
 
 def _detail(request: HttpRequest, incident: Workflow, error: StintError | None = None) -> HttpResponse:
     context = {
-        "shown": reads.incident_page(incident, who(request)),
+        "shown": reads.incident_page(incident, who(request), clock.now()),
         "incident": incident,
         "error": error,
         "note": request.POST.get("note", ""),
@@ -99,7 +99,7 @@ def _detail(request: HttpRequest, incident: Workflow, error: StintError | None =
 def live(request: HttpRequest, ref: str) -> HttpResponse:
     """The parts that change; 204 when nothing did since ``seen``."""
     incident = _find(request, ref)
-    shown = reads.incident_page(incident, who(request))
+    shown = reads.incident_page(incident, who(request), clock.now())
     if request.GET.get("seen") == shown.seen:
         return HttpResponse(status=204)
     return render(request, "workflows/_incident_live.html", {"shown": shown, "incident": incident})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from django.db.models import Count, Prefetch, Q, QuerySet
+from django.db.models import Count, Prefetch, QuerySet
 from django.urls import reverse
 
 from accounts.models import Identity
@@ -22,6 +23,7 @@ from sessions_app.models import (
     WorkflowKind,
     WorkflowState,
 )
+from sessions_app.queries.endings import goes_on
 from sessions_app.queries.named import with_names
 from sessions_app.web.shell.home_page import LIVE, Counts, run_counts
 from sessions_app.web.shell.words import Linked, Look, plural, severity_look, workflow_state
@@ -30,7 +32,6 @@ from sessions_app.web.workflows.on_call import Call, calls_for, offered
 MOST = 50
 # Names in one box; the others are counted.
 NAMED = 8
-RUNNING = (RunState.HELD, RunState.ALLOWED, RunState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +228,7 @@ def where(workflow: Workflow) -> str:
     return ", ".join(cluster.name for cluster in workflow.clusters.all())
 
 
-def incident_page(incident: Workflow, reader: Identity) -> IncidentPage:
+def incident_page(incident: Workflow, reader: Identity, now: dt.datetime) -> IncidentPage:
     """Return one incident with who has access for it, and what they ran."""
     grants = with_names(Grant.objects.visible_to(reader).filter(workflow=incident))
     holding = list(grants.exclude(state=GrantState.ENDED).order_by("expires_at")[:MOST])
@@ -255,7 +256,7 @@ def incident_page(incident: Workflow, reader: Identity) -> IncidentPage:
             for run in runs.select_related("grant__holder", "target").order_by("-tried_at", "-pk")[:MOST]
         ],
         counts=counts,
-        ending=_ending(incident),
+        ending=_ending(incident, now),
         clusters=[Linked(one.name, reverse("cluster", args=[one.name])) for one in incident.clusters.all()],
         members=members,
         may_join=is_open and reader not in members and reader.pk != incident.assignee_id,
@@ -271,12 +272,12 @@ def _did(grant: Grant, counts: Counts | None) -> str:
     return "commands not observed here" if grant.cluster.observed == "nothing" else "no commands"
 
 
-def _ending(incident: Workflow) -> Ending:
+def _ending(incident: Workflow, now: dt.datetime) -> Ending:
     grants = Grant.objects.filter(workflow=incident).exclude(
         state__in=[GrantState.ENDED, GrantState.REVOKING]
     )
     counted = grants.aggregate(grants=Count("pk"), people=Count("holder", distinct=True))
-    running = CommandRun.objects.filter(Q(grant__in=grants), state__in=RUNNING).count()
+    running = CommandRun.objects.filter(goes_on(now), grant__in=grants).count()
     waiting = AccessRequest.objects.filter(workflow=incident, state=RequestState.PENDING).count()
     return Ending(**counted, running=running, waiting=waiting)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from sessions_app.models import AccessRequest, Grant, RequestState, Workflow
+from sessions_app.models import AccessRequest, CommandRun, Grant, RequestState, RunState, Workflow
 from tests.support import acts
 
 FORM = {"title": "Checkout is slow", "severity": "P2", "cluster": ["web"]}
@@ -149,6 +151,17 @@ def test_closing_says_what_will_end_and_ends_it(world, as_bob, incident, now):
     assert (grant.state, grant.end_reason) == ("revoking", "workflow_closed")
     assert incident.ref in text(as_bob, "/incidents/")
     assert "orkflow closed" in text(as_bob, f"/grants/{grant.ref}/")
+
+
+def test_a_held_command_that_has_lapsed_is_not_among_what_closing_cuts(world, as_bob, incident, now):
+    used = acts.use(world.respond(incident), now=now)
+    run = CommandRun.objects.filter(
+        pk=acts.run(used, acts.session(used, now=now), "sleep 60", now=now).run_id
+    )
+    for lapses, cut in ((now + dt.timedelta(hours=1), True), (now - dt.timedelta(seconds=1), False)):
+        run.update(state=RunState.HELD, hold_lapses_at=lapses)
+        page = text(as_bob, f"/incidents/{incident.ref}/")
+        assert ("1 running or held command is cut off" in page) is cut
 
 
 def test_a_note_that_is_too_long_is_kept_and_nothing_ends(world, as_bob, incident):
