@@ -119,8 +119,8 @@ def test_what_one_s_other_account_asked_for_is_not_listed_as_decidable(twins):
         assert sorted(row["ref"] for row in listed) == sorted(expected)
         client = Client()
         client.force_login(who, backend="accounts.backends.PasswordBackend")
-        shown = client.get("/approvals/").context
-        assert sorted(one.ref for one in shown["requests"]) == sorted(expected)
+        shown = client.get("/approvals/").context["needs"]
+        assert sorted(card.request.ref for card in shown.requests) == sorted(expected)
         assert count_waiting(who, twins.now) == len(expected)
     twins.decide(own)
     assert [one.ref for one in deciders.requests_for(twins.bob2, twins.now)] == [others.ref]

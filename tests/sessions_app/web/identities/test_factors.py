@@ -13,7 +13,7 @@ from accounts.factors import factors_of, offer_secret, offered_secret
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput
 from tests.sessions_app.api.conftest import token_for
-from tests.sessions_app.web.pages import ACTS, READABLE
+from tests.sessions_app.web.pages import ACTS, PUBLIC, READABLE
 from tests.sessions_app.web.test_access import (
     things,  # noqa: F401  # the fixture: one of everything that a page can be about
 )
@@ -226,7 +226,7 @@ def required(settings):
 
 def test_where_it_is_required_a_sign_in_without_opens_only_what_sets_one_up(required, client, world, things):  # noqa: F811
     sets_up = {"factors", "totp_add", "passkey_add", "passkey_add_ask", "account_confirm"}
-    for name in {*READABLE, *ACTS} - sets_up:
+    for name in {*READABLE, *ACTS} - PUBLIC - sets_up:
         send = client.post if name in ACTS else client.get
         answer = send(things.address(name))
         assert (answer.status_code, answer["Location"]) == (302, "/account/factors/"), name
@@ -234,7 +234,14 @@ def test_where_it_is_required_a_sign_in_without_opens_only_what_sets_one_up(requ
     assert (fragment.status_code, fragment["HX-Redirect"]) == (204, "/account/factors/")
     for path in ("/api/v1/me", "/api/v1/grants"):
         assert client.get(path).status_code == 401, path
-    for path in ("/account/factors/", APP, "/account/factors/passkey/", "/nowhere/", f"{APP}?a=%00"):
+    for path in (
+        "/account/factors/",
+        APP,
+        "/account/factors/passkey/",
+        "/nowhere/",
+        "/docs/",
+        f"{APP}?a=%00",
+    ):
         page = client.get(path).content.decode()
         assert "Approvals" not in page, path
         assert 'id="pulse"' not in page, path

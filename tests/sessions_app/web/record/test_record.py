@@ -209,7 +209,7 @@ def test_each_entry_has_its_sentence_its_exact_text_and_both_hashes(world, brows
     request = world.request(reason="Patch")
     page = browser("admin").get(f"/record/?object={request.ref}").content.decode()
     entry = acts.last("request.created")
-    assert f"alice asked ({request.ref}) for restart-web v1 on web for 1 h: Patch." in page
+    assert f"alice submitted {request.ref}: restart-web v1 on web for 1 h: Patch." in page
     assert escape(entry.body) in page
     assert bytes(entry.hash).hex() in page
     assert bytes(entry.prev_hash).hex() in page
