@@ -53,9 +53,7 @@ def may_not_decide(request: AccessRequest, person: Identity) -> str:
         return why
     wanted = facts.policy_document(request.policy).approver_groups
     if not group_names(person).intersection(wanted):
-        return (
-            f"Only people in {' or '.join(wanted) or 'no group'} can can decide under {request.policy.name}."
-        )
+        return f"Only people in {' or '.join(wanted) or 'no group'} can decide under {request.policy.name}."
     other = _given(request.approvals.all(), person).exclude(approver=person).first()
     return f"You have already decided it as {other.approver.username}." if other else ""
 
