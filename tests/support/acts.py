@@ -16,8 +16,12 @@ from broker.audit.models import AuditEntry
 from broker.audit.verify import verify
 from tests.support.pace import allow
 
-# The server is shared with the tests of other processes, whose databases have the same objects with the same numbers.
-LOCKS_HERE = "pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database()"
+# The server is shared with the tests of other processes, whose databases have the same objects with the same numbers. Whoever
+# waits for a row or a transaction holds a lock of its database as well; pg_stat_activity stands still within a transaction.
+LOCKS_HERE = """(
+    SELECT * FROM pg_locks WHERE pid IN (
+        SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database WHERE datname = current_database())
+) AS locks WHERE true"""
 
 
 def after(world, **span: float) -> dt.datetime:

@@ -80,7 +80,7 @@ class TestTheNote:
 
     @pytest.mark.parametrize("text", ["", "a\n", "a\n08\nx\n", "a\n8\nAAAA\n\n— a AAAA\n"])
     def test_what_is_no_checkpoint_is_said(self, text: str) -> None:
-        with pytest.raises(ValueError, match="no checkpoint"):
+        with pytest.raises(ValueError, match="not a checkpoint"):
             read(text)
 
 

@@ -134,7 +134,7 @@ class TestInTheDatabase:
         rechain(exported.tamper, 5, 13)
         said = exported.said_anew()
         assert said.startswith(
-            "rewritten-chain: The checkpoint in line 10, of 8 entries, was signed of other entries"
+            "rewritten-chain: The checkpoint in line 10, of 8 entries, does not match these entries"
         )
 
     def test_everything_was_rewritten_and_signed_with_another_key(self, exported: Exported) -> None:
@@ -185,7 +185,7 @@ class TestInTheDatabase:
         exported.tamper("UPDATE audit_checkpoint SET note = replace(note, 'time 2026', 'time 2025')")
         said = exported.said_anew()
         assert said.startswith(
-            "altered-checkpoint: The checkpoint in line 10, of 8 entries, is not what was signed"
+            "altered-checkpoint: The checkpoint in line 10, of 8 entries, has an invalid signature"
         )
 
 

@@ -103,7 +103,7 @@ def test_a_name_that_means_nothing_is_told_at_its_line(world):
     with pytest.raises(CannotBeRead) as refusal:
         save(world, source)
     said = {problem.message: source.splitlines()[problem.line - 1] for problem in refusal.value.problems}
-    assert said == {"there is no cluster dbb": "- dbb", "there is no identity zed": "  - zed"}
+    assert said == {"unknown cluster dbb": "- dbb", "unknown identity zed": "  - zed"}
 
 
 def test_a_page_of_one_thing_does_not_write_another(world):

@@ -68,7 +68,7 @@ def test_without_more_it_is_all_of_it_to_its_end_and_never_longer(world, grant):
     child = hand_on(world, grant, now=after(world, minutes=10))
     assert child.expires_at == grant.expires_at
     assert (child.parameters, child.commands) == (grant.parameters, grant.commands)
-    with pytest.raises(NotWithin, match="goes on for 1 h"):
+    with pytest.raises(NotWithin, match="ends in 1 h"):
         hand_on(world, grant, world.robot, duration=3601)
 
 
@@ -116,7 +116,7 @@ def test_it_is_handed_on_as_often_as_the_policy_says_and_the_chain_is_in_the_rec
     agent = hand_on(world, child, world.robot, actor=world.deployer)
     assert last("grant.scheduled", agent.ref).data["chain"] == [grant.ref, child.ref, agent.ref]
     assert last("grant.delegated", child.ref).data["chain"] == [grant.ref, child.ref]
-    with pytest.raises(NotWithin, match="handed on 2 times"):
+    with pytest.raises(NotWithin, match="delegated 2 times"):
         hand_on(world, agent, world.charlie, actor=world.robot)
     with pytest.raises(NotWithin, match="already holds it"):
         hand_on(world, child, world.deployer, actor=world.deployer)

@@ -42,7 +42,7 @@ def test_both_bodies_say_the_same_with_one_link_and_no_secret(world, settings):
     send_notices(now=lambda: world.now)
     (message,) = mail.outbox
     ((page, kind),) = message.alternatives
-    assert (message.subject, kind) == ("Stint: Alice asks to run restart-web on web", "text/html")
+    assert (message.subject, kind) == ("Stint: Alice requests restart-web on web", "text/html")
     for line in ("For: 1 h", "Start: as soon as it is approved", "Targets: web-1, web-2", "Ticket: CHG-7"):
         assert line in message.body
         assert line in page

@@ -108,7 +108,7 @@ def test_no_time_and_less_time_are_no_extension(world):
 
 def test_each_extension_and_their_number_have_the_policys_limit(world):
     grant = world.grant()
-    with pytest.raises(MayNotExtend, match="At most 1 h"):
+    with pytest.raises(MayNotExtend, match="at most 1 h"):
         extend(world, grant, 3601)
     extend(world, grant, 3600)
     extend(world, grant, 3600)

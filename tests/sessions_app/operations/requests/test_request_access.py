@@ -43,7 +43,7 @@ def test_a_request_over_the_limit_is_refused_with_the_reason_and_the_fix(world):
     with pytest.raises(RequestRefused) as refusal:
         world.request(duration=5 * 3600)
     assert "exceeds the limit of 4 h" in refusal.value.message
-    assert refusal.value.hint == "Make it 4 h."
+    assert refusal.value.hint == "Choose at most 4 h."
     assert not Grant.objects.exists()
 
 

@@ -36,7 +36,7 @@ def test_contain_of_the_set_holds_for_commands_that_do_not_say() -> None:
 REPLACED = [
     ("kind: ssh", "kind: telnet", "line 2, kind: needs one of ssh"),
     ("risk: medium\n", "", "risk: is missing: add it"),
-    ("risk: medium", "risk: medium\nowner: me", "line 5, owner: is not a key that can stand here"),
+    ("risk: medium", "risk: medium\nowner: me", "line 5, owner: is not a known key here"),
     ("name: restart-web", "name: Restart Web", "line 1, name: must be lowercase letters, digits and hyphens, such as restart-web"),
     ("effect: read", "effect: reed", "line 12, commands[1].effect: must be 'read', 'change' or 'destructive'"),
     ("    effect: read\n", "", "commands[1].effect: is missing: add it"),
@@ -55,10 +55,10 @@ REPLACED = [
     ("systemctl restart {unit}\n", "systemctl restart {unit} | cat\n", "line 8, commands[0].run: “|” is never passed"),
     ("systemctl restart {unit}\n", "'{unit} restart'\n", "commands[0].run: the program must be written out"),
     ("systemctl restart {unit}\n", "'ls {unit}{unit}'\n", "commands[0].run: two parameters need text between"),
-    ("systemctl restart {unit}\n", '"A=1 ls {unit}"\n', "commands[0].run: the environment is not set"),
-    ("systemctl restart {unit}\n", '"ls\\u202e {unit}"\n', "commands[0].run: holds U+202E"),
+    ("systemctl restart {unit}\n", '"A=1 ls {unit}"\n', "commands[0].run: environment variables are not supported"),
+    ("systemctl restart {unit}\n", '"ls\\u202e {unit}"\n', "commands[0].run: contains U+202E"),
     ("systemctl restart {unit}\n", "[ls]\n", "commands[0].run: must be text"),
-    ("summary: Restart", 'summary: "a\\nb" #', "summary: holds U+000A"),
+    ("summary: Restart", 'summary: "a\\nb" #', "summary: contains U+000A"),
 ]  # fmt: skip
 
 
