@@ -55,7 +55,7 @@ def receive_delivery(
         raise NotFound("Workflow source not found.")
     if body is None or len(body) > MAX_DELIVERY:
         _note_refused(kept, "The delivery is too large.", now)
-        raise DeliveryTooLarge(f"The limit is {MAX_DELIVERY // 1024} KiB.")
+        raise DeliveryTooLarge(f"A delivery can be at most {MAX_DELIVERY // 1024} KiB.")
     adapter = adapter_of(kept)
     try:
         proven = adapter.verify_webhook(headers, body, list(filter(None, secrets_of(kept).webhook)), now)

@@ -133,7 +133,7 @@ def test_of_those_who_decide_the_first_are_told_and_all_where_none_of_them_is_th
     world.catalogue["groups/first.yaml"] = "name: first\nmembers: [dora]\n"
     change(
         world,
-        policy(world, approvals=[{"count": 1, "from": ["approvers", "first"]}], tell={"first": ["first"]}),
+        policy(world, approvals=[{"count": 1, "from": ["approvers", "first"]}], notify={"first": ["first"]}),
     )
     Notice.objects.all().delete()
     world.request()
@@ -150,7 +150,7 @@ def test_of_those_who_decide_the_first_are_told_and_all_where_none_of_them_is_th
         ({"escalation": [{"after": "10m", "notify": {}}]}, "at least one"),
         ({"escalation": [{"after": "10m", "notify": {"groups": ["operators"]}}]}, "can't see requests"),
         ({"notify": {"first": ["operators"]}}, "can't decide"),
-        ({"notify": {"webhooks": ["nowhere"]}}, "there is no webhook nowhere"),
+        ({"notify": {"webhooks": ["nowhere"]}}, "unknown webhook nowhere"),
     ],
 )
 def test_a_policy_that_would_tell_nobody_is_refused(world, changes, problem):
@@ -167,4 +167,4 @@ def test_a_policy_that_names_none_of_it_keeps_its_digest(world):
     from sessions_app.models import AccessPolicy
 
     document = AccessPolicy.objects.get(name="web-work").document
-    assert not {"tell", "escalation"} & document.keys()
+    assert not {"notify", "escalation"} & document.keys()

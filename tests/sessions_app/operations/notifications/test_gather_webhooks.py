@@ -85,7 +85,7 @@ def test_an_endpoint_of_policies_is_told_of_what_happens_under_those_that_name_i
     gather_webhooks(now=world.now)
     assert told() == []
     world.catalogue |= webhook_file(None, scope="policies", events="request.created workflow.opened")
-    change(world, policy(world, tell={"webhooks": ["chat"]}))
+    change(world, policy(world, notify={"webhooks": ["chat"]}))
     request = world.request()
     world.incident()
     gather_webhooks(now=world.now)

@@ -124,7 +124,7 @@ def test_closed_stays_closed(world):
     close(world, incident)
     close(world, incident, world.dora, note="Again.")
     assert events(incident.ref) == ["workflow.opened", "workflow.closed"]
-    with pytest.raises(DatabaseError, match="stays as it is"), transaction.atomic():
+    with pytest.raises(DatabaseError, match="never changes"), transaction.atomic():
         Workflow.objects.filter(pk=incident.pk).update(state="open", closed_at=None)
     with pytest.raises(RequestRefused, match="not an open incident"):
         world.respond(incident)
