@@ -42,7 +42,7 @@ def test_the_mark_on_targets_is_unguessable_and_never_recorded(world):
     grants = [world.grant(), world.grant()]
     assert len({grant.mark for grant in grants}) == 2
     assert all(len(bytes.fromhex(grant.mark)) == 16 for grant in grants)
-    assert not AuditEntry.objects.filter(body__contains=grants[0].token).exists()
+    assert not AuditEntry.objects.filter(body__contains=grants[0].mark).exists()
 
 
 def test_commands_that_may_finish_are_counted_only_if_they_were_left_in(world):
