@@ -23,7 +23,7 @@ def names(held) -> list[str]:
 
 def test_approvers_are_told_which_command_waits_where(world, held):
     notice = Notice.objects.filter(event="command.held", identity=world.bob).get()
-    assert "Alice waits to run echo stop nginx on web-1" in notice.subject
+    assert "Alice is waiting to run echo stop nginx on web-1" in notice.subject
     assert notice.path == f"/grants/{held.grant.ref}/"
 
 
