@@ -157,7 +157,7 @@ def test_without_a_contradiction_or_a_reason_nothing_ends(live_world, kept):
         accept_restore(reason="To be sure", now=clock.now())
     with pytest.raises(InvalidInput):
         accept_restore(reason=" ", now=clock.now())
-    with pytest.raises(CommandError, match="agrees"):
+    with pytest.raises(CommandError, match="matches"):
         call_command("restored", reason="To be sure")
     grant.refresh_from_db()
     assert grant.state == GrantState.ACTIVE
