@@ -24,7 +24,7 @@ UNREADABLE = [
     (b"\xff\xfe", "not JSON"),
     (b'{"cluster": "web", "cluster": "db"}', "'cluster' stands twice"),
     (b'{"parameters": {"unit": "nginx", "unit": "sshd"}}', "'unit' stands twice"),
-    (b'{"duration": NaN}', "not a number"),
+    (b'{"duration": NaN}', "not a valid JSON number"),
     (b'{"duration": 1e999}', "too large"),
     (b'{"duration": 99999999999999999999}', "64 bits"),
     (b'{"duration": ' + b"9" * 5000 + b"}", "not JSON"),

@@ -36,7 +36,7 @@ def test_what_happened_is_said_in_families_numbers_and_one_sentence(world, as_bo
     answer = as_bob.get("/pulse/", before)
     assert told(answer) == {
         "families": ["request", "notice"],
-        "say": "Alice asks to run restart-web on web.",
+        "say": "Alice requests restart-web on web.",
     }
     assert f'name="after" value="{last_number()}"' in answer.content.decode()
     assert 'name="waiting" value="1"' in answer.content.decode()

@@ -19,7 +19,7 @@ def thread(world) -> str:
 
 def kept(page: str) -> dict[str, str]:
     """What the page would send again."""
-    found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', page)
+    found = re.findall(r'<input type="hidden"\s+name="([^"]+)" value="([^"]*)">', page)
     return {name: value for name, value in found if name != "csrfmiddlewaretoken"}
 
 
