@@ -48,7 +48,7 @@ def test_simulate_then_replay_then_change_the_policy_knowing_what_ends(live_worl
     expect(admin.locator(f"#L{line}")).to_have_class("wrong")
     text.fill(before.replace("max_duration: 4h", "max_duration: 30m"))
     expect(admin.locator("#faults")).to_be_empty()
-    expect(admin.locator("#checked")).to_contain_text("For at most 30 min")
+    expect(admin.locator("#checked")).to_contain_text("For up to 30 min")
     admin.get_by_role("button", name="Replay").click()
     expect(admin.locator("#replayed")).to_contain_text("2 decisions of 2 requests would change")
     expect(admin.locator("#replayed")).to_contain_text(long.ref)
