@@ -367,7 +367,7 @@ def test_a_token_that_is_refused_is_an_error_for_a_person(ground, cluster):
 
 def test_a_server_of_another_authority_gets_no_token(ground, cluster, tmp_path):
     other, _ = authority(tmp_path, "someone-else")
-    with pytest.raises(ConnectorError, match="certificate") as caught:
+    with pytest.raises(ConnectorError, match="TLS verification") as caught:
         ground.connector.observe(place_of(cluster, ca=other))
     assert caught.value.permanent
     with pytest.raises(ConnectorError, match="certificate"):
