@@ -44,9 +44,9 @@ def message_of(data: bytes | str) -> Message:
     try:
         found = json.loads(data, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
-        raise BadMessage("it sent invalid JSON") from None
+        raise BadMessage("sent invalid JSON") from None
     if not isinstance(found, dict) or found.get("jsonrpc") != "2.0":
-        raise BadMessage("it did not send a single JSON-RPC message")
+        raise BadMessage("did not send a single JSON-RPC message")
     return found
 
 
@@ -148,7 +148,7 @@ class Events:
         *lines, self._rest = _LINE.split(self._rest + chunk)
         found = [data for line in lines if (data := self._line(line)) is not None]
         if len(self._rest) + sum(map(len, self._data)) > self._most:
-            raise BadMessage("it sent an event that is too large")
+            raise BadMessage("sent an event that is too large")
         return found
 
     def _line(self, line: bytes) -> bytes | None:

@@ -130,10 +130,10 @@ GOOD = b'{"jsonrpc":"2.0","id":ID,"result":{"supportedVersions":["2026-07-28"],"
     ("said", "kind", "why"),
     [
         (b"hello", "text/html", "does not speak MCP"),
-        (b"{", "application/json", "not JSON"),
+        (b"{", "application/json", "sent invalid JSON"),
         (b"[]", "application/json", "did not send a single JSON-RPC message"),
         (b'{"jsonrpc":"2.0","id":7,"result":{}}', "application/json", "answered with another id"),
-        (b"data: x\n\n", "text/event-stream", "not JSON"),
+        (b"data: x\n\n", "text/event-stream", "sent invalid JSON"),
         (b": nothing\n\n", "text/event-stream", "without an answer"),
         (GOOD % b'[{"name":"a"},{"name":"a"}]', "application/json", "twice"),
         (GOOD % b'[{"name":7}]', "application/json", "without a name"),
