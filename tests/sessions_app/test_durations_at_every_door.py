@@ -96,4 +96,4 @@ def test_the_simulator_asks_for_the_unit_too(world):
     page = just_signed_in(Client(), world.admin).get(
         "/policies/web-work/simulate/", question, headers={"HX-Request": "true"}
     )
-    assert "90 of what?" in page.content.decode()
+    assert "90 needs a unit" in page.content.decode()
