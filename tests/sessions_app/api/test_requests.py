@@ -88,7 +88,7 @@ def test_a_dry_run_says_what_would_happen_and_changes_nothing(api):
 def test_a_dry_run_that_would_be_refused_is_an_answer_and_no_error(api):
     told = api("alice").post("/requests/preview", {**ASK, "duration": "5h"}).body
     assert told["outcome"] == "refused"
-    assert [rule["fix"] for rule in told["rules"] if not rule["permitted"]] == ["Make it 4 h."]
+    assert [rule["fix"] for rule in told["rules"] if not rule["permitted"]] == ["Choose at most 4 h."]
 
 
 def test_a_dry_run_names_only_grants_that_one_may_see(api, world):
