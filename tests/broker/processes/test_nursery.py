@@ -16,6 +16,7 @@ import pytest
 
 from broker.processes.nursery import Nursery, NurseryGone
 from broker.processes.supervisor import Process, Supervisor
+from tests.support.pace import allow
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -56,7 +57,7 @@ def group(
 
 
 def until(condition: Callable[[], bool], seconds: float = 30) -> bool:
-    last = time.monotonic() + seconds
+    last = time.monotonic() + allow(seconds)
     while not condition() and time.monotonic() < last:
         time.sleep(0.02)
     return condition()

@@ -46,7 +46,7 @@ def running(*processes: Process, out: io.StringIO, first_delay: float = 0.5) -> 
 
 
 def until(condition: Callable[[], bool], seconds: float = 15) -> bool:
-    last = time.monotonic() + seconds
+    last = time.monotonic() + allow(seconds)
     while not condition() and time.monotonic() < last:
         time.sleep(0.02)
     return condition()

@@ -99,7 +99,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def until(condition: Callable[[], bool], seconds: float = 20) -> bool:
-    last = time.monotonic() + seconds
+    last = time.monotonic() + allow(seconds)
     while not condition() and time.monotonic() < last:
         time.sleep(0.05)
     return condition()

@@ -87,7 +87,7 @@ def test_the_token_may_be_in_a_file(stint, tmp_path: Path):
      ((302, {}, {"Location": "http://127.0.0.1:9/"}), "302"),
      ((200, {"values": {}}, {}), "no token"),
      ((200, ["x"], {}), "no token"),
-     ((200, {**GOOD, "expires_at": "soon"}, {}), "can't be read")],
+     ((200, {**GOOD, "expires_at": "soon"}, {}), "invalid expiry")],
 )  # fmt: skip
 def test_a_refusal_is_told_on_stderr_and_nothing_else_is_said(stint, answer, says):
     stint.answer = answer

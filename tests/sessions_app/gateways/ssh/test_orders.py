@@ -186,7 +186,7 @@ def test_nothing_runs_under_a_grant_that_is_over_when_a_gateway_comes(place):
     finally:
         place.gateway.send_signal(signal.SIGCONT)
     eventually(lambda: asked.refresh_from_db() or asked.error)
-    assert "over" in asked.error
+    assert "has ended" in asked.error
     assert asked.run is None
 
 
