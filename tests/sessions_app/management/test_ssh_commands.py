@@ -57,7 +57,7 @@ def test_a_check_tells_right_from_wrong_and_exits_accordingly(world):
     with SshTarget([], ["web"]) as sshd:
         catalogue(world, sshd)
         out = StringIO()
-        with pytest.raises(CommandError, match="To be fixed: web-1"):
+        with pytest.raises(CommandError, match="Needs fixing: web-1"):
             call_command("ssh_check", "web", stdout=out)
         assert "WRONG certificate accepted" in out.getvalue()
         sshd.trust([line.split(maxsplit=2)[2] for line in run("ssh_ca").splitlines()])

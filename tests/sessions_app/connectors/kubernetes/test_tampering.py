@@ -108,7 +108,7 @@ def test_a_binding_of_others_that_names_the_account_is_seen_named_and_left_alone
     }  # fmt: skip
     cluster.call("POST", f"{RBAC}/namespaces/{WEB}/roles", role)
     cluster.call("POST", f"{RBAC}/namespaces/{WEB}/rolebindings", binding)
-    assert "helpful, which is not Stint's" in of(ground, lease).detail
+    assert "helpful, not created by Stint" in of(ground, lease).detail
     evidence = ground.connector.revoke(lease)
     assert not evidence.gone  # the account could still do it, were it made again
     assert any("not created by" in one for one in evidence.detail["left"])

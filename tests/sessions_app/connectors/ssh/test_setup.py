@@ -84,8 +84,7 @@ def test_the_sentences_about_root_are_true(connector, public_ca, host):
     """Its own key opens nothing from the gateway's address, and everything from elsewhere."""
     lines = setup(public_ca)
     assert any(
-        f"As root, from {GATEWAY}, passwords and your own keys no longer work" in one
-        for one in lines.changes
+        f"As root, from {GATEWAY}, passwords and your own keys no longer work" in one for one in lines.changes
     )
     assert (
         f"Logins as root from {GATEWAY} change; from all other addresses they stay unchanged."
