@@ -104,14 +104,14 @@ def test_a_forked_process_that_dies_is_forked_again_and_its_end_is_told(nursery,
     script = BEGIN.replace("{0}", "brief") + "time.sleep(0.5); sys.exit(3)\n"
     with group(nursery, ("brief", script), folder=tmp_path, out=out):
         assert until(lambda: len(said(out, "brief", "pid")) >= 2)
-    assert "brief ended (status 3)" in out.getvalue()
+    assert "brief exited (status 3)" in out.getvalue()
 
 
 def test_an_error_is_shown_as_python_shows_it(nursery, tmp_path):
     out = io.StringIO()
     script = BEGIN.replace("{0}", "faulty") + "time.sleep(0.3); raise LookupError('no such thing')\n"
     with group(nursery, ("faulty", script), folder=tmp_path, out=out):
-        assert until(lambda: "faulty ended (status 1)" in out.getvalue())
+        assert until(lambda: "faulty exited (status 1)" in out.getvalue())
     assert "LookupError: no such thing" in out.getvalue()
 
 
@@ -121,11 +121,11 @@ def test_the_death_of_the_nursery_ends_nobody_and_it_comes_back(nursery, tmp_pat
         assert until(lambda: bool(said(out, "web", "pid")))
         (first,) = said(out, "web", "pid")
         os.kill(_nursery_pid(nursery), signal.SIGKILL)
-        assert until(lambda: "nursery ended (signal SIGKILL)" in out.getvalue())
+        assert until(lambda: "nursery exited (signal SIGKILL)" in out.getvalue())
         # Forked again from the new one, after the old one is gone and the process too.
         os.kill(int(first), signal.SIGKILL)
         assert until(lambda: len(said(out, "web", "pid")) == 2, 60), out.getvalue()
-    assert "web ended (signal SIGKILL)" in out.getvalue()
+    assert "web exited (signal SIGKILL)" in out.getvalue()
 
 
 def test_nothing_of_the_group_is_left_when_it_stops(nursery, tmp_path):

@@ -129,7 +129,7 @@ def test_a_group_is_not_ready_while_one_of_it_keeps_dying() -> None:
     with running(
         shell("web", "sleep 600"), shell("worker", "sleep 0.8; exit 1"), out=out, first_delay=0.02
     ) as group:
-        assert until(lambda: out.getvalue().count("worker ended") >= 3)
+        assert until(lambda: out.getvalue().count("worker exited") >= 3)
         assert not group.ready.is_set()
 
 

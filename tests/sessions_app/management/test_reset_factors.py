@@ -21,7 +21,7 @@ def test_the_last_administrator_gets_in_again_from_the_shell(world, capsys):
 
 def test_what_can_not_be_done_is_an_error_that_says_so(world):
     for name, reason, text in (
-        ("nobody", "x", "There is no nobody"),
+        ("nobody", "x", "User nobody not found"),
         ("alice", "x", "has no second factor"),
         ("robot", "x", "Machines don't sign in"),
         ("alice", "", "A reason is required"),
