@@ -112,7 +112,7 @@ def test_each_extension_and_their_number_have_the_policys_limit(world):
         extend(world, grant, 3601)
     extend(world, grant, 3600)
     extend(world, grant, 3600)
-    with pytest.raises(MayNotExtend, match="2 times"):
+    with pytest.raises(MayNotExtend, match="limit of 2 extensions"):
         extend(world, grant, 1)
     assert end_of(grant) == after(world, hours=3)
 
