@@ -19,6 +19,8 @@ from django.apps.registry import Apps
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
+from broker.audit.migrations._schema import run
+
 TABLES = """
 CREATE TABLE {schema}.audit_head (
     log  text COLLATE "C" PRIMARY KEY,
@@ -279,22 +281,14 @@ DROP FUNCTION {schema}.audit_refuse, {schema}.audit_only_by_append, {schema}.aud
 """
 
 
-def _run(editor: BaseDatabaseSchemaEditor, *parts: str) -> None:
-    with editor.connection.cursor() as cursor:
-        cursor.execute("SELECT quote_ident(current_schema())")
-        schema = cursor.fetchone()[0]
-        for part in parts:
-            cursor.execute(part.replace("{schema}", schema))
-
-
 def install(_apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
     """Make tables, functions, guards and privileges in the schema that the connection creates in."""
-    _run(editor, TABLES, BODY, APPEND, APPEND_MANY, GUARDS, ANNOUNCE, INCARNATION, PRIVILEGES)
+    run(editor, TABLES, BODY, APPEND, APPEND_MANY, GUARDS, ANNOUNCE, INCARNATION, PRIVILEGES)
 
 
 def remove(_apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
     """Drop all of it, as long as nothing was ever recorded."""
-    _run(editor, REMOVE)
+    run(editor, REMOVE)
 
 
 class Migration(migrations.Migration):
