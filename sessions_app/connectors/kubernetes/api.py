@@ -65,8 +65,10 @@ def is_object(made: object) -> bool:
     )
 
 
-def _untrusted(error: Exception) -> bool:
-    return isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error)
+def _untrusted(error: Exception) -> str:
+    """Why a server's certificate is not trusted, in OpenSSL's words; nothing for other errors."""
+    cause = error.args[0] if isinstance(error, SSLError) and error.args else None
+    return cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else ""
 
 
 def _dropped(error: Exception) -> bool:
@@ -195,9 +197,9 @@ class Api:
         return found if isinstance(found, dict) else {}
 
     def _away(self, error: Exception) -> ConnectorError:
-        if _untrusted(error):
+        if why := _untrusted(error):
             return ConnectorError(
-                f"{self.name} failed TLS verification. Fix ca and "
+                f"{self.name} failed TLS verification: {why.rstrip('.')}. Fix ca and "
                 "server_name, or find out which server answers there.",
                 permanent=True,
             )
