@@ -127,6 +127,8 @@ ROOT_URLCONF = "broker.urls"
 SILENCED_SYSTEM_CHECKS = ["urls.W002"]
 WSGI_APPLICATION = "broker.wsgi.application"
 MIDDLEWARE = [
+    # Around all others, for their error pages say the time too.
+    "sessions_app.web.shell.moment.PageMomentMiddleware",
     # What a first visit gets is a fifth of its size. Tokens in pages are masked anew each time, and answers get a random
     # length, so that compression tells nobody what they are (BREACH).
     "django.middleware.gzip.GZipMiddleware",

@@ -14,7 +14,7 @@ from django.db import connection
 
 from accounts.operations.purge_sessions import purge_sessions
 from broker.audit.actor import Actor
-from broker.audit.attempts import tell_attempts
+from broker.audit.attempts import append_attempts
 from broker.audit.checkpoint import make_checkpoint
 from broker.audit.note import note_verification
 from broker.audit.verify import verify
@@ -113,7 +113,7 @@ def handle_lost(**_: Any) -> None:
 
 @shared_task(name="sweep.tick", acks_late=True)
 def tick(**_: Any) -> None:
-    """End, start and lapse what is due until the next tick comes, and undo on targets what has ended."""
+    """End, start and lapse what is due until the next tick comes, and revoke on targets what has ended."""
     if not _ticking.acquire(blocking=False):
         return
     try:
@@ -166,7 +166,7 @@ def checkpoint(**_: Any) -> None:
 @shared_task(name="record.attempts", acks_late=True)
 def attempts(**_: Any) -> None:
     """Append what was tried in the minute before, where it was tried often."""
-    tell_attempts(clock.now())
+    append_attempts(clock.now())
 
 
 @shared_task(name="sweep.baseless", acks_late=True)

@@ -21,7 +21,7 @@ from django.core.cache import caches
 from django.db import connection, connections
 
 from tests.environment import POSTGRES, ROOT, STATE, WORKER
-from tests.support.breadth import examples
+from tests.support.breadth import FULL, examples, spread
 from tests.support.replay import world_again
 from tests.support.world import World
 
@@ -52,7 +52,42 @@ def pytest_xdist_setupnodes() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put what takes long before the rest; files and their tests stay in order otherwise, unless they are shuffled."""
+    """Leave out what only a whole product of parameters would try, and put what takes long before the rest."""
+    if not FULL and not any("[" in name for name in config.args):
+        _spread(config, items)
+    _long_first(config, items)
+
+
+def _spread(config: pytest.Config, items: list[pytest.Item]) -> None:
+    together: dict[str, list[tuple[pytest.Item, list[str]]]] = {}
+    for item in items:
+        group, choices = _choices(item)
+        together.setdefault(group, []).append((item, choices))
+    kept = set(itertools.chain.from_iterable(map(spread, together.values())))
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
+
+
+def _choices(item: pytest.Item) -> tuple[str, list[str]]:
+    """What a case is spread with, and its choices. The tests of a file that is marked `by_turns` are spread with each other:
+    they take turns in the choices of the fixture that the mark names.
+    """
+    chosen = getattr(item, "callspec", None)
+    test, _, _ = item.nodeid.partition("[")
+    if chosen is None:
+        return test, [test]
+    # pytest's only word for what was chosen together: its numbers go on counting in the next value of a fixture.
+    ids = chosen._idlist
+    turns = item.get_closest_marker("by_turns")
+    if turns is None or turns.args[0] not in chosen.params:
+        return test, [f"{number} {one}" for number, one in enumerate(ids)]
+    fixture = list(chosen.params).index(turns.args[0])
+    mine = [f"{test} {number} {one}" for number, one in enumerate(ids) if number != fixture]
+    return str(item.path), [test, ids[fixture], *mine]
+
+
+def _long_first(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files and their tests stay in order otherwise, unless they are shuffled."""
     if config.getoption("--random-order", default=None):
         return
     files = {item.path: item.path.relative_to(ROOT / "tests").as_posix() for item in items}

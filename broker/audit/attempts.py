@@ -103,7 +103,7 @@ def _example(data: Mapping[str, Json]) -> str:
     return text if len(text.encode()) <= LONGEST else json.dumps({"cut": text[: LONGEST // 4]})
 
 
-def tell_attempts(now: dt.datetime) -> int:
+def append_attempts(now: dt.datetime) -> int:
     """Tell what was counted for a minute, one entry for each source, and return how many entries that were. What came from
     more than 100 addresses is one entry with their number. Raises the database's errors.
     """

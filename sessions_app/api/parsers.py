@@ -72,7 +72,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         repeated = next(name for name in names if names.count(name) > 1)
-        raise exceptions.ParseError(f"The key {repeated!a} stands twice in one object. Give it once.")
+        raise exceptions.ParseError(f"The key {repeated!a} appears twice in one object. Give it once.")
     return found
 
 

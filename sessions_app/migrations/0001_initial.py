@@ -936,7 +936,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='grant',
-            index=models.Index(condition=models.Q(('state', 'revoking')), fields=['next_attempt_at'], name='grant_to_undo'),
+            index=models.Index(condition=models.Q(('state', 'revoking')), fields=['next_attempt_at'], name='grant_to_revoke'),
         ),
         migrations.AddIndex(
             model_name='grant',

@@ -3,7 +3,7 @@
 - ``sweep_due_grants`` moves the grants whose time is over to REVOKING and records that, in one call.
 - ``sweep_look`` says what could be due. The time that a function is given is unknown when its plan is made, and PostgreSQL then takes
   a third of all rows to be before it; so that it uses the index of due reviews, it says that a time is there.
-- ``claim_undo`` gives a grant to the one worker that carries its end out on targets, if they may be asked now, for ``p_claim``.
+- ``claim_revocation`` gives a grant to the one worker that carries its end out on targets, if they may be asked now, for ``p_claim``.
   The process that asks renews its claim, so that those of a process that is gone lapse soon; no target is waited for longer than
   ``p_longest``.
 """
@@ -72,7 +72,7 @@ CREATE FUNCTION sweep_look(p_now timestamptz, p_name text) RETURNS text[] LANGUA
             WHERE state IN ('scheduled', 'provisioning') AND starts_at <= p_now
               AND (next_attempt_at IS NULL OR next_attempt_at <= p_now)) THEN 'starts' END,
         CASE WHEN EXISTS (SELECT FROM sessions_app_grant
-            WHERE state = 'revoking' AND next_attempt_at <= p_now) THEN 'undo' END,
+            WHERE state = 'revoking' AND next_attempt_at <= p_now) THEN 'revocations' END,
         CASE WHEN EXISTS (SELECT FROM sessions_app_accessrequest
             WHERE state = 'pending' AND lapses_at <= p_now) THEN 'lapses' END,
         CASE WHEN EXISTS (SELECT FROM sessions_app_commandrun
@@ -85,7 +85,7 @@ $body$;
 """
 
 CLAIM = """
-CREATE FUNCTION claim_undo(
+CREATE FUNCTION claim_revocation(
     p_grant bigint, p_now timestamptz, p_claim interval, p_longest interval,
     p_places integer, p_at_host integer, p_in_doubt integer
 ) RETURNS boolean LANGUAGE plpgsql AS $body$
@@ -146,7 +146,7 @@ $body$;
 """
 
 REMOVE = """
-DROP FUNCTION claim_undo, sweep_look, sweep_due_grants;
+DROP FUNCTION claim_revocation, sweep_look, sweep_due_grants;
 """
 
 

@@ -206,7 +206,7 @@ class Grant(models.Model):
                 condition=Q(state__in=["scheduled", "provisioning"]),
                 name="grant_to_start",
             ),
-            models.Index(fields=["next_attempt_at"], condition=Q(state="revoking"), name="grant_to_undo"),
+            models.Index(fields=["next_attempt_at"], condition=Q(state="revoking"), name="grant_to_revoke"),
             models.Index(fields=["holder"], condition=Q(state="active"), name="grant_in_use"),
             models.Index(
                 fields=["review_due_at"],

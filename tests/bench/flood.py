@@ -136,7 +136,7 @@ def flood(database_url: str, url: str, on: Signal, over: Signal, which: Any, ans
     import django
 
     django.setup()
-    from broker.audit.attempts import tell_attempts
+    from broker.audit.attempts import append_attempts
     from broker.kernel import clock
 
     numbers = itertools.count()
@@ -146,7 +146,7 @@ def flood(database_url: str, url: str, on: Signal, over: Signal, which: Any, ans
     for sender in senders:
         sender.start()
     while not over.wait(TOLD_EVERY_S):
-        tell_attempts(clock.now())
+        append_attempts(clock.now())
     for sender in senders:
         sender.join()
 

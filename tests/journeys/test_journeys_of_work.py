@@ -1,4 +1,4 @@
-"""Work from end to end in a real browser: plan and approve, an incident at night, questions, changes, broken glass."""
+"""Work from end to end in a real browser: plan and approve, an incident at night, questions, changes, break-glass access."""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ from playwright.sync_api import expect
 from tests.support import acts
 from tests.support.browser import PHONE
 
+pytestmark = pytest.mark.by_turns("site")
+
 
 @pytest.fixture(params=["streams", "polling"])
 def site(serve, request) -> str:

@@ -333,7 +333,7 @@ def _start(grant: Any, at: dt.datetime) -> Any:
 
 
 def _afternoon(scene: Scene) -> None:
-    """What is in use now: with time left, ending soon, behind broken glass, by a machine, and not begun yet."""
+    """What is in use now: with time left, ending soon, by break-glass, by a machine, and not begun yet."""
     from sessions_app.models import CommandRun
     from sessions_app.operations.sessions.decide_hold import decide_hold
 

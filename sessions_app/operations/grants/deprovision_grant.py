@@ -91,7 +91,7 @@ def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT claim_undo(%s, %s, make_interval(secs => %s), make_interval(secs => %s), %s, %s, %s)",
+            "SELECT claim_revocation(%s, %s, make_interval(secs => %s), make_interval(secs => %s), %s, %s, %s)",
             [
                 grant_id,
                 now,

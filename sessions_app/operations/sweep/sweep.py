@@ -90,9 +90,9 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
             _guarded("seen", partial(_say_seen, name), now(), failed)
         if "silent" in due:
             ended += _guarded("silent", partial(_end_silent, failed), now(), failed)
-    to_revoke = _to_revoke(now()) if {"undo", "ends", "silent"} & set(due) else ()
+    to_revoke = _to_revoke(now()) if {"revocations", "ends", "silent"} & set(due) else ()
     started = lapsed = 0
-    with _impatient() if set(due) - {"standing", "seen", "ends", "silent", "undo"} else nullcontext():
+    with _impatient() if set(due) - {"standing", "seen", "ends", "silent", "revocations"} else nullcontext():
         started = _start_due(now, failed) if "starts" in due else 0
         for what, lapse in (
             ("lapses", _lapse_requests),

@@ -42,7 +42,7 @@ def diff_documents(old: CommandSetDocument, new: CommandSetDocument) -> list[Cha
 
 
 def _by_text(data: Mapping[str, Any], document: CommandSetDocument) -> dict[str, Any]:
-    """The commands by their text; a text that stands twice gets a number. What the set says for all counts for each."""
+    """The commands by their text; a text that appears twice gets a number. What the set says for all counts for each."""
     found: dict[str, Any] = {}
     for written, rule in zip(data["commands"], document.commands, strict=True):
         key, count = rule.text, 2

@@ -44,7 +44,7 @@ class GrantPage:
     may_end: bool
     ending: EndForm
     may_not_review: str
-    # Who can look at what was done behind broken glass, where it waits for that and the reader can't.
+    # Who can review this break-glass access, where it is due and the reader can't.
     reviewers: Sequence[Identity]
     may_release: bool
     targets: Sequence[Target]

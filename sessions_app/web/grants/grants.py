@@ -297,7 +297,7 @@ def _part(request: HttpRequest, grant: Grant) -> Part:
 @page(ACT)
 @stays_at("review")
 def review(request: HttpRequest, ref: str) -> HttpResponse:
-    """Say what was found behind broken glass."""
+    """Record the review of break-glass access."""
     review_break_glass(
         grant_id=find_grant(request, ref).pk,
         reviewer=who(request),

@@ -330,7 +330,7 @@ def span_of_grant(
 ) -> Span:
     """Return a grant's bar: to its deadline, or to its end when that came before.
 
-    ``identity`` is its holder, when that was read already; ``urgent`` marks incidents like broken glass. With ``now``,
+    ``identity`` is its holder, when that was read already; ``urgent`` marks incident and break-glass access. With ``now``,
     what is still ending reaches to now, and what is over by the clock says so.
     """
     start = grant.starts_at

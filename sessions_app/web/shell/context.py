@@ -14,10 +14,10 @@ from django.utils import timezone
 from accounts.models import Identity
 from broker.audit.models import AuditVerification
 from broker.audit.queries import last_number, latest_verification
-from broker.kernel import clock
 from broker.kernel.origins import at_port
 from sessions_app.queries.people import may_look
 from sessions_app.web.shell.doors import SEEN
+from sessions_app.web.shell.moment import page_now
 from sessions_app.web.shell.pulse import count_unread, newest_notice
 from sessions_app.web.shell.setup import setup_of
 from sessions_app.web.shell.waiting import count_waiting, may_break_glass
@@ -47,8 +47,8 @@ class Frame:
 
     @cached_property
     def now(self) -> dt.datetime:
-        """The database's time in the reader's zone."""
-        return timezone.localtime(clock.now())
+        """The page's moment in the reader's zone."""
+        return timezone.localtime(page_now())
 
     @property
     def clock(self) -> str:

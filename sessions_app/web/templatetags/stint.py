@@ -14,7 +14,6 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.models import Identity
-from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.models import (
     CommandRun,
@@ -25,6 +24,7 @@ from sessions_app.models import (
 from sessions_app.operations.catalogue.publish_command_set import accepted_findings
 from sessions_app.policy.decision import RuleResult, say_utc
 from sessions_app.web.shell import words
+from sessions_app.web.shell.moment import page_now
 from sessions_app.web.templatetags.times import say_both
 
 register = template.Library()
@@ -64,19 +64,19 @@ def request_look(state: str) -> words.Look:
 @register.filter
 def grant_look(grant: Grant) -> words.Look:
     """How a grant's state looks."""
-    return words.grant_look(grant, clock.now())
+    return words.grant_look(grant, page_now())
 
 
 @register.filter
 def run_look(run: CommandRun) -> words.Look:
     """How a command run's state looks."""
-    return words.run_look(run, clock.now())
+    return words.run_look(run, page_now())
 
 
 @register.filter
 def is_running(grant: Grant) -> bool:
     """Whether a grant is in use and its time is not over."""
-    return grant.state == GrantState.ACTIVE and grant.expires_at > clock.now()
+    return grant.state == GrantState.ACTIVE and grant.expires_at > page_now()
 
 
 @register.filter
@@ -163,7 +163,7 @@ def tone(grant: Grant) -> str:
     """The tone of a grant's card."""
     if grant.state == GrantState.ACTIVE and grant.break_glass:
         return "glass"
-    return words.grant_look(grant, clock.now()).tone
+    return words.grant_look(grant, page_now()).tone
 
 
 @register.filter
@@ -178,7 +178,7 @@ def some_of(people: Sequence[Identity]) -> str:
 def in_zone(text: str, said: RuleResult | StintError) -> str:
     """The words of a rule or a refusal, with the moments that they name in the reader's zone, and in UTC where that differs."""
     for moment in said.moments:
-        text = text.replace(say_utc(moment), say_both(moment, clock.now()))
+        text = text.replace(say_utc(moment), say_both(moment, page_now()))
     return text
 
 

@@ -9,9 +9,9 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from broker.kernel import clock
 from broker.kernel.moments import in_utc, say_day
 from sessions_app.policy.durations import say_duration, show_duration
+from sessions_app.web.shell.moment import page_now
 
 register = template.Library()
 
@@ -45,19 +45,19 @@ def say_both(moment: dt.datetime, now: dt.datetime) -> str:
 @register.filter
 def when_both(moment: dt.datetime | None) -> SafeString | str:
     """A moment with its zone, and in UTC where that differs."""
-    return "" if moment is None else _time(moment, say_both(moment, clock.now()))
+    return "" if moment is None else _time(moment, say_both(moment, page_now()))
 
 
 @register.filter
 def when(moment: dt.datetime | None) -> SafeString | str:
     """A moment with its zone; UTC is in the title."""
-    return "" if moment is None else _time(moment, say_moment(moment, clock.now()))
+    return "" if moment is None else _time(moment, say_moment(moment, page_now()))
 
 
 @register.filter
 def other_day(moment: dt.datetime) -> str:
     """The day of a moment that is not today, to stand behind its hour: ` Fri 20 Nov`."""
-    local, today = timezone.localtime(moment), timezone.localtime(clock.now())
+    local, today = timezone.localtime(moment), timezone.localtime(page_now())
     if local.date() == today.date():
         return ""
     return f" {say_day(local)}" + (f" {local.year}" if local.year != today.year else "")
@@ -78,7 +78,7 @@ def second(moment: dt.datetime | None) -> SafeString | str:
 @register.simple_tag
 def window(start: dt.datetime, end: dt.datetime, utc: bool = False) -> SafeString:
     """Two moments: `Sat 28 Nov, 02:00 to 06:00 CET`; with ``utc`` also in UTC, where that differs."""
-    now = clock.now()
+    now = page_now()
     more = in_utc((start, end), timezone.get_current_timezone()) if utc else ""
     first, last = timezone.localtime(start), timezone.localtime(end)
     if first.date() != last.date() or first.tzname() != last.tzname():
@@ -109,14 +109,14 @@ def ago(moment: dt.datetime | None) -> SafeString | str:
     """How long ago, in words, with the moment in the title."""
     if moment is None:
         return ""
-    seconds = max(0, int((clock.now() - moment).total_seconds()))
+    seconds = max(0, int((page_now() - moment).total_seconds()))
     return _time(moment, f"{say_rough(seconds)} ago" if seconds >= 10 else "just now")
 
 
 @register.filter
 def since(moment: dt.datetime | None) -> str:
     """How long since, in words."""
-    return "" if moment is None else say_rough(max(0, int((clock.now() - moment).total_seconds())))
+    return "" if moment is None else say_rough(max(0, int((page_now() - moment).total_seconds())))
 
 
 def say_rough(seconds: int) -> str:
@@ -134,7 +134,7 @@ def say_rough(seconds: int) -> str:
 @register.simple_tag
 def countdown(moment: dt.datetime, say: bool = False) -> SafeString:
     """The time left until a moment; the script counts on from what the server said."""
-    left = max(0, round((moment - clock.now()).total_seconds()))
+    left = max(0, round((moment - page_now()).total_seconds()))
     hours, rest = divmod(left, 3600)
     text = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
     return format_html('<span data-left="{}"{}>{}</span>', left, _SAY if say else "", text)

@@ -6,9 +6,9 @@ import secrets
 
 from django import template
 
-from broker.kernel import clock
 from sessions_app.models import Grant, Workflow
 from sessions_app.web.shell import words
+from sessions_app.web.shell.moment import page_now
 from sessions_app.web.templatetags.times import say_rough
 
 register = template.Library()
@@ -23,13 +23,13 @@ def once() -> str:
 @register.filter
 def grant_word(grant: Grant) -> str:
     """A grant's state in one small word."""
-    return words.grant_look(grant, clock.now()).word.lower()
+    return words.grant_look(grant, page_now()).word.lower()
 
 
 @register.filter
 def open_for(incident: Workflow) -> str:
     """How long an incident was, or has been, open."""
-    return say_rough(int(((incident.closed_at or clock.now()) - incident.opened_at).total_seconds()))
+    return say_rough(int(((incident.closed_at or page_now()) - incident.opened_at).total_seconds()))
 
 
 @register.filter

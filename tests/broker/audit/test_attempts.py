@@ -8,7 +8,7 @@ import psycopg
 from django.db import DatabaseError
 
 from broker.audit.actor import Actor
-from broker.audit.attempts import EXAMPLES, SOURCES, TOLD_AT_ONCE, WINDOW, record_attempt, tell_attempts
+from broker.audit.attempts import EXAMPLES, SOURCES, TOLD_AT_ONCE, WINDOW, append_attempts, record_attempt
 from broker.audit.events import Event
 from broker.audit.models import AuditAttempt, AuditBacklog, AuditEntry
 from broker.kernel import clock
@@ -32,7 +32,7 @@ def test_the_first_attempt_is_an_entry_at_once_and_needs_no_second(stint_db):
     now = clock.now()
     attempt("192.0.2.1", now, unmet=["exp"])
     assert entries().get().data == {"unmet": ["exp"]}
-    assert tell_attempts(now + WINDOW) == 0
+    assert append_attempts(now + WINDOW) == 0
     assert entries().count() == 1
     assert not AuditAttempt.objects.exists()
     attempt("192.0.2.1", now + WINDOW, unmet=["aud"])
@@ -46,14 +46,14 @@ def test_what_one_source_tries_within_a_minute_is_one_entry_more_with_its_count_
     for number in range(50):
         attempt("192.0.2.1", now + dt.timedelta(seconds=number), unmet=[f"claim {number % 8}"])
     assert entries().count() == 1
-    assert tell_attempts(now + dt.timedelta(seconds=59)) == 0
-    assert tell_attempts(now + WINDOW) == 1
+    assert append_attempts(now + dt.timedelta(seconds=59)) == 0
+    assert append_attempts(now + WINDOW) == 1
     data = entries().last().data
     assert (data["count"], data["source"]) == (50, "192.0.2.1")
     assert data["first"] == now.isoformat()
     assert data["last"] == (now + dt.timedelta(seconds=49)).isoformat()
     assert data["examples"] == [{"unmet": [f"claim {number}"]} for number in range(EXAMPLES)]
-    assert tell_attempts(now + 2 * WINDOW) == 0
+    assert append_attempts(now + 2 * WINDOW) == 0
 
 
 def test_from_many_sources_few_are_told_at_once_and_the_rest_of_the_minute_is_bounded(stint_db):
@@ -62,7 +62,7 @@ def test_from_many_sources_few_are_told_at_once_and_the_rest_of_the_minute_is_bo
         for _ in range(2 if number < 150 else 1):
             attempt(f"192.0.2.{number}", now, unmet=["exp"])
     assert entries().count() == TOLD_AT_ONCE
-    assert tell_attempts(now + WINDOW) == SOURCES + 1
+    assert append_attempts(now + WINDOW) == SOURCES + 1
     told = [entry.data for entry in entries()[TOLD_AT_ONCE:]]
     assert [data["count"] for data in told[:SOURCES]] == [2] * SOURCES
     rest = told[SOURCES]
@@ -76,7 +76,7 @@ def test_attempts_of_identities_are_told_under_their_own_names(stint_db):
         for _ in range(2):
             attempt(f"token {number}", now, actor=ALICE, ref=f"GR-{number}")
     assert entries().filter(actor="alice").count() == SOURCES + 20
-    assert tell_attempts(now + WINDOW) == SOURCES + 20
+    assert append_attempts(now + WINDOW) == SOURCES + 20
     assert {entry.object_ref for entry in entries()} == {f"GR-{number}" for number in range(SOURCES + 20)}
 
 
@@ -98,14 +98,14 @@ def test_while_the_record_refuses_attempts_are_counted_and_told_when_it_is_back(
     attempt("192.0.2.1", now)
     attempt("192.0.2.1", now)
     try:
-        tell_attempts(now + WINDOW)
+        append_attempts(now + WINDOW)
     except DatabaseError:
         pass
     else:
         raise AssertionError("it was told")
     assert AuditAttempt.objects.get().times == 2
     owner_connection.execute("GRANT EXECUTE ON FUNCTION audit_append, audit_append_many TO stint_app")
-    assert tell_attempts(now + WINDOW) == 1
+    assert append_attempts(now + WINDOW) == 1
 
 
 def test_what_an_example_says_is_bounded_and_holds_no_secret(stint_db):

@@ -22,8 +22,8 @@ def deep(levels: int) -> bytes:
 UNREADABLE = [
     (b"{", "not JSON"),
     (b"\xff\xfe", "not JSON"),
-    (b'{"cluster": "web", "cluster": "db"}', "'cluster' stands twice"),
-    (b'{"parameters": {"unit": "nginx", "unit": "sshd"}}', "'unit' stands twice"),
+    (b'{"cluster": "web", "cluster": "db"}', "'cluster' appears twice"),
+    (b'{"parameters": {"unit": "nginx", "unit": "sshd"}}', "'unit' appears twice"),
     (b'{"duration": NaN}', "not a valid JSON number"),
     (b'{"duration": 1e999}', "too large"),
     (b'{"duration": 99999999999999999999}', "64 bits"),

@@ -14,6 +14,7 @@ from django.test import Client
 
 from broker.kernel import clock
 from tests.sessions_app.web.pages import STATES, addresses
+from tests.support.breadth import some
 from tests.support.factors import just_signed_in
 from tests.support.forms import TICKED, Control, Form, Page
 from tests.support.scene import make_scene
@@ -78,7 +79,7 @@ def _forms(scene, client: Client, who: str) -> Iterator[tuple[str, Form]]:
 
 def _attempts(form: Form) -> Iterator[tuple[str, dict[str, list[str]]]]:
     """What the form sends with one field empty, or with nonsense in it; of a list one can't choose what is not in it."""
-    for name in form.names:
+    for turn, name in enumerate(form.names):
         kind = form.of(name)[0].kind
         if re.match(r"t[1-9]", name):
             # The rows of a list of targets are alike.
@@ -86,7 +87,7 @@ def _attempts(form: Form) -> Iterator[tuple[str, dict[str, list[str]]]]:
         if kind in TICKED:
             yield name, {**form.data(), name: []}
         elif kind != "select":
-            yield from ((name, {**form.data(), name: [value]}) for value in ("", NONSENSE))
+            yield from ((name, {**form.data(), name: [value]}) for value in some(("", NONSENSE), turn))
 
 
 def _send(client: Client, form: Form, sent: dict[str, list[str]], button: tuple[str, str]) -> HttpResponse:

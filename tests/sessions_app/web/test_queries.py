@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -26,6 +27,7 @@ from tests.sessions_app.web.test_access import (
     things,  # noqa: F401  # the fixture: one of everything that a page can be about
 )
 from tests.support import acts
+from tests.support.breadth import some
 from tests.support.issuer import trust_file
 from tests.support.receiver import webhook_file
 from tests.support.sources import DESK
@@ -44,13 +46,13 @@ def count(client, url: str) -> int:
     return len(captured)
 
 
-def addresses(about, person: str) -> list[str]:
-    """All pages of the list that somebody may see, in all states that need nothing but a query string."""
-    found = []
-    for name in (name for name, readers in READABLE.items() if person in readers.split()):
+def pages_of(about) -> Iterator[tuple[str, str]]:
+    """Who looks at which address: all pages of the list, in all states that need nothing but a query string."""
+    for turn, (name, readers) in enumerate(READABLE.items()):
         plain = about.address(name)
-        found += [plain, *(f"{plain}?{query}" for query in STATES.get(name, []) if "{" not in query)]
-    return found
+        for person in some(readers.split(), turn):
+            yield person, plain
+            yield from ((person, f"{plain}?{query}") for query in STATES.get(name, []) if "{" not in query)
 
 
 def grow(world, now, about, round_: int, many: int) -> None:
@@ -140,12 +142,8 @@ def widen(world, round_: int, many: int) -> None:
 
 
 def test_every_page_costs_the_same_for_any_number_of_rows(world, browser, now, things):  # noqa: F811
-    pages = [
-        (client, person, url)
-        for person in ("alice", "bob", "charlie", "admin")
-        for client in [browser(person)]
-        for url in addresses(things, person)
-    ]
+    clients = {name: browser(name) for name in ("alice", "bob", "charlie", "admin")}
+    pages = [(clients[person], person, url) for person, url in pages_of(things)]
     grow(world, now, things, 1, 2)
     widen(world, 1, 1)
     for client, _, url in pages:

@@ -1,7 +1,7 @@
 """The table of known programs: what each can do, by which words and options, and which shapes are harmless.
 
 The facts are data, in `programs.yaml` beside this module, whose head explains how they are written. The loader takes
-nothing that it does not know: a misspelled key, danger or kind, or a program that stands twice, is an error that names
+nothing that it does not know: a misspelled key, danger or kind, or a program that appears twice, is an error that names
 its line, so that no fact is lost in silence. It is read when a command set is first linted, and then kept.
 """
 
@@ -170,7 +170,7 @@ def _bad_tokens(path: str, shape: Shape) -> Iterator[Problem]:
 
 def _twice(path: str, names: list[str]) -> Iterator[Problem]:
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
-        yield Problem(path, f"`{name}` stands twice: keep one")
+        yield Problem(path, f"`{name}` appears twice: keep one")
 
 
 class Places(BaseModel):

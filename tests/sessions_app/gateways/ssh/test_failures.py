@@ -20,6 +20,8 @@ from tests.support.gateway import ROOT, Place, eventually, free_port, new_tag, o
 from tests.support.pace import allow
 from tests.support.proxy import SOCKET, BlackHole
 
+pytestmark = pytest.mark.by_turns("place")
+
 
 @pytest.fixture(scope="module", params=["group", "pidns"])
 def place(request, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from accounts.models import APIToken
 from accounts.queries import valid_token
-from broker.audit.attempts import tell_attempts
+from broker.audit.attempts import append_attempts
 from broker.audit.models import AuditAttempt, AuditEntry
 from sessions_app.models import TrustPolicy
 from sessions_app.operations.identities.disable_identity import disable_identity
@@ -79,7 +79,7 @@ def test_garbage_of_one_minute_and_address_is_two_entries_and_ipv6_counts_by_its
                 exchange_token(subject_token=f"garbage {number}", address=address, now=world.now)
     refused = AuditEntry.objects.filter(event="identity.token_refused").order_by("seq")
     assert [entry.data["from"] for entry in refused] == ["192.0.2.9", "2001:db8::0"]
-    assert tell_attempts(acts.after(world, minutes=1)) == 2
+    assert append_attempts(acts.after(world, minutes=1)) == 2
     counted = {entry.data["source"]: entry.data["count"] for entry in refused.all()[2:]}
     assert counted == {"192.0.2.9": 300, "2001:db8::/64": 300}
 

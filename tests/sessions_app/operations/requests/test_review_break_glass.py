@@ -1,4 +1,4 @@
-"""Somebody else looks at what was done behind broken glass."""
+"""Somebody else reviews break-glass access."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 from django.db import DatabaseError
 
-from broker.audit.attempts import tell_attempts
+from broker.audit.attempts import append_attempts
 from broker.audit.models import AuditAttempt
 from broker.kernel.crypto import token_digest
 from sessions_app.models import CommandRun, EndReason, Grant, GrantCredential, Target
@@ -112,7 +112,7 @@ def test_who_calls_for_ever_with_a_token_that_is_over_gets_two_entries_a_minute(
     for _ in range(200):
         dead(token, world.now)
     assert events(Grant.objects.get().ref).count("command.refused") == 1
-    assert tell_attempts(after(world, minutes=1)) == 1
+    assert append_attempts(after(world, minutes=1)) == 1
     entry = last("command.refused", Grant.objects.get().ref)
     assert (entry.actor, entry.data["count"], entry.data["line"]) == ("alice", 200, "GET /tickets/T-42")
 

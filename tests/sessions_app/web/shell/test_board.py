@@ -166,7 +166,7 @@ def test_an_hour_is_as_long_on_the_day_on_which_clocks_change():
 
 @pytest.fixture
 def story(world, now):
-    """One of each: active, coming, ended early, asked, denied, broken glass of alice; asked by a machine."""
+    """One of each: active, coming, ended early, asked, denied, break-glass access of alice; asked by a machine."""
     early = world.grant()
     end_grant(grant_id=early.pk, actor=world.alice, reason=EndReason.RELEASED, now=now)
     acts.undo(early, now=now + dt.timedelta(minutes=1))

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from broker.kernel.moments import say_day
 from broker.settings import BASE_DIR
+from sessions_app.web.shell.moment import one_moment
 from sessions_app.web.templatetags.times import window
 from tests.support import acts
 from tests.support.issuer import trust_file
@@ -182,7 +183,7 @@ def test_times_are_said_in_the_readers_zone_with_utc_in_the_title(world, as_alic
 
 
 def test_a_time_over_midnight_is_said_with_both_days_also_today(db, now):
-    with timezone.override("UTC"):
+    with timezone.override("UTC"), one_moment():
         noon = now.replace(hour=12, minute=0)
         said = re.sub("<[^>]+>", "", window(noon, noon + dt.timedelta(days=1)))
     assert said.startswith(f"{say_day(noon)}, 12:00 to {say_day(noon + dt.timedelta(days=1))}")

@@ -364,9 +364,9 @@ def test_every_danger_has_its_programs_and_every_kind_of_it_is_there() -> None:
 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
-    [("  less more most", "  bash less more most", "`bash` stands twice"), ("{is: shell}", "{is: shel}", "`shel` is no danger"),
+    [("  less more most", "  bash less more most", "`bash` appears twice"), ("{is: shell}", "{is: shel}", "`shel` is no danger"),
      ("  atrm: {operands: name}", "  atrm: {operand: name}", "operand"), ("  atrm: {operands: name}", "  atrm: {operands: nam}", "`nam` is no kind"),
-     ("  atrm: {operands: name}", "  atrm: {options: -x=nam}", "`-x=nam` is no option"), ("  atrm: {operands: name}", "  atrm: {options: -x -x=}", "`-x` stands twice"),
+     ("  atrm: {operands: name}", "  atrm: {options: -x=nam}", "`-x=nam` is no option"), ("  atrm: {operands: name}", "  atrm: {options: -x -x=}", "`-x` appears twice"),
      ("  atrm: {operands: name}", "  atrm: {effect: write}", "effect"), ("  atrm: {operands: name}", "  atrm: &a {operands: name}", "anchors"),
      ("  suid: {can", "  suid2: {can", "`suid` is missing"), ('severity: error, effect: change, why: "is a shell', 'severity: bad, effect: change, why: "is a shell', "severity"),
      ("  atrm: {operands: name}", "  atrm: {operands: name}\n  atrm: {}", "twice")],

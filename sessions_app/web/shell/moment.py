@@ -1,0 +1,41 @@
+"""The moment of a page. All that a page says of time is of one moment, so that no two of its lines disagree."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+
+from django.http import HttpRequest, HttpResponse
+
+from broker.kernel import clock
+
+_read: ContextVar[Callable[[], dt.datetime]] = ContextVar("page_moment")
+
+
+def page_now() -> dt.datetime:
+    """Return the database's time, as it was when this page first asked for it. Raises LookupError outside of a page."""
+    return _read.get()()
+
+
+@contextmanager
+def one_moment() -> Iterator[None]:
+    """Keep one moment inside this block, read when it is first asked for."""
+    token = _read.set(cache(clock.now))
+    try:
+        yield
+    finally:
+        _read.reset(token)
+
+
+class PageMomentMiddleware:
+    """Gives each request one moment."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with one_moment():
+            return self.get_response(request)
