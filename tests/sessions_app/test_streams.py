@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +14,7 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.sessions.backends.db import SessionStore
 
 from tests.environment import ROOT
+from tests.support import nursery
 
 
 def cookie_of(identity, **more) -> str:
@@ -30,7 +29,7 @@ def cookie_of(identity, **more) -> str:
 
 
 @pytest.fixture
-def start(stint_db) -> Iterator[Callable[..., str]]:
+def start(stint_db, tmp_path) -> Iterator[Callable[..., str]]:
     """Start the streams process on a free port, with settings of one's own."""
     processes = []
 
@@ -38,10 +37,10 @@ def start(stint_db) -> Iterator[Callable[..., str]]:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        command = [
-            sys.executable, "-m", "uvicorn", "--port", str(port), "--log-level", "warning", "broker.asgi:application"
-        ]  # fmt: skip
-        processes.append(subprocess.Popen(command, cwd=ROOT, env={**stint_db.env, **settings}))
+        words = ("-m", "uvicorn", "--port", str(port), "--log-level", "warning", "broker.asgi:application")
+        with (tmp_path / "streams.log").open("ab") as log:
+            env = {**stint_db.env, **settings}
+            processes.append(nursery.start(*words, cwd=ROOT, env=env, stdout=log, stderr=log))
         base = f"http://127.0.0.1:{port}"
         wait_for(base)
         return base

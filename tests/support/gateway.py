@@ -10,13 +10,13 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from broker.demo.sshd import SshTarget
+from tests.support import nursery
 from tests.support.pace import allow
 from tests.support.world import World
 
@@ -146,7 +146,7 @@ class Place:
     contain: str = "group"
     name: str = "tested"
     port: int = field(default_factory=free_port)
-    gateway: subprocess.Popen[bytes] | None = None
+    gateway: nursery.Forked | None = None
 
     def catalogue(self) -> dict[str, str]:
         """The cluster with its real targets, and the commands."""
@@ -198,11 +198,11 @@ class Place:
 
     def start(self, **env: str) -> None:
         """Start the gateway and wait until it answers."""
-        self.gateway = subprocess.Popen(
-            [sys.executable, "manage.py", "ssh_gateway", "--port", str(self.port), "--name", self.name],
-            cwd=ROOT, env={**self.env, **env}, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=(self.folder / "gateway.log").open("ab"),
-        )  # fmt: skip
+        with (self.folder / "gateway.log").open("ab") as log:
+            self.gateway = nursery.start(
+                "manage.py", "ssh_gateway", "--port", str(self.port), "--name", self.name,
+                cwd=ROOT, env={**self.env, **env}, stdout=subprocess.DEVNULL, stderr=log,
+            )  # fmt: skip
         eventually(self._answers, within=20)
 
     def _answers(self) -> bool:

@@ -6,8 +6,6 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +14,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, Playwright
 
 from tests.environment import ROOT
+from tests.support.nursery import Forked, start
 from tests.support.world import PASSWORD
 
 CHROMIUM = "/usr/bin/chromium-headless-shell"
@@ -73,13 +72,11 @@ def serve_and_kill(env: Mapping[str, str], folder: Path) -> Iterator[tuple[str, 
 
 
 @contextlib.contextmanager
-def _process(
-    log: Path, port: int, url: str, env: Mapping[str, str], *command: str
-) -> Iterator[subprocess.Popen[bytes]]:
+def _process(log: Path, port: int, url: str, env: Mapping[str, str], *command: str) -> Iterator[Forked]:
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"],
-            cwd=ROOT, env=dict(env), stdout=out, stderr=out,
+        process = start(
+            "-m", *command, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning",
+            cwd=ROOT, env=env, stdout=out, stderr=out,
         )  # fmt: skip
     try:
         _wait(f"http://127.0.0.1:{port}{url}", process, log)
@@ -98,7 +95,7 @@ def free_port() -> int:
     return port
 
 
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait(url: str, process: Forked, log: Path) -> None:
     for _ in range(300):
         assert process.poll() is None, log.read_text()
         try:

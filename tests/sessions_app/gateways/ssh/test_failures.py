@@ -15,6 +15,7 @@ import pytest
 
 from tests.sessions_app.gateways.conftest import make_place
 from tests.sessions_app.gateways.ssh.test_ending import ONE_WAY, ended, revoke, seconds_over
+from tests.support import nursery
 from tests.support.acts import intact
 from tests.support.gateway import ROOT, Place, eventually, free_port, new_tag, on_target
 from tests.support.pace import allow
@@ -204,10 +205,11 @@ def test_without_its_database_a_gateway_starts_nothing(place, hole):
 @ONE_WAY
 def test_two_gateways_of_one_database_do_not_touch_each_others_sessions(gateway):
     port = free_port()
-    second = subprocess.Popen(
-        [sys.executable, "manage.py", "ssh_gateway", "--port", str(port), "--name", "second"],
-        cwd=ROOT, env=gateway.env, stderr=(gateway.folder / "second.log").open("ab"),
-    )  # fmt: skip
+    with (gateway.folder / "second.log").open("ab") as log:
+        second = nursery.start(
+            "manage.py", "ssh_gateway", "--port", str(port), "--name", "second",
+            cwd=ROOT, env=gateway.env, stdout=subprocess.DEVNULL, stderr=log,
+        )  # fmt: skip
     first_port = gateway.port
     try:
         grant = gateway.grant()
