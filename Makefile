@@ -6,7 +6,7 @@ UNUSED := DATABASE_URL=postgresql:///unused REDIS_URL=redis://unused STINT_SECRE
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint bench screenshots clean
+.PHONY: help demo up test lint mutants bench screenshots clean
 
 help: ## Show what make can do here
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ lint: ## Check style, types, directions of imports, lengths and templates
 	.venv/bin/lint-imports
 	$(PYTHON) -m tests.limits
 	$(PYTHON) -m djlint --lint templates
+
+mutants: ## Put faults into the code that decides, and count what the tests notice; N=400 of them, picked by SEED=1
+	@.ci/bootstrap mutants
+	@$(PYTHON) -m tests.mutants
 
 bench: ## Measure speed against the limits; B="ssh stack" measures those parts alone
 	@.ci/bootstrap test

@@ -20,7 +20,7 @@ from django.conf import settings
 from django.core.cache import caches
 from django.db import connection, connections
 
-from tests.environment import POSTGRES, ROOT, STATE, WORKER
+from tests.environment import POSTGRES, ROOT, STATE
 from tests.support.breadth import FULL, examples, spread
 from tests.support.replay import world_again
 from tests.support.world import World
@@ -162,8 +162,9 @@ def _use(name: str) -> None:
 def django_db_setup(django_db_blocker) -> Iterator[None]:
     """Tests that roll back share one copy of the template, as the application's own database role."""
     with django_db_blocker.unblock():
-        _copy_template(f"stint_shared_{WORKER}")
-        _use(f"stint_shared_{WORKER}")
+        name = f"stint_shared_{os.getpid()}"
+        _copy_template(name)
+        _use(name)
     yield
     with django_db_blocker.unblock():
         connections.close_all()
@@ -185,7 +186,7 @@ def own_database(name: str) -> Iterator[None]:
 @contextlib.contextmanager
 def fresh_database(blocker) -> Iterator[Database]:
     """A database of one's own, for threads and other processes."""
-    name = f"stint_{WORKER}_{next(_numbers)}"
+    name = f"stint_{os.getpid()}_{next(_numbers)}"
     with blocker.unblock(), own_database(name):
         env = {
             **os.environ,
@@ -248,7 +249,7 @@ def _the_clock_is_read_anew() -> None:
 @pytest.fixture(autouse=True)
 def _checkpoints_of_its_own(settings) -> None:
     """What one test keeps outside the database contradicts the database of no other."""
-    settings.CHECKPOINTS_FILE = STATE / f"checkpoints-{next(_numbers)}.txt"
+    settings.CHECKPOINTS_FILE = STATE / f"checkpoints-{os.getpid()}-{next(_numbers)}.txt"
 
 
 @pytest.fixture

@@ -27,8 +27,6 @@ atexit.register(_stack.close)
 STATE = _stack.enter_context(temporary_state_dir("stint-test-"))
 # Processes of pytest-xdist share the server of the process that started them.
 _SHARED = os.environ.get("STINT_TEST_SHARED")
-# Which of them this is, for what must have a name of its own on the server.
-WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main") if _SHARED else "main"
 # Tests are about Stint, not about the disk; what survives a crash of PostgreSQL is PostgreSQL's promise. Benches pay it.
 _DISK = {} if os.environ.get("STINT_TEST_DURABLE") else {"fsync": "off", "synchronous_commit": "off"}
 POSTGRES = EmbeddedPostgres(Path(_SHARED or STATE), settings={**_DISK, "max_connections": "600"})

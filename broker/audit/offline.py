@@ -411,7 +411,11 @@ class Walk:
             raise Fault("two-histories", f"{self.forked.where} does not match the entries of this export.")
         most = max(self.outside, default=0)
         if most > size:
-            raise Fault("older-backup", f"{self.outside[most].where} was kept, but there are only {size:,}.")
+            raise Fault(
+                "older-backup",
+                f"{self.outside[most].where} was kept, but there are only {size:,}. "
+                "Export again if it was made after this export.",
+            )
         covered = self.newest.size if self.newest else 0
         if covered < size:
             raise Fault(

@@ -20,6 +20,7 @@ from sessions_app.connectors.ssh.setup import principal_of
 _PRIVILEGE_SEPARATION = Path("/run/sshd")
 _EMPTY_KRL = b"SSHKRL\n\0" + (1).to_bytes(4, "big") + bytes(8 + 8 + 8 + 4 + 4)
 _START_TIMEOUT = 10.0
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class NoSSHServer(RuntimeError):
@@ -41,14 +42,15 @@ class SshTarget:
     """One target. Use it as a context manager, or call ``start`` and ``stop``; needs root, as sshd does.
 
     ``ca_keys`` are public keys in OpenSSH's form; their certificates get in for one of ``clusters`` alone. ``account`` logs
-    in; others can't. ``options`` are further lines of
-    sshd_config, which win over those below. ``host_ca`` (path of a private key) signs a host certificate for
-    127.0.0.1. ``port`` 0 chooses a free one. After ``stop`` nothing is left of it but what its commands have changed.
+    in; others can't. Programs in the folder ``programs`` are found first. ``options`` are further lines of sshd_config, which win over
+    those below. ``host_ca`` (path of a private key) signs a host certificate for 127.0.0.1. ``port`` 0 chooses a free one.
+    After ``stop`` nothing is left of it but what its commands have changed.
     """
 
     ca_keys: Sequence[str]
     clusters: Sequence[str] = ()
     account: str = "root"
+    programs: Path | None = None
     options: Sequence[str] = ()
     host_ca: Path | None = None
     port: int = 0
@@ -74,6 +76,10 @@ class SshTarget:
         """Its public host key, as the catalogue pins it."""
         algorithm, blob, *_ = (self.folder / "host_key.pub").read_text(encoding="ascii").split()
         return f"{algorithm} {blob}"
+
+    @property
+    def _path(self) -> str:
+        return f"{self.programs}:{_PATH}" if self.programs else _PATH
 
     @property
     def log(self) -> str:
@@ -153,6 +159,7 @@ class SshTarget:
                 self.address,
                 str(self.folder / "host_key.pub"),
             )
+        (self.folder / "home").mkdir(mode=0o755)
         (self.folder / "krl").write_bytes(_EMPTY_KRL)
         self.trust(self.ca_keys)
         self._replace("principals", "".join(f"{principal_of(name)}\n" for name in self.clusters).encode())
@@ -179,6 +186,8 @@ class SshTarget:
             "UsePAM no",
             "PermitUserRC no",
             "DisableForwarding yes",
+            # Without start-up files of a shell: what those of this machine do is no part of the target.
+            f"SetEnv HOME={self.folder}/home PATH={self._path}",
             "ClientAliveInterval 10",
             "ClientAliveCountMax 2",
             *([f"PerSourcePenaltyExemptList {self.address}"] if self.exempt_from_penalties else []),
@@ -193,7 +202,7 @@ class SshTarget:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
-            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+            env={"PATH": _PATH},
             start_new_session=True,
         )
         until = time.monotonic() + _START_TIMEOUT

@@ -58,8 +58,7 @@ class Targets:
             [sys.executable, str(SERVICE), "serve", str(folder)], start_new_session=True
         )
         self._stack.callback(_end, services)
-        path = f"{folder / 'bin'}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        target = SshTarget(ca_keys=self._authorities, clusters=[cluster], options=[f"SetEnv PATH={path}"])
+        target = SshTarget(ca_keys=self._authorities, clusters=[cluster], programs=folder / "bin")
         self._stack.enter_context(target)
         self.hosts.append(Host(name, target.port, target.account, target.host_key))
 

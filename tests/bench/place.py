@@ -37,11 +37,11 @@ def place_with_targets(**env: str) -> Iterator[Place]:
     from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
 
     with database() as (name, world), _folder() as folder:
-        options = [environment(folder)]
+        write_act(folder)
         keys = [ensure_ssh_ca(now=clock.now()).public_key]
         with (
-            SshTarget(keys, ["web"], options=options) as one,
-            SshTarget(keys, ["web"], options=options) as two,
+            SshTarget(keys, ["web"], programs=folder) as one,
+            SshTarget(keys, ["web"], programs=folder) as two,
         ):
             place = Place(world, folder, {**_env(name, folder), **env}, {"web-1": one, "web-2": two})
             world.apply(place.catalogue(), now=clock.now())
@@ -50,14 +50,6 @@ def place_with_targets(**env: str) -> Iterator[Place]:
                 yield place
             finally:
                 place.stop()
-
-
-def environment(folder: Path) -> str:
-    """Return the line of sshd_config by which a target finds what the benches run.
-
-    Without a home, so that no start-up file of this machine's root, which may be slow, has a part in any figure.
-    """
-    return f"{write_act(folder)} HOME=/nonexistent"
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 from broker.demo.sshd import SshTarget
 from tests.bench import lateness
 from tests.bench.deaths import Deaths
-from tests.bench.place import environment, place_with_targets, queue, worker
+from tests.bench.place import place_with_targets, queue, worker
 from tests.bench.report import Report, median, percentile
 from tests.support.gateway import Place, eventually, new_tag
 
@@ -69,7 +69,7 @@ def _plain_target(place: Place) -> Iterator[SshTarget]:
     """The same kind of server as targets have, with a standing key instead of an authority."""
     allowed = place.key("alice").with_suffix(".pub")
     options = [f"AuthorizedKeysFile {allowed}", "StrictModes no", "PermitRootLogin prohibit-password"]
-    with SshTarget([], options=[environment(place.folder), *options]) as target:
+    with SshTarget([], programs=place.folder, options=options) as target:
         yield target
 
 

@@ -169,7 +169,9 @@ class TestInTheDatabase:
         assert exported.said().startswith("intact: 13 entries")
         said = exported.said(outside=exported.kept)
         assert said.startswith("older-backup: Checkpoint 3 in ")
-        assert said.endswith("of 19 entries, was kept, but there are only 13.\n")
+        assert said.endswith(
+            "of 19 entries, was kept, but there are only 13. Export again if it was made after this export.\n"
+        )
 
     def test_the_newest_checkpoints_were_taken_out_and_their_entries_rewritten(
         self, exported: Exported

@@ -27,10 +27,10 @@ def make_place(tmp_path_factory, *, contain: str = "group", start: bool = True) 
     with own_database(name):
         clock.sync()
         ca = ensure_ssh_ca(now=clock.now())
-        options = [write_act(folder)]
+        write_act(folder)
         with (
-            SshTarget([ca.public_key], ["web"], options=options) as one,
-            SshTarget([ca.public_key], ["web"], options=options) as two,
+            SshTarget([ca.public_key], ["web"], programs=folder) as one,
+            SshTarget([ca.public_key], ["web"], programs=folder) as two,
         ):
             place = Place(make_world(clock.now()), folder, env, {"web-1": one, "web-2": two}, contain)
             place.world.apply(place.catalogue(), now=clock.now())

@@ -1,0 +1,77 @@
+"""`make mutants`: small faults are put into the code that decides and ends, one at a time, and its tests have to notice.
+
+Of all that can be made (some 16,000), as many are tried as N says, 400 unless told otherwise, picked by SEED. What was not noticed
+is printed as a difference. Returns 1 when fewer than 85 of 100 were noticed. Code and tests are those of `[tool.mutmut]` in
+pyproject.toml; all of it happens in a copy of the project, in `.cache/mutants`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+COPY = ROOT / ".cache" / "mutants"
+KEPT_OUT = shutil.ignore_patterns(
+    ".git", ".venv", ".cache", ".stint", ".hypothesis", "__pycache__", "*_cache"
+)
+LEAST = 0.85
+# What mutmut calls a mutant that its tests noticed: by failing, by never ending, or by taking the process down.
+NOTICED = {"killed", "timeout", "segfault", "caught by type check"}
+
+
+def main(most: int, seed: int) -> int:
+    """Try the mutants, print what became of them by part, and return the exit status."""
+    shutil.rmtree(COPY, ignore_errors=True)
+    shutil.copytree(ROOT, COPY, ignore=KEPT_OUT, symlinks=True)
+    # mutmut reads pyproject.toml where it is called, and its own copies are made below.
+    os.chdir(COPY)
+    from mutmut import __main__ as mutmut
+
+    names = _made(mutmut)
+    picked = random.Random(seed).sample(names, min(most, len(names)))
+    print(f"{len(names)} mutants, of which {len(picked)} are tried (SEED={seed})", flush=True)
+    mutmut._run(picked, os.cpu_count())
+    tried = {
+        name: mutmut.status_by_exit_code[code]
+        for _, name, code in mutmut.collect_source_file_mutation_data(mutant_names=picked)[0]
+    }
+    return _tell(mutmut, tried)
+
+
+def _made(mutmut: Any) -> list[str]:
+    """Make the mutants, and return their names."""
+    (COPY / "mutants").mkdir()
+    with mutmut.CatchOutput(spinner_title="Generating mutants"):
+        mutmut.copy_src_dir()
+        mutmut.copy_also_copy_files()
+        mutmut.setup_source_paths()
+        mutmut.create_mutants(os.cpu_count() or 1)
+    return sorted(name for _, name, _ in mutmut.collect_source_file_mutation_data(mutant_names=())[0])
+
+
+def _tell(mutmut: Any, tried: dict[str, str]) -> int:
+    missed = [name for name, status in tried.items() if status not in NOTICED]
+    for name in missed:
+        print(f"\n{name}: {tried[name]}\n{mutmut.get_diff_for_mutant(name)}")
+    all_of, left = Counter(map(_part, tried)), Counter(map(_part, missed))
+    print()
+    for part in sorted(all_of):
+        print(f"{part:40} {all_of[part] - left[part]:5} of {all_of[part]:5} noticed")
+    score = 1 - len(missed) / len(tried)
+    print(f"\n{score:.1%} noticed; at least {LEAST:.0%} have to be")
+    return int(score < LEAST)
+
+
+def _part(name: str) -> str:
+    """The package that a mutant is in: `sessions_app.policy.commands.ssh`."""
+    return name.partition(".x")[0].rpartition(".")[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(os.environ.get("N") or 400), int(os.environ.get("SEED") or 1)))
