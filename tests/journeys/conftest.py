@@ -63,7 +63,10 @@ def visit(chromium, site, complaints) -> Iterator[Callable[..., Page]]:
     contexts = []
 
     def open_as(name: str, viewport=DESK, *, forgiven: str = "\0", **options) -> Page:
-        context = chromium.new_context(viewport=viewport, base_url=site, **options)
+        # What moves is drawn sixty times a second, as long as the page is open.
+        context = chromium.new_context(
+            viewport=viewport, base_url=site, **{"reduced_motion": "reduce", **options}
+        )
         contexts.append(context)
         page = context.new_page()
         page.on(

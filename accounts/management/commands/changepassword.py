@@ -6,23 +6,23 @@ import getpass
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from accounts.models import Identity
 from accounts.names import canonical_username
 from accounts.operations.reset_password import reset_password
 from broker.audit.actor import Actor
 from broker.kernel import clock
+from broker.kernel.command import StintCommand
 from broker.kernel.errors import InvalidInput, StintError
 
 _TRIES = 3
 
 
-class Command(BaseCommand):
+class Command(StintCommand):
     """Asks for the new password twice, three times at most."""
 
     help = "Change a person's password. This ends all of their sessions."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username", help="username of the person")

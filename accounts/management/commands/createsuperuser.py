@@ -8,25 +8,25 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from accounts.models import Identity
 from accounts.operations.create_identity import create_identity
 from accounts.passwords import check_new
 from broker.audit.actor import Actor
 from broker.kernel import clock
+from broker.kernel.command import StintCommand
 from broker.kernel.errors import InvalidInput, StintError
 
 _TRIES = 3
 
 
-class Command(BaseCommand):
+class Command(StintCommand):
     """Asks for what is not given. Administrators set things up; they too can't approve their own."""
 
     help = (
         "Make an administrator; with --noinput from DJANGO_SUPERUSER_USERNAME and DJANGO_SUPERUSER_PASSWORD."
     )
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--username", help="user name of the administrator")

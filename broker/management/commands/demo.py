@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from broker.demo.main import main
+from broker.kernel.command import StintCommand
 
 
-class Command(BaseCommand):
+class Command(StintCommand):
     """The command as Django knows it."""
 
     help = "Run the demo on real servers in a temporary folder, then serve the pages; --once exits after the story."

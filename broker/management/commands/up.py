@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from broker.kernel.command import StintCommand
 from broker.processes.up import main
 
 
-class Command(BaseCommand):
+class Command(StintCommand):
     """The command as Django knows it."""
 
     help = "Start all of Stint: embedded servers if none are configured, web, streams, worker, SSH gateway."

@@ -6,10 +6,11 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from broker.audit.actor import Actor
 from broker.kernel import clock
+from broker.kernel.command import StintCommand
 from broker.kernel.errors import StintError
 from sessions_app.operations.catalogue.apply_catalogue import Plan, apply_catalogue
 from sessions_app.policy.catalogue import FOLDERS
@@ -17,7 +18,7 @@ from sessions_app.policy.catalogue import FOLDERS
 MARKS = {"create": "+", "change": "~", "remove": "-"}
 
 
-class Command(BaseCommand):
+class Command(StintCommand):
     """Makes the catalogue from YAML files."""
 
     help = f"Apply the YAML files in DIR to the catalogue (folders: {', '.join(FOLDERS)})."

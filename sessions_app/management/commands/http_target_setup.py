@@ -5,9 +5,10 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from broker.kernel import clock
+from broker.kernel.command import StintCommand
 from broker.kernel.crypto import new_token
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.http.snippets import PROXIES, snippet
@@ -16,7 +17,7 @@ from sessions_app.operations.targets.note_setup_shown import note_setup_shown
 from sessions_app.operations.targets.target_setup import UPSTREAM, http_sites
 
 
-class Command(BaseCommand):
+class Command(StintCommand):
     """Print the lines for the proxy of each target. They hold the proxy key."""
 
     help = "Print the proxy configuration for a cluster. It contains the cluster's proxy key."

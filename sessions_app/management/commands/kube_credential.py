@@ -7,16 +7,14 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from broker.kernel.command import StintCommand
 from sessions_app.connectors.kubernetes.plugin import main
 
 
-class Command(BaseCommand):
+class Command(StintCommand):
     """Print an ExecCredential. Needs STINT_URL and STINT_TOKEN, and no database."""
 
     help = "Print the credential of a grant for kubectl. Set STINT_URL to Stint's URL and STINT_TOKEN to an API token."
-    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("ref", help="reference of the grant, such as GR-7F3K")

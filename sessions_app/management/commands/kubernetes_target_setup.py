@@ -6,9 +6,10 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from broker.kernel import clock
+from broker.kernel.command import StintCommand
 from sessions_app.connectors.kubernetes.setup import ceiling, target_setup
 from sessions_app.models import Cluster, CommandSet
 from sessions_app.operations.targets.note_setup_shown import note_setup_shown
@@ -17,7 +18,7 @@ from sessions_app.policy.commands.kubernetes.off_limits import ACCOUNTS
 from sessions_app.queries.commands import compiled_open
 
 
-class Command(BaseCommand):
+class Command(StintCommand):
     """Print the YAML of Stint's own account on a cluster."""
 
     help = (

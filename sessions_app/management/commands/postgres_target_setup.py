@@ -5,16 +5,17 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from broker.kernel import clock
+from broker.kernel.command import StintCommand
 from sessions_app.connectors.postgres.parameters import PostgresParameters
 from sessions_app.connectors.postgres.setup import login_trigger, target_setup
 from sessions_app.models import Cluster
 from sessions_app.operations.targets.note_setup_shown import note_setup_shown
 
 
-class Command(BaseCommand):
+class Command(StintCommand):
     """Print the set-up of a cluster's servers."""
 
     help = "Print the SQL that creates Stint's role, which can create and drop roles and little else."

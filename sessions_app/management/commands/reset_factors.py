@@ -5,21 +5,21 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from accounts.models import Identity
 from accounts.names import canonical_username
 from broker.audit.actor import Actor
 from broker.kernel import clock
+from broker.kernel.command import StintCommand
 from broker.kernel.errors import StintError
 from sessions_app.operations.identities.reset_factors import reset_factors
 
 
-class Command(BaseCommand):
+class Command(StintCommand):
     """Takes the second factors of one person away."""
 
     help = "Reset a person's two-factor authentication. This ends all of their sessions."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("username", help="username of the person")

@@ -5,18 +5,18 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from broker.kernel import clock
+from broker.kernel.command import StintCommand
 from broker.kernel.errors import StintError
 from sessions_app.operations.record.accept_restore import Restored, accept_restore
 
 
-class Command(BaseCommand):
+class Command(StintCommand):
     """Ends all access and goes on with the record as it is."""
 
     help = "Continue after a restore from an older backup. Ends every grant, signs everybody out and reports what was lost."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--reason", required=True, help="reason, for the record")

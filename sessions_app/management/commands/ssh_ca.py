@@ -5,10 +5,11 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from broker.audit.actor import Actor
 from broker.kernel import clock
+from broker.kernel.command import StintCommand
 from broker.kernel.errors import StintError
 from sessions_app.models import SigningKey
 from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
@@ -20,7 +21,7 @@ from sessions_app.queries.authority import trusted_ssh_cas
 ADMINISTRATOR = Actor.system("command-line")
 
 
-class Command(BaseCommand):
+class Command(StintCommand):
     """List, prepare, rotate, retire."""
 
     help = (

@@ -5,15 +5,16 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from broker.audit.actor import Actor
 from broker.kernel import clock
+from broker.kernel.command import StintCommand
 from sessions_app.models import Target
 from sessions_app.operations.targets.look_at_target import is_right, look_at_target
 
 
-class Command(BaseCommand):
+class Command(StintCommand):
     """Check a cluster's targets. Exits 1 when something has to be fixed."""
 
     help = "Log in to each target of a cluster, and report what works and what to fix."

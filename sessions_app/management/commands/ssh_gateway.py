@@ -10,8 +10,9 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from broker.kernel.command import StintCommand
 from broker.kernel.errors import StintError
 from sessions_app.gateways.ssh.process import Gateway, Options, raise_file_limit
 
@@ -19,11 +20,10 @@ from sessions_app.gateways.ssh.process import Gateway, Options, raise_file_limit
 _TCP = {"keepalives_idle": 3, "keepalives_interval": 2, "keepalives_count": 2, "tcp_user_timeout": 7000}
 
 
-class Command(BaseCommand):
+class Command(StintCommand):
     """Serve SSH until told to stop; stopping ends no grant."""
 
     help = "Run the SSH gateway."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

@@ -7,9 +7,10 @@ from ipaddress import ip_network
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from broker.kernel import clock
+from broker.kernel.command import StintCommand
 from sessions_app.connectors.ssh.setup import NoSetup, Setup
 from sessions_app.models import Target
 from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
@@ -27,7 +28,7 @@ def _address(text: str) -> str:
     return text
 
 
-class Command(BaseCommand):
+class Command(StintCommand):
     """Print the set-up of a cluster's targets."""
 
     help = "Print what to run as root on each target of a cluster to set it up for Stint."

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from broker.audit.checkpoint import make_checkpoint, newest_checkpoint
 from broker.audit.checkpoint_key import signer
 from broker.kernel import clock
+from broker.kernel.command import StintCommand
 from broker.kernel.errors import StintError
 
 
-class Command(BaseCommand):
+class Command(StintCommand):
     """Prints the newest checkpoint."""
 
     help = "Sign the current record, store the checkpoint and print it. The worker does this every minute."

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from broker.audit.checkpoint import make_checkpoint, newest_checkpoint
 from broker.audit.export import ALL, export, note_export
 from broker.kernel import clock
+from broker.kernel.command import StintCommand
 from broker.kernel.errors import StintError
 
 
-class Command(BaseCommand):
+class Command(StintCommand):
     """Signs the record first, so that the file ends with a checkpoint of all that is in it."""
 
     help = "Export all entries and checkpoints to a new file. broker/audit/offline.py verifies it anywhere."

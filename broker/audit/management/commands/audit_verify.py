@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import connection
 
 from broker.audit.actor import Actor
@@ -13,9 +13,10 @@ from broker.audit.models import MAIN_LOG, AuditHead
 from broker.audit.note import note_verification
 from broker.audit.verify import Verdict, verify
 from broker.kernel import clock
+from broker.kernel.command import StintCommand
 
 
-class Command(BaseCommand):
+class Command(StintCommand):
     """Ends with status 0 if the log is intact, 1 if it is broken, 2 if there is no such log."""
 
     help = "Verify the record. Exits with 0 if it is intact, 1 if it is broken. The result is recorded."
