@@ -6,8 +6,10 @@ import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
+from broker.kernel.first_migration import FirstMigration
 
-class Migration(migrations.Migration):
+
+class Migration(FirstMigration):
 
     initial = True
 
@@ -388,6 +390,93 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='InboundDelivery',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('key', models.CharField(max_length=200)),
+                ('event', models.CharField(blank=True, max_length=100)),
+                ('hints', models.JSONField(default=list)),
+                ('state', models.CharField(choices=[('received', 'Pending'), ('handled', 'Handled'), ('ignored', 'Ignored')], default='received', max_length=8)),
+                ('received_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('handled_at', models.DateTimeField(blank=True, null=True)),
+                ('closed', models.PositiveIntegerField(default=0)),
+                ('last_error', models.TextField(blank=True)),
+                ('source', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='sessions_app.workflowsource')),
+            ],
+            options={
+                'default_permissions': (),
+                'indexes': [models.Index(condition=models.Q(('state', 'received')), fields=['received_at'], name='delivery_waiting'), models.Index(fields=['source', '-received_at'], name='delivery_newest')],
+                'constraints': [models.UniqueConstraint(fields=('source', 'key'), name='delivery_once_per_source')],
+            },
+        ),
+        migrations.CreateModel(
+            name='AccessPolicyGroupObjectPermission',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='sessions_app.accesspolicy')),
+                ('group', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.group')),
+                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
+            ],
+            options={
+                'abstract': False,
+                'unique_together': {('group', 'permission', 'content_object')},
+            },
+        ),
+        migrations.CreateModel(
+            name='AccessPolicyUserObjectPermission',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='sessions_app.accesspolicy')),
+                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'abstract': False,
+                'unique_together': {('user', 'permission', 'content_object')},
+            },
+        ),
+        migrations.CreateModel(
+            name='Bookmark',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('page', models.CharField(choices=[('request', 'Request access'), ('record', 'Record')], max_length=10)),
+                ('name', models.CharField(max_length=80)),
+                ('query', models.TextField(blank=True)),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('identity', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='bookmarks', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'default_permissions': (),
+                'constraints': [models.UniqueConstraint(fields=('identity', 'page', 'name'), name='bookmark_name_once')],
+            },
+        ),
+        migrations.CreateModel(
+            name='ClusterGroupObjectPermission',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='sessions_app.cluster')),
+                ('group', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.group')),
+                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
+            ],
+            options={
+                'abstract': False,
+                'unique_together': {('group', 'permission', 'content_object')},
+            },
+        ),
+        migrations.CreateModel(
+            name='ClusterUserObjectPermission',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='sessions_app.cluster')),
+                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'abstract': False,
+                'unique_together': {('user', 'permission', 'content_object')},
+            },
+        ),
+        migrations.CreateModel(
             name='AccessRequest',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -414,11 +503,13 @@ class Migration(migrations.Migration):
                 ('cluster', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='requests', to='sessions_app.cluster')),
                 ('command_set_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='requests', to='sessions_app.commandsetversion')),
                 ('workflow', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='requests', to='sessions_app.workflow')),
+                ('extends', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='extensions', to='sessions_app.grant')),
+                ('parent', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sessions_app.grant')),
             ],
             options={
                 'default_permissions': (),
                 'indexes': [models.Index(condition=models.Q(('state', 'pending')), fields=['lapses_at'], name='request_to_lapse'), models.Index(fields=['-created_at'], name='request_newest'), models.Index(django.db.models.functions.comparison.Coalesce('starts_at', 'created_at'), condition=models.Q(('state__in', ['denied', 'lapsed', 'withdrawn'])), name='request_refused'), models.Index(condition=models.Q(('workflow__isnull', False)), fields=['workflow'], name='request_of_workflow')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('once', ''), _negated=True), fields=('requester', 'once'), name='request_once_per_sending'), models.CheckConstraint(condition=models.Q(('duration__gt', 0)), name='request_duration_positive')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('once', ''), _negated=True), fields=('requester', 'once'), name='request_once_per_sending'), models.CheckConstraint(condition=models.Q(('duration__gt', 0)), name='request_duration_positive'), models.CheckConstraint(condition=models.Q(models.Q(('extends__isnull', False), ('kind', 'extension')), models.Q(models.Q(('kind', 'extension'), _negated=True), ('extends__isnull', True)), _connector='OR'), name='request_extension_names_grant'), models.CheckConstraint(condition=models.Q(models.Q(('kind', 'delegation'), ('parent__isnull', False)), models.Q(models.Q(('kind', 'delegation'), _negated=True), ('parent__isnull', True)), _connector='OR'), name='request_delegation_names_grant')],
             },
         ),
         migrations.CreateModel(
@@ -672,52 +763,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='InboundDelivery',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=200)),
-                ('event', models.CharField(blank=True, max_length=100)),
-                ('hints', models.JSONField(default=list)),
-                ('state', models.CharField(choices=[('received', 'Pending'), ('handled', 'Handled'), ('ignored', 'Ignored')], default='received', max_length=8)),
-                ('received_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('handled_at', models.DateTimeField(blank=True, null=True)),
-                ('closed', models.PositiveIntegerField(default=0)),
-                ('last_error', models.TextField(blank=True)),
-                ('source', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='sessions_app.workflowsource')),
-            ],
-            options={
-                'default_permissions': (),
-                'indexes': [models.Index(condition=models.Q(('state', 'received')), fields=['received_at'], name='delivery_waiting'), models.Index(fields=['source', '-received_at'], name='delivery_newest')],
-                'constraints': [models.UniqueConstraint(fields=('source', 'key'), name='delivery_once_per_source')],
-            },
-        ),
-        migrations.CreateModel(
-            name='AccessPolicyGroupObjectPermission',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='sessions_app.accesspolicy')),
-                ('group', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.group')),
-                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
-            ],
-            options={
-                'abstract': False,
-                'unique_together': {('group', 'permission', 'content_object')},
-            },
-        ),
-        migrations.CreateModel(
-            name='AccessPolicyUserObjectPermission',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='sessions_app.accesspolicy')),
-                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
-            ],
-            options={
-                'abstract': False,
-                'unique_together': {('user', 'permission', 'content_object')},
-            },
-        ),
-        migrations.CreateModel(
             name='Approval',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -734,64 +779,5 @@ class Migration(migrations.Migration):
                 'default_permissions': (),
                 'constraints': [models.UniqueConstraint(condition=models.Q(('voided_at__isnull', True)), fields=('request', 'approver'), name='approval_once_per_approver')],
             },
-        ),
-        migrations.CreateModel(
-            name='Bookmark',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('page', models.CharField(choices=[('request', 'Request access'), ('record', 'Record')], max_length=10)),
-                ('name', models.CharField(max_length=80)),
-                ('query', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('identity', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='bookmarks', to=settings.AUTH_USER_MODEL)),
-            ],
-            options={
-                'default_permissions': (),
-                'constraints': [models.UniqueConstraint(fields=('identity', 'page', 'name'), name='bookmark_name_once')],
-            },
-        ),
-        migrations.CreateModel(
-            name='ClusterGroupObjectPermission',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='sessions_app.cluster')),
-                ('group', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.group')),
-                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
-            ],
-            options={
-                'abstract': False,
-                'unique_together': {('group', 'permission', 'content_object')},
-            },
-        ),
-        migrations.CreateModel(
-            name='ClusterUserObjectPermission',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='sessions_app.cluster')),
-                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
-            ],
-            options={
-                'abstract': False,
-                'unique_together': {('user', 'permission', 'content_object')},
-            },
-        ),
-        migrations.AddField(
-            model_name='accessrequest',
-            name='extends',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='extensions', to='sessions_app.grant'),
-        ),
-        migrations.AddField(
-            model_name='accessrequest',
-            name='parent',
-            field=models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='sessions_app.grant'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessrequest',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('extends__isnull', False), ('kind', 'extension')), models.Q(models.Q(('kind', 'extension'), _negated=True), ('extends__isnull', True)), _connector='OR'), name='request_extension_names_grant'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessrequest',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'delegation'), ('parent__isnull', False)), models.Q(models.Q(('kind', 'delegation'), _negated=True), ('parent__isnull', True)), _connector='OR'), name='request_delegation_names_grant'),
         ),
     ]

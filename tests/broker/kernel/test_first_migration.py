@@ -1,0 +1,33 @@
+"""Tables that are made all at once have what their models say."""
+
+from __future__ import annotations
+
+import pytest
+from django.apps import apps
+from django.db import connection
+
+MODELS = [
+    model
+    for label in ("accounts", "audit", "sessions_app")
+    for model in apps.get_app_config(label).get_models()
+]
+
+
+@pytest.mark.parametrize(
+    "model", [one for one in MODELS if one._meta.managed], ids=lambda model: model.__name__
+)
+def test_a_table_has_the_columns_keys_constraints_and_indexes_of_its_model(db, model):
+    with connection.cursor() as cursor:
+        columns = {
+            one.name for one in connection.introspection.get_table_description(cursor, model._meta.db_table)
+        }
+        made = connection.introspection.get_constraints(cursor, model._meta.db_table)
+    assert columns == {field.column for field in model._meta.local_concrete_fields}
+    named = {one.name for one in (*model._meta.indexes, *model._meta.constraints)}
+    assert named <= {*made}
+    keys = {tuple(one["columns"]): one["foreign_key"][0] for one in made.values() if one["foreign_key"]}
+    assert keys == {
+        (field.column,): field.related_model._meta.db_table
+        for field in model._meta.local_concrete_fields
+        if field.remote_field and getattr(field, "db_constraint", False)
+    }
