@@ -36,7 +36,7 @@ lint: ## Check style, types, directions of imports, lengths and templates
 
 mutants: ## Put faults into the code that decides, and count what the tests notice; N=400 of them, picked by SEED=1
 	@.ci/bootstrap mutants
-	@$(PYTHON) -m tests.mutants
+	@$(PYTHON) tests/mutants.py
 
 bench: ## Measure speed against the limits; B="ssh stack" measures those parts alone
 	@.ci/bootstrap test

@@ -2,21 +2,25 @@
 
 Of all that can be made (some 16,000), as many are tried as N says, 400 unless told otherwise, picked by SEED. What was not noticed
 is printed as a difference. Returns 1 when fewer than 85 of 100 were noticed. Code and tests are those of `[tool.mutmut]` in
-pyproject.toml; all of it happens in a copy of the project, in `.cache/mutants`.
+pyproject.toml; all of it happens in a copy of the project, in `.cache/mutants`. Run as a file and not as a module of `tests`, which
+would stay loaded where the copy's has to be.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 COPY = ROOT / ".cache" / "mutants"
+LOG = ROOT / ".cache" / "mutants.log"
 KEPT_OUT = shutil.ignore_patterns(
     ".git", ".venv", ".cache", ".stint", ".hypothesis", "__pycache__", "*_cache"
 )
@@ -28,15 +32,19 @@ NOTICED = {"killed", "timeout", "segfault", "caught by type check"}
 def main(most: int, seed: int) -> int:
     """Try the mutants, print what became of them by part, and return the exit status."""
     shutil.rmtree(COPY, ignore_errors=True)
+    LOG.unlink(missing_ok=True)
     shutil.copytree(ROOT, COPY, ignore=KEPT_OUT, symlinks=True)
     # mutmut reads pyproject.toml where it is called, and its own copies are made below.
     os.chdir(COPY)
     from mutmut import __main__ as mutmut
 
-    names = _made(mutmut)
+    print(f"Making the mutants; mutmut writes to {LOG}", flush=True)
+    with _to_log():
+        names = _made(mutmut)
     picked = random.Random(seed).sample(names, min(most, len(names)))
-    print(f"{len(names)} mutants, of which {len(picked)} are tried (SEED={seed})", flush=True)
-    mutmut._run(picked, os.cpu_count())
+    print(f"Trying {len(picked)} of {len(names)} mutants (SEED={seed})", flush=True)
+    with _to_log():
+        mutmut._run(picked, os.cpu_count())
     tried = {
         name: mutmut.status_by_exit_code[code]
         for _, name, code in mutmut.collect_source_file_mutation_data(mutant_names=picked)[0]
@@ -44,14 +52,28 @@ def main(most: int, seed: int) -> int:
     return _tell(mutmut, tried)
 
 
+@contextlib.contextmanager
+def _to_log() -> Iterator[None]:
+    """Write what is printed inside to the log."""
+    before = os.dup(1)
+    sys.stdout.flush()
+    with LOG.open("ab") as log:
+        os.dup2(log.fileno(), 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(before, 1)
+        os.close(before)
+
+
 def _made(mutmut: Any) -> list[str]:
     """Make the mutants, and return their names."""
     (COPY / "mutants").mkdir()
-    with mutmut.CatchOutput(spinner_title="Generating mutants"):
-        mutmut.copy_src_dir()
-        mutmut.copy_also_copy_files()
-        mutmut.setup_source_paths()
-        mutmut.create_mutants(os.cpu_count() or 1)
+    mutmut.copy_src_dir()
+    mutmut.copy_also_copy_files()
+    mutmut.setup_source_paths()
+    mutmut.create_mutants(os.cpu_count() or 1)
     return sorted(name for _, name, _ in mutmut.collect_source_file_mutation_data(mutant_names=())[0])
 
 
