@@ -13,7 +13,6 @@ import gc
 import importlib
 import json
 import os
-import runpy
 import select
 import selectors
 import signal
@@ -24,12 +23,9 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
+from broker.processes.nursery import _load, _run
+
 _MOST = 1 << 20
-_MODULES = (
-    "broker.processes.worker", "celery.apps.worker", "celery.bin.celery", "granian.cli", "sessions_app.gateways.http.application",
-    "sessions_app.gateways.mcp.door", "sessions_app.gateways.ssh.process", "sessions_app.streams", "sessions_app.tasks",
-    "uvicorn.main",
-)  # fmt: skip
 
 
 class Forked:
@@ -125,19 +121,6 @@ def serve(control: socket.socket) -> None:
                 ready.register(watch, selectors.EVENT_READ)
 
 
-def _load() -> None:
-    os.environ["DJANGO_SETTINGS_MODULE"] = "broker.settings"
-    gc.disable()
-    import django
-    from django.urls import get_resolver
-
-    django.setup()
-    for name in _MODULES:
-        importlib.import_module(name)
-    get_resolver().url_patterns  # noqa: B018
-    gc.freeze()
-
-
 def _fork(order: Mapping[str, Any], descriptors: Sequence[int]) -> tuple[int, int, socket.socket]:
     ends, *outputs = descriptors
     pid = os.fork()
@@ -200,16 +183,6 @@ def _read_settings() -> None:
             del handler[alias]
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
     django.setup()
-
-
-def _run(words: Sequence[str]) -> int:
-    if words[0] == "-m":
-        sys.argv = list(words[1:])
-        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
-    else:
-        sys.argv = list(words)
-        runpy.run_path(words[0], run_name="__main__")
-    return 0
 
 
 if __name__ == "__main__":
