@@ -1,9 +1,10 @@
 """`make mutants`: small faults are put into the code that decides and ends, one at a time, and its tests have to notice.
 
 Of all that can be made (some 16,000), as many are tried as N says, 400 unless told otherwise, picked by SEED, but none that only
-changes a sentence: no test has to repeat each word that people read. What was not noticed is printed as a difference. Returns 1 when fewer than 85 of 100 were noticed. Code and tests are those of `[tool.mutmut]` in
-pyproject.toml; all of it happens in a copy of the project, in `.cache/mutants`. Run as a file and not as a module of `tests`, which
-would stay loaded where the copy's has to be.
+changes a sentence: no test has to repeat each word that people read. What was not noticed is printed as a difference, and the
+status is 1 when fewer than 85 of 100 were noticed. Code and tests are those of `[tool.mutmut]` in pyproject.toml; all of it happens
+in a copy of the project, in `.cache/mutants`. Run as a file and not as a module of `tests`, which would stay loaded where the
+copy's has to be.
 """
 
 from __future__ import annotations

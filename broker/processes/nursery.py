@@ -25,10 +25,10 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 _MOST = 65_536
@@ -153,7 +153,8 @@ def _prctl(what: int, value: Any) -> None:
 # --- In the nursery ---
 
 
-def _load() -> None:
+def load() -> None:
+    """Load all of Stint."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
     gc.disable()
     import django  # noqa: PLC0415  # this end alone needs it
@@ -169,7 +170,7 @@ def _load() -> None:
 
 def serve(channel: socket.socket) -> None:
     """Load, and fork what is ordered until the other end is closed."""
-    _load()
+    load()
     channel.send(_LOADED)
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, _MOST, 1)
@@ -199,13 +200,20 @@ def _fork(order: Mapping[str, Any], output: int, channel: socket.socket) -> int:
     return pid
 
 
-def _go_on(order: Mapping[str, Any], output: int) -> None:
-    """Become what was ordered. Never returns."""
-    status = 1
-    try:
+def _go_on(order: Mapping[str, Any], output: int) -> NoReturn:
+    def prepare() -> None:
         _adopted(int(order["starter"]), signal.Signals(order["death_signal"]))
         _stand_alone(order, output)
-        status = _run(order["argv"])
+
+    become(prepare, order["argv"])
+
+
+def become(prepare: Callable[[], None], argv: Sequence[str]) -> NoReturn:
+    """Prepare this forked process, go on as `python ARGV`, and end with its status, as the interpreter would."""
+    status = 1
+    try:
+        prepare()
+        status = _run(argv)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.code, str):

@@ -13,17 +13,15 @@ import gc
 import importlib
 import json
 import os
-import select
 import selectors
 import signal
 import socket
 import subprocess
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
-from broker.processes.nursery import _load, _run
+from broker.processes.nursery import become, load
 
 _MOST = 1 << 20
 
@@ -45,9 +43,11 @@ class Forked:
     def wait(self, timeout: float | None = None) -> int:
         """Return its status once it has ended. Raises subprocess.TimeoutExpired."""
         if self.returncode is None:
-            if not select.select([self._ends], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired("a forked process", timeout or 0)
-            self.returncode = int(self._ends.recv(32) or b"-9")
+            self._ends.settimeout(timeout)
+            try:
+                self.returncode = int(self._ends.recv(32) or b"-9")
+            except (BlockingIOError, TimeoutError):
+                raise subprocess.TimeoutExpired("a forked process", timeout or 0) from None
             self._ends.close()
         return self.returncode
 
@@ -101,7 +101,7 @@ def _nursery() -> socket.socket:
 
 def serve(control: socket.socket) -> None:
     """Load, and fork what is ordered until the other end is closed."""
-    _load()
+    load()
     running: dict[int, tuple[int, socket.socket]] = {}
     with selectors.DefaultSelector() as ready:
         ready.register(control, selectors.EVENT_READ)
@@ -125,7 +125,7 @@ def _fork(order: Mapping[str, Any], descriptors: Sequence[int]) -> tuple[int, in
     ends, *outputs = descriptors
     pid = os.fork()
     if not pid:
-        _go_on(order, outputs)
+        become(functools.partial(_prepare, order, outputs), order["words"])
     for descriptor in outputs:
         os.close(descriptor)
     channel = socket.socket(fileno=ends)
@@ -140,29 +140,15 @@ def _ended(watch: int, pid: int, ends: socket.socket) -> None:
         ends.send(str(os.waitstatus_to_exitcode(status)).encode())
 
 
-def _go_on(order: Mapping[str, Any], outputs: Sequence[int]) -> None:
-    """Become what was ordered. Never returns."""
-    status = 1
-    try:
-        for place, descriptor in enumerate(outputs, start=1):
-            os.dup2(descriptor, place)
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-        os.chdir(order["cwd"])
-        os.environ.clear()
-        os.environ.update(order["env"])
-        _read_settings()
-        gc.enable()
-        status = _run(order["words"])
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if isinstance(end.code, str):
-            sys.stderr.write(f"{end.code}\n")
-    except BaseException:  # noqa: BLE001  # as the interpreter does at its end
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+def _prepare(order: Mapping[str, Any], outputs: Sequence[int]) -> None:
+    for place, descriptor in enumerate(outputs, start=1):
+        os.dup2(descriptor, place)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.chdir(order["cwd"])
+    os.environ.clear()
+    os.environ.update(order["env"])
+    _read_settings()
+    gc.enable()
 
 
 def _read_settings() -> None:
