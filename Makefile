@@ -6,7 +6,7 @@ UNUSED := DATABASE_URL=postgresql:///unused REDIS_URL=redis://unused STINT_SECRE
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint mutants bench screenshots clean
+.PHONY: help demo up install image test lint mutants bench screenshots clean
 
 help: ## Show what make can do here
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,10 +19,16 @@ up: ## Start all of Stint; Ctrl-C stops it
 	@.ci/bootstrap run
 	@$(PYTHON) manage.py up
 
+install: ## Install this version below PREFIX=/opt/stint for ACCOUNT=stint; needs root
+	@PREFIX="$(PREFIX)" ACCOUNT="$(ACCOUNT)" .ci/install
+
+image: ## Build the container image IMAGE on BASE, a Debian image; without BASE, make one first
+	@IMAGE="$(IMAGE)" BASE="$(BASE)" .ci/image
+
 test: ## Run lint and all tests; T="tests/broker -k word" runs those tests alone, SHUFFLE=1 in random order, FULL=1 at length
 	@.ci/bootstrap test
 	@$(if $(T),,$(MAKE) --no-print-directory lint)
-	$(PYTHON) -m pytest $(or $(T),-n 3 --dist loadfile --no-loadscope-reorder) $(if $(SHUFFLE),--random-order)
+	$(PYTHON) -m pytest $(or $(T),-n 4 --dist loadfile --no-loadscope-reorder) $(if $(SHUFFLE),--random-order)
 
 lint: ## Check style, types, directions of imports, lengths and templates
 	@.ci/bootstrap test

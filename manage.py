@@ -12,17 +12,18 @@ from django.core.management import execute_from_command_line
 from broker.demo.main import main as demo
 from broker.embedded.errors import EmbeddedError
 from broker.env import EnvError
+from broker.processes.serve import main as serve
 from broker.processes.up import main as up
+from broker.production.main import main as production
 
 
 def main(argv: list[str]) -> int:
     """Run the command that `argv` names; return the exit status."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
-    # Before settings are read: these start the database that settings need.
-    if argv[1:2] == ["up"]:
-        return up(argv[2:])
-    if argv[1:2] == ["demo"]:
-        return demo(argv[2:])
+    # Before settings are read: these start the database that settings need, write the settings, or leave them to a server.
+    early = {"up": up, "demo": demo, "production": production, "serve": serve}
+    if command := early.get("".join(argv[1:2])):
+        return command(argv[2:])
     try:
         execute_from_command_line(argv)
     except (EnvError, EmbeddedError, ImproperlyConfigured) as error:

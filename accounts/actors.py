@@ -1,4 +1,4 @@
-"""Identities as they stand in the record."""
+"""The record's actors for identities."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from accounts.models import Identity
 from broker.audit.actor import Actor
 
 
-def actor_of(identity: Identity) -> Actor:
-    """Return the actor that the record names for an identity."""
-    return Actor(name=identity.username, id=identity.pk, kind=identity.kind)  # type: ignore[arg-type]  # kinds agree
+def actor_of(actor: Identity | Actor) -> Actor:
+    """Return the actor that the record names for an identity. An actor stays what it is."""
+    if isinstance(actor, Actor):
+        return actor
+    return Actor(name=actor.username, id=actor.pk, kind=actor.kind)  # type: ignore[arg-type]  # kinds agree

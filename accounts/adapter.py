@@ -1,12 +1,14 @@
-"""What sign-in may do here: no self-made accounts, redirects only to our own pages, and nothing without the record."""
+"""Sign-in rules: no self-registration, redirects only to Stint's own pages, and no sign-in without an entry in the
+record.
+"""
 
 from __future__ import annotations
 
 import base64
+import datetime as dt
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
-from allauth.account.internal.flows.login import record_authentication
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -14,42 +16,42 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from accounts.factors import BY_PROVIDER, factor_used, provider_of
+from accounts.factors import factor_used, forget_proofs, note_provider, provider_of
 from accounts.models import Identity
 from accounts.operations.note_sign_in import note_failed_sign_in, note_sign_in, note_sign_out
 from broker.kernel import clock
 from broker.kernel.crypto import seal, unseal
 
-# Where the session of a sign-in that has begun keeps what it is held against until it is complete.
+# Session key of the auth hash at the first step of a sign-in. It is compared until the sign-in is complete.
 _HELD = "stint.signing_in"
 
 
 def still_signing_in(request: HttpRequest, user: Identity) -> bool:
-    """Whether a sign-in may go on: since its first step nobody disabled the person or ended their sign-ins."""
+    """Whether a sign-in may continue: since its first step, no one has disabled the person or ended their sign-ins."""
     return user.is_active and request.session.get(_HELD) == user.get_session_auth_hash()
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no types
-    """Identities are made by administrators or by `manage.py`, never by a sign-up page."""
+    """Identities are created by administrators or with `manage.py`, never on a sign-up page."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        """Nobody signs up by themselves."""
+        """Return False: no one registers themselves."""
         return False
 
     def is_ajax(self, request: HttpRequest) -> bool:
-        """Pages answer as pages; the API has its own sign-in."""
+        """Return False: pages answer as pages, and the API has its own sign-in."""
         return False
 
     def add_message(
         self, request: HttpRequest, level: int, message_template: str | None = None, *args: Any, **kwargs: Any
     ) -> None:
-        """Say nothing of a sign-in: the page that follows shows whose it is."""
+        """Skip the message about a sign-in: the next page shows who is signed in."""
         if message_template != "account/messages/logged_in.txt":
             super().add_message(request, level, message_template, *args, **kwargs)
 
     def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> Any:
         """Start a new session at sign-in, so that a fixated session id is useless."""
-        # Whoever was signed in, and is nobody now (disabled, or without the factor that is required), is not any more.
+        # A previous sign-in that counts as no one (disabled, or without the required second factor) ends here.
         for key in (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY):
             request.session.pop(key, None)
         request.session.cycle_key()
@@ -60,7 +62,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         return refused
 
     def login(self, request: HttpRequest, user: Any) -> None:
-        """Sign in and record it, or neither: a session is saved only with an answer that is no error."""
+        """Sign in and record it, or do neither: a session is saved only if the response is not an error."""
         if not still_signing_in(request, user):
             raise ImmediateHttpResponse(redirect("account_login"))
         with transaction.atomic():
@@ -71,16 +73,21 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
             )  # fmt: skip
         del request.session[_HELD]
 
-    def login_by_provider(self, request: HttpRequest, user: Identity, issuer: str) -> HttpResponse | None:
-        """Sign in whom the provider proved, as far as it wanted to: no step of ours follows. Return where to go instead,
-        if they may not.
+    def login_by_provider(
+        self, request: HttpRequest, user: Identity, *, issuer: str, proven_at: dt.datetime | None
+    ) -> HttpResponse | None:
+        """Sign in a person that the identity provider vouched for, as thoroughly as it chose: no step of Stint's
+        follows. ``proven_at``: since when that proves who they are; None: it does not.
+
+        Return the response to send instead if they may not sign in.
         """
         try:
             refused: HttpResponse | None = self.pre_login(
                 request, user, email_verification="none", signal_kwargs=None, email=None, signup=False, redirect_url=None
             )  # fmt: skip
             if refused is None:
-                record_authentication(request, user, BY_PROVIDER, issuer=issuer)
+                forget_proofs(request)
+                note_provider(request, user, issuer=issuer, proven_at=proven_at)
                 self.login(request, user)
         except ImmediateHttpResponse as instead:
             refused = instead.response
@@ -94,8 +101,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
             note_sign_out(identity=identity, now=clock.now())
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
-        """Record the name that was tried. Whether it is anybody's changes neither the answer nor its time."""
-        # The form has put the name into its one spelling; what was typed tells more.
+        """Record the name that was tried. Neither the answer nor its timing depends on whether the name exists."""
+        # The form has made the name canonical; the typed text says more.
         typed = request.POST.get("login", "") or str(credentials.get("username", ""))
         self._note_failure(request, typed, "the name or the password is wrong")
 
@@ -104,10 +111,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
 
 
 class FactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth ships no types
-    """Second factors: what could be used by who reads the database is sealed in it."""
+    """Second factors. What a reader of the database could use is stored encrypted."""
 
     def encrypt(self, text: str) -> str:
-        """Return what is stored of the secret of an authenticator app, or of recovery codes."""
+        """Return the encrypted secret of an authenticator app, or encrypted recovery codes, as they are stored."""
         return base64.b64encode(seal(text.encode(), purpose="second factor")).decode()
 
     def decrypt(self, encrypted_text: str) -> str:

@@ -1,4 +1,4 @@
-"""WHO: identities, groups, credentials, sign-in, permissions."""
+"""Identities, groups, credentials, sign-in and permissions."""
 
 from django.apps import AppConfig
 

@@ -1,4 +1,4 @@
-"""Sign-in with a password: people only, one spelling of a name, one time for known and unknown names."""
+"""Sign-in with a password: people only, canonical names, and the same duration for known and unknown names."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from accounts.names import canonical_username
 
 
 class PasswordBackend(AuthenticationBackend):  # type: ignore[misc]  # allauth ships no types
-    """allauth's backend, with canonical names; it hashes a password for unknown names as well."""
+    """allauth's backend with canonical names. It hashes a password for unknown names as well."""
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Identity | None:
-        """Return the person, or None. Machines have no password and are refused even if one was set; where people sign in
-        by the identity provider alone, so is everybody but administrators.
+        """Return the person, or None. Machines have no password, and are refused even if one was set. Where people sign
+        in only through the identity provider, only administrators are accepted.
         """
         if username := credentials.get("username"):
             credentials["username"] = canonical_username(username)

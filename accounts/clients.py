@@ -1,4 +1,6 @@
-"""The programs that may ask at the OAuth endpoints: public ones, which can keep no secret and are asked for none."""
+"""Programs that may use the OAuth endpoints. They are public clients: they can't keep a secret and are not asked for
+one.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from broker.kernel.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One program. ``scopes`` is the most that it may ask for; ``hours``, how long what it gets is good."""
+    """One program. ``scopes`` is the most that it may ask for. Its tokens are valid for ``hours``."""
 
     id: str
     name: str
@@ -19,7 +21,7 @@ class Client:
     hours: int
 
 
-# Never `administer`: a code that somebody was talked into typing must not open further doors.
+# Never `administer`: a code that someone was talked into typing must not lead to more access.
 CLIENTS = {
     "stint-cli": Client(
         id="stint-cli",
@@ -31,7 +33,7 @@ CLIENTS = {
 
 
 class UnknownClient(InvalidInput):
-    """There is no such program."""
+    """No program has this id."""
 
     code = "invalid_client"
 
@@ -43,7 +45,7 @@ class ScopeNotOffered(InvalidInput):
 
 
 def client_of(client_id: str) -> Client:
-    """Return the program with that id. Raises UnknownClient."""
+    """Return the program with this id. Raises UnknownClient."""
     found = CLIENTS.get(client_id)
     if found is None:
         raise UnknownClient("Unknown client.", hint=f"Known clients: {', '.join(CLIENTS)}.")
@@ -51,13 +53,14 @@ def client_of(client_id: str) -> Client:
 
 
 def scopes_for(client: Client, wanted: Iterable[str]) -> list[str]:
-    """Return the scopes that the program gets: those it wants, or, where it names none, all it may have.
+    """Return the scopes that the program gets: those that it asks for, or all that it may have if it names none.
 
     Raises ScopeNotOffered.
     """
     asked = set(wanted)
     if not asked <= set(client.scopes):
         raise ScopeNotOffered(
-            "That scope is not offered to this client.", hint=f"Ask for some of: {' '.join(client.scopes)}."
+            "This scope is not available to this client.",
+            hint=f"Request one or more of: {' '.join(client.scopes)}.",
         )
     return sorted(asked or set(client.scopes))

@@ -1,4 +1,4 @@
-"""Second factors of people: which somebody has, and what a session has been shown."""
+"""Second factors of people: which ones a person has, and which ones a session has shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from allauth.account.internal.flows.login import get_authentication_records, record_authentication
+from allauth.account.internal.flows.login import (
+    AUTHENTICATION_METHODS_SESSION_KEY,
+    get_authentication_records,
+    record_authentication,
+)
 from allauth.mfa import app_settings
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import generate_totp_secret
@@ -24,25 +28,25 @@ from broker.kernel.errors import Forbidden, InvalidInput
 
 REAL = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 _KINDS = (*REAL, Authenticator.Type.RECOVERY_CODES)
-# How a session says that the identity provider vouched for its person.
+# The authentication method of sessions whose person was authenticated by the identity provider.
 BY_PROVIDER = "provider"
-# Factors are changed, and keys and tokens are made, by who has shown within so long that they are who signed in.
+# Changing factors and creating keys or tokens requires a proof of identity that is at most this old.
 PROOF_LASTS = dt.timedelta(minutes=5)
-# The pages that a sign-in may still have to go through before it counts, by the names of their addresses.
+# Pages that a sign-in may still have to complete before it counts, by URL name.
 OWN_PASSWORD, SECOND_FACTOR = "account_password", "factors"
 _NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
 _PURPOSE = "authenticator app that is set up"
 
 
 class ProofNeeded(Forbidden):
-    """The browser session that acts has not shown lately who it is."""
+    """The acting browser session has no recent proof of identity."""
 
     code = "proof_needed"
 
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """What protects the sign-in of one person beside the password. Recovery codes alone protect nothing."""
+    """The protection of a person's sign-in besides the password. Recovery codes alone protect nothing."""
 
     app: Authenticator | None
     passkeys: Sequence[Authenticator]
@@ -61,26 +65,26 @@ def factors_of(identity: Identity) -> Factors:
     return Factors(next(iter(app), None), passkeys, codes_left(codes[0]) if codes else 0)
 
 
-def let_in_by_password_alone() -> Q:
-    """Return the condition on identities that a password, and nothing beside it, lets in: enabled people without a factor."""
+def password_only() -> Q:
+    """Return the condition that an identity can sign in with a password alone: enabled people without a factor."""
     factors = Authenticator.objects.filter(user=OuterRef("pk"), type__in=REAL)
     usable = ~Q(password="") & ~Q(password__startswith=UNUSABLE_PASSWORD_PREFIX)
     return usable & ~Exists(factors) & Q(kind=Kind.PERSON, is_active=True)
 
 
 def codes_left(codes: Authenticator) -> int:
-    """Return how many of somebody's recovery codes were not used yet."""
+    """Return how many of a person's recovery codes are unused."""
     return int(app_settings.RECOVERY_CODE_COUNT) - int(codes.data["used_mask"]).bit_count()
 
 
 def facts_of(factor: Authenticator) -> dict[str, str]:
-    """Return what the record says of a factor: its kind, and the name that a person gave to a passkey."""
+    """Return what the record stores about a factor: its kind, and the name that a person gave to a passkey."""
     facts = {"factor": str(factor.type), "name": str(factor.data.get("name", ""))}
     return {name: value for name, value in facts.items() if value}
 
 
 def said(factor: Authenticator) -> str:
-    """Return a factor in words: `The passkey “Laptop”`."""
+    """Return a factor in words, such as `The passkey “Laptop”`."""
     return (
         "The authenticator app"
         if factor.type == Authenticator.Type.TOTP
@@ -89,7 +93,7 @@ def said(factor: Authenticator) -> str:
 
 
 def offer_secret(identity: Identity, now: dt.datetime) -> tuple[str, str]:
-    """Return a new secret for an authenticator app, and a ticket by which the person's next form names it."""
+    """Return a new secret for an authenticator app, and a ticket that identifies it in the person's next form."""
     secret = str(generate_totp_secret())
     text = json.dumps([identity.pk, secret, (now + PROOF_LASTS).timestamp()])
     return secret, base64.urlsafe_b64encode(seal(text.encode(), purpose=_PURPOSE)).decode()
@@ -110,7 +114,7 @@ def offered_secret(identity: Identity, ticket: str, now: dt.datetime) -> str:
 
 
 def note_proof(request: HttpRequest, identity: Identity, factor: Authenticator | None, **facts: bool) -> None:
-    """Remember in the session that a person has just shown a factor, or, with None, their password."""
+    """Store in the session that a person has just shown a factor or, with None, their password."""
     if factor is None:
         record_authentication(request, identity, "password", **facts)
     else:
@@ -118,8 +122,23 @@ def note_proof(request: HttpRequest, identity: Identity, factor: Authenticator |
     identity.proven_at = proven_at(request, identity)
 
 
+def note_provider(
+    request: HttpRequest, identity: Identity, *, issuer: str, proven_at: dt.datetime | None, **facts: bool
+) -> None:
+    """Store in the session that the identity provider vouched for a person, and since when that proves who they are;
+    None: it proves nothing.
+    """
+    at = proven_at.timestamp() if proven_at else None
+    record_authentication(request, identity, BY_PROVIDER, issuer=issuer, proven_at=at, **facts)
+
+
+def forget_proofs(request: HttpRequest) -> None:
+    """Forget what the session has shown, such as the password of a sign-in that was not completed."""
+    request.session.pop(AUTHENTICATION_METHODS_SESSION_KEY, None)
+
+
 def factor_used(request: HttpRequest, identity: Identity) -> str:
-    """Return the kind of factor that was shown last since the sign-in; empty: none was."""
+    """Return the kind of the factor that was shown last since the sign-in; empty if none was."""
     shown = [
         record["type"]
         for record in get_authentication_records(request, identity)
@@ -129,19 +148,23 @@ def factor_used(request: HttpRequest, identity: Identity) -> str:
 
 
 def proven_at(request: HttpRequest, identity: Identity) -> dt.datetime:
-    """Return when the session was last shown a password or a factor, at its sign-in or since."""
-    shown = get_authentication_records(request, identity)
-    return dt.datetime.fromtimestamp(shown[-1]["at"], dt.UTC) if shown else _NEVER
+    """Return when the session last proved who it is, at its sign-in or later.
+
+    A provider may answer from its cookie. What it says proves only when the person last authenticated there.
+    """
+    records = get_authentication_records(request, identity)
+    times = [one.get("proven_at") if one["method"] == BY_PROVIDER else one["at"] for one in records]
+    return max((dt.datetime.fromtimestamp(at, dt.UTC) for at in times if at is not None), default=_NEVER)
 
 
 def recently_proven(identity: Identity, now: dt.datetime) -> bool:
-    """Whether the actor has a recent proof. A token is one; a session needs a fresh one."""
+    """Whether the actor has a recent proof of identity. A token counts as one; a session needs a fresh one."""
     return identity.proven_at is None or now - identity.proven_at < PROOF_LASTS
 
 
 def ensure_recently_proven(identity: Identity, now: dt.datetime) -> None:
-    """Raise ProofNeeded unless who acts has just shown who they are: else a browser that somebody left open is enough to
-    make what opens Stint from anywhere, for months.
+    """Raise ProofNeeded unless the actor has recently proven who they are. Otherwise, an unattended browser would be
+    enough to create credentials that work from anywhere, for months.
     """
     if not recently_proven(identity, now):
         raise ProofNeeded(
@@ -151,15 +174,16 @@ def ensure_recently_proven(identity: Identity, now: dt.datetime) -> None:
 
 
 def provider_of(request: HttpRequest, identity: Identity) -> str:
-    """Return the issuer that vouched for somebody at their sign-in; empty: none did."""
+    """Return the issuer that vouched for a person at their sign-in; empty if none did."""
     records = get_authentication_records(request, identity)
     return next((str(one["issuer"]) for one in records if one["method"] == BY_PROVIDER), "")
 
 
 def missing_step(request: HttpRequest, user: Identity | AnonymousUser) -> str:
-    """Return the page that this sign-in has to go through before it counts: it is nobody's until then. Empty: none.
+    """Return the page that this sign-in must complete before it counts; empty for none. Until then, it counts as no
+    one.
 
-    Whom the identity provider vouched for has shown there what it asks for.
+    A person that the identity provider vouched for has no step here: the provider decides what it asks for.
     """
     if not isinstance(user, Identity) or provider_of(request, user):
         return ""

@@ -10,7 +10,7 @@ from accounts.names import canonical_username
 
 
 class SignInForm(LoginForm):  # type: ignore[misc]  # allauth ships no types
-    """allauth's form; the name is made canonical before it is looked up or counted."""
+    """allauth's form. It makes the name canonical before the name is looked up or counted."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -23,5 +23,5 @@ class SignInForm(LoginForm):  # type: ignore[misc]  # allauth ships no types
             }
 
     def clean_login(self) -> str:
-        """Return the canonical name, so that each spelling meets the same lockout counter."""
+        """Return the canonical name, so that all spellings share one lockout counter."""
         return canonical_username(str(self.cleaned_data["login"]))

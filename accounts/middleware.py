@@ -1,4 +1,4 @@
-"""Who a request is from, and in which time zone its page speaks."""
+"""The identity behind a request, and the time zone of its page."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 
 
 def before_second_factor(view: _View) -> _View:
-    """Open a view also to a sign-in that still lacks the second factor which is required."""
+    """Open a view to sign-ins that still lack the required second factor."""
     return _opened(view, SECOND_FACTOR)
 
 
 def before_own_password(view: _View) -> _View:
-    """Open a view also to a sign-in by a password that another person chose."""
+    """Open a view to sign-ins with a password that another person chose."""
     return _opened(view, OWN_PASSWORD)
 
 
@@ -32,8 +32,10 @@ def _opened(view: _View, step: str) -> _View:
 
 
 class SignInMiddleware:
-    """Notes when a session has last shown who it is. A sign-in that lacks a step is nobody's, but for the views of that step:
-    those know it by ``request.unproven``, and ``request.missing`` names the step's page.
+    """Stores when a session last proved who it is.
+
+    A sign-in that lacks a step counts as no one, except in the views of that step. Those views find its identity in
+    ``request.unproven``. ``request.missing`` is the URL name of the step's page.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -48,7 +50,7 @@ class SignInMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Callable[..., Any], *_: Any) -> None:
-        """Let the person be who they are at the few views that are for this."""
+        """Restore the person for the few views that complete the missing step."""
         if getattr(request, "missing", "") in getattr(view, "before", ()):
             request.user = request.unproven  # type: ignore[attr-defined]
 

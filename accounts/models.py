@@ -1,4 +1,4 @@
-"""Identities and what they prove themselves with."""
+"""Identities and the credentials that they prove themselves with."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
-from django.db.models import Case, Q, Value, When
+from django.db.models import Case, F, Func, Q, Value, When
 from django.db.models.functions import Cast, Concat, Now, Upper
 
+from accounts.mailboxes import MailboxField
 from accounts.names import checked_username
+
+_NFKC = Func(F("email"), template="normalize(%(expressions)s, NFKC)", output_field=models.TextField())
 
 
 class Kind(models.TextChoices):
-    """What an identity is. Services and agents ask and hold; they never approve."""
+    """The kind of an identity. Services and agents request and hold access; they never approve."""
 
     PERSON = "person"
     SERVICE = "service"
@@ -23,10 +26,10 @@ class Kind(models.TextChoices):
 
 
 class IdentityManager(BaseUserManager["Identity"]):
-    """Makes identities with canonical names."""
+    """Creates identities with canonical names."""
 
     def create_user(self, username: str, password: str | None = None, **fields: Any) -> Identity:
-        """Create an identity; without a password nobody can sign in as it."""
+        """Create an identity. Without a password, no one can sign in as it."""
         identity = self.model(username=checked_username(username), **fields)
         identity.set_password(password)
         identity.full_clean(exclude=["password"])
@@ -35,8 +38,8 @@ class IdentityManager(BaseUserManager["Identity"]):
 
 
 def answered_for_by(identity: Identity, path: str = "") -> Q:
-    """Return the condition that somebody is the identity itself, or a machine that it owns. ``path`` leads from a row to them:
-    `holder`, `grant__holder`; without one the row is theirs.
+    """Return the condition that an identity is this one, or a machine that this one owns. ``path`` leads from a row to
+    the identity, such as `holder` or `grant__holder`; without it, the rows are identities.
     """
     return Q((path or "pk", identity.pk)) | Q((f"{path}__owner" if path else "owner", identity.pk))
 
@@ -45,18 +48,20 @@ class IdentityQuerySet(models.QuerySet["Identity"]):
     """Filters on identities."""
 
     def active(self) -> IdentityQuerySet:
-        """Those who may act: enabled, and, for machines, with an enabled owner."""
+        """Return identities that may act: enabled and, for machines, with an enabled owner."""
         return self.filter(is_active=True).filter(Q(kind=Kind.PERSON) | Q(owner__is_active=True))
 
 
 class Identity(AbstractBaseUser, PermissionsMixin):
-    """Who may ask or hold: a person, a service or an agent. The last two have an owner who is a person."""
+    """An identity that may request or hold access: a person, a service or an agent. The last two have a person as
+    owner.
+    """
 
     username = models.CharField(max_length=100, unique=True)
     name = models.CharField(max_length=200, blank=True)
-    email = models.EmailField(blank=True)
-    # Changed by an administrator: until its owner confirms it, it names nobody to the identity provider, or whoever changes
-    # it could act as them.
+    email = MailboxField(blank=True)
+    # An administrator changed the address. Until its owner confirms it, the identity provider can't identify anyone by
+    # it. Otherwise, whoever changes an address could act as its owner.
     email_unconfirmed = models.BooleanField(default=False, db_default=False)
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PERSON)
     owner = models.ForeignKey(
@@ -64,8 +69,8 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     )
     is_active = models.BooleanField("enabled", default=True)
     disabled_at = models.DateTimeField(null=True, blank=True)
-    # Which person an account is of: all accounts with one mail address, in any spelling, are of one. A machine stands for its
-    # owner as well; `accounts.queries.persons_of` says so.
+    # The person behind an account: all accounts with one mail address, in upper or lower case, belong to one person. A
+    # machine stands for its owner as well; see `accounts.queries.persons_of`.
     person = models.GeneratedField(
         expression=Case(
             When(email="", then=Concat(Value("#", models.TextField()), Cast("id", models.TextField()))),
@@ -76,17 +81,18 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     )
     time_zone = models.CharField(max_length=64, default="UTC")
     created_at = models.DateTimeField(db_default=Now())
-    # Another person chose the password: until it is replaced, a sign-in with it opens the page that replaces it and no other.
+    # Another person chose the password. Until it is replaced, a sign-in with it opens only the page that replaces it.
     password_given = models.BooleanField(default=False, db_default=False)
-    # How often all sign-ins were ended without another password.
+    # How often all sign-ins were ended without a password change.
     sign_ins_ended = models.PositiveIntegerField(default=0, db_default=0)
 
-    # The workflow that the current token is bound to; set at the lookup of the token, and never stored.
+    # The workflow that the current token is bound to. Set when the token is looked up, and never stored.
     bound_to: str = ""
-    # When the browser session that acts was last shown a password or a factor; set where a session is read, and never stored.
+    # When the acting browser session last showed a password or a factor. Set when a session is read, and never stored.
     # None: no session acts.
     proven_at: dt.datetime | None = None
-    # What it holds on rows of the catalogue, by noun and permission, for as long as one page is read; None: read each time.
+    # The catalog rows on which it holds permissions, by noun and permission, cached while one page is read. None: read
+    # each time.
     held: Callable[[], Mapping[tuple[str, str], Collection[int]]] | None = None
 
     USERNAME_FIELD = "username"
@@ -99,6 +105,11 @@ class Identity(AbstractBaseUser, PermissionsMixin):
         verbose_name_plural = "identities"
         indexes: ClassVar = [models.Index(fields=["person"], name="identity_person")]
         constraints: ClassVar = [
+            # Otherwise, two spellings of one address would be two people.
+            models.CheckConstraint(
+                condition=Q(email=_NFKC) & ~Q(email__regex=r'[^\x01-\x7f][^@]*$|"'),
+                name="identity_email_has_one_spelling",
+            ),
             models.CheckConstraint(
                 condition=Q(kind=Kind.PERSON, owner__isnull=True)
                 | (~Q(kind=Kind.PERSON) & Q(owner__isnull=False)),
@@ -114,30 +125,32 @@ class Identity(AbstractBaseUser, PermissionsMixin):
         return self.name or self.username
 
     def get_session_auth_hash(self) -> str:
-        """What a sign-in is held against, so that one from before another password, or before all were ended, is over."""
+        """Return the value that a sign-in is compared with. It changes with the password and when all sign-ins are
+        ended, so that earlier sign-ins become invalid.
+        """
         return f"{super().get_session_auth_hash()}{self.sign_ins_ended or ''}"
 
     # Properties
 
     @property
     def is_person(self) -> bool:
-        """Whether this is a person, who alone may approve."""
+        """Whether this is a person. Only people may approve."""
         return self.kind == Kind.PERSON
 
     @property
     def is_staff(self) -> bool:
-        """Django's word for administrators."""
+        """Django's name for administrators."""
         return self.is_superuser
 
     @property
     def initials(self) -> str:
-        """Two letters for the round picture."""
+        """Up to two letters for the avatar."""
         words = (self.name or self.username).replace(".", " ").replace("-", " ").split()
         return "".join(word[0] for word in words[:2]).upper()
 
 
 class SSHPublicKey(models.Model):
-    """A public key that an identity proves itself with at the SSH gateway. One key belongs to one identity for ever."""
+    """A public key for authentication at the SSH gateway. A key permanently belongs to one identity."""
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="ssh_keys")
     label = models.CharField(max_length=100, blank=True)
@@ -156,8 +169,8 @@ class SSHPublicKey(models.Model):
 
 
 class ProviderLink(models.Model):
-    """Who somebody of the company's identity provider is here. ``subject`` is the provider's own name for them, for ever;
-    ``email`` is what it said when they were linked, and means nothing afterwards.
+    """The identity of an account at the company's identity provider. ``subject`` is the provider's permanent name for
+    the account. ``email`` is the address at the time of linking, and means nothing afterwards.
     """
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="provider_links")
@@ -178,7 +191,7 @@ class ProviderLink(models.Model):
 
 
 class Scope(models.TextChoices):
-    """What an API token may be used for; a token never does more than its identity."""
+    """The permitted uses of an API token. A token never allows more than its identity may do."""
 
     READ = "read"
     REQUEST = "request"
@@ -188,9 +201,9 @@ class Scope(models.TextChoices):
 
 
 class APIToken(models.Model):
-    """A bearer token of an identity. Shown once; only its digest is stored.
+    """A bearer token of an identity. It is shown once; only its digest is stored.
 
-    ``workflow`` is the reference of the workflow that all its requests are bound to; empty: none.
+    ``workflow`` is the reference of the workflow that all its requests are bound to; empty for none.
     """
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="tokens")
@@ -211,12 +224,12 @@ class APIToken(models.Model):
         return f"{self.label} {self.hint}…"
 
     def is_valid(self, now: dt.datetime) -> bool:
-        """Whether the token opens anything at ``now``."""
+        """Whether the token is valid at ``now``."""
         return self.revoked_at is None and self.expires_at > now
 
 
 class DeviceState(models.TextChoices):
-    """How far a program's sign-in has come."""
+    """The progress of a program's sign-in."""
 
     PENDING = "pending"
     ALLOWED = "allowed"
@@ -225,9 +238,11 @@ class DeviceState(models.TextChoices):
 
 
 class DeviceAuthorization(models.Model):
-    """A program that waits for a person to let it act as them (RFC 8628). Of both of its codes only digests are kept.
+    """A program that waits for a person to authorize it to act as them (RFC 8628). Only digests of its two codes are
+    stored.
 
-    ``interval`` is how many seconds must lie between two of its questions. ``address`` is where it asked from.
+    ``interval`` is the minimum number of seconds between two of its polls. ``address`` is where it asked from.
+    ``sign_in`` is the `get_session_auth_hash` of the person who decided: what they allowed ends with their sign-ins.
     """
 
     device_digest = models.CharField(max_length=64, unique=True)
@@ -237,6 +252,7 @@ class DeviceAuthorization(models.Model):
     address = models.CharField(max_length=64, blank=True)
     state = models.CharField(max_length=10, choices=DeviceState.choices, default=DeviceState.PENDING)
     identity = models.ForeignKey(Identity, null=True, on_delete=models.CASCADE, related_name="+")
+    sign_in = models.CharField(max_length=100, blank=True, default="")
     interval = models.PositiveSmallIntegerField()
     asked_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())

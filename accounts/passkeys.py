@@ -1,4 +1,4 @@
-"""Passkeys and security keys (WebAuthn level 2): what a browser is asked, and whether its answer is right."""
+"""Passkeys and security keys (WebAuthn level 2): requests to browsers, and verification of their answers."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from accounts.models import Identity
 from broker.kernel.errors import InvalidInput
 
 _LONGEST = 20_000
-# Where a key says what it is for (RFC 9052 section 7.1).
+# The label of the parameter of a key that names its algorithm (RFC 9052 section 7.1).
 _ALGORITHM = 3
-# What the library raises over an answer that is none: it reads bytes from a stranger as if they were in order.
+# Errors of the library for an invalid answer: it parses bytes from strangers as if they were well-formed.
 _BROKEN = (
     ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError, struct.error, UnsupportedAlgorithm,
 )  # fmt: skip
@@ -39,7 +39,7 @@ State = dict[str, Any]
 
 
 class BadPasskey(InvalidInput):
-    """The browser's answer is not one to what it was asked, or not of a passkey that is known."""
+    """The browser's answer does not fit the request, or is not from a known passkey."""
 
     code = "bad_passkey"
 
@@ -50,7 +50,7 @@ class BadPasskey(InvalidInput):
 
 
 def possible() -> bool:
-    """Whether browsers let passkeys be used where Stint is: at a name, by https, or on this machine."""
+    """Whether browsers allow passkeys at Stint's address: a host name with HTTPS, or this machine."""
     here = urlsplit(settings.PUBLIC_URL)
     try:
         ipaddress.ip_address(here.hostname or "")
@@ -60,20 +60,22 @@ def possible() -> bool:
 
 
 def ask_to_add(identity: Identity) -> tuple[dict[str, Any], State]:
-    """Return what a browser is asked to make a passkey, and what its answer is held against."""
+    """Return what a browser is asked in order to create a passkey, and the state to check its answer against."""
     user = PublicKeyCredentialUserEntity(
         id=str(identity.pk).encode(), name=identity.username, display_name=str(identity)
     )
     asked, state = _server().register_begin(
         user, [_key(row) for row in passkeys_of(identity)],
-        # One that can sign in alone where the device is able to make it; an older security key does as a second step.
+        # Prefer one that can sign in alone, if the device supports it. An older security key works as a second step.
         resident_key_requirement=ResidentKeyRequirement.PREFERRED, user_verification=UserVerificationRequirement.PREFERRED,
     )  # fmt: skip
     return dict(asked), dict(state)
 
 
 def ask_to_show(identity: Identity | None) -> tuple[dict[str, Any], State]:
-    """Return what a browser is asked to show a passkey of somebody; None: of whoever it is, who is verified then."""
+    """Return what a browser is asked in order to use a passkey of a person, and the state to check its answer against.
+    None: any person's passkey, with user verification.
+    """
     keys = [_key(row) for row in passkeys_of(identity)] if identity else None
     wanted = UserVerificationRequirement.PREFERRED if identity else UserVerificationRequirement.REQUIRED
     asked, state = _server().authenticate_begin(keys, user_verification=wanted)
@@ -90,14 +92,14 @@ def check_added(answer: str, state: State | None) -> dict[str, Any]:
     key = auth.credential_data.public_key if auth.credential_data else {}
     if key.get(_ALGORITHM) not in CoseKey.supported_algorithms():
         raise BadPasskey
-    # Of all that was sent, what a later answer is checked by.
+    # Store only what later answers are checked with.
     kept = {name: sent[name] for name in ("id", "rawId", "type")}
     kept["response"] = {name: sent["response"][name] for name in ("clientDataJSON", "attestationObject")}
     return {"credential": kept, "counter": auth.counter}
 
 
 def whose(answer: str) -> int:
-    """Return the key of the identity that a passkey says it is of; to be proven. Raises BadPasskey."""
+    """Return the primary key of the identity that a passkey claims, still to be proven. Raises BadPasskey."""
     try:
         handle = AuthenticationResponse.from_dict(_parsed(answer)).response.user_handle
         return int((handle or b"").decode("ascii"))
@@ -108,7 +110,7 @@ def whose(answer: str) -> int:
 def check_shown(
     answer: str, state: State | None, rows: Sequence[Authenticator]
 ) -> tuple[Authenticator, AuthenticatorData]:
-    """Return which of the passkeys it is, and what it says of this use. Raises BadPasskey."""
+    """Return which of the passkeys was used, and what it reports about this use. Raises BadPasskey."""
     keys = {bytes(_key(row).credential_id): row for row in rows}
     try:
         sent = AuthenticationResponse.from_dict(_parsed(answer))
@@ -127,13 +129,13 @@ def _server() -> Fido2Server:
     here = urlsplit(settings.PUBLIC_URL)
     party = PublicKeyCredentialRpEntity(id=here.hostname or "", name="Stint")
     origin = f"{here.scheme}://{here.netloc}"
-    # The very origin of the pages, where the library takes any below the party's name.
+    # Accept only the exact origin of the pages. The library accepts any origin below the relying party's name.
     return Fido2Server(party, verify_origin=lambda said: said == origin)
 
 
 def _key(row: Authenticator) -> AttestedCredentialData:
     stored = RegistrationResponse.from_dict(row.data["credential"])
-    # What was taken had one, or it would not be stored.
+    # A stored passkey has credential data: without it, the passkey was not accepted.
     return cast(AttestedCredentialData, stored.response.attestation_object.auth_data.credential_data)
 
 

@@ -1,4 +1,4 @@
-"""Passwords of people: which are taken, and how often a wrong one may be tried where one is signed in already."""
+"""Passwords of people: which ones are accepted, and how many wrong ones someone who is signed in may try."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WITHIN = 300
 
 
 class WrongPassword(InvalidInput):
-    """The current password is another one."""
+    """The current password is wrong."""
 
     code = "wrong_password"
 
@@ -27,10 +27,11 @@ class TooManyTries(StintError):
 
 
 def check_password(identity: Identity, password: str) -> None:
-    """Raise WrongPassword unless it is the identity's; TooManyTries, without looking, after five wrong ones.
+    """Raise WrongPassword unless it is the identity's password. After five wrong ones, raise TooManyTries without
+    checking.
 
-    Whoever finds a browser signed in could else guess on. Counted for five minutes by each web process, outside the
-    database, where a failure would take the count back.
+    Otherwise, someone who finds a signed-in browser could keep guessing. Attempts are counted for five minutes by each
+    web process, outside the database, where a failure would roll the count back.
     """
     counter, key = caches["local"], f"wrong-password:{identity.pk}"
     counter.add(key, 0, _WITHIN)
@@ -39,13 +40,13 @@ def check_password(identity: Identity, password: str) -> None:
     if not identity.check_password(password):
         raise WrongPassword(
             "Wrong password.", hint="Enter the password you sign in with.",
-            fields={"current": ["Wrong."]},
+            fields={"current": ["Wrong password."]},
         )  # fmt: skip
     counter.delete(key)
 
 
 def store_password(identity: Identity, password: str) -> None:
-    """Save a person's new password; other sessions of theirs end by it. Raises Forbidden (a machine), InvalidInput."""
+    """Save a person's new password, which ends their other sessions. Raises Forbidden (a machine), InvalidInput."""
     if not identity.is_person:
         raise Forbidden("Machines don't have passwords.", hint="Add an SSH key or an API token instead.")
     check_new(password, identity)
@@ -55,7 +56,7 @@ def store_password(identity: Identity, password: str) -> None:
 
 
 def check_new(password: str, identity: Identity) -> None:
-    """Raise InvalidInput for a password that is not good enough for an identity."""
+    """Raise InvalidInput for a password that the rules reject for this identity."""
     try:
         validate_password(password, identity)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Reads about identities."""
+"""Queries on identities."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from broker.kernel.crypto import token_digest
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """Who a proven key is."""
+    """The identity that a proven key belongs to."""
 
     id: int
     username: str
@@ -35,19 +35,21 @@ def identity_by_fingerprint(fingerprint: str) -> KeyHolder | None:
 
 
 def may_give_credentials(actor: Identity, identity: Identity) -> bool:
-    """Whether the actor may give the identity a key or a token: its own and its machines', and nobody else's, for then
-    the one could act as the other: also an administrator, who could ask as a machine and approve as a person.
+    """Whether the actor may give the identity a key or a token: only to themselves and to their own machines.
+
+    With anyone else's credentials, the actor could act as that identity. So administrators can't either: they could
+    request as a machine and approve as a person.
     """
     return actor.pk in (identity.pk, identity.owner_id)
 
 
 def registered_key(fingerprint: str) -> SSHPublicKey | None:
-    """Return the key with that fingerprint, also one that was removed, or None."""
+    """Return the key with that fingerprint, even if it was removed, or None."""
     return SSHPublicKey.objects.filter(fingerprint=fingerprint).first()
 
 
 def removed_keys(fingerprints: Iterable[str]) -> frozenset[str]:
-    """Return those of the fingerprints whose key was removed. One fingerprint is one key for ever."""
+    """Return the fingerprints whose key was removed. A fingerprint identifies one key permanently."""
     removed = SSHPublicKey.objects.filter(fingerprint__in=list(fingerprints), removed_at__isnull=False)
     return frozenset(removed.values_list("fingerprint", flat=True))
 
@@ -58,14 +60,14 @@ def group_names(identity: Identity) -> frozenset[str]:
 
 
 def persons_of(identity: Identity) -> frozenset[str]:
-    """Return which people an account stands for: the one whose mail address it has, and, a machine, its owner."""
+    """Return the people that an account stands for: the person with its mail address and, for a machine, its owner."""
     owner = identity.owner or identity
     return frozenset({identity.person, owner.person})
 
 
 def are_same_person(one: Identity, other: Identity) -> bool:
-    """Whether two accounts stand for the same person: one and the same, owner and machine, two machines of one owner, or
-    accounts with one mail address.
+    """Whether two accounts stand for the same person: the same account, an owner and their machine, two machines of one
+    owner, or accounts with one mail address.
     """
     return not persons_of(one).isdisjoint(persons_of(other))
 
@@ -77,14 +79,14 @@ def same_person(identity: Identity) -> Q:
 
 
 def people_in(groups: Iterable[str], *, but: Iterable[Identity]) -> QuerySet[Identity]:
-    """Return the enabled accounts of people in any of the groups, without those who are one of ``but`` in any guise."""
+    """Return the enabled accounts of people in any of the groups, except every account of a person in ``but``."""
     barred = frozenset[str]().union(*(persons_of(identity) for identity in but))
     people = Identity.objects.active().filter(kind=Kind.PERSON).exclude(person__in=barred)
     return people.filter(groups__name__in=list(groups)).distinct()
 
 
 def each_person(accounts: Iterable[Identity]) -> list[Identity]:
-    """Return one account of each person, the first one: people are told, shown and counted, not accounts."""
+    """Return one account of each person, the first one: people are notified, shown and counted, not accounts."""
     found: dict[str, Identity] = {}
     for account in accounts:
         found.setdefault(account.person, account)
@@ -92,7 +94,7 @@ def each_person(accounts: Iterable[Identity]) -> list[Identity]:
 
 
 def groups_of_people(groups: Iterable[str], *, but: Iterable[Identity]) -> tuple[frozenset[str], ...]:
-    """Return, for each person in any of the groups but ``but``, in which of them they are, by whatever account."""
+    """Return, for each person in any of the groups except ``but``, the groups that they are in, through any account."""
     found: dict[str, set[str]] = {}
     for person, group in people_in(groups, but=but).values_list("person", "groups__name"):
         found.setdefault(person, set()).add(group)
@@ -100,17 +102,19 @@ def groups_of_people(groups: Iterable[str], *, but: Iterable[Identity]) -> tuple
 
 
 def valid_token(text: str, now: dt.datetime) -> APIToken | None:
-    """Return the API token with this text if it opens anything at ``now`` and its identity may act, else None.
+    """Return the API token with this text if it is valid at ``now`` and its identity may act, else None.
 
-    The identity is marked with the workflow of the token, and then sees and requests nothing else.
+    The identity is marked with the token's workflow, and then sees and requests nothing else.
     """
     token = _marked(text)
     return token if token is not None and token.is_valid(now) else None
 
 
 def bound_token(text: str) -> APIToken | None:
-    """Return the API token with this text if it is bound to a workflow and was not revoked, however old it is; its
-    identity may act and is marked, as `valid_token` says. The token alone authorizes nothing.
+    """Return the API token with this text if it is bound to a workflow and was not revoked, even if it has expired.
+    Otherwise return None.
+
+    Its identity may act and is marked, as in `valid_token`. The token alone authorizes nothing.
     """
     token = _marked(text)
     return token if token is not None and token.workflow and token.revoked_at is None else None
@@ -132,6 +136,6 @@ def groups() -> list[str]:
 
 
 def members(group: str) -> list[str]:
-    """Return the user names of a group's members."""
+    """Return the usernames of a group's members."""
     found = Identity.objects.filter(groups__name=group)
     return list(found.order_by("username").values_list("username", flat=True))

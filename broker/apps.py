@@ -1,14 +1,14 @@
-"""The project itself, as an application: checks and static files."""
+"""The project itself as a Django app: system checks and static files."""
 
 from django.apps import AppConfig
 
 
 class BrokerConfig(AppConfig):
-    """The shell around accounts and access."""
+    """The project around accounts and access."""
 
     name = "broker"
     verbose_name = "Stint"
 
     def ready(self) -> None:
-        """Register the system checks, and make the worker's application the one that messages are sent by."""
+        """Register the system checks, and make the worker's Celery app the one that sends messages."""
         from broker import celery, checks  # noqa: F401, PLC0415  # both need the applications to be loaded

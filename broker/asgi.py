@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 from collections.abc import Awaitable, Callable, MutableMapping
+from types import FrameType
 from typing import Any
 
 import django
@@ -11,6 +14,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
 django.setup()
 
+from broker.processes.watchdog import report_server  # noqa: E402  # see below
 from sessions_app.streams import application as streams  # noqa: E402  # it needs the applications to be loaded
 
 _Scope = MutableMapping[str, Any]
@@ -20,10 +24,11 @@ _AGENTS = ("/mcp", "/.well-known/oauth-protected-resource")
 
 
 class _Both:
-    """Live streams for pages, and MCP for agents. Who has no agents spares the memory of the second."""
+    """Live streams for pages, and MCP for agents. Sites without agents don't spend memory on MCP."""
 
     def __init__(self) -> None:
         self._door: Any = None
+        self._stopping: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(_AGENTS):
@@ -33,20 +38,46 @@ class _Both:
                 self._door = Door()
             await self._door(scope, receive, send)
         elif scope["type"] == "lifespan":
+            _when_told_to_stop(self._stop)
             await streams(scope, self._until_shutdown(receive), send)
         else:
             await streams(scope, receive, send)
 
+    def _stop(self) -> None:
+        """Begin to end what is open: the server waits only a moment for it before it cancels it."""
+        streams.stop()
+        if self._door is not None and self._stopping is None:
+            self._stopping = asyncio.create_task(self._door.stop())
+
     def _until_shutdown(self, receive: _Receive) -> _Receive:
         async def heard() -> MutableMapping[str, Any]:
             message = await receive()
-            if message["type"] == "lifespan.shutdown" and self._door is not None:
-                await self._door.stop()
+            if message["type"] == "lifespan.shutdown":
+                self._stop()
+                if self._stopping is not None:
+                    await self._stopping
             return message
 
         return heard
 
 
+def _when_told_to_stop(act: Callable[[], None]) -> None:
+    """Call ``act`` in this loop at the signals that end the server, besides what the server does. ASGI tells an
+    application only after the server has waited for open connections.
+    """
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.getsignal(number)
+
+        def handle(given: int, frame: FrameType | None, before: Any = before) -> None:
+            loop.call_soon_threadsafe(act)
+            if callable(before):
+                before(given, frame)
+
+        signal.signal(number, handle)
+
+
 application = _Both()
+report_server()
 
 __all__ = ["application"]

@@ -1,7 +1,7 @@
-"""The worker: slow side effects only. Nothing here carries a promise about time; the row and the sweeps do.
+"""The worker: slow side effects only. Nothing here makes promises about time; the row and the sweeps do.
 
-Messages lapse by the database's clock, as everything does: a node whose own is wrong neither sends what others throw away nor
-throws away what others send.
+Messages expire by the database's clock, like everything else. So a node with a wrong clock neither sends messages that
+others drop nor drops messages that others send.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
 
 
 class StintTask(Task):  # type: ignore[type-arg]
-    """What a worker does. Named and not imported: only a worker needs all that stands behind it."""
+    """A worker's task. ``Request`` is a name and not an import, because only a worker needs everything behind it."""
 
     Request = "broker.processes.on_time:OnTime"
 
@@ -32,14 +32,14 @@ def now() -> dt.datetime:
     try:
         return clock.now()
     except Error:
-        # In a thread that lives as long as its process, nobody else would drop a connection that is lost.
+        # In a thread that lives as long as its process, nothing else would drop a lost connection.
         connection.close()
         return dt.datetime.now(dt.UTC)
 
 
 @before_task_publish.connect
 def _lapse_by_the_database(headers: dict[str, Any], **_: object) -> None:
-    """Celery has counted from this node's clock."""
+    """Convert the expiry from this node's clock, which Celery used, to the database's."""
     if headers.get("expires"):
         ahead = dt.datetime.now(dt.UTC) - now()
         headers["expires"] = (dt.datetime.fromisoformat(headers["expires"]) - ahead).isoformat()
@@ -48,7 +48,7 @@ def _lapse_by_the_database(headers: dict[str, Any], **_: object) -> None:
 TRANSPORT_ALIASES["redis"] = "broker.processes.transport:Transport"
 app = Celery("stint", task_cls=StintTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
-# What is bound to time has queues of its own, away from mail, webhooks and housekeeping.
+# Time-critical tasks have queues of their own, apart from mail, webhooks and housekeeping.
 _QUEUES = {
     "revoke": ["grants.deprovision", "deliveries.handle_lost", "sweep.baseless", "sweep.tick"],
     "provision": ["grants.provision", "grants.prepare", "workflows.read", "workflows.read_all"],
@@ -87,4 +87,4 @@ app.autodiscover_tasks(["sessions_app"])
 
 @setup_logging.connect
 def _keep_our_logging(**_: object) -> None:
-    """Celery would replace the root logger's handlers; Django has set up the right ones."""
+    """Keep the logging that Django has set up. Celery would replace the root logger's handlers."""

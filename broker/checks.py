@@ -1,4 +1,4 @@
-"""System checks: each risky choice, with a hint."""
+"""System checks that report each risky choice, with a hint."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHORTEST_SECRET = 32
 
 @register(Tags.database, deploy=True)
 def role_of_the_application(*_: Any, **__: Any) -> list[CheckMessage]:
-    """Say when the application's database role could rewrite the record: it owns it, or is a superuser."""
+    """Report whether the application's database role could rewrite the record: it owns it, or is a superuser."""
     try:
         with connection.cursor() as cursor:
             cursor.execute(_ROLE)
@@ -21,8 +21,8 @@ def role_of_the_application(*_: Any, **__: Any) -> list[CheckMessage]:
     except DatabaseError as error:
         return [
             Error(
-                f"The database does not answer: {type(error).__name__}.",
-                hint="See DATABASE_URL.",
+                f"The database did not respond: {type(error).__name__}.",
+                hint="Check DATABASE_URL.",
                 id="stint.E005",
             )
         ]
@@ -31,7 +31,8 @@ def role_of_the_application(*_: Any, **__: Any) -> list[CheckMessage]:
     return [
         Error(
             "The application's database role owns the record or is a superuser, so it could forge entries.",
-            hint="Use DATABASE_OWNER_URL for migrations and a separate role in DATABASE_URL; the guide Deploying has the SQL.",
+            hint="Use DATABASE_OWNER_URL for migrations and a separate role in DATABASE_URL; the Deploying guide has "
+            "the SQL.",
             id="stint.E006",
         )
     ]
@@ -46,7 +47,7 @@ SELECT coalesce(bool_or(r.rolsuper OR pg_has_role(r.oid, c.relowner, 'USAGE')), 
 
 @register(Tags.security)
 def risky_settings(*_: Any, **__: Any) -> list[CheckMessage]:
-    """Name what is risky in the settings of this process."""
+    """Report what is risky in the settings of this process."""
     local = all(host in {"127.0.0.1", "localhost", "[::1]"} for host in settings.ALLOWED_HOSTS)
     found: list[CheckMessage] = []
     if len(settings.SECRET_KEY) < _SHORTEST_SECRET:

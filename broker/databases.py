@@ -1,4 +1,4 @@
-"""Where the database and the queue are, and how a connection to the database is made."""
+"""The addresses of the database and the queue, and the settings of database connections."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from broker.env import envsecret, envstr
 
 
 def urls() -> tuple[str, str, str, str]:
-    """Return the URLs of database, owner and queue, and the secret key: those set, else the running embedded ones."""
+    """Return the URLs of database, owner and queue, and the secret key: as set, or those of the running embedded
+    servers.
+    """
     owner = envstr("DATABASE_OWNER_URL", "")
     database, queue = envstr("DATABASE_URL", ""), envstr("REDIS_URL", "")
     secret = envsecret("STINT_SECRET_KEY", "")
     embedded = None if database else running_urls()
     if not database and embedded is None:
         raise ImproperlyConfigured(
-            "There is no database. Set DATABASE_URL, or start the embedded one with `manage.py up`."
+            "No database is configured. Set DATABASE_URL, or start the embedded one with `manage.py up`."
         )
     if embedded is not None:
         return (
@@ -30,19 +32,19 @@ def urls() -> tuple[str, str, str, str]:
         )
     if not secret:
         raise ImproperlyConfigured(
-            "STINT_SECRET_KEY is not set. Make one with `openssl rand -base64 48` and give it in STINT_SECRET_KEY or, "
-            "better, in a file named by STINT_SECRET_KEY_FILE."
+            "STINT_SECRET_KEY is not set. Generate one with `openssl rand -base64 48`, and set STINT_SECRET_KEY to it "
+            "or, better, STINT_SECRET_KEY_FILE to a file that contains it."
         )
     return database, owner or database, queue, secret
 
 
-# Seconds. Nothing waits for anything but the database within a transaction, so one that asks nothing for so long belongs
-# to a process that was stopped or cut off. Its locks would hold up every act, most of all ends.
+# Seconds. Within a transaction, a process waits for nothing but the database. So a transaction that sends nothing for
+# this long belongs to a process that was stopped or cut off. Its locks would block every act, most of all ends.
 _LONGEST_IDLE = 15
 
 
 def database(url: str) -> dict[str, Any]:
-    """Return what Django's `DATABASES` says of a URL."""
+    """Return the entry for a URL in Django's `DATABASES`."""
     parts = dict(conninfo_to_dict(url))
     return {
         "ENGINE": "django.db.backends.postgresql",
@@ -53,12 +55,12 @@ def database(url: str) -> dict[str, Any]:
         "PORT": str(parts.pop("port", "")),
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
-        # Prepared statements keep one plan: planning the decision anew each time would cost ten decisions.
+        # Prepared statements keep one plan: planning the decision each time would cost as much as ten decisions.
         "OPTIONS": {
             "connect_timeout": 5,
             "application_name": "stint",
-            # Pages join a row to the rows that name it, in the order in which they are best joined: trying every order
-            # of eight takes longer than the whole query.
+            # Queries of pages already name their joins in the best order. Trying every order of eight takes longer than
+            # the whole query.
             "options": "-c plan_cache_mode=force_generic_plan -c join_collapse_limit=5 "
             f"-c idle_in_transaction_session_timeout={_LONGEST_IDLE}s",
             "prepare_threshold": 5,

@@ -1,4 +1,4 @@
-"""Reads settings from environment variables; what is there but wrong is an error, never silently a default.
+"""Read settings from environment variables. An invalid value is an error, never silently replaced by a default.
 
 Needs no Django, so that launchers and settings share it.
 """
@@ -14,13 +14,13 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 
 
 class EnvError(ValueError):
-    """An environment variable is missing or wrong; the message says which, and what to set."""
+    """An environment variable is missing or invalid; the message says which, and what to set."""
 
 
 def envstr(name: str, default: str | None = None) -> str:
-    """Return variable `name`; `default` when it is not set.
+    """Return variable `name`, or `default` if it is not set.
 
-    Raises `EnvError` when it is not set and there is no default.
+    Raises `EnvError` if it is not set and there is no default.
     """
     value = os.environ.get(name)
     if value is not None:
@@ -31,7 +31,7 @@ def envstr(name: str, default: str | None = None) -> str:
 
 
 def envbool(name: str, default: bool) -> bool:
-    """Return variable `name` as a yes or no; `default` when it is not set or empty.
+    """Return variable `name` as a boolean, or `default` if it is not set or empty.
 
     Raises `EnvError` for anything but 1, true, yes, on, 0, false, no, off.
     """
@@ -44,9 +44,9 @@ def envbool(name: str, default: bool) -> bool:
 
 
 def envint(name: str, default: int) -> int:
-    """Return variable `name` as a whole number; `default` when it is not set or empty.
+    """Return variable `name` as a whole number, or `default` if it is not set or empty.
 
-    Raises `EnvError` when it is no whole number.
+    Raises `EnvError` if it is not a whole number.
     """
     value = envstr(name, "")
     if not value:
@@ -60,9 +60,9 @@ def envint(name: str, default: int) -> int:
 
 
 def envlist(name: str, default: Sequence[str] = ()) -> list[str]:
-    """Return variable `name` split at commas, without empty items; a copy of `default` when it is not set.
+    """Return variable `name` split at commas, without empty items, or a copy of `default` if it is not set.
 
-    Set but empty means an empty list.
+    A variable that is set but empty means an empty list.
     """
     if name not in os.environ:
         return list(default)
@@ -72,8 +72,8 @@ def envlist(name: str, default: Sequence[str] = ()) -> list[str]:
 def envsecret(name: str, default: str | None = None) -> str:
     """Return a secret: variable `name`, or the content of the file that `name`_FILE names.
 
-    `default` when neither is set. Raises `EnvError` when both are set, the file can't be read, the value is
-    empty, or nothing is set and there is no default. The message never holds the value.
+    Returns `default` if neither is set. Raises `EnvError` if both are set, the file can't be read, the value is empty,
+    or nothing is set and there is no default. The message never contains the value.
     """
     direct, file = os.environ.get(name), os.environ.get(f"{name}_FILE")
     if direct is not None and file is not None:

@@ -1,4 +1,4 @@
-"""`/healthz` (this process answers) and `/readyz` (it can do its work), before sessions and databases are touched."""
+"""`/healthz` (this process answers) and `/readyz` (it can do its work), both answered before sessions are loaded."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from sessions_app.queries.troubles import age, troubles
 from sessions_app.queries.upkeep import given_up_mail, longest_unreconciled, oldest_unmailed
 
 MAX_SKEW = 2.0
-# Anybody may ask, so that counting all recordings is for once a minute.
+# Anyone may ask, so all recordings are counted only once a minute.
 _rooms = Rooms()
 
 
 class HealthMiddleware:
-    """Answers health paths without host checks, cookies or redirects, so that any prober may ask."""
+    """Answers health paths without host checks, cookies or redirects, so that any probe may ask."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -38,10 +38,11 @@ class HealthMiddleware:
 
 
 def readyz() -> HttpResponse:
-    """200 when the database answers, is migrated, and this node's clock is right; else 503 with what is wrong.
+    """Return 200 if the database answers, is migrated, and this node's clock is right. Otherwise return 503 with the
+    problems.
 
-    ``warnings`` say what other nodes lack: this one can still show and end, so no prober should take it away. Anybody may
-    ask, so that no path, address or error of the system is in the answer.
+    ``warnings`` say what other nodes lack. This one can still show and end grants, so no probe should remove it. Anyone
+    may ask, so the answer contains no path, address or error of the system.
     """
     problems: list[str] = []
     warnings: list[str] = []
@@ -57,7 +58,7 @@ def readyz() -> HttpResponse:
         if abs(skew) > MAX_SKEW:
             problems.append(f"this node's clock is {skew:+.1f} s off the database's: fix NTP")
     except DatabaseError as error:
-        problems.append(f"the database does not answer: {type(error).__name__}")
+        problems.append(f"the database did not respond: {type(error).__name__}")
     answer = {"ready": not problems, "problems": problems, "warnings": warnings}
     return JsonResponse(answer, status=503 if problems else 200)
 
@@ -102,7 +103,7 @@ TOOK = Gauge(
 
 
 def metrics() -> HttpResponse:
-    """The process's metrics, and how ending stands, in the Prometheus text format."""
+    """Return the process's metrics, and the state of revocations, in the Prometheus text format."""
     now = clock.now()
     OVERDUE.set(overdue_revocation_seconds(now))
     silence = sweeper_silence(now)

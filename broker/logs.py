@@ -1,4 +1,4 @@
-"""How processes log: one line an event, on stderr."""
+"""Logging of all processes: one line per event, on stderr."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import structlog
 
 
 def logging_by(*, json: bool, level: str) -> dict[str, Any]:
-    """Set structlog up, and return what Django's `LOGGING` is. ``json``: a JSON object a line, else words for people."""
+    """Configure structlog, and return Django's `LOGGING`. ``json``: one JSON object per line, else words for people."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,

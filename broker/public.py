@@ -1,4 +1,4 @@
-"""What is answered without sign-in: the forms of catalogue files, for editors, and metrics."""
+"""Endpoints without sign-in: the schemas of catalog files, for editors, and metrics."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sessions_app.policy.webhooks import message_schema
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Return the JSON Schema of each kind of catalogue file by its folder, and of what outgoing webhooks carry."""
+    """Return the JSON Schema of each kind of catalog file by its folder, and of the messages of outgoing webhooks."""
     return {**catalogue_schemas(), "webhook-messages": message_schema()}
 
 
 @require_safe
 def schema_index(request: HttpRequest) -> HttpResponse:
-    """Where the JSON Schema of each kind of catalogue file is."""
+    """Return the URLs of the JSON Schemas of all kinds of catalog files."""
     return JsonResponse(
         {folder: request.build_absolute_uri(reverse("schema_of", args=[folder])) for folder in schemas()}
     )
@@ -28,11 +28,11 @@ def schema_index(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def schema_of(_request: HttpRequest, folder: str) -> HttpResponse:
-    """The JSON Schema (draft 2020-12) of the files in one folder of a catalogue."""
+    """Return the JSON Schema (draft 2020-12) of the files in one folder of a catalog."""
     found = schemas().get(folder)
     if found is None:
         raise Http404
-    # Editors in browsers fetch it from other origins; it is the same for everybody.
+    # Editors in browsers fetch it from other origins. It is the same for everyone.
     return JsonResponse(
         found, content_type="application/schema+json", headers={"Access-Control-Allow-Origin": "*"}
     )
@@ -40,5 +40,5 @@ def schema_of(_request: HttpRequest, folder: str) -> HttpResponse:
 
 @require_safe
 def metrics(_request: HttpRequest) -> HttpResponse:
-    """The process's metrics in the Prometheus text format."""
+    """Return the process's metrics in the Prometheus text format."""
     return health.metrics()

@@ -1,4 +1,4 @@
-"""Settings, from the environment only; what is missing or wrong stops the start with a sentence."""
+"""Settings, from the environment only. A missing or invalid value stops the start with a message."""
 
 from __future__ import annotations
 
@@ -28,22 +28,23 @@ ALLOWED_HOSTS = envlist("STINT_ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]
 DEBUG = envbool("STINT_DEBUG", False)
 STATE_DIR = state_dir()
 RECORDINGS_DIR = Path(envstr("STINT_RECORDINGS_DIR", str(STATE_DIR / "recordings")))
-# How much may be recorded, in bytes, and for how many days it is kept where a policy does not say.
+# Size limits of recordings, in bytes, and how many days they are kept if a policy does not say.
 RECORDING_BYTES = envint("STINT_RECORDING_MIB", 16) * 2**20
 RECORDINGS_BYTES_PER_GRANT = envint("STINT_RECORDINGS_MIB_PER_GRANT", 256) * 2**20
 RECORDINGS_BYTES = envint("STINT_RECORDINGS_MIB", 20_480) * 2**20
 RECORDINGS_DAYS = envint("STINT_RECORDINGS_DAYS", 365)
 
-# Checkpoints of the record: which log they name, where they are kept outside the database, and the key that signs them
-# (Ed25519, in PEM). Empty: a key of Stint's own, sealed in the database.
+# Checkpoints of the record: the log that they name, the file that keeps them outside the database, and the key that
+# signs them (Ed25519, in PEM). An empty key: a key of Stint's own, sealed in the database.
 RECORD_ORIGIN = f"{urlsplit(PUBLIC_URL).netloc}/record"
 CHECKPOINTS_FILE = Path(envstr("STINT_CHECKPOINTS_FILE", str(STATE_DIR / "checkpoints.txt")))
 CHECKPOINT_KEY = envsecret("STINT_CHECKPOINT_KEY", "")
 
-# Live streams. 0: pages ask below their own address, where a proxy routes /streams/; else at this port of their host.
+# Live streams. 0: pages ask at their own address, where a proxy routes /streams/. Otherwise, they ask at this port of
+# their host.
 STREAMS_DIRECT_PORT = envint("STINT_STREAMS_DIRECT_PORT", 0)
 STREAMS_MOST = envint("STINT_STREAMS_MOST", 2000)
-# Patterns of hosts name no origin, and a policy for browsers can't name an IPv6 address.
+# Host patterns name no origin, and a Content Security Policy can't name an IPv6 address.
 _page_hosts = [host for host in ALLOWED_HOSTS if host[:1] not in (".", "*", "[")]
 _scheme, _page_port = PUBLIC_URL.partition("://")[0], urlsplit(PUBLIC_URL).port
 STREAMS_ORIGINS = (
@@ -52,17 +53,32 @@ STREAMS_ORIGINS = (
     else frozenset()
 )
 
-# Where MCP clients connect: the streams process, behind the proxy or at its own port.
+# The address for MCP clients: the streams process, behind the proxy or at its own port.
 MCP_URL = at_port(PUBLIC_URL, STREAMS_DIRECT_PORT) if STREAMS_DIRECT_PORT else PUBLIC_URL
 
 SSH_GATEWAY_HOST = envstr("STINT_SSH_HOST", "127.0.0.1")
 SSH_GATEWAY_PORT = envint("STINT_SSH_PORT", 2222)
-# Prometheus metrics of the gateway, on loopback; 0: none.
-SSH_METRICS_PORT = envint("STINT_SSH_METRICS_PORT", 0)
-# What people type; behind a load balancer it differs from where the gateway listens.
+# The host that people type. Behind a load balancer, it differs from where the gateway listens.
 SSH_PUBLIC_HOST = envstr("STINT_SSH_PUBLIC_HOST", "127.0.0.1")
-# The address that targets see the gateway come from; goes into each certificate. Empty: the local address in use.
+# The addresses from which targets see the gateway connect; they go into each certificate. Empty: the local address in
+# use.
 SSH_SOURCE_ADDRESS = envlist("STINT_SSH_SOURCE_ADDRESS", [])
+
+# The TLS listener of the web gateways, and the URL that clients use.
+GATEWAY_HOST = envstr("STINT_GATEWAY_HOST", "127.0.0.1")
+GATEWAY_PORT = envint("STINT_GATEWAY_PORT", 8443)
+GATEWAY_PUBLIC_URL = envstr("STINT_GATEWAY_PUBLIC_URL", f"https://localhost:{GATEWAY_PORT}").rstrip("/")
+if not re.fullmatch(r"https://[^/?#@\s]+", GATEWAY_PUBLIC_URL):
+    raise ImproperlyConfigured("STINT_GATEWAY_PUBLIC_URL must be an https:// URL without a path.")
+# Its certificate chain and private key, both PEM. Empty: certificates of Stint's own authority.
+GATEWAY_CERTIFICATE = envstr("STINT_GATEWAY_CERTIFICATE", "")
+GATEWAY_KEY = envstr("STINT_GATEWAY_KEY", "")
+if bool(GATEWAY_CERTIFICATE) != bool(GATEWAY_KEY):
+    raise ImproperlyConfigured("Set both STINT_GATEWAY_CERTIFICATE and STINT_GATEWAY_KEY, or neither.")
+# The longest that a gateway which is told to drain waits for what is under way.
+GATEWAY_DRAIN_MINUTES = envint("STINT_GATEWAY_DRAIN_MINUTES", 10)
+# Prometheus metrics of the gateway process, on loopback; 0: none.
+GATEWAY_METRICS_PORT = envint("STINT_GATEWAY_METRICS_PORT", 0)
 
 # --- Database, queue, secret ------------------------------------------------------------------------------------
 
@@ -72,8 +88,9 @@ DATABASES = {"default": database(_owner_url if "migrate" in sys.argv[1:2] else _
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CACHES = {
-    # Both are larger than by default, where a few hundred addresses would push out what others' wrong tries are counted by.
-    # In the database, so that failed sign-ins are counted once for all processes, and outlive the queue.
+    # Both are larger than the default, with which a few hundred addresses would evict the counts of others' failed
+    # attempts. The default cache is in the database, so that failed sign-ins are counted once for all processes, and
+    # outlive the queue.
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "stint_cache",
@@ -87,7 +104,7 @@ CACHES = {
 
 CELERY_BROKER_URL = _queue_url
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# A message is a hint: a queue that does not answer is not waited for, because the row is found without it.
+# A message is a hint. A queue that does not answer is not waited for, because the row is found without it.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 0,
     "socket_connect_timeout": 1,
@@ -102,7 +119,7 @@ CELERY_TIMEZONE = "UTC"
 # --- Applications -----------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    # Before Django's own, so that `changepassword` is the one that records.
+    # Before Django's own apps, so that `changepassword` is the one that records.
     "accounts",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -123,14 +140,18 @@ INSTALLED_APPS = [
     "sessions_app",
 ]
 ROOT_URLCONF = "broker.urls"
-# The API's addresses have no slash at the end, so what is included below one begins with it.
-SILENCED_SYSTEM_CHECKS = ["urls.W002"]
+# API paths have no trailing slash, so paths that are included below one begin with it. The proxy redirects to https, and whether all of a
+# domain is on https is not Stint's to say. The rest is said once, by stint.E001 and stint.E003.
+SILENCED_SYSTEM_CHECKS = [
+    "urls.W002",
+    *(f"security.W{number}" for number in ("004", "005", "008", "009", "012", "016", "021")),
+]
 WSGI_APPLICATION = "broker.wsgi.application"
 MIDDLEWARE = [
-    # Around all others, for their error pages say the time too.
+    # Around all others, because their error pages show the time too.
     "sessions_app.web.shell.moment.PageMomentMiddleware",
-    # What a first visit gets is a fifth of its size. Tokens in pages are masked anew each time, and answers get a random
-    # length, so that compression tells nobody what they are (BREACH).
+    # The response to a first visit shrinks to a fifth of its size. Tokens in pages are masked differently each time,
+    # and responses get a random length, so that compression reveals nothing about them (BREACH).
     "django.middleware.gzip.GZipMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -174,7 +195,7 @@ AUTHENTICATION_BACKENDS = [
     "accounts.backends.PasswordBackend",
     "guardian.backends.ObjectPermissionBackend",
 ]
-# Permission rows for an anonymous user would be standing access for everybody.
+# Permission rows for an anonymous user would be standing access for everyone.
 ANONYMOUS_USER_NAME = None
 GUARDIAN_RAISE_403 = False
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.ScryptPasswordHasher"]
@@ -192,22 +213,22 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/sign-in/"
 ACCOUNT_SESSION_REMEMBER = False
-# Else the proxy would be everybody's address, and one stranger's failed sign-ins would lock all people out.
+# Otherwise, the proxy's address would be everyone's, and one stranger's failed sign-ins would lock all people out.
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if envbool("STINT_BEHIND_PROXY", False) else 0
 ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key"}
 MFA_ADAPTER = "accounts.adapter.FactorAdapter"
-# `required`: a sign-in without a second factor opens nothing but the page that sets one up.
+# `required`: a sign-in without a second factor opens only the page that sets one up.
 SECOND_FACTOR = envstr("STINT_SECOND_FACTOR", "") or "optional"
 if SECOND_FACTOR not in ("optional", "required"):
     raise ImproperlyConfigured(
-        f"STINT_SECOND_FACTOR is {SECOND_FACTOR!r}. Set it to optional or to required, or leave it out."
+        f"STINT_SECOND_FACTOR is {SECOND_FACTOR!r}. Set it to optional or required, or unset it."
     )
 
 # --- The company's identity provider, by OpenID Connect -----------------------------------------------------------
 
 
 def _provider() -> tuple[str, str, str, str]:
-    """Return issuer, client id, secret and name of the provider; all empty: there is none."""
+    """Return issuer, client id, secret and name of the provider; all empty if there is none."""
     issuer, client = envstr("STINT_OIDC_ISSUER", ""), envstr("STINT_OIDC_CLIENT_ID", "")
     secret, name = envsecret("STINT_OIDC_CLIENT_SECRET", ""), envstr("STINT_OIDC_NAME", "")
     given = {
@@ -218,33 +239,35 @@ def _provider() -> tuple[str, str, str, str]:
     missing = [one for one, value in given.items() if not value]
     if missing and (name or len(missing) < len(given)):
         raise ImproperlyConfigured(
-            f"The identity provider is set up by halves: {', '.join(missing)} is not set. Set it, or unset all STINT_OIDC_…"
+            f"The identity provider is only partly configured: {', '.join(missing)} is not set. Set it, or unset all "
+            "STINT_OIDC_…"
         )
     parts = urlsplit(issuer)
     if issuer and (
         parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment
     ):
         raise ImproperlyConfigured(
-            "STINT_OIDC_ISSUER is no address. Write the `issuer` of the provider's /.well-known/openid-configuration, such as "
-            "https://company.okta.com, each character as it stands there."
+            "STINT_OIDC_ISSUER is not a URL. Set it to the exact `issuer` in the provider's "
+            "/.well-known/openid-configuration, such as https://company.okta.com."
         )
     return issuer, client, secret, name or str(parts.hostname or "")
 
 
 OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_NAME = _provider()
-# The claim that names somebody's groups, and those of Stint's groups that follow it; all others are left alone.
+# The claim that names a person's groups, and those of Stint's groups that follow it. All other groups are left alone.
 OIDC_GROUPS_CLAIM = envstr("STINT_OIDC_GROUPS_CLAIM", "")
 OIDC_GROUPS = envlist("STINT_OIDC_GROUPS", [])
 if bool(OIDC_GROUPS_CLAIM) != bool(OIDC_GROUPS) or (OIDC_GROUPS and not OIDC_ISSUER):
     raise ImproperlyConfigured(
-        "Groups follow the identity provider where STINT_OIDC_GROUPS_CLAIM, STINT_OIDC_GROUPS and STINT_OIDC_ISSUER are set. "
+        "Groups from the identity provider need STINT_OIDC_GROUPS_CLAIM, STINT_OIDC_GROUPS and STINT_OIDC_ISSUER. "
         "Set all of them, or neither of the first two."
     )
 if wrong := [name for name in OIDC_GROUPS if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name)]:
     raise ImproperlyConfigured(
-        f"STINT_OIDC_GROUPS names {wrong[0]}, which can't be the name of a group. Use lowercase letters, digits, - and _."
+        f"STINT_OIDC_GROUPS contains {wrong[0]}, which is not a valid group name. Use lowercase letters, digits, - "
+        "and _."
     )
-# Off: administrators alone, for the day on which the provider does not answer.
+# Off: only administrators, for the day on which the provider does not answer.
 PASSWORD_SIGN_IN = envbool("STINT_PASSWORD_SIGN_IN", True)
 if not PASSWORD_SIGN_IN and not OIDC_ISSUER:
     raise ImproperlyConfigured(
@@ -299,7 +322,7 @@ TIME_ZONE = "UTC"
 
 # --- API --------------------------------------------------------------------------------------------------------
 
-# How often one identity, and one address of strangers, may call each web process.
+# Limits on calls to each web process: by one identity, and by one address without an identity.
 _API_RATES = {
     "identity": f"{envint('STINT_API_PER_MINUTE', 600)}/min",
     "stranger": f"{envint('STINT_API_STRANGERS_PER_MINUTE', 60)}/min",
@@ -315,7 +338,7 @@ REST_FRAMEWORK = {
         "sessions_app.api.throttling.PerStranger",
     ],
     "DEFAULT_THROTTLE_RATES": _API_RATES,
-    # Behind a proxy the last address that it added counts; without one, nothing that the caller says.
+    # Behind a proxy, the last address that it added counts. Without one, nothing that the caller says counts.
     "NUM_PROXIES": 1 if SECURE_PROXY_SSL_HEADER else 0,
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["sessions_app.api.parsers.StrictJSON"],
@@ -326,7 +349,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Stint",
-    "DESCRIPTION": "Just-in-time privileged access: ask, decide, use, end.",
+    "DESCRIPTION": "Just-in-time privileged access: request, approve, use, end.",
     "VERSION": "v1",
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/api/v1",
@@ -347,28 +370,28 @@ EMAIL_USE_TLS = envbool("STINT_SMTP_TLS", True)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = envstr("STINT_MAIL_FROM", "stint@localhost")
 if not EMAIL_HOST:
-    # Without a server, mail is told in the log instead of being lost in silence.
+    # Without a server, mail goes to the log instead of being lost silently.
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
 # --- Outgoing webhooks, and issuers of machines' tokens ------------------------------------------------------------
 
 
 def _networks(name: str) -> list[str]:
-    """Return networks that are not public and may be reached all the same: `10.20.0.0/16`. None by default."""
+    """Return networks that are not public but may be reached, such as `10.20.0.0/16`. Empty by default."""
     found = envlist(name, [])
     for network in found:
         try:
             ipaddress.ip_network(network)
         except ValueError as error:
             raise ImproperlyConfigured(
-                f"{name} names {network}, which is no network. Write 10.20.0.0/16, or leave it out."
+                f"{name} contains {network}, which is not a network. Use one like 10.20.0.0/16, or remove it."
             ) from error
     return found
 
 
-# Where messages may be sent to, by http as well.
+# Non-public networks to which webhook messages may be sent, also by http.
 WEBHOOK_NETWORKS = _networks("STINT_WEBHOOK_NETWORKS")
-# Whose issuers may be asked for their keys, by http as well.
+# Non-public networks in which issuers may be asked for their keys, also by http.
 ISSUER_NETWORKS = _networks("STINT_ISSUER_NETWORKS")
 
 # --- Logs -------------------------------------------------------------------------------------------------------

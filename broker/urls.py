@@ -1,4 +1,4 @@
-"""All doors."""
+"""All URLs."""
 
 from django.urls import include, path
 
@@ -8,7 +8,7 @@ urlpatterns = [
     path("api/", include("sessions_app.api.urls")),
     path("schemas/", public.schema_index, name="schemas"),
     path("schemas/<str:folder>.json", public.schema_of, name="schema_of"),
-    # Open to whoever reaches this port: the numbers name nobody. Keep it from outside at the proxy.
+    # Open to anyone who reaches this port: the numbers identify no one. Block it from outside at the proxy.
     path("metrics", public.metrics, name="metrics"),
     path("hooks/", include("sessions_app.hooks.urls")),
     path("", include("sessions_app.oauth.urls")),

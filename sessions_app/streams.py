@@ -1,19 +1,19 @@
-"""Live streams: `GET /streams/changes` tells a signed-in browser when to look again, as server-sent events.
+"""Live streams: `GET /streams/changes` tells a signed-in browser by server-sent events when to refresh.
 
-A stream carries no content, only nudges; what somebody may see is decided when the page asks. One LISTEN connection
-serves all streams of the process. Source: WHATWG HTML, "Server-sent events".
+A stream carries no content, only nudges. What a person can see is decided when the page fetches it. One LISTEN
+connection serves all streams of the process. Source: WHATWG HTML, "Server-sent events".
 
-**Resuming.** Each nudge has as its id the number of the record's last entry. Whoever comes with `Last-Event-ID`, or
-with `?after=` (a page that was hidden, or has just been rendered), gets a nudge at once if the record went on since.
+**Resuming.** The id of each nudge is the number of the record's last entry. A client can send `Last-Event-ID`, or
+`?after=` if its page was hidden or has just been rendered. It gets a nudge at once if the record has grown since.
 
-**Bounds.** So many streams in all and so many of one person (503 and 429: the page then asks on its own, every few
-seconds, as it does when the database can't be heard). A stream's nudges are at least a gap apart, which grows with the
-number of streams, so that all pages together never ask more often than `NUDGES_PER_SECOND`. A browser that has stopped
-reading is not written to any more, and keeps its place until its connection is gone.
+**Limits.** The total number of streams is limited (503), and so is the number for each person (429). A refused page
+polls every few seconds, as it does when the database can't be reached. The nudges of a stream have a minimum gap, which
+grows with the number of streams. So all pages together never fetch more often than `NUDGES_PER_SECOND`. A browser that
+has stopped reading gets nothing more, and keeps its place until its connection is gone.
 
-**Where pages find it.** A proxy routes `/streams/` of the pages' own address here. Without a proxy (`manage.py up` on
-one's own machine) this process listens on a port of its own, `settings.STREAMS_DIRECT_PORT`: pages then ask there, at
-the same host, so that the session's cookie comes along, and answers name the pages' origin (CORS), and no other.
+**How pages find it.** A proxy routes `/streams/` of the pages' own address here. Without a proxy (`manage.py up` on a
+developer's machine) this process listens on its own port, `settings.STREAMS_DIRECT_PORT`. Pages then connect to that
+port on the same host, so that the session cookie is sent along. Responses allow only the pages' origin (CORS).
 """
 
 from __future__ import annotations
@@ -47,13 +47,14 @@ Headers = list[tuple[bytes, bytes]]
 
 PATH = "/streams/changes"
 RECORD = "stint_record"
-# All that happens is an entry of the record, but ends go on while that refuses, and some notices come of the clock alone.
+# Every change is an entry of the record, but grants still end when the record refuses entries. Some notifications
+# depend only on the clock.
 CHANNELS = (RECORD, "stint_grant", "stint_hold", "stint_order", "stint_notice")
 KEEP_ALIVE = 15.0
-# Whoever was signed out or disabled meanwhile loses the stream after this long.
+# Seconds. How long a stream can stay open after its person was signed out or disabled.
 CHECK_AGAIN_AFTER = 60.0
 RECONNECT_AFTER = 1.0
-# Who reads nothing for this long has stopped reading.
+# Seconds. A client that reads nothing for this long has stopped reading.
 PATIENCE = 10.0
 MOST_EACH = 12
 LEAST_GAP = 0.3
@@ -69,6 +70,7 @@ class Streams:
         self._listener: asyncio.Task[None] | None = None
         self._seq = 0
         self._hears = False
+        self._stopping = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -88,9 +90,14 @@ class Streams:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
+    def stop(self) -> None:
+        """End every stream, so that the server need not wait for them. Pages connect to another process, or poll."""
+        self._stopping = True
+        self._wake(0)
+
     async def _listen(self) -> None:
-        """Wake every stream at each notification. While the database says nothing there are no streams: pages that
-        ask on their own know more than pages that wait for what can't come.
+        """Wake every stream at each notification. Without the database there are no streams: pages that poll learn more
+        than pages that wait for events that can't arrive.
         """
         while True:
             try:
@@ -150,7 +157,8 @@ class Streams:
                 changed.set()
             await self._nudge(scope, changed, gone, send)
         except TimeoutError:
-            # It is written to no more; its place is free when its connection is gone, so that nobody collects them.
+            # Nothing more is written to it. It keeps its place until its connection is gone, so that nobody can collect
+            # stalled streams.
             await gone
         finally:
             self._waiting.discard(changed)
@@ -160,7 +168,7 @@ class Streams:
 
     @staticmethod
     async def _news(changed: asyncio.Event, gone: asyncio.Task[None]) -> None:
-        """Wait until something changed, the browser is gone, or it is time for a sign of life."""
+        """Wait until something changes, the browser disconnects, or a keep-alive is due."""
         change = asyncio.create_task(changed.wait())
         await asyncio.wait({change, gone}, timeout=KEEP_ALIVE, return_when=asyncio.FIRST_COMPLETED)
         change.cancel()
@@ -175,7 +183,7 @@ class Streams:
             await self._news(changed, gone)
             if gone.done():
                 return
-            if not self._hears:
+            if not self._hears or self._stopping:
                 break
             if loop.time() > check_at:
                 if await _signed_in(scope) is None:
@@ -190,7 +198,7 @@ class Streams:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _gap(self) -> float:
-        """Seconds until a stream's next nudge. They differ, so that many pages don't ask in the same moment."""
+        """Return the seconds until a stream's next nudge. They vary, so that pages don't all fetch at once."""
         gap = max(LEAST_GAP, len(self._waiting) / NUDGES_PER_SECOND)
         return gap * random.uniform(0.75, 1.25)  # noqa: S311 - spreads the load, keeps no secret
 
@@ -207,7 +215,7 @@ async def _answer(send: Send, status: int, body: bytes, more: Headers | None = N
 
 
 async def _write(send: Send, body: bytes) -> None:
-    """Write to a stream. Raises TimeoutError when the other side has stopped reading."""
+    """Write to a stream. Raises TimeoutError if the client has stopped reading."""
     async with asyncio.timeout(PATIENCE):
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
@@ -217,7 +225,9 @@ def _header(scope: Scope, wanted: bytes) -> str:
 
 
 def _after(scope: Scope) -> int | None:
-    """Return the number of the entry after which the browser wants to hear; what is none of ours counts as the oldest."""
+    """Return the number of the entry after which the browser wants nudges; None if it names none. An invalid one counts
+    as the oldest.
+    """
     query = parse_qs(scope["query_string"].decode("latin-1"))
     said = _header(scope, b"last-event-id") or query.get("after", [""])[-1]
     if not said:
@@ -226,7 +236,7 @@ def _after(scope: Scope) -> int | None:
 
 
 def _cors(scope: Scope) -> Headers:
-    """Return the headers that let the pages of this same host read the stream from its other port."""
+    """Return the headers that let pages of the same host read the stream from its other port."""
     origin = _header(scope, b"origin")
     headers = [(b"vary", b"Origin, Cookie")]
     if origin in settings.STREAMS_ORIGINS:
@@ -238,7 +248,7 @@ def _cors(scope: Scope) -> Headers:
 
 
 async def _signed_in(scope: Scope) -> int | None:
-    """Return who asks, if it is somebody who may sign in."""
+    """Return the id of the caller if they are signed in and allowed to be; None otherwise."""
     try:
         cookie = SimpleCookie(_header(scope, b"cookie")).get(settings.SESSION_COOKIE_NAME)
     except CookieError:

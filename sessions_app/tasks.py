@@ -1,4 +1,4 @@
-"""What the worker does. Each task is a hint that a row is due; what is done is decided by the row."""
+"""The worker's tasks. Each task is a hint that a row is due; the row decides what is done."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ from sessions_app.operations.targets.carry_out_check import carry_out_check, los
 from sessions_app.operations.targets.reconcile_cluster import reconcile_all
 from sessions_app.operations.workflows.handle_delivery import handle_lost_deliveries
 from sessions_app.operations.workflows.poll_source import poll_source, reread_workflow, sources_to_ask
-from sessions_app.queries.grants import next_due
+from sessions_app.queries.grants import next_due, to_revoke_now
 from sessions_app.queries.revoking import clusters_of, clusters_of_leases, clusters_to_make
 
-# Seconds. A tick looks again when something falls due before the next one comes.
+# Seconds. A tick sweeps again if something falls due before the next tick.
 TICK, SHORTEST_SLEEP = 0.9, 0.05
-# The threads that messages have are for what is bound to time and waits for nobody but the database. Whatever waits for
-# others, or may read for long, does so in threads of its own: targets of which some never answer, sources of work, the
-# record and the disk that it is kept on, receivers of webhooks, the mail server.
+# The threads of the queue are for time-critical work that waits for nothing but the database. Work that waits for
+# others, or that can read for long, runs in its own threads. This covers targets that may never answer, workflow
+# sources, the record and its disk, webhook receivers, and the mail server.
 _askers = Crew(16)
 _lookers = Crew(1)
 _checkers = Crew(4)
@@ -54,9 +54,11 @@ _keepers = Crew(2)
 _couriers = Crew(16)
 _postmen = Crew(1)
 _clerks = Crew(4)
-# The net below the ends: one thread is enough.
+# Set while there is something that no checkpoint covers.
+_unsigned = threading.Event()
+# A safety net behind the other ends: one thread is enough.
 _net = threading.Lock()
-# Of two ticks one may be held up.
+# Two ticks may run at once, because one can be held up.
 _ticking = threading.BoundedSemaphore(2)
 
 log = structlog.get_logger(__name__)
@@ -70,7 +72,7 @@ def provision(*, grant_id: int, **_: Any) -> None:
 
 @shared_task(name="grants.prepare", acks_late=True)
 def prepare(*, grant_id: int, **_: Any) -> None:
-    """Make what a grant needs on its targets, in threads that no target that hangs can take from others."""
+    """Create what a grant needs on its targets, in threads where a hanging target can't block the others."""
     _makers.take([grant_id])
 
 
@@ -80,12 +82,15 @@ def _make(grant_id: int) -> None:
 
 @shared_task(name="grants.deprovision", acks_late=True)
 def deprovision(*, grant_id: int, **_: Any) -> None:
-    """Undo a grant that is ending, in threads of the same kind."""
+    """Revoke an ending grant on its targets, in threads of the same kind."""
     _revokers.take([grant_id])
 
 
 def _revoke(grant_id: int) -> None:
+    # An end that no checkpoint covers is undone, unnoticed, by a backup from before it.
+    _sign_soon()
     deprovision_grant(grant_id=grant_id, now=clock.now)
+    _sign_soon()
 
 
 _makers = Bulkhead(_make, group_of=clusters_to_make)
@@ -94,26 +99,28 @@ _revokers = Bulkhead(_revoke, group_of=clusters_of)
 
 @shared_task(name="workflows.read", acks_late=True)
 def read_one_workflow(*, workflow_id: int, **_: Any) -> None:
-    """Ask the source of a workflow how it stands, and start what waited for that."""
+    """Ask the source of a workflow for its state, and start what waited for that."""
     _askers.start(("workflow", workflow_id), partial(reread_workflow, workflow_id=workflow_id, now=clock.now))
 
 
 @shared_task(name="workflows.read_all", acks_late=True)
 def read_all_workflows(**_: Any) -> None:
-    """Ask every source about the work that grants rest on, each on its own, so that one that hangs delays no other."""
+    """Ask every source for the workflows that grants depend on. Each runs separately, so that a hanging source delays
+    no other.
+    """
     for source_id in sources_to_ask():
         _askers.start(source_id, partial(poll_source, source_id=source_id, now=clock.now))
 
 
 @shared_task(name="deliveries.handle_lost", acks_late=True)
 def handle_lost(**_: Any) -> None:
-    """Do what deliveries say whose process died."""
+    """Handle deliveries whose process died."""
     handle_lost_deliveries(now=clock.now())
 
 
 @shared_task(name="sweep.tick", acks_late=True)
 def tick(**_: Any) -> None:
-    """End, start and lapse what is due until the next tick comes, and revoke on targets what has ended."""
+    """End, start and lapse what falls due before the next tick, and revoke ended grants on targets."""
     if not _ticking.acquire(blocking=False):
         return
     try:
@@ -125,30 +132,33 @@ def tick(**_: Any) -> None:
 
 
 def _sweep() -> float:
-    """Sweep once, and return in how many seconds the next thing falls due."""
+    """Sweep once, and return the seconds until something is due again."""
     report = sweep(now=clock.now, name="worker")
-    # By no message: what is being undone already is not taken again.
-    _revokers.take(report.to_revoke)
+    # Not through the queue: this skips grants that are already being revoked.
+    if report.revocations:
+        _revokers.take(to_revoke_now(clock.now()))
     due = next_due()
     return TICK if due is None else max(SHORTEST_SLEEP, (due - clock.now()).total_seconds())
 
 
 @shared_task(name="notices.send", acks_late=True)
 def send(**_: Any) -> None:
-    """Mail what is due, unless that is going on already. No message is about a single notice, so that none can pile up."""
+    """Mail what is due, unless a run is in progress. No queue message is about a single notification, so none can pile
+    up.
+    """
     if mail_is_due(now=clock.now()):
         _postmen.start("mail", partial(send_notices, now=clock.now))
 
 
 @shared_task(name="notices.warn", acks_late=True)
 def warn(**_: Any) -> None:
-    """Tell holders whose access ends soon."""
+    """Notify holders whose access ends soon."""
     _clerks.start("warn", lambda: warn_holders(now=clock.now()))
 
 
 @shared_task(name="record.verify", acks_late=True)
 def verify_record(**_: Any) -> None:
-    """Read the whole record again, so that pages say when it was last intact."""
+    """Verify the whole record again, so that pages show when it was last intact."""
     _keepers.start("verify", _verify)
 
 
@@ -159,19 +169,35 @@ def _verify() -> None:
 
 @shared_task(name="record.checkpoint", acks_late=True)
 def checkpoint(**_: Any) -> None:
-    """Sign the record as it stands, if anything came since the last time."""
-    _keepers.start("checkpoint", lambda: make_checkpoint(now=clock.now()))
+    """Sign the current state of the record, if it has grown since the last checkpoint."""
+    _sign_soon()
+
+
+def _sign_soon() -> None:
+    _unsigned.set()
+    _keepers.start("checkpoint", _sign)
+
+
+def _sign() -> None:
+    """Make checkpoints, at most one a second, until no one has asked for another meanwhile."""
+    while _unsigned.is_set():
+        _unsigned.clear()
+        try:
+            make_checkpoint(now=clock.now())
+        finally:
+            # Also after a failure, which would otherwise be logged for every end.
+            time.sleep(1)
 
 
 @shared_task(name="record.attempts", acks_late=True)
 def attempts(**_: Any) -> None:
-    """Append what was tried in the minute before, where it was tried often."""
+    """Append the attempts of the last minute that were counted instead of recorded one by one."""
     append_attempts(clock.now())
 
 
 @shared_task(name="sweep.baseless", acks_late=True)
 def baseless(**_: Any) -> None:
-    """End grants whose holder, cluster or policy is gone; one thread at a time, because ends need the others."""
+    """End grants whose holder, cluster or policy is gone. Uses one thread at a time, because ends need the others."""
     if not _net.acquire(blocking=False):
         return
     try:
@@ -182,13 +208,13 @@ def baseless(**_: Any) -> None:
 
 @shared_task(name="clusters.reconcile_all", acks_late=True)
 def reconcile(**_: Any) -> None:
-    """Compare what is on the targets of every cluster with what should be, where the last round is over."""
+    """Compare the targets of every cluster with their expected state, unless the last round is still running."""
     _lookers.start("round", partial(reconcile_all, now=clock.now))
 
 
 @shared_task(name="statements.read_all", acks_late=True)
 def read_all_statements(**_: Any) -> None:
-    """Read back what holders ran on databases."""
+    """Read back the statements that holders ran on databases."""
     _readers.take(leases_to_read(now=clock.now()))
 
 
@@ -204,20 +230,20 @@ _readers = Bulkhead(_read, group_of=clusters_of_leases)
 
 @shared_task(name="targets.check", acks_late=True)
 def check(*, check_id: int, **_: Any) -> None:
-    """Look at a target because somebody asked."""
+    """Check a target because someone asked for it."""
     _checkers.start(check_id, partial(carry_out_check, check_id=check_id, now=clock.now))
 
 
 @shared_task(name="targets.check_lost", acks_late=True)
 def check_lost(**_: Any) -> None:
-    """Look at targets whose message was lost."""
+    """Check targets whose queue message was lost."""
     for check_id in lost_checks(now=clock.now()):
         check(check_id=check_id)
 
 
 @shared_task(name="webhooks.send", acks_late=True)
 def send_webhooks(**_: Any) -> None:
-    """Queue what has happened for outgoing webhooks, and send what is due, to each receiver on its own."""
+    """Queue events for outgoing webhooks, and send what is due. Each receiver is served separately."""
     if endpoints_behind() or due_endpoints(now=clock.now()):
         _clerks.start("webhooks", _send_webhooks)
 
@@ -242,17 +268,17 @@ def purge_signed_out(**_: Any) -> None:
 
 @shared_task(name="recordings.purge", acks_late=True)
 def purge(**_: Any) -> None:
-    """Delete recordings whose time is over, and say when little room is left."""
+    """Delete expired recordings, and report when disk space runs low."""
     _clerks.start("purge", lambda: purge_recordings(folder=settings.RECORDINGS_DIR, now=clock.now()))
 
 
 @shared_task(name="recordings.reconcile", acks_late=True)
 def reconcile_files(**_: Any) -> None:
-    """Compare the files of recordings with the runs that they are of."""
+    """Compare the recording files with their runs."""
     _clerks.start("files", lambda: reconcile_recordings(folder=settings.RECORDINGS_DIR, now=clock.now()))
 
 
 @shared_task(name="answers.escalate", acks_late=True)
 def escalate_due(**_: Any) -> None:
-    """Tell the next ones of what nobody has answered."""
+    """Notify those in the next escalation step about what nobody has answered."""
     _clerks.start("escalate", lambda: escalate(now=clock.now()))

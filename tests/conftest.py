@@ -8,7 +8,6 @@ import itertools
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,12 @@ from pathlib import Path
 import hypothesis
 import psycopg
 import pytest
-from django.conf import settings
 from django.core.cache import caches
 from django.db import connection, connections
 
 from tests.environment import POSTGRES, ROOT, STATE
 from tests.support.breadth import FULL, examples, spread
+from tests.support.databases import appending_at_once, copy_of_template, own_database, use
 from tests.support.replay import world_again
 from tests.support.world import World
 
@@ -40,7 +39,7 @@ hypothesis.settings.load_profile("stint")
 # What takes long begins first, so that no process is left with it at the end. Slowest first; where there are two lists, a
 # file of one and a file of the other take turns, because browsers compute while gateways wait.
 _LONG = (
-    (("journeys/test_every", "journeys"), ("sessions_app/gateways/test_", "sessions_app/gateways")),
+    (("journeys/test_every", "journeys"), ("sessions_app/gateways",)),
     (("guides", "broker/test_", "sessions_app/api", "sessions_app/test_", "sessions_app/web"),),
 )
 
@@ -114,80 +113,20 @@ class Database:
     env: dict[str, str]
 
 
-def _owner(sql: str) -> None:
-    with psycopg.connect(POSTGRES.url("stint_owner", "postgres"), autocommit=True) as owner:
-        owner.execute(sql)
-
-
-def _copy_template(name: str) -> None:
-    # File by file takes a third of what copying by the write-ahead log takes: the template is small and nobody writes to it.
-    _owner(f"CREATE DATABASE {name} TEMPLATE stint STRATEGY FILE_COPY")
-
-
-def drop_database(name: str) -> None:
-    """Drop a database; a backend that is on its way out keeps it for a moment.
-
-    By turns with FORCE, which ends what the owner began, and without, which ends an autovacuum: that is the superuser's.
-    """
-    until = time.monotonic() + 40
-    for force in itertools.cycle((" WITH (FORCE)", "")):
-        try:
-            return _owner(f"DROP DATABASE {name}{force}")
-        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
-            if time.monotonic() > until:
-                break
-            time.sleep(0.1)
-    raise RuntimeError(
-        f"{name} is still in use, perhaps by a process that a test left behind: {_who_is_in(name)}"
-    )
-
-
-def _who_is_in(name: str) -> list[tuple[object, ...]]:
-    # As the application's role, which sees what its own backends do.
-    with psycopg.connect(POSTGRES.url("stint_app", "postgres"), autocommit=True) as app:
-        return app.execute(
-            "SELECT pid, usename, backend_type, state, application_name, query FROM pg_stat_activity WHERE datname = %s",
-            [name],
-        ).fetchall()
-
-
-def _use(name: str) -> None:
-    connections.close_all()
-    for handle in connections.all():
-        handle.settings_dict["NAME"] = name
-    settings.DATABASES["default"]["NAME"] = name
-
-
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_blocker) -> Iterator[None]:
     """Tests that roll back share one copy of the template, as the application's own database role."""
     with django_db_blocker.unblock():
-        name = f"stint_shared_{os.getpid()}"
-        _copy_template(name)
-        _use(name)
+        use(appending_at_once(copy_of_template()))
     yield
     with django_db_blocker.unblock():
         connections.close_all()
 
 
 @contextlib.contextmanager
-def own_database(name: str) -> Iterator[None]:
-    """A copy of the template, in which commits are real; Django uses it meanwhile, and then again what it used before."""
-    before = settings.DATABASES["default"]["NAME"]
-    _copy_template(name)
-    _use(name)
-    try:
-        yield
-    finally:
-        _use(before)
-        drop_database(name)
-
-
-@contextlib.contextmanager
 def fresh_database(blocker) -> Iterator[Database]:
     """A database of one's own, for threads and other processes."""
-    name = f"stint_{os.getpid()}_{next(_numbers)}"
-    with blocker.unblock(), own_database(name):
+    with blocker.unblock(), own_database() as name:
         env = {
             **os.environ,
             "DATABASE_URL": POSTGRES.url("stint_app", name),

@@ -115,7 +115,7 @@ def _take(page: Any, url: str, folder: Path, name: str) -> int:
 
 
 def _readme(scene: Any, site: str, folder: Path) -> int:
-    """The best pages, cut to one screen and with few colours, so that they are small."""
+    """The best pages, cut to one screen and with few colors, so that they are small."""
     from playwright.sync_api import sync_playwright
 
     from tests.sessions_app.web.pages import addresses

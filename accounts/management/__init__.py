@@ -1,1 +1,1 @@
-"""Commands about identities."""
+"""Management commands for identities."""

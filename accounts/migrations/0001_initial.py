@@ -45,7 +45,7 @@ class Migration(FirstMigration):
             options={
                 'verbose_name_plural': 'identities',
                 'indexes': [models.Index(fields=['person'], name='identity_person')],
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('kind', 'person'), ('owner__isnull', True)), models.Q(models.Q(('kind', 'person'), _negated=True), ('owner__isnull', False)), _connector='OR'), name='identity_machines_have_owners'), models.CheckConstraint(condition=models.Q(('kind', 'person'), ('is_superuser', False), _connector='OR'), name='identity_machines_never_administer')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('email', models.Func(models.F('email'), output_field=models.TextField(), template='normalize(%(expressions)s, NFKC)')), models.Q(('email__regex', '[^\\x01-\\x7f][^@]*$|"'), _negated=True)), name='identity_email_has_one_spelling'), models.CheckConstraint(condition=models.Q(models.Q(('kind', 'person'), ('owner__isnull', True)), models.Q(models.Q(('kind', 'person'), _negated=True), ('owner__isnull', False)), _connector='OR'), name='identity_machines_have_owners'), models.CheckConstraint(condition=models.Q(('kind', 'person'), ('is_superuser', False), _connector='OR'), name='identity_machines_never_administer')],
             },
         ),
         migrations.CreateModel(
@@ -77,6 +77,7 @@ class Migration(FirstMigration):
                 ('scopes', models.JSONField(default=list)),
                 ('address', models.CharField(blank=True, max_length=64)),
                 ('state', models.CharField(choices=[('pending', 'Pending'), ('allowed', 'Allowed'), ('denied', 'Denied'), ('used', 'Used')], default='pending', max_length=10)),
+                ('sign_in', models.CharField(blank=True, default='', max_length=100)),
                 ('interval', models.PositiveSmallIntegerField()),
                 ('asked_at', models.DateTimeField(blank=True, null=True)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),

@@ -14,8 +14,10 @@ from django.db import IntegrityError, transaction
 
 from accounts.actors import actor_of
 from accounts.factors import ensure_recently_proven
+from accounts.locks import lock_recipient
 from accounts.models import Identity, SSHPublicKey
 from accounts.queries import may_give_credentials
+from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
@@ -28,30 +30,33 @@ _HINT = "Paste one line from a .pub file, such as the output of `cat ~/.ssh/id_e
 
 
 class KeyTaken(Conflict):
-    """The key is or was somebody's. One key belongs to one identity for ever."""
+    """The key is or was already registered. A key belongs to one identity permanently."""
 
     code = "key_taken"
 
 
 def add_ssh_key(
-    *, identity_id: int, public_key: str, label: str = "", actor: Identity, now: dt.datetime
+    *, identity_id: int, public_key: str, label: str = "", actor: Identity | Actor, now: dt.datetime
 ) -> SSHPublicKey:
-    """Register an OpenSSH public key line: ed25519, ECDSA, RSA of at least 3072 bits, or a security key's.
+    """Register an OpenSSH public key line: ed25519, ECDSA, RSA of at least 3072 bits, or a security key's. An ``Actor``
+    is someone with a shell on the server, who may register one for anybody.
 
-    Raises InvalidInput for anything else, private keys and certificates included, KeyTaken, NotFound, and Forbidden for
-    another person's keys; ProofNeeded.
+    Raises InvalidInput for anything else, including private keys and certificates. Also raises KeyTaken, NotFound,
+    ProofNeeded, IdentityDisabled, and Forbidden for another person's keys.
     """
     algorithm, blob, comment = _parse(public_key)
     label = checked_text(label, field="label", longest=100)
     identity = Identity.objects.filter(pk=identity_id).first()
     if identity is None:
         raise NotFound("Identity not found.")
-    if not may_give_credentials(actor, identity):
-        raise Forbidden("You can't add SSH keys for another person.")
-    ensure_recently_proven(actor, now)
+    if isinstance(actor, Identity):
+        if not may_give_credentials(actor, identity):
+            raise Forbidden("You can't add SSH keys for another person.")
+        ensure_recently_proven(actor, now)
     fingerprint = "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
     try:
         with transaction.atomic():
+            lock_recipient(identity, actor)
             key = SSHPublicKey.objects.create(
                 identity=identity, label=label or comment.replace("\0", "")[:100], algorithm=algorithm, fingerprint=fingerprint,
                 public_key=f"{algorithm} {base64.b64encode(blob).decode()}", created_at=now,
@@ -64,13 +69,13 @@ def add_ssh_key(
         raise KeyTaken(
             f"The key {fingerprint} is already in use.",
             hint="Each identity needs its own key. Generate one with `ssh-keygen -t ed25519`.",
-            fields={"public_key": ["Already in use."]},
+            fields={"public_key": ["In use."]},
         ) from error
     return key
 
 
 class NoKey(InvalidInput):
-    """What was sent is no public key that is accepted."""
+    """The input is not a public key that is accepted."""
 
     def __init__(self, message: str, hint: str = _HINT) -> None:
         super().__init__(message, hint=hint, fields={"public_key": ["Not accepted."]})

@@ -1,4 +1,4 @@
-"""Say that a mail address is one's own, after an administrator changed it."""
+"""Confirm one's own mail address after an administrator changed it."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from broker.kernel.errors import Conflict, NotFound
 
 
 class AddressChanged(Conflict):
-    """The address is another one than the one that was read."""
+    """The address is no longer the one that was read."""
 
     code = "address_changed"
 
 
 def confirm_email(*, identity_id: int, email: str, actor: Identity, now: dt.datetime) -> Identity:
-    """Confirm one's own address: from then on the identity provider may name one by it. Confirming again changes nothing.
+    """Confirm one's own address. From then on, the identity provider can identify one by it. Confirming again changes
+    nothing.
 
-    Raises NotFound (not oneself), AddressChanged.
+    Raises NotFound (another identity), AddressChanged.
     """
     with transaction.atomic():
         identity = Identity.objects.select_for_update(no_key=True).filter(pk=identity_id).first()
         if identity is None or identity.pk != actor.pk:
             raise NotFound("Identity not found.")
         if email != identity.email:
-            raise AddressChanged("Your email address has changed since.", hint="Reload the page.")
+            raise AddressChanged("Your email address has changed in the meantime.", hint="Reload the page.")
         if identity.email_unconfirmed:
             identity.email_unconfirmed = False
             identity.save(update_fields=["email_unconfirmed"])

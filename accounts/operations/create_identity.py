@@ -1,4 +1,4 @@
-"""Make an identity."""
+"""Create an identity."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from broker.kernel.errors import Conflict, InvalidInput
 
 
 class NameTaken(Conflict):
-    """An identity has that name, in this or another spelling."""
+    """Another identity has this name, in the same or another spelling."""
 
     code = "name_taken"
 
@@ -38,7 +38,7 @@ def create_identity(
     actor: Actor,
     now: dt.datetime,
 ) -> Identity:
-    """Make an identity, and its groups where they are missing. A machine is owned by a person, never by a machine.
+    """Create an identity, and its groups if they are missing. The owner of a machine is a person, never a machine.
 
     Raises NameTaken, InvalidInput.
     """
@@ -52,7 +52,8 @@ def create_identity(
             identity = Identity.objects.create_user(
                 username, password, kind=kind, name=name, email=email, owner=owner,
                 is_superuser=is_superuser, time_zone=time_zone,
-                # A person who made it knows it, and so it is replaced first; who has a shell on the server may make their own.
+                # A person who chose the password knows it, so its owner must replace it first. With a shell on the
+                # server, people may create their own account.
                 password_given=password is not None and actor.id is not None,
             )  # fmt: skip
             identity.groups.set([Group.objects.get_or_create(name=group)[0] for group in groups])
@@ -62,7 +63,7 @@ def create_identity(
                       "administrator": is_superuser},
             )  # fmt: skip
     except ValidationError as error:
-        # The name has the right form, so that only another one with it can be wrong: it came first, a moment ago.
+        # The name has the right form, so the only possible problem is a duplicate, created a moment ago.
         if "username" in error.message_dict:
             raise _taken(username) from error
         raise InvalidInput(
@@ -81,9 +82,9 @@ def _taken(username: str) -> NameTaken:
 
 def _problems(owner: Identity | None, time_zone: str) -> dict[str, list[str]]:
     problems: dict[str, list[str]] = {}
-    # Who owns a machine that owns a machine would be nobody's approval but their own.
+    # If a machine could own a machine, its person's approval of the second one's requests would be their own.
     if owner is not None and not owner.is_person:
         problems["owner"] = ["Choose a person as the owner."]
     if time_zone not in zoneinfo.available_timezones():
-        problems["time_zone"] = ["Enter an IANA time zone, such as Europe/Berlin."]
+        problems["time_zone"] = ["Use an IANA time zone, such as Europe/Berlin."]
     return problems

@@ -1,16 +1,18 @@
-"""Make an API token."""
+"""Create an API token."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from django.db import transaction
 
 from accounts.actors import actor_of
 from accounts.factors import ensure_recently_proven
+from accounts.locks import lock_recipient
 from accounts.models import APIToken, Identity, Scope
 from accounts.queries import may_give_credentials
+from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.crypto import new_token, token_digest
@@ -20,27 +22,36 @@ from broker.kernel.text import checked_text
 LONGEST = dt.timedelta(days=90)
 
 
+class MoreThanItself(Forbidden):
+    """A token tried to create one that can do more than it can, or for longer."""
+
+    code = "scope_missing"
+
+
 def create_token(
     *,
     identity_id: int,
     label: str,
     scopes: Iterable[str],
     lifetime: dt.timedelta,
-    actor: Identity,
+    actor: Identity | Actor,
+    by: APIToken | None = None,
     now: dt.datetime,
     workflow: str = "",
 ) -> tuple[APIToken, str]:
-    """Make a token for oneself or a machine one owns; return it with its text, which is shown this once.
+    """Create a token for oneself or for a machine that one owns. Return it with its text, which is shown only this
+    once. An ``Actor`` is someone with a shell on the server, who may create one for anybody.
 
+    ``by`` is the token that the actor used; the new one gets no scope that it lacks, and does not outlive it.
     ``workflow`` is the reference of the workflow that all its requests are bound to.
 
-    Raises InvalidInput for unknown or no scopes, no or a too long label, or a lifetime over 90 days; Forbidden for others' tokens, NotFound;
-    ProofNeeded.
+    Raises InvalidInput for unknown or no scopes, a missing or too long label, or a lifetime over 90 days. Also raises
+    Forbidden for others' tokens, MoreThanItself, NotFound, ProofNeeded, IdentityDisabled.
     """
     wanted = sorted(set(scopes))
     if not wanted or not set(wanted) <= set(Scope.values):
         raise InvalidInput(
-            "Select at least one scope.", fields={"scopes": [f"Some of: {', '.join(Scope.values)}."]}
+            "Select at least one scope.", fields={"scopes": [f"One or more of: {', '.join(Scope.values)}."]}
         )
     if not dt.timedelta(0) < lifetime <= LONGEST:
         raise InvalidInput(
@@ -48,15 +59,19 @@ def create_token(
         )
     label = checked_text(label, field="label", longest=100)
     if not label:
-        raise InvalidInput("Give the token a name.", fields={"label": ["Needed."]})
+        raise InvalidInput("Give the token a name.", fields={"label": ["Required."]})
+    if by is not None:
+        _check_within(by, wanted, now + lifetime)
     identity = Identity.objects.filter(pk=identity_id).first()
     if identity is None:
         raise NotFound("Identity not found.")
-    if not may_give_credentials(actor, identity):
-        raise Forbidden("You can't create tokens for another person.")
-    ensure_recently_proven(actor, now)
+    if isinstance(actor, Identity):
+        if not may_give_credentials(actor, identity):
+            raise Forbidden("You can't create tokens for another person.")
+        ensure_recently_proven(actor, now)
     text = new_token("stint")
     with transaction.atomic():
+        lock_recipient(identity, actor)
         token = APIToken.objects.create(
             identity=identity, label=label, hint=text[:10], digest=token_digest(text), scopes=wanted, workflow=workflow,
             created_at=now, expires_at=now + lifetime,
@@ -70,3 +85,16 @@ def create_token(
             },
         )  # fmt: skip
     return token, text
+
+
+def _check_within(by: APIToken, scopes: Collection[str], expires_at: dt.datetime) -> None:
+    if not set(scopes) <= set(by.scopes):
+        raise MoreThanItself(
+            "A token can't create a token with more scopes than its own.",
+            hint=f"Its scopes: {', '.join(by.scopes)}.",
+        )
+    if expires_at > by.expires_at:
+        raise MoreThanItself(
+            "A token can't create a token that outlives it.",
+            hint=f"It expires at {by.expires_at:%Y-%m-%d %H:%M} UTC. Choose a shorter lifetime, or sign in.",
+        )

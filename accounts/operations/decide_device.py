@@ -1,4 +1,4 @@
-"""Let a program that shows a code act as oneself, or refuse it."""
+"""Authorize a program that shows a code to act as oneself, or deny it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from broker.kernel.errors import Forbidden
 def decide_device(
     *, user_code: str, allow: bool, identity: Identity, now: dt.datetime
 ) -> DeviceAuthorization:
-    """Decide, once, about the program that shows the code. A yes lets it fetch a token of this person.
+    """Decide once about the program that shows the code. Approval lets it fetch a token of this person.
 
-    Raises UnknownCode (decided already, too), TooManyTries, Forbidden (a machine), ProofNeeded (a yes).
+    Raises UnknownCode (also if it was already decided), TooManyTries, Forbidden (a machine), ProofNeeded (approval
+    only).
     """
     if not identity.is_person:
         raise Forbidden(
@@ -33,7 +34,7 @@ def decide_device(
     with transaction.atomic():
         state = DeviceState.ALLOWED if allow else DeviceState.DENIED
         waiting = DeviceAuthorization.objects.filter(pk=found.pk, state=DeviceState.PENDING)
-        if not waiting.update(state=state, identity=identity):
+        if not waiting.update(state=state, identity=identity, sign_in=identity.get_session_auth_hash()):
             raise UnknownCode("This code is not valid.", hint="It has already been used.")
         record(
             event=event, actor=actor_of(identity), object_type="identity", object_ref=identity.username, now=now,

@@ -22,9 +22,10 @@ class UnknownCode(InvalidInput):
 
 
 def find_device(*, user_code: str, identity: Identity, now: dt.datetime) -> DeviceAuthorization:
-    """Return the program that shows this code and waits. One answer for codes that never were, are used or too old.
+    """Return the waiting program that shows this code. Codes that never existed, were used or have expired get the same
+    answer.
 
-    Wrong codes are counted for each person, for five minutes in each web process: after ten, nothing is looked at.
+    Wrong codes are counted for each person, for five minutes in each web process. After ten, no code is looked up.
     Raises UnknownCode, TooManyTries.
     """
     counter, key = caches["local"], f"wrong-device-code:{identity.pk}"
@@ -40,6 +41,6 @@ def find_device(*, user_code: str, identity: Identity, now: dt.datetime) -> Devi
             hint="Check the code in the terminal. Codes expire after ten minutes; run `stint login` for a new one.",
             fields={"user_code": ["Not a valid code."]},
         )
-    # What was wrong stays counted, or a code of one's own would buy ten more tries.
+    # Wrong codes stay counted. Otherwise, a valid code of one's own would buy ten more attempts.
     counter.decr(key)
     return found

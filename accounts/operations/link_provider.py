@@ -1,4 +1,4 @@
-"""Find who somebody of the identity provider is here, and remember it."""
+"""Find the person that an account at the identity provider belongs to, and store the link."""
 
 from __future__ import annotations
 
@@ -7,25 +7,30 @@ import datetime as dt
 from django.db import transaction
 
 from accounts.actors import actor_of
+from accounts.mailboxes import canonical
 from accounts.models import Identity, Kind, ProviderLink
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Forbidden
 
-_ASK = "Ask an administrator of Stint"
+_ASK = "Ask a Stint administrator"
 
 
 class NotLinked(Forbidden):
-    """The provider knows them, and nobody here is them."""
+    """The provider knows the account, but it belongs to no one here."""
 
     code = "not_linked"
 
 
 def link_provider(*, issuer: str, subject: str, email: str | None, now: dt.datetime) -> Identity:
-    """Return whom the provider's ``subject`` is linked to. The first time, that is the one enabled person who has the
-    address ``email``, which the provider has verified, and has confirmed it where an administrator changed it; None: it has none. An address moves no link.
+    """Return the identity that the provider's ``subject`` is linked to, and link it the first time.
 
-    Nobody is made, and machines are never found. Who is returned may be disabled, and is not linked then. Raises NotLinked.
+    The first time, it is the one enabled person with the address ``email``, which the provider has verified. None: it
+    has no such address. If an administrator changed the address, the person must have confirmed it. A change of address
+    moves no link.
+
+    No identity is created, and machines are never found. The returned person may be disabled, and is not linked then.
+    Raises NotLinked.
     """
     with transaction.atomic():
         linked = _linked(issuer, subject)
@@ -41,7 +46,7 @@ def link_provider(*, issuer: str, subject: str, email: str | None, now: dt.datet
             )
         held = ProviderLink.objects.filter(issuer=issuer, identity=person).first()
         if held is not None:
-            # Of two that come at the same moment, the second finds the first's.
+            # Of two sign-ins at the same moment, the second finds the link of the first.
             if held.subject == subject:
                 return person
             raise NotLinked(
@@ -70,12 +75,13 @@ def _person(email: str | None) -> Identity:
             "Your identity provider has not verified your email address.",
             hint="Its ID token needs `email`, and `email_verified` must be true. Contact the provider's administrator.",
         )
+    wanted = _as_stored(email)
     found = [
         one
-        for one in Identity.objects.filter(kind=Kind.PERSON, email__iexact=email)
+        for one in Identity.objects.filter(kind=Kind.PERSON, email__iexact=wanted)
         .order_by("pk")
         .select_for_update(no_key=True, of=("self",))
-        if _same(one.email, email)
+        if wanted and _same(one.email, wanted)
     ]
     enabled = [one for one in found if one.is_active]
     if len(enabled) > 1:
@@ -88,6 +94,19 @@ def _person(email: str | None) -> Identity:
     return (enabled or found)[0]
 
 
+def _as_stored(email: str) -> str:
+    """Return an address as it is stored; empty if its local part has letters that only look like others, such as the
+    Kelvin sign. A domain in another spelling is the same domain, but a mailbox might not be the same mailbox.
+    """
+    try:
+        found = canonical(email)
+    except ValueError:
+        return ""
+    return found if found.rpartition("@")[0] == email.rpartition("@")[0] else ""
+
+
 def _same(one: str, other: str) -> bool:
-    """The database takes letters for the same that are not, as i and ı: beyond ASCII, only the same text is the same."""
+    """Whether two addresses are the same. The database treats some different letters as equal, such as i and ı. So
+    beyond ASCII, only identical text is the same.
+    """
     return one == other or (one.isascii() and other.isascii() and one.lower() == other.lower())

@@ -1,4 +1,4 @@
-"""Somebody signs in to the pages, tries to, or signs out."""
+"""Record sign-ins to the pages, failed attempts, and sign-outs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ _LONGEST = 100
 def note_sign_in(
     *, identity: Identity, address: str, provider: str = "", factor: str = "", now: dt.datetime
 ) -> None:
-    """Record a sign-in, and which ``provider`` vouched for it or which second factor was shown, if any. Call it in its
-    transaction: what the record refuses must not be. Raises NotInTransaction.
+    """Record a sign-in, with the ``provider`` that vouched for it or the second ``factor`` that was shown, if any.
+
+    Call it in the transaction of the sign-in, which must fail if the record refuses the entry. Raises NotInTransaction.
     """
     data = {
         "from": address,
@@ -36,10 +37,10 @@ def note_sign_in(
 
 
 def note_failed_sign_in(*, name: str, address: str, reason: str, now: dt.datetime) -> None:
-    """Record that somebody failed to sign in as ``name``, which is kept as typed, cut to 100 characters.
+    """Record a failed attempt to sign in as ``name``, which is stored as typed, cut to 100 characters.
 
-    The entry is about the name in its one spelling, whether or not it is anybody's. It gives nothing, so it waits when
-    the record refuses.
+    The entry is about the canonical name, whether or not it exists. A failed sign-in gives no access, so the entry
+    waits if the record refuses it.
     """
     typed = recordable(name[:_LONGEST])
     about = recordable(canonical_username(name))[:MAX_NAME] or "?"
@@ -51,7 +52,7 @@ def note_failed_sign_in(*, name: str, address: str, reason: str, now: dt.datetim
 
 
 def note_sign_out(*, identity: Identity, now: dt.datetime) -> None:
-    """Record a sign-out, which takes access away, so that it goes on when the record refuses."""
+    """Record a sign-out. It removes access, so it succeeds even if the record refuses the entry."""
     with transaction.atomic():
         record_end(
             event=Event.IDENTITY_SIGNED_OUT, actor=actor_of(identity), object_type="identity",

@@ -1,4 +1,4 @@
-"""A program asks whether somebody let it in (RFC 8628 section 3.4)."""
+"""Answer a program that polls for its authorization (RFC 8628 section 3.4)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import datetime as dt
 from django.db import transaction
 
 from accounts.clients import client_of
+from accounts.locks import lock_active
 from accounts.models import APIToken, DeviceAuthorization, DeviceState
 from accounts.operations.create_token import create_token
 from broker.kernel.crypto import token_digest
 from broker.kernel.errors import InvalidInput
 
-# Seconds: by how much a program that asks too often has to ask more seldom from then on (RFC 8628 section 3.5).
+# Seconds that are added to the polling interval of a program that polls too often (RFC 8628 section 3.5).
 _SLOWER = 5
 _SLOWEST = 120
 
@@ -24,13 +25,13 @@ class NotYet(InvalidInput):
 
 
 class TooFast(InvalidInput):
-    """Nobody has decided yet, and the program asks more often than it was told."""
+    """The authorization is pending, and the program polls more often than it was told to."""
 
     code = "slow_down"
 
 
 class Refused(InvalidInput):
-    """The person said no."""
+    """The person denied access, or their sign-ins have ended since they authorized it."""
 
     code = "access_denied"
 
@@ -42,15 +43,16 @@ class TooLate(InvalidInput):
 
 
 class NoSuchCode(InvalidInput):
-    """There is no such code, or it was used."""
+    """There is no such code, or it was already used."""
 
     code = "invalid_grant"
 
 
 def redeem_device(*, device_code: str, client_id: str, now: dt.datetime) -> tuple[APIToken, str]:
-    """Make the token of the person who let the program in; return it with its text, which is shown this once.
+    """Create a token of the person who authorized the program. Return it with its text, which is shown only this once.
 
-    Raises UnknownClient, NotYet, TooFast, Refused, TooLate, NoSuchCode (used, too, or shown by another client).
+    Raises UnknownClient, NotYet, TooFast, Refused, TooLate, NoSuchCode (also for a used code, or one that another
+    client shows).
     """
     client = client_of(client_id)
     answer: tuple[APIToken, str] | InvalidInput
@@ -58,7 +60,7 @@ def redeem_device(*, device_code: str, client_id: str, now: dt.datetime) -> tupl
         rows = DeviceAuthorization.objects.select_for_update(of=("self",), no_key=True)
         row = rows.filter(device_digest=token_digest(device_code), client_id=client.id).first()
         answer = NoSuchCode("Unknown code.", hint="Start over.") if row is None else _asked(row, now)
-    # Outside, because being too fast is kept.
+    # Raise outside the transaction, because a longer interval must be stored.
     if isinstance(answer, InvalidInput):
         raise answer
     return answer
@@ -71,17 +73,14 @@ def _asked(row: DeviceAuthorization, now: dt.datetime) -> tuple[APIToken, str] |
         return TooLate("The code has expired.", hint="Start over.")
     if row.state == DeviceState.DENIED:
         return Refused("Access was denied.")
-    if row.state == DeviceState.ALLOWED and row.identity is not None and row.identity.is_active:
-        return _token(row, now)
-    if row.state != DeviceState.PENDING:
-        return Refused("The person who authorized it is disabled.")
-    return _waits(row, now)
+    return _token(row, now) if row.state == DeviceState.ALLOWED else _waits(row, now)
 
 
-def _token(row: DeviceAuthorization, now: dt.datetime) -> tuple[APIToken, str]:
-    client, person = client_of(row.client_id), row.identity
-    if person is None:
-        raise TypeError("an allowed program has the person who allowed it")
+def _token(row: DeviceAuthorization, now: dt.datetime) -> tuple[APIToken, str] | Refused:
+    client = client_of(row.client_id)
+    person = lock_active(row.identity_id or 0).get(row.identity_id or 0)
+    if person is None or person.get_session_auth_hash() != row.sign_in:
+        return Refused("The sign-in of the person who authorized it has ended.", hint="Start over.")
     row.state = DeviceState.USED
     row.save(update_fields=["state"])
     return create_token(
@@ -97,5 +96,5 @@ def _waits(row: DeviceAuthorization, now: dt.datetime) -> InvalidInput:
     row.asked_at = now
     row.save(update_fields=["asked_at", "interval"])
     if early:
-        return TooFast("Polling too fast.", hint=f"Poll every {row.interval} seconds from now on.")
+        return TooFast("Polling too fast.", hint=f"Poll every {row.interval} seconds.")
     return NotYet("Authorization is pending.")

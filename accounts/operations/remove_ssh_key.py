@@ -1,4 +1,4 @@
-"""Take a public key back."""
+"""Remove a public key."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from broker.kernel.errors import NotFound
 
 
 def remove_ssh_key(*, key_id: int, actor: Identity, now: dt.datetime) -> SSHPublicKey:
-    """Close the door that a key opens. Own keys, and as an administrator anybody's. Raises NotFound."""
+    """Remove a key, so that it is no longer accepted: one's own, a machine's that one owns, or anyone's as an
+    administrator. Raises NotFound.
+    """
     keys = SSHPublicKey.objects.select_related("identity").filter(removed_at__isnull=True)
     if not actor.is_superuser:
         keys = keys.filter(answered_for_by(actor, "identity"))
     with transaction.atomic():
-        key = keys.select_for_update(of=("self",)).filter(pk=key_id).first()
+        key = keys.select_for_update(no_key=True, of=("self",)).filter(pk=key_id).first()
         if key is None:
             raise NotFound("Key not found.")
         key.removed_at = now

@@ -1,4 +1,4 @@
-"""Give somebody another password."""
+"""Set another person's password."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from broker.kernel.errors import NotFound
 
 
 def reset_password(*, identity_id: int, new: str, actor: Actor, now: dt.datetime) -> Identity:
-    """Set a person's password for whoever has a shell on the server. Every session of theirs ends.
+    """Set a person's password from a shell on the server. All of their sessions end.
 
-    Raises NotFound, Forbidden (a machine), InvalidInput (not good enough).
+    Raises NotFound, Forbidden (a machine), InvalidInput (rejected by the password rules).
     """
     with transaction.atomic():
         identity = Identity.objects.select_for_update(no_key=True).filter(pk=identity_id).first()

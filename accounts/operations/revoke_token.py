@@ -19,7 +19,7 @@ def revoke_token(*, token_id: int, actor: Identity, now: dt.datetime) -> APIToke
     if not actor.is_superuser:
         tokens = tokens.filter(answered_for_by(actor, "identity"))
     with transaction.atomic():
-        token = tokens.select_for_update(of=("self",)).filter(pk=token_id).first()
+        token = tokens.select_for_update(no_key=True, of=("self",)).filter(pk=token_id).first()
         if token is None:
             raise NotFound("Token not found.")
         token.revoked_at = now

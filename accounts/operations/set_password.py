@@ -1,4 +1,4 @@
-"""Choose another password."""
+"""Change one's own password."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from broker.kernel.errors import InvalidInput, NotFound
 
 
 def set_password(*, identity_id: int, current: str, new: str, actor: Identity, now: dt.datetime) -> Identity:
-    """Set one's own password, proving to know the current one. Every session that was signed in before ends.
+    """Set one's own password, given the current one. Every session that was signed in before ends.
 
-    Raises NotFound (not oneself), Forbidden (a machine), WrongPassword, TooManyTries, InvalidInput (not good enough).
+    Raises NotFound (another identity), Forbidden (a machine), WrongPassword, TooManyTries, InvalidInput (rejected by
+    the password rules).
     """
     with transaction.atomic():
         identity = Identity.objects.select_for_update(no_key=True).filter(pk=identity_id).first()

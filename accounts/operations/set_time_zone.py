@@ -1,4 +1,4 @@
-"""Choose the time zone that pages speak in."""
+"""Set the time zone of pages."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from broker.kernel.errors import InvalidInput, NotFound
 
 
 def set_time_zone(*, identity_id: int, time_zone: str, actor: Identity, now: dt.datetime) -> Identity:
-    """Set an identity's own time zone, an IANA name. Raises NotFound (not oneself), InvalidInput (no such zone)."""
+    """Set one's own time zone, an IANA name. Raises NotFound (another identity), InvalidInput (no such zone)."""
     if time_zone not in zoneinfo.available_timezones():
         raise InvalidInput(
-            f"“{time_zone}” is not a time zone.", hint="Choose one like Europe/Berlin.",
+            f"“{time_zone}” is not a time zone.", hint="Use an IANA time zone, such as Europe/Berlin.",
             fields={"time_zone": ["Unknown."]},
         )  # fmt: skip
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""A program asks to act as somebody, and shows a code (RFC 8628)."""
+"""Start the authorization of a program, which shows a code (RFC 8628)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from accounts.models import DeviceAuthorization
 from broker.kernel.crypto import new_token, token_digest
 
 LIFETIME = dt.timedelta(minutes=10)
-# Seconds between two questions of the program, as long as it keeps to it.
+# Seconds between two polls of the program, as long as it does not poll too often.
 INTERVAL = 5
-# So that one that comes too late hears that its code is too old, and not that there never was one.
+# Expired rows are kept this long, so that a late program learns that its code has expired, not that it is unknown.
 _KEPT = dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceCodes:
-    """What the program is told, this once: the code that it asks with, and the one that it shows."""
+    """The two codes of a program, returned only once: the one that it polls with, and the one that it shows."""
 
     device_code: str
     user_code: str
@@ -31,9 +31,9 @@ class DeviceCodes:
 
 
 def start_device(*, client_id: str, scopes: Iterable[str], address: str, now: dt.datetime) -> DeviceCodes:
-    """Write down that a program waits for somebody's yes, for ten minutes. Nothing is given by it.
+    """Store that a program waits for authorization, for ten minutes. This gives no access.
 
-    ``address`` is where it asks from; whoever types the code sees it. Raises UnknownClient, ScopeNotOffered.
+    ``address`` is where it asks from; the person who types the code sees it. Raises UnknownClient, ScopeNotOffered.
     """
     client = client_of(client_id)
     wanted = scopes_for(client, scopes)

@@ -1,4 +1,4 @@
-"""Who did it: the name that stands in the record."""
+"""The actor of an entry in the record."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ SYSTEM_PREFIX = "system:"
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """One identity, or a part of Stint itself (``system:sweep``), at the time of the act.
+    """One identity, or a component of Stint itself (``system:sweep``), at the time of the act.
 
-    ``name`` is the user name as it was then, ``id`` the identity's key or None for a part of the system.
-    Raises ValueError for an empty name and for an identity whose name is reserved for the system.
+    ``name`` is the username at that time. ``id`` is the identity's primary key, or None for a component. Raises
+    ValueError for an empty name, and for an identity whose name is reserved for the system.
     """
 
     name: str
@@ -33,5 +33,5 @@ class Actor:
 
     @classmethod
     def system(cls, part: str) -> Self:
-        """Return the actor for a part of Stint, e.g. ``Actor.system("sweep")`` is ``system:sweep``."""
+        """Return the actor for a component of Stint: ``Actor.system("sweep")`` is ``system:sweep``."""
         return cls(name=SYSTEM_PREFIX + part, id=None, kind="system")

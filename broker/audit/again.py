@@ -1,4 +1,4 @@
-"""Verify what was appended since the last verification."""
+"""Verify the entries that were appended since the last verification."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MOST = 100_000
 
 
 def verify_onwards(*, connection: BaseDatabaseWrapper, actor: Actor, now: datetime) -> Verdict | None:
-    """Read the main log from the last verified entry on, and keep and record what was found.
+    """Read the main log from the last verified entry on, then store and record the result.
 
-    The entry to begin behind must be the one that the last verification read. Returns None, and does nothing, when there
-    is nothing to begin from (no verification yet, or one that found a break) or more than 100,000 entries to read: then
-    the whole log has to be read, which takes seconds and is for the worker.
+    The entry to continue from must be the one that the last verification read. Returns None, and does nothing, if there
+    is nothing to continue from: no verification yet, or one that found a break. The same goes for more than 100,000
+    entries to read. Then the whole log must be read, which takes seconds and is the worker's task.
     """
     last = latest_verification()
     head = AuditHead.objects.filter(log=MAIN_LOG).values_list("seq", flat=True).first()

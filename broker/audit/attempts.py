@@ -1,8 +1,8 @@
-"""Attempts that somebody can make as often as they like: all are written down, in few entries.
+"""Attempts that anyone can repeat without limit: all are recorded, in few entries.
 
-The first attempt of a source is an entry at once, while few sources try. What follows within a minute is counted in a row,
-which takes neither the record's head nor a wait for the disk, and is one entry when the minute is over. The row is the queue:
-nothing is lost with a process.
+While few sources try, the first attempt of each becomes an entry at once. Attempts that follow within a minute are
+counted in a row, which needs neither the record's head nor a wait for the disk. When the minute is over, the count
+becomes one entry. The row is the queue: nothing is lost when a process ends.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from broker.audit.models import AuditAttempt
 from broker.audit.record import Json, record, record_many
 
 WINDOW = dt.timedelta(minutes=1)
-# So many sources at once are told one by one; from more, the rest of a minute is one entry.
+# How many sources at once are recorded at their first attempt, and how many get their own entry after a minute. One
+# entry covers the rest.
 TOLD_AT_ONCE = 10
 SOURCES = 100
 EXAMPLES = 5
 SEVERAL = "several"
-# Bytes of an attempt that are kept as an example.
+# The most bytes of an attempt that are stored as an example.
 LONGEST = 1000
 
 _COUNT = """
@@ -51,8 +52,10 @@ def record_attempt(
     source: str,
     now: dt.datetime,
 ) -> None:
-    """Write down an attempt that gave nothing, in a transaction of its own or the caller's. ``source`` is whom it is counted
-    for: an address (IPv6 by /64), or what else can't be had in any number. Raises the database's errors.
+    """Record an attempt that gave no access, in its own transaction or the caller's.
+
+    ``source`` is what attempts are counted by: an address (IPv6 by /64), or anything else that one can't have many of.
+    Raises the database's errors.
     """
     object_ref, data = fitting(object_ref, data)
     with transaction.atomic():
@@ -63,7 +66,7 @@ def record_attempt(
                 event=event, actor=actor, object_type=object_type, object_ref=object_ref, data=data, now=now
             )
         elif not connection.savepoint_ids:
-            # A count is worth no wait for the disk: only a database that crashes loses the last of it.
+            # A count is not worth a wait for the disk: only a crash of the database loses the latest ones.
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL synchronous_commit TO off")
 
@@ -92,7 +95,7 @@ def _count(
 
 
 def _is_told_at_once(event: Event, actor: Actor) -> bool:
-    """Whether the first attempt of a source is an entry of its own. There are only so many identities, and any number of
+    """Whether the first attempt of a source gets its own entry. There are only so many identities, but any number of
     addresses.
     """
     return actor.id is not None or AuditAttempt.objects.filter(event=event, told=True).count() < TOLD_AT_ONCE
@@ -104,19 +107,20 @@ def _example(data: Mapping[str, Json]) -> str:
 
 
 def append_attempts(now: dt.datetime) -> int:
-    """Tell what was counted for a minute, one entry for each source, and return how many entries that were. What came from
-    more than 100 addresses is one entry with their number. Raises the database's errors.
+    """Record what was counted for a minute, one entry for each source, and return the number of entries. Addresses
+    beyond the first 100 share one entry, with their number. Raises the database's errors.
     """
     with transaction.atomic():
         due = AuditAttempt.objects.filter(first_at__lte=now - WINDOW).values("event")
-        # All of an event at once, also what is younger: each source at its own time would be any number of entries a minute.
+        # Take all rows of an event at once, even younger ones. With each source at its own time, there would be any
+        # number of entries a minute.
         rows = list(
             AuditAttempt.objects.filter(event__in=due)
-            .select_for_update(skip_locked=True)
+            .select_for_update(skip_locked=True, no_key=True)
             .order_by("-times", "pk")
         )
         AuditAttempt.objects.filter(pk__in=[row.pk for row in rows]).delete()
-        # One that is an entry already needs no second.
+        # A single attempt that already is an entry needs no second one.
         counted = [row for row in rows if row.times > 1 or not row.told]
         told = 0
         for event in dict.fromkeys(row.event for row in counted):
@@ -147,7 +151,9 @@ def _about(rows: list[AuditAttempt]) -> str:
 
 
 def _summary(rows: list[AuditAttempt]) -> dict[str, Json]:
-    """The facts of the first, with count, first, last and examples. Those of many sources are each of another one."""
+    """Return the facts of the first attempt, with count, first, last and examples. With many sources, each example is
+    from a different one.
+    """
     one = len(rows) == 1
     return {
         **rows[0].examples[0],

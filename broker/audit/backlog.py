@@ -1,6 +1,7 @@
-"""Ends go on while the record refuses: their entries are kept aside and appended when it takes entries again.
+"""Ends continue while the record refuses entries: the entries are kept aside, and appended when it accepts them again.
 
-Only what takes access away, or gives none, may be kept aside. Whatever gives access uses ``record``, and fails with it.
+Only acts that remove access, or give none, may be kept aside. Acts that give access use ``record``, and fail with it.
+The database keeps the entries of a commit aside (``audit_append_pending``); what it does not even accept, this module does.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import structlog
-from django.db import DatabaseError, DataError, OperationalError, connection, transaction
-from django.db.backends.utils import CursorWrapper
+from django.db import DatabaseError, DataError, connection, transaction
 
 from broker.audit.actor import SYSTEM_PREFIX, Actor
 from broker.audit.events import Event
@@ -30,10 +30,7 @@ from broker.kernel.text import recordable
 logger = structlog.get_logger(__name__)
 
 BATCH = 500
-# Milliseconds that an end waits for the record. Its head is locked until whoever holds it commits, and that may be a
-# process that was stopped.
-PATIENCE = 1000
-# Characters that are kept of each fact of an entry that can't be one.
+# The most characters that are kept of each fact of an entry that can't be recorded.
 LONGEST = 1000
 CATCHER = Actor.system("record")
 
@@ -41,30 +38,13 @@ CATCHER = Actor.system("record")
 def record_end(
     *, event: Event, actor: Actor, object_type: str, object_ref: str, data: Mapping[str, Json], now: datetime
 ) -> None:
-    """As ``record``, for an act that takes access away: when the record refuses, or lets itself be waited for, the entry
-    is kept aside instead. What follows in the same transaction is kept aside at once.
+    """Record an act that removes access, like ``record``. If the record refuses, or takes too long, the entry is kept
+    aside.
 
-    What can't be recorded as it is, is left out with the reason, before anything is kept aside. Raises NotInTransaction, and
-    the database's errors when the entry can't be kept aside either.
+    Data that can't be recorded is left out, with the reason. Raises NotInTransaction, and the database's errors if the
+    entry can't be kept aside either.
     """
-    # The savepoint below would pass for one.
-    check_in_transaction(event, connection)
-    object_ref, data = fitting(object_ref, data)
-    try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            before = _wait_not_long(cursor)
-            record(
-                event=event, actor=actor, object_type=object_type, object_ref=object_ref, data=data, now=now
-            )
-            # Not for the rest of the act. A savepoint that fails reverts its settings.
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
-    except DatabaseError as error:
-        logger.warning("record.refuses", entry=event.value, object_ref=object_ref, cause=str(error))
-        _keep_aside_from_now_on()
-        AuditBacklog.objects.create(
-            at=now, event=event, actor=actor.name, actor_id=actor.id, actor_kind=actor.kind,
-            object_type=object_type, object_ref=object_ref, data=data,
-        )  # fmt: skip
+    record_ends(event=event, actor=actor, object_type=object_type, entries=[(object_ref, data)], now=now)
 
 
 def record_ends(
@@ -75,23 +55,30 @@ def record_ends(
     entries: Sequence[tuple[str, Mapping[str, Json]]],
     now: datetime,
 ) -> None:
-    """As ``record_end``, for many ends of one act by a part of Stint, in one call."""
+    """Record many ends of one act, like ``record_end``."""
+    # The savepoint below would count as a transaction.
     check_in_transaction(event, connection)
     kept = [fitting(ref, data) for ref, data in entries]
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            before = _wait_not_long(cursor)
-            record_many(event=event, actor=actor, object_type=object_type, entries=kept, now=now)
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
-    except DatabaseError:
-        _keep_aside_from_now_on()
-        # One by one, each is kept aside.
-        for ref, data in kept:
-            record_end(event=event, actor=actor, object_type=object_type, object_ref=ref, data=data, now=now)
+        with transaction.atomic():
+            record_many(
+                event=event, actor=actor, object_type=object_type, entries=kept, now=now, can_wait=True
+            )
+    except DatabaseError as error:
+        logger.warning("record.refuses", entry=event.value, objects=len(kept), cause=str(error))
+        AuditBacklog.objects.bulk_create(
+            AuditBacklog(
+                at=now, event=event, actor=actor.name, actor_id=actor.id, actor_kind=actor.kind,
+                object_type=object_type, object_ref=object_ref, data=data,
+            )
+            for object_ref, data in kept
+        )  # fmt: skip
 
 
 def fitting(ref: str, data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json]]:
-    """Return name and data as the record takes them. What it does not take would hold up all that is kept aside after it."""
+    """Return the name and data in a form that the record accepts. An entry that it refuses would block everything that
+    is kept aside after it.
+    """
     try:
         kept = as_recorded(data)
     except Unrecordable as error:
@@ -99,33 +86,17 @@ def fitting(ref: str, data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json]
     return recordable(ref)[:MAX_NAME] or "?", kept
 
 
-def _wait_not_long(cursor: CursorWrapper) -> str:
-    """Wait for the record's head for a while at most, and return for how long locks were waited for before.
-
-    Raises OperationalError when the transaction has waited already, in vain.
-    """
-    cursor.execute("SELECT current_setting('lock_timeout'), current_setting('stint.aside', true)")
-    before, aside = cursor.fetchone()
-    if aside == "on":
-        raise OperationalError("An earlier entry was kept aside.")
-    cursor.execute("SELECT set_config('lock_timeout', %s, true)", [str(PATIENCE)])
-    return str(before)
-
-
-def _keep_aside_from_now_on() -> None:
-    """Else an act of many ends would wait for each of them, and the entries of one act would part."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL stint.aside = 'on'")
-
-
 def catch_up(now: datetime) -> int:
-    """Append what was kept aside, in order and with its own time, and return how much. Stops where the record refuses.
+    """Append the entries that were kept aside, in order and with their own times, and return how many. Stops when the
+    record refuses.
 
-    An entry that can't be one, such as of an event that there is none of, is told in an entry of its own instead: what waits
-    behind it goes on. Raises the database's errors.
+    An entry that can't be recorded, such as one of an unknown event, is replaced by an entry about it. So the entries
+    behind it continue. Raises the database's errors.
     """
     with transaction.atomic():
-        kept = list(AuditBacklog.objects.select_for_update(skip_locked=True).order_by("pk")[:BATCH])
+        kept = list(
+            AuditBacklog.objects.select_for_update(skip_locked=True, no_key=True).order_by("pk")[:BATCH]
+        )
         for entry in kept:
             try:
                 with transaction.atomic():
@@ -160,7 +131,7 @@ def _tell_left_out(entry: AuditBacklog, error: Exception, now: datetime) -> None
 
 
 def actor_of(entry: AuditBacklog | AuditAttempt) -> Actor:
-    """Return who did it. Raises ValueError for one that there can't be."""
+    """Return the actor of a stored entry. Raises ValueError for one that can't exist."""
     if entry.actor_id is None:
         return Actor.system(entry.actor.removeprefix(SYSTEM_PREFIX))
     return Actor(name=entry.actor, id=entry.actor_id, kind=entry.actor_kind)  # type: ignore[arg-type]  # kept as given

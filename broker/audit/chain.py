@@ -13,7 +13,7 @@ LOG_PREFIX = b"stint-audit-log-1\n"
 
 
 def genesis(log: str) -> bytes:
-    """Return what the first entry of a log follows: 32 bytes that depend on the log's name alone."""
+    """Return what the first entry of a log follows: 32 bytes that depend only on the log's name."""
     return hashlib.sha256(LOG_PREFIX + log.encode()).digest()
 
 
@@ -23,7 +23,7 @@ def entry_hash(prev_hash: bytes, seq: int, body: str) -> bytes:
 
 
 class Row(NamedTuple):
-    """One entry as it is read for verification."""
+    """One entry, as read for verification."""
 
     seq: int
     prev_hash: bytes
@@ -40,7 +40,7 @@ class Row(NamedTuple):
     object_ref: str
 
     def columns(self) -> dict[str, str | int | None]:
-        """Return what the columns repeat of the body."""
+        """Return the facts of the body that the columns repeat."""
         return {
             "log": self.log,
             "at": self.at,
@@ -53,9 +53,9 @@ class Row(NamedTuple):
 
 
 def framed(body: str, columns: Sequence[Any]) -> bool:
-    """Say whether the body is written around its data exactly as PostgreSQL writes these columns.
+    """Return whether the body is written around its data exactly as PostgreSQL writes these columns.
 
-    Twice as fast as parsing each body; where it says no, parsing decides. ``columns`` are in Row's order.
+    This is twice as fast as parsing each body. If it returns False, parsing decides. ``columns`` are in Row's order.
     """
     log, at, event, actor, actor_id, object_type, object_ref = columns
     number = "null" if actor_id is None else actor_id
@@ -66,7 +66,7 @@ def framed(body: str, columns: Sequence[Any]) -> bool:
 
 
 def disagreeing(row: Row) -> list[str]:
-    """Return which columns say something else than the body; ``body`` if it does not have its eight keys."""
+    """Return the columns that differ from the body; ``body`` if it does not have its eight keys."""
     try:
         body = json.loads(row.body)
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
-"""Checkpoints: signed statements of how long the record was, and which tree stood over it.
+"""Checkpoints: signed statements of the record's length, and of the tree over it.
 
-The tree is advanced here and not when an entry is appended, so that no act pays for it: the roots of its full subtrees
-are kept beside the newest checkpoint, and only what came since is read.
+The tree is advanced here and not when an entry is appended, so that no act pays for it. The roots of its full subtrees
+are stored with the newest checkpoint, so only later entries are read.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from broker.audit.standing import contradiction, settle, standing, write_standin
 from broker.audit.tree import Tree
 from broker.kernel.errors import StintError
 
-# Of PostgreSQL's advisory locks, the one that whoever makes a checkpoint holds.
+# The PostgreSQL advisory lock that is held while a checkpoint is made.
 _LOCK = 0x5354_4350
 
 _ENTRIES = """
     SELECT seq, prev_hash, hash FROM audit_entry WHERE log = %s AND seq > %s AND seq <= %s ORDER BY seq
 """
 _ALL = 2**63 - 1
-# Checkpoints that are appended to the file at once.
+# The most checkpoints that are appended to the file at once.
 _MOST_KEPT = 10_000
 
 
 class CheckpointRefused(StintError):
-    """What would be signed contradicts what was signed before."""
+    """The statement to sign contradicts an earlier one."""
 
     code = "checkpoint_refused"
     status = 500
 
 
 class Contradicted(CheckpointRefused):
-    """The record is not the one that was signed: access can't be used until somebody says what happened."""
+    """The record is not the one that was signed. Access can't be used until someone says what happened."""
 
     code = "record_contradicted"
 
@@ -56,12 +56,14 @@ class _Grown:
 
 
 def make_checkpoint(*, now: dt.datetime, log: str = MAIN_LOG) -> AuditCheckpoint | None:
-    """Sign the log as it stands, keep the checkpoint, and append it to the file outside the database.
+    """Sign the log as it is now, store the checkpoint, and append it to the file outside the database.
 
-    What the file lacks of earlier ones is appended as well, so that nothing is lost when it could not be written for a
-    while. Since when it fails, and why, is kept for pages and probers. Returns None when nothing was appended since the
-    newest one, or another process is making one. Raises CheckpointRefused, CannotDecrypt, the database's errors, and
-    OSError when the file can't be written; the checkpoint is in the database then.
+    Earlier checkpoints that the file lacks are appended as well, so that nothing is lost after a time when it could not
+    be written. A failure is stored with its start and its reason, for pages and probes.
+
+    Returns None if nothing was appended since the newest checkpoint, or if another process is making one. Raises
+    CheckpointRefused, CannotDecrypt, the database's errors, and OSError if the file can't be written. In that last
+    case, the checkpoint is already in the database.
     """
     try:
         made = _make(now=now, log=log)
@@ -95,9 +97,9 @@ def _make(*, now: dt.datetime, log: str) -> AuditCheckpoint | None:
 
 
 def _keep(log: str) -> bool:
-    """Append to the file outside what it lacks, the oldest first, and return whether it lacks nothing any more.
+    """Append to the file outside what it lacks, the oldest first. Return whether it now lacks nothing.
 
-    One process at a time does so, so that nothing comes twice.
+    One process at a time does this, so that nothing is appended twice.
     """
     with transaction.atomic():
         if log != MAIN_LOG or not _alone():
@@ -123,7 +125,7 @@ def _alone() -> bool:
 
 
 def _check_kept(log: str) -> None:
-    """Raise CheckpointRefused when what is kept outside is not of this record: then a second history would be signed."""
+    """Raise CheckpointRefused if the file outside is not of this record: otherwise a second history would be signed."""
     if log != MAIN_LOG:
         return
     note = last_kept()
@@ -133,14 +135,16 @@ def _check_kept(log: str) -> None:
     except ValueError as error:
         raise CheckpointRefused(
             f"The last checkpoint in {settings.CHECKPOINTS_FILE} can't be read. {error}",
-            hint="Keep the file, and set STINT_CHECKPOINTS_FILE to another.",
+            hint="Keep the file, and set STINT_CHECKPOINTS_FILE to another one.",
         ) from error
     if why := contradiction():
         raise _contradicted(why)
 
 
 def _check_standing(log: str) -> None:
-    """Raise Contradicted when it was found before: it stays so, wherever the file is moved, until who restored says so."""
+    """Raise Contradicted if a contradiction was found before. It remains, wherever the file is moved, until someone
+    confirms the restore.
+    """
     if log == MAIN_LOG and (why := standing().contradiction):
         raise _contradicted(why)
 
@@ -153,7 +157,7 @@ def _contradicted(why: str) -> Contradicted:
 
 
 def _up_to(newest: AuditCheckpoint | None, log: str) -> _Grown:
-    """Return the tree of the newest checkpoint: as it was kept or, if that is not what was signed, from all entries."""
+    """Return the tree of the newest checkpoint: as stored or, if that was not signed, rebuilt from all entries."""
     if newest is None:
         return _Grown(Tree(), genesis(log))
     kept = AuditTree.objects.filter(log=log, size=newest.size).first()
@@ -164,7 +168,7 @@ def _up_to(newest: AuditCheckpoint | None, log: str) -> _Grown:
     _grow(grown, log, until=newest.size)
     if (grown.tree.size, grown.tree.root()) != (newest.size, bytes(newest.root)):
         raise Contradicted(
-            f"The entries do not match the newest checkpoint, of {newest.size:,}.",
+            f"The entries do not match the newest checkpoint, of {newest.size:,} entries.",
             hint="Run `manage.py audit_verify`, and compare the database with a backup.",
         )
     return grown
@@ -174,7 +178,7 @@ def _grow(grown: _Grown, log: str, *, until: int = _ALL) -> None:
     for seq, prev_hash, entry_hash in _read(log, grown.tree.size, until):
         if seq != grown.tree.size + 1 or prev_hash != grown.last_hash:
             raise Contradicted(
-                f"Entry {seq:,} does not follow entry {grown.tree.size:,} as it stood in the tree.",
+                f"Entry {seq:,} does not follow entry {grown.tree.size:,} as recorded in the tree.",
                 hint="Run `manage.py audit_verify`, and compare the database with a backup.",
             )
         grown.tree.append(entry_hash)
@@ -183,7 +187,7 @@ def _grow(grown: _Grown, log: str, *, until: int = _ALL) -> None:
 
 def _read(log: str, after: int, until: int) -> Iterator[tuple[int, bytes, bytes]]:
     connection.ensure_connection()
-    # The driver's own cursor, for the reason that ``verify`` has.
+    # Use the driver's own cursor, for the same reason as ``verify``.
     raw: Any = connection.connection
     with raw.cursor(name="audit_checkpoint", binary=True) as cursor:
         cursor.itersize = 5000

@@ -1,4 +1,4 @@
-"""The key that signs checkpoints: given by the environment, or made once and kept sealed in the database."""
+"""The key that signs checkpoints: given by the environment, or created once and stored sealed in the database."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ PURPOSE = "checkpoints"
 
 
 class NotACheckpointKey(StintError):
-    """What the environment gives is no Ed25519 key."""
+    """The environment does not give an Ed25519 key."""
 
     code = "not_a_checkpoint_key"
     status = 500
 
 
 class CheckpointKeyMissing(StintError):
-    """Checkpoints were signed, and the key that signed them is gone."""
+    """Checkpoints were signed, and the key that signed them is missing."""
 
     code = "checkpoint_key_missing"
     status = 500
@@ -44,14 +44,14 @@ class Signer:
 
     @property
     def verifier(self) -> str:
-        """The public key as verifiers take it."""
+        """The public key, in the format of note verifiers."""
         return verifier_key(self.name, self.key.public_key())
 
 
 def known_signer(*, log: str = MAIN_LOG, using: str = "default") -> Signer | None:
-    """Return who signs a log's checkpoints, or None when no key was made yet.
+    """Return the signer of a log's checkpoints, or None if no key was created yet.
 
-    The public key comes from the sealed one alone, so that who owns the database can't put in another. Raises
+    The public key is derived only from the sealed one, so that the database's owner can't substitute another. Raises
     CannotDecrypt and NotACheckpointKey.
     """
     if settings.CHECKPOINT_KEY:
@@ -64,15 +64,15 @@ def known_signer(*, log: str = MAIN_LOG, using: str = "default") -> Signer | Non
 
 
 def signer(*, now: dt.datetime, log: str = MAIN_LOG) -> Signer:
-    """Return who signs a log's checkpoints, making the key if there is none. Safe from many processes at once.
+    """Return the signer of a log's checkpoints, and create the key if there is none. Safe from many processes at once.
 
-    Raises CheckpointKeyMissing, and as ``known_signer`` does.
+    Raises CheckpointKeyMissing, and the same errors as ``known_signer``.
     """
     found = known_signer(log=log)
     if found is None:
         if AuditCheckpoint.objects.filter(log=log).exists():
             raise CheckpointKeyMissing(
-                "There are checkpoints, but the key that signed them is missing in the database.",
+                "Checkpoints exist, but the key that signed them is missing from the database.",
                 hint="Compare the database with a backup. To continue with another key, set STINT_CHECKPOINT_KEY_FILE.",
             )
         try:

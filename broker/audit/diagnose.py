@@ -1,4 +1,4 @@
-"""Say what is wrong with a log at the entry where it stops adding up."""
+"""Diagnose a broken log at the first entry that does not fit."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from broker.audit.chain import ENTRY_PREFIX, Row, disagreeing, entry_hash
 
-# How far from its place an entry is looked for before it is called altered instead of swapped.
+# How far from its place an entry is searched for, before it is called altered instead of swapped.
 SWAP_REACH = 20_000
 
-# Moved whole, the entry is sound at another number; moved alone, its body fits another entry's hash.
+# An entry that was moved whole is valid at another number. If only its body was moved, it fits another entry's hash.
 _PLACE = """
     SELECT seq FROM audit_entry
      WHERE log = %(log)s AND seq BETWEEN %(seq)s - %(reach)s AND %(seq)s + %(reach)s AND seq <> %(seq)s
@@ -29,22 +29,22 @@ class Problem(StrEnum):
     GAP = "gap"
     # An entry's body, hash or link is not what was written.
     ALTERED = "altered"
-    # An entry was replaced by one that is sound in itself, but not the one that the next entry follows.
+    # An entry was replaced by one that is valid in itself, but is not the one that the next entry follows.
     REWRITTEN = "rewritten"
-    # An entry stands at another entry's number.
+    # An entry is at another entry's number.
     SWAPPED = "swapped"
-    # The columns that filters use say something else than the hashed body.
+    # The columns that filters use differ from the hashed body.
     COLUMN = "column"
     # The log ends before the entry that its head names.
     TAIL_CUT = "tail_cut"
-    # The head is missing, was set back, or names another hash than that of its entry.
+    # The head is missing, was set back, or has another hash than its entry.
     HEAD = "head"
-    # The log fits in itself, but is not the one that was signed, or what was signed was changed.
+    # The log is consistent in itself, but is not the one that was signed, or the signed statement was changed.
     CHECKPOINT = "checkpoint"
 
 
 class Broken(Exception):
-    """Where the walk stopped: the finding, and the first entry that can't be vouched for."""
+    """The finding where verification stopped, and the first entry that can't be vouched for."""
 
     def __init__(self, problem: Problem, seq: int, detail: str) -> None:
         super().__init__(detail)
@@ -54,7 +54,7 @@ class Broken(Exception):
 
 
 def diagnose(connection: BaseDatabaseWrapper, *, last_seq: int, last_hash: bytes, row: Row) -> Broken:
-    """Return the finding for ``row``, the first entry that does not fit behind ``last_seq``."""
+    """Return the finding for ``row``, the first entry that does not fit after ``last_seq``."""
     if row.seq != last_seq + 1:
         last = row.seq - 1
         missing = (
@@ -88,7 +88,9 @@ def _not_as_hashed(connection: BaseDatabaseWrapper, last_hash: bytes, row: Row) 
 
 
 def _not_following(connection: BaseDatabaseWrapper, last_seq: int, row: Row) -> Broken:
-    """Two sound neighbours do not fit; the true one is the one that the entry after them vouches for."""
+    """Decide which of two valid neighbors that do not fit was replaced. The original is the one that the entry after
+    them confirms.
+    """
     if last_seq == 0:
         return Broken(
             Problem.REWRITTEN, row.seq, f"Entry {row.seq:,} does not begin this log: the log was restarted."
@@ -99,7 +101,7 @@ def _not_following(connection: BaseDatabaseWrapper, last_seq: int, row: Row) -> 
 
 
 def _follower_of(connection: BaseDatabaseWrapper, log: str, seq: int) -> bytes | None:
-    """Return which hash the next entry, or the head behind the last one, has for entry ``seq``."""
+    """Return the hash of entry ``seq`` according to the next entry or, after the last one, the head."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT prev_hash FROM audit_entry WHERE log = %s AND seq = %s", [log, seq + 1])
         row = cursor.fetchone()
@@ -110,7 +112,7 @@ def _follower_of(connection: BaseDatabaseWrapper, log: str, seq: int) -> bytes |
 
 
 def _place(connection: BaseDatabaseWrapper, row: Row) -> int | None:
-    """Return under which other number the entry, or its body, is sound."""
+    """Return another number at which the entry, or its body, is valid."""
     values: dict[str, Any] = {
         "log": row.log,
         "seq": row.seq,

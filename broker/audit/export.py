@@ -1,7 +1,8 @@
 """The record as a file that ``offline.py`` verifies without Stint and without the database.
 
-JSON lines: a header, each entry with its exact text and its hashes, behind the last entry that it covers each checkpoint,
-and how many entries there were. One statement reads them all, so that the file is one moment of the record.
+The file has JSON lines: a header, each entry with its exact text and its hashes, and the number of entries. Each
+checkpoint follows the last entry that it covers. One statement reads everything, so that the file is a snapshot of the
+record.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from broker.audit.models import MAIN_LOG
 
 FORMAT = "stint-record-1"
 
-# A checkpoint of more entries than there are is exported too: it shows that the end was cut off.
+# A checkpoint of more entries than exist is exported too: it shows that the end was cut off.
 _LINES = """
     SELECT e.seq, encode(e.prev_hash, 'hex'), encode(e.hash, 'hex'), e.body, c.note
       FROM (SELECT * FROM audit_entry WHERE log = %(log)s AND seq <= %(until)s) e
@@ -31,7 +32,9 @@ ALL = 2**63 - 1
 
 
 def export(*, log: str = MAIN_LOG, until: int = ALL) -> Iterator[str]:
-    """Yield the lines of the file, for the entries to number ``until``, and all checkpoints. Raises the database's errors."""
+    """Yield the lines of the file: the entries up to number ``until``, and all checkpoints. Raises the database's
+    errors.
+    """
     yield _line({"format": FORMAT, "log": log})
     count = 0
     for seq, prev, digest, body, note in _rows(log, until):
@@ -44,8 +47,9 @@ def export(*, log: str = MAIN_LOG, until: int = ALL) -> Iterator[str]:
 
 
 def note_export(*, file: str, until: int, now: dt.datetime) -> None:
-    """Record that the entries to number ``until``, or all, are about to be written to a file. One that refuses entries, for it is
-    broken, is exported as well: then the entry is kept aside.
+    """Record that the entries up to number ``until``, or all, are about to be written to a file.
+
+    A broken record that refuses entries is exported as well; then this entry is kept aside.
     """
     with transaction.atomic():
         record_end(
@@ -57,7 +61,7 @@ def note_export(*, file: str, until: int, now: dt.datetime) -> None:
 def _rows(log: str, until: int) -> Iterator[tuple[Any, ...]]:
     with transaction.atomic():
         connection.ensure_connection()
-        # The driver's own cursor, for the reason that ``verify`` has.
+        # Use the driver's own cursor, for the same reason as ``verify``.
         raw: Any = connection.connection
         with raw.cursor(name="audit_export") as cursor:
             cursor.itersize = 2000

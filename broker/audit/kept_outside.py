@@ -1,6 +1,6 @@
-"""The file in which checkpoints are kept outside the database, so that who rewrites the database is found out.
+"""The file that keeps checkpoints outside the database, so that a rewrite of the database is detected.
 
-Each checkpoint is appended with an empty line behind it. Copy the file to where nobody who owns the database can reach it.
+Each checkpoint is followed by an empty line. Copy the file to a place that the database's owners can't reach.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _SIGNED = "— ".encode()
 
 
 class _End(NamedTuple):
-    """The last whole checkpoint, and what stands behind it of one that was not written to its end."""
+    """The last complete checkpoint, and the beginning of an incomplete one after it."""
 
     whole: bytes | None
     torn: bytes
 
 
 def keep_outside(notes: Sequence[str]) -> None:
-    """Append checkpoints and wait until the disk has them; one that was half written before is written to its end.
+    """Append checkpoints and wait until the disk has them. A checkpoint that was half written before is completed.
 
-    Raises OSError; what was written until then is not written again when the same are given again.
+    Raises OSError. What was written by then is not written again when the same checkpoints are given again.
     """
     path: Path = settings.CHECKPOINTS_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,8 +37,8 @@ def keep_outside(notes: Sequence[str]) -> None:
     torn = _end().torn
     if not text.startswith(torn):
         raise OSError(
-            f"{path} does not end with a checkpoint of this record. Keep the file, and move it away or set another in "
-            "STINT_CHECKPOINTS_FILE."
+            f"{path} does not end with a checkpoint of this record. Keep the file: move it elsewhere, or set "
+            "STINT_CHECKPOINTS_FILE to another one."
         )
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
@@ -51,13 +51,13 @@ def keep_outside(notes: Sequence[str]) -> None:
 
 
 def last_kept() -> str | None:
-    """Return the last whole checkpoint in the file, or None when there is none. Raises OSError."""
+    """Return the last complete checkpoint in the file, or None if there is none. Raises OSError."""
     whole = _end().whole
     return None if whole is None else whole.decode(errors="replace")
 
 
 def all_kept() -> list[str]:
-    """Return every whole checkpoint in the file, the oldest first. Raises OSError."""
+    """Return every complete checkpoint in the file, the oldest first. Raises OSError."""
     path: Path = settings.CHECKPOINTS_FILE
     if not path.exists():
         return []
@@ -71,13 +71,13 @@ def all_kept() -> list[str]:
 
 
 def name_aside(now: datetime) -> Path:
-    """Return the name by which the file is kept when another takes its place."""
+    """Return the name that the file gets when another takes its place."""
     path: Path = settings.CHECKPOINTS_FILE
     return path.with_name(f"{path.name}.{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
 
 
 def set_aside(name: Path) -> None:
-    """Keep the file by another name; the next checkpoint begins a new one. Raises OSError."""
+    """Rename the file; the next checkpoint begins a new one. Raises OSError."""
     settings.CHECKPOINTS_FILE.rename(name)
 
 

@@ -1,7 +1,7 @@
-"""Compare a log with what was signed of it last, without reading all of it.
+"""Compare a log with its last signed checkpoints, without reading all of it.
 
-The hash of an entry covers all entries before it. So it is enough that the last entry under a checkpoint is the one that
-was signed; it stands at the end of the tree's last full subtree, which most often is small.
+The hash of an entry covers all entries before it. So it is enough that the last entry under a checkpoint is the one
+that was signed. It is at the end of the tree's last full subtree, which is usually small.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from broker.audit.models import AuditCheckpoint, AuditEntry, AuditTree
 from broker.audit.signed import Signed, contradicted
 from broker.audit.tree import Tree
 
-# Entries that are read for it while somebody waits.
+# The most entries that are read for this while someone waits.
 MOST = 100_000
 
 
 def compare_with_signed(signed: Iterable[Signed], *, log: str, using: str) -> int | None:
-    """Compare the last entries under each checkpoint with its root; return how many entries the largest is of.
+    """Compare the last entries under each checkpoint with its root. Return the number of entries of the largest one.
 
-    One that is older than the newest is compared with the one of its size in the database. None when nothing was signed, or
-    only all entries can tell: they are too many, or the tree is lost. Raises Broken.
+    A checkpoint that is older than the newest is compared with the one of its size in the database. Returns None if
+    nothing was signed, or if only all entries can tell: there are too many, or the tree is lost. Raises Broken.
     """
     compared: list[int] = []
     for one in signed:

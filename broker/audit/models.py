@@ -1,7 +1,7 @@
-r"""The rows of the record, and the format that a verifier is written from.
+r"""The rows of the record, and the format that verifiers are written against.
 
-An entry's facts are in ``body``, the exact text that was hashed; the other columns repeat some of them for
-filters and are checked against the body by ``verify``. In bytes, with ``||`` for concatenation::
+An entry's facts are in ``body``, the exact text that was hashed. The other columns repeat some of them for filters, and
+``verify`` checks them against the body. In bytes, with ``||`` for concatenation::
 
     body      one JSON object with exactly the keys at, log, data, actor, event, actor_id, object_ref and
               object_type, as PostgreSQL writes a jsonb value as text, in UTF-8. "at" is UTC with
@@ -11,15 +11,15 @@ filters and are checked against the body by ``verify``. In bytes, with ``||`` fo
     hash      SHA-256( "stint-audit-entry-1\n" || prev_hash (32 bytes) || seq (8 bytes, big-endian) || body )
     prev_hash the hash of the entry before, or genesis for entry 1
 
-The ``1`` in both prefixes is the version of the format. Neither prefix begins with a byte 0 or 1, the domains
-of leaves and nodes in an RFC 6962 tree, so a tree over the same entries can't be confused with the chain.
+The ``1`` in both prefixes is the version of the format. Neither prefix begins with a byte 0 or 1, the domains of leaves
+and nodes in an RFC 6962 tree. So a tree over the same entries can't be confused with the chain.
 
-The tables are made and guarded by the migration: triggers refuse UPDATE, DELETE and TRUNCATE to everybody,
-and INSERT to everything but ``audit_append`` and ``audit_append_many``, which run with the owner's rights.
+The migration creates and guards the tables. Triggers refuse UPDATE, DELETE and TRUNCATE to everyone. They refuse INSERT
+to everything but ``audit_write``, which ``audit_append_at_commit`` and ``audit_append_many`` run with the owner's rights.
 
-What the chain does not show: whoever owns the database can drop the guards and write a whole new chain with a
-new head. Checkpoints give that away: signed under a key that the database has only sealed, and kept in a file outside it.
-``tree`` has their tree, ``signed_note`` their text; ``offline`` verifies both without Stint.
+The chain has a limit: the owner of the database can drop the guards and write a whole new chain with a new head.
+Checkpoints reveal this. They are signed with a key that the database has only in sealed form, and kept in a file
+outside it. ``tree`` has their tree and ``signed_note`` their text. ``offline`` verifies both without Stint.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAIN_LOG = "main"
 
 
 class AuditEntry(models.Model):
-    """One entry of a log. Read only: ``record`` is the way to write one."""
+    """One entry of a log. Read-only: entries are written by ``record``."""
 
     pk = models.CompositePrimaryKey("log", "seq")
     log = models.TextField(db_collation="C")
@@ -51,7 +51,7 @@ class AuditEntry(models.Model):
     hash = models.BinaryField()
 
     class Meta:
-        # Unmanaged, so that `flush` does not try to empty what nothing may empty.
+        # Unmanaged, so that `flush` does not try to empty a table that nothing may empty.
         managed = False
         db_table = "audit_entry"
         verbose_name = "entry"
@@ -68,7 +68,7 @@ class AuditEntry(models.Model):
 
 
 class AuditHead(models.Model):
-    """The last entry of each log; its row lock puts the entries of concurrent transactions in order."""
+    """The last entry of each log. Its row lock puts the entries of concurrent transactions in order."""
 
     log = models.TextField(primary_key=True, db_collation="C")
     seq = models.BigIntegerField()
@@ -83,7 +83,9 @@ class AuditHead(models.Model):
 
 
 class AuditCheckpoint(models.Model):
-    """A signed statement that the log had so many entries under this root. ``note`` is the exact text with its signature."""
+    """A signed statement that the log had this many entries under this root. ``note`` is the exact text with its
+    signature.
+    """
 
     pk = models.CompositePrimaryKey("log", "size")
     log = models.TextField(db_collation="C")
@@ -101,7 +103,7 @@ class AuditCheckpoint(models.Model):
 
 
 class AuditKey(models.Model):
-    """The key that signs a log's checkpoints, sealed, and the origin that stands in them."""
+    """The key that signs a log's checkpoints, sealed, and the origin that they name."""
 
     log = models.TextField(primary_key=True, db_collation="C")
     origin = models.TextField()
@@ -117,7 +119,9 @@ class AuditKey(models.Model):
 
 
 class AuditTree(models.Model):
-    """The full subtrees of the newest checkpoint's tree, and the hash of its last entry: where the next one goes on."""
+    """The full subtrees of the newest checkpoint's tree, and the hash of its last entry: the next checkpoint continues
+    here.
+    """
 
     log = models.TextField(primary_key=True)
     size = models.BigIntegerField()
@@ -131,7 +135,7 @@ class AuditTree(models.Model):
         return f"{self.log} {self.size}"
 
     def under(self, root: bytes) -> Tree | None:
-        """Return the tree if this is its root; else None, because it was altered."""
+        """Return the tree if this is its root; else None, because the row was altered."""
         peaks = bytes(self.peaks)
         parts = [peaks[at : at + HASH_BYTES] for at in range(0, len(peaks), HASH_BYTES)]
         if len(parts) != self.size.bit_count():
@@ -141,7 +145,9 @@ class AuditTree(models.Model):
 
 
 class AuditTrouble(models.Model):
-    """Since when checkpoints of a log can't be made, or not be kept outside, and why; a row only while it is so."""
+    """Since when checkpoints of a log can't be made, or not kept outside, and why. The row exists only while this is
+    so.
+    """
 
     log = models.TextField(primary_key=True)
     since = models.DateTimeField()
@@ -155,9 +161,10 @@ class AuditTrouble(models.Model):
 
 
 class AuditStanding(models.Model):
-    """What came of comparing a log with the checkpoints kept outside, since this database was started or restored.
+    """The result of comparing a log with the checkpoints kept outside, since this database was started or restored.
 
-    ``incarnation`` tells this database from the same one before a restore; ``contradiction`` is empty when they agree.
+    ``incarnation`` distinguishes this database from the same one before a restore. ``contradiction`` is empty if they
+    agree.
     """
 
     log = models.TextField(primary_key=True)
@@ -173,10 +180,10 @@ class AuditStanding(models.Model):
 
 
 class AuditVerification(models.Model):
-    """What the latest verification of a log found, one row a log; each result is also an entry.
+    """The result of the latest verification of a log, one row for each log. Each result is also an entry.
 
-    It read the entries from ``first_seq`` on, at ``at``; those before had last been read with all others at ``whole_at``.
-    ``entries`` counts both.
+    It read the entries from ``first_seq`` on, at ``at``. The entries before were last read, with all others, at
+    ``whole_at``. ``entries`` counts both.
     """
 
     log = models.TextField(primary_key=True)
@@ -198,7 +205,9 @@ class AuditVerification(models.Model):
 
 
 class AuditBacklog(models.Model):
-    """An entry about an end that the record did not take. It is appended, with its own time, when the record is back."""
+    """An entry about an end that the record refused. It is appended, with its own time, when the record accepts entries
+    again.
+    """
 
     at = models.DateTimeField()
     event = models.TextField()
@@ -217,7 +226,9 @@ class AuditBacklog(models.Model):
 
 
 class AuditAttempt(models.Model):
-    """Attempts of one source in one minute, which are one entry afterwards. ``told``: the first is an entry already."""
+    """Attempts of one source in one minute, which then become one entry. ``told``: the first attempt is already an
+    entry.
+    """
 
     event = models.TextField()
     actor = models.TextField()

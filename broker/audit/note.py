@@ -1,4 +1,4 @@
-"""Keep what a verification found: in the record itself, and in the row that pages show."""
+"""Store the result of a verification: in the record itself, and in the row that pages show."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ logger = structlog.get_logger(__name__)
 def note_verification(
     *, verdict: Verdict, actor: Actor, now: datetime, using: str = "default", first_seq: int = 1
 ) -> None:
-    """Save the verdict as its log's latest; append ``record.verified`` or ``record.broken`` to the main log.
+    """Save the verdict as its log's latest, and append ``record.verified`` or ``record.broken`` to the main log.
 
-    ``first_seq`` is where it began to read: later than 1 when it went on from an earlier one that found the entries
-    before intact. A broken log may refuse the entry; the finding is then kept in the row alone, and logged. Otherwise raises
-    the database's errors.
+    ``first_seq`` is where the verification started. It is later than 1 if it continued from an earlier one that found
+    the entries before intact. A broken log may refuse the entry; then the finding is only stored in the row, and
+    logged. Otherwise raises the database's errors.
     """
     with transaction.atomic(using=using):
         AuditVerification.objects.using(using).update_or_create(
@@ -40,17 +40,19 @@ def note_verification(
                 "head_hash": verdict.head_hash,
             },
         )
-        try:
-            with transaction.atomic(using=using):
-                _record(verdict, actor, now, using, first_seq)
-        except DatabaseError:
-            if verdict.ok:
-                raise
-            logger.exception("record.broken_and_refuses", log=verdict.log, seq=verdict.first_bad_seq)
+        if verdict.ok:
+            return _record(verdict, actor, now, using, first_seq)
+    try:
+        with transaction.atomic(using=using):
+            _record(verdict, actor, now, using, first_seq)
+    except DatabaseError:
+        logger.exception("record.broken_and_refuses", log=verdict.log, seq=verdict.first_bad_seq)
 
 
 def _sound(verdict: Verdict, first_seq: int) -> int:
-    """Return how many entries are sound, with those before where it began; that one may turn out to be another."""
+    """Return how many entries are intact, including those before ``first_seq``. The one just before it may turn out to
+    be replaced.
+    """
     if first_seq > 1 and verdict.first_bad_seq is not None:
         return verdict.first_bad_seq - 1
     return first_seq - 1 + verdict.entries

@@ -1,25 +1,25 @@
-"""Verify an exported record anywhere: this one file, Python 3.9 or later, and nothing else.
+"""Verify an exported record anywhere, with only this file and Python 3.9 or later.
 
     python3 offline.py record.jsonl --key KEY [--key KEY …] [--checkpoints FILE]
 
-KEY is what `manage.py audit_checkpoint --key` printed when Stint was set up; take it from where you noted it down, not from
-the machine that is being checked. FILE has checkpoints kept outside the database. Status 0: all is well; 1: it is
-not, and the first word of the answer says how; 2: the question was wrong.
+KEY is what `manage.py audit_checkpoint --key` printed when Stint was set up. Take it from where you noted it down, not
+from the machine that is being checked. FILE has checkpoints kept outside the database. The exit status is 0 if all is
+well, and 2 for invalid usage. Otherwise it is 1, and the first word of the output says what is wrong:
 
-    unreadable          a line is no line of an export, or not in its place
+    unreadable          a line is not a line of an export, or is out of place
     altered-entry       an entry's text or hash is not what was written
-    missing-entry       a number is left out
-    swapped-entries     an entry stands in another's place
-    added-entry         an entry stands there a second time
-    rewritten-chain     entries fit in themselves, but not the entry before them or the checkpoint that was signed of them
+    missing-entry       a number is missing
+    swapped-entries     an entry is in another's place
+    added-entry         an entry appears a second time
+    rewritten-chain     entries are valid in themselves, but don't fit the entry before or their signed checkpoint
     cut-tail            there are fewer entries than the export itself says or has signed
-    unsigned-tail       entries at the end are covered by no checkpoint
+    unsigned-tail       no checkpoint covers the entries at the end
     altered-checkpoint  a checkpoint's text or signature is not what was signed
     another-key         a checkpoint was signed with another key
     two-histories       a checkpoint that was kept outside is of other entries than these
     older-backup        a checkpoint that was kept outside is of more entries than these
 
-It repeats on purpose what Stint does elsewhere: it shares no code with what it checks.
+This file deliberately repeats what Stint does elsewhere: it shares no code with what it checks.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ LONGEST_LINE = 4 * 1024 * 1024
 
 
 class Fault(Exception):
-    """What is wrong: one word for the kind, and a sentence."""
+    """A problem: one word for its kind, and a sentence."""
 
     def __init__(self, kind: str, detail: str) -> None:
         super().__init__(detail)
@@ -91,7 +91,7 @@ def recover_x(y: int, sign: int) -> int | None:
 
 
 def decode_point(raw: bytes) -> tuple[int, ...] | None:
-    """Return the point that 32 bytes stand for, or None if they stand for none."""
+    """Return the point that 32 bytes encode, or None if they encode none."""
     number = int.from_bytes(raw, "little")
     y, sign = number & ((1 << 255) - 1), number >> 255
     x = recover_x(y, sign) if y < P else None
@@ -99,7 +99,7 @@ def decode_point(raw: bytes) -> tuple[int, ...] | None:
 
 
 def encode_point(p: tuple[int, ...]) -> bytes:
-    """Return the 32 bytes of a point."""
+    """Return the 32-byte encoding of a point."""
     inverse = pow(p[2], P - 2, P)
     x, y = p[0] * inverse % P, p[1] * inverse % P
     return (y | (x & 1) << 255).to_bytes(32, "little")
@@ -133,10 +133,10 @@ def is_signature(public: bytes, message: bytes, signature: bytes) -> bool:
 
 
 class Key:
-    """A public key as verifiers of notes take it: name+id+key."""
+    """A public key in the format of note verifiers: name+id+key."""
 
     def __init__(self, text: str) -> None:
-        """Raises ValueError for what is no such key."""
+        """Raises ValueError if the text is not such a key."""
         name, _, rest = text.strip().partition("+")
         identity, _, encoded = rest.partition("+")
         try:
@@ -155,7 +155,7 @@ class Checkpoint:
     """A checkpoint whose signature was verified."""
 
     def __init__(self, note: str, keys: list[Key], where: str) -> None:
-        """Raises Fault for what is none, was changed, or is signed with none of the keys."""
+        """Raises Fault if the note is not a checkpoint, was changed, or is signed with none of the keys."""
         text, _, signatures = note.partition("\n\n")
         found = re.fullmatch(r"([^\n]+)\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)((?:\n[^\n]+)*)", text)
         if found is None or not signatures.endswith("\n"):
@@ -193,7 +193,7 @@ def signature_line(line: str, where: str) -> tuple[str, bytes]:
         raw = base64.b64decode(found[2], validate=True) if found else b""
     except binascii.Error:
         raw = b""
-    # Two texts may decode to the same bytes; only one is what was written.
+    # Two texts may decode to the same bytes; only one of them is what was written.
     if found is None or base64.b64encode(raw).decode() != found[2] or len(raw) <= 4:
         raise Fault("altered-checkpoint", f"{where} has a malformed signature.")
     return found[1], raw
@@ -207,7 +207,7 @@ def kept_outside(path: str, keys: list[Key]) -> dict[int, Checkpoint]:
         except UnicodeDecodeError as error:
             raise Fault("altered-checkpoint", f"{path} is not valid text.") from error
     kept: dict[int, Checkpoint] = {}
-    # What stands behind the last empty line was not written to its end.
+    # What follows the last empty line was not completely written.
     for number in range(0, len(parts) - 2, 2):
         where = f"Checkpoint {number // 2 + 1:,} in {path}"
         found = Checkpoint(f"{parts[number]}\n\n{parts[number + 1]}\n", keys, where)
@@ -228,7 +228,7 @@ def entry_hash(prev: bytes, seq: int, body: str) -> bytes:
 
 
 class Tree:
-    """The Merkle tree of RFC 9162, by the roots of its full subtrees."""
+    """The Merkle tree of RFC 9162, stored as the roots of its full subtrees."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -257,10 +257,10 @@ class Tree:
 
 
 class Entry:
-    """An entry as it stands in a line."""
+    """An entry, as read from a line."""
 
     def __init__(self, content: dict[str, Any], number: int) -> None:
-        """Raises Fault for what is none."""
+        """Raises Fault if the content is not an entry."""
         self.seq, self.body = content["seq"], content["body"]
         try:
             self.prev, self.hash = bytes.fromhex(content["prev"]), bytes.fromhex(content["hash"])
@@ -272,12 +272,12 @@ class Entry:
             raise Fault("unreadable", f"Line {number:,} is not an entry.")
 
     def computed(self) -> bytes:
-        """Return what the hash has to be."""
+        """Return the hash that the entry must have."""
         return entry_hash(self.prev, self.seq, self.body)
 
 
 def lines(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each line's number and content. Raises Fault for one that is not written as exports are."""
+    """Yield each line's number and content. Raises Fault for a line that is not written as in an export."""
     number = 0
     while line := file.readline(LONGEST_LINE):
         number += 1
@@ -293,7 +293,7 @@ def lines(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 class Walk:
-    """One reading of an export, from its first line to its last."""
+    """One pass over an export, from its first line to its last."""
 
     def __init__(self, file: BinaryIO, keys: list[Key], outside: dict[int, Checkpoint]) -> None:
         self.file = file
@@ -346,7 +346,7 @@ class Walk:
                 else "Entry 1 does not begin this log: the log was restarted.",
             )
         if self.newest is not None and self.newest.size > self.tree.size:
-            raise Fault("unreadable", f"Line {number - 1:,}: {self.newest.where} is not in its place.")
+            raise Fault("unreadable", f"Line {number - 1:,}: {self.newest.where} is out of place.")
         self.last = entry.hash
         self.tree.append(entry.hash)
         kept = self.outside.get(entry.seq)
@@ -367,7 +367,8 @@ class Walk:
 
     def _not_as_hashed(self, entry: Entry) -> Fault:
         for other in self._all_entries():
-            # Moved whole, the entry is sound at another number; moved alone, or with its hash, its text belongs to another link.
+            # An entry that was moved whole is valid at another number. If its text was moved alone, or with its hash,
+            # the text belongs to another link.
             there = entry_hash(other.prev, other.seq, entry.body)
             if other.seq != entry.seq and (
                 there in {entry.hash, other.hash}
@@ -380,7 +381,7 @@ class Walk:
         return Fault("altered-entry", f"Entry {entry.seq:,} was altered.")
 
     def _all_entries(self) -> Iterator[Entry]:
-        """Yield every entry that can be read; the file's place is lost, for the walk ends here."""
+        """Yield every readable entry. The position in the file is lost, because the walk ends here."""
         self.file.seek(0)
         for line in self.file:
             try:
@@ -391,7 +392,7 @@ class Walk:
     def _checkpoint(self, note: str, number: int) -> None:
         found = Checkpoint(note, self.keys, f"The checkpoint in line {number:,}")
         if found.size < self.tree.size or (self.newest is not None and found.size <= self.newest.size):
-            raise Fault("unreadable", f"{found.where} is not in its place.")
+            raise Fault("unreadable", f"{found.where} is out of place.")
         if found.size == self.tree.size and found.root != self.tree.root():
             raise Fault(
                 "rewritten-chain",
@@ -424,7 +425,7 @@ class Walk:
 
 
 def main(arguments: list[str]) -> int:
-    """Verify, say what was found in one line, and return the status."""
+    """Verify, print the result in one line, and return the exit status."""
     parser = argparse.ArgumentParser(description="Verify an exported record of Stint.")
     parser.add_argument("export", help="file from `manage.py audit_export`")
     parser.add_argument(
@@ -448,7 +449,7 @@ def main(arguments: list[str]) -> int:
 
 
 def told(walk: Walk) -> str:
-    """Return what is said of a record in which all is well."""
+    """Return the output for an intact record."""
     signed = f", the last signed at {walk.newest.time}" if walk.newest and walk.newest.time else ""
     kept = (
         f"All {len(walk.outside):,} checkpoints kept outside match this record."

@@ -1,4 +1,4 @@
-"""Reads of the record. Who may see which entries is decided by the caller."""
+"""Queries on the record. The caller decides who may see which entries."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def entries(
     until: datetime | None = None,
     seq: int | None = None,
 ) -> QuerySet[AuditEntry]:
-    """Return entries, the latest first, that fit every filter that is given.
+    """Return the entries that match every given filter, the latest first.
 
-    ``event`` is a whole name (``grant.ended``) or a family (``grant``); ``since`` is included, ``until`` not.
+    ``event`` is a full name (``grant.ended``) or a family (``grant``). ``since`` is inclusive, ``until`` is exclusive.
     """
     exact = {"object_ref": object_ref, "actor": actor, "seq": seq, "at__gte": since, "at__lt": until}
     found = AuditEntry.objects.filter(
@@ -34,29 +34,29 @@ def entries(
 
 
 def latest_verification(*, log: str = MAIN_LOG) -> AuditVerification | None:
-    """Return what the latest verification of a log found, or None if there was none yet."""
+    """Return the result of the latest verification of a log, or None if there was none yet."""
     return AuditVerification.objects.filter(log=log).first()
 
 
 def checkpoint_trouble(*, log: str = MAIN_LOG) -> AuditTrouble | None:
-    """Return since when checkpoints can't be made or kept outside, and why; None when they are."""
+    """Return since when checkpoints can't be made or kept outside, and why; None if they can."""
     return AuditTrouble.objects.filter(log=log).first()
 
 
 def oldest_unsigned(*, log: str = MAIN_LOG) -> datetime | None:
-    """Return the time of the first entry that no checkpoint covers; None when all are covered."""
+    """Return the time of the first entry that no checkpoint covers; None if all are covered."""
     signed = newest_checkpoint(log=log)
     first = AuditEntry.objects.filter(log=log, seq=signed.size + 1 if signed else 1)
     return first.values_list("at", flat=True).first()
 
 
 def last_number(*, log: str = MAIN_LOG) -> int:
-    """Return the number of a log's last entry; 0 when it has none."""
+    """Return the number of a log's last entry; 0 if it has none."""
     return AuditHead.objects.filter(log=log).values_list("seq", flat=True).first() or 0
 
 
 def families_after(seq: int, *, most: int, log: str = MAIN_LOG) -> list[str] | None:
-    """Return the families of the events after an entry; None when there are more than ``most`` entries."""
+    """Return the families of the events after an entry; None if there are more than ``most`` entries."""
     later = AuditEntry.objects.filter(log=log, seq__gt=seq).order_by("seq")
     events = list(later.values_list("event", flat=True)[: most + 1])
     return None if len(events) > most else sorted({event.partition(".")[0] for event in events})

@@ -1,4 +1,4 @@
-"""Write one entry, in the transaction of the act that it tells of."""
+"""Append entries with the transaction of the act that they describe."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_DEPTH = 16
 # Names are indexed, and an index entry has room for 2,700 bytes.
 MAX_NAME = 255
 
-# The last word counts: `token_id` and `password_changed_at` are facts, `token` and `new_password` secrets.
+# The last word decides: `token_id` and `password_changed_at` are facts, `token` and `new_password` are secrets.
 _SECRET_KEY = re.compile(
     r"(?:^|_)(?:password|passwd|passphrase|secret|token|private_?key|api_?key|secret_?key|credential|cookie"
     r"|authorization)s?\d*(?:_(?:hash|digest|value|text|plain|pem|raw))?$"
@@ -38,7 +38,7 @@ _MASKED = "[secret]"
 
 
 class NotInTransaction(StintError):
-    """``record`` was called outside a transaction, so the act and its entry could part."""
+    """``record`` was called outside a transaction, so the act and its entry could be committed separately."""
 
     code = "not_in_transaction"
     status = 500
@@ -60,35 +60,22 @@ def record(
     data: Mapping[str, Json],
     now: datetime,
     using: str = "default",
-) -> int:
-    """Append one entry to the main log and return its number.
+) -> None:
+    """Append one entry to the main log when the transaction of the act commits, and with it.
 
-    Call it in the transaction of the act, after every other row of the act is locked or written: the log's
-    head stays locked until the commit, so a transaction that waits for another row while it holds the head
-    holds up every other act, or deadlocks with one.
+    The database appends all entries of a transaction together, as the last thing before its commit. If it can't, the
+    commit fails, and the act with it.
 
-    ``object_ref`` is the name people see (``GR-7F3K``), at most 255 characters; ``data`` is JSON: identifiers,
-    text, numbers, ISO dates, at most 64 KiB; ``now`` is aware. No secret stops an entry, and none gets in: private keys in
-    any text, and the values of keys that name a secret, are masked in place. Raises NotInTransaction, Unrecordable, and the
-    database's errors, which must stop the act. In a ``rehearsal`` it checks, appends nothing and returns 0.
+    ``object_ref`` is the name that people see (``GR-7F3K``), at most 255 characters. ``data`` is JSON: identifiers,
+    text, numbers, ISO dates, at most 64 KiB. ``now`` is aware. Secrets never stop an entry, and never get into one.
+    Private keys in any text, and the values of keys that name a secret, are masked in place.
+
+    Raises NotInTransaction, Unrecordable, and the database's errors, which must stop the act. In a ``rehearsal``, it
+    checks the entry and appends nothing.
     """
-    connection = connections[using]
-    check_in_transaction(event, connection)
-    if now.tzinfo is None:
-        raise Unrecordable("The time of an entry must have a time zone.", hint="Pass an aware datetime.")
-    _check_name(actor.name, path="actor")
-    _check_name(object_type, path="object_type")
-    about = _name(object_ref)
-    encoded = json.dumps(as_recorded(data), ensure_ascii=False, allow_nan=False)
-    if rehearsing():
-        return 0
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT audit_append(%s, %s, %s, %s, %s, %s, %s, %s::jsonb)",
-            [MAIN_LOG, now, event.value, actor.name, actor.id, object_type, about, encoded],
-        )
-        (seq,) = cursor.fetchone()
-    return int(seq)
+    record_many(
+        event=event, actor=actor, object_type=object_type, entries=[(object_ref, data)], now=now, using=using
+    )
 
 
 def record_many(
@@ -98,17 +85,18 @@ def record_many(
     object_type: str,
     entries: Sequence[tuple[str, Mapping[str, Json]]],
     now: datetime,
+    can_wait: bool = False,
     using: str = "default",
 ) -> None:
-    """Append one entry for each object and its data, in that order, in one call. Only a part of Stint itself may be the
-    actor. Raises as ``record`` does.
+    """Append one entry for each object and its data, in that order, like ``record``.
+
+    If all entries of a transaction can wait, it commits even if the database can't append them, and keeps them aside
+    (`broker.audit.backlog`).
     """
     connection = connections[using]
     check_in_transaction(event, connection)
-    if actor.id is not None:
-        raise Unrecordable(
-            "Only components of Stint can record many entries at once.", hint="Record them one by one."
-        )
+    if now.tzinfo is None:
+        raise Unrecordable("The time of an entry must have a time zone.", hint="Pass an aware datetime.")
     _check_name(actor.name, path="actor")
     _check_name(object_type, path="object_type")
     about = [_name(ref) for ref, _ in entries]
@@ -117,14 +105,16 @@ def record_many(
         return
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT audit_append_many(%s, %s, %s, %s, %s, %s, %s::jsonb[])",
-            [MAIN_LOG, now, event.value, actor.name, object_type, about, encoded],
-        )
+            "SELECT audit_append_at_commit(%s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb[], %s)",
+            [
+                MAIN_LOG, now, event.value, actor.name, actor.id, actor.kind, object_type, about, encoded, can_wait
+            ],
+        )  # fmt: skip
 
 
 @contextmanager
 def rehearsal() -> Iterator[None]:
-    """Run in a transaction that is always rolled back, so that nothing is recorded and the record stays free."""
+    """Run the block in a transaction that is always rolled back. Nothing is recorded, and the record stays unlocked."""
     with transaction.atomic():
         token = _rehearsing.set(True)
         try:
@@ -135,7 +125,7 @@ def rehearsal() -> Iterator[None]:
 
 
 def rehearsing() -> bool:
-    """Whether the current transaction is going to be rolled back."""
+    """Whether the current transaction will be rolled back."""
     return _rehearsing.get()
 
 
@@ -149,7 +139,7 @@ def check_in_transaction(event: Event, connection: BaseDatabaseWrapper) -> None:
 
 
 def as_recorded(data: Mapping[str, Json]) -> dict[str, Json]:
-    """Return the data of an entry as the record keeps it, with secrets masked. Raises Unrecordable."""
+    """Return the data of an entry as the record stores it, with secrets masked. Raises Unrecordable."""
     kept = _mapping(data, path="data", depth=0)
     size = len(json.dumps(kept, ensure_ascii=False).encode())
     if size > MAX_DATA_BYTES:
@@ -161,7 +151,7 @@ def as_recorded(data: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _name(ref: str) -> str:
-    """Return a name as the record keeps it; one that grew because something in it was masked is cut."""
+    """Return a name as the record stores it. A name that grew because something in it was masked is cut."""
     kept = recordable(ref)
     name = kept if kept == ref else kept[:MAX_NAME]
     _check_name(name, path="object_ref")
@@ -189,7 +179,7 @@ def _mapping(value: Mapping[str, Json], *, path: str, depth: int) -> dict[str, J
 
 
 def _is_secret(key: str, item: object) -> bool:
-    """Whether a key names a secret and has one. That there is none is a fact, as is a yes or no."""
+    """Whether a key names a secret and has a value. The lack of a secret is a fact, and so is a boolean."""
     return not (item is None or isinstance(item, bool)) and bool(
         _SECRET_KEY.search(_WORD_START.sub("_", key).lower())
     )

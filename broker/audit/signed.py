@@ -1,4 +1,4 @@
-"""What was signed of the record: the newest checkpoint in the database, and the last one in the file outside it."""
+"""The signed checkpoints of the record: the newest one in the database, and the last one in the file outside it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from broker.audit.signed_note import is_signed, read
 
 
 class Signed(NamedTuple):
-    """So many entries were signed under this root; ``where`` names the checkpoint in a sentence."""
+    """A checkpoint: this many entries were signed under this root. ``where`` names the checkpoint in a sentence."""
 
     size: int
     root: bytes
@@ -23,18 +23,19 @@ class Signed(NamedTuple):
 
 
 def contradicted(signed: Signed) -> Broken:
-    """Return what is found when the record has other entries than were signed."""
+    """Return the finding for a record with other entries than were signed."""
     return Broken(
         Problem.CHECKPOINT,
         1,
-        f"The first {signed.size:,} entries do not match {signed.where}: they, or what was signed, were replaced.",
+        f"The first {signed.size:,} entries do not match {signed.where}: the entries or the checkpoint were replaced.",
     )
 
 
 def newest_signed(*, log: str, using: str) -> list[Signed]:
-    """Return what was signed last, the largest first; nothing if nothing was.
+    """Return the last signed checkpoints, the largest first; empty if nothing was signed.
 
-    Raises Broken when one is not signed by this installation's key; CannotDecrypt, NotACheckpointKey, OSError.
+    Raises Broken if one is not signed by this installation's key. Also raises CannotDecrypt, NotACheckpointKey,
+    OSError.
     """
     newest = newest_checkpoint(log=log, using=using)
     kept = last_kept() if log == MAIN_LOG else None

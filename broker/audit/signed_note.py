@@ -33,7 +33,7 @@ _SIGNATURE = re.compile(r"— (?P<name>\S+) (?P<signature>[A-Za-z0-9+/]+=*)")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a checkpoint says: this log had so many entries, under this root."""
+    """The content of a checkpoint: this log had this many entries, under this root."""
 
     origin: str
     size: int
@@ -53,16 +53,18 @@ def sign(text: str, *, name: str, key: Ed25519PrivateKey) -> str:
 
 
 def read(note: str) -> Statement:
-    """Return what a note says, signed by whomever. Raises ValueError when it is no checkpoint."""
+    """Return the content of a note, whoever signed it. Raises ValueError if it is not a checkpoint."""
     text, _, _ = note.partition("\n\n")
     found = _TEXT.fullmatch(text + "\n")
     if found is None:
-        raise ValueError("It is not a checkpoint: it must have an origin, a size and a root, each on a line.")
+        raise ValueError(
+            "It is not a checkpoint: it must have an origin, a size and a root, each on its own line."
+        )
     return Statement(found["origin"], int(found["size"]), base64.b64decode(found["root"]))
 
 
 def signed_at(note: str) -> dt.datetime | None:
-    """Return when a note says that it was signed; None when it does not."""
+    """Return when a note says that it was signed; None if it does not say."""
     found = _TIME.search(note.partition("\n\n")[0])
     return dt.datetime.fromisoformat(found[1]) if found else None
 
@@ -81,7 +83,7 @@ def is_signed(note: str, *, name: str, key: Ed25519PublicKey) -> bool:
 
 
 def verifier_key(name: str, key: Ed25519PublicKey) -> str:
-    """Return the public key as verifiers of notes take it: name, key id and key."""
+    """Return the public key in the format of note verifiers: name, key id and key."""
     raw = base64.b64encode(_ED25519 + key.public_bytes_raw()).decode()
     return f"{name}+{_key_id(name, key).hex()}+{raw}"
 

@@ -1,8 +1,8 @@
 """Whether this record is the one whose checkpoints are kept outside the database.
 
-An older backup that was restored has grants that were revoked since, and nothing in it says so; the checkpoints outside do.
-So nothing may be used or begin before this database was compared with them, once since it was started or restored, nor
-after it was found to contradict them. Ends go on.
+A restored older backup contains grants that were revoked since, and nothing in it shows this. The checkpoints outside
+do. So this database must be compared with them once after each start or restore. Nothing may be used or begin before
+that, nor after a contradiction was found. Ends continue.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from broker.audit.models import MAIN_LOG, AuditCheckpoint
 from broker.audit.signed_note import read
 from broker.kernel.errors import Unavailable
 
-# The condition that every decision has in its statement. Written out, for a function in SQL would be planned at each of them;
-# it is what `record_incarnation` says.
+# The condition that every decision has in its statement. It is written out, because a SQL function would be planned at
+# each decision. It is the same as what `record_incarnation` returns.
 STANDS = """EXISTS (SELECT FROM audit_standing WHERE log = 'main' AND contradiction = '' AND incarnation =
     concat_ws('/', extract(epoch FROM pg_postmaster_start_time()), pg_relation_filenode('audit_entry')))"""
 _STANDING = f"""
@@ -33,20 +33,20 @@ ON CONFLICT (log) DO UPDATE SET incarnation = excluded.incarnation, contradictio
 
 
 class RecordContradicted(Unavailable):
-    """The record is not the one that was signed, or it is not known yet that it is."""
+    """The record is not the one that was signed, or this is not known yet."""
 
     code = "record_contradicted"
 
 
 class Standing(NamedTuple):
-    """``stands``: everything may be used. ``contradiction`` is None as long as nothing was compared."""
+    """``stands``: everything may be used. ``contradiction`` is None until the record was compared."""
 
     stands: bool
     contradiction: str | None
 
 
 def check_stands() -> None:
-    """Return when access may be used and begin; raise RecordContradicted when not."""
+    """Return if access may be used and begin; raise RecordContradicted otherwise."""
     settle()
 
 
@@ -60,10 +60,10 @@ def stands() -> bool:
 
 
 def settle() -> bool:
-    """Compare the record with what is kept outside, where that was not done since the database was started or restored.
+    """Compare the record with what is kept outside, unless this was done since the database was started or restored.
 
-    Return whether it was done now. Raises RecordContradicted when they do not agree, or this process can't see what is kept:
-    then another one, which makes the checkpoints, compares them.
+    Return whether it was done now. Raises RecordContradicted if they do not agree, or if this process can't see what is
+    kept. Then the process that makes the checkpoints compares them.
     """
     known = standing()
     if known.stands:
@@ -75,7 +75,7 @@ def settle() -> bool:
         raise _shut()
     if not _is_current():
         raise RecordContradicted(
-            "The record has not been compared with the checkpoints outside since the database was started.",
+            "The record has not been compared with the checkpoints outside the database since the database started.",
             hint="The worker does this within a minute. Try again then.",
         )
     write_standing("")
@@ -83,21 +83,21 @@ def settle() -> bool:
 
 
 def standing() -> Standing:
-    """Return what came of the comparison with this very database."""
+    """Return the result of the comparison for this very database."""
     with connection.cursor() as cursor:
         cursor.execute(_STANDING, [MAIN_LOG])
         return Standing(*cursor.fetchone())
 
 
 def write_standing(why: str) -> None:
-    """Write down what came of it: ``why`` is the contradiction, empty for none."""
+    """Store the result of the comparison: ``why`` is the contradiction, empty for none."""
     with connection.cursor() as cursor:
         cursor.execute(_WRITE, [MAIN_LOG, why])
 
 
 def contradiction() -> str:
-    """Return in a sentence how the last checkpoint in the file is not one of this record; empty when it is, or there is
-    none that can be read.
+    """Return, in a sentence, how the last checkpoint in the file is not one of this record. Empty if it is one, or if
+    no checkpoint can be read.
     """
     try:
         note = last_kept()
@@ -113,7 +113,7 @@ def contradiction() -> str:
 
 
 def _is_current() -> bool:
-    """Whether the file is as new as the record: an old copy agrees with an old backup."""
+    """Whether the file is as new as the record: an old copy would agree with an old backup."""
     newest = (
         AuditCheckpoint.objects.filter(log=MAIN_LOG).order_by("-size").values_list("size", flat=True).first()
     )
@@ -126,7 +126,7 @@ def _is_current() -> bool:
 
 def _shut() -> RecordContradicted:
     return RecordContradicted(
-        "Access is disabled: the record is not the signed one. An older backup was restored, or the record "
-        "was rewritten.",
+        "Access is disabled: the record does not match its signed checkpoints. An older backup was restored, or the "
+        "record was rewritten.",
         hint="An administrator must restore the newer database, or run `manage.py restored --reason …`, which ends all access.",
     )

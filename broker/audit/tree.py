@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 HASH_BYTES = 32
-# Leaves that are added at once; a power of two.
+# The number of leaves that are added at once; a power of two.
 BLOCK = 1024
 
 
@@ -28,14 +28,16 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 class Tree:
-    """A tree that grows at its end. It keeps the roots of its full subtrees alone, at most one for each bit of its size."""
+    """A tree that grows at its end. It stores only the roots of its full subtrees, at most one for each bit of its
+    size.
+    """
 
     __slots__ = ("peaks", "size")
 
     def __init__(self, size: int = 0, peaks: Sequence[bytes] = ()) -> None:
-        """Go on from a tree of ``size`` leaves with these full subtrees, the largest first.
+        """Continue from a tree of ``size`` leaves with these full subtrees, the largest first.
 
-        Raises ValueError when so many leaves have another number of them.
+        Raises ValueError if a tree of this size has another number of them.
         """
         if len(peaks) != size.bit_count():
             raise ValueError(f"A tree of {size} has {size.bit_count()} full subtrees, not {len(peaks)}.")
@@ -55,7 +57,7 @@ class Tree:
         self._join(leaf_hash(data), 1)
 
     def extend(self, leaves: Sequence[bytes]) -> None:
-        """Add leaves. Where a block of them is a full subtree, level by level, which takes less than half the time."""
+        """Add leaves. Blocks that are full subtrees are added level by level, which takes less than half the time."""
         at = 0
         while at < len(leaves):
             if self.size % BLOCK == 0 and len(leaves) - at >= BLOCK:
@@ -66,7 +68,7 @@ class Tree:
                 at += 1
 
     def _join(self, node: bytes, width: int) -> None:
-        """Add a full subtree of ``width`` leaves behind as many full ones of that width, or more."""
+        """Add a full subtree of ``width`` leaves. Every subtree before it has at least that width."""
         full = self.size // width
         while full & 1:
             node = node_hash(self.peaks.pop(), node)

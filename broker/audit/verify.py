@@ -1,7 +1,7 @@
-"""Read a log from its first entry to its head and say whether it is what was written, or where and how not.
+"""Read a log from its first entry to its head, and report whether it is what was written, or where and how it is not.
 
-Everything is read in one statement, so in one snapshot: entries that are appended meanwhile neither disturb
-the verdict nor are part of it.
+Everything is read in one statement, and so in one snapshot. Entries that are appended meanwhile neither disturb the
+verdict nor are part of it.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _ROWS = """
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a verification found: ``entries`` are sound, ``first_bad_seq`` is the first that is not.
+    """The result of a verification: ``entries`` are intact, ``first_bad_seq`` is the first that is not.
 
-    ``signed`` is how many entries the newest checkpoint with which the log was compared is of; None when with none.
+    ``signed`` is the number of entries of the newest checkpoint that the log was compared with; None if with none.
     """
 
     log: str
@@ -54,21 +54,21 @@ class Verdict:
 
 @dataclass(slots=True)
 class _Walk:
-    """The last entry that fits, and where the head was met."""
+    """The last entry that fits, and where the head was found."""
 
     seq: int
     hash: bytes
     first: int
     anchor: bytes | None = None
     head_seq: int | None = None
-    # What was signed of this log, and of that what is still ahead of the tree; the smallest last.
+    # The checkpoints of this log, and those that the tree has not reached yet; the smallest last.
     signed: list[Signed] = field(default_factory=list)
     ahead: list[Signed] = field(default_factory=list)
     tree: Tree = field(default_factory=Tree)
     leaves: list[bytes] = field(default_factory=list)
 
     def grow(self, seq: int, entry: bytes) -> None:
-        """Add an entry to the tree, a block at once, and compare the tree with what was signed of it."""
+        """Add an entry to the tree, a block at a time, and compare the tree with the checkpoints."""
         self.leaves.append(entry)
         if len(self.leaves) == BLOCK or self.ahead[-1].size == seq:
             self.tree.extend(self.leaves)
@@ -102,12 +102,14 @@ def verify(
     anchor: bytes | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
-    """Read a log and return the verdict; it stops at the first break.
+    """Read a log and return the verdict. Reading stops at the first break.
 
-    The log is compared with its newest checkpoint as well, and with the last one in the file outside the database: with
-    ``from_seq``, by the last entries under each, and not when only all entries can tell. ``from_seq`` trusts the entry
-    before it and begins there; with ``anchor``, that entry must have this hash, which an earlier verification saw, and its
-    own text must give it. ``progress`` gets the number of the entry that was reached, every 50,000 entries. Raises the database's errors, and as ``newest_signed`` does.
+    The log is also compared with its newest checkpoint, and with the last one in the file outside the database. With
+    ``from_seq``, only the last entries under each are compared, and nothing if only all entries can tell.
+
+    ``from_seq`` trusts the entry before it and starts there. With ``anchor``, that entry must have this hash, which an
+    earlier verification saw, and its own text must produce it. ``progress`` gets the number of the entry that was
+    reached, every 50,000 entries. Raises the database's errors, and the same errors as ``newest_signed``.
     """
     start = max(from_seq, 1)
     with transaction.atomic(using=connection.alias):
@@ -161,7 +163,7 @@ def _read_head(connection: BaseDatabaseWrapper, log: str) -> tuple[int, bytes] |
 
 
 def _read(connection: BaseDatabaseWrapper, log: str, walk: _Walk, progress: Progress | None) -> None:
-    # The driver's own cursor: Django's server-side one is never binary, and a million hashes as hex are slow.
+    # Use the driver's own cursor: Django's server-side one is never binary, and a million hashes as hex are slow.
     raw: Any = connection.connection
     with raw.cursor(name="audit_verify", binary=True) as cursor:
         cursor.itersize = 2000
@@ -193,7 +195,7 @@ def _anchor(walk: _Walk, values: tuple[Any, ...] | None) -> None:
 
 
 def _follow(walk: _Walk, rows: Iterator[tuple[Any, ...]], progress: Progress | None) -> Row | None:
-    """Go on while entries fit; return the first that does not."""
+    """Continue while entries fit; return the first that does not."""
     for values in rows:
         seq, prev_hash, body, stored, head_hash, *columns = values
         if seq != walk.seq + 1 or prev_hash != walk.hash or stored != entry_hash(prev_hash, seq, body):

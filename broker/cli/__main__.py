@@ -1,4 +1,4 @@
-"""`python -m broker.cli` in the repository is `stint`."""
+"""Run `stint` as `python -m broker.cli` in the repository."""
 
 from .main import main
 

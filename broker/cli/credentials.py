@@ -1,4 +1,4 @@
-"""What a grant is used with, handed to a program by its environment or by files of its owner's, never by its arguments."""
+"""A grant's credentials, passed to a program through its environment or its owner's files, never as arguments."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from . import served
 from .errors import CliError, Usage
 from .shell import Shell, cache_folder
 from .sshing import config
 
 Row = Mapping[str, Any]
-# What lets a program act as the caller is not for a program that was given one grant.
+# A program that was given one grant must not get what lets it act as the caller.
 OWN = ("STINT_TOKEN", "STINT_TOKEN_FILE")
 
 
@@ -25,14 +26,14 @@ def kind_of(shell: Shell, cluster: str) -> str:
 
 
 def issue(shell: Shell, grant: Row, target: str | None) -> Row:
-    """Get a new credential, once: each replaces the one before. Raises CliError."""
+    """Get a new credential, once: each replaces the previous one. Raises CliError."""
     body = {"target": target} if target else {}
     row: Row = shell.wire.post(f"/grants/{grant['ref']}/credential", body, again=False)
     return row
 
 
 def postgres(shell: Shell, credential: Row) -> dict[str, str]:
-    """Return the environment of libpq: where, as whom, with which password, and by which authority."""
+    """Return the environment of libpq: the server, the user, the password, and the CA."""
     values = credential["values"]
     query = dict(parse_qsl(urlsplit(values.get("URI", "")).query))
     env = {
@@ -48,7 +49,7 @@ def postgres(shell: Shell, credential: Row) -> dict[str, str]:
 
 
 def _authority(shell: Shell, text: str) -> str:
-    # By what it holds, so that the one that a program still uses is never replaced by another one.
+    # Named by its content, so that a file that a program still uses is never replaced by a different one.
     path = Path(cache_folder(shell.env)) / f"authority-{hashlib.sha256(text.encode()).hexdigest()[:16]}.pem"
     temporary = path.with_suffix(f".{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
@@ -57,7 +58,7 @@ def _authority(shell: Shell, text: str) -> str:
 
 
 def clean(env: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment without the caller's own token, and without what would overrule a credential."""
+    """Return an environment without the caller's own token, and without variables that would override a credential."""
     unwanted = {*OWN, "PGSERVICE", "PGSERVICEFILE", "PGPASSFILE", "PGHOSTADDR", "PGOPTIONS"}
     return {name: value for name, value in env.items() if name not in unwanted}
 
@@ -66,11 +67,12 @@ def handed(shell: Shell, grant: Row, target: str | None, folder: Path) -> dict[s
     """Return what a program gets to use a grant: variables, and the files that they name, in a folder of its own.
 
     ssh: ``STINT_SSH_CONFIG``, for ``ssh -F``. postgres: the variables of libpq. kubernetes: ``KUBECONFIG``. Others:
-    ``STINT_GRANT_TOKEN`` and ``STINT_ADDRESS``. All: ``STINT_GRANT``, and ``STINT_CREDENTIAL_FILE`` where there is one.
+    ``STINT_GRANT_TOKEN`` and ``STINT_ADDRESS``. All: ``STINT_GRANT``, and ``STINT_CREDENTIAL_FILE`` if there is a
+    credential.
     """
     kind = kind_of(shell, grant["cluster"])
     env = {"STINT_GRANT": str(grant["ref"]), "STINT_CLUSTER": str(grant["cluster"])}
-    # Of an MCP server `connect` is the address.
+    # For an MCP server, `connect` is the address.
     if grant["connect"] and kind != "mcp":
         return {**env, "STINT_SSH_CONFIG": _write(folder / "ssh_config", config(shell, grant))}
     credential = issue(shell, grant, target)
@@ -79,7 +81,7 @@ def handed(shell: Shell, grant: Row, target: str | None, folder: Path) -> dict[s
     if kind == "postgres":
         env |= postgres(shell, credential)
     elif "Kubeconfig" in values:
-        env["KUBECONFIG"] = _write(folder / "kubeconfig", values["Kubeconfig"])
+        env["KUBECONFIG"] = _write(folder / "kubeconfig", served.kubeconfig(values, cluster=grant["cluster"]))
     elif "Token" in values:
         env["STINT_GRANT_TOKEN"] = values["Token"]
         addresses = [*values.get("Address", "").split(", "), *grant["connect"]]
@@ -89,7 +91,7 @@ def handed(shell: Shell, grant: Row, target: str | None, folder: Path) -> dict[s
 
 
 def named(credential_file: str | None, wanted: Mapping[str, str]) -> dict[str, str]:
-    """Return more variables: each one a value of the credential, by its label as the grant's page shows it."""
+    """Return additional variables. Each has a value of the credential, named by its label on the grant's page."""
     if not wanted:
         return {}
     if credential_file is None:
@@ -103,7 +105,7 @@ def named(credential_file: str | None, wanted: Mapping[str, str]) -> dict[str, s
 
 
 def _write(path: Path, text: str) -> str:
-    """A file that its owner alone can read, from its first moment on."""
+    """Write a file that only its owner can read, from its creation on."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)

@@ -1,4 +1,4 @@
-"""What goes wrong, and the exit status that says so to scripts."""
+"""Errors of the command, and the exit statuses that report them to scripts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ class Exit(IntEnum):
 
 
 class CliError(Exception):
-    """Says what is wrong and what to do. ``fields`` are complaints by field, ``rules`` the answers of a policy's rules."""
+    """An error that says what is wrong and what to do. ``fields`` has the complaints by field. ``rules`` has the
+    results of a policy's rules.
+    """
 
     def __init__(
         self,
@@ -40,14 +42,14 @@ class CliError(Exception):
         self.rules = list(rules)
 
     def as_json(self) -> dict[str, Any]:
-        """The error as `--json` writes it to standard error."""
+        """Return the error as `--json` writes it to standard error."""
         said: dict[str, Any] = {"code": self.code, "exit": int(self.status), "message": self.message}
         more = {"hint": self.hint, "fields": self.fields, "rules": self.rules}
         return {"error": said | {name: value for name, value in more.items() if value}}
 
 
 class Unreachable(CliError):
-    """Stint did not answer, or not so that it could be understood."""
+    """Stint did not answer, or its answer could not be understood."""
 
     def __init__(
         self, message: str, hint: str = "Check the address and your network, and try again."
@@ -56,21 +58,21 @@ class Unreachable(CliError):
 
 
 class Usage(CliError):
-    """The command was not given what it needs."""
+    """The command did not get what it needs."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint, status=Exit.USAGE)
 
 
 class NotSignedIn(CliError):
-    """There is no token, or none that is good any more."""
+    """There is no token, or none that is still valid."""
 
     def __init__(self, message: str = "You are not signed in.", hint: str = "Run `stint login URL`.") -> None:
         super().__init__(message, hint, status=Exit.NOT_SIGNED_IN)
 
 
 class NoGrant(CliError):
-    """The waiting is over, and there is no grant."""
+    """The wait ended without a grant."""
 
     def __init__(self, message: str, hint: str = "", *, code: str = "no_grant") -> None:
         super().__init__(message, hint, status=Exit.NO_GRANT, code=code)

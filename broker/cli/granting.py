@@ -1,4 +1,4 @@
-"""Getting the grant that a command needs: one that is held already, one that is asked for already, or a new one."""
+"""Get the grant that a command needs: an existing one, one that is already requested, or a new one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import screen, waiting, wording
+from . import screen, served, waiting, wording
 from .errors import CliError, Exit, Usage
 from .shell import Shell
 
@@ -22,9 +22,11 @@ _USABLE = ("active", "provisioning")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
-    """What is wanted. ``kinds`` of cluster, empty for any; ``line`` is the command that must be allowed.
+    """The access that is wanted. ``kinds`` are kinds of cluster, empty for any. ``line`` is the command that must be
+    allowed.
 
-    ``seconds`` is for how long, ``wait`` how long a decision is waited for; None for as long as is usual.
+    ``seconds`` is the duration of the grant; None for the default. ``wait`` is how many seconds to wait for a decision;
+    None for no limit.
     """
 
     kinds: Sequence[str] = ()
@@ -43,20 +45,20 @@ class Want:
 
 
 def a_grant(shell: Shell, want: Want, *, made: Callable[[Row], None] | None = None) -> Row:
-    """Return a grant that can be used now; one is asked and waited for where there is none. ``made`` gets a new request.
+    """Return a grant that can be used now. If there is none, request one and wait. ``made`` gets a new request.
 
-    Raises CliError when there is nothing to ask for, and NoGrant when the waiting ends without one.
+    Raises CliError if there is nothing to request, and NoGrant if the wait ends without a grant.
     """
     if want.grant:
-        return waiting.wait_until_usable(shell, ref_of(want.grant), seconds=want.wait)
+        return served.grant(waiting.wait_until_usable(shell, ref_of(want.grant), seconds=want.wait))
     found = _held(shell, want)
     if found is not None:
-        return waiting.wait_until_usable(shell, str(found["ref"]), seconds=want.wait)
-    return waiting.wait_for_grant(shell, _asked(shell, want, made), seconds=want.wait)
+        return served.grant(waiting.wait_until_usable(shell, str(found["ref"]), seconds=want.wait))
+    return served.grant(waiting.wait_for_grant(shell, _asked(shell, want, made), seconds=want.wait))
 
 
 def ref_of(text: str) -> str:
-    """Return a reference as Stint writes it: `gr-7f3k` is GR-7F3K. Raises Usage for what is none."""
+    """Return a reference in Stint's spelling: `gr-7f3k` is GR-7F3K. Raises Usage if the text is not a reference."""
     ref = text.strip().upper()
     if not re.fullmatch(r"(GR-[0-9A-Z]{4,16}|REQ-[0-9]{1,9})", ref):
         raise Usage(
@@ -65,11 +67,11 @@ def ref_of(text: str) -> str:
     return ref
 
 
-# What one holds
+# Existing grants
 
 
 def _held(shell: Shell, want: Want) -> Row | None:
-    """Return one of the caller's own grants that fits; the one that lasts longest."""
+    """Return one of the caller's own grants that fits: the one that lasts longest."""
     kinds = {row["name"]: row["kind"] for row in shell.wire.pages("/clusters")} if want.kinds else {}
     found = [
         row
@@ -95,21 +97,21 @@ def _fits(grant: Row, want: Want, kinds: Mapping[str, str]) -> bool:
 
 
 def allows(shell: Shell, grant: Row, line: str) -> bool:
-    """Whether a grant allows a command, as its gateway decides."""
+    """Whether a grant allows a command, as its gateway would decide."""
     sent = {"line": line, "parameters": grant["parameters"], "version": grant["command_set"]["version"]}
     tried = shell.wire.post(f"/command-sets/{grant['command_set']['name']}/try", sent)
     if tried["verdict"] == "refused":
         return False
-    # Approvers may have left out some of the set's commands.
+    # Approvers may have removed some of the set's commands.
     left = shell.wire.get(f"/grants/{grant['ref']}")["commands"]
     return tried["index"] in {command["index"] for command in left}
 
 
-# What one may ask for
+# New requests
 
 
 def _asked(shell: Shell, want: Want, made: Callable[[Row], None] | None) -> Row:
-    """Return the request for what is wanted: one that waits already, or a new one."""
+    """Return the request for what is wanted: one that is already pending, or a new one."""
     offer = _offer(shell, want)
     body = _body(shell, want, offer)
     waits = _waiting(shell, body)
@@ -119,9 +121,7 @@ def _asked(shell: Shell, want: Want, made: Callable[[Row], None] | None) -> Row:
     preview = shell.wire.post("/requests/preview", body)
     refuse_if_refused(preview)
     outcome = "" if preview["outcome"] == "starts" else f", which needs {wording.missing(preview['needed'])}"
-    about = (
-        f"{wording.set_name(preview)} on {screen.plain(preview['cluster'])} ({', '.join(preview['targets'])})"
-    )
+    about = f"{wording.set_name(preview)} on {screen.plain(preview['cluster'])} ({screen.plain(', '.join(preview['targets']))})"
     shell.note(f"Requesting {about} for {screen.span(body['duration'])}{outcome}.")
     if made is None:
         row: Row = shell.wire.post("/requests", body)
@@ -134,7 +134,7 @@ def _asked(shell: Shell, want: Want, made: Callable[[Row], None] | None) -> Row:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Let signals wait, so that nothing is asked for of which nobody here knows."""
+    """Hold back signals, so that there is no request that no one here knows about."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     try:
         yield
@@ -143,7 +143,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 def refuse_if_refused(preview: Row) -> None:
-    """Raise CliError with the rules that said no, where the answer would be no."""
+    """Raise CliError with the rules that failed if the request would be denied."""
     if preview["outcome"] == "refused":
         raise CliError(
             "The policy denies this request.",
@@ -158,7 +158,7 @@ def _offer(shell: Shell, want: Want) -> Row:
     if not found:
         raise _nothing(shell, want)
     if want.line is not None:
-        # Each of them allows the command; what needs the fewest people is there the soonest.
+        # Each of them allows the command. The one that needs the fewest approvals is available the soonest.
         found = [row for row in found if row["approvals"] == found[0]["approvals"]]
     listed = [
         f"{row['command_set']} on {row['cluster']}: {screen.plain(row['summary'])}, {row['approvals'] or 'no'} approvals"
@@ -180,7 +180,7 @@ def _offers(shell: Shell, want: Want, line: str | None) -> list[Row]:
 
 
 def _nothing(shell: Shell, want: Want) -> CliError:
-    """Say why there is nothing to ask for, with what comes nearest."""
+    """Return an error that says why there is nothing to request, with the closest matches."""
     place = want.target or want.cluster or "any cluster"
     near = _offers(shell, want, None) if want.line is not None else []
     if not near:
@@ -227,13 +227,13 @@ def _parameter(shell: Shell, free: Row) -> str:
 
 
 def body_of(*, kind: str, workflow: str | None, **asked: Any) -> dict[str, Any]:
-    """Return the body of a request. Work that is an incident makes it access for that incident, unless a kind is given."""
+    """Return the body of a request. If the workflow is an incident, so is the kind, unless one is given."""
     usual = "incident" if workflow and workflow.startswith("INC-") else "planned"
     return {**asked, "kind": kind or usual, "workflow": workflow}
 
 
 def _waiting(shell: Shell, body: Row) -> Row | None:
-    """Return a request of one's own that asks for the same and waits already."""
+    """Return a pending request of the caller that asks for the same."""
     for row in shell.wire.pages("/requests", mine=True, state="pending", cluster=body["cluster"]):
         same = row["command_set"]["name"] == body["command_set"] and row["parameters"] == body["parameters"]
         if same and row["workflow"] == body["workflow"] and row["kind"] == body["kind"]:
@@ -244,7 +244,9 @@ def _waiting(shell: Shell, body: Row) -> Row | None:
 
 
 def line_of(words: Sequence[str]) -> str | None:
-    """Return a command line as Stint reads it: one word as it is, as ssh takes it; several quoted, so that each stays one."""
+    """Return a command line as Stint reads it. One word stays as it is, as ssh takes it. Several are quoted, so that
+    each stays one word.
+    """
     if not words:
         return None
     return words[0] if len(words) == 1 else shlex.join(words)

@@ -1,4 +1,4 @@
-"""Keeping a grant alive while a command runs, and noticing when it is over."""
+"""Keep a grant alive while a command runs, and notice when the grant ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .errors import CliError, NotSignedIn, Unreachable
 from .screen import moment, plain
 from .shell import Shell
 
-# Seconds between two looks at a grant that needs no heartbeat, and before a heartbeat that failed is sent again.
+# Seconds between two polls of a grant that needs no heartbeat, and before a failed heartbeat is retried.
 _LOOK, _AGAIN = 3.0, 1.0
 _SLOWEST = 60.0
 # A grant ends after this many missed heartbeats.
@@ -20,7 +20,7 @@ _MISSED = 3
 
 
 class Heartbeat:
-    """Sends heartbeats in a thread of its own until it is stopped. Sets ``over`` and ``why`` when the grant is over."""
+    """Sends heartbeats in a thread of its own until it is stopped. Sets ``over`` and ``why`` when the grant ends."""
 
     def __init__(self, shell: Shell, grant: Mapping[str, Any], on_over: Callable[[], None]) -> None:
         self._shell, self._ref, self._on_over = shell, str(grant["ref"]), on_over
@@ -33,9 +33,10 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._send_on, name="heartbeat", daemon=True)
 
     def start(self) -> bool:
-        """Send one heartbeat and go on in the background. Returns whether the grant needs any; if not, it is only polled.
+        """Send one heartbeat and continue in the background. Returns whether the grant needs any; if not, it is only
+        polled.
 
-        Raises CliError when the grant is over already.
+        Raises CliError if the grant has already ended.
         """
         self._first = self._once()
         if self.over:
@@ -44,7 +45,7 @@ class Heartbeat:
         return self._wanted
 
     def stop(self) -> None:
-        """Send no more."""
+        """Send no more heartbeats."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(5)
@@ -58,17 +59,17 @@ class Heartbeat:
                 return
 
     def _once(self) -> float:
-        """Send one heartbeat, or look once. Returns the seconds until the next."""
+        """Send one heartbeat, or poll once. Returns the seconds until the next."""
         try:
             return self._send() if self._wanted else self._look()
         except NotSignedIn as error:
-            # Whether the token is good says nothing of the grant, which lasts as long as it does.
+            # Whether the token is valid says nothing about the grant, which lasts until its own end.
             if self._is_past():
                 self._end(error.message)
         except Unreachable:
             pass
         except CliError:
-            # Not a grant that is held by heartbeats, or one that is over: the grant itself says which.
+            # The grant takes no heartbeats, or it is over: the grant itself says which.
             return self._doubted()
         return _AGAIN
 
@@ -81,9 +82,9 @@ class Heartbeat:
             self._wanted = False
             return _LOOK
         if self._every is not None:
-            # Not by this machine's clock, which may be wrong.
+            # Don't use this machine's clock, which may be wrong.
             return max(self._every, _AGAIN)
-        # A third of the time that is left: two heartbeats may be lost on the way.
+        # A third of the remaining time, so that two heartbeats may get lost.
         left = (before - dt.datetime.now(dt.UTC)).total_seconds() - (time.monotonic() - began)
         return min(max(left / 3, _AGAIN), _SLOWEST)
 
@@ -104,7 +105,9 @@ class Heartbeat:
         return _LOOK
 
     def _is_past(self) -> bool:
-        """Whether it is over by what is known of it: its deadline has passed, or the last heartbeat that was answered is too old."""
+        """Whether the grant is over as far as is known: its deadline has passed, or the last answered heartbeat is too
+        old.
+        """
         if self._until is not None and self._until <= dt.datetime.now(dt.UTC):
             return True
         silence = time.monotonic() - self._heard

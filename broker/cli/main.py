@@ -1,4 +1,4 @@
-"""`stint`: the command, its help, and how it ends."""
+"""`stint`: the command, its help, and its exit status."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from . import __version__, screen
-from .commands import deciding, grants, kubernetes, machine, psql, requests, run, servers, ssh
+from .commands import deciding, gateway, grants, kubernetes, machine, psql, requests, run, servers, ssh
 from .errors import CliError, Exit, Usage
 from .options import Group
 from .shell import Shell
@@ -18,7 +18,7 @@ from .shell import Shell
 _PARTS = {
     "Sign-in": servers.COMMANDS,
     "Requests": requests.COMMANDS,
-    "Access": (*ssh.COMMANDS, *psql.COMMANDS, *kubernetes.COMMANDS, *run.COMMANDS),
+    "Access": (*ssh.COMMANDS, *psql.COMMANDS, *kubernetes.COMMANDS, *run.COMMANDS, *gateway.COMMANDS),
     "Grants": grants.COMMANDS,
     "Approvals": deciding.COMMANDS,
     "Shell": machine.COMMANDS,
@@ -60,12 +60,12 @@ for title, commands in _PARTS.items():
 
 
 def main() -> None:
-    """Run, and leave with the exit status."""
+    """Run the command, and exit with its status."""
     sys.exit(run_command(sys.argv[1:]))
 
 
 def run_command(words: Sequence[str]) -> int:
-    """Run one command and return its exit status; whatever goes wrong is said on standard error."""
+    """Run one command and return its exit status. Errors are written to standard error."""
     shell = Shell(os.environ)
     try:
         status = cli.main(args=list(words), prog_name="stint", standalone_mode=False, obj=shell)
@@ -82,7 +82,7 @@ def run_command(words: Sequence[str]) -> int:
         screen.say("", err=True)
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read has read enough; Python would complain again when it closes the pipe.
+        # The reader has read enough. Python would complain again when it closes the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
     return status if isinstance(status, int) else Exit.DONE
@@ -100,7 +100,7 @@ def _said(shell: Shell, error: CliError) -> int:
         return error.status
     screen.say(f"{click.style('stint:', fg='red')} {_lines(error.message)}", err=True)
     for name, complaints in error.fields.items():
-        # What the message says already is not said again.
+        # Don't repeat what the message already says.
         if all(text in f"{error.message} {error.hint}" for text in complaints):
             continue
         screen.say(

@@ -1,4 +1,4 @@
-"""Signing in by a code that a person types into their browser (RFC 8628), and giving the token up (RFC 7009)."""
+"""Sign in with a code that a person types into their browser (RFC 8628), and revoke the token (RFC 7009)."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ _USUAL, _SLOWER = 5, 5
 
 
 def device_codes(wire: Wire) -> Mapping[str, Any]:
-    """Ask for a code to show. Raises CliError."""
+    """Request a code to show. Raises CliError."""
     codes = wire.form("/oauth/device_authorization", client_id=CLIENT, scope=" ".join(SCOPES))
     if not all(isinstance(codes.get(name), str) for name in ("device_code", "user_code", "verification_uri")):
-        raise Unreachable(f"{wire.url} is not a Stint server, or an older one.")
+        raise Unreachable(f"{wire.url} is not a Stint server, or runs an older version.")
     return dict(codes)
 
 
 def device_token(
     wire: Wire, codes: Mapping[str, Any], *, sleep: Callable[[float], None] = time.sleep
 ) -> Mapping[str, Any]:
-    """Wait until somebody has decided about the code, and return the answer with the token.
+    """Wait until someone has decided about the code, and return the answer with the token.
 
-    Asked to slow down, it does so for good (RFC 8628 section 3.5). Raises CliError when it was refused or too late.
+    When asked to slow down, it polls more slowly from then on (RFC 8628 section 3.5). Raises CliError if the code was
+    denied or has expired.
     """
     wait = float(codes.get("interval") or _USUAL)
     ends = time.monotonic() + float(codes.get("expires_in") or 600)
@@ -44,7 +45,7 @@ def device_token(
             elif error.code != "authorization_pending":
                 raise _refused(error) from None
         except Unreachable:
-            # Each poll stands for itself; the codes are good until they lapse.
+            # Each poll is independent; the codes are valid until they expire.
             continue
         else:
             return answer

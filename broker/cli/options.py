@@ -1,4 +1,4 @@
-"""Options that many commands take, and how they are read."""
+"""Options that many commands share, and how they are parsed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONG = {"max_content_width": 100}
 
 
 class Reference(click.ParamType[str]):
-    """A reference, in any case. Completed from one's own."""
+    """A reference, in upper or lower case. Completed from lists of the API."""
 
     name = "REF"
 
@@ -29,13 +29,13 @@ class Reference(click.ParamType[str]):
         return ref_of(str(value))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-        """Offer references: the API is asked, and its silence offers nothing."""
+        """Complete references from the API. If it does not answer, offer none."""
         found = (row["ref"] for path in self._lists for row in _known(ctx, path))
         return _starting(found, incomplete.upper())
 
 
 class Known(click.ParamType[str]):
-    """A name that the API lists."""
+    """A name from a list of the API."""
 
     def __init__(self, name: str, path: str, inner: str = "") -> None:
         self.name, self._path, self._inner = name, path, inner
@@ -44,7 +44,7 @@ class Known(click.ParamType[str]):
         return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-        """Offer names: of the things themselves, or of what is in them."""
+        """Complete names: of the listed objects, or of those inside them."""
         rows = _known(ctx, self._path)
         inner = (part["name"] for row in rows for part in row[self._inner]) if self._inner else ()
         return _starting(inner if self._inner else (row["name"] for row in rows), incomplete)
@@ -64,7 +64,7 @@ def _starting(names: Iterable[str], begin: str) -> list[Any]:
 
 
 class Span(click.ParamType[int]):
-    """A time span, as seconds."""
+    """A time span, in seconds."""
 
     name = "DURATION"
 
@@ -76,7 +76,7 @@ class Span(click.ParamType[int]):
 
 
 class Moment(click.ParamType[str]):
-    """A point in time, in the machine's own zone where none is given; as RFC 3339 text."""
+    """A point in time, as RFC 3339 text. Without a time zone, it is in the machine's own."""
 
     name = "TIME"
 
@@ -88,7 +88,7 @@ class Moment(click.ParamType[str]):
                 f"{now.date()}T{text}" if len(text) == 5 else text
             )  # a zone is added below
         except ValueError:
-            self.fail(f"{value!r} is no time. Write 22:00, or 2026-11-28T22:00.", param, ctx)
+            self.fail(f"{value!r} is not a time. Use one like 22:00 or 2026-11-28T22:00.", param, ctx)
         return when.astimezone().isoformat()
 
 
@@ -104,7 +104,7 @@ class Pair(click.ParamType[tuple[str, str]]):
             return value[0], value[1]
         name, equals, text = str(value).partition("=")
         if not name or not equals:
-            self.fail(f"{value!r} is not NAME=VALUE.", param, ctx)
+            self.fail(f"{value!r} is not in the form NAME=VALUE.", param, ctx)
         return name, text
 
 
@@ -118,7 +118,7 @@ KINDS = click.Choice(["planned", "quick", "incident", "break_glass"])
 
 
 def about_asking(function: Function) -> Function:
-    """Add the options that say what for and how long."""
+    """Add the options for the purpose and the duration of a request."""
     added = [
         click.option("--for", "seconds", type=Span(), help="Duration, such as 30m or 4h. Default: 1h, or the policy's maximum if lower."),
         click.option("--reason", "-m", default="", help="Reason, for approvers and the record."),
@@ -133,7 +133,7 @@ def about_asking(function: Function) -> Function:
 
 
 def waits(function: Function) -> Function:
-    """Add how long a decision is waited for."""
+    """Add the option for how long to wait for a decision."""
     option = click.option(
         "--wait-for", "wait", type=Span(), help="Stop waiting after this time; the request stays pending."
     )
@@ -141,7 +141,7 @@ def waits(function: Function) -> Function:
 
 
 class Command(click.Command):
-    """A command with the options that all of them have."""
+    """A command with the options that all commands have."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -150,7 +150,7 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """All commands, in the parts that they belong to."""
+    """All commands, in sections."""
 
     command_class = Command
 
@@ -172,7 +172,7 @@ class Group(click.Group):
 
 
 def common() -> list[click.Parameter]:
-    """The options that every command has."""
+    """Return the options that every command has."""
 
     def keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
         def callback(ctx: click.Context, _param: click.Parameter, value: Any) -> None:

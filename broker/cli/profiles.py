@@ -1,7 +1,8 @@
-"""Which Stint to ask, and as whom: `~/.config/stint/servers.json`, readable by its owner alone, and the environment.
+"""The Stint server to use, and the token for it: `~/.config/stint/servers.json`, readable only by its owner, and the
+environment.
 
-`STINT_URL`, `STINT_TOKEN` and `STINT_TOKEN_FILE` come before the file, `STINT_PROFILE` chooses one of its entries. A stored
-token goes to the server that gave it and to no other.
+`STINT_URL`, `STINT_TOKEN` and `STINT_TOKEN_FILE` take precedence over the file. `STINT_PROFILE` selects one of its
+entries. A stored token is sent only to the server that issued it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One server, and the token for it. ``expires_at`` is RFC 3339 text; ``insecure`` allows http:// to other hosts."""
+    """One server, and the token for it. ``expires_at`` is RFC 3339 text. ``insecure`` allows http:// to other hosts."""
 
     name: str
     url: str
@@ -39,33 +40,33 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Profiles:
-    """All that is stored."""
+    """All stored profiles."""
 
     current: str = ""
     servers: Mapping[str, Profile] = field(default_factory=dict)
 
     def chosen(self, name: str = "") -> Profile | None:
-        """Return the profile of that name, or the current one."""
+        """Return the profile with this name, or the current one."""
         return self.servers.get(name or self.current)
 
     def keeping(self, profile: Profile) -> Profiles:
-        """Return them with one more, which becomes the current one."""
+        """Return the profiles with one more, which becomes the current one."""
         return Profiles(profile.name, {**self.servers, profile.name: profile})
 
     def without(self, name: str) -> Profiles:
-        """Return them without one."""
+        """Return the profiles without one."""
         left = {key: value for key, value in self.servers.items() if key != name}
         return Profiles(self.current if self.current in left else next(iter(left), ""), left)
 
 
 def folder(env: Mapping[str, str]) -> Path:
-    """Where the file is: `$XDG_CONFIG_HOME/stint`, else `~/.config/stint`."""
+    """Return the folder of the file: `$XDG_CONFIG_HOME/stint`, else `~/.config/stint`."""
     base = env.get("XDG_CONFIG_HOME")
     return (Path(base) if base else Path(env.get("HOME") or Path.home()) / ".config") / "stint"
 
 
 def load(env: Mapping[str, str]) -> Profiles:
-    """Return what is stored; nothing when there is no file. Raises Usage for a file that can't be read."""
+    """Return the stored profiles; none if there is no file. Raises Usage if the file can't be read."""
     path = folder(env) / _FILE
     try:
         text = path.read_text(encoding="utf-8")
@@ -73,7 +74,7 @@ def load(env: Mapping[str, str]) -> Profiles:
         return Profiles()
     except (OSError, UnicodeDecodeError) as error:
         raise Usage(f"{path} can't be read: {error}.", "Fix or remove it, then run `stint login`.") from None
-    # Somebody may have copied it about; what it holds is nobody else's business.
+    # Someone may have copied the file, but its content is for its owner only.
     with contextlib.suppress(OSError):
         path.chmod(0o600)
     try:
@@ -98,12 +99,12 @@ def _read(data: Any) -> Profiles:
 
 
 def save(profiles: Profiles, env: Mapping[str, str]) -> Path:
-    """Write them, as a whole or not at all, and return where."""
+    """Write the profiles, as a whole or not at all, and return the file's path."""
     place = folder(env)
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     servers = {name: _kept(one) for name, one in profiles.servers.items()}
     text = json.dumps({"current": profiles.current, "servers": servers}, indent=2) + "\n"
-    # A file from mkstemp is readable for its owner alone.
+    # Only the owner can read a file from mkstemp.
     handle, temporary = tempfile.mkstemp(dir=place, prefix=f".{_FILE}-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -122,14 +123,12 @@ def _kept(profile: Profile) -> dict[str, Any]:
 
 
 def place_of(env: Mapping[str, str], name: str = "", *, insecure: bool = False) -> Profile:
-    """Return the server that is meant, without asking for a token. Raises Usage and NotSignedIn."""
+    """Return the selected server, without requiring a token. Raises Usage and NotSignedIn."""
     profiles = load(env)
     wanted = name or env.get("STINT_PROFILE", "")
     if wanted and wanted not in profiles.servers:
         known = ", ".join(profiles.servers) or "none"
-        raise Usage(
-            f"There is no profile {wanted!r}. There are: {known}.", "Create one with `stint login URL`."
-        )
+        raise Usage(f"Profile {wanted!r} not found. Profiles: {known}.", "Create one with `stint login URL`.")
     url = "" if name else env.get("STINT_URL", "").strip()
     found = _at(profiles, url, wanted) if url else profiles.chosen(wanted)
     if found is None and not url:
@@ -139,13 +138,13 @@ def place_of(env: Mapping[str, str], name: str = "", *, insecure: bool = False) 
 
 
 def _at(profiles: Profiles, url: str, name: str) -> Profile | None:
-    """Return the profile of this address: a stored token is sent nowhere else."""
+    """Return the profile with this URL: a stored token is sent nowhere else."""
     fitting = [one for one in profiles.servers.values() if one.url == url.rstrip("/")]
     return next((one for one in fitting if one.name == (name or profiles.current)), next(iter(fitting), None))
 
 
 def signed_in(env: Mapping[str, str], name: str = "", *, insecure: bool = False) -> Profile:
-    """Return the server that is meant, with a token for it. Raises Usage and NotSignedIn."""
+    """Return the selected server, with a token for it. Raises Usage and NotSignedIn."""
     found = place_of(env, name, insecure=insecure)
     token = env_token(env)
     if token:
@@ -156,7 +155,7 @@ def signed_in(env: Mapping[str, str], name: str = "", *, insecure: bool = False)
 
 
 def env_token(env: Mapping[str, str]) -> str:
-    """Return the token that the environment gives; empty when it gives none. Raises Usage."""
+    """Return the token from the environment; empty if there is none. Raises Usage."""
     token = env.get("STINT_TOKEN", "")
     if not token and env.get("STINT_TOKEN_FILE"):
         try:
@@ -170,15 +169,17 @@ def env_token(env: Mapping[str, str]) -> str:
 
 
 def checked_url(url: str, *, insecure: bool = False) -> str:
-    """Return the address in one spelling. Raises Usage for one over which a token could be read on the way."""
+    """Return the URL in its canonical form. Raises Usage for one that is invalid, or that would expose a token on the
+    way.
+    """
     url = url.strip().rstrip("/")
     if "://" not in url:
         url = f"https://{url}"
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise Usage(f"{url!r} is not the address of a Stint.", "Use a URL like https://stint.example.com.")
+        raise Usage(f"{url!r} is not the URL of a Stint server.", "Use a URL like https://stint.example.com.")
     if parts.username or parts.password:
-        raise Usage("The URL contains a password.", "Remove it. Stint uses tokens.")
+        raise Usage("The URL contains a password.", "Remove the password. Stint uses tokens.")
     if parts.scheme == "http" and not insecure and not _here(parts.hostname):
         raise Usage(
             "http:// would expose your token.",
@@ -195,12 +196,12 @@ def _here(host: str) -> bool:
 
 
 def name_for(url: str) -> str:
-    """Return the name that a server gets when none is given: its host, with the port where there is one."""
+    """Return the default name of a server's profile: its host, with the port if there is one."""
     return urlsplit(url).netloc
 
 
 def checked_name(name: str) -> str:
-    """Return a name for a profile. Raises Usage."""
+    """Return the name if a profile can have it. Raises Usage."""
     if not _NAME.fullmatch(name):
-        raise Usage(f"{name!r} is not a name for a profile.", "Use letters, digits, dots, - and _.")
+        raise Usage(f"{name!r} is not a valid profile name.", "Use letters, digits, dots, - and _.")
     return name

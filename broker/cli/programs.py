@@ -1,4 +1,4 @@
-"""Other programs, run in place of this one."""
+"""Other programs that replace this one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .errors import Usage
 
 
 def found(program: str, hint: str) -> str:
-    """Return where a program is. Raises Usage."""
+    """Return the path of a program. Raises Usage."""
     path = shutil.which(program)
     if path is None:
         raise Usage(f"{program} is not installed.", hint)
@@ -20,7 +20,7 @@ def found(program: str, hint: str) -> str:
 
 
 def become(path: str, words: Sequence[str], env: Mapping[str, str]) -> NoReturn:
-    """Become a program: the terminal, signals and the exit status are its own."""
+    """Replace this process with a program, which gets the terminal, the signals and the exit status."""
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(path, list(words), dict(env))  # noqa: S606  # no shell is wanted

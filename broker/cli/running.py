@@ -1,4 +1,4 @@
-"""Running a command with a grant that ends when the command does, however it does."""
+"""Run a command with a grant that ends when the command does, however it ends."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .screen import clock_time, plain, say
 from .shell import Shell
 
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-# From a terminal these reach the command without us, as it is in the foreground, too.
+# From a terminal, these reach the command directly, because it is in the foreground too.
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
-# Seconds that a command has to stop when its grant is over, and that Stint may take to hear of an end.
+# Seconds that a command has to stop when its grant ends, and that Stint may take to learn of an end.
 GRACE, PATIENCE = 10.0, 60.0
 _WAKE = b"\0"
 
 
 class Supervisor:
-    """One command: starts it, hands signals on to it, stops it when the grant is over."""
+    """One command: starts it, forwards signals to it, and stops it when the grant ends."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
@@ -38,7 +38,7 @@ class Supervisor:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Take signals from here on: none of them ends this process before it has ended the grant."""
+        """Take over signals: from here on, none of them ends this process before it has ended the grant."""
         before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         handlers = {number: signal.signal(number, _noted) for number in (*FORWARDED, signal.SIGCHLD)}
         try:
@@ -51,13 +51,13 @@ class Supervisor:
             os.close(self._write)
 
     def stop(self) -> None:
-        """Make the command stop, from any thread: the grant is over."""
+        """Make the command stop, because the grant has ended. Callable from any thread."""
         self._told_to_stop = True
         with contextlib.suppress(OSError):
             os.write(self._write, _WAKE)
 
     def run(self, words: Sequence[str], env: Mapping[str, str]) -> int:
-        """Return the exit status of a command, 128 and its number where a signal ended it. Raises Usage."""
+        """Run a command and return its exit status: 128 plus its number if a signal ended it. Raises Usage."""
         try:
             child = subprocess.Popen(list(words), env=dict(env))
         except FileNotFoundError:
@@ -74,7 +74,7 @@ class Supervisor:
         return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
     def _turn(self, child: subprocess.Popen[bytes]) -> None:
-        """Wait for something to happen, and pass it on."""
+        """Wait for an event, and pass it on."""
         select.select([self._read], [], [], self._patience())
         for number in self._heard():
             if number in FORWARDED and not (number in _FROM_TERMINAL and _in_foreground()):
@@ -95,7 +95,7 @@ class Supervisor:
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:
-    """Python writes the number into the pipe; that is all that is wanted."""
+    """Do nothing: Python writes the number into the pipe, and that is all that is needed."""
 
 
 def _send(child: subprocess.Popen[bytes], number: int) -> None:
@@ -104,7 +104,7 @@ def _send(child: subprocess.Popen[bytes], number: int) -> None:
 
 
 def _in_foreground() -> bool:
-    """Whether a terminal sends its signals to our process group, and so to the command."""
+    """Whether a terminal sends its signals to this process group, and so to the command."""
     try:
         return os.isatty(sys.stdin.fileno()) and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     except (OSError, ValueError):
@@ -113,8 +113,10 @@ def _in_foreground() -> bool:
 
 @contextlib.contextmanager
 def withdrawn_when_interrupted(shell: Shell) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Whoever stops this process before its command has begun leaves nothing behind that is approved later: TERM and HUP are
-    an interrupt in here, and then each request that was handed in is withdrawn, or the grant that came of it ended.
+    """Leave nothing behind that could be approved later if this process is stopped before its command starts.
+
+    Inside the block, SIGTERM and SIGHUP act as an interrupt. Then each request that was passed in is withdrawn, or the
+    grant that it became is ended.
     """
     made: list[str] = []
     before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
@@ -152,8 +154,9 @@ def run_with(
 ) -> int:
     """Run a command while its grant lasts, end the grant when the command has ended, and return its exit status.
 
-    ``prepare`` gives its environment. Whatever happens from here on, the grant is ended. Raises CliError when the grant is
-    over before, when the command can't be started, and when it succeeded but Stint can't be told of the end.
+    ``prepare`` returns its environment. Whatever happens from here on, the grant is ended. Raises CliError if the grant
+    has ended before the start, or if the command can't be started. Also raises it if the command succeeded but Stint
+    can't be told of the end.
     """
     supervisor = Supervisor()
     heartbeat = Heartbeat(shell, grant, supervisor.stop)
@@ -164,7 +167,7 @@ def run_with(
             _warn_unless(heartbeat.start(), shell, grant)
             status = supervisor.run(words, env)
             note = (
-                f"The grant ended before the command: {heartbeat.why}"
+                f"The grant ended before the command finished: {heartbeat.why}"
                 if heartbeat.over
                 else f"The command exited with status {status}."
             )
@@ -187,7 +190,9 @@ def _warn_unless(needed: bool, shell: Shell, grant: Mapping[str, Any]) -> None:
 
 
 def _end(shell: Shell, ref: str, note: str, *, over: bool = False) -> CliError | None:
-    """End the grant; an outage is waited for. Returns what went wrong, which was said. ``over``: it is past its time."""
+    """End the grant, and wait during an outage. Returns the error, which was already printed. ``over``: the grant is
+    past its end.
+    """
     began = time.monotonic()
     while True:
         try:
@@ -211,7 +216,7 @@ def _end(shell: Shell, ref: str, note: str, *, over: bool = False) -> CliError |
 
 
 def _is_over(shell: Shell, ref: str) -> bool:
-    """Whether somebody or something else ended it: then there is nothing left to do."""
+    """Whether someone or something else has ended the grant, so that nothing is left to do."""
     try:
         return shell.wire.get(f"/grants/{ref}")["state"] in ("revoking", "ended")
     except CliError:

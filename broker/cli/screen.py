@@ -1,4 +1,4 @@
-"""What people see: tables that fit the terminal, moments in local time, progress. Colour is for terminals alone."""
+"""Output for people: tables that fit the terminal, times in the local zone, and progress. Only terminals get color."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from typing import Any
 
 import click
 
-# Control characters, and those that turn the direction of text around: a name must not draw on somebody's terminal.
+# Control characters, and those that change the direction of text: a name must not draw on anyone's terminal.
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-# What a command's output may not do to the reader's terminal: escape sequences, and control characters but for lines and tabs.
+# Parts of a command's output that must not reach the reader's terminal: escape sequences, and control characters other
+# than newlines and tabs.
 _DRAWS = re.compile(
     "\x1b\\[[0-9;?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
 _NARROWEST = 8
-_COLOURS = {
+_COLORS = {
     "active": "green", "approved": "green", "done": "green", "allowed": "green", "starts": "green", "yes": "green",
     "pending": "yellow", "scheduled": "yellow", "provisioning": "yellow", "revoking": "yellow", "held": "yellow", "running": "cyan",
     "needs_approval": "yellow", "denied": "red", "refused": "red", "lapsed": "red", "failed": "red", "cut": "red", "hold_denied": "red", "hold_lapsed": "red",
@@ -30,28 +31,28 @@ _COLOURS = {
 
 
 def plain(value: object) -> str:
-    """Text from others, made harmless for a terminal."""
+    """Return text from others, made harmless for a terminal."""
     return _UNSHOWN.sub("�", str(value))
 
 
 def plain_output(text: str) -> str:
-    """What a command wrote, without what moves the cursor or talks to the terminal."""
+    """Return a command's output without what moves the cursor or controls the terminal."""
     return _DRAWS.sub("", text)
 
 
 def word(state: object) -> str:
-    """A state, as people read it, in its colour."""
+    """Return a state as people read it, in its color."""
     text = plain(state or "")
-    return click.style(text.replace("_", " "), fg=_COLOURS.get(text))
+    return click.style(text.replace("_", " "), fg=_COLORS.get(text))
 
 
-def coloured(state: str, text: str) -> str:
-    """A sentence in the colour of a state."""
-    return click.style(text, fg=_COLOURS.get(state))
+def colored(state: str, text: str) -> str:
+    """Return a sentence in the color of a state."""
+    return click.style(text, fg=_COLORS.get(state))
 
 
 def strong(text: str) -> str:
-    """A heading."""
+    """Return a heading."""
     return click.style(text, bold=True)
 
 
@@ -61,21 +62,27 @@ def say(text: str = "", *, err: bool = False) -> None:
 
 
 def say_json(value: Any, *, lines: bool = False, err: bool = False) -> None:
-    """Write a document, or one of several, each on its line."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=None if lines else 2), err=err, color=False)
+    """Write a JSON document, or one of several, each on its own line. What could draw on a terminal is escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=None if lines else 2)
+    click.echo(_UNSHOWN.sub(_escaped, text), err=err, color=False)
     sys.stdout.flush()
+
+
+def _escaped(found: re.Match[str]) -> str:
+    # A line feed can only be one between the lines of the document: JSON escapes those in texts.
+    return found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}"
 
 
 # Time
 
 
 def moment(text: str | None) -> dt.datetime | None:
-    """A moment as the API writes it."""
+    """Parse a time of the API."""
     return dt.datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None  # noqa: FURB162  # also what has no Z
 
 
 def clock_time(text: str | None) -> str:
-    """`15:04` today, else `27 Nov 15:04`, in the machine's own zone."""
+    """Return `15:04` for today, else `27 Nov 15:04`, in the machine's own time zone."""
     when = moment(text)
     if when is None:
         return "-"
@@ -85,7 +92,7 @@ def clock_time(text: str | None) -> str:
 
 
 def ago(text: str | None) -> str:
-    """`3 min ago`, `in 42 min`."""
+    """Return `3 min ago` or `in 42 min`."""
     when = moment(text)
     if when is None:
         return "-"
@@ -94,7 +101,7 @@ def ago(text: str | None) -> str:
 
 
 def span(seconds: float) -> str:
-    """`45 s`, `12 min`, `1 h 30 min`, `2 d 3 h`."""
+    """Return `45 s`, `12 min`, `1 h 30 min` or `2 d 3 h`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -112,7 +119,7 @@ def span(seconds: float) -> str:
 
 
 def width_of(text: str) -> int:
-    """How many cells of a terminal it takes."""
+    """Return how many cells of a terminal a text takes."""
     shown = click.unstyle(text)
     return sum(_cells(letter) for letter in shown)
 
@@ -126,8 +133,10 @@ def _cells(letter: str) -> int:
 def table(
     rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Callable[[Any], str]], *, empty: str
 ) -> None:
-    """Write rows under headings. What does not fit is shortened, from the widest column on; where even that does not
-    do, each row becomes a few lines. Into a pipe nothing is shortened.
+    """Write rows under headings.
+
+    What does not fit is shortened, starting with the widest column. If that is not enough, each row becomes a few
+    lines. In a pipe, nothing is shortened.
     """
     if not rows:
         say(empty, err=True)
@@ -146,7 +155,7 @@ def table(
 
 
 def _fitted(widths: Sequence[int], least: Sequence[int], room: int) -> list[int] | None:
-    """Widths that fit the room, or None when none do."""
+    """Return widths that fit the room, or None if none do."""
     fitted = list(widths)
     floors = [min(width, max(low, _NARROWEST)) for width, low in zip(widths, least, strict=True)]
     while sum(fitted) + 2 * (len(fitted) - 1) > room:
@@ -185,7 +194,7 @@ def _blocks(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
 
 
 def facts(pairs: Mapping[str, str], *, err: bool = False) -> None:
-    """Write names and values below each other; empty values are left out."""
+    """Write names and values, one pair below the other; empty values are left out."""
     shown = {name: value for name, value in pairs.items() if value}
     wide = max((len(name) for name in shown), default=0)
     for name, value in shown.items():
@@ -199,7 +208,9 @@ def facts(pairs: Mapping[str, str], *, err: bool = False) -> None:
 
 
 class Progress:
-    """One line on standard error that says what is waited for: redrawn on a terminal, written once a change elsewhere."""
+    """One line on standard error that says what is awaited. It is redrawn on a terminal, and written once per change
+    elsewhere.
+    """
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._live = sys.stderr.isatty() and not quiet
@@ -207,7 +218,7 @@ class Progress:
         self._said = ""
 
     def show(self, text: str, *, counted: str = "") -> None:
-        """Say what is going on; ``counted`` is a part that changes all the time, for terminals alone."""
+        """Show what is going on. ``counted`` is a part that changes constantly, for terminals only."""
         if self._live:
             room = shutil.get_terminal_size().columns - 1
             line = f"{text} {counted}".rstrip()
@@ -218,7 +229,7 @@ class Progress:
         self._said = text
 
     def done(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         if self._live and self._said:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
@@ -227,7 +238,7 @@ class Progress:
 
 @contextlib.contextmanager
 def progress(*, quiet: bool = False) -> Iterator[Progress]:
-    """A line of progress that is gone afterwards."""
+    """Show a line of progress that is removed afterwards."""
     line = Progress(quiet=quiet)
     try:
         yield line

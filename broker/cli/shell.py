@@ -1,4 +1,4 @@
-"""What every command works with: the server, how to answer, and whether somebody is there to be asked."""
+"""The context of every command: the server, the output, and whether someone can be asked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .wire import Wire
 
 
 class Shell:
-    """One invocation. ``json``: answers are documents for programs."""
+    """One invocation of the command. ``json``: the output is JSON, for programs."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.env = env
@@ -27,7 +27,7 @@ class Shell:
 
     @classmethod
     def of(cls, ctx: click.Context) -> Shell:
-        """The one of this invocation; made where only words are completed."""
+        """Return the shell of this invocation. During completion there is none yet, so it is created."""
         root = ctx.find_root()
         if not isinstance(root.obj, cls):
             root.obj = cls(os.environ)
@@ -35,7 +35,7 @@ class Shell:
 
     @property
     def wire(self) -> Wire:
-        """Stint, asked with one's token. Raises Usage and NotSignedIn."""
+        """Stint, called with the caller's token. Raises Usage and NotSignedIn."""
         if self._wire is None:
             found = profiles.signed_in(self.env, self.profile, insecure=self.insecure)
             self._wire = Wire(
@@ -44,7 +44,7 @@ class Shell:
         return self._wire
 
     def _token_for(self, url: str) -> str:
-        """The token for that address as it stands now: a pipeline writes its next one into STINT_TOKEN_FILE."""
+        """Return the current token for this URL: a pipeline writes its next one into STINT_TOKEN_FILE."""
         try:
             found = profiles.signed_in(self.env, self.profile, insecure=self.insecure)
         except CliError:
@@ -53,18 +53,18 @@ class Shell:
 
     @property
     def ca_file(self) -> str:
-        """The file with the authority of Stint's own certificate; empty: those of the system."""
+        """The file with the CA of Stint's own certificate; empty for the system's CAs."""
         return self.env.get("STINT_CA_FILE", "")
 
     @property
     def asks(self) -> bool:
-        """Whether somebody sits at a terminal and can be asked."""
+        """Whether there is someone at a terminal who can be asked."""
         return not self.json and sys.stdin.isatty() and sys.stderr.isatty()
 
-    # Answers
+    # Output
 
     def show(self, document: Any, people: Callable[[], None]) -> None:
-        """Answer with a document for programs, or as people read it."""
+        """Write a JSON document for programs, or text for people."""
         if self.json:
             screen.say_json(document)
         else:
@@ -77,24 +77,28 @@ class Shell:
         *,
         empty: str,
     ) -> None:
-        """Answer with a list."""
+        """Write a list."""
         self.show({"results": list(found)}, lambda: screen.table(found, columns, empty=empty))
 
     def note(self, text: str) -> None:
-        """Say something beside the answer, on standard error."""
+        """Write a note on standard error, apart from the output."""
         if not self.json:
             screen.say(text, err=True)
 
-    # Questions
+    # Prompts
 
     def ask(self, question: str, *, needs: str, give: str) -> str:
-        """Prompt for a text. Without a terminal, raises Usage: what it ``needs`` is required by the option ``give``."""
+        """Prompt for text. Without a terminal, raises Usage, which says that ``needs`` is required with the option
+        ``give``.
+        """
         if not self.asks:
             raise Usage(f"{needs} is required ({give}).")
         return str(click.prompt(question, err=True)).strip()
 
     def choose(self, question: str, choices: Sequence[str], *, give: str) -> int:
-        """Prompt for one of the choices; return its index. A single choice is taken. Raises Usage without a terminal."""
+        """Prompt for one of the choices, and return its index. A single choice is taken. Raises Usage without a
+        terminal.
+        """
         if len(choices) == 1:
             return 0
         if not self.asks:
@@ -105,26 +109,28 @@ class Shell:
         return int(click.prompt(question, type=click.IntRange(1, len(choices)), err=True)) - 1
 
     def sure(self, question: str, *, default: bool = True) -> bool:
-        """Whether somebody says yes; where nobody is there, the default."""
+        """Whether someone confirms; the default if no one can be asked."""
         return click.confirm(question, default=default, err=True) if self.asks else default
 
 
 def own_words() -> list[str]:
-    """The words that start this program again: as installed, or from the repository."""
+    """Return the words that start this program again, as installed or from the repository."""
     package = __package__ or "stint_cli"
     return [sys.executable, "-m", package]
 
 
 def cache_folder(env: Mapping[str, str]) -> str:
-    """A folder of one's own for files that hold no secret: known hosts, authorities."""
-    base = env.get("XDG_CACHE_HOME") or os.path.join(env.get("HOME") or os.path.expanduser("~"), ".cache")  # noqa: PTH111, PTH118  # a home that is missing is no error
+    """Return the user's own folder for files without secrets: known hosts, CA certificates. Creates it if it is
+    missing.
+    """
+    base = env.get("XDG_CACHE_HOME") or os.path.join(env.get("HOME") or os.path.expanduser("~"), ".cache")  # noqa: PTH111, PTH118  # a missing home is no error
     place = os.path.join(base, "stint")  # noqa: PTH118
     os.makedirs(place, mode=0o700, exist_ok=True)  # noqa: PTH103
     return place
 
 
 def pass_shell(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the shell as its first argument."""
+    """Pass the shell to a command as its first argument."""
 
     @functools.wraps(function)
     def inner(*args: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""How the real ssh client is told where Stint's gateway is, and which keys prove that it is the gateway."""
+"""Configuration of the ssh client: where Stint's gateway is, and which keys prove that it is the gateway."""
 
 from __future__ import annotations
 
@@ -9,43 +9,44 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from . import served
 from .errors import CliError
+from .served import Gateway
 from .shell import Shell, cache_folder
 
 Row = Mapping[str, Any]
 _PUBLIC_KEYS = "*.pub"
 
 
-def ssh_options(shell: Shell, *, identity: str | None = None, options: Sequence[str] = ()) -> list[str]:
-    """Return the client's options: the port, the gateway's keys, and the caller's registered key where it is found here.
+def gateway(shell: Shell) -> Gateway:
+    """Return the SSH gateway. Raises CliError, also if Stint does not know its keys."""
+    return served.gateway(shell.wire.get("/ssh-gateway"))
 
-    Nothing is trusted at first sight: the keys come from Stint over the connection that proved who Stint is.
+
+def ssh_options(
+    shell: Shell, place: Gateway, *, identity: str | None = None, options: Sequence[str] = ()
+) -> list[str]:
+    """Return the client's options: the port, the gateway's keys, and the caller's registered key if it is found here.
+
+    Nothing is trusted on first use: the keys come from Stint, over the connection that proved who Stint is.
     """
-    place = shell.wire.get("/ssh-gateway")
-    # The client takes the first value that it is given.
-    said = [*options, f"Port={place['port']}"]
-    if place["host_keys"]:
-        alias = f"stint-{hashlib.sha256(shell.wire.url.encode()).hexdigest()[:16]}"
-        known = _known_hosts(shell, alias, place["host_keys"])
-        said += [
-            f"HostKeyAlias={alias}", f"UserKnownHostsFile={_quoted(known)}", "GlobalKnownHostsFile=/dev/null",
-            "StrictHostKeyChecking=yes", "CheckHostIP=no", "UpdateHostKeys=no",
-        ]  # fmt: skip
-    # Refused by the gateway; asked for by the configuration of some, they would only make noise.
-    said += ["ForwardAgent=no", "ForwardX11=no", "ControlPath=none"]
+    alias = f"stint-{hashlib.sha256(shell.wire.url.encode()).hexdigest()[:16]}"
+    known = _known_hosts(shell, alias, place.keys)
+    # The client takes the first value that it gets. The gateway refuses to forward anything. Some people's
+    # configuration asks for it, which would only cause noise.
+    said = [
+        *options, f"Port={place.port}", f"HostKeyAlias={alias}", f"UserKnownHostsFile={_quoted(known)}",
+        "GlobalKnownHostsFile=/dev/null", "StrictHostKeyChecking=yes", "CheckHostIP=no", "UpdateHostKeys=no",
+        "ForwardAgent=no", "ForwardX11=no", "ControlPath=none",
+    ]  # fmt: skip
     key = identity or _registered_key(shell)
     if key:
         said += [f"IdentityFile={_quoted(key)}", "IdentitiesOnly=yes"]
     return said
 
 
-def gateway_host(shell: Shell) -> str:
-    """Return the host on which the gateway listens."""
-    return str(shell.wire.get("/ssh-gateway")["host"])
-
-
 def check_key(shell: Shell) -> None:
-    """Raise CliError where no key is registered: the gateway would only say no."""
+    """Raise CliError if no key is registered: the gateway would only refuse."""
     if not shell.wire.pages("/me/ssh-keys", most=1):
         raise CliError(
             "You have no registered SSH key.",
@@ -55,19 +56,19 @@ def check_key(shell: Shell) -> None:
 
 
 def config(shell: Shell, grant: Row) -> str:
-    """Return an ssh_config with a host for each target of a grant, for programs that are given a file."""
-    host = gateway_host(shell)
+    """Return an ssh_config with a host for each target of a grant, for programs that take a file."""
+    place = gateway(shell)
     lines = []
     for target in grant["targets"]:
-        lines += [f"Host {target}", f"  HostName {host}", f"  User {grant['ref']}.{target}"]
-    lines += ["Host *", *(f"  {option.replace('=', ' ', 1)}" for option in ssh_options(shell))]
+        lines += [f"Host {target}", f"  HostName {place.host}", f"  User {grant['ref']}.{target}"]
+    lines += ["Host *", *(f"  {option.replace('=', ' ', 1)}" for option in ssh_options(shell, place))]
     return "\n".join(lines) + "\n"
 
 
 def _known_hosts(shell: Shell, alias: str, keys: Sequence[str]) -> str:
     path = Path(cache_folder(shell.env)) / f"{alias}.known_hosts"
     text = "".join(f"{alias} {key}\n" for key in keys)
-    # Several may start at once: each replaces the whole file by the same text.
+    # Several may start at once: each replaces the whole file with the same text.
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         temporary = path.with_suffix(f".{os.getpid()}")
         temporary.write_text(text, encoding="utf-8")
@@ -76,7 +77,9 @@ def _known_hosts(shell: Shell, alias: str, keys: Sequence[str]) -> str:
 
 
 def _registered_key(shell: Shell) -> str:
-    """The private half of a registered key, where its .pub lies in ~/.ssh; else the client's own choice is as good."""
+    """Return the private half of a registered key whose .pub is in ~/.ssh. Otherwise empty: the client's own choice is
+    as good.
+    """
     registered = {tuple(row["public_key"].split()[:2]) for row in shell.wire.pages("/me/ssh-keys")}
     home = Path(shell.env.get("HOME") or Path.home()) / ".ssh"
     for public in sorted(home.glob(_PUBLIC_KEYS)):
@@ -90,5 +93,5 @@ def _registered_key(shell: Shell) -> str:
 
 
 def _quoted(path: str) -> str:
-    """As ssh_config reads a path with spaces."""
+    """Quote a path with spaces for ssh_config."""
     return f'"{path}"' if shlex.quote(path) != path else path

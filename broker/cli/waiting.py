@@ -1,4 +1,4 @@
-"""Waiting for a decision and for a grant, and saying meanwhile what is waited for."""
+"""Wait for a decision or a grant, and show meanwhile what is awaited."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .shell import Shell
 from .wire import patiently
 from .wording import missing
 
-# Seconds between two looks: soon at first, for most waits without approval are short.
+# Seconds between two polls: short at first, because most waits without approval are short.
 _SOON, _LATER, _SOON_FOR = 0.5, 2.0, 10.0
-# How long Stint may not answer before the waiting is given up.
+# Seconds that Stint may not answer before the wait is given up.
 _OUTAGE = 300.0
 _OVER = {"denied": "was denied", "withdrawn": "was withdrawn", "lapsed": "timed out"}
 
@@ -23,7 +23,7 @@ Look = Callable[[Row], None]
 
 
 class Patience:
-    """Looks again and again, up to ``seconds``. None: for ever."""
+    """Polls repeatedly, for up to ``seconds``. None: without limit."""
 
     def __init__(self, shell: Shell, line: Progress, seconds: float | None) -> None:
         self._shell, self._line = shell, line
@@ -31,11 +31,11 @@ class Patience:
         self._most = seconds
 
     def look(self, path: str) -> Any:
-        """Return what is at an address now; an outage is waited for."""
+        """Return what is at a path now, and wait during an outage."""
         return patiently(lambda: self._shell.wire.get(path), for_seconds=_OUTAGE, tell=self._line.show)
 
     def pause(self, ref: str) -> None:
-        """Wait until it is time to look again. Raises NoGrant when it has been long enough."""
+        """Wait until the next poll. Raises NoGrant when the time is up."""
         waited = time.monotonic() - self._began
         if self._most is not None and waited >= self._most:
             raise NoGrant(
@@ -85,7 +85,7 @@ def wait_for_end(shell: Shell, ref: str, *, seconds: float | None, seen: Look | 
 
 
 class _Told:
-    """Hands on what changed."""
+    """Passes on changes of state."""
 
     def __init__(self, seen: Look | None) -> None:
         self._seen, self._last = seen, ("", "")

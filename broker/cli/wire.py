@@ -1,6 +1,6 @@
-"""Asking Stint over HTTP. What is not safe to send twice is sent once; the rest is tried again.
+"""Requests to Stint over HTTP. What is not safe to send twice is sent once; the rest is retried.
 
-Errors are read as problems (RFC 9457), or as OAuth writes them (RFC 6749 section 5.2).
+Errors are parsed as problem details (RFC 9457) or as OAuth errors (RFC 6749 section 5.2).
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ TRIES = 4
 _PAUSES = (0.3, 1.0, 2.0)
 _LONGEST_PAUSE = 20.0
 _AGAIN = frozenset({429, 502, 503, 504})
+# The code of a repeat that came before the first request, whose answer was lost, is over.
+_IN_PROGRESS = "idempotency_key_in_use"
 _LARGEST = 32 * 1024 * 1024
 _STATUS = {
     400: Exit.USAGE, 401: Exit.NOT_SIGNED_IN, 403: Exit.REFUSED, 404: Exit.NOT_FOUND, 409: Exit.REFUSED, 422: Exit.REFUSED,
@@ -32,11 +34,11 @@ _STATUS = {
 
 
 class OAuthRefused(CliError):
-    """An OAuth endpoint said no; ``code`` is its word for why."""
+    """An OAuth endpoint refused; ``code`` is its error code."""
 
 
 class Wire:
-    """One server, asked with one token; ``fresh`` gives the one to go on with when it is not good any more."""
+    """One server, called with one token. ``fresh`` returns the next token when this one is no longer valid."""
 
     def __init__(
         self, url: str, token: str = "", *, ca_file: str = "", fresh: Callable[[], str] = str
@@ -50,14 +52,14 @@ class Wire:
     def __repr__(self) -> str:
         return f"Wire({self.url!r})"
 
-    # Reading and acting
+    # Requests
 
     def get(self, path: str, **query: Any) -> Any:
-        """Return what is at an address of the API, like ``/me``. Raises CliError."""
+        """Return the resource at a path of the API, like ``/me``. Raises CliError."""
         return self._asked("GET", self._api(path), fields=_query(query))
 
     def pages(self, path: str, *, most: int = 200, **query: Any) -> list[dict[str, Any]]:
-        """Return the rows of a list, ``most`` at most, over all of its pages. Raises CliError."""
+        """Return the rows of a list, at most ``most``, across all of its pages. Raises CliError."""
         return list(self._rows(path, most, query))
 
     def _rows(self, path: str, most: int, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -75,7 +77,9 @@ class Wire:
             page = self._asked("GET", self._same_place(following))
 
     def post(self, path: str, body: Mapping[str, Any] | None = None, *, again: bool = True) -> Any:
-        """Act, once: a repeat carries the same Idempotency-Key. ``again`` False for what takes none. Raises CliError."""
+        """Perform an act, once: retries carry the same Idempotency-Key. ``again`` is False if the endpoint takes none.
+        Raises CliError.
+        """
         headers = {"Content-Type": "application/json"}
         if again:
             headers["Idempotency-Key"] = str(uuid.uuid4())
@@ -83,24 +87,24 @@ class Wire:
         return self._asked("POST", self._api(path), body=data, headers=headers, again=again)
 
     def form(self, path: str, **fields: str) -> Any:
-        """Post a form to an OAuth endpoint. Raises OAuthRefused with the endpoint's word, and CliError."""
+        """Post a form to an OAuth endpoint. Raises OAuthRefused with the endpoint's error code, and CliError."""
         answer = self._send("POST", f"{self.url}{path}", fields=fields, encode_multipart=False)
         if 200 <= answer.status < 300:
             return _json(answer.data) if answer.data else {}
         raise self._refusal(answer)
 
     def text(self, path: str) -> tuple[str, str | None]:
-        """Return a part of what a run printed, and the address of the next part."""
+        """Return a part of a run's output, and the path of the next part."""
         page = self._asked("GET", self._api(path) if path.startswith("/runs") else self._same_place(path))
         return str(page["text"]), page.get("next")
 
-    # On the way
+    # Transport
 
     def _api(self, path: str) -> str:
         return f"{self.url}/api/v1{path}"
 
     def _same_place(self, path: str) -> str:
-        """Pages go on at a path; an address elsewhere would get the token."""
+        """Return the URL of the next page, which must be a path: another server would get the token."""
         if not path.startswith("/api/"):
             raise Unreachable("The next page is on another server.", "Contact the administrator.")
         return f"{self.url}{path}"
@@ -120,15 +124,15 @@ class Wire:
             else:
                 if answer.status == 401 and self._renewed():
                     continue
-                if answer.status not in _AGAIN or not again or number == TRIES - 1:
+                if not _passes(answer) or not again or number == TRIES - 1:
                     return self._read(answer)
                 wait = _wait(answer.headers.get("Retry-After"), number)
             if number < TRIES - 1:
                 time.sleep(wait)
-        raise last or Unreachable("Stint did not answer.")
+        raise last or Unreachable("Stint did not respond.")
 
     def _renewed(self) -> bool:
-        """Whether there is another token by now: then nothing was done with the old one, and it may be asked again."""
+        """Whether there is a new token by now. Nothing was done with the old one, so the request may be repeated."""
         before, self._token = self._token, self._fresh() or self._token
         return self._token != before
 
@@ -141,13 +145,13 @@ class Wire:
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         try:
-            # Redirects are not followed: the token would go along to another place.
+            # Redirects are not followed: they would send the token to another place.
             answer = self._pool.request(method, url, headers=headers, redirect=False, **sent)
         except (NewConnectionError, ConnectTimeoutError) as error:
-            raise NeverSent(f"Stint does not answer at {self.url}: {_why(error)}.") from None
+            raise NeverSent(f"Stint at {self.url} did not respond: {_why(error)}.") from None
         except MaxRetryError as error:
             raise Unreachable(
-                f"Stint does not answer at {self.url}: {_why(error.reason or error)}."
+                f"Stint at {self.url} did not respond: {_why(error.reason or error)}."
             ) from None
         except HTTPError as error:
             raise _lost(self.url, error) from None
@@ -178,10 +182,13 @@ class Wire:
                 str(said.get("title") or "Your token is not valid."), f"Run `stint login {self.url}`."
             )
         if not said.get("title"):
-            return Unreachable(f"{self.url} answered {answer.status}, and is not a Stint server.")
+            return Unreachable(f"{self.url} responded with {answer.status} and is not a Stint server.")
+        code = str(said.get("code", ""))
+        # What is still in progress was not refused.
+        status = Exit.UNREACHABLE if code == _IN_PROGRESS else _STATUS.get(answer.status, Exit.UNREACHABLE)
         return CliError(
-            str(said["title"]), str(said.get("detail", "")), status=_STATUS.get(answer.status, Exit.UNREACHABLE),
-            code=str(said.get("code", "")), fields=said.get("fields"), rules=said.get("rules", ()),
+            str(said["title"]), str(said.get("detail", "")), status=status, code=code, fields=said.get("fields"),
+            rules=said.get("rules", ()),
         )  # fmt: skip
 
 
@@ -189,11 +196,13 @@ Answer = urllib3.BaseHTTPResponse
 
 
 class NeverSent(Unreachable):
-    """No connection came about, so that nothing can have been done."""
+    """No connection was established, so nothing can have been done."""
 
 
 def _trust(ca_file: str) -> ssl.SSLContext:
-    """The authorities of the operating system, where a company puts its own; or the one file that is given."""
+    """Return a context with the operating system's CAs, where a company adds its own, or with the one file that is
+    given.
+    """
     if not ca_file:
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
@@ -213,7 +222,7 @@ def _query(query: Mapping[str, Any]) -> dict[str, str]:
 
 def _json(data: bytes) -> Any:
     if len(data) > _LARGEST:
-        raise Unreachable("Stint's answer is too long.")
+        raise Unreachable("Stint's response is too large.")
     try:
         value = json.loads(data)
     except ValueError:
@@ -223,12 +232,22 @@ def _json(data: bytes) -> Any:
     return value
 
 
+def _passes(answer: Answer) -> bool:
+    """Whether the same request may succeed in a moment."""
+    if answer.status != 409:
+        return answer.status in _AGAIN
+    try:
+        return bool(_json(answer.data).get("code") == _IN_PROGRESS)
+    except Unreachable:
+        return False
+
+
 def _pause(number: int) -> float:
     return _PAUSES[min(number, len(_PAUSES) - 1)]
 
 
 def _wait(after: str | None, number: int) -> float:
-    """How long the server wants to be left alone (RFC 9110 section 10.2.3), within reason."""
+    """Return how many seconds the server wants to be left alone (RFC 9110 section 10.2.3), within limits."""
     if after and len(after) < 10 and after.isascii() and after.isdigit():
         return min(float(after), _LONGEST_PAUSE)
     return _pause(number)
@@ -237,20 +256,20 @@ def _wait(after: str | None, number: int) -> float:
 def _lost(url: str, error: HTTPError) -> Unreachable:
     if isinstance(error, urllib3.exceptions.SSLError):
         return Unreachable(
-            f"The certificate of {url} is not valid: {_why(error)}.",
+            f"The certificate for {url} is not valid: {_why(error)}.",
             "If it uses a private CA, set STINT_CA_FILE.",
         )
-    return Unreachable(f"The response of {url} was lost: {_why(error)}.")
+    return Unreachable(f"The response from {url} was lost: {_why(error)}.")
 
 
 def _why(error: BaseException) -> str:
-    """The innermost reason, without the library's names."""
+    """Return the innermost reason, without the library's names."""
     words = str(error.__cause__ or error.__context__ or error)
     return words.rpartition("] ")[2].rpartition(": ")[2].rstrip(".")[:200] or type(error).__name__
 
 
 def patiently(ask: Callable[[], Any], *, for_seconds: float, tell: Callable[[str], None]) -> Any:
-    """Ask until there is an answer; give up with Unreachable when there was none for so long."""
+    """Call ``ask`` until there is an answer. Raises Unreachable when there was none for ``for_seconds``."""
     began = time.monotonic()
     while True:
         try:
@@ -258,5 +277,5 @@ def patiently(ask: Callable[[], Any], *, for_seconds: float, tell: Callable[[str
         except Unreachable as error:
             if time.monotonic() - began > for_seconds:
                 raise
-            tell(f"{error.message} Trying again.")
+            tell(f"{error.message} Retrying.")
             time.sleep(1)

@@ -1,4 +1,4 @@
-"""Requests, grants and runs, as people read them."""
+"""Requests, grants and runs in words, for people."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from .screen import ago, clock_time, plain, span, word
 
 Row = Mapping[str, Any]
 Columns = Mapping[str, Callable[[Any], str]]
+VERDICTS = {"approve": "approved", "deny": "denied"}
 
 
 def set_name(row: Row) -> str:
-    """The command set of a request or grant, with its version."""
+    """Return the command set of a request or grant, with its version."""
     return plain(f"{row['command_set']['name']} v{row['command_set']['version']}")
 
 
@@ -50,7 +51,7 @@ RUNS: Columns = {
     "EXIT": lambda row: "" if row["exit_status"] is None else str(row["exit_status"]),
     "COMMAND": lambda row: plain(row["line"]),
 }
-# What an empty list of runs means, by how much of what is run Stint sees there.
+# Meanings of an empty list of runs, by how much of the activity there Stint observes.
 NO_RUN = {
     "all": "Nothing was run.",
     "some": "Nothing observed; not all activity is observed here.",
@@ -80,7 +81,7 @@ OFFERS: Columns = {
 
 
 def commands(found: Sequence[Row]) -> str:
-    """The commands of a request or grant, a line each."""
+    """Return the commands of a request or grant, one per line."""
     return "\n".join(_command(one) for one in found)
 
 
@@ -94,12 +95,12 @@ def _command(one: Row) -> str:
 
 
 def parameters(values: Mapping[str, Any]) -> str:
-    """`unit=nginx, lines=5`."""
+    """Return `unit=nginx, lines=5`."""
     return plain(", ".join(f"{name}={value}" for name, value in values.items()))
 
 
 def request(row: Row, *, err: bool = False) -> None:
-    """Get a request with everything its approvers need."""
+    """Print a request with everything that its approvers need."""
     pairs = {
         "Request": f"{plain(row['ref'])}  {word(row['state'])}",
         "Who": plain(row["requester"]),
@@ -124,7 +125,7 @@ def request(row: Row, *, err: bool = False) -> None:
 
 
 def _left_out(row: Row) -> str:
-    """What was asked for and approvers took away, a line each."""
+    """Return what was requested and approvers removed, one item per line."""
     found = (
         [f"{span(row['duration'] - row['duration_left'])} of {span(row['duration'])}"]
         if row["duration_left"] != row["duration"]
@@ -139,22 +140,22 @@ def _verdict(one: Row) -> str:
     less = ", reduced" if one["narrowing"] else ""
     comment = f": {plain(one['comment'])}" if one["comment"] else ""
     void = " (void)" if one["voided_at"] else ""
-    return f"{plain(one['approver'])} {word(one['verdict'])}{less}{void}{comment}"
+    return f"{plain(one['approver'])} {VERDICTS.get(one['verdict']) or word(one['verdict'])}{less}{void}{comment}"
 
 
 def missing(needed: Sequence[Row]) -> str:
-    """`1 approval by bob or dora (approvers)`."""
+    """Return `1 approval by bob or dora (approvers)`."""
     said = []
     for clause in needed:
         if clause["missing"]:
-            people = " or ".join(clause["approvers"][:6]) or "nobody"
+            people = " or ".join(clause["approvers"][:6]) or "no one"
             many = "approval" if clause["missing"] == 1 else "approvals"
             said.append(plain(f"{clause['missing']} {many} by {people} ({', '.join(clause['groups'])})"))
     return ", and ".join(said)
 
 
 def grant(row: Row, *, err: bool = False) -> None:
-    """One grant with what it allows, and how it is used."""
+    """Print a grant with what it allows and how to use it."""
     pairs = {
         "Grant": f"{plain(row['ref'])}  {word(row['state'])}",
         "Holder": plain(row["holder"]),
@@ -177,14 +178,14 @@ def grant(row: Row, *, err: bool = False) -> None:
 
 
 def preview(row: Row, *, err: bool = False) -> None:
-    """What would happen."""
+    """Print what a request would lead to."""
     outcome = {
         "starts": "It would start without approval.",
         "needs_approval": f"It needs {missing(row['needed'])}.",
         "refused": "It would be denied.",
     }
     pairs = {
-        "Outcome": screen.coloured(row["outcome"], outcome.get(row["outcome"], plain(row["outcome"]))),
+        "Outcome": screen.colored(row["outcome"], outcome.get(row["outcome"], plain(row["outcome"]))),
         "What": f"{set_name(row)} on {plain(row['cluster'])}",
         "Targets": plain(", ".join(row["targets"])),
         "Time": f"{clock_time(row['starts_at'])} to {clock_time(row['ends_at'])}",
@@ -198,6 +199,6 @@ def preview(row: Row, *, err: bool = False) -> None:
 
 
 def refusals(rules: Sequence[Row]) -> str:
-    """The rules that said no, with what to do, a line each."""
+    """Return the rules that failed, with what to do, one per line."""
     said = [rule for rule in rules if not rule["permitted"]]
     return "\n".join(plain(f"{rule['message']} {rule['fix']}".strip()) for rule in said)

@@ -1,4 +1,4 @@
-"""A few lines of MCP (2026-07-28), to call tools as any agent's client does."""
+"""A minimal MCP client (2026-07-28) that calls tools as any agent's client does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _META = {
 
 @dataclass(frozen=True)
 class Agent:
-    """Calls tools below ``base``: of a cluster by its name, of Stint itself by none."""
+    """Calls tools below ``base``: a cluster's with the cluster's name, Stint's own with an empty name."""
 
     base: str
 
@@ -30,12 +30,12 @@ class Agent:
         return result
 
     def tools(self, cluster: str, token: str) -> list[str]:
-        """Return the names of the tools that are listed."""
+        """Return the names of the listed tools."""
         answer = self._ask(cluster, token, "tools/list", {})
         return [str(tool["name"]) for tool in answer["result"]["tools"]]
 
     def status(self, cluster: str, token: str) -> int:
-        """Return the status with which a request for the list is answered."""
+        """Return the HTTP status of a request for the list of tools."""
         try:
             self._ask(cluster, token, "tools/list", {})
         except urllib.error.HTTPError as error:

@@ -1,4 +1,4 @@
-"""A few lines of HTTP, to ask and decide through the same door as everybody."""
+"""A minimal HTTP client that requests and decides through the same API as everyone else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class Api:
-    """The API as one identity."""
+    """The API, called as one identity."""
 
     base: str
     token: str = field(repr=False)

@@ -40,7 +40,7 @@ examples:
 LOOK = """\
 name: look-at-web
 kind: ssh
-summary: See how the web services are
+summary: Check the status of the web services
 risk: low
 commands:
   - run: systemctl --no-pager status {unit}
@@ -73,7 +73,7 @@ incident: {on_call: [on-call], max_duration: 2h}
 
 QUICK = """\
 name: quick-look
-summary: Read-only looks at any web server
+summary: Read-only access to any web server
 clusters: [web-eu, web-us]
 command_sets: [look-at-web]
 requesters: {groups: [operators, service-owners]}
@@ -98,7 +98,7 @@ max_duration: 8h
 READ_ORDERS = """\
 name: read-orders
 kind: postgres
-summary: Look at the orders of the shop
+summary: Read the shop's orders
 risk: medium
 commands:
   - grant: SELECT ON app.orders
@@ -123,10 +123,35 @@ examples:
   refuse: ["DELETE /tickets/T-42", "GET /tickets/", "GET /tickets/T-42/../T-43"]
 """
 
+ONE_PRICE = """\
+name: one-price
+kind: http
+summary: Read the price of one article, lower it by little, and follow its changes
+risk: medium
+parameters:
+  article: {pattern: "S-[0-9]{1,6}"}
+commands:
+  - request: GET /prices/{article}
+    response: {fields: [article, price]}
+    effect: read
+  - request: PUT /prices/{article}
+    body: {price: {int: [35, 60]}}
+    response: {fields: [article, price]}
+    effect: change
+  - request: GET /prices/{article}/changes
+    stream: true
+    effect: read
+examples:
+  allow: ["GET /prices/S-7", 'PUT /prices/S-7 {"price": 39}']
+  refuse: ['PUT /prices/S-7 {"price": 1}', "GET /prices"]
+accept:
+  stream commands[2].stream: Stint's own gateway cuts it at the end
+"""
+
 AGENT_TICKET = """\
 name: agent-ticket
 kind: mcp
-summary: Read one ticket, summarise it and close it
+summary: Read one ticket, summarize it and close it
 risk: medium
 parameters:
   ticket: {from: workflow.id}
@@ -158,9 +183,20 @@ max_duration: 2h
 workflow: {kinds: [ticket]}
 """
 
+PRICING = """\
+name: pricing
+summary: Work on the price of one article, one approval
+clusters: [price-list]
+command_sets: [one-price]
+requesters: {groups: [operators]}
+approvals:
+  - {count: 1, from: [service-owners]}
+max_duration: 2h
+"""
+
 SUPPORT = """\
 name: support
-summary: Look into one case, one approval
+summary: Investigate one case, one approval
 clusters: [shop-db, tickets-api]
 command_sets: [read-orders, one-ticket]
 requesters: {groups: [operators]}
@@ -172,7 +208,7 @@ max_duration: 2h
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A demo target that is logged in to with a secret: its port and the secret."""
+    """A demo target with a secret to log in with: its port and the secret."""
 
     port: int
     secret: str
@@ -180,7 +216,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One demo target: where it listens, as whom one logs in, and its host key."""
+    """One demo target: where it listens, the account to log in as, and its host key."""
 
     name: str
     port: int
@@ -188,8 +224,10 @@ class Host:
     host_key: str
 
 
-def files(hosts: Iterable[Host], database: Login, tickets: Login, desk: Login) -> dict[str, str]:
-    """Return the catalogue's files for running hosts, a database, an API and an MCP server."""
+def files(
+    hosts: Iterable[Host], database: Login, tickets: Login, prices: Login, desk: Login
+) -> dict[str, str]:
+    """Return the catalog's files for running hosts, a database, two APIs and an MCP server."""
     by_name = {host.name: host for host in hosts}
     members: dict[str, list[str]] = {}
     for username, (_, groups) in PEOPLE.items():
@@ -213,13 +251,7 @@ def files(hosts: Iterable[Host], database: Login, tickets: Login, desk: Login) -
             database,
             {"database": "shop", "password": database.secret, "sslmode": "prefer"},
         ),
-        "clusters/tickets-api.yaml": _secret_cluster(
-            "tickets-api",
-            "http",
-            "Tickets of the support desk",
-            tickets,
-            {"proxy": "nginx", "proxy_key": tickets.secret, "base_path": "/tickets/", "tls": "false"},
-        ),
+        **_apis(tickets, prices),
         "groups/agents.yaml": f"name: agents\nmembers: [{AGENT}]\n",
         "clusters/support-desk.yaml": _secret_cluster(
             "support-desk",
@@ -228,16 +260,45 @@ def files(hosts: Iterable[Host], database: Login, tickets: Login, desk: Login) -
             desk,
             {"token": desk.secret, "tls": "false"},
         ),
+        **_rules(),
+    }
+
+
+def _rules() -> dict[str, str]:
+    """Return the command sets, and the policies that say who may use them."""
+    return {
         "command-sets/agent-ticket.yaml": AGENT_TICKET,
         "policies/agent-work.yaml": AGENTS,
         "command-sets/read-orders.yaml": READ_ORDERS,
         "command-sets/one-ticket.yaml": ONE_TICKET,
+        "command-sets/one-price.yaml": ONE_PRICE,
         "policies/support.yaml": SUPPORT,
+        "policies/pricing.yaml": PRICING,
         "command-sets/restart-web.yaml": COMMAND_SET,
         "command-sets/look-at-web.yaml": LOOK,
         "policies/production-change.yaml": PRODUCTION,
         "policies/quick-look.yaml": QUICK,
         "policies/staging-change.yaml": STAGING,
+    }
+
+
+def _apis(tickets: Login, prices: Login) -> dict[str, str]:
+    """Return the clusters for HTTP: one behind nginx, one behind Stint's own gateway."""
+    return {
+        "clusters/tickets-api.yaml": _secret_cluster(
+            "tickets-api",
+            "http",
+            "Support desk tickets",
+            tickets,
+            {"proxy": "nginx", "proxy_key": tickets.secret, "base_path": "/tickets/", "tls": "false"},
+        ),
+        "clusters/price-list.yaml": _secret_cluster(
+            "price-list",
+            "http",
+            "Prices of the shop",
+            prices,
+            {"proxy": "stint", "inject": f"{{header: X-Api-Key, value: {prices.secret}}}", "tls": "false"},
+        ),
     }
 
 

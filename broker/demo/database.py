@@ -1,17 +1,19 @@
-"""A PostgreSQL server as a target: with a password, on loopback, in a folder of its own, set up as an administrator would."""
+"""A PostgreSQL server as a target: with a password, on loopback, in its own folder, set up as an administrator would do
+it.
+"""
 
 from __future__ import annotations
 
 import secrets
 import shutil
 import signal
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from broker.demo.ports import free_port
 from broker.embedded.binaries import PostgresBinaries, find_postgres, reachable_postgres
 from broker.embedded.cluster import make_cluster
 from broker.embedded.errors import EmbeddedError
@@ -39,11 +41,13 @@ GRANT SELECT ON app.orders TO stint_broker WITH GRANT OPTION;
 
 
 class NoPsql(EmbeddedError):
-    """There is no `psql` to play a holder with."""
+    """There is no `psql` to act as a holder with."""
 
 
 class TargetServer(PrivateServer):
-    """A server below ``state_dir`` with a superuser whose password is known. ``major`` None is the first that is found."""
+    """A server below ``state_dir`` with a superuser whose password is known. ``major`` None selects the first version
+    that is found.
+    """
 
     name = "postgres"
     stop_signal = signal.SIGINT
@@ -53,7 +57,7 @@ class TargetServer(PrivateServer):
         self, state_dir: Path, *, major: int | None = None, settings: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(state_dir)
-        self.port = _free_port()
+        self.port = free_port()
         self.data = self.folder / "data"
         self.password = secrets.token_urlsafe(16)
         self._settings = {**_SETTINGS, **(settings or {})}
@@ -73,20 +77,20 @@ class TargetServer(PrivateServer):
         return self._found
 
     def admin(self, database: str = "postgres") -> psycopg.Connection:
-        """Return a connection of the superuser, which commits each statement."""
+        """Return a connection of the superuser that commits each statement."""
         return self.login(SUPERUSER, self.password, database)
 
     def login(
         self, user: str, password: str, database: str = "postgres", **changes: Any
     ) -> psycopg.Connection:
-        """Return a connection of anybody, which commits each statement."""
+        """Return a connection of any role that commits each statement."""
         return psycopg.connect(
             host=HOST, port=self.port, user=user, password=password, dbname=database, autocommit=True,
             connect_timeout=10, **changes,
         )  # fmt: skip
 
     def is_ready(self) -> bool:
-        """Whether the server takes connections."""
+        """Whether the server accepts connections."""
         try:
             lines = (self.data / "postmaster.pid").read_text(encoding="ascii").splitlines()
         except FileNotFoundError:
@@ -118,7 +122,7 @@ class ShopDatabase(TargetServer):
         self.broker_password = secrets.token_urlsafe(16)
 
     def fill(self, setup: str) -> None:
-        """Make the broker's role by the SQL that administrators get, and the shop."""
+        """Create the broker's role with the SQL that administrators get, and create the shop."""
         with self.admin() as connection:
             connection.execute(setup)
             connection.execute(f"ALTER ROLE {BROKER} PASSWORD '{self.broker_password}'")
@@ -128,25 +132,19 @@ class ShopDatabase(TargetServer):
 
     @property
     def psql(self) -> Path:
-        """Where `psql` is: beside the server, else the system's. Raises NoPsql."""
+        """The path of `psql`: beside the server, else the system's. Raises NoPsql."""
         beside, system = self.binaries.folder / "psql", shutil.which("psql")
         if beside.is_file():
             return beside
         if system is None:
-            raise NoPsql("There is no psql. Install Debian's `postgresql-client`.")
+            raise NoPsql("psql was not found. Install Debian's `postgresql-client`.")
         return Path(system)
 
     def roles(self) -> list[str]:
-        """Return the roles of grants that are there."""
+        """Return the existing roles of grants."""
         with self.admin() as connection:
             rows = connection.execute(
                 "SELECT rolname FROM pg_roles WHERE rolname LIKE 'stint\\_%%' AND rolname NOT IN (%s, 'stint_kept')",
                 [BROKER],
             )
             return [str(name) for (name,) in rows]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

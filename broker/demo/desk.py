@@ -1,6 +1,6 @@
-"""A small MCP server of a support desk, as a target of the gateway: tickets that can be read, summarised and closed.
+"""A small MCP server of a support desk, as a target of the gateway: tickets that can be read, summarized and closed.
 
-It speaks version 2026-07-28 alone, in a few lines of HTTP, and takes one token: Stint's.
+It speaks only version 2026-07-28, in a few lines of HTTP, and accepts one token: Stint's.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _HOST = "127.0.0.1"
 _VERSION = "2026-07-28"
 _TOOLS = {
     "read_ticket": ("Read one ticket", ("id",)),
-    "save_summary": ("Keep a summary with a ticket", ("id", "text")),
+    "save_summary": ("Save a summary with a ticket", ("id", "text")),
     "close_ticket": ("Close one ticket", ("id",)),
-    "export_attachments": ("Export everything that is attached to a ticket", ("id",)),
+    "export_attachments": ("Export all attachments of a ticket", ("id",)),
 }
 
 
@@ -27,7 +27,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.token = secrets.token_urlsafe(24)
-        self.tickets = {"TKT-9999": "A secret of another customer"}
+        self.tickets = {"TKT-9999": "Another customer's secret"}
         self.closed: set[str] = set()
         self._server = http.server.ThreadingHTTPServer((_HOST, 0), self._handler())
         self.port = int(self._server.server_address[1])
@@ -63,8 +63,8 @@ class Desk:
             self.closed.add(number)
             return f"{number} is closed"
         if name == "save_summary":
-            return f"kept with {number}: {arguments.get('text')}"
-        return self.tickets.get(number, "there is no such ticket")
+            return f"saved with {number}: {arguments.get('text')}"
+        return self.tickets.get(number, "ticket not found")
 
     def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
         desk = self
@@ -87,7 +87,7 @@ class Desk:
                 self.wfile.write(data)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is the library's
-                """Say nothing: the story does."""
+                """Log nothing: the story prints what happens."""
 
         return Handler
 

@@ -18,6 +18,11 @@ from pathlib import Path
 from broker.demo.agent import Agent
 from broker.demo.database import BROKER, ShopDatabase
 from broker.demo.desk import Desk
+from broker.demo.kube import Kube, usable_kubectl
+from broker.demo.pipelines import Pipelines
+from broker.demo.ports import free_port
+from broker.demo.prices import Prices
+from broker.demo.release_catalogue import release_files
 from broker.demo.sshd import NoSSHServer, usable_sshd
 from broker.demo.targets import Targets
 from broker.demo.tickets import NoNginx, TicketsApi, usable_nginx
@@ -26,17 +31,18 @@ from broker.embedded.errors import EmbeddedError
 from broker.embedded.state import REPOSITORY, temporary_state_dir
 
 _READY_WITHIN = 60.0
-# What would lead to another Stint than the demo's own.
+# Variables that would lead to another Stint than the demo's own.
 _OURS = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL")
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the demo listens."""
+    """The ports that the demo listens on."""
 
     web: int
     streams: int
     ssh: int
+    gateway: int
 
     @property
     def url(self) -> str:
@@ -45,11 +51,11 @@ class Ports:
 
 
 class DemoFailed(Exception):
-    """The demo could not go on; the message says why."""
+    """The demo could not continue; the message says why."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Play the demo. Return 0 when every step was as it should be."""
+    """Play the demo. Return 0 if every step succeeded."""
     parser = argparse.ArgumentParser(prog="manage.py demo", description=__doc__)
     parser.add_argument(
         "--once", action="store_true", help="exit after the story instead of serving the pages"
@@ -57,9 +63,10 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        # First of all, and not when Stint has started and the targets' turn has come.
+        # Check this first, and not when Stint has started and the targets are next.
         usable_sshd()
         usable_nginx()
+        usable_kubectl()
         with temporary_state_dir("stint-demo-") as folder:
             return _play(folder, once=options.once)
     except KeyboardInterrupt:
@@ -84,36 +91,39 @@ def _play(folder: Path, *, once: bool) -> int:
 
         say("Starting four SSH targets, each a real sshd with two small services")
         targets = stack.enter_context(Targets(folder, ca_public_keys()))
-        say("Starting a PostgreSQL server, an API behind nginx and an MCP server as targets")
+        say("Starting a PostgreSQL server, an API behind nginx, one behind Stint's gateway and an MCP server")
         shop = stack.enter_context(ShopDatabase(folder / "shop"))
         shop.fill(target_setup(broker=BROKER))
         tickets = stack.enter_context(TicketsApi(folder / "nginx", ports.url))
+        prices = stack.enter_context(Prices())
         desk = stack.enter_context(Desk())
+        say(
+            "Starting a small Kubernetes API of Stint's tests, which stands in for a cluster, and its pipelines"
+        )
+        kube = stack.enter_context(Kube(folder / "kube"))
+        pipelines = stack.enter_context(Pipelines(ports.url))
         passwords = {name: secrets.token_urlsafe(9) for name in ("priya", "mara", "jonas", "admin")}
         cast: Cast = people(
             folder, targets.hosts, passwords, ports.url,
             database=Login(shop.port, shop.broker_password), tickets=Login(tickets.port, tickets.proxy_key),
-            desk=Login(desk.port, desk.token),
+            prices=Login(prices.port, prices.key), desk=Login(desk.port, desk.token),
+            release=release_files(kube, pipelines),
         )  # fmt: skip
-        say("Ready. Now the story")
+        say("Ready. Playing the story")
         from broker.demo.story import Story  # noqa: PLC0415
 
         good = Story(
-            cast=cast, folder=folder, ssh_port=ports.ssh, targets=targets, shop=shop, tickets=tickets, desk=desk,
-            agent=Agent(f"http://127.0.0.1:{ports.streams}/mcp"),
+            cast=cast, folder=folder, ssh_port=ports.ssh, targets=targets, shop=shop, tickets=tickets, prices=prices, desk=desk,
+            kube=kube, pipelines=pipelines, agent=Agent(f"http://127.0.0.1:{ports.streams}/mcp"),
         ).play()  # fmt: skip
-        say(
-            "Every step was as it should be"
-            if good
-            else f"Something was not as it should be\n{_last_words(folder)}"
-        )
+        say("All steps passed" if good else f"A step failed\n{_last_words(folder)}")
         if not once:
             _serve(ports, passwords)
         return 0 if good else 1
 
 
 class _Progress:
-    """Says each step with the seconds since the start."""
+    """Prints each step with the seconds since the start."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -124,11 +134,11 @@ class _Progress:
 
 
 def _ports(*, serving: bool) -> Ports:
-    """Return the usual ports when the pages are to be served and the ports are free; else free ones."""
-    usual = (8000, 8001, 2222)
+    """Return the usual ports if the pages are to be served and the ports are free; otherwise return free ones."""
+    usual = (8000, 8001, 2222, 8443)
     if serving and all(_is_free(port) for port in usual):
         return Ports(*usual)
-    return Ports(*(_free_port() for _ in usual))
+    return Ports(*(free_port() for _ in usual))
 
 
 def _is_free(port: int) -> bool:
@@ -141,15 +151,9 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def run_stint(folder: Path, ports: Ports, log: object) -> Iterator[dict[str, str]]:
-    """Run `manage.py up` in the folder until the block ends. Gives the environment in which its other commands find it."""
+    """Run `manage.py up` in the folder until the block ends. Yields the environment in which other commands find it."""
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -157,10 +161,11 @@ def run_stint(folder: Path, ports: Ports, log: object) -> Iterator[dict[str, str
     }
     environment |= {
         "STINT_STATE_DIR": str(folder), "STINT_HTTP_PORT": str(ports.web), "STINT_STREAMS_PORT": str(ports.streams),
-        "STINT_SSH_PORT": str(ports.ssh), "STINT_PUBLIC_URL": ports.url, "NO_COLOR": "1",
+        "STINT_SSH_PORT": str(ports.ssh), "STINT_GATEWAY_PORT": str(ports.gateway), "STINT_PUBLIC_URL": ports.url,
+        "NO_COLOR": "1",
     }  # fmt: skip
     command = [sys.executable, str(REPOSITORY / "manage.py"), "up"]
-    # A session of its own: Ctrl-C reaches the demo, which stops Stint after it has told what it has to tell.
+    # Give it its own session: Ctrl-C reaches the demo, which stops Stint after it has printed everything.
     running = subprocess.Popen(
         command,
         cwd=REPOSITORY,
@@ -188,12 +193,12 @@ def _wait(running: subprocess.Popen[bytes], ports: Ports, folder: Path) -> None:
         if _is_ready(ports):
             return
         time.sleep(0.1)
-    raise DemoFailed(f"Stint did not get ready.\n{_last_words(folder)}")
+    raise DemoFailed(f"Stint did not become ready.\n{_last_words(folder)}")
 
 
 def _last_words(folder: Path) -> str:
     log = (folder / "stint.log").read_text(encoding="utf-8", errors="replace")
-    return f"The last words of Stint's log:\n{log[-4000:]}"
+    return f"The end of Stint's log:\n{log[-4000:]}"
 
 
 def _is_ready(ports: Ports) -> bool:
@@ -205,12 +210,13 @@ def _is_ready(ports: Ports) -> bool:
 
 
 def _use(folder: Path, ports: Ports) -> None:
-    """Let this process find the running Stint."""
+    """Make this process use the running Stint."""
     for name in [name for name in os.environ if name.startswith("STINT_") or name in _OURS]:
         del os.environ[name]
     os.environ |= {
         "STINT_STATE_DIR": str(folder), "STINT_PUBLIC_URL": ports.url, "STINT_SSH_PORT": str(ports.ssh),
-        "STINT_LOG_LEVEL": "WARNING", "DJANGO_SETTINGS_MODULE": "broker.settings",
+        "STINT_GATEWAY_PORT": str(ports.gateway), "STINT_LOG_LEVEL": "WARNING",
+        "DJANGO_SETTINGS_MODULE": "broker.settings",
     }  # fmt: skip
     import django  # noqa: PLC0415  # settings need the database that was just started
 
@@ -220,8 +226,9 @@ def _use(folder: Path, ports: Ports) -> None:
 def _serve(ports: Ports, passwords: dict[str, str]) -> None:
     sys.stdout.write(f"\nThe pages are at {ports.url} until Ctrl-C. Sign in as:\n")
     roles = {
-        "priya": "asks, and may break glass", "mara": "approves for security", "jonas": "approves as service owner",
-        "admin": "sets things up",
+        "priya": "requests access, and can use break-glass access", "mara": "approves for security",
+        "jonas": "approves as service owner",
+        "admin": "administers Stint",
     }  # fmt: skip
     for name, password in passwords.items():
         sys.stdout.write(f"  {name:6} {password}   {roles[name]}\n")

@@ -1,4 +1,4 @@
-"""What the steps of the story use: SSH, psql, curl and the API, as people have them."""
+"""Tools for the steps of the story: SSH, psql, curl and the API, as people use them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from broker.demo.agent import Agent
 from broker.demo.api import Api
 from broker.demo.database import ShopDatabase
 from broker.demo.desk import Desk
+from broker.demo.kube import Kube
+from broker.demo.pipelines import Pipelines
+from broker.demo.prices import Prices
 from broker.demo.targets import Targets
 from broker.demo.tickets import TicketsApi
 from broker.demo.world import Cast
@@ -22,12 +25,14 @@ _SSH = ["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "
 
 
 class Wrong(Exception):
-    """A step did not go as it should; the message says what was seen."""
+    """A step failed; the message says what was seen."""
 
 
 @dataclass
 class Means:
-    """Who plays, where, and what they hold: ``grant`` and ``request`` are the latest, ``token`` and ``uri`` what opens it."""
+    """The people, the targets, and what the people hold. ``grant`` and ``request`` are the latest; ``token`` and
+    ``uri`` open the grant.
+    """
 
     cast: Cast
     folder: Path
@@ -35,7 +40,10 @@ class Means:
     targets: Targets
     shop: ShopDatabase
     tickets: TicketsApi
+    prices: Prices
     desk: Desk
+    kube: Kube
+    pipelines: Pipelines
     agent: Agent
     uri: str = ""
     token: str = ""
@@ -47,7 +55,7 @@ class Means:
     def granted(
         self, cluster: str, command_set: str, *, seconds: int, parameters: dict[str, str] | None = None
     ) -> dict[str, Any]:
-        """Ask, approve as Jonas, and return the grant once it is in use."""
+        """Request access, approve it as Jonas, and return the grant once it is active."""
         self.request = self.cast.priya.post("/requests", {
             "cluster": cluster, "command_set": command_set, "parameters": parameters or {}, "duration": seconds,
             "reason": "A customer asks about an order",
@@ -62,7 +70,7 @@ class Means:
         return found
 
     def receipt_with_a_run(self, *, within: float) -> dict[str, Any]:
-        """Return the receipt; allowed requests are counted for up to a second before they are written down."""
+        """Return the receipt once it has a run. Allowed requests are counted for up to a second before that."""
         deadline = time.monotonic() + within
         while True:
             receipt: dict[str, Any] = self.cast.priya.get(f"/grants/{self.grant['ref']}/receipt")
@@ -81,10 +89,31 @@ class Means:
         )  # fmt: skip
 
     def curl(self, ticket: str) -> str:
-        """Return the body and, on a line of its own, the status."""
+        """Return the body and, on its own line, the status."""
+        return self._curl(f"{self.tickets.url}/tickets/{ticket}")
+
+    def price(self, article: str, change: str = "") -> str:
+        """Read a price through Stint's gateway, or change it. Return the body and, on its own line, the status."""
+        more = ["-X", "PUT", "-H", "Content-Type: application/json", "-d", change] if change else []
+        return self._curl(f"{self.gateway()}/prices/{article}", *more)
+
+    def gateway(self) -> str:
+        """Return the address of the price list at Stint's gateway, whose authority is kept for curl."""
+        told = self.cast.priya.get("/web-gateway")
+        self.authority.write_text(told["ca"], encoding="ascii")
+        return f"{told['url']}/http/price-list"
+
+    @property
+    def authority(self) -> Path:
+        return self.folder / "gateway-ca.pem"
+
+    def curl_command(self, url: str, *more: str) -> list[str]:
+        return ["curl", "--silent", "--noproxy", "*", "--cacert", str(self.authority),
+                "-H", f"Authorization: Bearer {self.token}", *more, url]  # fmt: skip
+
+    def _curl(self, url: str, *more: str) -> str:
         done = subprocess.run(
-            ["curl", "--silent", "--noproxy", "*", "--max-time", "10", "-H", f"Authorization: Bearer {self.token}",
-             "-w", "\n%{http_code}", f"{self.tickets.url}/tickets/{ticket}"],
+            self.curl_command(url, "--max-time", "10", "-w", "\n%{http_code}", *more),
             capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         expect(done.returncode == 0, said(done))
@@ -133,18 +162,18 @@ class Means:
 
 
 def expect(condition: bool, seen: str) -> None:
-    """Raise Wrong with what was seen, unless it is as it should be."""
+    """Raise Wrong with what was seen, unless the condition holds."""
     if not condition:
         raise Wrong(seen)
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
-    """Return how a program ended and what it printed."""
+    """Return a program's exit status and output."""
     return f"exit {done.returncode}; stdout {done.stdout.strip()!r}; stderr {done.stderr.strip()!r}"
 
 
 def first(answer: str) -> str:
-    """Return what a refusal says, in a line: its title, and the status."""
+    """Return a refusal in one line: the status, and its title."""
     body, _, status = answer.rpartition("\n")
     try:
         title = json.loads(body).get("title", "")

@@ -1,8 +1,8 @@
-"""A small service of a demo target: keeps one child a unit, writes logs, and restarts a unit when it is asked.
+"""A small service of a demo target: keeps one child per unit, writes logs, and restarts a unit on request.
 
-Run as `python service.py serve FOLDER` and, by what the target has for `systemctl` and `journalctl`, as
-`python service.py systemctl FOLDER …` and `python service.py journalctl FOLDER …`.
-Like systemd, the serving process is not a descendant of whoever asks, so what it starts outlives the asking.
+Run as `python service.py serve FOLDER`. What the target has for `systemctl` and `journalctl` runs `python service.py
+systemctl FOLDER …` and `python service.py journalctl FOLDER …`. As with systemd, the serving process is not a
+descendant of the caller, so what it starts outlives the call.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _answer(folder: Path, running: dict[str, subprocess.Popen[bytes]], verb: str
 
 
 def systemctl(folder: Path, *words: str) -> None:
-    """Do what `systemctl restart UNIT` and `systemctl --no-pager status UNIT` say."""
+    """Run `systemctl restart UNIT` or `systemctl --no-pager status UNIT`."""
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(folder / "ctl"))
         client.sendall(" ".join(words[-2:]).encode())
@@ -57,7 +57,7 @@ def systemctl(folder: Path, *words: str) -> None:
 
 
 def journalctl(folder: Path, *words: str) -> None:
-    """Show the log of the unit behind `-u`; with `-f` for ever."""
+    """Show the log of the unit after `-u`; with `-f`, never return."""
     unit = words[words.index("-u") + 1]
     path = folder / f"{unit}.log"
     sys.stdout.write(

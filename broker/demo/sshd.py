@@ -1,4 +1,4 @@
-"""A real OpenSSH server on a free loopback port, in a folder of its own, that trusts given certificate authorities."""
+"""A real OpenSSH server on a free loopback port, in its own folder, that trusts given certificate authorities."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from broker.demo.ports import free_port
 from sessions_app.connectors.ssh.setup import principal_of
 
 _PRIVILEGE_SEPARATION = Path("/run/sshd")
@@ -28,23 +29,23 @@ class NoSSHServer(RuntimeError):
 
 
 def usable_sshd() -> str:
-    """Return where sshd is, if it can be run as a target is. Raises NoSSHServer: not root, or not installed."""
+    """Return the path of sshd, if it can run as a target. Raises NoSSHServer if not root, or if it is not installed."""
     if os.geteuid() != 0:
         raise NoSSHServer("The SSH targets are real sshd processes, which need root: run this again as root.")
     sshd = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if sshd is None:
-        raise NoSSHServer("There is no sshd: install it first with `apt install openssh-server`.")
+        raise NoSSHServer("sshd was not found. Install it with `apt install openssh-server`.")
     return sshd
 
 
 @dataclass
 class SshTarget:
-    """One target. Use it as a context manager, or call ``start`` and ``stop``; needs root, as sshd does.
+    """One target. Use it as a context manager, or call ``start`` and ``stop``. Needs root, as sshd does.
 
-    ``ca_keys`` are public keys in OpenSSH's form; their certificates get in for one of ``clusters`` alone. ``account`` logs
-    in; others can't. Programs in the folder ``programs`` are found first. ``options`` are further lines of sshd_config, which win over
-    those below. ``host_ca`` (path of a private key) signs a host certificate for 127.0.0.1. ``port`` 0 chooses a free one.
-    After ``stop`` nothing is left of it but what its commands have changed.
+    ``ca_keys`` are public keys in OpenSSH format. Their certificates are accepted only for one of ``clusters``. Only
+    ``account`` can log in. Programs in the folder ``programs`` are found first. ``options`` are additional lines of
+    sshd_config, which take precedence over those below. ``host_ca`` (path of a private key) signs a host certificate
+    for 127.0.0.1. ``port`` 0 selects a free one. After ``stop``, nothing is left except what its commands have changed.
     """
 
     ca_keys: Sequence[str]
@@ -68,12 +69,12 @@ class SshTarget:
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """The address that it listens on."""
         return "127.0.0.1"
 
     @property
     def host_key(self) -> str:
-        """Its public host key, as the catalogue pins it."""
+        """Its public host key, as the catalog pins it."""
         algorithm, blob, *_ = (self.folder / "host_key.pub").read_text(encoding="ascii").split()
         return f"{algorithm} {blob}"
 
@@ -83,12 +84,12 @@ class SshTarget:
 
     @property
     def log(self) -> str:
-        """What sshd has logged so far."""
+        """The log of sshd so far."""
         return (self.folder / "sshd.log").read_text(encoding="utf-8", errors="replace")
 
     @property
     def pid(self) -> int:
-        """The listening process. Raises NoSSHServer when it is not running."""
+        """The process id of the listening process. Raises NoSSHServer if it is not running."""
         if self._process is None:
             raise NoSSHServer("The SSH server is not running.")
         return self._process.pid
@@ -111,7 +112,7 @@ class SshTarget:
                 _PRIVILEGE_SEPARATION.rmdir()
 
     def kill(self) -> None:
-        """Stop it with all its connections, and keep its folder and port, so that ``start`` brings it back."""
+        """Stop it with all its connections, but keep its folder and port, so that ``start`` brings it back."""
         if self._process is None:
             return
         connections = self.connections()
@@ -123,7 +124,7 @@ class SshTarget:
                 os.kill(pid, signal.SIGKILL)
 
     def connections(self) -> list[int]:
-        """Return the process ids of sshd's processes that serve connections."""
+        """Return the process ids of the sshd processes that serve connections."""
         return [pid for pid in _children(self.pid) if _name(pid).startswith("sshd")]
 
     def trust(self, ca_keys: Iterable[str]) -> None:
@@ -131,7 +132,7 @@ class SshTarget:
         self._replace("ca.pub", "".join(f"{key.strip()}\n" for key in ca_keys).encode())
 
     def revoke_serial(self, ca_key: str, serial: int) -> None:
-        """Put one certificate of an authority on the list of revoked ones."""
+        """Add one certificate of an authority to the revocation list."""
         (self.folder / "revoked_ca.pub").write_text(ca_key + "\n", encoding="ascii")
         (self.folder / "revoked").write_text(f"serial: {serial}\n", encoding="ascii")
         target = self.folder / "krl.new"
@@ -163,7 +164,7 @@ class SshTarget:
         (self.folder / "krl").write_bytes(_EMPTY_KRL)
         self.trust(self.ca_keys)
         self._replace("principals", "".join(f"{principal_of(name)}\n" for name in self.clusters).encode())
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         (self.folder / "sshd_config").write_text("\n".join(self._config()) + "\n", encoding="utf-8")
 
     def _config(self) -> list[str]:
@@ -175,7 +176,7 @@ class SshTarget:
             f"PidFile {self.folder}/sshd.pid",
             f"TrustedUserCAKeys {self.folder}/ca.pub",
             f"AuthorizedPrincipalsFile {self.folder}/principals",
-            # Its folder is below one to which everybody may write.
+            # Its folder is below one that everyone can write to.
             "StrictModes no",
             f"RevokedKeys {self.folder}/krl",
             "AuthorizedKeysFile none",
@@ -186,7 +187,7 @@ class SshTarget:
             "UsePAM no",
             "PermitUserRC no",
             "DisableForwarding yes",
-            # Without start-up files of a shell: what those of this machine do is no part of the target.
+            # Without a shell's startup files: what those of this machine do is not part of the target.
             f"SetEnv HOME={self.folder}/home PATH={self._path}",
             "ClientAliveInterval 10",
             "ClientAliveCountMax 2",
@@ -210,7 +211,7 @@ class SshTarget:
             if self._process.poll() is not None or time.monotonic() > until:
                 log = self.log
                 self.kill()
-                raise NoSSHServer(f"The SSH server did not start: {log.strip() or 'it said nothing'}")
+                raise NoSSHServer(f"The SSH server did not start: {log.strip() or 'no output'}")
             time.sleep(0.01)
 
     def _replace(self, name: str, content: bytes) -> None:
@@ -221,12 +222,6 @@ class SshTarget:
 
 def _keygen(*arguments: str) -> None:
     subprocess.run(["ssh-keygen", *arguments], check=True, capture_output=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _answers(address: str, port: int) -> bool:

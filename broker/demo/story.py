@@ -1,10 +1,11 @@
-"""The story: asked, approved, used, refused, cut at the deadline, proven."""
+"""The story: access is requested, approved, used, refused, cut at the deadline, and its end proven."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
 import io
+import json
 import os
 import select
 import subprocess
@@ -15,21 +16,22 @@ from collections.abc import Callable
 from django.core.management import CommandError, call_command
 
 from broker.demo.api import ApiError
-from broker.demo.means import Means, Wrong, expect, first, said
+from broker.demo.means import Wrong, expect, first, said
+from broker.demo.releasing import Releasing
 
 _WINDOW = 14
 _DATABASE_WINDOW = 8
 _COUNT, _CARDS = "SELECT count(*) FROM app.orders", "SELECT * FROM app.cards"
 
 
-class Story(Means):
-    """Plays the steps in order; ``play`` is true when each was as it should be."""
+class Story(Releasing):
+    """Plays the steps in order. ``play`` returns True if each step succeeded."""
 
     def play(self) -> bool:
-        """Play all steps; the first that goes wrong ends the story."""
+        """Play all steps. The first one that fails ends the story."""
         steps: list[tuple[str, Callable[[], str]]] = [
             ("Priya requests a window on web-eu with one command set", self.ask),
-            ("Two people approve what they read; the window is scheduled", self.approve),
+            ("Two people approve exactly what they read; the window is scheduled", self.approve),
             ("The window opens automatically", self.open),
             ("An allowed command runs on web-1", self.allowed),
             ("A command outside the set is refused, with the closest allowed one", self.outside),
@@ -37,13 +39,27 @@ class Story(Means):
             ("A long command is killed at the deadline while it runs", self.deadline),
             ("The end is confirmed by the target, and the receipt says so", self.proven),
             ("The next login finds no access", self.next_login),
-            ("Priya gets one table of the shop's database, in a role of her own", self.database),
+            ("Priya gets one table of the shop's database, with a role of her own", self.database),
             ("psql is cut in the middle of a query at the deadline, and the role is gone", self.query_cut),
-            ("Of the API behind nginx, one ticket is open and its neighbour is not", self.tickets_open),
+            ("Of the API behind nginx, one ticket is accessible and the next one is not", self.tickets_open),
             ("The ticket is done: its token has been revoked", self.tickets_shut),
+            (
+                "Through Stint's own gateway Priya reads a price, with a key that she never sees",
+                self.prices_open,
+            ),
+            ("She follows its changes; the stream is cut when the grant ends", self.prices_cut),
+            (
+                "A pipeline gets access to a Kubernetes cluster for the release that it was started for",
+                self.pipeline_asks,
+            ),
+            ("kubectl sets the image of that release; another image is refused", self.releases),
+            (
+                "The pipeline is done: its kubectl exec is cut, and the process in the container is dead",
+                self.release_done,
+            ),
             ("An agent requests one ticket through MCP; Jonas approves", self.agent_asks),
             (
-                "It reads and closes that ticket; the one beside it and an export are refused",
+                "It reads and closes that ticket; another ticket and an export are refused",
                 self.agent_works,
             ),
             ("The ticket is closed in Stint: the agent's token has been revoked", self.agent_is_done),
@@ -57,7 +73,7 @@ class Story(Means):
             try:
                 seen = step()
             except (Wrong, ApiError) as error:
-                sys.stdout.write(f"    WRONG: {error}\n")
+                sys.stdout.write(f"    FAILED: {error}\n")
                 return False
             sys.stdout.write("".join(f"    {line}\n" for line in seen.splitlines()))
             sys.stdout.flush()
@@ -130,9 +146,9 @@ class Story(Means):
         grant = self.wait_for(lambda found: found["state"] == "ended", within=15)
         receipt = self.cast.priya.get(f"/grants/{grant['ref']}/receipt")
         ended, checked = receipt["ended"], receipt["checked"]
-        expect(bool(checked) and all(lease["gone"] for lease in checked), f"not proven: {checked}")
-        lines = [f"{grant['ref']} ended because {ended['why']}; proven {ended['seconds']} s later"]
-        lines += [f"{lease['target']}: asked, nothing of the grant is left" for lease in checked]
+        expect(bool(checked) and all(lease["gone"] for lease in checked), f"not confirmed: {checked}")
+        lines = [f"{grant['ref']} ended because {ended['why']}; confirmed {ended['seconds']} s later"]
+        lines += [f"{lease['target']}: checked, nothing of the grant is left" for lease in checked]
         lines.append(f"{len(receipt['run'])} commands run, {len(receipt['refused'])} refused")
         return "\n".join(lines)
 
@@ -172,10 +188,10 @@ class Story(Means):
         self.wait_for(lambda found: found["state"] == "ended", within=15)
         expect(self.shop.roles() == [], f"roles are left: {self.shop.roles()}")
         receipt = self.cast.priya.get(f"/grants/{self.grant['ref']}/receipt")
-        expect(all(lease["gone"] for lease in receipt["checked"]), f"not proven: {receipt['checked']}")
+        expect(all(lease["gone"] for lease in receipt["checked"]), f"not confirmed: {receipt['checked']}")
         return (
-            f"{printed.strip().splitlines()[0]}\ncut {late * 1000:.0f} ms after the deadline; the catalogue was read back: "
-            f"no role, no session, nothing owned; proven in {receipt['ended']['seconds']} s"
+            f"{printed.strip().splitlines()[0]}\ncut {late * 1000:.0f} ms after the deadline; the catalog was read back: "
+            f"no role, no session, nothing owned; confirmed in {receipt['ended']['seconds']} s"
         )
 
     def tickets_open(self) -> str:
@@ -192,19 +208,47 @@ class Story(Means):
         expect(shut[-3:] in ("401", "403") and "on fire" not in shut, shut)
         self.wait_for(lambda found: found["state"] == "ended", within=15)
         receipt = self.receipt_with_a_run(within=5)
-        expect(all(lease["gone"] for lease in receipt["checked"]), f"not proven: {receipt['checked']}")
+        expect(all(lease["gone"] for lease in receipt["checked"]), f"not confirmed: {receipt['checked']}")
         allowed = ", ".join(run["command"] for run in receipt["run"])
         refused = ", ".join(run["command"] for run in receipt["refused"])
         return (
             f"$ curl … {self.tickets.url}/tickets/T-7\n{first(shut)}\n"
-            f"the receipt: allowed {allowed}; refused {refused}; asked again, the door is shut"
+            f"the receipt: allowed {allowed}; refused {refused}; checked: requests without a valid token are refused"
         )
+
+    def prices_open(self) -> str:
+        self.grant = self.granted("price-list", "one-price", seconds=600, parameters={"article": "S-7"})
+        self.token = self.credential()["Token"]
+        read, lower = self.price("S-7"), self.price("S-7", '{"price": 39}')
+        expect(read.endswith("200") and '"price":40' in read and "margin" not in read, read)
+        expect(lower.endswith("200") and self.prices.prices["S-7"] == 39, lower)
+        cheap = self.price("S-7", '{"price": 1}')
+        expect(cheap.endswith("403") and self.prices.prices["S-7"] == 39, cheap)
+        return (
+            f"$ curl … {self.gateway()}/prices/S-7\n{read}\n$ curl -X PUT … -d '{{\"price\": 39}}'\n{lower}\n"
+            f"$ curl -X PUT … -d '{{\"price\": 1}}'\n{json.loads(cheap.rpartition(chr(10))[0])['detail']}"
+        )
+
+    def prices_cut(self) -> str:
+        command = self.curl_command(f"{self.gateway()}/prices/S-7/changes", "--no-buffer")
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as following:
+            out = following.stdout
+            expect(out is not None and "no change" in out.readline(), "the stream has no event")
+            began = time.monotonic()
+            self.cast.priya.post(f"/grants/{self.grant['ref']}/end", {"note": "The price is right"})
+            rest, _ = following.communicate(timeout=10)
+            took = time.monotonic() - began
+        expect("has ended" in rest and took < 2, f"the stream went on for {took:.1f} s: {rest[-200:]}")
+        self.wait_for(lambda found: found["state"] == "ended", within=15)
+        return f"{rest.strip().splitlines()[-1].lstrip(': ')}\nthe stream was cut {took * 1000:.0f} ms after the end was requested"
 
     def agent_asks(self) -> str:
         self.workflow = self.cast.jonas.post("/workflows", {
             "kind": "ticket", "title": "A customer can't open a link", "clusters": ["support-desk"],
         })["ref"]  # fmt: skip
-        self.desk.add(self.workflow, "The link in your mail leads nowhere")
+        self.desk.add(self.workflow, "The link in your email leads nowhere")
         asked = self.agent.call("", self.cast.scribe.token, "request_access", {
             "cluster": "support-desk", "command_set": "agent-ticket", "duration": 600, "workflow": self.workflow,
             "reason": "Answer the customer",
@@ -240,18 +284,18 @@ class Story(Means):
     def agent_is_done(self) -> str:
         self.cast.jonas.post(f"/workflows/{self.workflow}/close", {"note": "Answered"})
         status = self.agent.status("support-desk", self.token)
-        expect(status == 401, f"the gateway answers {status}")
+        expect(status == 401, f"the gateway returned {status}")
         ended = self.wait_for(lambda found: found["state"] == "ended", within=20, whose=self.cast.scribe)
-        return f"{ended['ref']} ended because {ended['end_reason']}; tools/list is answered {status}"
+        return f"{ended['ref']} ended because {ended['end_reason']}; tools/list returned {status}"
 
     def _tool(self, name: str, arguments: dict[str, str]) -> str:
-        """Return what a call says, in words."""
+        """Return the text of a call's result."""
         result = self.agent.call("support-desk", self.token, name, arguments)
         return str(result["content"][0]["text"])
 
     def responds(self) -> str:
         self.incident = self.cast.jonas.post("/workflows", {
-            "kind": "incident", "title": "Checkout answers 502", "severity": "P1", "clusters": ["web-eu"],
+            "kind": "incident", "title": "Checkout returns 502", "severity": "P1", "clusters": ["web-eu"],
         })  # fmt: skip
         self.request = self.cast.priya.post("/requests", {
             "cluster": "web-eu", "command_set": "restart-web", "parameters": {"unit": "nginx"}, "duration": 600,
@@ -262,7 +306,7 @@ class Story(Means):
         done = self.ssh("web-1", "systemctl restart nginx")
         expect(done.returncode == 0 and "restarted nginx" in done.stdout, said(done))
         return (
-            f"{self.incident['ref']} is open on web-eu; {self.grant['ref']} needed no approval and is for it\n"
+            f"{self.incident['ref']} is open on web-eu; {self.grant['ref']} needed no approval and ends with it\n"
             f"$ {self.shown('web-1', 'systemctl restart nginx')}\n{done.stdout.strip()}"
         )
 

@@ -20,7 +20,7 @@ SERVICE = Path(__file__).parent / "service.py"
 
 
 class Targets:
-    """Starts the targets as a context manager, and leaves nothing."""
+    """Starts the targets as a context manager, and leaves nothing behind."""
 
     def __init__(self, folder: Path, ca_public_keys: Sequence[str]) -> None:
         self._folder = folder
@@ -78,7 +78,7 @@ class Targets:
 
 
 def _end(services: subprocess.Popen[bytes]) -> None:
-    """End a service and the units that it keeps."""
+    """Stop a service and the units that it runs."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(services.pid, signal.SIGKILL)
     services.wait()

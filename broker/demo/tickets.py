@@ -1,4 +1,4 @@
-"""An API with tickets behind a real nginx, which asks Stint about every request."""
+"""A ticket API behind a real nginx, which asks Stint about every request."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from broker.demo.ports import free_port
 from sessions_app.connectors.http.snippets import Site, snippet
 
 TARGET = "tickets"
@@ -47,15 +48,15 @@ class NoNginx(RuntimeError):
 
 
 def usable_nginx() -> str:
-    """Return where nginx is. Raises NoNginx."""
+    """Return the path of nginx. Raises NoNginx."""
     found = shutil.which("nginx", path=_PATH)
     if found is None:
-        raise NoNginx("There is no nginx. Install Debian's `nginx-light`.")
+        raise NoNginx("nginx was not found. Install Debian's `nginx-light`.")
     return found
 
 
 class _Tickets(http.server.BaseHTTPRequestHandler):
-    """Answers every ticket to whoever gets here."""
+    """Returns any ticket to anyone who gets here."""
 
     def do_GET(self) -> None:
         body = json.dumps({"ticket": self.path.rpartition("/")[2], "text": "The printer is on fire"}).encode()
@@ -66,11 +67,11 @@ class _Tickets(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is the library's
-        """Say nothing: the story does."""
+        """Log nothing: the story prints what happens."""
 
 
 class TicketsApi:
-    """The application and its nginx, as a context manager. ``stint`` is the address of the pages."""
+    """The application and its nginx, as a context manager. ``stint`` is the URL of Stint's pages."""
 
     def __init__(self, folder: Path, stint: str) -> None:
         self._folder = folder
@@ -78,11 +79,11 @@ class TicketsApi:
         self._nginx = usable_nginx()
         self._stack = contextlib.ExitStack()
         self.proxy_key = secrets.token_urlsafe(32)
-        self.port = _free_port()
+        self.port = free_port()
 
     @property
     def url(self) -> str:
-        """Where the API is asked."""
+        """The URL of the API."""
         return f"http://{_HOST}:{self.port}"
 
     def __enter__(self) -> Self:
@@ -113,7 +114,7 @@ class TicketsApi:
             _CONF.format(folder=self._folder, host=_HOST, port=self.port, server=snippet("nginx", site)),
             encoding="utf-8",
         )
-        # It holds the proxy key; nginx reads it before it gives up its rights.
+        # The file contains the proxy key. nginx reads it before it drops its privileges.
         conf.chmod(0o600)
         running = subprocess.Popen(
             [self._nginx, "-p", str(self._folder), "-c", str(conf), "-e", str(self._folder / "error.log")],
@@ -130,7 +131,7 @@ class TicketsApi:
             time.sleep(0.02)
         log = self._folder / "error.log"
         said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-        raise NoNginx(f"nginx did not start. It said:\n{said[-2000:]}")
+        raise NoNginx(f"nginx did not start. Its output:\n{said[-2000:]}")
 
 
 def _end(running: subprocess.Popen[bytes]) -> None:
@@ -140,9 +141,3 @@ def _end(running: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         running.kill()
         running.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The demo's people and catalogue, made with the same verbs as everywhere."""
+"""The demo's people and catalog, created with the same operations as everywhere else."""
 
 from __future__ import annotations
 
@@ -15,29 +15,31 @@ from accounts.operations.create_token import create_token
 from broker.audit.actor import Actor
 from broker.demo.api import Api
 from broker.demo.catalogue import AGENT, PEOPLE, Host, Login, files
+from broker.demo.release_catalogue import RELEASER
 from broker.kernel import clock
 from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
-from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
-from sessions_app.queries.authority import trusted_ssh_cas
+from sessions_app.operations.targets.ensure_authority import ensure_authority
+from sessions_app.queries.authority import SSH_USER_CA, trusted_authorities
 
 DEMO = Actor.system("demo")
 
 
 @dataclass(frozen=True)
 class Cast:
-    """Each person's API, that of the agent that Priya owns, and Priya's private SSH key."""
+    """The API as each person, as the agent and the pipeline that Priya owns, and Priya's private SSH key."""
 
     priya: Api
     mara: Api
     jonas: Api
     scribe: Api
+    releaser: Api
     key: Path
 
 
 def ca_public_keys() -> list[str]:
-    """Return the public keys that targets have to trust."""
-    ensure_ssh_ca(now=clock.now())
-    return [key.public_key for key in trusted_ssh_cas()]
+    """Return the public keys that targets must trust."""
+    ensure_authority(SSH_USER_CA, now=clock.now())
+    return [key.public_key for key in trusted_authorities(SSH_USER_CA)]
 
 
 def people(
@@ -48,9 +50,11 @@ def people(
     *,
     database: Login,
     tickets: Login,
+    prices: Login,
     desk: Login,
+    release: Mapping[str, str],
 ) -> Cast:
-    """Make the people with their passwords and the catalogue over what runs."""
+    """Create the people with their passwords, and the catalog for what is running. ``release`` is its part for releases."""
     now = clock.now()
     for username, (name, groups) in PEOPLE.items():
         create_identity(
@@ -60,11 +64,15 @@ def people(
     create_identity(username="admin", password=passwords["admin"], is_superuser=True, actor=DEMO, now=now)
     priya = Identity.objects.get(username="priya")
     create_identity(username=AGENT, name="Scribe", kind="agent", owner=priya, actor=DEMO, now=now)
-    apply_catalogue(files=files(hosts, database, tickets, desk), actor=DEMO, now=now)
+    create_identity(
+        username=RELEASER, name="Release pipeline", kind="service", owner=priya, actor=DEMO, now=now
+    )
+    catalogue = {**files(hosts, database, tickets, prices, desk), **release}
+    apply_catalogue(files=catalogue, actor=DEMO, now=now)
     key = _new_key(folder)
     public = key.with_suffix(".pub").read_text(encoding="ascii")
     add_ssh_key(identity_id=priya.pk, public_key=public, label="laptop", actor=priya, now=now)
-    return Cast(key=key, **{name: _api(url, name) for name in (*PEOPLE, AGENT)})
+    return Cast(key=key, **{name: _api(url, name) for name in (*PEOPLE, AGENT, RELEASER)})
 
 
 def _new_key(folder: Path) -> Path:

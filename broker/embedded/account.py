@@ -1,4 +1,4 @@
-"""Which account the embedded servers run as, what it can reach, and how a program is started as it."""
+"""The account that the embedded servers run as, what it can reach, and how a program is started as it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from pathlib import Path
 from broker.embedded.errors import EmbeddedError
 
 _LAUNCH = Path(__file__).with_name("launch.py")
-# Ids that systemd and Debian leave unused (systemd's UIDS-GIDS, "Summary"), below 65536 for containers that map no more.
+# Ids that systemd and Debian leave unused (systemd's UIDS-GIDS, "Summary"). They are below 65536, for containers that
+# map no more.
 _OWN = range(60578, 61184)
 
 
@@ -28,10 +29,11 @@ class Account:
 
 
 def server_account(state: Path) -> Account | None:
-    """Return the account of the servers in the folder `state`: None when this process isn't root and so needs no drop.
+    """Return the account of the servers in the folder `state`. None: this process is not root, and so drops nothing.
 
-    As root: ids that no user and no other service has, so that nobody else may read their files. The folder of their
-    sockets remembers them by its owner; else they come from the path. PostgreSQL refuses to run as root.
+    As root, the ids belong to no user and to no other service, so that no one else can read the servers' files. They
+    are the owner of the servers' socket folder, or derive from the path if there is no such folder. PostgreSQL refuses
+    to run as root.
     """
     if os.geteuid() != 0:
         return None
@@ -49,7 +51,7 @@ def socket_folder(state: Path) -> Path:
 
 
 def maker_account() -> Account | None:
-    """Return the account under which a cluster is made: initdb(1) wants one with a name. None as in `server_account`.
+    """Return the account that creates a cluster: initdb(1) needs one with a name. None as in `server_account`.
 
     Raises `EmbeddedError` on a machine without `nobody`.
     """
@@ -65,13 +67,15 @@ def maker_account() -> Account | None:
 
 
 def give(tree: Path, account: Account | None) -> None:
-    """Make a folder, and all in it, `account`'s. Follows no link; raises PermissionError for a file with a second name."""
+    """Give a folder, and everything in it, to `account`. Follows no links. Raises PermissionError for a file with a
+    second name.
+    """
     if account is None:
         return
     for _, folders, files, here in os.fwalk(tree):
         for name in (*folders, *files):
             if name in files and os.stat(name, dir_fd=here, follow_symlinks=False).st_nlink > 1:
-                raise PermissionError(f"{name} in {tree} is a file that has another name elsewhere")
+                raise PermissionError(f"{name} in {tree} is a file with another hard link elsewhere")
             os.chown(name, account.uid, account.gid, dir_fd=here, follow_symlinks=False)
         os.fchown(here, account.uid, account.gid)
 
@@ -94,7 +98,7 @@ def _has_name(uid: int) -> bool:
 def may_enter(path: Path, account: Account | None) -> bool:
     """Return whether `account` (None: this process) may enter the folder or execute the file `path`.
 
-    Asks the kernel in a process of that account, because permission bits alone don't tell it (ACLs, mounts).
+    Asks the kernel in a process of that account, because permission bits alone don't tell (ACLs, mounts).
     """
     if account is None:
         return os.access(path, os.X_OK)
@@ -106,7 +110,7 @@ def may_enter(path: Path, account: Account | None) -> bool:
 def launch_argv(argv: Sequence[str], *, account: Account | None, death_signal: signal.Signals) -> list[str]:
     """Return the command that runs `argv` as `account` and sends it `death_signal` when this process dies.
 
-    For the kernel it is the thread that starts the command: start it from one that lives as long.
+    The kernel watches the thread that starts the command, so start it from one that lives as long as this process.
     """
     who = "-" if account is None else f"{account.uid}:{account.gid}"
     launch = [sys.executable, "-I", "-S", str(_LAUNCH)]

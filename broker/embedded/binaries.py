@@ -1,8 +1,7 @@
-"""Finds the programs of PostgreSQL and Valkey or Redis: the system's, else those in the wheels.
+"""Find the programs of PostgreSQL and Valkey or Redis: the system's, else those in the wheels.
 
-Of the wheels only the programs are used. Their Python wrappers trust every local user and, as root, change
-permissions up to the root folder; so the wheels lie in the virtual environment's folder `servers`, from which
-nothing is imported.
+Only the programs in the wheels are used. Their Python wrappers trust every local user and, as root, change permissions
+up to the root folder. So the wheels are in the virtual environment's folder `servers`, from which nothing is imported.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class PostgresBinaries:
 def find_postgres(*, major: int | None = None) -> PostgresBinaries:
     """Return PostgreSQL's server programs: those of version `major` if there are any, else the first choice.
 
-    STINT_POSTGRES_BIN (a folder) goes before all. Raises `BinaryMissingError`.
+    STINT_POSTGRES_BIN (a folder) takes precedence. Raises `BinaryMissingError`.
     """
     found = None
     for candidate in _postgres_candidates():
@@ -91,7 +90,7 @@ def _postgres_folders() -> Iterator[Path]:
 
 
 def _postgres_major(folder: Path) -> int | None:
-    """Return the major version of the programs in `folder`; None when they are missing or don't run here."""
+    """Return the major version of the programs in `folder`; None if they are missing or don't run here."""
     if not (folder / "initdb").is_file():
         return None
     try:
@@ -103,7 +102,7 @@ def _postgres_major(folder: Path) -> int | None:
 
 
 def find_valkey() -> Path:
-    """Return the `valkey-server` or `redis-server` program; STINT_VALKEY_BIN (a file) goes before all.
+    """Return the `valkey-server` or `redis-server` program. STINT_VALKEY_BIN (a file) takes precedence.
 
     Raises `BinaryMissingError`.
     """
@@ -156,7 +155,7 @@ def reachable_valkey(found: Path, *, account: Account | None, copies: Path) -> P
     """Return a program that `account` may run: `found`, else a copy below the folder `copies`."""
     if may_enter(found, account):
         return found
-    # By its own name, by which it is known in a list of processes.
+    # Keep its own name, which lists of processes show.
     target = copies / f"valkey-{_fingerprint(found)}" / found.name
     if not target.is_file():
         _open(copies)
@@ -174,7 +173,7 @@ def _fingerprint(program: Path) -> str:
 
 
 def _copy_trees(sources: Sequence[Path], target: Path, *, root: Path) -> None:
-    """Copy the folders `sources` to `target`, each at its place below `root`; all or nothing."""
+    """Copy the folders `sources` to `target`, each to its place below `root`; all or nothing."""
     _open(target.parent)
     temporary = target.with_name(f"{target.name}.new")
     shutil.rmtree(temporary, ignore_errors=True)

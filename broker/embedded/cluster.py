@@ -1,4 +1,4 @@
-"""Makes a cluster of PostgreSQL: aside, so that a kill leaves nothing half made. Sources: initdb(1), postgres(1)."""
+"""Create a PostgreSQL cluster aside, so that a kill leaves nothing half done. Sources: initdb(1), postgres(1)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from broker.embedded.server import StartFailedError, plain_env
 from broker.embedded.state import write_private
 
 _INITDB = ("--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C.UTF-8", "--auth=scram-sha-256")
-# Single-user mode needs no server and no login of the superuser. -j: statements end at empty lines.
+# Single-user mode needs no server and no login as superuser. -j: statements end at empty lines.
 _SINGLE = ("--single", "-j", "-c", "password_encryption=scram-sha-256", "-D")
 
 
@@ -28,10 +28,11 @@ def make_cluster(
     password: str,
     sql: str = "",
 ) -> None:
-    """Make the folder `data` a cluster of `account`'s, with a superuser, and run `sql` in it (statements end at empty lines).
+    """Create a cluster in the folder `data`, owned by `account`, with a superuser. Run `sql` in it (statements end at
+    empty lines).
 
-    As root it is made by an account with a name, which initdb wants, in a folder beside `data`'s, and then given to
-    `account`. Raises `StartFailedError` with what a program said.
+    As root, an account with a name creates it, as initdb requires. It does so in a folder beside the one of `data`,
+    which is then given to `account`. Raises `StartFailedError` with what a program printed.
     """
     maker, unfinished = maker_account(), data.parent.with_name(f"{data.parent.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -65,4 +66,6 @@ def _run(argv: Sequence[str], account: Account | None, *, given: str = "") -> No
     )
     if done.returncode != 0 or "ERROR:" in done.stderr:
         said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-        raise StartFailedError(f"{Path(argv[0]).name} failed with status {done.returncode}. It said:\n{said}")
+        raise StartFailedError(
+            f"{Path(argv[0]).name} failed with status {done.returncode}. Its output:\n{said}"
+        )

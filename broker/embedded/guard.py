@@ -1,8 +1,8 @@
-"""Ends process groups when the process that started them is gone, however it went.
+"""End process groups when the process that started them is gone, however it ended.
 
-Run by path in a bare interpreter (`python -I -S guard.py SECONDS`). Standard input is a pipe that only the
-starter holds open: a line `+123` or `-123` adds or removes the process group 123; the end of the input means
-that the starter is dead. Then each group gets SIGTERM and, after SECONDS, SIGKILL.
+Run by path in a bare interpreter (`python -I -S guard.py SECONDS`). Standard input is a pipe that only the starter
+holds open. A line `+123` or `-123` adds or removes the process group 123. The end of the input means that the starter
+is dead. Then each group gets SIGTERM and, after SECONDS, SIGKILL.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 
 def signal_group(group: int, number: int) -> bool:
-    """Send `number` (0: only look) to the process group; return whether anyone is in it."""
+    """Send `number` (0: only check) to the process group. Return whether any process is in it."""
     try:
         os.killpg(group, number)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""One launcher for a server's files at a time, even after a kill: a lock that the server inherits."""
+"""A lock that a server inherits: one launcher at a time for the server's files, even after a kill."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from broker.embedded.errors import EmbeddedError
 
-# A server whose launcher was killed gets its stop signal from the kernel and needs at most this long to end.
+# Seconds. A server whose launcher was killed gets its stop signal from the kernel, and needs at most this long to end.
 _PATIENCE_S = 15.0
 
 
@@ -18,7 +18,7 @@ class AlreadyRunningError(EmbeddedError):
 
 
 class Lock:
-    """An exclusive flock(2) on `path`, which names the launcher's pid.
+    """An exclusive flock(2) on `path`, a file with the launcher's pid.
 
     The server is started with `fd` open, so the lock is free only when launcher and server are both gone.
     """
@@ -28,7 +28,7 @@ class Lock:
         self.fd = -1
 
     def acquire(self) -> None:
-        """Take the lock. Raises `AlreadyRunningError` when a living launcher has it."""
+        """Take the lock. Raises `AlreadyRunningError` if a living launcher has it."""
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._wait(fd)
@@ -45,18 +45,18 @@ class Lock:
             pid = _pid(self.path)
             if pid is not None and _alive(pid):
                 raise AlreadyRunningError(
-                    f"Stint is already running, pid {pid}, on {self.path.parent}. "
+                    f"Stint is already running in {self.path.parent} (pid {pid}). "
                     "Stop it first, or set STINT_STATE_DIR to another folder."
                 )
             if time.monotonic() > last:
                 raise AlreadyRunningError(
-                    f"A server of a launcher that is gone still runs on {self.path.parent}. "
+                    f"A server from an earlier launch is still running in {self.path.parent}. "
                     f"Stop it: `fuser -v {self.path}` lists it."
                 )
             time.sleep(0.02)
 
     def release(self) -> None:
-        """Give the lock back; does nothing when it isn't held."""
+        """Release the lock. Does nothing if it isn't held."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

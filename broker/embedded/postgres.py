@@ -1,9 +1,8 @@
-"""A private PostgreSQL: its own cluster, one unix socket in a closed folder, two roles with passwords.
+"""A private PostgreSQL: its own cluster, one Unix socket in a private folder, two roles with passwords.
 
-`stint_owner` owns the database `stint` and its schema, migrates, and may create databases. `stint_app` is
-what the processes use: it gets SELECT, INSERT, UPDATE and DELETE on each table that the owner makes, in each
-database, and can change no schema. The superuser can't log in. Sources: initdb(1), postgres(1), ALTER DEFAULT
-PRIVILEGES.
+`stint_owner` owns the database `stint` and its schema, runs migrations, and may create databases. The processes use
+`stint_app`. It gets SELECT, INSERT, UPDATE and DELETE on each table that the owner creates, in each database, and can't
+change any schema. The superuser can't log in. Sources: initdb(1), postgres(1), ALTER DEFAULT PRIVILEGES.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _SETTINGS = {
     "jit": "off",
     "timezone": "UTC",
     "password_encryption": "scram-sha-256",
-    # What a client does wrong, the client reports; the joined log is for the server's own state.
+    # A client reports its own mistakes; the joined log is for the server's own state.
     "log_min_messages": "log",
     "log_checkpoints": "off",
 }
@@ -56,11 +55,11 @@ CREATE DATABASE {database} OWNER {owner};
 
 
 class WrongVersionError(EmbeddedError):
-    """The cluster in the state folder was made by another major version of PostgreSQL."""
+    """The cluster in the state folder was created by another major version of PostgreSQL."""
 
 
 class EmbeddedPostgres(PrivateServer):
-    """A private PostgreSQL below `state_dir`, which must exist; `settings` are given as `-c name=value`."""
+    """A private PostgreSQL below `state_dir`, which must exist. `settings` are passed as `-c name=value`."""
 
     name = "postgres"
     # Fast shutdown ends connections and checkpoints; immediate shutdown leaves recovery to the next start.
@@ -80,15 +79,15 @@ class EmbeddedPostgres(PrivateServer):
 
     @property
     def binaries(self) -> PostgresBinaries:
-        """The programs in use. Raises `BinaryMissingError`, or `WrongVersionError` when they don't fit the cluster."""
+        """The programs in use. Raises `BinaryMissingError`, or `WrongVersionError` if they don't fit the cluster."""
         if self._binaries is None:
             made_by = self._cluster_major()
             found = find_postgres(major=made_by)
             if made_by is not None and made_by != found.major:
                 raise WrongVersionError(
-                    f"The cluster in {self.data} was made by PostgreSQL {made_by}, and only {found.major} is "
-                    f"here ({found.folder}). Install PostgreSQL {made_by} or name its programs in "
-                    f"STINT_POSTGRES_BIN; to move on, dump with {made_by} and restore into another "
+                    f"The cluster in {self.data} was created by PostgreSQL {made_by}, but only {found.major} is "
+                    f"installed ({found.folder}). Install PostgreSQL {made_by}, or set STINT_POSTGRES_BIN to the "
+                    f"folder with its programs. To upgrade, dump with {made_by} and restore into another "
                     "STINT_STATE_DIR."
                 )
             self._binaries = reachable_postgres(found, account=self.account, copies=self.state_dir / "bin")
@@ -100,7 +99,7 @@ class EmbeddedPostgres(PrivateServer):
         return f"postgresql://{role}:{password}@/{database}?host={quote(str(self.sockets), safe='/')}"
 
     def is_ready(self) -> bool:
-        """Whether the running postmaster has written "ready" in its pid file (as pg_ctl looks at it)."""
+        """Whether the running postmaster has written "ready" to its pid file, which pg_ctl checks too."""
         try:
             lines = (self.data / "postmaster.pid").read_text(encoding="ascii").splitlines()
         except FileNotFoundError:
@@ -115,7 +114,8 @@ class EmbeddedPostgres(PrivateServer):
     def _set_up(self) -> None:
         if not self.data.is_dir():
             self._make_cluster()
-        # With the lock held no postmaster lives: these are stale, their pid may be another program's by now.
+        # While the lock is held, no postmaster is alive. These files are stale, and their pid may be another program's
+        # by now.
         for stale in (self.data / "postmaster.pid", self.socket.with_name(f"{self.socket.name}.lock")):
             stale.unlink(missing_ok=True)
 
@@ -130,7 +130,7 @@ class EmbeddedPostgres(PrivateServer):
         names = {"owner": OWNER, "app": APP, "database": DATABASE}
         sql = _ROLES.format(**names, owner_password=passwords[OWNER], app_password=passwords[APP])
         write_private(self._passwords, json.dumps(passwords))
-        # The superuser's password is kept nowhere, so that it can't log in.
+        # The superuser's password is stored nowhere, so that it can't log in.
         make_cluster(
             self.binaries, data=self.data, account=self.account, superuser="postgres",
             password=secrets.token_urlsafe(24), sql=sql,

@@ -1,4 +1,4 @@
-"""What the embedded servers have in common: folders, lock, start, stop, and dying with their launcher."""
+"""The common base of the embedded servers: folders, lock, start, stop, and dying with their launcher."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from broker.embedded.lock import Lock
 
 _START_S = 30.0
 _STOP_S = 5.0
-# sockaddr_un has 108 bytes with the closing NUL: unix(7).
+# sockaddr_un has 108 bytes, including the final NUL: unix(7).
 _SOCKET_PATH_BYTES = 107
 _LOG_BYTES = 5_000_000
 
 
 class StartFailedError(EmbeddedError):
-    """A server ended, or didn't answer, while it was started."""
+    """A server ended, or didn't answer, during its start."""
 
 
 class UnreachableStateDirError(EmbeddedError):
@@ -31,10 +31,10 @@ class UnreachableStateDirError(EmbeddedError):
 
 
 class PrivateServer(ABC):
-    """A server process with its own folder and a unix socket, owned by the process that starts it.
+    """A server process with its own folder and a Unix socket, owned by the process that starts it.
 
-    `start()` and `stop()` run it directly; a supervisor instead calls `prepare()`, runs `argv()` with
-    `inherited_fd` passed on, asks `is_ready()`, and calls `finish()` when the process has ended.
+    `start()` and `stop()` run it directly. A supervisor instead calls `prepare()`, runs `argv()` with `inherited_fd`
+    passed on, polls `is_ready()`, and calls `finish()` when the process has ended.
     """
 
     name: ClassVar[str]
@@ -53,19 +53,19 @@ class PrivateServer(ABC):
     @property
     @abstractmethod
     def socket(self) -> Path:
-        """The unix socket that the server listens on."""
+        """The Unix socket that the server listens on."""
 
     @abstractmethod
     def _program(self) -> list[str]:
-        """The server's own command, after `_set_up`."""
+        """Return the server's own command. Called after `_set_up`."""
 
     @abstractmethod
     def _set_up(self) -> None:
-        """Make what the server needs before it starts; called with the lock held, each time."""
+        """Create what the server needs before it starts. Called each time, with the lock held."""
 
     @abstractmethod
     def is_ready(self) -> bool:
-        """Whether the server takes connections."""
+        """Whether the server accepts connections."""
 
     @property
     def inherited_fd(self) -> int:
@@ -73,7 +73,7 @@ class PrivateServer(ABC):
         return self._lock.fd
 
     def prepare(self) -> None:
-        """Take the lock and make folders and files.
+        """Take the lock, and create folders and files.
 
         Raises `AlreadyRunningError`, `UnreachableStateDirError`, `BinaryMissingError` or `StartFailedError`.
         """
@@ -88,11 +88,11 @@ class PrivateServer(ABC):
             raise
 
     def argv(self) -> list[str]:
-        """The command that runs the server as the right account, dying with the thread that starts it."""
+        """Return the command that runs the server as the right account. It dies with the thread that starts it."""
         return launch_argv(self._program(), account=self.account, death_signal=self.stop_signal)
 
     def start(self) -> None:
-        """Start the server and wait until it takes connections; no effect when it runs already."""
+        """Start the server and wait until it accepts connections. Does nothing if it is already running."""
         if self._process is not None and self._process.poll() is None:
             return
         self._lock.release()
@@ -115,7 +115,7 @@ class PrivateServer(ABC):
             raise
 
     def stop(self) -> None:
-        """Stop the server cleanly within 5 s, else hard; does nothing when it isn't running."""
+        """Stop the server cleanly within 5 s, else kill it. Does nothing if it isn't running."""
         process, self._process = self._process, None
         if process is not None:
             for number in (self.stop_signal, self.last_signal, signal.SIGKILL):
@@ -126,7 +126,7 @@ class PrivateServer(ABC):
         self.finish()
 
     def finish(self) -> None:
-        """Give the lock back after the server has ended."""
+        """Release the lock after the server has ended."""
         self._lock.release()
 
     @property
@@ -148,7 +148,7 @@ class PrivateServer(ABC):
             who = f"uid {self.account.uid}, which the servers run as," if self.account else "this account"
             raise UnreachableStateDirError(
                 f"The state folder {self.state_dir} can't be reached by {who} because of the permissions of "
-                "a folder on the way. Set STINT_STATE_DIR to one that it may reach, such as /var/lib/stint."
+                "a parent folder. Set STINT_STATE_DIR to one that it can reach, such as /var/lib/stint."
             )
         if len(os.fsencode(self.socket)) > _SOCKET_PATH_BYTES:
             raise UnreachableStateDirError(
@@ -162,7 +162,7 @@ class PrivateServer(ABC):
         if folder.stat().st_uid != owner and any(folder.iterdir()):
             raise UnreachableStateDirError(
                 f"{folder} belongs to uid {folder.stat().st_uid}, but the servers would run as uid {owner}. "
-                "Start from the same account as before, or set STINT_STATE_DIR to another folder."
+                "Start Stint with the same account as before, or set STINT_STATE_DIR to another folder."
             )
         if self.account:
             os.chown(folder, self.account.uid, self.account.gid)
@@ -177,11 +177,11 @@ class PrivateServer(ABC):
         while not self.is_ready():
             if process.poll() is not None:
                 raise StartFailedError(
-                    f"{self.name} ended with status {process.returncode}. Its log:\n{self.tail()}"
+                    f"{self.name} exited with status {process.returncode}. Its log:\n{self.tail()}"
                 )
             if time.monotonic() > last:
                 raise StartFailedError(
-                    f"{self.name} didn't answer in {_START_S:.0f} s. Its log:\n{self.tail()}"
+                    f"{self.name} did not respond within {_START_S:.0f} s. Its log:\n{self.tail()}"
                 )
             time.sleep(0.01)
 
@@ -192,7 +192,7 @@ class PrivateServer(ABC):
 
 
 def plain_env() -> dict[str, str]:
-    """Return the environment that servers get: none of this process's secrets, none of its PG* variables."""
+    """Return the environment of servers, without this process's secrets and PG* variables."""
     return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/"}
 
 

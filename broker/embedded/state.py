@@ -27,7 +27,7 @@ class StateDirError(EmbeddedError):
 
 @dataclass(frozen=True, kw_only=True)
 class RunningUrls:
-    """Where the embedded servers of a running `manage.py up` are. `queue` is a Celery broker URL."""
+    """URLs of the embedded servers of a running `manage.py up`, and its secret key. `queue` is a Celery broker URL."""
 
     database: str = field(repr=False)
     owner: str = field(repr=False)
@@ -36,10 +36,10 @@ class RunningUrls:
 
 
 def state_dir() -> Path:
-    """Return the state folder, made if missing: STINT_STATE_DIR, else `.stint` in the repository.
+    """Return the state folder, and create it if missing: STINT_STATE_DIR, else `.stint` in the repository.
 
-    As root the servers run as an account of their own; if that one can't reach the repository, it is /var/lib/stint.
-    Raises `StateDirError` when it can't be made or isn't writable.
+    As root, the servers run as an account of their own. If that account can't reach the repository, the folder is
+    /var/lib/stint. Raises `StateDirError` if it can't be created or isn't writable.
     """
     chosen = os.environ.get("STINT_STATE_DIR", "").strip()
     path = Path(chosen).absolute() if chosen else _default_state_dir()
@@ -53,7 +53,7 @@ def state_dir() -> Path:
     if not os.access(path, os.W_OK | os.X_OK):
         raise StateDirError(
             f"The state folder {path} belongs to another account (uid {path.stat().st_uid}). "
-            "Run as that account, or set STINT_STATE_DIR to a folder of this one."
+            "Run as that account, or set STINT_STATE_DIR to a folder of this account."
         )
     return path
 
@@ -67,7 +67,7 @@ def _default_state_dir() -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """Make `path` if missing. Others may pass through root's (its servers run as another account)."""
+    """Create `path` if missing. Others may pass through root's, because its servers run as another account."""
     if not path.is_dir():
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o711 if os.geteuid() == 0 else 0o700)
@@ -75,9 +75,10 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def temporary_state_dir(prefix: str = "stint-") -> Iterator[Path]:
-    """Give a state folder in /tmp that the servers' account can reach, deleted at the end.
+    """Yield a new state folder in /tmp that the servers' account can reach, and delete it at the end.
 
-    In /tmp itself: a test runner's own temporary folders are closed to other accounts and have long names.
+    It is directly in /tmp, because a test runner's own temporary folders are closed to other accounts and have long
+    names.
     """
     path = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
     path.chmod(0o711 if os.geteuid() == 0 else 0o700)
@@ -88,7 +89,7 @@ def temporary_state_dir(prefix: str = "stint-") -> Iterator[Path]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write `text` to `path`, readable by this account only, in one step that readers never see half done."""
+    """Write `text` to `path` in one step, so that readers never see half of it. Only this account can read it."""
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
@@ -96,7 +97,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def secret_key_file(state: Path) -> Path:
-    """Return the file with this state folder's secret key: 32 random bytes as text, made at first use."""
+    """Return the file with this state folder's secret key: 32 random bytes as text, created at first use."""
     path = state / "secret_key"
     if not path.exists():
         write_private(path, secrets.token_urlsafe(32) + "\n")
@@ -104,7 +105,7 @@ def secret_key_file(state: Path) -> Path:
 
 
 def write_urls(state: Path, urls: RunningUrls) -> None:
-    """Tell other commands where the servers are, for as long as this process holds their lock."""
+    """Publish where the servers are to other commands, for as long as this process holds their lock."""
     write_private(state / _URLS, json.dumps(asdict(urls)))
 
 
@@ -114,9 +115,9 @@ def remove_urls(state: Path) -> None:
 
 
 def running_urls(state: Path | None = None) -> RunningUrls | None:
-    """Return where the servers of the running `manage.py up` are; None when none runs on this state folder.
+    """Return the URLs of the running `manage.py up`; None if none runs on this state folder.
 
-    Raises `StateDirError` when it was started by another account.
+    Raises `StateDirError` if another account started it.
     """
     folder = state_dir() if state is None else state
     try:

@@ -1,4 +1,4 @@
-"""A private Valkey (or Redis): one unix socket in a closed folder, a password, each write logged to disk."""
+"""A private Valkey (or Redis): one Unix socket in a private folder, a password, each write logged to disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from broker.embedded.binaries import find_valkey, reachable_valkey
 from broker.embedded.server import PrivateServer
 from broker.embedded.state import write_private
 
-# Celery's queue must not lose a message to make room for another, so: no eviction. Source: valkey.conf.
+# Celery's queue must not lose a message to make room for another, so nothing is evicted. Source: valkey.conf.
 _CONFIG = """\
 port 0
 unixsocket {socket}
@@ -62,7 +62,7 @@ class EmbeddedValkey(PrivateServer):
         return f"unix://:{self._password()}@{self.socket}?db={db}"
 
     def is_ready(self) -> bool:
-        """Whether the server answers PING: not while it still loads its log."""
+        """Whether the server answers PING, which it does not while it loads its log."""
         try:
             with socket.socket(socket.AF_UNIX) as client:
                 client.settimeout(1)

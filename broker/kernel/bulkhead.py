@@ -1,4 +1,4 @@
-"""Calls to others in a few threads, so that those who never answer keep nobody else waiting."""
+"""Calls to other systems in a few threads, so that those that never answer keep no one else waiting."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from django.db import connections
 
 log = structlog.get_logger(__name__)
 
-# Of one group, a few, so that one whose members hang does not take all, and one with many items lets others have turns.
+# A group gets a few threads, so that one with members that hang does not take them all. After a turn, in seconds, a
+# group with many items lets others have theirs.
 THREADS, THREADS_PER_GROUP = 12, 6
 TURN = 0.5
-# A call that was silent for so many seconds gives its place to another, until there are so many threads.
+# A call that was silent for this many seconds gives its place to another, until there are this many threads.
 SILENCE = 2.0
 MOST = 4 * THREADS
 
 
 @dataclass(eq=False)
 class _Work:
-    """What a thread does: the items of a group, one after the other."""
+    """The work of one thread: the items of a group, one after the other."""
 
     group: int
     item: int
@@ -37,10 +38,10 @@ class _Work:
 
 
 class Bulkhead:
-    """Does one act for each item, each group's items in the order in which they were taken.
+    """Runs one act for each item, and each group's items in the order in which they were taken.
 
-    ``group_of`` says which items belong together; those that it leaves out are nobody's. ``on_idle`` is called when a group
-    has nothing left. As many threads as ``keep`` keep their database connections.
+    ``group_of`` maps items to their groups; items that it leaves out are dropped. ``on_idle`` is called when a group
+    has nothing left. Up to ``keep`` threads keep their database connections.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Bulkhead:
         self._pool = ThreadPoolExecutor(max_workers=MOST, thread_name_prefix="bulkhead")
         self._lock = threading.Lock()
         self._taken: set[int] = set()
-        # The group that was served last stands at the end.
+        # The group that was served last is at the end.
         self._waiting: dict[int, deque[int]] = {}
         self._works: set[_Work] = set()
         self._stopped = False
@@ -64,7 +65,7 @@ class Bulkhead:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Begin nothing new meanwhile."""
+        """Start nothing new while the block runs."""
         self._go.clear()
         try:
             yield
@@ -72,7 +73,9 @@ class Bulkhead:
             self._go.set()
 
     def take(self, items: Iterable[int]) -> None:
-        """Do these as well, unless they were taken already. Call it again now and then: calls fall silent meanwhile."""
+        """Take these items as well, unless they are already taken. Call it regularly: calls fall silent in the
+        meantime.
+        """
         with self._lock:
             fresh = [item for item in items if item not in self._taken]
         groups = self._group_of(fresh) if fresh else {}
@@ -84,25 +87,25 @@ class Bulkhead:
             self._begin()
 
     def stop(self) -> None:
-        """Begin nothing new."""
+        """Start nothing new."""
         with self._lock:
             self._stopped = True
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self) -> None:
-        """Let as many threads work as there are places. The lock is held."""
+        """Start threads until all places are taken. The lock is held."""
         while not self._stopped and (group := self._next_group()) is not None:
             work = _Work(group, self._pop(group))
             self._works.add(work)
             self._pool.submit(self._work, work)
 
     def _next_group(self) -> int | None:
-        """Return the group that is the next to get a thread: of those that wait, the one that has the fewest."""
+        """Return the group that gets the next thread: of those that wait, the one that has the fewest."""
         busy = Counter(work.group for work in self._works)
         silent = Counter(work.group for work in self._works if work.silent)
         if busy.total() >= MOST or busy.total() - silent.total() >= THREADS:
             return None
-        # While silent calls hold half of all threads, the rest is for groups of which most are not silent.
+        # While silent calls hold half of all threads, the rest is for groups whose calls are mostly not silent.
         most = THREADS_PER_GROUP if silent.total() < MOST // 2 else THREADS_PER_GROUP // 2
         free = [group for group in self._waiting if busy[group] < THREADS_PER_GROUP and silent[group] <= most]
         return min(free, key=busy.__getitem__, default=None)
@@ -124,7 +127,7 @@ class Bulkhead:
             self._leave(work)
 
     def _goes_on(self, work: _Work, turn_over: float) -> bool:
-        """Whether the thread has another item, until others have their turn."""
+        """Whether the thread has another item, before it is the turn of others."""
         with self._lock:
             if self._stopped or time.monotonic() >= turn_over or work.group not in self._waiting:
                 return False
@@ -137,7 +140,7 @@ class Bulkhead:
         try:
             self._act(work.item)
         except Exception:
-            # The edge of a thread: one item may not stop the others, and it is found again.
+            # The edge of a thread: one item must not stop the others, and it will be found again.
             log.exception("bulkhead.failed", item=work.item)
         finally:
             with self._lock:

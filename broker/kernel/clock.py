@@ -1,7 +1,7 @@
 """One clock for everything: the database's.
 
-Only doors and processes read it; operations take ``now`` as an argument. The reading is the database's time at the
-last synchronisation plus this process's monotonic time since, so a node whose own clock is wrong lengthens nothing.
+Only doors and processes read it; operations take ``now`` as an argument. The reading is the database's time at the last
+synchronization, plus this process's monotonic time since then. So a node with a wrong clock extends nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from django.db import connection
 
 _RESYNC_AFTER = 5.0
+# By how much two clocks may differ in speed: what Linux can correct, 500 ppm (adjtimex(2), ADJ_FREQUENCY).
+_DRIFT = 500e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +39,30 @@ def now() -> dt.datetime:
 
 
 def sync() -> Reading:
-    """Read the database's clock now, as if it had answered at once.
-
-    So an answer that is late sets the clock ahead, by the delay at most. Any later moment would set it back, and every
-    deadline would come later.
-    """
+    """Read the database's clock now. The reading is never behind it, and only as far ahead as the answers were late."""
     global _reading
     with connection.cursor() as cursor:
-        # A connection that had to be made first is no part of the delay.
+        # The time to open a connection is not part of the delay.
         before = time.monotonic()
         cursor.execute("SELECT clock_timestamp()")
         row = cursor.fetchone()
-    reading = Reading(database=row[0].astimezone(dt.UTC), monotonic=before)
+        after = time.monotonic()
     with _lock:
-        _reading = reading
-    return reading
+        _reading = narrowed(_reading, said=row[0].astimezone(dt.UTC), before=before, after=after)
+        return _reading
+
+
+def narrowed(last: Reading | None, *, said: dt.datetime, before: float, after: float) -> Reading:
+    """Return the reading at ``before``, if the database ``said`` its time between ``before`` and ``after``.
+
+    Taken as if it had answered at once, a late answer sets the clock ahead by its delay; any later moment would set it
+    back, and delay every deadline. So the ``last`` reading, carried forward, stays as long as the answer allows it.
+    """
+    if last is not None:
+        carried = last.database + dt.timedelta(seconds=(before - last.monotonic) * (1 + _DRIFT))
+        if said - dt.timedelta(seconds=after - before) <= carried <= said:
+            return Reading(database=carried, monotonic=before)
+    return Reading(database=said, monotonic=before)
 
 
 def skew() -> float:

@@ -1,6 +1,10 @@
-"""What Stint's management commands have in common."""
+"""The base of Stint's management commands."""
 
 from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
 
 from django.core.management.base import BaseCommand
 
@@ -9,3 +13,18 @@ class StintCommand(BaseCommand):
     """Starts without Django's system checks, which load every page. `migrate` checks the settings, `check` everything."""
 
     requires_system_checks: list[str] = []
+
+
+class EarlyCommand(StintCommand):
+    """Stands in Django's list for what `manage.py` runs before Django is set up."""
+
+    @staticmethod
+    def main(argv: Sequence[str]) -> int:
+        """Run the command with the words behind its name. Return the exit status."""
+        raise NotImplementedError
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        sys.exit(self.main(argv[2:]))
+
+    def handle(self, *_args: Any, **_options: Any) -> None:
+        sys.exit(self.main([]))

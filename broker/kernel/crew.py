@@ -1,4 +1,4 @@
-"""Work that waits for others, in threads of its own, so that it keeps nobody else's work waiting."""
+"""Work that waits for other systems, in threads of its own, so that it keeps no other work waiting."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ log = structlog.get_logger(__name__)
 
 
 class Crew:
-    """At most so many acts at once, and one at a time for each key. What does not fit is left for the next time."""
+    """Runs a limited number of acts at once, and one at a time for each key. What does not fit is left for the next
+    time.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -20,7 +22,7 @@ class Crew:
         self._lock = threading.Lock()
 
     def start(self, key: Hashable, act: Callable[[], object]) -> bool:
-        """Start an act, unless one of its key is under way or all are busy; return whether it began."""
+        """Start an act, unless one with its key is running or all threads are busy. Return whether it was started."""
         with self._lock:
             if key in self._busy or len(self._busy) >= self._most:
                 return False
@@ -32,7 +34,7 @@ class Crew:
         try:
             act()
         except Exception:
-            # The edge of a thread: there is nobody to raise it to, and the row is found again.
+            # The edge of a thread: no one could catch the error, and the row will be found again.
             log.exception("crew.failed", key=str(key))
         finally:
             connections.close_all()

@@ -1,4 +1,4 @@
-"""Connections outside Django's, for LISTEN."""
+"""Connections outside Django, for LISTEN."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NOT_FOR_LIBPQ = {"prepare_threshold"}
 
 
 def conninfo(*, application_name: str) -> str:
-    """Return libpq's connection string to the application's database. It holds the password."""
+    """Return the libpq connection string of the application's database. It contains the password."""
     database = settings.DATABASES["default"]
     parts = {name: database[key] for name, key in _NAMES.items() if database[key]}
     options = {name: value for name, value in database["OPTIONS"].items() if name not in _NOT_FOR_LIBPQ}

@@ -1,4 +1,4 @@
-"""Walk rows that are due, where any of them may be held by a process that was stopped."""
+"""Process due rows, any of which may be held by a process that was stopped."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from django.db import DatabaseError, transaction
 from django.db.models import Model, QuerySet
 
 from broker.kernel.errors import StintError
+from broker.kernel.statement import is_connected
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
 BATCH = 1000
-# Seconds. Each row may let itself be waited for, so that many rows would keep what falls due next waiting.
+# Seconds. Each row may have to be waited for, so many rows would delay what falls due next.
 AWHILE = 1.0
 
 
 def for_a_while(rows: Iterable[T]) -> Iterator[T]:
-    """Yield rows until the time is up, the first in any case. The caller comes back for the others."""
+    """Yield rows until the time is up, and at least the first. The caller comes back for the others."""
     until = time.monotonic() + AWHILE
     for row in rows:
         yield row
@@ -30,27 +31,27 @@ def for_a_while(rows: Iterable[T]) -> Iterator[T]:
             return
 
 
-def each_free(
-    due: QuerySet[Any], act: Callable[[int], object], *, failed: dict[str, str], no_key: bool = False
-) -> int:
-    """Call ``act`` with the id of each row that is due and that no other process holds, and return for how many.
+def each_free(due: QuerySet[Any], act: Callable[[int], object], *, failed: dict[str, str]) -> int:
+    """Call ``act`` with the id of each due row that no other process holds, and return the number of calls.
 
-    What is held, or is left when the time is up, is found again. A row that fails is noted in ``failed``, and stops no other.
-    ``no_key`` is as in ``select_for_update``, and as ``act`` has it.
+    Rows that are held, or left when the time is up, are found again. A row that fails is noted in ``failed``, and stops
+    no other. Raises the database's errors if it is gone.
     """
     done = 0
     for row in for_a_while(list(due[:BATCH])):
         try:
-            done += _act_if_free(due, row, act, no_key=no_key)
+            done += _act_if_free(due, row, act)
         except (StintError, DatabaseError, ValueError) as error:
+            if not is_connected():
+                raise
             failed[str(row)] = f"{type(error).__name__}: {error}"
             log.exception("sweep.row_failed", row=str(row), error=failed[str(row)])
     return done
 
 
-def _act_if_free(due: QuerySet[Any], row: Model, act: Callable[[int], object], *, no_key: bool) -> int:
+def _act_if_free(due: QuerySet[Any], row: Model, act: Callable[[int], object]) -> int:
     with transaction.atomic():
-        free = due.order_by().select_for_update(skip_locked=True, no_key=no_key, of=("self",))
+        free = due.order_by().select_for_update(skip_locked=True, no_key=True, of=("self",))
         if not free.filter(pk=row.pk).first():
             return 0
         act(row.pk)

@@ -9,9 +9,9 @@ from typing import ClassVar
 class StintError(Exception):
     """An anticipated failure: says what is wrong and what to do.
 
-    Subclasses stand beside the operation that raises them and set ``code`` (stable, machine-readable)
-    and ``status`` (the HTTP status that doors answer with). ``hint`` says what to do. ``moments`` are those that the words
-    name in UTC (`say_utc`), for a door that says them in the reader's zone as well.
+    Subclasses are beside the operation that raises them. They set ``code`` (stable, machine-readable) and ``status``
+    (the HTTP status that doors answer with). ``hint`` says what to do. ``moments`` are the times that the text gives in
+    UTC (`say_utc`), for a door that also shows them in the reader's time zone.
     """
 
     code: ClassVar[str] = "error"
@@ -36,7 +36,7 @@ class StintError(Exception):
 
 
 class InvalidInput(StintError):
-    """What was sent does not have the right form; ``fields`` says where."""
+    """The input does not have the right form; ``fields`` says where."""
 
     code = "invalid"
     status = 400
@@ -57,14 +57,14 @@ class Forbidden(StintError):
 
 
 class Conflict(StintError):
-    """The thing is no longer in the state that the act needs."""
+    """The object is no longer in the state that the act needs."""
 
     code = "conflict"
     status = 409
 
 
 class Unavailable(StintError):
-    """A part that is needed to do this safely does not answer; nothing was changed."""
+    """A component that is needed to do this safely does not answer; nothing was changed."""
 
     code = "unavailable"
     status = 503

@@ -1,4 +1,4 @@
-"""Tables that are made all at once."""
+"""Tables that are created all at once."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from django.db.migrations.state import ProjectState
 
 
 class FirstMigration(Migration):
-    """Makes its tables from the state in which it ends. Its operations are all ``CreateModel``, in any order.
+    """Creates its tables from its final state. Its operations are all ``CreateModel``, in any order.
 
-    Django makes classes of all related models again for each table, and here nearly all are related to an identity. Foreign
-    keys are added after the tables, so that tables may refer to each other in a circle.
+    For each table, Django builds the classes of all related models again, and here nearly all are related to an
+    identity. Foreign keys are added after the tables, so that tables may refer to each other in a circle.
     """
 
     def apply(
         self, project_state: ProjectState, schema_editor: BaseDatabaseSchemaEditor, collect_sql: bool = False
     ) -> ProjectState:
-        """Make the tables, and return the state with them."""
+        """Create the tables, and return the state with them."""
         before = project_state.clone()
-        # Without classes there are none to make again.
+        # Without classes, there are none to build again.
         project_state.__dict__.pop("apps", None)
         for operation in self.operations:
             operation.state_forwards(self.app_label, project_state)

@@ -1,4 +1,4 @@
-"""Moments in words: in somebody's zone, and in UTC where that differs."""
+"""Times in words: in a person's time zone, and in UTC if that differs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ def say_day(day: dt.date) -> str:
 
 
 def in_utc(moments: tuple[dt.datetime, ...], zone: dt.tzinfo) -> str:
-    """Return moments in UTC, in brackets, with their days where one is another day there; empty where the zone is the same."""
+    """Return times in UTC, in parentheses, with their days if one of them is another day there. Empty if the zone is
+    the same.
+    """
     local = [moment.astimezone(zone) for moment in moments]
     if not any(one.utcoffset() for one in local):
         return ""
@@ -25,13 +27,15 @@ def in_utc(moments: tuple[dt.datetime, ...], zone: dt.tzinfo) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sayer:
-    """Says moments to one person, for a text that may be read on another day."""
+    """Formats times for one person, for a text that may be read on another day."""
 
     zone: dt.tzinfo
 
     @classmethod
     def of(cls, time_zone: str) -> Sayer:
-        """Return the one of a zone, by its IANA name. One that is not known any more is UTC: nobody goes untold for it."""
+        """Return the formatter for an IANA time zone. A name that is no longer known becomes UTC, so that everyone is
+        still notified.
+        """
         try:
             return cls(zoneinfo.ZoneInfo(time_zone))
         except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):

@@ -1,4 +1,4 @@
-"""Where Stint may connect to when others chose the address: nowhere that leads inside (SSRF).
+"""Whether Stint may connect to an address that others chose: not if it leads to internal networks (SSRF).
 
 Sources: the IANA registries of special-purpose addresses for IPv4 and IPv6 (RFC 6890), and RFC 6052, 3056, 4380.
 """
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Addresses that lead elsewhere than they look: embedded IPv4 (compatible, mapped, NAT64, 6to4 and its relays, Teredo), the
-# block of protocols in which clouds keep services, and a public one that is Azure's own.
+# Addresses that lead elsewhere than they appear to: embedded IPv4 (compatible, mapped, NAT64, 6to4 and its relays,
+# Teredo), the block for protocols in which clouds keep services, and a public address that is Azure's own.
 _DISGUISED = [
     ipaddress.ip_network(text)
     for text in (
@@ -23,9 +23,10 @@ _DISGUISED = [
 
 
 def why_not(address: Address, allowed: Sequence[Network] = ()) -> str:
-    """Return why nothing may connect to an address; empty when it may. ``allowed`` are inner networks that may be reached.
+    """Return why nothing may connect to an address; empty if it may. ``allowed`` are internal networks that may be
+    reached.
 
-    Multicast, link-local (where clouds keep their metadata) and unspecified addresses never are.
+    Multicast, link-local (where clouds keep their metadata) and unspecified addresses never may.
     """
     if address.is_multicast or address.is_link_local or address.is_unspecified:
         return f"{address} is a multicast, link-local or unspecified address"
@@ -39,12 +40,14 @@ def why_not(address: Address, allowed: Sequence[Network] = ()) -> str:
 
 
 def within(address: Address, networks: Sequence[Network]) -> bool:
-    """Whether an address is of one of the networks."""
+    """Whether an address is in one of the networks."""
     return any(address.version == network.version and address in network for network in networks)
 
 
 def source_of(address: str) -> str:
-    """Return whom attempts from an address are counted for: the address, or the /64 of IPv6, of which one host has all."""
+    """Return what attempts from an address are counted by: the address or, for IPv6, the /64, because one host has all
+    of it.
+    """
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

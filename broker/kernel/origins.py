@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 
 def at_port(url: str, port: int) -> str:
-    """Return the origin of another port at the host of an address: `http://[::1]:8001`."""
+    """Return the origin at another port of the same host: `http://[::1]:8001`."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,8 +1,8 @@
-"""One HTTP exchange with an address that others chose: judged before it is reached, and over at its deadline.
+"""One HTTP exchange with an address that others chose: checked before it is reached, and over at its deadline.
 
-A name is resolved once for each exchange, every address that it has is judged (SSRF), and the connection goes to one that was
-judged. Redirects are not followed, proxies of the environment not asked, and resolving, connecting, TLS, head and body have
-one deadline together, however slowly the other side sends.
+A name is resolved once for each exchange. Every address that it has is checked (SSRF), and the connection goes to one
+that was checked. Redirects are not followed, and proxies from the environment are not used. Resolving, connecting, TLS,
+head and body share one deadline, however slowly the other side sends.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from broker.kernel.networks import Network, why_not, within
 CONNECT_SECONDS = 5.0
 
 
-class Forbidden(Exception):  # what it is, not that it is one
+class Forbidden(Exception):  # named for what happened
     """The address leads where nothing may go. The message says why, as the end of a sentence."""
 
 
-class Unreached(Exception):  # what it is, not that it is one
+class Unreached(Exception):  # named for what happened
     """There was no answer in time. The message repeats nothing that the other side sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What was answered. ``headers``: by name in lowercase. ``body``: at most one byte more than wanted. ``whole``: neither
-    the deadline nor the other side broke it off before its end.
+    """The answer. ``headers``: by name in lowercase. ``body``: at most one byte more than wanted. ``whole``: neither
+    the deadline nor the other side cut it off before its end.
     """
 
     status: int
@@ -45,7 +45,7 @@ class Reply:
 
 
 def resolve_name(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of a name. Asked in a thread, for the system's resolver knows no deadline of ours."""
+    """Return the addresses of a name. A thread asks, because the system's resolver takes no deadline."""
     found: list[Sequence[str] | OSError] = []
 
     def ask() -> None:
@@ -67,10 +67,10 @@ def resolve_name(host: str, port: int) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """Asks addresses. ``total``: seconds for all of one exchange. ``most``: bytes of an answer that are wanted.
+    """Sends requests to addresses. ``total``: seconds for one whole exchange. ``most``: the wanted bytes of an answer.
 
-    ``allowed`` are networks that are not public and may be reached all the same, by http as well; None: whoever runs Stint
-    chose the addresses, and none is judged. ``context`` verifies the other side; by default the system's authorities do.
+    ``allowed`` are networks that are not public but may be reached, also by http. None: the operator of Stint chose the
+    addresses, and none is checked. ``context`` verifies the other side; by default, the system's CAs do.
     """
 
     agent: str
@@ -88,14 +88,14 @@ class Outgoing:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> Reply:
-        """Send one request and return what was answered, whatever its status. Raises Unreached and Forbidden."""
+        """Send one request and return the answer, whatever its status. Raises Unreached and Forbidden."""
         ends = time.monotonic() + self.total
         try:
             parts = urlsplit(url)
             secure, host = parts.scheme == "https", parts.hostname or ""
             port = parts.port or (443 if secure else 80)
         except ValueError as error:
-            raise Unreached("Its address is not valid") from error
+            raise Unreached("Its address is not valid.") from error
         addresses = self._addresses(host, port, secure=secure)
         path = parts.path or "/"
         target = f"{path}?{parts.query}" if parts.query else path
@@ -107,12 +107,13 @@ class Outgoing:
         }
         try:
             with self._wire(addresses, host if secure else None, ends) as wire:
-                # It is connected already, and told its Host; an IPv6 address would be taken for a name with a port.
+                # The socket is already connected, and the Host header is set. An IPv6 address would be parsed as a name
+                # with a port.
                 client = http.client.HTTPConnection("connected")
                 client.sock, client.auto_open = wire, 0
                 client.request(method, target, body=body, headers=sent)
                 answer = client.getresponse()
-                # Cut in the middle of its head, it looks as if that had ended.
+                # An answer that is cut in the middle of its head looks as if the head had ended.
                 if time.monotonic() >= ends:
                     raise TimeoutError
                 # The rest is cut with the connection.
@@ -131,7 +132,7 @@ class Outgoing:
         )
 
     def _addresses(self, host: str, port: int, *, secure: bool) -> list[tuple[str, int]]:
-        """Return where to connect to; every address of the name has to be one that may be reached."""
+        """Return the addresses to connect to. Every address of the name must be allowed."""
         try:
             found = [ipaddress.ip_address(text.partition("%")[0]) for text in self.resolve(host, port)]
         except (OSError, ValueError) as error:
@@ -143,18 +144,18 @@ class Outgoing:
                 if why := why_not(address, self.allowed):
                     raise Forbidden(why)
             if not secure and not all(within(address, self.allowed) for address in found):
-                raise Forbidden("only https is")
+                raise Forbidden("https is required")
         return [(str(address), port) for address in found]
 
     @contextlib.contextmanager
     def _wire(
         self, addresses: Sequence[tuple[str, int]], name: str | None, ends: float
     ) -> Iterator[socket.socket]:
-        """A connection that is cut when the time for all of it is over, whatever the other side does."""
+        """Open a connection that is cut at the deadline of the whole exchange, whatever the other side does."""
         raw = _connected(addresses, ends)
         with contextlib.closing(raw), _cut_at(raw, ends):
             raw.settimeout(self.total)
-            # Head and body go out one after the other, and would wait for the other side's acknowledgement between.
+            # Head and body are sent one after the other, and would otherwise wait for the acknowledgment in between.
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if name is None:
                 yield raw
@@ -165,7 +166,7 @@ class Outgoing:
 
 
 def _connected(addresses: Sequence[tuple[str, int]], ends: float) -> socket.socket:
-    """Return a connection to the first of the judged addresses that takes one. Raises OSError."""
+    """Return a connection to the first of the checked addresses that accepts one. Raises OSError."""
     refused: OSError = TimeoutError()
     for address in addresses:
         left = min(CONNECT_SECONDS, ends - time.monotonic())
@@ -194,16 +195,16 @@ def _cut_at(raw: socket.socket, ends: float) -> Iterator[None]:
             yield
         finally:
             timer.cancel()
-            # Before the duplicate is closed, whose number another socket may get at once.
+            # Before the duplicate is closed, because another socket may get its number at once.
             timer.join()
 
 
 def _said(error: Exception) -> str:
-    """Return an error in words; what the other side sent is not repeated."""
+    """Return an error in words, without anything that the other side sent."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not good: {error.verify_message}"
+        return f"its certificate is not valid: {error.verify_message}"
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return "no response in time"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return type(error).__name__

@@ -1,4 +1,4 @@
-"""What installed packages add, by their entry points."""
+"""Extensions that installed packages add through their entry points."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def added_by_packages(group: str, kind: type[T]) -> list[T]:
-    """Return what the entry points of a group name. Raises TypeError when one names something of another kind."""
+    """Return the objects that a group's entry points name. Raises TypeError if one is of another kind."""
     found = []
     for point in entry_points(group=group):
         loaded = point.load()

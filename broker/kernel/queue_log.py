@@ -1,4 +1,4 @@
-"""A queue that is gone is said in one line, once a minute: Celery writes a traceback for each message that it can't send."""
+"""Report a lost queue in one line, once a minute. Celery writes a traceback for each message that it can't send."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 EVERY_S = 60.0
-# Where Celery meets its queue. What tasks do is told by other loggers.
+# The loggers of Celery's connection to the queue. Other loggers report on tasks.
 _LOGGERS = ("celery.beat", "celery.worker.consumer", "celery.worker.request", "kombu")
 
 
 class OneLineAMinute(logging.Filter):
-    """Lets through one of the records that say that the queue is gone, without its traceback; all others as they are."""
+    """Lets through one record a minute about a lost queue, without its traceback. All others pass unchanged."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class OneLineAMinute(logging.Filter):
         return self.may_say()
 
     def may_say(self) -> bool:
-        """Whether a minute is over since it was said."""
+        """Whether a minute has passed since the last report."""
         with self._lock:
             now = time.monotonic()
             if now < self._next:
@@ -46,7 +46,7 @@ class OneLineAMinute(logging.Filter):
 
 
 def _why_gone(record: logging.LogRecord) -> BaseException | None:
-    """Return the error that says that the queue is gone; None for a record about anything else."""
+    """Return the error that says that the queue is lost; None for a record about anything else."""
     if not record.name.startswith(_LOGGERS):
         return None
     return next(
@@ -56,7 +56,7 @@ def _why_gone(record: logging.LogRecord) -> BaseException | None:
 
 
 def _errors(record: logging.LogRecord) -> Iterator[BaseException]:
-    """Yield what a record is about, and what that came from."""
+    """Yield the errors of a record, and their causes."""
     given = record.args if isinstance(record.args, tuple) else ()
     for first in (record.exc_info[1] if record.exc_info else None, *given):
         error = first

@@ -1,4 +1,4 @@
-"""Statements of the hot paths: prepared once on each connection, sent and read in libpq's own terms.
+"""Statements of the hot paths: prepared once on each connection, sent and read with libpq directly.
 
 Source: PostgreSQL's documentation, "Asynchronous Command Processing" (libpq) and "Message Formats" (binary values).
 """
@@ -24,24 +24,46 @@ _EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
 class DatabaseSilent(OperationalError):
-    """The database did not answer in time, or not as it should."""
+    """The database did not answer in time, or not as expected."""
+
+
+def drop_if_cut() -> None:
+    """Close this thread's connection if the server has closed it meanwhile, so that its next use opens another one.
+
+    Between statements, a server sends nothing but its goodbye. In a transaction the connection stays: what was done in
+    it is lost, and its next statement has to fail.
+    """
+    django = connections[DEFAULT_DB_ALIAS]
+    if django.connection is None or django.in_atomic_block or django.connection.closed:
+        return
+    poll = select.poll()
+    poll.register(django.connection.pgconn.socket, select.POLLIN)
+    if poll.poll(0):
+        django.close()
+
+
+def is_connected() -> bool:
+    """Whether this thread has a connection that nothing is known to have closed."""
+    there = connections[DEFAULT_DB_ALIAS].connection
+    return there is not None and not there.closed
 
 
 class Statement:
-    """One statement with parameters ``$1`` …, each of which says its type (``$1::text``)."""
+    """One statement with parameters ``$1`` …, each with its type (``$1::text``)."""
 
     def __init__(self, name: str, sql: str) -> None:
         self.sql = sql
         self._name, self._prepared = name.encode(), sql.encode()
-        # Connections on which it is prepared, and how each is waited for.
+        # Connections on which it is prepared, with the poll object of each.
         self._polls: WeakKeyDictionary[psycopg.Connection[Any], select.poll] = WeakKeyDictionary()
 
     def __call__(self, values: Sequence[bytes | None]) -> Answer:
-        """Run it in the open transaction, if there is one, with values as text; the answer's columns are binary.
+        """Run it, in the open transaction if there is one, with values as text. The answer's columns are binary.
 
-        Raises DatabaseSilent, also when nothing is heard for two seconds: the connection is closed then.
+        Raises DatabaseSilent, also after two seconds of silence; then the connection is closed.
         """
-        # Looked up each time: what Django calls its connection in a thread differs between the tasks of an event loop.
+        drop_if_cut()
+        # Looked up each time: in one thread, Django's connection differs between the tasks of an event loop.
         django = connections[DEFAULT_DB_ALIAS]
         if django.connection is None:
             django.ensure_connection()
@@ -49,6 +71,16 @@ class Statement:
             return self._answer(django.connection, values)
         except psycopg.Error as error:
             raise DatabaseSilent(str(error)) from error
+
+    def retried(self, values: Sequence[bytes | None]) -> Answer:
+        """Run it, and once more on a new connection if that fails. An idle connection may be gone; a new one shows
+        whether the database is. Raises OperationalError.
+        """
+        try:
+            return self(values)
+        except OperationalError:
+            connections[DEFAULT_DB_ALIAS].close()
+            return self(values)
 
     def _answer(self, connection: psycopg.Connection[Any], values: Sequence[bytes | None]) -> Answer:
         pgconn = connection.pgconn
@@ -64,36 +96,38 @@ class Statement:
 
 
 def _result(pgconn: pq.abc.PGconn, poll: select.poll, wanted: int) -> Answer:
-    """Return the one result of what was sent. What is sent fits into the socket's buffer, so that it need not be waited for."""
+    """Return the one result of what was sent. What is sent fits into the socket's buffer, so there is no wait for the
+    write.
+    """
     pgconn.flush()
     found = None
     while True:
         while pgconn.is_busy():
             if not poll.poll(PATIENCE_MS):
                 connections[DEFAULT_DB_ALIAS].close()
-                raise DatabaseSilent("The database does not answer.")
+                raise DatabaseSilent("The database did not respond.")
             pgconn.consume_input()
         result = pgconn.get_result()
         if result is None:
             break
         found = result
     if found is None or found.status != wanted:
-        raise DatabaseSilent(found.get_error_message() if found else "The database gave no answer.")
+        raise DatabaseSilent(found.get_error_message() if found else "The database returned no result.")
     return found
 
 
 def number(value: bytes | None) -> int:
-    """Return an integer that is not negative, of any width."""
+    """Return a non-negative integer of any width."""
     return int.from_bytes(value or b"")
 
 
 def text(value: bytes | None) -> str:
-    """Return a text; nothing for NULL."""
+    """Return a text; empty for NULL."""
     return (value or b"").decode()
 
 
 def moment(value: bytes | None) -> dt.datetime:
-    """Return a `timestamptz`. Raises ValueError for NULL, and for what no calendar has, such as infinity."""
+    """Return a `timestamptz`. Raises ValueError for NULL, and for values that no calendar has, such as infinity."""
     try:
         return _EPOCH + dt.timedelta(
             microseconds=int.from_bytes(value or b"", signed=True) if value else math.inf

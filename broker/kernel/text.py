@@ -1,4 +1,4 @@
-"""Text from outside: not too long, nothing in it that a database can't hold, and no private key."""
+"""Text from outside: not too long, without anything that a database can't store, and without private keys."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from broker.kernel.errors import InvalidInput
 
 MAX_TEXT = 4000
-MAX_WORD = 8000
-# NUL, and halves of characters that no UTF-8 has.
+# Of a word or a line that is stored as it was tried.
+MAX_STORED = 8000
+# NUL, and lone surrogates, which UTF-8 can't encode.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-# Lines of a key may be parted by spaces, or by `\n` where it stands in JSON or in quotes.
+# Lines of a key may be separated by spaces, or by `\n` in JSON or in quotes.
 _GAP = r"(?:\s|\\+[nrt])*+"
-# Only what can be key material goes with the marker: what else follows was tried, and must be seen. Shorter words are
-# taken for a last line alone, before the end marker.
+# Only what can be key material goes with the marker. Anything else that follows was tried, and must stay visible.
+# Shorter words only count as a last line, before the end marker.
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN ([A-Z ]*PRIVATE KEY(?: BLOCK)?)-----"
     rf"(?:{_GAP}(?:Proc-Type|DEK-Info|Version|Comment): [\w.,/+ -]{{1,80}}(?=\s|\\))*+"
@@ -26,13 +27,14 @@ _REDACTED = re.compile(r"\[private key, sha256:[0-9a-f]{64}\]")
 
 
 def is_storable(text: str) -> bool:
-    """Whether a database can hold the text, and so be asked for it."""
+    """Whether a database can store the text, and so be queried for it."""
     return _UNSTORABLE.search(text) is None
 
 
 def recordable(text: str) -> str:
-    r"""Return text as it may be kept: a private key is replaced by its digest, ``[private key, sha256:…]``, and NUL and
-    lone surrogates are written as ``\x00`` and ``\udc80``. All else stays, so that what was tried is still seen.
+    r"""Return text as it may be stored. A private key is replaced by its digest, ``[private key, sha256:…]``. NUL and
+    lone surrogates are written as ``\x00`` and ``\udc80``. Everything else stays, so that what was tried remains
+    visible.
     """
     return _UNSTORABLE.sub(lambda odd: ascii(odd.group())[1:-1], without_keys(text))
 
@@ -43,19 +45,29 @@ def without_keys(text: str) -> str:
 
 
 def recordable_words(words: Iterable[str]) -> list[str]:
-    """Return the words of a command as they may be kept. A longer one than 8,000 characters, such as the body of a request, is
-    cut, and its digest stands in for the rest.
+    """Return the words of a command as they may be stored. A word longer than 8,000 characters, such as a request body,
+    is cut, and its digest replaces the rest.
     """
-    return [recordable(word if len(word) <= MAX_WORD else _cut(word)) for word in words]
+    return [_stored(word, 1000) for word in words]
 
 
-def _cut(word: str) -> str:
-    whole = word.encode("utf-8", "surrogatepass")
-    return f"{word[:1000]}… [{len(whole)} bytes, sha256:{hashlib.sha256(whole).hexdigest()}]"
+def recordable_line(line: str) -> str:
+    """Return a line that was tried as it may be stored. If it is longer than 8,000 characters, its length and digest
+    replace the end.
+    """
+    return _stored(line, 7800)
+
+
+def _stored(text: str, kept: int) -> str:
+    if len(text) <= MAX_STORED:
+        return recordable(text)
+    whole = text.encode("utf-8", "surrogatepass")
+    # A key is masked before the cut, which could leave a part of it that no longer looks like one.
+    return f"{recordable(text)[:kept]}… [{len(whole)} bytes, sha256:{hashlib.sha256(whole).hexdigest()}]"
 
 
 def has_redaction(text: str) -> bool:
-    """Whether a private key was taken out of the text."""
+    """Whether a private key was removed from the text."""
     return _REDACTED.search(text) is not None
 
 
@@ -64,7 +76,9 @@ def _digest(key: re.Match[str]) -> str:
 
 
 def checked_text(text: str, *, field: str, longest: int = MAX_TEXT) -> str:
-    """Return the text without outer spaces and private keys. Raises InvalidInput, which names ``field``, when it can't be kept."""
+    """Return the text without outer spaces and private keys. Raises InvalidInput, which names ``field``, if it is too
+    long or can't be stored.
+    """
     if len(text) > longest:
         says = f"The {field} is longer than {longest} characters."
         raise InvalidInput(says, hint="Make it shorter, or link to the long version.", fields={field: [says]})

@@ -1,11 +1,13 @@
 """A process that has loaded all of Stint once, and from which the processes of a group are forked.
 
-What is loaded is then in memory once instead of once for each process, and is loaded once instead of on every processor at
-the same time. Run as `python -m broker.processes.nursery FD`, where FD is a socket (SOCK_SEQPACKET) whose other end `Nursery` has. An
-order is a JSON object with the descriptor for the new process's output beside it; the answer is its process id.
+What is loaded is in memory once, instead of once for each process. It is also loaded only once, instead of on every
+processor at the same time. Run as `python -m broker.processes.nursery FD`, where FD is a socket (SOCK_SEQPACKET) whose
+other end `Nursery` has. An order is a JSON object, sent with the descriptor for the new process's output. The answer is
+its process id.
 
-The new process is a grandchild whose parent ends at once, so that the kernel gives it to the supervisor, which is the
-subreaper: it waits for it and signals it like any other child of its own, whatever becomes of the nursery.
+The new process is a grandchild whose parent ends at once, so the kernel gives it to the supervisor, which is the
+subreaper. The supervisor waits for it and signals it like any other child, whatever happens to the nursery.
+
 Sources: prctl(2) PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG and PR_SET_NAME, unix(7).
 """
 
@@ -34,47 +36,47 @@ _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 _MOST = 65_536
 _PATIENCE_S = 5.0
 _LOADED = b"loaded"
-# What the processes begin with; what these import comes along.
+# The modules that the processes start with. Their imports are loaded as well.
 _MODULES = (
     "broker.processes.worker", "celery.apps.worker", "celery.bin.celery", "granian.cli", "sessions_app.gateways.http.application",
-    "sessions_app.gateways.ssh.process", "sessions_app.streams", "sessions_app.tasks", "uvicorn.main",
+    "sessions_app.gateways.core.process", "sessions_app.gateways.core.web", "sessions_app.gateways.ssh.door", "sessions_app.streams", "sessions_app.tasks", "uvicorn.main",
 )  # fmt: skip
 
 possible = sys.platform == "linux"
 
 
 class NurseryGone(Exception):
-    """The nursery does not answer; it may be starting again."""
+    """The nursery does not answer; it may be restarting."""
 
 
 @dataclass(eq=False)
 class Forked:
-    """A process that was forked for this one: what it uses of `subprocess.Popen`."""
+    """A process that was forked for this one, with the part of `subprocess.Popen` that this one uses."""
 
     pid: int
     stdout: IO[bytes] | None = field(repr=False)
     returncode: int | None = None
 
     def poll(self) -> int | None:
-        """Return its status when it has ended, negative for a signal; None while it runs."""
+        """Return its exit status, negative for a signal; None while it runs."""
         if self.returncode is None:
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:
-                # It ended before it was ours, or somebody else has waited for it: nobody can tell how it ended.
+                # It ended before it was ours, or something else waited for it, so its exit status is unknown.
                 pid, status = self.pid, 255 << 8
             if pid:
                 self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        """Signal it, if it still runs."""
+        """Send it a signal, if it still runs."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
 
 class Nursery:
-    """The supervisor's end. It makes this process the subreaper of all that descends from it."""
+    """The supervisor's end of the nursery. It makes this process the subreaper of all its descendants."""
 
     def __init__(self) -> None:
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -83,16 +85,16 @@ class Nursery:
 
     @property
     def argv(self) -> list[str]:
-        """What it is started with."""
+        """The command that starts the nursery."""
         return [sys.executable, "-m", "broker.processes.nursery", str(self._theirs.fileno())]
 
     @property
     def inherited_fd(self) -> int:
-        """The descriptor that must stay open in it."""
+        """The descriptor that must stay open in the nursery."""
         return self._theirs.fileno()
 
     def is_ready(self) -> bool:
-        """Whether it has loaded everything."""
+        """Whether the nursery has loaded everything."""
         while not self._loaded:
             try:
                 self._loaded = self._ours.recv(_MOST, socket.MSG_DONTWAIT) == _LOADED
@@ -101,7 +103,7 @@ class Nursery:
         return True
 
     def forget(self) -> None:
-        """It ended: what was said to it or by it is void, and it has to load again."""
+        """Handle the end of the nursery: messages in both directions are void, and it has to load again."""
         self._loaded, self._unanswered = False, 0
         for end in (self._ours, self._theirs):
             with contextlib.suppress(BlockingIOError):
@@ -111,7 +113,7 @@ class Nursery:
     def fork(
         self, *, name: str, argv: Sequence[str], cwd: Path | None, death_signal: signal.Signals
     ) -> Forked:
-        """Fork a process that goes on as `argv` says: Python, its options, and a module or a file.
+        """Fork a process that continues as `argv` says: Python, its options, and a module or a file.
 
         It gets `death_signal` when this process dies. Raises NurseryGone.
         """
@@ -126,16 +128,18 @@ class Nursery:
             pid = self._answer()
         except OSError as error:
             os.close(reading)
-            raise NurseryGone(f"the nursery does not answer: {error}") from error
+            raise NurseryGone(f"the nursery did not respond: {error}") from error
         finally:
             os.close(writing)
         return Forked(pid, os.fdopen(reading, "rb", buffering=0))
 
     def _answer(self) -> int:
-        """Return the process that was ordered last. One that comes late, when nobody waits for it any more, is killed."""
+        """Return the process that was ordered last. One that comes too late, when no one waits for it anymore, is
+        killed.
+        """
         while True:
             if not select.select([self._ours], [], [], _PATIENCE_S)[0]:
-                raise TimeoutError("nothing was heard")
+                raise TimeoutError("no response in time")
             answer = self._ours.recv(_MOST)
             if answer == _LOADED:
                 continue
@@ -164,12 +168,12 @@ def load() -> None:
     for name in _MODULES:
         importlib.import_module(name)
     get_resolver().url_patterns  # noqa: B018
-    # Collections in a fork would write to every object, and so copy all that is shared.
+    # Collections in a fork would write to every object, and so copy everything that is shared.
     gc.freeze()
 
 
 def serve(channel: socket.socket) -> None:
-    """Load, and fork what is ordered until the other end is closed."""
+    """Load everything, then fork what is ordered until the other end is closed."""
     load()
     channel.send(_LOADED)
     while True:
@@ -209,7 +213,7 @@ def _go_on(order: Mapping[str, Any], output: int) -> NoReturn:
 
 
 def become(prepare: Callable[[], None], argv: Sequence[str]) -> NoReturn:
-    """Prepare this forked process, go on as `python ARGV`, and end with its status, as the interpreter would."""
+    """Prepare this forked process, continue as `python ARGV`, and end with its status, as the interpreter would."""
     status = 1
     try:
         prepare()
@@ -227,7 +231,7 @@ def become(prepare: Callable[[], None], argv: Sequence[str]) -> NoReturn:
 
 
 def _adopted(starter: int, death_signal: signal.Signals) -> None:
-    """Wait until the kernel has given this process to the supervisor; end if there is none any more."""
+    """Wait until the kernel has given this process to the supervisor; exit if the supervisor is gone."""
     last = time.monotonic() + _PATIENCE_S
     while os.getppid() != starter:
         if time.monotonic() > last:
@@ -252,7 +256,7 @@ def _stand_alone(order: Mapping[str, Any], output: int) -> None:
 
 
 def _run(argv: Sequence[str]) -> int:
-    """Go on as `python ARGV` would: `-W` and `-m` are known, else the first word is a file. Return the status."""
+    """Continue as `python ARGV` would, and return the status. Supports `-W` and `-m`; else the first word is a file."""
     rest = list(argv)
     while rest[0] == "-W":
         action, _, message = rest[1].partition(":")

@@ -1,4 +1,4 @@
-"""What a worker gets, judged by the database's clock."""
+"""Messages to a worker, which expire by the database's clock."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from broker.celery import now
 
 
 class OnTime(Request):
-    """A message that lapses by the database's clock, in place of the worker's own."""
+    """A message that expires by the database's clock, not by the worker's own."""
 
     def maybe_expire(self) -> Literal[True] | None:
-        """Throw the message away if its time is over."""
+        """Drop the message if it has expired."""
         if self.expires and now() > self.expires:
             revoked.add(self.id)
             return True

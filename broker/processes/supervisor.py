@@ -1,8 +1,8 @@
-"""Runs a group of processes as one: joined logs, restarts with backoff, all stopped together.
+"""Run a group of processes as one: joined logs, restarts with backoff, and a common stop.
 
-Each process leads a session of its own, so that the terminal's Ctrl-C reaches only the supervisor, which then
-stops all in reverse order. If the supervisor itself is killed, the kernel signals each process and a guard
-ends what is left of its group.
+Each process leads a session of its own, so that the terminal's Ctrl-C reaches only the supervisor, which then stops all
+in reverse order. If the supervisor itself is killed, the kernel signals each process, and a guard ends what is left of
+its group.
 """
 
 from __future__ import annotations
@@ -31,27 +31,28 @@ from broker.processes.nursery import Forked, Nursery, NurseryGone
 _GUARD = Path(__file__).resolve().parent.parent / "embedded" / "guard.py"
 _FIRST_DELAY_S, _LONGEST_DELAY_S, _HEALTHY_S = 0.5, 30.0, 60.0
 _LOUD_DEATHS, _LOUD_WITHIN_S = 5, 30.0
-# All together stop within 5 s: the first stage (databases) is asked last and gets what is left.
+# All processes stop within 5 s. The first stage (databases) is stopped last, and gets the time that is left.
 _STOP_OTHERS_S, _STOP_ALL_S = 3.0, 4.5
 _SETTLED_S = 1.5
 _TICK_S = 0.1
-_COLOURS = {"grey": 90, "red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36}
+_COLORS = {"grey": 90, "red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
     """One process of a group.
 
-    `stage`: it starts when all of the lower stages are ready, and stops before them; `early`: together with the
-    stage below, of which it needs nothing. `ready` says whether it does its work yet; without it,
-    having lived for 1.5 s counts. `once`: it must end with status 0, which makes it ready; any other process is restarted when it ends, after `ended` was called. `env` None: the supervisor's.
-    `inherit`: descriptors that stay open in it. `nursery`: forked from there, in its environment, instead of started.
+    `stage`: it starts when all lower stages are ready, and stops before them. `early`: it starts together with the
+    stage below, because it needs nothing from it. `ready` returns whether it does its work yet; without it, a lifetime
+    of 1.5 s counts. `once`: it must end with status 0, which makes it ready. Any other process is restarted when it
+    ends, after `ended` was called. `env` None: the supervisor's environment. `inherit`: descriptors that stay open in
+    it. `nursery`: it is forked from there, in the nursery's environment, instead of started.
     """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] | None = field(default=None, repr=False)
-    colour: str = ""
+    color: str = ""
     stage: int = 0
     ready: Callable[[], bool] | None = None
     once: bool = False
@@ -64,7 +65,7 @@ class Process:
 
 
 class _Child:
-    """The life of one process: what runs now, and when it may be started again."""
+    """The lifecycle of one process: what runs now, and when it may be started again."""
 
     def __init__(self, process: Process, first_delay: float) -> None:
         self.process = process
@@ -79,18 +80,18 @@ class _Child:
         self.said_loudly = False
 
     def may_start(self, now: float) -> bool:
-        """Whether it should run and doesn't."""
+        """Whether it should run but doesn't."""
         done = self.process.once and self.ready
         return self.running is None and now >= self.start_at and not done
 
     def look(self, now: float) -> None:
-        """See whether it does its work yet."""
+        """Check whether it does its work yet."""
         if self.running is not None and not self.ready and not self.process.once:
             settled = now - self.started >= _SETTLED_S
             self.ready = settled if self.process.ready is None else self.process.ready()
 
     def died(self, now: float) -> float:
-        """Note an unwanted end; return after how many seconds it starts again."""
+        """Record an unwanted end. Return the seconds until it starts again."""
         if now - self.started >= _HEALTHY_S:
             self._failures, self.said_loudly = 0, False
         self._deaths.append(now)
@@ -101,7 +102,7 @@ class _Child:
         return delay
 
     def keeps_dying(self, now: float) -> bool:
-        """Whether this is the moment to say loudly, once, that it can't stay up."""
+        """Whether this is the moment to report loudly, once, that it can't stay up."""
         often = len(self._deaths) == _LOUD_DEATHS and now - self._deaths[0] <= _LOUD_WITHIN_S
         self.said_loudly, say = self.said_loudly or often, often and not self.said_loudly
         return say
@@ -110,8 +111,8 @@ class _Child:
 class Supervisor:
     """Runs `processes` until `stop()`, SIGINT, SIGTERM or SIGHUP.
 
-    When all are ready, `ready` is set and `on_ready` called, once. `run()` blocks; call it, once, in a thread
-    that lives as long as the group. `first_delay`: seconds before a first restart, then doubled up to 30.
+    When all are ready, `ready` is set and `on_ready` is called, once. `run()` blocks. Call it once, in a thread that
+    lives as long as the group. `first_delay`: seconds before a first restart, then doubled up to 30.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class Supervisor:
         self._children = [_Child(process, first_delay) for process in sorted(processes, key=_stage)]
         self._on_ready = on_ready
         self._out = out or sys.stdout
-        self._colours = self._out.isatty() and "NO_COLOR" not in os.environ
+        self._colors = self._out.isatty() and "NO_COLOR" not in os.environ
         self._width = max((len(process.name) for process in processes), default=0)
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
@@ -137,7 +138,7 @@ class Supervisor:
         self._guard: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
-        """Start all, keep them running, stop all. Return 0, or 1 when a `once` process failed."""
+        """Start all, keep them running, stop all. Return 0, or 1 if a `once` process failed."""
         self._selector.register(self._woken, selectors.EVENT_READ)
         with self._signals(), self._guarded():
             try:
@@ -149,7 +150,9 @@ class Supervisor:
         return 1 if self._failed else 0
 
     def stop(self) -> None:
-        """Ask `run()` to stop all and return; asked twice, it kills. From any thread or signal handler."""
+        """Make `run()` stop all processes and return; a second call kills them. Callable from any thread or signal
+        handler.
+        """
         self._stops += 1
         with contextlib.suppress(BlockingIOError):
             self._wake.send(b"x")
@@ -175,7 +178,7 @@ class Supervisor:
                 self._on_ready()
 
     def _reached(self) -> int:
-        """The stage whose lower ones have all been ready."""
+        """Return the highest stage whose lower stages have all been ready."""
         stages = [child.process.stage for child in self._children]
         return min((child.process.stage for child in self._children if not child.ready), default=max(stages))
 
@@ -184,7 +187,9 @@ class Supervisor:
             running = child.running = _started(child.process)
         except NurseryGone as error:
             delay = child.died(time.monotonic())
-            self._say(f"{child.process.name} waits {delay:.1f} s: {error}", "yellow")
+            self._say(
+                f"{child.process.name} could not be started; retrying in {delay:.1f} s: {error}", "yellow"
+            )
             return
         child.started = time.monotonic()
         self._tell_guard("+", running.pid)
@@ -217,7 +222,7 @@ class Supervisor:
             )
 
     def _reap(self, child: _Child) -> int:
-        """Forget the ended process, after its last lines; nobody of its group outlives it."""
+        """Clean up after the ended process, and read its last lines. No process of its group outlives it."""
         running, child.running = child.running, None
         if running is None:
             return 0
@@ -233,7 +238,7 @@ class Supervisor:
         return running.returncode or 0
 
     def _bury(self) -> None:
-        """Wait for what a dead process left behind: the kernel gives it to this one, where it is the subreaper."""
+        """Wait for the orphans of a dead process: the kernel gives them to this one if it is the subreaper."""
         for group in list(self._graves):
             try:
                 while os.waitpid(-group, os.WNOHANG)[0]:
@@ -260,18 +265,18 @@ class Supervisor:
     def _line(self, child: _Child, line: bytes) -> None:
         text = line.decode("utf-8", "replace").rstrip("\r")
         if text:
-            # A log line may hold what a stranger sent: nothing in it may steer the reader's terminal.
+            # A log line may contain a stranger's text: nothing in it may control the reader's terminal.
             shown = "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in text)
-            self._write(child.process.name, child.process.colour, shown)
+            self._write(child.process.name, child.process.color, shown)
 
-    def _say(self, text: str, colour: str) -> None:
-        self._write("stint", colour, text)
+    def _say(self, text: str, color: str) -> None:
+        self._write("stint", color, text)
 
-    def _write(self, name: str, colour: str, text: str) -> None:
+    def _write(self, name: str, color: str, text: str) -> None:
         prefix = f"{name:<{self._width}} |"
-        if self._colours and colour in _COLOURS:
-            prefix = f"\x1b[{_COLOURS[colour]}m{prefix}\x1b[0m"
-        # The reader of the logs may go away (a closed pipe, a lost terminal); the group runs on.
+        if self._colors and color in _COLORS:
+            prefix = f"\x1b[{_COLORS[color]}m{prefix}\x1b[0m"
+        # The reader of the logs may go away (a closed pipe, a lost terminal); the group keeps running.
         with contextlib.suppress(BrokenPipeError, OSError):
             print(prefix, text, file=self._out, flush=True)
 
@@ -303,11 +308,11 @@ class Supervisor:
             if child.running is not None and child.running.poll() is None:
                 signal_group(child.running.pid, signal.SIGKILL)
 
-    # --- What surrounds a run ---
+    # --- Signals and the guard ---
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Stop on signals while running; they can only be taken in the main thread."""
+        """Stop on signals while running. Only the main thread can handle them."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -326,7 +331,7 @@ class Supervisor:
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
         argv = [sys.executable, "-I", "-S", str(_GUARD), str(_STOP_OTHERS_S)]
-        # With none of our output open: who waits for that to end must not wait for the guard.
+        # With none of our output open: readers that wait for its end must not wait for the guard.
         nowhere = subprocess.DEVNULL
         with subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, start_new_session=True

@@ -1,4 +1,4 @@
-"""The queue's connection as workers see it."""
+"""The worker's connection to the queue."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["Transport"]
 
 
 class Channel(redis.Channel):
-    """A channel that says that its connection is gone, as callers of kombu expect it.
+    """A channel that reports a lost connection with the error that kombu's callers expect.
 
-    Celery 5.7 takes a lost connection apart before it closes the channels. kombu then restores and acknowledges messages by the
-    parts, and the `AttributeError` of it ends the worker. What is not acknowledged is offered again by the queue when its
-    `visibility_timeout` is over.
+    Celery 5.7 takes a lost connection apart before it closes the channels. kombu then restores and acknowledges
+    messages with the parts, and the resulting `AttributeError` ends the worker. The queue offers unacknowledged
+    messages again after its `visibility_timeout`.
     """
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
@@ -24,6 +24,6 @@ class Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """kombu's for Redis, with these channels."""
+    """kombu's transport for Redis, with these channels."""
 
     Channel = Channel

@@ -1,7 +1,7 @@
 """`manage.py up`: all of Stint as one supervised group.
 
-Embedded servers for what DATABASE_URL and REDIS_URL don't name, the migrations, then web, streams, worker and
-SSH gateway. Runs before Django is set up: its processes get their settings by environment.
+It starts embedded servers for what DATABASE_URL and REDIS_URL don't name, runs the migrations, then starts web,
+streams, worker and one process with all gateways. It runs before Django is set up: its processes get their settings from the environment.
 """
 
 from __future__ import annotations
@@ -28,28 +28,31 @@ from broker.embedded.state import (
 )
 from broker.embedded.valkey import EmbeddedValkey
 from broker.env import EnvError, envint, envsecret, envstr
+from broker.processes.argv import gateway_argv, streams_argv, web_argv, worker_argv
 from broker.processes.nursery import Nursery
 from broker.processes.nursery import possible as nursery_possible
 from broker.processes.supervisor import Process, Supervisor
 
-# Names the file by which the worker says that it takes messages.
+# Names the file with which the worker reports that it accepts messages.
 WORKER_READY = "STINT_WORKER_READY"
 _DATABASES, _MIGRATION, _APPLICATION = 0, 1, 2
 
 
 class PortTakenError(RuntimeError):
-    """A port that Stint should listen on can't be used; the message says which, and how to choose another."""
+    """Stint can't listen on a port. The message says which one, and how to choose another."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Where the processes listen. `web_workers` 0: one with the embedded database, else two."""
+    """The addresses and ports of the processes. `web_workers` 0: one with the embedded database, else two."""
 
     host: str
     port: int
     streams_port: int
     ssh_host: str
     ssh_port: int
+    gateway_host: str
+    gateway_port: int
     web_workers: int
 
     @property
@@ -59,12 +62,11 @@ class Options:
 
 
 def parse(argv: Sequence[str]) -> Options:
-    """Read the command line; each default is an environment variable's value. Raises `EnvError`."""
+    """Parse the command line. Defaults come from environment variables. Raises `EnvError`."""
     parser = argparse.ArgumentParser(
         prog="manage.py up",
         description="Start all of Stint: embedded PostgreSQL and Valkey unless DATABASE_URL and REDIS_URL "
-        "are set, the migrations, then web, streams, worker and SSH gateway. Ctrl-C stops everything; grants "
-        "do not end.",
+        "are set, the migrations, then web, streams, worker and gateways. Ctrl-C stops everything; grants do not end.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
@@ -73,12 +75,28 @@ def parse(argv: Sequence[str]) -> Options:
     add("--streams-port", type=int, default=envint("STINT_STREAMS_PORT", 8001), help="port of live streams")
     add("--ssh-host", default=envstr("STINT_SSH_HOST", "127.0.0.1"), help="address of the SSH gateway")
     add("--ssh-port", type=int, default=envint("STINT_SSH_PORT", 2222), help="port of the SSH gateway")
-    add("--web-workers", type=int, default=envint("STINT_WEB_WORKERS", 0), help="0 picks a free port")
+    add(
+        "--gateway-host",
+        default=envstr("STINT_GATEWAY_HOST", "127.0.0.1"),
+        help="address of the gateways for HTTPS",
+    )
+    add(
+        "--gateway-port",
+        type=int,
+        default=envint("STINT_GATEWAY_PORT", 8443),
+        help="port of the gateways for HTTPS",
+    )
+    add(
+        "--web-workers",
+        type=int,
+        default=envint("STINT_WEB_WORKERS", 0),
+        help="0 for one with the embedded database, else two",
+    )
     return Options(**vars(parser.parse_args(argv)))
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the group until it is told to stop. Return the exit status."""
+    """Run the group until it is stopped. Return the exit status."""
     try:
         options = parse(argv)
         _check_ports(options)
@@ -123,14 +141,16 @@ def _environment(
         "STINT_STATE_DIR": str(state),
         "STINT_SSH_HOST": options.ssh_host,
         "STINT_SSH_PORT": str(options.ssh_port),
+        "STINT_GATEWAY_HOST": options.gateway_host,
+        "STINT_GATEWAY_PORT": str(options.gateway_port),
         "STINT_STREAMS_PORT": str(options.streams_port),
         WORKER_READY: str(state / "worker_ready"),
         "PYTHONUNBUFFERED": "1",
-        # The worker would check all of the code again, and so hold the pages and the API in memory.
+        # Otherwise, the worker would check all of the code again, and so hold the pages and the API in memory.
         "CELERY_SKIP_CHECKS": "1",
     }
     if found.setdefault("STINT_PUBLIC_URL", options.url) == options.url:
-        # No proxy stands before the pages, so they find the streams at their own port.
+        # No proxy is in front of the pages, so they find the streams at their own port.
         found.setdefault("STINT_STREAMS_DIRECT_PORT", str(options.streams_port))
     if postgres is not None:
         found["DATABASE_URL"], found["DATABASE_OWNER_URL"] = postgres.url(), postgres.url(OWNER)
@@ -155,7 +175,7 @@ def _server(server: PrivateServer) -> Process:
     return Process(
         name=server.name,
         argv=server.argv(),
-        colour="grey",
+        color="grey",
         stage=_DATABASES,
         ready=server.is_ready,
         env=plain_env(),
@@ -178,11 +198,11 @@ def _migration(environment: Mapping[str, str]) -> Process:
 
 
 def _applications(options: Options, environment: Mapping[str, str], *, web_workers: int) -> list[Process]:
-    def application(name: str, colour: str, argv: list[str], ready: Callable[[], bool]) -> Process:
+    def application(name: str, color: str, argv: list[str], ready: Callable[[], bool]) -> Process:
         return Process(
             name=name,
             argv=[sys.executable, *argv],
-            colour=colour,
+            color=color,
             stage=_APPLICATION,
             ready=ready,
             env=env,
@@ -190,26 +210,33 @@ def _applications(options: Options, environment: Mapping[str, str], *, web_worke
             nursery=nursery,
         )
 
-    # Of a run before; this one's worker makes it when it takes messages.
+    # Left from an earlier run; this run's worker creates it when it accepts messages.
     working = Path(environment[WORKER_READY])
     working.unlink(missing_ok=True)
     nursery = Nursery() if nursery_possible else None
     # Only migrations get the role that could rewrite the record.
     env = {name: value for name, value in environment.items() if name != "DATABASE_OWNER_URL"}
-    ssh = ["manage.py", "ssh_gateway"]
     return [
         *(_nursery(nursery, env) if nursery else ()),
-        application("web", "green", _web(options, web_workers), lambda: _answers(f"{options.url}/readyz")),
         application(
-            "streams", "cyan", _streams(options), lambda: _listens(options.host, options.streams_port)
+            "web",
+            "green",
+            web_argv(options.host, options.port, workers=web_workers),
+            lambda: _answers(f"{options.url}/readyz"),
+        ),
+        application(
+            "streams",
+            "cyan",
+            streams_argv(options.host, options.streams_port),
+            lambda: _listens(options.host, options.streams_port),
         ),
         application("worker", "magenta", worker_argv(), working.exists),
-        application("gateway", "blue", ssh, lambda: _listens(options.ssh_host, options.ssh_port)),
+        application("gateway", "blue", gateway_argv(), lambda: _gateway_listens(options)),
     ]
 
 
 def _nursery(nursery: Nursery, environment: Mapping[str, str]) -> Iterator[Process]:
-    """It loads while the databases start and the migrations run."""
+    """Yield the nursery, which loads while the databases start and the migrations run."""
     yield Process(
         name="nursery",
         argv=nursery.argv,
@@ -223,52 +250,12 @@ def _nursery(nursery: Nursery, environment: Mapping[str, str]) -> Iterator[Proce
     )
 
 
-def _web(options: Options, workers: int) -> list[str]:
-    where = ["--host", options.host, "--port", str(options.port)]
-    size = ["--workers", str(workers), "--blocking-threads", "4"]
-    quiet = ["--no-ws", "--log-level", "warning", "--workers-kill-timeout", "2"]
-    return ["-m", "granian", "--interface", "wsgi", *where, *size, *quiet, "broker.wsgi:application"]
-
-
-def _streams(options: Options) -> list[str]:
-    where = ["--host", options.host, "--port", str(options.streams_port)]
-    quiet = ["--log-level", "warning", "--no-access-log", "--timeout-graceful-shutdown", "1"]
-    return ["-m", "uvicorn", *where, *quiet, "broker.asgi:application"]
-
-
-def worker_argv() -> list[str]:
-    """Return what Python is called with for the worker and its schedule."""
-    # As root Celery warns of pickled messages, which this worker doesn't take: JSON only.
-    python = [
-        "-W",
-        "ignore:You're running the worker",
-        "-m",
-        "celery",
-        "-q",
-        "-A",
-        "broker.processes.worker:app",
-    ]
-    quiet = ["-l", "WARNING", "--without-gossip", "--without-mingle"]
-    return [
-        *python,
-        "worker",
-        "-P",
-        "threads",
-        "-c",
-        "4",
-        "--ticks",
-        *quiet,
-        "-Q",
-        "revoke,provision,upkeep,notify",
-    ]
-
-
 def _check_ports(options: Options) -> None:
-    """Raise `PortTakenError` before anything starts, instead of letting one process fail again and again."""
+    """Raise `PortTakenError` before anything starts, instead of letting one process fail repeatedly."""
     ports = [
         (options.host, options.port, "--port or STINT_HTTP_PORT"),
         (options.host, options.streams_port, "--streams-port or STINT_STREAMS_PORT"),
-        (options.ssh_host, options.ssh_port, "--ssh-port or STINT_SSH_PORT"),
+        *_gateway_ports(options),
     ]
     for host, port, how in ports:
         try:
@@ -297,6 +284,18 @@ def _listens(host: str, port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+def _gateway_listens(options: Options) -> bool:
+    """Whether all listeners of the gateway process are there."""
+    return all(_listens(host, port) for host, port, _ in _gateway_ports(options))
+
+
+def _gateway_ports(options: Options) -> list[tuple[str, int, str]]:
+    """Return host and port of each listener of the gateway process, and how to choose the port."""
+    ssh = (options.ssh_host, options.ssh_port, "--ssh-port or STINT_SSH_PORT")
+    web = (options.gateway_host, options.gateway_port, "--gateway-port or STINT_GATEWAY_PORT")
+    return [ssh, web]
 
 
 def _say_ready(options: Options) -> None:

@@ -1,4 +1,4 @@
-"""The worker's process: `celery -A broker.processes.worker:app worker --ticks`."""
+"""The worker process: `celery -A broker.processes.worker:app worker --ticks`."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from celery.beat import EmbeddedService, Scheduler
 from celery.signals import worker_ready
 
 from broker.celery import app
+from broker.processes.watchdog import report
 
 __all__ = ["app"]
 
 
 class Ticks(bootsteps.StartStopStep):
-    """The schedule, in a thread: Celery's own `-B` forks a process, which costs 50 MB more."""
+    """The scheduler, in a thread: Celery's own `-B` forks a process, which costs 50 MB more."""
 
     def __init__(self, worker: Any, ticks: bool = False, **options: Any) -> None:
         super().__init__(worker, **options)
         self.enabled = ticks
 
     def create(self, worker: Any) -> Any:
-        """Return the thread. It keeps no file: the schedule holds nothing that the database doesn't know better."""
+        """Return the thread. It stores no file: the schedule holds nothing that the database doesn't know better."""
         return EmbeddedService(worker.app, thread=True, scheduler_cls=Scheduler)
 
 
@@ -33,7 +34,17 @@ app.steps["worker"].add(Ticks)
 
 
 @worker_ready.connect
-def _say(**_: object) -> None:
-    """Tell `manage.py up`, which may be who started it."""
+def _say(sender: Any, **_: object) -> None:
+    """Tell `manage.py up` or systemd, whichever started this worker."""
     if path := os.environ.get("STINT_WORKER_READY"):
         Path(path).touch(mode=0o600)
+    report(lambda: _ticks(sender))
+
+
+def _ticks(consumer: Any) -> bool:
+    """Whether the scheduler's thread lives. Without the queue, nothing else shows whether a worker works."""
+    return all(
+        step.obj.is_alive()
+        for step in consumer.controller.steps
+        if isinstance(step, Ticks) and step.obj is not None
+    )

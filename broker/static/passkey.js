@@ -5,13 +5,13 @@
     box.textContent = text;
     box.hidden = !text;
   };
-  const why = error => error.name === 'NotAllowedError' ? 'Nothing was done: it was stopped, or took too long.'
-    : error.name === 'InvalidStateError' ? 'This device has a passkey for you already.'
+  const why = error => error.name === 'NotAllowedError' ? 'Nothing was changed: the passkey prompt was canceled or timed out.'
+    : error.name === 'InvalidStateError' ? 'This device already has a passkey for your account.'
     : `That did not work: ${error.message}`;
 
   const ask = async form => {
     const answer = await fetch(form.dataset.passkey, { method: 'POST', body: new FormData(form) });
-    if (!(answer.headers.get('content-type') || '').includes('json')) throw new Error('this page is too old. Load it again.');
+    if (!(answer.headers.get('content-type') || '').includes('json')) throw new Error('this page has expired. Reload it.');
     const wanted = await answer.json();
     return form.hasAttribute('data-add')
       ? navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(wanted) })
@@ -21,7 +21,7 @@
   document.querySelectorAll('form[data-passkey]').forEach(form => {
     if (!window.PublicKeyCredential?.parseRequestOptionsFromJSON) {
       form.querySelectorAll('button').forEach(button => { button.disabled = true; });
-      return say(form, 'This browser can’t use passkeys here. A newer one can.');
+      return say(form, 'This browser doesn’t support passkeys here. Use a newer one.');
     }
     form.addEventListener('submit', async event => {
       event.preventDefault();

@@ -31,7 +31,7 @@
       await navigator.clipboard.writeText(button.dataset.copy);
       say('Copied');
     } catch {
-      // No clipboard on plain http: select the text, so that one key copies it.
+      // No clipboard on plain http: select the text, which one key copies.
       const code = button.parentElement.querySelector('code');
       if (code) getSelection().selectAllChildren(code);
       say('Selected');
@@ -94,7 +94,7 @@
     }
   }
 
-  // What waits stands in the title and on the icon, too; the server rendered both right at first.
+  // What waits shows in the title and icon, too.
   const count = name => Number(document.querySelector(`#pulse [name=${name}]`)?.value || 0);
   const showCounts = () => {
     all('[data-count]').forEach(el => {
@@ -117,23 +117,30 @@
     });
   });
 
-  // A page that changes under somebody's hands keeps what they typed, chose and opened.
+  // A changing page keeps what was typed, chosen and opened.
   const touched = el => el.type !== 'hidden' && (el === document.activeElement || el.value !== el.defaultValue
     || el.checked !== el.defaultChecked || el.selected !== el.defaultSelected);
   const keep = (name, el) => name !== 'open' && !(['value', 'checked', 'selected'].includes(name) && touched(el));
 
   const lost = shown => all('[data-lost]').forEach(el => { el.hidden = !shown; });
   const isLive = el => el.closest('#pulse, [data-live]');
-  // Elsewhere the part that was asked for says that it waits, and that nothing came.
+  // Other parts say that they wait, or that nothing came.
   const busy = (part, waits) => part.setAttribute('aria-busy', waits);
   const stale = (part, status) => {
-    part.querySelector('.stale')?.remove();
+    part.querySelector(':scope > .stale')?.remove();
     const note = document.createElement(part.matches('ol, ul') ? 'li' : 'p');
     note.className = 'stale note t-warn';
     note.textContent = status === 401 ? 'You are signed out. Sign in in another tab; your input stays here.'
       : 'This may be out of date. Try again.';
     part.prepend(note);
   };
+  // Signing in loses nothing that is typed.
+  let typed = false;
+  hear('htmx:beforeOnLoad', event => {
+    if (!typed || !event.detail.xhr.getResponseHeader('HX-Redirect')) return;
+    event.preventDefault();
+    stale(document.getElementById('main'), 401);
+  });
   hear('htmx:beforeRequest', event => {
     if (!isLive(event.target)) busy(event.detail.target, true);
   });
@@ -143,7 +150,7 @@
     if (!isLive(event.target)) busy(event.detail.target, false);
     else if (event.detail.successful) lost(false);
   });
-  // What its reader has read goes along, where the page can say what changed since then.
+  // Sends what was read, so that the page can say what changed.
   hear('htmx:configRequest', event => {
     const read = event.target.matches('[data-live]') && event.target.querySelector('[name=read]');
     if (read) event.detail.parameters.set('read', read.value);
@@ -208,8 +215,9 @@
     sent = event.target;
     setTimeout(() => { sent = null; }, 1000);
   });
-  // Of a time that is chosen and one that is typed, the last counts.
+  // The last of a chosen and a typed time counts.
   hear('input', ({ target: { name, form } }) => {
+    typed = true;
     if (name === 'other_duration') all('[name=duration]').forEach(el => { el.checked = false; });
     else if (name === 'duration' && form.other_duration) form.other_duration.value = '';
   }, true);

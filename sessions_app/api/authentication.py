@@ -1,4 +1,4 @@
-"""Who calls: a bearer token of an identity, or a person's browser session."""
+"""Authenticate the caller: an identity's bearer token, or a person's browser session."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from accounts.queries import valid_token
 from broker.kernel import clock
 from sessions_app.queries.tokens import outlived_token
 
-# Each use of a token would otherwise be a write.
+# Otherwise each use of a token would be a write.
 _USE_NOTED_EVERY = dt.timedelta(minutes=1)
 
 
 class TokenAuthentication(BaseAuthentication):
-    """`Authorization: Bearer stint_…` (RFC 6750). Unknown, expired and revoked tokens get one answer."""
+    """`Authorization: Bearer stint_…` (RFC 6750). Unknown, expired and revoked tokens get the same response."""
 
     def authenticate(self, request: Request) -> tuple[Identity, APIToken] | None:
         """Return the identity and its token; None without a bearer token. Raises AuthenticationFailed."""
@@ -41,12 +41,12 @@ class TokenAuthentication(BaseAuthentication):
         return token
 
     def authenticate_header(self, request: Request) -> str:
-        """Say how to authenticate, for the 401."""
+        """Return the challenge for a 401."""
         return 'Bearer realm="Stint"'
 
 
 def _last_grant(request: Request) -> str:
-    """Return the grant that is asked about, where a token that is over may still speak for it; empty elsewhere."""
+    """Return the grant in the URL, if the view accepts an expired token for it; empty otherwise."""
     view = request.parser_context.get("view")
     kept = getattr(view, "outlives_token", False)
     return str(request.parser_context["kwargs"].get("ref", "")) if kept else ""

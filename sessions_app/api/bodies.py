@@ -1,4 +1,4 @@
-"""What can be sent. Examples are part of the published description."""
+"""Request bodies. Their examples are part of the published OpenAPI description."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sessions_app.operations.requests.request_access import MAX_TEXT
 from sessions_app.operations.workflows.open_workflow import PREFIX
 
 _LARGEST = 2**31 - 1
-# Leaves room for the rest of the body.
+# Characters. Leaves room for the rest of the body.
 LONGEST_FILE = 200_000
 
 
@@ -49,7 +49,7 @@ class NewKey(Body):
     """One line of a .pub file."""
 
     public_key = Text(max_length=16384)
-    label = Text(default="", allow_blank=True, max_length=100)  # type: ignore[assignment]  # a member, not the serializer’s own
+    label = Text(default="", allow_blank=True, max_length=100)  # type: ignore[assignment]  # shadows DRF's attribute
 
 
 @extend_schema_serializer(examples=[_example({"time_zone": "Europe/Berlin"})])
@@ -72,7 +72,7 @@ class NewPassword(Body):
 class NewToken(Body):
     """A token to create, valid for at most 90 days."""
 
-    label = Text(max_length=100)  # type: ignore[assignment]  # a member, not the serializer’s own
+    label = Text(max_length=100)  # type: ignore[assignment]  # shadows DRF's attribute
     scopes = serializers.ListField(
         child=Choice(choices=Scope.values), min_length=1, max_length=len(Scope.values)
     )
@@ -95,11 +95,11 @@ commands:
 class Draft(Body):
     """A command set as YAML; see /schemas/command-sets.json."""
 
-    source = Text(max_length=LONGEST_FILE)  # type: ignore[assignment]  # a member, not the serializer’s own
+    source = Text(max_length=LONGEST_FILE)  # type: ignore[assignment]  # shadows DRF's attribute
 
 
 class Acceptance(Body):
-    """A reason for each warning of the linter that is accepted, by `code where`; approvers see the reasons."""
+    """A reason for each accepted linter warning, by `code where`; approvers see the reasons."""
 
     accepted = serializers.DictField(child=Text(max_length=500), default=dict)
 
@@ -108,7 +108,9 @@ class Acceptance(Body):
     examples=[_example({"line": "systemctl restart nginx", "parameters": {"unit": "nginx"}})]
 )
 class Try(Body):
-    """A command line to test. Without parameters, what any grant could allow is tested; without version, the published one."""
+    """A command line to test. Without parameters, tests what any grant could allow; without version, tests the
+    published version.
+    """
 
     line = Text(allow_blank=True, max_length=16384)
     parameters = serializers.DictField(
@@ -123,7 +125,7 @@ class Try(Body):
     ]
 )
 class Files(Body):
-    """Catalogue files by path; see /schemas/. `prune` removes what is in no file."""
+    """Catalog files by path; see /schemas/. `prune` removes what is in no file."""
 
     files = serializers.DictField(child=Text(allow_blank=True, max_length=LONGEST_FILE))
     prune = Flag(default=False)
@@ -143,7 +145,8 @@ class Files(Body):
     ]
 )
 class NewRequest(Body):
-    """A request. Without `starts_at` the time starts with the approval; without `targets`, it covers all targets of the cluster.
+    """A request. Without `starts_at`, the time starts on approval; without `targets`, it covers all targets of the
+    cluster.
 
     `workflow` is the open workflow that the access ends with; requests of the kind `incident` need an incident.
     """
@@ -240,7 +243,7 @@ class End(Body):
     kill = Flag(default=False)
 
 
-@extend_schema_serializer(examples=[_example({"note": "A typing mistake."})])
+@extend_schema_serializer(examples=[_example({"note": "A typo."})])
 class Release(Body):
     """What was found."""
 
@@ -258,9 +261,9 @@ class NewCredential(Body):
     )  # fmt: skip
 
 
-@extend_schema_serializer(examples=[_example({"duration": "30m", "reason": "The restore takes longer."})])
+@extend_schema_serializer(examples=[_example({"duration": "30m", "reason": "The restore is taking longer."})])
 class Extend(Body):
-    """By how much, and why."""
+    """The additional time, and the reason."""
 
     duration = Duration()
     reason = Text(default="", allow_blank=True, max_length=MAX_TEXT)
@@ -325,13 +328,15 @@ class NewIdentity(Body):
     time_zone = Text(default="UTC", max_length=64)
 
     def validate_time_zone(self, value: str) -> str:
-        """Pages that are shown in a zone that is not known can't be shown at all."""
+        """Refuse an unknown time zone: pages could not be rendered in it."""
         if value not in zoneinfo.available_timezones():
-            raise serializers.ValidationError("Unknown time zone. Use one like Europe/Berlin.")
+            raise serializers.ValidationError("Use an IANA time zone, such as Europe/Berlin.")
         return value
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Machines prove themselves with keys and tokens alone; a password must be one that is not guessed."""
+        """Refuse a password for a machine, which authenticates only with keys and tokens. A person's must not be
+        guessable.
+        """
         machine = attrs["kind"] != Kind.PERSON
         if machine and (attrs["password"] is not None or attrs["administrator"]):
             raise serializers.ValidationError(
@@ -361,5 +366,5 @@ class Rotation(Body):
     now = Flag(default=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """`now` leaves no overlap."""
+        """Set the overlap to zero for `now`."""
         return {"overlap": 0 if attrs["now"] else attrs["overlap"]}

@@ -1,4 +1,4 @@
-"""The parts of addresses: a text that can't name anything never reaches the database."""
+"""URL path converters: text that can't name anything never reaches the database."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Number(_Text):
 
 
 def register() -> None:
-    """Make the converters known to `path`."""
+    """Register the converters with Django's `path`."""
     register_converter(_Number, "api_id")
     for name, schema in DESCRIBED.items():
         if "pattern" in schema:

@@ -1,4 +1,4 @@
-"""Keys and tokens of one identity: the same acts for oneself and for machines that one owns."""
+"""Keys and tokens of one identity, in the same way for oneself and for machines that one owns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from accounts.operations.create_token import create_token
 from accounts.operations.remove_ssh_key import remove_ssh_key
 from accounts.operations.revoke_token import revoke_token
 from broker.kernel import clock
-from broker.kernel.errors import Forbidden, NotFound
+from broker.kernel.errors import NotFound
 from sessions_app.api import reads
 from sessions_app.api.bodies import NewKey, NewToken
 from sessions_app.api.endpoint import Endpoint
@@ -20,19 +20,13 @@ from sessions_app.api.filters import ByNumber
 from sessions_app.api.shapes.people import FreshTokenShape, KeyShape, TokenShape
 
 
-class MoreThanItself(Forbidden):
-    """A token would make one that may do more."""
-
-    code = "scope_missing"
-
-
 class Credentials(Endpoint):
-    """Acts on keys and tokens. With a token they need the scope `administer`, as they open further doors."""
+    """Operations on keys and tokens. A token needs the scope `administer` for them, because they open more access."""
 
     shown = ""
 
     def list_keys(self, owner: Identity) -> Response:
-        """Return a page of the keys that open something."""
+        """Return a page of the keys that were not removed."""
         return self.page(reads.keys(owner), KeyShape, self.query(ByNumber))
 
     def add_key(self, owner: Identity) -> Response:
@@ -42,7 +36,7 @@ class Credentials(Endpoint):
         return self.answer(KeyShape, key, status=201)
 
     def remove_key(self, owner: Identity, key_id: int) -> Response:
-        """Take a key back."""
+        """Remove a key. Raises NotFound."""
         if not reads.keys(owner).filter(pk=key_id).exists():
             raise NotFound("Key not found.")
         remove_ssh_key(key_id=key_id, actor=self.identity, now=clock.now())
@@ -53,25 +47,21 @@ class Credentials(Endpoint):
         return self.page(reads.tokens(owner), TokenShape, self.query(ByNumber))
 
     def make_token(self, owner: Identity) -> Response:
-        """Make a token and show its text."""
+        """Create a token and return its value. Raises MoreThanItself."""
         sent = self.body(NewToken)
-        if self.token and not set(sent["scopes"]) <= set(self.token.scopes):
-            raise MoreThanItself(
-                "A token can't create a token with more scopes than its own.",
-                hint=f"Its scopes: {', '.join(self.token.scopes)}.",
-            )
         made, self.shown = create_token(
             identity_id=owner.pk,
             label=sent["label"],
             scopes=sent["scopes"],
             lifetime=dt.timedelta(seconds=sent["lifetime"]),
             actor=self.identity,
+            by=self.token,
             now=clock.now(),
         )
         return self.answer(FreshTokenShape, made, status=201)
 
     def revoke_token(self, owner: Identity, token_id: int) -> Response:
-        """Revoke a token."""
+        """Revoke a token. Raises NotFound."""
         if not reads.tokens(owner).filter(pk=token_id).exists():
             raise NotFound("Token not found.")
         revoke_token(token_id=token_id, actor=self.identity, now=clock.now())

@@ -1,4 +1,4 @@
-"""The description of the API: for programs as OpenAPI, for people as a page that needs no script."""
+"""The API description: OpenAPI for programs, and a page for people that needs no JavaScript."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REF = "#/components/schemas/"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One parameter, or one field of a body or an answer. ``shape`` names the shape that it has or lists."""
+    """One parameter, or one field of a body or a response. ``shape`` names the shape that it has or lists."""
 
     name: str
     where: str
@@ -30,13 +30,13 @@ class Member:
 
     @property
     def is_header(self) -> bool:
-        """Whether it is sent as a header."""
+        """Whether it is a request header."""
         return self.where == "header"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer of an operation."""
+    """One response of an operation."""
 
     code: str
     says: str
@@ -45,7 +45,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one address."""
+    """One method of one path."""
 
     id: str
     method: str
@@ -60,7 +60,7 @@ class Operation:
 
 @require_safe
 def schema(_request: HttpRequest) -> HttpResponse:
-    """Answer with the OpenAPI 3.1 description. It says nothing about anybody, so no sign-in is needed."""
+    """Return the OpenAPI 3.1 description. It contains nothing about anyone, so it requires no sign-in."""
     return JsonResponse(
         openapi(), content_type="application/vnd.oai.openapi+json", json_dumps_params={"indent": 2}
     )
@@ -68,7 +68,7 @@ def schema(_request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    """Show the description to people."""
+    """Show the description as a page."""
     return render(
         request,
         "api/docs.html",
@@ -78,7 +78,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 @functools.cache
 def _groups() -> dict[str, list[Operation]]:
-    """Return the operations by the first part of their address."""
+    """Return the operations by the first part of their path."""
     found: dict[str, list[Operation]] = {}
     for path, methods in openapi()["paths"].items():
         for method, said in methods.items():
@@ -88,7 +88,7 @@ def _groups() -> dict[str, list[Operation]]:
 
 @functools.cache
 def _shapes() -> dict[str, tuple[str, tuple[Member, ...]]]:
-    """Return what each shape means, with its fields."""
+    """Return the description and the fields of each shape."""
     shapes = openapi()["components"]["schemas"]
     return {name: (_plain(said), tuple(_members(said))) for name, said in sorted(shapes.items())}
 
@@ -123,7 +123,7 @@ def _members(shape: Mapping[str, Any]) -> Iterator[Member]:
 
 
 def _answers(said: Mapping[str, Any]) -> tuple[Answer, ...]:
-    """Return the answers; all problems have one shape and mean the same everywhere, so they stand in one line."""
+    """Return the responses. All problems have the same shape and meaning everywhere, so they share one entry."""
     good = [
         Answer(
             code,
@@ -138,7 +138,7 @@ def _answers(said: Mapping[str, Any]) -> tuple[Answer, ...]:
 
 
 def _plain(said: Mapping[str, Any]) -> str:
-    """Return a description without the marks of Markdown."""
+    """Return a description without Markdown backticks."""
     return str(said.get("description", "")).replace("`", "")
 
 
@@ -147,7 +147,7 @@ def _shape_name(said: Mapping[str, Any]) -> str:
 
 
 def _kind(said: Mapping[str, Any]) -> tuple[str, str]:
-    """Return in words what kind of value it is, and the shape that it has or lists."""
+    """Return the kind of value in words, and the shape that it has or lists."""
     if "$ref" in said:
         return "", _shape_name(said)
     if "allOf" in said:

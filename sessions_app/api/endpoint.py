@@ -1,4 +1,4 @@
-"""What every endpoint does the same way: who calls, how often, what was sent, and pages of lists."""
+"""What all endpoints share: authentication, rate limits, validation of input, and pages of lists."""
 
 from __future__ import annotations
 
@@ -22,25 +22,28 @@ _NUMBERS = ("pk", "seq")
 
 
 class OnlyAdministrators(Forbidden):
-    """Only administrators can do this."""
+    """The caller is not an administrator."""
 
     code = "only_administrators"
 
 
 class Endpoint(APIView):
-    """One address. ``scope`` is what a token needs for anything but reading; a view that names none is administrators' work.
+    """One URL of the API.
 
-    ``answers_secret``: the answer holds something that is shown once, so no copy of it is kept. ``outlives_token``: the token
-    of a run may be over, while a grant that was asked for with it is not.
+    ``scope`` is the scope that a token needs for anything except reading. A view that sets none requires `administer`.
+    ``answers_secret``: the response contains something that is shown once, so no copy of it is stored.
+    ``asks_target``: the handler waits for a target, so it runs in no transaction. It must answer with a secret.
+    ``outlives_token``: a run's token can have expired while a grant that was requested with it has not.
     """
 
     scope: ClassVar[str] = Scope.ADMINISTER
     answers_secret: ClassVar[bool] = False
+    asks_target: ClassVar[bool] = False
     outlives_token: ClassVar[bool] = False
-    http_method_names: ClassVar[Sequence[str]] = ("get", "head", "post", "delete")  # type: ignore[misc]  # DRF's is a list
+    http_method_names: ClassVar[Sequence[str]] = ("get", "head", "post", "delete")  # type: ignore[misc]  # list in DRF
     metadata_class = None
 
-    # Who
+    # Caller
 
     @property
     def identity(self) -> Identity:
@@ -51,11 +54,11 @@ class Endpoint(APIView):
 
     @property
     def token(self) -> APIToken | None:
-        """The token that the caller used; None for a browser's session."""
+        """The token that the caller used; None for a browser session."""
         return self.request.auth if isinstance(self.request.auth, APIToken) else None
 
     def administrators_only(self) -> None:
-        """Raise OnlyAdministrators for everybody else."""
+        """Raise OnlyAdministrators for anyone else."""
         if not self.identity.is_superuser:
             raise OnlyAdministrators("Only administrators can do this.", hint="Ask an administrator.")
 
@@ -70,39 +73,40 @@ class Endpoint(APIView):
         try:
             super().perform_authentication(request)
         finally:
-            # Here and not later, so that guesses are counted, too.
+            # Before the handler runs, so that guesses count as well.
             super().check_throttles(request)
 
     def check_throttles(self, request: Request) -> None:
-        """Counted already."""
+        """Do nothing: the request was already counted."""
 
-    # What was sent
+    # Input
 
     def body(self, form: type[Body]) -> dict[str, Any]:
-        """Return the checked body. Raises ValidationError."""
+        """Return the validated body. Raises ValidationError."""
         return _checked(form, self.request.data)
 
     def query(self, form: type[Query]) -> dict[str, Any]:
-        """Return the checked query. Raises ValidationError, for repeated and unknown names as well."""
+        """Return the validated query. Raises ValidationError, also for repeated and unknown parameters."""
         given = self.request.query_params
-        repeated = {name: ["Repeat it only once."] for name in given if len(given.getlist(name)) > 1}
+        repeated = {name: ["Send it only once."] for name in given if len(given.getlist(name)) > 1}
         if repeated:
             raise ValidationError(repeated)
         return _checked(form, given.dict())
 
-    # Answers
+    # Responses
 
     def answer(self, shape: type[Serializer[Any]], thing: Any, status: int = 200, **headers: str) -> Response:
-        """Return a thing in its shape."""
+        """Return an object in its shape."""
         rendered = shape(thing, context={"identity": self.identity, "view": self}).data
         return Response(rendered, status=status, headers=headers)
 
     def page(
         self, rows: QuerySet[Any], shape: type[Serializer[Any]], query: dict[str, Any], *, key: str = "pk"
     ) -> Response:
-        """Return one page of rows: newest first by number, or by name; it goes on where the last one ended.
+        """Return one page of rows, continuing where the last one ended. Rows are sorted by number, newest first, or by
+        name.
 
-        Rows that are added or removed meanwhile move no other row to another page.
+        Rows that are added or removed in between move no other row to another page.
         """
         newest_first = key in _NUMBERS
         if (cursor := query.get("cursor")) is not None:
@@ -112,7 +116,7 @@ class Endpoint(APIView):
         return self.rows(found[:size], shape, getattr(found[size - 1], key) if len(found) > size else None)
 
     def rows(self, found: Sequence[Model], shape: type[Serializer[Any]], last: int | str | None) -> Response:
-        """Return rows that were read, with the address that goes on behind ``last``; None: these are all."""
+        """Return rows, with the URL of the page after ``last``; None: there are no more."""
         following = None
         if last is not None:
             asked = {**self.request.query_params.dict(), "cursor": str(last)}

@@ -1,4 +1,4 @@
-"""Fields of bodies and queries. They take a value or refuse it; nothing is turned into something else on the way."""
+"""Fields of bodies and queries. They accept a value or refuse it, and never coerce it."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ Getter = TypeVar("Getter", bound=Callable[..., Any])
 
 
 def shown_as(schema: Any) -> Callable[[Getter], Getter]:
-    """Say in what form a computed member is answered: a shape, or JSON Schema."""
+    """Declare the schema of a computed field: a shape, or JSON Schema."""
     decorate: Callable[[Getter], Getter] = extend_schema_field(schema)
     return decorate
 
 
 class Text(serializers.CharField):
-    """Text. A number is not text, spaces stay where they are, and a private key is never taken."""
+    """Text. Numbers are refused, spaces are preserved, and private keys are never accepted."""
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("trim_whitespace", False)
@@ -67,7 +67,7 @@ class Text(serializers.CharField):
 
 
 class _Patterned(Text):
-    """Text that fits a pattern as a whole."""
+    """Text that matches a pattern as a whole."""
 
     pattern = ""
     says = ""
@@ -89,7 +89,7 @@ class Name(_Patterned):
 
 @extend_schema_field({"type": "string", "pattern": USERNAME, "examples": ["alice"]})
 class Username(_Patterned):
-    """The user name of an identity, in its one spelling."""
+    """The username of an identity, in its canonical spelling."""
 
     pattern = USERNAME
     says = "Use at most 100 lowercase letters, digits and . _ @ + -."
@@ -97,7 +97,7 @@ class Username(_Patterned):
 
 @extend_schema_field({"type": "string", "pattern": DIGEST, "description": "The digest of what was read."})
 class Digest(_Patterned):
-    """SHA-256 in hex."""
+    """A SHA-256 in hex."""
 
     pattern = DIGEST
     says = "Send the `digest` of the request you read: 64 hex digits."
@@ -105,7 +105,7 @@ class Digest(_Patterned):
 
 @extend_schema_field({"type": "string", "pattern": WORKFLOW, "examples": ["INC-101", "pagerduty:Q1ABC"]})
 class WorkflowRef(_Patterned):
-    """The reference of a workflow, of Stint or of a source."""
+    """The reference of a workflow in Stint or in a source."""
 
     pattern = WORKFLOW
     says = "Use a workflow reference like INC-101, CHG-7, TKT-3, TSK-2 or pagerduty:Q1ABC."
@@ -120,7 +120,7 @@ class EventName(_Patterned):
 
 
 class Flag(serializers.BooleanField):
-    """True or false; in a query `true` or `false`."""
+    """True or false; in a query, `true` or `false`."""
 
     _WORDS: Mapping[Any, bool] = {"true": True, "false": False}
 
@@ -134,7 +134,7 @@ class Flag(serializers.BooleanField):
 
 
 class Whole(serializers.IntegerField):
-    """A whole number, written without sign, point or spaces where it stands in a query."""
+    """A whole number; in a query, digits only."""
 
     def to_internal_value(self, data: Any) -> int:
         written = (
@@ -146,7 +146,7 @@ class Whole(serializers.IntegerField):
 
 
 class Moment(serializers.DateTimeField):
-    """A point in time as RFC 3339 writes it, with its offset; answers are in UTC."""
+    """A time in RFC 3339 format with an offset. Responses are in UTC."""
 
     def to_internal_value(self, value: Any) -> dt.datetime:
         if not isinstance(value, str) or not _MOMENT.fullmatch(value):
@@ -161,14 +161,14 @@ class Moment(serializers.DateTimeField):
             raise serializers.ValidationError("The year must be between 2000 and 2100.", code="invalid")
         return moment.astimezone(dt.UTC)
 
-    def to_representation(self, value: Any) -> str | None:  # type: ignore[override]  # there may be no time
+    def to_representation(self, value: Any) -> str | None:  # type: ignore[override]  # the time may be missing
         moment = dt.datetime.fromisoformat(value) if isinstance(value, str) else value
         return moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") if moment else None
 
 
 @extend_schema_field(DURATION)
 class Duration(serializers.Field[int, Any, int, Any]):
-    """A time span; taken as a number of seconds or as text like `1h30m`, which has units."""
+    """A duration: a number of seconds, or text with units like `1h30m`."""
 
     def to_internal_value(self, data: Any) -> int:
         try:
@@ -184,7 +184,7 @@ class Duration(serializers.Field[int, Any, int, Any]):
 
 
 class Names(serializers.ListField):
-    """A list of names; an empty list means none of them."""
+    """A list of names. An empty list means none of them."""
 
     child = Name()
 
@@ -193,7 +193,7 @@ class Names(serializers.ListField):
 
 
 class Choice(serializers.ChoiceField):
-    """One of the listed words; answered as null where there is none."""
+    """One of the listed words; null in responses if there is none."""
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str):
@@ -205,7 +205,7 @@ class Choice(serializers.ChoiceField):
 
 
 class Body(serializers.Serializer[Any]):
-    """What a caller may send. A field that is not listed is refused by name, so that nothing can slip in."""
+    """A request body. Unknown fields are refused by name, so that none is silently ignored."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
@@ -219,8 +219,8 @@ class Body(serializers.Serializer[Any]):
 
 
 class Query(Body):
-    """What a caller may put behind the `?`."""
+    """The query parameters of a request."""
 
 
 class Shape(serializers.Serializer[Any]):
-    """What is answered."""
+    """The shape of a response."""

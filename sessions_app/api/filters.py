@@ -1,4 +1,4 @@
-"""What lists can be narrowed by."""
+"""Query parameters that filter lists."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ _CURSOR = "Cursor from `next` of the previous page."
 
 
 class ByNumber(Query):
-    """Pages of things that are listed by number, the newest first."""
+    """Pagination of lists that are sorted by number, newest first."""
 
     cursor = Whole(required=False, min_value=0, help_text=_CURSOR)
     page_size = Whole(default=50, min_value=1, max_value=200)
 
 
 class ByName(Query):
-    """Pages of things that are listed by name."""
+    """Pagination of lists that are sorted by name."""
 
     cursor = serializers.CharField(required=False, max_length=100, help_text=_CURSOR)
     page_size = Whole(default=50, min_value=1, max_value=200)
 
 
 class OfNotices(ByNumber):
-    """Which notices."""
+    """Filters for notifications."""
 
     unread = Flag(default=False, help_text="Only unread ones.")
 
 
 class OfRequests(ByNumber):
-    """Which requests."""
+    """Filters for requests."""
 
     state = Choice(required=False, choices=RequestState.values)
     kind = Choice(required=False, choices=RequestKind.values)
@@ -43,7 +43,7 @@ class OfRequests(ByNumber):
 
 
 class OfGrants(ByNumber):
-    """Which grants."""
+    """Filters for grants."""
 
     state = Choice(required=False, choices=GrantState.values)
     cluster = Name(required=False)
@@ -53,26 +53,26 @@ class OfGrants(ByNumber):
 
 
 class OfWorkflows(ByNumber):
-    """Which work."""
+    """Filters for workflows."""
 
     state = Choice(required=False, choices=WorkflowState.values)
     kind = Choice(required=False, choices=WorkflowKind.values)
 
 
 class OfRuns(ByNumber):
-    """Which command runs."""
+    """Filters for command runs."""
 
     state = Choice(required=False, choices=RunState.values)
 
 
 class OfOutput(Query):
-    """From where on."""
+    """The position to read output from."""
 
     cursor = Whole(default=0, min_value=0, help_text=_CURSOR)
 
 
 class OfSearch(Query):
-    """What to look for."""
+    """The search text."""
 
     q = Text(
         default="",
@@ -83,7 +83,7 @@ class OfSearch(Query):
 
 
 class OfDifference(Query):
-    """Which two versions."""
+    """The two versions to compare."""
 
     since_version = Whole(
         required=False, min_value=0, help_text="The older version; 0: empty. Default: the previous one."
@@ -92,20 +92,20 @@ class OfDifference(Query):
 
 
 class OfRights(Query):
-    """At which moment."""
+    """The time to list rights for."""
 
     at = Moment(required=False, help_text="Default: now.")
 
 
 class OfIdentities(ByName):
-    """Which identities."""
+    """Filters for identities."""
 
     kind = Choice(required=False, choices=Kind.values)
     enabled = Flag(required=False)
 
 
 class OfRecord(ByNumber):
-    """Which entries of the record."""
+    """Filters for entries of the record."""
 
     object = Text(required=False, max_length=200, help_text="Reference of the object, such as `GR-7F3K`.")
     actor = Text(required=False, max_length=120, help_text="Username, or `system:` and a component of Stint.")

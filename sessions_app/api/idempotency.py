@@ -1,7 +1,11 @@
-"""One POST, one act: a repeat with the same `Idempotency-Key` gets the first answer again (draft-ietf-httpapi-idempotency-key).
+"""Idempotent POSTs: a repeat with the same `Idempotency-Key` gets the first response again
+(draft-ietf-httpapi-idempotency-key).
 
-The act and its answer are committed together, so a crash leaves both or none. An error changes nothing and is not kept:
-the same key may be tried again. Answers are kept for a day.
+The operation and its response are committed together, so a crash keeps both or neither. An error changes nothing and is
+not stored, so the same key can be tried again. Responses are kept for a day.
+
+An operation that asks a target can't be in a transaction, which would hold what others wait for until the target answers.
+Its key is reserved and committed before it. After a crash in the middle, a repeat does nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from rest_framework.response import Response
 from broker.kernel import clock
 from broker.kernel.errors import Conflict, InvalidInput, StintError
 from sessions_app.api.endpoint import Endpoint
+from sessions_app.connectors.base import CALL_SECONDS
 from sessions_app.models import IdempotencyKey
 from sessions_app.policy.policies import canonical
 
@@ -34,29 +39,31 @@ REPLAYED = "Idempotent-Replayed"
 KEPT = dt.timedelta(days=1)
 _KEY = re.compile(r"[!-~]{1,200}")
 _SHOWN_ONCE = {"shown_once": True}
+# An operation that asks a target has ended by then, or its process has: it asks one, for at most `CALL_SECONDS`.
+_LONGEST = dt.timedelta(seconds=2 * CALL_SECONDS)
 
 
 class KeyReused(StintError):
-    """The key stands for another request already."""
+    """The key was already used for another request."""
 
     code = "idempotency_key_reused"
     status = 422
 
 
 class StillRunning(Conflict):
-    """The first request with the key has not been answered yet."""
+    """The first request with the key is still in progress."""
 
     code = "idempotency_key_in_use"
 
 
 class ShownOnce(Conflict):
-    """The first answer held a secret that is shown once and kept nowhere."""
+    """The first response contained a secret that was shown once and is stored nowhere."""
 
     code = "shown_once"
 
 
 def once(handler: Handler[View, P]) -> Handler[View, P]:
-    """Make a POST handler honour the key, where one is sent. Raises KeyReused, StillRunning, ShownOnce, InvalidInput."""
+    """Make a POST handler honor the key, if one is sent. Raises KeyReused, StillRunning, ShownOnce, InvalidInput."""
 
     @functools.wraps(handler)
     def inner(view: View, *args: P.args, **kwargs: P.kwargs) -> Response:
@@ -67,6 +74,8 @@ def once(handler: Handler[View, P]) -> Handler[View, P]:
             raise InvalidInput(
                 f"{HEADER} is not valid.", hint="Use 1 to 200 visible ASCII characters, such as a UUID."
             )
+        if view.asks_target:
+            return _reserved(view, key, lambda: handler(view, *args, **kwargs))
         with transaction.atomic():
             _lock(view, key)
             if kept := _kept(view, key):
@@ -76,24 +85,46 @@ def once(handler: Handler[View, P]) -> Handler[View, P]:
             except StintError as error:
                 refused = error
             else:
-                _keep(view, key, response)
+                _fill(_reserve(view, key), view, response)
                 return response
-        # Outside, because what was found out on the way, as that work is closed, is kept as it is without a key.
+        # Outside the transaction: what the handler stored before it failed, such as a closed workflow, is kept, as it
+        # would be without a key.
         raise refused
 
     return cast("Handler[View, P]", inner)
 
 
+def _reserved(view: Endpoint, key: str, act: Callable[[], Response]) -> Response:
+    """Act outside of a transaction, with the key reserved. An error releases it."""
+    with transaction.atomic(durable=True):
+        _lock(view, key)
+        if kept := _kept(view, key):
+            return _again(kept)
+        reserved = _reserve(view, key)
+    try:
+        response = act()
+    except Exception:
+        # Whatever went wrong, nothing was answered that a repeat could get.
+        reserved.delete()
+        raise
+    _fill(reserved, view, response)
+    return response
+
+
 def _lock(view: Endpoint, key: str) -> None:
-    """Hold the key until the commit; whoever comes meanwhile is told so at once instead of waiting."""
+    """Lock the key until the commit. Raises StillRunning at once instead of waiting for another request."""
     name = hashlib.sha256(f"idempotency {view.identity.pk} {key}".encode()).digest()
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [int.from_bytes(name[:8], signed=True)])
         (free,) = cursor.fetchone()
     if not free:
-        raise StillRunning(
-            "The first request with this key is still in progress.", hint="Wait for its response."
-        )
+        raise _still_running()
+
+
+def _still_running() -> StillRunning:
+    return StillRunning(
+        "The first request with this key is still in progress.", hint="Wait for its response."
+    )
 
 
 def _kept(view: Endpoint, key: str) -> IdempotencyKey | None:
@@ -110,17 +141,19 @@ def _kept(view: Endpoint, key: str) -> IdempotencyKey | None:
 
 def _fingerprint(view: Endpoint) -> str:
     request = view.request
-    # With our key, because a body may hold a password, which could be guessed from a plain digest.
+    # A keyed digest, because the body may contain a password, which could be guessed from a plain one.
     text = f"{request.method} {request.path} {canonical(request.data)}"
     if view.identity.bound_to:
-        # The runs of a pipeline are one identity, and each asks for itself.
+        # All runs of a pipeline share one identity, but each makes its own requests.
         text = f"{view.identity.bound_to} {text}"
     return salted_hmac("stint.idempotency", text, algorithm="sha256").hexdigest()
 
 
 def _again(kept: IdempotencyKey) -> Response:
     body: Any = kept.body
-    if body == _SHOWN_ONCE:
+    if body is None and clock.now() - kept.created_at < _LONGEST:
+        raise _still_running()
+    if body in (None, _SHOWN_ONCE):
         raise ShownOnce(
             "This request was already processed, and its secret was shown once.",
             hint="If you lost the secret, revoke it and create a new one with a new key.",
@@ -130,15 +163,16 @@ def _again(kept: IdempotencyKey) -> Response:
     )
 
 
-def _keep(view: Endpoint, key: str, response: Response) -> None:
-    # As text: the database would put the members of an object into another order.
+def _reserve(view: Endpoint, key: str) -> IdempotencyKey:
+    return IdempotencyKey.objects.create(
+        identity=view.identity, key=key, fingerprint=_fingerprint(view), created_at=clock.now()
+    )
+
+
+def _fill(kept: IdempotencyKey, view: Endpoint, response: Response) -> None:
+    # Stored as text: the database would reorder the members of an object.
     text = JSONRenderer().render(response.data).decode()
     headers = {name: response.headers[name] for name in ("Location",) if name in response.headers}
-    IdempotencyKey.objects.create(
-        identity=view.identity,
-        key=key,
-        fingerprint=_fingerprint(view),
-        status=response.status_code,
-        body=_SHOWN_ONCE if view.answers_secret else {"text": text, "headers": headers},
-        created_at=clock.now(),
-    )
+    kept.status = response.status_code
+    kept.body = _SHOWN_ONCE if view.answers_secret else {"text": text, "headers": headers}
+    kept.save(update_fields=["status", "body"])

@@ -1,4 +1,6 @@
-"""Answers are JSON, whatever `Accept` asks for (RFC 9110 section 12.5.1 allows that): a problem is never hidden by a 406."""
+"""Responses are always JSON, whatever `Accept` says (RFC 9110 section 12.5.1 allows that). So a 406 never hides a
+problem.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from rest_framework.request import Request
 
 
 class OnlyJSON(DefaultContentNegotiation):
-    """Parsers are chosen by the content type; there is one renderer."""
+    """The parser depends on the content type. There is only one renderer."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None

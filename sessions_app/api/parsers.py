@@ -1,4 +1,4 @@
-"""Bodies: strict JSON (RFC 8259, I-JSON of RFC 7493), so that no two readers take one text for two things."""
+"""Request bodies: strict JSON (RFC 8259, I-JSON of RFC 7493), so that no two parsers read one text differently."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class TooLarge(exceptions.APIException):
-    """The body is longer than anything that makes sense here."""
+    """The body is longer than any valid request."""
 
     status_code = 413
     default_code = "too_large"
@@ -26,7 +26,7 @@ class TooLarge(exceptions.APIException):
 
 
 class NeedsLength(exceptions.APIException):
-    """A body without a stated length would be read as no body at all (RFC 9110 section 15.5.12)."""
+    """A body without Content-Length would be read as empty (RFC 9110 section 15.5.12)."""
 
     status_code = 411
     default_code = "length_required"
@@ -34,7 +34,9 @@ class NeedsLength(exceptions.APIException):
 
 
 class StrictJSON(BaseParser):
-    """UTF-8 JSON without repeated keys, NaN, NUL, lone surrogates, numbers over 64 bits or more than 20 levels."""
+    """UTF-8 JSON without repeated keys, NaN, NUL or lone surrogates. Numbers have at most 64 bits, and nesting at most
+    20 levels.
+    """
 
     media_type = "application/json"
 
@@ -44,7 +46,7 @@ class StrictJSON(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Return the value. Raises ParseError, saying what is wrong, and TooLarge."""
+        """Return the parsed value. Raises ParseError with the reason, and TooLarge."""
         raw = stream.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
             raise TooLarge

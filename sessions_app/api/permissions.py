@@ -1,4 +1,4 @@
-"""What a caller may do with the way it proved itself; object permissions are checked by the operations."""
+"""What a caller may do with its kind of authentication. Operations check permissions on objects."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from accounts.models import APIToken, Scope
 
 
 class ScopedAccess(BasePermission):
-    """Signed in, and, with a token, the scope that the view names in `scope` (GET and HEAD need `read`)."""
+    """Requires authentication, and from a token the scope that the view names in `scope` (`read` for GET and HEAD)."""
 
     message = "This token lacks the required scope. Create one with that scope on your account page."
     code = "scope_missing"
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Whether the caller may try."""
+        """Whether the caller may call the view."""
         if not request.user or not request.user.is_authenticated:
             return False
         if not isinstance(request.auth, APIToken) or not hasattr(view, str(request.method).lower()):
-            # A method that is not there gets a 405 from everybody.
+            # A missing method returns 405 for everyone.
             return True
         wanted = Scope.READ if request.method in ("GET", "HEAD") else getattr(view, "scope", None)
         return wanted in request.auth.scopes

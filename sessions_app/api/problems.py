@@ -1,4 +1,4 @@
-"""Every error of the API as an RFC 9457 problem."""
+"""Every API error as an RFC 9457 problem."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from sessions_app.operations.requests.request_access import RequestRefused
 log = structlog.get_logger(__name__)
 
 _WHOLE_BODY = "body"
-# Seconds, by status.
+# Seconds for Retry-After, by status.
 _WAIT = {Unavailable.status: "1", TooManyTries.status: "300"}
 
 
 def handle(error: Exception, context: Mapping[str, Any]) -> Response:
-    """Return the problem of an error; what nobody anticipated is logged, and answered without a detail."""
+    """Return the problem for an error. An unexpected one is logged and returned without details."""
     set_rollback()
     request = context.get("request")
     body, headers = _body(_translated(error))
@@ -38,7 +38,7 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
 
 
 def _translated(error: Exception) -> Exception:
-    """Return errors of Django and of the database as errors of this API."""
+    """Convert errors of Django and of the database to errors of this API."""
     if isinstance(error, Http404):
         return exceptions.NotFound()
     if isinstance(error, PermissionDenied):
@@ -50,7 +50,7 @@ def _translated(error: Exception) -> Exception:
     if isinstance(error, OperationalError | InterfaceError):
         log.warning("api.database_unavailable", error=type(error).__name__)
         return Unavailable(
-            "The database did not answer in time. Nothing was changed.", hint="Try again in a moment."
+            "The database did not respond in time. Nothing was changed.", hint="Try again in a moment."
         )
     return error
 

@@ -1,4 +1,6 @@
-"""What endpoints read. Each finder starts from what the caller may see, so "not yours" and "not there" are one answer."""
+"""Reads for the endpoints. Each starts from what the caller may see, so "not visible" and "not found" get the same
+response.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from typing import Any, TypeVar
 from django.db.models import Model, Prefetch, QuerySet
 
 from accounts.models import APIToken, Identity, SSHPublicKey, answered_for_by
+from broker.kernel import clock
 from broker.kernel.errors import NotFound
 from sessions_app.models import (
     AccessPolicy,
@@ -25,7 +28,6 @@ from sessions_app.models import (
     WebhookEndpoint,
     Workflow,
 )
-from sessions_app.operations.requests.check_request import Preview
 from sessions_app.policy.approvals import resolve
 from sessions_app.policy.commands.answers import CommandView
 from sessions_app.policy.commands.kinds import describe
@@ -33,6 +35,7 @@ from sessions_app.policy.decision import RuleResult
 from sessions_app.queries import commands, deciders, facts
 from sessions_app.queries.extents import left_of
 from sessions_app.queries.notices import with_outcomes
+from sessions_app.queries.preview import Preview
 
 Row = TypeVar("Row", bound=Model)
 
@@ -76,7 +79,7 @@ def grants(identity: Identity) -> QuerySet[Grant]:
 
 
 def workflows(identity: Identity) -> QuerySet[Workflow]:
-    """Work that the identity may see, with those of its clusters that it may see."""
+    """Workflows that the identity may see, with those of their clusters that it may see."""
     clusters = Prefetch("clusters", Cluster.objects.visible_to(identity))
     found = Workflow.objects.visible_to(identity).select_related(
         "opened_by", "closed_by", "source", "assignee"
@@ -105,23 +108,25 @@ def policies(identity: Identity) -> QuerySet[AccessPolicy]:
 
 
 def identities(identity: Identity) -> QuerySet[Identity]:
-    """Everybody for administrators; else oneself and the machines that one owns."""
+    """Everyone for administrators; otherwise the identity itself and the machines that it owns."""
     found = Identity.objects.select_related("owner").prefetch_related("groups")
     return found if identity.is_superuser else found.filter(answered_for_by(identity))
 
 
 def keys(identity: Identity) -> QuerySet[SSHPublicKey]:
-    """The keys of an identity that open something."""
+    """The keys of an identity that were not removed."""
     return SSHPublicKey.objects.filter(identity=identity, removed_at__isnull=True)
 
 
 def tokens(identity: Identity) -> QuerySet[APIToken]:
-    """The live tokens of an identity; with a token that is bound to a workflow, only those bound to it too."""
+    """The tokens of an identity that were not revoked. A token bound to a workflow sees only those bound to the same
+    one.
+    """
     found = APIToken.objects.filter(identity=identity, revoked_at__isnull=True)
     return found.filter(workflow=identity.bound_to) if identity.bound_to else found
 
 
-# One thing
+# Single objects
 
 
 def request_of(identity: Identity, ref: str) -> AccessRequest:
@@ -135,7 +140,7 @@ def grant_of(identity: Identity, ref: str) -> Grant:
 
 
 def webhooks(identity: Identity) -> QuerySet[WebhookEndpoint]:
-    """Webhooks that the identity looks after."""
+    """Webhooks that the identity owns; all for administrators."""
     return WebhookEndpoint.objects.live().visible_to(identity)
 
 
@@ -165,7 +170,7 @@ def command_set_of(identity: Identity, name: str) -> CommandSet:
 
 
 def version_of(identity: Identity, name: str, number: int | None) -> CommandSetVersion:
-    """Return a version, or, without a number, the newest published one; drafts are for administrators. Raises NotFound."""
+    """Return a version; without a number, the newest published one. Only administrators see drafts. Raises NotFound."""
     found = CommandSetVersion.objects.select_related("command_set", "created_by", "published_by").filter(
         command_set__in=CommandSet.objects.live().visible_to(identity), command_set__name=name
     )
@@ -182,13 +187,16 @@ def policy_of(identity: Identity, name: str) -> AccessPolicy:
 
 
 def identity_of(identity: Identity, username: str) -> Identity:
-    """Return an identity by user name. Raises NotFound."""
+    """Return an identity by username. Raises NotFound."""
     return _one(identities(identity).filter(username=username), "identity")
 
 
 def notice_of(identity: Identity, notice_id: int) -> Notice:
-    """Return a notice of the identity's own. Raises NotFound."""
-    return _one(with_outcomes(Notice.objects.visible_to(identity)).filter(pk=notice_id), "notice")
+    """Return one of the identity's own notifications. Raises NotFound."""
+    return _one(
+        with_outcomes(Notice.objects.visible_to(identity), identity, clock.now()).filter(pk=notice_id),
+        "notice",
+    )
 
 
 def _one(found: QuerySet[Row], what: str) -> Row:
@@ -203,7 +211,7 @@ def _one(found: QuerySet[Row], what: str) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """One clause of the policy, how many approvals it lacks, and who can give them."""
+    """One clause of the policy, how many approvals are missing, and who can give them."""
 
     count: int
     groups: tuple[str, ...]
@@ -213,7 +221,7 @@ class Needed:
 
 @dataclass(frozen=True, slots=True)
 class RequestDetail:
-    """One request with everything around it."""
+    """One request with everything that its approvers need."""
 
     request: AccessRequest
     targets: list[str]
@@ -228,7 +236,7 @@ class RequestDetail:
 
 
 def detail_of(request: AccessRequest, identity: Identity) -> RequestDetail:
-    """Return the request as its approvers read it."""
+    """Return the request as its approvers see it."""
     names = dict(Target.objects.filter(pk__in=request.targets).values_list("pk", "name"))
     clauses = facts.clauses_of(request, facts.policy_document(request.policy))
     waits = request.state == RequestState.PENDING
@@ -253,12 +261,12 @@ def detail_of(request: AccessRequest, identity: Identity) -> RequestDetail:
             for clause, lacks in zip(clauses, missing, strict=True)
         ],
         changed=waits and facts.scope_of(request).digest() != request.digest,
-        why_not=deciders.may_not_decide(request, identity) if waits else f"It is {request.state} already.",
+        why_not=deciders.may_not_decide(request, identity) if waits else f"It is already {request.state}.",
     )
 
 
 def outcome_of(preview: Preview) -> dict[str, Any]:
-    """Return a dry run as it is answered."""
+    """Return a dry run in the form of its response."""
     rules: tuple[RuleResult, ...] = preview.decision.results
     return {
         "outcome": preview.decision.outcome.value,

@@ -1,4 +1,4 @@
-"""How the API describes itself: OpenAPI 3.1, with every answer that an operation can give."""
+"""The API description in OpenAPI 3.1, with every response that an operation can return."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class RuleShape(Shape):
     message = serializers.CharField()
     fix = serializers.CharField(help_text="What to do if the rule denies; may be empty.")
     offer = serializers.DictField(
-        help_text="Values of the request that would turn the no into a yes; of `workflow`, a list to choose from. `review` "
-        "is no value: it names the grants that somebody else has to review first."
+        help_text="Request values that the rule would permit; for `workflow`, a list to choose from. `review` is not "
+        "a value: it names the grants that someone else must review first."
     )
 
 
@@ -58,21 +58,21 @@ class Problem(Shape):
     """A problem (RFC 9457)."""
 
     type = serializers.CharField()
-    title = serializers.CharField(help_text="What is wrong, for people.")
+    title = serializers.CharField(help_text="What is wrong, in human-readable form.")
     status = serializers.IntegerField()
     code = serializers.CharField(help_text="Stable code of the problem.")
     instance = serializers.CharField()
-    detail = serializers.CharField(required=False, help_text="What to do.")
-    fields = serializers.DictField(  # type: ignore[assignment]  # a member of the answer, not the serializer's own
+    detail = serializers.CharField(required=False, help_text="What to do about it.")
+    fields = serializers.DictField(  # type: ignore[assignment]  # shadows DRF's attribute
         required=False,
         child=serializers.ListField(child=serializers.CharField()),
-        help_text="What is wrong, by field.",
+        help_text="Errors by field.",
     )
     rules = RuleShape(required=False, many=True, help_text="The result of each rule, if a policy refused.")
 
 
-class Description(AutoSchema):  # type: ignore[misc]  # drf-spectacular ships no types that are read here
-    """Names operations after their view, and adds the problems that each of them can answer with."""
+class Description(AutoSchema):  # type: ignore[misc]  # drf-spectacular ships no type information
+    """Names operations after their view, and adds the problems that each can return."""
 
     def get_operation_id(self) -> str:
         return f"{self.method.lower()}{type(self.view).__name__}"
@@ -118,7 +118,7 @@ class Description(AutoSchema):  # type: ignore[misc]  # drf-spectacular ships no
 
 
 class StrictBodies(OpenApiSerializerExtension):  # type: ignore[misc]  # as above
-    """Bodies and queries take no field that is not listed."""
+    """Bodies and queries accept no unknown fields."""
 
     target_class = "sessions_app.api.fields.Body"
     match_subclasses = True
@@ -131,7 +131,7 @@ class StrictBodies(OpenApiSerializerExtension):  # type: ignore[misc]  # as abov
 
 
 class BearerTokens(OpenApiAuthenticationExtension):  # type: ignore[misc]  # as above
-    """The security scheme of API tokens."""
+    """The security scheme for API tokens."""
 
     target_class = "sessions_app.api.authentication.TokenAuthentication"
     name = "token"
@@ -141,7 +141,7 @@ class BearerTokens(OpenApiAuthenticationExtension):  # type: ignore[misc]  # as 
 
 
 def tidy(result: Any, **_: Any) -> Any:
-    """Take out the generator's own marks."""
+    """Remove the generator's internal markers."""
     if isinstance(result, dict):
         return {name: tidy(value) for name, value in result.items() if name != "x-spec-enum-id"}
     return [tidy(value) for value in result] if isinstance(result, list) else result
@@ -154,7 +154,7 @@ def described(
     query: type[Query] | None = None,
     status: int = 200,
 ) -> Callable[[Handler], Handler]:
-    """Say what a handler takes and answers; its docstring says what it does."""
+    """Declare a handler's input and response. Its docstring is the description."""
     decorate: Callable[[Handler], Handler] = extend_schema(
         request=body, responses={status: answer}, parameters=[query] if query else None
     )
@@ -162,14 +162,14 @@ def described(
 
 
 def described_file(media: str) -> Callable[[Handler], Handler]:
-    """Say that a handler answers with a file of this type; its docstring says what is in it."""
+    """Declare that a handler returns a file of this type. Its docstring is the description."""
     decorate: Callable[[Handler], Handler] = extend_schema(responses={(200, media): OpenApiTypes.STR})
     return decorate
 
 
 @functools.cache
 def paged(shape: type[serializers.Serializer[Any]]) -> type[Shape]:
-    """Return the shape of one page of things."""
+    """Return the shape of one page of results."""
     following = serializers.CharField(
         allow_null=True, help_text="URL of the next page; null on the last one."
     )
@@ -182,8 +182,8 @@ def paged(shape: type[serializers.Serializer[Any]]) -> type[Shape]:
 
 
 def openapi() -> dict[str, Any]:
-    """Return the description of the whole API; it is the same for everybody."""
-    # The generator changes shared state while it works, so two threads must not ask it at once.
+    """Return the description of the whole API, which is the same for everyone."""
+    # The generator changes shared state while it runs, so only one thread may use it at a time.
     with _generating:
         return _generated()
 

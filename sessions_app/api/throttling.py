@@ -1,4 +1,4 @@
-"""Rate limits per caller. Counted in each process: they slow down mistakes and guessing, and are not quotas."""
+"""Rate limits per caller. Each process counts for itself: they slow down mistakes and guessing, and are not quotas."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class PerIdentity(SimpleRateThrottle):
     scope = "identity"
 
     def get_cache_key(self, request: Request, view: Any) -> str | None:
-        """Return where the identity's requests are counted; None for strangers."""
+        """Return the cache key of the identity; None for unauthenticated callers."""
         return f"throttle:identity:{request.user.pk}" if request.user.is_authenticated else None
 
 
 class PerStranger(SimpleRateThrottle):
-    """One address without a valid token or session: what is guessed there is counted before it is refused."""
+    """One address without a valid token or session. Guesses are counted before they are refused."""
 
     cache = caches["local"]
     scope = "stranger"
 
     def get_cache_key(self, request: Request, view: Any) -> str | None:
-        """Return where the address's requests are counted; None for identities."""
+        """Return the cache key of the address; None for authenticated callers."""
         return None if request.user.is_authenticated else f"throttle:stranger:{self.get_ident(request)}"

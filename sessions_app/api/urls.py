@@ -1,4 +1,4 @@
-"""The addresses of the API."""
+"""URLs of the API."""
 
 from __future__ import annotations
 
@@ -110,6 +110,7 @@ urlpatterns = [
     path("v1/runs/<api_id:run_id>/recording", recordings.RunRecording.as_view()),
     path("v1/identities", include(IDENTITIES)),
     path("v1/ssh-gateway", gateways.SshGateway.as_view()),
+    path("v1/web-gateway", gateways.WebGateway.as_view()),
     path("v1/record", Record.as_view()),
     path("v1/history/<api_name:kind>/<api_user:name>", History.as_view()),
     path("v1/history/<api_name:kind>/<api_user:name>/difference", Difference.as_view()),

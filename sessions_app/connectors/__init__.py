@@ -1,1 +1,1 @@
-"""What changes and reads targets, one connector for each kind of cluster. No Django here."""
+"""Connectors change and read targets, one connector for each kind of cluster. No Django here."""

@@ -1,11 +1,11 @@
-"""What every connector promises: it creates, revokes and verifies access on a target, any number of times."""
+"""The connector contract: create, revoke and verify access on a target, any number of times."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, get_args, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -14,14 +14,16 @@ from sessions_app.policy.scope import TargetFacts
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
-# What Stint makes on a target begins with this, so that it is known again.
+# Prefix of everything that Stint creates on a target, so that it can be recognized.
 MARK = "stint"
-# No call of a connector takes longer; a worker that waits for more has been stopped.
+# The most seconds that one connector call takes. A worker that waits longer has been stopped.
 CALL_SECONDS = 25
 
 
 class ConnectorError(Exception):
-    """A target did not do, or did not confirm, what it was asked. ``permanent``: it won't before somebody mends it."""
+    """A target did not do, or did not confirm, what it was asked. ``permanent``: retrying fails until someone fixes the
+    cause.
+    """
 
     def __init__(self, message: str, *, permanent: bool = False) -> None:
         super().__init__(message)
@@ -30,25 +32,34 @@ class ConnectorError(Exception):
 
 
 class ConnectionParameters(BaseModel):
-    """How Stint logs in to the targets of a cluster, beyond address and port. Fields of type SecretStr are secrets: they
-    are stored encrypted, and shown, logged and recorded nowhere.
+    """Connection settings of a cluster, beyond address and port. Fields of type SecretStr are secrets: they are stored
+    encrypted, and never shown, logged or recorded.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @classmethod
+    def unused_secrets(cls, given: Mapping[str, Any]) -> frozenset[str]:
+        """Return the secrets that have no use with these values, so that stored ones are dropped."""
+        del given
+        return frozenset()
 
-def secret_fields(model: type[ConnectionParameters]) -> frozenset[str]:
-    """The names of the fields that hold secrets."""
-    return frozenset(
-        name
-        for name, about in model.model_fields.items()
-        if about.annotation in (SecretStr, SecretStr | None)
-    )
+
+def secret_fields(model: type[BaseModel]) -> frozenset[str]:
+    """The paths of the fields that hold secrets: `token`, or `inject.basic.password` of a nested model."""
+    found: set[str] = set()
+    for name, about in model.model_fields.items():
+        for part in get_args(about.annotation) or (about.annotation,):
+            if part is SecretStr:
+                found.add(name)
+            elif isinstance(part, type) and issubclass(part, BaseModel):
+                found |= {f"{name}.{inner}" for inner in secret_fields(part)}
+    return frozenset(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """One target of a cluster, and how it is known and logged in to."""
+    """One target of a cluster, with what identifies it and how to log in to it."""
 
     cluster: str
     target: TargetFacts
@@ -60,8 +71,8 @@ class Place:
 class GrantSpec:
     """A grant as a connector needs it on one target.
 
-    ``mark`` (32 hexadecimal digits) names what is created for the grant there and authorizes nothing: every name on the target
-    derives from it. ``made`` and ``before`` are what an earlier call returned, if they are known.
+    ``mark`` (32 hexadecimal digits) names what is created for the grant there: every name on the target derives from
+    it. It authorizes nothing. ``made`` and ``before`` are what an earlier call returned, if known.
     """
 
     grant_ref: str
@@ -76,9 +87,11 @@ class GrantSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """What was made, or may be left, of a grant on one target. ``made`` is what the connector wants to know again; it
-    holds no secret, and is empty where a crash lost it. ``before`` is what it saw on the target before it made anything, to
-    hold the end against; it is kept as it came with the first answer, before anybody can use the grant, and shown nowhere.
+    """What was created, or may be left, for a grant on one target.
+
+    ``made`` is what the connector needs in later calls. It holds no secret, and is empty if a crash lost it. ``before``
+    is the state of the target before anything was created, to compare with the state after the end. It is stored
+    unchanged from the first answer, before anyone can use the grant, and never shown.
     """
 
     grant_ref: str
@@ -86,20 +99,26 @@ class Lease:
     place: Place
     made: Mapping[str, Json] = field(default_factory=dict)
     before: Mapping[str, Json] = field(default_factory=dict)
+    # Since when something of the grant may be there; None if unknown. The marks of other grants that may have something
+    # at the same place. Whether all its commands ran where they could leave nothing behind (`contain: pidns`).
+    since: dt.datetime | None = None
+    others: tuple[str, ...] = ()
+    contained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a target said when it was asked whether anything of a grant is left."""
+    """A target's answer to whether anything of a grant is left. ``left`` says what, and what to do about it."""
 
     gone: bool
     detail: Mapping[str, Json] = field(default_factory=dict)
+    left: str = "Access from the grant is still on the target."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """Something on a target that carries Stint's mark. ``intact``: it is as ``provision`` made it; ``detail`` says what
-    it is and what is wrong with it.
+    """Something on a target that carries a grant mark. ``intact``: it is as ``provision`` created it. ``detail`` says
+    what it is and what is wrong with it.
     """
 
     mark: str
@@ -110,8 +129,8 @@ class Observed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """What a holder uses a grant with, shown once. ``fields`` are label and value in the order of a form; ``secret`` names
-    those to be hidden at first; ``command`` is the line to paste into a terminal.
+    """The credential that a holder uses a grant with, shown once. ``fields`` maps labels to values, in the order of a
+    form. ``secret`` names the fields that are hidden at first. ``command`` is the line to paste into a terminal.
     """
 
     fields: Mapping[str, str] = field(repr=False)
@@ -122,7 +141,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class CheckStep:
-    """One thing that was looked at on a target. ``fix`` says what to do, also as advice when ``ok``."""
+    """The result of one check on a target. ``fix`` says what to do; with ``ok`` it is advice."""
 
     name: str
     ok: bool
@@ -133,8 +152,8 @@ class CheckStep:
 class Connector(Protocol):
     """Creates and revokes access on targets of one kind.
 
-    All of it may be called again after a crash at any point, from any number of threads, and ends within
-    ``CALL_SECONDS``. What fails raises ConnectorError and nothing else.
+    Every method can be called again after a crash at any point, from any number of threads, and ends within
+    ``CALL_SECONDS``. Failures raise ConnectorError and nothing else.
     """
 
     kind: str
@@ -143,47 +162,57 @@ class Connector(Protocol):
         """Create or repair what the grant needs on one target, and return what was created."""
 
     def revoke(self, lease: Lease) -> Evidence:
-        """Unmake everything that derives from the lease's mark, read back, and return what was seen."""
+        """Remove everything that derives from the lease's mark, read back, and return what was seen."""
 
     def verify(self, lease: Lease) -> Evidence:
         """Look for what is left of a grant, and change nothing."""
 
     def observe(self, place: Place) -> list[Observed]:
-        """Return everything on a target that carries Stint's mark, whatever grant it is of, and change nothing."""
+        """Return everything on a target that carries a grant mark, of any grant, and change nothing."""
 
     def check(self, place: Place) -> list[CheckStep]:
-        """Report step by step whether the target is set up for Stint. Never raises for what a target does."""
+        """Report, step by step, whether the target is set up for Stint. Never raises because of what a target does."""
 
 
 @runtime_checkable
 class Issuer(Protocol):
-    """A connector whose grants are used with a credential of the target's own."""
+    """A connector whose grants are used with a credential for the target itself."""
 
     def issue(self, spec: GrantSpec, lease: Lease) -> Credential:
-        """Make a credential for what ``provision`` made; the one before stops being good for new logins."""
+        """Create a credential for what ``provision`` created. The previous one stops working for new logins."""
 
 
 @runtime_checkable
 class Named(Protocol):
-    """Compiled commands that name roles of the target, which its administrators may change at any time."""
+    """Compiled commands that name roles of the target. Its administrators can change these roles at any time."""
 
     def template_roles(self) -> tuple[str, ...]:
-        """The roles that a grant may get, each once."""
+        """Return the roles that a grant can get, each once."""
 
 
 @runtime_checkable
 class RoleWatcher(Protocol):
-    """A connector that can say which roles on a target no grant may have, however they came to be so."""
+    """A connector that can tell which roles on a target no grant may have, whatever made them unfit."""
 
     def unfit_roles(self, place: Place, sets: Sequence[CompiledSet]) -> dict[str, str]:
-        """Look at the roles that may be given there, and at those that command sets name; return for each that no grant may
-        have why, and what mends it. Raises ConnectorError.
+        """Check the roles that Stint can grant there, and those that command sets name. For each that no grant may
+        have, return the reason and the fix. Raises ConnectorError.
+        """
+
+
+@runtime_checkable
+class Sweeper(Protocol):
+    """A connector that can remove what carries any of many marks in one call."""
+
+    def sweep(self, place: Place, marks: Sequence[str]) -> Evidence:
+        """Remove everything on a target that derives from one of the marks, and return what was seen. Raises
+        ConnectorError.
         """
 
 
 @runtime_checkable
 class CommandChecker(Protocol):
-    """A connector that can say whether what command sets name is on a target."""
+    """A connector that can tell whether what command sets name exists on a target."""
 
     def check_commands(self, place: Place, sets: Sequence[CompiledSet]) -> list[CheckStep]:
-        """Report for each command set what of it is not there. Never raises for what a target does."""
+        """Report, for each command set, what is missing on the target. Never raises because of what a target does."""

@@ -1,4 +1,4 @@
-"""A connector that keeps its targets in memory, for the contract that all connectors are held to."""
+"""A connector that keeps its targets in memory, for the contract tests of all connectors."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from sessions_app.policy.scope import TargetFacts
 
 
 def place_of(target: TargetFacts) -> str:
-    """Return where something is left on a target. Its name may mean another host tomorrow."""
+    """Return the location of what is left on a target. Its name may refer to another host tomorrow."""
     return f"{target.account}@{target.address}:{target.port}"
 
 
 @dataclass
 class FakeConnector:
-    """``left`` maps a place and a grant's mark to how many things of the grant are there.
+    """``left`` maps a location and a grant mark to the number of the grant's objects there.
 
-    A target in ``down`` answers nothing; what ``stubborn`` names is not removed by a revoke; ``broken`` refuses to have
-    anything made, for good; ``tampered`` holds marks whose things somebody changed. ``after`` is called once a thing was
-    made and before the answer, and may raise.
+    Targets in ``down`` do not answer. A revoke removes nothing from targets in ``stubborn``. Targets in ``broken``
+    permanently refuse to create anything. ``tampered`` holds marks whose objects someone changed. ``after`` is called
+    after an object or a credential is created and before the answer, and may raise.
     """
 
     kind: str = "fake"
@@ -76,6 +76,7 @@ class FakeConnector:
 
     def issue(self, spec: GrantSpec, lease: Lease) -> Credential:
         self._reach(lease.place.target, "issue")
+        self.after()
         return Credential(
             fields={"password": f"key-to-{spec.grant_ref}"},
             secret=frozenset({"password"}),

@@ -1,7 +1,6 @@
 """Which connector serves which kind of cluster.
 
-A package of a third party gives one more by an entry point of the group ``stint.connectors``, which names a
-``ConnectorType``.
+A third-party package adds one with an entry point in the group ``stint.connectors`` that names a ``ConnectorType``.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ GROUP = "stint.connectors"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectorType:
-    """One kind of cluster, before any is logged in to.
+    """One kind of cluster, before any login.
 
-    ``prepares``: something must be made on a target before a grant can be used; ``issues``: a grant is used
-    with a credential; ``account``: the usual login account of targets, which have one and a host key of their own; empty where they have neither;
-    ``runs``: its commands run through the SSH gateway, also from the pages; ``shows``: what was made can be observed on a target;
-    ``single``: a cluster has one target; ``sees``: each use passes a gateway of Stint, which sees what is tried; ``commands``: the kind of the command sets that its clusters take, its own if
-    empty.
+    ``prepares``: something must be created on a target before a grant can be used. ``issues``: a grant is used with a
+    credential. ``account``: the usual login account of targets, which have one and a host key of their own; empty if
+    they have neither. ``runs``: its commands run through the SSH gateway. ``orders``: its gateway runs commands from the
+    pages. ``shows``: what was created can be observed on a target. ``single``: a cluster has one target. ``sees``: each use passes a gateway of
+    Stint, which sees what is tried. ``commands``: the kind of command sets that its clusters take; empty for its own.
     """
 
     kind: str
@@ -37,6 +36,7 @@ class ConnectorType:
     issues: bool = False
     account: str = ""
     runs: bool = False
+    orders: bool = False
     shows: bool = True
     single: bool = False
     sees: bool = False
@@ -49,14 +49,14 @@ _loading = threading.RLock()
 
 
 def load_by(loader: Callable[[], None]) -> None:
-    """Let ``loader`` register types when one is first asked for: a process that asks for none spares their memory."""
+    """Call ``loader`` to register types once one is needed. A process that needs none saves their memory."""
     _loaders.append(loader)
 
 
 def _load() -> None:
     if not _loaders:
         return
-    # A second thread waits: to it, kinds that are being registered must not look like kinds that nothing serves.
+    # A second thread waits, so that kinds that are being registered do not look unknown to it.
     with _loading:
         while _loaders:
             _loaders[-1]()
@@ -70,18 +70,18 @@ def commands_of(kind: str) -> str:
 
 
 def register(connector_type: ConnectorType) -> None:
-    """Let a type serve its kind, in place of any that was registered before."""
+    """Register a type for its kind, replacing any that was registered before."""
     _types[connector_type.kind] = connector_type
 
 
 def types() -> dict[str, ConnectorType]:
-    """Return every type by its kind, those of third parties as well."""
+    """Return every type by kind, including those of third parties."""
     _load()
     return {**_from_packages(), **_types}
 
 
 def find(kind: str) -> ConnectorType | None:
-    """Return the type of a kind, None for one that nothing serves (any more)."""
+    """Return the type of a kind; None if nothing serves it, or no longer does."""
     return types().get(kind)
 
 

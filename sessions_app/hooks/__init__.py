@@ -1,1 +1,1 @@
-"""The door for webhooks that sources of work send. What comes in here only ends access."""
+"""The endpoint for incoming webhooks of workflow sources. They can only end access."""

@@ -1,4 +1,4 @@
-"""One address for each source."""
+"""One URL for each source."""
 
 from django.urls import URLPattern, path
 

@@ -1,4 +1,4 @@
-"""Where a source delivers."""
+"""The endpoint that sources deliver to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from sessions_app.workflows.base import MAX_DELIVERY
 @csrf_exempt
 @require_POST
 def receive(request: HttpRequest, source: str) -> HttpResponse:
-    """Take a delivery, proven by its signature alone: no session, no cookie. The bytes are checked as they came."""
+    """Accept a delivery. Only its signature authenticates it, without session or cookie. It is checked over the raw
+    bytes.
+    """
     try:
         headers = {name.lower(): value for name, value in request.headers.items()}
         receive_delivery(source=source, headers=headers, body=_body(request), now=clock.now())
@@ -27,7 +29,7 @@ def receive(request: HttpRequest, source: str) -> HttpResponse:
 
 
 def _body(request: HttpRequest) -> bytes | None:
-    """Return the body; None for one that is too large, which is not read."""
+    """Return the body; None if it is too large, in which case it is not read."""
     length = request.headers.get("Content-Length", "0")
     if not length.isdecimal() or len(length) > 12 or int(length) > MAX_DELIVERY:
         return None

@@ -1,1 +1,1 @@
-"""Adapters that prove who somebody is by the tokens of others: machines by their issuers, people by a provider."""
+"""Adapters that prove identities with the tokens of others: machines by their issuers, people by a provider."""

@@ -1,4 +1,6 @@
-"""Fetches the keys of an issuer, from nowhere but where they may be: https, no redirects, no inner addresses, little, soon."""
+"""Fetch the keys of an issuer under strict limits: https only, no redirects, no internal addresses, a small answer, a
+short time.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,12 @@ from broker.kernel.networks import Network
 from broker.kernel.outgoing import Forbidden, Outgoing, Reply, Unreached
 
 TOTAL_SECONDS = 6.0
-# The keys of the largest issuers have some tens of kilobytes.
+# The key sets of the largest issuers take some tens of kilobytes.
 MOST = 256 * 1024
 
 
-class CannotFetch(Exception):  # what it is, not that it is one
-    """It could not be had; the message says why. ``status`` is what was answered instead of 200; 0 where nothing was."""
+class CannotFetch(Exception):  # named for what it means, so without the suffix Error
+    """The fetch failed; the message says why. ``status`` is the HTTP status that came instead of 200; 0 if none did."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -32,10 +34,12 @@ def fetch_json(
     form: Mapping[str, str] | None = None,
     authorization: str = "",
 ) -> dict[str, Any]:
-    """Return the JSON object at an https address. ``allowed`` are inner networks that may be reached, by http as well.
+    """Return the JSON object at an https address. ``allowed`` are internal networks that may be reached, also over
+    http.
 
-    A ``form`` is sent by POST, with what ``authorization`` says.
-    Raises CannotFetch: for anything but status 200, more than 256 KiB, more than 6 s, and addresses that lead inside.
+    A ``form`` is sent by POST, with ``authorization`` as the Authorization header.
+    Raises CannotFetch for any status but 200, more than 256 KiB, more than 6 s, and addresses that lead to internal
+    networks.
     """
     sent = {"Accept": "application/json"}
     if authorization:
@@ -68,9 +72,9 @@ def _reply(
 
 def _body(url: str, reply: Reply) -> bytes:
     if reply.status != http.HTTPStatus.OK:
-        raise CannotFetch(f"{url} answered {reply.status}", reply.status)
+        raise CannotFetch(f"{url} returned status {reply.status}", reply.status)
     if not reply.whole:
-        raise CannotFetch(f"the answer of {url} broke off or was too slow")
+        raise CannotFetch(f"the response from {url} was cut off or too slow")
     if len(reply.body) > MOST:
-        raise CannotFetch(f"{url} answers more than {MOST // 1024} KiB")
+        raise CannotFetch(f"the response from {url} is larger than {MOST // 1024} KiB")
     return reply.body

@@ -1,4 +1,4 @@
-"""The keys of issuers: kept for a while, and fetched again, with a limit, when a token names one that is not known."""
+"""The keys of issuers: cached, and fetched again, with a limit, when a token names an unknown key."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from joserfc.errors import JoseError
 from broker.kernel.networks import Network
 from sessions_app.issuers.fetch import CannotFetch, fetch_json
 
-# Seconds.
+# Seconds that fetched keys are cached.
 KEPT = 600
-# A token can name any key; not each of them may send Stint out to ask.
+# Seconds between two requests to one issuer. A token can name any key, and not every name may trigger a request.
 AGAIN = 30
-# How long a token waits for the answer that another one has asked for, and how many may.
+# Seconds that a token waits for a request that another token started, and how many tokens may wait.
 PATIENCE = 2.0
 _SEATS = 3
 _MOST_KEYS = 50
-# NIST SP 800-131A: shorter ones are broken by those who can pay.
+# NIST SP 800-131A: well-funded attackers can break shorter keys.
 _SHORTEST_RSA = 2048
 _KINDS: Mapping[str, type[jwk.RSAKey | jwk.ECKey | jwk.OKPKey]] = {
     "RSA": jwk.RSAKey, "EC": jwk.ECKey, "OKP": jwk.OKPKey,
@@ -32,7 +32,7 @@ _WELL_KNOWN = "/.well-known/openid-configuration"
 
 
 class Signer(Protocol):
-    """Who signs tokens, with what, and where the keys to them are: given, at ``jwks_uri``, or where the issuer says."""
+    """An issuer of tokens: its algorithms and keys. The keys are given, at ``jwks_uri``, or where its metadata says."""
 
     @property
     def issuer(self) -> str:
@@ -40,15 +40,15 @@ class Signer(Protocol):
 
     @property
     def algorithms(self) -> Sequence[str]:
-        """Those that it may sign with."""
+        """The algorithms that it may sign with."""
 
     @property
     def jwks_uri(self) -> str | None:
-        """Where its keys are, if that is known."""
+        """The address of its keys, if known."""
 
     @property
     def keys(self) -> Sequence[Mapping[str, Any]] | None:
-        """Its keys, if they are known."""
+        """Its keys, if known."""
 
 
 Key = jwk.RSAKey | jwk.ECKey | jwk.OKPKey
@@ -62,23 +62,23 @@ class _Known:
 
 
 class Keyring:
-    """The keys of all issuers that one process has asked. ``allowed``: inner networks that may be asked."""
+    """The keys of all issuers that one process has asked. ``allowed``: internal networks that may be asked."""
 
     def __init__(
         self, *, allowed: Sequence[Network] = (), clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._allowed, self._clock = tuple(allowed), clock
         self._known: dict[str, _Known] = {}
-        # Why an issuer could not be asked, and when that was.
+        # Why a request to an issuer failed, and when.
         self._failed: dict[str, tuple[str, float]] = {}
-        # One for each issuer, so that one that hangs holds up no token of another.
+        # One lock per issuer, so that a hanging issuer delays no token of another.
         self._locks: dict[str, threading.Lock] = {}
         self._seats = threading.BoundedSemaphore(_SEATS)
 
     def find(self, document: Signer, kid: str) -> Key | None:
-        """Return the public key that ``kid`` names; None when the issuer has no such key. Raises CannotFetch.
+        """Return the public key that ``kid`` names; None if the issuer has no such key. Raises CannotFetch.
 
-        While another token has the issuer asked, what is known of it counts.
+        While another token's request to the issuer is running, the cached keys count.
         """
         if document.keys is not None:
             return read_keys({"keys": list(document.keys)}).get(kid)
@@ -90,7 +90,7 @@ class Keyring:
             and self._young(known)
         ):
             return known.keys.get(kid)
-        # Of two that make it at the same moment, both get the first.
+        # If two threads create the lock at the same moment, both get the first one.
         lock = self._locks.setdefault(place, threading.Lock())
         if known is not None and self._young(known):
             mine = lock.acquire(blocking=False)
@@ -106,7 +106,9 @@ class Keyring:
         return known.keys.get(kid)
 
     def _waited(self, lock: threading.Lock) -> bool:
-        """A few wait a moment, for an issuer that is well answers soon; one that hangs does not take up every process."""
+        """Return whether the lock was acquired. A few threads may wait, because a healthy issuer answers soon. A
+        hanging one must not occupy every process.
+        """
         if lock.acquire(blocking=False):
             return True
         if not self._seats.acquire(blocking=False):
@@ -123,7 +125,9 @@ class Keyring:
         return known
 
     def _asked(self, place: str, document: Signer) -> Mapping[str, Key]:
-        """One that does not answer is left alone for a while, so that tokens of strangers don't take up every process."""
+        """Fetch the keys, but leave an unresponsive issuer alone for a while, so that tokens of strangers don't occupy
+        every process.
+        """
         why, at = self._failed.get(place, ("", 0.0))
         if why and self._clock() - at < AGAIN:
             raise CannotFetch(why)
@@ -142,10 +146,12 @@ class Keyring:
         return read_keys(self._get(document.jwks_uri or self._published(document.issuer)))
 
     def _published(self, issuer: str) -> str:
-        """Return where an issuer says that its keys are (OpenID Connect Discovery 1.0 section 4), on its own host alone."""
+        """Return the address of the keys from the issuer's metadata (OpenID Connect Discovery 1.0 section 4). It must
+        be on the issuer's own host.
+        """
         told = self._get(issuer.removesuffix("/") + _WELL_KNOWN)
         if told.get("issuer") != issuer:
-            raise CannotFetch(f"issuer mismatch: the metadata is not of {issuer}")
+            raise CannotFetch(f"issuer mismatch: the metadata is not from {issuer}")
         there = told.get("jwks_uri")
         if not isinstance(there, str) or urlsplit(there).netloc != urlsplit(issuer).netloc:
             raise CannotFetch(f"{issuer} has no jwks_uri on its own host: set jwks_uri in the trust policy")
@@ -156,8 +162,8 @@ class Keyring:
 
 
 def read_keys(found: Mapping[str, Any]) -> Mapping[str, Key]:
-    """Return the public keys of a set (RFC 7517) by their kid. One of a type that is not known is passed over, and so is
-    one without a kid, for encryption, private or short. Raises CannotFetch for what is no set.
+    """Return the public keys of a set (RFC 7517) by their kid. Keys of an unknown type are skipped, and so are keys
+    without a kid, for encryption, private or short. Raises CannotFetch for an invalid set.
     """
     listed = found.get("keys")
     if not isinstance(listed, list) or len(listed) > _MOST_KEYS:

@@ -1,4 +1,4 @@
-"""Asks a provider of OpenID Connect who somebody is: authorization codes, with PKCE.
+"""Sign people in through an OpenID Connect provider: authorization codes, with PKCE.
 
 Sources: OpenID Connect Core 1.0 section 3.1, Discovery 1.0, RFC 6749, RFC 7636, RFC 9207, RFC 9700.
 """
@@ -24,22 +24,22 @@ from sessions_app.issuers.keys import AGAIN, KEPT, PATIENCE, Keyring
 from sessions_app.issuers.tokens import NoToken, read_unproven, signature
 from sessions_app.policy.trust import AHEAD, Algorithm, seconds_of
 
-# A token is made when the code is redeemed, so that an older one is another sign-in's.
+# The ID token is issued when the code is redeemed, so an older one is from another sign-in.
 OLDEST = dt.timedelta(minutes=10)
 LONGEST_CODE = 4096
 _LONGEST_SUBJECT = 255
-# How many sign-ins of one process may wait for the provider; one that hangs does not take up all its threads.
+# How many sign-ins of one process may wait for the provider. A hanging provider must not occupy all its threads.
 _SEATS = 2
 _WELL_KNOWN = "/.well-known/openid-configuration"
 
 
-class NotProven(Exception):  # what it is, not that it is one
-    """The provider's answer does not say who it is. The message says why, and repeats no part of a token."""
+class NotProven(Exception):  # named for what it means, so without the suffix Error
+    """The provider's answer does not prove who signed in. The message says why, and repeats no part of a token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """As what the provider knows Stint: registered there with the address that it sends browsers back to."""
+    """Stint's registration at the provider, with the address that the provider sends browsers back to."""
 
     issuer: str
     client_id: str
@@ -49,7 +49,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What one sign-in sent, and what its answer has to fit: known to one browser's session and to nobody else."""
+    """The values that one sign-in sent, which its answer must match. Known only to the session of one browser."""
 
     state: str = field(repr=False)
     nonce: str = field(repr=False)
@@ -57,13 +57,13 @@ class Asked:
 
     @classmethod
     def anew(cls) -> Asked:
-        """Return what nobody can guess."""
+        """Return new random values that nobody can guess."""
         return cls(*(secrets.token_urlsafe(32) for _ in range(3)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Published:
-    """What the provider says of itself. It is who signs tokens, as `issuers/keys.py` wants to know it."""
+    """The provider's metadata. It serves as the ``Signer`` that `issuers/keys.py` needs."""
 
     issuer: str
     authorization_endpoint: str
@@ -73,12 +73,12 @@ class _Published:
     secret_in_header: bool
     at: float
     keys: None = None
-    # Each verifies with a public key: `none` and shared ones prove nothing.
+    # All of them verify with a public key: `none` and shared keys prove nothing.
     algorithms: Sequence[str] = get_args(Algorithm)
 
 
 class Provider:
-    """The provider of this installation. ``allowed``: inner networks that may be asked, by http as well."""
+    """The provider of this installation. ``allowed``: internal networks that may be asked, also over http."""
 
     def __init__(
         self, client: Client, *, allowed: Sequence[Network] = (), clock: Callable[[], float] = time.monotonic
@@ -86,25 +86,31 @@ class Provider:
         self._client, self._allowed, self._clock = client, tuple(allowed), clock
         self._keyring = Keyring(allowed=allowed, clock=clock)
         self._known: _Published | None = None
-        # Why it could not be asked, and when that was.
+        # Why the provider could not be asked, and when.
         self._failed: tuple[str, float] = ("", 0.0)
         self._seats = threading.BoundedSemaphore(_SEATS)
 
-    def address(self, asked: Asked) -> str:
-        """Return where the browser has to go. Raises CannotFetch."""
+    def address(self, asked: Asked, *, max_age: int) -> str:
+        """Return the address to send the browser to. Raises CannotFetch.
+
+        ``max_age``: how many seconds ago the provider may have asked the person last. It also makes the provider say
+        when that was (`auth_time`). 0: it asks them now, whatever it remembers. Providers that ignore 0 understand
+        `prompt`.
+        """
         there = self._published().authorization_endpoint
         challenge = base64.urlsafe_b64encode(hashlib.sha256(asked.verifier.encode()).digest())
         sent = {
             "response_type": "code", "scope": "openid email", "client_id": self._client.client_id,
             "redirect_uri": self._client.redirect_uri, "state": asked.state, "nonce": asked.nonce,
             "code_challenge": challenge.decode().rstrip("="), "code_challenge_method": "S256",
+            "max_age": str(max_age), **({} if max_age else {"prompt": "login"}),
         }  # fmt: skip
         return f"{there}{'&' if urlsplit(there).query else '?'}{urlencode(sent)}"
 
     def claims(
         self, *, code: str, answered_by: str | None, asked: Asked, now: dt.datetime
     ) -> Mapping[str, Any]:
-        """Redeem a code, and return the claims of the token that it gives. ``answered_by`` is the answer's `iss`.
+        """Redeem a code, and return the claims of the ID token that it yields. ``answered_by`` is the answer's `iss`.
 
         Raises NotProven, CannotFetch.
         """
@@ -113,7 +119,7 @@ class Provider:
         if not named:
             raise NotProven("issuer mismatch in the authorization response")
         if not 1 <= len(code) <= LONGEST_CODE:
-            raise NotProven("the answer has no code")
+            raise NotProven("the response has no code")
         token = self._redeemed(published, code, asked)
         try:
             claims = read_unproven(token).claims
@@ -123,7 +129,7 @@ class Provider:
         with self._seat():
             for condition in signature(token, published, self._keyring):
                 if not condition.met:
-                    raise NotProven(f"the token fails at “{condition.message}”")
+                    raise NotProven(f"the token fails the check “{condition.message}”")
         return claims
 
     def _redeemed(self, published: _Published, code: str, asked: Asked) -> str:
@@ -143,7 +149,7 @@ class Provider:
                     published.token_endpoint, allowed=self._allowed, form=form, authorization=authorization
                 )
         except CannotFetch as error:
-            # A code that was used, is another client's or another sign-in's (RFC 6749 section 5.2).
+            # The code was already used, or belongs to another client or sign-in (RFC 6749 section 5.2).
             if error.status in (400, 401, 403):
                 raise NotProven(f"the provider rejected the code ({error.status})") from error
             raise
@@ -153,7 +159,7 @@ class Provider:
         return token
 
     def _check(self, claims: Mapping[str, Any], asked: Asked, now: dt.datetime) -> None:
-        """Core 1.0 section 3.1.3.7. Raises NotProven."""
+        """Check the claims as in OpenID Connect Core 1.0 section 3.1.3.7. Raises NotProven."""
         for met, message in self._conditions(claims, asked, now):
             if not met:
                 raise NotProven(message)
@@ -165,6 +171,7 @@ class Provider:
         audience, party = claims.get("aud"), claims.get("azp")
         issued, ends, begins = (seconds_of(claims.get(name)) for name in ("iat", "exp", "nbf"))
         nonce, subject = claims.get("nonce"), claims.get("sub")
+        authenticated = seconds_of(claims.get("auth_time"))
         yield claims.get("iss") == self._client.issuer, "issuer mismatch"
         yield (
             audience in (own, [own]) or (isinstance(audience, list) and own in audience and party == own),
@@ -177,6 +184,10 @@ class Provider:
         yield (
             "nbf" not in claims or (begins is not None and begins <= at + ahead),
             "the token is not valid yet",
+        )
+        yield (
+            "auth_time" not in claims or (authenticated is not None and 0 <= authenticated <= at + ahead),
+            "the time of the authentication is not a past time",
         )
         same = isinstance(nonce, str) and nonce.isascii() and hmac.compare_digest(nonce, asked.nonce)
         yield same, "nonce mismatch"

@@ -1,4 +1,4 @@
-"""Reads and verifies the tokens of issuers (RFC 7515, RFC 7519, RFC 8725)."""
+"""Read and verify tokens of issuers (RFC 7515, RFC 7519, RFC 8725)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from sessions_app.policy.trust import Condition
 
 LONGEST = 16 * 1024
 _LONGEST_KID = 200
-# A token of one of these kinds is for something else, whatever it says.
+# A token of one of these types is for another purpose, whatever its claims say.
 _OTHER_KINDS = frozenset({"at+jwt", "dpop+jwt", "secevent+jwt", "logout+jwt"})
 
 
 class NoToken(ValueError):
-    """A text that is no signed token."""
+    """The text is not a signed token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unproven:
-    """What a token says before anything is proven. Only for finding out whose it says that it is, and for people."""
+    """The content of a token before anything is verified. Use it only to look up the issuer that it claims, and to show
+    it to people.
+    """
 
     header: dict[str, Any]
     claims: dict[str, Any]
@@ -47,10 +49,11 @@ def read_unproven(token: str) -> Unproven:
 
 
 def signature(token: str, document: Signer, keyring: Keyring) -> Iterator[Condition]:
-    """Yield whether the header is fit, the key known and the signature right, as far as one can tell.
+    """Yield whether the header is acceptable, the key known and the signature right; stop where nothing more can be
+    told.
 
-    Keys come from the issuer alone: what the header says of keys (`jwk`, `jku`, `x5u`, `x5c`) is not looked at, and `kid`
-    is a name in the issuer's set and nothing else.
+    Keys come only from the issuer. What the header says about keys (`jwk`, `jku`, `x5u`, `x5c`) is ignored, and `kid`
+    is only a name in the issuer's set.
     """
     header = read_unproven(token).header
     fit = _fit(header, document)
@@ -62,7 +65,7 @@ def signature(token: str, document: Signer, keyring: Keyring) -> Iterator[Condit
     except CannotFetch as error:
         yield Condition("key", False, f"Its key is available: {error}")
         return
-    yield Condition("key", key is not None, "Its key is one of the issuer's")
+    yield Condition("key", key is not None, "Its key belongs to the issuer")
     if key is None:
         return
     try:

@@ -24,7 +24,7 @@ BEGIN
     WITH due AS (
         SELECT id FROM sessions_app_grant
          WHERE state IN ('scheduled', 'provisioning', 'active') AND expires_at <= p_now
-         ORDER BY expires_at LIMIT p_limit FOR UPDATE SKIP LOCKED
+         ORDER BY expires_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED
     ), over AS (
         UPDATE sessions_app_grant g
            SET state = 'revoking', version = g.version + 1, revoking_at = p_now, end_reason = 'expired',
@@ -43,8 +43,9 @@ BEGIN
     END IF;
     v_patience := current_setting('lock_timeout');
     BEGIN
-        PERFORM set_config('lock_timeout', '1000', true);
-        PERFORM audit_append_many('main', p_now, 'grant.revoking', 'system:sweep', 'grant', v_refs, v_datas);
+        -- At once, because nothing follows in this transaction, and a sweep has many entries.
+        PERFORM set_config('lock_timeout', '50', true);
+        PERFORM audit_append_many('main', p_now, 'grant.revoking', 'system:sweep', NULL, 'grant', v_refs, v_datas);
         PERFORM set_config('lock_timeout', v_patience, true);
     EXCEPTION WHEN OTHERS THEN
         -- An end does not wait for the record: its entries are appended when that takes them again.

@@ -1,4 +1,4 @@
-"""The nouns. The verbs that write them are in ``sessions_app.operations``."""
+"""Models: the nouns. The verbs that write them are in ``sessions_app.operations``."""
 
 from sessions_app.models.authority import SigningKey
 from sessions_app.models.bookmark import Bookmark, BookmarkPage

@@ -17,7 +17,7 @@ from sessions_app.models.visibility import permitted
 
 
 class Environment(models.TextChoices):
-    """What a cluster is for."""
+    """The purpose of a cluster."""
 
     PRODUCTION = "production"
     STAGING = "staging"
@@ -25,7 +25,7 @@ class Environment(models.TextChoices):
 
 
 class Risk(models.TextChoices):
-    """How much harm a mistake can do."""
+    """The harm that a mistake can do."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -33,7 +33,7 @@ class Risk(models.TextChoices):
 
 
 class Observed(models.TextChoices):
-    """How much activity on a cluster Stint observes."""
+    """The extent of observation: how much of the activity on a cluster Stint observes."""
 
     ALL = "all", "Every command passes through a Stint gateway."
     SOME = "some", "Activity is read back from the target."
@@ -44,19 +44,19 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
     """Filters on clusters."""
 
     def live(self) -> ClusterQuerySet:
-        """Those that were not removed."""
+        """Clusters that were not removed."""
         return self.filter(removed_at__isnull=True)
 
     def holding(self, identity: Identity, *permissions: str) -> RawSQL | list[int]:
-        """Return the ids of clusters on which the identity, itself or by a group, has one of the permissions."""
+        """Return the ids of clusters on which the identity, itself or through a group, has one of the permissions."""
         return permitted(identity, "cluster", permissions)
 
     def held_by(self, identity: Identity, *permissions: str) -> ClusterQuerySet:
-        """Those on which the identity, itself or by a group, has one of the permissions."""
+        """Clusters on which the identity, itself or through a group, has one of the permissions."""
         return self.filter(pk__in=self.holding(identity, *permissions))
 
     def visible_to(self, identity: Identity) -> ClusterQuerySet:
-        """Those that the identity may see: by a permission on the cluster or on a policy that covers it."""
+        """Clusters that the identity may see, by a permission on the cluster or on a policy that covers it."""
         if identity.is_superuser:
             return self
         policies = AccessPolicy.objects.holding(identity, "view", "request", "approve", "administer")
@@ -71,14 +71,16 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
         )
 
     def administered_by(self, identity: Identity) -> ClusterQuerySet:
-        """Those that the identity may set up: people with `administer`, and administrators of Stint. Never a machine."""
+        """Clusters that the identity may set up: people with `administer`, and administrators of Stint. Never a
+        machine.
+        """
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()
         return self.held_by(identity, "administer")
 
 
 class Cluster(models.Model):
-    """A named place of one kind, with environment and risk. Its targets are its hosts or its one endpoint."""
+    """A named place of one kind, with an environment and a risk. Its targets are its hosts or its single endpoint."""
 
     name = models.SlugField(max_length=63, unique=True)
     # The kind of any connector, including those of other packages.
@@ -98,9 +100,9 @@ class Cluster(models.Model):
     class Meta:
         default_permissions = ("view",)
         permissions: ClassVar = [
-            ("request_cluster", "May ask for access to the cluster"),
-            ("approve_cluster", "May allow held commands on the cluster"),
-            ("administer_cluster", "May set up the cluster and end grants on it"),
+            ("request_cluster", "Can request access to the cluster"),
+            ("approve_cluster", "Can allow held commands on the cluster"),
+            ("administer_cluster", "Can set up the cluster and end grants on it"),
         ]
 
     def __str__(self) -> str:
@@ -108,9 +110,10 @@ class Cluster(models.Model):
 
     @property
     def observed(self) -> Observed:
-        """How much activity Stint observes here. Unless it is all, a count of zero proves nothing."""
+        """How much of the activity here Stint observes. Unless it is ``ALL``, a count of zero proves nothing."""
         kind = find(self.kind)
-        if kind is not None and kind.sees:
+        # A `direct` cluster is reached around its gateway.
+        if kind is not None and kind.sees and not self.connection.get("direct"):
             return Observed.ALL
         return Observed.SOME if self.connection.get("read_statements") else Observed.NOTHING
 
@@ -131,7 +134,7 @@ class TargetQuerySet(models.QuerySet["Target"]):
     """Filters on targets."""
 
     def live(self) -> TargetQuerySet:
-        """Those that were not removed, on clusters that were not removed."""
+        """Targets that were not removed, on clusters that were not removed."""
         return self.filter(removed_at__isnull=True, cluster__removed_at__isnull=True)
 
 
@@ -162,11 +165,11 @@ class CommandSetQuerySet(models.QuerySet["CommandSet"]):
     """Filters on command sets."""
 
     def live(self) -> CommandSetQuerySet:
-        """Those that were not removed."""
+        """Command sets that were not removed."""
         return self.filter(removed_at__isnull=True)
 
     def visible_to(self, identity: Identity) -> CommandSetQuerySet:
-        """Those named by a policy that the identity may see."""
+        """Command sets named by a policy that the identity may see."""
         if identity.is_superuser:
             return self
         policies = AccessPolicy.objects.visible_to(identity).values("pk")
@@ -177,8 +180,9 @@ class CommandSetQuerySet(models.QuerySet["CommandSet"]):
         )
 
     def administered_by(self, identity: Identity) -> CommandSetQuerySet:
-        """Those that the identity may write: administrators of Stint, and people who administer every live policy that
-        names the set, because a new version changes what each of these policies gives. Never a machine.
+        """Command sets that the identity may write. Administrators of Stint may write all of them. Other people must
+        administer every live policy that names the set, because a new version changes what each of these policies
+        gives. Machines may write none.
         """
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()
@@ -211,7 +215,7 @@ class CommandSet(models.Model):
 
 
 class CommandSetVersion(models.Model):
-    """One version of a command set: a draft until it is published, and never changed after that (the database refuses)."""
+    """One version of a command set: a draft until it is published. The database refuses any change after that."""
 
     command_set = models.ForeignKey(CommandSet, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from sessions_app.models.grant import Grant
-from sessions_app.models.session import CommandRun, Session
+from sessions_app.models.session import CommandRun
 
 
 class GrantCredential(models.Model):
@@ -17,15 +17,11 @@ class GrantCredential(models.Model):
     earlier.
 
     ``jkt`` binds it to a key (RFC 9449, RFC 7638): the SHA-256 thumbprint; empty for a bearer token.
-    ``session`` is the use of the grant that began with its first request.
     """
 
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="credentials")
     digest = models.CharField(max_length=64)
     jkt = models.CharField(max_length=43, blank=True)
-    session = models.ForeignKey(
-        Session, null=True, on_delete=models.PROTECT, related_name="+", db_index=False
-    )
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -59,7 +55,7 @@ class ProofUsed(models.Model):
 
 
 class RequestCount(models.Model):
-    """Count of an allowed read request from ``run.tried_at`` to ``last_at``; one row for up to a second."""
+    """The count of an allowed read request from ``run.tried_at`` to ``last_at``. One row covers up to a second."""
 
     run = models.OneToOneField(CommandRun, on_delete=models.PROTECT, related_name="count")
     times = models.PositiveIntegerField()

@@ -8,11 +8,11 @@ from django.db import models
 
 
 class DocumentVersion(models.Model):
-    """One version of a catalogue document, secrets masked; None: it was removed. The database refuses every change of a
-    version; the entry written with it has its digest.
+    """One version of a catalogue document, with secrets masked; None if the document was removed. The database refuses
+    every change of a version. The record entry written with it has its digest.
     """
 
-    # As plans name it: `policy`, `workflow source`.
+    # The words that plans use, such as `policy` and `workflow source`.
     type = models.CharField(max_length=20)
     name = models.CharField(max_length=150)
     number = models.PositiveIntegerField()

@@ -18,7 +18,9 @@ from sessions_app.models.workflow import Workflow
 
 
 class GrantState(models.TextChoices):
-    """SCHEDULED → PROVISIONING → ACTIVE → REVOKING → ENDED. The database refuses any other transition."""
+    """The states of a grant: SCHEDULED → PROVISIONING → ACTIVE → REVOKING → ENDED. The database refuses any other
+    transition.
+    """
 
     SCHEDULED = "scheduled"
     PROVISIONING = "provisioning"
@@ -48,7 +50,7 @@ class EndReason(models.TextChoices):
     RESTORED = "restored", "Database restored from a backup"
 
 
-# Written out, as `visibility.permitted` is, and for the same reason.
+# Raw SQL, like `visibility.permitted`, and for the same reason.
 _HANDED_ON = """
 SELECT child.id FROM sessions_app_grant child
   JOIN sessions_app_grant above ON above.id = child.parent_id
@@ -61,7 +63,7 @@ SELECT child.id FROM sessions_app_grant child
 
 def handed_on_by(identity: Identity) -> RawSQL:
     """Return the ids of grants delegated from grants of the identity or its machines, up to two levels down."""
-    # The text is constant; the identity is a parameter.
+    # The SQL text is constant; the identity is a parameter.
     return RawSQL(_HANDED_ON, (identity.pk, identity.pk), output_field=models.BigAutoField())  # noqa: S611
 
 
@@ -69,10 +71,10 @@ class GrantQuerySet(models.QuerySet["Grant"]):
     """Filters on grants."""
 
     def visible_to(self, identity: Identity) -> GrantQuerySet:
-        """Own grants, those of the identity's machines, those delegated from either, and those under a policy or on a cluster
-        that it may see into.
+        """Grants that the identity may see: its own, those of its machines, those delegated from either, and those
+        under a policy or on a cluster that it may see into.
 
-        With a token that is bound to a workflow: only the identity's own for it.
+        With a token that is bound to a workflow: only its own for that workflow, and those delegated from its own.
         """
         if identity.bound_to:
             return self.filter(
@@ -88,7 +90,9 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         )
 
     def endable_by(self, identity: Identity) -> GrantQuerySet:
-        """Those that the identity may end: its own, its machines', those delegated from either, and those it approves or administers."""
+        """Grants that the identity may end: its own, its machines', those delegated from either, and those that it
+        approves or administers.
+        """
         if identity.bound_to:
             return self.filter(
                 Q(holder=identity) | Q(pk__in=handed_on_by(identity)), workflow__ref=identity.bound_to
@@ -103,7 +107,7 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         )
 
     def in_use(self, now: dt.datetime) -> GrantQuerySet:
-        """Those that authorize at ``now``, by the same condition as the statements of gateways."""
+        """Grants that authorize at ``now``. The statements of gateways use the same condition."""
         return self.filter(
             Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now),
             state=GrantState.ACTIVE,
@@ -115,16 +119,16 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         )
 
     def before_end(self) -> GrantQuerySet:
-        """Those that have not begun to end; the sweep's index of due ends covers exactly these."""
+        """Grants whose end has not begun. The sweep's index of due ends covers exactly these."""
         return self.filter(state__in=BEFORE_END)
 
     def not_ended(self) -> GrantQuerySet:
-        """Those in any state before ENDED."""
+        """Grants in any state before ENDED."""
         return self.exclude(state=GrantState.ENDED)
 
 
 class Grant(models.Model):
-    """Identity × cluster × command set version × parameters × window.
+    """Authority for a time: identity × cluster × command set version × parameters × window.
 
     Permission is computed at each use from ``state`` and ``expires_at``; an end needs no message. ``commands`` are the
     indices of the version's commands that the approvals left.
@@ -136,7 +140,7 @@ class Grant(models.Model):
     holder = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="grants", db_index=False)
     cluster = models.ForeignKey(Cluster, on_delete=models.PROTECT, related_name="grants")
     policy = models.ForeignKey(AccessPolicy, on_delete=models.PROTECT, related_name="grants")
-    # Without an index: only the few grants that have not ended are searched by version.
+    # No index: only the few grants that have not ended are searched by version.
     command_set_version = models.ForeignKey(
         CommandSetVersion, on_delete=models.PROTECT, related_name="grants", db_index=False
     )
@@ -166,23 +170,23 @@ class Grant(models.Model):
     ended_by = models.ForeignKey(
         Identity, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
     )
-    # How long a command may continue past the end at most, as approvers saw it.
+    # The most seconds that a command may continue past the end, as shown to approvers.
     finish_seconds = models.PositiveIntegerField(default=0)
-    # Until then, running commands with the end policy `finish` may continue; None: everything is cut.
+    # Running commands with the end policy `finish` may continue until then. None: everything is cut.
     finish_until = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True)
-    # When it was held after too many refused commands, until an approver releases it; refusals up to this run no longer
-    # count.
+    # When the grant was held after too many refused commands, until an approver releases it. Refusals up to this run no
+    # longer count.
     held_at = models.DateTimeField(null=True, blank=True)
     deviations_after = models.BigIntegerField(default=0, db_default=0)
-    # The interval of heartbeats in seconds, and when the next one is due; without it the grant ends.
+    # The interval of heartbeats in seconds, and when the next one is due. If it is missed, the grant ends.
     heartbeat_seconds = models.PositiveIntegerField(null=True, blank=True)
     heartbeat_due_at = models.DateTimeField(null=True, blank=True)
     warned_at = models.DateTimeField(null=True, blank=True)
-    # When the review is due of access without approval: break-glass, or for the holder's own incident. None if people or the
-    # policy approved it.
+    # When the review of access without approval is due: break-glass, or for the holder's own incident. None if people
+    # or the policy approved it.
     review_due_at = models.DateTimeField(null=True, blank=True)
     reviewed_at = models.DateTimeField(null=True, blank=True)
     reviewed_by = models.ForeignKey(
@@ -227,13 +231,14 @@ class Grant(models.Model):
             ),
             models.Index(fields=["-created_at"], name="grant_newest"),
             models.Index(fields=["holder", "-created_at"], name="grant_of_holder"),
-            # Written once, at the end: what a timeline reads of the past. What is not over yet is found by the deadline.
+            # Written once, at the end. A timeline finds past grants by it, and grants that are not over by their
+            # deadline.
             models.Index(fields=["ended_at", "starts_at"], condition=Q(state="ended"), name="grant_over"),
-            # What pages show most: the few that are not over, among all that ever were.
+            # The rows that pages show most: the few that are not over, among all that ever existed.
             models.Index(fields=["cluster"], condition=~Q(state="ended"), name="grant_alive"),
         ]
         constraints: ClassVar = [
-            # Not `unique=True`, which would add an index for LIKE: every index costs each sweep.
+            # Not `unique=True`, which would add an index for LIKE: every index slows each sweep.
             models.UniqueConstraint(fields=["ref"], name="grant_ref_once"),
             models.UniqueConstraint(fields=["mark"], name="grant_mark_once"),
             models.CheckConstraint(condition=Q(expires_at__gt=F("starts_at")), name="grant_ends_after_start"),
@@ -278,7 +283,7 @@ class Lease(models.Model):
     before = models.JSONField(default=dict)
     # Until then a process may still be creating something, so an earlier check proves nothing.
     making_until = models.DateTimeField(null=True, blank=True)
-    # Since when a worker waits for the target's answer; valid only while its claim of the grant is renewed.
+    # Since when a worker has been waiting for the target's answer. Valid only while its claim on the grant is renewed.
     asked_at = models.DateTimeField(null=True, blank=True)
     gone_at = models.DateTimeField(null=True, blank=True)
     evidence = models.JSONField(default=dict)
@@ -292,6 +297,7 @@ class Lease(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["grant"], condition=Q(gone_at__isnull=True), name="lease_not_gone"),
+            models.Index(fields=["address"], condition=Q(gone_at__isnull=True), name="lease_at_host"),
             models.Index(
                 fields=["target"],
                 condition=Q(gone_at__isnull=True) & (~Q(last_error="") | Q(asked_at__isnull=False)),

@@ -1,4 +1,4 @@
-"""Notifications, in the app and by mail."""
+"""Notifications, in the app and by email."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import datetime as dt
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Exists, F, Func, OuterRef, Q, Value
+from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Concat, Now
 
 from accounts.models import Identity
-from sessions_app.models.grant import Grant, GrantState
-from sessions_app.models.request import AccessRequest, Approval, Comment, RequestState
-from sessions_app.models.session import CommandRun, waits
+from sessions_app.models.grant import Grant
+from sessions_app.models.request import AccessRequest
+from sessions_app.models.session import CommandRun
 from sessions_app.models.workflow import Workflow
 
 
@@ -23,14 +23,14 @@ class Asks(models.TextChoices):
     VERDICT = "verdict", "a verdict on its request"
     ANSWER = "answer", "an answer in the thread of its request"
     DECISION = "decision", "a decision on its held command"
-    RELEASE = "release", "to let its held grant go on"
+    RELEASE = "release", "to release its held grant"
     REVIEW = "review", "a review of its grant"
-    AGAIN = "again", "to ask again, as its request was not approved"
+    AGAIN = "again", "to submit a new request, because its request was not approved"
     TIME = "time", "to extend its grant, or to finish"
-    LIVE = "live", "to know of its grant while it lasts"
+    LIVE = "live", "to know about its grant while it lasts"
 
 
-# A notice of an end that is near stands for ends within this time.
+# A notification of a near end is about an end within this time.
 NEAR_END = dt.timedelta(minutes=16)
 
 
@@ -38,32 +38,13 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
     """Filters on notices."""
 
     def to_mail(self) -> NoticeQuerySet:
-        """Those still to be mailed, now or later."""
+        """Notifications still to be mailed, now or later."""
         return self.filter(mailed_at__isnull=True, next_attempt_at__isnull=False)
 
-    def unsettled(self, now: dt.datetime) -> NoticeQuerySet:
-        """Those that ask nothing, and those whose reader can still do what they ask: it follows from the rows themselves."""
-        mine = {"request": OuterRef("request"), "voided_at": None, "approver": OuterRef("identity")}
-        said = Comment.objects.filter(
-            request=OuterRef("request"), author=OuterRef("identity"), created_at__gt=OuterRef("created_at")
-        )
-        refused = AccessRequest.objects.filter(pk=OuterRef("request"))
-        pending = Q(request__state=RequestState.PENDING, request__lapses_at__gt=now)
-        live = Q(grant__state=GrantState.ACTIVE, grant__expires_at__gt=now)
-        return self.filter(
-            Q(asks=Asks.NOTHING)
-            | Q(pending, ~Exists(Approval.objects.filter(**mine)), asks=Asks.VERDICT)
-            | Q(pending, ~Exists(said), asks=Asks.ANSWER)
-            | Q(waits(now, "run__"), asks=Asks.DECISION)
-            | Q(live, asks=Asks.RELEASE, grant__held_at__isnull=False)
-            | Q(asks=Asks.REVIEW, grant__reviewed_at=None)
-            | Q(Exists(refused.not_asked_again()), asks=Asks.AGAIN)
-            | Q(live, asks=Asks.TIME, grant__expires_at__lte=F("created_at") + NEAR_END)
-            | Q(~Q(grant__state=GrantState.ENDED), asks=Asks.LIVE)
-        )
-
     def visible_to(self, identity: Identity) -> NoticeQuerySet:
-        """The identity's own. With a token that is bound to a workflow: only those about it and its requests."""
+        """The identity's own notifications. With a token that is bound to a workflow: only those about it, its requests
+        and its grants.
+        """
         own = self.filter(identity=identity)
         if not identity.bound_to:
             return own
@@ -81,9 +62,9 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
 
 
 class Notice(models.Model):
-    """One notification to one person. The row is the queue of its mail.
+    """One notification to one person. The row is also the queue of its mail.
 
-    What it ``asks``, of which ``request``, ``run`` or ``grant``, says whether it still concerns its reader (``unsettled``).
+    ``asks``, with its ``request``, ``run`` or ``grant``, says whether it still concerns its reader (``queries.notices``).
     """
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="notices")
@@ -92,7 +73,8 @@ class Notice(models.Model):
     body = models.TextField(blank=True)
     path = models.CharField(max_length=200)
     asks = models.CharField(max_length=8, choices=Asks.choices, blank=True, default="", db_default="")
-    # No constraints in the database: checking one would lock the row after the record, which others do the other way round.
+    # No constraints in the database. Checking one would lock the row after the record, and other transactions lock them
+    # in the opposite order.
     request = models.ForeignKey(
         AccessRequest,
         null=True,
@@ -126,7 +108,7 @@ class Notice(models.Model):
     mailed_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(db_default=Now(), null=True, blank=True)
-    # Why the last attempt to mail it failed, and when the last one of all did.
+    # Why the last attempt to mail it failed, and when the final attempt did.
     last_error = models.TextField(blank=True, default="", db_default="")
     given_up_at = models.DateTimeField(null=True, blank=True)
 

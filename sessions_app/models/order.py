@@ -17,7 +17,7 @@ from sessions_app.models.session import CommandRun, GatewayNode
 class CommandOrder(models.Model):
     """One line that a holder wants a gateway to run on one target, from the page of the grant.
 
-    A gateway claims it and runs it as the same line over SSH. If not claimed by ``lapses_at``, it lapses.
+    A gateway of its target's kind claims it, and runs it as the same line from a terminal. If not claimed by ``lapses_at``, it lapses.
     """
 
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="orders")

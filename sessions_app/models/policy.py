@@ -18,25 +18,27 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
     """Filters on policies."""
 
     def live(self) -> AccessPolicyQuerySet:
-        """Those that were not removed."""
+        """Policies that were not removed."""
         return self.filter(removed_at__isnull=True)
 
     def holding(self, identity: Identity, *permissions: str) -> RawSQL | list[int]:
-        """Return the ids of policies on which the identity, itself or by a group, has one of the permissions."""
+        """Return the ids of policies on which the identity, itself or through a group, has one of the permissions."""
         return permitted(identity, "accesspolicy", permissions)
 
     def held_by(self, identity: Identity, *permissions: str) -> AccessPolicyQuerySet:
-        """Those on which the identity, itself or by a group, has one of the permissions."""
+        """Policies on which the identity, itself or through a group, has one of the permissions."""
         return self.filter(pk__in=self.holding(identity, *permissions))
 
     def visible_to(self, identity: Identity) -> AccessPolicyQuerySet:
-        """Those on which the identity holds any permission, or that cover a cluster on which it does."""
+        """Policies on which the identity holds any permission, or that cover a cluster on which it holds one."""
         if identity.is_superuser:
             return self
         return self.filter(self._reached(identity, "view", "request", "approve", "administer"))
 
     def administered_by(self, identity: Identity) -> AccessPolicyQuerySet:
-        """Those that the identity may change: people with `administer`, and administrators of Stint. Never a machine."""
+        """Policies that the identity may change: people with `administer`, and administrators of Stint. Never a
+        machine.
+        """
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()
         return self.held_by(identity, "administer")
@@ -46,7 +48,7 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
         return self.filter(pk__in=requestable(identity).filter(cluster=cluster_id).values("accesspolicy"))
 
     def _reached(self, identity: Identity, *permissions: str) -> Q:
-        """By a permission on the policy, or on a cluster that it covers."""
+        """Match by a permission on the policy, or on a cluster that it covers."""
         clusters = permitted(identity, "cluster", permissions)
         covering = self.model.clusters.through.objects.filter(cluster_id__in=clusters)
         own = self.holding(identity, *permissions)
@@ -54,7 +56,7 @@ class AccessPolicyQuerySet(models.QuerySet["AccessPolicy"]):
 
 
 class AccessPolicy(models.Model):
-    """``document`` has the rules; the other columns make the policy findable."""
+    """One access policy. ``document`` has the rules; the other columns make the policy findable."""
 
     name = models.SlugField(max_length=63, unique=True)
     version = models.PositiveIntegerField(default=1)
@@ -74,9 +76,9 @@ class AccessPolicy(models.Model):
         verbose_name_plural = "access policies"
         default_permissions = ("view",)
         permissions: ClassVar = [
-            ("request_accesspolicy", "May ask for access under the policy"),
-            ("approve_accesspolicy", "May decide requests under the policy"),
-            ("administer_accesspolicy", "May change the policy and end grants under it"),
+            ("request_accesspolicy", "Can request access under the policy"),
+            ("approve_accesspolicy", "Can decide requests under the policy"),
+            ("administer_accesspolicy", "Can change the policy and end grants under it"),
         ]
 
     def __str__(self) -> str:
@@ -84,9 +86,9 @@ class AccessPolicy(models.Model):
 
 
 def requestable(identity: Identity) -> models.QuerySet[Any]:
-    """Return what the identity may request, as rows of a live ``accesspolicy`` and a ``cluster`` that it covers: by
-    ``request`` on the policy, or on exactly that cluster. One cluster of a policy opens no other.
+    """Return what the identity may request, as rows of a live ``accesspolicy`` and a ``cluster`` that it covers.
 
+    It needs ``request`` on the policy, or on exactly that cluster. One cluster of a policy opens no other.
     Administrators get no exception: setting up access is not holding it.
     """
     by_policy = Q(accesspolicy__in=AccessPolicy.objects.holding(identity, "request"))

@@ -1,4 +1,4 @@
-"""What was last seen on targets, and how it differs from what should be there."""
+"""The last observations of targets, and how they differ from what should be there."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Observation(models.Model):
     target = models.OneToOneField(Target, on_delete=models.CASCADE, related_name="observation")
     tried_at = models.DateTimeField()
     seen_at = models.DateTimeField(null=True, blank=True)
-    # Number of grants with access there.
+    # The number of grants with access there.
     grants = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)
     # Roles that no grant may use, with the reason.

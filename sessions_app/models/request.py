@@ -39,9 +39,10 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
     """Filters on requests."""
 
     def visible_to(self, identity: Identity) -> AccessRequestQuerySet:
-        """Own requests, those of the identity's machines, and those under a policy or on a cluster that it may see into.
+        """Requests that the identity may see: its own, those of its machines, and those under a policy or on a cluster
+        that it may see into.
 
-        With a token that is bound to a workflow: only the identity's own for it.
+        With a token that is bound to a workflow: only its own for that workflow.
         """
         if identity.bound_to:
             return self.filter(requester=identity, workflow__ref=identity.bound_to)
@@ -54,7 +55,7 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
         )
 
     def not_asked_again(self) -> AccessRequestQuerySet:
-        """Those that are the requester's latest for the same command set on the same cluster."""
+        """Requests that are their requester's latest for the same command set on the same cluster."""
         later = AccessRequest.objects.filter(
             requester=OuterRef("requester"), cluster=OuterRef("cluster"), number__gt=OuterRef("number"),
             command_set_version__command_set=OuterRef("command_set_version__command_set"),
@@ -63,10 +64,10 @@ class AccessRequestQuerySet(models.QuerySet["AccessRequest"]):
 
 
 class AccessRequest(models.Model):
-    """A request for one command set on one cluster, with a time and a reason.
+    """A request for one command set on one cluster, with a duration and a reason.
 
-    ``digest`` is of the exact scope; every verdict is bound to it. ``targets`` are ids. ``duration`` is in seconds; without
-    ``starts_at`` the time starts with the approval.
+    ``digest`` covers the exact scope; every verdict is bound to it. ``targets`` are ids. ``duration`` is in seconds.
+    Without ``starts_at``, the time starts with the approval.
     """
 
     number = models.PositiveIntegerField(unique=True)
@@ -81,7 +82,7 @@ class AccessRequest(models.Model):
     extends = models.ForeignKey(
         "sessions_app.Grant", null=True, blank=True, on_delete=models.PROTECT, related_name="extensions"
     )
-    # The grant that is delegated from.
+    # The parent grant of a delegation.
     parent = models.ForeignKey(
         "sessions_app.Grant",
         null=True,
@@ -93,7 +94,7 @@ class AccessRequest(models.Model):
     workflow = models.ForeignKey(
         Workflow, null=True, blank=True, on_delete=models.PROTECT, related_name="requests", db_index=False
     )
-    # The workflow's facts counted as approval when it was requested.
+    # Whether the workflow's facts counted as approval at the time of the request.
     vouched = models.BooleanField(default=False, db_default=False)
     parameters = models.JSONField(default=dict)
     targets = models.JSONField(default=list)
@@ -150,7 +151,7 @@ class AccessRequest(models.Model):
 
     @property
     def ref(self) -> str:
-        """What people see: REQ-1042."""
+        """The reference that people see: REQ-1042."""
         return f"REQ-{self.number}"
 
 
@@ -162,7 +163,7 @@ class Verdict(models.TextChoices):
 
 
 class Approval(models.Model):
-    """One approver's verdict on one request, bound to the digest that was read.
+    """One approver's verdict on one request, bound to the digest that the approver read.
 
     ``narrowing`` can have ``duration`` (seconds), ``commands`` (kept indices) and ``targets`` (kept ids).
     """
@@ -191,7 +192,7 @@ class Approval(models.Model):
 
 
 class Comment(models.Model):
-    """One entry in the thread of a request: a question or an answer. Never changed (the database refuses)."""
+    """One entry in the thread of a request: a question or an answer. The database refuses every change."""
 
     request = models.ForeignKey(AccessRequest, on_delete=models.PROTECT, related_name="comments")
     author = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="+")

@@ -15,12 +15,14 @@ from sessions_app.models.grant import Grant, GrantState, Lease
 
 
 class GatewayNode(models.Model):
-    """One gateway process. Without a renewal for 10 s it cuts everything and counts as gone."""
+    """One gateway process. After 10 s without a renewal, it cuts everything and counts as gone."""
 
     name = models.CharField(max_length=100, unique=True)
     version = models.CharField(max_length=20, blank=True)
-    # Its host key in the format of known_hosts; empty for doors other than SSH.
+    # Its host key in known_hosts format; empty for doors other than SSH.
     host_key = models.TextField(blank=True, default="")
+    # SHA-256 of the certificate that clients of its web gateways trust; empty if it serves none.
+    tls_fingerprint = models.CharField(max_length=95, blank=True, default="")
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
     stopped_at = models.DateTimeField(null=True, blank=True)
@@ -33,7 +35,7 @@ class GatewayNode(models.Model):
 
 
 class Sweeper(models.Model):
-    """A process that ends what is due; new grants are refused when none has run for 30 s."""
+    """A process that ends what is due. New grants are refused if none has run for 30 s."""
 
     name = models.CharField(max_length=100, unique=True)
     seen_at = models.DateTimeField(db_default=Now())
@@ -49,15 +51,21 @@ class SessionQuerySet(models.QuerySet["Session"]):
     """Filters on sessions."""
 
     def visible_to(self, identity: Identity) -> SessionQuerySet:
-        """Those of grants that the identity may see."""
+        """Sessions of grants that the identity may see."""
         return self.filter(grant__in=Grant.objects.visible_to(identity).values("pk"))
 
 
 class Session(models.Model):
-    """One live use of a grant: an SSH connection at a gateway."""
+    """One live use of a grant at a gateway, such as an SSH connection.
+
+    ``credential`` is set over HTTP: the token whose requests to this target are all in this session.
+    """
 
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="sessions")
     target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="+")
+    credential = models.ForeignKey(
+        "GrantCredential", null=True, on_delete=models.PROTECT, related_name="sessions", db_index=False
+    )
     gateway = models.ForeignKey(GatewayNode, on_delete=models.PROTECT, related_name="sessions")
     client_address = models.CharField(max_length=64, blank=True)
     proof = models.CharField(max_length=100, blank=True)
@@ -69,6 +77,13 @@ class Session(models.Model):
 
     class Meta:
         default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["credential", "target"],
+                condition=Q(credential__isnull=False),
+                name="session_once_per_token_and_target",
+            )
+        ]
         indexes: ClassVar = [
             models.Index(fields=["grant"], condition=Q(closed_at__isnull=True), name="session_open"),
             models.Index(
@@ -91,54 +106,47 @@ class RunState(models.TextChoices):
     RUNNING = "running"
     DONE = "done"
     CUT = "cut"
+    # Nothing was sent to the target.
     FAILED = "failed"
 
 
-def may_yet_run(now: dt.datetime, run: str = "") -> Q:
-    """Return the condition that a held command, allowed or not, can still run: it has not lapsed, and its grant is active.
-
-    ``run`` is the path to the command, with its underscores: `run__`.
+def may_yet_run(now: dt.datetime) -> Q:
+    """Return the condition that a held command, allowed or not, can still run: it has not lapsed, and its grant is
+    active.
     """
-    return Q(
-        (f"{run}state", RunState.HELD),
-        (f"{run}hold_lapses_at__gt", now),
-        (f"{run}grant__state", GrantState.ACTIVE),
-    )
-
-
-def waits(now: dt.datetime, run: str = "") -> Q:
-    """Return the condition that a held command still waits for approval."""
-    return may_yet_run(now, run) & Q((f"{run}decided_at", None))
+    return Q(state=RunState.HELD, hold_lapses_at__gt=now, grant__state=GrantState.ACTIVE)
 
 
 class CommandRunQuerySet(models.QuerySet["CommandRun"]):
     """Filters on command runs."""
 
     def visible_to(self, identity: Identity) -> CommandRunQuerySet:
-        """Those of grants that the identity may see."""
+        """Runs of grants that the identity may see."""
         return self.filter(grant__in=Grant.objects.visible_to(identity).values("pk"))
 
     def waiting(self, now: dt.datetime) -> CommandRunQuerySet:
-        """Those that still wait for approval."""
-        return self.filter(waits(now))
+        """Runs that are still waiting for approval."""
+        return self.filter(may_yet_run(now), decided_at__isnull=True)
 
     def allowed_once(self, now: dt.datetime) -> CommandRunQuerySet:
-        """Those that were allowed and have not run yet."""
+        """Held runs that were allowed and have not run yet."""
         return self.filter(may_yet_run(now), decided_at__isnull=False)
 
     def unreported(self) -> CommandRunQuerySet:
-        """Those that ended without a report of their recording; there may be a file."""
+        """Runs that ended without a report of their recording. A file may exist."""
         return self.filter(
             recording="", recording_purged_at__isnull=True, started_at__isnull=False, ended_at__isnull=False
         )
 
 
 class CommandRun(models.Model):
-    """One command tried in a session: its argv, target, state, exit status and recording."""
+    """One command tried in a session, with its argv, target, state, exit status and recording."""
 
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="runs")
     session = models.ForeignKey(Session, on_delete=models.PROTECT, related_name="runs")
     target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="+")
+    # Its own client's: several may use one token, and so one session.
+    client_address = models.CharField(max_length=64, blank=True, db_default="")
     line = models.TextField()
     argv = models.JSONField(default=list)
     command_index = models.PositiveIntegerField(null=True)
@@ -157,7 +165,7 @@ class CommandRun(models.Model):
     recording = models.CharField(max_length=200, blank=True)
     recording_digest = models.CharField(max_length=64, blank=True)
     output_bytes = models.BigIntegerField(default=0)
-    # The size of the recording's file; 0 when there is none any more.
+    # The size of the recording's file in bytes; 0 if there is no file.
     recording_bytes = models.BigIntegerField(default=0, db_default=0)
     # When the file is due for deletion; its digest stays.
     recording_purged_at = models.DateTimeField(null=True, blank=True)
@@ -169,16 +177,16 @@ class CommandRun(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["grant", "id"], name="run_of_grant"),
             models.Index(fields=["hold_lapses_at"], condition=Q(state=RunState.HELD), name="run_held"),
-            # Somebody's past record counts these over many grants.
+            # For a person's track record, which counts refused runs over many grants.
             models.Index(fields=["grant"], condition=Q(state=RunState.REFUSED), name="run_refused"),
-            # How much is kept in all, without reading the runs, and what is oldest.
+            # For the total size and the oldest of the stored recordings, without reading the runs.
             models.Index(
                 fields=["ended_at"],
                 include=["recording_bytes"],
                 condition=Q(recording_bytes__gt=0),
                 name="run_kept",
             ),
-            # Those whose gateway was lost are among them.
+            # Includes the runs whose gateway was lost.
             models.Index(
                 fields=["ended_at"], condition=Q(state=RunState.CUT, recording=""), name="run_cut_unreported"
             ),
@@ -188,7 +196,7 @@ class CommandRun(models.Model):
         return self.line
 
     def may_yet_run(self, now: dt.datetime) -> bool:
-        """Whether it is held and can still run, allowed or not: `may_yet_run` of this row."""
+        """Whether it is held and can still run, allowed or not: the function `may_yet_run` for this row."""
         return (
             self.state == RunState.HELD
             and self.hold_lapses_at is not None
@@ -197,7 +205,7 @@ class CommandRun(models.Model):
         )
 
     def waits(self, now: dt.datetime) -> bool:
-        """Whether it still waits for approval."""
+        """Whether it is still waiting for approval."""
         return self.decided_at is None and self.may_yet_run(now)
 
 

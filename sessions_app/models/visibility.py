@@ -1,4 +1,4 @@
-"""Who may see what: the one place where object permissions become a filter."""
+"""Who may see what: the one place that turns object permissions into filters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models.expressions import RawSQL
 
 from accounts.models import Identity
 
-# Written out, for most filters of most pages hold it several times, and composing it costs more than running it.
+# Raw SQL, because most filters of most pages contain it several times, and composing it costs more than running it.
 _HELD = """
 SELECT held.content_object_id FROM sessions_app_{noun}userobjectpermission held
  WHERE held.user_id = %s AND held.permission_id IN (SELECT id FROM auth_permission WHERE codename = ANY(%s))
@@ -31,13 +31,15 @@ SELECT '{noun}', codename, array_agg(content_object_id)
          WHERE group_id IN (SELECT group_id FROM accounts_identity_groups WHERE identity_id = %(me)s)) held
   JOIN auth_permission ON auth_permission.id = permission_id
  GROUP BY codename
-"""  # noqa: S608  # nothing but the nouns below is put into the text
+"""  # noqa: S608  # only the nouns below are put into the text
     for noun in ("cluster", "accesspolicy")
 )
 
 
 def hold_still(identity: Identity) -> None:
-    """Read the identity's permissions at most once for the lifetime of this object: one page uses them many times."""
+    """Cache the identity's permissions for the lifetime of this object, because one page uses them many times. They are
+    read at the first use.
+    """
     identity.held = functools.cache(functools.partial(_all_held, identity.pk))
 
 
@@ -48,14 +50,16 @@ def _all_held(pk: int) -> dict[tuple[str, str], list[int]]:
 
 
 def permitted(identity: Identity, noun: str, permissions: Iterable[str]) -> RawSQL | list[int]:
-    """Return the ids of the clusters or policies (``noun``: ``cluster``, ``accesspolicy``) on which the identity holds one
-    of the permissions, itself or by a group. It is for the right side of ``__in``.
+    """Return the ids of the clusters or policies on which the identity, itself or through a group, holds one of the
+    permissions.
+
+    ``noun`` is ``cluster`` or ``accesspolicy``. The result is for the right side of ``__in``.
     """
     names = [f"{name}_{noun}" for name in permissions]
     if identity.held is not None:
         held = identity.held()
         return sorted({pk for name in names for pk in held.get((noun, name), ())})
-    # Nothing but the noun, which our own code names, is put into the text.
+    # Only the noun, which our own code names, is put into the text.
     return RawSQL(  # noqa: S611
         _HELD.format(noun=noun), (identity.pk, names, identity.pk, names), output_field=BigAutoField()
     )

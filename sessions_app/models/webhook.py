@@ -14,7 +14,7 @@ from accounts.models import Identity
 
 
 class WebhookScope(models.TextChoices):
-    """Which of its events an endpoint gets."""
+    """The events that an endpoint gets."""
 
     POLICIES = "policies", "Events under policies that name this webhook"
     EVERYTHING = "everything", "All events"
@@ -24,11 +24,13 @@ class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
     """Filters on endpoints."""
 
     def live(self) -> WebhookEndpointQuerySet:
-        """Those that were not removed."""
+        """Endpoints that were not removed."""
         return self.filter(removed_at__isnull=True)
 
     def visible_to(self, identity: Identity) -> WebhookEndpointQuerySet:
-        """Those that the identity owns, itself or by a group; administrators of Stint see all. Never a machine."""
+        """Endpoints that the identity owns, itself or through a group. Administrators of Stint see all. Never a
+        machine.
+        """
         if not identity.is_person or identity.is_superuser:
             return self if identity.is_person else self.none()
         groups = Identity.groups.through.objects.filter(identity_id=identity.pk).values("group_id")
@@ -39,23 +41,24 @@ class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
         )
 
     def administered_by(self, identity: Identity) -> WebhookEndpointQuerySet:
-        """Those that the identity may set up: Stint administrators only."""
+        """Endpoints that the identity may set up: all for administrators of Stint, none for others."""
         return self if identity.is_person and identity.is_superuser else self.none()
 
 
 class WebhookEndpoint(models.Model):
-    """One receiver. ``after`` is the sequence number of the last entry that was gathered for it."""
+    """One receiver of webhooks. ``after`` is the sequence number of the last entry that was gathered for it."""
 
     name = models.SlugField(max_length=63, unique=True)
     summary = models.CharField(max_length=200, blank=True)
-    # Can contain a secret of the receiver, as chat webhooks do: shown only to its owners, and in no log or entry.
+    # The URL can contain a secret of the receiver, as in chat webhooks. Only its owners see it, and no log or entry has
+    # it.
     url = models.CharField(max_length=500)
     events = models.JSONField(default=list)
     scope = models.CharField(max_length=10, choices=WebhookScope.choices, default=WebhookScope.POLICIES)
     owner_groups = models.ManyToManyField(Group, related_name="+")
     owner_people = models.ManyToManyField(Identity, related_name="+")
     sealed_secret = models.BinaryField(default=b"")
-    # The previous key also signs until then, so that receivers can rotate.
+    # The previous key also signs until this time, so that receivers can rotate.
     sealed_previous = models.BinaryField(default=b"")
     previous_until = models.DateTimeField(null=True, blank=True)
     after = models.BigIntegerField(default=0)
@@ -63,11 +66,11 @@ class WebhookEndpoint(models.Model):
     removed_at = models.DateTimeField(null=True, blank=True)
     paused_at = models.DateTimeField(null=True, blank=True)
     pause_reason = models.CharField(max_length=200, blank=True)
-    # Since when deliveries fail, and after how many attempts.
+    # Since when deliveries have been failing, and the number of failed attempts.
     failing_since = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0)
     sent_at = models.DateTimeField(null=True, blank=True)
-    # One process at a time sends to an endpoint, and none for a while after it has failed.
+    # One process at a time sends to an endpoint. After a failure, none does for a while.
     busy_until = models.DateTimeField(null=True, blank=True)
     rest_until = models.DateTimeField(null=True, blank=True)
 
@@ -94,12 +97,12 @@ class WebhookState(models.TextChoices):
 
 
 class WebhookMessage(models.Model):
-    """One event for one endpoint. The row is the queue; every attempt sends the same bytes of ``payload``."""
+    """One event for one endpoint. The row is also the queue. Every attempt sends the same bytes of ``payload``."""
 
     endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.CASCADE, related_name="messages")
-    # Its id for receivers, the same for every attempt.
+    # The id that receivers get, the same for every attempt.
     key = models.CharField(max_length=64)
-    # The entry of the record that it is about; None for a test.
+    # The record entry that it is about; None for a test.
     entry = models.BigIntegerField(null=True)
     event = models.CharField(max_length=40)
     object_ref = models.CharField(max_length=255, blank=True)
@@ -135,9 +138,10 @@ class WebhookMessage(models.Model):
 
 
 class Escalation(models.Model):
-    """When the next people are notified of something that waits for an answer.
+    """An escalation: when the next people are notified of something that is waiting for an answer.
 
-    ``step`` is the number of the policy's steps that were done. One of request, run and grant (a due review) is named.
+    ``step`` is the number of the policy's steps that were done. Exactly one of ``request``, ``run`` and ``grant`` (a
+    due review) is set.
     """
 
     request = models.OneToOneField(

@@ -11,9 +11,9 @@ from django.db.models.functions import Now
 from accounts.models import Identity
 from sessions_app.models.catalogue import Cluster
 
-# The source name of Stint's own workflows.
+# The provider name of Stint's own workflows.
 OWN = "stint"
-# The longest reference: the name of a source, a colon, and the id there.
+# The longest reference: the name of a source, a colon, and its id in the source.
 LONGEST_REF = 200
 
 
@@ -28,7 +28,7 @@ class WorkflowKind(models.TextChoices):
 
 
 class WorkflowState(models.TextChoices):
-    """Open or closed. A closed workflow is never opened again; the database refuses it."""
+    """Open or closed. A closed workflow is never reopened; the database refuses it."""
 
     OPEN = "open"
     CLOSED = "closed"
@@ -47,11 +47,11 @@ class WorkflowQuerySet(models.QuerySet["Workflow"]):
     """Filters on workflows."""
 
     def open(self) -> WorkflowQuerySet:
-        """Those that can justify access now."""
+        """Workflows that can justify access now."""
         return self.filter(state=WorkflowState.OPEN)
 
     def visible_to(self, identity: Identity) -> WorkflowQuerySet:
-        """Those on a cluster that the identity may see, and those that it opened, is assigned to or has joined.
+        """Workflows on a cluster that the identity may see, and those that it opened, is assigned to or has joined.
 
         With a token that is bound to a workflow: only that one.
         """
@@ -74,18 +74,20 @@ class WorkflowSourceQuerySet(models.QuerySet["WorkflowSource"]):
     """Filters on sources."""
 
     def live(self) -> WorkflowSourceQuerySet:
-        """Those that were not removed."""
+        """Sources that were not removed."""
         return self.filter(removed_at__isnull=True)
 
     def administered_by(self, identity: Identity) -> WorkflowSourceQuerySet:
-        """Those that the identity may see and change: all for administrators of Stint, none for others or for machines."""
+        """Sources that the identity may see and change: all for administrators of Stint, none for others or for
+        machines.
+        """
         return self if identity.is_superuser and identity.is_person else self.none()
 
 
 class WorkflowSource(models.Model):
     """An external system with workflows: its parameters, and the secrets of its webhooks.
 
-    ``document`` is its file without secrets; ``sealed`` has those.
+    ``document`` is its file without the secrets, which are in ``sealed``.
     """
 
     name = models.SlugField(max_length=63, unique=True)
@@ -96,13 +98,13 @@ class WorkflowSource(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
     removed_at = models.DateTimeField(null=True, blank=True)
-    # When it last answered, and the error since.
+    # When it last answered, and the error since then.
     read_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True)
     failed_at = models.DateTimeField(null=True, blank=True)
-    # One process asks it at a time, so a source that hangs delays nothing else.
+    # One process asks it at a time, so that a hanging source delays nothing else.
     asking_until = models.DateTimeField(null=True, blank=True)
-    # Unverified deliveries: all are counted, one a minute is recorded.
+    # Unverified deliveries: all are counted, and one per minute is recorded.
     refused = models.PositiveBigIntegerField(default=0)
     refused_recorded_at = models.DateTimeField(null=True, blank=True)
 
@@ -124,8 +126,8 @@ class DeliveryState(models.TextChoices):
 
 
 class InboundDelivery(models.Model):
-    """A verified webhook delivery. ``key`` is unique by what the sender signed; ``hints`` are its outside ids, and whether
-    each is closed.
+    """A verified webhook delivery. ``key`` is unique by what the sender signed. ``hints`` are ids in the source, and
+    whether each is closed.
     """
 
     source = models.ForeignKey(WorkflowSource, on_delete=models.PROTECT, related_name="deliveries")
@@ -153,11 +155,11 @@ class InboundDelivery(models.Model):
 
 
 class Workflow(models.Model):
-    """One workflow; access that is bound to it ends when it is closed.
+    """One workflow. Access that is bound to it ends when it is closed.
 
-    Stint's own (``source`` None), or of ``source`` under ``outside_id``, as read at ``read_at``. ``facts`` are texts by name
-    that commands can be bound to; ``starts_at`` and ``ends_at`` are its planned time, which access for it stays within.
-    ``assigned`` and ``on_call`` are people as the source names them.
+    It is Stint's own (``source`` None), or of ``source`` under ``outside_id``, as read at ``read_at``. ``facts`` maps
+    names to texts that commands can be bound to. ``starts_at`` and ``ends_at`` are its planned time; access for it
+    stays within. ``assigned`` and ``on_call`` are people as the source names them.
     """
 
     provider = models.CharField(max_length=32, default=OWN)
@@ -186,7 +188,7 @@ class Workflow(models.Model):
     closed_at = models.DateTimeField(null=True, blank=True)
     closed_by = models.ForeignKey(Identity, null=True, on_delete=models.PROTECT, related_name="+")
     close_note = models.TextField(blank=True)
-    # When the source last said that it is open, when it was last asked, and the error since.
+    # When the source last reported it open, when it was last asked, and the error since then.
     read_at = models.DateTimeField(null=True, blank=True)
     asked_at = models.DateTimeField(null=True, blank=True)
     read_error = models.TextField(blank=True)
@@ -201,7 +203,7 @@ class Workflow(models.Model):
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["ref"], name="workflow_ref_once"),
-            # A source can reopen what it closed; that is a new workflow, and the old one stays closed.
+            # A source can reopen what it closed. That is a new workflow, and the old one stays closed.
             models.UniqueConstraint(
                 fields=["source", "outside_id"],
                 condition=Q(state="open", source__isnull=False),

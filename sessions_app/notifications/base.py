@@ -1,4 +1,4 @@
-"""Ways to tell people. An adapter gets plain values and raises NotTold."""
+"""Channels that notify people. An adapter gets plain values and raises NotSent."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-class NotTold(Exception):
-    """The message did not go out; ``permanent`` when trying again is of no use."""
+class NotSent(Exception):
+    """The message was not sent. ``permanent``: a retry cannot succeed."""
 
     def __init__(self, message: str, *, permanent: bool) -> None:
         super().__init__(message)
@@ -15,8 +15,8 @@ class NotTold(Exception):
         self.permanent = permanent
 
 
-class NotReached(NotTold):
-    """The way itself does not work at the moment, whoever is to be told."""
+class NotReached(NotSent):
+    """The channel itself does not work at the moment, for any recipient."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, permanent=False)
@@ -24,7 +24,9 @@ class NotReached(NotTold):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What one person is told, at each of their addresses. ``url`` leads to the page where one signs in and decides; opening it changes nothing."""
+    """A notification to one person, at each of their addresses. ``url`` leads to the page where they sign in and
+    decide; opening it changes nothing.
+    """
 
     to: tuple[str, ...]
     name: str
@@ -34,8 +36,8 @@ class Message:
 
 
 class Channel(Protocol):
-    """One way to tell people."""
+    """One way to notify people."""
 
     def send(self, message: Message) -> None:
-        """Send the message. Raises NotTold."""
+        """Send the message. Raises NotSent."""
         ...

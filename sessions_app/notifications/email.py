@@ -1,4 +1,4 @@
-"""Mail, from three templates: subject, text, HTML."""
+"""Email from three templates: subject, text, HTML."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from email.errors import MessageError
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.template.loader import render_to_string
 
-from sessions_app.notifications.base import Message, NotReached, NotTold
+from sessions_app.notifications.base import Message, NotReached, NotSent
 
 _PERMANENT = range(500, 600)
 
 
 class Email:
-    """Sends by the mail server of the settings, over one connection for as long as it holds."""
+    """Sends through the mail server in the settings, over one connection for as long as it lasts."""
 
     def __init__(self) -> None:
         self._connection = get_connection()
 
     def send(self, message: Message) -> None:
-        """Send one mail. Raises NotTold, and NotReached when no mail could be sent now."""
+        """Send one email. Raises NotSent, and NotReached if no email can be sent now."""
         mail = _mail(message)
         mail.connection = self._connection
         with _reaching():
@@ -35,7 +35,7 @@ class Email:
             raise
 
     def close(self) -> None:
-        """Close the connection; the next mail opens another."""
+        """Close the connection. The next email opens another one."""
         self._connection.close()
 
 
@@ -51,7 +51,7 @@ def _mail(message: Message) -> EmailMultiAlternatives:
 
 @contextmanager
 def _reaching() -> Iterator[None]:
-    """What goes wrong with the connection, the sign-in or the sender is nothing that is wrong with one mail."""
+    """Turn errors of the connection, the login or the sender into NotReached: they are not the fault of one message."""
     try:
         yield
     except smtplib.SMTPResponseException as error:
@@ -62,20 +62,20 @@ def _reaching() -> Iterator[None]:
 
 @contextmanager
 def _refused() -> Iterator[None]:
-    """What is wrong with this mail: its addresses, or what it says."""
+    """Turn errors of this message, in its addresses or its content, into NotSent."""
     try:
         yield
     except smtplib.SMTPRecipientsRefused as error:
         answers = list(error.recipients.values())
         said = "; ".join(_said(code, text) for code, text in answers)
         permanent = all(code in _PERMANENT for code, _ in answers)
-        raise NotTold(f"The mail server refused the address: {said}", permanent=permanent) from error
+        raise NotSent(f"The mail server refused the address: {said}", permanent=permanent) from error
     except smtplib.SMTPDataError as error:
         said = _said(error.smtp_code, error.smtp_error)
         permanent = error.smtp_code in _PERMANENT
-        raise NotTold(f"The mail server refused the message: {said}", permanent=permanent) from error
+        raise NotSent(f"The mail server refused the message: {said}", permanent=permanent) from error
     except (smtplib.SMTPNotSupportedError, MessageError, ValueError) as error:
-        raise NotTold(f"The address is not valid: {error}", permanent=True) from error
+        raise NotSent(f"The address is not valid: {error}", permanent=True) from error
 
 
 def _said(code: int, text: bytes | str) -> str:

@@ -1,4 +1,4 @@
-"""Signed messages to addresses that others chose: Standard Webhooks 1.0, and nothing that leads inside (SSRF)."""
+"""Signed messages to addresses that others chose, by Standard Webhooks 1.0. Internal addresses are refused (SSRF)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 from broker.kernel import outgoing
 from broker.kernel.networks import Network, why_not
 from broker.kernel.outgoing import Outgoing, Reply, Unreached, resolve_name
-from sessions_app.notifications.base import NotTold
+from sessions_app.notifications.base import NotSent
 
 TOTAL_SECONDS = 15.0
-# Nobody reads it; what a receiver has to say fits.
+# Nobody reads the body, and this is enough for whatever a receiver has to say.
 MOST_READ = 16 * 1024
 LONGEST_RETRY = 3600
 GONE = 410
@@ -27,14 +27,16 @@ GONE = 410
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a receiver answered: its status, and in how many milliseconds."""
+    """A receiver's answer: its status, and the milliseconds that it took."""
 
     status: int
     milliseconds: int
 
 
-class NotTaken(NotTold):
-    """The message was not taken. ``status``: what was answered, None for nothing. ``gone``: the receiver wants no more."""
+class NotTaken(NotSent):
+    """The message was not accepted. ``status`` is the HTTP status of the answer, None if there was none. ``gone``: the
+    receiver wants no more messages.
+    """
 
     def __init__(
         self, message: str, *, status: int | None = None, wait: float | None = None, gone: bool = False
@@ -46,12 +48,12 @@ class NotTaken(NotTold):
 
 
 class Forbidden(NotTaken):
-    """The address leads where nothing may be sent."""
+    """Nothing may be sent to the address."""
 
 
 def sign(*, key: str, timestamp: int, body: bytes, secrets: Sequence[bytes]) -> str:
-    """Return the value of ``webhook-signature``: ``v1,`` and the base64 of HMAC-SHA256 of ``id.timestamp.body``, once for
-    each secret, separated by spaces (Standard Webhooks 1.0, "Signature scheme").
+    """Return the value of ``webhook-signature``: for each secret, ``v1,`` and the base64 of HMAC-SHA256 of
+    ``id.timestamp.body``, separated by spaces (Standard Webhooks 1.0, "Signature scheme").
     """
     signed = f"{key}.{timestamp}.".encode() + body
     digests = (hmac.digest(secret, signed, hashlib.sha256) for secret in secrets)
@@ -59,10 +61,10 @@ def sign(*, key: str, timestamp: int, body: bytes, secrets: Sequence[bytes]) -> 
 
 
 def check_url(url: str, allowed: Sequence[Network] = ()) -> None:
-    """Look at an address before it is stored, without resolving names. Raises Forbidden."""
+    """Check an address before it is stored, without resolving names. Raises Forbidden."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not allowed:
-        raise Forbidden("Webhooks need https, so that nobody on the way can read them.")
+        raise Forbidden("Webhooks require https, so that no one can read them in transit.")
     with contextlib.suppress(ValueError):
         if why := why_not(ipaddress.ip_address(parts.hostname or ""), allowed):
             raise Forbidden(f"{why}.")
@@ -70,7 +72,7 @@ def check_url(url: str, allowed: Sequence[Network] = ()) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """One message for one address. ``secrets`` are the keys that sign, the newest first; never shown."""
+    """One message for one address. ``secrets`` are the signing keys, newest first; they are never shown."""
 
     url: str = field(repr=False)
     key: str
@@ -80,9 +82,9 @@ class Post:
 
 
 class Webhook:
-    """Posts messages. ``allowed`` are networks that are not public and may be reached all the same, by http as well.
+    """Posts messages. ``allowed`` are networks that may be reached although they are not public, also over http.
 
-    ``context`` verifies receivers; by default the system's authorities do.
+    ``context`` verifies receivers; by default, the system's certificate authorities do.
     """
 
     def __init__(
@@ -99,7 +101,7 @@ class Webhook:
         )
 
     def send(self, post: Post) -> Answer:
-        """Post one message and read its answer. Raises NotTaken for everything but 2xx, and Forbidden."""
+        """Post one message and read its answer. Raises NotTaken for every status but 2xx, and Forbidden."""
         began = time.monotonic()
         try:
             reply = self._outgoing.exchange(post.url, method="POST", headers=_headers(post), body=post.body)

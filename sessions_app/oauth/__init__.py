@@ -1,1 +1,1 @@
-"""The OAuth 2 endpoints: how programs get, ask about and give up tokens."""
+"""The OAuth 2 endpoints: how programs get, introspect and revoke tokens."""

@@ -1,4 +1,4 @@
-"""Who calls an endpoint that needs to know it."""
+"""The caller of an endpoint that requires authentication."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CHALLENGE = 'Bearer realm="Stint"'
 
 
 def caller_of(request: HttpRequest) -> APIToken:
-    """Return the API token that the caller proves itself with (RFC 6750 section 2.1). Raises OAuthError."""
+    """Return the API token that authenticates the caller (RFC 6750 section 2.1). Raises OAuthError."""
     kind, _, text = request.headers.get("Authorization", "").partition(" ")
     token = valid_token(text.strip(), clock.now()) if kind.lower() == "bearer" else None
     if token is None:
@@ -24,7 +24,7 @@ def caller_of(request: HttpRequest) -> APIToken:
         wanted = f'{_CHALLENGE}, error="insufficient_scope", scope="read"'
         raise OAuthError(
             "insufficient_scope",
-            "The token needs the scope read.",
+            "The token needs the read scope.",
             status=403,
             **{"WWW-Authenticate": wanted},
         )

@@ -18,7 +18,7 @@ from sessions_app.oauth.tokens import bearer
 
 @endpoint(per_minute=30)
 def device_authorization(request: HttpRequest, form: Form) -> HttpResponse:
-    """Give a program its two codes."""
+    """Issue a device code and a user code to a program."""
     codes = start_device(
         client_id=form.need("client_id"), scopes=form.scopes, address=address_of(request), now=clock.now()
     )
@@ -36,7 +36,7 @@ def device_authorization(request: HttpRequest, form: Form) -> HttpResponse:
 
 
 def device_token(_request: HttpRequest, form: Form) -> HttpResponse:
-    """Give a program the token of who let it in."""
+    """Issue the program a token for the person who authorized it."""
     now = clock.now()
     token, text = redeem_device(
         device_code=form.need("device_code"), client_id=form.need("client_id"), now=now

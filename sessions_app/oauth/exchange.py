@@ -1,4 +1,6 @@
-"""Token exchange (RFC 8693): an issuer's token for one of Stint's, and one of Stint's for a grant's own (RFC 9396)."""
+"""Token exchange (RFC 8693): an issuer's token for an API token of Stint, and an API token for a token of a grant (RFC
+9396).
+"""
 
 from __future__ import annotations
 
@@ -26,13 +28,13 @@ from sessions_app.policy.durations import parse_duration
 
 _TYPE = "urn:ietf:params:oauth:token-type:"
 ACCESS_TOKEN = f"{_TYPE}access_token"
-# GitHub and GitLab call theirs an ID token; it is a JWT all the same.
+# GitHub and GitLab call theirs an ID token, but it is a JWT as well.
 ISSUED_ELSEWHERE = (f"{_TYPE}jwt", f"{_TYPE}id_token")
 _MEMBERS = {"type", "grant", "lifetime", "jkt"}
 
 
 def exchange(request: HttpRequest, form: Form) -> HttpResponse:
-    """Give a token for a token."""
+    """Exchange a token for another one."""
     if form.get("actor_token") or form.get("actor_token_type"):
         raise OAuthError(
             "invalid_request", "actor_token is not supported; grants are delegated by their holder."
@@ -52,7 +54,9 @@ def exchange(request: HttpRequest, form: Form) -> HttpResponse:
 
 
 def _check_resource(resource: str) -> None:
-    """RFC 8707: a token is for here or for nowhere. MCP servers of here may have a port of their own (RFC 9728)."""
+    """Raise OAuthError unless a resource (RFC 8707) is one of Stint's own. Stint's MCP servers can have their own port
+    (RFC 9728).
+    """
     here = (settings.PUBLIC_URL, settings.MCP_URL)
     if not any(resource == url or resource.startswith(f"{url}/") for url in here):
         raise OAuthError("invalid_target", f"Tokens are only issued for {' and '.join(dict.fromkeys(here))}.")
@@ -65,7 +69,8 @@ def _of_issuer(request: HttpRequest, form: Form) -> HttpResponse:
             "Exchange this token first, then use the new one to name the grant.",
         )
     if len(form.audiences) > 1:
-        # RFC 8693 section 2.1: a token for several is one for all of them, and section 2.2.2 how to say that there is none.
+        # RFC 8693 section 2.1: one token would be valid for all audiences. Section 2.2.2 defines the error if that is
+        # not possible.
         raise OAuthError(
             "invalid_target",
             "A token is issued by one trust policy: send at most one audience.",
@@ -90,7 +95,7 @@ def _of_grant(form: Form) -> HttpResponse:
     if subject is None:
         raise OAuthError("invalid_request", "The subject token is not valid.")
     if Scope.REQUEST not in subject.scopes:
-        raise OAuthError("invalid_scope", "The subject token needs the scope request.")
+        raise OAuthError("invalid_scope", "The subject token needs the request scope.")
     if form.scopes:
         raise OAuthError("invalid_scope", "The scope of a grant is set by authorization_details only.")
     if form.audiences:
@@ -121,7 +126,9 @@ def _of_grant(form: Form) -> HttpResponse:
 
 
 def _details(text: str) -> dict[str, str]:
-    """Return the one object of `authorization_details`. Raises OAuthError for whatever RFC 9396 section 5 refuses."""
+    """Return the only object of `authorization_details`. Raises OAuthError for everything that RFC 9396 section 5
+    refuses.
+    """
     try:
         given: Any = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""What every endpoint does the same way: forms in, JSON out, and errors as RFC 6749 section 5.2 writes them."""
+"""What all endpoints share: form requests, JSON responses, and errors in the form of RFC 6749 section 5.2."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ log = structlog.get_logger(__name__)
 
 _FORM = "application/x-www-form-urlencoded"
 _REPEATED = ("audience", "resource")
-# A token of a CI service has two or three thousand characters.
+# Bytes. A token of a CI service has two or three thousand characters.
 _LONGEST = 64 * 1024
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-# Errors with a name that the RFCs know go out under it.
+# Errors that keep their name because RFCs define it. All others become `invalid_request`.
 KNOWN = frozenset(
     {
         "access_denied",
@@ -45,7 +45,7 @@ KNOWN = frozenset(
 
 
 class OAuthError(Exception):
-    """An answer of the form `{"error", "error_description"}`."""
+    """An error response of the form `{"error", "error_description"}`."""
 
     def __init__(self, error: str, description: str = "", *, status: int = 400, **headers: str) -> None:
         super().__init__(error)
@@ -53,8 +53,10 @@ class OAuthError(Exception):
 
 
 class Form:
-    """The parameters of one request. Each stands once, but for audiences and resources; an empty one counts as not sent
-    (RFC 6749 section 3.2, RFC 8693 section 2.1, RFC 8707 section 2).
+    """The parameters of one request.
+
+    Each can appear once, except audiences and resources. An empty parameter counts as missing (RFC 6749 section 3.2,
+    RFC 8693 section 2.1, RFC 8707 section 2).
     """
 
     def __init__(self, sent: QueryDict) -> None:
@@ -62,25 +64,25 @@ class Form:
         if repeated:
             raise OAuthError("invalid_request", f"Send {repeated[0]} once.")
         if any("\0" in text for name, values in sent.lists() for text in (name, *values)):
-            raise OAuthError("invalid_request", "A parameter has a NUL character.")
+            raise OAuthError("invalid_request", "A parameter contains a NUL character.")
         self._sent = {name: value for name, value in sent.dict().items() if value}
         self.audiences, self.resources = (
             list(dict.fromkeys(value for value in sent.getlist(name) if value)) for name in _REPEATED
         )
 
     def get(self, name: str) -> str:
-        """Return a parameter; empty when it was not sent."""
+        """Return a parameter; empty if it was not sent."""
         return str(self._sent.get(name, ""))
 
     def need(self, name: str) -> str:
-        """Return a parameter. Raises OAuthError when it was not sent."""
+        """Return a parameter. Raises OAuthError if it was not sent."""
         if not (value := self.get(name)):
             raise OAuthError("invalid_request", f"{name} is required.")
         return value
 
     @property
     def scopes(self) -> list[str]:
-        """The scopes that are asked for; none when it names none."""
+        """The requested scopes; empty if none were named."""
         return self.get("scope").split()
 
 
@@ -88,7 +90,9 @@ View = Callable[[HttpRequest, Form], HttpResponse]
 
 
 def endpoint(*, per_minute: int) -> Callable[[View], Callable[[HttpRequest], HttpResponse]]:
-    """Make a view an endpoint: POST of a form, never cached, no cookies, so many a minute from one address and process."""
+    """Make a view an endpoint: POST with a form body, no caching, no cookies, no CSRF check. At most ``per_minute``
+    requests per minute from one address and process.
+    """
 
     def decorate(view: View) -> Callable[[HttpRequest], HttpResponse]:
         @functools.wraps(view)
@@ -110,12 +114,12 @@ def endpoint(*, per_minute: int) -> Callable[[View], Callable[[HttpRequest], Htt
 
 
 def answer(value: dict[str, Any], status: int = 200) -> HttpResponse:
-    """Return JSON that nobody keeps."""
+    """Return JSON that must not be cached."""
     return JsonResponse(value, status=status, headers=_NO_STORE)
 
 
 def _brake(request: HttpRequest, name: str, per_minute: int) -> None:
-    """A brake on mistakes and guessing, not a quota."""
+    """Limit the rate, to slow down mistakes and guessing. This is not a quota. Raises OAuthError."""
     counter, key = caches["local"], f"oauth:{name}:{source_of(address_of(request))}"
     counter.add(key, 0, 60)
     if counter.incr(key) > per_minute:
@@ -124,7 +128,7 @@ def _brake(request: HttpRequest, name: str, per_minute: int) -> None:
 
 def _form(request: HttpRequest) -> Form:
     if request.method != "POST":
-        raise OAuthError("invalid_request", "Send a POST.", status=405, Allow="POST")
+        raise OAuthError("invalid_request", "Use POST.", status=405, Allow="POST")
     if request.content_type != _FORM:
         raise OAuthError("invalid_request", f"Send {_FORM}.")
     try:
@@ -153,6 +157,6 @@ def _said(error: OAuthError) -> HttpResponse:
 
 
 def _printable(text: str) -> str:
-    """RFC 6749 section 5.2: visible ASCII and spaces, without quotes and backslashes."""
+    """Restrict a text to RFC 6749 section 5.2: visible ASCII and spaces, without quotes and backslashes."""
     plain = text.translate({ord("’"): "'", ord("“"): "'", ord("”"): "'", ord('"'): "'", ord("\\"): "/"})
     return "".join(letter if " " <= letter <= "~" else "?" for letter in plain)

@@ -1,4 +1,4 @@
-"""What the authorisation server says of itself (RFC 8414)."""
+"""The metadata of the authorization server (RFC 8414)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from accounts.clients import CLIENTS
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105
-# RFC 9396: the one type of details that is known here.
+# The only type of authorization details that is supported (RFC 9396).
 GRANT_DETAILS = "stint_grant"
 
 
 def issuer() -> str:
-    """The name of this authorisation server. It has a path, so that no reader adds a slash to it."""
+    """Return the issuer identifier of this authorization server. It has a path, so that no client appends a slash to
+    it.
+    """
     return f"{settings.PUBLIC_URL}/oauth"
 
 
 def server_metadata() -> dict[str, Any]:
-    """Return the members that RFC 8414 section 2 and RFC 8628 section 4 name, with whole addresses."""
+    """Return the members that RFC 8414 section 2 and RFC 8628 section 4 define, with absolute URLs."""
 
     def at(name: str) -> str:
         return f"{settings.PUBLIC_URL}{reverse(name)}"
@@ -32,7 +34,7 @@ def server_metadata() -> dict[str, Any]:
         "device_authorization_endpoint": at("oauth_device_authorization"),
         "introspection_endpoint": at("oauth_introspect"),
         "revocation_endpoint": at("oauth_revoke"),
-        # There is no endpoint for redirects through a browser.
+        # There is no authorization endpoint: no flow redirects through a browser.
         "response_types_supported": [],
         "grant_types_supported": [DEVICE_CODE, TOKEN_EXCHANGE],
         "authorization_details_types_supported": [GRANT_DETAILS],

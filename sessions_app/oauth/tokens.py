@@ -1,4 +1,4 @@
-"""How an API token is answered (RFC 6749 section 5.1)."""
+"""The token response for an API token (RFC 6749 section 5.1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from accounts.models import APIToken
 
 
 def bearer(token: APIToken, text: str, now: dt.datetime) -> dict[str, Any]:
-    """Return the members of an answer that holds the token."""
+    """Return the members of a token response. ``text`` is the token itself."""
     return {
         "access_token": text,
         "token_type": "Bearer",

@@ -1,4 +1,4 @@
-"""The addresses of the OAuth endpoints."""
+"""URLs of the OAuth endpoints."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ urlpatterns = [
     path("oauth/token", views.token, name="oauth_token"),
     path("oauth/introspect", views.introspect, name="oauth_introspect"),
     path("oauth/revoke", views.revoke, name="oauth_revoke"),
-    # RFC 8414 section 3.1: before the path of the issuer.
+    # RFC 8414 section 3.1: the well-known part comes before the path of the issuer.
     path(".well-known/oauth-authorization-server/oauth", views.metadata, name="oauth_metadata"),
 ]

@@ -1,4 +1,4 @@
-"""The endpoints."""
+"""The OAuth endpoints."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ GRANT_TYPES: Mapping[str, Callable[[HttpRequest, Form], HttpResponse]] = {
 
 @require_safe
 def metadata(_request: HttpRequest) -> HttpResponse:
-    """What there is here (RFC 8414)."""
+    """Return the metadata of the authorization server (RFC 8414)."""
     return JsonResponse(server_metadata())
 
 
 @endpoint(per_minute=600)
 def token(request: HttpRequest, form: Form) -> HttpResponse:
-    """Give a token (RFC 6749 section 3.2)."""
+    """Issue a token (RFC 6749 section 3.2)."""
     wanted = GRANT_TYPES.get(form.need("grant_type"))
     if wanted is None:
         raise OAuthError("unsupported_grant_type", f"Supported: {', '.join(GRANT_TYPES)}.")
@@ -43,14 +43,16 @@ def token(request: HttpRequest, form: Form) -> HttpResponse:
 
 @endpoint(per_minute=600)
 def introspect(request: HttpRequest, form: Form) -> HttpResponse:
-    """Say what a token is good for (RFC 7662). One that is not for the caller is answered like one that is not there."""
+    """Introspect a token (RFC 7662). The response is the same for a token of someone else and for one that does not
+    exist.
+    """
     caller = caller_of(request)
     return answer(introspection(form.need("token"), caller.identity, clock.now()))
 
 
 @endpoint(per_minute=120)
 def revoke(_request: HttpRequest, form: Form) -> HttpResponse:
-    """Revoke a token (RFC 7009). An unknown one gets the same answer."""
+    """Revoke a token (RFC 7009). An unknown token gets the same response."""
     text, now = form.need("token"), clock.now()
     revoke_it = revoke_http_token if text.startswith(f"{PREFIX}_") else revoke_presented_token
     with contextlib.suppress(NotFound):

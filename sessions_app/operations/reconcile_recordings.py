@@ -1,4 +1,4 @@
-"""Compare the files of recordings with the runs that they are of: what is left over is removed, what was missed is taken in."""
+"""Compare the files of recordings with their runs. Remove files that no run needs, and recover missed recordings."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from sessions_app.operations.recover_recording import FINDER, recover_recording
 from sessions_app.queries.recorded import digest_of
 from sessions_app.queries.recordings import changed_at, recording_files, recording_path, run_of
 
-# So many files are looked at with one question to the database.
+# The most files per database query.
 BATCH = 1000
 
 log = structlog.get_logger(__name__)
 
 
 def reconcile_recordings(*, folder: Path, now: dt.datetime) -> int:
-    """Look at every recording in ``folder`` and return how many were taken in or removed.
+    """Check every recording in ``folder``. Return how many were recovered or removed.
 
-    One that no run knows, as after a restored backup, is removed once it is older than the installation keeps
-    recordings, with an entry that has its digest. One that was purged, and is there again, is removed at once. A file that
-    is not named as recordings are is nobody's business here. Does nothing where the folder is not there.
+    A file of an unknown run, as after restoring a backup, is removed once it is older than the installation keeps
+    recordings. A record entry with its digest is appended first. A recording that was purged, but exists again, is
+    removed at once. Files that are not named like recordings are ignored. Does nothing if the folder does not exist.
     """
     if not folder.is_dir():
         return 0
@@ -64,14 +64,14 @@ def _settle(path: str, runs: Mapping[str, CommandRun], folder: Path, now: dt.dat
 def _remove_orphan(path: str, file: Path, now: dt.datetime) -> bool:
     if changed_at(file) > now - dt.timedelta(days=settings.RECORDINGS_DAYS):
         return False
-    _write_down(path, file, now)
+    _record_purge(path, file, now)
     file.unlink(missing_ok=True)
     return True
 
 
 @transaction.atomic
-def _write_down(path: str, file: Path, now: dt.datetime) -> None:
-    """Say in the record what is about to be removed, unless a process that died in between has said so."""
+def _record_purge(path: str, file: Path, now: dt.datetime) -> None:
+    """Record what is about to be removed, unless a process that died before the removal already did."""
     said = AuditEntry.objects.filter(
         object_ref=path, object_type="recording", event=Event.RECORDING_PURGED.value
     )

@@ -1,4 +1,4 @@
-"""The recording of a run whose gateway never reported it: the file says what it is."""
+"""Recover the recording of a run whose gateway never reported it. The file itself holds all that is needed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ FINDER = Actor.system("recordings")
 
 
 def recover_recording(*, run: CommandRun, folder: Path, now: dt.datetime) -> bool:
-    """Put the recording's digest and size into the run and the record, and return whether there was something to put there.
+    """Store the recording's digest and size in the run and the record. Return whether there was anything to recover.
 
-    Leaves a file that may still be written, or that somebody has taken in already. One that is empty says nothing, and is
-    removed. Raises OSError.
+    Leaves a file that may still be being written, or that another process has already recovered. Removes an empty file.
+    Raises OSError.
     """
     path = recording_path(run.grant.ref, run.pk)
     file = folder / path
@@ -32,7 +32,7 @@ def recover_recording(*, run: CommandRun, folder: Path, now: dt.datetime) -> boo
         return False
     digest, size = digest_of(file), file.stat().st_size
     with transaction.atomic():
-        found = CommandRun.objects.unreported().select_for_update(of=("self",), skip_locked=True)
+        found = CommandRun.objects.unreported().select_for_update(of=("self",), skip_locked=True, no_key=True)
         waiting = found.filter(pk=run.pk).select_related("grant", "target").first()
         if waiting is None:
             return False
@@ -45,7 +45,7 @@ def recover_recording(*, run: CommandRun, folder: Path, now: dt.datetime) -> boo
 def take_recording(
     *, run: CommandRun, path: str, digest: str, file_bytes: int, output_bytes: int, now: dt.datetime
 ) -> None:
-    """Put a recording into a run that was over without it, in the caller's transaction: from then on limits count it."""
+    """Add a recording to a run that ended without one, in the caller's transaction. From then on, limits count it."""
     run.recording, run.recording_digest = path, digest
     run.recording_bytes, run.output_bytes = file_bytes, output_bytes
     run.save(update_fields=["recording", "recording_digest", "recording_bytes", "output_bytes"])
@@ -59,7 +59,9 @@ def take_recording(
 
 
 def _printed(file: Path) -> int:
-    """How many bytes the command printed: the recording has carriage returns before line ends that it did not print."""
+    """Return how many bytes the command printed. The recording has carriage returns before newlines that it did not
+    print.
+    """
     size = 0
     start: int | None = 0
     while start is not None:

@@ -1,4 +1,4 @@
-"""Counting verdicts: pure, so that it can be counted again at any moment."""
+"""Count verdicts. Pure functions, so that the count can be repeated at any time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sessions_app.policy.policies import Clause
 
 
 class Standing(StrEnum):
-    """Where the verdicts leave a request."""
+    """The state of a request according to its verdicts."""
 
     APPROVED = "approved"
     DENIED = "denied"
@@ -19,8 +19,9 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CountedVerdict:
-    """One verdict with what is known of its giver now. ``person`` is one for all accounts of a person, ``counts`` false for
-    those who may not decide this one.
+    """One verdict, with what is currently known about its author.
+
+    ``person`` is the same for all accounts of a person. ``counts`` is false for those who may not decide this request.
     """
 
     person: str
@@ -32,14 +33,14 @@ class CountedVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The standing and, per clause, how many approvals are still missing."""
+    """The standing, and the number of missing approvals for each clause."""
 
     standing: Standing
     missing: tuple[int, ...]
 
 
 def resolve(*, clauses: Sequence[Clause], verdicts: Sequence[CountedVerdict], digest: str) -> Resolution:
-    """Count the verdicts on exactly this digest. Deny wins; one person's approval counts in one clause only."""
+    """Count the verdicts on exactly this digest. A denial wins. Each person's approval counts for only one clause."""
     counted = [verdict for verdict in verdicts if verdict.counts and verdict.digest == digest]
     people: dict[str, frozenset[str]] = {}
     for verdict in counted:
@@ -52,8 +53,8 @@ def resolve(*, clauses: Sequence[Clause], verdicts: Sequence[CountedVerdict], di
 
 
 def lacking(clauses: Sequence[Clause], people: Sequence[frozenset[str]]) -> tuple[int, ...]:
-    """Return how many people each clause lacks when these, each given by their groups, are spread over the clauses as well as
-    possible (bipartite matching).
+    """Return how many people each clause lacks if ``people``, each given by their groups, are assigned in the best way
+    (bipartite matching).
     """
     seats = [index for index, clause in enumerate(clauses) for _ in range(clause.count)]
     taken: dict[int, int] = {}
@@ -76,19 +77,21 @@ def lacking(clauses: Sequence[Clause], people: Sequence[frozenset[str]]) -> tupl
 
 
 def short_of(clauses: Sequence[Clause], people: Sequence[frozenset[str]], one: str, many: str) -> str:
-    """Return what is missing where these people, given by their groups, can't meet the clauses, which need a different person
-    for each approval: `2 of leads, and only 1 person is there`. Empty when they can. ``one`` and ``many`` are what people are called.
+    """Return what is missing for these people to meet the clauses; empty if they can.
+
+    Each approval needs a different person. ``people`` are given by their groups. ``one`` and ``many`` are the words for
+    them. Example: `2 approvals from leads, but only 1 person is available`.
     """
     if not any(lacking(clauses, people)):
         return ""
     for clause in clauses:
         there = sum(not groups.isdisjoint(clause.groups) for groups in people)
         if there < clause.count:
-            return f"{_wanted(clause)}, and only {there} {f'{one} is' if there == 1 else f'{many} are'} there"
+            return f"{_wanted(clause)}, but only {there} {f'{one} is' if there == 1 else f'{many} are'} available"
     return (
-        f"{' and '.join(map(_wanted, clauses))}, each by a different person, and there are not enough {many}"
+        f"{' and '.join(map(_wanted, clauses))}, each by a different person, but there are not enough {many}"
     )
 
 
 def _wanted(clause: Clause) -> str:
-    return f"{clause.count} of {' or '.join(clause.groups)}"
+    return f"{clause.count} approval{'s' if clause.count != 1 else ''} from {' or '.join(clause.groups)}"

@@ -1,4 +1,7 @@
-"""Catalogue files: clusters, groups, policies and command sets, one document a file, found by its folder."""
+"""Catalog files: clusters, groups, policies, command sets, webhooks, workflow sources and trust policies.
+
+One document per file. The folder decides its kind.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from sessions_app.policy.commands.document import CommandSetDocument
+from sessions_app.policy.commands.http.document import HTTPRequest
 from sessions_app.policy.commands.kinds import command_set_schema, parse_document
 from sessions_app.policy.documents import DocumentError, Lines, Problem, load_yaml_with_lines, validate
 from sessions_app.policy.policies import Name, Person, PolicyDocument, Who
@@ -20,7 +24,7 @@ from sessions_app.policy.webhooks import WebhookDocument
 
 FOLDERS = ("groups", "clusters", "command-sets", "webhooks", "workflow-sources", "policies", "trust-policies")
 _SCHEMA = "https://json-schema.org/draft/2020-12/schema"
-# A host key or CA line as it stands in known_hosts or in a .pub file, without the host.
+# A host key or CA key as in known_hosts or in a .pub file, without the host.
 HostKey = Annotated[
     str,
     StringConstraints(
@@ -28,7 +32,7 @@ HostKey = Annotated[
         pattern=r"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/=]+( .*)?$",
     ),
 ]
-# RFC 1123, 2.1: a name of labels with 1 to 63 letters, digits and hyphens; an IPv4 address looks like one.
+# RFC 1123, 2.1: a name consists of labels with 1 to 63 letters, digits and hyphens. An IPv4 address matches as well.
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 
 
@@ -38,7 +42,7 @@ def _address(text: str) -> str:
             ip_address(text)
     except ValueError as error:
         raise ValueError(
-            "is no name and no IP address: write a host name, 192.0.2.1 or 2001:db8::1"
+            "is not a host name or an IP address: use a host name, 192.0.2.1 or 2001:db8::1"
         ) from error
     return text
 
@@ -52,7 +56,9 @@ Account = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 
 
 def fingerprint_of(key: str) -> str:
-    """Return `SHA256:…` of a public key in OpenSSH's one-line form, as `ssh-keygen -l` says it; empty for anything else."""
+    """Return the `SHA256:…` fingerprint of a public key in OpenSSH's one-line form, as `ssh-keygen -l` prints it; empty
+    for anything else.
+    """
     words = key.split()
     try:
         blob = base64.b64decode(words[1], validate=True) if len(words) > 1 else b""
@@ -66,14 +72,12 @@ class _File(BaseModel):
 
 
 class TargetDocument(_File):
-    """One host: where to connect, as whom, and how it is known."""
+    """One host: its address, the account to log in as, and how its identity is verified."""
 
     name: Name
     address: Address
-    port: int | None = Field(
-        default=None, ge=1, le=65535, description="The usual port of the kind if not given"
-    )
-    account: Account | None = Field(default=None, description="For SSH: stint if not given")
+    port: int | None = Field(default=None, ge=1, le=65535, description="Default: the usual port of the kind")
+    account: Account | None = Field(default=None, description="For SSH. Default: stint")
     host_key: HostKey | None = None
 
 
@@ -87,28 +91,28 @@ class ClusterDocument(_File):
     risk: Literal["low", "medium", "high"]
     host_ca: HostKey | None = None
     connection: Mapping[str, Any] = Field(
-        default={}, description="How Stint logs in; what stands here depends on the kind"
+        default={}, description="How Stint logs in. The keys depend on the kind"
     )
     targets: tuple[TargetDocument, ...] = Field(min_length=1, max_length=1000)
     requesters: Who | None = Field(
-        default=None, description="May ask under every policy that covers the cluster"
+        default=None, description="Can request access under every policy that covers the cluster"
     )
-    approvers: Who | None = Field(default=None, description="May allow held commands on the cluster")
-    viewers: Who | None = Field(default=None, description="May see who has access there")
+    approvers: Who | None = Field(default=None, description="Can allow held commands on the cluster")
+    viewers: Who | None = Field(default=None, description="Can see who has access to the cluster")
     administrators: Who | None = Field(
-        default=None, description="May change the cluster and end grants on it"
+        default=None, description="Can change the cluster and end grants on it"
     )
 
     @model_validator(mode="after")
     def _known_hosts(self) -> ClusterDocument:
         names = [target.name for target in self.targets]
         if len(names) != len(set(names)):
-            raise ValueError("two targets have the same name; name each once")
+            raise ValueError("two targets have the same name: give each its own name")
         unknown = [target.name for target in self.targets if self.kind == "ssh" and not target.host_key]
         if unknown and not self.host_ca:
             raise ValueError(
                 f"{', '.join(unknown)}: give a host_key (the output of `ssh-keyscan`), or a host_ca for the cluster; "
-                "a host that can't be recognised is never connected to"
+                "Stint never connects to a host that it can't verify"
             )
         return self
 
@@ -121,40 +125,42 @@ class GroupDocument(_File):
 
 
 class SourceDocument(_File):
-    """A system outside that keeps work: how it is asked, how its webhooks are known, and on which clusters its work is."""
+    """An external workflow source: how it is read, how its webhooks are verified, and which clusters it covers."""
 
     name: Name
     provider: str = Field(min_length=1, max_length=32, description="pagerduty, github, gitlab or standard")
     summary: str = Field(default="", max_length=200)
     parameters: Mapping[str, Any] = Field(
-        default={}, description="How it is asked; what stands here depends on the provider"
+        default={}, description="How it is read. The keys depend on the provider"
     )
     webhook_secrets: tuple[str | Mapping[str, str], ...] | None = Field(
         default=None,
         max_length=5,
-        description="What its webhooks are signed with; two while one takes over from another",
+        description="Secrets that its webhooks are signed with; two during a rotation",
     )
-    clusters: tuple[Name, ...] = Field(default=(), max_length=200, description="On which all of its work is")
+    clusters: tuple[Name, ...] = Field(
+        default=(), max_length=200, description="Clusters that all of its workflows are on"
+    )
     services: Mapping[str, tuple[Name, ...]] = Field(
         default={},
-        description="On which the work of one service is, by its id or name; in place of `clusters`",
+        description="Clusters that the workflows of one service are on, by its ID or name; instead of `clusters`",
     )
     people: Literal["email", "username"] = Field(
-        default="email", description="How its assignees and those on call are known here"
+        default="email", description="How its assignees and on-call people are matched to identities"
     )
 
     @model_validator(mode="after")
     def _somewhere(self) -> SourceDocument:
         if self.name == "stint":
-            raise ValueError("name: `stint` is what Stint's own work is kept by; choose another")
+            raise ValueError("name: `stint` is reserved for Stint's own workflows; choose another")
         if not self.clusters and not self.services:
-            raise ValueError("name the clusters that its work is on, under `clusters` or `services`")
+            raise ValueError("name the clusters that its workflows are on, under `clusters` or `services`")
         return self
 
 
 @dataclass(frozen=True, slots=True)
 class CommandSetFile:
-    """A command set with the warnings that its author accepts, by `code where`, each with a reason."""
+    """A command set with the warnings that its author accepts: `code where` to the reason."""
 
     document: CommandSetDocument
     accept: Mapping[str, str]
@@ -162,7 +168,7 @@ class CommandSetFile:
 
     @property
     def name(self) -> str:
-        """The command set's name."""
+        """The name of the command set."""
         return self.document.name
 
 
@@ -192,9 +198,9 @@ def _catalogue(found: Mapping[str, dict[str, Any]]) -> Catalogue:
 
 
 def read_catalogue(files: Mapping[str, str]) -> Catalogue:
-    """Return the catalogue in files by relative path (`clusters/web.yaml`).
+    """Return the catalog in files, given by relative path (`clusters/web.yaml`).
 
-    Raises DocumentError with every problem of every file; the path of a problem begins with the file's name.
+    Raises DocumentError with every problem of every file. The path of each problem begins with the file's name.
     """
     found: dict[str, dict[str, Any]] = {folder: {} for folder in FOLDERS}
     problems: list[Problem] = []
@@ -203,7 +209,7 @@ def read_catalogue(files: Mapping[str, str]) -> Catalogue:
             folder, item = _read(path, text)
             name = item[0].name if isinstance(item, tuple) else item.name
             if name in found[folder]:
-                raise DocumentError([Problem("name", f"{name} stands in another file as well: name it once")])
+                raise DocumentError([Problem("name", f"{name} is also in another file: define it once")])
             found[folder][name] = item
         except DocumentError as error:
             problems += [
@@ -216,7 +222,7 @@ def read_catalogue(files: Mapping[str, str]) -> Catalogue:
 
 
 def holds_for_nobody(catalogue: Catalogue) -> list[str]:
-    """Return a sentence for each policy under which a command would wait for a second person who does not exist."""
+    """Return a sentence for each policy under which commands would wait for approval that nobody could give."""
     found = []
     for policy, _ in catalogue.policies.values():
         clusters = [catalogue.clusters.get(name) for name in policy.clusters]
@@ -225,8 +231,31 @@ def holds_for_nobody(catalogue: Catalogue) -> list[str]:
         held = [each.name for each in sets if each and any(rule.held for rule in each.document.commands)]
         if alone and held and not policy.approver_groups:
             found.append(
-                f"policies/{policy.name}: commands of {', '.join(held)} wait for a second person, and on {', '.join(alone)} nobody could allow "
-                "them: name approvers of the cluster, ask for approvals, or take `hold` out"
+                f"policies/{policy.name}: commands of {', '.join(held)} need a second person's approval, but no one can give it on "
+                f"{', '.join(alone)}: add approvers to the cluster, require approvals, or remove `hold`"
+            )
+    return found
+
+
+def bodies_unseen(catalogue: Catalogue) -> list[str]:
+    """Return a sentence for each policy with requests whose bodies the proxy of a cluster does not send, so that they are
+    refused there.
+    """
+    found = []
+    for policy, _ in catalogue.policies.values():
+        clusters = [catalogue.clusters.get(name) for name in policy.clusters]
+        blind = [
+            each.name
+            for each in clusters
+            if each and each.kind == "http" and each.connection.get("proxy") != "stint"
+        ]
+        sets = [catalogue.command_sets.get(name) for name in policy.command_sets]
+        rules = [rule for each in sets if each for rule in each.document.commands]
+        texts = [rule.text for rule in rules if isinstance(rule, HTTPRequest) and rule.content == "json"]
+        if blind and texts:
+            found.append(
+                f"policies/{policy.name}: the proxy of {', '.join(blind)} sends no body, so it refuses {', '.join(texts)}: set proxy: "
+                "stint there, or let the application itself ask by AuthZEN"
             )
     return found
 
@@ -242,9 +271,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
 def _read(path: str, text: str) -> tuple[str, Any]:
     folder = path.split("/", 1)[0]
     if folder not in FOLDERS or "/" not in path:
-        raise DocumentError(
-            [Problem("", f"is in no folder that has a meaning; use one of: {', '.join(FOLDERS)}")]
-        )
+        raise DocumentError([Problem("", f"is not in a known folder; use one of: {', '.join(FOLDERS)}")])
     data, lines = load_yaml_with_lines(text)
     if folder == "command-sets":
         return folder, _command_set(data, lines, text)
@@ -260,14 +287,12 @@ def _command_set(data: dict[str, Any], lines: Lines, text: str) -> CommandSetFil
     if not isinstance(accept, dict) or not all(
         isinstance(reason, str) and reason for reason in accept.values()
     ):
-        raise DocumentError(
-            [Problem("accept", "needs `code where: reason` for each warning that is accepted")]
-        )
+        raise DocumentError([Problem("accept", "needs `code where: reason` for each accepted warning")])
     return CommandSetFile(parse_document(data, lines=lines), accept, text)
 
 
 def read_one(folder: str, text: str) -> Catalogue:
-    """Return a catalogue of the one document that stands in ``text``. Raises DocumentError with lines."""
+    """Return a catalog of the single document in ``text``. Raises DocumentError with lines."""
     _, item = _read(f"{folder}/", text)
     name = item[0].name if isinstance(item, tuple) else item.name
     found: dict[str, dict[str, Any]] = {one: {} for one in FOLDERS}
@@ -294,7 +319,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         one["properties"]["accept"] = {
             "type": "object",
             "additionalProperties": {"type": "string", "minLength": 1},
-            "description": "Warnings of the linter that are accepted: `code where` to the reason that approvers see",
+            "description": "Accepted linter warnings: `code where` mapped to the reason, which approvers see",
         }
     models: dict[str, type[BaseModel]] = {
         **_MODELS,

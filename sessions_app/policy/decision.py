@@ -1,4 +1,4 @@
-"""What a rule answers and what an evaluation answers."""
+"""The results of a single rule and of a whole evaluation."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from sessions_app.policy.policies import Clause
 
 
 def say_utc(moment: dt.datetime) -> str:
-    """Return a moment as rules say it: `Saturday 28 November 01:00 UTC`."""
+    """Format a time as rules write it: `Saturday 28 November 01:00 UTC`."""
     return f"{moment.astimezone(dt.UTC):%A %d %B %H:%M} UTC"
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """The rule has nothing against it; ``message`` says why."""
+    """The rule permits the request. ``message`` says why."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """The rule denies: why, what to do, and, where one click could fix it, the values that would.
+    """The rule denies the request: the reason, what to do, and the values that would fix it in one click, if any.
 
-    ``moments`` are those that the words name by `say_utc`, for a door that says them in the reader's zone as well.
+    ``moments`` are the times that the text names through `say_utc`, so that a page can also show them in the reader's
+    time zone.
     """
 
     message: str
@@ -37,7 +38,7 @@ class Deny:
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """One rule's answer, as pages and the API show it."""
+    """The result of one rule, as pages and the API show it."""
 
     rule: str
     permitted: bool
@@ -48,7 +49,7 @@ class RuleResult:
 
 
 class Outcome(StrEnum):
-    """What would happen if the request were made now."""
+    """What would happen if the request were submitted now."""
 
     STARTS = "starts"
     NEEDS_APPROVAL = "needs_approval"
@@ -57,7 +58,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The outcome, with each rule's yes or no and its reason."""
+    """The outcome, with the result of each rule and its reason."""
 
     outcome: Outcome
     results: tuple[RuleResult, ...]
@@ -65,15 +66,15 @@ class Decision:
 
     @property
     def refusals(self) -> tuple[RuleResult, ...]:
-        """The rules that said no."""
+        """The rules that denied."""
         return tuple(result for result in self.results if not result.permitted)
 
     @property
     def faults(self) -> dict[str, list[str]]:
-        """What they said, by rule."""
+        """The messages of the rules that denied, by rule."""
         return {result.rule: [f"{result.message} {result.fix}".strip()] for result in self.refusals}
 
     @property
     def moments(self) -> tuple[dt.datetime, ...]:
-        """The moments that their words name."""
+        """The times that these messages name."""
         return tuple(moment for result in self.refusals for moment in result.moments)

@@ -1,9 +1,9 @@
-"""Strict reading of the YAML documents that people write: command sets, policies, catalogue files.
+"""Strict parser for the YAML documents that people write: command sets, policies, catalog files.
 
-A document is plain data: mappings with text keys, lists, text, whole and decimal numbers, true, false and
-null. Everything in YAML that lets one text mean something else to a second reader is refused: anchors,
-aliases, tags, directives, merge keys, repeated keys, several documents in one file. Unquoted `yes`, `no`,
-`on`, `off`, dates and `1:30` stay text, as in YAML 1.2. JSON text is YAML and is read by the same function.
+A document is plain data: mappings with text keys, lists, text, integers and decimals, true, false and null. The parser
+refuses every YAML feature that lets two readers understand one text differently. These are anchors, aliases, tags,
+directives, merge keys, repeated keys, and several documents in one file. Unquoted `yes`, `no`, `on`, `off`, dates and
+`1:30` stay text, as in YAML 1.2. JSON text is valid YAML and is parsed by the same function.
 """
 
 import re
@@ -28,7 +28,7 @@ Model = TypeVar("Model", bound=BaseModel)
 _LOADER: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
 _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})(\.[0-9]{1,30}|(\.[0-9]{1,30})?[eE][-+]?[0-9]{1,3})")
-# YAML writes them as escapes; nobody sees them, and a database can't keep all of them.
+# YAML allows them as escapes, but they are invisible, and a database can't store all of them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _WORDS: Mapping[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
@@ -38,8 +38,8 @@ _WORDS: Mapping[str, bool | None] = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in a document: where (`commands[2].run`, empty for the whole), what and the fix, line
-    from 1.
+    """One problem in a document: the path (`commands[2].run`; empty for the whole), the problem with its fix, and the
+    line, from 1.
     """
 
     path: str
@@ -48,7 +48,7 @@ class Problem:
 
     @property
     def said(self) -> str:
-        """The whole as one reads it: ``Line 4: `max_duration` must be a whole number, without quotes.`` with its end."""
+        """The problem as a whole sentence with its period, like ``Line 4: `max_duration` must be a whole number``."""
         file, _, path = self.path.rpartition(": ")
         place = ", ".join(
             part for part in (file, f"{'line' if file else 'Line'} {self.line}" if self.line else "") if part
@@ -57,7 +57,7 @@ class Problem:
 
     @property
     def of_key(self) -> str:
-        """As ``said``, without the line: what stands beside it."""
+        """Like ``said``, but without the line, for display next to the field."""
         return self._of(self.path.rpartition(": ")[2])
 
     def _of(self, path: str) -> str:
@@ -72,22 +72,22 @@ class Problem:
 
 
 class DocumentError(ValueError):
-    """A document that cannot be used. `problems` says all that was found, in the order of the document."""
+    """A document that cannot be used. `problems` lists everything that was found, in document order."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
 
-# How what is said of a key begins, where its name can stand before it.
+# Beginnings of messages that can follow the name of the key.
 _PREDICATES = (
-    "is ", "are ", "needs ", "need ", "has ", "have ", "holds ", "begins ", "must ", "may ", "can ", "can't ", "cannot ",
+    "is ", "are ", "needs ", "need ", "has ", "have ", "holds ", "contains ", "begins ", "must ", "may ", "can ", "can't ", "cannot ",
     "names ", "uses ", "lists ", "allows ", "takes ",
 )  # fmt: skip
 
 
 def _key_in_words(path: str) -> str:
-    """The last key of a path as people know it: `max_duration`, or entry 2 of `clusters`."""
+    """Return the last key of a path in words: `max_duration`, or entry 2 of `clusters`."""
     found = re.search(r"([^.\[\]]*)((?:\[\d+\])*)$", path)
     name, places = (found[1], re.findall(r"\d+", found[2])) if found else ("", [])
     entry = f"entry {int(places[-1]) + 1}" if places else ""
@@ -95,7 +95,7 @@ def _key_in_words(path: str) -> str:
 
 
 def path_text(path: Sequence[str | int]) -> str:
-    """`("commands", 2, "run")` as `commands[2].run`."""
+    """Format `("commands", 2, "run")` as `commands[2].run`."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
@@ -103,22 +103,22 @@ def path_text(path: Sequence[str | int]) -> str:
 
 
 def line_of(lines: Lines, path: str) -> int | None:
-    """The line of a path as `path_text` writes it (`commands[2].run`), or of the nearest thing around it."""
+    """Return the line of a path in the form of `path_text` (`commands[2].run`), or of its nearest known parent."""
     parts = re.findall(r"[^.\[\]]+", path)
     return _line_of(tuple(int(part) if part.isdecimal() else part for part in parts), lines)
 
 
 def load_yaml(text: str) -> dict[str, Any]:
-    """The mapping that a YAML (or JSON) text holds.
+    """Parse a YAML (or JSON) text that contains a mapping.
 
-    Raises DocumentError with one Problem, with its line, for anything but plain data, for more than 256 KiB,
-    for a depth over 20, and for a document that is not a mapping.
+    Raises DocumentError with one Problem and its line if the text is not plain data, or not a mapping. Also if it is
+    larger than 256 KiB, or nested deeper than 20 levels.
     """
     return load_yaml_with_lines(text)[0]
 
 
 def load_yaml_with_lines(text: str) -> tuple[dict[str, Any], Lines]:
-    """As `load_yaml`, with the line (from 1) on which each value stands, by its path."""
+    """Like `load_yaml`, but also return the line (from 1) of each value, by its path."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise DocumentError([Problem("", f"the document is larger than {MAX_BYTES // 1024} KiB: split it")])
     if any("\ud800" <= char <= "\udfff" for char in text):
@@ -135,31 +135,33 @@ def _events(text: str) -> Iterator[Any]:
         yield from yaml.parse(text, Loader=_LOADER)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
+        what = getattr(error, "problem", None) or getattr(error, "reason", None) or "it can't be read"
         raise DocumentError(
             [Problem("", f"this is not valid YAML: {what}", mark.line + 1 if mark else None)]
         ) from None
 
 
 class _Builder:
-    """Builds plain data from YAML events, refusing what plain data does not need."""
+    """Builds plain data from YAML events, and refuses everything else."""
 
     def __init__(self, events: Iterator[Any]) -> None:
         self._events = events
         self.lines: dict[Path, int] = {}
 
     def document(self) -> Any:
-        next(self._events)  # the stream's start
+        next(self._events)  # start of the stream
         start = next(self._events)
         if isinstance(start, yaml.StreamEndEvent):
             raise DocumentError([Problem("", "the document is empty")])
         if start.version or start.tags:
             self._refuse(start, (), "directives (lines that begin with %) are not allowed: remove them")
         data = self._value(next(self._events), ())
-        next(self._events)  # the document's end
+        next(self._events)  # end of the document
         after = next(self._events)
         if not isinstance(after, yaml.StreamEndEvent):
-            self._refuse(after, (), "one file holds one document: remove the `---` and what follows it")
+            self._refuse(
+                after, (), "a file can contain only one document: remove the `---` and everything after it"
+            )
         return data
 
     def _refuse(self, event: Any, path: Path, message: str) -> None:
@@ -270,7 +272,7 @@ _LIMITS = {
     "multiple_of": ("a multiple of", "multiple_of"),
 }
 
-# What patterns want, by how they begin, where an example alone would not say enough.
+# Descriptions of patterns, by how they begin, where an example alone is not enough.
 _FORMS = {
     "^[a-z0-9][a-z0-9_-]": "lowercase letters, digits, hyphens and underscores, such as web-eu",
     "^[a-z0-9]([a-z0-9-]": "lowercase letters, digits and hyphens, such as restart-web",
@@ -282,7 +284,9 @@ _FORMS = {
 
 
 def _plain(kind: str, message: str, context: Mapping[str, Any], written: Any) -> str:
-    """``written`` is the value as it stands in the document: a duration is text there, and its limits are told as such."""
+    """Return pydantic's message in plain words. ``written`` is the value in the document: durations are text there, so
+    their limits are shown as durations.
+    """
     if kind == "literal_error":
         return f"must be {context['expected']}"
     if kind == "string_pattern_mismatch":
@@ -303,19 +307,19 @@ def _plain(kind: str, message: str, context: Mapping[str, Any], written: Any) ->
 
 
 def _form(pattern: str) -> str:
-    """Return what a pattern wants in words, else by an example."""
+    """Describe a pattern in words, or by an example."""
     words = next((words for begin, words in _FORMS.items() if pattern.startswith(begin)), "")
     sample = sample_of(pattern)
     return words or (f"like {sample}" if sample else "in the documented form: see its description")
 
 
 def problems_of(error: ValidationError, *, data: Any, lines: Lines | None = None) -> list[Problem]:
-    """The complaints of pydantic in plain words, with paths and lines of the written document; at most 50."""
+    """Convert pydantic's errors to plain words, with paths and lines of the document; at most 50."""
     found = []
     for detail in error.errors(include_url=False, include_input=False)[:MAX_PROBLEMS]:
         path = _written_path(detail["loc"], data)
         if detail["type"] == "too_short" and _written(data, path):
-            # Only because what is in it is wrong, which is said there.
+            # Its entries were invalid, and those errors are reported on their own.
             continue
         message = _plain(detail["type"], detail["msg"], detail.get("ctx", {}), _written(data, path))
         found.append(Problem(path_text(path), message, _line_of(path, lines or {})))
@@ -323,9 +327,7 @@ def problems_of(error: ValidationError, *, data: Any, lines: Lines | None = None
 
 
 def _written_path(loc: Sequence[str | int], data: Any) -> Path:
-    """Where in the written data a complaint points: pydantic's own labels for the members of a union are left
-    out.
-    """
+    """Return where in the document an error points, without pydantic's labels for union members."""
     path: list[str | int] = []
     for position, part in enumerate(loc):
         inside = (isinstance(data, dict) and part in data) or (
@@ -340,7 +342,7 @@ def _written_path(loc: Sequence[str | int], data: Any) -> Path:
 
 
 def _written(data: Any, path: Path) -> Any:
-    """The value at a path; None where nothing is."""
+    """Return the value at a path; None if there is none."""
     for part in path:
         try:
             data = data[part]
@@ -356,9 +358,7 @@ def _line_of(path: Path, lines: Lines) -> int | None:
 
 
 def validate(model: type[Model], data: Any, *, lines: Lines | None = None) -> Model:
-    """`data` as a frozen `model`; raises DocumentError that names every fault, with lines where `lines` is
-    given.
-    """
+    """Return `data` as a frozen `model`. Raises DocumentError with every problem, with lines if `lines` is given."""
     try:
         return model.model_validate(data)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""One evaluator for the dry run, the request, and the check again at the start."""
+"""Evaluate a policy: the same code for the dry run, for the request, and for the recheck at the start."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from sessions_app.policy.policies import LATEST_REVIEW, STALENESS, Clause, Polic
 from sessions_app.policy.rules import (
     Ask,
     AtOnce,
+    BreakGlassReviewed,
     Covers,
     EnoughApprovers,
     Facts,
@@ -46,10 +47,10 @@ def rules_of(
     workflow: bool = False,
     vouched: bool = False,
 ) -> tuple[Rule, ...]:
-    """Return the rules that a policy makes for planned work, for an incident, or for breaking glass.
+    """Return the rules of a policy for planned access, for an incident, or for break-glass access.
 
-    ``workflow`` says that a workflow is named, which the access is bound to then, ``vouched`` that the facts of it stand
-    for approvals.
+    ``workflow``: a workflow is named, and the access is bound to it. ``vouched``: the facts of the workflow replace
+    approvals.
     """
     common: list[Rule] = [
         RequesterEnabled(),
@@ -59,7 +60,7 @@ def rules_of(
         HasTargets(),
         SweeperAlive(),
     ]
-    # An incident that is asked for as one has rules of its own, which say the same in its words.
+    # Incident access has its own versions of these rules, with wording for incidents.
     bound: list[Rule] = [] if incident or not workflow else [WorkflowOpen(), WorkflowOnCluster()]
     bound += _for_workflow(policy, named=workflow, break_glass=break_glass)
     if break_glass:
@@ -67,6 +68,8 @@ def rules_of(
         return (
             *common,
             MayBreakGlass(policy.name, policy.break_glass),
+            BreakGlassReviewed(),
+            AtOnce(),
             MaxDuration(policy.name, limit),
             *bound,
         )
@@ -117,7 +120,7 @@ def _for_incidents(policy: PolicyDocument) -> list[Rule]:
 def clauses_for(
     policy: PolicyDocument, *, break_glass: bool, incident: bool, vouched: bool = False
 ) -> tuple[Clause, ...]:
-    """Return the approvals that access of this sort needs; none where the work vouches for who asks."""
+    """Return the approvals that this kind of access needs; none if the workflow vouches for the requester."""
     if break_glass:
         return ()
     if incident:
@@ -126,13 +129,13 @@ def clauses_for(
 
 
 def vouches(policy: PolicyDocument, workflow: WorkflowFacts | None) -> bool:
-    """Whether the policy lets the facts of this work stand for approvals. Who opened it has approved nothing by that."""
+    """Whether the policy lets the facts of this workflow replace approvals. Never if the requester opened it."""
     terms = policy.workflow
     return bool(terms and terms.approvals == "none" and workflow and not workflow.own_doing)
 
 
 def review_within(policy: PolicyDocument, *, break_glass: bool, own_incident: bool) -> int | None:
-    """Return within how many seconds somebody else must review access of this sort, for nobody approves it; None: need not."""
+    """Return within how many seconds someone else must review access that nobody approves; None: no review."""
     if break_glass:
         return policy.break_glass.review_within if policy.break_glass else LATEST_REVIEW
     if own_incident and not policy.incident_clauses:
@@ -141,7 +144,7 @@ def review_within(policy: PolicyDocument, *, break_glass: bool, own_incident: bo
 
 
 def evaluate(*, ask: Ask, facts: Facts, policy: PolicyDocument) -> Decision:
-    """Answer what would happen to ``ask`` now, with each rule's yes or no. Changes nothing and reads nothing."""
+    """Evaluate what would happen to ``ask`` now, with the result of each rule. Changes nothing and reads nothing."""
     sort = {
         "break_glass": ask.break_glass, "incident": ask.incident is not None,
         "vouched": not ask.break_glass and ask.incident is None and vouches(policy, facts.workflow),

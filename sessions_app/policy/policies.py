@@ -1,4 +1,4 @@
-"""The document of an access policy: what stands in its YAML file."""
+"""The document of an access policy, as in its YAML file."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from sessions_app.policy.commands.parameters import compile_pattern
+from sessions_app.policy.commands.patterns import compile_pattern
 from sessions_app.policy.durations import Duration
 from sessions_app.policy.windows import Freeze, Window
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-# For how many seconds work may go unread before it counts as closed, where a policy does not say.
+# Seconds after which an unread workflow counts as closed, if the policy sets no other limit.
 STALENESS = 900
-# Within how many seconds what began without approval is reviewed at the latest.
+# Seconds within which access that began without approval must be reviewed, at the latest.
 LATEST_REVIEW = 86400
 Person = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -30,7 +30,7 @@ class _Document(BaseModel):
 
 
 class Who(_Document):
-    """Groups and identities, by name. Nobody listed is nobody."""
+    """Groups and identities, by name. At least one is required."""
 
     groups: tuple[Name, ...] = ()
     identities: tuple[Person, ...] = ()
@@ -38,19 +38,19 @@ class Who(_Document):
     @model_validator(mode="after")
     def _somebody(self) -> Who:
         if not self.groups and not self.identities:
-            raise ValueError("name at least one group or identity; an empty list means nobody")
+            raise ValueError("name at least one group or identity; an empty list means no one")
         return self
 
 
 class Clause(_Document):
-    """Approvals by different people of these groups."""
+    """Approvals by different people in these groups."""
 
     count: int = Field(ge=1, le=10)
     groups: tuple[Name, ...] = Field(alias="from", min_length=1)
 
 
 class Extension(_Document):
-    """How far a grant may be extended: so often, by so much each time."""
+    """How many times a grant can be extended, and by how much each time."""
 
     times: int = Field(ge=1, le=10)
     by: Duration
@@ -58,7 +58,7 @@ class Extension(_Document):
 
 
 class BreakGlass(_Document):
-    """Who may start at once with a reason, and by when somebody else must look at it."""
+    """Who can start immediately with a reason, and how soon someone else must review it."""
 
     groups: tuple[Name, ...] = Field(min_length=1)
     max_duration: Duration
@@ -66,10 +66,11 @@ class BreakGlass(_Document):
 
 
 class Incident(_Document):
-    """Who may start at once while an incident is open on the cluster; the access ends with the incident.
+    """Who can start immediately while an incident is open on the cluster. The access ends with the incident.
 
-    ``own`` is what somebody gets for their own incident: with ``review`` the same as break-glass access,
-    with a reason, and looked at by somebody else within ``review_within``; with ``forbid`` nothing. Machines get nothing by it.
+    ``own`` is for people who opened the incident themselves. With ``review``, they need a reason, and someone else must
+    review the access within ``review_within``, as with break-glass access. With ``forbid``, they get no access. Machines
+    never get access for their own incidents.
     """
 
     on_call: tuple[Name, ...] = Field(min_length=1)
@@ -80,11 +81,12 @@ class Incident(_Document):
 
 
 class WorkflowNeeded(_Document):
-    """Which work must be behind access, and who may have it because of that work.
+    """The workflow that access requires, and who can have access because of it.
 
-    ``sources`` are names of sources, ``stint`` for Stint's own work; nothing named means any. ``staleness`` in seconds:
-    work that could not be read for longer counts as closed. ``approvals: none`` lets the facts decide: who is assigned
-    or on call starts at once, unless they opened the work themselves.
+    ``sources`` are names of sources, with ``stint`` for Stint's own workflows. By default, any source is accepted.
+    ``staleness`` is in seconds: a workflow that could not be read for longer counts as closed. With
+    ``approvals: none``, people who are assigned or on call start immediately, unless they opened the workflow
+    themselves.
     """
 
     kinds: tuple[Literal["incident", "change", "ticket", "task", "pipeline"], ...] = Field(min_length=1)
@@ -108,28 +110,28 @@ class WorkflowNeeded(_Document):
 
 
 class Deviations(_Document):
-    """After how many refused tries a grant is looked at. A machine's is ended; a person's is held until an approver says
-    that it may go on, or ended.
+    """How many refused commands before a grant is held or ended. A machine's grant is ended. A person's grant is held
+    until an approver releases it, or is ended.
     """
 
     limit: Annotated[int, Field(ge=1, le=1000)]
     people: Literal["hold", "end"] = "hold"
 
 
-# Where a policy says nothing: each refusal is an entry of the record, so that no grant may have any number of them.
+# The defaults. Each refusal is an entry of the record, so no grant may have an unlimited number of them.
 MACHINES_LIMIT = Deviations(limit=50)
 PEOPLES_LIMIT = Deviations(limit=500)
 
 
 class Notify(_Document):
-    """Who is told of what is asked and granted under the policy: of its approvers, these groups first, and these webhooks."""
+    """Who is notified of requests and grants under the policy: these groups of approvers first, and these webhooks."""
 
     first: tuple[Name, ...] = Field(default=(), max_length=20)
     webhooks: tuple[Name, ...] = Field(default=(), max_length=20)
 
 
 class Next(_Document):
-    """Whom a step tells."""
+    """Who a step notifies."""
 
     groups: tuple[Name, ...] = Field(default=(), max_length=20)
     webhooks: tuple[Name, ...] = Field(default=(), max_length=20)
@@ -137,32 +139,32 @@ class Next(_Document):
     @model_validator(mode="after")
     def _somebody(self) -> Next:
         if not self.groups and not self.webhooks:
-            raise ValueError("name at least one group or webhook; an empty list means nobody")
+            raise ValueError("name at least one group or webhook; an empty list means no one")
         return self
 
 
 class Step(_Document):
-    """When nobody has answered for so long, these are told."""
+    """Who is notified when no one has answered for this long."""
 
     after: Duration
     notify: Next
 
 
 class Recordings(_Document):
-    """For how long recordings of what commands printed are kept; their digests stay for ever."""
+    """How long recordings of command output are kept. Their digests are kept forever."""
 
     keep: Annotated[Duration, Field(ge=86400, le=3660 * 86400)]
 
 
 class Delegation(_Document):
-    """To whom holders may delegate, and through how many levels (person → pipeline → agent: 2)."""
+    """Who holders can delegate to, and through how many levels (person → pipeline → agent: 2)."""
 
     depth: int = Field(default=1, ge=1, le=5)
     to: Who
 
 
 class PolicyDocument(_Document):
-    """Who may ask for which command sets on which clusters, how long, with which approvals."""
+    """Who can request which command sets on which clusters, for how long, and with which approvals."""
 
     name: Name
     summary: str = Field(default="", max_length=200)
@@ -183,12 +185,12 @@ class PolicyDocument(_Document):
     break_glass: BreakGlass | None = None
     incident: Incident | None = None
     deviations: Deviations | None = None
-    # Left out of what is stored where they say nothing, so that a policy that was written before them keeps its digest.
+    # Omitted from the stored document while unset, so that policies from before these fields keep their digest.
     notify: Notify | None = Field(default=None, exclude_if=lambda value: value is None)
     escalation: tuple[Step, ...] = Field(default=(), max_length=10, exclude_if=lambda value: value == ())
     workflow: WorkflowNeeded | None = Field(default=None, exclude_if=lambda value: value is None)
 
-    # How often a holder must say that it is still there; three that are missed end the grant.
+    # Seconds between heartbeats of the holder. The grant ends after three missed ones.
     heartbeat: Annotated[Duration, Field(ge=5, le=3600)] | None = Field(
         default=None, exclude_if=lambda value: value is None
     )
@@ -196,7 +198,7 @@ class PolicyDocument(_Document):
     recordings: Recordings | None = Field(default=None, exclude_if=lambda value: value is None)
 
     def deviations_of(self, *, person: bool) -> Deviations:
-        """Return after how many refused tries a grant of a person or of a machine is looked at."""
+        """Return the limit on refused commands for grants of a person or of a machine."""
         return self.deviations or (PEOPLES_LIMIT if person else MACHINES_LIMIT)
 
     @model_validator(mode="after")
@@ -225,7 +227,7 @@ class PolicyDocument(_Document):
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Every group that the policy names, once, in order."""
+        """Every group that the policy names, each once, in order."""
         who = (self.requesters, self.viewers, self.administrators)
         named = [group for one in who if one for group in one.groups]
         named += self.approver_groups
@@ -236,32 +238,32 @@ class PolicyDocument(_Document):
 
     @property
     def webhooks(self) -> tuple[str, ...]:
-        """Every webhook that the policy names, once, in order."""
+        """Every webhook that the policy names, each once, in order."""
         named = [*(self.notify.webhooks if self.notify else ())]
         named += [name for step in self.escalation for name in step.notify.webhooks]
         return tuple(dict.fromkeys(named))
 
     @property
     def clauses(self) -> tuple[Clause, ...]:
-        """The approvals needed; none for `approvals: none`."""
+        """The required approvals; empty for `approvals: none`."""
         return () if self.approvals == "none" else self.approvals
 
     @property
     def incident_clauses(self) -> tuple[Clause, ...]:
-        """The approvals needed for access that is bound to an incident."""
+        """The required approvals for access that is bound to an incident."""
         return self.clauses if self.incident is None or self.incident.approvals == "same" else ()
 
     @property
     def approver_groups(self) -> tuple[str, ...]:
-        """Every group that a clause names, once, in order."""
+        """Every group that a clause names, each once, in order."""
         return tuple(dict.fromkeys(group for clause in self.clauses for group in clause.groups))
 
 
 def canonical(value: Any) -> str:
-    """Return the one JSON text of a value: sorted keys, no spaces."""
+    """Return the canonical JSON text of a value: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def digest_of(value: Any) -> str:
-    """Return SHA-256 in hex of the canonical JSON text."""
+    """Return the SHA-256 of the canonical JSON text, in hex."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()

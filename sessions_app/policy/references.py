@@ -1,4 +1,4 @@
-"""The references that people see, as patterns that match the whole of one."""
+"""Patterns of the references that people see. Each matches a whole reference."""
 
 from __future__ import annotations
 

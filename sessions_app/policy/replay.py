@@ -1,4 +1,4 @@
-"""Past requests judged again: by the rules that hold, and by those of a draft."""
+"""Replay past requests under the current rules and under those of a draft."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.policies import PolicyDocument, Who
 from sessions_app.policy.rules import Ask, Facts, WorkflowFacts
 
-# Of each person other than the requester who could approve, in which groups they are.
+# Returns the groups of each person, other than the requester, who could approve.
 Approvers = Callable[["PastRequest"], tuple[frozenset[str], ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastRequest:
-    """A request as it was made. ``by_cluster`` says that the cluster itself lets its requester ask, under any policy;
-    ``workflow`` is the work that it names.
+    """A request as it was submitted.
+
+    ``by_cluster``: the cluster itself lets the requester ask, under any policy. ``workflow`` is the named workflow.
     """
 
     ref: str
@@ -33,7 +34,7 @@ class PastRequest:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A request on which the draft decides otherwise."""
+    """A request that the draft decides differently."""
 
     past: PastRequest
     before: Decision
@@ -41,7 +42,7 @@ class Changed:
 
 
 def named(who: Who, username: str, groups: Iterable[str]) -> bool:
-    """Whether a list of groups and identities names somebody."""
+    """Whether a list of groups and identities includes someone."""
     spelled = {unicodedata.normalize("NFKC", one).strip().casefold() for one in who.identities}
     return username in spelled or not frozenset(groups).isdisjoint(who.groups)
 
@@ -49,7 +50,7 @@ def named(who: Who, username: str, groups: Iterable[str]) -> bool:
 def replay(
     pasts: Iterable[PastRequest], *, before: PolicyDocument, after: PolicyDocument, approvers: Approvers
 ) -> Iterator[Changed]:
-    """Yield the requests whose decision changes from ``before`` to ``after``, in their order."""
+    """Yield the requests whose decision differs between ``before`` and ``after``, in their order."""
     for past in pasts:
         one, other = (
             evaluate(ask=past.ask, facts=_facts_then(past, document, approvers), policy=document)
@@ -60,14 +61,16 @@ def replay(
 
 
 def _needs(decision: Decision) -> tuple[Outcome, frozenset[tuple[int, frozenset[str]]]]:
-    """Return what matters of a decision: the outcome, and the approvals where some are needed."""
+    """Return what to compare of a decision: the outcome, and the required approvals if there are any."""
     waits = decision.outcome is Outcome.NEEDS_APPROVAL
     clauses = decision.clauses if waits else ()
     return decision.outcome, frozenset((clause.count, frozenset(clause.groups)) for clause in clauses)
 
 
 def _facts_then(past: PastRequest, document: PolicyDocument, approvers: Approvers) -> Facts:
-    """Return the world as it must have been: what else had refused the request would have kept it from being stored."""
+    """Return the facts at the time of the request. Facts that would have refused it are assumed to be fine, because it
+    was stored.
+    """
     ask = past.ask
     workflow = past.workflow if ask.workflow else None
     return Facts(

@@ -1,4 +1,4 @@
-"""A text that a pattern takes, for people who don't read patterns: `CHG-123` for `(CHG|INC)-[0-9]+`."""
+"""Example texts for patterns, for people who don't read regular expressions: `CHG-123` for `(CHG|INC)-[0-9]+`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MANY = 3
 
 
 def sample_of(pattern: str) -> str | None:
-    """Return a text that an RE2 pattern matches whole, as plain as can be; None where none is found."""
+    """Return a simple text that an RE2 pattern matches as a whole; None if none is found."""
     try:
         text = _Reader(pattern).whole()
     except (IndexError, ValueError):
@@ -33,7 +33,9 @@ def sample_of(pattern: str) -> str | None:
 
 
 class _Reader:
-    """Reads a pattern from left to right, always the first way. Raises IndexError where it ends too early."""
+    """Reads a pattern from left to right and always takes the first alternative. Raises IndexError if it ends too
+    early.
+    """
 
     def __init__(self, pattern: str) -> None:
         self._pattern, self._at = pattern, 0
@@ -57,7 +59,7 @@ class _Reader:
         return found
 
     def _atom(self) -> str:
-        """Return what one place takes: characters to choose from in turn, or the one text of a group."""
+        """Return the text of one atom: characters to cycle through, or `(` and the text of a group."""
         char = self._take()
         if char == "(":
             while self._next("?"):
@@ -79,7 +81,7 @@ class _Reader:
         return self._pattern[self._at - 1]
 
     def _class(self) -> str:
-        """Return characters of a class, of its first part; some that is not in it, where it says what may not be."""
+        """Return characters of a class, from its first part. For a negated class, return some that are not in it."""
         end = self._pattern.index("]", self._at + (2 if self._pattern[self._at] == "^" else 1))
         inside, self._at = self._pattern[self._at : end], end + 1
         if inside.startswith("^"):

@@ -1,4 +1,4 @@
-"""The exact scope of a request, its digest, and how an approver may make it smaller."""
+"""The exact scope of a request, its digest, and how an approver can reduce it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sessions_app.policy.policies import digest_of
 
 
 class CannotWiden(ValueError):
-    """A narrowing asked for more than the request did, or left nothing; the message says which."""
+    """A narrowing asked for more than the request, or left nothing. The message says which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetFacts:
-    """Everything about a target that an approval is bound to."""
+    """The properties of a target that an approval is bound to."""
 
     id: int
     name: str
@@ -28,7 +28,7 @@ class TargetFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """All that an approver says yes to."""
+    """Everything that an approver approves."""
 
     requester: str
     kind: str
@@ -48,12 +48,12 @@ class Scope:
     connection: Mapping[str, Any] = field(default_factory=dict)
 
     def digest(self) -> str:
-        """Return SHA-256 in hex over every field; any change gives another digest."""
+        """Return the SHA-256 over every field, in hex. Any change results in another digest."""
         targets = [
             [target.id, target.name, target.address, target.port, target.account, target.host_key]
             for target in sorted(self.targets, key=lambda target: target.id)
         ]
-        # Named only where there is one, so that what was approved before there was any keeps its digest.
+        # Included only if set, so that approvals from before these fields keep their digest.
         named: dict[str, Any] = {} if self.workflow is None else {"workflow": self.workflow}
         if self.workflow_facts:
             named["workflow_facts"] = dict(self.workflow_facts)
@@ -81,16 +81,18 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What approvers may make smaller: seconds, indices of commands, ids of targets."""
+    """What approvers can reduce: seconds, indices of commands, ids of targets."""
 
     duration: int
     commands: frozenset[int]
     targets: frozenset[int]
 
     def narrowed(self, narrowing: Mapping[str, Any]) -> Extent:
-        """Return the part that a narrowing leaves. Raises CannotWiden for more than was asked, for nothing, and for
-        anything else than `duration` (whole seconds), `commands` and `targets` (lists of whole numbers): an approver
-        would believe that it was made smaller.
+        """Return the part that a narrowing leaves.
+
+        It can contain `duration` (whole seconds), and `commands` and `targets` (lists of whole numbers). Raises
+        CannotWiden if it asks for more than the request, leaves nothing, or contains anything else. Otherwise an
+        approver could believe that something was reduced when it was not.
         """
         if unknown := sorted(set(map(str, narrowing)) - {"duration", "commands", "targets"}):
             raise CannotWiden(f"Only duration, commands and targets can be reduced, not {unknown[0]}.")
@@ -101,7 +103,7 @@ class Extent:
         )
 
     def meet(self, others: Iterable[Extent]) -> Extent:
-        """Return what all agree on. Raises CannotWiden when nothing is left."""
+        """Return what all extents have in common. Raises CannotWiden if nothing is left."""
         duration, commands, targets = self.duration, self.commands, self.targets
         for other in others:
             duration = min(duration, other.duration)

@@ -1,4 +1,4 @@
-"""A policy to begin with."""
+"""A starter policy."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ def policy_source(
     *, name: str, clusters: Sequence[str], command_sets: Sequence[str], requesters: Sequence[str],
     approvers: Sequence[str], hours: int = 4,
 ) -> str:  # fmt: skip
-    """Return the text of a policy: who asks, who approves, how long. Names are written so that each stays one name."""
+    """Return the YAML of a policy: requesters, approvers and duration. Names are quoted, so each stays one name."""
     approvals = f"\n  - {{count: 1, from: {json.dumps(list(approvers))}}}" if approvers else " none"
     return f"""\
 name: {json.dumps(name)}
-summary: "Say in one line what it is for"
+summary: "Say in one line what it does"
 clusters: {json.dumps(list(clusters))}
 command_sets: {json.dumps(list(command_sets))}
 requesters: {{groups: {json.dumps(list(requesters))}}}
-# `none` in place of the list lets everybody who may ask start at once.
+# `none` instead of the list lets every requester start immediately.
 approvals:{approvals}
 max_duration: {hours}h
 reason: required

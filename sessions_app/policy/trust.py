@@ -1,4 +1,5 @@
-"""Trust policies: whose tokens a machine may prove itself with, and as whom it speaks then. Pure, and closed by default.
+"""Trust policies: whose tokens authenticate a machine, and as which identity. Pure functions that accept nothing by
+default.
 
 Sources: RFC 8725 (best practice for JWT), RFC 8693, and the documentation of GitHub's and GitLab's OIDC tokens.
 """
@@ -17,21 +18,22 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from sessions_app.policy.durations import Duration
 from sessions_app.policy.policies import Name, Person
 
-# Each verifies with a public key (RFC 7518, RFC 9864): a shared one would let whoever checks tokens make them.
+# All verify with a public key (RFC 7518, RFC 9864). With a shared key, anyone who can verify tokens could also create
+# them.
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519"
 ]  # fmt: skip
-# One of these names the repository or project itself; a name can be given up and taken by somebody else.
+# These claims identify the repository or project itself. A name can be given up and taken by someone else.
 BY_ID = ("repository_id", "project_id")
 SCOPES = ("end", "read", "request")
 # How far an issuer's clock may be ahead.
 AHEAD = dt.timedelta(seconds=30)
-# No trust policy takes a token that is older.
+# The maximum age of a token under any trust policy.
 OLDEST = dt.timedelta(hours=1)
-# What begins for a change that somebody only proposes: its code was reviewed by nobody.
+# Events of changes that are only proposed: nobody has reviewed their code.
 _PROPOSED_EVENTS = re.compile(r"pull_request.*")
 _PROPOSED_PIPELINES = frozenset({"merge_request_event", "external_pull_request_event"})
-# Begun by another pipeline, of which the token says nothing: that may have been one of a merge request.
+# Started by another pipeline, about which the token says nothing. That one may have been for a merge request.
 _BEGUN_BY_ANOTHER = frozenset({"parent_pipeline", "pipeline"})
 _SAYS_FOR_WHAT = ("event_name", "pipeline_source", "ref_protected", "sub", "ref", "ref_path")
 _PROPOSED_REFS = ("refs/pull/", "refs/merge-requests/")
@@ -47,7 +49,7 @@ def _https(text: str) -> str:
     if parts.scheme not in ("https", "http") or not parts.hostname or "@" in parts.netloc:
         raise ValueError("is not a URL: use https://host/path")
     if parts.query or parts.fragment:
-        raise ValueError("has a query or a fragment: leave them out")
+        raise ValueError("has a query or a fragment: remove it")
     return text
 
 
@@ -62,7 +64,7 @@ def _public(key: Mapping[str, Any]) -> Mapping[str, Any]:
     if key.get("kty") not in ("RSA", "EC", "OKP"):
         raise ValueError("is not a public key: kty must be RSA, EC or OKP")
     if _PRIVATE & key.keys():
-        raise ValueError("is a private key, which only the issuer may have: use the public key")
+        raise ValueError("is a private key, which only the issuer should have: use the public key")
     return key
 
 
@@ -81,10 +83,11 @@ Wanted = Annotated[tuple[ClaimValue, ...], Field(min_length=1, max_length=50), A
 
 
 class TrustPolicyDocument(BaseModel):
-    """Whose tokens are taken (`issuer`, its keys), for which runs (`required_claims`), and as whom they speak.
+    """Which tokens are accepted (`issuer`, its keys), for which runs (`required_claims`), and which identity they act as
+    (`speaks_as`).
 
     The keys are those that the issuer publishes, those at `jwks_uri`, or those in `keys`. Claims are compared as text with
-    each listed value; nothing is matched by a pattern.
+    each listed value; patterns are not supported.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -97,7 +100,7 @@ class TrustPolicyDocument(BaseModel):
         default=None,
         min_length=1,
         max_length=20,
-        description="Public keys (RFC 7517), instead of fetching them",
+        description="Public keys (RFC 7517) to use instead of fetching them",
     )
     audience: str = Field(min_length=1, max_length=300)
     algorithms: tuple[Algorithm, ...] = Field(default=("RS256",), min_length=1)
@@ -119,20 +122,20 @@ class TrustPolicyDocument(BaseModel):
                 "required_claims: add repository_id or project_id; without it, anyone with an account at the issuer could get a token"
             )
         if not any(f"{{{claim}}}" in self.workflow for claim in named):
-            raise ValueError(f"workflow: must name {{{named[0]}}}, or two projects could have one key")
+            raise ValueError(f"workflow: must name {{{named[0]}}}, or two projects could share a key")
         if self.jwks_uri and self.keys:
-            raise ValueError("jwks_uri: remove it when jwks is set")
+            raise ValueError("jwks_uri: remove it when keys is set")
         return self
 
     def values(self, claim: str) -> tuple[str, ...]:
-        """Return what a claim may be."""
+        """Return the accepted values of a claim."""
         wanted = self.required_claims[claim]
         return (wanted,) if isinstance(wanted, str) else wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One thing that a token has to be, and whether it is."""
+    """One condition on a token, and whether it is met."""
 
     name: str
     met: bool
@@ -140,7 +143,7 @@ class Condition:
 
 
 def conditions(document: TrustPolicyDocument, claims: Claims, now: dt.datetime) -> list[Condition]:
-    """Return each condition on the claims of a token with its yes or no. Its signature is another matter."""
+    """Check every condition on the claims of a token. The caller verifies its signature."""
     required = [_required(document, claim, claims) for claim in document.required_claims]
     return [
         _issuer(document, claims),
@@ -154,7 +157,9 @@ def conditions(document: TrustPolicyDocument, claims: Claims, now: dt.datetime) 
 
 
 def text_of(value: Any) -> str | None:
-    """Return a claim as the text that it is compared by: issuers write the same number as 22 and as "22"."""
+    """Return a claim as text for comparison; None if it is not text, a whole number or a boolean. Issuers write the
+    same number as 22 and as "22".
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -163,7 +168,9 @@ def text_of(value: Any) -> str | None:
 
 
 def workflow_key(document: TrustPolicyDocument, claims: Claims) -> str | None:
-    """Return the reference of the workflow that a token is for; None when a claim is missing or can't be a part of it."""
+    """Return the reference of the workflow that a token is for; None if a claim is missing or can't be part of a
+    reference.
+    """
     parts = {name: text_of(claims.get(name)) for name in _PLACE.findall(document.workflow)}
     if not all(part is not None and _PART.fullmatch(part) for part in parts.values()):
         return None
@@ -171,7 +178,7 @@ def workflow_key(document: TrustPolicyDocument, claims: Claims) -> str | None:
 
 
 def _issuer(document: TrustPolicyDocument, claims: Claims) -> Condition:
-    # Byte for byte: `https://host` and `https://host/` are two.
+    # Compared byte for byte: `https://host` and `https://host/` are different issuers.
     return Condition("issuer", claims.get("iss") == document.issuer, f"Issued by {document.issuer}")
 
 
@@ -187,13 +194,13 @@ def _times(document: TrustPolicyDocument, claims: Claims, now: dt.datetime) -> l
     fresh = issued is not None and at - document.max_age <= issued <= at + ahead
     begun = "nbf" not in claims or (begins is not None and begins <= at + ahead)
     return [
-        Condition("not over", ends is not None and ends > at, "Not over yet"),
-        Condition("fresh", fresh and begun, f"Made within the last {document.max_age} seconds"),
+        Condition("not over", ends is not None and ends > at, "Not expired"),
+        Condition("fresh", fresh and begun, f"Issued within the last {document.max_age} seconds"),
     ]
 
 
 def seconds_of(value: Any) -> float | None:
-    """Return a claim as a time in seconds since 1970; None for what is none."""
+    """Return a claim as a time in seconds since 1970; None if it is not one."""
     usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
     return float(value) if usable else None
 
@@ -201,7 +208,7 @@ def seconds_of(value: Any) -> float | None:
 def _once(claims: Claims) -> Condition:
     jti = claims.get("jti")
     named = isinstance(jti, str) and 1 <= len(jti) <= 256
-    return Condition("named", named, "Has a jti, by which it is used once")
+    return Condition("named", named, "Has a jti, so it can be used only once")
 
 
 def _required(document: TrustPolicyDocument, claim: str, claims: Claims) -> Condition:
@@ -211,7 +218,9 @@ def _required(document: TrustPolicyDocument, claim: str, claims: Claims) -> Cond
 
 
 def _reviewed(document: TrustPolicyDocument, claims: Claims) -> Condition:
-    """A run for a proposed change, which anybody can begin by a fork, does not count as the project's own."""
+    """Refuse runs for proposed changes, unless the policy allows them. Anyone can start one from a fork, so it is not
+    the project's own.
+    """
     said = {name: text_of(claims.get(name)) or "" for name in _SAYS_FOR_WHAT}
     proposed = (
         _PROPOSED_EVENTS.fullmatch(said["event_name"]) is not None
@@ -223,7 +232,7 @@ def _reviewed(document: TrustPolicyDocument, claims: Claims) -> Condition:
         or said["ref_path"].startswith(_PROPOSED_REFS)
     )
     met = document.allow_pull_requests or not proposed
-    return Condition("reviewed", met, "Not for a change that is only proposed")
+    return Condition("reviewed", met, "Not for a proposed change")
 
 
 def _key(document: TrustPolicyDocument, claims: Claims) -> Condition:

@@ -1,4 +1,4 @@
-"""Outgoing webhooks: the document of an endpoint, the events that can be sent, and the form of what is sent."""
+"""Outgoing webhooks: the document of an endpoint, the events that can be sent, and the form of messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from broker.audit.events import Event
 from sessions_app.policy.policies import Name, Who
 
 # Standard Webhooks 1.0: `whsec_` and the base64 of 24 to 64 bytes.
-SECRET_PREFIX = "whsec_"  # noqa: S105  # what keys begin with
+SECRET_PREFIX = "whsec_"  # noqa: S105  # the prefix of keys
 SHORTEST_KEY, LONGEST_KEY = 24, 64
 TEST_EVENT = "webhook.test"
 _TEXT: Mapping[str, Any] = {"type": "string"}
@@ -29,13 +29,13 @@ LONGEST_URL = 500
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One event that can be sent: what it means, and which of its entry's facts go out, with their JSON Schema."""
+    """One event that can be sent: its meaning, and the facts of its entry that are sent, with their JSON Schema."""
 
     summary: str
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-# Closed: an event, or a fact of one, that is not listed here never goes out.
+# An allowlist: events and facts that are not listed here are never sent.
 EVENTS: Mapping[str, Sent] = {
     Event.REQUEST_CREATED.value: Sent(
         "A request was submitted",
@@ -109,7 +109,7 @@ def _event(text: str) -> str:
 
 
 class WebhookDocument(BaseModel):
-    """A receiver of messages, signed as Standard Webhooks 1.0 says."""
+    """A receiver of messages, which are signed according to Standard Webhooks 1.0."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -134,12 +134,12 @@ class WebhookDocument(BaseModel):
 
     @property
     def host(self) -> str:
-        """The host of the address, which is all of it that logs and the record name."""
+        """The host of the URL. Logs and the record contain no other part of it."""
         return urlsplit(self.url).hostname or ""
 
 
 def key_of_secret(text: str) -> bytes:
-    """Return the bytes that a signing secret stands for. Raises ValueError with what to do."""
+    """Return the bytes of a signing secret. Raises ValueError with what to do."""
     try:
         if not text.startswith(SECRET_PREFIX):
             raise ValueError
@@ -154,13 +154,13 @@ def key_of_secret(text: str) -> bytes:
 
 
 def secret_of_key(key: bytes) -> str:
-    """Return the text of a signing secret."""
+    """Return the text form of a signing secret."""
     return SECRET_PREFIX + base64.b64encode(key).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What an event is about, by the names that people use. Empty: it has none."""
+    """The subject of an event, by names that people use. Empty if it has none."""
 
     type: str
     ref: str
@@ -172,7 +172,7 @@ class Subject:
 def message(
     *, event: str, at: dt.datetime, entry: int | None, about: Subject, data: Mapping[str, Any]
 ) -> str:
-    """Return the JSON text that is sent of an event: references, names and the facts that ``EVENTS`` lists, nothing else."""
+    """Return the JSON text of a message: references, names, and the facts that ``EVENTS`` lists, nothing else."""
     known = EVENTS[event].facts if event in EVENTS else {}
     body = {
         "type": event,
@@ -185,7 +185,7 @@ def message(
     return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
 
 
-# Of requests and grants; each is there when the object has it.
+# Names in messages about requests and grants. Each is present if the object has it.
 NAMES: Mapping[str, Mapping[str, Any]] = {
     "request": {**_TEXT, "description": "REQ-1042"},
     "grant": {**_TEXT, "description": "GR-7F3K"},
@@ -194,14 +194,14 @@ NAMES: Mapping[str, Mapping[str, Any]] = {
     "cluster": _TEXT,
     "command_set": {**_TEXT, "description": "restart-web v3"},
     "policy": _TEXT,
-    "workflow": {"type": ["string", "null"], "description": "The workflow it is for"},
+    "workflow": {"type": ["string", "null"], "description": "The workflow that it is for"},
     "starts_at": _TIME,
     "expires_at": _TIME,
 }
 
 
 def message_schema(events: Iterable[str] = tuple(EVENTS)) -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of the messages of these events."""
+    """Return the JSON Schema (draft 2020-12) of the messages for these events."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Messages of outgoing webhooks",

@@ -1,7 +1,7 @@
-"""Recurring windows in local time, correct over changes of daylight saving time, and freezes.
+"""Freezes, and recurring windows in local time that are correct across daylight saving time changes.
 
-Where a local time is missing or happens twice, the choice never lengthens a window: starts take the later
-instant, ends the earlier one.
+If a local time is missing or occurs twice, the choice never lengthens a window. Starts take the later instant, ends the
+earlier one.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _LOOK_AHEAD_DAYS = 60
 
 def _zone(name: str) -> str:
     if name not in zoneinfo.available_timezones():
-        raise ValueError(f"{name!r} is not an IANA time zone; write it like Europe/Berlin")
+        raise ValueError(f"{name!r} is not an IANA time zone; use a name like Europe/Berlin")
     return name
 
 
 def _clock_time(value: object) -> dt.time:
-    # YAML 1.1 reads 02:00 without quotes as a number in base sixty.
+    # YAML 1.1 reads an unquoted 02:00 as a base-60 number.
     match = _CLOCK.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError('must be a time of day in quotes, such as "02:00"')
@@ -53,7 +53,7 @@ ClockTime = Annotated[
 
 
 class Window(BaseModel):
-    """A recurring window: on these days, from and to these local times. `to` at or before `from` is on the next day."""
+    """A recurring window on these days, between these local times. A `to` at or before `from` is on the next day."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -79,7 +79,7 @@ class Window(BaseModel):
 
 
 class Freeze(BaseModel):
-    """A stretch of time in which nothing planned may run."""
+    """A period in which no planned access can run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -100,17 +100,17 @@ class Freeze(BaseModel):
         return self.start < end and start < self.end
 
 
-# Days and times come again with every request that is judged, and looking a zone up costs more than all the rest.
+# Cached: the same days and times recur with every evaluated request, and zone lookups cost more than the rest.
 @functools.lru_cache(maxsize=8192)
 def _instants(day: dt.date, time: dt.time, zone: str) -> tuple[dt.datetime, dt.datetime]:
-    """Return the two readings of a local time, which differ only around a change of daylight saving time."""
+    """Return both readings of a local time. They differ only around a daylight saving time change."""
     local = dt.datetime.combine(day, time, tzinfo=zoneinfo.ZoneInfo(zone))
     first, second = (local.replace(fold=fold).astimezone(dt.UTC) for fold in (0, 1))
     return first, second
 
 
 def covering(windows: Iterable[Window], start: dt.datetime, end: dt.datetime) -> bool:
-    """Whether windows cover all of [start, end]; where one ends as another begins, they are one."""
+    """Whether windows cover all of [start, end]. Adjacent windows count as one."""
     return allowed(windows, start, end) == [(start, end)]
 
 
@@ -125,9 +125,10 @@ def upcoming(
 
 
 def next_free(windows: Iterable[Window], after: dt.datetime, seconds: int) -> tuple[dt.datetime | None, int]:
-    """Return from when on so many seconds lie in windows, None for never, and the longest that is to be had, in seconds.
+    """Find the first time that has ``seconds`` within windows. Return it, or None if there is none, and the longest
+    available time in seconds.
 
-    So far is looked ahead as windows are listed.
+    Looks ahead only as far as windows are listed.
     """
     found = allowed(windows, after, after + dt.timedelta(days=_LOOK_AHEAD_DAYS))
     fitting = (opens for opens, closes in found if (closes - opens).total_seconds() >= seconds)
@@ -138,7 +139,7 @@ def next_free(windows: Iterable[Window], after: dt.datetime, seconds: int) -> tu
 def allowed(
     windows: Iterable[Window], start: dt.datetime, end: dt.datetime
 ) -> list[tuple[dt.datetime, dt.datetime]]:
-    """Return the stretches of [start, end) that lie in some window, joined where they touch, soonest first."""
+    """Return the parts of [start, end) that are in a window, merged where they touch, soonest first."""
     days = max(0, (end - start).days) + 2
     found = sorted(
         (max(opens, start), min(closes, end))
@@ -158,7 +159,7 @@ def allowed(
 def frozen(
     freezes: Iterable[Freeze], start: dt.datetime, end: dt.datetime
 ) -> list[tuple[dt.datetime, dt.datetime, str]]:
-    """Return the part of each freeze that lies in [start, end), with its reason, soonest first."""
+    """Return the part of each freeze that is in [start, end), with its reason, soonest first."""
     return sorted(
         (max(freeze.start, start), min(freeze.end, end), freeze.reason)
         for freeze in freezes

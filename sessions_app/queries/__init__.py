@@ -1,1 +1,1 @@
-"""Reads. Nothing here writes."""
+"""Queries that only read. Nothing here writes."""

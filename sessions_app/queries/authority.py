@@ -1,25 +1,50 @@
-"""The certificate authorities over SSH: which one signs, and which ones targets trust."""
+"""Certificate authorities: for SSH, whose signatures targets trust; for TLS, that of the web gateways, which clients trust."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from broker.kernel.crypto import unseal
+from broker.kernel.x509 import Pair
 from sessions_app.models import SigningKey
 
 SSH_USER_CA = "ssh-user-ca"
+GATEWAY_CA = "gateway-ca"
 
 
-def active_ssh_ca() -> SigningKey | None:
-    """Return the authority that signs now; None before the first one is made."""
-    return SigningKey.objects.filter(purpose=SSH_USER_CA, is_active=True).first()
+def active_authority(purpose: str) -> SigningKey | None:
+    """Return the authority that signs now; None if none was created yet."""
+    return SigningKey.objects.filter(purpose=purpose, is_active=True).first()
 
 
-def ssh_ca_private_key(key: SigningKey) -> bytes:
-    """Return the authority's private key in OpenSSH's format. Raises CannotDecrypt under another STINT_SECRET_KEY."""
-    return unseal(bytes(key.sealed_private_key), purpose=SSH_USER_CA)
-
-
-def trusted_ssh_cas() -> list[SigningKey]:
-    """Return all authorities that are not retired, the oldest first: what targets should trust."""
+def trusted_authorities(purpose: str) -> list[SigningKey]:
+    """Return all authorities that are not retired, oldest first. All of them should be trusted."""
     return list(
-        SigningKey.objects.filter(purpose=SSH_USER_CA, retired_at__isnull=True).order_by("created_at", "pk")
+        SigningKey.objects.filter(purpose=purpose, retired_at__isnull=True).order_by("created_at", "pk")
     )
+
+
+def private_key_of(key: SigningKey) -> bytes:
+    """Return an authority's private key: in OpenSSH format for SSH, PEM for TLS.
+
+    Raises CannotDecrypt with another STINT_SECRET_KEY.
+    """
+    return unseal(bytes(key.sealed_private_key), purpose=key.purpose)
+
+
+def gateway_ca_pair(key: SigningKey) -> Pair:
+    """Return the certificate and private key of an authority of the web gateways.
+
+    Raises CannotDecrypt with another STINT_SECRET_KEY.
+    """
+    return Pair(key.public_key.encode("ascii"), private_key_of(key))
+
+
+def bundle(certificates: Iterable[str]) -> str:
+    """Return PEM certificates as the content of one file."""
+    return "".join(f"{certificate.rstrip()}\n" for certificate in certificates)
+
+
+def gateway_bundle() -> str:
+    """Return the certificates that clients of the web gateways trust (PEM), oldest first; empty if there are none."""
+    return bundle(key.public_key for key in trusted_authorities(GATEWAY_CA))

@@ -1,4 +1,4 @@
-"""Whether the catalogue stands still."""
+"""Keep the catalogue from changing."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from django.db import connection
 CATALOGUE = 7_400_100
 
 
-def catalogue_stands() -> bool:
-    """Keep the catalogue as it is until the transaction is over. False: it is being changed just now.
+def freeze_catalogue() -> bool:
+    """Lock the catalogue against changes until the transaction ends. Return False if it is being changed right now.
 
-    Else a grant could be judged by the old catalogue and start under the new one.
+    Without the lock, a grant could be checked against the old catalogue and start under the new one.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock_shared(%s)", [CATALOGUE])

@@ -1,4 +1,4 @@
-"""From whom to whom a grant was handed on."""
+"""The chain of delegations of a grant."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _DEEPEST = 10
 
 
 def chain_of(grant: Grant) -> list[Grant]:
-    """Return the grants that a grant was delegated from, the first one first, and itself last."""
+    """Return the grants that a grant was delegated from, the first one first, followed by the grant itself."""
     found = [grant]
     while found[0].parent_id is not None and len(found) <= _DEEPEST:
         found.insert(0, Grant.objects.select_related("holder__owner").get(pk=found[0].parent_id))
@@ -16,8 +16,10 @@ def chain_of(grant: Grant) -> list[Grant]:
 
 
 def tree_below(grant: Grant) -> list[tuple[int, Grant]]:
-    """Return what was delegated from a grant, and from that, with how far below it each is, as a tree is read. Whoever sees
-    the grant sees what became of it.
+    """Return all grants that were delegated from a grant, directly or indirectly, each with its depth below it, in tree
+    order.
+
+    Whoever sees the grant may see these.
     """
     level, by_parent = [grant.pk], dict[int, list[Grant]]()
     for _ in range(_DEEPEST):

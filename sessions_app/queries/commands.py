@@ -13,7 +13,7 @@ from sessions_app.policy.commands.kinds import compile_open, compile_set, parse_
 from sessions_app.policy.documents import DocumentError
 
 _MOST = 2048
-# Keyed by the digest of the version, which names its content; a version that can't be read is never kept.
+# Keyed by the digest of the version, which identifies its content. A version that can't be read is never cached.
 _documents: OrderedDict[str, CommandSetDocument] = OrderedDict()
 _open: OrderedDict[str, CompiledSet] = OrderedDict()
 _compiled: OrderedDict[tuple[str, tuple[tuple[str, str], ...], frozenset[int] | None], CompiledSet] = (
@@ -22,12 +22,12 @@ _compiled: OrderedDict[tuple[str, tuple[tuple[str, str], ...], frozenset[int] | 
 
 
 def document_of(version: CommandSetVersion) -> CommandSetDocument:
-    """Return the checked document of a stored version. Raises DocumentError when the row can't be read."""
+    """Return the checked document of a stored version. Raises DocumentError if the row can't be read."""
     return _document(version.pk, version.digest)
 
 
 def compiled_open(version: CommandSetVersion) -> CompiledSet:
-    """Return a version that allows what some grant of it could. Raises DocumentError."""
+    """Return a version compiled with open parameters: it allows what some grant of it could. Raises DocumentError."""
     found = _open.get(version.digest)
     if found is None:
         found = compile_open(document_of(version))
@@ -36,7 +36,7 @@ def compiled_open(version: CommandSetVersion) -> CompiledSet:
 
 
 def published_sets(cluster: Cluster) -> list[CompiledSet]:
-    """Return the published command sets of the cluster's policies; one that can't be read gives nothing."""
+    """Return the published command sets of the cluster's policies. Sets that can't be read are left out."""
     found = CommandSet.objects.live().filter(
         kind=cluster.kind, policies__clusters=cluster, policies__removed_at=None
     )
@@ -53,15 +53,17 @@ def published_sets(cluster: Cluster) -> list[CompiledSet]:
 def compiled(
     version: CommandSetVersion, parameters: Mapping[str, str], keep: Iterable[int] | None = None
 ) -> CompiledSet:
-    """Return a version with its parameters bound, reduced to the commands kept (None: all).
+    """Return a version with its parameters bound, reduced to the commands in ``keep`` (None: all).
 
-    Compiled once for each combination. Raises CompileError for bindings that do not fit, and DocumentError.
+    It is compiled once for each combination. Raises CompileError for bindings that do not fit, and DocumentError.
     """
     return compiled_by_digest(version.pk, version.digest, parameters, keep)
 
 
 def asked(request: AccessRequest) -> CompiledSet:
-    """Return what a request asks for; an extension asks for what approvers left of its grant, and no more."""
+    """Return the commands that a request is for. For an extension, these are only those that approvers left of its
+    grant.
+    """
     keep = request.extends.commands if request.extends else None
     return compiled(request.command_set_version, request.parameters, keep)
 
@@ -69,7 +71,7 @@ def asked(request: AccessRequest) -> CompiledSet:
 def compiled_by_digest(
     version_id: int, digest: str, parameters: Mapping[str, str], keep: Iterable[int] | None
 ) -> CompiledSet:
-    """As ``compiled``, for a version of which only the id and the digest were read; the rest is read once."""
+    """Like ``compiled``, for a version of which only the id and the digest were read. The rest is read once."""
     key = (digest, tuple(sorted(parameters.items())), None if keep is None else frozenset(keep))
     found = _compiled.get(key)
     if found is None:

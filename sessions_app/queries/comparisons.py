@@ -1,4 +1,4 @@
-"""What was done with a grant, held against what was approved."""
+"""Compare the use of a grant with what was approved."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from sessions_app.queries.commands import compiled
 
 USED = (RunState.ALLOWED, RunState.RUNNING, RunState.DONE, RunState.CUT)
 REFUSED = (RunState.REFUSED, RunState.HOLD_DENIED, RunState.HOLD_LAPSED)
-# So many different refused tries are told one by one; `refused_times` counts all.
+# At most this many different refused commands are listed; ``refused_times`` counts all.
 MOST_REFUSED = 20
 OVER = (GrantState.REVOKING, GrantState.ENDED)
 
 
 def comparison(grant: Grant, now: dt.datetime) -> dict[str, Any]:
-    """Return, as plain data, how often each approved command and target was used, for how long of the approved time in
-    seconds, what else was tried, and all of that in one sentence. It costs the same however much was run.
+    """Return a comparison as plain data: the uses of each approved command and target, the used part of the approved
+    time, and what was refused.
 
-    What Stint can't know is None: which command was used where the target enforces, and a count of nothing where the target
-    tells nothing.
+    Times are in seconds, and one sentence sums all of it up. The cost does not depend on how much was run. What Stint
+    can't know is None: which command was used if the target enforces, and a count of zero if the target reports
+    nothing.
     """
     views = [
         view
@@ -50,7 +51,7 @@ def comparison(grant: Grant, now: dt.datetime) -> dict[str, Any]:
 
 
 def _times(grant: Grant, by: str) -> Mapping[Any, int]:
-    """Return how often something was used by a field of the runs; a run over HTTP may stand for many requests."""
+    """Return how often each value of a field occurs in the runs. A run over HTTP can stand for many requests."""
     runs = CommandRun.objects.filter(grant=grant, state__in=USED).order_by()
     counted = runs.values(by).annotate(times=Sum(Coalesce(F("count__times"), 1)))
     return {row[by]: row["times"] for row in counted}
@@ -58,7 +59,7 @@ def _times(grant: Grant, by: str) -> Mapping[Any, int]:
 
 def _commands(grant: Grant, views: Sequence[CommandView]) -> list[dict[str, Any]]:
     times = _times(grant, "command_index")
-    # Where the target itself enforces, what was run is read back without the command that allowed it, or not at all.
+    # If the target itself enforces, runs are read back without the command that allowed them, or not at all.
     unused = 0 if grant.cluster.observed == Observed.ALL else None
     return [{"command": view.text, "times": times.get(view.index, unused)} for view in views]
 
@@ -92,7 +93,7 @@ def _refused_times(grant: Grant, told: Sequence[Mapping[str, Any]]) -> int | Non
 
 
 def _seconds(grant: Grant, now: dt.datetime) -> tuple[int, int]:
-    """Return for how long it was approved, and how much of that has passed before its end."""
+    """Return the approved time, and how much of it had passed before the end, in seconds."""
     end = (grant.revoking_at or grant.ended_at or now) if grant.state in OVER else now
     approved = (grant.expires_at - grant.starts_at).total_seconds()
     used = (min(end, grant.expires_at) - grant.starts_at).total_seconds()
@@ -107,8 +108,8 @@ def sentence(
     used: int,
     refused: int | None,
 ) -> str:
-    """Return it as "3 of 5 commands were used, on 1 of 2 targets, for 12 of 60 minutes; 2 things were refused". None stands
-    for what the target does not tell.
+    """Return the sentence, such as "3 of 5 commands were used, on 1 of 2 targets, for 12 of 60 minutes; 2 commands were
+    refused". None stands for what the target does not report.
     """
     unit, name = (60, "minute") if approved >= 120 else (1, "second")
     time = f"{_round(used, unit)} of {_many(_round(approved, unit), name)}"
@@ -121,21 +122,21 @@ def sentence(
     on = sum(1 for times in targets if times)
     of = _many(len(targets), "target")
     if parts or on:
-        parts.append(f"{'' if parts else 'Something was seen '}on {on} of {of}")
+        parts.append(f"{'' if parts else 'Activity was seen '}on {on} of {of}")
     else:
-        parts.append(f"Nothing was seen on {of}")
+        parts.append(f"No activity was seen on {of}")
     return f"{', '.join(parts)}, for {time}; {_refusals(refused)}."
 
 
 def _refusals(times: int | None) -> str:
     if times is None:
         return "refusals are not observed here"
-    what = f"{_many(times, 'thing')} {'was' if times == 1 else 'were'} refused"
-    return what if times else "nothing was refused"
+    what = f"{_many(times, 'command')} {'was' if times == 1 else 'were'} refused"
+    return what if times else "no command was refused"
 
 
 def _round(seconds: int, unit: int) -> int:
-    """Whole units, and never none of a time that there was."""
+    """Round to whole units, but never down to 0 unless the time is 0."""
     return max(round(seconds / unit), 1 if seconds else 0)
 
 

@@ -1,4 +1,4 @@
-"""How many rows lists have, in one statement for all of them."""
+"""The row counts of several lists, in one statement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 
 def counted(lists: Iterable[QuerySet[Any]]) -> list[int]:
-    """Return how many rows each of the lists has."""
+    """Return the number of rows of each list."""
     parts = [_count(found) for found in lists]
     with connection.cursor() as cursor:
         cursor.execute(

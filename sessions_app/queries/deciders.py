@@ -1,8 +1,9 @@
-"""Who may decide what: the one definition, as lists for a person, as people for a thing, and as an answer with its reason.
+"""Who may decide what, defined once: as lists for a person, as people for a request or grant, and as a check with a
+reason.
 
-Nobody decides what is their own, in any guise: what they or their machines ask for or hold, what another account of the
-same person does, and what was handed on from a grant of any of these. Machines decide nothing. People count, not accounts:
-whoever has decided by one account has decided.
+Nobody decides what is their own, through any account or machine. Their own is what they or their machines request or
+hold, and what another account of the same person does. So is what was delegated from a grant of any of these. Machines
+decide nothing. People count, not accounts: a person who has decided with one account has decided.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ OVER = (GrantState.REVOKING, GrantState.ENDED)
 
 
 def may_not_decide(request: AccessRequest, person: Identity) -> str:
-    """Return why this identity's verdict does not count on this request; empty when it does."""
+    """Return why this identity's verdict does not count on this request; empty if it counts."""
     if why := _barred(person, [request.requester], "You can't decide your own request."):
         return why
     wanted = facts.policy_document(request.policy).approver_groups
@@ -59,7 +60,7 @@ def may_not_decide(request: AccessRequest, person: Identity) -> str:
 
 
 def requests_for(person: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the requests that wait for a verdict of this person, which would count."""
+    """Return the requests that are waiting for a verdict of this person, and on which it would count."""
     if not _decides(person):
         return AccessRequest.objects.none()
     return (
@@ -73,7 +74,7 @@ def requests_for(person: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
 
 
 def deciders_of(request: AccessRequest) -> list[Identity]:
-    """Return the people who could still give a verdict that counts, an account of each."""
+    """Return the people who could still give a verdict that counts, one account per person."""
     groups = {
         group
         for clause in facts.clauses_of(request, facts.policy_document(request.policy))
@@ -85,12 +86,12 @@ def deciders_of(request: AccessRequest) -> list[Identity]:
 
 
 def eligible_approvers(clause: Clause, requester: Identity) -> list[Identity]:
-    """Return the people whose approval would count in the clause, an account of each."""
+    """Return the people whose approval would count in the clause, one account per person."""
     return each_person(people_in(clause.groups, but=[requester]).order_by("name", "username"))
 
 
 def counted_verdicts(request: AccessRequest) -> list[CountedVerdict]:
-    """Return the verdicts on a request, each with whether its giver may decide it now."""
+    """Return the verdicts on a request, each with whether its approver may decide it now."""
     given = list(
         request.approvals.filter(voided_at__isnull=True)
         .select_related("approver__owner")
@@ -109,7 +110,7 @@ def counted_verdicts(request: AccessRequest) -> list[CountedVerdict]:
 
 
 def _standing(approvals: QuerySet[Approval]) -> QuerySet[Approval]:
-    """Return the verdicts that stand: not taken back, and of accounts that may act."""
+    """Return the verdicts that count: not withdrawn, and from enabled accounts."""
     return approvals.filter(voided_at__isnull=True, approver__is_active=True)
 
 
@@ -118,7 +119,7 @@ def _given(approvals: QuerySet[Approval], person: Identity) -> QuerySet[Approval
 
 
 def why_never_met(document: PolicyDocument) -> str:
-    """Return why no request under a policy could be approved by the people whom it names now; empty when one could."""
+    """Return why the people that a policy names now could approve no request under it; empty if they could."""
     groups = document.approver_groups
     said = short_of(document.clauses, groups_of_people(groups, but=()), "person", "people")
     if not said:
@@ -129,14 +130,14 @@ def why_never_met(document: PolicyDocument) -> str:
     twins = "".join(
         f"; {' and '.join(names)} are one person" for names in accounts.values() if len(names) > 1
     )
-    return f"nobody's request could be approved: it needs {said}{twins}"
+    return f"no request could be approved: it needs {said}{twins}"
 
 
-# What goes on in a grant: held commands, and whether it goes on.
+# Decisions within a grant: held commands, and whether a held grant may continue.
 
 
 def may_not_decide_in(grant: Grant, person: Identity) -> str:
-    """Return why this identity does not decide what goes on in a grant; empty when it does."""
+    """Return why this identity may not decide within a grant; empty if it may."""
     if why := _barred(person, holders_of(grant), "You hold this grant, or delegated it."):
         return why
     by_policy = group_names(person).intersection(facts.policy_document(grant.policy).approver_groups)
@@ -146,7 +147,7 @@ def may_not_decide_in(grant: Grant, person: Identity) -> str:
 
 
 def deciders_in(grant: Grant) -> list[Identity]:
-    """Return the people who decide what goes on in a grant, an account of each: approvers of its policy and of its cluster."""
+    """Return those who decide within a grant, one account per person: approvers of its policy and of its cluster."""
     permitted: Any = get_users_with_perms(
         grant.cluster, only_with_perms_in=["approve_cluster"], with_group_users=True, with_superusers=False
     )
@@ -157,7 +158,7 @@ def deciders_in(grant: Grant) -> list[Identity]:
 
 
 def holds_for(person: Identity, now: dt.datetime) -> CommandRunQuerySet:
-    """Return the held commands that wait for this person."""
+    """Return the held commands that are waiting for this person."""
     if not _decides(person):
         return CommandRun.objects.none()
     return CommandRun.objects.waiting(now).filter(
@@ -168,7 +169,7 @@ def holds_for(person: Identity, now: dt.datetime) -> CommandRunQuerySet:
 
 
 def releases_for(person: Identity, now: dt.datetime) -> GrantQuerySet:
-    """Return the grants that are held, because too much else was tried, until this person lets them go on."""
+    """Return the grants that are held after too many refused commands, until this person releases them."""
     if not _decides(person):
         return Grant.objects.none()
     return Grant.objects.filter(
@@ -180,24 +181,25 @@ def releases_for(person: Identity, now: dt.datetime) -> GrantQuerySet:
 
 
 def holders_of(grant: Grant) -> list[Identity]:
-    """Return who stands behind a grant: its holder, and whoever handed it on."""
+    """Return the holder of a grant, and the holders of all grants that it was delegated from."""
     return [one.holder for one in chain_of(grant)]
 
 
 def _stands_behind(grant_id: str, person: Identity) -> Q:
-    """Return `_barred` as a condition on the grant of a column."""
+    """Return `_barred` as an SQL condition on the grant whose id is in a column."""
     return Q(
         Func(F(grant_id), Value(person.person), function="stint_stands_behind", output_field=BooleanField())
     )
 
 
-# Reviews of what began without anybody's approval.
+# Reviews of access that started without approval.
 
 
 def may_not_review(grant: Grant, person: Identity) -> str:
-    """Return why this identity may not review the grant when it is over; empty when it may.
+    """Return why this identity may not review the grant after its end; empty if it may.
 
-    Those who could have approved may, and administrators, who are the second pair of eyes where a policy has no approvers.
+    People who could have approved it may, and so may administrators. They are the second pair of eyes if a policy has
+    no approvers.
     """
     if why := _barred(person, holders_of(grant), "You can't review your own access."):
         return why
@@ -208,21 +210,25 @@ def may_not_review(grant: Grant, person: Identity) -> str:
 
 
 def reviewers(grant: Grant) -> list[Identity]:
-    """Return the people who are asked to review it, an account of each: its approvers, or administrators where there are none."""
+    """Return the people who are asked to review it, one account per person: its approvers or, if it has none,
+    administrators.
+    """
     holders = holders_of(grant)
     approvers = people_in(facts.policy_document(grant.policy).approver_groups, but=holders)
     return each_person(approvers.order_by("name", "username")) or administrators(but=holders)
 
 
 def administrators(*, but: Iterable[Identity]) -> list[Identity]:
-    """Return the enabled administrators who are none of these identities in any guise, an account of each person."""
+    """Return the enabled administrators, one account per person, without those who are the same person as one of
+    ``but``.
+    """
     barred = frozenset[str]().union(*(persons_of(identity) for identity in but))
     found = Identity.objects.active().filter(is_superuser=True).exclude(person__in=barred)
     return each_person(found.order_by("name", "username"))
 
 
 def to_be_reviewed_by(person: Identity) -> GrantQuerySet:
-    """Return the grants, over or not, that nobody approved and that this person reviews or will review."""
+    """Return the grants, ended or not, that started without approval and that this person reviews or will review."""
     if not _decides(person):
         return Grant.objects.none()
     found = Grant.objects.filter(
@@ -234,7 +240,7 @@ def to_be_reviewed_by(person: Identity) -> GrantQuerySet:
 
 
 def reviews_for(person: Identity) -> GrantQuerySet:
-    """Return the grants that wait for a review by this person."""
+    """Return the grants that are waiting for a review by this person."""
     return to_be_reviewed_by(person).filter(state__in=OVER)
 
 
@@ -243,7 +249,7 @@ def _decides(person: Identity) -> bool:
 
 
 def _barred(person: Identity, behind: Iterable[Identity], own: str) -> str:
-    """Return why an identity decides nothing, or nothing that these stand behind; empty when it may."""
+    """Return why an identity may decide nothing, or nothing of the people in ``behind``; empty if it may."""
     if not person.is_person:
         return "Machines can request access; only people can decide."
     behind = list(behind)

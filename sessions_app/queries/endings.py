@@ -1,4 +1,4 @@
-"""What the end of grants would do to what runs in them now."""
+"""Preview what ending grants would do to commands that are running in them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ MOST = 50
 
 
 class Ending(NamedTuple):
-    """The commands of a grant that its end cuts, those that may finish, for how many seconds at most, and how many grants
-    that were handed on from it end with it.
+    """The effect of ending a grant.
+
+    ``cut`` are the commands that the end cuts, and ``finish`` those that may finish, for at most ``seconds``. ``below``
+    is the number of grants delegated from it that end with it.
     """
 
     cut: Sequence[CommandRun]
@@ -28,12 +30,12 @@ class Ending(NamedTuple):
 
 
 def goes_on(now: dt.datetime) -> Q:
-    """Return the condition that a command runs, or is held and can still run, so that the end of its grant cuts it."""
+    """Return the condition that the end of its grant cuts a command: it is running, or held and can still run."""
     return Q(state__in=(RunState.ALLOWED, RunState.RUNNING)) | may_yet_run(now)
 
 
 def endings(grants: Sequence[Grant], now: dt.datetime) -> dict[int, Ending]:
-    """Return, by grant, what ending it now would cut and let finish; at most ``MOST`` commands are looked at."""
+    """Return, by grant id, what ending each grant now would cut and let finish. At most ``MOST`` commands are read."""
     ids = [grant.pk for grant in grants]
     runs = (
         CommandRun.objects.filter(goes_on(now), grant__in=ids).select_related("target").order_by("pk")[:MOST]

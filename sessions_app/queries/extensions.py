@@ -1,4 +1,4 @@
-"""By how much a holder may extend a grant."""
+"""The extensions of a grant that its policy allows."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ HALF_AN_HOUR = 1800
 
 
 class Extension(NamedTuple):
-    """By how many seconds a grant may be extended, and whether somebody has to approve it."""
+    """The seconds by which a grant can be extended, and whether this needs approval."""
 
     seconds: int
     approval: bool
 
 
 def extensions(grant: Grant, now: dt.datetime) -> list[Extension]:
-    """Return what the policy says about extending a grant now: half an hour and the most at a time, or nothing."""
+    """Return the extensions that the policy allows now: half an hour and the longest one, or none."""
     document = readable_document(grant.policy)
     running = grant.state == GrantState.ACTIVE and grant.expires_at > now
     if document is None or document.extension is None or grant.review_due_at or not running:
@@ -32,5 +32,5 @@ def extensions(grant: Grant, now: dt.datetime) -> list[Extension]:
 
 
 def longest_extension(grant: Grant, now: dt.datetime) -> Extension | None:
-    """Return the longest extension at a time; None when the grant can't be extended."""
+    """Return the longest extension that is possible at once; None if the grant can't be extended."""
     return max(extensions(grant, now), default=None)

@@ -1,4 +1,4 @@
-"""What a request asks for, and what its approvers left of it so far."""
+"""The extent of a request, and what its approvers have left of it so far."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sessions_app.queries import commands
 
 
 def extent_of(request: AccessRequest) -> Extent:
-    """Return all that a request asks for."""
+    """Return the whole extent of a request."""
     compiled = commands.asked(request)
     return Extent(
         request.duration,
@@ -19,22 +19,24 @@ def extent_of(request: AccessRequest) -> Extent:
 
 
 def left_of(request: AccessRequest) -> Extent:
-    """Return what all who approved so far left of a request; no approval is counted that leaves nothing of it.
+    """Return what all approvers so far left of a request. Approvals that would leave nothing of it are not accepted.
 
-    Uses the approvals that were prefetched.
+    Uses prefetched approvals.
     """
     whole = extent_of(request)
     return whole.meet(whole.narrowed(approval.narrowing) for approval in _counted(request))
 
 
 def left_duration(request: AccessRequest) -> int:
-    """Return the seconds that all who approved so far left of a request, as ``left_of`` does, without its commands."""
+    """Return the seconds that all approvers so far left of a request, like ``left_of``, but without reading its
+    commands.
+    """
     left = [approval.narrowing.get("duration") or request.duration for approval in _counted(request)]
     return min(left, default=request.duration)
 
 
 def left_digest(request: AccessRequest) -> str:
-    """Return the digest of what all who approved so far left of a request."""
+    """Return the digest of what all approvers so far left of a request."""
     left = left_of(request)
     return digest_of([left.duration, sorted(left.commands), sorted(left.targets)])
 

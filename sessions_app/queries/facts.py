@@ -1,4 +1,4 @@
-"""What rules and counts need to know, read from the database just before."""
+"""The facts that rules and counts need, read from the database right before they are used."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from django.db.models import Max
 
+from accounts.mailboxes import folded
 from accounts.models import Identity
 from accounts.queries import are_same_person, group_names, groups_of_people, same_person
 from broker.kernel.errors import StintError
@@ -42,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 
 class Unreadable(StintError):
-    """A stored row can't be read, so that nothing is allowed by it."""
+    """A stored row can't be read, so nothing is allowed by it."""
 
     code = "unreadable"
     status = 500
@@ -61,7 +62,7 @@ def policy_document(policy: AccessPolicy) -> PolicyDocument:
 
 @functools.lru_cache(maxsize=512)
 def _checked(text: str) -> PolicyDocument:
-    """Return the document in a text. Kept by the text itself: whatever changes in a row is checked anew."""
+    """Return the document in a text. The cache key is the text itself, so any change in a row is checked again."""
     return PolicyDocument.model_validate(json.loads(text))
 
 
@@ -77,7 +78,9 @@ def trust_document(policy: TrustPolicy) -> TrustPolicyDocument:
 
 
 def readable_document(policy: AccessPolicy) -> PolicyDocument | None:
-    """Return the document of a policy, None when it can't be read: it allows nothing, and takes no page down with it."""
+    """Return the document of a policy; None if it can't be read. Such a policy allows nothing, but must not break a
+    page.
+    """
     try:
         return policy_document(policy)
     except Unreadable:
@@ -86,7 +89,7 @@ def readable_document(policy: AccessPolicy) -> PolicyDocument | None:
 
 
 def sweeper_silence(now: dt.datetime) -> float | None:
-    """Return for how many seconds no sweeper has run; None when none ever did."""
+    """Return the seconds since a sweeper last ran; None if none ever did."""
     seen = Sweeper.objects.aggregate(seen=Max("seen_at"))["seen"]
     return None if seen is None else max(0.0, (now - seen).total_seconds())
 
@@ -102,7 +105,7 @@ def facts_for(
     now: dt.datetime,
     workflow: Workflow | None = None,
 ) -> Facts:
-    """Return the facts for one evaluation. ``workflow`` is the work that the access would be bound to."""
+    """Return the facts for one evaluation. ``workflow`` is the one that the access would be bound to."""
     return Facts(
         now=now,
         requester_enabled=Identity.objects.active().filter(pk=requester.pk).exists(),
@@ -124,7 +127,7 @@ def facts_for(
 def named_workflow(
     workflow: Workflow | None, requester: Identity, cluster: Cluster, now: dt.datetime
 ) -> dict[str, Any]:
-    """Return what rules ask of the work that is named, read anew."""
+    """Return the facts of the named workflow that rules need, read again."""
     found = (
         Workflow.objects.select_related("source", "opened_by__owner").filter(pk=workflow.pk)
         if workflow
@@ -156,14 +159,16 @@ def workflow_facts(workflow: Workflow, requester: Identity, now: dt.datetime) ->
 
 
 def roles_in(workflow: Workflow, identity: Identity) -> frozenset[str]:
-    """Return what somebody is in a workflow. Whom a source names is known by mail address, or by user name where the
-    source's document says so; a machine stands for nobody.
+    """Return an identity's roles in a workflow.
+
+    People that a source names are matched by email address, or by username if the source's document says so. A machine
+    matches nobody.
     """
     by = workflow.source.document.get("people", "email") if workflow.source else "email"
-    spelled = (identity.email if by == "email" else identity.username).casefold()
+    spelled = folded(identity.email if by == "email" else identity.username)
     named = {
-        "assignee": bool(spelled) and identity.is_person and spelled in workflow.assigned,
-        "on_call": bool(spelled) and identity.is_person and spelled in workflow.on_call,
+        "assignee": bool(spelled) and identity.is_person and spelled in map(folded, workflow.assigned),
+        "on_call": bool(spelled) and identity.is_person and spelled in map(folded, workflow.on_call),
     }
     own = {
         "assignee": workflow.assignee_id == identity.pk,
@@ -175,8 +180,8 @@ def roles_in(workflow: Workflow, identity: Identity) -> frozenset[str]:
 
 
 def overdue_reviews(identity: Identity, now: dt.datetime) -> tuple[str, ...]:
-    """Return which grants of the identity, in any guise, began without approval and should have been reviewed by now, the
-    oldest first.
+    """Return the references of grants that started without approval and whose review is overdue, oldest first. All
+    accounts of the person count.
     """
     overdue = Grant.objects.filter(
         holder__in=Identity.objects.filter(same_person(identity)),
@@ -186,9 +191,9 @@ def overdue_reviews(identity: Identity, now: dt.datetime) -> tuple[str, ...]:
 
 
 def ask_of(request: AccessRequest, *, named: str = "") -> Ask:
-    """Return a request, stored or not, as the rules see it when it is asked.
+    """Return a request, stored or not, as the rules see it when it is submitted.
 
-    ``named`` is the reference that was given for a workflow that is not there: the rules say what is wrong with it.
+    ``named`` is the given reference if that workflow does not exist: the rules report what is wrong with it.
     """
     workflow = request.workflow.ref if request.workflow else named
     return Ask(
@@ -208,11 +213,11 @@ def ask_of(request: AccessRequest, *, named: str = "") -> Ask:
 
 
 def ask_now(request: AccessRequest, now: dt.datetime) -> Ask:
-    """Return a request that waited as the rules see it now: a start that has passed means "at once"."""
+    """Return a pending request as the rules see it now. A start that has passed means "at once"."""
     started = request.starts_at is not None and request.starts_at <= now
     duration = request.duration
     if request.workflow is not None and request.workflow.ends_at is not None:
-        # Waiting for a verdict may have eaten some of the work's planned time, and the grant ends with that.
+        # Waiting for a verdict may have used up part of the workflow's planned time, and the grant ends with it.
         begins = max(now, request.starts_at or now, request.workflow.starts_at or now)
         left = int((request.workflow.ends_at - begins).total_seconds())
         duration = min(duration, max(left, 1))
@@ -220,13 +225,15 @@ def ask_now(request: AccessRequest, now: dt.datetime) -> Ask:
 
 
 def is_own_doing(identity: Identity, workflow: Workflow | None) -> bool:
-    """Whether the identity, in any guise, opened a workflow: what that gives, somebody else has to look at."""
+    """Whether the identity opened the workflow, through any account or machine. Access because of it then needs a
+    review by someone else.
+    """
     opener = workflow.opened_by if workflow else None
     return opener is not None and are_same_person(identity, opener)
 
 
 def review_within(request: AccessRequest) -> int | None:
-    """Return within how many seconds somebody else must review what the request gives; None: people approve it, or the policy."""
+    """Return the seconds within which someone else must review the access; None if people or the policy approve it."""
     own = is_own_doing(request.requester, request.workflow)
     return evaluate.review_within(
         policy_document(request.policy),
@@ -236,7 +243,7 @@ def review_within(request: AccessRequest) -> int | None:
 
 
 def clauses_of(request: AccessRequest, document: PolicyDocument) -> tuple[Clause, ...]:
-    """Return the approvals that the policy wants for a request of this kind; an extension is asked for on its own terms."""
+    """Return the approvals that the policy requires for a request of this kind. An extension has its own terms."""
     terms = document.workflow
     return clauses_for(
         document,
@@ -247,12 +254,12 @@ def clauses_of(request: AccessRequest, document: PolicyDocument) -> tuple[Clause
 
 
 def targets_of(request: AccessRequest) -> list[Target]:
-    """Return the targets of a request that are still there."""
+    """Return the targets of a request that still exist."""
     return list(Target.objects.live().filter(pk__in=request.targets).order_by("name"))
 
 
 def target_facts(target: Target) -> TargetFacts:
-    """Return what an approval is bound to."""
+    """Return the facts of a target that an approval is bound to."""
     return TargetFacts(
         id=target.pk,
         name=target.name,
@@ -264,12 +271,12 @@ def target_facts(target: Target) -> TargetFacts:
 
 
 def login_of(cluster: Cluster) -> dict[str, Any]:
-    """Return what a lease keeps of how its target is logged in to, which may be another way tomorrow."""
+    """Return what a lease stores about logging in to its target, because the cluster's login may change later."""
     return {"connection": cluster.connection, "sealed_connection": cluster.sealed_connection}
 
 
 def lease_facts(lease: Lease) -> TargetFacts:
-    """Return a target as it was when the lease on it was made: what was left there is nowhere else."""
+    """Return a target as it was when its lease was created: what was left there is nowhere else."""
     return TargetFacts(
         id=lease.target_id,
         name=lease.target.name,
@@ -281,9 +288,9 @@ def lease_facts(lease: Lease) -> TargetFacts:
 
 
 def scope_of(request: AccessRequest, targets: Sequence[Target] | None = None) -> Scope:
-    """Return the exact scope of a request as the rows behind it are now; its digest tells whether anything changed.
+    """Return the exact scope of a request from the current rows behind it. Its digest shows whether anything changed.
 
-    ``targets`` are those of ``targets_of(request)``, where they were just read.
+    ``targets`` are those of ``targets_of(request)``, if they were just read.
     """
     return Scope(
         requester=request.requester.username,
@@ -306,18 +313,20 @@ def scope_of(request: AccessRequest, targets: Sequence[Target] | None = None) ->
 
 
 def bound_facts(workflow: Workflow, version: CommandSetVersion) -> dict[str, str]:
-    """Return what an approval is bound to of the work: its planned time, and the facts that the commands are bound to."""
+    """Return the facts of the workflow that an approval is bound to: its planned time, and those that commands are
+    bound to.
+    """
     times = {"starts_at": workflow.starts_at, "ends_at": workflow.ends_at}
     found = {name: moment.astimezone(dt.UTC).isoformat() for name, moment in times.items() if moment}
     for fact in workflow_parameters(version).values():
-        # The reference and the outside id are one with the work, which is named anyway.
+        # The reference and the id at the source identify the workflow, which is in the scope anyway.
         if fact not in ("id", "ref"):
             found[f"workflow.{fact}"] = workflow.fact(fact)
     return found
 
 
 def workflow_parameters(version: CommandSetVersion) -> dict[str, str]:
-    """Return which parameters of a command set are taken from the work, by name: the fact that each is."""
+    """Return the parameters of a command set that come from the workflow: a mapping from their names to its facts."""
     listed = version.document.get("parameters") or {}
     taken = {name: (type_ or {}).get("from") for name, type_ in listed.items()}
     return {name: source.removeprefix("workflow.") for name, source in taken.items() if source}

@@ -7,21 +7,53 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from broker.kernel.x509 import fingerprint
 from sessions_app.models import Cluster, GatewayNode, Session
+from sessions_app.queries.authority import GATEWAY_CA, bundle, trusted_authorities
 
-# A gateway that is being restarted keeps its key; one that has gone for good is forgotten after a while.
+# A restarting gateway keeps its key. One that is gone is ignored after this time.
 _KNOWN_FOR = dt.timedelta(days=1)
+# One that has not renewed its lease for this time is gone, whatever its row says.
+_RUNS_FOR = dt.timedelta(minutes=1)
 
 
 def ssh_host_keys(now: dt.datetime) -> list[str]:
-    """Return the public keys of the SSH gateways, each once, as known_hosts has them."""
+    """Return the public keys of the SSH gateways in known_hosts format, without duplicates."""
     seen = GatewayNode.objects.filter(seen_at__gt=now - _KNOWN_FOR).exclude(host_key="")
     return sorted(set(seen.values_list("host_key", flat=True)))
 
 
 @dataclass(frozen=True, slots=True)
+class WebGateway:
+    """The address of the web gateways, and whom clients trust there.
+
+    ``ca`` has the certificates of Stint's own authorities (PEM, one after the other); empty if an administrator provides
+    the gateways' certificates. ``fingerprints`` are the SHA-256 of those authorities, or of the gateways' certificates.
+    Both are empty while no gateway has run for a day.
+    """
+
+    url: str
+    ca: str
+    fingerprints: list[str]
+
+
+def web_gateway(now: dt.datetime) -> WebGateway:
+    """Return where the web gateways are, and whom clients trust by what the gateways say of themselves."""
+    known = GatewayNode.objects.filter(seen_at__gt=now - _KNOWN_FOR).exclude(tls_fingerprint="")
+    # Those that run, as long as any does: others may have had another certificate.
+    running = known.filter(stopped_at__isnull=True, seen_at__gt=now - _RUNS_FOR)
+    said = set((running if running.exists() else known).values_list("tls_fingerprint", flat=True))
+    trusted = {
+        fingerprint(key.public_key.encode()): key.public_key for key in trusted_authorities(GATEWAY_CA)
+    }
+    if said.isdisjoint(trusted):
+        return WebGateway(settings.GATEWAY_PUBLIC_URL, "", sorted(said))
+    return WebGateway(settings.GATEWAY_PUBLIC_URL, bundle(trusted.values()), sorted(said | trusted.keys()))
+
+
+@dataclass(frozen=True, slots=True)
 class OpenAtGateway:
-    """A session that is open by its row."""
+    """A session whose row is open."""
 
     session_id: int
     grant_id: int
@@ -29,11 +61,13 @@ class OpenAtGateway:
 
 
 def open_at_gateway(gateway_id: int) -> list[OpenAtGateway]:
-    """Return what is open at a gateway by the rows, which may be more than it holds: the answer to an opening may be lost."""
+    """Return the sessions that are open at a gateway by their rows. It may hold fewer, because the answer to an opening
+    can be lost.
+    """
     rows = Session.objects.filter(gateway=gateway_id, closed_at__isnull=True)
     return [OpenAtGateway(*row) for row in rows.values_list("pk", "grant_id", "proof")]
 
 
 def mcp_address(cluster: Cluster) -> str:
-    """Return where agents connect for a cluster's tools; nothing for a cluster of another kind."""
+    """Return the address where agents connect for a cluster's tools; empty for a cluster of another kind."""
     return f"{settings.MCP_URL}/mcp/{cluster.name}" if cluster.kind == "mcp" else ""

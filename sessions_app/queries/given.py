@@ -1,4 +1,4 @@
-"""What a trust policy gave to machines."""
+"""Tokens that a trust policy gave to machines."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ from django.db.models import QuerySet
 
 from accounts.models import APIToken
 from sessions_app.models import TrustPolicy
+from sessions_app.queries.tokens import live_tokens
 
 
 def live_given(policy: TrustPolicy, now: dt.datetime) -> QuerySet[APIToken]:
-    """Return the tokens that machines got by the policy and that are good still."""
-    given = APIToken.objects.filter(
-        identity=policy.identity_id,
-        label__startswith=f"{policy.name} ",
-        revoked_at__isnull=True,
-        expires_at__gt=now,
-    )
+    """Return the tokens that machines got through the policy and that are still good for something."""
+    given = live_tokens(now).filter(identity=policy.identity_id, label__startswith=f"{policy.name} ")
     return given.exclude(workflow="")

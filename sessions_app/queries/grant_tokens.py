@@ -17,7 +17,7 @@ ENDS_OF_TOKENS = frozenset((REPLACED, RAN_OUT))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenNow:
-    """How a token stands, and its grant with it. ``why`` is the reason why it opens nothing, or will not at ``expires_at``."""
+    """The state of a token and its grant. ``why`` is why it is not valid, or will not be after ``expires_at``."""
 
     live: bool
     expires_at: dt.datetime
@@ -25,7 +25,7 @@ class TokenNow:
 
 
 def tokens_now(ids: Iterable[int], now: dt.datetime) -> dict[int, TokenNow]:
-    """Return how each of the tokens stands; one that is not there is left out."""
+    """Return the state of each token. Tokens that do not exist are left out."""
     rows = list(
         GrantCredential.objects.filter(pk__in=list(ids)).values_list(
             "pk", "grant", "revoked_at", "expires_at"

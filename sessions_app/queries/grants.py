@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.models import Count, Min
 from django.db.models.functions import Least
 
+from broker.kernel.each_free import BATCH
 from sessions_app.models import CommandRun, EndReason, Grant, GrantState, RunState
 
 TIME_OVER = "expired"
@@ -17,7 +18,7 @@ TIME_OVER = "expired"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantNow:
-    """How a grant stands. ``cut``: running commands may not finish; ``finish_until`` is when they must be over."""
+    """The state of a grant. ``cut``: running commands may not finish. ``finish_until`` is their deadline."""
 
     ref: str
     live: bool
@@ -28,7 +29,9 @@ class GrantNow:
 
 
 def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
-    """Return how each of the grants stands; one that is not there, or whose holder is disabled, is not live."""
+    """Return the state of each grant. A grant whose holder is disabled is not live; one that does not exist is left
+    out.
+    """
     rows = Grant.objects.filter(pk__in=list(ids)).values_list(
         "pk",
         "ref",
@@ -54,19 +57,19 @@ def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
 
 
 def why_ended(grant: GrantNow) -> str:
-    """Return why a grant ended, as the end of a sentence: `revoked`, `workflow closed`."""
+    """Return why a grant ended, as the end of a sentence, such as `revoked` or `workflow closed`."""
     if grant.end_reason in EndReason.values:
         return str(EndReason(grant.end_reason).label).lower()
     return "no longer active" if grant.cut else TIME_OVER
 
 
-# The reason of a run that its holder took back while it was held.
+# The reason of a run that its holder withdrew while it was held.
 WITHDRAWN = "withdrawn by its holder"
 
 
 @dataclass(frozen=True, slots=True)
 class HoldNow:
-    """What became of a held command: `held`, `allowed`, `denied`, `lapsed` or `over`, and by whom."""
+    """The outcome of a held command: `held`, `allowed`, `denied`, `lapsed` or `over`, and who decided."""
 
     state: str
     by: str
@@ -74,7 +77,7 @@ class HoldNow:
 
 
 def hold_of(run_id: int, now: dt.datetime) -> HoldNow:
-    """Return how a held command stands. Anything unknown is over."""
+    """Return the state of a held command. Anything unknown is over."""
     run = CommandRun.objects.select_related("decided_by", "grant").filter(pk=run_id).first()
     if run is None:
         return HoldNow("over", "", "Command not found.")
@@ -87,7 +90,7 @@ def hold_of(run_id: int, now: dt.datetime) -> HoldNow:
     if run.may_yet_run(now):
         return HoldNow("allowed", str(run.decided_by), f"{run.decided_by} allowed it once.")
     if run.state in (RunState.HELD, RunState.HOLD_LAPSED):
-        return HoldNow("lapsed", "", "Timed out: nobody allowed it.")
+        return HoldNow("lapsed", "", "Timed out: not approved in time.")
     if run.reason == WITHDRAWN:
         return HoldNow("over", "", "Withdrawn by the holder.")
     return HoldNow("over", "", f"The command is already {run.state}.")
@@ -104,29 +107,52 @@ SELECT least(
 
 
 def next_due() -> dt.datetime | None:
-    """Return when the next thing falls due, which may be in the past; None when nothing waits."""
+    """Return when something falls due next, which may be in the past; None if nothing is pending."""
     with connection.cursor() as cursor:
         cursor.execute(_NEXT)
         (due,) = cursor.fetchone()
     return due  # type: ignore[no-any-return]  # a timestamptz or NULL
 
 
+_TO_REVOKE = """
+WITH due AS (SELECT id, cluster_id, next_attempt_at FROM sessions_app_grant WHERE state = 'revoking' AND next_attempt_at <= %s),
+     host AS (SELECT DISTINCT ON (grant_id) grant_id, address, port FROM sessions_app_lease
+               WHERE gone_at IS NULL AND grant_id IN (SELECT id FROM due) ORDER BY grant_id, id),
+     line AS (SELECT id, next_attempt_at, row_number() OVER
+                     (PARTITION BY cluster_id, address, port ORDER BY next_attempt_at, id) AS place
+                FROM due LEFT JOIN host ON host.grant_id = due.id)
+SELECT id FROM line ORDER BY place, next_attempt_at, id LIMIT %s
+"""
+
+
+def to_revoke_now(now: dt.datetime, limit: int = BATCH) -> tuple[int, ...]:
+    """Return the ids of grants whose targets can be asked now: the first in line at each host, then the second at each,
+    and so on. So the many that wait for a busy host hide none at another.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_TO_REVOKE, [now, limit])
+        return tuple(id_ for (id_,) in cursor.fetchall())
+
+
 def overdue_revocation_seconds(now: dt.datetime) -> float:
-    """Return for how long the grant that is overdue longest should have been proven to be over: since its deadline or, where
-    that was sooner, since its end began; 0.0 when none is. It counts those too whose end nobody has begun.
+    """Return for how many seconds the most overdue grant should have been proven ended; 0.0 if none is overdue.
+
+    It counts from the deadline or, if earlier, from when the end began. Grants whose end nobody has begun also count.
     """
     due = Grant.objects.not_ended().aggregate(since=Min(Least("expires_at", "revoking_at")))["since"]
     return max(0.0, (now - due).total_seconds()) if due else 0.0
 
 
 def live_grants() -> dict[str, int]:
-    """Return how many grants are in each state before ENDED."""
+    """Return the number of grants in each state before ENDED."""
     counts = Grant.objects.not_ended().order_by().values_list("state").annotate(count=Count("pk"))
     return {**dict.fromkeys(LIVE_STATES, 0), **dict(counts)}
 
 
 def revoke_quantiles() -> dict[str, float]:
-    """Return the median and the 99th percentile of how long the last 500 ends took to be proven, in seconds."""
+    """Return the median and the 99th percentile, in seconds, of the time that ends took to be proven, for the 500
+    newest ended grants.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_QUANTILES)
         median, high = cursor.fetchone()

@@ -1,10 +1,10 @@
-"""What the catalogue said in the past, what changed, and who had which rights at any moment."""
+"""The history of the catalogue: its documents, what changed, and who had which rights at any moment."""
 
 from __future__ import annotations
 
 import datetime as dt
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,13 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import AccessPolicy, Cluster, DocumentVersion
 
 TYPES = ("policy", "cluster", "command set", "group", "webhook", "workflow source", "trust policy")
-# Rights that stand in a document under these keys, as people know them.
+# The keys of a document that give rights, with the names that people know.
 _PARTS = {"requesters": "request", "viewers": "view", "approvers": "approve", "administrators": "administer"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Right:
-    """Somebody's right at a moment: to do what, on what, and by which group (empty: by name)."""
+    """A right of an identity at a moment: what it may do, on what, and through which group (empty: by name)."""
 
     identity: str
     right: str
@@ -34,13 +34,14 @@ class Right:
 
 
 def versions_of(type_: str, name: str, reader: Identity) -> Sequence[DocumentVersion]:
-    """Return every version of one thing, the newest first. Raises NotFound where there is none, or it is not for the reader.
+    """Return every version of one document, newest first. Raises NotFound if there is none, or the reader may not see
+    it.
 
-    Those who administer or decide read the history of a policy or cluster; the rest is for administrators of Stint.
+    Administrators and approvers of a policy or cluster may read its history. The rest is for administrators of Stint.
     """
     found = list(DocumentVersion.objects.filter(type=type_, name=name).order_by("-number"))
     if not found or not (reader.is_superuser or _answers_for(type_, name, reader)):
-        raise NotFound("There is no history for this type.", hint=f"Choose one of: {', '.join(TYPES)}.")
+        raise NotFound("No history found.", hint=f"Choose one of: {', '.join(TYPES)}.")
     return found
 
 
@@ -52,7 +53,9 @@ def _answers_for(type_: str, name: str, reader: Identity) -> bool:
 
 
 def difference(before: DocumentVersion | None, after: DocumentVersion) -> Sequence[str]:
-    """Return what changed from one version to another, as lines of a unified diff of YAML; None: there was nothing before."""
+    """Return the changes from one version to another as lines of a unified diff of YAML. ``before`` None: there was no
+    earlier version.
+    """
     names = (f"version {before.number}" if before else "nothing", f"version {after.number}")
     old, new = _lines(before.document if before else None), _lines(after.document)
     return list(difflib.unified_diff(old, new, *names, lineterm=""))
@@ -67,8 +70,8 @@ def _lines(document: Any) -> list[str]:
 
 
 def rights_seen_by(reader: Identity, moment: dt.datetime) -> Sequence[Right]:
-    """Return the rights at a moment that the reader may see: all for administrators, else their own and those of their
-    machines; none with a token that is bound to a workflow.
+    """Return the rights at a moment that the reader may see. Administrators of Stint see all, others their own and
+    those of their machines. A token that is bound to a workflow sees none.
     """
     found = rights_at(moment)
     if reader.is_superuser:
@@ -80,9 +83,9 @@ def rights_seen_by(reader: Identity, moment: dt.datetime) -> Sequence[Right]:
 
 
 def rights_at(moment: dt.datetime) -> Sequence[Right]:
-    """Return who had which rights at a moment, by the versions of the catalogue and the record's entries up to it, sorted.
+    """Return who had which rights at a moment, sorted, from the catalogue's versions and the record's entries up to it.
 
-    Whoever was disabled then had none. Administrators of Stint have one on everything.
+    An identity that was disabled then had none, and neither had its machines. Administrators of Stint had one on everything.
     """
     stood = [row for row in _standing(moment) if row.document]
     people = _people(moment)
@@ -95,7 +98,14 @@ def rights_at(moment: dt.datetime) -> Sequence[Right]:
     for row in stood:
         for right, group, username in _named(row.document, members):
             found.add(Right(username, right, row.type, row.name, group))
-    return sorted(right for right in found if right.identity not in people or people[right.identity].active)
+    idle = {person.name for person in people.values() if not _is_active(person, people)}
+    return sorted(right for right in found if right.identity not in idle)
+
+
+def _is_active(person: _Person, people: Mapping[str, _Person]) -> bool:
+    """Whether an identity was enabled, and its owner as well if it is a machine."""
+    owner = people.get(person.owner)
+    return person.active and (owner is None or owner.active)
 
 
 def _standing(moment: dt.datetime) -> Iterator[DocumentVersion]:
@@ -104,7 +114,7 @@ def _standing(moment: dt.datetime) -> Iterator[DocumentVersion]:
 
 
 def _members(groups: Iterable[DocumentVersion], people: Iterable[_Person]) -> dict[str, set[str]]:
-    """Return who was in each group: as it was last written, and who has been made in it since."""
+    """Return the members of each group: as last written, and those who were created in it since."""
     written = {group.name: group for group in groups}
     members = {name: set(group.document["members"]) for name, group in written.items()}
     for person in people:
@@ -132,11 +142,12 @@ class _Person:
     administrator: bool
     first_groups: Sequence[str]
     made_at: dt.datetime
+    owner: str
     active: bool = True
 
 
 def _people(moment: dt.datetime) -> dict[str, _Person]:
-    """Return everybody who had been made by then, by name."""
+    """Return everyone who had been created by then, by name."""
     told = AuditEntry.objects.filter(
         object_type="identity", at__lte=moment,
         event__in=[event.value for event in (Event.IDENTITY_CREATED, Event.IDENTITY_DISABLED, Event.IDENTITY_ENABLED)],
@@ -146,7 +157,11 @@ def _people(moment: dt.datetime) -> dict[str, _Person]:
         if entry.event == Event.IDENTITY_CREATED.value:
             groups = entry.data.get("groups") or []
             people[entry.object_ref] = _Person(
-                entry.object_ref, bool(entry.data.get("administrator")), groups, entry.at
+                entry.object_ref,
+                bool(entry.data.get("administrator")),
+                groups,
+                entry.at,
+                entry.data.get("owner") or "",
             )
         elif entry.object_ref in people:
             people[entry.object_ref].active = entry.event == Event.IDENTITY_ENABLED.value

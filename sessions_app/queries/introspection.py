@@ -1,4 +1,4 @@
-"""What a token is good for, as RFC 7662 writes it."""
+"""Token introspection in the format of RFC 7662."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _INACTIVE = {"active": False}
 
 
 def introspection(text: str, reader: Identity, now: dt.datetime) -> dict[str, Any]:
-    """Return what the token is good for. An unknown, a revoked and a hidden token get one answer: `{"active": false}`.
+    """Return what the token is valid for. Unknown, revoked and hidden tokens get the same answer: `{"active": false}`.
 
-    One reads tokens of one's own and of one's machines; administrators, and whoever may see a grant, read more.
+    People may read their own tokens and those of their machines. Administrators may read more, and so may people who
+    see a grant.
     """
     token = valid_token(text, now)
     if token is not None:

@@ -1,4 +1,4 @@
-"""Grants and requests with the rows that name them."""
+"""Grants and requests with the related rows that name them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from sessions_app.models import AccessRequest, Grant
 
 Named = TypeVar("Named", Grant, AccessRequest)
-# What makes the rows that name something large; one page of fifty would read and parse a megabyte of it.
+# The large columns of these related rows. A page of fifty would read and parse a megabyte of them.
 LARGE = (
     "policy__source", "command_set_version__source", "command_set_version__document", "command_set_version__findings",
     "command_set_version__accepted",
@@ -17,9 +17,10 @@ LARGE = (
 
 
 def with_names(queryset: QuerySet[Named], *, rules: bool = False) -> QuerySet[Named]:
-    """Add to grants or requests the rows that name them; of their documents only the policy's, with ``rules``.
+    """Add to grants or requests the related rows that name them. Of their documents, only the policy's is read, with
+    ``rules``.
 
-    ``.defer(None)`` reads all of them.
+    ``.defer(None)`` reads everything.
     """
     own = ("holder",) if queryset.model is Grant else ("requester", "extends", "workflow")
     named = queryset.select_related(*own, "cluster", "policy", "command_set_version__command_set")

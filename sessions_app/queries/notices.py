@@ -1,10 +1,10 @@
-"""Whether what a notice asks is done, and what came of it."""
+"""Notices that still ask something of their reader, and the outcomes of the others."""
 
 from __future__ import annotations
 
 import datetime as dt
 
-from django.db.models import Exists, OuterRef
+from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
 
 from accounts.models import Identity
 from sessions_app.models import (
@@ -21,36 +21,78 @@ from sessions_app.models import (
     Verdict,
 )
 from sessions_app.models.notice import NEAR_END, NoticeQuerySet
+from sessions_app.queries import deciders
 from sessions_app.queries.grants import WITHDRAWN
 
-# What still concerns somebody is looked for among so many of the newest that were not read: every page counts them.
+# Open notices are searched only among this many of the newest unread ones, because every page counts them.
 NEWEST = 500
+DECISIONS = frozenset((Asks.VERDICT, Asks.DECISION, Asks.RELEASE, Asks.REVIEW))
 
 
 def unread_of(identity: Identity, now: dt.datetime) -> NoticeQuerySet:
-    """Return the notices of an identity that were not read and still concern it, the newest first."""
+    """Return the unread notices of an identity that still concern it, newest first: those that ask nothing, and those
+    whose reader can still do what they ask.
+    """
     newest = Notice.objects.filter(identity=identity, read_at__isnull=True).order_by("-pk")
-    return Notice.objects.filter(pk__in=newest.values("pk")[:NEWEST]).unsettled(now).order_by("-pk")
+    found = Notice.objects.filter(pk__in=newest.values("pk")[:NEWEST])
+    return found.filter(_decidable(identity, now) | _open(now)).order_by("-pk")
 
 
-def with_outcomes(notices: NoticeQuerySet) -> NoticeQuerySet:
-    """Add to notices what ``outcome_of`` needs."""
-    said = Comment.objects.filter(
+def _decidable(identity: Identity, now: dt.datetime) -> Q:
+    """Return the condition that a notice asks for a decision that this identity may still make."""
+    return (
+        Q(asks=Asks.VERDICT, request__in=deciders.requests_for(identity, now))
+        | Q(asks=Asks.DECISION, run__in=deciders.holds_for(identity, now))
+        | Q(asks=Asks.RELEASE, grant__in=deciders.releases_for(identity, now))
+        | Q(asks=Asks.REVIEW, grant__in=deciders.to_be_reviewed_by(identity))
+    )
+
+
+def _open(now: dt.datetime) -> Q:
+    """Return the condition that a notice asks for no decision, and that what it asks can still be done."""
+    pending = Q(request__state=RequestState.PENDING, request__lapses_at__gt=now)
+    live = Q(grant__state=GrantState.ACTIVE, grant__expires_at__gt=now)
+    refused = AccessRequest.objects.filter(pk=OuterRef("request"))
+    return (
+        Q(asks=Asks.NOTHING)
+        | Q(pending, ~Exists(_said()), asks=Asks.ANSWER)
+        | Q(Exists(refused.not_asked_again()), asks=Asks.AGAIN)
+        | Q(live, asks=Asks.TIME, grant__expires_at__lte=F("created_at") + NEAR_END)
+        | Q(~Q(grant__state=GrantState.ENDED), asks=Asks.LIVE)
+    )
+
+
+def _said() -> QuerySet[Comment]:
+    """Return what the reader of a notice has said about its request since."""
+    return Comment.objects.filter(
         request=OuterRef("request"), author=OuterRef("identity"), created_at__gt=OuterRef("created_at")
     )
+
+
+def with_outcomes(notices: NoticeQuerySet, identity: Identity, now: dt.datetime) -> NoticeQuerySet:
+    """Annotate notices of an identity with what ``outcome_of`` needs."""
     named = notices.select_related(
-        "request", "run__decided_by", "run__grant", "grant__reviewed_by", "grant__ended_by"
+        "identity", "request", "run__decided_by", "run__grant", "grant__reviewed_by", "grant__ended_by"
     )
     final = AccessRequest.objects.filter(pk=OuterRef("request")).not_asked_again()
     return named.prefetch_related("request__approvals__approver").annotate(
-        answered=Exists(said), asked_again=~Exists(final)
+        answered=Exists(_said()),
+        asked_again=~Exists(final),
+        decidable=ExpressionWrapper(_decidable(identity, now), output_field=BooleanField()),
     )
 
 
 def outcome_of(notice: Notice, now: dt.datetime) -> str:
-    """Return what came of what a notice asks; empty while that still concerns its reader, or when it asks nothing."""
+    """Return the outcome of what a notice asks; empty if it still concerns its reader, or if it asks nothing."""
+    if said := _outcome(notice, now):
+        return said
+    open_ = notice.asks not in DECISIONS or vars(notice)["decidable"]
+    return "" if open_ else "No longer yours to decide"
+
+
+def _outcome(notice: Notice, now: dt.datetime) -> str:
     if notice.asks == Asks.AGAIN:
-        return "Asked again" if vars(notice)["asked_again"] else ""
+        return "Requested again" if vars(notice)["asked_again"] else ""
     if notice.request:
         return _of_request(notice, notice.request, now)
     if notice.run:
@@ -74,7 +116,8 @@ def _of_request(notice: Notice, request: AccessRequest, now: dt.datetime) -> str
         return "Lapsed"
     if notice.asks == Asks.ANSWER:
         return "You answered" if vars(notice)["answered"] else ""
-    return "You approved it" if any(one.approver_id == notice.identity_id for one in given) else ""
+    mine = any(one.approver.person == notice.identity.person for one in given)
+    return "You approved it" if mine else ""
 
 
 def _of_run(run: CommandRun, now: dt.datetime) -> str:
@@ -88,7 +131,7 @@ def _of_run(run: CommandRun, now: dt.datetime) -> str:
         return f"Allowed once by {run.decided_by}"
     if run.grant.state != GrantState.ACTIVE:
         return f"{run.grant.ref} ended first"
-    return "Lapsed" if run.state in (RunState.HELD, RunState.HOLD_LAPSED) else "Over"
+    return "Lapsed" if run.state in (RunState.HELD, RunState.HOLD_LAPSED) else "Ended"
 
 
 def _of_grant(notice: Notice, grant: Grant, now: dt.datetime) -> str:

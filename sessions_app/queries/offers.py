@@ -1,8 +1,9 @@
-"""What somebody may ask for: command sets on clusters, or those alone that would allow one command."""
+"""Offers: the command sets on clusters that an identity may request, or only those that would allow one command."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Prefetch
@@ -10,7 +11,14 @@ from django.db.models import Prefetch
 from accounts.models import Identity
 from sessions_app.connectors.registry import commands_of
 from sessions_app.models import AccessPolicy, Cluster, CommandSet, CommandSetVersion, Target, requestable
-from sessions_app.policy.commands.answers import Allowed, CompileError, FreeParameter, free_parameter
+from sessions_app.policy.commands.answers import (
+    Allowed,
+    CompiledSet,
+    CompileError,
+    FreeParameter,
+    Refused,
+    free_parameter,
+)
 from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.kinds import decide
 from sessions_app.policy.documents import DocumentError
@@ -23,10 +31,11 @@ MOST = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """One command set on one cluster, under the policy that asks least of others.
+    """One command set on one cluster, under the policy that needs the fewest approvals.
 
-    ``approvals`` is how many, ``longest`` in seconds. ``parameters`` are those that the command itself gives, ``missing``
-    those that the asker still has to choose. ``effect`` is the command's, and None where none was given.
+    ``approvals`` is a count; ``longest`` is in seconds. ``parameters`` are those that the command itself gives.
+    ``missing`` are those that the requester still has to choose. ``effect`` is the command's, and None without a
+    command.
     """
 
     cluster: str
@@ -43,16 +52,28 @@ class Offer:
     effect: str | None
 
 
-def offers(
-    *, identity: Identity, cluster: str | None = None, target: str | None = None, line: str | None = None
-) -> list[Offer]:
-    """Return what the identity may ask for, the cheapest first: 200 at most.
+# Decides something by a command set.
+Question = Callable[[CompiledSet], Allowed | Refused]
 
-    ``cluster`` and ``target`` narrow it by name, ``line`` to what would allow that command. What can't be read offers nothing.
+
+def offers(
+    *,
+    identity: Identity,
+    cluster: str | None = None,
+    target: str | None = None,
+    line: str | None = None,
+    question: Question | None = None,
+) -> list[Offer]:
+    """Return what the identity may request, fewest approvals first, at most 200.
+
+    ``cluster`` and ``target`` filter by name, and ``line`` by whether that command would be allowed, or what
+    ``question`` decides. Policies and command sets that can't be read offer nothing.
     """
+    if line is not None:
+        question = functools.partial(decide, line=line)
     best: dict[tuple[str, str], Offer] = {}
     for policy, document, clusters in _policies(identity, cluster, target):
-        for offer in _of_policy(policy, document, clusters, target, line):
+        for offer in _of_policy(policy, document, clusters, target, question):
             key = (offer.cluster, offer.command_set)
             if key not in best or offer.approvals < best[key].approvals:
                 best[key] = offer
@@ -85,12 +106,12 @@ def _of_policy(
     document: PolicyDocument,
     clusters: Sequence[Cluster],
     target: str | None,
-    line: str | None,
+    question: Question | None,
 ) -> Iterator[Offer]:
     for command_set in policy.command_sets.all():
         fitting = [one for one in clusters if commands_of(one.kind) == command_set.kind]
         version = command_set.published
-        fit = _fit(version, line) if version is not None and fitting else None
+        fit = _fit(version, question) if version is not None and fitting else None
         for cluster in fitting if fit is not None else ():
             names = tuple(one.name for one in cluster.targets.all() if target in (None, one.name))
             if fit is not None and names:
@@ -104,13 +125,13 @@ class _Fit:
     effect: str | None
 
 
-def _fit(version: CommandSetVersion, line: str | None) -> _Fit | None:
-    """Return how a command set allows the line, with the parameters that the line gives; None: it does not."""
+def _fit(version: CommandSetVersion, question: Question | None) -> _Fit | None:
+    """Return how a command set allows what is asked, with the parameters that this gives; None if it does not."""
     try:
         document = document_of(version)
-        if line is None:
+        if question is None:
             return _Fit(document, {}, None)
-        answer = decide(compiled_open(version), line)
+        answer = question(compiled_open(version))
     except (DocumentError, CompileError):
         return None
     if not isinstance(answer, Allowed):

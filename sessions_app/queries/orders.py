@@ -1,4 +1,4 @@
-"""Orders as gateways look for them."""
+"""Orders, as gateways read them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from sessions_app.models import CommandOrder
 MOST = 100
 
 
-def orders_to_claim(now: dt.datetime) -> list[int]:
-    """Return orders that nobody has claimed and that have not lapsed, the oldest first."""
-    waiting = CommandOrder.objects.filter(claimed_at__isnull=True, lapses_at__gt=now).order_by("pk")
+def orders_to_claim(kind: str, now: dt.datetime) -> list[int]:
+    """Return the ids of orders on clusters of one kind that are not claimed and have not lapsed, oldest first."""
+    waiting = CommandOrder.objects.filter(
+        claimed_at__isnull=True, lapses_at__gt=now, grant__cluster__kind=kind
+    ).order_by("pk")
     return list(waiting.values_list("pk", flat=True)[:MOST])

@@ -1,4 +1,4 @@
-"""Past requests under a policy, as far as they are known, to be judged again."""
+"""Past requests under a policy, as far as they are known, to evaluate them again."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ MOST = 5000
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """The newest requests of the last 90 days, at most 5,000; ``more`` says that older ones were left out."""
+    """The newest requests of the last 90 days, at most 5,000. ``more``: older ones were left out."""
 
     requests: list[PastRequest]
     more: bool
 
 
 def past_requests(policy: AccessPolicy, now: dt.datetime) -> Past:
-    """Return what was asked under a policy, extensions left out. Groups are those of today."""
+    """Return the past requests under a policy, without extensions. Groups are the current ones."""
     rows = list(
         AccessRequest.objects.filter(policy=policy, created_at__gte=now - SPAN)
         .exclude(kind=RequestKind.EXTENSION)
@@ -85,7 +85,9 @@ def _past(
 
 
 def _own_doings(rows: Iterable[Mapping[str, Any]]) -> set[tuple[int, int]]:
-    """Return which requesters asked for work that they opened themselves, in any guise: pairs of requester and opener."""
+    """Return the pairs of requester and opener, as ids, in which both are the same person, through any account or
+    machine.
+    """
     pairs = {
         (row["requester_id"], row["workflow__opened_by_id"]) for row in rows if row["workflow__opened_by_id"]
     }
@@ -94,8 +96,8 @@ def _own_doings(rows: Iterable[Mapping[str, Any]]) -> set[tuple[int, int]]:
 
 
 def _workflow(row: Mapping[str, Any], own: set[tuple[int, int]]) -> WorkflowFacts | None:
-    """Return the work that a request named, as it is now. Who had which part in it then is not kept: the requester had what
-    the policy wanted.
+    """Return the workflow that a request named, as it is now. The roles at that time are not stored, so the requester
+    gets all that a policy can require.
     """
     if not row["workflow__ref"]:
         return None
@@ -115,7 +117,7 @@ def _groups(identities: Iterable[int]) -> dict[int, frozenset[str]]:
 
 
 def _asking_by_cluster(identities: Iterable[int], policy: AccessPolicy) -> set[tuple[int, int]]:
-    """Return who may ask for which cluster of the policy because that cluster says so, whatever the policy says."""
+    """Return the pairs of identity and cluster id for which the cluster itself permits requests, not the policy."""
     clusters, wanted = policy.clusters.values("pk"), list(identities)
     asking = {"permission__codename": "request_cluster", "content_object__in": clusters}
     by_group = ClusterGroupObjectPermission.objects.filter(**asking, group__user__in=wanted)
@@ -127,7 +129,7 @@ def _asking_by_cluster(identities: Iterable[int], policy: AccessPolicy) -> set[t
 
 
 class Approvers:
-    """Who could approve what, read once for each requester."""
+    """The possible approvers of past requests, read once per requester."""
 
     def __init__(self, groups: Iterable[str], usernames: Iterable[str]) -> None:
         self._groups = list(groups)
@@ -136,7 +138,9 @@ class Approvers:
         self._found: dict[str, tuple[frozenset[str], ...]] = {}
 
     def __call__(self, past: PastRequest) -> tuple[frozenset[str], ...]:
-        """Return of each other person, never the requester in any guise, in which of the groups they are."""
+        """Return, for each other person, the groups that they are in. The requester is left out with all accounts and
+        machines.
+        """
         name = past.ask.requester
         if name not in self._found:
             self._found[name] = groups_of_people(self._groups, but=[self._requesters[name]])

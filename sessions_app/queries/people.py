@@ -1,4 +1,4 @@
-"""Which identities somebody may see."""
+"""The identities that a reader may see."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from sessions_app.models import AccessPolicy, AccessRequest, Cluster
 
 
 def known_people(identity: Identity) -> QuerySet[Identity]:
-    """Return the identities that the reader may see: oneself, one's machines, and whoever asked for something that one sees.
+    """Return the identities that the reader may see: itself, its machines, and the requesters of requests that it may
+    see.
 
-    Whoever holds a grant has asked for it.
+    Everyone who holds a grant has requested it.
     """
     if identity.is_superuser:
         return Identity.objects.all()
@@ -20,13 +21,13 @@ def known_people(identity: Identity) -> QuerySet[Identity]:
     asked = (
         AccessRequest.objects.visible_to(identity).filter(requester=OuterRef("pk")).order_by().values("pk")
     )
-    # Not EXISTS: PostgreSQL would gather all requests there are, to look a page of fifty people up in them.
+    # Not EXISTS: PostgreSQL would collect all requests to look up the fifty people of a page in them.
     looked_up: QuerySet[Identity] = Identity.objects.alias(asked=Subquery(asked[:1]))
     return looked_up.filter(answered_for_by(identity) | Q(asked__isnull=False))
 
 
 def sees_others(identity: Identity) -> bool:
-    """Whether any permission lets the reader see what others asked for. Most have none, and need no looking up."""
+    """Whether any permission lets the reader see what others requested. Most people have none, which saves a lookup."""
     seeing = ("view", "approve", "administer")
     return (
         AccessPolicy.objects.held_by(identity, *seeing).exists()
@@ -35,5 +36,7 @@ def sees_others(identity: Identity) -> bool:
 
 
 def may_look(identity: Identity) -> bool:
-    """Whether the identity can come to see anybody besides itself: an administrator, an owner, or who looks into something."""
+    """Whether the identity can see anyone besides itself: administrators, owners of machines, and people with a
+    permission to see others' requests.
+    """
     return identity.is_superuser or identity.machines.exists() or sees_others(identity)

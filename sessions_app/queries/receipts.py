@@ -12,7 +12,9 @@ from sessions_app.queries.comparisons import REFUSED, comparison
 
 
 def receipt(grant: Grant, now: dt.datetime) -> dict[str, Any]:
-    """Return the receipt as plain data; before the end it says how things stand. Times are ISO 8601, durations seconds."""
+    """Return the receipt as plain data; before the end, it has the current state. Times are ISO 8601, durations in
+    seconds.
+    """
     runs = list(grant.runs.select_related("target").order_by("pk"))
     return {
         **summary(grant, now),
@@ -26,7 +28,7 @@ def receipt(grant: Grant, now: dt.datetime) -> dict[str, Any]:
 
 
 def summary(grant: Grant, now: dt.datetime) -> dict[str, Any]:
-    """Return what a receipt says of the grant itself, which costs the same however much was run."""
+    """Return the part of a receipt about the grant itself. The cost does not depend on how much was run."""
     return {
         "grant": grant.ref,
         "request": grant.request.ref,
@@ -66,7 +68,8 @@ def _approved(grant: Grant) -> dict[str, Any]:
 
 def _run(run: CommandRun) -> dict[str, Any]:
     return {
-        "run": run.pk, "command": run.line, "target": run.target.name, "state": run.state, "effect": run.effect,
+        "run": run.pk, "command": run.line, "target": run.target.name, "client_address": run.client_address,
+        "state": run.state, "effect": run.effect,
         "at": run.tried_at.isoformat(), "ended_at": run.ended_at.isoformat() if run.ended_at else None,
         "exit_status": run.exit_status, "signal": run.signal, "why": run.reason,
         "recording_sha256": run.recording_digest,
@@ -75,8 +78,8 @@ def _run(run: CommandRun) -> dict[str, Any]:
 
 def _refused(run: CommandRun) -> dict[str, Any]:
     return {
-        "run": run.pk, "command": run.line, "target": run.target.name, "at": run.tried_at.isoformat(),
-        "state": run.state, "why": run.reason,
+        "run": run.pk, "command": run.line, "target": run.target.name, "client_address": run.client_address,
+        "at": run.tried_at.isoformat(), "state": run.state, "why": run.reason,
     }  # fmt: skip
 
 

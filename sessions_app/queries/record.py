@@ -1,7 +1,7 @@
-"""Which entries of the record somebody may see: those about what they may see, and what they did themselves.
+"""The record entries that a reader may see: those about objects that they may see, and those of their own acts.
 
-A reader who may see few grants and requests is served from those; a reader who may see many is served from the newest
-entries back, of which each is looked up by its object. Both cost the same for a long record as for a short one.
+A reader who may see few grants and requests is served from those. A reader who may see many is served from the newest
+entries backwards, looking up each by its object. In both cases, the cost does not depend on the length of the record.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet
 from sessions_app.policy import references
 
 FEW = 2_000
-# How many entries are looked at for one page when each has to be read to tell whether it fits.
+# How many entries are checked for one page if each has to be read to tell whether it matches.
 WINDOW = 20_000
 SIZE = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """Some entries, the newest first; ``before`` is the number before which to go on (None: there are no more).
+    """A page of entries, newest first. ``before`` is the entry number to continue before (None: there are no more).
 
-    ``looked_to`` is the oldest entry that was looked at, when the page was given up before it was full.
+    ``looked_to`` is the oldest entry that was checked, if the search stopped before the page was full.
     """
 
     rows: list[AuditEntry]
@@ -40,7 +40,9 @@ class Newest:
 
 @dataclass(frozen=True, slots=True)
 class _Sight:
-    """What one identity sees: whose, under which policies and on which clusters, and what else by name."""
+    """What one identity may see: whose grants and requests, under which policies, on which clusters, and other objects
+    by name.
+    """
 
     identity: Identity
     people: Sequence[int]
@@ -49,18 +51,18 @@ class _Sight:
     names: dict[str, list[str]]
 
     def acts(self) -> Q:
-        """Its own acts; with a token that is bound to a workflow those are told by what they are about alone."""
+        """Match its own acts. With a token that is bound to a workflow, only the object of an entry counts."""
         return Q(pk__in=[]) if self.identity.bound_to else Q(actor_id=self.identity.pk)
 
     def grants(self) -> QuerySet[Grant]:
-        """As ``Grant.objects.visible_to``, by ids, so that indexes serve it."""
+        """Return the same grants as ``Grant.objects.visible_to``, but by ids, so that indexes can be used."""
         if self.identity.bound_to:
             return Grant.objects.visible_to(self.identity)
         where = Q(policy__in=self.policies) | Q(cluster__in=self.clusters)
         return Grant.objects.filter(Q(holder__in=self.people) | where)
 
     def requests(self) -> QuerySet[AccessRequest]:
-        """As ``AccessRequest.objects.visible_to``, by ids."""
+        """Return the same requests as ``AccessRequest.objects.visible_to``, but by ids."""
         if self.identity.bound_to:
             return AccessRequest.objects.visible_to(self.identity)
         where = Q(policy__in=self.policies) | Q(cluster__in=self.clusters)
@@ -68,9 +70,9 @@ class _Sight:
 
 
 def visible_entries(entries: QuerySet[AuditEntry], identity: Identity) -> QuerySet[AuditEntry]:
-    """Return those of the entries that the identity may see: all for administrators, verifications for everybody.
+    """Return those of the entries that the identity may see. Administrators see all, and everyone sees verifications.
 
-    For a page of the newest ones use ``newest_visible``, which is bounded.
+    For a page of the newest ones, use ``newest_visible``, which is bounded.
     """
     return entries if identity.is_superuser else _seen(entries, _sight(identity))
 
@@ -84,10 +86,10 @@ def newest_visible(
     text: str = "",
     cluster: str = "",
 ) -> Newest:
-    """Return the newest of the entries that the identity may see, numbered below ``before``, that hold the text, and that
-    are about the cluster of that name or a grant or request on it.
+    """Return the newest of the entries that the identity may see, numbered below ``before``, that contain the text.
 
-    Where entries have to be read one by one, at most 20,000 are: the page may then be short, and says how far it looked.
+    With ``cluster``, only entries about the cluster of that name, or a grant or request on it, count. If entries have
+    to be read one by one, at most 20,000 are. The page may then be short, and says how far it looked.
     """
     newer = before is not None
     found = entries.order_by("-seq") if before is None else entries.filter(seq__lt=before).order_by("-seq")
@@ -109,7 +111,9 @@ def _page(rows: list[AuditEntry], size: int, newer: bool, floor: int | None) -> 
 
 
 def _with(found: QuerySet[AuditEntry], text: str, cluster: str) -> QuerySet[AuditEntry]:
-    """Keep those whose hashed text holds the text, as JSON writes it, in small or capital letters, and about a cluster."""
+    """Filter for entries whose hashed text contains the text, JSON-escaped and ignoring case, and for those about a
+    cluster.
+    """
     if text:
         found = found.filter(body__icontains=json.dumps(text, ensure_ascii=False)[1:-1])
     if cluster:
@@ -127,7 +131,9 @@ def _with(found: QuerySet[AuditEntry], text: str, cluster: str) -> QuerySet[Audi
 def _looked_up(
     found: QuerySet[AuditEntry], name: str, grants: QuerySet[Grant], requests: QuerySet[AccessRequest]
 ) -> QuerySet[AuditEntry]:
-    """Look each entry's grant or request up among those given, by its reference; in OR, `IN` would read all of them."""
+    """Look up each entry's grant or request among the given ones, by its reference. In an OR, `IN` would read all of
+    them.
+    """
     number = Case(
         When(
             object_type="request",
@@ -135,7 +141,7 @@ def _looked_up(
             then=Cast(Substr("object_ref", 5), BigIntegerField()),
         )
     )
-    # In the order of grants' references: by another collation their index does not serve.
+    # With the collation of grants' references: their index does not work with another one.
     label = Collate(Case(When(object_type="grant", then=F("object_ref"))), "default")
     known = found.alias(about_number=number, about_label=label)
     grant = grants.filter(ref=OuterRef("about_label")).values("pk")
@@ -174,7 +180,7 @@ def _refs(workflows: QuerySet[Workflow]) -> list[str]:
 
 
 def _few(sight: _Sight) -> dict[str, list[str]] | None:
-    """Return the references of all grants and requests that are seen; None when there are many."""
+    """Return the references of all visible grants and requests; None if there are many."""
     grants = list(sight.grants().order_by().values_list("ref", flat=True)[: FEW + 1])
     if len(grants) > FEW:
         return None
@@ -187,7 +193,9 @@ def _few(sight: _Sight) -> dict[str, list[str]] | None:
 def _of_few(
     found: QuerySet[AuditEntry], sight: _Sight, few: dict[str, list[str]], most: int
 ) -> list[AuditEntry]:
-    """Return the newest of three sorts, each by an index of its own: one's acts, verifications, and what is about few things."""
+    """Return the newest entries from three queries, each with an index of its own: own acts, verifications, and entries
+    about the few objects.
+    """
     named = {**sight.names, **few}
     about = Q()
     for object_type, names in named.items():
@@ -196,7 +204,7 @@ def _of_few(
     sorts = (
         found.filter(sight.acts()),
         found.filter(object_type="log"),
-        # Not in the order of the key: PostgreSQL would read the record backwards in the hope of meeting them.
+        # Not ordered by the key itself: PostgreSQL would read the record backwards, hoping to meet them.
         found.filter(about, object_ref__in=every).order_by((F("seq") + 0).desc()),
     )
     newest = {entry.seq: entry for sort in sorts for entry in sort[:most]}
@@ -204,7 +212,7 @@ def _of_few(
 
 
 def _seen(found: QuerySet[AuditEntry], sight: _Sight) -> QuerySet[AuditEntry]:
-    """Keep what is seen, looking each grant and request up by its reference."""
+    """Filter for visible entries, looking up each grant and request by its reference."""
     condition = sight.acts() | Q(object_type="log")
     condition |= Q(seen_grant__isnull=False) | Q(seen_request__isnull=False)
     for object_type, names in sight.names.items():

@@ -1,4 +1,4 @@
-"""What is in a recording (asciicast v2, https://docs.asciinema.org/manual/asciicast/v2/), as it was written."""
+"""The content of a recording (asciicast v2, https://docs.asciinema.org/manual/asciicast/v2/), as it was written."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from django.conf import settings
 
-# So much of a file is read at once; its lines are far shorter.
+# How much of a file is read at once. Its lines are far shorter.
 CHUNK_BYTES = 256 * 1024
 
 
 def recording_file(recording: str) -> Path | None:
-    """Return the file of a recording, by its path below RECORDINGS_DIR; None when there is none there."""
+    """Return the file of a recording, by its path below RECORDINGS_DIR; None if there is no such file."""
     root = Path(settings.RECORDINGS_DIR).resolve()
     path = (root / recording).resolve()
     return path if recording and path.is_file() and path.is_relative_to(root) else None
@@ -26,9 +26,10 @@ def digest_of(file: Path) -> str:
 
 
 def output_from(path: Path, start: int) -> tuple[str, int | None]:
-    """Return the output in the lines of a recording from the byte ``start`` on, and where to go on; None: that was all.
+    """Return the output in a recording's lines from the byte ``start`` on, and the byte to continue at; None at the
+    end.
 
-    It is what the command wrote, terminal control sequences included. A line that a crash cut off is left out.
+    The output is what the command wrote, including terminal control sequences. A line that a crash cut off is left out.
     Raises OSError.
     """
     with path.open("rb") as file:
@@ -37,7 +38,7 @@ def output_from(path: Path, start: int) -> tuple[str, int | None]:
         end = file.tell()
         following = end if file.read(1) else None
     text = "".join(_output(line) for line in lines)
-    # An escaped half of a surrogate pair is JSON, and no text.
+    # An escaped half of a surrogate pair is valid JSON, but not valid text.
     return text.encode("utf-8", "replace").decode(), following
 
 

@@ -1,4 +1,4 @@
-"""Where recordings are, how much room there is for one more, and when one is old."""
+"""Paths of recordings, the room that is left for another one, and how long they are kept."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from django.db.models import QuerySet, Sum
 from sessions_app.models import AccessPolicy, CommandRun
 from sessions_app.queries.facts import readable_document
 
-# For so long a process goes by what was kept in all when it last asked; a grant's own is asked for each time.
+# How long, in seconds, a process uses the last total size of all recordings. The size for a grant is read each time.
 _TOTAL_HOLDS_S = 60.0
-# From then on people are told: of what may be kept, and of what the disk has left.
+# From these thresholds on, people are warned: of the limit for recordings, and of the free space on the disk.
 _NEARLY_FULL = 0.8
 _DISK_LEFT, _DISK_LEFT_BYTES = 0.05, 2**30
-# A file that nobody reported and that has not changed for so long is written no more.
+# A file that nobody reported and that has not changed for this long is no longer being written.
 QUIET = dt.timedelta(minutes=1)
 _GRANT, _FILE = re.compile(r"GR-[0-9A-Z]{4,13}"), re.compile(r"([1-9][0-9]{0,17})\.cast")
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many bytes a recording may have, and which limit that is, in words."""
+    """The room for a recording in bytes, and which limit sets it, in words."""
 
     bytes: int
     limit: str
 
 
 def recording_path(grant_ref: str, run_id: int) -> str:
-    """Return where the gateway writes the recording of a run, below the recordings' folder."""
+    """Return the path where the gateway writes the recording of a run, below the recordings' folder."""
     return f"{grant_ref}/{run_id}.cast"
 
 
@@ -46,7 +46,7 @@ def run_of(path: str) -> int:
 
 
 def recording_files(folder: Path) -> Iterator[str]:
-    """Return the paths below ``folder`` of all that is named as a recording is. Raises OSError."""
+    """Yield the paths below ``folder`` of all files that are named like recordings. Raises OSError."""
     with os.scandir(folder) as grants:
         for grant in grants:
             if _GRANT.fullmatch(grant.name) and grant.is_dir(follow_symlinks=False):
@@ -64,13 +64,15 @@ def changed_at(file: Path) -> dt.datetime:
 
 
 class Rooms:
-    """Says how much may be recorded, for one process."""
+    """Tracks how much may be recorded, for one process."""
 
     def __init__(self) -> None:
         self._total, self._asked = 0, float("-inf")
 
     def room_for(self, *, grant_id: int) -> Room:
-        """Return the room for one more recording of a grant: the least that a command, the grant, and all of them leave."""
+        """Return the room for another recording of a grant: the least that the limits for a command, the grant and all
+        recordings leave.
+        """
         kept = kept_bytes(CommandRun.objects.filter(grant=grant_id))
         return min(
             Room(settings.RECORDING_BYTES, f"a command has {_mib(settings.RECORDING_BYTES)}"),
@@ -80,7 +82,7 @@ class Rooms:
         )
 
     def in_all(self) -> int:
-        """Return the size of all recordings that are kept, as it was within the last minute: to count them reads every one."""
+        """Return the size of all stored recordings, at most a minute old, because counting reads every one."""
         if time.monotonic() - self._asked > _TOTAL_HOLDS_S:
             self._total, self._asked = kept_bytes(CommandRun.objects.all()), time.monotonic()
         return self._total
@@ -95,17 +97,17 @@ def _mib(size: int) -> str:
 
 
 def kept_bytes(runs: QuerySet[CommandRun]) -> int:
-    """Return the size of the recordings' files that are kept for some runs."""
+    """Return the total size of the recording files of these runs, in bytes."""
     return runs.filter(recording_bytes__gt=0).aggregate(kept=Sum("recording_bytes"))["kept"] or 0
 
 
 def recordings_trouble(kept: int) -> str:
-    """Say what will soon keep recordings from being made, when all that are kept have ``kept`` bytes; empty when nothing will."""
+    """Return what will soon prevent recording, if all recordings take ``kept`` bytes; empty if nothing will."""
     most = settings.RECORDINGS_BYTES
     if kept >= most * _NEARLY_FULL:
         return (
-            f"recordings take {_mib(kept)} of {_mib(most)}; what is printed beyond is not kept: "
-            "keep them for a shorter time, or raise STINT_RECORDINGS_MIB"
+            f"recordings take {_mib(kept)} of {_mib(most)}; output beyond that is not recorded: "
+            "keep recordings for a shorter time, or raise STINT_RECORDINGS_MIB"
         )
     disk = free_disk()
     if disk is not None and disk.free < min(disk.total * _DISK_LEFT, _DISK_LEFT_BYTES):
@@ -115,14 +117,14 @@ def recordings_trouble(kept: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A disk's size and what is free on it, in bytes."""
+    """The size of a disk and its free space, in bytes."""
 
     total: int
     free: int
 
 
 def free_disk() -> Disk | None:
-    """Return how the disk with the recordings stands; None where this process does not have their folder."""
+    """Return the state of the disk with the recordings; None if this process can't access their folder."""
     try:
         usage = shutil.disk_usage(Path(settings.RECORDINGS_DIR))
     except OSError:
@@ -131,8 +133,8 @@ def free_disk() -> Disk | None:
 
 
 def too_old(policy: AccessPolicy, now: dt.datetime) -> dt.datetime:
-    """Return the moment before which recordings under a policy are too old to be kept. One that can't be read keeps them as long
-    as one that does not say.
+    """Return the moment before which recordings under a policy are too old to be kept. A policy that can't be read uses
+    the default, like one that sets nothing.
     """
     document = readable_document(policy)
     asked = document.recordings if document else None

@@ -1,22 +1,23 @@
-"""What somebody could ask for, so that a request over HTTP that was refused would be allowed."""
+"""Find what an identity could request so that a refused HTTP request would be allowed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from accounts.models import Identity
 from sessions_app.models import AccessPolicy, Cluster, CommandSetVersion
 from sessions_app.policy.commands.answers import Allowed
-from sessions_app.policy.commands.http.bodies import Json
-from sessions_app.policy.commands.http.decide import UNSEEN, CompiledSet, Unseen, decide_request
+from sessions_app.policy.commands.http.compiling import CompiledSet
+from sessions_app.policy.commands.http.contents import UNSEEN, Content
+from sessions_app.policy.commands.http.decide import decide_request
 from sessions_app.policy.documents import DocumentError
 from sessions_app.queries.commands import compiled_open, document_of
 
 
 @dataclass(frozen=True, slots=True)
 class Requestable:
-    """The names to ask for by, and the parameters that the refused request itself gives."""
+    """The names to request access with, and the parameters that the refused request itself gives."""
 
     policy: str
     command_set: str
@@ -25,9 +26,18 @@ class Requestable:
 
 
 def requestable(
-    *, identity: Identity, cluster: str, method: str, target: str, body: Json | Unseen = UNSEEN
+    *,
+    identity: Identity,
+    cluster: str,
+    method: str,
+    target: str,
+    body: Content = UNSEEN,
+    headers: Mapping[str, str] | None = None,
 ) -> Requestable | None:
-    """Return the first command set, of a policy under which the identity may ask for the cluster, that would allow it."""
+    """Return the first command set that would allow it, of policies under which the identity may request access.
+
+    ``body`` and ``headers`` are as for `decide_request`.
+    """
     for policy, version in _versions(identity, cluster):
         try:
             compiled, document = compiled_open(version), document_of(version)
@@ -35,7 +45,7 @@ def requestable(
             continue
         if not isinstance(compiled, CompiledSet):
             continue
-        found = decide_request(compiled, method, target, body)
+        found = decide_request(compiled, method, target, body, headers=headers)
         if isinstance(found, Allowed):
             given = {name: value for name, value in found.matched.items() if name in document.parameters}
             missing = tuple(name for name in document.parameters if name not in given)

@@ -1,4 +1,4 @@
-"""Finding things by a few letters."""
+"""Search by a few letters."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ from sessions_app.queries.people import known_people
 
 MOST = 10
 MANY = 200
-# Of all work, the newest so many are looked through for letters in their titles.
+# Only this many of the newest workflows are searched by title.
 MOST_WORK = 2000
-# Of all commands that were tried, the newest so many are looked through.
+# Only this many of the newest runs are searched.
 MOST_RUNS = 5_000
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _WORK = re.compile(r"(INC|CHG|TKT|TSK)-?([0-9]{1,9})", re.IGNORECASE)
-# Work that a source keeps, as the source calls it.
+# The reference of a source's workflow, in the form of the source.
 _OUTSIDE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}:[A-Za-z0-9_][A-Za-z0-9_.:~-]{0,124}")
-_BEGIN = re.compile(r"GR-[0-9A-Z]{0,12}", re.IGNORECASE)
-# As people write a reference: `gr7f3k`.
+_BEGIN = re.compile(r"GR-[0-9A-Z]{0,13}", re.IGNORECASE)
+# A reference as people type it: `gr7f3k`.
 _WRITTEN = re.compile(r"(REQ|GR)-?([0-9A-Z]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A command of a published command set, as it is listed."""
+    """A command of a published command set, as listed."""
 
     command_set: CommandSet
     text: str
@@ -56,7 +56,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What fits some letters, of what the reader may see."""
+    """The search results that the reader may see."""
 
     clusters: Sequence[Cluster]
     command_sets: Sequence[CommandSet]
@@ -76,7 +76,7 @@ class Found:
 
 
 def exact(identity: Identity, text: str) -> AccessRequest | Grant | Workflow | None:
-    """Return the request, grant or workflow whose reference this is, if the reader may see it."""
+    """Return the request, grant or workflow with this reference, if the reader may see it."""
     written = _WRITTEN.fullmatch(text)
     short = f"{written[1]}-{written[2]}".upper() if written else ""
     if re.fullmatch(references.REQUEST, short):
@@ -93,9 +93,11 @@ def exact(identity: Identity, text: str) -> AccessRequest | Grant | Workflow | N
 
 
 def search(identity: Identity, text: str) -> Found:
-    """Return what fits the letters: names of clusters, command sets, policies and people, titles of work, commands that are listed
-    and commands that were tried anywhere in them, references and tickets by how they begin, and the newest requests and grants
-    of the people and targets that fit.
+    """Return what matches the letters.
+
+    They can be anywhere in the names of clusters, command sets, policies and people, and in titles of workflows. So can
+    they in listed commands, and in commands that were tried. They must be at the beginning of references and tickets.
+    The newest requests and grants of matching people and targets are also found.
     """
     named = Q(name__icontains=text)
     people = list(
@@ -125,7 +127,7 @@ def search(identity: Identity, text: str) -> Found:
 
 
 def _commands(identity: Identity, text: str) -> list[Listed]:
-    """Return the commands of published sets that have the letters, as pages say them."""
+    """Return the commands of published sets that contain the letters, in the form that pages show."""
     sets = CommandSet.objects.live().visible_to(identity).order_by("name").prefetch_related("versions")
     listed = (
         Listed(one, view.text)
@@ -145,13 +147,13 @@ def _views(version: CommandSetVersion) -> Sequence[CommandView]:
 
 
 def _runs(identity: Identity, text: str) -> list[CommandRun]:
-    """Return the newest commands that were tried and have the letters, in the line as it was typed or in its words as the target got
-    them, however they were quoted.
+    """Return the newest runs that contain the letters, in the line as typed, or in the words that the target got,
+    however they were quoted.
     """
     newest = CommandRun.objects.order_by("-pk").values_list("pk", flat=True)
     floor = newest[MOST_RUNS - 1 : MOST_RUNS].first()
     near = CommandRun.objects.filter(pk__gte=floor) if floor else CommandRun.objects.all()
-    # As the database writes a list of texts.
+    # In the form that the database gives a list of texts.
     words = '", "'.join(json.dumps(word, ensure_ascii=False)[1:-1] for word in text.split())
     near = near.annotate(words=Cast("argv", TextField()))
     found = near.filter(Q(line__icontains=text) | Q(words__icontains=words)).visible_to(identity)
@@ -166,8 +168,8 @@ def _workflows(identity: Identity, text: str) -> list[Workflow]:
 
 def _requests(identity: Identity, text: str, people: Sequence[Identity]) -> list[AccessRequest]:
     visible = with_names(AccessRequest.objects.visible_to(identity))
-    # Apart, because each has an index and an OR of them has none. Ordered by a sum, so that the database does not go
-    # through all requests by their number until it has met enough.
+    # Separate queries, because each has an index and an OR of them has none. Ordered by an expression, so that the
+    # database does not scan all requests by number until it has found enough.
     by_ticket = visible.exclude(ticket="").filter(ticket__istartswith=text).order_by(0 - F("number"))[:MOST]
     by_number = visible.filter(number=int(text)) if _NUMBER.fullmatch(text) else []
     by_person = visible.filter(requester__in=[person.pk for person in people]).order_by("-number")[:MOST]
@@ -178,9 +180,9 @@ def _requests(identity: Identity, text: str, people: Sequence[Identity]) -> list
 
 def _grants(identity: Identity, text: str, people: Sequence[Identity], targets: Sequence[int]) -> list[Grant]:
     visible = with_names(Grant.objects.visible_to(identity)).order_by("-pk")
-    # Twelve characters are the most that a reference has: up to the last one that begins so.
+    # Everything from the prefix to the last reference that can begin with it.
     start = text.upper() if _BEGIN.fullmatch(text) else ""
-    by_ref = visible.filter(ref__gte=start, ref__lte=f"{start}{'Z' * 12}")[:MOST] if start else []
+    by_ref = visible.filter(ref__gte=start, ref__lte=f"{start}{'Z' * 13}")[:MOST] if start else []
     by_person = visible.filter(holder__in=[person.pk for person in people])[:MOST]
     used = Grant.targets.through.objects.filter(grant_id=OuterRef("pk"), target_id__in=targets)
     by_target = visible.filter(Exists(used))[:MOST] if targets else []

@@ -1,4 +1,4 @@
-"""When what is asked for would begin and end."""
+"""The start and end of requested access."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ _MOMENT = dt.timedelta(seconds=1)
 
 
 def would_run(request: AccessRequest, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
-    """Return from when to when the access of a request would be if it were given now, for what approvers left of its time.
-    An extension begins where its grant ends; work whose time is over leaves a moment.
+    """Return the start and end of a request's access if it were given now, for the duration that approvers have left.
+
+    An extension begins where its grant ends. If the workflow's time is over, a moment is left.
     """
     workflow = request.workflow
     if request.extends:
@@ -25,6 +26,6 @@ def would_run(request: AccessRequest, now: dt.datetime) -> tuple[dt.datetime, dt
 
 
 def later_start(request: AccessRequest, now: dt.datetime) -> dt.datetime | None:
-    """Return when the access of a request would begin if it were given now; None when that is at once."""
+    """Return when the access of a request would begin if it were given now; None if at once."""
     start, _ = would_run(request, now)
     return start if start > now else None

@@ -1,4 +1,4 @@
-"""What of Stint itself does not do its work, for probers and for administrators."""
+"""Problems of Stint itself, for monitoring and for administrators."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries.facts import sweeper_silence
 from sessions_app.queries.upkeep import longest_unreconciled, oldest_unmailed
 
-# What is done each minute, and each second, has stopped when it is behind for so long.
+# Work that runs every minute or every second counts as stopped if it is this many seconds late.
 LATE_S = 300.0
-# A gateway renews each second; one that is gone for a day was taken down.
+# A gateway renews each second. One that is gone for a day was shut down on purpose.
 GATEWAY_SILENCE, GATEWAY_GONE = dt.timedelta(seconds=15), dt.timedelta(days=1)
 
 
 def troubles(now: dt.datetime) -> list[str]:
-    """Return what does not work, each with what to do; without paths, addresses and errors of the system.
+    """Return the current problems, each with what to do, without paths, addresses and system errors.
 
-    Of recordings it says nothing: to count them reads every one.
+    Recordings are not checked, because counting them reads every one.
     """
-    found = (_sweepers(now), _gateways(now), *_record(now), _mail(now), _targets(now))
+    found = (_sweepers(now), *_gateways(now), *_record(now), _mail(now), _targets(now))
     return [text for text in found if text]
 
 
 def age(since: dt.datetime | None, now: dt.datetime) -> float:
-    """Return the seconds since a moment; 0.0 for none."""
+    """Return the seconds since a moment; 0.0 if there is none."""
     return max(0.0, (now - since).total_seconds()) if since else 0.0
 
 
 def _long(seconds: float) -> str:
-    """Return how long something is late, as roughly as it matters."""
+    """Return a delay as text, with only as much precision as matters."""
     for unit, size, least in (("d", 86400, 2), ("h", 3600, 2), ("min", 60, 5)):
         if seconds >= least * size:
             return f"{seconds // size:.0f} {unit}"
@@ -50,14 +50,15 @@ def _sweepers(now: dt.datetime) -> str:
     return f"no process that ends access has run{since}, so no new access can start: start the worker or a gateway"
 
 
-def _gateways(now: dt.datetime) -> str:
-    nodes = GatewayNode.objects.exclude(host_key="").filter(seen_at__gt=now - GATEWAY_GONE)
-    last = nodes.aggregate(last=Max("seen_at"))["last"]
-    if last is None or now - last <= GATEWAY_SILENCE:
-        return ""
-    return (
-        f"no SSH gateway has been seen for {_long(age(last, now))}, so nothing can be run over SSH: start one"
-    )
+def _gateways(now: dt.datetime) -> Iterator[str]:
+    for column, kind, so in (
+        ("host_key", "SSH", "nothing can be run over SSH"),
+        ("tls_fingerprint", "web", "nothing can be reached through one"),
+    ):
+        nodes = GatewayNode.objects.exclude(**{column: ""}).filter(seen_at__gt=now - GATEWAY_GONE)
+        last = nodes.aggregate(last=Max("seen_at"))["last"]
+        if last is not None and now - last > GATEWAY_SILENCE:
+            yield f"no {kind} gateway has been seen for {_long(age(last, now))}, so {so}: start one"
 
 
 def _record(now: dt.datetime) -> Iterator[str]:

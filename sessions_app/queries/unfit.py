@@ -1,8 +1,8 @@
-"""Names in command sets that no grant may have on a cluster, as its targets were last seen."""
+"""Why no grant may have a command set on a cluster: what its connection can't enforce, and roles that were seen on its targets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from sessions_app.connectors.base import Named
 from sessions_app.models import AccessPolicy, Cluster, CommandSet, CommandSetVersion, Observation
@@ -12,25 +12,45 @@ from sessions_app.queries.commands import compiled_open
 
 
 def sets_of_kind(kind: str) -> list[CompiledSet]:
-    """Return the newest version of every command set of a kind, published or not; one that can't be read gives nothing."""
+    """Return the newest version of every command set of a kind, published or not, without those that can't be read."""
     found = CommandSet.objects.live().filter(kind=kind).prefetch_related("versions")
     newest = (max(one.versions.all(), key=lambda version: version.number, default=None) for one in found)
     return list(_readable(version for version in newest if version is not None))
 
 
 def unfit_where_used(version: CommandSetVersion) -> list[str]:
-    """Return why a version may not be used on the clusters of the policies that name its set, in sentences."""
+    """Return sentences that say why a version may not be used on the clusters of the policies that name its set."""
     policies = AccessPolicy.objects.live().filter(command_sets=version.command_set_id)
     return unfit([version], list(policies.values_list("clusters__name", flat=True)))
 
 
 def unfit(versions: Iterable[CommandSetVersion], clusters: Iterable[str]) -> list[str]:
-    """Return why grants of these versions may not be made on these clusters, in sentences; empty when nothing is known."""
-    names = {name for one in _readable(versions) if isinstance(one, Named) for name in one.template_roles()}
+    """Return sentences that say why these versions may not be granted on these clusters; empty if none is known."""
+    sets = list(_readable(versions))
+    live = Cluster.objects.live().filter(name__in=list(clusters)).order_by("name")
+    return [*_unenforced(sets, live), *_unfit_roles(sets, live)]
+
+
+def unenforced_on(cluster: Cluster) -> list[str]:
+    """Return sentences that say why published command sets may not be used on a cluster whose policies name them."""
+    policies = AccessPolicy.objects.live().filter(clusters=cluster)
+    used = CommandSet.objects.live().filter(kind=cluster.kind, policies__in=policies).distinct()
+    versions = [version for one in used.prefetch_related("versions") if (version := one.published)]
+    return list(_unenforced(list(_readable(versions)), [cluster]))
+
+
+def _unenforced(sets: Sequence[CompiledSet], clusters: Iterable[Cluster]) -> Iterator[str]:
+    for cluster in clusters:
+        for one in sets:
+            if one.kind == cluster.kind and (why := one.unenforced(cluster.connection)):
+                yield f"{one.name} can't be used on {cluster}: it {why}"
+
+
+def _unfit_roles(sets: Iterable[CompiledSet], clusters: Iterable[Cluster]) -> list[str]:
+    names = {name for one in sets if isinstance(one, Named) for name in one.template_roles()}
     if not names:
         return []
-    live = Cluster.objects.live().filter(name__in=list(clusters))
-    seen = Observation.objects.filter(target__cluster__in=live, target__removed_at__isnull=True).exclude(
+    seen = Observation.objects.filter(target__cluster__in=clusters, target__removed_at__isnull=True).exclude(
         unfit={}
     )
     return [

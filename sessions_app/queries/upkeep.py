@@ -1,4 +1,4 @@
-"""What waits longest of the work that nobody watches: mail, and the comparison of targets."""
+"""The longest delays of unattended work: mailing notices, and reconciling targets."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sessions_app.models import Cluster, Notice
 
 
 def oldest_unmailed() -> dt.datetime | None:
-    """Return since when the notice that has waited longest to be mailed is there; None when none waits."""
+    """Return the creation time of the notice that has waited longest to be mailed; None if none is waiting."""
     waiting = Notice.objects.to_mail().order_by("created_at")
     return waiting.values_list("created_at", flat=True).first()
 
 
 def given_up_mail(since: dt.datetime) -> int:
-    """Return how many notices were given up since then because they could not be mailed."""
+    """Return the number of notices given up since then because they could not be mailed."""
     return Notice.objects.filter(given_up_at__gte=since).count()
 
 
@@ -30,9 +30,9 @@ def last_given_up(identity: Identity) -> Notice | None:
 
 
 def longest_unreconciled() -> dt.datetime | None:
-    """Return when the target that was compared longest ago was; None when there is no target.
+    """Return when the target whose last reconciliation is oldest was reconciled; None if there is no target.
 
-    What was never seen counts from the beginning of its cluster; a target that is new is looked at within a minute.
+    A target that was never seen counts from the creation of its cluster. A new target is reconciled within a minute.
     """
     live = Q(targets__removed_at__isnull=True)
     seen = Coalesce("targets__observation__seen_at", "created_at")

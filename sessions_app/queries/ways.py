@@ -1,4 +1,4 @@
-"""By which group, or by name, identities hold a permission on policies."""
+"""How identities hold a permission on policies: through a group, or by name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from sessions_app.models import (
 
 @dataclass(frozen=True, slots=True, order=True)
 class Way:
-    """One way to hold a permission: by a group (empty: by name), on the policy itself or on a cluster that it covers."""
+    """One way to hold a permission: through a group (empty: by name), on the policy itself or on a cluster that it
+    covers.
+    """
 
     group: str
     cluster: str = ""
@@ -30,7 +32,7 @@ class Way:
 
 
 class _Held(NamedTuple):
-    """A permission on one thing, held by one identity, by a group (empty: by name)."""
+    """A permission on one object, held by one identity through a group (empty: by name)."""
 
     thing: int
     group: str
@@ -60,7 +62,7 @@ def ways_of(identity: Identity, permission: str, policies: Iterable[AccessPolicy
 def who_may(
     permission: str, policies: Sequence[AccessPolicy], cluster_id: int, cluster: str
 ) -> dict[int, dict[int, list[Way]]]:
-    """Return who holds a permission on each policy as far as it is about one cluster: ways by identity, by policy."""
+    """Return who holds a permission on each policy for one cluster: the ways of each identity, by policy id."""
     ids = [policy.pk for policy in policies]
     found: dict[int, dict[int, set[Way]]] = {pk: defaultdict(set) for pk in ids}
     some = {"content_object__in": ids}

@@ -1,4 +1,4 @@
-"""Reads of workflows."""
+"""Queries about workflows."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ from sessions_app.models import (
 from sessions_app.policy.policies import STALENESS, WorkflowNeeded
 from sessions_app.queries import facts
 
-# What was read so lately is not asked for again.
+# A workflow that was read this recently is not read again.
 FRESH = dt.timedelta(seconds=10)
 
 
 def split_ref(ref: str) -> tuple[str, str]:
-    """Return the name of the source and the outside id in a reference; an empty name for Stint's own work."""
+    """Return the source name and the id at the source in a reference; an empty name for Stint's own workflows."""
     name, colon, outside_id = ref.partition(":")
     return (name, outside_id) if colon else ("", ref)
 
 
 def workflow_named(ref: str) -> Workflow | None:
-    """Return the work of a reference. A source may have opened again what it closed: then its id means what is open."""
+    """Return the workflow of a reference. A source may have reopened one that is closed here: then the open one is
+    meant.
+    """
     found = Workflow.objects.select_related("source").filter(ref=ref).first()
     if found is None or found.source is None or found.closed_at is None:
         return found
@@ -40,7 +42,7 @@ def workflow_named(ref: str) -> Workflow | None:
 
 
 def workflow_for(identity: Identity, ref: str) -> Workflow | None:
-    """Return the work of a reference, if the identity may see it."""
+    """Return the workflow of a reference, if the identity may see it."""
     found = workflow_named(ref)
     if found is None or not Workflow.objects.visible_to(identity).filter(pk=found.pk).exists():
         return None
@@ -48,7 +50,9 @@ def workflow_for(identity: Identity, ref: str) -> Workflow | None:
 
 
 def sources_for(identity: Identity) -> list[WorkflowSource]:
-    """Return the sources whose work may be on a cluster that the identity may see, by name: nobody else lets them be asked."""
+    """Return the sources that Stint may query for the identity, by name: those whose workflows can be on a cluster that
+    it may see.
+    """
     sources = list(WorkflowSource.objects.live().order_by("name"))
     if not sources:
         return []
@@ -62,13 +66,14 @@ def _clusters_of(source: WorkflowSource) -> set[str]:
 
 
 def source_for(identity: Identity, name: str) -> WorkflowSource | None:
-    """Return the source of a name, if the identity lets it be asked."""
+    """Return the source of a name, if Stint may query it for the identity."""
     return next((source for source in sources_for(identity) if source.name == name), None)
 
 
 def is_unread(identity: Identity, ref: str) -> bool:
-    """Whether a reference names work of a source that may be asked for the identity, and of which it is not known that it is
-    open: how it stands shows when it is read.
+    """Whether a reference may name an open workflow that was not read yet.
+
+    Stint may query its source for the identity, and it is not known to be open. Its status shows when it is read.
     """
     name, outside_id = split_ref(ref)
     if not name or not outside_id:
@@ -79,7 +84,7 @@ def is_unread(identity: Identity, ref: str) -> bool:
 
 
 def fitting(terms: WorkflowNeeded) -> Q:
-    """Return the condition for work of a kind, a source and a severity that a policy wants."""
+    """Return the condition that a workflow has a kind, source and severity that a policy requires."""
     fits = Q(kind__in=terms.kinds)
     if terms.sources is not None:
         kept = Q(source__name__in=terms.sources)
@@ -88,7 +93,7 @@ def fitting(terms: WorkflowNeeded) -> Q:
 
 
 def takes(terms: WorkflowNeeded, workflow: Workflow) -> bool:
-    """Whether a policy wants such work: as ``fitting``, for one piece that is loaded with its source."""
+    """Whether a policy accepts the workflow: like ``fitting``, for one that is loaded with its source."""
     kept = workflow.source.name if workflow.source else OWN
     return (
         workflow.kind in terms.kinds
@@ -98,13 +103,15 @@ def takes(terms: WorkflowNeeded, workflow: Workflow) -> bool:
 
 
 def open_workflows(identity: Identity, cluster: Cluster, fits: Q) -> QuerySet[Workflow]:
-    """Return the open work on a cluster that fits and that the identity may see, the newest first."""
+    """Return the open workflows on a cluster that match and that the identity may see, newest first."""
     found = Workflow.objects.visible_to(identity).filter(fits, state=WorkflowState.OPEN, clusters=cluster)
     return found.exclude(source__removed_at__isnull=False).distinct().order_by("-pk")
 
 
 def why_over(workflow: Workflow, now: dt.datetime) -> str:
-    """Return why nothing could be granted for a workflow at ``now``, in a sentence without its end; empty if it could."""
+    """Return why nothing could be granted for a workflow at ``now``, as a sentence without its period; empty if it
+    could.
+    """
     if workflow.closed_at is not None and workflow.closed_at <= now:
         return f"{workflow.ref} is closed"
     if (
@@ -119,12 +126,12 @@ def why_over(workflow: Workflow, now: dt.datetime) -> str:
 
 
 def is_fresh(workflow: Workflow, now: dt.datetime) -> bool:
-    """Whether what is known of the work is good enough to begin something on it."""
+    """Whether the known state of the workflow is recent enough to start something for it."""
     return workflow.source_id is None or (workflow.read_at is not None and now - workflow.read_at <= FRESH)
 
 
 def resting_on_sources() -> QuerySet[Workflow]:
-    """Return the open work of sources on which grants that are not over or requests that wait rest."""
+    """Return the open workflows of sources that a grant or a pending request depends on."""
     grants = Grant.objects.before_end().filter(workflow__isnull=False).values("workflow_id")
     waiting = AccessRequest.objects.filter(state=RequestState.PENDING, workflow__isnull=False)
     return Workflow.objects.open().filter(
@@ -133,6 +140,6 @@ def resting_on_sources() -> QuerySet[Workflow]:
 
 
 def staleness_of(grant: Grant) -> int:
-    """Return for how many seconds the work behind a grant may go unread."""
+    """Return for how many seconds the workflow of a grant may go unread."""
     document = facts.readable_document(grant.policy)
     return document.workflow.staleness if document and document.workflow else STALENESS

@@ -1,4 +1,4 @@
-"""Pages."""
+"""The addresses of all pages."""
 
 from allauth.account.views import LogoutView
 from django.urls import URLPattern, path, register_converter
@@ -19,31 +19,31 @@ from sessions_app.web.workflows import incidents, sources, workflows
 
 
 class RequestRef(StringConverter):
-    """`REQ-1042`."""
+    """Matches `REQ-1042`."""
 
     regex = references.REQUEST
 
 
 class GrantRef(StringConverter):
-    """`GR-7F3K`."""
+    """Matches `GR-7F3K`."""
 
     regex = references.GRANT
 
 
 class Username(StringConverter):
-    """`alice`, `deploy@ci`."""
+    """Matches `alice` and `deploy@ci`."""
 
     regex = "[a-z0-9][a-z0-9._@+-]{0,99}"
 
 
 class IncidentRef(StringConverter):
-    """`INC-101`."""
+    """Matches `INC-101`."""
 
     regex = "INC-[0-9]{1,9}"
 
 
 class WorkflowRef(StringConverter):
-    """`CHG-7`, `pagerduty:Q1ABC`."""
+    """Matches `CHG-7` and `pagerduty:Q1ABC`."""
 
     regex = "((INC|CHG|TKT|TSK)-[0-9]{1,9}|[a-z0-9][a-z0-9_-]{0,62}:[A-Za-z0-9_][A-Za-z0-9_.:~-]{0,124})"
 
@@ -65,7 +65,7 @@ urlpatterns: list[URLPattern] = [
     path("notices/", notices.index, name="notices"),
     path("notices/read/", notices.read_all, name="notices_read"),
     path("notices/<int:notice>/read/", notices.read, name="notice_read"),
-    # Of allauth's pages these alone; its names are those that it looks for.
+    # Only these of allauth's pages exist. allauth looks them up by these names.
     path("sign-in/", provider.SignIn.as_view(), name="account_login"),
     path("sign-in/provider/", provider.begin, name="provider_sign_in"),
     path("sign-in/provider/answer/", provider.answer, name="provider_answer"),
@@ -93,7 +93,7 @@ urlpatterns: list[URLPattern] = [
     path("requests/<req:ref>/withdraw/", requests.withdraw, name="request_withdraw"),
     path("requests/<req:ref>/remind/", requests.remind, name="request_remind"),
     path("requests/<req:ref>/comment/", requests.comment, name="request_comment"),
-    # Of two addresses of one name, the last that fits is the one that links have: an incident has its own.
+    # Of two patterns with the same name, links use the last one that matches. So incidents have their own addresses.
     path("workflows/<workflow:ref>/", incidents.detail, name="incident"),
     path("workflows/", workflows.index, name="workflows"),
     path("workflows/<workflow:ref>/join/", workflows.join, name="workflow_join"),
@@ -189,6 +189,7 @@ urlpatterns: list[URLPattern] = [
     path("account/factors/codes/", factors.renew, name="codes_renew"),
     path("account/factors/<int:factor>/remove/", factors.remove, name="factor_remove"),
     path("account/confirm/", factors.confirm, name="account_confirm"),
+    path("account/confirm/provider/", provider.confirm, name="provider_confirm"),
     path("people/", people.people, name="people"),
     path("new/identity/", people.new, name="person_new"),
     path("people/<int:identity>/switch/", people.switch, name="people_switch"),

@@ -1,1 +1,1 @@
-"""Adapters that read the work that justifies access. They know no Django: frozen facts in, frozen answers out."""
+"""Adapters that read the workflows that justify access. No Django here: frozen facts in, frozen answers out."""

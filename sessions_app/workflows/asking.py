@@ -1,4 +1,4 @@
-"""One question to a source over HTTPS: short, without redirects, and with a bounded answer."""
+"""Ask a source over HTTPS: with a short timeout, no redirects, and a bounded answer."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _TOO_MANY = 429
 _FIRST_FAULT = 500
 _NOT_FOUND = 404
 _REFUSED = (401, 403)
-# Where sources are is chosen by whoever sets Stint up, and many are inside.
+# Administrators choose where sources are, and many are on internal networks.
 _outgoing = Outgoing(agent="stint", allowed=None, total=CALL_SECONDS, most=MAX_ANSWER)
 
 
 def ask(url: str, headers: Mapping[str, str]) -> Any:
-    """Return the JSON that a GET answers, None where there is no such thing. Raises SourceError with what to do; OddAnswer
-    and InTrouble where another address may have a better one.
+    """Return the JSON answer to a GET; None if it is not found. Raises SourceError with what to do, and OddAnswer or
+    InTrouble if another address might answer better.
     """
     try:
         reply = _outgoing.exchange(url, headers=headers)
     except Unreached as error:
-        # It names no address, which may hold an id.
+        # The message contains no address, because that may contain an id.
         raise SourceError(f"It does not answer. {error}") from error
     return _read(reply)
 
@@ -34,18 +34,19 @@ def _read(reply: Reply) -> Any:
     if status == _NOT_FOUND:
         return None
     if status in _REFUSED:
-        raise SourceError(f"It refuses Stint's token (status {status}): enter a token with read access.")
+        # Some sources refuse with these what the token may not read, such as one restricted ticket.
+        raise InTrouble(f"it rejects Stint's token (status {status}). Enter a token with read access.")
     if status == _TOO_MANY:
-        raise SourceError("It is rate limited (status 429). Stint retries later.")
+        raise SourceError("It is rate limiting Stint (status 429). Stint retries later.")
     if status >= _FIRST_FAULT:
         raise InTrouble(f"it answered with status {status}.")
     if status != 200:
         raise OddAnswer(f"It answered with status {status}: check the address.")
     if not reply.whole:
-        raise SourceError("Its answer broke off or was too slow. Stint retries later.")
+        raise SourceError("Its response was cut off or too slow. Stint retries later.")
     if len(reply.body) > MAX_ANSWER:
-        raise OddAnswer(f"Its answer is larger than {MAX_ANSWER // 1024} KiB.")
+        raise OddAnswer(f"Its response is larger than {MAX_ANSWER // 1024} KiB.")
     try:
         return json.loads(reply.body)
     except (ValueError, RecursionError) as error:
-        raise OddAnswer("Its answer is not JSON: check the address.") from error
+        raise OddAnswer("Its response is not JSON: check the address.") from error

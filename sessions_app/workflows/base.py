@@ -1,7 +1,6 @@
-"""What every source of work promises: to say how a workflow stands, and to know its own webhooks.
+"""The contract of workflow sources: report the status of a workflow, and verify their own webhooks.
 
-A webhook only ends access, so that what it says is a hint that is always safe to follow. What begins or lengthens access
-asks ``status``.
+A webhook only ends access, so it is a hint that is always safe to follow. Starting or extending access asks ``status``.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import datetime as dt
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,19 +18,20 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
 
-# No question to a source takes longer, in seconds.
+# The most seconds that one request to a source takes.
 CALL_SECONDS = 5.0
 # The largest answer and the largest delivery that are read, in bytes.
 MAX_ANSWER = 1024 * 1024
 MAX_DELIVERY = 1024 * 1024
 LONGEST_ID = 120
-# Further off nobody plans, and what every zone's clock can show and the database give back ends not far beyond.
+# Nobody plans beyond these dates. Far beyond them, times can't be shown in every time zone, or read back from the
+# database.
 EARLIEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 LATEST = dt.datetime(2100, 12, 31, tzinfo=dt.UTC)
 
 
 class Standing(StrEnum):
-    """How a workflow stands."""
+    """The status of a workflow at its source."""
 
     OPEN = "open"
     CLOSED = "closed"
@@ -38,39 +39,41 @@ class Standing(StrEnum):
 
 
 class SourceError(Exception):
-    """A source gave no answer that can be used; the message says what is wrong and what to do."""
+    """A source gave no usable answer. The message says what is wrong and what to do."""
 
 
 class OddAnswer(SourceError):
-    """A source answered, but nothing that can be used, to the question about one workflow; of others that says nothing."""
+    """A source gave no usable answer about one workflow, which says nothing about others."""
 
 
 class InTrouble(SourceError):
-    """A source answered the question about one workflow by saying that it failed; others show whether all of it does."""
+    """A source failed, or refused, when it was asked about one workflow. Others show whether all of it does."""
 
-    MARK = "It has an internal error"
+    MARK = "It gave no status"
 
     def __init__(self, why: str) -> None:
         super().__init__(f"{self.MARK}: {why}")
 
 
 class DeliveryRefused(Exception):
-    """A delivery does not prove that the source sent it, or sent it lately; the message says what is missing."""
+    """A delivery does not prove that the source sent it, or sent it recently. The message says what is missing."""
 
 
 class NotAnId(ValueError):
-    """A text that the source can't have given as an id."""
+    """The text can't be an id of the source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What a source says of a workflow.
+    """A source's answer about a workflow.
 
-    ``assigned`` and ``on_call`` are mail addresses, or names, in lowercase. ``services`` are ids and names of what it
-    concerns. ``values`` are texts by name, for commands that are bound to them. ``reason`` says why it is not open.
+    ``outside_id`` is the source's own id of an open workflow, which may have been asked for by another, such as its
+    number. ``assigned`` and ``on_call`` are email addresses or names in lowercase. ``services`` are ids and names of what it
+    concerns. ``values`` maps names to texts that commands can be bound to. ``reason`` says why it is not open.
     """
 
     standing: Standing
+    outside_id: str = ""
     title: str = ""
     url: str = ""
     severity: str = ""
@@ -86,7 +89,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A delivery that proved where it comes from. ``key`` can't come twice: what of it the sender signed."""
+    """A verified delivery. ``key`` is unique, because it comes from what the sender signed."""
 
     key: str
     event: str = ""
@@ -94,7 +97,9 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hint:
-    """What a delivery says of one workflow, or of all whose outside id begins with ``outside_id`` and a colon."""
+    """A delivery's claim about one workflow. With ``whole``, it covers all whose outside id begins with ``outside_id``
+    and a colon.
+    """
 
     outside_id: str
     closed: bool
@@ -102,33 +107,37 @@ class Hint:
 
 
 class SourceParameters(BaseModel):
-    """How a source is asked. Fields of type SecretStr are stored encrypted, and shown, logged and recorded nowhere."""
+    """Connection settings of a source. Fields of type SecretStr are stored encrypted, and never shown, logged or
+    recorded.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Adapter(Protocol):
-    """Reads work of one provider. May be called from any number of threads."""
+    """Reads the workflows of one provider. Can be called from any number of threads."""
 
     def status(self, outside_id: str) -> Status:
-        """Ask the source, for at most ``CALL_SECONDS`` a question. Raises SourceError, OddAnswer where that is of this work
-        alone, InTrouble where it may be, and NotAnId for what is no id.
+        """Ask the source, for at most ``CALL_SECONDS`` per request.
+
+        Raises SourceError; OddAnswer if only this workflow is affected; InTrouble if that is not known; and NotAnId for
+        an invalid id.
         """
 
     def verify_webhook(
         self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime
     ) -> Delivery:
-        """Prove, by one of the secrets, that the source sent these bytes. Header names are in lowercase. Raises
+        """Verify, with one of the secrets, that the source sent these bytes. Header names are in lowercase. Raises
         DeliveryRefused.
         """
 
     def parse(self, body: bytes) -> list[Hint]:
-        """Return what a proven delivery says; nothing for what is not known. Raises ValueError for no JSON."""
+        """Return what a verified delivery says; empty for unknown events. Raises ValueError for invalid JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterType:
-    """One provider, before any of its sources is set up. ``kind`` is what its work is, where it does not say."""
+    """One provider, before any of its sources is set up. ``kind`` is the default kind of its workflows."""
 
     provider: str
     title: str
@@ -165,27 +174,33 @@ def hex_digest(secret: str, body: bytes) -> str:
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two texts are the same, in a time that tells nothing. Text that is not ASCII is like nothing."""
+    """Whether two texts are equal, compared in constant time. Text that is not ASCII equals nothing."""
     return one.isascii() and other.isascii() and hmac.compare_digest(one, other)
 
 
 def body_key(body: bytes) -> str:
-    """Return the key of a delivery whose sender signs nothing but the body."""
+    """Return the key of a delivery whose sender signs only the body."""
     return "sha256:" + hashlib.sha256(body).hexdigest()
 
 
 def text_of(value: Any, longest: int = 200) -> str:
-    """Return a value of a foreign answer as text without what can't be seen; empty for what is no text or number."""
+    """Return a value of an external answer as printable text; empty if it is not text or a number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     return "".join(char for char in str(value) if char.isprintable())[:longest].strip()
 
 
-def moment_of(value: Any) -> dt.datetime | None:
-    """Return a moment in ISO 8601 with a time zone, in UTC; None for anything else.
+def id_of(value: Any, pattern: re.Pattern[str]) -> str:
+    """Return an id of an external answer; empty if it is not in the form of the source's ids."""
+    found = text_of(value)
+    return found if pattern.fullmatch(found) else ""
 
-    One that is further off than anybody plans is the furthest there is: as none it would begin what has yet to begin, and
-    keep open what is over.
+
+def moment_of(value: Any) -> dt.datetime | None:
+    """Return an ISO 8601 time with a time zone in UTC; None for anything else.
+
+    A time beyond what anyone plans becomes the limit. As None, it would start what has yet to start, and keep open what
+    is over.
     """
     try:
         moment = dt.datetime.fromisoformat(value) if isinstance(value, str) else None
@@ -193,18 +208,18 @@ def moment_of(value: Any) -> dt.datetime | None:
         return None
     if moment is None or moment.tzinfo is None:
         return None
-    # Compared before it is converted, for what is near the end of time can't be.
+    # Compared before the conversion, which fails near the ends of time.
     return min(max(moment, EARLIEST), LATEST).astimezone(dt.UTC)
 
 
 def names_of(values: Any) -> tuple[str, ...]:
-    """Return texts in lowercase, each once, at most a hundred."""
+    """Return texts in lowercase, without duplicates, at most a hundred."""
     found = [text_of(value).casefold() for value in values] if isinstance(values, list | tuple) else []
     return tuple(dict.fromkeys(name for name in found if name))[:100]
 
 
 def at(data: Any, *path: str | int) -> Any:
-    """Return what stands in foreign JSON at a path; None where there is nothing."""
+    """Return the value at a path in external JSON; None if there is none."""
     for part in path:
         if isinstance(data, dict) and isinstance(part, str):
             data = data.get(part)
@@ -216,13 +231,13 @@ def at(data: Any, *path: str | int) -> Any:
 
 
 def each(data: Any, *path: str | int) -> list[Any]:
-    """Return the list that stands in foreign JSON at a path; an empty one for anything else."""
+    """Return the list at a path in external JSON; empty if there is none."""
     found = at(data, *path)
     return found if isinstance(found, list) else []
 
 
 def event_of(body: bytes, *path: str) -> str:
-    """Return how a delivery calls itself; empty when it can't be read."""
+    """Return the event type that a delivery names at a path; empty if it can't be read."""
     try:
         return text_of(at(json.loads(body), *path), 100)
     except (ValueError, RecursionError):

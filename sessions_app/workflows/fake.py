@@ -1,11 +1,11 @@
-"""A source that keeps its work in memory, for the contract that all adapters are held to."""
+"""A source that keeps its workflows in memory, for the contract tests of all adapters."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sessions_app.workflows.base import (
     AdapterType,
@@ -27,8 +27,8 @@ from sessions_app.workflows.base import (
 
 @dataclass
 class FakeAdapter:
-    """``workflows`` is what there is, by outside id; of what is ``odd`` it says nothing that can be used. While ``down``, it answers
-    nothing.
+    """``workflows`` maps ids to statuses, which have the same id unless they name another. Questions about ids in ``odd`` get no usable answer, and those about
+    ids in ``in_trouble`` a failure. While ``down``, it does not answer.
     """
 
     workflows: dict[str, Status] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class FakeAdapter:
     asked: list[str] = field(default_factory=list)
 
     def status(self, outside_id: str) -> Status:
-        """Return what is kept, after noting the question."""
+        """Note the question, and return the stored status."""
         if not outside_id.isascii() or not outside_id.replace("-", "").isalnum():
             raise NotAnId("An id has letters, digits and hyphens.")
         self.asked.append(outside_id)
@@ -48,7 +48,10 @@ class FakeAdapter:
             raise OddAnswer("It answered with status 422: check the address.")
         if outside_id in self.in_trouble:
             raise InTrouble("it answered with status 500.")
-        return self.workflows.get(outside_id, Status(standing=Standing.UNKNOWN, reason="Workflow not found."))
+        found = self.workflows.get(
+            outside_id, Status(standing=Standing.UNKNOWN, reason="Workflow not found.")
+        )
+        return replace(found, outside_id=found.outside_id or outside_id)
 
     def verify_webhook(
         self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime
@@ -60,13 +63,13 @@ class FakeAdapter:
         return Delivery(key=body_key(body), event="fake")
 
     def parse(self, body: bytes) -> list[Hint]:
-        """Read `{"id": …, "closed": …}`."""
+        """Parse `{"id": …, "closed": …}`."""
         said = json.loads(body)
         return [Hint(outside_id=said["id"], closed=bool(said["closed"]))]
 
 
 def fake_type(adapter: FakeAdapter, provider: str = "fake", kind: str = "incident") -> AdapterType:
-    """Return a type whose every source is this adapter."""
+    """Return a type whose sources all use this adapter."""
     return AdapterType(
         provider=provider, title="Fake", kind=kind, make=lambda _: adapter, parameters=SourceParameters
     )

@@ -1,6 +1,7 @@
-"""Jobs of GitHub Actions. The outside id is `{repository_id}:{run_id}:{run_attempt}:{job_id}`; a job's id is its check run's.
+"""Jobs of GitHub Actions. The outside id is `{repository_id}:{run_id}:{run_attempt}:{job_id}`. A job has the id of its
+check run.
 
-https://docs.github.com/en/rest/actions/workflow-jobs and …/webhooks/webhook-events-and-payloads say what is read here.
+Sources: https://docs.github.com/en/rest/actions/workflow-jobs and …/webhooks/webhook-events-and-payloads.
 """
 
 from __future__ import annotations
@@ -28,22 +29,24 @@ from sessions_app.workflows.base import (
     at,
     body_key,
     hex_digest,
+    id_of,
     same,
     text_of,
 )
 
-_ID = re.compile(r"[0-9]{1,18}:[0-9]{1,18}:[0-9]{1,6}:[0-9]{1,18}")
+# GitHub ignores leading zeros, so an id has none.
+_ID = re.compile(r"[1-9][0-9]{0,17}:[1-9][0-9]{0,17}:[1-9][0-9]{0,5}:[1-9][0-9]{0,17}")
 _OVER = ("success", "failure", "error", "inactive")
 
 
 class Parameters(SourceParameters):
-    """How GitHub is asked."""
+    """Connection settings for GitHub."""
 
     url: Address = Field(
         default="https://api.github.com",
-        description="The API; https://host/api/v3 for GitHub Enterprise Server",
+        description="The API URL; https://host/api/v3 for GitHub Enterprise Server",
     )
-    token: SecretStr = Field(description="A token that can only read Actions of the repositories")
+    token: SecretStr = Field(description="A token with only read access to the Actions of the repositories")
 
 
 class GitHub:
@@ -54,9 +57,11 @@ class GitHub:
         self._token = parameters.token
 
     def status(self, outside_id: str) -> Status:
-        """Ask for one job, and for the run that it is of. Raises SourceError, NotAnId."""
+        """Ask for one job, and for its run. Raises SourceError, NotAnId."""
         if not _ID.fullmatch(outside_id):
-            raise NotAnId("A GitHub job has the form repository_id:run_id:run_attempt:job_id, in digits.")
+            raise NotAnId(
+                "A GitHub job has the form repository_id:run_id:run_attempt:job_id, in digits without leading zeros."
+            )
         repository, run_id, attempt, job_id = outside_id.split(":")
         job = self._ask(f"/repositories/{repository}/actions/jobs/{job_id}")
         if job is None:
@@ -68,15 +73,16 @@ class GitHub:
             return Status(standing=Standing.CLOSED, reason=f"It ended: {text_of(at(job, 'conclusion'))}.")
         if status != "in_progress":
             return Status(standing=Standing.UNKNOWN, reason=f"It is not running: its status is “{status}”.")
-        return self._running(job, self._ask(f"/repositories/{repository}/actions/runs/{run_id}"))
+        own_id = id_of(f"{repository}:{run_id}:{attempt}:{text_of(at(job, 'id'))}", _ID)
+        return self._running(own_id, job, self._ask(f"/repositories/{repository}/actions/runs/{run_id}"))
 
-    def _running(self, job: Any, run: Any) -> Status:
+    def _running(self, own_id: str, job: Any, run: Any) -> Status:
         branch = text_of(at(run, "head_branch"))
         event = text_of(at(run, "event"))
         values = {
             "commit": text_of(at(run, "head_sha")),
             "branch": branch,
-            # For the event `release` GitHub gives the release's tag there.
+            # For the event `release`, GitHub puts the release's tag there.
             "release": branch if event == "release" else "",
             "event": event,
             "repository": text_of(at(run, "repository", "full_name")),
@@ -86,6 +92,7 @@ class GitHub:
         }
         return Status(
             standing=Standing.OPEN,
+            outside_id=own_id,
             title=text_of(at(run, "display_title")) or values["job"],
             url=text_of(at(job, "html_url"), 500),
             services=tuple(filter(None, (text_of(at(run, "repository", "id")), values["repository"]))),
@@ -112,7 +119,7 @@ class GitHub:
         return Delivery(key=body_key(body), event=text_of(headers.get("x-github-event"), 100))
 
     def parse(self, body: bytes) -> list[Hint]:
-        """Return a hint for a job or a run that moved, or for a deployment of one that is over."""
+        """Return a hint for a job or run that changed, or for a deployment that belongs to one and is over."""
         said = json.loads(body)
         repository = text_of(at(said, "repository", "id"))
         if job := at(said, "workflow_job"):
@@ -127,11 +134,11 @@ class GitHub:
 
 
 def _hint(repository: str, run: Any, attempt: Any, job: Any, *, over: bool) -> list[Hint]:
-    """Return the hint for one job, or for all of a run."""
+    """Return the hint for one job, or for all jobs of a run."""
     whole = ":".join(map(text_of, (repository, run, attempt)))
     one = f"{whole}:{text_of(job)}"
     if job is None:
-        return [Hint(outside_id=whole, closed=over, whole=True)] if _ID.fullmatch(f"{whole}:0") else []
+        return [Hint(outside_id=whole, closed=over, whole=True)] if _ID.fullmatch(f"{whole}:1") else []
     return [Hint(outside_id=one, closed=over)] if _ID.fullmatch(one) else []
 
 

@@ -1,7 +1,9 @@
 """Jobs of GitLab CI/CD. The outside id is `{project_id}:{job_id}`.
 
-https://docs.gitlab.com/api/jobs/ and …/user/project/integrations/webhook_events/ say what is read here. A webhook brings
-the secret itself (`X-Gitlab-Token`), or is signed as Standard Webhooks are, where a signing token is set.
+A webhook contains the secret itself (`X-Gitlab-Token`). If a signing token is set, it is signed as in Standard
+Webhooks.
+
+Sources: https://docs.gitlab.com/api/jobs/ and …/user/project/integrations/webhook_events/.
 """
 
 from __future__ import annotations
@@ -29,19 +31,21 @@ from sessions_app.workflows.base import (
     at,
     body_key,
     each,
+    id_of,
     same,
     text_of,
 )
 from sessions_app.workflows.standard import verify_standard
 
-_ID = re.compile(r"[0-9]{1,18}:[0-9]{1,18}")
+# GitLab ignores leading zeros, so an id has none.
+_ID = re.compile(r"[1-9][0-9]{0,17}:[1-9][0-9]{0,17}")
 _OVER = ("success", "failed", "canceled", "canceling", "skipped")
 
 
 class Parameters(SourceParameters):
-    """How GitLab is asked."""
+    """Connection settings for GitLab."""
 
-    url: Address = Field(default="https://gitlab.com", description="The address of GitLab")
+    url: Address = Field(default="https://gitlab.com", description="The URL of GitLab")
     token: SecretStr = Field(description="A project or group access token with the scope `read_api`")
 
 
@@ -55,7 +59,7 @@ class GitLab:
     def status(self, outside_id: str) -> Status:
         """Ask for one job. Raises SourceError, NotAnId."""
         if not _ID.fullmatch(outside_id):
-            raise NotAnId("A GitLab job has the form project_id:job_id, in digits.")
+            raise NotAnId("A GitLab job has the form project_id:job_id, in digits without leading zeros.")
         project, job_id = outside_id.split(":")
         job = ask(
             f"{self._url}/api/v4/projects/{project}/jobs/{job_id}",
@@ -83,6 +87,7 @@ class GitLab:
         }
         return Status(
             standing=Standing.OPEN,
+            outside_id=id_of(f"{project}:{text_of(at(job, 'id'))}", _ID),
             title=f"{values['job']} on {ref}",
             url=text_of(at(job, "web_url"), 500),
             services=(project,),
@@ -92,18 +97,20 @@ class GitLab:
     def verify_webhook(
         self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime
     ) -> Delivery:
-        """Check the signature where there is one, else compare `X-Gitlab-Token` with the secrets. Raises DeliveryRefused."""
+        """Check the signature if there is one; otherwise compare `X-Gitlab-Token` with the secrets. Raises
+        DeliveryRefused.
+        """
         event = text_of(headers.get("x-gitlab-event"), 100)
         if "webhook-signature" in headers:
             return Delivery(key=verify_standard(headers, body, secrets, now), event=event)
         given = headers.get("x-gitlab-token", "")
-        # A signing key is no word to be said aloud.
+        # A signing key is never accepted as a plain token.
         if not any(same(secret, given) for secret in secrets if not secret.startswith("whsec_")):
             raise DeliveryRefused("X-Gitlab-Token does not match any secret of this source.")
         return Delivery(key=body_key(body), event=event)
 
     def parse(self, body: bytes) -> list[Hint]:
-        """Return a hint for a job that moved, or for each job of a pipeline that is over."""
+        """Return a hint for a job that changed, or for each job of a pipeline that is over."""
         said = json.loads(body)
         kind = at(said, "object_kind")
         if kind == "build":

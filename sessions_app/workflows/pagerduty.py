@@ -1,6 +1,6 @@
-"""Incidents that PagerDuty keeps (REST API v2, webhooks v3).
+"""Incidents in PagerDuty (REST API v2, webhooks v3).
 
-https://developer.pagerduty.com/docs/webhooks/v3-overview and …/api-reference say what is read here.
+Sources: https://developer.pagerduty.com/docs/webhooks/v3-overview and …/api-reference.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from sessions_app.workflows.base import (
     each,
     event_of,
     hex_digest,
+    id_of,
     names_of,
     same,
     text_of,
@@ -42,7 +43,7 @@ _CLOSING = ("incident.resolved",)
 
 
 class Parameters(SourceParameters):
-    """How PagerDuty is asked."""
+    """Connection settings for PagerDuty."""
 
     url: Address = Field(
         default="https://api.pagerduty.com", description="The API URL; https://api.eu.pagerduty.com in Europe"
@@ -51,14 +52,14 @@ class Parameters(SourceParameters):
 
 
 class PagerDuty:
-    """Reads incidents, and who is on call for the escalation policy of each."""
+    """Reads incidents, and the people on call for the escalation policy of each."""
 
     def __init__(self, parameters: Parameters) -> None:
         self._url = parameters.url
         self._token = parameters.token
 
     def status(self, outside_id: str) -> Status:
-        """Ask for one incident; for an open one, also who is on call. Raises SourceError, NotAnId."""
+        """Ask for one incident and, if it is open, for the people on call. Raises SourceError, NotAnId."""
         if not _ID.fullmatch(outside_id):
             raise NotAnId("A PagerDuty incident has an ID like Q1ABCDEF2GHIJK.")
         incident = at(self._ask(f"/incidents/{outside_id}?include[]=assignees"), "incident")
@@ -83,6 +84,8 @@ class PagerDuty:
         }
         return Status(
             standing=Standing.OPEN,
+            # It also answers about the number of an incident.
+            outside_id=id_of(at(incident, "id"), _ID),
             title=text_of(at(incident, "title")) or text_of(at(incident, "summary")),
             url=text_of(at(incident, "html_url"), 500),
             severity=severity if _SEVERITY.fullmatch(severity) else "",
@@ -93,7 +96,7 @@ class PagerDuty:
         )
 
     def _on_call(self, policy: str) -> tuple[str, ...]:
-        """Return the mail addresses of who is on call for an escalation policy now."""
+        """Return the email addresses of the people who are on call for an escalation policy now."""
         if not _ID.fullmatch(policy):
             return ()
         answer = self._ask(f"/oncalls?escalation_policy_ids[]={policy}&include[]=users&limit=100")
@@ -118,7 +121,7 @@ class PagerDuty:
         return Delivery(key=body_key(body), event=event_of(body, "event", "event_type"))
 
     def parse(self, body: bytes) -> list[Hint]:
-        """Return a hint for an event of an incident."""
+        """Return a hint for an incident event."""
         event = at(json.loads(body), "event")
         kind, outside_id = text_of(at(event, "event_type")), text_of(at(event, "data", "id"))
         if not kind.startswith("incident.") or not _ID.fullmatch(outside_id):

@@ -1,7 +1,6 @@
-"""Which adapter reads the work of which provider.
+"""The registry of adapters, by provider.
 
-A package of a third party gives one more by an entry point of the group ``stint.workflows``, which names an
-``AdapterType``.
+Third-party packages add one with an entry point of the group ``stint.workflows`` that names an ``AdapterType``.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ _types: dict[str, AdapterType] = {one.provider: one for one in (PAGERDUTY, GITHU
 
 
 def register(adapter_type: AdapterType) -> None:
-    """Let a type read its provider's work, in place of any that was registered before."""
+    """Register a type for its provider, replacing an earlier one."""
     _types[adapter_type.provider] = adapter_type
 
 
 def types() -> dict[str, AdapterType]:
-    """Return every type by its provider, those of third parties as well."""
+    """Return every type by its provider, including those of third parties."""
     return {**_from_packages(), **_types}
 
 
 def find(provider: str) -> AdapterType | None:
-    """Return the type of a provider, None for one that nothing reads (any more)."""
+    """Return the type of a provider; None if there is no adapter for it, or no longer."""
     return types().get(provider)
 
 
@@ -40,5 +39,5 @@ def _from_packages() -> dict[str, AdapterType]:
 
 
 def unregister(provider: str) -> None:
-    """Take a type away."""
+    """Remove the type of a provider."""
     _types.pop(provider, None)

@@ -1,7 +1,8 @@
-"""Work of any system that answers JSON and signs its webhooks as Standard Webhooks says (https://www.standardwebhooks.com).
+"""Workflows of any system that answers JSON and signs its webhooks as in Standard Webhooks
+(https://www.standardwebhooks.com).
 
-A delivery is `{"type": …, "data": {"id": …, "status": …}}`. The answer to a question has, at ``root``, the status and, where
-there are any, `title`, `url`, `severity`, `assignees`, `on_call`, `service`, `starts_at`, `ends_at` and `facts`.
+A delivery is `{"type": …, "data": {"id": …, "status": …}}`. An answer has id and status at ``root``. It can also have
+`title`, `url`, `severity`, `assignees`, `on_call`, `service`, `starts_at`, `ends_at` and `facts`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from sessions_app.workflows.base import (
     Status,
     at,
     event_of,
+    id_of,
     moment_of,
     names_of,
     same,
@@ -46,14 +48,15 @@ _MOST_FACTS = 50
 
 
 class Parameters(SourceParameters):
-    """How the system is asked."""
+    """Connection settings for the system."""
 
     url: Address = Field(description="URL of one workflow; {id} stands for its ID")
     token: SecretStr | None = Field(default=None, description="Sent as `Authorization: Bearer …`")
     kind: Literal["incident", "change", "ticket", "task", "pipeline"] = Field(
         default="ticket", description="Kind of its workflows"
     )
-    root: str = Field(default="", description="Path to the workflow in the answer, such as `result.0`")
+    root: str = Field(default="", description="Path to the workflow in the response, such as `result.0`")
+    id: str = Field(default="id", description="Key of the ID, as webhooks also send it")
     status: str = Field(default="status", description="Key of the status")
     open: tuple[str, ...] = Field(default=("open",), min_length=1, description="Status values that mean open")
     closed: tuple[str, ...] = Field(
@@ -70,7 +73,7 @@ class Parameters(SourceParameters):
 
 
 class Standard:
-    """Reads JSON of a form that is set up."""
+    """Reads JSON in a configured form."""
 
     def __init__(self, parameters: Parameters) -> None:
         self._with = parameters
@@ -94,7 +97,7 @@ class Standard:
             return Status(standing=Standing.UNKNOWN, reason=f"Its status is “{status}”.")
         return self._open(workflow)
 
-    def _open(self, workflow: Mapping[str, Any]) -> Status:
+    def _open(self, workflow: dict[str, Any]) -> Status:
         facts = workflow.get("facts") if isinstance(workflow.get("facts"), dict) else {}
         values = {name: text_of(value) for name, value in list((facts or {}).items())[:_MOST_FACTS]}
         service, severity = text_of(workflow.get("service")), text_of(workflow.get("severity"))
@@ -102,6 +105,8 @@ class Standard:
             values["service"] = service
         return Status(
             standing=Standing.OPEN,
+            # Many systems ignore the case of an id, or accept several for one workflow.
+            outside_id=id_of(at(workflow, *self._with.id.split(".")), _ID),
             kind=self._with.kind,
             title=text_of(workflow.get("title")),
             url=text_of(workflow.get("url"), 500),
@@ -135,7 +140,7 @@ class Standard:
 def verify_standard(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime) -> str:
     """Check `webhook-signature` (v1: HMAC-SHA256 of `id.timestamp.body`) and return the signed id.
 
-    The timestamp may be five minutes off. Secrets are `whsec_` and base64. Raises DeliveryRefused.
+    The timestamp may differ by up to five minutes. Secrets are `whsec_` and base64. Raises DeliveryRefused.
     """
     wid, sent = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not 1 <= len(wid) <= 150 or not wid.isascii() or not wid.isprintable():
@@ -151,7 +156,7 @@ def verify_standard(headers: Mapping[str, str], body: bytes, secrets: Sequence[s
 
 
 def key_of(secret: str) -> bytes:
-    """Return the key in `whsec_…`; nothing for what is none."""
+    """Return the key in `whsec_…`; empty if the secret is not of this form."""
     try:
         key = (
             base64.b64decode(secret.removeprefix("whsec_"), validate=True)
@@ -173,7 +178,7 @@ def _make(parameters: Parameters) -> Adapter:
 
 TYPE = AdapterType(
     provider="standard",
-    title="Any other, by Standard Webhooks",
+    title="Other (Standard Webhooks)",
     kind="ticket",
     make=_make,
     parameters=Parameters,

@@ -257,13 +257,13 @@ def test_when_the_record_refuses_nobody_gets_in_and_everybody_gets_out(live_worl
     cache.clear()
     client, inside = Client(raise_request_exception=False), Client()
     sign_in(inside)
-    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append FROM stint_app")
+    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append_at_commit FROM stint_app")
     assert sign_in(client, "bob").status_code == 500
     assert client.get("/").status_code == 302
     assert sign_in(client, "bob", "wrong password").status_code == 200
     assert inside.post("/sign-out/").status_code == 302
     assert inside.get("/").status_code == 302
-    owner_connection.execute("GRANT EXECUTE ON FUNCTION audit_append TO stint_app")
+    owner_connection.execute("GRANT EXECUTE ON FUNCTION audit_append_at_commit TO stint_app")
     assert catch_up(live_world.now) == 2
     assert events("alice")[-1] == "identity.signed_out"
     assert events("bob")[-1] == "identity.sign_in_failed"

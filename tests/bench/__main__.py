@@ -6,7 +6,21 @@ import importlib
 import os
 import sys
 
-PARTS = ("decisions", "http", "sweeping", "record", "pages", "ssh", "postgres", "work", "flood", "stack")
+PARTS = (
+    "decisions",
+    "http",
+    "sweeping",
+    "record",
+    "pages",
+    "ssh",
+    "postgres",
+    "work",
+    "flood",
+    "scale",
+    "gateways",
+    "clusters",
+    "stack",
+)
 # Those that take long run when they are named.
 DRILLS = ("mail",)
 

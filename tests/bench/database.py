@@ -7,11 +7,9 @@ import itertools
 from collections.abc import Iterator
 
 import psycopg
-from django.conf import settings
-from django.db import connections
 
-from tests.conftest import drop_database
 from tests.environment import POSTGRES
+from tests.support.databases import drop_database, use
 from tests.support.world import World, make_world
 
 _numbers = itertools.count(1)
@@ -40,14 +38,6 @@ def database() -> Iterator[tuple[str, World]]:
 
     with empty_database() as name:
         yield name, make_world(clock.now())
-
-
-def use(name: str) -> None:
-    """Point Django at a database."""
-    connections.close_all()
-    for handle in connections.all():
-        handle.settings_dict["NAME"] = name
-    settings.DATABASES["default"]["NAME"] = name
 
 
 def owner(name: str, *statements: str) -> None:

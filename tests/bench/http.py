@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from broker.demo.ports import free_port
 from tests.bench.database import database, owner
 from tests.bench.report import Report, median
 from tests.environment import POSTGRES, ROOT
 from tests.support.api_site import PROXY_KEY, add_site, grant_on_site, token_of
 from tests.support.nginx import nginx
-from tests.support.site import free_port
 
 FEW, MANY = 10, 100_000
 SECONDS, ROUNDS, KEYS = 3, 3, 5_000
@@ -282,14 +282,15 @@ def _fill(like: int, count: int) -> tuple[str, ...]:
         VALUES ('http', '', '', now(), now(), now())
         """,
         """
-        INSERT INTO sessions_app_session (grant_id, target_id, gateway_id, client_address, proof, opened_at, closed_at, close_reason)
-        SELECT m.grant_id, gt.target_id, (SELECT max(id) FROM sessions_app_gatewaynode), '', '', now(), now(), ''
-          FROM made m JOIN sessions_app_grant_targets gt ON gt.grant_id = m.grant_id
+        INSERT INTO sessions_app_grantcredential (grant_id, digest, jkt, created_at)
+        SELECT grant_id, encode(sha256(('sgt_' || lpad(i::text, 43, '0'))::bytea), 'hex'), '', now() FROM made
         """,
         """
-        INSERT INTO sessions_app_grantcredential (grant_id, digest, jkt, created_at, session_id)
-        SELECT m.grant_id, encode(sha256(('sgt_' || lpad(m.i::text, 43, '0'))::bytea), 'hex'), '', now(), s.id
-          FROM made m JOIN sessions_app_session s ON s.grant_id = m.grant_id
+        INSERT INTO sessions_app_session
+               (grant_id, target_id, credential_id, gateway_id, client_address, proof, opened_at, closed_at, close_reason)
+        SELECT m.grant_id, gt.target_id, k.id, (SELECT max(id) FROM sessions_app_gatewaynode), '', '', now(), now(), ''
+          FROM made m JOIN sessions_app_grant_targets gt ON gt.grant_id = m.grant_id
+          JOIN sessions_app_grantcredential k ON k.grant_id = m.grant_id
         """,
         *(f"SELECT setval(pg_get_serial_sequence('sessions_app_{table}', 'id'), (SELECT max(id) FROM sessions_app_{table}))"
           for table in ("grant", "accessrequest")),

@@ -31,9 +31,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from broker.kernel import clock
-from broker.kernel.garbage import keep_for_good
+from broker.kernel.garbage import freeze_loaded
+from sessions_app.gateways.core.tally import Tally
 from sessions_app.gateways.http.application import HTTPGateway
-from sessions_app.gateways.http.tally import Tally
 from sessions_app.models import Grant
 from sessions_app.operations.sessions.proofs import proxy as authorizing
 from sessions_app.policy.commands.answers import Allowed
@@ -208,4 +208,4 @@ def _others(environ, start):
 
 
 application = HTTPGateway(_others)
-keep_for_good()
+freeze_loaded()

@@ -39,7 +39,7 @@ def run(report: Report) -> None:
     from django.urls import get_resolver
 
     from broker.kernel import clock
-    from broker.kernel.garbage import keep_for_good
+    from broker.kernel.garbage import freeze_loaded
 
     with empty_database() as name, tempfile.TemporaryDirectory(prefix="stint-bench-") as folder:
         settings.RECORDINGS_DIR = Path(folder)
@@ -47,7 +47,7 @@ def run(report: Report) -> None:
         fill(name)
         # As the web process does, before it takes requests.
         assert get_resolver().url_patterns
-        keep_for_good()
+        freeze_loaded()
         measured = sorted((one for who in READERS for one in _pages(scene, who)), key=lambda one: -one.p95)
         for one in measured[:SLOWEST]:
             report.note(f"{one.p95:7.1f} ms  {one.who:6} {one.url}: {_queries(scene, one)}")
@@ -141,7 +141,7 @@ def _get(site: str, url: str, sizes: dict[str, int], cookie: str) -> str:
 
 
 def fill(name: str) -> None:
-    """Add what a large organisation has after a year: most grants are over, some are in use, and some requests wait."""
+    """Add what a large organization has after a year: most grants are over, some are in use, and some requests wait."""
     owner(
         name,
         f"""

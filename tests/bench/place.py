@@ -12,7 +12,7 @@ from pathlib import Path
 
 from broker.demo.sshd import SshTarget
 from broker.embedded.valkey import EmbeddedValkey
-from broker.processes.up import worker_argv
+from broker.processes.argv import worker_argv
 from tests.bench.database import database
 from tests.environment import POSTGRES
 from tests.support.gateway import ROOT, Place, eventually, write_act
@@ -22,7 +22,7 @@ from tests.support.gateway import ROOT, Place, eventually, write_act
 def bare_place() -> Iterator[tuple[str, Place]]:
     """A gateway that nobody connects to, and the name of its database."""
     with database() as (name, world), _folder() as folder:
-        place = Place(world, folder, _env(name, folder), {})
+        place = Place(world, folder, environment(name, folder), {})
         place.start()
         try:
             yield name, place
@@ -34,16 +34,17 @@ def bare_place() -> Iterator[tuple[str, Place]]:
 def place_with_targets(**env: str) -> Iterator[Place]:
     """A gateway with two targets."""
     from broker.kernel import clock
-    from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
+    from sessions_app.operations.targets.ensure_authority import ensure_authority
+    from sessions_app.queries.authority import SSH_USER_CA
 
     with database() as (name, world), _folder() as folder:
         write_act(folder)
-        keys = [ensure_ssh_ca(now=clock.now()).public_key]
+        keys = [ensure_authority(SSH_USER_CA, now=clock.now()).public_key]
         with (
             SshTarget(keys, ["web"], programs=folder) as one,
             SshTarget(keys, ["web"], programs=folder) as two,
         ):
-            place = Place(world, folder, {**_env(name, folder), **env}, {"web-1": one, "web-2": two})
+            place = Place(world, folder, {**environment(name, folder), **env}, {"web-1": one, "web-2": two})
             world.apply(place.catalogue(), now=clock.now())
             place.start()
             try:
@@ -83,7 +84,8 @@ def worker(place: Place) -> Iterator[None]:
         process.wait()
 
 
-def _env(name: str, folder: Path) -> dict[str, str]:
+def environment(name: str, folder: Path) -> dict[str, str]:
+    """Return the environment of a gateway on a database, with its state in a folder."""
     state = folder / "state"
     state.mkdir(mode=0o700)
     return {**os.environ, "DATABASE_URL": POSTGRES.url("stint_app", name), "STINT_STATE_DIR": str(state)}

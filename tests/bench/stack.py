@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from broker.demo.ports import free_port
 from broker.embedded.state import temporary_state_dir
 from tests.bench.report import Report, median
 from tests.support.gateway import ROOT, eventually
@@ -52,8 +52,8 @@ def _up() -> Iterator[tuple[subprocess.Popen[bytes], float]]:
     """A running `manage.py up`, and how many seconds it took to be ready."""
     env = {name: value for name, value in os.environ.items() if name not in CONFIGURED}
     with temporary_state_dir("stint-bench-") as state, tempfile.TemporaryFile() as log:
-        http, streams, ssh = (str(port) for port in _free_ports(3))
-        ports = ["--port", http, "--streams-port", streams, "--ssh-port", ssh]
+        http, streams, ssh, gateway = (str(free_port()) for _ in range(4))
+        ports = ["--port", http, "--streams-port", streams, "--ssh-port", ssh, "--gateway-port", gateway]
         began = time.monotonic()
         process = subprocess.Popen(
             [sys.executable, "manage.py", "up", *ports], cwd=ROOT, env={**env, "STINT_STATE_DIR": str(state)},
@@ -104,11 +104,3 @@ def _megabytes(pid: int) -> float:
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
     raise AssertionError(f"the kernel does not tell the memory of process {pid}")
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]

@@ -119,7 +119,7 @@ def test_a_second_factor_is_optional_or_required_and_nothing_else():
 def test_a_network_for_webhooks_that_is_none_is_refused():
     done = start(STINT_WEBHOOK_NETWORKS="10.20.0.0/16,inside")
     assert done.returncode == 1
-    assert "STINT_WEBHOOK_NETWORKS names inside" in done.stderr
+    assert "STINT_WEBHOOK_NETWORKS contains inside" in done.stderr
 
 
 OIDC = {
@@ -133,12 +133,12 @@ OIDC = {
     ("changes", "sentence"),
     [
         ({"STINT_OIDC_NAME": "Okta"}, "STINT_OIDC_ISSUER, STINT_OIDC_CLIENT_ID, STINT_OIDC_CLIENT_SECRET is not set"),
-        *(({**OIDC, missing: None}, f"by halves: {missing} is not set") for missing in OIDC),
-        ({**OIDC, "STINT_OIDC_ISSUER": "id.example.com"}, "STINT_OIDC_ISSUER is no address"),
-        ({**OIDC, "STINT_OIDC_ISSUER": "https://id.example.com/?a=b"}, "STINT_OIDC_ISSUER is no address"),
+        *(({**OIDC, missing: None}, f"partly configured: {missing} is not set") for missing in OIDC),
+        ({**OIDC, "STINT_OIDC_ISSUER": "id.example.com"}, "STINT_OIDC_ISSUER is not a URL"),
+        ({**OIDC, "STINT_OIDC_ISSUER": "https://id.example.com/?a=b"}, "STINT_OIDC_ISSUER is not a URL"),
         ({**OIDC, "STINT_OIDC_GROUPS_CLAIM": "groups"}, "STINT_OIDC_GROUPS_CLAIM, STINT_OIDC_GROUPS and STINT_OIDC_ISSUER"),
-        ({"STINT_OIDC_GROUPS_CLAIM": "groups", "STINT_OIDC_GROUPS": "on-call"}, "STINT_OIDC_ISSUER are set"),
-        ({**OIDC, "STINT_OIDC_GROUPS_CLAIM": "groups", "STINT_OIDC_GROUPS": "/On Call"}, "names /On Call"),
+        ({"STINT_OIDC_GROUPS_CLAIM": "groups", "STINT_OIDC_GROUPS": "on-call"}, "and STINT_OIDC_ISSUER. Set all"),
+        ({**OIDC, "STINT_OIDC_GROUPS_CLAIM": "groups", "STINT_OIDC_GROUPS": "/On Call"}, "contains /On Call"),
         ({"STINT_PASSWORD_SIGN_IN": "off"}, "there is no other way to sign in"),
     ],
 )  # fmt: skip
@@ -165,3 +165,18 @@ def test_an_identity_provider_without_tls_is_named_where_others_are_served():
     changes = {**OIDC, "STINT_OIDC_ISSUER": "http://id.example.com"}
     assert "stint.E007" in start(**changes, STINT_ALLOWED_HOSTS="stint.example.com").stderr
     assert "stint.E007" not in start(**changes).stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["http://gw.example", "https://", "https://gw.example/path", "https://a@gw.example"]
+)
+def test_the_web_gateways_have_an_https_url_without_a_path(url):
+    done = start(STINT_GATEWAY_PUBLIC_URL=url)
+    assert done.returncode == 1
+    assert "STINT_GATEWAY_PUBLIC_URL must be an https:// URL without a path" in done.stderr
+
+
+def test_a_certificate_of_the_web_gateways_needs_its_key():
+    done = start(STINT_GATEWAY_CERTIFICATE="/etc/stint/gateway.pem")
+    assert done.returncode == 1
+    assert "Set both STINT_GATEWAY_CERTIFICATE and STINT_GATEWAY_KEY" in done.stderr

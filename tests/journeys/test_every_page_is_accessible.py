@@ -43,7 +43,7 @@ def _inaccessible(page: Page) -> list[str]:
         page.emulate_media(color_scheme="light")
         found += [f"{size['width']} light {line}" for line in axe.violations(page)]
         page.emulate_media(color_scheme="dark")
-        found += [f"{size['width']} dark {line}" for line in axe.violations(page, rules=axe.COLOURS)]
+        found += [f"{size['width']} dark {line}" for line in axe.violations(page, rules=axe.COLORS)]
     return found
 
 
@@ -61,13 +61,14 @@ def test_what_went_wrong_is_said_accessibly(stage):
     page.get_by_label("Username").fill("alice")
     page.get_by_label("Password").fill("wrong")
     page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_be_visible()
     _check(page)
     page.goto("/sign-in/")
     page.context.clear_cookies()
     page.get_by_label("Username").fill("alice")
     page.get_by_label("Password").fill("wrong")
     page.get_by_role("button", name="Sign in").click()
-    assert page.inner_text("h1") == "This form has expired"
+    expect(page.locator("h1")).to_have_text("This form has expired")
     _check(page)
     page = stage.enter("alice")
     for url in ("/nothing-is-here/", "/grants/GR-ZZZZ/"):
@@ -76,6 +77,7 @@ def test_what_went_wrong_is_said_accessibly(stage):
     page.goto("/account/")
     page.get_by_label("Public key").fill("no key")
     page.get_by_role("button", name="Add key").click()
+    expect(page.locator("main .error").first).to_be_visible()
     _check(page)
     page.goto("/requests/new/?cluster=web&set=restart-web")
     page.locator(".seg label", has_text="nginx").click()

@@ -84,9 +84,10 @@ def test_commands_are_written_tried_and_published(live_world, visit):
 
 def test_a_target_is_checked_step_by_step_on_a_phone(live_world, visit):
     from sessions_app.models import Target
-    from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
+    from sessions_app.operations.targets.ensure_authority import ensure_authority
+    from sessions_app.queries.authority import SSH_USER_CA
 
-    ca = ensure_ssh_ca(now=live_world.now)
+    ca = ensure_authority(SSH_USER_CA, now=live_world.now)
     with SshTarget([], ["web"]) as sshd:
         Target.objects.filter(name="web-1").update(port=sshd.port, host_key=sshd.host_key)
         admin = visit("admin", PHONE, has_touch=True)

@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.support import acts
 from tests.support.browser import PHONE
+from tests.support.site import settle
 
 
 @pytest.fixture
@@ -54,13 +55,13 @@ def test_a_window_is_planned_at_a_desk_and_approved_on_a_phone_and_asked_for_aga
     outcome = alice.locator("#outcome")
     expect(outcome).to_contain_text("Needs 1 approval")
     expect(outcome).not_to_contain_text("A reason is required")
-    alice.wait_for_load_state("networkidle")
+    settle(alice)
     outcome.get_by_role("button", name="Submit to 2 approvers").click()
-    expect(alice.locator("h1")).to_contain_text("You asked to run restart-web on web")
+    expect(alice.locator("h1")).to_contain_text("You requested restart-web on web")
     request = AccessRequest.objects.get()
 
     decide(bob, request.ref)
-    expect(bob.locator("h1")).to_contain_text("Alice asks to run restart-web on web")
+    expect(bob.locator("h1")).to_contain_text("Alice requests restart-web on web")
     expect(bob.locator("main")).to_contain_text("Kernel patch needs a restart")
     bob.locator(".decide").get_by_role("button", name="Approve").click()
     expect(bob.locator(".messages")).to_contain_text("approved")
@@ -70,7 +71,7 @@ def test_a_window_is_planned_at_a_desk_and_approved_on_a_phone_and_asked_for_aga
     alice.goto("/")
     alice.get_by_role("link", name="restart-web on web, 4 h").click()
     alice.locator("#outcome").get_by_role("button", name="Submit to 2 approvers").click()
-    expect(alice.locator("h1")).to_contain_text("You asked to run restart-web on web")
+    expect(alice.locator("h1")).to_contain_text("You requested restart-web on web")
     assert AccessRequest.objects.count() == 2
 
 
@@ -95,7 +96,7 @@ def test_at_three_in_the_morning_one_button_gives_access_that_ends_with_the_inci
     bob.reload()
     expect(bob.locator("main")).to_contain_text("Alice")
     bob.locator("summary", has_text="Close").click()
-    expect(bob.locator(".pop")).to_contain_text("1 grant held by 1 person ends at once")
+    expect(bob.locator(".pop")).to_contain_text("1 grant held by 1 person ends immediately")
     bob.get_by_label("Resolution").fill("Restarted the cache")
     bob.get_by_role("button", name=f"Close {incident}").click()
     expect(bob.locator(".messages").first).to_contain_text("is closed")
@@ -180,6 +181,7 @@ def test_the_glass_is_broken_and_somebody_else_reviews_it(live_world, alice, bob
     alice.locator("label.choice", has_text="triage").click()
     alice.get_by_label("Reason").fill("The site is down")
     expect(alice.locator("#outcome")).to_contain_text("All approvers are notified")
+    settle(alice)
     alice.locator("#outcome").get_by_role("button", name="Break glass and start now").click()
     expect(alice.locator("h1")).to_contain_text("access to web")
     grant = started(Grant.objects.get().ref)

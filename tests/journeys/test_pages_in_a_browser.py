@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 
 from tests.support import acts
 from tests.support.browser import PHONE
-from tests.support.site import sign_in
+from tests.support.site import settle, sign_in
 
 # Presses a button twice; returns which of the presses would send the form.
 TWICE = """() => {
@@ -34,6 +34,7 @@ def test_what_is_wrong_is_said_at_its_field_once_with_the_focus_there(live_world
     alice.get_by_label("Reason").fill("Certificate renewal")
     alice.get_by_label("Custom duration").fill("90")
     alice.locator(".seg label", has_text="nginx").click()
+    settle(alice)
     alice.locator("#outcome, .decide").get_by_role("button", name="Submit").first.click()
     field = alice.get_by_label("Custom duration")
     expect(field).to_be_focused()
@@ -46,6 +47,7 @@ def test_what_is_wrong_is_said_at_its_field_once_with_the_focus_there(live_world
     for box in alice.get_by_role("checkbox").all():
         box.uncheck()
     field.fill("90m")
+    settle(alice)
     alice.locator("#outcome, .decide").get_by_role("button", name="Submit").first.click()
     expect(alice.get_by_role("checkbox").first).to_be_focused()
     expect(alice.get_by_text("No target is chosen.").filter(visible=True)).to_have_count(1)
@@ -65,14 +67,15 @@ def test_ask_at_a_desk_approve_on_a_phone_use_and_kill(live_world, visit):
     expect(panel).not_to_contain_text("A reason is required")
     alice.get_by_label("Custom duration").fill("9h")
     expect(panel).to_contain_text("9 h exceeds the limit of 4 h")
+    settle(alice)
     panel.get_by_role("button", name="Change to 4 h").click()
     expect(alice.get_by_label("Reason")).to_have_value("Certificate renewal")
     alice.locator("#outcome").get_by_role("button", name="Submit to 2 approvers").click()
-    expect(alice.locator("h1")).to_contain_text("You asked to run restart-web on web")
+    expect(alice.locator("h1")).to_contain_text("You requested restart-web on web")
 
     bob = visit("bob", PHONE, has_touch=True)
     bob.get_by_role("link", name="Decide").click()
-    expect(bob.locator("h1")).to_contain_text("Alice asks to run restart-web on web for 4 h")
+    expect(bob.locator("h1")).to_contain_text("Alice requests restart-web on web for 4 h")
     bob.locator(".decide").get_by_role("button", name="Approve").click()
     expect(bob.locator(".messages")).to_contain_text("approved")
 
@@ -90,6 +93,23 @@ def test_ask_at_a_desk_approve_on_a_phone_use_and_kill(live_world, visit):
     alice.get_by_role("button", name=f"End {grant.ref}").click()
     expect(alice.locator("h2", has_text="Receipt")).to_be_visible()
     expect(alice.locator("main")).to_contain_text("Ended by Alice")
+
+
+def test_a_button_that_is_pressed_slowly_right_after_a_field_is_clicked(live_world, visit):
+    alice = visit("alice")
+    alice.goto("/requests/new/")
+    alice.locator(".seg label", has_text="nginx").click()
+    alice.get_by_label("Reason").fill("Certificate renewal")
+    button = alice.locator("#outcome").get_by_role("button", name="Submit to 2 approvers")
+    button.scroll_into_view_if_needed()
+    expect(alice.locator("[aria-busy=true]")).to_have_count(0)
+    alice.wait_for_timeout(1000)
+    button.hover()
+    # Leaving the field must not replace the button between press and release.
+    alice.mouse.down()
+    alice.wait_for_timeout(1500)
+    alice.mouse.up()
+    expect(alice.locator("h1")).to_contain_text("You requested restart-web on web")
 
 
 def test_all_that_decides_or_ends_works_without_a_script(live_world, visit):
@@ -162,6 +182,11 @@ def test_who_is_signed_out_while_typing_loses_nothing_and_a_double_click_sends_o
     alice.context.clear_cookies(name="stint_session")
     alice.get_by_label("Reason").fill("Certificate renewal")
     expect(alice.locator("#outcome")).to_contain_text("You are signed out")
+    # Meanwhile the page asks what has changed.
+    alice.evaluate("htmx.trigger('#pulse', 'look')")
+    expect(alice.locator("#main > .stale")).to_contain_text("your input stays here")
+    # What the panel said before stays.
+    expect(alice.locator("#outcome")).to_contain_text("You are signed out")
     expect(alice.get_by_label("Reason")).to_have_value("Certificate renewal")
     alice.locator("#outcome").get_by_role("button", name="Submit").click()
     expect(alice.locator("h1")).to_have_text("You are signed out")
@@ -170,7 +195,7 @@ def test_who_is_signed_out_while_typing_loses_nothing_and_a_double_click_sends_o
     sign_in(opened.value, "alice")
     alice.get_by_role("button", name="Submit again").click()
     alice.get_by_role("button", name="Submit again").click()
-    expect(alice.locator("h1")).to_contain_text("You asked to run restart-web on web")
+    expect(alice.locator("h1")).to_contain_text("You requested restart-web on web")
     assert AccessRequest.objects.get().reason == "Certificate renewal"
 
     alice.locator("#text").fill("It takes a minute")

@@ -38,13 +38,19 @@ def with_device(visit) -> Iterator[Callable[..., Page]]:
         devtools.detach()
 
 
+def codes_of(page: Page) -> list[str]:
+    """The recovery codes that the page shows, once it shows them all."""
+    expect(page.locator("h1")).to_have_text("Two-factor authentication")
+    expect(page.locator("ol.codes .secret")).to_have_count(10)
+    return codes_on(page.content())
+
+
 def add(page: Page, name: str) -> None:
     page.goto("/account/")
     page.get_by_role("link", name="Add a passkey").click()
     page.get_by_label("Name").fill(name)
     page.get_by_role("button", name="Add passkey").click()
-    expect(page.locator("h1")).to_have_text("Two-factor authentication")
-    assert len(codes_on(page.content())) == 10
+    assert len(codes_of(page)) == 10
 
 
 def sign_out(page: Page) -> None:
@@ -86,7 +92,7 @@ def test_a_security_key_that_can_not_tell_who_touches_it_is_a_second_step(live_w
     add(page, "Key ring")
     sign_out(page)
     page.get_by_role("button", name="Sign in with a passkey").click()
-    expect(page.get_by_role("alert")).to_contain_text("Nothing was done")
+    expect(page.get_by_role("alert")).to_contain_text("Nothing was changed")
     password(page)
     page.get_by_role("button", name="Use a passkey").click()
     at_home(page)
@@ -99,8 +105,7 @@ def test_without_scripts_the_second_step_takes_a_recovery_code(
     page.goto("/account/factors/passkey/")
     page.get_by_label("Name").fill("Laptop")
     page.get_by_role("button", name="Add passkey").click()
-    expect(page.locator("h1")).to_have_text("Two-factor authentication")
-    code = codes_on(page.content())[0]
+    code = codes_of(page)[0]
     plain = chromium.new_context(base_url=site, java_script_enabled=False).new_page()
     sign_in(plain, "alice")
     expect(plain.get_by_role("button", name="Use a passkey")).to_be_hidden()

@@ -35,11 +35,12 @@ def test_where_it_is_required_an_app_is_set_up_and_asked_for_without_a_script(
     sign_in(page, "alice")
     expect(page.locator("main")).to_contain_text("Two-factor authentication is required")
     page.get_by_role("link", name="Set up an authenticator app").click()
+    expect(page.get_by_label("Six-digit code")).to_be_visible()
     secret = secret_on(page.content())
     page.get_by_label("Six-digit code").fill(code_of(secret, clock.now()))
     page.get_by_role("button", name="Set up", exact=True).click()
-    codes = codes_on(page.content())
-    assert len(codes) == 10
+    expect(page.locator("ol.codes .secret")).to_have_count(10)
+    assert len(codes_on(page.content())) == 10
     page.get_by_role("link", name="I've saved them").click()
     expect(page.locator("main")).to_contain_text("10 of 10 left")
     context.close()
@@ -64,7 +65,7 @@ def test_the_pages_of_second_factors_are_accessible_and_fit(live_world, serve, c
     page.get_by_label("Code").fill("000000")
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_label("Code")).to_be_focused()
-    expect(page.locator(".error", has_text="wrong")).to_be_visible()
+    expect(page.locator(".error", has_text="incorrect")).to_be_visible()
     fits(page)
     page.get_by_label("Code").fill(codes[0])
     page.get_by_role("button", name="Sign in").click()

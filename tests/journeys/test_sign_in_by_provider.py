@@ -44,7 +44,7 @@ def test_one_goes_to_the_provider_comes_back_to_where_one_was_going_and_signs_ou
             assert page.url.startswith(f"{site}/sign-in/?next=")
             # Going back asks nobody anything: what was brought is used up.
             page.goto("/sign-in/provider/answer/?state=x&code=y")
-            expect(page.get_by_role("alert")).to_contain_text("used already")
+            expect(page.get_by_role("alert")).to_contain_text("already been used")
             if scripts:
                 load(page)
                 assert violations(page) == []

@@ -143,9 +143,9 @@ def test_logs_and_containment_of_that_service_at_once_and_all_over_when_it_is_re
     assert not grant.request.approvals.exists()
     assert place.ssh("echo", "restart", "nginx", user=user).stdout == b"restart nginx\n"
     # Of the service next to it nothing is allowed: what the commands may touch is the incident's.
-    neighbour = place.ssh("echo", "restart", "haproxy", user=user)
-    assert neighbour.returncode != 0
-    assert b"haproxy" in neighbour.stderr
+    neighbor = place.ssh("echo", "restart", "haproxy", user=user)
+    assert neighbor.returncode != 0
+    assert b"haproxy" in neighbor.stderr
     with place.running("sleep", user=user) as (client, tag):
         resolved = pagerduty_event(incident, "incident.resolved", "resolved", "01ABC2")
         tell_pagerduty(pagerduty, incident, "resolved")

@@ -10,8 +10,9 @@ import yaml
 
 from tests.sessions_app.gateways.conftest import make_place
 from tests.support.gateway import Place, eventually, on_target
+from tests.support.pace import allow
 
-LONG = 30
+LONG = 60
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +68,14 @@ def is_ended(grant) -> bool:
 
 
 def test_access_begins_with_the_change_and_ends_in_its_time(place):
-    change, grant = planned(place, begins=3, lasts=8)
+    change, grant = planned(place, begins=allow(6), lasts=allow(8))
     assert (grant.state, grant.starts_at) == ("scheduled", change.starts_at)
     user = f"{grant.ref}.web-1"
     assert place.ssh("true", user=user).returncode != 0
     eventually(lambda: is_active(grant), within=LONG)
     assert grant.activated_at >= change.starts_at
     with place.running("stubborn", user=user) as (client, tag):
-        assert client.wait(LONG) == 255
+        assert client.wait(allow(LONG)) == 255
         eventually(lambda: not on_target(tag), within=LONG)
     eventually(lambda: is_ended(grant), within=LONG)
     assert grant.end_reason == "expired"
@@ -96,13 +97,13 @@ def test_closed_early_the_change_takes_its_access_and_the_running_command_with_i
     with place.running("sleep", user=f"{grant.ref}.web-1") as (client, tag):
         close(place, change)
         eventually(lambda: not on_target(tag), within=LONG)
-        assert client.wait(LONG) == 255
+        assert client.wait(allow(LONG)) == 255
     eventually(lambda: is_ended(grant), within=LONG)
     assert grant.end_reason == "workflow_closed"
 
 
 def test_cancelled_before_its_start_it_never_begins(place):
-    change, grant = planned(place, begins=2, lasts=600)
+    change, grant = planned(place, begins=allow(5), lasts=600)
     close(place, change)
     assert is_ended(grant)
     eventually(lambda: seconds_since(change.starts_at) > 2, within=LONG)

@@ -146,7 +146,7 @@ def test_prices_are_asked_and_the_third_thing_else_ends_it(office, mailoutbox, c
     assert office.upstream.lines[-1] == f"POST /tasks/{task.ref}/quotes HTTP/1.1".encode()
     before = len(office.upstream.heads)
 
-    # A payment, other bank details, the neighbour's task: refused before they arrive.
+    # A payment, other bank details, the neighbor's task: refused before they arrive.
     assert office.ask("POST /payments", b'{"amount": 90000}') == 403
     assert office.ask("PUT /suppliers/7/bank-details", b'{"iban": "DE00"}') == 403
     grant.refresh_from_db()
@@ -171,7 +171,7 @@ def test_prices_are_asked_and_the_third_thing_else_ends_it(office, mailoutbox, c
     client.force_login(office.world.bob, backend="accounts.backends.PasswordBackend")
     page = client.get(f"/grants/{grant.ref}/").content.decode()
     assert all(line in page for line in tried)
-    assert "3 things were refused." in page
+    assert "3 commands were refused." in page
     # What only reads is counted for up to a second before it is written down.
     used = "2 of 2 commands were used, on 1 of 1 target"
     eventually(lambda: used in client.get(f"/grants/{grant.ref}/").content.decode(), within=30)
@@ -203,7 +203,7 @@ def test_the_task_is_done_and_so_is_the_assistant(office):
 def test_without_a_task_there_is_nothing_to_ask_for(office):
     from broker.kernel.errors import InvalidInput
 
-    with pytest.raises(InvalidInput, match="no open workflow is named"):
+    with pytest.raises(InvalidInput, match="names no open workflow"):
         office.world.grant(
             who=office.world.robot, cluster="suppliers", command_set="ask-prices", parameters={}
         )

@@ -285,7 +285,9 @@ def test_a_job_that_falls_silent_loses_its_access_and_one_that_is_heard_keeps_it
     status, beaten = heard.api(f"/grants/{heard.grant['ref']}/heartbeat", {})
     assert (status, beaten["ref"]) == (200, heard.grant["ref"])
     due = Grant.objects.get(ref=silent.grant["ref"]).heartbeat_due_at
-    sweep(now=lambda: due, name="test")
+    # A sweep that took a second leaves the rest to the next.
+    while sweep(now=lambda: due, name="test").ended:
+        pass
     assert silent.deploy("v3.0.1") == 401
     assert state(silent) == ("revoking", "silent")
     assert heard.deploy("v3.0.0") == 200
@@ -315,7 +317,7 @@ def test_a_pull_request_another_repository_and_a_token_that_was_used_get_nothing
     assert {status for status, _ in answers} == {400}
     assert len({json.dumps(body) for _, body in answers}) == 1
     # The first is told at once, the others of the minute together.
-    assert last("identity.token_refused").data["unmet"] == ["payments-deploy: used before"]
+    assert last("identity.token_refused").data["unmet"] == ["payments-deploy: already used"]
     with connection.cursor() as cursor:
         cursor.execute("SELECT sum(times) FROM audit_attempt")
         assert cursor.fetchone()[0] >= 3

@@ -1,4 +1,4 @@
-"""The ticket agent: one ticket, read, summarised and closed by MCP; not its neighbour; and nothing once the ticket is closed."""
+"""The ticket agent: one ticket, read, summarized and closed by MCP; not its neighbor; and nothing once the ticket is closed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILES = {
     "command-sets/agent-ticket.yaml": """
 name: agent-ticket
 kind: mcp
-summary: Read one ticket, summarise it and close it
+summary: Read one ticket, summarize it and close it
 risk: medium
 parameters:
   ticket: {from: workflow.id}

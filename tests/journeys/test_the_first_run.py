@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from broker.demo.sshd import SshTarget
 from tests.journeys.test_journeys_of_setup import workflow
 from tests.support.browser import DESK
+from tests.support.site import settle
 
 PASSWORD = "a first administrator's words"
 
@@ -67,7 +68,7 @@ def add(page: Page, name: str, groups: str) -> str:
     page.get_by_label("Name", exact=True).fill(name.title())
     page.get_by_label("Username").fill(name)
     page.get_by_label("Groups").fill(groups)
-    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_role("button", name="Add person", exact=True).click()
     expect(page.locator(".note.t-ok")).to_contain_text(f"sign in as {name}")
     return page.locator(".secret").inner_text()
 
@@ -80,8 +81,9 @@ def test_first_run(live_world, chromium, site):
         add(root, "bob", "approvers")
         root.get_by_role("link", name="Next: cluster").click()
 
-        root.get_by_label("Name", exact=True).first.fill("web")
         row = root.get_by_role("group", name="Target 1")
+        expect(row).to_be_visible()
+        root.get_by_label("Name", exact=True).first.fill("web")
         row.get_by_label("Name").fill("web-1")
         row.get_by_label("Address").fill("127.0.0.1")
         row.get_by_label("Port").fill("no port")
@@ -93,7 +95,7 @@ def test_first_run(live_world, chromium, site):
         row.get_by_label("Port").fill(str(sshd.port))
         root.get_by_role("button", name="Create cluster").last.click()
 
-        root.get_by_role("button", name="Create it").click()
+        root.get_by_role("button", name="Create certificate authority").click()
         root.get_by_role("button", name="Check all").click()
         expect(root.locator("#checks .pill")).to_contain_text("Checking")
         workflow()
@@ -121,5 +123,6 @@ def test_first_run(live_world, chromium, site):
     alice.get_by_role("link", name="Request access").first.click()
     alice.get_by_label("Reason").fill("See why it is slow")
     expect(alice.locator("#outcome")).to_contain_text("Needs 1 approval")
+    settle(alice)
     alice.locator("#outcome").get_by_role("button", name="Submit to 1 approver").click()
-    expect(alice.locator("h1")).to_contain_text("You asked to run read-logs on web")
+    expect(alice.locator("h1")).to_contain_text("You requested read-logs on web")

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 from celery import Celery
+from django.db.models import Model
 
 from broker.celery import app
 from broker.embedded.state import temporary_state_dir
@@ -24,6 +25,7 @@ from broker.embedded.valkey import EmbeddedValkey
 from tests.sessions_app.gateways.conftest import make_place
 from tests.support.acts import LOCKS_HERE, run, session, use
 from tests.support.gateway import ROOT, Place, eventually, on_target
+from tests.support.pace import allow
 
 MANY = 500
 _numbers = itertools.count(500_000)
@@ -74,6 +76,10 @@ def worker(
         ),
         *("--without-gossip", "--without-mingle"),
     ]
+    from sessions_app.models import Sweeper
+
+    # Whoever was seen before was the worker of another test.
+    Sweeper.objects.filter(name="worker").delete()
     log = (place.folder / f"worker-{name}.log").open("wb")
     process = subprocess.Popen(
         command, cwd=ROOT, env={**place.env, "REDIS_URL": queue.celery_url(), **env}, stdout=log, stderr=log,
@@ -121,26 +127,34 @@ def grants_due_in(place: Place, seconds: float, count: int, spread: float = 2.0)
     from django.db import connection
 
     from broker.kernel import clock
-    from sessions_app.models import Grant
+    from sessions_app.models import AccessRequest, Grant
 
     first = place.world.grant(now=clock.now())
     # The gateway's sweeper may be starting it at this very moment; what is copied must have started.
     eventually(lambda: Grant.objects.get(pk=first.pk).state == "active")
     template = Grant.objects.get(pk=first.pk)
-    # Counted from here: what is made after its own deadline would be found late through nobody's fault.
-    now = clock.now()
-    made = []
-    for number in range(count):
-        request = template.request
-        request.pk, request.number = None, next(_numbers)
-        request.save(force_insert=True)
-        template.pk, template.request = None, request
-        template.ref, template.mark = f"GR-T{request.number}", f"mark-{request.number}"
-        template.expires_at = now + dt.timedelta(seconds=seconds + spread * number / count)
-        template.save(force_insert=True)
-        made.append(template.pk)
+    requests, grants = copies(template.request, count), copies(template, count)
+    for request in requests:
+        request.number = next(_numbers)
+    AccessRequest.objects.bulk_create(requests)
+    for grant, request in zip(grants, requests, strict=True):
+        grant.request, grant.ref, grant.mark = request, f"GR-T{request.number}", f"mark-{request.number}"
+    made = sorted(grant.pk for grant in Grant.objects.bulk_create(grants))
+    # By the database, at once: what is given a deadline that has passed would be found late through nobody's fault.
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE sessions_app_grant SET expires_at = clock_timestamp() + make_interval(secs => %s + %s * (id - %s))"
+            " WHERE id = ANY (%s)",
+            [seconds, spread / count, made[0], made],
+        )
     assert not connection.in_atomic_block
     return made
+
+
+def copies(row: Model, count: int) -> list[Model]:
+    """The same row so many times, not saved yet."""
+    fields = [field.attname for field in row._meta.concrete_fields if not field.primary_key]
+    return [type(row)(**{name: getattr(row, name) for name in fields}) for _ in range(count)]
 
 
 def lateness(ids: list[int]) -> list[float]:
@@ -150,6 +164,11 @@ def lateness(ids: list[int]) -> list[float]:
     ended = Grant.objects.filter(pk__in=ids, revoking_at__isnull=False)
     eventually(lambda: ended.count() == len(ids), within=40, every=0.2)
     return [(g.revoking_at - g.expires_at).total_seconds() for g in ended]
+
+
+def on_time(seconds: float) -> float:
+    """How late an end may be that may be so late: on a busy machine, whoever ends it may not even run for a while."""
+    return seconds if allow(1) == 1 else allow(seconds) + 5
 
 
 def test_a_queue_that_stops_during_500_expiries_makes_no_end_late(place, valkey):
@@ -163,7 +182,7 @@ def test_a_queue_that_stops_during_500_expiries_makes_no_end_late(place, valkey)
         finally:
             os.kill(valkey.pid, signal.SIGCONT)
     assert min(late) >= 0
-    assert max(late) <= 2
+    assert max(late) <= on_time(2)
 
 
 def test_a_queue_that_is_emptied_and_killed_loses_no_end(place, valkey):
@@ -173,7 +192,7 @@ def test_a_queue_that_is_emptied_and_killed_loses_no_end(place, valkey):
         eventually(lambda: sweeps("worker"), within=30)
         ids = grants_due_in(place, 5, 50)
         os.kill(valkey.pid, signal.SIGKILL)
-        assert max(lateness(ids)) <= 2
+        assert max(lateness(ids)) <= on_time(2)
     eventually(lambda: Grant.objects.filter(pk__in=ids, state="ended").count() == len(ids), within=30)
 
 
@@ -220,7 +239,7 @@ def test_a_worker_alone_ends_and_undoes_when_every_gateway_is_gone(place, valkey
         place.stop()
         try:
             ids = grants_due_in(place, 2, 20)
-            assert max(lateness(ids)) <= 2
+            assert max(lateness(ids)) <= on_time(2)
             eventually(lambda: Grant.objects.filter(pk__in=ids, state="ended").count() == len(ids), within=30)
         finally:
             place.start()
@@ -233,7 +252,7 @@ def test_two_workers_with_a_beat_each_do_nothing_twice(place, valkey):
     with worker(place, valkey, "one"), worker(place, valkey, "two"):
         eventually(lambda: sweeps("worker"), within=30)
         ids = grants_due_in(place, 4, 60)
-        assert max(lateness(ids)) <= 2
+        assert max(lateness(ids)) <= on_time(2)
         refs = list(Grant.objects.filter(pk__in=ids).values_list("ref", flat=True))
         eventually(lambda: Grant.objects.filter(pk__in=ids, state="ended").count() == len(ids), within=30)
         time.sleep(2)
@@ -247,7 +266,7 @@ def test_forged_doubled_and_late_messages_do_nothing_that_the_row_does_not_justi
 
     active = place.world.grant(now=clock.now())
     later = place.world.grant(now=clock.now(), start=False, starts_at=clock.now() + dt.timedelta(hours=2))
-    with worker(place, valkey), Celery(broker=valkey.celery_url()) as forger:
+    with worker(place, valkey), Celery(broker=valkey.celery_url(), set_as_current=False) as forger:
         eventually(lambda: sweeps("worker"), within=30)
         for _ in range(2):
             forger.send_task("grants.deprovision", kwargs={"grant_id": active.pk}, queue="revoke")
@@ -260,7 +279,7 @@ def test_forged_doubled_and_late_messages_do_nothing_that_the_row_does_not_justi
         states = dict(Grant.objects.filter(pk__in=[active.pk, later.pk]).values_list("pk", "state"))
         assert states == {active.pk: "active", later.pk: "scheduled"}
         ids = grants_due_in(place, 1, 5)
-        assert max(lateness(ids)) <= 2, "the worker did not survive the forgeries"
+        assert max(lateness(ids)) <= on_time(2), "the worker did not survive the forgeries"
 
 
 def used(place: Place) -> int:
@@ -314,28 +333,24 @@ def test_a_gateway_that_is_frozen_when_a_grant_is_revoked_lets_nothing_run_for_l
             os.kill(place.gateway.pid, signal.SIGSTOP)
             try:
                 revoke(grant.pk)
-                eventually(lambda: not on_target(tag), within=2)
+                eventually(lambda: not on_target(tag), within=on_time(2))
             finally:
                 os.kill(place.gateway.pid, signal.SIGCONT)
 
 
 def test_a_worker_throws_away_what_has_expired_and_no_end_is_late(place, valkey):
     """All that others send came too late; a gateway needs no messages."""
-    from broker.kernel import clock
     from sessions_app.models import Grant, Sweeper
 
     def seen() -> dt.datetime | None:
         return Sweeper.objects.filter(name="worker").values_list("seen_at", flat=True).first()
 
-    with worker(place, valkey, beat=False), Celery(broker=valkey.celery_url()) as others:
-        before = clock.now()
-
-        def ticked() -> bool:
-            # A worker that was seen in the last five seconds is not written down again.
-            others.send_task("sweep.tick", queue="revoke")
-            return bool((at := seen()) and at > before)
-
-        eventually(ticked, within=30, every=1)
+    with (
+        worker(place, valkey, beat=False),
+        Celery(broker=valkey.celery_url(), set_as_current=False) as others,
+    ):
+        others.send_task("sweep.tick", queue="revoke")
+        eventually(lambda: seen() is not None, within=30)
         taken, ids = seen(), grants_due_in(place, 5, 20)
         expired = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
         for _ in range(8):
@@ -345,7 +360,7 @@ def test_a_worker_throws_away_what_has_expired_and_no_end_is_late(place, valkey)
                     "grants.deprovision", kwargs={"grant_id": pk}, queue="revoke", expires=expired
                 )
             time.sleep(1)
-        assert max(lateness(ids)) <= 2
+        assert max(lateness(ids)) <= on_time(2)
         eventually(lambda: Grant.objects.filter(pk__in=ids, state="ended").count() == len(ids), within=30)
         assert seen() == taken
 
@@ -361,7 +376,7 @@ def dead_mail_server() -> Iterator[dict[str, str]]:
 
 
 def test_5000_due_notices_and_a_dead_mail_server_leave_ends_checkpoints_and_reconciliation_on_time(
-    place, valkey, dead_mail_server
+    place, valkey, dead_mail_server, settings
 ):
     from broker.audit.models import AuditCheckpoint, AuditHead
     from broker.kernel import clock
@@ -374,24 +389,26 @@ def test_5000_due_notices_and_a_dead_mail_server_leave_ends_checkpoints_and_reco
     known = list(Notice.objects.filter(attempts__gt=0).values_list("pk", flat=True))
     tried = Notice.objects.filter(attempts__gt=0).exclude(pk__in=known)
     place.stop()
+    began_trying = time.monotonic()
     try:
         with (
             worker(place, valkey, **dead_mail_server),
             redis.Redis.from_url(valkey.url()) as queue,
-            Celery(broker=valkey.celery_url()) as beat,
+            Celery(broker=valkey.celery_url(), set_as_current=False) as beat,
         ):
             eventually(lambda: sweeps("worker"), within=30)
             eventually(tried.all().exists, within=30)
-            ids, longest = grants_due_in(place, 10, 50, spread=5), 0
+            ids = grants_due_in(place, 10, 50, spread=5)
             time.sleep(5)
             began, head = clock.now(), AuditHead.objects.get().seq
             for task in ("record.checkpoint", "clusters.reconcile_all"):
-                beat.send_task(task, expires=5, **app.conf.task_routes[task])
+                beat.send_task(task, **app.conf.task_routes[task])
             eventually(lambda: AuditCheckpoint.objects.filter(size__gte=head).exists(), within=5)
             eventually(lambda: Observation.objects.filter(tried_at__gte=began).count() == 2, within=20)
-            assert max(lateness(ids)) <= 2
-            longest = max(queue.llen(name) for name in app.amqp.queues)
-            assert longest < 20, "messages pile up"
-            assert tried.count() < 10, "one sender asks a server that is dead"
+            assert max(lateness(ids)) <= on_time(2)
+            # A busy machine leaves some for a moment; a pile of thousands would not be gone in time.
+            eventually(lambda: max(queue.llen(name) for name in app.amqp.queues) < 20, within=10)
+            most = 1 + (time.monotonic() - began_trying) / settings.EMAIL_TIMEOUT
+            assert tried.count() <= most, "one sender asks a server that is dead"
     finally:
         place.start()

@@ -100,7 +100,7 @@ PEOPLE = st.one_of(
 GATEWAYS = st.one_of(
     act("use", host=HOST, who=st.sampled_from(("alice", "robot")), line=st.sampled_from(LINES)),
     act("use", host=HOST, who=st.sampled_from(ASKERS), line=st.sampled_from(LINES)),
-    *[act("use_what_was_authorised_before", pick=PICK, line=st.sampled_from(LINES))] * 2,
+    *[act("use_what_was_authorized_before", pick=PICK, line=st.sampled_from(LINES))] * 2,
     act("decide_a_hold_and_release_it", pick=PICK, who=st.sampled_from(DECIDERS), allow=st.booleans()),
     act("close_a_session", pick=PICK),
     *[act("lose_the_gateway")] * 2,
@@ -288,7 +288,7 @@ class Lifecycle(RuleBasedStateMachine):
             self.lives[use.grant_id].uses.append((use, opened))
             self._try(use, opened, line)
 
-    def use_what_was_authorised_before(self, pick, line) -> None:
+    def use_what_was_authorized_before(self, pick, line) -> None:
         known = [use for life in self.lives.values() for use in life.uses]
         if known:
             self._try(*known[pick % len(known)], line)

@@ -51,16 +51,22 @@ from tests.support.issuer import issuer_on_loopback
 from tests.support.mcp_site import add_desk, grant_unseen, token_of
 
 
-@pytest.fixture
-def record_refuses(live_world, owner_connection):
+@pytest.fixture(params=["at the call", "at the commit"])
+def record_refuses(request, live_world, owner_connection):
     """A switch: call it with True to let the record refuse, with False to let it work again."""
-
-    def switch(refuses: bool) -> None:
-        verb, to = ("REVOKE", "FROM") if refuses else ("GRANT", "TO")
-        for name in ("audit_append", "audit_append_many"):
-            owner_connection.execute(f"{verb} EXECUTE ON FUNCTION {name} {to} stint_app")
-
-    return switch
+    functions = "audit_append_at_commit, audit_append_many"
+    switches = {
+        "at the call": (
+            f"REVOKE EXECUTE ON FUNCTION {functions} FROM stint_app",
+            f"GRANT EXECUTE ON FUNCTION {functions} TO stint_app",
+        ),
+        "at the commit": (
+            "ALTER TABLE audit_entry ADD CONSTRAINT refuses CHECK (false) NOT VALID",
+            "ALTER TABLE audit_entry DROP CONSTRAINT refuses",
+        ),
+    }
+    stop, resume = switches[request.param]
+    return lambda refuses: owner_connection.execute(stop if refuses else resume)
 
 
 def counts() -> list[int]:

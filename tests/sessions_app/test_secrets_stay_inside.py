@@ -20,8 +20,8 @@ from broker.kernel.errors import StintError
 from sessions_app import tasks
 from sessions_app.models import Grant
 from sessions_app.operations.targets.connect import connector_for
-from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
-from sessions_app.queries.authority import ssh_ca_private_key
+from sessions_app.operations.targets.ensure_authority import ensure_authority
+from sessions_app.queries.authority import SSH_USER_CA, private_key_of
 from sessions_app.queries.receipts import receipt
 from tests.environment import CANARY
 from tests.sessions_app.api.test_everywhere import addresses, fill
@@ -46,8 +46,8 @@ def test_no_secret_is_seen_anywhere(world, caplog, capsys):
         identity_id=world.alice.pk, label="ci", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.alice,
         now=world.now,
     )  # fmt: skip
-    authority = ensure_ssh_ca(now=world.now)
-    private = ssh_ca_private_key(authority).decode()
+    authority = ensure_authority(SSH_USER_CA, now=world.now)
+    private = private_key_of(authority).decode()
     secrets = [CANARY, PASSWORD, text[6:], token_digest(text), *private.splitlines()[2:-1]]
     errors = []
     for wrong in (private, f"ssh-ed25519 {text}"):
@@ -86,7 +86,7 @@ def configured(settings, monkeypatch):
 def test_no_page_and_no_answer_of_the_api_shows_a_secret(world, configured, caplog, things):
     used = use(world.grant(), now=world.now)
     tried = run(used, session(used, now=world.now), "echo stop nginx", now=world.now)
-    private = ssh_ca_private_key(ensure_ssh_ca(now=world.now)).decode()
+    private = private_key_of(ensure_authority(SSH_USER_CA, now=world.now)).decode()
     token, text = create_token(
         identity_id=world.admin.pk, label="ci", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.admin,
         now=world.now,
@@ -146,7 +146,7 @@ def test_nothing_secret_is_stored_in_the_clear(world):
     )[1]  # fmt: skip
     create_identity(username="erin", password=PASSWORD, actor=SETUP, now=world.now)
     codes = give_app(world.alice, world.now)
-    private = ssh_ca_private_key(ensure_ssh_ca(now=world.now)).decode().splitlines()[2]
+    private = private_key_of(ensure_authority(SSH_USER_CA, now=world.now)).decode().splitlines()[2]
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
             cursor.execute(f"SELECT t::text FROM {table} t")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from celery import current_app
-
 from broker.audit.models import AuditVerification
 from broker.celery import QUEUES, app
-from broker.processes.up import worker_argv
+from broker.processes.argv import worker_argv
 from sessions_app import tasks
 from sessions_app.models import EndReason, GrantState, Observation
 from sessions_app.operations.grants.end_grant import end_grant
@@ -15,8 +13,8 @@ from tests.support.receiver import receiver, webhook_file
 
 
 def test_every_scheduled_task_is_one_that_the_worker_knows():
-    scheduled = {entry["task"] for entry in current_app.conf.beat_schedule.values()}
-    assert scheduled <= set(current_app.tasks)
+    scheduled = {entry["task"] for entry in app.conf.beat_schedule.values()}
+    assert scheduled <= set(app.tasks)
 
 
 def test_a_task_takes_the_message_of_a_newer_sender(world):
@@ -38,7 +36,7 @@ def test_the_worker_undoes_in_threads_of_its_own(live_world, owner_connection):
     grant = live_world.grant()
     end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=live_world.now)
     with owner_connection.transaction(force_rollback=True):
-        owner_connection.execute("SELECT FROM audit_head FOR UPDATE")
+        owner_connection.execute("SELECT FROM sessions_app_grant FOR UPDATE")
         tasks.deprovision(grant_id=grant.pk)
         grant.refresh_from_db()
         assert grant.state == GrantState.REVOKING

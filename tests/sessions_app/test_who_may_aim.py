@@ -39,7 +39,14 @@ OTHERWISE: dict[str, dict[str, Any]] = {
         "accounts": "default",
         "namespaces": ["prod"],
     },
-    "http": {"proxy": "caddy", "host": "mallory.example", "base_path": "/other", "tls": False},
+    "http": {
+        "proxy": "caddy",
+        "host": "mallory.example",
+        "base_path": "/other",
+        "tls": False,
+        "public_host": "mallory.example",
+        "inject": {"header": "X-Mallory", "value": "hunter22"},
+    },
     "mcp": {"path": "/other", "host": "mallory.example", "tls": False},
 }
 
@@ -134,7 +141,7 @@ def test_who_administers_a_cluster_changes_nothing_of_how_stint_logs_in(world, k
 def test_they_replace_its_secret_and_change_the_rest(world, kind):
     document = cluster_of(kind)
     save(world, document)
-    (secret,) = secret_fields(type_of(kind).parameters)
+    (secret,) = secret_fields(type_of(kind).parameters) & LOGINS[kind].keys()
     fresh = {
         **document,
         "connection": {**LOGINS[kind], secret: "n" * 40},
@@ -145,6 +152,19 @@ def test_they_replace_its_secret_and_change_the_rest(world, kind):
     assert stored_secrets(Cluster.objects.get(name="place").sealed_connection) == {secret: "n" * 40}
     kept = {**fresh, "connection": {**LOGINS[kind], secret: STORED}, "summary": "Kept"}
     assert save(world, kept, world.dora).changes
+
+
+def test_they_replace_what_is_injected_but_not_where(world):
+    inject = {"header": "X-Api-Key", "value": "hunter22"}
+    document = {**cluster_of("http"), "connection": {"proxy": "stint", "inject": inject}}
+    save(world, document)
+    fresh = {"proxy": "stint", "inject": {**inject, "value": "hunter33"}}
+    assert save(world, {**document, "connection": fresh}, world.dora).changes
+    stored = stored_secrets(Cluster.objects.get(name="place").sealed_connection)
+    assert stored == {"inject.value": "hunter33"}
+    elsewhere = {"proxy": "stint", "inject": {**inject, "header": "X-Mallory"}}
+    with pytest.raises(OnlyAdministratorsSetUp, match=r"connection\.inject"):
+        save(world, {**document, "connection": elsewhere}, world.dora)
 
 
 def test_they_take_targets_out_but_bring_none_back(world):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
-from django.db import connection
+from django.db import connection, transaction
 
 from broker.audit.models import AuditEntry
 from broker.audit.verify import verify
@@ -107,7 +108,7 @@ def at_once(*acts: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(allow(30))
         assert not thread.is_alive(), "an act hangs"
     return results
 
@@ -130,20 +131,55 @@ class Started:
 
     def result(self) -> Any:
         """Wait for the end and return what came of it."""
-        self._thread.join(30)
+        self._thread.join(allow(30))
         assert not self._thread.is_alive(), "the act hangs"
         return self._result
 
 
 def wait_for_waiters(owner: psycopg.Connection[Any], count: int) -> None:
     """Wait until so many acts wait for a lock that another one holds."""
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
+    began = time.monotonic()
+    while time.monotonic() - began < allow(10):
         row = owner.execute(f"SELECT count(DISTINCT pid) FROM {LOCKS_HERE} AND NOT granted").fetchone()
         if row and row[0] >= count:
             return
         time.sleep(0.01)
     raise AssertionError(f"there were never {count} acts waiting")
+
+
+def let_ends_wait(owner: psycopg.Connection[Any]) -> None:
+    """Let ends wait for the record as other acts do, and not for 50 ms, in which nothing meets for certain."""
+    row = owner.execute("SELECT pg_get_functiondef('audit_append_pending'::regproc)").fetchone()
+    assert row is not None
+    impatient, patient = "set_config('lock_timeout', '50', true)", "set_config('lock_timeout', '0', true)"
+    assert impatient in row[0]
+    owner.execute(row[0].replace(impatient, patient))
+
+
+@contextlib.contextmanager
+def locked(grant, seconds: float) -> Iterator[None]:
+    """Keep a grant's row locked meanwhile, by another connection, for so many seconds at most."""
+    from sessions_app.models import Grant
+
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic():
+                Grant.objects.select_for_update().get(pk=grant.pk)
+                held.set()
+                done.wait(seconds)
+        finally:
+            connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert held.wait(allow(10))
+        yield
+    finally:
+        done.set()
+        holder.join()
 
 
 def change(world, files: dict[str, str]) -> None:

@@ -74,6 +74,16 @@ def add_site(world, files=None):
     world.apply()
 
 
+def add_second_target(world, ports=(8080, 8081)):
+    """Let the cluster have two targets, ``tickets-api`` and ``tickets-eu``, at these ports."""
+    first = "  - {name: tickets-api, address: 127.0.0.1, port: 8080}\n"
+    both = "".join(
+        f"  - {{name: {name}, address: 127.0.0.1, port: {port}}}\n"
+        for name, port in zip(("tickets-api", "tickets-eu"), ports, strict=True)
+    )
+    add_site(world, {"clusters/tickets.yaml": FILES["clusters/tickets.yaml"].replace(first, both)})
+
+
 def grant_on_site(world, *, who=None, ticket="T-42", **changes):
     """A live grant for one ticket, of alice or who is given."""
     return world.grant(
@@ -100,10 +110,10 @@ def used(world):
     return replace(found, session_id=open_request_session(use=found, client_address="", now=world.now))
 
 
-def use_of(token):
-    """What the token lets its holder do through the cluster's proxy now; None: nothing."""
+def use_of(token, target="tickets-api"):
+    """What the token lets its holder do at a target through the cluster's proxy now; None: nothing."""
     from sessions_app.operations.sessions.authorize_use import authorize_use, only
     from sessions_app.operations.sessions.proofs.proxy import ByProxy
 
     digest, key = hashlib.sha256(token.encode()).hexdigest(), hashlib.sha256(PROXY_KEY.encode()).digest()
-    return only(authorize_use(by=ByProxy(digest, key, "tickets-api")))
+    return only(authorize_use(by=ByProxy(digest, key, target)))

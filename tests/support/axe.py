@@ -12,8 +12,8 @@ from tests.environment import ROOT
 
 FOLDER = ROOT / "tests" / "vendor" / "axe"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-# What depends on the colour scheme; all else is the same in light and dark.
-COLOURS = ["color-contrast", "link-in-text-block"]
+# What depends on the color scheme; all else is the same in light and dark.
+COLORS = ["color-contrast", "link-in-text-block"]
 
 
 @functools.cache
@@ -27,6 +27,8 @@ def source() -> str:
 
 def load(page: Page) -> None:
     """Put the checker into the page; past its Content-Security-Policy, as the debugger may."""
+    # A click that leads to another page returns when the answer begins, when there may be no document yet.
+    page.wait_for_load_state()
     page.evaluate(f"{source()};0")
 
 

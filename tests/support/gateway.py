@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
 import os
 import random
 import signal
@@ -15,9 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from broker.demo.ports import free_port
 from broker.demo.sshd import SshTarget
 from tests.support import nursery
-from tests.support.pace import allow
+from tests.support.pace import allow, unhurried
+from tests.support.running import Running
 from tests.support.world import World
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -70,14 +71,8 @@ commands:
     end: {{finish: 10s}}
   - {{run: "echo held {{unit}}", effect: destructive, hold: true}}
 examples: {{allow: ["true"], refuse: ["id"]}}
+accept: {{uncontained contain: both kinds are tried}}
 """
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def write_act(folder: Path) -> None:
@@ -121,6 +116,21 @@ def _words(pid: int) -> bytes:
     return b""
 
 
+def connections_at(port: int) -> set[str]:
+    """The peers of all connections that whoever listens at a port on this machine has not closed."""
+    return _peers(port, "01")
+
+
+def deserted_at(port: int) -> set[str]:
+    """The peers that have closed their connections to a port, which whoever listens there has not noticed yet."""
+    return _peers(port, "08")
+
+
+def _peers(port: int, state: str) -> set[str]:
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    return {row[2] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == state}
+
+
 def eventually(truth: Callable[[], object], *, within: float = 10.0, every: float = 0.02) -> float:
     """Wait until something is so, and return how long it took. Fails when it is not so in time.
 
@@ -135,7 +145,7 @@ def eventually(truth: Callable[[], object], *, within: float = 10.0, every: floa
 
 
 @dataclass
-class Place:
+class Place(Running):
     """The gateway, its targets, its people."""
 
     world: World
@@ -176,16 +186,14 @@ class Place:
                 add_ssh_key(identity_id=identity.pk, public_key=public, actor=identity, now=clock.now())
         return path
 
-    def grant(self, *, most: float = 60, **changes):
+    def grant(self, *, most: float = 20, **changes):
         """A grant of alice that is active now. A short `duration` in seconds grows on a busy machine, to `most`."""
         from broker.kernel import clock
         from sessions_app.models import Sweeper
 
-        if changes.get("duration", 60) < 60:
-            changes["duration"] = math.ceil(min(allow(changes["duration"]), most))
         now = clock.now()
         Sweeper.objects.update_or_create(name="test", defaults={"seen_at": now})
-        grant = self.world.grant(now=now, **changes)
+        grant = self.world.grant(now=now, **unhurried(changes, most=most))
         # The gateway's own sweep may be starting it at this moment.
         eventually(lambda: grant.refresh_from_db() or grant.state == "active")
         return grant
@@ -199,7 +207,7 @@ class Place:
         """Start the gateway and wait until it answers."""
         with (self.folder / "gateway.log").open("ab") as log:
             self.gateway = nursery.start(
-                "manage.py", "ssh_gateway", "--port", str(self.port), "--name", self.name,
+                "manage.py", "gateway", "--doors", "ssh", "--ssh-port", str(self.port), "--name", self.name,
                 cwd=ROOT, env={**self.env, **env}, stdout=subprocess.DEVNULL, stderr=log,
             )  # fmt: skip
         eventually(self._answers, within=20)
@@ -213,17 +221,6 @@ class Place:
         ):
             return sock.recv(4) == b"SSH-"
         return False
-
-    def stop(self, number: int = signal.SIGKILL) -> int:
-        """End the gateway by a signal and return its exit status."""
-        if self.gateway is None:
-            return 0
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.gateway.pid, signal.SIGCONT)
-            self.gateway.send_signal(number)
-        status = self.gateway.wait(10)
-        self.gateway = None
-        return status
 
     @property
     def log(self) -> str:

@@ -10,17 +10,20 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
 from broker.demo.database import BROKER, SUPERUSER, ShopDatabase
 from broker.demo.desk import Desk
 from broker.demo.main import Ports, run_stint
+from broker.demo.ports import free_port
 from broker.demo.tickets import TicketsApi
 from broker.embedded.state import temporary_state_dir
+from sessions_app.connectors.kubernetes.kubeconfig import token_kubeconfig
 from tests.environment import ROOT
-from tests.support.site import free_port
+from tests.support.kubernetes.cluster import in_process
+from tests.support.kubernetes.server import ApiServer
 from tests.support.ssh_host import SshHost, ssh_host
 
 URL, SSH_PORT = "https://stint.example.com", "-p 2222"
@@ -56,6 +59,19 @@ _PROGRAMS = {
 }
 
 
+class Site(Protocol):
+    """Where a guide is followed: what stands in it for what is here, and the shells of people."""
+
+    @property
+    def names(self) -> dict[str, str]: ...
+
+    def superuser(self, database: str) -> str: ...
+
+    def here(self, document: dict[str, Any]) -> dict[str, Any]: ...
+
+    def run(self, command: str, who: str, work: Path) -> subprocess.CompletedProcess[str]: ...
+
+
 @dataclass
 class GuideSite:
     """A running Stint, its targets, and the homes of people."""
@@ -67,6 +83,7 @@ class GuideSite:
     shop: ShopDatabase
     tickets: TicketsApi
     desk: Desk
+    kubernetes: ApiServer
     tokens: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -91,6 +108,7 @@ class GuideSite:
             "shop-db.example.com": ({"port": self.shop.port}, {"sslmode": "prefer"}),
             "tickets.example.com": ({"port": self.tickets.port}, {"tls": False}),
             "desk.example.com": ({"port": self.desk.port}, {"tls": False}),
+            "prod.example.com": ({"port": self.kubernetes.port}, {}),
         }
         for target in document.get("targets", []):
             if target["address"] in places:
@@ -100,6 +118,13 @@ class GuideSite:
                     document["connection"] |= connection
         return document
 
+    def run(self, command: str, who: str, work: Path) -> subprocess.CompletedProcess[str]:
+        """Run what somebody types in a folder."""
+        return subprocess.run(
+            ["bash", "-c", command], cwd=work, env=self.env_of(who, work), text=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False,
+        )  # fmt: skip
+
     def env_of(self, who: str, work: Path) -> dict[str, str]:
         """What somebody's shell has; an administrator's is on Stint's own machine."""
         mine = {
@@ -108,7 +133,7 @@ class GuideSite:
             "STINT_URL": self.ports.url, "STINT_TOKEN": self.tokens[who],
         }  # fmt: skip
         secrets = {
-            "SHOP_DB_PASSWORD": self.shop.broker_password, "TICKETS_PROXY_KEY": self.tickets.proxy_key,
+            "SHOP_DB_PASSWORD": self.shop.broker_password, "TICKETS_PROXY_KEY": self.tickets.proxy_key, "STOCK_API_KEY": "the-key-of-the-stock-api",
             "DESK_TOKEN": self.desk.token, "PAGERDUTY_TOKEN": "none", "PAGERDUTY_WEBHOOK_SECRET": "none-of-theirs",
             "GITHUB_WEBHOOK_SECRET": "none-of-theirs-either",
         }  # fmt: skip
@@ -121,7 +146,7 @@ def guide_site() -> Iterator[GuideSite]:
     """Start all of it, and leave nothing."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(temporary_state_dir("stint-guides-"))
-        ports = Ports(free_port(), free_port(), free_port())
+        ports = Ports(free_port(), free_port(), free_port(), free_port())
         log = stack.enter_context((folder / "stint.log").open("wb"))
         env = stack.enter_context(run_stint(folder, ports, log))
         (folder / "host").mkdir()
@@ -131,10 +156,13 @@ def guide_site() -> Iterator[GuideSite]:
         desk = stack.enter_context(Desk())
         # Tickets of Stint's own get their numbers when they are opened.
         desk.tickets |= {f"TKT-{number}": "The printer is on fire" for number in range(2000)}
-        site = GuideSite(folder, ports, env, host, shop, tickets, desk)
+        (folder / "kubernetes").mkdir()
+        kubernetes = stack.enter_context(ApiServer(folder / "kubernetes"))
+        site = GuideSite(folder, ports, env, host, shop, tickets, desk, kubernetes)
         _fill_shop(site)
         _programs(site)
         _people(site)
+        _fill_kubernetes(site)
         yield site
 
 
@@ -142,6 +170,21 @@ def _fill_shop(site: GuideSite) -> None:
     from sessions_app.connectors.postgres.setup import target_setup
 
     site.shop.fill(target_setup(broker=BROKER))
+
+
+def _fill_kubernetes(site: GuideSite) -> None:
+    """A pod to look at, and the kubeconfig of the cluster's administrator."""
+    cluster = in_process(site.kubernetes)
+    for name in ("shop", "checkout"):
+        assert cluster.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})[0] == 201
+    pod = {"metadata": {"name": "web-1"}, "spec": {"containers": [{"name": "web", "image": "shop"}]}}
+    assert cluster.call("POST", "/api/v1/namespaces/shop/pods", pod)[0] == 201
+    config = token_kubeconfig(
+        name="prod", server=f"https://{cluster.address}:{cluster.port}", ca=cluster.ca, namespace="",
+        token=cluster.token,
+    )  # fmt: skip
+    (site.folder / "admin" / ".kube").mkdir()
+    (site.folder / "admin" / ".kube" / "config").write_text(config, encoding="utf-8")
 
 
 def _programs(site: GuideSite) -> None:

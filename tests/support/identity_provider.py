@@ -33,7 +33,12 @@ class IdentityProvider(Issuer):
     header: dict[str, Any] = field(default_factory=dict)
     key: Any = None
     token: str | None = None
-    codes: dict[str, dict[str, str]] = field(default_factory=dict)
+    # When the person last showed it who they are, in seconds since 1970; None: they do so at each sign-in.
+    remembers: float | None = None
+    # Providers exist that take no notice of `max_age` and `prompt`, or don't say `auth_time`.
+    heeds: bool = True
+    tells: bool = True
+    codes: dict[str, dict[str, Any]] = field(default_factory=dict)
     # What it gave out and must be seen nowhere.
     given: list[str] = field(default_factory=list)
 
@@ -65,10 +70,16 @@ class IdentityProvider(Issuer):
         assert {"openid", "email"} <= set(asked["scope"].split())
         assert asked["code_challenge_method"] == "S256"
         code = secrets.token_urlsafe(16)
-        self.codes[code] = asked
+        self.codes[code] = {**asked, "auth_time": self._authenticated(asked)}
         self.given.append(code)
         sent = {"code": code, "state": asked["state"], "iss": self.url, **self.answer}
         return f"{asked['redirect_uri']}?{urlencode({name: value for name, value in sent.items() if value})}"
+
+    def _authenticated(self, asked: dict[str, str]) -> int:
+        now = time.time()
+        known, longest = self.remembers or now, float(asked.get("max_age", "inf"))
+        again = self.heeds and (asked.get("prompt") == "login" or now - known > longest or longest == 0)
+        return int(now if again else known)
 
     def posted(self, path: str, headers: Any, body: str) -> tuple[int, dict[str, str], bytes]:
         self.asked.append(path)
@@ -79,12 +90,13 @@ class IdentityProvider(Issuer):
         asked = self.codes.pop(sent.get("code", ""), None)
         if path != "/token" or asked is None or not self._is_theirs(asked, sent, headers):
             return 400, {}, b'{"error": "invalid_grant"}'
-        token = self.token or self.id_token(asked["nonce"])
+        told = {"auth_time": asked["auth_time"]} if self.tells and "max_age" in asked else {}
+        token = self.token or self.id_token(asked["nonce"], **told)
         given = {"access_token": secrets.token_urlsafe(16), "id_token": token, "token_type": "Bearer"}
         self.given += [given["access_token"], token]
         return 200, {}, json.dumps(given).encode()
 
-    def _is_theirs(self, asked: dict[str, str], sent: dict[str, str], headers: Any) -> bool:
+    def _is_theirs(self, asked: dict[str, Any], sent: dict[str, str], headers: Any) -> bool:
         if "client_secret_post" in self.says.get("token_endpoint_auth_methods_supported", []):
             pair = [sent.get("client_id"), sent.get("client_secret")]
         else:
@@ -98,7 +110,7 @@ class IdentityProvider(Issuer):
             and base64.urlsafe_b64encode(digest).decode().rstrip("=") == asked["code_challenge"]
         )
 
-    def id_token(self, nonce: str) -> str:
+    def id_token(self, nonce: str, **told: int) -> str:
         # Not the database's: a thread of the server that asked it would keep its connection.
         at = int(time.time())
         claims = {
@@ -107,6 +119,7 @@ class IdentityProvider(Issuer):
             "nonce": nonce,
             "iat": at,
             "exp": at + 300,
+            **told,
             **self.person,
         }
         claims = {name: value for name, value in claims.items() if value is not None}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from tests.support.gateway import free_port
+from broker.demo.ports import free_port
 
 
 @dataclass

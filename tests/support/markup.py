@@ -12,6 +12,8 @@ EVIL = (
     "\"'><script>window.canary=1</script><img src=x onerror=window.canary=1><svg onload=window.canary=1>"
     "<a href=javascript:window.canary=1>x</a>{{ 7|add:7 }}"
 )
+# What the database takes in a column instead: an address has no double quotes.
+INSTEAD = {"identity.email": EVIL.replace('"', "")}
 # What Stint itself reads and follows: its words, references, digests, addresses inside the site.
 KEPT = {
     "accesspolicy.digest", "accessrequest.digest", "approval.digest", "commandset.kind", "commandsetversion.digest",
@@ -33,7 +35,7 @@ def spoil(database: str) -> list[str]:
         table = model._meta.db_table
         # What must be unique stays so by the number before it.
         values = ", ".join(
-            f"\"{field.column}\" = left(id || ' ' || $evil${EVIL}$evil$, {field.max_length or 4000})"
+            f"\"{field.column}\" = left(id || ' ' || $evil${_evil(field)}$evil$, {field.max_length or 4000})"
             for field in columns
         )
         owner(
@@ -42,8 +44,16 @@ def spoil(database: str) -> list[str]:
             f"UPDATE {table} SET {values}",
             f"ALTER TABLE {table} ENABLE TRIGGER USER",
         )
-        spoiled += [f"{model._meta.model_name}.{field.name}" for field in columns]
+        spoiled += map(_name, columns)
     return spoiled
+
+
+def _name(field: models.Field) -> str:
+    return f"{field.model._meta.model_name}.{field.name}"
+
+
+def _evil(field: models.Field) -> str:
+    return INSTEAD.get(_name(field), EVIL)
 
 
 def _takes_any_text(field: models.Field) -> bool:
@@ -52,6 +62,6 @@ def _takes_any_text(field: models.Field) -> bool:
         isinstance(field, models.CharField | models.TextField)
         and not isinstance(field, models.SlugField)
         and not field.choices
-        and f"{field.model._meta.model_name}.{field.name}" not in KEPT
+        and _name(field) not in KEPT
         and field.name not in ("state", "id")
     )

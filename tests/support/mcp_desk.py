@@ -15,7 +15,7 @@ import uvicorn
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 
-from tests.support.site import free_port
+from broker.demo.ports import free_port
 
 DESK_TOKEN = "desk-token-that-only-stint-has"
 MODERN = b"2026-07-28"
@@ -91,6 +91,24 @@ def _server(desk: Desk) -> MCPServer:
         await ctx.report_progress(1, 2, "watching")
         await asyncio.to_thread(desk.go.wait)
         return f"{id} has a secret answer"
+
+    @server.tool()
+    async def flood_ticket(id: str, ctx: Context) -> str:  # noqa: A002
+        """Report progress without end."""
+        desk.calls.append(("flood_ticket", id))
+        step = 0
+        while not desk.go.is_set():
+            step += 1
+            await ctx.report_progress(step, None, "0123456789" * 1000)
+        return id
+
+    @server.tool()
+    async def burst_ticket(id: str, ctx: Context) -> str:  # noqa: A002
+        """Report so much at once that it fills every buffer, and then nothing."""
+        desk.calls.append(("burst_ticket", id))
+        await ctx.report_progress(1, None, "0123456789" * 390_000)
+        await asyncio.to_thread(desk.go.wait)
+        return id
 
     @server.tool()
     def fail_ticket(id: str) -> str:  # noqa: A002

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from broker.demo.ports import free_port
 from tests.conftest import fresh_database
 from tests.support.mcp_desk import Desk, desk
 from tests.support.mcp_site import Raw, add_desk, grant_on_desk, token_of
-from tests.support.site import _process, free_port
+from tests.support.nursery import Forked
+from tests.support.running import Running
+from tests.support.site import start_server, wait_for
 from tests.support.world import World, make_world
 
 
 @dataclass
-class Door:
+class Door(Running):
     """The running gateway and what is behind it."""
 
     world: World
     desk: Desk
-    base: str
+    port: int
     env: dict[str, str]
+    log: Path
+    gateway: Forked | None = None
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
@@ -42,6 +52,12 @@ class Door:
         """A grant, and a client with its token."""
         grant = self.grant(**changes)
         return grant, Raw(self.url, token_of(grant, self.world))
+
+    def start(self) -> None:
+        """Start the gateway and wait until it answers."""
+        words = ("uvicorn", "broker.asgi:application", "--timeout-graceful-shutdown", "1")
+        self.gateway = start_server(self.log, self.port, self.env, *words)
+        wait_for(f"{self.base}/healthz", self.gateway, self.log)
 
 
 def now():
@@ -72,9 +88,10 @@ def mcp_place(
         env = {
             **database.env, "STINT_PUBLIC_URL": f"http://127.0.0.1:{free_port()}", "STINT_STREAMS_DIRECT_PORT": str(port),
         }  # fmt: skip
-        stack.enter_context(
-            _process(
-                folder / "streams.log", port, "/healthz", change(env), "uvicorn", "broker.asgi:application"
-            )
-        )
-        yield Door(world, running, f"http://127.0.0.1:{port}", env)
+        door = Door(world, running, port, change(env), folder / "streams.log")
+        try:
+            door.start()
+            yield door
+        finally:
+            door.stop(signal.SIGTERM)
+        assert "Traceback" not in door.log.read_text(), door.log.read_text()

@@ -13,7 +13,7 @@ from tests.support.mcp_desk import DESK_TOKEN
 COMMAND_SET = """
 name: agent-ticket
 kind: mcp
-summary: Read one ticket, summarise it and close it
+summary: Read one ticket, summarize it and close it
 risk: medium
 parameters:
   ticket: {pattern: "T-[0-9]{1,8}"}
@@ -159,7 +159,7 @@ class Raw:
         except urllib.error.HTTPError as error:
             return Said(error.code, {k.lower(): v for k, v in error.headers.items()}, error.read())
 
-    def modern(self, method: str, params: dict[str, Any] | None = None, **headers: str | None) -> Said:
+    def modern(self, method: str, params: dict[str, Any] | None = None, **headers: Any) -> Said:
         """A request of 2026-07-28 as it must be, but for the headers that are given."""
         params = params or {}
         meta = {
@@ -172,5 +172,5 @@ class Raw:
             routed["Mcp_Name"] = params["name"]
         return self.send(body, **{**routed, **headers})
 
-    def call(self, name: str, arguments: Any = None, **headers: str | None) -> Said:
+    def call(self, name: str, arguments: Any = None, **headers: Any) -> Said:
         return self.modern("tools/call", {"name": name, "arguments": arguments or {}}, **headers)

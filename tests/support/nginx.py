@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from broker.demo.ports import free_port
 from tests.support.pace import allow
-from tests.support.site import free_port
 
 _CONF = """
 daemon off;
@@ -119,7 +119,7 @@ class Nginx:
 
     def send(self, head: bytes, body: bytes = b"") -> Raw:
         """Send a request as it stands, and read one answer. ``Connection: close`` is added."""
-        with socket.create_connection(("127.0.0.1", self.port), 10) as wire:
+        with socket.create_connection(("127.0.0.1", self.port), allow(10)) as wire:
             wire.sendall(head + b"Connection: close\r\n\r\n" + body)
             data = b""
             with contextlib.suppress(ConnectionResetError):
@@ -171,7 +171,8 @@ def nginx(server: str, *, http: str = "", tls: bool = False, port: int | None = 
 
 
 def _wait(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
-    for _ in range(200):
+    last = time.monotonic() + allow(20)
+    while time.monotonic() < last:
         assert process.poll() is None, (folder / "out.log").read_text() + (folder / "error.log").read_text()
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return

@@ -17,7 +17,9 @@ from urllib.parse import unquote
 
 @dataclass
 class Outside:
-    """``pages`` are what a GET of a path (with its query) answers; a number is a status, bytes are sent as they are."""
+    """``pages`` are what a GET of a path (with its query) answers; a number is a status, bytes are sent as they are, and
+    None is a connection that closes without an answer.
+    """
 
     url: str = ""
     pages: dict[str, Any] = field(default_factory=dict)
@@ -34,6 +36,8 @@ def outside() -> Iterator[Outside]:
             path = unquote(self.path)
             system.asked.append((path, {name.lower(): value for name, value in self.headers.items()}))
             page = system.pages.get(path, 404)
+            if page is None:
+                return
             status = page if isinstance(page, int) else 200
             body = (
                 page

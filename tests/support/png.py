@@ -1,4 +1,4 @@
-"""Small pictures: a screenshot with at most 256 colours, one byte a pixel. Nothing but zlib is needed for that."""
+"""Small pictures: a screenshot with at most 256 colors, one byte a pixel. Nothing but zlib is needed for that."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def with_palette(png: bytes) -> bytes:
-    """Return a screenshot (8 bits a channel, RGB or RGBA, not interlaced) with its 256 best colours.
+    """Return a screenshot (8 bits a channel, RGB or RGBA, not interlaced) with its 256 best colors.
 
     Raises ValueError for another kind of PNG.
     """
     width, height, rows = _pixels(png)
     counted = Counter(pixel for row in rows for pixel in row)
-    palette = [colour for colour, _ in counted.most_common(256)]
-    index = {colour: number for number, colour in enumerate(palette)}
-    for colour in counted:
-        if colour not in index:
-            index[colour] = min(range(len(palette)), key=lambda number: _distance(colour, palette[number]))
+    palette = [color for color, _ in counted.most_common(256)]
+    index = {color: number for number, color in enumerate(palette)}
+    for color in counted:
+        if color not in index:
+            index[color] = min(range(len(palette)), key=lambda number: _distance(color, palette[number]))
     data = b"".join(b"\0" + bytes(index[pixel] for pixel in row) for row in rows)
     return b"".join((
         SIGNATURE,
         _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-        _chunk(b"PLTE", b"".join(bytes(colour) for colour in palette)),
+        _chunk(b"PLTE", b"".join(bytes(color) for color in palette)),
         _chunk(b"IDAT", zlib.compress(data, 9)),
         _chunk(b"IEND", b""),
     ))  # fmt: skip

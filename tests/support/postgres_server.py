@@ -79,8 +79,8 @@ class PostgresServer(TargetServer):
         self._settings["ssl"] = "on"
 
 
-def self_signed(address: str) -> tuple[str, str]:
-    """A key and its own certificate for an address, as PEM."""
+def self_signed(address: str, *names: str) -> tuple[str, str]:
+    """A key and its own certificate for an address, and for host names, as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
     now = dt.datetime.now(dt.UTC)
@@ -93,7 +93,10 @@ def self_signed(address: str) -> tuple[str, str]:
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=30))
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.ip_address(address)), *map(x509.DNSName, names)]
+            ),
+            critical=False,
         )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

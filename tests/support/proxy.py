@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+from tests.support.pace import allow
 
 SOCKET = ".s.PGSQL.5432"
 
@@ -27,12 +31,12 @@ class BlackHole:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(allow(10))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(allow(10))
 
     def freeze(self) -> None:
         """Pass nothing on any more, and close nothing."""
@@ -86,3 +90,14 @@ class BlackHole:
             await self._open.wait()
             writer.write(data)
             await writer.drain()
+
+
+@contextlib.contextmanager
+def black_hole(folder: Path, url: str) -> Iterator[tuple[BlackHole, str]]:
+    """Yield a way to the database of a DATABASE_URL, and the URL that takes it."""
+    real = Path(parse_qs(urlsplit(url).query)["host"][0])
+    folder.mkdir(exist_ok=True)
+    (folder / SOCKET).unlink(missing_ok=True)
+    through = url.replace(str(real), str(folder)).replace(str(real).replace("/", "%2F"), str(folder))
+    with BlackHole(folder, real / SOCKET) as way:
+        yield way, through

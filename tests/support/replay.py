@@ -30,7 +30,7 @@ _ENTRIES = """
 """
 # Through the door that the product writes by, so that the record is a whole one.
 _RECORD = """
-    SELECT count(audit_append('main', %s, e.event, e.actor, e.actor_id, e.object_type, e.object_ref, e.data))
+    SELECT count(audit_append_many('main', %s, e.event, e.actor, e.actor_id, e.object_type, ARRAY[e.object_ref], ARRAY[e.data]))
     FROM json_to_recordset(%s) AS e (
         event text, actor text, actor_id bigint, object_type text, object_ref text, data jsonb)
 """

@@ -255,7 +255,7 @@ def _finish(scene: Scene, run: int, line: str, at: dt.datetime) -> None:
 
 
 def _record(scene: Scene, path: str, line: str, text: str, at: dt.datetime) -> Any:
-    from sessions_app.gateways.ssh.recording import Recorder
+    from sessions_app.gateways.core.recording import Recorder
     from sessions_app.queries.recordings import Room
 
     recorder = Recorder(

@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Playwright
+from playwright.sync_api import Browser, Page, Playwright, expect
 
+from broker.demo.ports import free_port
 from tests.environment import ROOT
 from tests.support.nursery import Forked, start
+from tests.support.pace import allow
 from tests.support.world import PASSWORD
 
 CHROMIUM = "/usr/bin/chromium-headless-shell"
@@ -73,29 +74,28 @@ def serve_and_kill(env: Mapping[str, str], folder: Path) -> Iterator[tuple[str, 
 
 @contextlib.contextmanager
 def _process(log: Path, port: int, url: str, env: Mapping[str, str], *command: str) -> Iterator[Forked]:
-    with log.open("wb") as out:
-        process = start(
-            "-m", *command, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning",
-            cwd=ROOT, env=env, stdout=out, stderr=out,
-        )  # fmt: skip
+    log.unlink(missing_ok=True)
+    process = start_server(log, port, env, *command)
     try:
-        _wait(f"http://127.0.0.1:{port}{url}", process, log)
+        wait_for(f"http://127.0.0.1:{port}{url}", process, log)
         yield process
         assert "Traceback" not in log.read_text(), log.read_text()
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(allow(20))
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+def start_server(log: Path, port: int, env: Mapping[str, str], *command: str) -> Forked:
+    """Start a web server's process; what it writes is added to a log."""
+    with log.open("ab") as out:
+        return start(
+            "-m", *command, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning",
+            cwd=ROOT, env=env, stdout=out, stderr=out,
+        )  # fmt: skip
 
 
-def _wait(url: str, process: Forked, log: Path) -> None:
+def wait_for(url: str, process: Forked, log: Path) -> None:
+    """Wait until a server answers."""
     for _ in range(300):
         assert process.poll() is None, log.read_text()
         try:
@@ -104,6 +104,16 @@ def _wait(url: str, process: Forked, log: Path) -> None:
         except OSError:
             time.sleep(0.1)
     raise AssertionError(f"the server did not start:\n{log.read_text()}")
+
+
+def settle(page: Page) -> None:
+    """Leave the field and wait until the form's preview is of all that was typed: a button in a preview that is replaced
+    between press and release would not be clicked.
+    """
+    page.evaluate("document.activeElement.blur()")
+    # It is asked for 400 ms after the last key.
+    page.wait_for_timeout(500)
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
 
 
 def sign_in(page: Page, name: str) -> None:

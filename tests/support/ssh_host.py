@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.demo.ports import free_port
 from broker.demo.sshd import usable_sshd
-from tests.support.gateway import eventually, free_port
+from tests.support.gateway import eventually
+from tests.support.pace import allow
 
 # As Debian ships it, but for where it listens, and where the administrator's key is: nobody's home is touched.
 _CONFIG = """Include /etc/ssh/sshd_config.d/*.conf
@@ -34,10 +35,13 @@ _OWN_FOLDERS = (
 
 @dataclass
 class SshHost:
-    """``folder`` is empty. ``admin_key`` is a private key that logs in as root, as administrators do."""
+    """``folder`` is empty. ``admin_key`` is a private key that logs in as root, as administrators do. ``network`` is a process
+    whose network it shares; 0: this one's.
+    """
 
     folder: Path
     port: int = 0
+    network: int = 0
     _space: int = 0
 
     @property
@@ -50,6 +54,11 @@ class SshHost:
         return f"{algorithm} {blob}"
 
     @property
+    def inside(self) -> list[str]:
+        """The words before a command that make it run in the network of the host."""
+        return ["nsenter", *([f"--net=/proc/{self.network}/ns/net"] if self.network else [])]
+
+    @property
     def log(self) -> str:
         return (self.folder / "sshd.log").read_text(errors="replace")
 
@@ -60,7 +69,7 @@ class SshHost:
 
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
         """Run a shell script as root on the host."""
-        words = ["nsenter", f"--mount=/proc/{self._space}/ns/mnt", "sh", "-c", script]
+        words = [*self.inside, f"--mount=/proc/{self._space}/ns/mnt", "sh", "-c", script]
         # As over a login: nothing of the tests' environment.
         env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
         return subprocess.run(words, capture_output=True, text=True, check=False, env=env, cwd="/")
@@ -76,7 +85,7 @@ class SshHost:
                 "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
                 f"{account}@127.0.0.1", command,
             ],
-            capture_output=True, text=True, check=False, timeout=30,
+            capture_output=True, text=True, check=False, timeout=allow(30),
         )  # fmt: skip
 
     def _public(self, name: str) -> str:
@@ -84,9 +93,9 @@ class SshHost:
 
 
 @contextlib.contextmanager
-def ssh_host(folder: Path) -> Iterator[SshHost]:
+def ssh_host(folder: Path, *, network: int = 0) -> Iterator[SshHost]:
     """A running host. Needs root, as sshd does."""
-    sshd, host = usable_sshd(), SshHost(folder, free_port())
+    sshd, host = usable_sshd(), SshHost(folder, free_port(), network)
     for name in ("host_key", "admin_key"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
     (folder / "etc").mkdir()
@@ -115,18 +124,19 @@ def _start(host: SshHost, sshd: str) -> None:
         f"exec {sshd} -E {host.folder}/sshd.log"
     )
     assert done.returncode == 0, done.stderr
-    eventually(lambda: _answers(host.port))
+    eventually(lambda: _answers(host))
 
 
-def _answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as sock:
-        return sock.recv(4) == b"SSH-"
-    return False
+def _answers(host: SshHost) -> bool:
+    asked = f"exec 3<>/dev/tcp/127.0.0.1/{host.port} && head -c 4 <&3"
+    return host.run(f"timeout 5 bash -c '{asked}'").stdout == "SSH-"
 
 
 def _stop(host: SshHost) -> None:
     """Stop sshd, if it has started at all."""
-    pid = host.run("cat /run/sshd.pid").stdout.strip()
-    if pid:
-        os.kill(int(pid), signal.SIGKILL)
-        eventually(lambda: not _answers(host.port))
+    if (host.folder / "sshd.log").exists() and host.starts:
+        found: list[str] = []
+        # The file is gone for a moment while sshd begins anew.
+        eventually(lambda: found.append(host.run("cat /run/sshd.pid").stdout.strip()) or found[-1])
+        os.kill(int(found[-1]), signal.SIGKILL)
+        eventually(lambda: not _answers(host))

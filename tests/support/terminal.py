@@ -87,6 +87,6 @@ class Terminal:
         return status, shown.decode(errors="replace")
 
 
-def without_colour(text: str) -> str:
+def without_color(text: str) -> str:
     """What is shown, without escape sequences."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from django.db import connection
 
+from tests.support.pace import allow
+
 Answer = TypeVar("Answer")
 
 
@@ -21,4 +23,4 @@ def in_thread(work: Callable[[], Answer]) -> Answer:
             connection.close()
 
     with ThreadPoolExecutor(max_workers=1) as pool:
-        return pool.submit(run).result(timeout=30)
+        return pool.submit(run).result(timeout=allow(30))

@@ -1,4 +1,4 @@
-"""`manage.py changepassword NAME`: Django's command of that name, with an entry in the record."""
+"""`manage.py changepassword NAME`: like Django's command of the same name, but with an entry in the record."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TRIES = 3
 
 
 class Command(StintCommand):
-    """Asks for the new password twice, three times at most."""
+    """Asks for the new password twice, in at most three attempts."""
 
     help = "Change a person's password. This ends all of their sessions."
 
@@ -32,7 +32,7 @@ class Command(StintCommand):
         if identity is None:
             raise CommandError(f"User {options['username']} not found.")
         for _ in range(_TRIES):
-            password = getpass.getpass(f"New password of {identity.username}: ")
+            password = getpass.getpass(f"New password for {identity.username}: ")
             if getpass.getpass("Again: ") != password:
                 self.stderr.write("The passwords do not match.")
                 continue

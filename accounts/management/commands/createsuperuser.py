@@ -1,4 +1,4 @@
-"""`manage.py createsuperuser`: Django's command of that name, with an entry in the record."""
+"""`manage.py createsuperuser`: like Django's command of the same name, but with an entry in the record."""
 
 from __future__ import annotations
 
@@ -22,33 +22,29 @@ _TRIES = 3
 
 
 class Command(StintCommand):
-    """Asks for what is not given. Administrators set things up; they too can't approve their own."""
+    """Asks for missing values. Administrators configure Stint; even they can't approve their own requests."""
 
-    help = (
-        "Make an administrator; with --noinput from DJANGO_SUPERUSER_USERNAME and DJANGO_SUPERUSER_PASSWORD."
-    )
+    help = "Create an administrator. With --noinput, uses DJANGO_SUPERUSER_USERNAME and DJANGO_SUPERUSER_PASSWORD."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--username", help="user name of the administrator")
+        parser.add_argument("--username", help="username of the administrator")
         parser.add_argument(
             "--noinput", "--no-input", action="store_false", dest="interactive",
-            help="ask nothing; without a password in the environment, nobody can sign in as them with one",
+            help="do not prompt; without a password in the environment, no one can sign in as them with a password",
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
         username, password = options["username"], None
         if options["interactive"]:
             if not sys.stdin.isatty():
-                raise CommandError(
-                    "This is no terminal. Use --noinput, and name the administrator by --username."
-                )
+                raise CommandError("No terminal to prompt on. Use --noinput, and pass --username.")
             username = username or input("Username: ")
             password = self._ask_password(username)
         else:
             username = username or os.environ.get("DJANGO_SUPERUSER_USERNAME")
             password = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
         if not username:
-            raise CommandError("Name the administrator by --username.")
+            raise CommandError("A username is required (--username).")
         try:
             made = create_identity(
                 username=username, password=password, is_superuser=True, actor=Actor.system("createsuperuser"),

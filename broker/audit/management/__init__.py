@@ -1,1 +1,1 @@
-"""Commands of the record."""
+"""Management commands for the record."""

@@ -1,4 +1,4 @@
-"""Deciding on what others ask for."""
+"""Commands to decide on requests and held commands."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Row = Mapping[str, Any]
 )
 @pass_shell
 def approvals(shell: Shell, most: int) -> None:
-    """List the requests that wait for your approval."""
+    """List the requests that are waiting for your approval."""
     found = shell.wire.pages("/requests", most=most, decidable=True)
-    shell.rows(found, wording.REQUESTS, empty="No requests wait for your approval.")
+    shell.rows(found, wording.REQUESTS, empty="No requests are waiting for your approval.")
 
 
 @click.command(cls=Command)
@@ -45,7 +45,7 @@ def approvals(shell: Shell, most: int) -> None:
 def approve(shell: Shell, ref: str, comment: str, digest: str | None, yes: bool, **given: Any) -> int:
     """Approve a request exactly as shown. If it changes in the meantime, nothing is approved.
 
-    Without a terminal, --digest says what was read, or --yes that it need not be.
+    Without a terminal, pass --digest with the digest you read, or --yes to skip the confirmation.
     """
     row = shell.wire.get(f"/requests/{ref}")
     _check_decidable(row)
@@ -103,7 +103,7 @@ def _decide(shell: Shell, row: Row, verdict: str, comment: str, narrowing: Mappi
 @click.command(cls=Command)
 @pass_shell
 def holds(shell: Shell) -> None:
-    """List held commands that wait for approval."""
+    """List held commands that are waiting for approval."""
     found = shell.wire.pages("/runs", state="held")
     shell.rows(found, wording.HELD, empty="No held commands.")
 

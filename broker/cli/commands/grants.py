@@ -1,4 +1,4 @@
-"""What one holds: lists, more time, the end, what was run, and the receipt."""
+"""Commands for grants: list, extend, end, log and receipt."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ..shell import Shell, pass_shell
 from ..wire import patiently
 
 Row = Mapping[str, Any]
-# Seconds that the proof of an end is waited for, and between two looks for new runs.
+# Seconds to wait for the proof of an end, and between two polls for new runs.
 _PROOF = 30.0
 _LOOK = 1.0
 _OVER = frozenset({"done", "cut", "failed"})
 
 
 @click.command(cls=Command)
-@click.option("--all", "everybody", is_flag=True, help="Include those of others that you can see.")
+@click.option("--all", "everybody", is_flag=True, help="Include other people's grants that you can see.")
 @click.option("--ended", is_flag=True, help="Include ended grants.")
-@click.option("--endable", is_flag=True, help="Grants that you can end, including those of others.")
+@click.option("--endable", is_flag=True, help="Show grants that you can end, including other people's.")
 @click.option("--cluster", type=CLUSTER, help="Only on this cluster.")
 @click.option(
     "--most", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum number of rows."
@@ -60,7 +60,7 @@ def end(shell: Shell, ref: str, note: str, kill: bool, no_wait: bool) -> None:
 
 
 def _withdraw(shell: Shell, ref: str) -> None:
-    """Withdraw a request that waits. Raises CliError for one that is something else by now, and says what."""
+    """Withdraw a pending request. Raises CliError if it is no longer pending, and says what became of it."""
     row: Row = shell.wire.get(f"/requests/{ref}")
     if row["grant"]:
         raise CliError(
@@ -113,7 +113,11 @@ def extend(shell: Shell, ref: str, seconds: int, reason: str, waits_for_it: bool
 @click.option("--follow", "-f", is_flag=True, help="Follow until the grant has ended.")
 @click.option("--output", "-o", is_flag=True, help="Include output. Reading it is recorded.")
 @click.option(
-    "--most", type=click.IntRange(1, 10000), default=200, show_default=True, help="Only the last ones."
+    "--most",
+    type=click.IntRange(1, 10000),
+    default=200,
+    show_default=True,
+    help="Maximum number of commands; the latest are shown.",
 )
 @pass_shell
 def log(shell: Shell, ref: str, follow: bool, output: bool, most: int) -> None:
@@ -139,7 +143,7 @@ def _follow(shell: Shell, ref: str, most: int, *, output: bool) -> None:
     told: dict[int, str] = {}
     with screen.progress(quiet=shell.json) as line:
         while True:
-            # In this order, so that what was run just before the end is not missed.
+            # In this order, so that runs just before the end are not missed.
             grant = patiently(lambda: shell.wire.get(f"/grants/{ref}"), for_seconds=300, tell=line.show)
             runs = patiently(
                 lambda: shell.wire.pages(f"/grants/{ref}/runs", most=most), for_seconds=300, tell=line.show

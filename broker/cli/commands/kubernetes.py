@@ -1,9 +1,8 @@
-"""`stint kubectl-config` and the exec plugin that its file names."""
+"""`stint kubectl-config`, and the exec plugin that its file names."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 import shlex
 import shutil
@@ -14,7 +13,7 @@ from typing import Any
 
 import click
 
-from .. import credentials, granting, screen
+from .. import credentials, granting, screen, served
 from ..errors import CliError, Exit
 from ..granting import Want
 from ..options import CLUSTER, GRANT, SET, TARGET, Command, about_asking, waits
@@ -22,7 +21,6 @@ from ..shell import Shell, own_words, pass_shell
 from .ssh import asking
 
 _API = "client.authentication.k8s.io/v1"
-_PLUGIN = "Kubeconfig with the plugin"
 
 
 @click.command("kubectl-config", cls=Command)
@@ -52,9 +50,10 @@ def kubectl_config(shell: Shell, cluster: str, output: str | None, **given: Any)
     )
     grant = granting.a_grant(shell, want)
     made = credentials.issue(shell, grant, given["target"])
-    if _PLUGIN not in made["values"]:
+    if "Kubeconfig" not in made["values"]:
         raise CliError(f"{grant['ref']} does not use a kubeconfig.", status=Exit.USAGE, code="no_kubeconfig")
-    text = _by_this_program(shell, made["values"][_PLUGIN])
+    user = _this_program(shell, grant["ref"], given["target"])
+    text = served.kubeconfig(made["values"], cluster=grant["cluster"], user=user)
     if output == "-":
         screen.say(text)
         return
@@ -68,21 +67,17 @@ def kubectl_config(shell: Shell, cluster: str, output: str | None, **given: Any)
     )
 
 
-def _by_this_program(shell: Shell, text: str) -> str:
-    """Let kubectl ask this program, as the same profile."""
-    config = json.loads(text)
-    for user in config["users"]:
-        plugin = user["user"]["exec"]
-        here = shutil.which("stint", path=shell.env.get("PATH"))
-        words = [here] if here else own_words()
-        plugin["command"] = words[0]
-        plugin["args"] = [*words[1:], "kube-credential", *plugin["args"]]
-        profile = shell.profile or shell.env.get("STINT_PROFILE", "")
-        plugin["env"] = [{"name": "STINT_PROFILE", "value": profile}] if profile else []
-        if not profile:
-            plugin["env"] = [{"name": "STINT_URL", "value": shell.wire.url}]
-        plugin["installHint"] = "Install the stint command."
-    return json.dumps(config, indent=2)
+def _this_program(shell: Shell, ref: str, target: str | None) -> dict[str, Any]:
+    """Return a user of a kubeconfig: kubectl asks this program, with the same profile."""
+    here = shutil.which("stint", path=shell.env.get("PATH"))
+    words = [*([here] if here else own_words()), "kube-credential", ref, *([target] if target else [])]
+    profile = shell.profile or shell.env.get("STINT_PROFILE", "")
+    name, value = ("STINT_PROFILE", profile) if profile else ("STINT_URL", shell.wire.url)
+    plugin = {
+        "apiVersion": _API, "command": words[0], "args": words[1:], "env": [{"name": name, "value": value}],
+        "interactiveMode": "Never", "provideClusterInfo": False, "installHint": "Install the stint command.",
+    }  # fmt: skip
+    return {"exec": plugin}
 
 
 def _save(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What shells need."""
+"""Shell completion."""
 
 from __future__ import annotations
 

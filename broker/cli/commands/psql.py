@@ -15,7 +15,7 @@ from .ssh import asking
 
 @click.command(cls=Command)
 @click.argument("cluster", type=CLUSTER)
-@click.argument("words", metavar="[-- OPTIONS OF PSQL]", nargs=-1)
+@click.argument("words", metavar="[-- PSQL OPTIONS]", nargs=-1)
 @click.option("--grant", type=GRANT, help="Use this grant.")
 @click.option("--target", "-t", type=TARGET, help="Target, if the cluster has several.")
 @click.option("--set", "command_set", type=SET, help="Request this command set.")
@@ -25,8 +25,8 @@ from .ssh import asking
 def psql(shell: Shell, cluster: str, words: tuple[str, ...], **given: Any) -> None:
     """Open psql on CLUSTER with the role of your grant.
 
-    Takes a grant of yours, or asks for one and waits. The password is fresh and goes to psql by its environment; logins
-    with the one before are refused from then on, open sessions stay.
+    Uses one of your grants, or requests one and waits. Creates a new password and passes it to psql in its
+    environment. The previous password is no longer valid for new logins; open sessions stay open.
 
     \b
       stint psql shop-db -- -c "SELECT count(*) FROM orders"

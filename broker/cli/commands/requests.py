@@ -1,4 +1,4 @@
-"""Asking, and following what was asked."""
+"""Commands to request access, and to follow requests."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _overview(shell: Shell) -> int:
 
 
 @click.command(cls=Command)
-@click.option("--all", "everybody", is_flag=True, help="Include those of others that you can see.")
+@click.option("--all", "everybody", is_flag=True, help="Include other people's requests that you can see.")
 @click.option("--state", type=click.Choice(["pending", "approved", "denied", "withdrawn", "lapsed"]))
 @click.option("--cluster", type=CLUSTER, help="Only on this cluster.")
 @click.option(

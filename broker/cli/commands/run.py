@@ -1,4 +1,4 @@
-"""`stint run`: for pipelines and agents."""
+"""`stint run`, for pipelines and agents."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .ssh import asking
 
 @click.command(cls=Command)
 @click.argument("words", metavar="-- COMMAND", nargs=-1)
-@click.option("--grant", type=GRANT, help="Use this grant of yours; it ends with the command.")
+@click.option("--grant", type=GRANT, help="Use this grant, which ends with the command.")
 @click.option("--cluster", type=CLUSTER, help="Only on this cluster.")
 @click.option("--target", "-t", type=TARGET, help="Only on this target.")
 @click.option("--set", "command_set", type=SET, help="Request this command set.")
@@ -41,7 +41,7 @@ def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...]
     """Run COMMAND with a grant that ends with it, and exit with its status.
 
     Uses one of your grants, or requests one and waits. Signals are forwarded to COMMAND. Sends heartbeats if the policy
-    requires them, so that the grant ends when this machine dies. When the grant ends first, COMMAND gets SIGTERM, and
+    requires them, so that the grant ends if this machine dies. If the grant ends first, COMMAND gets SIGTERM, and
     SIGKILL 10 s later.
 
     COMMAND gets these environment variables:
@@ -51,9 +51,10 @@ def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...]
       postgres     PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGSSLMODE …
       kubernetes   KUBECONFIG
       http, mcp    STINT_GRANT_TOKEN, STINT_ADDRESS
-      all          STINT_GRANT, STINT_CLUSTER, and STINT_CREDENTIAL_FILE (JSON) where there is a credential
+      all          STINT_GRANT, STINT_CLUSTER, and STINT_CREDENTIAL_FILE (JSON) if there is a credential
 
-    Interrupted while it waits, it takes back what it asked for. COMMAND does not get your own STINT_TOKEN. Files are removed when it ends.
+    If you interrupt it while it waits, it withdraws its request. COMMAND does not get your own STINT_TOKEN. Files are
+    removed when it ends.
 
     \b
       stint run --cluster shop-db --set read-orders --workflow TSK-4 -- ./report.py
@@ -67,7 +68,7 @@ def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...]
     if not given["grant"] and not given["cluster"] and not given["target"]:
         raise Usage("Pass --grant, or --cluster and --set.")
     want = Want(cluster=given["cluster"], target=given["target"], grant=given["grant"], **asking(given))
-    # Before there is a grant, which would be left behind where there is no room for its files.
+    # Create the folder before there is a grant, which would be left behind if there is no room for its files.
     folder = _folder(shell)
     try:
         with withdrawn_when_interrupted(shell) as made:
@@ -84,7 +85,9 @@ def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...]
 
 
 def _folder(shell: Shell) -> Path:
-    """A folder that its owner alone can read: of the login's own, or where other temporary files are."""
+    """Create a folder that only its owner can read: in the login's own runtime folder, or where other temporary files
+    are.
+    """
     wanted = shell.env.get("XDG_RUNTIME_DIR", "")
     place = wanted if wanted and os.access(wanted, os.W_OK | os.X_OK) else None
     try:

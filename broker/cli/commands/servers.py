@@ -1,4 +1,4 @@
-"""Signing in and out, and who one is."""
+"""Commands to sign in and out, and to show who one is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from .. import oauth, profiles, screen
+from .. import oauth, profiles, screen, served
 from ..errors import CliError, NotSignedIn, Usage
 from ..options import Command
 from ..profiles import Profile
@@ -44,7 +44,7 @@ def login(shell: Shell, url: str | None, name: str | None, browser: bool, with_t
     }
     until = f" until {screen.clock_time(expires)}" if expires else ""
     shell.show(
-        said, lambda: screen.say(f"Signed in at {profile.url} as {screen.plain(profile.user)}{until}.")
+        said, lambda: screen.say(f"Signed in to {profile.url} as {screen.plain(profile.user)}{until}.")
     )
     shell.note(f"The token is stored in {where}.")
     if profiles.env_token(shell.env):
@@ -74,9 +74,9 @@ def _given() -> tuple[str, str]:
 def _by_code(shell: Shell, wire: Wire, *, browser: bool) -> tuple[str, str]:
     codes = oauth.device_codes(wire)
     screen.say(f"Open  {screen.strong(screen.plain(codes['verification_uri']))}", err=True)
-    screen.say(f"Type  {screen.strong(screen.plain(codes['user_code']))}", err=True)
+    screen.say(f"Enter {screen.strong(screen.plain(codes['user_code']))}", err=True)
     if browser:
-        webbrowser.open(str(codes.get("verification_uri_complete") or codes["verification_uri"]))
+        webbrowser.open(served.web_page(codes.get("verification_uri_complete") or codes["verification_uri"]))
     with screen.progress(quiet=shell.json) as line:
         line.show("Waiting for authorization.")
         answer = oauth.device_token(wire, codes)
@@ -125,7 +125,7 @@ def _revoke(shell: Shell, profile: Profile) -> str:
 @click.command(cls=Command)
 @pass_shell
 def whoami(shell: Shell) -> None:
-    """Show who you are and what your token may do."""
+    """Show who you are and what your token can do."""
     profile = profiles.signed_in(shell.env, shell.profile, insecure=shell.insecure)
     me = shell.wire.get("/me")
     said = {
@@ -154,7 +154,7 @@ def profile(shell: Shell, name: str | None) -> None:
     stored = profiles.load(shell.env)
     if name is not None:
         if name not in stored.servers:
-            raise Usage(f"Unknown profile {name!r}. Profiles: {', '.join(stored.servers) or 'none'}.")
+            raise Usage(f"Profile {name!r} not found. Profiles: {', '.join(stored.servers) or 'none'}.")
         stored = replace(stored, current=name)
         profiles.save(stored, shell.env)
     rows = [

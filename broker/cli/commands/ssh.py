@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .. import granting, programs, sshing
+from .. import granting, programs, served, sshing
 from ..granting import Want
 from ..options import CLUSTER, GRANT, SET, TARGET, Command, about_asking, waits
 from ..running import run_with
@@ -35,9 +35,9 @@ from ..shell import Shell, pass_shell
 def ssh(shell: Shell, target: str, words: tuple[str, ...], *, keep: bool, **given: Any) -> int:
     """Run COMMAND on TARGET through Stint's gateway. Without COMMAND, open its prompt.
 
-    Takes a grant of yours that allows the command, or else asks for one, says what is waited for, and goes on when it is
-    there. Then this is ssh, with your own key, and its exit status. A grant that was asked for COMMAND ends with it, unless you
-    --keep it.
+    Uses one of your grants that allows COMMAND, or requests one, shows what it is waiting for, and continues when the
+    grant is active. Then it runs ssh with your own key, and exits with its status. A grant that was requested for
+    COMMAND ends with it, unless you pass --keep.
 
     \b
       stint ssh web-1 -- systemctl restart nginx
@@ -54,14 +54,16 @@ def ssh(shell: Shell, target: str, words: tuple[str, ...], *, keep: bool, **give
         grant=given["grant"],
         cluster=given["cluster"],
     )
-    # Before there is a grant, which would be left behind where something of this fails.
-    options = sshing.ssh_options(shell, identity=given["identity"], options=given["options"])
-    host = sshing.gateway_host(shell)
+    # Prepare this before there is a grant, which would be left behind if something here fails.
+    gateway = sshing.gateway(shell)
+    options = sshing.ssh_options(shell, gateway, identity=given["identity"], options=given["options"])
     asked: list[Any] = []
     grant = granting.a_grant(shell, want, made=asked.append)
     ref, for_this = grant["ref"], bool(asked and line is not None)
     flags = [part for option in options for part in ("-o", option)]
-    command = [ssh_program, *flags, f"{ref}.{target}@{host}", *(["--", line] if line is not None else [])]
+    there = f"{ref}.{served.name(target)}@{gateway.host}"
+    # ssh reads no options after the first `--`, not even from the command.
+    command = [ssh_program, *flags, "--", there, *([line] if line is not None else [])]
     if for_this and not keep:
         return run_with(shell, grant, command, lambda: shell.env)
     if for_this:
@@ -72,7 +74,7 @@ def ssh(shell: Shell, target: str, words: tuple[str, ...], *, keep: bool, **give
 
 
 def asking(given: Any) -> dict[str, Any]:
-    """Return what the options about asking say, as a want takes it."""
+    """Return the values of the `about_asking` options, as arguments of a ``Want``."""
     return {
         "command_set": given["command_set"], "seconds": given["seconds"], "reason": given["reason"],
         "ticket": given["ticket"], "workflow": given["workflow"], "kind": given["kind"] or "",

@@ -1,1 +1,1 @@
-"""Commands of the whole."""
+"""Commands of the whole project."""

@@ -1,1 +1,1 @@
-"""What is answered."""
+"""Shapes of responses."""

@@ -37,13 +37,13 @@ class ClusterShape(Shape):
 
     @shown_as(TargetShape(many=True))
     def get_targets(self, cluster: Cluster) -> Any:
-        """Return the targets that were not removed, by name."""
+        """Targets that were not removed, sorted by name."""
         live = [target for target in cluster.targets.all() if target.removed_at is None]
         return TargetShape(sorted(live, key=lambda target: target.name), many=True).data
 
 
 class FreeParameterShape(Shape):
-    """A value that may be chosen at each run."""
+    """A value that can be chosen at each run."""
 
     name = serializers.CharField()
     kind = serializers.CharField()
@@ -66,7 +66,7 @@ class CommandShape(Shape):
 
 
 class FindingShape(Shape):
-    """A finding of the linter."""
+    """A linter finding."""
 
     severity = Choice(choices=["error", "warning"])
     code = serializers.CharField()
@@ -86,33 +86,33 @@ class CommandSetShape(Shape):
     versions = serializers.SerializerMethodField(help_text="The versions you can see.")
 
     def get_summary(self, command_set: CommandSet) -> str:
-        """Return what it is for; empty while nothing is published."""
+        """What it is for; empty while nothing is published."""
         return str(command_set.published.document["summary"]) if command_set.published else ""
 
     @shown_as({"type": ["string", "null"], "enum": [*Risk.values, None]})
     def get_risk(self, command_set: CommandSet) -> str | None:
-        """Return the risk as the document states it."""
+        """Risk that the document states."""
         return command_set.published.document["risk"] if command_set.published else None
 
     @shown_as({"type": ["integer", "null"]})
     def get_published(self, command_set: CommandSet) -> int | None:
-        """Return the number of the newest published version."""
+        """Number of the newest published version."""
         return command_set.published.number if command_set.published else None
 
     @shown_as({"type": "array", "items": {"type": "integer"}})
     def get_versions(self, command_set: CommandSet) -> list[int]:
-        """Return the numbers of the versions; drafts are for administrators."""
+        """Version numbers. Only administrators see drafts."""
         everything = self.context["identity"].is_superuser
         return sorted(v.number for v in command_set.versions.all() if everything or v.published_at)
 
 
 class VersionShape(Shape):
-    """One version of a command set. Once published it never changes."""
+    """One version of a command set. Once published, it never changes."""
 
     command_set = serializers.CharField(source="command_set.name")
     number = serializers.IntegerField()
     digest = serializers.CharField()
-    source = serializers.CharField(help_text="The YAML source.")  # type: ignore[assignment]  # a member, not the serializer’s own
+    source = serializers.CharField(help_text="The YAML source.")  # type: ignore[assignment]  # shadows DRF's attribute
     commands = serializers.SerializerMethodField()
     findings = FindingShape(many=True)
     accepted = serializers.DictField(child=serializers.CharField())
@@ -123,7 +123,7 @@ class VersionShape(Shape):
 
     @shown_as(CommandShape(many=True))
     def get_commands(self, version: CommandSetVersion) -> Any:
-        """Return the commands with parameters left open."""
+        """Commands with parameters left open."""
         return CommandShape(describe(compile_open(document_of(version))), many=True).data
 
 
@@ -139,7 +139,7 @@ class PolicyShape(Shape):
 
 
 class TriedShape(Shape):
-    """The decision of the gateway on a command line."""
+    """The gateway's decision on a command line."""
 
     verdict = Choice(choices=["allowed", "held", "refused"])
     version = serializers.IntegerField()
@@ -162,15 +162,19 @@ class ChangeShape(Shape):
     type = serializers.CharField()
     name = serializers.CharField()
     diff = serializers.ListField(child=serializers.CharField())
-    ends = serializers.ListField(child=serializers.CharField(), help_text="Grants that end with it.")
+    ends = serializers.ListField(
+        child=serializers.CharField(), help_text="Grants that end because of this change."
+    )
 
 
 class PlanShape(Shape):
     """What applying the files changes, in order."""
 
     changes = ChangeShape(many=True)
-    unused = serializers.ListField(child=serializers.CharField(), help_text="What is in no file and is kept.")
+    unused = serializers.ListField(
+        child=serializers.CharField(), help_text="Objects that are in no file and are kept."
+    )
     warnings = serializers.ListField(
         child=serializers.CharField(),
-        help_text="Likely mistakes, such as approvals that nobody can give.",
+        help_text="Likely mistakes, such as approvals that no one can give.",
     )

@@ -8,11 +8,25 @@ from sessions_app.api.fields import Shape
 
 
 class SshGatewayShape(Shape):
-    """Where holders connect by ssh."""
+    """Where holders connect with ssh."""
 
     host = serializers.CharField()
     port = serializers.IntegerField()
     host_keys = serializers.ListField(
         child=serializers.CharField(),
         help_text="Algorithm and key of each, as `known_hosts` has them; empty while no gateway has run for a day.",
+    )
+
+
+class WebGatewayShape(Shape):
+    """Where clients of the web gateways connect, and whom they trust there."""
+
+    url = serializers.CharField()
+    ca = serializers.CharField(
+        help_text="PEM certificates of the authorities that sign the gateways' certificates, two during a rotation; empty if "
+        "the administrator provides the gateways' certificates, and while no gateway has run for a day.",
+    )
+    fingerprints = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="SHA-256 of each of those certificates, or of the gateways' own; empty while no gateway has run for a day.",
     )

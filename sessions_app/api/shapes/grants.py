@@ -1,4 +1,4 @@
-"""Grants, their sessions, command runs and receipts."""
+"""Grants, their sessions, command runs, credentials and receipts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class GrantShape(Shape):
     workflow = serializers.CharField(
         source="workflow.ref", allow_null=True, help_text="The workflow that it ends with."
     )
-    parent = serializers.CharField(  # type: ignore[assignment]  # a member of the answer, not the serializer's own
+    parent = serializers.CharField(  # type: ignore[assignment]  # shadows DRF's attribute
         source="parent.ref", allow_null=True, help_text="The parent grant that it ends with."
     )
     heartbeat_seconds = serializers.IntegerField(
@@ -46,7 +46,7 @@ class GrantShape(Shape):
     break_glass = serializers.BooleanField()
     own_incident = serializers.BooleanField(
         source="is_own_incident",
-        help_text="The holder opened the incident, and nobody approved the access.",
+        help_text="The holder opened the incident, and no one approved the access.",
     )
     starts_at = Moment()
     expires_at = Moment()
@@ -64,7 +64,7 @@ class GrantShape(Shape):
     review_note = serializers.CharField()
 
     def get_targets(self, grant: Grant) -> list[str]:
-        """Return the names of the targets, sorted."""
+        """Names of the targets, sorted."""
         return sorted(target.name for target in grant.targets.all())
 
 
@@ -77,12 +77,14 @@ class GrantDetailShape(GrantShape):
 
     @shown_as(CommandShape(many=True))
     def get_commands(self, grant: Grant) -> Any:
-        """Return the commands that the approvers left in."""
+        """Commands that the approvers kept."""
         views = describe(compiled(grant.command_set_version, grant.parameters, grant.commands))
         return CommandShape(views, many=True).data
 
     def get_connect(self, grant: Grant) -> list[str]:
-        """Return one ssh command for each target, or the address of an MCP server; nothing where a credential says it."""
+        """One ssh command for each target, or the URL of an MCP server; empty if a credential states how to
+        connect.
+        """
         if address := mcp_address(grant.cluster):
             return [address]
         kind = find(grant.cluster.kind)
@@ -109,7 +111,10 @@ class RunShape(Shape):
     grant = serializers.CharField(source="grant.ref")
     holder = serializers.CharField(source="grant.holder.username")
     target = serializers.CharField(source="target.name")
-    line = serializers.CharField(help_text="As it was typed.")
+    client_address = serializers.CharField(
+        help_text="The address that it came from; empty if it is not known."
+    )
+    line = serializers.CharField(help_text="The command as it was typed.")
     argv = serializers.ListField(child=serializers.CharField())
     effect = Choice(choices=EFFECTS, allow_null=True)
     state = Choice(choices=RunState.values)
@@ -149,7 +154,7 @@ class SessionShape(Shape):
 
 
 class ReceiptVerdictShape(Shape):
-    """A verdict, as the receipt has it."""
+    """A verdict in a receipt."""
 
     approver = serializers.CharField()
     verdict = Choice(choices=Verdict.values)
@@ -209,7 +214,7 @@ class ComparisonShape(Shape):
     commands = ComparedCommandShape(many=True)
     targets = ComparedTargetShape(many=True)
     approved_seconds = serializers.IntegerField()
-    used_seconds = serializers.IntegerField(help_text="Share of the granted time that was used.")
+    used_seconds = serializers.IntegerField(help_text="How much of the granted time was used.")
     refused = ComparedRefusedShape(many=True, help_text="The 20 most frequent ones.")
     refused_times = serializers.IntegerField(
         allow_null=True, help_text="Null if the target does not report refusals."
@@ -222,6 +227,7 @@ class ReceiptRunShape(Shape):
     run = serializers.IntegerField()
     command = serializers.CharField()
     target = serializers.CharField()
+    client_address = serializers.CharField()
     state = Choice(choices=RunState.values)
     effect = serializers.CharField()
     at = Moment()
@@ -238,13 +244,14 @@ class ReceiptRefusedShape(Shape):
     run = serializers.IntegerField()
     command = serializers.CharField()
     target = serializers.CharField()
+    client_address = serializers.CharField()
     at = Moment()
     state = Choice(choices=RunState.values)
     why = serializers.CharField()
 
 
 class ReceiptSessionShape(Shape):
-    """A session, as the receipt has it."""
+    """A session in a receipt."""
 
     session = serializers.IntegerField()
     target = serializers.CharField()

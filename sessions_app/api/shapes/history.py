@@ -1,4 +1,4 @@
-"""Versions of the catalogue, differences, and rights."""
+"""Versions of the catalog, differences between them, and rights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sessions_app.api.fields import Moment, Shape
 
 
 class DocumentVersionShape(Shape):
-    """One version of a catalogue document."""
+    """One version of a catalog document."""
 
     number = serializers.IntegerField()
     at = Moment()
@@ -32,7 +32,7 @@ class DifferenceShape(Shape):
 
 
 class RightShape(Shape):
-    """One right of somebody."""
+    """One right of an identity."""
 
     identity = serializers.CharField()
     right = serializers.CharField()
@@ -42,6 +42,6 @@ class RightShape(Shape):
 
 
 class RightsShape(Shape):
-    """Everybody's rights at a moment."""
+    """Everyone's rights at a point in time."""
 
     rights = RightShape(many=True)

@@ -1,4 +1,4 @@
-"""Identities and what they prove themselves with."""
+"""Identities and their credentials and notifications."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class IdentityShape(Shape):
     created_at = Moment()
 
     def get_groups(self, identity: Identity) -> list[str]:
-        """Return the names of the groups, sorted."""
+        """Names of the groups, sorted."""
         return sorted(group.name for group in identity.groups.all())
 
 
@@ -38,12 +38,12 @@ class MeShape(IdentityShape):
 
     email = serializers.CharField()
     scopes = serializers.SerializerMethodField(
-        help_text="What the token in use may do; null for a browser's session."
+        help_text="What the token in use can do; null in a browser session."
     )
 
     @shown_as({"type": ["array", "null"], "items": {"type": "string", "enum": Scope.values}})
     def get_scopes(self, identity: Identity) -> list[str] | None:
-        """Return the scopes of the token that asks."""
+        """Scopes of the caller's token."""
         token = self.context["view"].token
         return token.scopes if token else None
 
@@ -52,7 +52,7 @@ class KeyShape(Shape):
     """A registered SSH public key."""
 
     id = serializers.IntegerField()
-    label = serializers.CharField()  # type: ignore[assignment]  # a member, not the serializer’s own
+    label = serializers.CharField()  # type: ignore[assignment]  # shadows DRF's attribute
     algorithm = serializers.CharField()
     fingerprint = serializers.CharField(help_text="As `ssh-keygen -l` shows it: `SHA256:…`.")
     public_key = serializers.CharField()
@@ -61,10 +61,10 @@ class KeyShape(Shape):
 
 
 class TokenShape(Shape):
-    """An API token, without its text."""
+    """An API token, without its value."""
 
     id = serializers.IntegerField()
-    label = serializers.CharField()  # type: ignore[assignment]  # a member, not the serializer’s own
+    label = serializers.CharField()  # type: ignore[assignment]  # shadows DRF's attribute
     hint = serializers.CharField(help_text="First characters of the token.")
     scopes = serializers.ListField(child=Choice(choices=Scope.values))
     created_at = Moment()
@@ -78,7 +78,7 @@ class FreshTokenShape(TokenShape):
     token = serializers.SerializerMethodField()
 
     def get_token(self, token: Any) -> str:
-        """Return the text, which is kept nowhere."""
+        """The token's value, which is stored nowhere."""
         return str(self.context["view"].shown)
 
 
@@ -95,5 +95,5 @@ class NoticeShape(Shape):
     outcome = serializers.SerializerMethodField(help_text="The outcome, once it is settled; else empty.")
 
     def get_outcome(self, notice: Notice) -> str:
-        """Return what came of it."""
+        """Outcome of its subject."""
         return outcome_of(notice, clock.now())

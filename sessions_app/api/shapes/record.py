@@ -17,14 +17,14 @@ class EntryShape(Shape):
     actor = serializers.CharField()
     object_type = serializers.CharField()
     object_ref = serializers.CharField()
-    data = serializers.DictField()  # type: ignore[assignment]  # a member, not the serializer’s own
+    data = serializers.DictField()  # type: ignore[assignment]  # shadows DRF's attribute
     hash = serializers.SerializerMethodField()
     previous_hash = serializers.SerializerMethodField()
 
     def get_hash(self, entry: AuditEntry) -> str:
-        """Return the hash of the entry in hex."""
+        """Hash of the entry in hex."""
         return bytes(entry.hash).hex()
 
     def get_previous_hash(self, entry: AuditEntry) -> str:
-        """Return the hash that the entry is chained to, in hex."""
+        """Hash that the entry is chained to, in hex."""
         return bytes(entry.prev_hash).hex()

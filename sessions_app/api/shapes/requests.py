@@ -56,12 +56,12 @@ class RequestShape(Shape):
 
     @shown_as({"type": ["string", "null"]})
     def get_grant(self, request: AccessRequest) -> str | None:
-        """Return the reference of the grant."""
+        """Reference of the grant."""
         grant = getattr(request, "grant", None)
         return grant.ref if grant else None
 
     def get_duration_left(self, request: AccessRequest) -> int:
-        """Return what approvers left of the time."""
+        """Duration that the approvers left, in seconds."""
         return left_duration(request)
 
 
@@ -86,7 +86,7 @@ class ApprovalShape(Shape):
 
     @shown_as(GivenNarrowingShape)
     def get_narrowing(self, approval: Approval) -> Any:
-        """Return it with targets by name."""
+        """What the approver reduced, with targets by name."""
         narrowing = dict(approval.narrowing)
         if "targets" in narrowing:
             names = self.context["target_names"]
@@ -95,7 +95,7 @@ class ApprovalShape(Shape):
 
 
 class ClauseShape(Shape):
-    """Approvals by different people of these groups."""
+    """Approvals that are required from different people in these groups."""
 
     count = serializers.IntegerField()
     groups = serializers.ListField(child=serializers.CharField())
@@ -107,11 +107,11 @@ class YouShape(Shape):
     """What the caller can do about it."""
 
     may_decide = serializers.BooleanField()
-    why_not = serializers.CharField(help_text="Empty when you may decide.")
+    why_not = serializers.CharField(help_text="Empty if you can decide.")
 
 
 class AcceptedShape(Shape):
-    """An accepted warning of the linter, with the reason."""
+    """An accepted linter warning, with the reason."""
 
     message = serializers.CharField()
     reason = serializers.CharField()
@@ -139,45 +139,45 @@ class RequestDetailShape(RequestShape):
         self.detail = detail
 
     def get_targets(self, request: AccessRequest) -> list[str]:
-        """Return the names of the targets that are still there."""
+        """Names of the targets that are still there."""
         return list(self.detail.targets)
 
     @shown_as(CommandShape(many=True))
     def get_commands(self, request: AccessRequest) -> Any:
-        """Return the commands with the request's parameters in place."""
+        """Commands with the values of the request."""
         return CommandShape(self.detail.commands, many=True).data
 
     @shown_as(AcceptedShape(many=True))
     def get_accepted(self, request: AccessRequest) -> Any:
-        """Return the warnings that were accepted when the command set was published."""
+        """Warnings that were accepted when the command set was published."""
         return AcceptedShape(accepted_findings(request.command_set_version), many=True).data
 
     def get_targets_left(self, request: AccessRequest) -> list[str]:
-        """Return the names of the targets that approvers left."""
+        """Names of the targets that approvers left."""
         return list(self.detail.targets_left)
 
     def get_commands_left(self, request: AccessRequest) -> list[int]:
-        """Return the indices of the commands that approvers left."""
+        """Indices of the commands that approvers left."""
         return list(self.detail.commands_left)
 
     @shown_as(ApprovalShape(many=True))
     def get_approvals(self, request: AccessRequest) -> Any:
-        """Return all verdicts, the oldest first."""
+        """All verdicts, oldest first."""
         context = {"target_names": self.detail.target_names}
         return ApprovalShape(self.detail.approvals, many=True, context=context).data
 
     @shown_as(ClauseShape(many=True))
     def get_needed(self, request: AccessRequest) -> Any:
-        """Return the approvals that the policy wants."""
+        """Approvals that the policy requires."""
         return ClauseShape(self.detail.needed, many=True).data
 
     def get_changed(self, request: AccessRequest) -> bool:
-        """Whether the scope now is not the one that was asked for."""
+        """Whether the scope has changed since the request."""
         return bool(self.detail.changed)
 
     @shown_as(YouShape)
     def get_you(self, request: AccessRequest) -> Any:
-        """Return what the caller can do."""
+        """What the caller can do."""
         return {"may_decide": not self.detail.why_not, "why_not": self.detail.why_not}
 
 
@@ -197,11 +197,11 @@ class OfferShape(Shape):
         child=serializers.CharField(), help_text="Values taken from the command."
     )
     missing = FreeParameterShape(many=True, help_text="Parameters you still have to set.")
-    effect = Choice(choices=EFFECTS, allow_null=True, help_text="The command's.")
+    effect = Choice(choices=EFFECTS, allow_null=True, help_text="Effect of the command.")
 
 
 class OffersShape(Shape):
-    """What you may ask for."""
+    """The access you can request."""
 
     results = OfferShape(many=True)
 

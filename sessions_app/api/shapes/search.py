@@ -1,4 +1,4 @@
-"""What was found."""
+"""Results of a search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Webhooks and what was sent to them."""
+"""Webhooks and the messages sent to them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class FreshSecretShape(WebhookShape):
     secret = serializers.SerializerMethodField()
 
     def get_secret(self, _endpoint: WebhookEndpoint) -> str:
-        """Return the text, which is shown nowhere again."""
+        """The secret, which is not shown again."""
         return str(self.context["view"].shown)
 
 

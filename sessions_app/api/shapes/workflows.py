@@ -21,7 +21,7 @@ class WorkflowShape(Shape):
     outside_id = serializers.CharField(help_text="Its ID in the source.")
     url = serializers.CharField()
     facts = serializers.DictField(
-        child=serializers.CharField(), help_text="What commands may be bound to, by `workflow.NAME`."
+        child=serializers.CharField(), help_text="Values that commands can be bound to, as `workflow.NAME`."
     )
     assignee = serializers.CharField(source="assignee.username", allow_null=True)
     starts_at = Moment(allow_null=True)
@@ -34,9 +34,9 @@ class WorkflowShape(Shape):
     close_note = serializers.CharField()
 
     def get_clusters(self, workflow: Workflow) -> list[str]:
-        """Return the names of the clusters, sorted."""
+        """Names of the clusters, sorted."""
         return sorted(cluster.name for cluster in workflow.clusters.all())
 
     def get_kept_by(self, workflow: Workflow) -> str:
-        """Return the name of the source."""
+        """Name of the source."""
         return workflow.source.name if workflow.source else OWN

@@ -1,1 +1,1 @@
-"""The endpoints. Each parses, makes one domain call, and renders."""
+"""The endpoints. Each parses the input, calls one operation or query, and renders the result."""

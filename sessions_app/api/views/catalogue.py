@@ -1,4 +1,4 @@
-"""Clusters, command sets, policies, and the files that they are made from."""
+"""Clusters, command sets, policies, and the files that define them."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class OneVersion(Endpoint):
 
 
 class VersionPublish(Endpoint):
-    """Publishing a draft."""
+    """Publishes a draft."""
 
     @described(VersionShape, body=Acceptance)
     @once
@@ -106,14 +106,14 @@ def _check_accepted(draft: CommandSetVersion, accepted: dict[str, str]) -> None:
     known = {key_of(finding) for finding in draft.findings}
     if unknown := sorted(set(accepted) - known):
         raise InvalidInput(
-            "You accepted a finding that the linter does not report.",
-            hint=f"It says: {', '.join(sorted(known)) or 'nothing'}.",
+            "You accepted a finding that the linter did not report.",
+            hint=f"It reported: {', '.join(sorted(known)) or 'nothing'}.",
             fields={f"accepted.{name}": ["Unknown finding."] for name in unknown},
         )
 
 
 class CommandTry(Endpoint):
-    """Trying a command line."""
+    """Tests a command line."""
 
     scope: ClassVar[str] = Scope.READ
 
@@ -165,14 +165,14 @@ class OnePolicy(Endpoint):
 
 class _Catalogue(Endpoint):
     def applied(self, *, plan_only: bool) -> Plan:
-        """Apply the files that were sent, or only say what that would do."""
+        """Apply the files in the body, or only plan the changes."""
         self.administrators_only()
         sent = self.body(Files)
         return apply_catalogue(actor=actor_of(self.identity), now=clock.now(), plan_only=plan_only, **sent)
 
 
 class CataloguePlan(_Catalogue):
-    """What applying files would change."""
+    """Plans the changes that files would make."""
 
     @described(PlanShape, body=Files)
     @once
@@ -182,10 +182,10 @@ class CataloguePlan(_Catalogue):
 
 
 class CatalogueApply(_Catalogue):
-    """Applying files."""
+    """Applies files."""
 
     @described(PlanShape, body=Files)
     @once
     def post(self, request: Request) -> Response:
-        """Apply the files to the catalogue, in one transaction. Administrators only."""
+        """Apply the files to the catalog, in one transaction. Administrators only."""
         return self.answer(PlanShape, self.applied(plan_only=False))

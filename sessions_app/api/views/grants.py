@@ -1,4 +1,4 @@
-"""Grants: what they allow, what was done with them, and their end."""
+"""Grants: what they allow, what was done with them, and how they end."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class OneGrant(Endpoint):
 
 
 class GrantEnd(Endpoint):
-    """End and Kill."""
+    """Ends a grant."""
 
     scope: ClassVar[str] = Scope.END
     outlives_token: ClassVar[bool] = True
@@ -89,7 +89,7 @@ class GrantEnd(Endpoint):
 
 
 class GrantExtend(Endpoint):
-    """More time."""
+    """Requests an extension of a grant."""
 
     scope: ClassVar[str] = Scope.REQUEST
 
@@ -111,14 +111,14 @@ class GrantExtend(Endpoint):
 
 
 class GrantReview(Endpoint):
-    """The review of break-glass access."""
+    """Records the review of break-glass access."""
 
     scope: ClassVar[str] = Scope.DECIDE
 
     @described(GrantDetailShape, body=Review)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Record what you found when you reviewed somebody's break-glass access."""
+        """Record what you found when you reviewed someone's break-glass access."""
         sent = self.body(Review)
         grant = reads.grant_of(self.identity, ref)
         review_break_glass(grant_id=grant.pk, reviewer=self.identity, note=sent["note"], now=clock.now())
@@ -126,12 +126,14 @@ class GrantReview(Endpoint):
 
 
 class GrantCredential(Endpoint):
-    """What a grant is used with on a target."""
+    """Issues a credential for a grant on a target."""
 
     scope: ClassVar[str] = Scope.REQUEST
+    answers_secret: ClassVar[bool] = True
+    asks_target: ClassVar[bool] = True
 
-    # Not kept for a second answer: it is a secret.
     @described(CredentialShape, body=NewCredential)
+    @once
     def post(self, request: Request, ref: str) -> Response:
         """Get a new credential for a target of your grant. The previous one is no longer valid for new logins."""
         sent = self.body(NewCredential)
@@ -143,21 +145,21 @@ class GrantCredential(Endpoint):
 
 
 class GrantRetry(Endpoint):
-    """Asking again for the proof of an end."""
+    """Retries the revocation of a grant."""
 
     scope: ClassVar[str] = Scope.END
 
     @described(GrantDetailShape)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Retry the revocation of an ending grant now, instead of at the next scheduled attempt."""
+        """Retry revoking an ending grant now, instead of at the next scheduled attempt."""
         grant = reads.grant_of(self.identity, ref)
         retry_revoke(grant_id=grant.pk, actor=self.identity, now=clock.now())
         return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))
 
 
 class GrantRelease(Endpoint):
-    """A grant that was held."""
+    """Releases a held grant."""
 
     scope: ClassVar[str] = Scope.DECIDE
 
@@ -172,7 +174,7 @@ class GrantRelease(Endpoint):
 
 
 class GrantDelegate(Endpoint):
-    """A part of a grant for somebody else."""
+    """Delegates a part of a grant."""
 
     scope: ClassVar[str] = Scope.REQUEST
 
@@ -194,7 +196,7 @@ class GrantDelegate(Endpoint):
 
 
 class GrantHeartbeat(Endpoint):
-    """A holder that is still there."""
+    """Records a heartbeat of the holder."""
 
     scope: ClassVar[str] = Scope.REQUEST
     outlives_token: ClassVar[bool] = True
@@ -208,7 +210,7 @@ class GrantHeartbeat(Endpoint):
 
 
 class GrantReceipt(Endpoint):
-    """The receipt."""
+    """The receipt of a grant."""
 
     @described(ReceiptShape)
     def get(self, request: Request, ref: str) -> Response:
@@ -243,7 +245,7 @@ class Runs(Endpoint):
 
     @described(paged(RunShape), query=OfRuns)
     def get(self, request: Request) -> Response:
-        """List the commands tried with grants that you can see, newest first. `state=held` are those that wait for approval."""
+        """List the commands tried with grants that you can see, newest first. `state=held`: those waiting for approval."""
         query = self.query(OfRuns)
         return self.page(_in_state(reads.runs(self.identity), query), RunShape, query)
 
@@ -253,7 +255,7 @@ def _in_state(found: Any, query: dict[str, Any]) -> Any:
 
 
 class RunDecision(Endpoint):
-    """The decision on a held command."""
+    """Decides on a held command."""
 
     scope: ClassVar[str] = Scope.DECIDE
 

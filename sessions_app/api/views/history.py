@@ -1,4 +1,4 @@
-"""What the catalogue said in the past, and who had which rights."""
+"""The history of the catalog, and who had which rights."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from sessions_app.queries.history import difference, rights_seen_by, versions_of
 
 
 class History(Endpoint):
-    """Every version of one thing of the catalogue."""
+    """Every version of one object of the catalog."""
 
     @described(HistoryShape)
     def get(self, request: Request, kind: str, name: str) -> Response:
         """List every version of a policy, cluster, command set, group, webhook, workflow source or trust policy, newest first,
-        secrets masked, with who and when. For those who administer or decide on a policy or cluster, and for administrators.
+        with secrets masked, author and time. For those who administer or decide on a policy or cluster, and for
+        administrators.
         """
         return self.answer(
             HistoryShape, {"versions": versions_of(kind.replace("-", " "), name, self.identity)}
@@ -29,7 +30,7 @@ class History(Endpoint):
 
 
 class Difference(Endpoint):
-    """What changed between two versions."""
+    """The difference between two versions."""
 
     @described(DifferenceShape, query=OfDifference)
     def get(self, request: Request, kind: str, name: str) -> Response:
@@ -50,11 +51,11 @@ def _of(known: dict[int, DocumentVersion], number: int) -> DocumentVersion | Non
 
 
 class Rights(Endpoint):
-    """Who had which rights at a moment."""
+    """Who had which rights at a point in time."""
 
     @described(RightsShape, query=OfRights)
     def get(self, request: Request) -> Response:
-        """List who may request, view, approve and administer what, now or at a past time: you and your machines; everybody
+        """List who can request, view, approve and administer what, now or at a past time: you and your machines; everyone
         for administrators.
         """
         moment = self.query(OfRights).get("at") or clock.now()

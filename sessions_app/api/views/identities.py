@@ -24,7 +24,7 @@ from sessions_app.operations.identities.disable_identity import disable_identity
 
 
 class Identities(Endpoint):
-    """Everybody for administrators; else oneself and one's machines."""
+    """Everyone for administrators; otherwise the caller and its machines."""
 
     @described(paged(IdentityShape), query=OfIdentities)
     def get(self, request: Request) -> Response:
@@ -70,7 +70,7 @@ class OneIdentity(Endpoint):
 
 
 class IdentityDisable(Endpoint):
-    """Switching off."""
+    """Disables an identity."""
 
     @described(IdentityShape, body=Nothing)
     @once
@@ -83,7 +83,7 @@ class IdentityDisable(Endpoint):
 
 
 class IdentityEnable(Endpoint):
-    """Switching on."""
+    """Enables an identity."""
 
     @described(IdentityShape, body=Nothing)
     @once
@@ -96,15 +96,17 @@ class IdentityEnable(Endpoint):
 
 
 class _Theirs(Credentials):
-    """Keys and tokens of whoever one may see: oneself, one's machines, and, for administrators, everybody's to take back."""
+    """Keys and tokens of an identity that the caller may see: itself, its machines, and for administrators everyone.
+    Administrators can revoke other people's.
+    """
 
     def theirs(self, username: str) -> Identity:
-        """Return whose they are. Raises NotFound."""
+        """Return the owner of the keys and tokens. Raises NotFound."""
         return reads.identity_of(self.identity, username)
 
 
 class IdentityKeys(_Theirs):
-    """SSH keys of a machine."""
+    """The SSH keys of a machine."""
 
     @described(paged(KeyShape), query=ByNumber)
     def get(self, request: Request, username: str) -> Response:
@@ -128,7 +130,7 @@ class IdentityKey(_Theirs):
 
 
 class IdentityTokens(_Theirs):
-    """API tokens of a machine."""
+    """The API tokens of a machine."""
 
     answers_secret: ClassVar[bool] = True
 

@@ -1,4 +1,4 @@
-"""The caller: who it is, what it proves itself with, what it is told."""
+"""The caller: identity, credentials, settings and notifications."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Me(Endpoint):
 
     @described(MeShape)
     def get(self, request: Request) -> Response:
-        """Get who you are and what your token may do."""
+        """Get your identity and what your token can do."""
         return self.answer(MeShape, self.identity)
 
 
 class MyKeys(Credentials):
-    """Own SSH keys."""
+    """The caller's SSH keys."""
 
     @described(paged(KeyShape), query=ByNumber)
     def get(self, request: Request) -> Response:
@@ -47,13 +47,13 @@ class MyKeys(Credentials):
     def post(self, request: Request) -> Response:
         """Add an SSH public key: ed25519, ECDSA, RSA with at least 3072 bits, or a security key.
 
-        A browser session needs a proof of identity from the last five minutes, else it gets `proof_needed`.
+        A browser session needs a proof of identity from the last five minutes; otherwise it gets `proof_needed`.
         """
         return self.add_key(self.identity)
 
 
 class MyKey(Credentials):
-    """One own SSH key."""
+    """One of the caller's SSH keys."""
 
     @described(None, status=204)
     def delete(self, request: Request, key_id: int) -> Response:
@@ -62,7 +62,7 @@ class MyKey(Credentials):
 
 
 class MyTokens(Credentials):
-    """Own API tokens."""
+    """The caller's API tokens."""
 
     answers_secret: ClassVar[bool] = True
 
@@ -76,13 +76,13 @@ class MyTokens(Credentials):
     def post(self, request: Request) -> Response:
         """Create an API token. Its value is shown once. A token can't create one with more scopes than its own.
 
-        A browser session needs a proof of identity from the last five minutes, else it gets `proof_needed`.
+        A browser session needs a proof of identity from the last five minutes; otherwise it gets `proof_needed`.
         """
         return self.make_token(self.identity)
 
 
 class MyToken(Credentials):
-    """One own API token."""
+    """One of the caller's API tokens."""
 
     @described(None, status=204)
     def delete(self, request: Request, token_id: int) -> Response:
@@ -91,7 +91,7 @@ class MyToken(Credentials):
 
 
 class MyTimeZone(Endpoint):
-    """The own time zone."""
+    """The caller's time zone."""
 
     @described(MeShape, body=NewTimeZone)
     @once
@@ -105,7 +105,7 @@ class MyTimeZone(Endpoint):
 
 
 class MyPassword(Endpoint):
-    """The own password."""
+    """The caller's password."""
 
     @described(MeShape, body=NewPassword)
     @once
@@ -115,25 +115,25 @@ class MyPassword(Endpoint):
         me = self.identity
         changed = set_password(identity_id=me.pk, actor=me, now=clock.now(), **sent)
         if self.token is None:
-            update_session_auth_hash(request._request, changed)  # noqa: SLF001  # the session is Django's
+            update_session_auth_hash(request._request, changed)  # noqa: SLF001  # Django's session
         return self.answer(MeShape, changed)
 
 
 class Notices(Endpoint):
-    """What the caller is told."""
+    """The caller's notifications."""
 
     @described(paged(NoticeShape), query=OfNotices)
     def get(self, request: Request) -> Response:
         """List your notifications, newest first; with a token of a run, only those about it."""
         query = self.query(OfNotices)
-        notices = with_outcomes(Notice.objects.visible_to(self.identity))
+        notices = with_outcomes(Notice.objects.visible_to(self.identity), self.identity, clock.now())
         return self.page(
             notices.filter(read_at__isnull=True) if query["unread"] else notices, NoticeShape, query
         )
 
 
 class NoticeRead(Endpoint):
-    """That one notice was read."""
+    """Marks a notification as read."""
 
     scope: ClassVar[str] = Scope.READ
 

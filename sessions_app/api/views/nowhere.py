@@ -1,4 +1,4 @@
-"""Every other address."""
+"""All other URLs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sessions_app.api.endpoint import Endpoint
 
 
 class Nowhere(Endpoint):
-    """An unknown address: every authenticated caller gets a 404, for any method."""
+    """An unknown URL: every authenticated caller gets a 404, for any method."""
 
     schema = None
 

@@ -1,4 +1,4 @@
-"""What commands wrote: the recording as a file, and its output as text. Reading either is recorded."""
+"""Command output: the recording as a file, and the output as text. Each read is recorded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ASCIICAST = "application/x-asciicast"
 
 class _Watched(Endpoint):
     def file(self, run_id: int) -> tuple[str, Path]:
-        """Return a name for, and the place of, a recording that the caller may read, and record that they do."""
+        """Return the name and path of a recording that the caller may read, and record the read. Raises NotFound."""
         run = watch_recording(run_id=run_id, actor=self.identity, now=clock.now())
         path = recording_file(run.recording)
         if path is None:

@@ -1,4 +1,4 @@
-"""Asking, and deciding on what was asked."""
+"""Requesting access, and deciding on requests."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class _Asking(Endpoint):
     scope: ClassVar[str] = Scope.REQUEST
 
     def ask(self) -> dry_run.NewRequest:
-        """Return what was sent, as operations take it."""
+        """Return the body in the form that operations take."""
         sent = self.body(NewRequest)
         targets = sent.pop("targets")
         return dry_run.NewRequest(targets=None if targets is None else tuple(targets), **sent)
 
     def detail(self, ref: str, status: int = 200, **headers: str) -> Response:
-        """Answer with one request as it is now."""
+        """Return the current state of one request."""
         request = reads.request_of(self.identity, ref)
         return self.answer(
             RequestDetailShape, reads.detail_of(request, self.identity), status=status, **headers
@@ -75,7 +75,7 @@ def _fitting(found: Any, query: dict[str, Any], view: Endpoint) -> Any:
 
 
 class RequestPreview(_Asking):
-    """The dry run."""
+    """Dry run of a request."""
 
     scope: ClassVar[str] = Scope.READ
 
@@ -88,7 +88,7 @@ class RequestPreview(_Asking):
 
 
 class RequestOffers(Endpoint):
-    """What may be asked for."""
+    """The access that the caller can request."""
 
     scope: ClassVar[str] = Scope.READ
 
@@ -127,7 +127,7 @@ class RequestVerdicts(_Asking):
 
 
 def _by_id(request: AccessRequest, narrowing: dict[str, Any]) -> dict[str, Any]:
-    """Return a narrowing with targets by id, as verdicts are stored."""
+    """Return a narrowing with target ids instead of names, as verdicts are stored. Raises InvalidInput."""
     kept = {name: value for name, value in narrowing.items() if value is not None}
     if "targets" in kept:
         ids = dict(request.cluster.targets.filter(pk__in=request.targets).values_list("name", "pk"))
@@ -141,7 +141,7 @@ def _by_id(request: AccessRequest, narrowing: dict[str, Any]) -> dict[str, Any]:
 
 
 class RequestWithdraw(_Asking):
-    """Taking a request back."""
+    """Withdraws a request."""
 
     @described(RequestDetailShape, body=Nothing)
     @once

@@ -1,4 +1,4 @@
-"""Finding things by a few letters."""
+"""Search for objects by a few letters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sessions_app.queries.search import Found, Listed, exact, search
 
 
 class Search(Endpoint):
-    """Everything that fits some letters."""
+    """Searches everything that the caller may see."""
 
     @described(FoundShape, query=OfSearch)
     def get(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Webhooks: where messages go, what became of them, and what is done about it. Their owners and administrators see them."""
+"""Webhooks: their endpoints, messages and deliveries. Only their owners and administrators see them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from sessions_app.operations.notifications.try_webhook import try_webhook
 
 
 class Webhooks(Endpoint):
-    """The webhooks that the caller looks after."""
+    """The webhooks that the caller may see."""
 
     @described(paged(WebhookShape), query=ByName)
     def get(self, request: Request) -> Response:
-        """List the webhooks that you own, by name. They are created by catalogue files or on their page."""
+        """List the webhooks that you own, by name. They are created by catalog files or on their page."""
         return self.page(reads.webhooks(self.identity), WebhookShape, self.query(ByName), key="name")
 
 
@@ -47,7 +47,7 @@ class OneWebhook(Endpoint):
 
 
 class WebhookMessages(Endpoint):
-    """What was sent to a webhook."""
+    """The messages of a webhook."""
 
     @described(paged(WebhookMessageShape), query=ByNumber)
     def get(self, request: Request, name: str) -> Response:
@@ -57,7 +57,7 @@ class WebhookMessages(Endpoint):
 
 
 class WebhookTry(Endpoint):
-    """A test."""
+    """Sends a test message."""
 
     @described(WebhookMessageShape, body=Nothing)
     @once
@@ -70,7 +70,7 @@ class WebhookTry(Endpoint):
 
 
 class WebhookPause(Endpoint):
-    """Sending nothing more."""
+    """Pauses a webhook."""
 
     @described(WebhookShape, body=Nothing)
     @once
@@ -83,7 +83,7 @@ class WebhookPause(Endpoint):
 
 
 class WebhookResume(Endpoint):
-    """Sending again."""
+    """Resumes a webhook."""
 
     @described(WebhookShape, body=Nothing)
     @once
@@ -96,7 +96,7 @@ class WebhookResume(Endpoint):
 
 
 class WebhookSecret(Endpoint):
-    """The signing secret."""
+    """Rotates the signing secret."""
 
     answers_secret: ClassVar[bool] = True
     shown = ""
@@ -114,7 +114,7 @@ class WebhookSecret(Endpoint):
 
 
 class WebhookReplay(Endpoint):
-    """Sending again."""
+    """Replays messages."""
 
     @described(ReplayedShape, body=Replay)
     @once

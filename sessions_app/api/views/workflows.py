@@ -1,4 +1,4 @@
-"""Workflows: listing, opening, joining and closing them."""
+"""Workflows: list, open, join and close them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Workflows(Endpoint):
 
 
 class OneWorkflow(Endpoint):
-    """Get a workflow."""
+    """One workflow."""
 
     @described(WorkflowShape)
     def get(self, request: Request, ref: str) -> Response:
@@ -53,7 +53,7 @@ class OneWorkflow(Endpoint):
 
 
 class WorkflowJoin(Endpoint):
-    """The members of a workflow."""
+    """Joins a workflow."""
 
     scope: ClassVar[str] = Scope.REQUEST
 
@@ -68,7 +68,7 @@ class WorkflowJoin(Endpoint):
 
 
 class WorkflowClose(Endpoint):
-    """The end of a workflow."""
+    """Closes a workflow."""
 
     scope: ClassVar[str] = Scope.END
 

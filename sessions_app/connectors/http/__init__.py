@@ -1,1 +1,1 @@
-"""Applications behind a proxy: nothing is made there; that their door is shut is seen by asking."""
+"""Applications behind a proxy. Nothing is created there; a request without a token shows whether access is closed."""

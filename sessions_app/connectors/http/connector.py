@@ -1,11 +1,15 @@
-"""The connector of http clusters.
+"""The connector for HTTP clusters.
 
-Nothing is made on a target: a token opens what Stint says at each request, and nothing once its grant is over. What can be
-proven at the target is that its door is shut: whoever comes without a good token is refused, by a proxy that asks Stint.
+Nothing is created on a target. Stint decides at each request what a token may do: nothing, once its grant is over.
+
+Behind another proxy, what can be proven at the target is that it is closed: its proxy asks Stint, and refuses requests
+without a valid token. Behind Stint's own gateway, holders never have a credential of the target, so there is nothing to
+prove there: the gateway alone gave access, and cut it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import hmac
@@ -14,29 +18,27 @@ import re
 import secrets
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
-
-from pydantic import Field, SecretStr, field_validator
 
 from sessions_app.connectors.base import (
     CheckStep,
-    ConnectionParameters,
     ConnectorError,
     Evidence,
     GrantSpec,
+    Json,
     Lease,
     Observed,
     Place,
 )
+from sessions_app.connectors.http.parameters import HTTPParameters, parameters_of
 from sessions_app.connectors.registry import ConnectorType
 
-# For one question; a look at a target asks three.
+# Per request. One connector call sends at most two.
 TIMEOUT_S = 6.0
 _REFUSALS = (401, 403)
-# A proxy that asks once at the start of a request has nothing to cut it with.
-NOT_CUT = ["answers that had begun before the end"]
+# A proxy asks only at the start of a request, so it can't cut an answer that has begun.
+NOT_CUT = ["responses that began before the end"]
 _PROBE = re.compile(r'probe="([0-9a-f]{64})"')
 _MOST_READ = 64 * 1024
 SETUP = (
@@ -44,66 +46,32 @@ SETUP = (
 )
 
 
-class HTTPParameters(ConnectionParameters):
-    """How an application's proxy is reached and recognised."""
-
-    proxy: Literal["nginx", "traefik", "caddy", "envoy"] = Field(
-        description="Proxy in front of the application"
-    )
-    proxy_key: SecretStr = Field(
-        description="Key that authenticates the proxy of this cluster; at least 32 random characters"
-    )
-    host: str = Field(
-        default="", max_length=253, description="Host name for TLS and Host, if not the address"
-    )
-    base_path: str = Field(
-        default="/",
-        max_length=200,
-        pattern=r"^/[A-Za-z0-9_./-]*$",
-        description="Path prefix of protected requests",
-    )
-    tls: bool = Field(default=True, description="Whether the proxy uses TLS")
-    ca: str = Field(
-        default="",
-        max_length=20_000,
-        description="CA certificates (PEM) of the proxy. Default: the system's",
-    )
-
-    @field_validator("proxy_key")
-    @classmethod
-    def _strong(cls, key: SecretStr) -> SecretStr:
-        text = key.get_secret_value()
-        if not 32 <= len(text) <= 512 or not re.fullmatch(r"[A-Za-z0-9_~.+/=-]+", text):
-            raise ValueError(
-                "must be 32 to 512 letters, digits and _ ~ . + / = -: generate one with `openssl rand -base64 32`"
-            )
-        return key
-
-
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What the proxy answered."""
+    """The proxy's answer."""
 
     status: int
     challenge: str
 
 
 class HTTPConnector:
-    """Asks proxies as a stranger would."""
+    """Sends requests to proxies without a valid token. Targets of Stint's own gateway get connections alone."""
 
     kind = "http"
 
     def provision(self, spec: GrantSpec) -> Lease:
-        """Nothing has to be made."""
+        """Return a lease: nothing has to be created."""
         return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place)
 
     def revoke(self, lease: Lease) -> Evidence:
-        """Nothing has to be unmade: see that the door is shut."""
+        """Verify that access is closed: nothing has to be removed."""
         return self.verify(lease)
 
     def verify(self, lease: Lease) -> Evidence:
-        """Whoever comes without a token, or with one that is nobody's, must be refused."""
+        """Check that requests without a token, and with an unknown one, are refused."""
         place, asked_at = lease.place, _now()
+        if parameters_of(place).own:
+            return Evidence(gone=True, detail=_BY_GATEWAY)
         answers = {
             "without_token": _ask(place, {}).status,
             "with_unknown_token": _ask(
@@ -120,12 +88,19 @@ class HTTPConnector:
         )  # fmt: skip
 
     def observe(self, place: Place) -> list[Observed]:
-        """Nothing of Stint is ever on a target."""
-        _ask(place, {})
+        """Return an empty list once the target has answered: Stint creates nothing there."""
+        if parameters_of(place).own:
+            _connect(place)
+        else:
+            _ask(place, {})
         return []
 
     def check(self, place: Place) -> list[CheckStep]:
-        """Reachable; refuses strangers; asks Stint, with the right key."""
+        """Check that the proxy is reachable, refuses requests without a token, and asks Stint with the right key. For
+        Stint's own gateway, check that the target takes connections.
+        """
+        if parameters_of(place).own:
+            return [_takes_connections(place)]
         fix = SETUP.format(cluster=place.cluster)
         nonce = secrets.token_hex(16)
         try:
@@ -139,7 +114,7 @@ class HTTPConnector:
                     "Start the proxy, or fix the address, port and TLS settings.",
                 )
             ]
-        steps = [CheckStep("reachable", True, f"{_where(place)} answers {said.status}")]
+        steps = [CheckStep("reachable", True, f"{_where(place)} returned {said.status}")]
         if said.status not in _REFUSALS:
             detail = f"a request without a token got {said.status}, so the proxy does not ask Stint"
             return [*steps, CheckStep("refuses requests without a token", False, detail, fix)]
@@ -149,8 +124,24 @@ class HTTPConnector:
         return [*steps, _asks_stint(place, nonce, said, fix)]
 
 
+# What is true without asking the target, which would tell nobody apart without its credential.
+_BY_GATEWAY: Mapping[str, Json] = {
+    "door": "gateway", "made": 0, "removed": 0, "credential": "the gateway's alone", "not_cut": [],
+}  # fmt: skip
+
+
+def _takes_connections(place: Place) -> CheckStep:
+    how = "TLS" if parameters_of(place).tls else "TCP"
+    try:
+        _connect(place)
+    except ConnectorError as error:
+        fix = "Start the target, or fix the address, port and TLS settings."
+        return CheckStep("reachable", False, error.message, fix)
+    return CheckStep("reachable", True, f"{_where(place)} takes {how} connections from Stint")
+
+
 def _door(statuses: Iterable[int]) -> str:
-    """What the answers to strangers say."""
+    """Describe what the statuses of requests without a valid token mean."""
     seen = set(statuses)
     if seen <= set(_REFUSALS):
         return "shut"
@@ -163,37 +154,38 @@ def _door(statuses: Iterable[int]) -> str:
 
 def _asks_stint(place: Place, nonce: str, said: _Said, fix: str) -> CheckStep:
     found = _PROBE.search(said.challenge)
-    key = _parameters(place).proxy_key.get_secret_value()
+    stored = parameters_of(place).proxy_key
+    key = stored.get_secret_value() if stored else ""
     wanted = hmac.new(key.encode(), f"stint-probe:{nonce}".encode(), hashlib.sha256).hexdigest()
     if found is None:
         return CheckStep("asks Stint", False, "it refuses, but not because of Stint", fix)
     if not hmac.compare_digest(found[1], wanted):
-        return CheckStep("asks Stint", False, "it uses another proxy key than the cluster's", fix)
+        return CheckStep("asks Stint", False, "it uses a different proxy key than the cluster", fix)
     return CheckStep("asks Stint", True, "Stint refused it, using the cluster's proxy key")
-
-
-def _parameters(place: Place) -> HTTPParameters:
-    if not isinstance(place.parameters, HTTPParameters):
-        raise ConnectorError(
-            f"The connection to {place.target.name} is not configured. Save the cluster's connection again.",
-            permanent=True,
-        )
-    return place.parameters
 
 
 def origin_of(place: Place) -> str:
     """Return the public address of a target, without the path: ``https://api.example.com``. Raises ConnectorError."""
-    parameters, target = _parameters(place), place.target
+    parameters, target = parameters_of(place), place.target
+    if parameters.own:
+        return _own_origin(place, parameters)
     scheme, usual = ("https", 443) if parameters.tls else ("http", 80)
     if parameters.host:
-        # As clients write it, whatever stands in between.
+        # The address that clients use, whatever is in between.
         return f"{scheme}://{parameters.host}"
     host = f"[{target.address}]" if ":" in target.address else target.address
     return f"{scheme}://{host}" + ("" if target.port == usual else f":{target.port}")
 
 
+def _own_origin(place: Place, parameters: HTTPParameters) -> str:
+    """Return the cluster's own host at the gateway. A token is never for the target itself."""
+    if not parameters.public_host:
+        raise ConnectorError(f"{place.cluster} has no host of its own.", permanent=True)
+    return f"https://{parameters.public_host}"
+
+
 def _path(place: Place) -> str:
-    return _parameters(place).base_path
+    return parameters_of(place).base_path
 
 
 def _where(place: Place) -> str:
@@ -206,29 +198,46 @@ def _now() -> str:
 
 def _ask(place: Place, headers: Mapping[str, str]) -> _Said:
     """GET the base path. Raises ConnectorError for a target that does not answer as a proxy does."""
-    parameters, target = _parameters(place), place.target
+    parameters, target = parameters_of(place), place.target
     connection = _connection(place, parameters)
+    named = {"Host": parameters.host or target.address, "Connection": "close", **headers}
+    with _reported(place):
+        try:
+            connection.request("GET", parameters.base_path, headers=named)
+            response = connection.getresponse()
+            response.read(_MOST_READ)
+            return _Said(response.status, ", ".join(response.headers.get_all("WWW-Authenticate", [])))
+        finally:
+            connection.close()
+
+
+def _connect(place: Place) -> None:
+    """Open a TCP or TLS connection and close it. Raises ConnectorError."""
+    connection = _connection(place, parameters_of(place))
+    with _reported(place):
+        try:
+            connection.connect()
+        finally:
+            connection.close()
+
+
+@contextlib.contextmanager
+def _reported(place: Place) -> Iterator[None]:
+    """Raise what a connection fails with as a ConnectorError in words."""
+    what = f"{place.target.name} ({_where(place)})"
     try:
-        named = {"Host": parameters.host or target.address, "Connection": "close", **headers}
-        connection.request("GET", parameters.base_path, headers=named)
-        response = connection.getresponse()
-        response.read(_MOST_READ)
-        return _Said(response.status, ", ".join(response.headers.get_all("WWW-Authenticate", [])))
+        yield
     except TimeoutError as error:
-        raise ConnectorError(f"{target.name} ({_where(place)}) does not answer in time.") from error
+        raise ConnectorError(f"{what} did not respond in time.") from error
     except ssl.SSLError as error:
-        raise ConnectorError(
-            f"{target.name} ({_where(place)}) failed TLS verification: {error.reason}."
-        ) from error
+        raise ConnectorError(f"{what} failed TLS verification: {error.reason}.") from error
     except (OSError, http.client.HTTPException) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        raise ConnectorError(f"{target.name} ({_where(place)}) does not answer: {why}.") from error
-    finally:
-        connection.close()
+        raise ConnectorError(f"{what} did not respond: {why}.") from error
 
 
 class _Named(http.client.HTTPSConnection):
-    """HTTPS to an address, by the name that the certificate is for."""
+    """HTTPS to an address, verified against the name that the certificate is for."""
 
     def __init__(self, address: str, port: int, *, name: str, context: ssl.SSLContext) -> None:
         super().__init__(address, port, timeout=TIMEOUT_S, context=context)

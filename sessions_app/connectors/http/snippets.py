@@ -1,11 +1,11 @@
-"""What to put into the configuration of a proxy, so that it asks Stint about every request to a cluster.
+"""Configuration snippets that make a proxy ask Stint about every request to a cluster.
 
-All four do the same: say method and request target to Stint as they came, prove with the proxy key that the cluster's proxy
-asks, overwrite or drop what a client may have sent under the same names, take the token away from what the application gets,
-tell it the holder, and let nothing through when Stint does not answer.
+All four do the same. They send Stint the method and the request target as they came, and prove with the proxy key that
+the cluster's proxy asks. They overwrite or drop what a client may have sent under the same names. They remove the token
+from what the application gets, and tell it the holder. They let nothing through when Stint does not answer.
 
-Sources: nginx.org, ngx_http_auth_request_module; doc.traefik.io, ForwardAuth; caddyserver.com, forward_auth; envoyproxy.io,
-ext_authz and header_mutation.
+Sources: nginx.org, ngx_http_auth_request_module; doc.traefik.io, ForwardAuth; caddyserver.com, forward_auth;
+envoyproxy.io, ext_authz and header_mutation.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ PROXIES = ("nginx", "traefik", "caddy", "envoy")
 class Site:
     """One target of a cluster as its proxy serves it.
 
-    ``origin`` is its public address (``https://api.example.com``), ``upstream`` the application's (``http://127.0.0.1:9000``),
-    ``stint`` Stint's own, as the proxy reaches it.
+    ``origin`` is its public address (``https://api.example.com``). ``upstream`` is the application's
+    (``http://127.0.0.1:9000``). ``stint`` is Stint's, as the proxy reaches it.
     """
 
     target: str
@@ -35,17 +35,17 @@ class Site:
 
     @property
     def host(self) -> str:
-        """The name that the application is asked by, whatever the client wrote."""
+        """The host name that the application gets, whatever the client sent."""
         return urlsplit(self.origin).netloc
 
     @property
     def mark(self) -> str:
-        """The target's name as an identifier may hold it."""
+        """The target's name as an identifier: underscores instead of hyphens."""
         return self.target.replace("-", "_")
 
 
 def snippet(proxy: str, site: Site) -> str:
-    """Return the configuration for one kind of proxy. Raises ValueError for a kind that there is none for."""
+    """Return the configuration for one kind of proxy. Raises ValueError for an unknown kind."""
     try:
         write = _WRITERS[proxy]
     except KeyError:
@@ -53,21 +53,28 @@ def snippet(proxy: str, site: Site) -> str:
     return write(site)
 
 
-_STRIPPED = (
-    "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL", "DPoP", "Upgrade",
+# Frameworks let these headers change the method or path, after the proxy has decided on others.
+OVERRIDES = (
+    "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Original-URI", "X-Rewrite-URL",
+    "X-Rewrite-URI",
 )  # fmt: skip
-# Who holds the token, and under which grant.
+_STRIPPED = (*OVERRIDES, "DPoP", "Upgrade")
+# Headers from Stint: the holder of the token, and the grant.
 _SAID = ("Stint-Holder", "Stint-Grant")
 
 
 def _spellings(name: str) -> list[str]:
-    """The name with `_` for each `-` and for none: many applications take the two for the same (CGI, WSGI, Rack, PHP)."""
+    """Return the name, then its spellings with `_` instead of `-`: many applications treat both alike (CGI, WSGI, Rack,
+    PHP).
+    """
     first, *rest = name.split("-")
     return ["".join((first, *parts)) for parts in product(*(("-" + word, "_" + word) for word in rest))]
 
 
 def _spelled() -> list[str]:
-    """Every spelling of what the application may not get, also of what only Stint says, but for that itself."""
+    """Return every spelling of headers that the application must not get. Of headers from Stint, only the canonical one
+    may pass.
+    """
     others = [_spellings(name)[1:] for name in _SAID]
     return [spelled for names in (*map(_spellings, _STRIPPED), *others) for spelled in names]
 
@@ -102,10 +109,10 @@ location {site.base_path} {{
     auth_request_set $stint_holder_{site.mark} $upstream_http_stint_holder;
     auth_request_set $stint_grant_{site.mark} $upstream_http_stint_grant;
     error_page 403 = @stint_denied_{site.mark};
-    # No path and no variable behind the address: the application gets the very bytes that Stint decided on.
+    # Add no path or variable to this address: the application must get the exact bytes that Stint checked.
     proxy_pass {site.upstream};
-    # nginx bounds no whole answer. One that has begun goes on after the end of its grant for as long as its application sends
-    # something: bound it there. One that stands still, or whose client does, is cut.
+    # nginx can't limit the total time of a response. One that has begun continues after its grant ends, for as long as
+    # the application sends data: limit it there. A response that stalls, or whose client stalls, is cut.
     proxy_read_timeout 60s;
     send_timeout 60s;
     proxy_http_version 1.1;
@@ -123,8 +130,9 @@ def _traefik(site: Site) -> str:
     names = (*_spelled(), "Authorization", *_TRAEFIK_OWN)
     stripped = "\n".join(f'          {name}: ""' for name in names)
     return f"""\
-# Dynamic configuration (file provider). Leave trustForwardHeader off: with it a client could say another method or path.
-# An answer that has begun goes on after the end of its grant: respondingTimeouts.writeTimeout of the entry point bounds it.
+# Dynamic configuration (file provider). Leave trustForwardHeader off; otherwise a client could claim another method or
+# path. A response that has begun continues after its grant ends: limit it with respondingTimeouts.writeTimeout of the
+# entry point.
 http:
   routers:
     {site.target}:
@@ -142,7 +150,7 @@ http:
       forwardAuth:
         address: "{site.stint}/authz/forward"
         trustForwardHeader: false
-        # Only these reach Stint, so that no second spelling of another name does.
+        # Forward only these to Stint, so that no other spelling of a header name reaches it.
         authRequestHeaders: [Authorization, DPoP, Accept, Stintproxy, Stinttarget, Stintorigin, Stintprobe]
         authResponseHeaders: [Stint-Holder, Stint-Grant]
     {site.target}-take:
@@ -171,8 +179,9 @@ def _caddy(site: Site) -> str:
     stripped = "\n".join(f"            header_up -{name}" for name in (*_spelled(), "Authorization"))
     matcher = f"{site.base_path.rstrip('/')}*" if site.base_path != "/" else "/*"
     return f"""\
-# Caddyfile, 2.11.2 or newer. Older ones kept a client's copy of the headers that Stint sets (CVE-2026-30851).
-# An answer that has begun goes on after the end of its grant: servers {{ timeouts {{ write 60s }} }} (global) bounds it.
+# Caddyfile, 2.11.2 or newer. Older versions kept a client's copy of the headers that Stint sets (CVE-2026-30851).
+# A response that has begun continues after its grant ends: limit it with servers {{ timeouts {{ write 60s }} }}
+# (global).
 {site.origin} {{
     route {matcher} {{
         forward_auth {site.stint} {{
@@ -200,7 +209,7 @@ def _envoy(site: Site) -> str:
         for name in (*_STRIPPED, "Authorization", "Stinturi", "Stintclient", "Stintprobe")
     )
     return f"""\
-# http_filters of the HTTP connection manager, in this order, and two clusters. Set there normalize_path: false,
+# http_filters of the HTTP connection manager, in this order, and two clusters. There, set normalize_path: false,
 # merge_slashes: false, path_with_escaped_slashes_action: REJECT_REQUEST, and
 # common_http_protocol_options: {{headers_with_underscores_action: REJECT_REQUEST}}.
 http_filters:
@@ -231,7 +240,7 @@ http_filters:
         authorization_response:
           allowed_upstream_headers: {{patterns: [{{exact: stint-holder}}, {{exact: stint-grant}}]}}
           allowed_client_headers: {{patterns: [{{exact: www-authenticate}}, {{exact: content-type}}]}}
-      # Method, path and Authorization go along by themselves.
+      # Method, path and Authorization are forwarded automatically.
       allowed_headers:
         patterns: [{{exact: stinturi}}, {{exact: stintclient}}, {{exact: dpop}}, {{exact: accept}}, {{exact: stintprobe}}]
   - name: stint.take
@@ -243,7 +252,7 @@ http_filters:
   - name: envoy.filters.http.router
     typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
 # The route: prefix "{site.base_path}", host_rewrite_literal: "{site.host}", cluster: {site.target},
-# timeout: 60s, which bounds an answer that has begun: it goes on after the end of its grant.
+# timeout: 60s, which limits a response that has begun: it continues after its grant ends.
 clusters:
   - name: stint          # {stint.hostname}:{stint.port or (443 if stint.scheme == "https" else 80)}
   - name: {site.target}  # {upstream.hostname}:{upstream.port or (443 if upstream.scheme == "https" else 80)}

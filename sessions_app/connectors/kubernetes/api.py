@@ -1,7 +1,7 @@
-"""Calls to an API server: each with a timeout, and all of one task before its deadline.
+"""Calls to an API server, each with a timeout, and all calls of one task before its deadline.
 
-urllib3 is used directly. The generated client would bring fourteen more packages to send nine kinds of request,
-and decides itself what is sent again.
+urllib3 is used directly. The generated client would bring fourteen more packages to send nine kinds of request, and
+decides itself what is retried.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 8.0
-# A connector has 25 s; what is left is for the answer to be written down.
+# A connector has 25 s. The rest is for storing the answer.
 TASK_SECONDS = 22.0
 MAX_ANSWER = 32 * 1024 * 1024
 PAGE = 500
@@ -33,17 +33,23 @@ Data = dict[str, Any]
 
 
 class Away(ConnectorError):
-    """An API server that does not answer."""
+    """The API server does not answer."""
+
+
+def tls_context(ca: str) -> ssl.SSLContext:
+    """Return a context that trusts a cluster's CA certificate (PEM) alone. Raises ssl.SSLError or ValueError for others."""
+    context = ssl.create_default_context(cadata=ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # From Python 3.13 this flag requires extensions that the CA certificates of many clusters lack.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
 
 
 @lru_cache(maxsize=64)
 def _pool(process: int, address: str, port: int, ca: str, name: str) -> urllib3.HTTPSConnectionPool:
-    """Connections to one API server, kept open between tasks; those of another process are not to be shared."""
+    """Return the connections to one API server, kept open between tasks. Processes must not share them."""
     del process
-    context = ssl.create_default_context(cadata=ca)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # From Python 3.13 this asks for extensions that the authorities of many clusters were made without.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context = tls_context(ca)
     return urllib3.HTTPSConnectionPool(
         address, port, ssl_context=context, server_hostname=name or None,
         maxsize=8, block=False, retries=False,
@@ -66,13 +72,13 @@ def is_object(made: object) -> bool:
 
 
 def _untrusted(error: Exception) -> str:
-    """Why a server's certificate is not trusted, in OpenSSL's words; nothing for other errors."""
+    """Return why a server's certificate is not trusted, in OpenSSL's words; empty for other errors."""
     cause = error.args[0] if isinstance(error, SSLError) and error.args else None
     return cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else ""
 
 
 def _dropped(error: Exception) -> bool:
-    """Whether a connection broke. One that broke while it was written to is an error of TLS."""
+    """Whether a connection broke. A break during a write appears as a TLS error."""
     return isinstance(error, ProtocolError | SSLError) and not _untrusted(error)
 
 
@@ -93,7 +99,7 @@ class Api:
         self, method: str, path: str, body: Data | None = None, *, query: Mapping[str, str] | None = None,
         also: tuple[int, ...] = (),
     ) -> tuple[int, Data]:  # fmt: skip
-        """Return status and answer. Raises ConnectorError for a status that is no success and is not in ``also``."""
+        """Return the status and the answer. Raises ConnectorError for an error status that is not in ``also``."""
         url = f"{path}?{urlencode(query)}" if query else path
         status, answer = self._send(method, url, body)
         if status >= 300 and status not in also:
@@ -101,7 +107,7 @@ class Api:
         return status, answer
 
     def items(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[Data]:
-        """All objects of a list, page by page."""
+        """Yield all objects of a list, page by page."""
         asked = {**(query or {}), "limit": str(PAGE)}
         while True:
             _, answer = self.call("GET", path, query=asked)
@@ -116,27 +122,27 @@ class Api:
             asked["continue"] = str(more)
 
     def sound(self, made: object, path: str) -> Data:
-        """Return an object whose parts are of the types that they should be. Raises ConnectorError for another."""
+        """Return an object after checking the types of its parts. Raises ConnectorError if one is wrong."""
         if not is_object(made):
             raise self.nonsense(path)
-        found: Data = made  # type: ignore[assignment]  # just looked at
+        found: Data = made  # type: ignore[assignment]  # just checked
         return found
 
     def nonsense(self, path: str) -> ConnectorError:
-        """What is raised when an answer is none of a Kubernetes API server."""
-        return ConnectorError(f"{self.name} did not answer {path} as Kubernetes does. Stint retries.")
+        """Return the error for an answer that no Kubernetes API server would send."""
+        return ConnectorError(f"{self.name} did not respond to {path} as Kubernetes does. Stint retries.")
 
     def wait(self, seconds: float) -> bool:
-        """Wait, if the task has the time; whether it had."""
+        """Wait if the task has the time, and return whether it had."""
         if time.monotonic() + seconds > self._ends:
             return False
         time.sleep(seconds)
         return True
 
     def _send(self, method: str, url: str, body: Data | None) -> tuple[int, Data]:
-        """API servers close connections that were idle, so a call whose connection was dropped is sent once more.
+        """Send a call, and once more if its connection was dropped: API servers close idle connections.
 
-        Doing any of these calls twice leaves what doing it once does.
+        Repeating any of these calls has no further effect.
         """
         for last in (False, True):
             try:
@@ -149,7 +155,7 @@ class Api:
     def _try(self, method: str, url: str, body: Data | None) -> tuple[int, Data]:
         left = self._ends - time.monotonic()
         if left <= 0:
-            raise TimeoutError("its answers took too long")
+            raise TimeoutError("its responses took too long")
         self.calls += 1
         pool = self._pool()
         headers = {
@@ -176,13 +182,13 @@ class Api:
             ) from error
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> Data:
-        """The whole answer, within time and size; a connection with more on it is not used again."""
+        """Return the whole answer, within the limits of time and size. A connection with unread data is not reused."""
         text, whole = bytearray(), False
         try:
             while part := response.read1(65536):
                 text += part
                 if len(text) > MAX_ANSWER or time.monotonic() > self._ends:
-                    raise TimeoutError("its answer was too slow or too large")
+                    raise TimeoutError("its response was too slow or too large")
             whole = True
         finally:
             if whole:
@@ -190,7 +196,7 @@ class Api:
             else:
                 response.close()
         try:
-            # No text that the record can't keep.
+            # The record can't store NUL characters.
             found = json.loads(bytes(text).replace(b"\\u0000", b"\\ufffd")) if text else {}
         except ValueError:
             return {"message": bytes(text[:200]).decode("utf-8", "replace")}
@@ -200,10 +206,10 @@ class Api:
         if why := _untrusted(error):
             return ConnectorError(
                 f"{self.name} failed TLS verification: {why.rstrip('.')}. Fix ca and "
-                "server_name, or find out which server answers there.",
+                "server_name, or find out which server is answering there.",
                 permanent=True,
             )
-        return Away(f"{self.name} did not answer ({type(error).__name__}). Stint retries.")
+        return Away(f"{self.name} did not respond ({type(error).__name__}). Stint retries.")
 
     def _refused(self, status: int, answer: Data, what: str) -> ConnectorError:
         said = str(answer.get("message") or "it gave no reason").replace(
@@ -220,4 +226,4 @@ class Api:
                 f"{self.name} denies Stint a permission (403, {what}): {said}. {SETUP}", permanent=True
             )
         later = status == 429 or status >= 500 or status == 409
-        return ConnectorError(f"{self.name} answered {status} to {what}: {said}.", permanent=not later)
+        return ConnectorError(f"{self.name} returned {status} for {what}: {said}.", permanent=not later)

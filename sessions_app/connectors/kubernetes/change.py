@@ -1,4 +1,4 @@
-"""What a grant's objects are made and removed with. Each step may be done again after a crash at any point."""
+"""Create and remove a grant's objects. Each step can be repeated after a crash at any point."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _ROUNDS = 4
 
 
 def ensure(api: Api, plural: str, namespace: str, wanted: Data) -> bool:
-    """Let the object be there as it is wanted; whether something of its name was there before.
+    """Ensure that the object exists as wanted, and return whether an object of its name existed before.
 
-    What is not as it should be is removed and made anew: that needs no right to update, and a binding's role can't be
+    A different object is deleted and created again. This needs no permission to update, and a binding's role can't be
     changed in any other way.
     """
     if _made(api, plural, namespace, wanted):
@@ -43,7 +43,7 @@ def _made(api: Api, plural: str, namespace: str, wanted: Data) -> bool:
 
 @dataclass
 class Removal:
-    """Removes what stands for one grant. What fails does not keep the rest from being removed."""
+    """Removes the objects of one grant. A failure does not stop the removal of the rest."""
 
     api: Api
     mark: str
@@ -52,7 +52,7 @@ class Removal:
 
     @contextlib.contextmanager
     def trying(self) -> Iterator[None]:
-        """Go on after an error, but for an API server that does not answer at all."""
+        """Continue after an error, unless the API server does not answer at all."""
         try:
             yield
         except Away:
@@ -61,7 +61,7 @@ class Removal:
             self._errors.append(error)
 
     def remove(self, plural: str, namespaces: Iterable[str]) -> None:
-        """Remove the object of the grant's name in each of the namespaces."""
+        """Remove the object with the grant's name from each of the namespaces."""
         for namespace in sorted(set(namespaces)):
             with self.trying():
                 path = path_of(plural, namespace, name_of(self.mark))
@@ -77,6 +77,6 @@ class Removal:
         self.remove("roles", found.roles)
 
     def finish(self) -> None:
-        """Raise the first of the errors; a permanent one before others."""
+        """Raise the first error, preferring a permanent one."""
         for error in sorted(self._errors, key=lambda error: not error.permanent):
             raise error

@@ -1,4 +1,4 @@
-"""Whether a cluster is set up for Stint: who answers, whether it knows Stint, what Stint may do there."""
+"""Check whether a cluster is set up for Stint: who answers, whether it accepts Stint, and what Stint may do there."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from collections.abc import Iterator
 
 from sessions_app.connectors.base import CheckStep, ConnectorError, Place
 from sessions_app.connectors.kubernetes.api import Api
+from sessions_app.connectors.kubernetes.look import bindings_by_others
 from sessions_app.connectors.kubernetes.objects import GROUP, Ask, path_of
 
 _APPLY = "Apply the output of `manage.py kubernetes_target_setup {cluster}`: `kubectl apply -f FILE`."
 _OLDEST = (1, 22)
 _SOON = dt.timedelta(days=14)
+_NAMED = 10
 
 
 def check_place(place: Place, now: dt.datetime) -> list[CheckStep]:
-    """Look at one thing after the other, up to the first that nothing can go on without."""
+    """Run the checks in order, up to the first failure that makes the rest impossible."""
     steps: list[CheckStep] = []
     apply = _APPLY.format(cluster=place.cluster)
     try:
@@ -28,6 +30,8 @@ def check_place(place: Place, now: dt.datetime) -> list[CheckStep]:
         steps.append(_accounts(api, apply))
         steps += _rights(api, apply)
         steps.append(_not_too_much(api, apply))
+        if all(step.ok for step in steps):  # otherwise Stint may be unable to list bindings
+            steps.append(_by_others(api))
     except ConnectorError as error:
         name, fix = _where(steps, error, apply)
         steps.append(CheckStep(name, ok=False, detail=error.message, fix=fix))
@@ -53,7 +57,7 @@ def _version(api: Api) -> CheckStep:
     name = str(said.get("gitVersion", "an unknown version"))
     if numbers < _OLDEST:
         return CheckStep("API server", ok=False, detail=f"Kubernetes {name} answers", fix="Stint needs Kubernetes 1.22 or later.")  # fmt: skip
-    return CheckStep("API server", ok=True, detail=f"Kubernetes {name} answers with a valid certificate")
+    return CheckStep("API server", ok=True, detail=f"Kubernetes {name} responds with a valid certificate")
 
 
 def _token(api: Api, now: dt.datetime) -> CheckStep:
@@ -74,7 +78,7 @@ def _end_of(token: str) -> dt.datetime | None:
 
 
 def _accounts(api: Api, apply: str) -> CheckStep:
-    """A rehearsal of making an account: it needs the namespace and the right, and leaves nothing."""
+    """Create an account as a dry run: it needs the namespace and the permission, and leaves nothing."""
     accounts = api.parameters.accounts
     body = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "stint-check"}}
     status, answer = api.call(
@@ -109,7 +113,7 @@ def _rights(api: Api, apply: str) -> Iterator[CheckStep]:
 
 
 def _not_too_much(api: Api, apply: str) -> CheckStep:
-    """Whoever has Stint's token has what it may do, so it should be little."""
+    """Check for excess permissions: whoever has Stint's token can do what Stint may do."""
     asks = (Ask("", "*", "*", "*"), Ask("", "escalate", GROUP, "clusterroles"), Ask("", "bind", GROUP, "clusterroles"),
             Ask("", "get", "", "secrets"))  # fmt: skip
     held = [ask for ask in asks if _may(api, ask)]
@@ -119,6 +123,19 @@ def _not_too_much(api: Api, apply: str) -> CheckStep:
             "least privilege", ok=True, detail=detail, fix=f"Reduce the permissions of its account. {apply}"
         )
     return CheckStep("least privilege", ok=True, detail="Stint can't grant more than the cluster allows")
+
+
+def _by_others(api: Api) -> CheckStep:
+    """Name what others give to the accounts of grants: every holder has it too, and no end takes it away."""
+    found = bindings_by_others(api)
+    if not found:
+        return CheckStep(
+            "bindings by others", ok=True, detail="accounts of grants have only what Stint gives"
+        )
+    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    detail = f"accounts of grants have more than Stint gives: {'; '.join(found[:_NAMED])}{more}"
+    fix = "Bind to the accounts that need it, or remove these bindings."
+    return CheckStep("bindings by others", ok=True, detail=detail, fix=fix)
 
 
 def _may(api: Api, ask: Ask) -> bool:

@@ -1,7 +1,7 @@
-"""Access to Kubernetes: an account of a grant's own, bound to what was approved, until it is unbound and deleted.
+"""Access to Kubernetes: each grant has its own account, bound to what was approved until it is unbound and deleted.
 
-Bindings go first, for authorisation is not cached and access stops with them in milliseconds; deleting the account alone
-leaves its tokens good for the ten seconds of the API server's cache.
+Bindings go first: authorization is not cached, so access stops with them within milliseconds. Deleting only the account
+would leave its tokens valid for the ten seconds of the API server's cache.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from sessions_app.connectors.base import (
 from sessions_app.connectors.kubernetes.api import Api
 from sessions_app.connectors.kubernetes.change import Removal, ensure
 from sessions_app.connectors.kubernetes.check import check_place
-from sessions_app.connectors.kubernetes.kubeconfig import exec_kubeconfig, token_kubeconfig
+from sessions_app.connectors.kubernetes.kubeconfig import exec_kubeconfig, install_command, token_kubeconfig
 from sessions_app.connectors.kubernetes.look import Found, look, look_around
 from sessions_app.connectors.kubernetes.objects import Ask, Wanted, ask_about, name_of, path_of
 from sessions_app.connectors.kubernetes.proof import CACHE_SECONDS, Canary, ask_all, refused, request_token
-from sessions_app.policy.commands.kubernetes.decide import CompiledSet
+from sessions_app.policy.commands.kubernetes.compiling import CompiledSet
 
 NOT_CUT = (
     "open watches, exec, attach, port-forward and followed logs continue until their connection closes; "
@@ -46,11 +46,11 @@ def _utc_now() -> dt.datetime:
 
 @dataclass
 class KubernetesConnector:
-    """Creates and revokes accounts, roles and bindings. May be used from any number of threads.
+    """Creates and revokes accounts, roles and bindings. Safe to use from any number of threads.
 
-    ``settle``: seconds for an API server to notice a deletion before it is asked about a token, for an answer that is too
-    early would be remembered for ten seconds. ``now`` is the clock that grants end by,
-    ``stint_url`` where the exec plugin of a holder's kubeconfig asks.
+    ``settle`` is how many seconds an API server gets to notice a deletion before it is asked about a token. It would
+    cache an answer that came too early for ten seconds. ``now`` is the clock that grants end by. ``stint_url`` is where
+    the exec plugin of a holder's kubeconfig asks.
     """
 
     kind: str = "kubernetes"
@@ -66,7 +66,7 @@ class KubernetesConnector:
         for one in wanted:
             met.append(ensure(api, "roles", one.namespace, one.role()))
             met.append(ensure(api, "rolebindings", one.namespace, one.binding()))
-        if any(met):  # something was there before, so there may be more than is wanted
+        if any(met):  # something existed before, so there may be more than wanted
             _remove_others(api, spec.mark, {one.namespace for one in wanted})
         return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made=_made(spec, wanted))
 
@@ -110,7 +110,7 @@ class KubernetesConnector:
                 "last_use_refused_by": (deleted + dt.timedelta(seconds=CACHE_SECONDS)).isoformat(
                     timespec="seconds"
                 ),
-                "not_cut": [*(_streams(lease) or found.streams), NOT_CUT],
+                "not_cut": _not_cut(lease, found, api),
             },
         )
 
@@ -131,18 +131,18 @@ class KubernetesConnector:
         )
 
     def observe(self, place: Place) -> list[Observed]:
-        """Everything whose name is one that Stint gives, and bindings of others that name its accounts."""
+        """Return everything with a name that Stint gives, and bindings by others that refer to its accounts."""
         return look_around(Api(place))
 
     def check(self, place: Place) -> list[CheckStep]:
-        """Ask whether Stint is known there and may do what it has to."""
+        """Check whether the cluster accepts Stint and lets it do what it has to."""
         return check_place(place, self.now())
 
     def issue(self, spec: GrantSpec, lease: Lease) -> Credential:
-        """Make the account anew, which ends the tokens that it had, and a token that ends with the grant.
+        """Create the account again, which invalidates its tokens, and request a token that ends with the grant.
 
-        API servers make no token for less than ten minutes: in the last ten of a grant it is the bindings' removal that
-        ends it. Raises ConnectorError.
+        API servers issue no token for less than ten minutes. In the last ten minutes of a grant, the removal of the
+        bindings ends its use. Raises ConnectorError.
         """
         del lease
         api = Api(spec.place)
@@ -150,7 +150,7 @@ class KubernetesConnector:
         accounts, name = wanted.accounts, name_of(spec.mark)
         api.call("DELETE", path_of("serviceaccounts", accounts, name), also=(404,))
         api.call("POST", path_of("serviceaccounts", accounts), wanted.account(), also=(409,))
-        made = request_token(api, accounts, name, math.floor((spec.expires_at - self.now()).total_seconds()))
+        made = request_token(api, name, math.floor((spec.expires_at - self.now()).total_seconds()))
         try:
             ends = dt.datetime.fromisoformat(str(made["expirationTimestamp"]))
             token = str(made["token"])
@@ -164,7 +164,7 @@ class KubernetesConnector:
 
 
 def _wanted(spec: GrantSpec, api: Api) -> list[Wanted]:
-    """What is to stand for a grant, by namespace. Raises ConnectorError for what may not."""
+    """Return what a grant needs, one item for each namespace. Raises ConnectorError for what is not allowed."""
     if not isinstance(spec.commands, CompiledSet) or not (rules := spec.commands.rules()):
         raise ConnectorError(f"{spec.grant_ref} allows nothing on a Kubernetes cluster.", permanent=True)
     if still := spec.commands.open_names():
@@ -185,7 +185,7 @@ def _wanted(spec: GrantSpec, api: Api) -> list[Wanted]:
 
 
 def _check_bound(api: Api, wanted: Wanted) -> None:
-    """Take the account back if a revoke has removed its binding meanwhile. One that comes later removes both itself."""
+    """Delete the account if a revoke has removed its binding meanwhile. A later revoke removes both itself."""
     name = name_of(wanted.mark)
     status, _ = api.call("GET", path_of("rolebindings", wanted.namespace, name), also=(404,))
     if status == 404:
@@ -196,7 +196,7 @@ def _check_bound(api: Api, wanted: Wanted) -> None:
 
 
 def _remove_others(api: Api, mark: str, wanted: set[str]) -> None:
-    """Remove what has the grant's name in a namespace where the grant has nothing."""
+    """Remove objects with the grant's name from namespaces where the grant has nothing."""
     found, removal = look(api, mark), Removal(api, mark)
     removal.remove("rolebindings", set(found.bindings) - wanted)
     removal.remove("roles", set(found.roles) - wanted)
@@ -208,24 +208,38 @@ _KEYS = ("namespace", "verb", "group", "resource", "name")
 
 def _made(spec: GrantSpec, wanted: Sequence[Wanted]) -> dict[str, Json]:
     asks = [ask_about(one.namespace, one.role()["rules"]) for one in wanted]
-    streams = spec.commands.streams() if isinstance(spec.commands, CompiledSet) else ()
+    known = spec.commands if isinstance(spec.commands, CompiledSet) else None
     return {
         "name": name_of(spec.mark),
         "rights": [{key: getattr(ask, key) for key in _KEYS} for ask in asks if ask is not None],
-        "streams": list(streams),
+        "streams": list(known.streams()) if known else [],
+        "uncontained": list(known.uncontained()) if known else [],
     }
 
 
 def _remembered(lease: Lease) -> list[Ask]:
-    """One right of the account for each place, as ``provision`` noted them."""
+    """Return one permission of the account for each namespace, as ``provision`` stored them."""
     noted = lease.made.get("rights")
     if not isinstance(noted, list | tuple):
         return []
     return [Ask(**{key: str(one.get(key, "")) for key in _KEYS}) for one in noted if isinstance(one, Mapping)]
 
 
+def _not_cut(lease: Lease, found: Found, api: Api) -> list[Json]:
+    """Return what the end did not reach. On a cluster that holders reach through the gateway, it cut all that was open."""
+    if api.parameters.direct:
+        return [*(_streams(lease) or found.streams), NOT_CUT]
+    return [
+        f"what `{line}` started: its processes were not contained" for line in _noted(lease, "uncontained")
+    ]
+
+
 def _streams(lease: Lease) -> list[str]:
-    noted = lease.made.get("streams")
+    return _noted(lease, "streams")
+
+
+def _noted(lease: Lease, key: str) -> list[str]:
+    noted = lease.made.get(key)
     return [str(one) for one in noted] if isinstance(noted, list | tuple) else []
 
 
@@ -247,16 +261,15 @@ def _credential(spec: GrantSpec, api: Api, token: str, expires: dt.datetime, sti
         "Token id": _token_id(token), "Kubeconfig": token_kubeconfig(**known, token=token), "Kubeconfig with the plugin": asking,
     }  # fmt: skip
     shown = {key: value for key, value in fields.items() if value}
-    # The kubeconfig is pasted behind it, so that it does not stay in the shell's history.
-    file = f"~/.kube/{spec.grant_ref.lower()}"
-    command = f"install -m 600 /dev/stdin {file} && export KUBECONFIG={file}"
     return Credential(
-        fields=shown, secret=frozenset(("Token", "Kubeconfig")), command=command, expires_at=expires
-    )
+        fields=shown, secret=frozenset(("Token", "Kubeconfig")), command=install_command(spec.grant_ref), expires_at=expires
+    )  # fmt: skip
 
 
 def _token_id(token: str) -> str:
-    """The `jti` of a token, which the API server writes beside each use into its audit log (from 1.34); or nothing."""
+    """Return the `jti` of a token, or an empty string. From 1.34 the API server logs it with each use, in its audit
+    log.
+    """
     try:
         part = token.split(".")[1]
         data = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))

@@ -1,7 +1,7 @@
 """The kubeconfig of a grant's holder.
 
-Source: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/. It is written as JSON, which is YAML, so that no
-value can be read as anything but text.
+It is written as JSON, which is valid YAML, so that no value can be read as anything but text. Source:
+https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PLUGIN = "stint-kube-credential"
 def token_kubeconfig(
     *, name: str, server: str, ca: str, namespace: str, token: str, server_name: str = ""
 ) -> str:
-    """A kubeconfig that holds the token itself."""
+    """Return a kubeconfig that contains the token itself."""
     return _kubeconfig(name, server, ca, namespace, {"token": token}, server_name)
 
 
@@ -25,11 +25,11 @@ def exec_kubeconfig(
     *, name: str, server: str, ca: str, namespace: str, grant_ref: str, stint_url: str, server_name: str = "",
     target: str = "", command: Sequence[str] = (PLUGIN,),
 ) -> str:  # fmt: skip
-    """A kubeconfig that holds no secret: kubectl runs ``command`` with the grant's reference, which asks Stint. ``target``
-    names one where the grant has several.
+    """Return a kubeconfig without secrets: kubectl runs ``command`` with the grant's reference, and the command asks
+    Stint. Without ``ca`` (PEM), the system's authorities are trusted.
 
-    ``name`` is the cluster's, ``stint_url`` where Stint's API is; without it the holder's STINT_URL says so. The holder's own
-    API token is in STINT_TOKEN.
+    ``name`` is the cluster's. ``target`` names one if the grant has several. ``stint_url`` is where Stint's API is;
+    without it, the holder's STINT_URL says so. The holder's own API token is in STINT_TOKEN.
     """
     plugin = {
         "apiVersion": "client.authentication.k8s.io/v1",
@@ -43,10 +43,18 @@ def exec_kubeconfig(
     return _kubeconfig(name, server, ca, namespace, {"exec": plugin}, server_name)
 
 
+def install_command(grant_ref: str) -> str:
+    """Return the command that takes a kubeconfig from its input, so that it does not stay in the shell's history."""
+    file = f"~/.kube/{grant_ref.lower()}"
+    return f"install -m 600 /dev/stdin {file} && export KUBECONFIG={file}"
+
+
 def _kubeconfig(
     name: str, server: str, ca: str, namespace: str, user: Mapping[str, Any], server_name: str
 ) -> str:
-    cluster = {"server": server, "certificate-authority-data": base64.b64encode(ca.encode()).decode()}
+    cluster = {"server": server}
+    if ca:
+        cluster["certificate-authority-data"] = base64.b64encode(ca.encode()).decode()
     if server_name:
         cluster["tls-server-name"] = server_name
     context = {"cluster": name, "user": "stint", **({"namespace": namespace} if namespace else {})}

@@ -1,8 +1,8 @@
-"""What of Stint's is on a cluster: found by name, for a name can't be taken off an object as a label can."""
+"""Find what Stint created on a cluster, by name: unlike a label, a name can't be removed from an object."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sessions_app.connectors.base import Observed
@@ -15,18 +15,21 @@ from sessions_app.connectors.kubernetes.objects import (
     Ask,
     ask_about,
     digest_of,
+    group_of,
     mark_in,
     name_of,
     path_of,
 )
+from sessions_app.policy.commands.kubernetes.resources import full_names
 from sessions_app.policy.commands.kubernetes.rights import STREAMS
 
 _LISTS = ("rolebindings", "roles")
+_BOOTSTRAPPED = "kubernetes.io/bootstrapping"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What stands for one grant. Bindings and roles are by namespace, "" for those of the whole cluster."""
+    """The objects found for one grant. Bindings and roles are by namespace, "" for those of the whole cluster."""
 
     bindings: Mapping[str, Data] = field(default_factory=dict)
     roles: Mapping[str, Data] = field(default_factory=dict)
@@ -37,7 +40,7 @@ class Found:
 
     @property
     def names(self) -> list[str]:
-        """Each in words."""
+        """A description of each object."""
         found = [
             _said(kind, where)
             for kind, all_ in (("rolebinding", self.bindings), ("role", self.roles))
@@ -47,19 +50,19 @@ class Found:
 
     @property
     def asks(self) -> list[Ask]:
-        """One thing that each role permits."""
+        """One permission of each role."""
         asks = (ask_about(where, role.get("rules") or []) for where, role in self.roles.items())
         return [ask for ask in asks if ask is not None]
 
     @property
     def streams(self) -> list[str]:
-        """What of its rights a revoke can't cut once it is open."""
+        """Permissions whose open connections a revoke can't cut."""
         rules = [rule for role in self.roles.values() for rule in role.get("rules") or []]
         watched = {
             f"watch {one}"
             for rule in rules
             if "watch" in rule.get("verbs", [])
-            for one in rule.get("resources", [])
+            for one in full_names(rule.get("apiGroups", []), rule.get("resources", []))
         }
         return sorted(
             watched | {one for rule in rules for one in rule.get("resources", []) if one in STREAMS}
@@ -71,7 +74,7 @@ def _said(kind: str, namespace: str) -> str:
 
 
 def look(api: Api, mark: str) -> Found:
-    """Read what stands for a grant, in every namespace. Five calls."""
+    """Read the objects of a grant in every namespace. Takes five calls."""
     name = name_of(mark)
     lists: dict[str, dict[str, Data]] = {plural: {} for plural in _LISTS}
     for plural in _LISTS:
@@ -83,7 +86,7 @@ def look(api: Api, mark: str) -> Found:
 
 
 def look_around(api: Api) -> list[Observed]:
-    """Read everything of Stint's, whatever grant it is of, and the bindings of others that name its accounts."""
+    """Read everything that Stint created, for any grant, and bindings by others that refer to its accounts."""
     seen: dict[str, _Seen] = {}
     for account in api.items(path_of("serviceaccounts", api.parameters.accounts)):
         if mark := mark_in(account["metadata"]["name"]):
@@ -98,7 +101,7 @@ def look_around(api: Api) -> list[Observed]:
 
 @dataclass
 class _Seen:
-    """What is there of one grant, and what is wrong with it."""
+    """What exists for one grant, and what is wrong with it."""
 
     ref: str = ""
     account: bool = False
@@ -143,6 +146,42 @@ def _take(seen: dict[str, _Seen], plural: str, made: Data, accounts: str) -> Non
 
 def _accounts_in(made: Data, accounts: str) -> Iterator[str]:
     for subject in made.get("subjects") or []:
-        ours = subject.get("kind") == "ServiceAccount" and subject.get("namespace") == accounts
-        if ours and (mark := mark_in(subject.get("name", ""))):
+        if mark := mark_in(_account_of(subject, accounts)):
             yield mark
+
+
+def _account_of(subject: Data, accounts: str) -> str:
+    """Return the name of an account of grants, in either of the ways to name one; empty for other subjects."""
+    kind, name = subject.get("kind"), str(subject.get("name", ""))
+    if kind == "ServiceAccount" and subject.get("namespace") == accounts:
+        return name
+    user = f"system:serviceaccount:{accounts}:"
+    return name.removeprefix(user) if kind == "User" and name.startswith(user) else ""
+
+
+def bindings_by_others(api: Api) -> list[str]:
+    """Describe each binding, not created by Stint, of an account of grants or of a group that has all of them.
+
+    What every cluster binds to such groups itself is left out: its API server creates those bindings again.
+    """
+    accounts = api.parameters.accounts
+    groups = {group_of(accounts), "system:serviceaccounts", "system:authenticated"}
+    return [
+        _binding(made, ", ".join(given))
+        for plural in ("rolebindings", "clusterrolebindings")
+        for made in api.items(f"{RBAC}/{plural}")
+        if not mark_in(made["metadata"]["name"])
+        and (made["metadata"].get("labels") or {}).get(_BOOTSTRAPPED) != "rbac-defaults"
+        and (given := [one["name"] for one in made.get("subjects") or [] if _gives(one, groups, accounts)])
+    ]
+
+
+def _gives(subject: Data, groups: Collection[str], accounts: str) -> bool:
+    everyone = subject.get("kind") == "Group" and subject.get("name") in groups
+    return everyone or bool(mark_in(_account_of(subject, accounts)))
+
+
+def _binding(made: Data, subjects: str) -> str:
+    role = made.get("roleRef") or {}
+    where = made["metadata"].get("namespace", "")
+    return f"{_said('rolebinding', where)} {made['metadata']['name']} of {role.get('name')} to {subjects}"

@@ -1,7 +1,8 @@
-"""What stands on a cluster for a grant: one account, and a role and a binding for each namespace. All have one name.
+"""The objects of a grant on a cluster: one account, and a role and a binding for each namespace. All have the same
+name.
 
-Roles are a grant's own and not shared by grants with the same rules: that saves no call, and sharing would need a count
-that a crash could leave wrong.
+Each grant has its own roles, even if other grants have the same rules. Sharing would save no call, and would need a
+count that a crash could leave wrong.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sessions_app.connectors.base import MARK
+from sessions_app.policy.commands.kubernetes.resources import full_name
 from sessions_app.policy.commands.kubernetes.rights import PolicyRule
 
 Data = dict[str, Any]
@@ -22,23 +24,41 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1"
 GROUP = "rbac.authorization.k8s.io"
 MARK_LABEL, GRANT_LABEL, DIGEST = f"{MARK}/mark", f"{MARK}/grant", f"{MARK}/digest"
 MANAGED = "app.kubernetes.io/managed-by"
+# Source: k8s.io/apiserver, pkg/authentication/serviceaccount/util.go.
+_USER = "system:serviceaccount"
 _NAME = re.compile(rf"{MARK}-([0-9a-f]{{32}})")
 
 
 def name_of(mark: str) -> str:
-    """The one name of everything that stands for a grant."""
+    """Return the name of all objects of a grant."""
     return f"{MARK}-{mark}"
 
 
 def mark_in(name: str) -> str:
-    """The mark in the name of something that Stint makes; empty for any other name."""
+    """Return the mark in a name that Stint gives; empty for any other name."""
     found = _NAME.fullmatch(name)
     return found[1] if found else ""
 
 
+def user_of(accounts: str, mark: str) -> str:
+    """Return the user that the API server takes the account of a grant for, in the namespace of such accounts."""
+    return f"{_USER}:{accounts}:{name_of(mark)}"
+
+
+def group_of(accounts: str) -> str:
+    """Return the group that the API server puts all accounts of a namespace in."""
+    return f"{_USER}s:{accounts}"
+
+
+def mark_of_user(accounts: str, user: str) -> str:
+    """Return the mark of the grant whose account a user is; empty for any other user."""
+    mark = mark_in(user.rpartition(":")[2])
+    return mark if mark and user == user_of(accounts, mark) else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to stand for a grant in one namespace ("": the whole cluster)."""
+    """The objects that a grant needs in one namespace ("": the whole cluster)."""
 
     mark: str
     grant_ref: str
@@ -49,12 +69,12 @@ class Wanted:
 
     @property
     def metadata(self) -> Data:
-        """Name, labels that find it, and who it is for."""
+        """The name, the labels that identify it, and the holder."""
         labels = {MANAGED: MARK, MARK_LABEL: self.mark, GRANT_LABEL: self.grant_ref}
         return {"name": name_of(self.mark), "labels": labels, "annotations": {f"{MARK}/holder": self.holder}}
 
     def account(self) -> Data:
-        """The ServiceAccount. Nothing mounts it."""
+        """Return the ServiceAccount, whose token no pod mounts."""
         return {
             "apiVersion": "v1",
             "kind": "ServiceAccount",
@@ -63,12 +83,12 @@ class Wanted:
         }
 
     def role(self) -> Data:
-        """The Role, or the ClusterRole."""
+        """Return the Role, or the ClusterRole."""
         rules = [rule.to_json() for rule in self.rules]
         return self._rbac("Role" if self.namespace else "ClusterRole", {"rules": rules})
 
     def binding(self) -> Data:
-        """The binding of that role to the account alone."""
+        """Return the binding of that role to this account alone."""
         kind = "Role" if self.namespace else "ClusterRole"
         subject = {"kind": "ServiceAccount", "name": name_of(self.mark), "namespace": self.accounts}
         reference = {"apiGroup": GROUP, "kind": kind, "name": name_of(self.mark)}
@@ -81,7 +101,7 @@ class Wanted:
 
 
 def content_of(made: Data) -> Data:
-    """What a role or a binding says, in one form; the API server fills in what may be left out."""
+    """Return the content of a role or a binding in a canonical form: the API server fills in optional fields."""
     if "roleRef" in made:
         keys = ("kind", "name", "namespace")
         subjects = [{key: one[key] for key in keys if one.get(key)} for one in made.get("subjects") or []]
@@ -92,12 +112,12 @@ def content_of(made: Data) -> Data:
 
 
 def digest_of(content: Data) -> str:
-    """SHA-256 of what a role or a binding says."""
+    """Return the SHA-256 of the content of a role or a binding, in hex."""
     return hashlib.sha256(json.dumps(content_of(content), sort_keys=True).encode()).hexdigest()
 
 
 def same(made: Data, wanted: Data) -> bool:
-    """Whether what stands there says what is wanted, and is known by its labels."""
+    """Whether an existing object has the wanted content and labels."""
     meta = made.get("metadata") or {}
     marked = all(
         (meta.get("labels") or {}).get(key) == value for key, value in wanted["metadata"]["labels"].items()
@@ -109,7 +129,9 @@ def same(made: Data, wanted: Data) -> bool:
 
 
 def path_of(plural: str, namespace: str, name: str = "") -> str:
-    """The path of a role, a binding or an account, or of their list: `roles`, `rolebindings`, `serviceaccounts`."""
+    """Return the path of an object, or of the list without ``name``. ``plural`` is `roles`, `rolebindings` or
+    `serviceaccounts`.
+    """
     tail = f"/{name}" if name else ""
     if plural == "serviceaccounts":
         return f"/api/v1/namespaces/{namespace}/serviceaccounts{tail}"
@@ -120,7 +142,7 @@ def path_of(plural: str, namespace: str, name: str = "") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One thing that an account could do, to ask the API server about."""
+    """One permission of an account, to ask the API server about."""
 
     namespace: str
     verb: str
@@ -129,13 +151,14 @@ class Ask:
     name: str = ""
 
     def __str__(self) -> str:
-        what = f"{self.resource}.{self.group}" if self.group else self.resource
         named = f" {self.name}" if self.name else ""
-        return f"{self.verb} {what}{named}" + (f" in namespace {self.namespace}" if self.namespace else "")
+        return f"{self.verb} {full_name(self.group, self.resource)}{named}" + (
+            f" in namespace {self.namespace}" if self.namespace else ""
+        )
 
     @property
     def attributes(self) -> Data:
-        """As authorization.k8s.io/v1 ResourceAttributes."""
+        """The permission as authorization.k8s.io/v1 ResourceAttributes."""
         resource, _, sub = self.resource.partition("/")
         return {
             "namespace": self.namespace, "verb": self.verb, "group": self.group, "resource": resource,
@@ -144,7 +167,7 @@ class Ask:
 
 
 def ask_about(namespace: str, rules: Sequence[Data]) -> Ask | None:
-    """What a role's first rule permits first."""
+    """Return the first permission of a role's first complete rule; None without one."""
     for rule in rules:
         verbs, groups, resources = rule.get("verbs"), rule.get("apiGroups"), rule.get("resources")
         if verbs and groups and resources:

@@ -1,16 +1,20 @@
-"""How Stint logs in to a cluster of Kubernetes."""
+"""How Stint logs in to a Kubernetes cluster."""
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr, field_validator
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from sessions_app.connectors.base import ConnectionParameters
+from sessions_app.connectors.keys import strong_key
 from sessions_app.policy.commands.kubernetes.off_limits import ACCOUNTS
 from sessions_app.policy.commands.kubernetes.texts import is_namespace
 
 
 class KubernetesParameters(ConnectionParameters):
-    """What `manage.py kubernetes_target_setup` makes on the cluster, and where its API server is known from."""
+    """Connection settings for a Kubernetes cluster that `manage.py kubernetes_target_setup` has set up."""
 
     ca: str = Field(description="CA certificate of the API server, PEM (certificate-authority-data, decoded)")
     token: SecretStr = Field(description="Token of Stint's own service account")
@@ -23,6 +27,23 @@ class KubernetesParameters(ConnectionParameters):
         default="", description="Name in the API server's certificate, if not the address"
     )
     audience: str = Field(default="", description="Audience of the tokens, if not the API server's default")
+
+    direct: bool = Field(
+        default=False,
+        description="Give holders a credential of the cluster itself. Default: every request passes Stint's gateway",
+    )
+    webhook_key: SecretStr | None = Field(
+        default=None,
+        description="Key that authenticates the API servers of a cluster with direct at Stint's authorization webhook; "
+        "at least 32 random characters",
+    )
+
+    @classmethod
+    def unused_secrets(cls, given: Mapping[str, Any]) -> frozenset[str]:
+        """Return the secrets without a use: behind Stint's gateway, nothing else decides requests of grants."""
+        return frozenset() if given.get("direct") else frozenset({"webhook_key"})
+
+    _strong = field_validator("webhook_key")(strong_key)
 
     @field_validator("ca")
     @classmethod
@@ -37,3 +58,11 @@ class KubernetesParameters(ConnectionParameters):
         if not is_namespace(accounts):
             raise ValueError("must be the name of a namespace")
         return accounts
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.webhook_key is not None and not self.direct:
+            raise ValueError(
+                "webhook_key is only used with direct: true: remove it, or let holders reach the cluster directly"
+            )
+        return self

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Ask Stint for the credential of a grant, for kubectl: put this file on the PATH as `stint-kube-credential`.
+"""Ask Stint for a grant's credential, for kubectl. Put this file on the PATH as `stint-kube-credential`.
 
     STINT_URL=https://stint.example STINT_TOKEN=… stint-kube-credential GR-7F3K [TARGET]
 
-One file that needs Python's standard library alone. STINT_TOKEN_FILE may name a file that holds the token, STINT_CA_FILE the
-authority of Stint's own certificate. Nothing is written down: kubectl keeps the answer in memory.
+This single file needs only Python's standard library. STINT_TOKEN_FILE may name a file that contains the token.
+STINT_CA_FILE may name one with the CA of Stint's certificate. Nothing is written to disk: kubectl keeps the answer in
+memory.
 
 Source: https://kubernetes.io/docs/reference/config-api/client-authentication.v1/
 """
@@ -37,17 +38,17 @@ class CannotAsk(Exception):
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        """Follow none: the token would go along to another place."""
+        """Follow no redirect: it would send the token to another place."""
 
 
 def exec_credential(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """What kubectl reads, from what Stint's API answers. Raises CannotAsk."""
+    """Return what kubectl reads, from an answer of Stint's API. Raises CannotAsk."""
     values, ends = answer.get("values"), answer.get("expires_at")
     token = values.get("Token") if isinstance(values, Mapping) else None
     if not isinstance(token, str) or not token or not isinstance(ends, str):
         raise CannotAsk("Stint returned no token. Is this grant on a Kubernetes cluster?")
     try:
-        moment = dt.datetime.fromisoformat(ends.replace("Z", "+00:00")).astimezone(dt.timezone.utc)  # noqa: FURB162, UP017  # older Pythons have no other
+        moment = dt.datetime.fromisoformat(ends.replace("Z", "+00:00")).astimezone(dt.timezone.utc)  # noqa: FURB162, UP017  # works in older Pythons
     except ValueError:
         raise CannotAsk("Stint returned an invalid expiry.") from None
     status = {"token": token, "expirationTimestamp": moment.strftime("%Y-%m-%dT%H:%M:%SZ")}
@@ -55,7 +56,7 @@ def exec_credential(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def ask(ref: str, target: str | None, env: Mapping[str, str]) -> dict[str, Any]:
-    """Ask the API of STINT_URL for a credential of a grant. A target is named where it has several. Raises CannotAsk."""
+    """Ask the API at STINT_URL for a grant's credential. ``target`` names one if it has several. Raises CannotAsk."""
     if not _REF.fullmatch(ref):
         raise CannotAsk(f"{ref[:40]!r} is not a grant reference, such as GR-7F3K.")
     url = f"{_base(env)}/api/v1/grants/{ref}/credential"
@@ -65,9 +66,9 @@ def ask(ref: str, target: str | None, env: Mapping[str, str]) -> dict[str, Any]:
         "Content-Type": "application/json",
     }
     body = json.dumps({"target": target} if target else {}).encode()
-    request = urllib.request.Request(url, data=body, headers=headers, method="POST")  # noqa: S310  # _base lets no other scheme through
+    request = urllib.request.Request(url, data=body, headers=headers, method="POST")  # noqa: S310  # _base rejects other schemes
     context = ssl.create_default_context(cafile=env.get("STINT_CA_FILE") or None)
-    # No proxy of the environment: the token is for Stint alone.
+    # Ignore proxies from the environment: the token is for Stint alone.
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), _NoRedirect
     )
@@ -78,7 +79,7 @@ def ask(ref: str, target: str | None, env: Mapping[str, str]) -> dict[str, Any]:
         with error:
             raise CannotAsk(_refusal(error)) from None
     except (OSError, ValueError) as error:
-        raise CannotAsk(f"Stint did not answer at {url}: {error}") from None
+        raise CannotAsk(f"Stint at {url} did not respond: {error}") from None
 
 
 def _json(answer: IO[bytes]) -> dict[str, Any]:
@@ -130,7 +131,9 @@ def _token(env: Mapping[str, str]) -> str:
 
 
 def main(words: Sequence[str], env: Mapping[str, str], out: TextIO, err: TextIO) -> int:
-    """Write an ExecCredential to ``out`` and return 0, or say to ``err`` what is wrong and return 1."""
+    """Write an ExecCredential to ``out`` and return 0. On errors, write to ``err`` and return 1, or 2 for wrong
+    arguments.
+    """
     if len(words) not in (1, 2):
         err.write("usage: stint-kube-credential GR-XXXX [TARGET]\n")
         return 2

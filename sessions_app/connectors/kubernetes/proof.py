@@ -1,4 +1,4 @@
-"""The proof of an end: the API server itself says that an account may do nothing, and that its tokens are refused.
+"""Proof of an end: the API server itself confirms that an account may do nothing, and that its tokens are refused.
 
 Source: authorization.k8s.io/v1 SubjectAccessReview, authentication.k8s.io/v1 TokenReview and TokenRequest.
 """
@@ -10,32 +10,40 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sessions_app.connectors.kubernetes.api import Api, Data
-from sessions_app.connectors.kubernetes.objects import Ask, name_of, path_of
+from sessions_app.connectors.kubernetes.objects import Ask, name_of, path_of, user_of
+from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
 
-# API servers make no token for less.
+# API servers issue no token for less.
 LEAST_SECONDS = 600
-# They remember for ten seconds that a token was good, and authorisers learn of a deletion within a third of one.
+# They cache for ten seconds that a token is valid. Authorizers learn of a deletion within a third of a second.
 CACHE_SECONDS = 12.0
 PATIENCE = 3.0
 
 
-def request_token(api: Api, accounts: str, name: str, seconds: int, also: tuple[int, ...] = ()) -> Data:
-    """A token of an account and its end, as TokenRequest's status has them; nothing for a status in ``also``."""
+def token_request(parameters: KubernetesParameters, name: str, seconds: int) -> tuple[str, Data]:
+    """Return the path and the body of a request for a token of an account, for so many seconds at least."""
     spec: Data = {"expirationSeconds": max(LEAST_SECONDS, seconds)}
-    if api.parameters.audience:
-        spec["audiences"] = [api.parameters.audience]
-    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-    _, answer = api.call("POST", f"{path_of('serviceaccounts', accounts, name)}/token", body, also=also)
+    if parameters.audience:
+        spec["audiences"] = [parameters.audience]
+    body: Data = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+    return f"{path_of('serviceaccounts', parameters.accounts, name)}/token", body
+
+
+def request_token(api: Api, name: str, seconds: int, also: tuple[int, ...] = ()) -> Data:
+    """Request a token of an account. Return the status of the TokenRequest; empty for an HTTP status in ``also``."""
+    path, body = token_request(api.parameters, name, seconds)
+    _, answer = api.call("POST", path, body, also=also)
     status = answer.get("status")
     return status if isinstance(status, dict) else {}
 
 
 def ask_all(api: Api, mark: str, asks: Iterable[Ask], *, patience: float = PATIENCE) -> dict[Ask, bool]:
-    """Whether a grant's account may do each of these. A yes is asked again for as long as ``patience``, in seconds.
+    """Return whether a grant's account may do each of these. A yes is asked again for up to ``patience`` seconds.
 
-    Asked for the account's name alone: what every account of the cluster may do is not the grant's.
+    Only the account's own name is asked about: what every account of the cluster may do is not part of the grant. Without
+    its groups, an API server that asks Stint first gets no opinion, so that its other authorizers answer.
     """
-    user = f"system:serviceaccount:{api.parameters.accounts}:{name_of(mark)}"
+    user = user_of(api.parameters.accounts, mark)
     ends = time.monotonic() + patience
     answers = {}
     for ask in asks:
@@ -50,37 +58,38 @@ def _may(api: Api, user: str, ask: Ask) -> bool:
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
     _, answer = api.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body)
     status = answer.get("status")
-    # No answer is no proof.
+    # A missing answer proves nothing.
     return not isinstance(status, dict) or status.get("allowed") is not False
 
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A token of the account, made just before the account goes, to ask about afterwards; empty: it was gone already.
+    """A token of the account, created just before its deletion to check afterwards. Empty: the account was already
+    gone.
 
-    The holder's own token is kept nowhere. What is true of one token of an account is true of all, but for those that
-    the API server has in its cache.
+    The holder's own token is stored nowhere. What is true of one token of an account is true of all, except for those
+    in the API server's cache.
     """
 
     token: str = field(repr=False, default="")
 
     @classmethod
     def take(cls, api: Api, mark: str) -> Canary:
-        """Ask for one."""
-        made = request_token(api, api.parameters.accounts, name_of(mark), LEAST_SECONDS, also=(404,))
+        """Request a token for the canary."""
+        made = request_token(api, name_of(mark), LEAST_SECONDS, also=(404,))
         return cls(str(made.get("token") or ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Whether tokens are refused, in words for the receipt."""
+    """Whether tokens are refused, with words for the receipt."""
 
     good: bool
     words: str
 
 
 def refused(api: Api, canary: Canary, *, settle: float) -> Refusal:
-    """Ask whether the canary is refused, until it is or the cache of the API server has run out."""
+    """Ask until the canary is refused or the API server's cache has expired. ``settle``: the first wait, in seconds."""
     if not canary.token:
         return Refusal(True, "the account and its tokens were already gone")
     began = time.monotonic()

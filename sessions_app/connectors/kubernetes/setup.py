@@ -1,8 +1,8 @@
-"""What a cluster's administrator applies once: Stint's own account, with no more than it needs.
+"""The one-time setup that a cluster's administrator applies: Stint's own account, with no more than it needs.
 
-An API server lets nobody give rights that they do not hold, but with `escalate` and `bind`, which come to all rights of
-the cluster. Stint has neither. It holds a ceiling, the union of what its command sets can give, and so the cluster itself
-refuses everything above it, also to somebody who has stolen Stint's token.
+An API server lets no one grant permissions that they do not hold, except with `escalate` and `bind`. These amount to
+all permissions on the cluster, and Stint has neither. It holds a ceiling: the union of what its command sets can grant.
+So the cluster itself refuses everything above it, even to someone who stole Stint's token.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from sessions_app.connectors.kubernetes.objects import GROUP
-from sessions_app.policy.commands.kubernetes.decide import CompiledSet
+from sessions_app.policy.commands.kubernetes.compiling import CompiledSet
 from sessions_app.policy.commands.kubernetes.off_limits import ACCOUNTS, OWN_NAMESPACE
 from sessions_app.policy.commands.kubernetes.rights import PolicyRule
 
@@ -38,10 +38,11 @@ _GIVE_EVERYWHERE = (PolicyRule(("create", "delete"), (GROUP,), ("clusterroles", 
 def ceiling(
     sets: Iterable[CompiledSet], namespaces: Sequence[str] | None = None
 ) -> dict[str, tuple[PolicyRule, ...]]:
-    """The union of what the sets can give, by namespace ("": the whole cluster at once, `ANYWHERE`: any one namespace).
+    """Return the union of what the sets can grant, by namespace ("": the whole cluster at once, `ANYWHERE`: any one
+    namespace).
 
-    ``sets`` are compiled without values: a name that is open is any name there, and a namespace that is open each of
-    ``namespaces``, or any without them.
+    ``sets`` are compiled without values. An open name stands for any name there. An open namespace stands for each of
+    ``namespaces``, or for any if there are none.
     """
     found: dict[str, dict[PolicyRule, None]] = {}
     for one in sets:
@@ -57,7 +58,7 @@ def _any_name(rule: PolicyRule) -> PolicyRule:
 
 
 def target_setup(rules: Rules, *, accounts: str = ACCOUNTS) -> str:
-    """The YAML to apply, and how to read the token from it. ``rules`` is a `ceiling`. Applying it again is safe."""
+    """Return the YAML to apply, with how to read the token. ``rules`` is a `ceiling`. Applying it again is safe."""
     spaces = sorted(namespace for namespace in rules if namespace not in ("", ANYWHERE))
     documents = [
         _object("v1", "Namespace", OWN_NAMESPACE),
@@ -82,10 +83,10 @@ def target_setup(rules: Rules, *, accounts: str = ACCOUNTS) -> str:
 
 _HEAD = f"""\
 # Apply this as an administrator of the cluster: kubectl apply -f FILE. Applying it again is safe; do so whenever a
-# command set gives more than before. Then give Stint the token and the authority's certificate:
+# command set allows more than before. Then give Stint the token and the CA certificate:
 #   kubectl -n {OWN_NAMESPACE} get secret {OWN_NAME} -o jsonpath='{{.data.token}}' | base64 -d
 #   kubectl -n {OWN_NAMESPACE} get secret {OWN_NAME} -o jsonpath='{{.data.ca\\.crt}}' | base64 -d
-# Stint can give no more than stint-ceiling: the API server refuses it, for Stint has neither bind nor escalate.
+# Stint can't grant more than stint-ceiling: it has neither bind nor escalate, so the API server refuses anything else.
 """
 
 
@@ -99,7 +100,7 @@ def _object(
 
 
 def _bound(name: str, namespace: str, rules: Sequence[PolicyRule]) -> list[dict[str, Any]]:
-    """A role and its binding to Stint's account."""
+    """Return a role and its binding to Stint's account."""
     kind = "Role" if namespace else "ClusterRole"
     subject = {"kind": "ServiceAccount", "name": OWN_NAME, "namespace": OWN_NAMESPACE}
     reference = {"apiGroup": GROUP, "kind": kind, "name": name}

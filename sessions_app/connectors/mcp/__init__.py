@@ -1,1 +1,1 @@
-"""MCP servers: how Stint speaks to them, and what is looked at before access to one begins."""
+"""MCP servers: how Stint talks to them, and what is checked before access to one starts."""

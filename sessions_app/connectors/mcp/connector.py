@@ -1,8 +1,8 @@
-"""The connector of mcp clusters.
+"""The connector for MCP clusters.
 
-Nothing is made on a server: Stint's gateway alone has a credential for it, and a token opens what Stint says at each call.
-Before access begins, the definitions of the tools that it is about are read and kept by their digests, so that a tool that
-is another one later is not called. What can be proven at the target is whether it answers strangers.
+Nothing is created on a server. Only Stint's gateway has a credential for it, and Stint decides at each call what a
+token may do. Before access starts, the definitions of the grant's tools are read and stored as digests, so that a tool
+that changes later is not called. What can be proven at the target is whether it answers strangers.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ _REFUSALS = (401, 403)
 
 
 class MCPConnector:
-    """Asks MCP servers which tools they have, and as a stranger whether they answer."""
+    """Asks MCP servers which tools they have, and checks whether they answer requests without a token."""
 
     kind = "mcp"
 
     def provision(self, spec: GrantSpec) -> Lease:
-        """Read the definitions of the tools that the grant is about and keep their digests. One that was kept before stays:
-        what was approved does not change by looking again.
+        """Read the definitions of the grant's tools and return their digests. Digests from an earlier call stay:
+        reading again does not change what was approved.
         """
         if not isinstance(spec.commands, CompiledSet):
             raise ConnectorError("Its commands are not for MCP.", permanent=True)
         there = _run(spec.place, _tools)
         kept = _pinned(spec.made)
-        # What was not there when the grant began is not added later, when nobody looked at it.
+        # A tool that did not exist when the grant started is not added later, when nobody reviews it.
         wanted = set(spec.commands.tools & there.keys()) if not kept else set(kept)
         if not wanted and spec.commands.tools:
             named = ", ".join(sorted(spec.commands.tools)[:5])
@@ -56,11 +56,11 @@ class MCPConnector:
         return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made={"tools": tools})
 
     def revoke(self, lease: Lease) -> Evidence:
-        """Nothing has to be unmade: see how the server treats strangers."""
+        """Check how the server treats strangers: nothing has to be removed."""
         return self.verify(lease)
 
     def verify(self, lease: Lease) -> Evidence:
-        """Nothing of a grant is ever there. Say whether the server answers whoever comes without Stint's token."""
+        """Report whether the server answers requests without Stint's token. Nothing of a grant is ever on it."""
         asked_at = dt.datetime.now(dt.UTC).isoformat()
         status = _run(lease.place, _stranger)
         door = "refuses requests without a token" if status in _REFUSALS else "answers without a token"
@@ -74,12 +74,12 @@ class MCPConnector:
         )  # fmt: skip
 
     def observe(self, place: Place) -> list[Observed]:
-        """Nothing of Stint is ever on a server."""
+        """Return an empty list once the server has answered: Stint creates nothing there."""
         _run(place, _stranger)
         return []
 
     def check(self, place: Place) -> list[CheckStep]:
-        """Reachable; refuses requests without a token; speaks MCP to Stint; has tools."""
+        """Check that the server is reachable, refuses requests without a token, speaks MCP to Stint, and has tools."""
         reach = "Start the server, or fix the address, port, path and TLS settings."
         try:
             status = _run(place, _stranger)
@@ -87,9 +87,9 @@ class MCPConnector:
             return [CheckStep("reachable", False, error.message, reach)]
         shut = status in _REFUSALS
         steps = [
-            CheckStep("reachable", True, f"{place.target.address}:{place.target.port} answers {status}"),
+            CheckStep("reachable", True, f"{place.target.address}:{place.target.port} returned {status}"),
             CheckStep(
-                "refuses requests without a token", True, "a request without a token is refused" if shut else "it answers without a token",
+                "refuses requests without a token", True, "a request without a token is refused" if shut else "it responds without a token",
                 "" if shut else "Require a token, or allow only Stint to reach it. Otherwise agents can bypass grants.",
             ),
         ]  # fmt: skip
@@ -104,15 +104,15 @@ class MCPConnector:
         ]
 
     def check_commands(self, place: Place, sets: Sequence[answers.CompiledSet]) -> list[CheckStep]:
-        """Say which tools of the command sets are not there: a call of them would fail."""
+        """Report which tools of the command sets are missing: a call to one would fail."""
         try:
             there = _run(place, _tools)
         except ConnectorError:
-            return []  # `check` has said so
+            return []  # `check` reports it
         return [
             CheckStep(
                 f"tools of {one.name}", not missing,
-                f"not there: {', '.join(missing)}" if missing else "all there",
+                f"not found: {', '.join(missing)}" if missing else "all found",
                 "Fix their names in the command set, or add them to the server." if missing else "",
             )
             for one in sets
@@ -127,7 +127,7 @@ def _pinned(made: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _run(place: Place, ask: Callable[[Place], Coroutine[Any, Any, T]]) -> T:
-    """Ask in an event loop of this thread's own. Raises ConnectorError."""
+    """Run ``ask`` in an event loop of this thread. Raises ConnectorError."""
 
     async def in_time() -> T:
         async with asyncio.timeout(_IN_ALL_S):
@@ -136,12 +136,12 @@ def _run(place: Place, ask: Callable[[Place], Coroutine[Any, Any, T]]) -> T:
     try:
         return asyncio.run(in_time())
     except TimeoutError as error:
-        raise ConnectorError(f"{place.target.name} does not answer in time.") from error
+        raise ConnectorError(f"{place.target.name} did not respond in time.") from error
 
 
 async def _tools(place: Place) -> dict[str, str]:
-    """The digest of each tool's definition, by name."""
-    # A process that asks no MCP server spares the client's memory.
+    """Return the digest of each tool's definition, by name."""
+    # Imported here to save the client's memory in processes that ask no MCP server.
     from sessions_app.connectors.mcp.wire import digest_of  # noqa: PLC0415
 
     talk = conversation_with(place)
@@ -160,7 +160,7 @@ async def _about(place: Place) -> tuple[str, int]:
 
 
 async def _stranger(place: Place) -> int:
-    """How a request without a token is answered."""
+    """Return the status of the answer to a request without a token."""
     return await status_for_strangers(place)
 
 

@@ -1,4 +1,4 @@
-"""Speaking to an MCP server in whichever era it speaks."""
+"""Talk to an MCP server in the era that it supports."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ _ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "app
 
 
 class SessionLost(ConnectorError):
-    """The server has forgotten the session of the older era; a new conversation has to begin."""
+    """The server no longer knows the session of the older era. A new conversation has to begin."""
 
 
 class Conversation:
-    """One conversation with a server. ``begin`` finds out the era; ``close`` tells a server of the older one."""
+    """One conversation with a server. ``begin`` detects the era. ``close`` ends the session at a server of the older
+    era.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -35,11 +37,11 @@ class Conversation:
 
     @property
     def modern(self) -> bool:
-        """Whether each request stands alone."""
+        """Whether the server is of the newer era, where each request stands alone."""
         return self.version == wire.MODERN
 
     async def begin(self) -> None:
-        """Find out which era the server speaks, the newer first. Raises ConnectorError."""
+        """Detect the era of the server, trying the newer one first. Raises ConnectorError."""
         self.version, self.ready, self._session = wire.MODERN, False, ""
         try:
             answer = await self.ask("server/discover", {})
@@ -59,7 +61,7 @@ class Conversation:
         try:
             answer = await self.ask("initialize", hello)
         except _NotSpoken as error:
-            raise self._error(f"does not speak MCP: it answered {error}") from error
+            raise self._error(f"does not speak MCP: it responded with {error.status}") from error
         result = answer.get("result")
         if not isinstance(result, dict) or result.get("protocolVersion") not in wire.LEGACIES:
             raise self._error("supports no MCP version that Stint supports")
@@ -68,7 +70,9 @@ class Conversation:
         self.ready = True
 
     async def ask(self, method: str, params: Mapping[str, Any]) -> Message:
-        """Ask and return the answer, a result or an error, whatever else is said before it. Raises ConnectorError."""
+        """Send a request and return its answer, a result or an error. Messages before it are ignored. Raises
+        ConnectorError.
+        """
         last: Message = {}
         async for message in self.call(method, params):
             last = message
@@ -77,9 +81,9 @@ class Conversation:
     async def call(
         self, method: str, params: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[Message]:
-        """Ask, and give every message that comes of it; the last is the answer. Raises ConnectorError.
+        """Send a request and yield every message that follows; the last is the answer. Raises ConnectorError.
 
-        ``headers`` are further ones that the newer era wants. Leaving the loop ends the request at the server.
+        ``headers`` are additional ones that the newer era requires. Leaving the loop ends the request at the server.
         """
         number = next(self._numbers)
         asked = {"jsonrpc": "2.0", "id": number, "method": method, "params": self._enveloped(params)}
@@ -96,7 +100,7 @@ class Conversation:
                 self._check(message, number)
                 yield message
                 return
-        raise self._error("closed the stream without an answer")
+        raise self._error("closed the stream without a response")
 
     async def tell(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification. Raises ConnectorError."""
@@ -106,7 +110,7 @@ class Conversation:
         await self._send(told)
 
     async def decline(self, asked: Message) -> None:
-        """Answer a request that the server makes itself: nothing of the kind is given. Raises ConnectorError."""
+        """Decline a request that the server makes: it is not forwarded to the client. Raises ConnectorError."""
         error = {
             "code": wire.METHOD_NOT_FOUND,
             "message": "This gateway does not forward requests to the client.",
@@ -114,7 +118,7 @@ class Conversation:
         await self._send({"jsonrpc": "2.0", "id": asked.get("id"), "error": error})
 
     async def close(self) -> None:
-        """Let the server forget a session of the older era. Raises ConnectorError."""
+        """End the session at a server of the older era. Raises ConnectorError."""
         if self._session:
             session, self._session = self._session, ""
             headers = {"MCP-Protocol-Version": self.version, "MCP-Session-Id": session}
@@ -122,7 +126,7 @@ class Conversation:
                 pass
 
     async def tools(self) -> dict[str, Message]:
-        """Every tool by its name, as the server describes it. Raises ConnectorError, also for a name that is there twice."""
+        """Return every tool by name, as the server describes it. Raises ConnectorError, also for a duplicate name."""
         found: dict[str, Message] = {}
         cursor: str | None = None
         for _ in range(MOST_PAGES):
@@ -136,7 +140,7 @@ class Conversation:
             if not isinstance(following, str) or following == cursor:
                 return found
             cursor = following
-        raise self._error("has an endless list of tools")
+        raise self._error("returns an endless list of tools")
 
     def _add(self, found: dict[str, Message], tool: Any) -> None:
         name = tool.get("name") if isinstance(tool, dict) else None
@@ -187,10 +191,10 @@ class Conversation:
                     for data in events.feed(piece):
                         yield wire.message_of(data)
             elif kind == "application/json":
-                # An error of the protocol comes with a status of its own, and so does an error of HTTP.
+                # Protocol errors and HTTP errors both come with an error status.
                 yield self._told(await answer.body(), answer.status)
             else:
-                raise _NotSpoken(answer.status)
+                raise self._not_spoken(answer.status)
         except BadMessage as error:
             raise self._error(str(error)) from error
 
@@ -199,13 +203,13 @@ class Conversation:
             return wire.message_of(body)
         except BadMessage:
             if status != 200:
-                raise _NotSpoken(status) from None
+                raise self._not_spoken(status) from None
             raise
 
     def _check(self, answer: Message, number: int) -> None:
-        # A request that could not be read has no number to answer to.
+        # The answer to an unreadable request has no id.
         if answer.get("id") not in (number, None) or ("result" in answer) == ("error" in answer):
-            raise self._error("answered with another id than the request's")
+            raise self._error("responded with a different id than the request's")
 
     def _check_said(self, message: Message) -> None:
         if not isinstance(message["method"], str):
@@ -219,15 +223,19 @@ class Conversation:
         name = about.get("name") if isinstance(about, dict) else None
         return name[:100] if isinstance(name, str) else ""
 
+    def _not_spoken(self, status: int) -> _NotSpoken:
+        return _NotSpoken(self._error(f"responded with status {status} instead of a message").message, status)
+
     def _error(self, what: str) -> ConnectorError:
         return ConnectorError(f"{self.endpoint.name} ({self.endpoint.where}) {what}.")
 
 
 class _NotSpoken(ConnectorError):
-    """An answer of HTTP and not of MCP."""
+    """An answer in HTTP, but not in MCP."""
 
-    def __init__(self, status: int) -> None:
-        super().__init__(f"{status}")
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def _texts(value: Any) -> list[str]:

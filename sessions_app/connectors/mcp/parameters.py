@@ -10,7 +10,7 @@ from sessions_app.connectors.base import ConnectionParameters, ConnectorError, P
 
 
 class MCPParameters(ConnectionParameters):
-    """How Stint's gateway reaches an MCP server. The caller's token never goes there."""
+    """Connection settings for an MCP server. The caller's token is never sent to it."""
 
     path: str = Field(
         default="/mcp", max_length=200, pattern=r"^/[A-Za-z0-9_./-]*$", description="Path of the MCP endpoint"

@@ -1,4 +1,4 @@
-"""A target of the catalogue as the MCP server that is behind it."""
+"""Reach the MCP server behind a target of the catalogue."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def conversation_with(place: Place, *, idle: float = 6.0) -> Conversation:
 
 
 async def status_for_strangers(place: Place) -> int:
-    """Return how the server answers who comes without a token. Raises ConnectorError."""
+    """Return the status of the answer to a request without a token. Raises ConnectorError."""
     endpoint = replace(endpoint_of(place), token="")
     asked = {
         "jsonrpc": "2.0", "id": 1, "method": "server/discover",

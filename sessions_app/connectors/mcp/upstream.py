@@ -1,4 +1,5 @@
-"""HTTP/1.1 to one MCP server from an event loop: one connection a request, so that giving a request up ends it there, too.
+"""HTTP/1.1 to one MCP server from an event loop. Each request has its own connection, so canceling it also ends it
+there.
 
 Source: RFC 9112, by h11.
 """
@@ -23,9 +24,13 @@ _PIECE = 64 * 1024
 _BRACKETED = re.compile(r"\[(.+)\](?::[0-9]+)?")
 
 
+class Unreached(ConnectorError):
+    """No connection to the server came about, so nothing was sent."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where an MCP server is, and what Stint proves itself with there. ``idle`` is how long it may say nothing, in seconds."""
+    """Where an MCP server is, and how Stint authenticates to it. ``idle`` is how long it may be silent, in seconds."""
 
     name: str
     address: str
@@ -44,7 +49,7 @@ class Endpoint:
 
 
 class Answer:
-    """What a server answers: status and headers (names in lower case), then the body piece by piece."""
+    """A server's answer: status and headers (names in lower case), then the body piece by piece."""
 
     def __init__(
         self,
@@ -63,12 +68,12 @@ class Answer:
         while isinstance(event, h11.InformationalResponse):
             event = await self._event()
         if not isinstance(event, h11.Response):
-            raise self._error("closed the connection without an answer")
+            raise self._error("closed the connection without a response")
         self.status = event.status_code
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body as it comes. Raises ConnectorError."""
+        """Yield the body as it arrives. Raises ConnectorError."""
         while True:
             event = await self._event()
             if isinstance(event, h11.Data):
@@ -77,12 +82,12 @@ class Answer:
                 return
 
     async def body(self, most: int = MOST_BODY) -> bytes:
-        """The whole body. Raises ConnectorError for one that is longer than ``most`` bytes."""
+        """Return the whole body. Raises ConnectorError if it is longer than ``most`` bytes."""
         found = b""
         async for piece in self.pieces():
             found += piece
             if len(found) > most:
-                raise self._error("sent an answer that is too large")
+                raise self._error("sent a response that is too large")
         return found
 
     async def _event(self) -> type[h11.NEED_DATA | h11.PAUSED] | h11.Event:
@@ -92,9 +97,9 @@ class Answer:
                     self._state.receive_data(await self._reader.read(_PIECE))
                 return event
         except TimeoutError as error:
-            raise self._error("does not answer in time") from error
+            raise self._error("did not respond in time") from error
         except (h11.RemoteProtocolError, OSError) as error:
-            raise self._error("sent an incomplete HTTP answer") from error
+            raise self._error("sent an incomplete HTTP response") from error
 
     def _error(self, what: str) -> ConnectorError:
         return ConnectorError(f"{self._endpoint.name} ({self._endpoint.where}) {what}.")
@@ -104,7 +109,9 @@ class Answer:
 async def request(
     endpoint: Endpoint, method: str, headers: Mapping[str, str], body: bytes = b""
 ) -> AsyncIterator[Answer]:
-    """Send one request and give the answer; the connection is gone when the block is left. Raises ConnectorError."""
+    """Send one request and yield the answer. Leaving the block closes the connection. Raises ConnectorError,
+    namely Unreached if nothing was sent.
+    """
     reader, writer = await _connect(endpoint)
     state = h11.Connection(h11.CLIENT)
     try:
@@ -138,18 +145,20 @@ async def _connect(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.St
                 endpoint.address, endpoint.port, ssl=tls, server_hostname=name, limit=_PIECE
             )
     except TimeoutError as error:
-        raise ConnectorError(f"{endpoint.name} ({endpoint.where}) does not answer in time.") from error
+        raise Unreached(f"{endpoint.name} ({endpoint.where}) did not respond in time.") from error
     except ssl.SSLError as error:
-        raise ConnectorError(
+        raise Unreached(
             f"{endpoint.name} ({endpoint.where}) failed TLS verification: {error.reason}."
         ) from error
     except OSError as error:
         why = error.strerror or type(error).__name__
-        raise ConnectorError(f"{endpoint.name} ({endpoint.where}) does not answer: {why}.") from error
+        raise Unreached(f"{endpoint.name} ({endpoint.where}) did not respond: {why}.") from error
 
 
 def name_for_tls(host: str) -> str:
-    """The name or address that a server's certificate must be for: without a port, and an IPv6 address without brackets."""
+    """Return the name or address that a server's certificate must be for, without a port or the brackets of an IPv6
+    address.
+    """
     if bracketed := _BRACKETED.fullmatch(host):
         return bracketed[1]
     try:

@@ -1,7 +1,7 @@
-"""Messages of the Model Context Protocol as they stand on the wire, in both eras, and what of them names a tool for good.
+"""Messages of the Model Context Protocol on the wire, in both eras, and the digest that pins a tool.
 
-Source: Model Context Protocol 2026-07-28, "Transports" (every request stands alone, with its version in header and body)
-and 2025-11-25, "Transports" (a handshake, then a session); WHATWG HTML, "Server-sent events".
+Source: Model Context Protocol 2026-07-28, "Transports" (every request stands alone, with its version in header and
+body) and 2025-11-25, "Transports" (a handshake, then a session); WHATWG HTML, "Server-sent events".
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ META = "io.modelcontextprotocol/"
 VERSION_KEY, CAPABILITIES_KEY = f"{META}protocolVersion", f"{META}clientCapabilities"
 NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 
-# JSON-RPC 2.0 and the codes that MCP reserves.
+# Error codes of JSON-RPC 2.0, and those that MCP reserves.
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND = -32700, -32600, -32601
 INVALID_PARAMS, INTERNAL_ERROR = -32602, -32603
 HEADER_MISMATCH, UNSUPPORTED_VERSION = -32020, -32022
@@ -36,11 +36,11 @@ _TOLD = ("name", "title", "description", "inputSchema", "outputSchema", "annotat
 
 
 class BadMessage(ValueError):
-    """Something that is no message of the protocol; the text says what."""
+    """Not a message of the protocol; the text says why."""
 
 
 def message_of(data: bytes | str) -> Message:
-    """One JSON-RPC message that a server sent. Raises BadMessage for a batch and for what is none."""
+    """Parse one JSON-RPC message from a server. Raises BadMessage for a batch and for anything else."""
     try:
         found = json.loads(data, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
@@ -62,13 +62,13 @@ def _finite(text: str) -> float:
 
 
 def dump(message: Mapping[str, Any]) -> bytes:
-    """A message as bytes."""
+    """Serialize a message as UTF-8 JSON."""
     return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def digest_of(tool: Mapping[str, Any]) -> str:
-    """SHA-256 of what a model and its host are told of a tool, from its name to the hint that it only reads. Equal for equal
-    ones.
+    """Return the SHA-256, in hex, of what a model and its host are told about a tool, from its name to its read-only
+    hint. Equal definitions have equal digests.
     """
     told = {key: tool.get(key) for key in _TOLD}
     text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -76,14 +76,14 @@ def digest_of(tool: Mapping[str, Any]) -> str:
 
 
 def header_value(value: str) -> str:
-    """A value as a header carries it: as it is, or in base64 with a mark where it could not be carried."""
+    """Encode a value for a header: as it is, or as marked base64 if a header can't carry it."""
     if _SAFE.fullmatch(value) and not _ENCODED.fullmatch(value):
         return value
     return f"=?base64?{base64.b64encode(value.encode('utf-8', 'surrogatepass')).decode()}?="
 
 
 def value_in_header(text: str) -> str | None:
-    """The value that a header carries; None for one that is marked and can't be read."""
+    """Decode the value of a header; None for marked base64 that can't be read."""
     found = _ENCODED.fullmatch(text)
     if found is None:
         return text
@@ -94,14 +94,14 @@ def value_in_header(text: str) -> str | None:
 
 
 def routing_headers(method: str, params: Mapping[str, Any]) -> dict[str, str]:
-    """The headers by which a modern request is routed, made from its body."""
+    """Return the headers that route a modern request, derived from its body."""
     headers = {"MCP-Protocol-Version": MODERN, "Mcp-Method": method}
     name = params.get(NAMED_BY.get(method, ""))
     return {**headers, "Mcp-Name": header_value(name)} if isinstance(name, str) else headers
 
 
 def parameter_headers(schema: Any, arguments: Mapping[str, Any]) -> dict[str, str]:
-    """The headers that a tool's schema asks for by ``x-mcp-header``, made from the arguments and nothing else."""
+    """Return the headers that a tool's schema requests by ``x-mcp-header``, derived from the arguments alone."""
     found = {}
     for path, token in _annotated(schema, ()):
         value: Any = arguments
@@ -126,7 +126,7 @@ def _annotated(schema: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, 
 
 
 def without_envelope(params: Mapping[str, Any]) -> Message:
-    """Parameters without what the protocol itself put into ``_meta``: it speaks of another connection."""
+    """Return the parameters without the protocol's own keys in ``_meta``, which describe another connection."""
     meta = params.get("_meta")
     kept = (
         {key: value for key, value in meta.items() if not key.startswith(META)}
@@ -138,13 +138,15 @@ def without_envelope(params: Mapping[str, Any]) -> Message:
 
 
 class Events:
-    """Reads server-sent events from pieces of a stream, and returns the data of each."""
+    """Parses server-sent events from pieces of a stream, and returns the data of each."""
 
     def __init__(self, *, most: int) -> None:
         self._most, self._rest, self._data = most, b"", list[bytes]()
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Take one piece; return the data of the events that it ends. Raises BadMessage for one that is too large."""
+        """Take one piece and return the data of the events that it completes. Raises BadMessage for one that is too
+        large.
+        """
         *lines, self._rest = _LINE.split(self._rest + chunk)
         found = [data for line in lines if (data := self._line(line)) is not None]
         if len(self._rest) + sum(map(len, self._data)) > self._most:

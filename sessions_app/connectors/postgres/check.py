@@ -1,4 +1,4 @@
-"""Whether a server is set up for Stint, step by step, with the SQL that mends what is not."""
+"""Check step by step whether a server is set up for Stint, with the SQL that fixes what is not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sessions_app.policy.commands.postgres.decide import CompiledSet
 
 OLDEST = 15
 SKEW_SECONDS = 2.0
-# Logging in to every database of a server with hundreds would take longer than anybody waits.
+# With hundreds of databases, logging in to every one would take longer than anyone waits.
 DATABASES_SECONDS = 10.0
 
 _TEMPLATES: LiteralString = """
@@ -28,7 +28,7 @@ SELECT ARRAY(SELECT r.rolname::text FROM pg_auth_members m JOIN pg_roles r ON r.
 
 
 def check_place(place: Place, budget: Budget) -> list[CheckStep]:
-    """Log in and look at each thing that Stint needs. Never raises for what the server does."""
+    """Log in and check each thing that Stint needs. Never raises because of what the server does."""
     steps: list[CheckStep] = []
     try:
         with connected(place, budget, purpose="stint check") as server:
@@ -40,7 +40,7 @@ def check_place(place: Place, budget: Budget) -> list[CheckStep]:
                 )
             )
             for step in _steps(server, parameters_of(place), budget):
-                steps.append(step)  # noqa: PERF402 - those before one that fails are told as well
+                steps.append(step)  # noqa: PERF402 - keeps the steps before one that fails
     except ConnectorError as error:
         name = "answers" if steps else "login"
         steps.append(CheckStep(name, False, error.message, _login_fix(place, error)))
@@ -86,8 +86,8 @@ def _version(server: Server) -> CheckStep:
     fix = "" if fine else f"Stint needs PostgreSQL {OLDEST} or later."
     if server.version == OLDEST:
         fix = (
-            "Holders of a template role can use SET ROLE up to PostgreSQL 15, and what they make then is that role's. Give "
-            "template roles no CREATE, or go on to PostgreSQL 16."
+            "Up to PostgreSQL 15, holders of a template role can use SET ROLE, and what they then create belongs to "
+            "that role. Do not grant CREATE to template roles, or upgrade to PostgreSQL 16."
         )
     return CheckStep("version", fine, f"PostgreSQL {server.version}", fix)
 
@@ -145,7 +145,9 @@ def _givable(server: Server, broker: str, found: Sequence[str]) -> CheckStep:
     fix = f"For a command such as `ROLE reporting_reader`: GRANT reporting_reader TO {broker} WITH ADMIN OPTION;"
     if server.version < 16:
         return CheckStep(
-            "template roles", True, "in PostgreSQL 15, CREATEROLE gives every role that is no superuser"
+            "template roles",
+            True,
+            "in PostgreSQL 15, CREATEROLE can grant every role that is not a superuser",
         )
     return CheckStep("template roles", True, "Stint can grant single privileges, but no template roles", fix)
 
@@ -228,7 +230,10 @@ def _databases(server: Server, broker: str, budget: Budget) -> Iterator[CheckSte
 
 
 def unfit_roles(place: Place, sets: Sequence[answers.CompiledSet], budget: Budget) -> dict[str, str]:
-    """Which template roles no grant may have: of those that Stint may give, and of those that command sets name."""
+    """Return the template roles that no grant may have, each with the reason and the fix.
+
+    Checks the roles that Stint can grant, and those that command sets name.
+    """
     with connected(place, budget, purpose="stint look") as server:
         roles = {*_named(sets), *server.value(_TEMPLATES)} - {KEEPER, parameters_of(place).reassign_to}
         return {
@@ -242,7 +247,9 @@ def _named(sets: Sequence[answers.CompiledSet]) -> set[str]:
 
 
 def check_sets(place: Place, sets: Sequence[answers.CompiledSet], budget: Budget) -> list[CheckStep]:
-    """Look at the template roles that command sets name, free places of theirs included. Never raises for what the server does."""
+    """Check the template roles that command sets name, including every open choice. Never raises because of what the
+    server does.
+    """
     named = _named(sets)
     try:
         with connected(place, budget, purpose="stint check") as server:
@@ -250,7 +257,7 @@ def check_sets(place: Place, sets: Sequence[answers.CompiledSet], budget: Budget
     except ConnectorError as error:
         return [CheckStep("template roles of command sets", False, error.message, _login_fix(place, error))]
     if not found:
-        said = ", ".join(sorted(named)) or "none is named"
+        said = ", ".join(sorted(named)) or "no command set names one"
         return [CheckStep("template roles of command sets", True, said)]
     return [_fault_step(fault) for fault in found]
 

@@ -1,7 +1,7 @@
-"""Connections to a server, with a limit on everything: on connecting, on each statement, on each lock, on the whole call.
+"""Connections to a server, with limits on connecting, on each statement, on each lock, and on the whole call.
 
-Statement limits are the server's and do not help against one that is stopped, or a network that swallows packets; so each
-connection has a watch that cuts it when the call's time is over.
+The server enforces statement limits. These do not help if it is stopped, or if a network swallows packets. So each
+connection has a timer that cuts it at the deadline of the call.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ BUDGET_SECONDS = CALL_SECONDS - 3.0
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10
 LOCK_SECONDS = 4
-# Two who change the same row of the catalogue: `tuple concurrently updated`, which is no state of its own; a deadlock; a name
-# that the other made (23505, 42710) or dropped (42704) meanwhile.
+# Two sessions changed the same row of the system catalog (`tuple concurrently updated`, which has no state of its own),
+# or deadlocked. Or another session created (23505, 42710) or dropped (42704) a name meanwhile.
 _COLLISIONS = ("XX000", "40001", "40P01", "23505", "42710", "42704")
-# lock_not_available, which a lock_timeout ends in.
+# lock_not_available: a lock_timeout expired.
 _LOCKED = "55P03"
 ATTEMPTS = 25
 LONGEST_PAUSE = 0.06
@@ -44,32 +44,32 @@ _PERMANENT = (
     "password authentication failed", "no pg_hba.conf entry", "certificate verify failed", "does not support SSL",
     "is not permitted to log in", "does not exist", "does not match host name", "root certificate",
 )  # fmt: skip
-# Class 28: not let in; 3D: no such database; 42501: insufficient privilege.
+# Class 28: login refused; 3D: no such database; 42501: insufficient privilege.
 _STATES_THAT_STAY = ("28", "3D", "42501")
 
 
 class CollisionError(ConnectorError):
-    """Somebody else changed the same roles or privileges at the same moment; it may go well the next time."""
+    """Someone else changed the same roles or privileges at the same moment. A retry may succeed."""
 
 
 class LockedError(ConnectorError):
-    """Somebody holds a lock on what was to be changed."""
+    """Someone holds a lock on an object being changed."""
 
 
 class Budget:
-    """The time that one call of the connector has."""
+    """The deadline of one connector call."""
 
     def __init__(self, seconds: float = BUDGET_SECONDS) -> None:
         self._ends = time.monotonic() + seconds
 
     @property
     def left(self) -> float:
-        """Seconds until the call has to be over; never below zero."""
+        """Seconds until the deadline; never negative."""
         return max(0.0, self._ends - time.monotonic())
 
 
 class Server:
-    """One connection to one database of a place. Errors of the server come out as ConnectorError."""
+    """One connection to one database of a place. Errors of the server are raised as ConnectorError."""
 
     def __init__(self, place: Place, connection: psycopg.Connection[Row]) -> None:
         self.place = place
@@ -79,7 +79,7 @@ class Server:
 
     @property
     def superuser(self) -> bool:
-        """Whether the broker's role is bound by nothing here."""
+        """Whether the broker's role is a superuser on this server."""
         if self._superuser is None:
             self._superuser = bool(self.value("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"))
         return self._superuser
@@ -90,26 +90,26 @@ class Server:
             self.connection.execute(statement, values or None)
 
     def rows(self, statement: LiteralString | Statement, values: Sequence[Any] = ()) -> list[Row]:
-        """The rows that a statement returns. Raises ConnectorError."""
+        """Return the rows of a statement. Raises ConnectorError."""
         with said_by(self.place):
             return self.connection.execute(statement, values or None).fetchall()
 
     def rows_by_names(self, statement: LiteralString | Statement, values: Mapping[str, Any]) -> list[Row]:
-        """The rows that a statement with named values returns. Raises ConnectorError."""
+        """Return the rows of a statement with named values. Raises ConnectorError."""
         with said_by(self.place):
             return self.connection.execute(statement, values).fetchall()
 
     def row_by_names(self, statement: LiteralString, values: Mapping[str, Any]) -> Row:
-        """The one row that a statement with named values returns. Raises ConnectorError."""
+        """Return the only row of a statement with named values. Raises ConnectorError."""
         return self.rows_by_names(statement, values)[0]
 
     def value(self, statement: LiteralString | Statement, values: Sequence[Any] = ()) -> Any:
-        """The one value that a statement returns. Raises ConnectorError."""
+        """Return the only value of a statement. Raises ConnectorError."""
         return self.rows(statement, values)[0][0]
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of what is run inside, or nothing. Raises ConnectorError when it can't be committed."""
+        """Run the statements inside in one transaction. Raises ConnectorError if it can't be committed."""
         with said_by(self.place), self.connection.transaction():
             yield
 
@@ -118,7 +118,7 @@ class Server:
 def connected(
     place: Place, budget: Budget, *, database: str | None = None, purpose: str = "stint"
 ) -> Iterator[Server]:
-    """A connection of the broker's role, to the cluster's database or another. Raises ConnectorError."""
+    """Connect as the broker's role, to the cluster's database or another. Raises ConnectorError."""
     parameters = parameters_of(place)
     name = database or parameters.database
     with contextlib.ExitStack() as stack:
@@ -149,7 +149,7 @@ def _connect(
             dbname=database,
             sslmode=parameters.sslmode,
             sslrootcert=root,
-            # Without a proven server nobody may talk the client into sending the password in clear.
+            # An unverified server must not talk the client into sending the password in cleartext.
             require_auth=None if verified else "!password",
             connect_timeout=min(CONNECT_SECONDS, int(budget.left) or 1),
             tcp_user_timeout=CONNECT_SECONDS * 1000,
@@ -173,7 +173,7 @@ def _options() -> str:
 
 @contextlib.contextmanager
 def _authorities(parameters: PostgresParameters) -> Iterator[str | None]:
-    """Where libpq finds the authorities: it reads a file, and only while it connects."""
+    """Yield libpq's sslrootcert, a file that it reads only while it connects; None if certificates are not verified."""
     if not parameters.sslmode.startswith("verify"):
         yield None
     elif not parameters.sslrootcert:
@@ -186,7 +186,7 @@ def _authorities(parameters: PostgresParameters) -> Iterator[str | None]:
 
 
 def _system_authorities() -> str:
-    # The binary packages of psycopg look where the machine that built them had its authorities.
+    # The binary packages of psycopg look for CA certificates where the build machine had them.
     found = (
         os.environ.get("SSL_CERT_FILE"),
         ssl.get_default_verify_paths().cafile,
@@ -197,7 +197,7 @@ def _system_authorities() -> str:
 
 @contextlib.contextmanager
 def _watch(connection: psycopg.Connection[Row], budget: Budget) -> Iterator[None]:
-    """Cut the connection when the call's time is over."""
+    """Cut the connection at the deadline of the call."""
     wire = socket.socket(fileno=os.dup(connection.fileno()))
     timer = threading.Timer(budget.left, _cut, (wire,))
     timer.daemon = True
@@ -216,7 +216,7 @@ def _cut(wire: socket.socket) -> None:
 
 @contextlib.contextmanager
 def said_by(place: Place) -> Iterator[None]:
-    """Turn what the server refuses into a ConnectorError without the statement, which may hold a verifier."""
+    """Turn errors of the server into ConnectorError without the statement, which may contain a password verifier."""
     try:
         yield
     except psycopg.Error as error:
@@ -229,8 +229,10 @@ def said_by(place: Place) -> Iterator[None]:
 
 
 def repeated(budget: Budget, work: Callable[[], Result]) -> Result:
-    """Do what may be done again until it goes through. PostgreSQL has no lock for it that others could not hold for ever:
-    advisory locks are everybody's, those of holders as well.
+    """Repeat ``work``, which must be repeatable, until it no longer collides with others.
+
+    PostgreSQL has no lock for this that others could not hold forever: anyone can take advisory locks, including
+    holders.
     """
     for _ in range(ATTEMPTS):
         try:
@@ -244,7 +246,7 @@ def repeated(budget: Budget, work: Callable[[], Result]) -> Result:
 
 
 def reason_of(error: psycopg.Error) -> str:
-    """What the server said, in one line."""
+    """Return the server's message in one line."""
     if error.diag.message_primary:
         said = (
             f"{error.diag.message_primary}: {error.diag.message_detail}" if error.diag.message_detail else ""

@@ -1,4 +1,4 @@
-"""Access to PostgreSQL: a role for each grant, never used again, that the server itself lets in until the grant's end."""
+"""Access to PostgreSQL: a role for each grant, never reused, that the server itself admits until the grant's end."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ DEFAULT_PORT = 5432
 
 
 class PostgresConnector:
-    """Creates and revokes roles. Has no state; may be used from any number of threads."""
+    """Creates and revokes roles. Stateless; safe to use from any number of threads."""
 
     kind = "postgres"
 
     def provision(self, spec: GrantSpec) -> Lease:
-        """Make the grant's roles or mend them; roles that were changed beyond mending are made anew."""
+        """Create or repair the grant's roles. Roles that can't be repaired are created again."""
         budget = Budget()
         try:
             return repeated(budget, lambda: self._make(spec, budget))
@@ -54,7 +54,7 @@ class PostgresConnector:
             return provision.make(server, spec, budget)
 
     def revoke(self, lease: Lease) -> Evidence:
-        """End the grant's sessions and unmake its roles in every database."""
+        """Terminate the grant's sessions and remove its roles from every database."""
         return revoke.revoke(lease, Budget())
 
     def verify(self, lease: Lease) -> Evidence:
@@ -62,7 +62,7 @@ class PostgresConnector:
         return revoke.verify(lease, Budget())
 
     def observe(self, place: Place) -> list[Observed]:
-        """Every grant of which the server has a role, whichever cluster it belongs to."""
+        """Return every grant that has a role on the server, of any cluster."""
         budget = Budget()
         with connected(place, budget) as server:
             found = facts.grant_roles(server)
@@ -71,22 +71,22 @@ class PostgresConnector:
             return facts.observed(found, faults)
 
     def check(self, place: Place) -> list[CheckStep]:
-        """Report what is missing for Stint, with the SQL that mends it."""
+        """Report what is missing for Stint, with the SQL that fixes it."""
         return check_place(place, Budget())
 
     def check_commands(self, place: Place, sets: Sequence[answers.CompiledSet]) -> list[CheckStep]:
-        """Say which template roles of the command sets no grant may have, and why."""
+        """Report which template roles of the command sets no grant may have, and why."""
         return check_sets(place, sets, Budget())
 
     def unfit_roles(self, place: Place, sets: Sequence[answers.CompiledSet]) -> dict[str, str]:
-        """Look at the template roles that Stint may give, and at those that the command sets name."""
+        """Check the template roles that Stint can grant, and those that the command sets name."""
         return unfit_roles(place, sets, Budget())
 
     def issue(self, spec: GrantSpec, lease: Lease) -> Credential:
-        """Give the grant's role a new password, which the server gets as a SCRAM verifier only.
+        """Give the grant's role a new password. The server gets only a SCRAM verifier of it.
 
-        A session that runs goes on; nobody logs in with the password before. The holder may change the password, not
-        VALID UNTIL.
+        Open sessions continue. The previous password no longer works for logins. The holder can change the password,
+        but not VALID UNTIL.
         """
         password = new_password()
         names = role_names(lease.mark)
@@ -105,7 +105,7 @@ class PostgresConnector:
 
 
 def credential(spec: GrantSpec, user: str, password: str) -> Credential:
-    """What the holder gets to see once."""
+    """Return the credential that is shown to the holder once."""
     parameters, target = parameters_of(spec.place), spec.place.target
     tls = _tls(spec.place.cluster, parameters)
     fields = {
@@ -131,7 +131,7 @@ def _tls(cluster: str, parameters: PostgresParameters) -> dict[str, str]:
 
 
 def _uri(spec: GrantSpec, who: str, tls: dict[str, str]) -> str:
-    """A connection URI; without a password in it, psql asks for one."""
+    """Return a connection URI. If it has no password, psql asks for one."""
     target, database = spec.place.target, parameters_of(spec.place).database
     host = f"[{target.address}]" if ":" in target.address else quote(target.address, safe="")
     return f"postgresql://{who}@{host}:{target.port}/{quote(database, safe='')}?{urlencode(tls)}"

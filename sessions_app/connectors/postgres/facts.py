@@ -1,7 +1,7 @@
-"""What a server's catalogue says of the roles of grants. Nothing here changes anything.
+"""What a server's system catalog says about the roles of grants. Nothing here changes anything.
 
-Sources: PostgreSQL's pg_roles, pg_auth_members, pg_shdepend, pg_stat_activity, pg_prepared_xacts. All of these may be read
-by everybody, and all but the last two are shared by the server's databases, so that one connection answers for all.
+Sources: PostgreSQL's pg_roles, pg_auth_members, pg_shdepend, pg_stat_activity, pg_prepared_xacts. Everyone can read
+these. All but the last two are shared by the server's databases, so that one connection answers for all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sessions_app.connectors.postgres.names import (
     role_names,
 )
 
-# Memberships are compared as text of JSON, because PostgreSQL 15 has no columns for how they are used.
+# Membership options are read through JSON, because PostgreSQL 15 has no columns for them.
 _ROLES: LiteralString = """
 SELECT r.oid::bigint, r.rolname, r.rolcanlogin,
        r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls OR NOT r.rolinherit,
@@ -51,8 +51,8 @@ _LEFT_NAMES = ("roles", "backends", "owned_or_granted", "memberships", "prepared
 
 @dataclass(frozen=True, slots=True)
 class RoleFacts:
-    """One role of a grant as the catalogue has it. ``until`` is in seconds since 1970; ``loose``: a membership may be
-    handed on, used by SET ROLE, or is not inherited.
+    """One role of a grant in the system catalog. ``until`` is in seconds since 1970. ``loose``: a membership can be
+    granted on or used by SET ROLE, or is not inherited.
     """
 
     oid: int
@@ -69,7 +69,7 @@ class RoleFacts:
 
 
 def grant_roles(server: Server, names: Sequence[str] | None = None) -> dict[str, RoleFacts]:
-    """The roles that are called as grants' are, by their names; only those named, if any are."""
+    """Return the roles with names of grant roles, by name; only those in ``names``, if given."""
     wanted = None if names is None else list(names)
     return {row[1]: _facts(row) for row in server.rows(_ROLES, (PATTERN, wanted, wanted))}
 
@@ -82,13 +82,13 @@ def _facts(row: tuple[object, ...]) -> RoleFacts:
 
 
 def left_of(server: Server, names: RoleNames, oids: Sequence[int]) -> dict[str, Json]:
-    """How much of each sort is left of a grant's roles. Roles that are dropped already are known by their ``oids``."""
+    """Count what remains of a grant's roles, by kind. ``oids`` identify roles that were already dropped."""
     row = server.row_by_names(_LEFT, {"names": names.both, "oids": list(oids)})
     return dict(zip(_LEFT_NAMES, row, strict=True))
 
 
 def faults(names: RoleNames, found: Mapping[str, RoleFacts]) -> list[str]:
-    """What differs from what the comment says was made; empty when all is as it should be."""
+    """Return what differs from what the comment says was created; empty if nothing does."""
     login, rights = found.get(names.login), found.get(names.rights)
     if login is None or rights is None:
         return [f"the role {names.login if login is None else names.rights} is missing"]
@@ -133,7 +133,7 @@ def _rights_faults(rights: RoleFacts, names: RoleNames, said: Comment) -> list[s
 
 
 def observed(found: Mapping[str, RoleFacts], unfit: Mapping[str, str]) -> list[Observed]:
-    """Every grant of which there is a role on the server. ``unfit`` says of template roles why no grant may have them."""
+    """Return every grant that has a role on the server. ``unfit`` maps template roles to why no grant may have them."""
     marks = dict.fromkeys(mark for name in found if (mark := mark_of(name)))
     return [_observed(mark, found, unfit) for mark in marks]
 

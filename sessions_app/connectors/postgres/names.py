@@ -1,8 +1,9 @@
-"""What the roles of a grant are called, and what their comment says.
+"""The names of a grant's roles, and the comment on them.
 
 A grant has two roles. The holder logs in as ``stint_<mark>``, which has no privilege of its own. It is a member of the
-template roles, and of ``stint_<mark>_may``, a role without login that has the privileges which the command set names one
-by one. So one REVOKE of a membership takes privileges away in all databases at once, those included that cannot be reached.
+template roles, and of ``stint_<mark>_may``. That role can't log in, and has the privileges that the command set names
+one by one. So one REVOKE of a membership removes privileges in all databases at once, including those that can't be
+reached.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import asdict, dataclass
 from sessions_app.connectors.base import MARK
 
 _ROLE = re.compile(MARK + r"_([0-9a-f]{32})(?:_may)?")
-# The same as a regular expression of PostgreSQL.
+# The same as a PostgreSQL regular expression.
 PATTERN = f"^{MARK}_[0-9a-f]{{32}}(_may)?$"
 
 
@@ -29,25 +30,25 @@ class RoleNames:
 
     @property
     def both(self) -> list[str]:
-        """The names in the order in which PostgreSQL is asked."""
+        """Both names, the login role first."""
         return [self.login, self.rights]
 
 
 def role_names(mark: str) -> RoleNames:
-    """The names that derive from a grant's mark."""
+    """Return the role names that derive from a grant mark."""
     return RoleNames(f"{MARK}_{mark}", f"{MARK}_{mark}_may")
 
 
 def mark_of(role: str) -> str | None:
-    """The mark in a role's name; None for a role that is none of Stint's."""
+    """Return the mark in a role's name; None for a role that is not one of Stint's."""
     found = _ROLE.fullmatch(role)
     return found[1] if found else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comment:
-    """What COMMENT ON ROLE says of a grant's role: which grant it is of, and how it was made. ``acls`` counts the objects
-    that name the role with the privileges; ``slots`` are replication slots that its sessions held at the end.
+    """The COMMENT ON ROLE of a grant's role: its grant, and how it was created. ``acls`` counts the objects whose
+    privileges name the role that holds privileges. ``slots`` are replication slots that its sessions held at the end.
     """
 
     grant: str
@@ -59,12 +60,12 @@ class Comment:
     slots: tuple[str, ...] = ()
 
     def text(self) -> str:
-        """The comment as it stands on the role."""
+        """Return the comment as it is stored on the role."""
         return json.dumps({"stint": 1, **asdict(self)}, sort_keys=True)
 
 
 def read_comment(text: str | None) -> Comment | None:
-    """The comment on a role; None for one that Stint did not write."""
+    """Parse the comment on a role; None for one that Stint did not write."""
     try:
         said = json.loads(text or "null")
         if not isinstance(said, Mapping) or said.get("stint") != 1:
@@ -78,5 +79,5 @@ def read_comment(text: str | None) -> Comment | None:
 
 
 def until_text(moment: dt.datetime) -> str:
-    """A moment as VALID UNTIL and the comment have it: UTC, to the microsecond."""
+    """Format a moment for VALID UNTIL and the comment: UTC, to the microsecond."""
     return moment.astimezone(dt.UTC).isoformat(timespec="microseconds")

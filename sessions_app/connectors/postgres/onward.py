@@ -1,10 +1,11 @@
-"""What is certain to be the holder's and would stay when the roles go: privileges that the grant's own roles gave others, code of
-theirs, and foreign keys from their tables, which keep others from changing rows.
+"""Remove what is certainly the holder's and would outlive the grant's roles.
 
-Code is functions, procedures, aggregates and operators. What a holder copied is kept, and a function would open it to everybody as
-whoever keeps it; what has the name of something of the server's own runs as whoever comes by it, superusers among them.
+This is what these roles granted to others, their code, and foreign keys from their tables, which keep others from
+changing rows. Code is functions, procedures, aggregates and operators. What a holder copied is kept, and a function
+could open it to everyone as the role that keeps it. Code with the name of something built in runs as whoever happens to
+call it, including superusers.
 
-All of it is the act of roles that nobody else ever has, and that own what it rests on; so it is undone without a question.
+All of it was done by roles that nobody else ever has, and that own what it rests on. So it is removed without asking.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from typing import LiteralString
 from psycopg import sql
 
 from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.postgres.acls import ACLS, grant_word
 from sessions_app.connectors.postgres.connection import Server
-from sessions_app.connectors.postgres.reach import ACLS, grant_word, grantee_word
+from sessions_app.connectors.postgres.defaults import grantee_word
 
-# Anybody may make large objects, or tables where PUBLIC may, by the ten thousand, and give each away.
-BATCH = 500
-# So much of a holder's code is named where others made something with it.
+# Anyone can create large objects, or tables where PUBLIC can, by the ten thousand, and grant privileges on each. Each
+# object that is dropped stays in the server's lock table until the transaction ends. So each batch is one of its own:
+# it fits there, however small the table is, and an attempt that does not come to an end has made progress.
+BATCH = 100
+# How many names of a holder's code are reported if others created something with it.
 TOLD = 5
 
 _GIVEN = sql.SQL(
@@ -31,15 +35,18 @@ SELECT DISTINCT i.type, i.identity, coalesce(e.rolname::text, 'public')
 FROM acls, aclexplode(acl) a LEFT JOIN pg_roles e ON e.oid = a.grantee, pg_identify_object(classid, objid, 0) i
 WHERE a.grantor = ANY (%(oids)s) AND a.grantee <> ALL (%(oids)s) ORDER BY 3, 1, 2
 """
-).format(sql.SQL(ACLS))
-# What an extension brought is the extension's.
+).format(ACLS)
+# The owner of an extension can add their code to it. It is then dropped only with the extension, until it is taken out.
 _CODE = sql.SQL("""
 WITH {}
-SELECT i.type, i.identity FROM mine m, pg_identify_object(m.classid, m.objid, 0) i
-WHERE m.deptype = 'o' AND m.classid IN ('pg_proc'::regclass, 'pg_operator'::regclass) AND NOT EXISTS (
-    SELECT FROM pg_depend d WHERE d.classid = m.classid AND d.objid = m.objid AND d.deptype = 'e') ORDER BY 1, 2
-""").format(sql.SQL(ACLS))
-# What others made that rests on it, at any remove: it would go as well, columns with their values among it. A trigger may go.
+SELECT i.type, i.identity, quote_ident(x.extname) FROM mine m
+LEFT JOIN pg_depend d ON d.classid = m.classid AND d.objid = m.objid AND d.deptype = 'e'
+LEFT JOIN pg_extension x ON d.refclassid = 'pg_extension'::regclass AND x.oid = d.refobjid,
+     pg_identify_object(m.classid, m.objid, 0) i
+WHERE m.deptype = 'o' AND m.classid IN ('pg_proc'::regclass, 'pg_operator'::regclass) ORDER BY 1, 2
+""").format(ACLS)
+# What others created that depends on the code, directly or not. It would be dropped too, including columns with their
+# values. A trigger may be dropped.
 _RESTING = sql.SQL("""
 WITH RECURSIVE {}, rest(classid, objid) AS (
     SELECT classid, objid FROM mine WHERE deptype = 'o' AND classid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
@@ -54,13 +61,13 @@ owners(classid, objid, owner) AS (
         WHEN 'pg_policy'::regclass THEN (SELECT polrelid FROM pg_policy WHERE oid = r.objid) END
     UNION ALL SELECT r.classid, r.objid, p.proowner FROM rest r JOIN pg_proc p ON r.classid = 'pg_proc'::regclass AND p.oid = r.objid)
 SELECT i.type, i.identity FROM owners, pg_identify_object(classid, objid, 0) i WHERE owner <> ALL (%(oids)s) ORDER BY 2 LIMIT 5
-""").format(sql.SQL(ACLS))
+""").format(ACLS)
 _KEYS: LiteralString = """
 SELECT i.identity, k.conname::text FROM pg_constraint k JOIN pg_class o ON o.oid = k.conrelid JOIN pg_class c ON c.oid = k.confrelid,
      pg_identify_object('pg_class'::regclass, o.oid, 0) i
 WHERE k.contype = 'f' AND k.conparentid = 0 AND o.relowner = ANY (%(oids)s) AND c.relowner <> ALL (%(oids)s) ORDER BY 1, 2
 """
-# Up to PostgreSQL 15 a role may give itself to others, and a membership outlives who gave it.
+# Up to PostgreSQL 15 a role can grant itself to others, and a membership outlives its grantor.
 _MEMBERSHIPS: LiteralString = """
 SELECT r.rolname::text, e.rolname::text FROM pg_auth_members m
 JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles e ON e.oid = m.member WHERE m.grantor = ANY (%(oids)s) ORDER BY 1, 2
@@ -68,15 +75,16 @@ JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles e ON e.oid = m.member WHERE m.
 
 
 def revoke_onward(there: Server, oids: Sequence[int]) -> list[str]:
-    """Undo in one database what the roles left on what is not theirs, and what they gave of what is; return it in words.
+    """Remove, in one database, what the roles left on objects of others and granted on their own. Return it in words.
 
-    Has to come before what they own is given away: only the owner's privileges are enough for it. Raises ConnectorError.
+    Has to run before what they own is reassigned, because it needs the owner's privileges. Each statement is a
+    transaction: what was done stays done if the rest can't be. Raises ConnectorError.
     """
     done = [*_privileges(there, oids), *_code(there, oids)]
     for identity, name in there.rows_by_names(_KEYS, {"oids": list(oids)}):
         there.run(
             sql.SQL("ALTER TABLE {} DROP CONSTRAINT {} CASCADE").format(
-                _spelt(identity), sql.Identifier(name)
+                spelled(identity), sql.Identifier(name)
             )
         )
         done.append(f"foreign key {name} of {identity}")
@@ -90,33 +98,47 @@ def _privileges(there: Server, oids: Sequence[int]) -> Iterator[str]:
     ):
         given[grant_word(type_), grantee].append(identity)
     for (word, grantee), identities in given.items():
-        for start in range(0, len(identities), BATCH):
-            names = sql.SQL(", ").join(map(_spelt, identities[start : start + BATCH]))
-            there.run(
-                sql.SQL("REVOKE ALL ON {} {} FROM {} CASCADE").format(
-                    _spelt(word), names, _spelt(grantee_word(grantee))
-                )
+        for names in _batches(identities):
+            taken = sql.SQL("REVOKE ALL ON {} {} FROM {} CASCADE")
+            _run_or_tell(
+                there,
+                taken.format(spelled(word), sql.SQL(", ").join(names), spelled(grantee_word(grantee))),
             )
         yield f"privileges of {grantee} on {len(identities)} × {word.lower()}"
 
 
-def _code(there: Server, oids: Sequence[int]) -> Iterator[str]:
-    """A trigger on somebody else's table is theirs to drop; with its function it goes whoever owns the table."""
+def _batches(texts: Sequence[str]) -> Iterator[list[sql.SQL]]:
+    for start in range(0, len(texts), BATCH):
+        yield [spelled(text) for text in texts[start : start + BATCH]]
+
+
+def _code(there: Server, oids: Sequence[int]) -> list[str]:
+    """Drop the roles' code and return it in words. Only a table's owner can drop its triggers, but they go with their
+    function.
+    """
     asked = {"oids": list(oids), "shared": False, "like": ["%"]}
-    dropped: dict[str, list[str]] = defaultdict(list)
-    for type_, identity in there.rows_by_names(_CODE, asked):
-        dropped["OPERATOR" if type_ == "operator" else "ROUTINE"].append(identity)
-        yield f"{type_} {identity}"
-    if dropped and (resting := there.rows_by_names(_RESTING, asked)):
-        raise _rested_on(there, resting, dropped)
-    for word, identities in dropped.items():
-        for start in range(0, len(identities), BATCH):
-            names = sql.SQL(", ").join(map(_spelt, identities[start : start + BATCH]))
-            # With one goes what rests on it, others of these among them.
-            _drop(there, sql.SQL("DROP {} IF EXISTS {} CASCADE").format(_spelt(word), names))
+    found = there.rows_by_names(_CODE, asked)
+    code: dict[str, list[str]] = defaultdict(list)
+    for type_, identity, _ in found:
+        code[_word(type_)].append(identity)
+    if code and (resting := there.rows_by_names(_RESTING, asked)):
+        raise _rested_on(there, resting, code)
+    members = [f"ALTER EXTENSION {into} DROP {_word(type_)} {one}" for type_, one, into in found if into]
+    for statements in _batches(members):
+        _run_or_tell(there, sql.SQL("; ").join(statements))
+    for word, identities in code.items():
+        for names in _batches(identities):
+            # Dropping one also drops what depends on it, maybe others of the list.
+            dropped = sql.SQL("DROP {} IF EXISTS {} CASCADE")
+            _run_or_tell(there, dropped.format(spelled(word), sql.SQL(", ").join(names)))
+    return [f"{type_} {identity}" for type_, identity, _ in found]
 
 
-def _drop(there: Server, statement: sql.Composed) -> None:
+def _word(type_: str) -> str:
+    return "OPERATOR" if type_ == "operator" else "ROUTINE"
+
+
+def _run_or_tell(there: Server, statement: sql.Composed) -> None:
     try:
         there.run(statement)
     except ConnectorError as error:
@@ -141,7 +163,7 @@ def _rested_on(
 
 
 def revoke_onward_memberships(server: Server, oids: Sequence[int]) -> list[str]:
-    """Revoke the memberships that the roles gave. Raises ConnectorError that says what an administrator has to run."""
+    """Revoke the memberships that the roles granted. Raises ConnectorError with what an administrator has to run."""
     done = []
     for role, member in server.rows_by_names(_MEMBERSHIPS, {"oids": list(oids)}):
         statement = sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(role), sql.Identifier(member))
@@ -157,6 +179,6 @@ def revoke_onward_memberships(server: Server, oids: Sequence[int]) -> list[str]:
     return done
 
 
-def _spelt(text: str) -> sql.SQL:
-    """What PostgreSQL itself has written, with its own quotes."""
-    return sql.SQL(text)  # type: ignore[arg-type]  # no literal: it comes from pg_identify_object
+def spelled(text: str) -> sql.SQL:
+    """Return text that PostgreSQL itself has written, with its own quotes, as SQL."""
+    return sql.SQL(text)  # type: ignore[arg-type]  # not a literal: it comes from pg_identify_object

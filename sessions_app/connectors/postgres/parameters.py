@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from sessions_app.connectors.base import ConnectionParameters, ConnectorError, Place
 
 Encryption = Literal["verify-full", "verify-ca", "require", "prefer", "disable"]
-# What owns afterwards what holders made: a role that can do nothing, so that functions of theirs can do nothing either.
+# The role that takes over what holders created. It can do nothing, so that their functions can do nothing either.
 KEEPER = "stint_kept"
 MAX_NAME_BYTES = 63
 
@@ -24,7 +24,7 @@ Name = Annotated[str, AfterValidator(_role_name)]
 
 
 class PostgresParameters(ConnectionParameters):
-    """The broker's own role on the server, the database that the cluster stands for, and how it is reached."""
+    """Connection settings for a PostgreSQL server: Stint's own role, the database of the cluster, and TLS."""
 
     user: Name = Field(
         default="stint_broker", min_length=1,
@@ -69,7 +69,7 @@ class PostgresParameters(ConnectionParameters):
 
 
 def parameters_of(place: Place) -> PostgresParameters:
-    """The place's parameters. Raises ConnectorError for those of another kind."""
+    """Return the place's parameters. Raises ConnectorError for those of another kind."""
     if not isinstance(place.parameters, PostgresParameters):
         raise ConnectorError(
             f"{place.target.name} has no PostgreSQL login. Set up its cluster.",

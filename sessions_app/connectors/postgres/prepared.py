@@ -1,6 +1,6 @@
 """Prepared transactions of a grant's roles: they outlive their session and keep its locks.
 
-Only who prepared one may roll it back, in the same database; so the broker's role becomes that role for it.
+Only the role that prepared one can roll it back, in the same database. So the broker's role becomes that role for it.
 Sources: PostgreSQL's PREPARE TRANSACTION and ROLLBACK PREPARED.
 """
 

@@ -1,7 +1,7 @@
-"""The privileges of a command set in PostgreSQL's own language: how each is granted, and how the server is asked for it.
+"""The privileges of a command set in SQL: how each is granted, and how the server is asked about it.
 
-Names go in as identifiers and literals. Objects are looked up by their names in the catalogue, and not by `to_regclass`
-and its like, which fail where the broker's role may not use a schema.
+Names are inserted as identifiers and literals. Objects are looked up by name in the system catalog. `to_regclass` and
+the like are not used, because they fail if the broker's role can't use a schema.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ _WORDS: Mapping[ObjectKind, str] = {"sequence": "SEQUENCE", "schema": "SCHEMA", 
 
 
 def has(role: str, one: Privilege) -> sql.Composed:
-    """The expression that is true when the role has the privilege, by whatever way, and NULL without the object."""
+    """Return an expression that is true if the role has the privilege in any way, and NULL if the object does not
+    exist.
+    """
     return _QUESTIONS[one.kind](sql.Literal(role), one, [sql.Literal(name) for name in one.plain_names])
 
 
@@ -88,7 +90,7 @@ _QUESTIONS: Mapping[ObjectKind, Callable[[sql.Literal, Privilege, Sequence[sql.L
 
 
 def held(server: Server, role: str, wanted: Sequence[Privilege]) -> list[bool | None]:
-    """For each privilege whether the role has it, in this database; None where there is no such object."""
+    """Return for each privilege whether the role has it, in this database; None if the object does not exist."""
     answers: list[bool | None] = []
     for start in range(0, len(wanted), CHUNK):
         asked = [
@@ -100,12 +102,12 @@ def held(server: Server, role: str, wanted: Sequence[Privilege]) -> list[bool | 
 
 
 def grant(role: str, one: Privilege) -> sql.Composed:
-    """The statement that gives the privilege to a role; none for a membership."""
+    """Return the statement that grants the privilege to a role. There is none for a membership."""
     return sql.SQL("GRANT {} ON {} TO {}").format(_wanted(one), _object(one), sql.Identifier(role))
 
 
 def grant_option(role: str, one: Privilege) -> str:
-    """The statement that an administrator runs, so that the broker may give the privilege."""
+    """Return the statement for an administrator that lets the broker grant the privilege."""
     if one.kind == "role":
         template = sql.Identifier(*one.plain_names)
         return sql.SQL("GRANT {} TO {} WITH ADMIN OPTION;").format(template, sql.Identifier(role)).as_string()
@@ -113,7 +115,7 @@ def grant_option(role: str, one: Privilege) -> str:
 
 
 def _wanted(one: Privilege) -> sql.Composed:
-    # The words are the policy's own, from a closed list.
+    # The keywords are the policy's own, from a closed list.
     word = sql.SQL(one.privilege)  # type: ignore[arg-type]
     if one.kind != "column":
         return sql.Composed([word])
@@ -133,14 +135,14 @@ def _object(one: Privilege) -> sql.Composed:
 
 
 def grant_missing(server: Server, login: str, rights: str, wanted: Sequence[Privilege]) -> None:
-    """Give what the login role has not yet to the role of its privileges, and ask the server whether it has all of it.
+    """Grant what the login role still lacks to its rights role, then ask the server whether it has everything.
 
-    Raises ConnectorError, for good, for an object that is not there and for what the broker may not give.
+    Raises a permanent ConnectorError for a missing object, and for what the broker can't grant.
     """
     before = held(server, login, wanted)
     _refuse_absent(server, [one for one, has_it in zip(wanted, before, strict=True) if has_it is None])
     missing = [one for one, has_it in zip(wanted, before, strict=True) if not has_it]
-    # In one order for everybody, so that two do not wait for each other.
+    # In one order for all, so that two sessions do not wait for each other.
     for one in sorted(missing, key=str):
         _give(server, rights, one)
     after = held(server, login, missing)

@@ -1,4 +1,4 @@
-"""Making the roles of a grant, or mending them. All of it is one transaction: there is no half of it."""
+"""Create or repair the roles of a grant, in one transaction: all or nothing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from sessions_app.policy.commands.postgres.privileges import Privilege
 
 
 class NotIntactError(ConnectorError):
-    """The roles are not as they should be, and only making them anew can help."""
+    """The roles are not as they should be, and only creating them again can help."""
 
 
 def make(server: Server, spec: GrantSpec, budget: Budget) -> Lease:
-    """Make the roles of a grant or mend them, and return what is to be known of them, and what stood before.
+    """Create or repair the roles of a grant. Return what to know about them later, and the state before.
 
-    Raises NotIntactError when they can't be mended, ConnectorError for anything else.
+    Raises NotIntactError if they can't be repaired, ConnectorError for anything else.
     """
     names = role_names(spec.mark)
     wanted = privileges_of(server, spec)
@@ -50,7 +50,7 @@ def make(server: Server, spec: GrantSpec, budget: Budget) -> Lease:
 
 
 def privileges_of(server: Server, spec: GrantSpec) -> tuple[Privilege, ...]:
-    """What the grant's command set gives. Raises ConnectorError for commands of another kind."""
+    """Return the privileges of the grant's command set. Raises ConnectorError for commands of another kind."""
     if not isinstance(spec.commands, CompiledSet):
         raise ConnectorError(
             f"{server.place.target.name} is a PostgreSQL server, and the grant's commands are of kind {spec.commands.kind}.",
@@ -83,7 +83,7 @@ def _make_roles(server: Server, spec: GrantSpec, names: RoleNames) -> None:
 
 
 def _make_memberships(server: Server, names: RoleNames, templates: Sequence[str]) -> None:
-    """The login role is a member of its own privileges' role and of the templates, and of nothing else."""
+    """Make the login role a member of its rights role and of the templates, and of nothing else."""
     found = grant_roles(server, names.both)
     login, rights = found[names.login], found[names.rights]
     wanted = [names.rights, *templates]
@@ -109,7 +109,7 @@ def _revoke(server: Server, role: str, member: str) -> None:
 
 
 def _join(server: Server, role: str, member: str) -> None:
-    # Without SET nobody can make objects in a template role's name; PostgreSQL 15 has no such choice.
+    # Without SET nobody can create objects in a template role's name. PostgreSQL 15 has no such option.
     how = sql.SQL(" WITH ADMIN FALSE, INHERIT TRUE, SET FALSE" if server.version >= 16 else "")
     try:
         server.run(sql.SQL("GRANT {} TO {}{}").format(sql.Identifier(role), sql.Identifier(member), how))
@@ -124,7 +124,9 @@ def _join(server: Server, role: str, member: str) -> None:
 
 
 def _log_statements(server: Server, login: str) -> bool:
-    """Let the server log what the holder runs, where Stint may set that; the holder can't take it back."""
+    """Make the server log what the holder runs, if Stint can set that. Return whether it does. The holder can't turn it
+    off.
+    """
     if not server.value("SELECT has_parameter_privilege(current_user, 'log_statement', 'SET')"):
         return False
     server.run(sql.SQL("ALTER ROLE {} SET log_statement = 'all'").format(sql.Identifier(login)))

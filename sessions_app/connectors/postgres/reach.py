@@ -1,30 +1,30 @@
-"""What the template roles of a grant, and the roles above them, may hand on: what they own, and what they may give others.
+"""What the template roles of a grant, and the roles above them, can hand on or destroy: what they own, what they can
+grant to others, and row-level security policies that name them.
 
-A holder of such a role could give it to PUBLIC or to a friend, and nothing of that would end with the grant; so no grant gets
-one. pg_shdepend, shared by all databases, names each object that a role owns or that names it among its privileges, so that a
-look costs as much as the roles have, however large the catalogue is. Predefined roles are pinned and not in it: they own
-nothing, and those that a grant may have give nothing on.
-Sources: PostgreSQL's pg_shdepend, aclexplode, pg_auth_members, and GRANT.
+A holder of such a role could grant it to PUBLIC or to a friend, or drop the policy, and this would not end with the
+grant. So no grant gets one. pg_shdepend, shared by all databases, lists each object that a role owns or whose privileges name it. So a check
+costs as much as the roles have, however large the system catalog is. Predefined roles are pinned and not in it: they
+own nothing, and those that a grant can get can hand nothing on. Sources: PostgreSQL's pg_shdepend, aclexplode,
+pg_auth_members, and GRANT.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import LiteralString
 
 from psycopg import sql
 
 from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.postgres.acls import ACLS, Gifts, asking, by_object, given, grant_word, owner_fix
 from sessions_app.connectors.postgres.connection import Budget, Server, connected
-from sessions_app.connectors.postgres.parameters import parameters_of
+from sessions_app.connectors.postgres.defaults import defaults
+from sessions_app.connectors.postgres.policies import policies_naming
 from sessions_app.policy.commands.postgres.roles import SCHEDULERS, role_fault
 
-# What a privilege as text has without quotes.
-_PLAIN = re.compile(r"[a-zA-Z0-9_]+")
-# So many faults of one database are told; one is enough to refuse a role.
+# The most faults that are reported per database. One is enough to refuse a role.
 MOST = 5
 
 _ABOVE: LiteralString = """
@@ -39,49 +39,12 @@ _ADMINS: LiteralString = """
 SELECT m.member::bigint, r.rolname::text FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
 WHERE m.member = ANY (%s) AND m.admin_option ORDER BY 2
 """
-# Databases in which the roles own something or are named among privileges.
+# Databases where the roles own something or are named in privileges.
 _WHERE: LiteralString = """
-SELECT d.datname::text, d.datallowconn FROM pg_database d WHERE d.datname = %(always)s OR d.oid IN (
+SELECT d.datname::text, d.datallowconn FROM pg_database d WHERE d.datname = ANY (%(always)s) OR d.oid IN (
     SELECT dbid FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = ANY (%(oids)s)) ORDER BY 1
 """
-# Of tables that are owned all columns are looked at: what an owner gave of one is not written down as the owner's. ``like`` leaves
-# out, of what there may be very much of, privileges whose text can't be of interest.
-# The objects that belong to one of the roles or name it, with their privileges; those that all databases share only in one of them.
-ACLS: LiteralString = """
-mine AS MATERIALIZED (
-    SELECT classid, objid, objsubid, refobjid, deptype FROM pg_shdepend
-    WHERE refclassid = 'pg_authid'::regclass AND refobjid = ANY (%(oids)s)
-    AND (dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) OR (dbid = 0 AND %(shared)s))),
-named AS (SELECT classid, objid, objsubid, deptype FROM mine WHERE deptype IN ('o', 'a')),
-acls(classid, objid, objsubid, acl) AS (
-    SELECT n.classid, n.objid, n.objsubid, o.relacl FROM named n JOIN pg_class o
-        ON n.classid = 'pg_class'::regclass AND o.oid = n.objid AND n.objsubid = 0 WHERE o.relacl::text LIKE ANY (%(like)s)
-    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.attacl FROM named n JOIN pg_attribute o
-        ON n.classid = 'pg_class'::regclass AND o.attrelid = n.objid AND o.attnum = n.objsubid WHERE n.objsubid <> 0
-    UNION ALL SELECT n.classid, n.objid, o.attnum::int, o.attacl FROM named n JOIN pg_attribute o
-        ON n.classid = 'pg_class'::regclass AND o.attrelid = n.objid AND o.attacl IS NOT NULL WHERE n.deptype = 'o'
-    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.proacl FROM named n JOIN pg_proc o
-        ON n.classid = 'pg_proc'::regclass AND o.oid = n.objid WHERE o.proacl::text LIKE ANY (%(like)s)
-    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.typacl FROM named n JOIN pg_type o
-        ON n.classid = 'pg_type'::regclass AND o.oid = n.objid WHERE o.typacl::text LIKE ANY (%(like)s)
-    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.lomacl FROM named n JOIN pg_largeobject_metadata o
-        ON n.classid = 'pg_largeobject'::regclass AND o.oid = n.objid WHERE o.lomacl::text LIKE ANY (%(like)s)
-    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.nspacl FROM named n JOIN pg_namespace o
-        ON n.classid = 'pg_namespace'::regclass AND o.oid = n.objid
-    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.lanacl FROM named n JOIN pg_language o
-        ON n.classid = 'pg_language'::regclass AND o.oid = n.objid
-    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.fdwacl FROM named n JOIN pg_foreign_data_wrapper o
-        ON n.classid = 'pg_foreign_data_wrapper'::regclass AND o.oid = n.objid
-    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.srvacl FROM named n JOIN pg_foreign_server o
-        ON n.classid = 'pg_foreign_server'::regclass AND o.oid = n.objid
-    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.datacl FROM named n JOIN pg_database o
-        ON n.classid = 'pg_database'::regclass AND o.oid = n.objid
-    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.spcacl FROM named n JOIN pg_tablespace o
-        ON n.classid = 'pg_tablespace'::regclass AND o.oid = n.objid
-    UNION ALL SELECT n.classid, n.objid, n.objsubid, o.paracl FROM named n JOIN pg_parameter_acl o
-        ON n.classid = 'pg_parameter_acl'::regclass AND o.oid = n.objid)
-"""
-# A column is named by its table: what is taken from a table is taken from its columns.
+# A column is reported as its table: what is revoked on a table is revoked on its columns.
 _FAULTS = sql.SQL("""
 WITH {}
 SELECT role, what, type, identity FROM (
@@ -95,34 +58,12 @@ SELECT role, what, type, identity FROM (
         ON classid = 'pg_namespace'::regclass AND n.oid = objid AND n.nspname = ANY (%(schedulers)s), aclexplode(acl) a
     WHERE a.grantee = ANY (%(oids)s)
 ) found, pg_identify_object(classid, objid, objsubid) ORDER BY 1, 2, 4 LIMIT %(most)s
-""").format(sql.SQL(ACLS))
-# What will be given on what is made later: by one of the roles, or to one of them so that it may give it on.
-_DEFAULTS: LiteralString = """
-SELECT d.defaclrole::bigint, r.rolname::text, d.defaclobjtype::text, n.nspname::text, a.grantee::bigint,
-       coalesce(e.rolname::text, 'public'), a.privilege_type
-FROM pg_default_acl d JOIN pg_roles r ON r.oid = d.defaclrole LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace,
-     aclexplode(d.defaclacl) a LEFT JOIN pg_roles e ON e.oid = a.grantee
-WHERE (d.defaclrole = ANY (%(oids)s) AND a.grantee <> d.defaclrole) OR (a.grantee = ANY (%(oids)s) AND a.is_grantable)
-ORDER BY 2, 4, 3, 6, 7
-"""
-_LATER = {
-    "r": "TABLES",
-    "S": "SEQUENCES",
-    "f": "FUNCTIONS",
-    "T": "TYPES",
-    "n": "SCHEMAS",
-    "L": "LARGE OBJECTS",
-}
-# What pg_identify_object calls otherwise than GRANT does.
-_WORDS = {
-    "view": "TABLE", "materialized view": "TABLE", "foreign table": "TABLE", "aggregate": "FUNCTION",
-    "foreign-data wrapper": "FOREIGN DATA WRAPPER", "server": "FOREIGN SERVER", "parameter acl": "PARAMETER",
-}  # fmt: skip
+""").format(ACLS)
 
 
 @dataclass(frozen=True, slots=True)
 class Above:
-    """A role that a template has, itself included. ``powerful``: it has attributes that reach over the whole server."""
+    """A role that a template has, including itself. ``powerful``: it has attributes that affect the whole server."""
 
     template: str
     name: str
@@ -132,7 +73,7 @@ class Above:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why no grant may have a template role: what is wrong with ``role``, itself or above it, and the SQL that mends it."""
+    """Why no grant may have a template role, and the SQL that fixes it. ``role`` is the template or a role above it."""
 
     template: str
     role: str
@@ -144,80 +85,23 @@ class Fault:
         return f"{self.role}{through} {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class Default:
-    """A privilege that ``grantee`` will have on what ``owner`` makes; ``schema`` None: in all of them."""
-
-    owner_oid: int
-    owner: str
-    type: str
-    schema: str | None
-    grantee_oid: int
-    grantee: str
-    privilege: str
-
-    @property
-    def things(self) -> str:
-        """What it is about, as PostgreSQL writes it: `TABLES`."""
-        return _LATER.get(self.type, self.type)
-
-    def revoke(self, words: str = "") -> str:
-        """The SQL that takes it back, or only what ``words`` say of it."""
-        where = f" IN SCHEMA {_name(self.schema)}" if self.schema else ""
-        return (
-            f"ALTER DEFAULT PRIVILEGES FOR ROLE {_name(self.owner)}{where} REVOKE {words}{self.privilege} ON {self.things} "
-            f"FROM {grantee_word(self.grantee)};"
-        )
-
-
-def _name(name: str) -> str:
-    return sql.Identifier(name).as_string()
-
-
-def grantee_word(name: str) -> str:
-    """A grantee as GRANT has it. No role can be called public."""
-    return "PUBLIC" if name == "public" else _name(name)
-
-
-def defaults(server: Server, oids: Sequence[int]) -> list[Default]:
-    """What the roles give on things that will be made, and what they are given there so that they may give it on."""
-    return [Default(*row) for row in server.rows_by_names(_DEFAULTS, {"oids": list(oids)})]
-
-
-def grant_word(type_: str) -> str:
-    """The word that GRANT and REVOKE have for a type of object as pg_identify_object says it."""
-    return _WORDS.get(type_.lower(), type_.upper())
-
-
 def above(server: Server, templates: Sequence[str]) -> list[Above]:
-    """Every role that the templates have, those above them at any height, whether or not it is inherited."""
+    """Return every role that the templates have, with those above them at any level, inherited or not."""
     return [Above(*row) for row in server.rows(_ABOVE, (list(templates),))]
 
 
-def asking(there: Server, oids: Sequence[int]) -> dict[str, Any]:
-    """The values with which `ACLS` is asked in a database, so that what all of them share is told once."""
-    return {"oids": list(oids), "shared": there.connection.info.dbname == parameters_of(there.place).database}
-
-
-def given_by(names: Collection[str]) -> list[str]:
-    """Patterns that privileges match, as text, when one of the roles gave some of them; others may match as well."""
-    plain = [name.replace("_", r"\_") for name in names if _PLAIN.fullmatch(name)]
-    return [f"%/{name}%" for name in plain] if len(plain) == len(names) else ["%"]
-
-
-def databases_of(server: Server, oids: Sequence[int], always: str = "") -> dict[str, bool]:
-    """The databases in which something belongs to the roles or names them, and ``always``; each with whether it takes
-    connections.
+def databases_of(server: Server, oids: Sequence[int], always: Collection[str]) -> dict[str, bool]:
+    """Return the databases where something belongs to the roles or names them, and those of ``always`` that exist. The
+    value is whether the database accepts connections.
     """
-    with_names = {"oids": list(oids), "always": always}
-    return dict(server.rows_by_names(_WHERE, with_names))
+    return dict(server.rows_by_names(_WHERE, {"oids": list(oids), "always": list(always)}))
 
 
 def faults_of(server: Server, templates: Sequence[str], budget: Budget) -> list[Fault]:
-    """Why grants may not have these roles; empty when they may. Raises ConnectorError.
+    """Return why grants may not have these roles; empty if they may. Raises ConnectorError.
 
-    One after the other: the names and attributes, which roles they may hand out, and then what they own or may give in each
-    database, the shared objects with them.
+    Checks, in order: names and attributes, the roles that they can grant, and what they own or can grant in each
+    database, including shared objects.
     """
     roles = above(server, templates)
     broker = server.connection.info.user
@@ -231,9 +115,9 @@ def faults_of(server: Server, templates: Sequence[str], budget: Budget) -> list[
     found = [
         _admin(role, given) for oid, given in server.rows(_ADMINS, (list(known),)) for role in known[oid]
     ]
-    for database, connectable in databases_of(server, list(known), here).items():
+    for database, connectable in databases_of(server, list(known), [here]).items():
         if not connectable:
-            continue  # nobody, the holder included, gets into it
+            continue  # nobody can connect to it, including the holder
         found += _in_database(server, database, known, budget)
     return found
 
@@ -268,24 +152,38 @@ def _faults_here(there: Server, known: Mapping[int, Sequence[Above]]) -> list[Fa
         _FAULTS,
         {**asking(there, list(known)), "like": ["%*%"], "most": MOST, "schedulers": sorted(SCHEDULERS)},
     )
-    found = [_fault(there, role, *row) for oid, *row in rows for role in known[oid]]
-    later = [one for one in defaults(there, list(known)) if one.grantee_oid in known]
+    owners = {oid: known[oid][0].name for oid, what, *_ in rows if what == "owns"}
+    gifts = by_object(given(there, owners)) if owners else {}
+    found = [_fault(there, role, gifts, *row) for oid, *row in rows for role in known[oid]]
+    found += [
+        _policy(there, role, named, fix)
+        for oid, named, fix in policies_naming(there, list(known), MOST)
+        for role in known[oid]
+    ]
+    later = [one for one in defaults(there, known) if one.grantable]
     return found + [
         Fault(
             role.template, role.name, f"will hold {one.things.lower()} that {one.owner} makes WITH GRANT OPTION",
             one.revoke("GRANT OPTION FOR "),
         )
-        for one in later for role in known[one.grantee_oid]
+        for one in later for roles in known.values() for role in roles if role.name == one.grantee
     ]  # fmt: skip
 
 
-def _fault(there: Server, role: Above, what: str, type_: str, identity: str) -> Fault:
-    database, keeper = there.connection.info.dbname, parameters_of(there.place).reassign_to
+def _policy(there: Server, role: Above, named: str, fix: str) -> Fault:
+    inside = f"(in database {there.connection.info.dbname})"
+    return Fault(
+        role.template, role.name, f"is named by policy {named} {inside}, which a holder could drop", fix
+    )
+
+
+def _fault(there: Server, role: Above, gifts: Gifts, what: str, type_: str, identity: str) -> Fault:
+    database = there.connection.info.dbname
     name = sql.Identifier(role.name).as_string()
     inside = f"(in database {database})"
     if what == "owns":
-        owner = sql.Identifier(keeper).as_string()
-        fix = f"ALTER {type_.upper()} {identity} OWNER TO {owner}; -- or to whom it belongs"
+        mine = gifts.get((role.oid, type_, identity), ())
+        fix = f"{owner_fix(there, type_, identity, mine)} -- or to another owner"
         return Fault(role.template, role.name, f"owns {type_} {identity} {inside}", fix)
     if what == "system":
         fix = f"REVOKE ALTER SYSTEM ON PARAMETER {identity} FROM {name};"
@@ -300,7 +198,7 @@ def _fault(there: Server, role: Above, what: str, type_: str, identity: str) -> 
 
 
 def refuse_faults(server: Server, templates: Sequence[str], budget: Budget) -> None:
-    """Raises ConnectorError, for good, when one of the templates is missing or could be handed on."""
+    """Raise a permanent ConnectorError if one of the templates is missing or could be handed on."""
     known = {role.template for role in above(server, templates)}
     for name in templates:
         if name not in known:
@@ -311,7 +209,7 @@ def refuse_faults(server: Server, templates: Sequence[str], budget: Budget) -> N
     found = faults_of(server, templates, budget)
     if found:
         raise ConnectorError(
-            f"{server.place.target.name}: no grant may use the role {found[0].template}: {found[0]}, so its holder could "
-            f"leave something behind. An administrator must run: {found[0].fix}",
+            f"{server.place.target.name}: no grant may use the role {found[0].template}: {found[0]}, so what its "
+            f"holder does could outlive the grant. An administrator must run: {found[0].fix}",
             permanent=True,
         )

@@ -1,10 +1,13 @@
-"""Unmaking the roles of a grant, in the order in which nothing slips through.
+"""Remove the roles of a grant, in an order that lets nothing slip through.
 
-No new logins first; then the sessions, by the role's number, until there is none; then memberships, so that privileges are
-gone in every database; prepared transactions, which keep locks; what the role owns or was granted, in each database that the
-server's shared catalogue names, with what the roles gave to others; the roles; a last look; and what stood before the grant
-held against what stands now. A database that can't be reached does not stop the others, and
-makes the revoke fail: until it is reached, the role stays, without login, session or privilege.
+First, new logins are refused. Sessions are then terminated by the role's OID until there are none. Memberships are
+revoked, so that privileges are gone in every database. Prepared transactions, which keep locks, are rolled back. Then
+comes what the roles own, were granted, or granted to others, in each database that the server's shared catalog names.
+The roles are dropped, and sessions are looked for once more. Last, the state before the grant is compared with the
+state now.
+
+A database that can't be reached does not stop the others, but makes the revoke fail. Until it is reached, the role
+stays, without login, session or privilege.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ from sessions_app.connectors.postgres.slots import drop_slots, held_slots
 
 BACKENDS_SECONDS = 8.0
 FIRST_PAUSE, LAST_PAUSE = 0.004, 0.1
-# How long the row of a role is waited for before its sessions and prepared transactions are ended, and how often.
+# How long to wait for the row of a role before ending its sessions and prepared transactions, and how often.
 LOCK_PATIENCE = "100ms"
 LOCKED_ATTEMPTS = 10
 
@@ -48,7 +51,7 @@ _TERMINATE: LiteralString = (
 
 @dataclass
 class _Work:
-    """One revoke as it goes on: what it found, what it did, and how long each step took."""
+    """One revoke in progress: what it found, what it did, and how many milliseconds each step took."""
 
     server: Server
     lease: Lease
@@ -69,7 +72,7 @@ class _Work:
         return sorted(self.numbers)
 
     def look(self) -> None:
-        """Find the roles. Their numbers are kept: sessions go on under them when the roles are dropped."""
+        """Find the roles and keep their OIDs: sessions continue under them when the roles are dropped."""
         self.found = grant_roles(self.server, role_names(self.lease.mark).both)
         self.numbers |= {facts.oid for facts in self.found.values()} | set(_known_oids(self.lease))
 
@@ -81,12 +84,12 @@ class _Work:
 
 
 def _known_oids(lease: Lease) -> list[int]:
-    """The numbers of the roles as they were made, for roles that somebody dropped."""
+    """Return the OIDs of the roles as created, in case someone dropped the roles."""
     return [oid for key in ("oid", "rights_oid") if isinstance(oid := lease.made.get(key), int)]
 
 
 def revoke(lease: Lease, budget: Budget) -> Evidence:
-    """Unmake everything of a grant and return what was seen. Raises ConnectorError."""
+    """Remove everything of a grant and return what was seen. Raises ConnectorError."""
     asked = now_text()
     names = role_names(lease.mark)
     with connected(lease.place, budget, purpose=f"stint {lease.grant_ref}") as server:
@@ -140,13 +143,13 @@ def _unmake(work: _Work) -> None:
     with work.step("drop"):
         _drop(work)
     with work.step("last_look"):
-        # One that was logging in while login was taken away shows itself now, and has nothing any more.
+        # A session that was logging in during NOLOGIN shows up now, and has no privileges left.
         work.detail["late_backends_ended"] = end_backends(work.server, work.oids, work.budget)
 
 
 def _forbid_login(work: _Work) -> ConnectorError | None:
-    """Let nobody log in any more. A role that somebody made more powerful than the broker's keeps its login; its sessions and
-    memberships are ended all the same, before that error is told.
+    """Refuse new logins. A role that someone made more powerful than the broker's keeps its login, and the error is
+    returned. Its sessions and memberships are ended before that error is raised.
     """
     failed = None
     for role in work.roles:
@@ -163,8 +166,10 @@ def _forbid_login(work: _Work) -> ConnectorError | None:
 
 
 def _alter_no_login(work: _Work, role: str) -> None:
-    """A holder may change their own password and leave that open, in a session or a prepared transaction, which locks the row of
-    their role: such are ended first. Who waits for a row gets it before one who logs in anew, so that this comes to an end.
+    """Set NOLOGIN, ending what locks the row of the role.
+
+    A holder can change their own password and leave that open, in a session or a prepared transaction, which locks the
+    row. Whoever waits for the row gets it before a new login does, so this comes to an end.
     """
     for _ in range(LOCKED_ATTEMPTS):
         try:
@@ -217,7 +222,9 @@ def _signal(server: Server, oids: Sequence[int]) -> set[int]:
 
 
 def _leave_roles(work: _Work) -> int:
-    """Revoke every membership of the roles. What another gave can't be revoked here; it goes with the role."""
+    """Revoke every membership of the roles, and return how many. What another role granted can't be revoked here; it
+    goes with the role.
+    """
     count = 0
     for facts in work.found.values():
         for role in facts.roles:
@@ -236,7 +243,7 @@ def _leave(server: Server, role: str, member: str) -> bool:
 
 
 def _become_member(work: _Work) -> None:
-    """Only who has a role's privileges may give away and drop what it owns."""
+    """Join the roles: only with a role's privileges can one reassign and drop what it owns."""
     if work.server.superuser:
         return
     how = sql.SQL(" WITH INHERIT TRUE, SET TRUE" if work.server.version >= 16 else "")
@@ -259,5 +266,5 @@ def _drop(work: _Work) -> None:
 
 
 def now_text() -> str:
-    """Return this moment as evidence has it."""
+    """Return the current time for evidence, in ISO 8601."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")

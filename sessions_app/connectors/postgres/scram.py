@@ -16,12 +16,14 @@ PASSWORD_BYTES = 24
 
 
 def new_password() -> str:
-    """A password of 192 random bits: letters, digits, `-` and `_`, so that SASLprep and URIs leave it as it is."""
+    """Return a password of 192 random bits. It has letters, digits, `-` and `_`, so that SASLprep and URIs leave it
+    unchanged.
+    """
     return secrets.token_urlsafe(PASSWORD_BYTES)
 
 
 def verifier(password: str, *, salt: bytes | None = None, iterations: int = ITERATIONS) -> str:
-    """What PostgreSQL stores of an ASCII password: ``SCRAM-SHA-256$rounds:salt$stored key:server key``."""
+    """Return what PostgreSQL stores of an ASCII password: ``SCRAM-SHA-256$rounds:salt$stored key:server key``."""
     salt = secrets.token_bytes(SALT_BYTES) if salt is None else salt
     salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, iterations)
     stored = hashlib.sha256(_keyed(salted, b"Client Key")).digest()

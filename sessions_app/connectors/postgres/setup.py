@@ -1,4 +1,5 @@
-"""What a server's administrator runs once: the broker's role with as little as will do, and the optional login trigger.
+"""The one-time setup that a server's administrator runs: the broker's role with minimal rights, and the optional login
+trigger.
 
 Sources: PostgreSQL's CREATE ROLE, GRANT and section 22.5 (Role memberships), and 39 (Event Triggers, `login`).
 """
@@ -25,14 +26,14 @@ BEGIN
 END
 $stint$;
 ALTER ROLE {broker} LOGIN NOSUPERUSER CREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS;
--- It ends the sessions of grants.
+-- Lets it end the sessions of grants.
 GRANT pg_signal_backend TO {broker};
--- It lets the server log what holders run.
+-- Lets it make the server log what holders run.
 GRANT SET ON PARAMETER log_statement TO {broker};
--- What holders made goes to a role that can do nothing. Where holders may make functions or types, that role needs CREATE on
--- the schema as well.
+-- Objects that holders created go to a role that can do nothing. If holders can create functions or types, that role
+-- also needs CREATE on the schema.
 GRANT {keeper} TO {broker} WITH ADMIN OPTION;
--- PostgreSQL 16 and newer: where the server has reserved_connections, Stint gets in to end grants when all others are taken.
+-- PostgreSQL 16 and newer: with reserved_connections, Stint can still connect to end grants when all others are taken.
 DO $stint$
 BEGIN
   IF current_setting('server_version_num')::int >= 160000 THEN
@@ -54,19 +55,19 @@ END
 $stint$;
 """
 _STATEMENTS = """\
--- Lets it read the statements of all roles.
+-- Lets it read the running statements of all roles.
 GRANT pg_read_all_stats TO {broker};
 """
 _LAST = """\
--- Last, give it a password, in psql: \\password {broker}
+-- Finally, set its password in psql: \\password {broker}
 -- To grant single privileges, it needs each of them WITH GRANT OPTION, for example:
 -- GRANT USAGE ON SCHEMA app TO {broker} WITH GRANT OPTION;
 -- GRANT SELECT ON app.orders TO {broker} WITH GRANT OPTION;
 """
 _TRIGGER = """\
--- PostgreSQL 17 and newer: refuse logins of grants that are over, also where no password is asked (cert, peer, trust).
--- Run this as a superuser in each database; running it again is safe. Should it ever lock somebody out, a superuser gets in
--- with PGOPTIONS='-c event_triggers=off'.
+-- PostgreSQL 17 and newer: refuse logins of ended grants, also where no password is required (cert, peer, trust).
+-- Run this as a superuser in each database; running it again is safe. If it ever locks someone out, a superuser can
+-- log in with PGOPTIONS='-c event_triggers=off'.
 CREATE SCHEMA IF NOT EXISTS stint;
 REVOKE ALL ON SCHEMA stint FROM PUBLIC;
 CREATE OR REPLACE FUNCTION stint.refuse_ended_grants() RETURNS event_trigger
@@ -79,7 +80,7 @@ BEGIN
     SELECT FROM pg_roles
     WHERE rolname = session_user AND rolcanlogin AND rolvaliduntil > clock_timestamp()
   ) THEN
-    RAISE EXCEPTION 'the grant of % is over', session_user USING ERRCODE = '28000';
+    RAISE EXCEPTION 'the grant of % has ended', session_user USING ERRCODE = '28000';
   END IF;
 END
 $stint$;
@@ -93,7 +94,7 @@ ALTER EVENT TRIGGER stint_refuse_ended_grants ENABLE ALWAYS;
 def target_setup(
     *, broker: str, templates: Sequence[str] = (), keeper: str = KEEPER, read_statements: bool = False
 ) -> str:
-    """The SQL that makes the broker's role, and lets it hand out the template roles, which must exist.
+    """Return the SQL that creates the broker's role and lets it grant the template roles, which must exist.
 
     Raises ValueError for a name that no sane administrator gives a role.
     """
@@ -113,7 +114,9 @@ def target_setup(
 
 
 def login_trigger() -> str:
-    """The SQL of an event trigger that refuses logins of grants' roles after their end. It writes nothing."""
+    """Return the SQL of an event trigger that refuses logins of grant roles after their end. The trigger writes
+    nothing.
+    """
     return _TRIGGER.format(pattern=_literal(PATTERN))
 
 

@@ -1,7 +1,8 @@
-"""Replication slots that sessions of a grant's role hold: they outlive the session, and keep the server's log for ever.
+"""Replication slots that sessions of a grant's role hold. They outlive the session, and retain the server's log
+forever.
 
-The catalogue knows no owner of a slot, only the session that uses it. So a slot is written down on the role's comment before
-that session is ended, and looked for again each time the end is tried.
+The system catalog records no owner of a slot, only the session that uses it. So a slot is saved in the role's comment
+before that session is terminated, and looked for again at each attempt to end the grant.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ WHERE NOT s.temporary AND (a.usesysid = ANY (%s) OR s.slot_name = ANY (%s)) ORDE
 
 
 def held_slots(server: Server, found: Mapping[str, RoleFacts], oids: Sequence[int]) -> list[str]:
-    """The slots that sessions of the roles hold, or held when the end was tried before. Raises ConnectorError."""
+    """Return the slots that sessions of the roles hold, or held at an earlier attempt. Raises ConnectorError."""
     commented = [facts for facts in found.values() if facts.comment]
     known = [slot for facts in commented for slot in (facts.comment.slots if facts.comment else ())]
     held: list[str] = [row[0] for row in server.rows(_HELD, (list(oids), known))]
@@ -40,7 +41,7 @@ def _write_down(server: Server, facts: RoleFacts, held: Sequence[str]) -> None:
 
 
 def drop_slots(server: Server, slots: Sequence[str]) -> int:
-    """Drop slots, and return how many. Raises ConnectorError that names one which only an administrator may drop."""
+    """Drop slots and return how many. Raises ConnectorError that names one that only an administrator can drop."""
     for slot in slots:
         try:
             server.run("SELECT pg_drop_replication_slot(%s)", (slot,))

@@ -1,8 +1,8 @@
-"""What holders run, as far as the server's administrator lets Stint see it.
+"""The statements that holders run, as far as the server's administrator lets Stint see them.
 
-With pg_read_all_stats, pg_stat_activity has the last statement of each session: what is between two looks is missed. With
-EXECUTE on pg_current_logfile, pg_stat_file and pg_read_binary_file, and ``log_destination = jsonlog``, the server's log has
-every one. An administrator should give these with care: they read the server's data files as well.
+With pg_read_all_stats, pg_stat_activity has the last statement of each session; those between two reads are missed.
+With EXECUTE on pg_current_logfile, pg_stat_file and pg_read_binary_file, and ``log_destination = jsonlog``, the
+server's log has every one. An administrator should grant these with care: they can also read the server's data files.
 Source: PostgreSQL 18, tables 19.4 (keys of JSON log entries) and 9.103 (generic file access functions).
 """
 
@@ -18,10 +18,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sessions_app.connectors.base import Lease, Place
 from sessions_app.connectors.postgres.connection import Budget, Server, connected
+from sessions_app.connectors.postgres.masked import masked
 from sessions_app.connectors.postgres.names import role_names
 from sessions_app.connectors.postgres.parameters import parameters_of
 
-# The end of the log that is read, in bytes, and the most statements that are returned: the newest.
+# How much of the end of the log is read, in bytes, and the most statements that are returned: the newest.
 LOG_TAIL = 4 * 1024 * 1024
 MOST = 1000
 LONGEST = 10_000
@@ -40,14 +41,12 @@ SELECT pg_read_binary_file(%(path)s, greatest(0, size - %(tail)s), %(tail)s, tru
 FROM pg_stat_file(%(path)s)
 """
 _STATEMENT = re.compile(r"(?:statement|execute [^:]*|fastpath function call): (.*)", re.DOTALL)
-# A holder may change their own password, and statements are kept.
-_PASSWORD = re.compile(r"(\bpassword\b\s*)(?:'(?:[^']|'')*'|\S+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStatement:
-    """One statement of a holder. ``key`` is the same each time that it is seen; ``at`` is the server's time. The log tells
-    a statement when it starts, and again with ``error`` when it fails.
+    """One statement of a holder. ``key`` is the same at each read. ``at`` is the server's time. The log has a statement
+    when it starts, and again with ``error`` if it fails.
     """
 
     key: str
@@ -60,9 +59,9 @@ class RunStatement:
 
 
 def statements(place: Place, lease: Lease, since: dt.datetime) -> list[RunStatement]:
-    """Return what the holder of a lease ran since then, the oldest first: at most `MOST`, the newest of them.
+    """Return what the holder of a lease ran since then, oldest first: at most `MOST`, the newest of them.
 
-    Empty where the cluster's set-up does not ask for it. Raises ConnectorError.
+    Empty unless the cluster's parameters enable it. Raises ConnectorError.
     """
     if not parameters_of(place).read_statements:
         return []
@@ -80,13 +79,13 @@ def _active(server: Server, role: str, since: dt.datetime) -> list[RunStatement]
             state="running" if state == "active" else "idle",
         )
         for pid, database, at, state, query in server.rows(_ACTIVITY, (role, since, MOST))
-        # Without pg_read_all_stats others' statements are withheld, and said to be.
+        # Without pg_read_all_stats, PostgreSQL shows this instead of other roles' statements.
         if query != "<insufficient privilege>"
     ]  # fmt: skip
 
 
 def _log_file(server: Server) -> str | None:
-    """The log in JSON that the server writes to now; None where there is none or Stint may not read it."""
+    """Return the path of the JSON log that the server writes to now; None if there is none or Stint can't read it."""
     if not server.value(_MAY_READ_LOG):
         return None
     path = server.value("SELECT pg_current_logfile('jsonlog')")
@@ -113,7 +112,7 @@ def _entries(raw: bytes, role: str, zone: dt.tzinfo) -> Iterator[RunStatement]:
         try:
             entry = json.loads(line)
         except ValueError:
-            continue  # the first line of a tail begins in its middle, the last may not be written yet
+            continue  # the tail may start in the middle of a line, and the last line may be incomplete
         if isinstance(entry, dict) and entry.get("user") == role and (one := _entry(entry, zone)):
             yield one
 
@@ -136,9 +135,10 @@ def _entry(entry: Mapping[str, Any], zone: dt.tzinfo) -> RunStatement | None:
 
 
 def _moment(text: str, zone: dt.tzinfo) -> dt.datetime:
-    """A log's time, `2026-11-25 15:28:38.234 CET`. The letters mean many zones; the server's setting means one."""
+    """Parse a log's time, `2026-11-25 15:28:38.234 CET`. The abbreviation is ambiguous; the server's setting is not."""
     return dt.datetime.fromisoformat(text.rpartition(" ")[0]).replace(tzinfo=zone).astimezone(dt.UTC)
 
 
 def _shown(text: str) -> str:
-    return _PASSWORD.sub(r"\1'…'", text)[:LONGEST]
+    """Return the text as it is stored: holders can change their own password."""
+    return masked(text[:LONGEST])

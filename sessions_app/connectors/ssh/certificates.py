@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import asyncssh
 
-# A target whose clock is a little behind must not find the certificate not yet valid.
+# Seconds. A target whose clock is a little behind must still accept the certificate.
 BACKDATED = 30
 LIFETIME = 60
 
 
 class ForceCommandMissing(ValueError):
-    """A certificate without a forced command would open everything; none is ever made."""
+    """A certificate without a forced command would allow everything; none is ever created."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Authority:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A fresh key and its certificate, which exist in this process's memory alone."""
+    """A fresh key and its certificate, which exist only in this process's memory."""
 
     key: asyncssh.SSHKey = field(repr=False)
     certificate: asyncssh.SSHCertificate = field(repr=False)
@@ -46,7 +46,7 @@ def mint(
     now: float,
     pty: bool = False,
 ) -> Credential:
-    """Return a new ed25519 key with a certificate for one principal and one command, good for 60 s from ``now``.
+    """Return a new ed25519 key with a certificate for one principal and one command, valid for 60 s from ``now``.
 
     It permits no forwarding, no user rc, and a terminal only if ``pty``. ``source_addresses`` are addresses or networks
     that it may be used from. ``now`` is in seconds since the epoch. Raises ForceCommandMissing, and ValueError for an
@@ -66,7 +66,7 @@ def mint(
         valid_before=int(now) + LIFETIME,
         force_command=force_command,
         source_address=list(source_addresses),
-        # Each of these is on unless it is turned off.
+        # These are on by default.
         permit_x11_forwarding=False,
         permit_agent_forwarding=False,
         permit_port_forwarding=False,

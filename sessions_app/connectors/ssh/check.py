@@ -1,4 +1,4 @@
-"""Logs in to a target and reports, step by step, whether it is set up so that Stint can keep its promises there."""
+"""Log in to a target and report, step by step, whether its setup lets Stint keep its promises there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sessions_app.policy.commands.ssh.quoting import quote_argv
 from sessions_app.policy.scope import TargetFacts
 
 ANSWER_TIMEOUT = 20.0
-# A certificate is dated back by 30 s and lives 60 s.
+# Seconds. A certificate is backdated by 30 s and valid for 60 s.
 LARGEST_SKEW = 15.0
 SAFE_SHELLS = frozenset({"sh", "bash", "dash", "zsh", "fish", "ash", "ksh", "mksh"})
 UNSAFE_SHELLS = frozenset({"csh", "tcsh"})
@@ -25,7 +25,7 @@ _HOST_KEY, _ACCEPTED = "host key matches", "certificate accepted"
 _SAID_AGAIN = ("config", "tunnel", "proxy_command", "family", "local_addr", "client_version", "kex_algs")
 _TOOLS = ("setpriv", "timeout", "grep", "unshare")
 
-# Prints one `name=value` line for each fact; nothing in it depends on the tools that it looks for.
+# Prints one `name=value` line for each fact, and does not depend on the tools that it looks for.
 _PROBE = (
     'nonce=$1; echo "nonce=$nonce"; '
     'me=$(id -un 2>/dev/null); echo "account=$me"; '
@@ -46,7 +46,7 @@ _PROBE = (
 async def check_target(
     dialer: Dialer, place: Place, *, clock: Callable[[], float] = time.time
 ) -> list[CheckStep]:
-    """Return the steps in order; the last one is the first that makes all that follow impossible."""
+    """Return the steps in order, up to the first failure that makes the rest impossible."""
     target = place.target
     steps: list[CheckStep] = []
     try:
@@ -88,13 +88,14 @@ async def check_target(
 
 
 def _lacks(place: Place) -> str:
-    """What a target that lets no certificate in may lack; it does not say itself which of them."""
+    """Describe what a target that refuses the certificate may lack. The target itself does not say."""
     account = place.target.account
     return (
-        f"It needs three things for {account}: the account itself, with a login shell, and not left out by AllowUsers or AllowGroups; Stint's key in the file that "
-        f"TrustedUserCAKeys names; and the line `{principal_of(place.cluster)}` in the file that AuthorizedPrincipalsFile "
-        f"names, {PRINCIPALS}/{account}. `manage.py ssh_target_setup {place.cluster}`, or the cluster's page, has the lines "
-        "that make all of them; run them there as root. The target's log says what it missed: `journalctl -u ssh`."
+        f"The target needs three things for {account}: the account itself, with a login shell and permitted by "
+        "AllowUsers and AllowGroups; Stint's key in the file that TrustedUserCAKeys names; and the line "
+        f"`{principal_of(place.cluster)}` in the file that AuthorizedPrincipalsFile names, {PRINCIPALS}/{account}. "
+        f"To set up all three, run the output of `manage.py ssh_target_setup {place.cluster}` on the target as root; "
+        "it is also on the cluster's page. The target's log says what was missing: `journalctl -u ssh`."
     )
 
 
@@ -105,7 +106,7 @@ async def _not_let_in(error: ConnectorError, place: Place) -> list[CheckStep]:
     if error.__cause__ is None or isinstance(error.__cause__, asyncssh.HostKeyNotVerifiable):
         shown = await _shown_key(place.target)
         advice = (
-            f"It presents this key; compare it with `cat /etc/ssh/ssh_host_*_key.pub` on the target: {shown}"
+            f"The target presents this key; compare it with `cat /etc/ssh/ssh_host_*_key.pub` on the target: {shown}"
             if shown
             else ""
         )
@@ -121,7 +122,7 @@ async def _shown_key(target: TargetFacts) -> str:
                 target.address,
                 target.port,
                 sock=sock,
-                # What stands beside these is taken anew from elsewhere, unless it is said again.
+                # Arguments beside ``options`` have their own defaults, unless they are passed again.
                 options=asyncssh.SSHClientConnectionOptions(**CLIENT_OPTIONS),
                 **{name: CLIENT_OPTIONS[name] for name in _SAID_AGAIN},
             )
@@ -141,7 +142,7 @@ def _judge(
     forced = facts.get("nonce") == nonce
     yield CheckStep(
         "forced command", forced,
-        "the certificate's command ran, not the one asked for" if forced else "another command ran",
+        "the certificate's command ran, not the requested one" if forced else "another command ran",
         "" if forced else "Remove `ForceCommand` for this account from sshd_config; it overrides certificates.",
     )  # fmt: skip
     if not forced:
@@ -159,15 +160,16 @@ def _judge(
                     "" if armed else "Install util-linux 2.33 or newer.")  # fmt: skip
     spaces = facts.get("pidns") == "yes"
     yield CheckStep(
-        "PID namespaces", True, "`contain: pidns` works" if spaces else "`contain: pidns` can't work here",
-        "" if spaces else "Use `contain: group`, or allow user namespaces for this account in the kernel.",
+        "PID namespaces", spaces, "each command can have its own" if spaces else "commands can't have their own here",
+        "" if spaces else "Allow user namespaces for this account. Without them, only command sets with "
+        "`contain: group` run here, and what a command leaves behind can hide.",
     )  # fmt: skip
     yield _clock(facts.get("clock", ""), asked)
     yield _penalties(version, facts.get("exempt", ""))
 
 
 def _principals(listed: str, place: Place) -> CheckStep:
-    """Whose certificates the account lets in, as far as the account may read it."""
+    """Report which principals the account accepts, as far as it can read the file."""
     mine = principal_of(place.cluster)
     others = sorted(set(listed.split()) - {mine})
     says = f"{place.target.account} accepts certificates for {mine}"
@@ -187,7 +189,9 @@ def _shell(path: str) -> CheckStep:
         )
         return CheckStep("login shell", True, f"{path} passes arguments unchanged", slow)
     why = (
-        "rewrites `!` in any quotes" if shell in UNSAFE_SHELLS else "may not keep quoted arguments unchanged"
+        "expands `!` even in quotes"
+        if shell in UNSAFE_SHELLS
+        else "might not pass quoted arguments unchanged"
     )
     return CheckStep(
         "login shell", False, f"{path or 'unknown'} {why}", "Give the account /bin/sh: `usermod -s /bin/sh`."
@@ -198,9 +202,9 @@ def _tool(tool: str, version: str) -> CheckStep:
     if version:
         return CheckStep(tool, True, version)
     package = {"grep": "grep", "timeout": "coreutils"}.get(tool, "util-linux")
-    optional = tool == "unshare"
-    fix = f"Install {package}." if not optional else f"Install {package} if commands need `contain: pidns`."
-    return CheckStep(tool, optional, f"{tool} is not installed or does not support --version", fix)
+    return CheckStep(
+        tool, False, f"{tool} is not installed or does not support --version", f"Install {package}."
+    )
 
 
 def _clock(text: str, asked: float) -> CheckStep:
@@ -215,10 +219,10 @@ def _clock(text: str, asked: float) -> CheckStep:
 def _penalties(version: str, line: str) -> CheckStep:
     found = re.search(r"OpenSSH_(\d+)\.(\d+)", version)
     if found is None or (int(found[1]), int(found[2])) < (9, 8):
-        return CheckStep("penalties", True, "this server reports none")
+        return CheckStep("penalties", True, "this server has none")
     if line:
         return CheckStep("penalties", True, line)
     return CheckStep(
         "penalties", True, "PerSourcePenaltyExemptList was not found in /etc/ssh",
-        "Add the gateway's address there. Otherwise a few failed logins lock the gateway out for everybody.",
+        "Add the gateway's address there. Otherwise a few failed logins lock the gateway out for everyone.",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Connections to targets: one for each command, with a certificate minted on the way."""
+"""Connections to targets: one for each command, with a certificate minted during the handshake."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sessions_app.connectors.ssh.options import CLOSED, HOST_CERTIFICATES, HOST_
 from sessions_app.connectors.ssh.setup import principal_of
 from sessions_app.policy.scope import TargetFacts
 
-# sshd drops connections at random when more than ten are not logged in yet (MaxStartups).
+# sshd drops connections at random when more than ten are not authenticated yet (MaxStartups).
 HANDSHAKES = 4
 ATTEMPTS = 5
 CONNECT_TIMEOUT = 8.0
@@ -29,7 +29,7 @@ KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 5, 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
-    """What one connection is for: the serial number and key id in the target's log, and the command it is bound to."""
+    """The purpose of one connection: the serial number and key id for the target's log, and the forced command."""
 
     serial: int
     key_id: str
@@ -37,19 +37,20 @@ class Errand:
 
 
 class _Client(asyncssh.SSHClient):
-    """Proves itself with one certificate, once, as soon as that is there."""
+    """Authenticates with one certificate, once, as soon as it is available."""
 
     def __init__(self, credential: Callable[[], Awaitable[Credential]]) -> None:
         self._credential: Callable[[], Awaitable[Credential]] | None = credential
         self.authenticated = False
 
     async def public_key_auth_requested(self) -> list[asyncssh.SSHKeyPair] | None:  # type: ignore[override]  # awaitable
-        # Asked again means refused: a second try would only earn the gateway a penalty at the target.
+        # A second request means that the certificate was refused. A retry would only earn the gateway a penalty at the
+        # target.
         if self._credential is None:
             return None
         wanted, self._credential = self._credential, None
         made = await wanted()
-        # The bare key, which nobody trusts, would be offered after its certificate.
+        # Without the bare key, which nobody trusts: it would be offered after its certificate.
         return list(asyncssh.load_keypairs([(made.key, made.certificate)]))[:1]
 
     def auth_completed(self) -> None:
@@ -79,8 +80,8 @@ class Dialer:
     ) -> asyncssh.SSHClientConnection:
         """Return an authenticated connection. Raises ConnectorError.
 
-        ``errand`` is awaited when the target asks for a proof, so that the handshake can go on before it is known.
-        A connection that is lost before that is tried again: nothing can have run.
+        ``errand`` is awaited when the target asks for authentication, so the handshake can start before it is known.
+        A connection that is lost before that is retried: nothing can have run.
         """
         target, known = place.target, known_hosts(place.target, place.host_ca)
         slot = self._slots.setdefault((target.address, target.port), asyncio.Semaphore(self._handshakes))
@@ -131,8 +132,8 @@ class Dialer:
                 )
         except asyncssh.HostKeyNotVerifiable as error:
             raise ConnectorError(
-                f"{target.name} does not present the host key in the catalogue. If it was reinstalled, "
-                "put the new key into the catalogue. Otherwise find out which host answers.",
+                f"{target.name} does not present the host key in the catalog. If it was reinstalled, update its host "
+                "key in the catalog. Otherwise, find out which host is answering.",
                 permanent=True,
             ) from error
         except asyncssh.PermissionDenied as error:
@@ -142,7 +143,7 @@ class Dialer:
                 permanent=True,
             ) from error
         except TimeoutError as error:
-            raise unreachable(target, f"no answer within {CONNECT_TIMEOUT:.0f} s") from error
+            raise unreachable(target, f"no response within {CONNECT_TIMEOUT:.0f} s") from error
         except (asyncssh.Error, OSError) as error:
             if client.authenticated or isinstance(error, asyncssh.KeyExchangeFailed):
                 raise unreachable(target, str(error)) from error
@@ -155,7 +156,7 @@ class Dialer:
 CLIENT_OPTIONS: dict[str, Any] = {
     **CLOSED,
     "host_key_alias": None,
-    # A target that lets in without a proof would not be bound by the certificate's command.
+    # A target that requires no authentication would not be bound by the certificate's command.
     "disable_trivial_auth": True,
     "client_host_keysign": False,
     "client_host_keys": None,
@@ -181,10 +182,9 @@ CLIENT_OPTIONS: dict[str, Any] = {
 
 
 def cut(connection: asyncssh.SSHClientConnection) -> None:
-    """Close a connection at once, so that its target hears of it before this returns.
+    """Close a connection at once, so that its target learns of it before this returns.
 
-    ``abort`` alone leaves the closing to a later turn of the event loop, which is long in coming when hundreds are cut
-    together.
+    ``abort`` alone leaves the close to a later turn of the event loop, which takes long when hundreds are cut together.
     """
     open_socket = connection.get_extra_info("socket")
     if open_socket is not None:
@@ -194,7 +194,7 @@ def cut(connection: asyncssh.SSHClientConnection) -> None:
 
 
 class _Lost(Exception):
-    """The connection broke before the target had asked for a proof."""
+    """The connection broke before the target asked for authentication."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -202,14 +202,14 @@ class _Lost(Exception):
 
 
 def unreachable(target: TargetFacts, why: str) -> ConnectorError:
-    """Return the error for a target that can't be talked to."""
+    """Return the error for a target that can't be reached."""
     return ConnectorError(f"{target.name} ({target.address} port {target.port}) can't be reached: {why}.")
 
 
 async def connect_tcp(target: TargetFacts) -> socket.socket:
     """Return a connected socket. Raises ConnectorError."""
     loop = asyncio.get_running_loop()
-    why = "the name has no address"
+    why = "the host name has no address"
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             for family, kind, protocol, _, address in await loop.getaddrinfo(
@@ -229,7 +229,7 @@ async def connect_tcp(target: TargetFacts) -> socket.socket:
                 else:
                     return sock
     except TimeoutError:
-        why = f"no answer within {CONNECT_TIMEOUT:.0f} s"
+        why = f"no response within {CONNECT_TIMEOUT:.0f} s"
     except OSError as error:
         why = _words(error)
     except UnicodeError:
@@ -238,7 +238,7 @@ async def connect_tcp(target: TargetFacts) -> socket.socket:
 
 
 def _words(error: OSError) -> str:
-    # The event loop puts the address into the text; the number says what happened.
+    # The event loop adds the address to the text, so the plain reason is taken from the error number.
     known = error.errno is not None and error.errno > 0 and not isinstance(error, socket.gaierror)
     return (os.strerror(error.errno or 0) if known else error.strerror or str(error)).lower()
 
@@ -246,29 +246,29 @@ def _words(error: OSError) -> str:
 def known_hosts(
     target: TargetFacts, host_ca: str
 ) -> tuple[list[asyncssh.SSHKey], list[asyncssh.SSHKey], list[asyncssh.SSHKey]]:
-    """Return what proves the host: its pinned keys, else the cluster's host authority.
+    """Return the keys that verify the host: its pinned keys, or else the cluster's host CA.
 
-    Raises ConnectorError, also for a pinned key that can't be read: the authority was not meant to stand in for it.
+    Raises ConnectorError, also for a pinned key that can't be read: the CA was not meant to replace it.
     """
     pinned = read_public_keys(target.host_key.splitlines())
     if target.host_key.strip() and not pinned:
         raise ConnectorError(
-            f"The host key of {target.name} in the catalogue can't be read. Use the output of `ssh-keyscan`.",
+            f"The host key of {target.name} in the catalog can't be read. Use the output of `ssh-keyscan`.",
             permanent=True,
         )
     trusted = [] if pinned else read_public_keys(host_ca.splitlines())
     if not pinned and not trusted:
         raise ConnectorError(
             f"{target.name} has no host key, and its cluster has no host CA, so it can't be verified. "
-            "Add one of them to the catalogue.",
+            "Add one of them to the catalog.",
             permanent=True,
         )
     return pinned, trusted, []
 
 
 def _proofs(pinned: Sequence[asyncssh.SSHKey]) -> list[str]:
-    """Return by which algorithms a host may prove itself: those of its pinned keys, else of certificates. With an authority
-    alone, also a bare key is looked at, so that it can be said to be wrong.
+    """Return the algorithms that a host may prove itself with: those of its pinned keys, or else of certificates. With
+    only a CA, bare keys are looked at too, so that the error can say that one is wrong.
     """
     if not pinned:
         return [*HOST_CERTIFICATES, *HOST_KEYS]
@@ -276,7 +276,7 @@ def _proofs(pinned: Sequence[asyncssh.SSHKey]) -> list[str]:
 
 
 def read_public_keys(lines: Iterable[str]) -> list[asyncssh.SSHKey]:
-    """Return the keys in OpenSSH's one-line form, with or without host names before them; other lines are passed over."""
+    """Parse keys in OpenSSH's one-line form, with or without host names before them. Other lines are skipped."""
     keys = []
     for line in lines:
         words = line.split()

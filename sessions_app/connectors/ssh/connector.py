@@ -1,12 +1,14 @@
-"""Access over SSH: nothing is made on a target beforehand; what a grant's commands left behind is found and killed."""
+"""Access over SSH: nothing is created on a target beforehand. What a grant's commands leave running is killed."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import asyncssh
@@ -20,12 +22,11 @@ from sessions_app.connectors.base import (
     Observed,
     Place,
 )
+from sessions_app.connectors.marks import GRANT_MARK, Mark
 from sessions_app.connectors.ssh import check as checks
 from sessions_app.connectors.ssh.certificates import Authority
 from sessions_app.connectors.ssh.connection import HANDSHAKES, Dialer, Errand, unreachable
-from sessions_app.connectors.ssh.wrapper import (
-    GRANT_MARK,
-    Mark,
+from sessions_app.connectors.ssh.sweep import (
     Swept,
     count_command,
     marks_command,
@@ -36,20 +37,25 @@ from sessions_app.connectors.ssh.wrapper import (
 from sessions_app.policy.scope import TargetFacts
 
 ANSWER_TIMEOUT = 25.0
-# Sweeps of many grants on one target at once would overrun its MaxStartups, whatever threads they come from.
+# Characters.
+LONGEST_ANSWER = 200_000
+# Seconds. Clocks may be this far apart.
+SLACK = 5
+UNTOLD = "as root, they can't be told from the system's own"
+# Shared by all threads: sweeps of many grants on one target at once would exceed its MaxStartups.
 _slots: dict[tuple[str, int], threading.BoundedSemaphore] = {}
 _slots_lock = threading.Lock()
 
 
 class _Said(NamedTuple):
-    """What a target said, and what it complained of meanwhile."""
+    """What a target printed, and its errors."""
 
     answer: str
     complaint: str
 
 
 class SSHConnector:
-    """Sweeps targets with one-command certificates of their own. May be used from any number of threads."""
+    """Sweeps targets with its own one-command certificates. Safe to use from any number of threads."""
 
     kind = "ssh"
 
@@ -65,25 +71,42 @@ class SSHConnector:
         self._clock = clock
 
     def provision(self, spec: GrantSpec) -> Lease:
-        """Make nothing: each command brings its own certificate."""
+        """Create nothing: each command has its own certificate."""
         return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place)
 
     def revoke(self, lease: Lease) -> Evidence:
-        """Kill every process that carries the grant's mark, until a look finds none. Raises ConnectorError."""
-        place = lease.place
+        """Kill every process that carries the grant mark, until scans find none, and look for those that may be the
+        grant's without it. Raises ConnectorError.
+        """
+        mark = Mark(GRANT_MARK, lease.mark)
+        others = [Mark(GRANT_MARK, other) for other in lease.others]
+        used_for = (
+            None
+            if lease.since is None
+            else max(0, math.ceil(self._clock() - lease.since.timestamp())) + SLACK
+        )
+        command = sweep_command(mark, used_for=used_for, others=others)
+        asked = _now()
+        said = self._run(lease.place, f"{lease.grant_ref} sweep", command)
+        evidence = _evidence(lease.place, said, asked)
+        if lease.place.target.account == "root" and not lease.contained:
+            return replace(evidence, detail={**evidence.detail, "processes_without_mark": UNTOLD})
+        return evidence
+
+    def sweep(self, place: Place, marks: Sequence[str]) -> Evidence:
+        """Kill every process that carries one of at most ``MOST_MARKS`` grant marks. Raises ConnectorError."""
         with _slot(place.target):
-            return asyncio.run(
-                sweep_target(self._dialer(), place, lease.grant_ref, Mark(GRANT_MARK, lease.mark))
-            )
+            named = [Mark(GRANT_MARK, mark) for mark in marks]
+            return asyncio.run(sweep_target(self._dialer(), place, "unknown", *named))
 
     def verify(self, lease: Lease) -> Evidence:
-        """Count the processes that carry the grant's mark. Raises ConnectorError."""
+        """Count the processes that carry the grant mark. Raises ConnectorError."""
         command = count_command(Mark(GRANT_MARK, lease.mark))
         swept = _swept(lease.place.target, self._run(lease.place, f"{lease.grant_ref} look", command))
         return Evidence(gone=swept.left == 0, detail={"processes_left": swept.left})
 
     def observe(self, place: Place) -> list[Observed]:
-        """Return the marks of grants that processes of the login account carry. Raises ConnectorError."""
+        """Return the grant marks that processes of the login account carry. Raises ConnectorError."""
         said = self._run(place, "observe", marks_command())
         counts = parse_marks(said.answer)
         if counts is None:
@@ -103,11 +126,16 @@ class SSHConnector:
 
 
 async def sweep_target(dialer: Dialer, place: Place, label: str, *marks: Mark) -> Evidence:
-    """Kill what carries one of the marks and return what the target saw. Raises ConnectorError."""
+    """Kill every process that carries one of the marks, and return what the target saw. Raises ConnectorError."""
     asked = _now()
-    swept = _swept(place.target, await _ask(dialer, place, f"{label} sweep", sweep_command(*marks)))
+    return _evidence(place, await _ask(dialer, place, f"{label} sweep", sweep_command(*marks)), asked)
+
+
+def _evidence(place: Place, said: _Said, asked: str) -> Evidence:
+    swept = _swept(place.target, said)
     return Evidence(
-        gone=swept.left == 0,
+        gone=swept.gone,
+        left=_what_is_left(swept),
         detail={
             "asked_at": asked,
             "answered_at": _now(),
@@ -115,7 +143,26 @@ async def sweep_target(dialer: Dialer, place: Place, label: str, *marks: Mark) -
             "processes_left": swept.left,
             "rounds": swept.rounds,
             "processes_of_other_grants_killed": swept.forgers,
+            "processes_unread": swept.fleeting,
+            "processes_unknown": swept.unknown,
+            "unknown": list(swept.named),
         },
+    )
+
+
+def _what_is_left(swept: Swept) -> str:
+    if swept.left:
+        return (
+            f"{swept.left} processes of the grant are still there after {swept.rounds} attempts to kill them."
+        )
+    if swept.fleeting:
+        return (
+            "Processes end there before they can be read, so some may be the grant's. Find what starts them "
+            "(`pidstat 1`), and stop it."
+        )
+    return (
+        f"{swept.unknown} processes have no mark, began after the grant did, and may be its own: "
+        f"{', '.join(swept.named)}. Stop them, or start them again as a service."
     )
 
 
@@ -126,12 +173,21 @@ async def _ask(dialer: Dialer, place: Place, key_id: str, command: str) -> _Said
     connection = await dialer.dial(place, errand)
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT):
-            answer = await connection.run("stint", stdin=asyncssh.DEVNULL, errors="replace")
+            process = await connection.create_process("stint", stdin=asyncssh.DEVNULL, errors="replace")
+            return _Said(await _read(process.stdout, place), await _read(process.stderr, place))
     except (TimeoutError, asyncssh.Error, OSError) as error:
         raise unreachable(place.target, f"the connection was lost ({error})") from error
     finally:
         connection.abort()
-    return _Said(str(answer.stdout or ""), str(answer.stderr or ""))
+
+
+async def _read(reader: asyncssh.SSHReader[str], place: Place) -> str:
+    """Read to the end, but no more than any answer is long."""
+    try:
+        await reader.readexactly(LONGEST_ANSWER)
+    except asyncio.IncompleteReadError as error:
+        return str(error.partial)
+    raise ConnectorError(f"{place.target.name} answered with more than {LONGEST_ANSWER} characters.")
 
 
 def _swept(target: TargetFacts, said: _Said) -> Swept:
@@ -144,7 +200,7 @@ def _swept(target: TargetFacts, said: _Said) -> Swept:
 def _proves_nothing(target: TargetFacts, said: _Said) -> ConnectorError:
     words = f"{said.complaint} {said.answer}".strip()[:300]
     return ConnectorError(
-        f"{target.name} gave no usable answer: {words or 'no output'}. Run `manage.py ssh_check` for details."
+        f"{target.name} gave no usable response: {words or 'no output'}. Run `manage.py ssh_check` for details."
     )
 
 

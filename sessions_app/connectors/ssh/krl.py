@@ -1,4 +1,4 @@
-"""The list of revoked keys, empty (OpenSSH PROTOCOL.krl). A target without the file refuses every login."""
+"""An empty key revocation list (OpenSSH PROTOCOL.krl). A target without the file refuses every login."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def empty_krl() -> bytes:
 
 
 def empty_krl_base64() -> str:
-    """Return the same as base64."""
+    """Return the same in base64."""
     return base64.b64encode(empty_krl()).decode()

@@ -1,4 +1,4 @@
-"""What connections over SSH may negotiate, at the gateway and to targets, and that they take nothing from where they run."""
+"""What SSH connections may negotiate, at the gateway and to targets. They take nothing from their environment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-# The first is the hybrid with ML-KEM; the groups of 4096 and 8192 bits are for what knows no curve of these.
+# The first is the hybrid with ML-KEM. The groups of 4096 and 8192 bits are for peers that support none of these curves.
 KEY_EXCHANGES = (
     "mlkem768x25519-sha256",
     "curve25519-sha256",
@@ -18,9 +18,9 @@ KEY_EXCHANGES = (
 )
 # AES-GCM is the fastest here by half; the client's order wins.
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com")
-# Encrypt, then MAC. No cipher above needs any; each side must name one all the same.
+# Encrypt-then-MAC. No cipher above needs a MAC, but each side must name one.
 MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com")
-# The keys that people may register, and no SHA-1.
+# For the keys that people can register; no SHA-1.
 SIGNATURES = (
     "ssh-ed25519",
     "sk-ssh-ed25519@openssh.com",
@@ -31,7 +31,7 @@ SIGNATURES = (
     "rsa-sha2-512",
     "rsa-sha2-256",
 )
-# What targets may prove themselves by, as bare keys or as certificates.
+# Host key algorithms of targets, as bare keys or as certificates.
 HOST_KEYS = (
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",
@@ -43,8 +43,9 @@ HOST_KEYS = (
 HOST_CERTIFICATES = tuple(f"{name}-cert-v01@openssh.com" for name in HOST_KEYS)
 _REKEY_BYTES, _REKEY_SECONDS = 1 << 30, 3600
 
-# All that the library would else take from configuration files, the home folder, agents, tickets or the host's name. What
-# it takes by default from elsewhere is marked by `()`; a test holds that no such option is left out.
+# Everything that the library would otherwise take from configuration files, the home directory, agents, tickets or the
+# host name. Options that it takes from elsewhere by default have `()` as their default. A test ensures that none is
+# left out.
 CLOSED: dict[str, Any] = {
     "config": None,
     "tunnel": None,
@@ -81,8 +82,9 @@ CLOSED: dict[str, Any] = {
 
 
 def have_an_account() -> None:
-    """Let the library find a user name and a home, which it asks for and uses for nothing: a container may run as an
-    account that has neither, and nothing else would work there.
+    """Ensure that the library finds a user name and a home directory. It asks for them and does not use them.
+
+    A container may run as an account that has neither, and nothing else would work there.
     """
     try:
         getpass.getuser()

@@ -1,4 +1,6 @@
-"""What a target's administrator does once: an account, the authorities' keys, whom the account lets in, sshd's lines."""
+"""The one-time setup of a target: an account, the CA keys, the principals that the account accepts, and sshd's
+settings.
+"""
 
 from __future__ import annotations
 
@@ -7,37 +9,37 @@ from dataclasses import dataclass
 
 from sessions_app.connectors.ssh.krl import empty_krl_base64
 
-# What targets are logged in to as, unless their document names another account.
+# The login account on targets, unless their document names another.
 ACCOUNT = "stint"
 CA_FILE, KRL_FILE = "/etc/ssh/stint_ca.pub", "/etc/ssh/stint_krl"
-# One file for each account, with one line for each cluster whose certificates it lets in.
+# One file for each account, with one line for each cluster whose certificates it accepts.
 PRINCIPALS = "/etc/ssh/stint_principals"
-# Root lines may not hold for everybody: they would leave an administrator's own key with forced commands alone.
+# Settings for root must not apply to everyone: they would limit an administrator's own key to forced commands.
 ROOT_NEEDS_ADDRESS = (
-    "Logins as root may change for the gateway's address alone, or administrators could lock themselves out. Set "
-    "STINT_SSH_SOURCE_ADDRESS to the address that targets see the gateway come from, or give the targets an account of "
-    f"their own, such as {ACCOUNT}."
+    "The setup may change logins as root only from the gateway's address; otherwise administrators could lock "
+    "themselves out. Set STINT_SSH_SOURCE_ADDRESS to the address from which the gateway connects to targets, or use "
+    f"a separate account on the targets, such as {ACCOUNT}."
 )
 
 
 def principal_of(cluster: str) -> str:
-    """Return the principal of a cluster's certificates. Never an account's name: one authority signs for all clusters, and
-    a target must be able to tell whose commands it lets in.
+    """Return the principal of a cluster's certificates. It is never the name of an account: one CA signs for all
+    clusters, so targets must be able to tell whose commands they accept.
     """
     return f"stint:{cluster}"
 
 
 class NoSetup(ValueError):
-    """There are no lines that could be run safely; the message says what is missing."""
+    """No setup is safe to run; the message says what is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """The set-up of a cluster's targets, as text.
+    """The setup of a cluster's targets, as text.
 
-    ``accounts`` are those that Stint logs in to. ``ca_keys`` are the public keys of all authorities that are not retired.
-    ``gateways`` are the addresses or networks that targets see gateways come from; without any, the lines hold for every
-    address. Raises NoSetup without an authority, and for root without an address.
+    ``accounts`` are those that Stint logs in to. ``ca_keys`` are the public keys of all CAs that are not retired.
+    ``gateways`` are the addresses or networks that targets see gateways come from; without any, the settings apply to
+    every address. Raises NoSetup without a CA, and for root without an address.
     """
 
     cluster: str
@@ -53,22 +55,22 @@ class Setup:
 
     @property
     def config_file(self) -> str:
-        """Where sshd's lines go: a host may be a target of several clusters."""
+        """The file of sshd's settings, one for each cluster: a host may be a target of several."""
         return f"/etc/ssh/sshd_config.d/10-stint-{self.cluster}.conf"
 
     @property
     def principal(self) -> str:
-        """What certificates of this cluster are for."""
+        """The principal of this cluster's certificates."""
         return principal_of(self.cluster)
 
     @property
     def keys(self) -> str:
-        """The authorities' keys, one a line."""
+        """The keys of the CAs, one per line."""
         return "".join(f"{key.strip()}\n" for key in self.ca_keys)
 
     @property
     def config(self) -> str:
-        """The lines of sshd_config; all but the exemption from penalties stand in a Match block."""
+        """The settings in sshd_config. All but the exemption from penalties are in a Match block."""
         where = f" Address {','.join(self.gateways)}" if self.gateways else ""
         lines = [
             f"Match User {','.join(self._accounts)}{where}",
@@ -86,12 +88,14 @@ class Setup:
 
     @property
     def krl(self) -> str:
-        """The line that makes an empty list of revoked keys where there is none: without the file every login is refused."""
+        """The command that creates an empty key revocation list if there is none: without the file every login is
+        refused.
+        """
         return f"[ -e {KRL_FILE} ] || echo {empty_krl_base64()} | base64 -d > {KRL_FILE}"
 
     @property
     def changes(self) -> list[str]:
-        """What the lines change for whom, in sentences."""
+        """What the setup changes, and for whom, in sentences."""
         names, addresses = _listed(self._accounts), _listed(self.gateways)
         found = [
             f"Logins as {names} from {addresses} change; from all other addresses they stay unchanged."
@@ -108,23 +112,23 @@ class Setup:
         if ACCOUNT in self.accounts:
             found.append(
                 f"The account {ACCOUNT} is created if needed, without a password or keys: only Stint can log in as "
-                "it. You decide what it may do on the host."
+                "it. You decide what it can do on the host."
             )
         if self.gateways:
             found.append(
-                f"From OpenSSH 9.8, failed logins from {addresses} lock nobody out, for any account. A "
+                f"From OpenSSH 9.8, failed logins from {addresses} lock no one out, for any account. A "
                 "PerSourcePenaltyExemptList of your own must include these addresses: sshd reads only one."
             )
         return [*found, "No other logins change."]
 
     @property
     def script(self) -> str:
-        """All of it, to be run as root; running it again is safe."""
+        """The whole setup, to be run as root. Running it again is safe."""
         return "".join(
             (
                 f"# Stint setup for the targets of {self.cluster}. Run as root on each; running it again is safe.\n",
                 *(f"# - {sentence}\n" for sentence in self.changes),
-                # Where somebody has become root by `su`, sshd may not be found.
+                # After `su`, sshd may not be on the PATH.
                 "set -eu\numask 022\nPATH=$PATH:/usr/sbin:/sbin\n",
                 _make_account() if ACCOUNT in self.accounts else "",
                 _write(CA_FILE, self.keys),
@@ -145,7 +149,7 @@ class Setup:
         return sorted(set(self.accounts))
 
     def _let_in(self) -> str:
-        """Other clusters that share the host keep their lines."""
+        """Add the principal to each account's file. Other clusters that share the host keep their lines."""
         return (
             f"mkdir -p {PRINCIPALS}\n"
             f"for file in {' '.join(f'{PRINCIPALS}/{name}' for name in self._accounts)}; do\n"
@@ -155,15 +159,17 @@ class Setup:
         )
 
     def _keep_only_if_good(self) -> str:
-        """An sshd that refuses its configuration would not start again, and let nobody in."""
+        """Remove the settings if sshd rejects them: it would not start again, and would lock everyone out."""
         return (
-            # Where sshd is started by a connection, its folder may not be there yet.
+            # With socket activation, sshd's runtime directory may not exist yet.
             "mkdir -p /run/sshd\n"
             f"sshd -t || {{ rm -f {self.config_file}; echo 'sshd rejects the lines above; they were removed.' >&2; exit 1; }}\n"
         )
 
     def _prove_read(self) -> str:
-        """Lines in a file that nothing includes, or behind another Match, would change nothing and say nothing."""
+        """Check that sshd reads the settings. In a file that nothing includes, or after another Match, they would
+        silently do nothing.
+        """
         came_from = self.gateways[0].partition("/")[0] if self.gateways else "192.0.2.1"
         return "".join(
             f"sshd -T -C user={name},host=gateway,addr={came_from} | grep -qx 'authorizedprincipalsfile {PRINCIPALS}/%u' || {{\n"
@@ -182,7 +188,7 @@ _RELOAD = (
 
 
 def _make_account() -> str:
-    # Its home is nothing that a command could write to; `*` is no password, and not the lock that sshd refuses.
+    # A command can't write to this home. `*` is no valid password, and not the lock that sshd refuses.
     return (
         f"id {ACCOUNT} >/dev/null 2>&1 || "
         f"useradd --system --no-create-home --home-dir / --shell /bin/sh --password '*' {ACCOUNT}\n"
@@ -194,7 +200,9 @@ def _write(path: str, text: str) -> str:
 
 
 def _exempt(config_file: str, gateways: Sequence[str]) -> str:
-    """Unknown before OpenSSH 9.8, where nothing gives penalties; and it can't stand in a Match block."""
+    """Exempt the gateways from penalties. Before OpenSSH 9.8 there are none, and the option is unknown. It can't be in
+    a Match block.
+    """
     return (
         "if sshd -T 2>/dev/null | grep -qi '^persourcepenalt'; then\n"
         f"  sed -i '1i PerSourcePenaltyExemptList {','.join(gateways)}' {config_file}\n"
@@ -203,7 +211,7 @@ def _exempt(config_file: str, gateways: Sequence[str]) -> str:
 
 
 def _is_bounded(network: str) -> bool:
-    """Whether it is less than every address."""
+    """Whether a network is smaller than all addresses."""
     return not network.endswith("/0")
 
 

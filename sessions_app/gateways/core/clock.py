@@ -1,4 +1,4 @@
-"""The database's time, read without asking the database, so that a silent database holds nothing up."""
+"""The database's time, read without a query, so that an unresponsive database delays nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 class LoopClock:
-    """The last reading of the database's clock, carried on by this process's monotonic one."""
+    """The last reading of the database's clock, carried forward by this process's monotonic clock."""
 
     def __init__(self, database: dt.datetime, monotonic: float) -> None:
         self._database = database
@@ -18,7 +18,7 @@ class LoopClock:
         self._database, self._monotonic = database, monotonic
 
     def now(self) -> dt.datetime:
-        """Return the time now, aware."""
+        """Return the current time, timezone-aware."""
         return self._database + dt.timedelta(seconds=time.monotonic() - self._monotonic)
 
     def epoch(self) -> float:

@@ -1,4 +1,4 @@
-"""Operations in threads, each with a database connection of its own, for an event loop that must never wait."""
+"""Run operations in threads, each with its own database connection, for an event loop that must never wait."""
 
 from __future__ import annotations
 
@@ -13,30 +13,33 @@ from typing import Any, TypeVar
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from broker.kernel.errors import StintError, Unavailable
+from broker.kernel.statement import drop_if_cut
 
 T = TypeVar("T")
 
-# A connection that lay idle for longer is tried out before it is used.
+# Seconds. A connection that was idle for longer is tested before it is used: a network may have dropped it in silence.
 _FRESH = 2.0
 _used = threading.local()
 
 
 class NotTaken(StintError):
-    """The database answers, and refuses what it was told: told again, it would refuse again."""
+    """The database answers, but refuses the statement. A retry would be refused again."""
 
     code = "not_taken"
     status = 500
 
 
 class Database:
-    """Runs functions in a few threads. A database that fails is ``Unavailable``; one that refuses is ``NotTaken``."""
+    """Runs functions in a few threads. A failing database raises ``Unavailable``, and one that refuses raises
+    ``NotTaken``.
+    """
 
     def __init__(self, *, threads: int, name: str) -> None:
         self._threads = threads
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
 
     async def run(self, function: Callable[..., T], /, **arguments: Any) -> T:
-        """Return what the function returns. Cancelling does not stop it in its thread."""
+        """Return what the function returns. Canceling does not stop it in its thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, partial(guarded, function, **arguments))
 
@@ -51,7 +54,7 @@ class Database:
         await asyncio.gather(*(self.run(connect) for _ in range(self._threads)))
 
     def stop(self) -> None:
-        """Take nothing new, and wait for nothing."""
+        """Accept nothing new, drop what is queued, and wait for nothing."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -60,13 +63,14 @@ def guarded(function: Callable[..., T], /, **arguments: Any) -> T:
 
     Raises ``Unavailable`` and ``NotTaken``.
     """
+    drop_if_cut()
     if time.monotonic() - getattr(_used, "at", 0.0) > _FRESH:
         connection.close_if_unusable_or_obsolete()
     try:
         return function(**arguments)
     except (OperationalError, InterfaceError) as error:
         connection.close()
-        raise Unavailable("Stint's database does not answer.", hint="Try again in a moment.") from error
+        raise Unavailable("Stint's database did not respond.", hint="Try again in a moment.") from error
     except DatabaseError as error:
         raise NotTaken("Stint could not write the record.", hint="Nothing was run.") from error
     finally:

@@ -1,4 +1,4 @@
-"""Deadlines and warnings of open grants, kept by this process's own monotonic clock: no message has to arrive."""
+"""Deadlines and warnings of open grants, kept by this process's own monotonic clock. They depend on no message."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import structlog
 from sessions_app.gateways.core import metrics
 from sessions_app.gateways.core.clock import LoopClock
 from sessions_app.gateways.core.registry import OpenGrant, OpenSession, Registry, User
-from sessions_app.queries.grant_tokens import RAN_OUT, UNKNOWN, TokenNow
+from sessions_app.queries.grant_tokens import ENDS_OF_TOKENS, RAN_OUT, UNKNOWN, TokenNow
 from sessions_app.queries.grants import TIME_OVER, GrantNow, why_ended
 
 log = structlog.get_logger(__name__)
 
 WARN_MINUTES = (15, 5, 1)
-# Seconds by which a timer may fire before its time.
+# How many seconds early a timer may fire.
 _EARLY = 0.001
 
 
 class Enders:
-    """Ends what a grant has open when its time is over, and when the database says that it is over."""
+    """Ends the sessions of a grant at its deadline, and when the database says that it is over."""
 
     def __init__(self, registry: Registry, clock: LoopClock) -> None:
         self._registry = registry
@@ -31,7 +31,7 @@ class Enders:
         self._loop = asyncio.get_running_loop()
 
     def watch(self, grant: OpenGrant) -> None:
-        """Arm the deadline and the warnings, in place of those armed before."""
+        """Arm the deadline and the warnings, replacing earlier ones."""
         grant.disarm()
         left = self._clock.until(grant.expires_at)
         grant.timers.append(self._loop.call_later(max(0.0, left), self._time_over, grant))
@@ -40,7 +40,7 @@ class Enders:
                 grant.timers.append(self._loop.call_later(left - minutes * 60, self._warn, grant, minutes))
 
     def watch_token(self, session: OpenSession[Any]) -> None:
-        """Arm the end of the token that a session rests on, in place of the one armed before."""
+        """Arm the expiry of a session's token, replacing an earlier one."""
         session.disarm()
         if session.good_until is not None:
             left = max(0.0, self._clock.until(session.good_until))
@@ -54,9 +54,13 @@ class Enders:
             session.close(RAN_OUT)
 
     def apply_tokens(self, asked: Iterable[OpenSession[Any]], found: Mapping[int, TokenNow]) -> None:
-        """Apply the state of the sessions' tokens. A token that the database does not know is not valid."""
+        """Apply the state of the sessions' tokens. A token that the database does not know is not valid. One that is over
+        with its grant was dealt with then: a command in it may be finishing.
+        """
         for session in asked:
             state = found.get(session.use.credential_id or 0)
+            if state is not None and session.grant.over and state.why not in ENDS_OF_TOKENS:
+                continue
             if state is None or not state.live:
                 session.close(state.why if state else UNKNOWN)
                 continue
@@ -66,7 +70,7 @@ class Enders:
                 self.watch_token(session)
 
     def apply(self, asked: Iterable[int], found: Mapping[int, GrantNow]) -> None:
-        """Take in how the grants asked for stand. One that the database does not know is over."""
+        """Apply the state of the grants that were asked about. One that the database does not know is over."""
         began = self._loop.time()
         for grant_id in asked:
             grant = self._registry.grants.get(grant_id)
@@ -116,11 +120,11 @@ class Enders:
             session.stop(reason, cut=cut)
         grant.disarm()
         for user in grant.users():
-            # Those that were cut are still on their way out.
+            # Users that were cut are still leaving.
             self._let_finish(grant, user, until, tell=first and not cut and user.finish_by is not None)
 
     def _let_finish(self, grant: OpenGrant, user: User, until: dt.datetime | None, *, tell: bool) -> None:
-        # `until` allows what the longest of the grant's commands may; this one has its own allowance.
+        # `until` allows for the longest of the grant's commands. This one has its own allowance.
         less = dt.timedelta(seconds=max(0, grant.finish_seconds - user.finish_seconds))
         limits = [
             moment for moment in (user.finish_by, until - less if until else None) if moment is not None

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
-# Notifications wake at once; a lost one costs this long.
+# Seconds. Notifications wake waiters at once; a lost one costs this long.
 POLL = 2.0
 
 
 class Holds:
-    """Wakes whoever waits for a run when somebody has decided on it."""
+    """Wakes whoever waits for a run once someone has decided on it."""
 
     def __init__(self) -> None:
         self._events: dict[int, asyncio.Event] = {}
 
     def heard(self, run_id: int) -> None:
-        """Somebody decided on a run."""
+        """Handle a decision on a run."""
         if run_id in self._events:
             self._events[run_id].set()
 

@@ -1,4 +1,4 @@
-"""The gateway's lease from the database: renewed each second; ten seconds without it, and everything is dropped."""
+"""The gateway's lease from the database, renewed each second. After ten seconds without it, everything is cut."""
 
 from __future__ import annotations
 
@@ -31,9 +31,12 @@ LOST = "The gateway lost its database. Access is unavailable until it returns."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Renewal(Generic[T]):
-    """What one renewal learned: the database's time at a moment of ``time.monotonic``, how open grants and the tokens that
-    they are used with stand, what is open here by the rows, which keys were removed, and what the door asked besides.
+class Renewal:
+    """What one renewal learned.
+
+    ``database_time`` is the database's time at the moment ``monotonic`` of ``time.monotonic``. ``grants`` and
+    ``tokens`` are the states of open grants and of the tokens in use. ``open`` has what is open here by the rows.
+    ``removed_keys`` has the keys that were removed. ``answers`` are those to the doors' own questions.
     """
 
     gateway_id: int
@@ -43,75 +46,86 @@ class Renewal(Generic[T]):
     tokens: dict[int, TokenNow]
     open: list[OpenAtGateway]
     removed_keys: frozenset[str]
-    answer: T
+    answers: list[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question(Generic[T]):
-    """What a door asks the database at each renewal besides. ``ask`` runs in a thread; ``take`` gets its answer."""
+    """What a door itself asks the database at each renewal. ``ask`` runs in a thread; ``take`` gets its answer."""
 
     ask: Callable[[], T]
     take: Callable[[T], None]
 
 
-NOTHING: Question[None] = Question(ask=lambda: None, take=lambda _: None)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """By which name a gateway is known, which release of Stint it runs, and its public host key where it has one."""
+    """The name of a gateway, the release of Stint that it runs, and how clients recognize it.
+
+    ``host_key`` is that of SSH, ``tls_fingerprint`` of the certificate that clients of web gateways trust. Each is empty
+    if the gateway has no such door.
+    """
 
     name: str
     version: str
     host_key: str = ""
+    tls_fingerprint: str = ""
 
 
 class Lease:
-    """Renews, looks at every open grant, and drops everything when it could do neither for ten seconds."""
+    """Renews, checks every open grant, and cuts everything if it could do neither for ten seconds."""
 
-    def __init__(self, known: Known, *, registry: Registry, enders: Enders, question: Question[Any]) -> None:
-        # A thread of its own: what holders do can't keep it waiting.
+    def __init__(self, known: Known, *, registry: Registry, enders: Enders) -> None:
+        # Its own thread, so that nothing that holders do can delay it.
         self._database = Database(threads=1, name="lease")
-        self._known = known
-        self._registry, self._enders, self._question = registry, enders, question
+        # What the next renewal publishes; a door adds what is its own.
+        self.known = known
+        # What doors ask at each renewal.
+        self.questions: list[Question[Any]] = []
+        self._registry, self._enders = registry, enders
         self._loop = asyncio.get_running_loop()
         self._deadline: asyncio.TimerHandle | None = None
         # Why nothing can be used; empty while the lease holds.
         self.lost = ""
         # Called after each renewal.
-        self.on_renewed: Callable[[], None] = _nothing
+        self.on_renewed: list[Callable[[], None]] = []
 
     async def renew(self) -> int:
         """Renew once and return the gateway's id. Raises Unavailable."""
         began = self._loop.time()
         grants, sessions = list(self._registry.grants), self._registry.registered()
+        questions = list(self.questions)
         renewal = await self._database.run(
-            _renew, known=self._known, grant_ids=grants, tokens=_tokens(sessions),
-            proofs={session.proof for session in self._registry.sessions()}, ask=self._question.ask,
+            _renew, known=self.known, grant_ids=grants, tokens=_tokens(sessions),
+            proofs={session.proof for session in self._registry.sessions()}, asks=[question.ask for question in questions],
         )  # fmt: skip
         self._registry.clock.set(renewal.database_time, renewal.monotonic)
-        self._question.take(renewal.answer)
+        for question, answer in zip(questions, renewal.answers, strict=True):
+            question.take(answer)
         self._enders.apply(grants, renewal.grants)
         self._enders.apply_tokens(_with_token(sessions), renewal.tokens)
         self._registry.compare(sessions, renewal.open)
         if renewal.removed_keys:
             self._registry.stop_proven_by(renewal.removed_keys, "your SSH key was removed")
-        # It counts from before the question: the answer may have been long on its way.
+        # Counted from before the query, because the answer may have taken long.
         self._hold_until(began + LEASE.total_seconds())
-        self.on_renewed()
+        for call in self.on_renewed:
+            call()
         return renewal.gateway_id
 
     async def keep(self) -> None:
-        """Renew for ever."""
+        """Renew forever: once a second, or at once if the last renewal took longer than that."""
+        left = EVERY
         while True:
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(left)
+            began = self._loop.time()
             try:
                 await self.renew()
             except Unavailable as error:
                 log.warning("lease.not_renewed", error=str(error))
+            left = max(0.0, began + EVERY - self._loop.time())
 
     async def look(self, grant_ids: list[int]) -> None:
-        """Look at some grants at once, for they may have ended."""
+        """Check some grants at once, because they may have ended."""
         asked = [grant_id for grant_id in grant_ids if grant_id in self._registry.grants]
         if not asked:
             return
@@ -123,12 +137,15 @@ class Lease:
         self._enders.apply_tokens(_with_token(sessions), tokens)
 
     def stop(self) -> None:
-        """Renew no more, and drop nothing either."""
+        """Stop renewing, and cut nothing."""
         if self._deadline is not None:
             self._deadline.cancel()
         self._database.stop()
 
     def _hold_until(self, moment: float) -> None:
+        if self._deadline is not None and moment <= self._loop.time():
+            # The answer came too late to hold anything. The deadline of the one before it stands, or has passed.
+            return
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = self._loop.call_at(moment, self._lose)
@@ -151,16 +168,18 @@ def _tokens(sessions: Iterable[OpenSession[Any]]) -> list[int]:
 
 
 def _renew(
-    *, known: Known, grant_ids: list[int], tokens: list[int], proofs: set[str], ask: Callable[[], Any]
-) -> Renewal[Any]:
+    *, known: Known, grant_ids: list[int], tokens: list[int], proofs: set[str], asks: list[Callable[[], Any]]
+) -> Renewal:
     reading = clock.sync()
     now = reading.database
-    gateway_id = renew_gateway(name=known.name, version=known.version, host_key=known.host_key, now=now)
-    answer = ask()
+    gateway_id = renew_gateway(
+        name=known.name, version=known.version, host_key=known.host_key, tls_fingerprint=known.tls_fingerprint, now=now
+    )  # fmt: skip
+    answers = [ask() for ask in asks]
     grants, standing = _look(grant_ids=grant_ids, tokens=tokens, now=now)
     return Renewal(
         gateway_id=gateway_id, database_time=now, monotonic=reading.monotonic, grants=grants, tokens=standing,
-        open=open_at_gateway(gateway_id), removed_keys=removed_keys(proofs) if proofs else frozenset(), answer=answer,
+        open=open_at_gateway(gateway_id), removed_keys=removed_keys(proofs) if proofs else frozenset(), answers=answers,
     )  # fmt: skip
 
 
@@ -169,7 +188,3 @@ def _look(
 ) -> tuple[dict[int, GrantNow], dict[int, TokenNow]]:
     grants = grants_now(grant_ids, now) if grant_ids else {}
     return grants, tokens_now(tokens, now) if tokens else {}
-
-
-def _nothing() -> None:
-    """Nobody is waiting."""

@@ -1,9 +1,8 @@
-"""Hears of ends, decisions and orders by PostgreSQL's NOTIFY, which is sent in the transaction of the act itself."""
+"""Listen for ends, decisions and orders by PostgreSQL's NOTIFY, which is sent in the transaction of the act itself."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 import psycopg
@@ -18,7 +17,7 @@ FIRST_RETRY, LAST_RETRY = 0.1, 2.0
 
 
 def numbers(payload: str) -> list[int]:
-    """Return the ids in a payload; what is no number is nobody's id."""
+    """Return the ids in a payload. Words that are not numbers are ignored."""
     return [int(word) for word in payload.split() if word.isascii() and word.isdigit()]
 
 
@@ -29,7 +28,7 @@ async def listen(
     on_order: Callable[[], None],
     on_gap: Callable[[], Awaitable[None]],
 ) -> None:
-    """Listen for ever. ``on_gap`` is called after each (re)connection: what was said meanwhile was not heard."""
+    """Listen forever. ``on_gap`` is called after each (re)connection, because notifications before it were missed."""
     wait = FIRST_RETRY
     while True:
         try:
@@ -56,7 +55,6 @@ async def listen(
 
 
 async def cancelled(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait until it is gone."""
+    """Cancel a task and wait until it is gone. A failure that it had before is not raised here."""
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await asyncio.wait({task})

@@ -1,7 +1,8 @@
-"""One gateway in a process: what it holds open, its lease from the database, and what it hears of ends.
+"""One gateway in a process: what it holds open, its lease from the database, and the notifications of ends.
 
-A door tells it its sessions (``OpenSession``) and what uses them (``User``), and is cut by it: by its own clock at a deadline,
-by NOTIFY, by the question each second, and when the database could not be asked for ten seconds.
+A door registers its sessions (``OpenSession``) and what uses them (``User``), and the node cuts them. It does so at a
+deadline by its own clock, by NOTIFY, and by its query each second. It also does so when it could not ask the database
+for ten seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core.clock import LoopClock
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.enders import Enders
-from sessions_app.gateways.core.lease import NOTHING, Known, Lease, Question
+from sessions_app.gateways.core.lease import Known, Lease
 from sessions_app.gateways.core.listener import cancelled, listen
 from sessions_app.gateways.core.registry import Registry
 from sessions_app.gateways.core.reports import Reports
@@ -26,37 +27,37 @@ from sessions_app.operations.sessions.stop_gateway import stop_gateway
 
 log = structlog.get_logger(__name__)
 
-# Seconds. All together it is gone within 5.
+# Seconds. Shutdown takes at most 5 in all.
 REPORTS_S, SESSIONS_S, ROW_S = 2.0, 1.5, 1.0
 
 
 class Node:
-    """One gateway in one event loop. What it calls may be set until ``start``."""
+    """One gateway in one event loop. ``on_hold`` and ``on_heard`` can be set until ``start``, and doors add to
+    ``on_order`` at any time.
+    """
 
-    def __init__(
-        self, known: Known, *, database: Database, reading: clock.Reading, question: Question[Any]
-    ) -> None:
+    def __init__(self, known: Known, *, database: Database, reading: clock.Reading) -> None:
         """``database`` is where ends are reported."""
         self._name, self._database = known.name, database
         self.clock = LoopClock(reading.database, reading.monotonic)
         self.registry = Registry(Reports(database), self.clock)
         enders = Enders(self.registry, self.clock)
         self.registry.watcher = enders
-        self.lease = Lease(known, registry=self.registry, enders=enders, question=question)
+        self.lease = Lease(known, registry=self.registry, enders=enders)
         self.id = 0
         self.on_hold: Callable[[int], None] = _nothing
-        self.on_order: Callable[[], None] = _nothing
-        # Called after what was heard has been cut.
+        self.on_order: list[Callable[[], None]] = []
+        # Called after the cuts that a notification caused.
         self.on_heard: Callable[[], None] = _nothing
-        # Called when a part has failed: the node holds nothing then, and must not continue as if it did.
+        # Called when a part has failed: the node may have lost its lease or its listener, and must not continue.
         self.on_failed: Callable[[], None] = _nothing
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
-    async def begin(cls, known: Known, *, database: Database, question: Question[Any] = NOTHING) -> Node:
+    async def begin(cls, known: Known, *, database: Database) -> Node:
         """Return a node that has its lease. Raises Unavailable."""
-        node = cls(known, database=database, reading=await database.run(clock.sync), question=question)
+        node = cls(known, database=database, reading=await database.run(clock.sync))
         try:
             node.id = await node.lease.renew()
         except BaseException:
@@ -65,21 +66,21 @@ class Node:
         return node
 
     def start(self) -> None:
-        """Keep the lease and listen from now on."""
+        """Start to keep the lease and to listen."""
         self.keep(self.lease.keep(), "lease")
         heard = listen(
-            on_grants=self._heard, on_hold=self.on_hold, on_order=self.on_order, on_gap=self._catch_up
+            on_grants=self._heard, on_hold=self.on_hold, on_order=self._ordered, on_gap=self._catch_up
         )
         self.keep(heard, "listener")
 
     def keep(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Do something for ever; when it fails, the node has failed."""
+        """Run something forever. If it fails, the node has failed."""
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._fell_over)
         self._tasks.append(task)
 
     async def close(self, reason: str) -> None:
-        """Cut everything, and wait until it is gone, but not for long."""
+        """Cut everything, and wait briefly until it is gone."""
         self._stopping = True
         self.registry.stop_all(reason)
         with contextlib.suppress(TimeoutError):
@@ -87,7 +88,7 @@ class Node:
                 await self.registry.wait_empty()
 
     async def leave(self) -> bool:
-        """Renew and listen no more, and say that this gateway is gone. Return whether all ends were reported."""
+        """Stop renewing and listening, and record that this gateway is gone. Return whether all ends were reported."""
         self._stopping = True
         self.lease.stop()
         for task in self._tasks:
@@ -99,18 +100,22 @@ class Node:
         return delivered
 
     async def _heard(self, grant_ids: list[int]) -> None:
-        # What fails here is caught up by the next renewal.
+        # The next renewal makes up for a failure here.
         with contextlib.suppress(Unavailable):
             await self.lease.look(grant_ids)
-        # After the cut, which is the more urgent one.
+        # After the cut, which is more urgent.
         self.on_heard()
 
     async def _catch_up(self) -> None:
-        """Look at all that notifications may have told while nobody listened."""
-        self.on_order()
-        # What fails here is caught up by the next renewal.
+        """Check everything that notifications may have announced while nobody listened."""
+        self._ordered()
+        # The next renewal makes up for a failure here.
         with contextlib.suppress(Unavailable):
             await self.lease.renew()
+
+    def _ordered(self) -> None:
+        for call in self.on_order:
+            call()
 
     def _fell_over(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and not self._stopping:
@@ -123,4 +128,4 @@ def _stop(*, name: str) -> None:
 
 
 def _nothing(*_: object) -> None:
-    """Of no meaning at this door."""
+    """Do nothing: this door has no use for it."""

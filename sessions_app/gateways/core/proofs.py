@@ -1,4 +1,4 @@
-"""DPoP: a token that is bound to a key is good only with a fresh proof of the key. Source: RFC 9449 §4.3, §7."""
+"""DPoP: a token that is bound to a key is valid only with a fresh proof of that key. Source: RFC 9449 §4.3, §7."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from joserfc.errors import JoseError
 
 from sessions_app.operations.grants.use_proof import use_proof
 
-# RFC 9864 names the curve; the older EdDSA does not.
+# RFC 9864's name says which curve; the older EdDSA does not.
 ALGORITHMS = ("ES256", "Ed25519")
 # How old a proof may be, and how far a holder's clock may be ahead.
 OLDEST = dt.timedelta(seconds=60)
@@ -25,11 +25,11 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class ProofRefused(Exception):
-    """The proof is not one of this key for this request, or was used before. The message says why."""
+    """The proof does not fit this key and request, or was used before. The message says why."""
 
 
 def check_proof(*, proof: str, token: str, jkt: str, method: str, url: str, now: dt.datetime) -> None:
-    """Check the DPoP header of one request and use the proof up. ``url`` is the configured origin and the path.
+    """Check the DPoP header of one request, and mark the proof as used. ``url`` is the configured origin and the path.
 
     Raises ProofRefused.
     """
@@ -86,7 +86,7 @@ def _check_claims(claims: dict[str, Any], token: str, method: str, url: str, now
 
 
 def _plain(url: str) -> tuple[str, str, int | None, str] | None:
-    """An address without what has two spellings; None, which equals nothing that is configured, for a bad one."""
+    """Normalize a URL for comparison. Return None for an invalid one, which equals nothing that is configured."""
     try:
         parts: SplitResult = urlsplit(url)
         port = parts.port or _PORTS.get(parts.scheme.lower())

@@ -32,23 +32,24 @@ class User(Protocol):
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """Until when the command that runs in it may go on past the grant's end; None: it is cut at the end."""
+        """Until when the running command may continue past the grant's end; None: it is cut at the end."""
 
     @property
     def finish_seconds(self) -> int:
-        """For how long after the end its command may go on at most; 0: it is cut."""
+        """How many seconds its command may continue past the end, at most; 0: it is cut."""
 
     def tell(self, text: str) -> None:
         """Show the holder a line."""
 
     def stop(self, reason: str) -> None:
-        """Cut everything at once, with the reason in a sentence for the holder."""
+        """Cut everything at once, and show the holder the reason in a sentence."""
 
 
 class OpenSession(Generic[U]):
-    """One connection's, or one token's, use of one grant. It is registered with its first command, and reported closed once.
+    """The use of one grant by one connection or one token. It is registered with its first command, and reported closed
+    once.
 
-    ``good_until`` is when the token that it rests on runs out, None where that is no sooner than its grant.
+    ``good_until`` is when its token expires; None if that is not before the grant does.
     """
 
     def __init__(
@@ -75,24 +76,24 @@ class OpenSession(Generic[U]):
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be run in it any more."""
+        """Whether nothing can be run in it anymore."""
         return bool(self._closing or self.grant.over)
 
     def check(self) -> None:
-        """Raise Ended when the grant is over or the session closes."""
+        """Raise Ended if the grant is over or the session is closing."""
         if self.grant.over or self._closing:
             raise Ended(f"{self.use.grant_ref} has ended.", hint="Request new access.")
 
     def registering(self, work: asyncio.Future[Any]) -> None:
-        """Note that the session is on its way into the database, or its answer on the way back."""
+        """Note that the session is being registered in the database, and that the answer is pending."""
         self._registry.registering[work] = self.use.grant_id
 
     def registered(self, work: asyncio.Future[Any]) -> None:
-        """Note that this is over, whatever came of it."""
+        """Note that the registration has finished, whatever its outcome."""
         self._registry.registering.pop(work, None)
 
     def opened(self, session_id: int) -> None:
-        """Note that the session is registered; a row that nothing here will close is closed at once."""
+        """Note that the session is registered. A row that nothing here would close is closed at once."""
         if self.id is None and not self._closed:
             self.id = session_id
             metrics.SESSIONS.inc()
@@ -100,24 +101,25 @@ class OpenSession(Generic[U]):
             self._report_closed(session_id, "the database answered too late")
 
     def enter(self, user: User) -> None:
-        """Put a user in, so that every end reaches it. Raises Ended."""
+        """Add a user, so that every end reaches it. Raises Ended."""
         self.check()
         self.users.add(user)
 
     def leave(self, user: User) -> None:
-        """Take out a user of whom nothing runs any more; the last one of a session that ends closes it."""
+        """Remove a user that runs nothing anymore. The last one of a session that is ending closes it."""
         self.users.discard(user)
+        self._registry.left.set()
         self._settle(self._closing or self.grant.over)
 
     def stop(self, reason: str, *, cut: bool) -> None:
-        """Stop all users, or all but those whose command may finish."""
+        """Stop all users; without ``cut``, all but those whose command may finish."""
         for user in list(self.users):
             if cut or user.finish_by is None:
                 user.stop(reason)
         self._settle(reason)
 
     def close(self, reason: str) -> None:
-        """Cut what still runs; report the session closed once nothing does."""
+        """Cut what still runs, and report the session closed once nothing does."""
         self._closing = self._closing or reason
         for user in list(self.users):
             user.stop(reason)
@@ -159,7 +161,7 @@ class OpenGrant:
         self.timers: list[asyncio.TimerHandle] = []
 
     def users(self) -> list[User]:
-        """Return everything that uses it."""
+        """Return everything that uses the grant."""
         return [user for session in self.sessions for user in session.users]
 
     def disarm(self) -> None:
@@ -170,30 +172,34 @@ class OpenGrant:
 
 
 class Watcher(Protocol):
-    """Who keeps the deadlines of open grants and of the tokens they are used with."""
+    """Keeps the deadlines of open grants and of the tokens in use."""
 
     def watch(self, grant: OpenGrant) -> None:
-        """Arm a grant's timers, in place of those it had."""
+        """Arm a grant's timers, replacing earlier ones."""
 
     def watch_token(self, session: OpenSession[Any]) -> None:
-        """Arm the timer of a session's token, in place of the one it had."""
+        """Arm the timer of a session's token, replacing an earlier one."""
 
 
 class Registry:
-    """All open grants by their ids."""
+    """All open grants by id."""
 
     def __init__(self, reports: Reports, clock: LoopClock) -> None:
         self.reports = reports
         self.clock = clock
         self.watcher: Watcher | None = None
         self.grants: dict[int, OpenGrant] = {}
-        # Grants of sessions that are being registered: their rows may be there before this process knows.
+        # Grants of sessions that are being registered: their rows may exist before this process knows.
         self.registering: dict[asyncio.Future[Any], int] = {}
+        # Set when a user has left.
+        self.left = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
 
     def open(self, session: OpenSession[Any]) -> OpenGrant:
-        """Register a session. From now on every end of the grant finds it. Raises Ended."""
+        """Register a session and return its grant. From now on every end of the grant reaches the session. Raises
+        Ended.
+        """
         use = session.use
         grant = self.grants.get(use.grant_id)
         if grant is None:
@@ -210,7 +216,7 @@ class Registry:
         return grant
 
     def closed(self, session: OpenSession[Any]) -> None:
-        """Take a session out, and its grant with the last one."""
+        """Remove a session, and its grant with the last one."""
         grant = session.grant
         grant.sessions.discard(session)
         if not grant.sessions:
@@ -220,8 +226,20 @@ class Registry:
                 self._empty.set()
 
     async def wait_empty(self) -> None:
-        """Return when no session is open any more."""
+        """Wait until no session is open."""
         await self._empty.wait()
+
+    async def wait_idle(self) -> None:
+        """Wait until nothing is run in any session. Sessions may still be open."""
+        while any(session.users for session in self.sessions()):
+            self.left.clear()
+            await self.left.wait()
+
+    def tell_all(self, text: str) -> None:
+        """Show a line to the holder of everything that is run."""
+        for session in self.sessions():
+            for user in list(session.users):
+                user.tell(text)
 
     def sessions(self) -> list[OpenSession[Any]]:
         """Return all open sessions."""
@@ -232,8 +250,8 @@ class Registry:
         return [session for session in self.sessions() if session.id is not None]
 
     def compare(self, asked: Iterable[OpenSession[Any]], found: Collection[OpenAtGateway]) -> None:
-        """Close those of the sessions asked for whose rows are closed, and rows that nothing here belongs to, as when the
-        answer to their opening was lost.
+        """Close the sessions in ``asked`` whose rows are closed. Also close rows that belong to nothing here, for
+        example if the answer to their opening was lost.
         """
         rows = {row.session_id for row in found}
         for session in asked:
@@ -260,7 +278,7 @@ class Registry:
         return len(sessions)
 
     def stop_proven_by(self, fingerprints: Collection[str], reason: str) -> None:
-        """Cut the sessions of holders who proved themselves with one of these keys."""
+        """Cut the sessions of holders who authenticated with one of these keys."""
         for session in self.sessions():
             if session.proof in fingerprints:
                 session.close(reason)

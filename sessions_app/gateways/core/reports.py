@@ -1,4 +1,4 @@
-"""What the database has to hear about ends. Ending never waits for it, and it is told until it has heard."""
+"""Reports of ends to the database. Ending never waits for it, and reports are repeated until it has taken them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RETRY = 1.0
 
 
 class Reports:
-    """Reports in their order, one chain for each session."""
+    """Sends reports in order, one chain for each session."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -28,10 +28,10 @@ class Reports:
     def send(
         self, chain: object, function: Callable[..., object], /, *, plain: Mapping[str, Any], **arguments: Any
     ) -> None:
-        """Call an operation in a thread, after those sent before on the same chain, until the database has taken it.
+        """Call an operation in a thread, after earlier ones on the same chain, until the database has taken it.
 
-        ``plain`` replaces what came from outside when the database refuses it. What is refused all the same gives way
-        to the reports behind it, so that nothing that a holder or a target says keeps a session from being closed.
+        ``plain`` replaces what came from outside if the database refuses it. A report that is refused again gives way
+        to those behind it. So nothing that a holder or a target sends keeps a session from being closed.
         """
         before = self._last.get(chain)
         task = asyncio.get_running_loop().create_task(
@@ -41,11 +41,11 @@ class Reports:
         task.add_done_callback(lambda done: self._forget(chain, done))
 
     def chains(self) -> KeysView[object]:
-        """Return the chains on which something was not taken yet."""
+        """Return the chains with reports that were not delivered yet."""
         return self._last.keys()
 
     async def wait(self, seconds: float) -> bool:
-        """Return whether everything was delivered within so many seconds."""
+        """Wait for at most ``seconds``, and return whether everything was delivered."""
         if not self._last:
             return True
         _, waiting = await asyncio.wait(self._last.values(), timeout=seconds)
@@ -87,4 +87,4 @@ class Reports:
 
 
 def _nothing() -> None:
-    """Nobody is waiting."""
+    """Do nothing: nobody is waiting."""

@@ -1,6 +1,6 @@
 """The gateway's own sweep: it ends what is due and revokes it on targets, without any other process.
 
-It sleeps until the next thing falls due and is woken by notifications. Any number of these and of workers may run.
+It sleeps until the next end is due, and notifications wake it. Any number of sweepers and workers may run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sessions_app.gateways.core.database import guarded
 from sessions_app.models import Grant, GrantState
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.sweep.sweep import SweepReport, end_baseless, sweep
-from sessions_app.queries.grants import next_due
+from sessions_app.queries.grants import next_due, to_revoke_now
 from sessions_app.queries.revoking import clusters_of
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ HURRY = 0.25
 
 
 class Sweeper:
-    """The thread that sweeps, and one that looks for what has lost its ground, so that no end ever waits for that."""
+    """The thread that sweeps, and one that ends grants without a basis, so that no end ever waits for the latter."""
 
     def __init__(self, name: str) -> None:
         self._name = f"gateway:{name}"[:100]
@@ -47,16 +47,16 @@ class Sweeper:
         self._revokers = revokers(on_idle=self._wake.set)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def wake(self) -> None:
-        """Look now: something may have fallen due."""
+        """Sweep now: something may be due."""
         self._wake.set()
 
     def stop(self) -> None:
-        """Begin nothing new. What is under way is left to the next sweep of any process."""
+        """Start nothing new. Work in progress is left to the next sweep of any process."""
         self._stop.set()
         self._wake.set()
         self._revokers.stop()
@@ -73,21 +73,23 @@ class Sweeper:
             self._stop.wait(BASELESS_EVERY)
 
     def _sweep(self) -> float:
-        """Sweep once and return the seconds until the next thing falls due."""
-        # Both write the record, one at a time, and ends come before their proofs.
+        """Sweep once and return the seconds until the next end is due."""
+        # Sweep and revocations write the record, one at a time, and ends come before their proofs.
         with self._revokers.paused():
             report, left = self._look()
+            revocations = report.revocations
             hurry_until = time.monotonic() + HURRY
-            # Ends that fall due one after the other come before the proofs of the first of them, but not for long.
+            # Ends that are due one after another come before the proofs of the first of them, but not for long.
             while report.ended and left <= SHORTEST_SLEEP and time.monotonic() < hurry_until:
                 self._stop.wait(left)
                 report, left = self._look()
-        if report.to_revoke:
-            self._revokers.take(report.to_revoke)
+                revocations |= report.revocations
+        if revocations:
+            self._revokers.take(to_revoke_now(clock.now()))
         return max(SHORTEST_SLEEP, left)
 
     def _look(self) -> tuple[SweepReport, float]:
-        """Sweep once, and return in how many seconds the next thing falls due."""
+        """Sweep once. Return the report, and the seconds until the next end is due."""
         report = sweep(now=clock.now, name=self._name)
         due = next_due()
         left = LONGEST_SLEEP if due is None else (due - clock.now()).total_seconds()
@@ -95,20 +97,20 @@ class Sweeper:
 
 
 def _kept_alive(act: Callable[[], T], otherwise: T) -> T:
-    """Do what a thread is for, once, and return what comes of it, or ``otherwise``."""
+    """Call ``act`` once and return its result, or ``otherwise`` if it fails."""
     try:
         return guarded(act)
     except Unavailable as error:
         log.warning("sweep.waits", error=str(error))
-    except Exception as error:  # the edge of a thread that must never die
+    except Exception as error:  # a thread that must never die
         log.exception("sweep.failed", error=type(error).__name__)
     return otherwise
 
 
 def revokers(*, on_idle: Callable[[], None]) -> Bulkhead:
-    """Return threads that ask targets, each cluster's grants in the order in which they began to end.
+    """Return threads that revoke grants on targets, in the order in which the grants of each cluster began to end.
 
-    ``on_idle`` is called when a cluster has nothing left to revoke, because something may have become due meanwhile.
+    ``on_idle`` is called when a cluster has nothing left to revoke, because something may be due by then.
     """
     return Bulkhead(_revoke, group_of=clusters_of, on_idle=on_idle, keep=THREADS)
 

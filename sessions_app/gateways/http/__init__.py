@@ -1,1 +1,1 @@
-"""The door of HTTP: proxies and other enforcement points ask here whether a request may pass."""
+"""The HTTP gateway: proxies and other enforcement points ask it whether a request may pass."""

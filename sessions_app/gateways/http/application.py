@@ -17,11 +17,11 @@ from urllib.parse import quote
 from sessions_app.gateways.http.authzen import AUTHZEN_PATHS, AuthZEN
 from sessions_app.gateways.http.deciding import Answer, Asked, Decider, NoToken, Passed, Shut
 from sessions_app.gateways.http.denials import Denial
-from sessions_app.gateways.http.reading import ENVOY, OVERRIDES, READERS, NotSaid, from_envoy
+from sessions_app.gateways.http.reading import CHANGING, ENVOY, READERS, NotSaid, from_envoy
 
 Environ = dict[str, Any]
 Start = Callable[[str, list[tuple[str, str]]], Any]
-# Django's handler has types of its own.
+# Django's handler has its own types.
 Application = Any
 
 _AUTHORIZATION = re.compile(r"(Bearer|DPoP) (sgt_[A-Za-z0-9_-]{43})", re.IGNORECASE)
@@ -77,7 +77,7 @@ class HTTPGateway:
 
 
 def _asked(environ: Environ, method: str, uri: str, token: re.Match[str]) -> Asked:
-    override = next((name for name in OVERRIDES if name in environ), "")
+    override = next((name for header, name in CHANGING.items() if header in environ), "")
     return Asked(
         environ.get("HTTP_STINTPROXY", ""),
         environ.get("HTTP_STINTTARGET", ""),
@@ -90,13 +90,13 @@ def _asked(environ: Environ, method: str, uri: str, token: re.Match[str]) -> Ask
         environ.get("HTTP_STINTCLIENT")
         or environ.get("HTTP_X_FORWARDED_FOR")
         or environ.get("REMOTE_ADDR", ""),
-        override=override.removeprefix("HTTP_").replace("_", "-").title(),
+        override=override,
         accept=environ.get("HTTP_ACCEPT", ""),
     )
 
 
 def probe_answer(proxy_key: str, nonce: str) -> str:
-    """What Stint answers to a nonce that came through a proxy with this key: nobody else can."""
+    """Return Stint's answer to a nonce that came through a proxy with this key. Nobody else can compute it."""
     return hmac.new(proxy_key.encode(), f"stint-probe:{nonce}".encode(), hashlib.sha256).hexdigest()
 
 
@@ -126,7 +126,7 @@ def _no_token(start: Start, answer: NoToken) -> Iterable[bytes]:
 
 
 def _denied(start: Start, denial: Denial) -> Iterable[bytes]:
-    """The refusal as a body, and once more as a header for proxies that drop the body of an answer (nginx)."""
+    """Send the denial as the body, and also as a header for proxies that drop the body of an answer (nginx)."""
     body = denial.as_problem()
     return _json(start, 403, body, [("stintdenial", json.dumps(body, separators=(",", ":")))])
 

@@ -1,28 +1,26 @@
-"""AuthZEN: the same decision for enforcement points that speak the standard, body included.
+"""AuthZEN: the same decision for enforcement points that support the standard, body included.
 
-The subject is the grant's token, ``{"type": "grant_token", "id": "sgt_…"}``; the action's name is the method, its property
-``body`` the JSON body if the point sees one and ``accept`` what the request's header of that name says; the resource's id is the request target, its property ``target`` names the
-cluster's target. The point proves itself with the proxy key as its bearer token. Source: OpenID AuthZEN Authorization API
-1.0 (final). Denials have the shape of the Access Request and Approval Profile, draft 1; the request itself is made by Stint's
-own API, so that the profile is not announced as a capability.
+The subject is the grant's token, ``{"type": "grant_token", "id": "sgt_…"}``. The action's name is the method. Its
+property ``body`` is the JSON body, if the point sees one, and ``accept`` is the request's header of that name. The
+resource's id is the request target, and its property ``target`` names the cluster's target. The point authenticates
+with the proxy key as its bearer token.
+
+Source: OpenID AuthZEN Authorization API 1.0 (final). Denials have the shape of the Access Request and Approval Profile,
+draft 1. The request itself goes through Stint's own API, so the profile is not announced as a capability.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from http import HTTPStatus
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.conf import settings
 
+from sessions_app.gateways.core.calls import BEARER, BadCall, Environ, Start, answered, answered_badly
 from sessions_app.gateways.http.deciding import TOKEN, Answer, Asked, Decider, NoToken, Passed, Shut
 from sessions_app.policy.commands.http.bodies import MAX_BODY, BodyRefused, read_body
-from sessions_app.policy.commands.http.decide import UNSEEN
-
-Environ = dict[str, Any]
-Start = Callable[[str, list[tuple[str, str]]], Any]
+from sessions_app.policy.commands.http.contents import UNSEEN
 
 EVALUATION = "/access/v1/evaluation"
 EVALUATIONS = "/access/v1/evaluations"
@@ -30,16 +28,7 @@ METADATA = "/.well-known/authzen-configuration"
 AUTHZEN_PATHS = frozenset((EVALUATION, EVALUATIONS, METADATA))
 MOST = 100
 _STOPS = {"deny_on_first_deny": False, "permit_on_first_permit": True}
-_BEARER = re.compile(r"Bearer ([\x21-\x7e]{32,512})", re.IGNORECASE)
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,200}")
-
-
-class BadCall(Exception):
-    """The call itself is not one; ``status`` says how."""
-
-    def __init__(self, status: int, message: str) -> None:
-        self.status, self.message = status, message
-        super().__init__(message)
 
 
 class AuthZEN:
@@ -49,15 +38,13 @@ class AuthZEN:
         self.decider = decider
 
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
-        """Answer one call: 200 for a decision, whatever it is, and an error for what is no call."""
+        """Answer one call: 200 for any decision, and an error for an invalid call."""
         request_id = environ.get("HTTP_X_REQUEST_ID", "")
         headers = [("x-request-id", request_id)] if _REQUEST_ID.fullmatch(request_id) else []
         try:
-            return _send(start, 200, self._answer(environ), headers)
+            return answered(start, 200, self._answer(environ), headers)
         except BadCall as error:
-            if error.status == 401:
-                headers.append(("www-authenticate", 'Bearer realm="stint"'))
-            return _send(start, error.status, {"error": error.message}, headers)
+            return answered_badly(start, error, headers)
 
     def _answer(self, environ: Environ) -> dict[str, Any]:
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
@@ -67,18 +54,18 @@ class AuthZEN:
             return metadata()
         if method != "POST":
             raise BadCall(405, "use POST")
-        key = _BEARER.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
+        key = BEARER.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
         if key is None:
             raise BadCall(401, "authenticate with Authorization: Bearer and the cluster's proxy key")
         said = _body(environ)
         if path == EVALUATION:
-            return self._evaluate(said, key[1], environ)
-        return self._evaluations(said, key[1], environ)
+            return self._evaluate(said, key[1])
+        return self._evaluations(said, key[1])
 
-    def _evaluations(self, said: Mapping[str, Any], key: str, environ: Environ) -> dict[str, Any]:
+    def _evaluations(self, said: Mapping[str, Any], key: str) -> dict[str, Any]:
         items = said.get("evaluations")
         if items is None:
-            return self._evaluate(said, key, environ)
+            return self._evaluate(said, key)
         if not isinstance(items, list) or not 1 <= len(items) <= MOST:
             raise BadCall(400, f"evaluations must be a list of 1 to {MOST}")
         stop = _STOPS.get(_semantic(said))
@@ -87,17 +74,17 @@ class AuthZEN:
         for item in items:
             if not isinstance(item, dict):
                 raise BadCall(400, "each evaluation must be an object")
-            answers.append(self._evaluate({**defaults, **item}, key, environ))
+            answers.append(self._evaluate({**defaults, **item}, key))
             if stop is not None and answers[-1]["decision"] is stop:
                 break
         return {"evaluations": answers}
 
-    def _evaluate(self, said: Mapping[str, Any], key: str, environ: Environ) -> dict[str, Any]:
-        return _decision(self.decider.decide(_asked(said, key, environ)))
+    def _evaluate(self, said: Mapping[str, Any], key: str) -> dict[str, Any]:
+        return _decision(self.decider.decide(_asked(said, key)))
 
 
 def metadata() -> dict[str, Any]:
-    """Where the endpoints are, at the configured address."""
+    """Return where the endpoints are, at the configured address."""
     return {
         "policy_decision_point": settings.PUBLIC_URL,
         "access_evaluation_endpoint": settings.PUBLIC_URL + EVALUATION,
@@ -138,11 +125,11 @@ def _semantic(said: Mapping[str, Any]) -> str:
     options = said.get("options", {})
     wanted = options.get("evaluations_semantic", "execute_all") if isinstance(options, dict) else None
     if wanted not in ("execute_all", *_STOPS):
-        raise BadCall(400, "evaluations_semantic is not a value of AuthZEN")
+        raise BadCall(400, "evaluations_semantic is not a valid AuthZEN value")
     return str(wanted)
 
 
-def _asked(said: Mapping[str, Any], key: str, environ: Environ) -> Asked:
+def _asked(said: Mapping[str, Any], key: str) -> Asked:
     subject, action, resource = (_entity(said, name) for name in ("subject", "action", "resource"))
     if subject.get("type") != "grant_token" or TOKEN.fullmatch(_text(subject, "id", "subject")) is None:
         raise BadCall(400, 'subject must be {"type": "grant_token", "id": "sgt_…"}')
@@ -159,7 +146,8 @@ def _asked(said: Mapping[str, Any], key: str, environ: Environ) -> Asked:
         bound=bool(proof),
         proof=proof if isinstance(proof, str) else "",
         origin=str(properties.get("origin", "")),
-        client=str(environ.get("REMOTE_ADDR", "")),
+        # Who calls is the enforcement point, not the client.
+        client="",
         body=seen.get("body", UNSEEN),
         accept=str(seen.get("accept", "")),
     )
@@ -177,19 +165,3 @@ def _text(said: Mapping[str, Any], name: str, where: str) -> str:
     if not isinstance(found, str) or not found:
         raise BadCall(400, f"{where}.{name} must be text")
     return found
-
-
-def _send(
-    start: Start, status: int, body: dict[str, Any], headers: Iterable[tuple[str, str]] = ()
-) -> Iterable[bytes]:
-    data = json.dumps(body, ensure_ascii=False).encode()
-    start(
-        f"{status} {HTTPStatus(status).phrase}",
-        [
-            ("content-type", "application/json"),
-            ("cache-control", "no-store"),
-            ("content-length", str(len(data))),
-            *headers,
-        ],
-    )
-    return [data]

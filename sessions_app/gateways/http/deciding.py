@@ -1,4 +1,4 @@
-"""One request, decided and recorded: the same for every proxy and for AuthZEN."""
+"""Decide and record one request, in the same way for every proxy and for AuthZEN."""
 
 from __future__ import annotations
 
@@ -12,29 +12,35 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from accounts.models import Identity
 from broker.kernel import clock
+from broker.kernel.crypto import token_digest
 from broker.kernel.errors import StintError
 from sessions_app.gateways.core.proofs import ProofRefused, check_proof
+from sessions_app.gateways.core.tally import Tally
 from sessions_app.gateways.http.denials import Denial, deny, held
-from sessions_app.gateways.http.tally import Tally
-from sessions_app.operations.sessions.authorize_use import authorize_use, only
+from sessions_app.operations.grants.errors import GrantIsOver
+from sessions_app.operations.sessions.authorize_use import authorize_use, only, used_from
 from sessions_app.operations.sessions.open_request_session import open_request_session
 from sessions_app.operations.sessions.proofs.proxy import ByProxy, RequestUse
-from sessions_app.operations.sessions.record_allowed_request import record_allowed_request
-from sessions_app.operations.sessions.record_refused_request import record_dead_token, record_refused_request
+from sessions_app.operations.sessions.record_allowed_requests import AllowedRequests, record_allowed_requests
+from sessions_app.operations.sessions.record_failed_proof import record_failed_proof
+from sessions_app.operations.sessions.record_refused_request import (
+    record_dead_token,
+    record_refused_request,
+)
 from sessions_app.policy.commands.answers import Allowed, Refused
-from sessions_app.policy.commands.http.bodies import Json
-from sessions_app.policy.commands.http.decide import UNSEEN, Unseen, decide_request
+from sessions_app.policy.commands.http.contents import UNSEEN, Content
+from sessions_app.policy.commands.http.decide import decide_request
 
 log = structlog.get_logger(__name__)
 
-# Whoever wants events as they happen says so. Source: HTML, server-sent events, 9.2.4.
+# Clients that want events as they happen accept this. Source: HTML, server-sent events, 9.2.4.
 STREAM = "text/event-stream"
 TOKEN = re.compile(r"sgt_[A-Za-z0-9_-]{43}")
 
 
 @dataclass(slots=True)
 class Asked:
-    """A request as the enforcement point tells it. ``bound``: the token was presented with the scheme DPoP."""
+    """A request as the enforcement point describes it. ``bound``: the token was presented with the DPoP scheme."""
 
     proxy_key: str
     target: str
@@ -45,7 +51,7 @@ class Asked:
     proof: str = ""
     origin: str = ""
     client: str = ""
-    body: Json | Unseen = UNSEEN
+    body: Content = UNSEEN
     override: str = ""
     accept: str = ""
 
@@ -57,7 +63,7 @@ class Asked:
 
 @dataclass(slots=True)
 class Passed:
-    """It may pass, for this holder under this grant."""
+    """The request may pass, for this holder under this grant."""
 
     use: RequestUse
 
@@ -73,7 +79,7 @@ class NoToken:
 
 @dataclass(frozen=True, slots=True)
 class Shut:
-    """Nothing can be decided or recorded now, so that nothing passes."""
+    """Nothing can be decided or recorded now, so nothing passes."""
 
     message: str
 
@@ -82,33 +88,44 @@ Answer = Passed | Denial | NoToken | Shut
 
 
 class Decider:
-    """Decides requests. What only reads is counted by ``tally``; everything else is written down before it is answered."""
+    """Decides requests. Those that only read are counted by ``tally``; all others are recorded before they are
+    answered.
+    """
 
     def __init__(self, tally: Tally | None = None) -> None:
         self.tally = tally or Tally()
 
     def decide(self, asked: Asked) -> Answer:
-        """Decide one request. Never raises: what fails lets nothing pass."""
+        """Decide one request. Never raises: after a failure nothing passes."""
         try:
             return self._decide(asked)
         except (DatabaseError, InterfaceError, StintError) as error:
-            log.error("request.not_decided", error=str(error))  # noqa: TRY400  # the traceback says no more
+            log.error("request.not_decided", error=str(error))  # noqa: TRY400  # the traceback adds nothing
             if not connection.in_atomic_block:
                 connection.close()
             return Shut("Stint is unavailable. Try again in a moment.")
 
     def _decide(self, asked: Asked) -> Answer:
-        digest = hashlib.sha256(asked.token.encode()).hexdigest()
-        use = only(authorize_use(by=ByProxy(digest, _digest(asked.proxy_key), asked.target)))
+        use = only(
+            authorize_use(by=ByProxy(token_digest(asked.token), _digest(asked.proxy_key), asked.target))
+        )
         if use is None:
-            return self._dead(asked, digest)
+            return self._dead(asked)
+        use = used_from(use, asked.client)
+        if (use.jkt or asked.bound) and (fault := self._proof_fault(asked, use)):
+            record_failed_proof(use=use, line=asked.line, reason=fault, now=clock.now())
+            return NoToken("invalid_dpop_proof", fault)
+        try:
+            return self._answer(asked, use)
+        except GrantIsOver:
+            # It ended after the question whether its token is valid.
+            return self._dead(asked)
+
+    def _answer(self, asked: Asked, use: RequestUse) -> Answer:
         if asked.override:
             return self._refuse(
                 asked, use, Refused(f"{asked.override} would change the request", None, "syntax")
             )
-        if (use.jkt or asked.bound) and (fault := self._proof_fault(asked, use)):
-            self._refuse(asked, use, Refused(fault, None, "proof"))
-            return NoToken("invalid_dpop_proof", fault)
         decision = decide_request(
             use.compiled, asked.method, asked.uri, asked.body, stream=STREAM in asked.accept.lower()
         )
@@ -122,10 +139,13 @@ class Decider:
         now = clock.now()
         session_id = use.session_id or open_request_session(use=use, client_address=asked.client, now=now)
         if decision.effect == "read":
-            self.tally.add(session_id, use, decision, now)
+            recorded = self.tally.add(session_id, use, decision, now)
         else:
-            record_allowed_request(use=use, session_id=session_id, decision=decision, now=now)
-        return Passed(use)
+            one = AllowedRequests(
+                use=use, session_id=session_id, decision=decision, times=1, first_at=now, last_at=now
+            )
+            (recorded,) = record_allowed_requests(requests=[one], answered=False, now=now)
+        return Passed(use) if recorded else self._dead(asked)
 
     def _refuse(self, asked: Asked, use: RequestUse, refused: Refused) -> Denial:
         now = clock.now()
@@ -141,15 +161,17 @@ class Decider:
         holder = Identity.objects.filter(pk=use.holder_id).first()
         return deny(
             reason=refused.reason, nearest=refused.nearest, code=refused.code,
-            holder=holder if refused.code not in ("syntax", "denied", "proof", "stream") else None,
+            holder=holder if refused.code not in ("syntax", "denied", "stream") else None,
             cluster=use.cluster, target=use.target.name, method=asked.method, uri=asked.uri, body=asked.body, now=now,
         )  # fmt: skip
 
-    def _dead(self, asked: Asked, digest: str) -> Answer:
+    def _dead(self, asked: Asked) -> Answer:
         now = clock.now()
-        dead = record_dead_token(token_digest=digest, target_name=asked.target, line=asked.line, now=now)
+        dead = record_dead_token(
+            token_digest=token_digest(asked.token), target_name=asked.target, line=asked.line, now=now
+        )
         if dead is None:
-            # Nobody's: the record would be anybody's to fill.
+            # The token is unknown: if this were recorded, anyone could fill the record.
             log.warning("request.unknown_token", target=asked.target[:63], client=asked.client[:64])
         elif dead.held:
             return held(dead.grant_ref, now)

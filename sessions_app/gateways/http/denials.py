@@ -1,4 +1,4 @@
-"""Refusals that a program can turn into a request. Shapes: AuthZEN Access Request and Approval Profile, draft 1."""
+"""Denials that a program can turn into a request. Shapes: AuthZEN Access Request and Approval Profile, draft 1."""
 
 from __future__ import annotations
 
@@ -12,24 +12,23 @@ from django.conf import settings
 
 from accounts.models import Identity
 from broker.kernel.problems import problem
-from sessions_app.policy.commands.http.bodies import Json
-from sessions_app.policy.commands.http.decide import UNSEEN, Unseen
+from sessions_app.policy.commands.http.contents import UNSEEN, Content
 from sessions_app.queries.requestable import requestable
 
 PROFILE = "arap-draft-1"
-# For so long what a denial offers may be asked for with its id.
+# How long what a denial offers can be requested with its id.
 GOOD_FOR = dt.timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denial:
-    """Why a request was refused, and what to ask for. ``context`` is AuthZEN's."""
+    """Why a request was refused, and what to request instead. ``context`` is AuthZEN's."""
 
     message: str
     context: dict[str, Any]
 
     def as_problem(self, status: int = 403) -> dict[str, Any]:
-        """The RFC 9457 body of an answer to whoever made the request."""
+        """Return the RFC 9457 body of the answer to the client."""
         return problem(
             status=status, code="request_refused", title="Request refused by Stint.", detail=self.message,
             decision=False, context=self.context,
@@ -46,10 +45,10 @@ def deny(
     target: str,
     method: str,
     uri: str,
-    body: Json | Unseen = UNSEEN,
+    body: Content = UNSEEN,
     now: dt.datetime,
 ) -> Denial:
-    """Return a refusal, with what its holder may ask for, if anything would allow the request."""
+    """Return a denial, with what the holder can request if anything would allow the request."""
     near = f" Nearest: {nearest}" if nearest else ""
     context: dict[str, Any] = {
         "evaluation_id": f"ev_{secrets.token_urlsafe(12)}", "evaluated_at": now.isoformat(),
@@ -63,8 +62,8 @@ def deny(
 
 
 def held(grant_ref: str, now: dt.datetime) -> Denial:
-    """Return the refusal of everything under a grant that is held: nothing is to be asked for, an approver has to act."""
-    message = f"{grant_ref} is held after too many refused commands. An approver must release it."
+    """Return the denial for a held grant. There is nothing to request: an approver has to act."""
+    message = f"{grant_ref} is held after too many refused commands. An approver can release it."
     return Denial(
         message=message,
         context={
@@ -75,7 +74,7 @@ def held(grant_ref: str, now: dt.datetime) -> Denial:
 
 
 def _offer(
-    holder: Identity, cluster: str, target: str, method: str, uri: str, body: Json | Unseen, now: dt.datetime
+    holder: Identity, cluster: str, target: str, method: str, uri: str, body: Content, now: dt.datetime
 ) -> dict[str, Any] | None:
     found = requestable(identity=holder, cluster=cluster, method=method, target=uri, body=body)
     if found is None:
@@ -86,7 +85,7 @@ def _offer(
     }  # fmt: skip
     form = {"cluster": cluster, "command_set": found.command_set, "policy": found.policy}
     return {
-        # Stint's own API: `request` is its whole body but for what `missing` names.
+        # Stint's own API. `request` is its whole body, except for what `missing` names.
         "endpoint": f"{settings.PUBLIC_URL}/api/v1/requests",
         "template": found.command_set,
         "request": ask,

@@ -1,7 +1,7 @@
-"""What a proxy says about the request that it holds, in the headers of each kind of proxy.
+"""Read the request that a proxy holds, from the headers of each kind of proxy.
 
-The headers of Stint's own have no hyphen: WSGI takes `-` and `_` for the same, so that a client could send a second
-spelling of any other name, past a proxy that overwrites only the first.
+Stint's own headers have no hyphen. WSGI treats `-` and `_` alike, so a client could send a second spelling of any other
+name. A proxy that overwrites only the first would let it through.
 """
 
 from __future__ import annotations
@@ -10,31 +10,32 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from sessions_app.connectors.http.snippets import OVERRIDES
+
 Environ = Mapping[str, Any]
-# Frameworks let these change method or path behind the proxy that decided on others.
-OVERRIDES = (
-    "HTTP_X_HTTP_METHOD_OVERRIDE", "HTTP_X_HTTP_METHOD", "HTTP_X_METHOD_OVERRIDE", "HTTP_X_ORIGINAL_URL",
-    "HTTP_X_REWRITE_URL", "HTTP_X_ORIGINAL_URI", "HTTP_X_REWRITE_URI",
-)  # fmt: skip
+# The headers that change a request, by their names in WSGI.
+CHANGING = {f"HTTP_{name.upper().replace('-', '_')}": name for name in OVERRIDES}
 
 
 class NotSaid(Exception):
-    """The proxy does not say what it has to; its set-up is not Stint's."""
+    """The proxy does not send what it has to: its setup is not the one that Stint prints."""
 
 
 def from_stint_headers(environ: Environ) -> tuple[str, str]:
-    """Method and request target as the snippet for nginx says them."""
+    """Return the method and the request target as the snippet for nginx sends them."""
     return _both(environ.get("HTTP_STINTMETHOD"), environ.get("HTTP_STINTURI"))
 
 
 def from_forwarded(environ: Environ) -> tuple[str, str]:
-    """Method and request target as Traefik and Caddy say them."""
+    """Return the method and the request target as Traefik and Caddy send them."""
     return _both(environ.get("HTTP_X_FORWARDED_METHOD"), environ.get("HTTP_X_FORWARDED_URI"))
 
 
 def from_envoy(environ: Environ) -> tuple[str, str]:
-    """Envoy asks with the request's own line below a prefix. WSGI decodes the path, so the snippet says it again as it was;
-    the two must agree.
+    """Return the method and the request target as Envoy sends them.
+
+    Envoy asks with the request's own line below a prefix. WSGI decodes that path, so the snippet also sends it
+    unchanged. The two must agree.
     """
     method, uri = _both(environ.get("REQUEST_METHOD"), environ.get("HTTP_STINTURI"))
     path, _, query = uri.partition("?")
@@ -42,7 +43,7 @@ def from_envoy(environ: Environ) -> tuple[str, str]:
     if unquote_to_bytes(path) != asked.encode("latin-1", "replace") or query != environ.get(
         "QUERY_STRING", ""
     ):
-        raise NotSaid("what Envoy asks about and what it says in Stinturi are two things")
+        raise NotSaid("the request that Envoy checks does not match Stinturi")
     return method, uri
 
 

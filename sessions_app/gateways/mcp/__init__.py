@@ -1,1 +1,1 @@
-"""The door of agents: MCP clients call tools here, each call decided by its grant; and Stint's own MCP server."""
+"""The MCP gateway: clients call tools here, and the grant decides each call. Also Stint's own MCP server."""

@@ -1,4 +1,4 @@
-"""What an MCP client is answered: one JSON message, or a stream of them that ends with the answer."""
+"""Answers to an MCP client: one JSON message, or a stream of messages that ends with the answer."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sessions_app.gateways.mcp.asked import Asked, Rejected
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-# Proxies take a connection on which nothing is heard for gone.
+# Seconds. Proxies assume that a silent connection is gone.
 SIGN_OF_LIFE_S = 10.0
-# Who reads nothing for this long has stopped reading.
+# Seconds. A client that reads nothing for this long has stopped reading.
 PATIENCE_S = 10.0
 
 
 class Answer:
-    """The answer to one HTTP request. It becomes a stream when something has to be said before the end."""
+    """The answer to one HTTP request. It becomes a stream when something has to be sent before the end."""
 
     def __init__(
         self, send: Send, asked: Asked | None = None, headers: Mapping[str, str] | None = None
@@ -30,11 +30,11 @@ class Answer:
         self.done = False
 
     def add_header(self, name: str, value: str) -> None:
-        """Say something more in the headers."""
+        """Add a header."""
         self._headers[name] = value
 
     async def start_stream(self) -> None:
-        """Let what follows come in parts."""
+        """Send what follows in parts."""
         if not self.streaming:
             self.streaming = True
             about = {
@@ -45,13 +45,13 @@ class Answer:
             await self._start(200, about)
 
     async def note(self, message: Message) -> None:
-        """Say something before the end, if the client takes that."""
+        """Send a message before the end, if the client accepts a stream."""
         if self._asked is not None and self._asked.streams:
             await self.start_stream()
             await self._write(b"event: message\ndata: " + wire.dump(message) + b"\n\n")
 
     async def sign_of_life(self) -> None:
-        """Say nothing, aloud."""
+        """Send a comment that keeps the connection alive."""
         if self._asked is None or self._asked.streams:
             await self.start_stream()
             await self._write(b": still here\n\n")
@@ -72,7 +72,7 @@ class Answer:
         await self.end({"jsonrpc": "2.0", "id": number, "error": error}, status=status)
 
     async def rejected(self, error: Rejected) -> None:
-        """End with what was wrong with the request itself."""
+        """End with the error of an invalid request."""
         self._headers |= error.headers
         if error.code is None:
             await self.plain(error.status, f"{error.message}\n")
@@ -90,11 +90,11 @@ class Answer:
             await self._whole(status, "application/json", wire.dump(message))
 
     async def plain(self, status: int, text: str = "") -> None:
-        """End without JSON-RPC."""
+        """End with plain text, without JSON-RPC."""
         await self._whole(status, "text/plain; charset=utf-8", text.encode())
 
     async def close(self) -> None:
-        """End a stream without a word."""
+        """End a stream without a message."""
         if self.streaming and not self.done:
             await self._write(b"", more=False)
 
@@ -111,7 +111,7 @@ class Answer:
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def _write(self, body: bytes, *, more: bool = True) -> None:
-        """Raises TimeoutError when the other side has stopped reading."""
+        """Send a part of the body. Raises TimeoutError if the client has stopped reading."""
         self.done = not more
         async with asyncio.timeout(PATIENCE_S):
             await self._send({"type": "http.response.body", "body": body, "more_body": more})
@@ -121,13 +121,13 @@ _MODERN_ONLY = ("resultType", "ttlMs", "cacheScope")
 
 
 def shaped(result: Message, *, modern: bool) -> Message:
-    """A result with what its era wants, and without what it does not know."""
+    """Return a result with the keys that its era requires, and without those that it does not know."""
     if modern:
         return {"resultType": "complete", **result}
     return {key: value for key, value in result.items() if key not in _MODERN_ONLY}
 
 
 def text_result(text: str, structured: Message | None = None, *, failed: bool = False) -> Message:
-    """The result of a tool call, in words and in data."""
+    """Return the result of a tool call, as text and as data."""
     found: Message = {"content": [{"type": "text", "text": text}], "isError": failed}
     return {**found, "structuredContent": structured} if structured is not None else found

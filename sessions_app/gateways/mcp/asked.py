@@ -1,8 +1,9 @@
 """One HTTP request of an MCP client, read and checked before anything is decided on it.
 
-Two eras share one endpoint. Since 2026-07-28 every request stands alone, and its headers must say what its body says; a
-client of 2025-11-25 and before shakes hands first. Whatever two readers could read differently is refused. Source: Model
-Context Protocol 2026-07-28 and 2025-11-25, "Transports"; JSON-RPC 2.0.
+Two eras share one endpoint. Since 2026-07-28 every request stands alone, and its headers must match its body. Clients
+of 2025-11-25 and before start with a handshake. Whatever two parsers could read differently is refused.
+
+Source: Model Context Protocol 2026-07-28 and 2025-11-25, "Transports"; JSON-RPC 2.0.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from sessions_app.connectors.mcp import wire
 from sessions_app.policy.commands.http.bodies import MAX_BODY, BodyRefused, Json, read_body
+from sessions_app.policy.commands.mcp.decide import line_of
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -27,13 +29,14 @@ _ROUTING = (
     "content-type",
     "dpop",
 )
-# A body is small, and nobody may keep a request open with half of one.
+# Seconds. Bodies are small, and nobody may keep a request open with half of one.
 BODY_S = 10.0
 SUPPORTED = (wire.MODERN, *wire.LEGACIES)
+_NO_CALL = "an MCP message"
 
 
 class Rejected(Exception):
-    """A request that is none. ``code`` is JSON-RPC's, None where there is no JSON-RPC to answer in."""
+    """An invalid request. ``code`` is JSON-RPC's; None if there is no JSON-RPC to answer in."""
 
     def __init__(
         self, status: int, code: int | None, message: str, *, number: Json = None, data: Json = None, headers: Mapping[str, str] | None = None
@@ -55,17 +58,17 @@ class Asked:
 
     @property
     def wants(self) -> str:
-        """What the client takes as an answer."""
+        """The types of answer that the client accepts."""
         return self.headers.get("accept", "")
 
     @property
     def streams(self) -> bool:
-        """Whether the client takes an answer in parts."""
+        """Whether the client accepts an answer in parts."""
         return "text/event-stream" in self.wants or "*/*" in self.wants
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
-    """The headers by their lower-case names. Raises Rejected for one that is there twice and may not be."""
+    """Return the headers by their lower-case names. Raises Rejected for a repeated header that must be unique."""
     found: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
@@ -76,12 +79,12 @@ def headers_of(scope: Scope) -> dict[str, str]:
 
 
 async def body_of(receive: Receive) -> bytes:
-    """The whole body. Raises Rejected for one that is too long or too slow, or whose sender is gone."""
+    """Return the whole body. Raises Rejected if it is too long or too slow, or if its sender is gone."""
     try:
         async with asyncio.timeout(BODY_S):
             return await _whole(receive)
     except TimeoutError as error:
-        why = f"The body did not come within {BODY_S:.0f} s."
+        why = f"The body did not arrive within {BODY_S:.0f} s."
         raise Rejected(408, None, why, headers={"connection": "close"}) from error
 
 
@@ -100,7 +103,7 @@ async def _whole(receive: Receive) -> bytes:
 
 
 def asked_of(headers: Mapping[str, str], body: bytes) -> Asked:
-    """The message that a POST holds. Raises Rejected."""
+    """Return the message in a POST. Raises Rejected."""
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Rejected(415, None, "Send application/json.")
     try:
@@ -110,7 +113,7 @@ def asked_of(headers: Mapping[str, str], body: bytes) -> Asked:
     if not isinstance(found, dict):
         raise Rejected(400, wire.INVALID_REQUEST, "Batches are not supported. Send one JSON-RPC message.")
     number, method, params = found.get("id"), found.get("method"), found.get("params", {})
-    # True is a number to Python, and none to JSON-RPC.
+    # True is a number in Python, but not in JSON-RPC.
     if "id" in found and (not isinstance(number, str | int) or isinstance(number, bool)):
         raise Rejected(400, wire.INVALID_REQUEST, "The id must be a string or an integer.")
     if found.get("jsonrpc") != "2.0" or not isinstance(method, str) or not isinstance(params, dict):
@@ -129,8 +132,25 @@ def asked_of(headers: Mapping[str, str], body: bytes) -> Asked:
     return asked
 
 
+def call_in(params: Mapping[str, Any]) -> tuple[str, dict[str, Json]] | None:
+    """Return the name and the arguments of a call; None for one that has no usable ones."""
+    name, arguments = params.get("name"), params.get("arguments", {})
+    return (name, arguments) if isinstance(name, str) and isinstance(arguments, dict) else None
+
+
+def line_in(body: bytes) -> str:
+    """Return the call in a body, as it is recorded if its token is not accepted. Other messages have no line."""
+    try:
+        found = read_body(body)
+    except BodyRefused:
+        return _NO_CALL
+    params = found.get("params") if isinstance(found, dict) and found.get("method") == "tools/call" else None
+    call = call_in(params) if isinstance(params, dict) else None
+    return line_of(*call) if call else _NO_CALL
+
+
 def _era(headers: Mapping[str, str], params: Mapping[str, Any], number: Json) -> bool:
-    """Whether the request is of the newer era. Raises Rejected where header and body do not say the same."""
+    """Whether the request is of the newer era. Raises Rejected if the header and the body do not match."""
     said = headers.get("mcp-protocol-version")
     meta = params.get("_meta", {})
     if not isinstance(meta, dict):
@@ -146,7 +166,7 @@ def _era(headers: Mapping[str, str], params: Mapping[str, Any], number: Json) ->
             400, wire.UNSUPPORTED_VERSION, "This MCP version is not supported.", number=number, data=data
         )
     if said != wire.MODERN:
-        # What is none is 2025-03-26, which had no such header yet.
+        # A request without the header is of 2025-03-26, which did not have it yet.
         return False
     if number is None:
         return True
@@ -161,7 +181,7 @@ def _era(headers: Mapping[str, str], params: Mapping[str, Any], number: Json) ->
 
 
 def _check_headers(asked: Asked) -> None:
-    """Headers must say what the body says, also where the older era needs none: others may have decided on them."""
+    """Check that the headers match the body, even where the older era needs none: others may have decided on them."""
     wanted = {"mcp-method": asked.method, "mcp-name": asked.params.get(wire.NAMED_BY.get(asked.method, ""))}
     for header, value in wanted.items():
         said = asked.headers.get(header)

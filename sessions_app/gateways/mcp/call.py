@@ -15,7 +15,7 @@ from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.mcp.answers import Answer
 from sessions_app.gateways.mcp.asked import Asked
 from sessions_app.gateways.mcp.denials import ended_meanwhile, refusal, stopped, waiting
-from sessions_app.gateways.mcp.server import Over, definitions, forward
+from sessions_app.gateways.mcp.server import Over, Unanswered, definitions, forward
 from sessions_app.gateways.mcp.uses import OpenUse
 from sessions_app.operations.sessions.bar_call import bar_call
 from sessions_app.operations.sessions.finish_run import finish_run
@@ -52,7 +52,7 @@ class Call:
         self._trying: asyncio.Future[Tried | Waiting] | None = None
 
     async def run(self) -> Message:
-        """Return the message to answer with. Raises StintError, and Over where the result may not be given out."""
+        """Return the message to answer with. Raises StintError, and Over if the result must be withheld."""
         tool: Message | None = None
         if isinstance(self._call.decision, Allowed):
             tool, barred = await self._as_approved()
@@ -77,14 +77,16 @@ class Call:
         return await self._make(tried, tool)
 
     async def _try(self) -> Tried | Waiting:
-        """Write the call down. What is on its way to the record gets there, whoever gives the call up."""
+        """Record the call. What is on its way to the record gets there, even if the call is canceled."""
         self._trying = asyncio.ensure_future(
             self._database.run(_try, use=self._use, session_id=self._held.session_id, call=self._call)
         )
         return await asyncio.shield(self._trying)
 
     async def _as_approved(self) -> tuple[Message | None, str]:
-        """Return the tool as it is now, and why it may not be called: it is not the one that was approved."""
+        """Return the tool as it is now, and why it may not be called: the reason it differs from what was approved, or
+        empty.
+        """
         try:
             tool = (await definitions(self._held)).get(self._name)
         except ConnectorError as error:
@@ -112,8 +114,10 @@ class Call:
         try:
             message = await forward(self._held, self._asked, self._answer, tool, self._arguments)
         except ConnectorError as error:
-            await self._finish("failed", error.message, 0)
-            return _result(stopped(self._use.grant_ref, error.message, "not_made", run=tried.run_id))
+            sent = isinstance(error, Unanswered)
+            await self._finish("cut" if sent else "failed", error.message, 0)
+            code = "unanswered" if sent else "not_made"
+            return _result(stopped(self._use.grant_ref, error.message, code, run=tried.run_id))
         state, why = _outcome(message)
         ended = await self._finish(state, why, len(wire.dump(message)))
         if ended:
@@ -122,11 +126,11 @@ class Call:
             text = (
                 f"{self._use.target.name} sent a request to the client, which this gateway does not forward."
             )
-            return _result(stopped(self._use.grant_ref, text, "not_made", run=tried.run_id))
+            return _result(stopped(self._use.grant_ref, text, "unanswered", run=tried.run_id))
         return message
 
     async def _finish(self, state: str, why: str, size: int) -> str:
-        """Write down how the call ended; return why its result may not be given out any more, empty when it may."""
+        """Record how the call ended. Return why its result must be withheld; empty if it need not be."""
         ended: str = await self._database.run(
             _finish,
             run_id=self._run,
@@ -138,7 +142,7 @@ class Call:
         return self._held.why if self._held.over.is_set() else ended
 
     async def conclude(self, task: asyncio.Task[object]) -> None:
-        """Answer with what came of the call."""
+        """Answer with the outcome of the call."""
         ref = self._use.grant_ref
         error = None if task.cancelled() else task.exception()
         if task.cancelled() and self._run is None:
@@ -147,7 +151,7 @@ class Call:
             why = self._held.why or str(error)
             await self._answer.result(ended_meanwhile(ref, why, f"; {WITHHELD}.", run=self._run))
         elif task.cancelled():
-            # Nobody waits for it: the client is gone, or does not want it any more.
+            # Nobody waits for it: the client is gone, or no longer wants it.
             if self._run is not None:
                 await self._finish("cut", GIVEN_UP, 0)
             await self._answer.close()
@@ -155,13 +159,13 @@ class Call:
             await self._answer.result(stopped(ref, str(error), error.code, run=self._run))
         elif error is not None:
             if self._run is not None:
-                await self._finish("failed", "the gateway failed", 0)
+                await self._finish("cut", "the gateway failed", 0)
             raise error
         else:
             await self._reply(task.result())
 
     async def _write_down_unmade(self) -> None:
-        """Write down an attempt that was given up, or whose grant ended, before it was made."""
+        """Record an attempt that was canceled, or whose grant ended, before the call was made."""
         if self._trying is None:
             why = f"the grant ended: {self._held.why}" if self._held.over.is_set() else GIVEN_UP
             with contextlib.suppress(StintError):
@@ -179,7 +183,7 @@ class Call:
             code, text = (
                 (error["code"], str(error.get("message", "")))
                 if known
-                else (wire.INTERNAL_ERROR, "It failed.")
+                else (wire.INTERNAL_ERROR, "The call failed.")
             )
             await self._answer.error(code, text[:2000], data=error.get("data") if known else None)
         else:
@@ -191,17 +195,17 @@ def _result(result: Message) -> Message:
 
 
 def _outcome(message: Message) -> tuple[str, str]:
-    """How a run ended, by what its server answered."""
+    """Return how a run ended and why, according to the server's answer. What was answered was sent, errors included."""
     error, result = message.get("error"), message.get("result")
     if error is not None:
-        return "failed", str(error.get("message", ""))[:500] if isinstance(error, dict) else "an error"
+        return "done", str(error.get("message", ""))[:500] if isinstance(error, dict) else "an error"
     if not isinstance(result, dict):
         message["result"] = {"content": [], "isError": True}
-        return "failed", "the answer is not a result"
-    return ("failed", "the tool reported an error") if result.get("isError") is True else ("done", "")
+        return "done", "the response has no result"
+    return "done", "the tool reported an error" if result.get("isError") is True else ""
 
 
-# Operations, with the time that it is
+# Operations, with the current time
 
 
 def _try(*, use: CallUse, session_id: int, call: DecidedCall) -> Tried | Waiting:

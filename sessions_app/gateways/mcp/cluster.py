@@ -1,4 +1,6 @@
-"""The tools of one cluster, behind its gateway: each call decided by the grant, made with Stint's own token, and recorded."""
+"""The tools of one cluster, behind its gateway. Each call is decided by the grant, made with Stint's own token, and
+recorded.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +20,16 @@ from sessions_app.connectors.mcp import wire
 from sessions_app.connectors.mcp.wire import Message
 from sessions_app.gateways.core.proofs import ProofRefused, check_proof
 from sessions_app.gateways.mcp.answers import SIGN_OF_LIFE_S, Answer
-from sessions_app.gateways.mcp.asked import Asked, Rejected
+from sessions_app.gateways.mcp.asked import Asked, Rejected, call_in, line_in
 from sessions_app.gateways.mcp.call import Call
 from sessions_app.gateways.mcp.denials import ended_meanwhile, stopped
 from sessions_app.gateways.mcp.server import Over, definitions
 from sessions_app.gateways.mcp.service import Caller, challenge
 from sessions_app.gateways.mcp.uses import MOST_STREAMS, OpenUse, Uses
 from sessions_app.operations.grants.errors import GrantIsOver
-from sessions_app.operations.sessions.authorize_use import authorize_use, only
+from sessions_app.operations.sessions.authorize_use import authorize_use, only, used_from
 from sessions_app.operations.sessions.proofs.token import ByToken, CallUse
+from sessions_app.operations.sessions.record_failed_proof import record_failed_proof
 from sessions_app.operations.sessions.record_refused_request import DeadToken, record_dead_token
 from sessions_app.policy.commands.http.bodies import Json
 from sessions_app.policy.commands.mcp.decide import line_of
@@ -35,16 +38,14 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _TOKEN = re.compile(r"(Bearer|DPoP) (sgt_[A-Za-z0-9_-]{43})", re.IGNORECASE)
-# A token that is over is written down again only after so long: clients that come back each second fill no record.
-_TOLD_EVERY_S = 60.0
 _MOST_AT_ONCE = 16
 
 
 class ClusterService:
     """The MCP server that holders of grants on one cluster see."""
 
-    def __init__(self, cluster: str, uses: Uses, told: dict[str, float]) -> None:
-        self.cluster, self._uses, self._told = cluster, uses, told
+    def __init__(self, cluster: str, uses: Uses) -> None:
+        self.cluster, self._uses = cluster, uses
 
     @property
     def path(self) -> str:
@@ -57,36 +58,25 @@ class ClusterService:
             "and how to request more. Repeat a held call unchanged until someone has allowed it."
         )
 
-    # Who calls
+    # Callers
 
-    async def caller(self, headers: Mapping[str, str], client: str, method: str) -> Caller:
+    async def caller(self, headers: Mapping[str, str], client: str, method: str, body: bytes) -> Caller:
         found = _TOKEN.fullmatch(headers.get("authorization", ""))
         if found is None:
             raise challenge(
                 settings.MCP_URL, self.path, error="invalid_token" if "authorization" in headers else ""
             )
         digest = token_digest(found[2])
-        use = only(await self._uses.database.run(authorize_use, by=ByToken(digest, self.cluster)))
+        use = await self._uses.admissions.ask(
+            digest, client, _use, digest=digest, cluster=self.cluster, client=client, body=body
+        )
         if use is None:
-            await self._dead(digest, client)
             raise challenge(settings.MCP_URL, self.path, error="invalid_token")
         if use.jkt or found[1].lower() == "dpop":
-            await self._prove(use, headers.get("dpop", ""), found[2], method)
-        return Caller(holder=f"grant token {use.credential_id}", client=client, use=use)
+            await self._prove(use, headers.get("dpop", ""), found[2], method, body)
+        return Caller(holder=f"grant token {use.credential_id}", client=client, use=used_from(use, client))
 
-    async def _dead(self, digest: str, client: str) -> None:
-        moment = asyncio.get_running_loop().time()
-        if moment - self._told.get(digest, -_TOLD_EVERY_S) < _TOLD_EVERY_S:
-            return
-        while len(self._told) >= 1000:
-            del self._told[next(iter(self._told))]
-        self._told[digest] = moment
-        line = "a message of MCP"
-        if await self._uses.database.run(_dead_token, digest=digest, target=self.cluster, line=line) is None:
-            # Nobody's: the record would be anybody's to fill.
-            log.warning("mcp.unknown_token", cluster=self.cluster[:63], client=client)
-
-    async def _prove(self, use: CallUse, proof: str, token: str, method: str) -> None:
+    async def _prove(self, use: CallUse, proof: str, token: str, method: str, body: bytes) -> None:
         try:
             if not use.jkt:
                 raise ProofRefused("this token is not bound to a key: use the Bearer scheme")
@@ -99,10 +89,11 @@ class ClusterService:
                 url=settings.MCP_URL + self.path,
             )
         except ProofRefused as error:
+            await self._uses.database.run(_failed_proof, use=use, line=line_in(body), reason=str(error))
             headers = {"www-authenticate": 'DPoP error="invalid_dpop_proof", algs="ES256 Ed25519"'}
             raise Rejected(401, None, f"{error}.".capitalize(), headers=headers) from error
 
-    # What there is
+    # Tools
 
     async def tools(self, caller: Caller) -> list[Message]:
         use: CallUse = caller.use
@@ -115,10 +106,12 @@ class ClusterService:
 
     async def call(self, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]) -> None:
         use: CallUse = caller.use
-        name, arguments = asked.params.get("name"), asked.params.get("arguments", {})
-        if not isinstance(name, str) or not isinstance(arguments, dict):
+        said = call_in(asked.params)
+        if said is None:
             await answer.error(wire.INVALID_PARAMS, "A call needs a name and an object of arguments.")
-        elif use.held:
+            return
+        name, arguments = said
+        if use.held:
             await self._write_down_unmade(use, name, arguments)
             why = "it is held after too many refused commands; an approver can release it"
             await answer.result(stopped(use.grant_ref, f"{why}.", "grant_held"))
@@ -130,14 +123,14 @@ class ClusterService:
             except Over as error:
                 await answer.result(ended_meanwhile(use.grant_ref, str(error), ". It was not made."))
             except GrantIsOver as error:
-                # It ended between the question whether it may be used and the use.
+                # It ended between its authorization and its use.
                 await self._write_down_unmade(use, name, arguments)
                 await answer.result(stopped(use.grant_ref, f"{error}", error.code))
             except StintError as error:
                 await answer.result(stopped(use.grant_ref, f"{error}", error.code))
 
     async def _write_down_unmade(self, use: CallUse, name: str, arguments: dict[str, Json]) -> None:
-        """Write down a call that its grant or token is not good for, or not any more."""
+        """Record a call that was not made, because its grant or token can't be used, or no longer can."""
         line = line_of(name, arguments)
         await self._uses.database.run(
             _dead_token, digest=use.credential_digest, target=use.target.name, line=line
@@ -146,20 +139,20 @@ class ClusterService:
     async def _carry_out(
         self, held: OpenUse, asked: Asked, answer: Answer, gone: asyncio.Task[None], work: Call
     ) -> None:
-        """Let a call run until it is answered, its client is gone, or its grant is over."""
-        task: asyncio.Task[object] = asyncio.create_task(work.run())
-        over: asyncio.Task[object] = asyncio.create_task(held.over.wait())
+        """Run a call until it is answered, its client is gone, or its grant is over."""
+        task: asyncio.Task[object] = held.begin(work.run())
         if asked.id is not None:
             held.running[asked.id] = task
         try:
-            while not task.done() and not over.done() and not gone.done():
-                await asyncio.wait(
-                    {task, over, gone}, timeout=SIGN_OF_LIFE_S, return_when=asyncio.FIRST_COMPLETED
-                )
-                if not task.done() and not over.done() and not gone.done():
-                    await answer.sign_of_life()
+            # A client that has stopped reading has given up its call.
+            with contextlib.suppress(TimeoutError):
+                while not task.done() and not gone.done():
+                    await asyncio.wait(
+                        {task, gone}, timeout=SIGN_OF_LIFE_S, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    if not task.done() and not gone.done():
+                        await answer.sign_of_life()
         finally:
-            over.cancel()
             if asked.id is not None and held.running.get(asked.id) is task:
                 del held.running[asked.id]
             task.cancel()
@@ -204,31 +197,42 @@ class ClusterService:
             yield held
 
     async def _unless_over(self, held: OpenUse, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for something; raises Over when the grant ends before."""
-        task, over = asyncio.create_task(work), asyncio.create_task(held.over.wait())
+        """Wait for ``work`` and return its result. Raises Over if the grant ends before that."""
+        task = held.begin(work)
         try:
-            await asyncio.wait({task, over}, return_when=asyncio.FIRST_COMPLETED)
-            if over.done():
+            await asyncio.wait({task})
+            if held.over.is_set():
                 raise Over(held.why)
             return task.result()
         finally:
-            over.cancel()
             task.cancel()
             await asyncio.wait({task})
 
 
 class _TooManyAtOnce(StintError):
-    """One token is used for more calls than are carried out at once."""
+    """One token is used for more calls than may run at once."""
 
     code = "too_many_at_once"
     status = 429
 
 
-# Operations, with the time that it is
+# Operations, with the current time
+
+
+def _use(*, digest: str, cluster: str, client: str, body: bytes) -> CallUse | None:
+    use = only(authorize_use(by=ByToken(digest, cluster)))
+    if use is None and _dead_token(digest=digest, target=cluster, line=line_in(body)) is None:
+        # The token is unknown: if this were recorded, anyone could fill the record.
+        log.warning("mcp.unknown_token", cluster=cluster[:63], client=client)
+    return use
 
 
 def _dead_token(*, digest: str, target: str, line: str) -> DeadToken | None:
     return record_dead_token(token_digest=digest, target_name=target, line=line, now=clock.now())
+
+
+def _failed_proof(*, use: CallUse, line: str, reason: str) -> None:
+    record_failed_proof(use=use, line=line, reason=reason, now=clock.now())
 
 
 def _check_proof(*, proof: str, token: str, jkt: str, method: str, url: str) -> None:

@@ -1,6 +1,6 @@
-"""What an agent is told when a call is not made: why, and how to ask for more.
+"""What an agent is told when a call is not made: why, and how to request more.
 
-A result with ``isError`` and not an error of the protocol, so that the model reads it. Terms are those of Stint's API.
+This is a result with ``isError``, not a protocol error, so that the model reads it. Terms are those of Stint's API.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from sessions_app.policy.commands.answers import Refused
 from sessions_app.queries.grant_tokens import ENDS_OF_TOKENS
 from sessions_app.queries.offers import offers
 
-# A refusal for these is no different with another grant.
+# Another grant would not change a refusal with these codes.
 _NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty"))
 
 
 def refusal(use: CallUse, refused: Refused, line: str) -> Message:
-    """A call that the grant does not allow, with what its holder may ask for instead."""
+    """Return the result for a call that the grant does not allow, with what its holder can request instead."""
     told: dict[str, Any] = {
         "error": "refused", "code": refused.code, "reason": refused.reason, "grant": use.grant_ref, "requestable": False,
     }  # fmt: skip
@@ -34,7 +34,7 @@ def refusal(use: CallUse, refused: Refused, line: str) -> Message:
     offer = None if refused.code in _NOT_TO_BE_ASKED else _offer(use, line)
     if offer is not None:
         told |= {"requestable": True, **offer}
-        how = f" Ask for it with request_access at {settings.MCP_URL}/mcp, or at {offer['request_url']}."
+        how = f" Request it with request_access at {settings.MCP_URL}/mcp, or at {offer['request_url']}."
     near = f" Nearest: {refused.nearest}." if refused.nearest else ""
     return text_result(f"Refused by {use.grant_ref}: {refused.reason}.{near}{how}", told, failed=True)
 
@@ -54,7 +54,7 @@ def _offer(use: CallUse, line: str) -> dict[str, Any] | None:
 
 
 def waiting(use: CallUse, waits: Waiting | int) -> Message:
-    """A call that a second person has to allow, or has denied."""
+    """Return the result for a call that a second person has to allow, or has denied."""
     if isinstance(waits, Waiting) and waits.by:
         told = {"error": "denied", "run": waits.run_id, "grant": use.grant_ref, "by": waits.by}
         return text_result(
@@ -73,13 +73,13 @@ def waiting(use: CallUse, waits: Waiting | int) -> Message:
 
 
 def ended_meanwhile(ref: str, why: str, then: str, *, run: int | None = None) -> Message:
-    """A grant that ended meanwhile, or the token of one, which may go on."""
+    """Return the result for a grant that ended meanwhile, or for a token that did while its grant may continue."""
     if why in ENDS_OF_TOKENS:
         return stopped(ref, f"can no longer be used with this token: {why}{then}", "token_over", run=run)
     return stopped(ref, f"has ended: {why}{then}", "grant_over", run=run)
 
 
 def stopped(ref: str, why: str, code: str, *, run: int | None = None) -> Message:
-    """A call that was not made, or whose result is withheld, for a reason that is not the call's."""
+    """Return the result for a call that was not made, that was not answered, or whose result is withheld."""
     told: dict[str, Any] = {"error": code, "reason": why, "grant": ref, "requestable": False}
     return text_result(f"{ref}: {why}", told if run is None else {**told, "run": run}, failed=True)

@@ -1,4 +1,4 @@
-"""The ASGI application: which server is asked, in which era, and what is answered besides tools.
+"""The ASGI application: it picks the server and the era, and answers what is not about tools.
 
 Source: Model Context Protocol 2026-07-28 and 2025-11-25; RFC 9728 (protected resource metadata).
 """
@@ -29,20 +29,19 @@ log = structlog.get_logger(__name__)
 
 _PATH = re.compile(r"/mcp(?:/([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?))?")
 _METADATA = "/.well-known/oauth-protected-resource"
-# A list is good for so long; it ends with its grant, and calls are decided anew anyway.
+# How long a list is valid. It ends with its grant, and each call is decided again anyway.
 LIST_TTL_MS = 5000
 _ABOUT = {"name": "stint", "title": "Stint", "version": settings.VERSION}
 _SUBSCRIPTION = f"{wire.META}subscriptionId"
 
 
 class Door:
-    """Every MCP server that Stint is."""
+    """All MCP servers of Stint."""
 
     def __init__(self) -> None:
         self._uses = Uses()
         self._handshakes = Handshakes()
-        self._told: dict[str, float] = {}
-        self._own = OwnService(self._uses.database)
+        self._own = OwnService(self._uses.database, self._uses.admissions)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -57,7 +56,8 @@ class Door:
             log.info("mcp.client_stopped_reading")
 
     async def stop(self) -> None:
-        """Drop what is open: this process ends."""
+        """Cut what is open: this process is ending."""
+        self._own.stop()
         await self._uses.stop()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, answer: Answer) -> None:
@@ -69,16 +69,16 @@ class Door:
             return await answer.plain(404, "Server not found.\n")
         headers = headers_of(scope)
         _check_origin(headers.get("origin"))
-        service: Service = ClusterService(found[1], self._uses, self._told) if found[1] else self._own
+        service: Service = ClusterService(found[1], self._uses) if found[1] else self._own
         client = scope.get("client") or ("", 0)
-        # Who calls is asked when all is there: whoever sends slowly can't be let in by a token that ends meanwhile.
+        # Authenticate once the body is complete: a slow sender must not get in with a token that ends meanwhile.
         body = await body_of(receive) if method == "POST" else b""
-        caller = await service.caller(headers, str(client[0]), method)
+        caller = await service.caller(headers, str(client[0]), method, body)
         if method == "POST":
             return await self._post(service, caller, asked_of(headers, body), receive, send)
         if method in ("GET", "DELETE") and headers.get("mcp-protocol-version") != wire.MODERN:
             return await self._legacy(method, service, caller, headers, receive, send)
-        raise Rejected(405, None, "Send a POST.", headers={"allow": "POST"})
+        raise Rejected(405, None, "Use POST.", headers={"allow": "POST"})
 
     # Metadata
 
@@ -86,7 +86,7 @@ class Door:
         if _PATH.fullmatch(path) is None:
             return await answer.plain(404, "Not found.\n")
         if method not in ("GET", "HEAD"):
-            raise Rejected(405, None, "Send a GET.", headers={"allow": "GET"})
+            raise Rejected(405, None, "Use GET.", headers={"allow": "GET"})
         body = json.dumps(metadata(path)).encode()
         headers = [
             (b"content-type", b"application/json"), (b"access-control-allow-origin", b"*"),
@@ -160,23 +160,23 @@ class Door:
     async def _listen(
         self, service: Service, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]
     ) -> None:
-        """Acknowledge, and say when the list of tools changes: at the end of what the caller may do."""
+        """Acknowledge, and notify when the list of tools changes: at the end of what the caller may do."""
         if not asked.streams:
             raise Rejected(406, None, "A subscription needs Accept: text/event-stream.")
         meta = {_SUBSCRIPTION: asked.id}
         wanted = asked.params.get("notifications")
-        honoured = (
+        honored = (
             {"toolsListChanged": True}
             if isinstance(wanted, dict) and wanted.get("toolsListChanged") is True
             else {}
         )
-        acknowledged = {"_meta": meta, "notifications": honoured}
+        acknowledged = {"_meta": meta, "notifications": honored}
         await answer.note(
             {"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": acknowledged}
         )
         await service.stream(caller, answer, gone)
         if not gone.done():
-            if honoured:
+            if honored:
                 changed = {
                     "jsonrpc": "2.0",
                     "method": "notifications/tools/list_changed",
@@ -225,7 +225,7 @@ class Door:
 
 
 def metadata(path: str) -> dict[str, Any]:
-    """Return what a client needs to know to get a token for one of the servers. Source: RFC 9728 section 2."""
+    """Return what a client needs to get a token for one of the servers. Source: RFC 9728 section 2."""
     own = path == "/mcp"
     return {
         "resource": settings.MCP_URL + path,
@@ -238,7 +238,7 @@ def metadata(path: str) -> dict[str, Any]:
 
 
 def _check_origin(origin: str | None) -> None:
-    """Raises Rejected for a page of another origin: a browser would send it along whoever wrote the page."""
+    """Raise Rejected for a page of another origin: a browser would send the request, whoever wrote the page."""
     known = {settings.PUBLIC_URL, settings.MCP_URL, *settings.STREAMS_ORIGINS}
     if origin is not None and origin not in known:
         raise Rejected(403, None, "Cross-origin requests are not allowed.")

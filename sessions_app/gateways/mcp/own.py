@@ -1,4 +1,4 @@
-"""Stint itself as an MCP server: agents ask here for access, and see what became of it."""
+"""Stint itself as an MCP server: agents request access here, and follow what becomes of it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from django.conf import settings
 from accounts.models import APIToken
 from accounts.queries import valid_token
 from broker.kernel import clock
+from broker.kernel.crypto import token_digest
 from broker.kernel.errors import StintError, Unavailable
 from sessions_app.connectors.mcp import wire
 from sessions_app.connectors.mcp.wire import Message
 from sessions_app.gateways.core.database import Database
+from sessions_app.gateways.core.known import Admissions
 from sessions_app.gateways.mcp.answers import SIGN_OF_LIFE_S, Answer, text_result
 from sessions_app.gateways.mcp.asked import Asked, Rejected
 from sessions_app.gateways.mcp.own_tools import TOOLS, Did, Tool, use_tool
@@ -23,7 +25,7 @@ from sessions_app.gateways.mcp.service import Caller, challenge
 
 _TOKEN = re.compile(r"Bearer (stint_[\x21-\x7e]{1,200})", re.IGNORECASE)
 MOST_STREAMS = 200
-# Whoever was disabled meanwhile loses the stream after this long.
+# Seconds. Someone who was disabled meanwhile loses the stream after this long.
 CHECK_AGAIN_AFTER_S = 60.0
 
 
@@ -36,16 +38,17 @@ class OwnService:
         "people have decided, and end your grants when you are done. No tool here approves requests."
     )
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, admissions: Admissions) -> None:
+        self._database, self._admissions = database, admissions
+        self._stopping = asyncio.get_running_loop().create_future()
         self._streams = 0
 
-    async def caller(self, headers: Mapping[str, str], client: str, _method: str) -> Caller:
+    async def caller(self, headers: Mapping[str, str], client: str, _method: str, _body: bytes) -> Caller:
         found = _TOKEN.fullmatch(headers.get("authorization", ""))
         if found is None:
             error = "invalid_token" if "authorization" in headers else ""
             raise challenge(settings.MCP_URL, self.path, error=error, scope="read request end")
-        token = await self._database.run(_valid, text=found[1])
+        token = await self._admissions.ask(token_digest(found[1]), client, _valid, text=found[1])
         if token is None:
             raise challenge(settings.MCP_URL, self.path, error="invalid_token", scope="read request end")
         if not {tool.scope.value for tool in TOOLS.values()} & set(token.scopes):
@@ -57,7 +60,7 @@ class OwnService:
         return [tool.described for tool in TOOLS.values() if tool.scope in scopes]
 
     async def call(self, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]) -> None:
-        del gone  # what was begun is carried out: an act that nobody waits for is an act all the same
+        del gone  # a call that has begun is carried out, even if nobody waits for it
         token: APIToken = caller.use[0]
         name = asked.params.get("name")
         tool = TOOLS.get(name) if isinstance(name, str) else None
@@ -76,7 +79,7 @@ class OwnService:
         return await answer.result(text_result(text, told))
 
     def cancel(self, caller: Caller, number: Any) -> None:
-        """Calls here are over before anybody could."""
+        """Do nothing: calls here are over before anyone could cancel them."""
 
     async def stream(self, caller: Caller, answer: Answer, gone: asyncio.Task[None]) -> None:
         if self._streams >= MOST_STREAMS:
@@ -86,16 +89,23 @@ class OwnService:
         self._streams += 1
         try:
             await answer.start_stream()
-            while not gone.done():
-                await asyncio.wait({gone}, timeout=SIGN_OF_LIFE_S)
+            while not gone.done() and not self._stopping.done():
+                await asyncio.wait(
+                    {gone, self._stopping}, timeout=SIGN_OF_LIFE_S, return_when=asyncio.FIRST_COMPLETED
+                )
                 if loop.time() > check_at:
                     if await self._database.run(_valid, text=caller.use[1]) is None:
                         return
                     check_at = loop.time() + CHECK_AGAIN_AFTER_S
-                if not gone.done():
+                if not gone.done() and not self._stopping.done():
                     await answer.sign_of_life()
         finally:
             self._streams -= 1
+
+    def stop(self) -> None:
+        """End every stream."""
+        if not self._stopping.done():
+            self._stopping.set_result(None)
 
 
 def _valid(*, text: str) -> APIToken | None:

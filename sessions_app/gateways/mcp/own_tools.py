@@ -1,7 +1,8 @@
-"""The tools of Stint's own MCP server: asking, looking, and ending one's own. Nothing here approves or decides.
+"""The tools of Stint's own MCP server: requesting access, looking it up, and ending one's own. Nothing here approves or
+decides.
 
-They are the verbs and reads of the API, by the same operations; a machine gets nothing here that it would not get there. A
-credential is not among them: what a tool returns, a model reads.
+They are the same operations and reads as those of the API, so a machine gets nothing here that it would not get there.
+None returns a credential: a model reads what a tool returns.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class _Arguments(BaseModel):
 
 
 class Ask(_Arguments):
-    """What is asked for."""
+    """The arguments of request_access."""
 
     cluster: _Name = Field(description="Cluster name, from what_may_i_do")
     command_set: _Name = Field(description="Command set name")
@@ -55,7 +56,7 @@ class Ask(_Arguments):
 
 
 class OneRequest(_Arguments):
-    """Which request."""
+    """The arguments of request_status."""
 
     request: Annotated[StrictStr, Field(pattern=f"^{references.REQUEST}$")] = Field(
         description="Request reference, such as REQ-1042"
@@ -63,7 +64,7 @@ class OneRequest(_Arguments):
 
 
 class Wanted(_Arguments):
-    """What is wanted."""
+    """The arguments of what_may_i_do."""
 
     cluster: _Name | None = Field(default=None, description="Only this cluster")
     line: Annotated[StrictStr, Field(max_length=16_384)] | None = Field(
@@ -77,7 +78,7 @@ class Nothing(_Arguments):
 
 
 class OneGrant(_Arguments):
-    """Which grant."""
+    """The arguments of end_my_grant."""
 
     grant: Annotated[StrictStr, Field(pattern=f"^{references.GRANT}$")] = Field(
         description="Grant reference, such as GR-7F3K"
@@ -156,7 +157,7 @@ def _grant(grant: Grant) -> dict[str, Any]:
 
 
 def _end(who: Identity, asked: OneGrant, now: dt.datetime) -> Did:
-    # Others' grants are ended by people, on pages and by the API.
+    # People end the grants of others, on pages and through the API.
     grant = Grant.objects.visible_to(who).filter(holder=who, ref=asked.grant).first()
     if grant is None:
         raise NotFound("Grant not found.")
@@ -169,7 +170,7 @@ def _end(who: Identity, asked: OneGrant, now: dt.datetime) -> Did:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """One tool: what a model is told, the scope that a token needs, and what is done."""
+    """One tool: what a model is told, the scope that a token needs, and the function that runs it."""
 
     name: str
     says: str
@@ -215,7 +216,7 @@ TOOLS: Mapping[str, Tool] = {
 
 
 def use_tool(*, tool: Tool, token: APIToken, arguments: Any, now: dt.datetime) -> Did:
-    """Carry out a call of a token's identity. Raises StintError."""
+    """Run a tool as a token's identity. Raises StintError."""
     try:
         asked = tool.takes.model_validate(arguments)
     except ValidationError as error:

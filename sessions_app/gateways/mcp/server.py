@@ -1,4 +1,4 @@
-"""The server behind a gateway: what its tools are now, and one allowed call of one of them."""
+"""The server behind a gateway: its current tools, and one allowed call of one of them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from typing import Any
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.mcp import wire
 from sessions_app.connectors.mcp.conversation import Conversation, SessionLost
+from sessions_app.connectors.mcp.upstream import Unreached
 from sessions_app.connectors.mcp.wire import Message
 from sessions_app.gateways.mcp.answers import Answer
 from sessions_app.gateways.mcp.asked import Asked
 from sessions_app.gateways.mcp.uses import OpenUse
 
 _RELAYED = frozenset(("notifications/progress", "notifications/message"))
-# Of what stands beside a call's arguments: progress of it, and traces (W3C Trace Context). All else, such as the answers to a
-# question or a wish that the call goes on by itself, was decided by nobody, and could do what the arguments may not.
+# What is forwarded besides a call's arguments: its progress, and traces (W3C Trace Context). Nobody decided on anything
+# else, such as answers to a question, or a wish to continue in the background. It could do what the arguments may not.
 _META = ("progressToken", "traceparent", "tracestate")
 
 
 class Over(Exception):
     """The grant has ended meanwhile."""
+
+
+class Unanswered(ConnectorError):
+    """The call was sent, and the server did not answer it. It may have done what was asked."""
 
 
 async def definitions(held: OpenUse) -> dict[str, Message]:
@@ -32,7 +37,9 @@ async def definitions(held: OpenUse) -> dict[str, Message]:
 
 
 async def _begun(held: OpenUse, lost: Conversation | None = None) -> Conversation:
-    """Return a conversation that has begun, and not the one that was lost: of all that lost it the first begins anew."""
+    """Return a conversation that has begun and is not ``lost``. Of all callers that lost it, the first starts a new
+    one.
+    """
     async with held.begun:
         if held.talk is lost:
             held.talk = Conversation(lost.endpoint)
@@ -44,12 +51,15 @@ async def _begun(held: OpenUse, lost: Conversation | None = None) -> Conversatio
 async def forward(
     held: OpenUse, asked: Asked, answer: Answer, tool: Message, arguments: Mapping[str, Any]
 ) -> Message:
-    """Make an allowed call, pass on what is said meanwhile, and return the answer. Raises ConnectorError."""
+    """Make an allowed call, relay messages sent meanwhile, and return the answer.
+
+    Raises Unanswered, or another ConnectorError if the server did nothing with the call.
+    """
     talk = await _begun(held)
     try:
         return await _forward(talk, held, asked, answer, tool, arguments)
     except SessionLost:
-        # The server knew nothing of the conversation, so that nothing was made of it.
+        # The server did not know the session, so it did nothing with the call.
         talk = await _begun(held, lost=talk)
         return await _forward(talk, held, asked, answer, tool, arguments)
 
@@ -65,35 +75,40 @@ async def _forward(
     params = {"name": tool["name"], "arguments": dict(arguments), **_about_the_call(asked.params)}
     headers = wire.parameter_headers(tool.get("inputSchema"), arguments) if talk.modern else {}
     mine = asked.params.get("_meta", {}).get("progressToken")
-    async for message in talk.call("tools/call", params, headers):
-        if "method" not in message:
-            return message
-        if held.over.is_set():
-            raise Over(held.why)
-        if "id" in message:
-            # Sampling, elicitation, roots: nothing is asked of the client through this door.
-            await _decline(talk, message)
-        elif message["method"] in _RELAYED and _is_mine(message, mine):
-            await answer.note(message)
-    raise ConnectorError("The server closed the stream before it answered.")
+    try:
+        async for message in talk.call("tools/call", params, headers):
+            if "method" not in message:
+                return message
+            if held.over.is_set():
+                raise Over(held.why)
+            if "id" in message:
+                # Sampling, elicitation, roots: this gateway forwards no requests to the client.
+                await _decline(talk, message)
+            elif message["method"] in _RELAYED and _is_mine(message, mine):
+                await answer.note(message)
+    except (Unreached, SessionLost):
+        raise
+    except ConnectorError as error:
+        raise Unanswered(error.message) from error
+    raise Unanswered("The server closed the stream before it responded.")
 
 
 async def _decline(talk: Conversation, message: Message) -> None:
     try:
         await talk.decline(message)
-    except SessionLost as error:
-        # The call is under way: it is not made a second time.
-        raise ConnectorError(error.message) from error
+    except ConnectorError as error:
+        # The call is in progress, and must not be made a second time.
+        raise Unanswered(error.message) from error
 
 
 def _about_the_call(params: Mapping[str, Any]) -> Message:
-    """What goes along with a call and changes nothing of what it does."""
+    """Return what accompanies a call without changing what it does."""
     kept = {key: params["_meta"][key] for key in _META if key in params.get("_meta", {})}
     return {"_meta": kept} if kept else {}
 
 
 def _is_mine(message: Message, token: Any) -> bool:
-    """Whether a notification is about this very call."""
+    """Whether a notification is about this call."""
     if message["method"] != "notifications/progress":
         return True
     params = message.get("params")

@@ -1,4 +1,4 @@
-"""What both MCP servers at this door have in common: how a caller is asked for a token, and what is answered besides tools."""
+"""What both MCP servers of this gateway share: how they ask for a token, and what they answer besides tools."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from sessions_app.gateways.mcp.asked import Asked, Rejected
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls. ``holder`` names the token, so that a session of the older era is bound to it; ``client`` is an address."""
+    """The caller. ``holder`` names the token, so that a session of the older era is bound to it. ``client`` is an
+    address.
+    """
 
     holder: str
     client: str
@@ -26,33 +28,33 @@ class Service(Protocol):
 
     @property
     def path(self) -> str:
-        """Where it is, below the address of the door."""
+        """Its path, below the address of the gateway."""
 
     @property
     def instructions(self) -> str:
         """What a model is told about it."""
 
-    async def caller(self, headers: Mapping[str, str], client: str, method: str) -> Caller:
-        """Return who calls. Raises Rejected."""
+    async def caller(self, headers: Mapping[str, str], client: str, method: str, body: bytes) -> Caller:
+        """Return the caller. ``body`` is what was sent, for the record. Raises Rejected."""
 
     async def tools(self, caller: Caller) -> list[Message]:
-        """Return the tools that the caller may call, in the order of their names. Raises StintError and ConnectorError."""
+        """Return the tools that the caller may call, sorted by name. Raises StintError and ConnectorError."""
 
     async def call(self, caller: Caller, asked: Asked, answer: Answer, gone: asyncio.Task[None]) -> None:
-        """Carry out or refuse a call, and answer it. ``gone`` is done when the client is."""
+        """Make or refuse a call, and answer it. ``gone`` is done when the client is gone."""
 
     def cancel(self, caller: Caller, number: Any) -> None:
-        """Give up a call that the client does not want any more."""
+        """Cancel a call that the client no longer wants."""
 
     async def stream(self, caller: Caller, answer: Answer, gone: asyncio.Task[None]) -> None:
-        """Keep a stream open until the client is gone or may listen no more. Raises Rejected."""
+        """Keep a stream open until the client is gone or may no longer listen. Raises Rejected."""
 
 
 def challenge(url: str, path: str, *, error: str = "", scope: str = "") -> Rejected:
-    """Return the answer that asks for a token, and says where one is to be had. Source: RFC 9728 section 5.1; RFC 6750."""
+    """Return the answer that asks for a token and says where to get one. Source: RFC 9728 section 5.1; RFC 6750."""
     said = f'Bearer resource_metadata="{url}/.well-known/oauth-protected-resource{path}"'
     status = 403 if error == "insufficient_scope" else 401
     said += f', error="{error}"' if error else ""
     said += f', scope="{scope}"' if scope else ""
-    why = "The token's scopes do not cover that." if status == 403 else "Send a token that is good here."
+    why = "The token's scopes do not cover this." if status == 403 else "Send a token that is valid here."
     return Rejected(status, None, why, headers={"www-authenticate": said})

@@ -1,6 +1,6 @@
-"""Tokens that are in use here, each with the conversation that it has with its server.
+"""Tokens in use here, each with its conversation with its server.
 
-A use begins with the first message that comes with a token and is a session of the gateway's, which ends it.
+A use begins with the first message that carries a token. It is a session of the gateway, which ends it.
 """
 
 from __future__ import annotations
@@ -12,28 +12,30 @@ import functools
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import structlog
 from django.conf import settings
 
-from broker.kernel import clock
 from broker.kernel.errors import Unavailable
 from sessions_app.connectors.mcp.conversation import Conversation
 from sessions_app.connectors.mcp.reach import conversation_with
 from sessions_app.gateways.core.database import Database
+from sessions_app.gateways.core.known import Admissions
 from sessions_app.gateways.core.lease import Known
 from sessions_app.gateways.core.node import Node
+from sessions_app.gateways.core.opening import open_by_token
 from sessions_app.gateways.core.registry import OpenSession
-from sessions_app.operations.sessions.open_session import open_session
 from sessions_app.operations.sessions.proofs.token import CallUse
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
-# Longer than a call may be held: a session that is closed lets what is held in it lapse.
+# Seconds. Longer than a call may be held: once a session is closed, what is held in it lapses.
 IDLE_S = 900.0
-# A call may be silent for so long before its server is given up.
+# Seconds that a call may be silent before Stint gives up on its server.
 CALL_SILENCE_S = 120.0
 MOST_STREAMS = 8
 LEAVE_S, GOODBYE_S = 1.0, 5.0
@@ -41,7 +43,9 @@ STOPPING, FAILED = "gateway stopped", "the gateway failed"
 
 
 class OpenUse:
-    """One token in use. ``over`` is set with the reason when it or its grant is over; whatever waits for it gives up then."""
+    """One token in use. Once it or its grant is over, ``over`` is set, with the reason in ``why``. Everything that
+    waits for it then gives up, and what runs in it is canceled.
+    """
 
     finish_by: dt.datetime | None = None
     finish_seconds = 0
@@ -57,6 +61,7 @@ class OpenUse:
         self.last = 0.0
         self.begun = asyncio.Lock()
         self.running: dict[str | int, asyncio.Task[object]] = {}
+        self._works: set[asyncio.Task[Any]] = set()
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._closing: asyncio.Task[None] | None = None
@@ -69,18 +74,32 @@ class OpenUse:
         return self.session.id
 
     def tell(self, text: str) -> None:
-        """There is no place in the protocol for words to whoever holds the token."""
+        """Do nothing: the protocol has no way to message the holder of the token."""
 
     def stop(self, reason: str) -> None:
-        """Let everything that waits for it give up now; the session is closed when that is done."""
+        """Cancel what runs in it and make everything that waits for it give up, now. The session is closed once that is
+        done.
+        """
         if not self.over.is_set():
             self.why = reason
             self.over.set()
+            # Nobody else may have to do this: who waits for the work may be waiting for a client as well.
+            for work in self._works:
+                work.cancel()
             self._closing = asyncio.create_task(self._close())
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start what asks the server for it. ``stop`` cancels it."""
+        task = asyncio.create_task(work)
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)
+        if self.over.is_set():
+            task.cancel()
+        return task
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
-        """Say that something of it is under way."""
+        """Mark it as busy while the block runs."""
         self.busy += 1
         self._quiet.clear()
         try:
@@ -92,7 +111,7 @@ class OpenUse:
             self.touch()
 
     def touch(self) -> None:
-        """Note that it was used just now."""
+        """Note that it was just used."""
         self.last = asyncio.get_running_loop().time()
 
     async def _close(self) -> None:
@@ -103,29 +122,30 @@ class OpenUse:
         try:
             async with asyncio.timeout(GOODBYE_S):
                 await self.talk.close()
-        except Exception as error:  # noqa: BLE001  # the end stands, whatever the server says to it
+        except Exception as error:  # noqa: BLE001  # the end stands, whatever the server answers
             log.info("mcp.not_said_goodbye", error=str(error))
 
 
 class Uses:
-    """Every token that is in use in this process."""
+    """All tokens in use in this process."""
 
     def __init__(self) -> None:
         self.database = Database(threads=4, name="mcp")
-        # Of its own: what agents do can't keep an end waiting.
+        self.admissions = Admissions(self.database)
+        # Its own thread, so that nothing that agents do can delay an end.
         self._ends = Database(threads=1, name="mcp-ends")
-        # Each process by a name of its own, for it closes what is open by that name and not held here.
+        # Each process has its own name, because it closes what is open under that name and not held here.
         name = f"mcp@{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(4)}"
         self._known = Known(name=name, version=settings.VERSION)
         self._open: dict[int, OpenUse] = {}
-        # One for each token that is being entered with, and only as long.
+        # One for each token that is being entered, and only for that time.
         self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._node: Node | None = None
         self._starting = asyncio.Lock()
         self._leaving: asyncio.Task[None] | None = None
 
     async def enter(self, use: CallUse, client: str) -> OpenUse:
-        """Return the open use of a token, beginning one if there is none. Raises StintError."""
+        """Return the open use of a token, starting one if there is none. Raises StintError."""
         node = await self._running()
         lock = self._locks.setdefault(use.credential_id, asyncio.Lock())
         async with lock:
@@ -136,43 +156,31 @@ class Uses:
             return found
 
     def of_token(self, credential_id: int) -> OpenUse | None:
-        """Return the open use of a token."""
+        """Return the open use of a token; None if there is none."""
         return self._open.get(credential_id)
 
     async def stop(self) -> None:
-        """End nothing, but drop what is open, and say that this gateway is gone."""
+        """Cut what is open without ending a grant, and record that this gateway is gone."""
         if self._node is not None:
             await _leave(self._node, STOPPING)
         self.database.stop()
         self._ends.stop()
 
     async def _begin(self, node: Node, use: CallUse, client: str) -> OpenUse:
-        proof = f"token {use.credential_id}"
-        runs_out = use.good_until if use.good_until < use.expires_at else None
-        session = OpenSession(node.registry, use, client_address=client, proof=proof, good_until=runs_out)
-        opening = asyncio.ensure_future(
-            self.database.run(_open_session, use=use, gateway_id=node.id, client=client, proof=proof)
-        )
-        session.registering(opening)
-        opening.add_done_callback(functools.partial(_opened, session))
-        try:
-            await asyncio.shield(opening)
-        except BaseException:
-            session.close("it did not begin")
-            raise
+        session = await open_by_token(node, self.database, use, client=client, good_until=use.good_until)
         made = OpenUse(session, use)
         session.enter(made)
         return made
 
     async def _running(self) -> Node:
-        """Return this process as a gateway, beginning it with the first use. Raises Unavailable."""
+        """Return this process as a gateway, which starts with the first use. Raises Unavailable."""
         async with self._starting:
             if self._node is None:
                 if self._leaving is not None:
-                    # It closes all that is open by their common name.
+                    # The old node closes everything that is open under the name they share.
                     await asyncio.wait([self._leaving])
                 node = await Node.begin(self._known, database=self._ends)
-                node.lease.on_renewed = self._drop_unused
+                node.lease.on_renewed.append(self._drop_unused)
                 node.on_failed = functools.partial(self._fail, node)
                 node.start()
                 self._node = node
@@ -186,10 +194,10 @@ class Uses:
             if use.over.is_set():
                 del self._open[use.credential_id]
             elif not use.busy and now - use.last > IDLE_S:
-                use.session.close("nothing was asked any more")
+                use.session.close("idle")
 
     def _fail(self, node: Node) -> None:
-        """What holds no lease, or hears nothing, may not go on as if it did; the next use begins anew."""
+        """Drop a node that has no lease or hears nothing: it must not continue. The next use starts a new one."""
         if self._node is node:
             self._node = None
             self._leaving = asyncio.create_task(_leave(node, FAILED))
@@ -198,14 +206,3 @@ class Uses:
 async def _leave(node: Node, reason: str) -> None:
     await node.close(reason)
     await node.leave()
-
-
-def _opened(session: OpenSession[CallUse], opening: asyncio.Future[int]) -> None:
-    """Take in the answer, also when nobody waits for it any more."""
-    session.registered(opening)
-    if not opening.cancelled() and opening.exception() is None:
-        session.opened(opening.result())
-
-
-def _open_session(*, use: CallUse, gateway_id: int, client: str, proof: str) -> int:
-    return open_session(use=use, gateway_id=gateway_id, client_address=client, proof=proof, now=clock.now())

@@ -1,4 +1,4 @@
-"""Who is at the door, what they ask for, and which of their grants it is under."""
+"""Who connects, what they ask for, and which of their grants it falls under."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 
 class NoAccess(StintError):
-    """Nothing lets the holder in now; the message says where to ask."""
+    """The holder has no access now; the message says where to request it."""
 
     code = "no_access"
     status = 403
 
 
 class SeveralGrants(StintError):
-    """More than one grant fits, and only the holder can say which one is meant."""
+    """More than one grant fits, and only the holder can choose."""
 
     code = "several_grants"
     status = 409
@@ -33,7 +33,7 @@ class SeveralGrants(StintError):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """An identity, and the key by which it was proven under a user name."""
+    """An identity, and the key that it authenticated with under a user name."""
 
     identity_id: int
     username: str
@@ -50,7 +50,7 @@ class Wish:
 
 
 def parse_wish(username: str) -> Wish | None:
-    """Return what a user name asks for; None for one that can't be the name of a target."""
+    """Return what a user name asks for; None if it can't name a target."""
     ref, dot, target = username.rpartition(".")
     if dot and not _REFERENCE.fullmatch(ref):
         return None
@@ -58,7 +58,7 @@ def parse_wish(username: str) -> Wish | None:
 
 
 def admit(*, proof: Proof, now: dt.datetime) -> list[Use]:
-    """Return the uses that the proof and its user name have now. The key is looked up again, for it may be gone."""
+    """Return the uses that the proof and its user name have now. The key is looked up again, because it may be gone."""
     wish = parse_wish(proof.asked_as)
     holder = identity_by_fingerprint(proof.fingerprint)
     if wish is None or holder is None or holder.id != proof.identity_id:
@@ -67,7 +67,7 @@ def admit(*, proof: Proof, now: dt.datetime) -> list[Use]:
 
 
 def choose(uses: list[Use], line: str | None, *, asked_as: str, public_url: str) -> Use:
-    """Return the one use that is meant. ``line`` None asks for a prompt. Raises NoAccess and SeveralGrants."""
+    """Return the one use that applies. ``line`` None asks for a prompt. Raises NoAccess and SeveralGrants."""
     wish = parse_wish(asked_as)
     if not uses or wish is None:
         raise NoAccess(_nothing(wish, public_url))

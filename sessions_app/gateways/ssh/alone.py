@@ -1,8 +1,9 @@
-"""What a gateway does that is cut off from its database: at the end of a grant it asks the targets itself.
+"""A gateway that is cut off from its database: at the end of a grant it sweeps the targets itself.
 
-A command dies with its connection. What it left running in the background is killed by whatever revokes the grant, which takes
-the database; a gateway that has lost it may be the only one that knows of the grant, and goes by the deadline. Commands that
-may finish, here or through another gateway, are left alone for as long as they may; what the others left is not.
+A command dies with its connection. What it left in the background is killed when the grant is revoked, which takes the
+database. A gateway that has lost it may be the only one that knows of the grant, and acts on the deadline. Commands
+that may finish, here or through another gateway, are left alone for as long as they may. What the others left is
+killed.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from dataclasses import dataclass, field
 import structlog
 
 from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.marks import GRANT_MARK, Mark, run_mark
 from sessions_app.connectors.ssh.connection import Dialer
 from sessions_app.connectors.ssh.connector import sweep_target
-from sessions_app.connectors.ssh.wrapper import GRANT_MARK, Mark, run_mark
 from sessions_app.gateways.core.clock import LoopClock
 from sessions_app.gateways.core.registry import Registry
 from sessions_app.operations.grants.deprovision_grant import UNSEEN
@@ -29,10 +30,10 @@ log = structlog.get_logger(__name__)
 
 # Seconds.
 EVERY, AGAIN = 0.25, 1.0
-# With the database available, others have revoked a grant long before.
+# Seconds. With the database available, others revoke a grant long before this.
 FORGOTTEN = 30.0
 PLACES = 8
-# Runs of a grant that one question to a target can name; older ones are killed with all others, when nothing may finish any more.
+# How many runs of a grant one sweep can name. Older ones are killed with all others, once nothing may finish anymore.
 RUNS = 500
 
 Key = tuple[int, int]
@@ -40,13 +41,13 @@ Key = tuple[int, int]
 
 @dataclass(slots=True)
 class _Used:
-    """A grant on a target, and the newest runs in it that are cut at the end."""
+    """A grant on a target, and its newest runs that are cut at the end."""
 
     use: Use
     cut: deque[int] = field(default_factory=lambda: deque(maxlen=RUNS))
 
     def marks(self, since: float) -> Sequence[Mark]:
-        """Return what may not run any more, so many seconds after the grant's end."""
+        """Return the marks of what may no longer run, ``since`` seconds after the grant's end."""
         if since >= self.use.finish_seconds:
             return [Mark(GRANT_MARK, self.use.mark)]
         return [run_mark(self.use.mark, run_id) for run_id in self.cut] if since >= 0 else []
@@ -74,7 +75,7 @@ class Alone:
         self._renewed = self._loop.time()
 
     async def keep(self) -> None:
-        """Look for what is over, for ever."""
+        """Look for grants that are over, forever."""
         while True:
             await asyncio.sleep(EVERY)
             cut_off = self._loop.time() - self._renewed >= UNSEEN.total_seconds()
@@ -86,7 +87,7 @@ class Alone:
                     del self._used[key]
 
     def _since_end(self, use: Use) -> float:
-        """Return for how many seconds the grant has been over; negative while it is not."""
+        """Return how many seconds the grant has been over; negative while it is not."""
         grant = self._registry.grants.get(use.grant_id)
         expires_at = max(use.expires_at, grant.expires_at) if grant else use.expires_at
         return -self._clock.until(expires_at)
@@ -97,7 +98,7 @@ class Alone:
             task.add_done_callback(lambda _: self._asking.pop(key, None))
 
     async def _kill(self, key: Key, used: _Used, marks: Sequence[Mark]) -> None:
-        """Kill what is left of a grant on a target; what that proves is asked for once more when the database is back."""
+        """Kill what is left of a grant on a target. Its revoke proves this again once the database is back."""
         use = used.use
         try:
             found = await sweep_target(self._dialer, use.place, f"{use.grant_ref} alone", *marks)

@@ -19,18 +19,18 @@ from sessions_app.gateways.ssh.relay import Feed, signal_name
 
 log = structlog.get_logger(__name__)
 
-# The exit status of everything that Stint itself refuses or ends; a command's own is passed on.
+# The exit status of everything that Stint itself refuses or ends. A command's own status is passed on.
 REFUSED = 255
-# A reader that has stopped may not hold an end up; one that reads gets the last words within this.
+# Seconds. A client that stopped reading must not delay an end; one that reads gets the last message within this time.
 LAST_WORDS = 0.25
 
 
 class Channel(asyncssh.SSHServerSession[bytes]):
-    """The server's end of a channel. It is its command's input and output, and what an end of the grant stops."""
+    """The server's side of a channel. It is its command's input and output, and an end of the grant stops it."""
 
     def __init__(self, connection: Channels, raw: asyncssh.SSHServerChannel[bytes]) -> None:
         self._connection = connection
-        # The channel below the line editor, for output that the editor need not look at.
+        # The channel below the line editor, for output that the editor does not need to see.
         self._raw = raw
         self._editor: asyncssh.SSHServerChannel[str] | None = None
         self._line: str | None = None
@@ -44,7 +44,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._gone = False
         self._eof = self._paused = False
 
-    # What the client asks for.
+    # Requests of the client.
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         self._editor = cast("asyncssh.SSHServerChannel[str]", chan)
@@ -75,7 +75,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         elif self._feed is not None:
             self._feed.write(data)
         elif self._line is not None:
-            # Input waits until the command is there to take it; the rest of it stays in the client.
+            # Input waits until the command can take it. The rest stays in the client.
             self._early.append(data)
             self._raw.pause_reading()
 
@@ -113,7 +113,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._connection.left(self)
         self._cut("the holder disconnected")
 
-    # Output, as a command and a prompt need it.
+    # Output, for a command and a prompt.
 
     def output(self, data: bytes, *, error: bool) -> None:
         if not self._raw.is_closing():
@@ -150,17 +150,17 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def resume_input(self) -> None:
         self._raw.resume_reading()
 
-    # As a user of its session.
+    # The ``User`` of its session.
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """Until when what runs here may go on past the grant's end."""
+        """Until when the running command may continue past the grant's end."""
         command = self._prompt.command if self._prompt is not None else self._command
         return command.finish_by if command is not None else None
 
     @property
     def finish_seconds(self) -> int:
-        """For how long what runs here may go on past the grant's end."""
+        """For how many seconds the running command may continue past the grant's end."""
         command = self._prompt.command if self._prompt is not None else self._command
         return command.finish_seconds if command is not None else 0
 
@@ -183,7 +183,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             status = REFUSED
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # the edge: one channel's fault may not touch the others
+        except Exception as error:  # one channel's failure must not affect the others
             log.exception("channel.failed", error=type(error).__name__)
             self.note("Internal error. Nothing is running; see the gateway's log.")
             status = REFUSED

@@ -8,35 +8,32 @@ import datetime as dt
 
 import asyncssh
 import structlog
-from django.db import transaction
 
 from broker.kernel.errors import Unavailable
 from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.marks import CannotWrap, run_mark
 from sessions_app.connectors.ssh.connection import Errand, cut
 from sessions_app.connectors.ssh.connector import sweep_target
-from sessions_app.connectors.ssh.wrapper import CannotWrap, force_command, run_mark
+from sessions_app.connectors.ssh.wrapper import force_command
 from sessions_app.gateways.core import metrics
+from sessions_app.gateways.core.first import try_first
+from sessions_app.gateways.core.recording import Recorder, Recording
 from sessions_app.gateways.core.registry import Ended, OpenSession
 from sessions_app.gateways.ssh.parts import Outcome, Parts
-from sessions_app.gateways.ssh.recording import Recorder, Recording
 from sessions_app.gateways.ssh.relay import CommandIO, TargetSession
 from sessions_app.operations.sessions.finish_run import finish_run
-from sessions_app.operations.sessions.open_session import open_session
 from sessions_app.operations.sessions.proofs.holder import Use
 from sessions_app.operations.sessions.release_held import release_held
-from sessions_app.operations.sessions.try_command import Tried, try_command
+from sessions_app.operations.sessions.try_command import Tried
 from sessions_app.policy.commands.ssh.decide import Allowed, decide
 from sessions_app.queries.grants import TIME_OVER, hold_of
 from sessions_app.queries.recordings import recording_path
 
 log = structlog.get_logger(__name__)
 
-# Longer than this, and the database counts as not answering; nothing has run by then.
-DATABASE_TIMEOUT = 8.0
-
 
 class Command:
-    """One line tried in a session, and run if it may be. ``stop`` may be called at any moment."""
+    """One line tried in a session, and run if allowed. ``stop`` may be called at any time."""
 
     def __init__(
         self,
@@ -47,7 +44,7 @@ class Command:
         *,
         order_id: int | None = None,
     ) -> None:
-        """``order_id`` is the order of a page that the line answers."""
+        """``order_id`` is the order from a page that the line carries out."""
         self._order_id = order_id
         self._parts = parts
         self._session = session
@@ -64,16 +61,16 @@ class Command:
 
     @property
     def finish_by(self) -> dt.datetime | None:
-        """Until when it may go on past the grant's end; None when it is cut, or has not started."""
-        return self._finish_by if self._target is not None else None
+        """Until when it may continue past the grant's end; None if it is cut then, or has not started."""
+        return self._finish_by
 
     @property
     def finish_seconds(self) -> int:
-        """For how long it may go on past the grant's end; 0 when it is cut, or has not started."""
-        return self._finish_seconds if self._target is not None else 0
+        """For how many seconds it may continue past the grant's end; 0 if it is cut then, or has not started."""
+        return self._finish_seconds
 
     def stop(self, reason: str) -> None:
-        """Cut it: nothing of it starts any more, and what runs dies with its connection."""
+        """Cut it: nothing more of it starts, and what runs dies with its connection."""
         self._stopped = self._stopped or reason
         self._wake.set()
         if self._waiting is not None:
@@ -82,11 +79,11 @@ class Command:
             cut(self._connection)
 
     async def run(self) -> Outcome:
-        """Decide, record, run, report. Raises StintError when nothing could be recorded, so that nothing was run."""
+        """Decide, record, run, report. Raises StintError if nothing could be recorded; nothing was run then."""
         decision = decide(self._use.compiled, self._line)
         begun: asyncio.Future[Errand] = asyncio.get_running_loop().create_future()
         if isinstance(decision, Allowed) and not decision.hold:
-            # The target's handshake goes on while the attempt is written down; the certificate waits for that.
+            # The target's handshake continues while the attempt is recorded. The certificate waits for the record.
             self._waiting = asyncio.create_task(self._dial(begun))
         try:
             tried = await self._begin()
@@ -105,43 +102,14 @@ class Command:
 
     async def _begin(self) -> Tried:
         """Register the session with its first command, and the attempt, in one transaction."""
-        session = self._session
-        async with session.lock:
-            session.check()
-            work = asyncio.ensure_future(
-                self._parts.database.run(
-                    _begin,
-                    session=session,
-                    gateway_id=self._parts.gateway_id,
-                    line=self._line,
-                    order_id=self._order_id,
-                    now=self._parts.clock.now(),
-                )
-            )
-            session.registering(work)
-            try:
-                await asyncio.wait([work], timeout=DATABASE_TIMEOUT)
-                if not work.done():
-                    raise Unavailable(
-                        "Stint's database does not answer.", hint="Nothing was run. Try again in a moment."
-                    )
-                session_id, tried = work.result()
-                session.opened(session_id)
-                return tried
-            finally:
-                if work.done():
-                    session.registered(work)
-                else:
-                    work.add_done_callback(self._too_late)
+        return await try_first(
+            self._parts.database, self._session, gateway_id=self._parts.gateway_id, line=self._line,
+            order_id=self._order_id, now=self._parts.clock.now(), too_late=self._too_late,
+        )  # fmt: skip
 
-    def _too_late(self, work: asyncio.Future[tuple[int, Tried]]) -> None:
-        """The attempt was written down after all, when nobody waited any more."""
-        self._session.registered(work)
-        if work.cancelled() or work.exception() is not None:
-            return
-        session_id, tried = work.result()
+    def _too_late(self, tried: Tried) -> None:
+        """Handle an attempt that was recorded when nobody waited for it anymore."""
         self._report(tried, Outcome(state="failed", message="the database answered too late"), None)
-        self._session.opened(session_id)
 
     async def _dial(self, begun: asyncio.Future[Errand]) -> asyncssh.SSHClientConnection:
         async def errand() -> Errand:
@@ -171,7 +139,7 @@ class Command:
         self._session.check()
 
     async def _wait_for_release(self, tried: Tried) -> Tried | Outcome:
-        """Wait until a second person has allowed the command, and take the allowance, which is good once."""
+        """Wait until a second person has allowed the command, and use that approval, which is valid once."""
         self._io.note(tried.message)
         while not self._stopped:
             now = self._parts.clock.now
@@ -221,10 +189,10 @@ class Command:
         except Ended as error:
             outcome = Outcome(state="cut", message=self._stopped or error.message)
         except (ConnectorError, CannotWrap, OSError, asyncssh.Error, Unavailable) as error:
-            outcome = Outcome(state="failed", message=str(error))
-        except Exception as error:  # the edge of one command: whatever it was, the run is over and says so
+            outcome = self._broken(str(error))
+        except Exception as error:  # whatever failed, the run is over and must say so
             log.exception("command.failed", run=tried.run_id, error=type(error).__name__)
-            outcome = Outcome(state="failed", message="internal error; see the gateway's log")
+            outcome = self._broken("internal error; see the gateway's log")
         self._io.attach(None)
         self._report(tried, outcome, recorder)
         if outcome.state == "cut":
@@ -244,19 +212,18 @@ class Command:
     async def _execute(
         self, connection: asyncssh.SSHClientConnection, tried: Tried, recorder: Recorder
     ) -> Outcome:
-        target = TargetSession(self._io, recorder)
+        self._target = target = TargetSession(self._io, recorder)
         try:
             self._check()
             await connection.create_session(lambda: target, "stint", encoding=None)
             if isinstance(tried.decision, Allowed) and tried.decision.finish_seconds:
                 self._finish_by = tried.deadline
                 self._finish_seconds = tried.decision.finish_seconds
-            self._target = target
             self._io.attach(target)
             if self._stopped:
                 connection.abort()
             await target.over.wait()
-        except asyncssh.ChannelOpenError as error:
+        except (OSError, asyncssh.Error) as error:
             if self._stopped:
                 raise Ended(self._stopped) from error
             raise
@@ -274,14 +241,19 @@ class Command:
                 state="cut", exit_status=target.exit_status, signal=target.signal, message=self._stopped
             )
         if target.exit_status is None and not target.signal:
-            lost = f"the connection to {self._use.target.name} was lost; the command may still be running"
-            return Outcome(state="failed", message=lost)
+            return self._broken(f"the connection to {self._use.target.name} was lost")
         killed = target.signal == "KILL" or target.exit_status == 137  # 128 + SIGKILL
         if killed and tried.deadline is not None and self._parts.clock.until(tried.deadline) < 0.05:
             return Outcome(
                 state="cut", exit_status=target.exit_status, signal=target.signal, message=TIME_OVER
             )
         return Outcome(state="done", exit_status=target.exit_status, signal=target.signal)
+
+    def _broken(self, why: str) -> Outcome:
+        """Return the outcome of a command that did not end by itself. It only failed if nothing was sent to the target."""
+        if self._target is None or not self._target.opened:
+            return Outcome(state="failed", message=why)
+        return Outcome(state="cut", message=f"{why}; the command may still be running")
 
     def _report(self, tried: Tried, outcome: Outcome, recorder: Recorder | None) -> None:
         recording = Recording("", "", 0, 0)
@@ -307,7 +279,7 @@ class Command:
         )
 
     async def _sweep(self, tried: Tried) -> None:
-        """Find what left the command's process group while other commands of the grant may still finish.
+        """Kill what left the command's process group, while other commands of the grant may still finish.
 
         Otherwise the end of the grant sweeps all of it.
         """
@@ -322,26 +294,10 @@ class Command:
             log.warning("command.not_swept", run=tried.run_id, error=error.message)
 
     async def _drop_dial(self) -> None:
-        """Let go of a connection that nothing was run on."""
+        """Close a connection that nothing was run on."""
         if self._waiting is None:
             return
         self._waiting.cancel()
-        # Whatever it failed with was told where it was waited for.
+        # Its error was reported where it was awaited.
         with contextlib.suppress(asyncio.CancelledError, Exception):
             (await self._waiting).abort()
-
-
-def _begin(
-    *, session: OpenSession[Use], gateway_id: int, line: str, order_id: int | None, now: dt.datetime
-) -> tuple[int, Tried]:
-    with transaction.atomic():
-        session_id = session.id or open_session(
-            use=session.use,
-            gateway_id=gateway_id,
-            client_address=session.client_address,
-            proof=session.proof,
-            now=now,
-        )
-        return session_id, try_command(
-            use=session.use, session_id=session_id, line=line, order_id=order_id, now=now
-        )

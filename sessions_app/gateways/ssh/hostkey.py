@@ -1,4 +1,4 @@
-"""The gateway's own host key: made at the first start, kept in the state folder."""
+"""The gateway's own host key: created at the first start, and kept in the state directory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAME = "ssh_gateway_host_key"
 
 
 def host_key(folder: Path) -> asyncssh.SSHKey:
-    """Return the host key of the folder, made if it is not there. Safe from several processes at once."""
+    """Return the host key in the folder, creating it if it is missing. Safe to call from several processes at once."""
     path = folder / NAME
     if not path.exists():
         _make(path)
@@ -29,7 +29,7 @@ def public_line(key: asyncssh.SSHKey) -> str:
 def _make(path: Path) -> None:
     key = asyncssh.generate_private_key("ssh-ed25519", comment="stint-gateway")
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A file from mkstemp is readable for its owner alone; linking it fails when another process was first.
+    # A file from mkstemp is readable only by its owner. Linking it fails if another process was first.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{NAME}-")
     try:
         with os.fdopen(handle, "wb") as file:

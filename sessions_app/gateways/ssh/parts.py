@@ -1,4 +1,4 @@
-"""What running a command needs, and what comes of it."""
+"""What running a command needs, and its outcome."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Parts:
 
 
 class Channels(Protocol):
-    """The connection of a holder, as each of its channels needs it."""
+    """A holder's connection, as its channels need it."""
 
     parts: Parts
 
@@ -53,7 +53,7 @@ class Channels(Protocol):
         """Return the session that a line, or the prompt, belongs to. Raises NoAccess, SeveralGrants, Unavailable."""
 
     def left(self, channel: User) -> None:
-        """A channel is gone."""
+        """Handle the end of a channel."""
 
     def abort_if_unused(self, channel: User) -> None:
         """Cut the connection, unless other channels use it."""

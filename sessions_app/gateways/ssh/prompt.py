@@ -1,4 +1,4 @@
-"""The line prompt: each line is decided, recorded and run alone. It is no shell."""
+"""The line prompt: each line is decided, recorded and run by itself. It is not a shell."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Prompt:
         self._decoders = {error: codecs.getincrementaldecoder("utf-8")("replace") for error in (False, True)}
         self.command: Command | None = None
 
-    # What the channel hands on.
+    # Events from the channel.
 
     def line(self, text: str) -> None:
-        """A line was entered. What is typed while a command runs is not kept: it would run unseen."""
+        """Take an entered line. Lines typed while a command runs are dropped: they would run unseen."""
         if self.command is None:
             self._lines.put_nowait(text)
 
@@ -55,7 +55,7 @@ class Prompt:
         self._lines.put_nowait(None)
 
     def interrupt(self, reason: str) -> None:
-        """Cut the command that runs, or begin a new line."""
+        """Cut the running command, or begin a new line."""
         if self.command is not None:
             self.command.stop(reason)
         else:
@@ -64,16 +64,16 @@ class Prompt:
             self._ask()
 
     def cut(self, reason: str) -> None:
-        """Cut the command that runs."""
+        """Cut the running command."""
         if self.command is not None:
             self.command.stop(reason)
 
-    # Where a command's output goes.
+    # Output of a command.
 
     def output(self, data: bytes, *, error: bool) -> None:
         text = self._decoders[error].decode(data).replace("\n", "\r\n")
         if text and not self._raw.is_closing():
-            # Past the editor: it would measure every character of a flood.
+            # Bypass the editor, which would measure every character of a flood.
             self._at_start = text.endswith("\n")
             self._raw.write(text)  # type: ignore[arg-type]  # this channel is encoded
 
@@ -89,10 +89,10 @@ class Prompt:
             feed.eof()
 
     def pause_input(self) -> None:
-        """Nothing is sent anyway."""
+        """Do nothing: no input is sent."""
 
     def resume_input(self) -> None:
-        """Nothing is sent anyway."""
+        """Do nothing: no input is sent."""
 
     async def run(self) -> None:
         """Serve lines until the holder leaves or the grant is over."""
@@ -105,10 +105,13 @@ class Prompt:
             text = await self._lines.get()
             if text is None or self._left:
                 break
+            self._at_start = True
             line = text.strip()
+            if len(text) > LONGEST_LINE:
+                self.note(f"The line is longer than {LONGEST_LINE} characters. Nothing was run.")
+                continue
             if line in LEAVING:
                 break
-            self._at_start = True
             if line == "help":
                 self._write(self._help())
             elif line:
@@ -118,7 +121,7 @@ class Prompt:
         self._left = True
 
     async def _try(self, line: str) -> None:
-        self.command = Command(self._parts, self._session, line[:LONGEST_LINE], self)
+        self.command = Command(self._parts, self._session, line, self)
         self._editor.set_echo(False)  # type: ignore[attr-defined]  # of the editor's wrapper
         try:
             self._say(await self.command.run())
@@ -148,7 +151,7 @@ class Prompt:
     def _help(self) -> str:
         views = describe(self._session.use.compiled)
         rows = [line for view in views for line in _describe(view)]
-        return "\n".join(["You may run:", *rows, "  help, exit", ""])
+        return "\n".join(["You can run:", *rows, "  help, exit", ""])
 
     def _seconds(self) -> float:
         return self._parts.clock.until(self._session.grant.expires_at)
@@ -169,7 +172,7 @@ def _describe(view: CommandView) -> list[str]:
 
 
 def _left(seconds: float) -> str:
-    """Time left, as short as it can be said: `2h 5m`, `12m`, `40s`."""
+    """Format the time left as briefly as possible: `2h 5m`, `12m`, `40s`."""
     whole = max(0, int(seconds))
     hours, minutes = divmod(whole // 60, 60)
     if hours:

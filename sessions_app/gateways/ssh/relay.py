@@ -1,4 +1,4 @@
-"""What passes between a holder and a command on a target, with back-pressure both ways."""
+"""What passes between a holder and a command on a target, with backpressure in both directions."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Protocol
 import asyncssh
 from asyncssh.constants import EXTENDED_DATA_STDERR
 
-from sessions_app.gateways.ssh.recording import Recorder
+from sessions_app.gateways.core.recording import FLUSH_AFTER, Recorder
 
-# RFC 4254, 6.10, names signals so; whatever else the other side writes there would go into rows and notes.
+# The form of signal names in RFC 4254, 6.10. Whatever else the other side sends would end up in rows and notes.
 _SIGNAL = re.compile(r"[A-Z0-9]{1,16}")
 
 
@@ -21,19 +21,19 @@ def signal_name(sent: str) -> str:
 
 
 class Feed(Protocol):
-    """The way to a running command."""
+    """The input of a running command, and the flow of its output."""
 
     def write(self, data: bytes) -> None:
         """Send input."""
 
     def eof(self) -> None:
-        """There is no more input."""
+        """Send the end of input."""
 
     def pause(self) -> None:
-        """Take no more output for now."""
+        """Pause the command's output."""
 
     def resume(self) -> None:
-        """Take output again."""
+        """Resume the command's output."""
 
 
 class CommandIO(Protocol):
@@ -46,17 +46,13 @@ class CommandIO(Protocol):
         """Take a line from Stint itself."""
 
     def attach(self, feed: Feed | None) -> None:
-        """A command runs and takes input through ``feed``; None: it is over."""
+        """Connect a running command, which takes input through ``feed``. None: it is over."""
 
     def pause_input(self) -> None:
         """Send no input for now."""
 
     def resume_input(self) -> None:
         """Send input again."""
-
-
-# Whoever looks at the page of the grant sees what was printed at most so much later, in seconds.
-FLUSH_AFTER = 0.4
 
 
 class TargetSession(asyncssh.SSHClientSession[bytes]):
@@ -72,6 +68,11 @@ class TargetSession(asyncssh.SSHClientSession[bytes]):
         self.record_error: OSError | None = None
         self._flush: asyncio.TimerHandle | None = None
 
+    @property
+    def opened(self) -> bool:
+        """Whether the target opened the channel, on which the command is sent at once."""
+        return self._channel is not None
+
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         self._channel = chan
 
@@ -83,7 +84,7 @@ class TargetSession(asyncssh.SSHClientSession[bytes]):
             self._fail(problem)
             return
         if self._flush is None:
-            # One timer for all that comes until it fires, so that a flood costs no more than a drop.
+            # One timer for everything that arrives until it fires, so that a flood costs no more than a drop.
             self._flush = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._show)
         self._io.output(data, error=error)
 
@@ -95,7 +96,7 @@ class TargetSession(asyncssh.SSHClientSession[bytes]):
             self._fail(problem)
 
     def _fail(self, problem: OSError) -> None:
-        # What can't be recorded is not shown, and does not go on.
+        # Output that can't be recorded is not shown, and the command is cut.
         self.record_error = problem
         self.abort()
 
@@ -119,7 +120,7 @@ class TargetSession(asyncssh.SSHClientSession[bytes]):
     def resume_writing(self) -> None:
         self._io.resume_input()
 
-    # What follows is the way in, as Feed describes it.
+    # The command's input, as ``Feed`` describes it.
 
     def write(self, data: bytes) -> None:
         if self._channel is not None and not self._channel.is_closing():

@@ -1,11 +1,10 @@
-"""The door: what a client may do before and after it has proven who it is. All that is not named here is refused."""
+"""The SSH server: what a client may do before and after it authenticates. Everything not named here is refused."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import socket
-from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,38 +13,39 @@ import structlog
 
 from accounts.queries import KeyHolder, identity_by_fingerprint
 from broker.kernel.errors import Unavailable
-from broker.kernel.networks import source_of
 from sessions_app.connectors.ssh.options import CLOSED
 from sessions_app.gateways.core import metrics
 from sessions_app.gateways.core.registry import OpenSession, Registry, User
+from sessions_app.gateways.core.unproven import Unproven
 from sessions_app.gateways.ssh.admission import Proof, admit, choose
 from sessions_app.gateways.ssh.channel import Channel
 from sessions_app.gateways.ssh.parts import Parts
+from sessions_app.gateways.ssh.prompt import LONGEST_LINE
+from sessions_app.operations.sessions.authorize_use import used_from
 from sessions_app.operations.sessions.proofs.holder import Use
 
 log = structlog.get_logger(__name__)
 
 LOGIN_TIMEOUT = 15
-# The key that fits takes two: it is offered, and then used.
+# The right key takes two tries: it is offered, and then used.
 AUTH_TRIES = 11
 UNPROVEN, UNPROVEN_PER_ADDRESS = 100, 40
-# Kept for addresses that have none yet, so that a few can't shut out all others.
-KEPT_FREE = UNPROVEN // 4
-# How many keys that are not registered, and whose holders proved another one, are remembered.
+# How many unregistered keys are remembered whose holders authenticated with another one.
 BESIDE = 10_000
 CHANNELS = 8
-# Without a session, a connection is let go: at first soon, and a control master that has served one a little later.
+# Seconds. A connection without a session is closed: at first soon, and a little later for a control master that has
+# served one.
 IDLE_FIRST, IDLE_LATER = 15.0, 300.0
 KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 15, 3
 
-# Everything that a server of this library offers beyond sessions is turned off, most of all agent forwarding, which is
-# on by default.
+# Everything that the library's server offers beyond sessions is off, above all agent forwarding, which is on by
+# default.
 SERVER_OPTIONS: dict[str, Any] = {
     **CLOSED,
     "sftp_factory": None,
     "allow_scp": False,
     "allow_pty": True,
-    # Asked for by a client that has no key left: it is told where to register one, and asked nothing.
+    # For clients that have no key left: they are told where to register one, and asked nothing.
     "kbdint_auth": True,
     "process_factory": None,
     "session_factory": None,
@@ -55,7 +55,8 @@ SERVER_OPTIONS: dict[str, Any] = {
     "encoding": None,
     "line_editor": True,
     "line_history": 200,
-    "max_line_length": 4096,
+    # The editor drops what is typed beyond this. So a line of this length may not be whole, and the prompt refuses it.
+    "max_line_length": LONGEST_LINE + 1,
     "login_timeout": LOGIN_TIMEOUT,
     "keepalive_interval": KEEPALIVE_INTERVAL,
     "keepalive_count_max": KEEPALIVE_COUNT,
@@ -64,7 +65,7 @@ SERVER_OPTIONS: dict[str, Any] = {
 
 
 class Doorkeeper:
-    """Counts connections that have not proven who they are, and knows whether the door is open."""
+    """Counts connections that have not authenticated, and knows whether the gateway admits anyone."""
 
     def __init__(
         self, parts: Parts, registry: Registry, public_url: str, closed_because: Callable[[], str]
@@ -75,7 +76,7 @@ class Doorkeeper:
         self.public_url = public_url
         self._closed_because = closed_because
         self.connections: set[Connection] = set()
-        self._unproven: Counter[str] = Counter()
+        self.unproven = Unproven(UNPROVEN, per_address=UNPROVEN_PER_ADDRESS)
         # Oldest first.
         self._beside: dict[str, None] = {}
 
@@ -84,30 +85,12 @@ class Doorkeeper:
         """Why nobody is admitted; empty while the door is open."""
         return self._closed_because()
 
-    def arrive(self, address: str) -> str:
-        """Count a new connection; return nothing, or why it is refused and not counted."""
-        place = source_of(address)
-        theirs = self._unproven[place]
-        if theirs >= UNPROVEN_PER_ADDRESS:
-            return "too many from there"
-        if self._unproven.total() >= (UNPROVEN - KEPT_FREE if theirs else UNPROVEN):
-            return "too many"
-        self._unproven[place] += 1
-        return ""
-
-    def depart(self, address: str) -> None:
-        """A connection that was counted has proven who it is, or is gone."""
-        place = source_of(address)
-        self._unproven[place] -= 1
-        if self._unproven[place] <= 0:
-            del self._unproven[place]
-
     def knows_holder_of(self, fingerprint: str) -> bool:
-        """Whether who offered this key, which is not registered, has proven another one before."""
+        """Whether whoever offered this unregistered key has authenticated with another one before."""
         return fingerprint in self._beside
 
     def note_beside(self, fingerprints: Iterable[str]) -> None:
-        """Remember keys that are not registered, of somebody who has one that is."""
+        """Remember the unregistered keys of someone who has a registered one."""
         self._beside.update(dict.fromkeys(fingerprints))
         while len(self._beside) > BESIDE:
             del self._beside[next(iter(self._beside))]
@@ -126,7 +109,7 @@ class Connection(asyncssh.SSHServer):
         self._tries = 0
         self._told = False
         self._known: dict[str, KeyHolder | None] = {}
-        # The key that was validated last; after the login it is the one that was proven.
+        # The last key that was validated; after the login, the one that was proven.
         self._candidate: Proof | None = None
         self._proof: Proof | None = None
         self._sessions: dict[int, OpenSession[Use]] = {}
@@ -137,7 +120,7 @@ class Connection(asyncssh.SSHServer):
         self._door.connections.add(self)
         self._address = str((conn.get_extra_info("peername") or ("",))[0])
         _acknowledge_at_once(conn)
-        why = self._door.arrive(self._address)
+        why = self._door.unproven.arrive(self._address)
         self._counted = not why
         if why:
             self._refuse(why)
@@ -150,10 +133,10 @@ class Connection(asyncssh.SSHServer):
         for session in list(self._sessions.values()):
             session.close("the holder disconnected" if session.users else "done")
 
-    # Proving who it is.
+    # Authentication.
 
     def begin_auth(self, username: str) -> bool:
-        """Ask for a proof, always: False would let everybody in."""
+        """Always ask for authentication: False would let everyone in."""
         del username
         if self._door.closed_because:
             self._tell(self._door.closed_because)
@@ -165,7 +148,7 @@ class Connection(asyncssh.SSHServer):
     async def validate_public_key(  # type: ignore[override]  # the base allows an awaitable
         self, username: str, key: asyncssh.SSHKey
     ) -> bool:
-        """Whether the key is somebody's. It is not proven yet: that the holder has it is checked after this."""
+        """Whether the key is registered. That the client holds it is checked after this."""
         self._candidate = None
         self._tries += 1
         if self._tries > AUTH_TRIES or self._door.closed_because or self._conn is None:
@@ -180,8 +163,10 @@ class Connection(asyncssh.SSHServer):
         return True
 
     def _tell_unregistered(self, fingerprint: str) -> None:
-        """Say where keys are registered: a client that asks nobody leaves when none of its keys has let it in, and says no more
-        before. One that goes on to a registered key is told so once, and never again with this one.
+        """Say where keys are registered.
+
+        A client that asks nobody leaves once none of its keys was accepted, so it has to be told before. One that goes
+        on to a registered key is told this once, and never again for this key.
         """
         if not self._door.knows_holder_of(fingerprint):
             more = "If none of your keys is registered, add this one and try again"
@@ -195,7 +180,7 @@ class Connection(asyncssh.SSHServer):
         return True
 
     def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> bool:
-        """Say where keys are registered: clients without any key ask for this. It never lets in."""
+        """Say where keys are registered: clients without any key ask for this. It never authenticates anyone."""
         del username, lang, submethods
         self._tries += 1
         if self._tries > AUTH_TRIES:
@@ -205,7 +190,7 @@ class Connection(asyncssh.SSHServer):
         return False
 
     def auth_completed(self) -> None:
-        """Remember the proof, if it was given under the very user name that the connection has now."""
+        """Remember the proof if it was given under the user name that the connection has now."""
         conn, proof = self._conn, self._candidate
         self._stop_counting()
         if conn is None:
@@ -231,7 +216,7 @@ class Connection(asyncssh.SSHServer):
         return self._known[fingerprint]
 
     def _tell(self, text: str) -> None:
-        """Say once why nothing lets in; whatever comes later follows from that."""
+        """Say once why the login fails; later reasons follow from the first."""
         if self._conn is not None and not self._told:
             self._told = True
             self._conn.send_auth_banner(f"stint: {text}\r\n")
@@ -241,7 +226,7 @@ class Connection(asyncssh.SSHServer):
         if self._conn is not None:
             self._conn.abort()
 
-    # Sessions. Forwarding of ports, sockets and devices is refused by the base class.
+    # Sessions. The base class refuses forwarding of ports, sockets and devices.
 
     def session_requested(self) -> Any:
         if (
@@ -253,10 +238,10 @@ class Connection(asyncssh.SSHServer):
             return False
         self._cancel_idle()
         raw = self._conn.create_server_channel(encoding=None)
-        # Each would be kept for as long as the channel lives.
+        # Refuse environment variables: each would be kept for as long as the channel lives.
         raw._process_env_request = lambda packet: False  # type: ignore[method-assign]  # noqa: ARG005, SLF001  # no public way
         channel = Channel(self, raw)
-        # Counted now: it is told of its own making only later, and a burst of opens comes before that.
+        # Counted now: the channel learns only later that it was made, and a burst of opens comes before that.
         self.channels.add(channel)
         return raw, channel
 
@@ -265,7 +250,8 @@ class Connection(asyncssh.SSHServer):
         if self._proof is None:
             raise AssertionError
         uses = await self.parts.database.run(admit, proof=self._proof, now=self.parts.clock.now())
-        use = choose(uses, line, asked_as=self._proof.asked_as, public_url=self._door.public_url)
+        chosen = choose(uses, line, asked_as=self._proof.asked_as, public_url=self._door.public_url)
+        use = used_from(chosen, self._address)
         found = self._sessions.get(use.grant_id)
         if found is None or found.closed:
             found = OpenSession(
@@ -273,12 +259,12 @@ class Connection(asyncssh.SSHServer):
             )
             self._sessions[use.grant_id] = found
         else:
-            # A later command goes by the grant as it is now.
+            # A later command uses the grant as it is now.
             found.use = use
         return found
 
     def left(self, channel: User) -> None:
-        """A channel is gone."""
+        """Handle the end of a channel."""
         self.channels.discard(channel)
         if not self.channels:
             self._wait_idle(IDLE_LATER)
@@ -309,14 +295,14 @@ class Connection(asyncssh.SSHServer):
     def _stop_counting(self) -> None:
         if self._counted:
             self._counted = False
-            self._door.depart(self._address)
+            self._door.unproven.depart(self._address)
 
 
 def _acknowledge_at_once(conn: asyncssh.SSHServerConnection) -> None:
-    """Acknowledge what arrives during the handshake without the kernel's delay of 40 ms (tcp(7), TCP_QUICKACK).
+    """Acknowledge packets during the handshake without the kernel's delay of 40 ms (tcp(7), TCP_QUICKACK).
 
-    Clients hold a small packet back until the one before is acknowledged, and twice in a handshake there is nothing to
-    answer that would carry the acknowledgement. The kernel forgets the option, so it is set for each packet.
+    Clients hold a small packet back until the previous one is acknowledged. Twice in a handshake there is no reply that
+    would carry the acknowledgment. The kernel resets the option, so it is set for each packet.
     """
     sock = conn.get_extra_info("socket")
     receive = conn.data_received

@@ -19,9 +19,9 @@ MARKS = {"create": "+", "change": "~", "remove": "-"}
 
 
 class Command(StintCommand):
-    """Makes the catalogue from YAML files."""
+    """Apply YAML files to the catalog."""
 
-    help = f"Apply the YAML files in DIR to the catalogue (folders: {', '.join(FOLDERS)})."
+    help = f"Apply the YAML files in DIR to the catalog (folders: {', '.join(FOLDERS)})."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
@@ -32,7 +32,7 @@ class Command(StintCommand):
         parser.add_argument("--prune", action="store_true", help="remove what is in no file")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Read, apply, tell."""
+        """Read the files, apply them, and print the plan."""
         try:
             plan = apply_catalogue(
                 on_server=True,
@@ -62,7 +62,7 @@ class Command(StintCommand):
 
 
 def read_files(folder: Path) -> dict[str, str]:
-    """Return the texts of all .yaml and .yml files by path relative to the folder. Raises CommandError."""
+    """Return the text of every .yaml and .yml file by its path relative to the folder. Raises CommandError."""
     if not folder.is_dir():
         raise CommandError(f"{folder} is not a folder. Pass the folder that contains {', '.join(FOLDERS)}.")
     files = sorted(path for path in folder.rglob("*") if path.suffix in {".yaml", ".yml"} and path.is_file())

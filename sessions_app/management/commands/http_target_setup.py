@@ -1,4 +1,4 @@
-"""`manage.py http_target_setup CLUSTER`: what goes into the configuration of the proxy in front of an API."""
+"""`manage.py http_target_setup CLUSTER`: the configuration of the proxy in front of an API."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from sessions_app.operations.targets.target_setup import UPSTREAM, http_sites
 
 
 class Command(StintCommand):
-    """Print the lines for the proxy of each target. They hold the proxy key."""
+    """Print the proxy configuration for each target. It contains the proxy key."""
 
     help = "Print the proxy configuration for a cluster. It contains the cluster's proxy key."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("cluster", nargs="?", help="name of the cluster")
         parser.add_argument(
-            "--proxy", choices=PROXIES, help="use another proxy than the one set on the cluster"
+            "--proxy", choices=PROXIES, help="use a different proxy than the one set on the cluster"
         )
         parser.add_argument("--upstream", default=UPSTREAM, metavar="URL", help="address of the application")
         parser.add_argument(
@@ -48,6 +48,11 @@ class Command(StintCommand):
             sites = http_sites(cluster, upstream=options["upstream"], stint=options["stint"])
         except ConnectorError as error:
             raise CommandError(error.message) from None
+        if not sites:
+            raise CommandError(
+                f"{cluster.name} is behind Stint's own gateway (proxy: stint): there is no proxy to set up. Put its address and "
+                "credential into the cluster's connection."
+            )
         texts = [snippet(options["proxy"] or proxy, site) for proxy, site in sites]
         note_setup_shown(cluster=cluster.name, command="http_target_setup", has_secret=True, now=clock.now())
         self.stdout.write("\n".join(texts), ending="")

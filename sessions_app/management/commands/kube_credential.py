@@ -1,4 +1,4 @@
-"""`manage.py kube_credential GR-XXXX`: the exec plugin of kubectl, which asks Stint's API for a grant's credential."""
+"""`manage.py kube_credential GR-XXXX`: kubectl's exec plugin, which gets a grant's credential from Stint's API."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Command(StintCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         words = [word for word in (options["ref"], options["target"]) if word]
-        # Django's wrappers write as files do.
+        # Django's output wrappers have the write method of a file.
         status = main(words, os.environ, self.stdout, self.stderr)  # type: ignore[arg-type]
         if status:
             sys.exit(status)

@@ -1,4 +1,4 @@
-"""`manage.py kubernetes_target_setup CLUSTER`: what the administrator of a cluster of Kubernetes has to apply."""
+"""`manage.py kubernetes_target_setup CLUSTER`: the manifests that the administrator of a Kubernetes cluster applies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from broker.kernel.command import StintCommand
 from sessions_app.connectors.kubernetes.setup import ceiling, target_setup
 from sessions_app.models import Cluster, CommandSet
 from sessions_app.operations.targets.note_setup_shown import note_setup_shown
-from sessions_app.policy.commands.kubernetes.decide import CompiledSet
+from sessions_app.policy.commands.kubernetes.compiling import CompiledSet
 from sessions_app.policy.commands.kubernetes.off_limits import ACCOUNTS
 from sessions_app.queries.commands import compiled_open
 
@@ -33,14 +33,14 @@ class Command(StintCommand):
             action="append",
             default=[],
             metavar="NAME",
-            help="command set that grants may use; may be repeated (else those of the policies on the cluster)",
+            help="command set that grants may use; can be repeated (default: those of the policies on the cluster)",
         )
         parser.add_argument(
             "--namespace",
             action="append",
             default=[],
             metavar="NAME",
-            help="namespace to which command sets are limited where they leave it open; may be repeated",
+            help="namespace for command sets that leave the namespace open; can be repeated",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py postgres_target_setup CLUSTER`: the SQL that the administrator of a PostgreSQL server runs, once."""
+"""`manage.py postgres_target_setup CLUSTER`: the SQL that the administrator of a PostgreSQL server runs once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sessions_app.operations.targets.note_setup_shown import note_setup_shown
 
 
 class Command(StintCommand):
-    """Print the set-up of a cluster's servers."""
+    """Print the setup of a cluster's servers."""
 
     help = "Print the SQL that creates Stint's role, which can create and drop roles and little else."
 
@@ -27,12 +27,12 @@ class Command(StintCommand):
             action="append",
             default=[],
             metavar="ROLE",
-            help="a role without login that command sets name (ROLE reporting_reader); may be repeated",
+            help="a role without login that command sets name (ROLE reporting_reader); can be repeated",
         )
         parser.add_argument(
             "--login-trigger",
             action="store_true",
-            help="for PostgreSQL 17 and newer: also refuse logins of grants that are over where no password is asked; "
+            help="for PostgreSQL 17 and newer: also refuse logins of ended grants where no password is required; "
             "run in each database",
         )
 

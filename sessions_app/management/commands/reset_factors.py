@@ -1,4 +1,4 @@
-"""`manage.py reset_factors NAME --reason …`: for the last administrator who lost theirs."""
+"""`manage.py reset_factors NAME --reason …`: for the last administrator who lost their second factors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sessions_app.operations.identities.reset_factors import reset_factors
 
 
 class Command(StintCommand):
-    """Takes the second factors of one person away."""
+    """Reset two-factor authentication for one person."""
 
     help = "Reset a person's two-factor authentication. This ends all of their sessions."
 

@@ -1,4 +1,4 @@
-"""`manage.py restored --reason …`: an older backup of the database was restored on purpose."""
+"""`manage.py restored --reason …`: continue after a deliberate restore of an older database backup."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from sessions_app.operations.record.accept_restore import Restored, accept_resto
 
 
 class Command(StintCommand):
-    """Ends all access and goes on with the record as it is."""
+    """End all access and continue with the record as it is."""
 
-    help = "Continue after a restore from an older backup. Ends every grant, signs everybody out and reports what was lost."
+    help = (
+        "Continue after a restore from an older backup. Ends every grant, signs everyone out and reports what was "
+        "lost."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--reason", required=True, help="reason, for the record")
@@ -35,9 +38,9 @@ def _said(found: Restored) -> str:
     ended = f": {', '.join(found.grants)}" if found.grants else ""
     return f"""\
 Lost: at least {found.lost:,} entries of the record, signed between {since} and {until}.
-The checkpoints that say so are kept in {found.aside}.
+The checkpoints that show this are kept in {found.aside}.
 Ended: {len(found.grants)} grants{ended}.
-Signed out: everybody ({found.sign_ins} sessions of browsers).
-Look through what was changed since {since} and is as it was before:
+Signed out: everyone ({found.sign_ins} browser sessions).
+Check these for changes since {since} that were lost:
 disabled people and machines, removed keys and tokens, groups, policies, command sets, clusters and secrets.
-Stint goes on with this record."""
+Stint continues with this record."""

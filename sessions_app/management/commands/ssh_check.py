@@ -1,4 +1,4 @@
-"""`manage.py ssh_check CLUSTER`: log in to each target and say what is right and what to fix."""
+"""`manage.py ssh_check CLUSTER`: log in to each target and report what works and what to fix."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from sessions_app.operations.targets.look_at_target import is_right, look_at_tar
 
 
 class Command(StintCommand):
-    """Check a cluster's targets. Exits 1 when something has to be fixed."""
+    """Check a cluster's targets. Exits with 1 if something needs fixing."""
 
     help = "Log in to each target of a cluster, and report what works and what to fix."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("cluster", help="name of the cluster")
-        parser.add_argument("--target", default=None, help="name of one target")
+        parser.add_argument("--target", default=None, help="check only this target")
 
     def handle(self, *args: Any, **options: Any) -> None:
         targets = (
@@ -41,7 +41,7 @@ class Command(StintCommand):
         self.stdout.write(f"{target.name} ({target.account}@{target.address} port {target.port})")
         steps = look_at_target(target=target, actor=Actor.system("ssh_check"), now=clock.now)
         for step in steps:
-            self.stdout.write(f"  {'ok   ' if step.ok else 'WRONG'} {step.name}: {step.detail}")
+            self.stdout.write(f"  {'ok   ' if step.ok else 'FAIL '} {step.name}: {step.detail}")
             if step.fix:
                 self.stdout.write(f"        {step.fix}")
         return is_right(steps)

@@ -1,4 +1,4 @@
-"""`manage.py ssh_target_setup CLUSTER`: what the administrator of each target has to run, once."""
+"""`manage.py ssh_target_setup CLUSTER`: the script that the administrator of each target runs once."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from broker.kernel import clock
 from broker.kernel.command import StintCommand
 from sessions_app.connectors.ssh.setup import NoSetup, Setup
 from sessions_app.models import Target
-from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.operations.targets.note_setup_shown import note_setup_shown
-from sessions_app.queries.authority import trusted_ssh_cas
+from sessions_app.queries.authority import SSH_USER_CA, trusted_authorities
 
 
 def _address(text: str) -> str:
@@ -29,7 +29,7 @@ def _address(text: str) -> str:
 
 
 class Command(StintCommand):
-    """Print the set-up of a cluster's targets."""
+    """Print the setup of a cluster's targets."""
 
     help = "Print what to run as root on each target of a cluster to set it up for Stint."
 
@@ -41,7 +41,7 @@ class Command(StintCommand):
             default=[],
             metavar="ADDRESS",
             type=_address,
-            help="source address of a gateway as targets see it; may be repeated (STINT_SSH_SOURCE_ADDRESS)",
+            help="source address of a gateway as targets see it; can be repeated (STINT_SSH_SOURCE_ADDRESS)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -50,12 +50,12 @@ class Command(StintCommand):
             raise CommandError(
                 f"SSH cluster {options['cluster']} not found, or it has no targets. Create it with `manage.py apply`."
             )
-        ensure_ssh_ca(now=clock.now())
+        ensure_authority(SSH_USER_CA, now=clock.now())
         try:
             setup = Setup(
                 cluster=options["cluster"],
                 accounts=[target.account for target in targets],
-                ca_keys=[key.public_key for key in trusted_ssh_cas()],
+                ca_keys=[key.public_key for key in trusted_authorities(SSH_USER_CA)],
                 gateways=options["gateway"] or settings.SSH_SOURCE_ADDRESS,
             )
         except NoSetup as error:

@@ -1,4 +1,4 @@
-"""Make the catalogue what the files say, in one transaction, or say what that would change."""
+"""Apply files to the catalogue in one transaction, or plan what that would change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sessions_app.operations.catalogue.write_policy import write_policy
 from sessions_app.operations.catalogue.write_source import write_source
 from sessions_app.operations.catalogue.write_trust_policy import write_trust_policy
 from sessions_app.operations.catalogue.write_webhook import write_webhook
-from sessions_app.policy.catalogue import Catalogue, holds_for_nobody, read_catalogue
+from sessions_app.policy.catalogue import Catalogue, bodies_unseen, holds_for_nobody, read_catalogue
 from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.commands.kinds import lint
 from sessions_app.policy.documents import DocumentError
@@ -37,10 +37,13 @@ def apply_catalogue(
     prune: bool = False,
     on_server: bool = False,
 ) -> Plan:
-    """Make groups, clusters, command sets, webhooks, policies and trust policies what the files say, and return what changed.
+    """Make groups, clusters, command sets, webhooks, sources, policies and trust policies match the files, and return
+    what changed.
 
-    ``files`` are texts by relative path. Everything happens or nothing. ``plan_only`` changes nothing. What stands in
-    no file stays, unless ``prune``. ``on_server``: files may name secrets of the server, as `manage.py apply` lets them. Grants whose ground is taken away end. Raises InvalidInput with every problem.
+    ``files`` are texts by relative path. Everything is applied, or nothing. ``plan_only`` changes nothing. Rows that
+    are in no file stay, unless ``prune``. ``on_server``: files may name secrets of the server, as `manage.py apply`
+    allows. Grants that lose their basis end.
+    Raises InvalidInput with every problem.
     """
     try:
         catalogue = read_catalogue(files)
@@ -52,13 +55,15 @@ def apply_catalogue(
         ) from error
     findings = _lint(catalogue)
     with one_change(actor=actor, now=now, plan_only=plan_only) as plan:
-        plan.warnings += holds_for_nobody(catalogue)
+        plan.warnings += [*holds_for_nobody(catalogue), *bodies_unseen(catalogue)]
         _apply(catalogue, findings, plan, actor, now, prune=prune, on_server=on_server)
     return plan
 
 
 def _lint(catalogue: Catalogue) -> dict[str, list[Finding]]:
-    """Return the findings on command sets that are not published as they stand; it takes time, so no lock is held yet."""
+    """Return the findings for each command set that is not published as in its file. Linting takes time, so it runs
+    before the lock is taken.
+    """
     return {
         name: lint(file.document)
         for name, file in catalogue.command_sets.items()
@@ -77,30 +82,39 @@ def _apply(
     on_server: bool,
 ) -> None:
     check_names(catalogue, alone=prune)
-    # Before the policies that named it are changed, so that grants end for what happened to them.
+    # Before the policies that name the rows change, so that the end reason of grants is the actual one.
     _remove(catalogue, plan, actor, now, prune=prune)
     for group in catalogue.groups.values():
         write_group(group, plan, actor, now)
     _write_places(catalogue, plan, actor, now, on_server=on_server)
     for command_set in catalogue.command_sets.values():
         write_command_set(command_set, plan, actor, now, findings=findings.get(command_set.name))
-    for policy, source in catalogue.policies.values():
-        write_policy(policy, source, plan, actor, now)
-    _write_trust_policies(catalogue, plan, actor, now)
+    _write_policies(catalogue, plan, actor, now)
     _remove_groups(catalogue, plan, actor, now, prune=prune)
 
 
-def _write_trust_policies(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    for document, source in catalogue.trust_policies.values():
+def _write_policies(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime) -> None:
+    fields: dict[str, list[str]] = {}
+    for policy, source in catalogue.policies.values():
         try:
-            write_trust_policy(document=document, source=source, plan=plan, actor=actor, now=now)
+            write_policy(policy, source, plan, actor, now)
         except DocumentError as error:
-            fields = {f"trust-policies/{document.name}: {one.path}": [one.message] for one in error.problems}
-            raise InvalidInput(
-                "The catalogue can't be read. Nothing was changed.",
-                hint="\n".join(f"{path}: {texts[0]}" for path, texts in fields.items()),
-                fields=fields,
-            ) from error
+            fields |= {f"policies/{policy.name}: {one.path}": [one.message] for one in error.problems}
+    for trust, source in catalogue.trust_policies.values():
+        try:
+            write_trust_policy(document=trust, source=source, plan=plan, actor=actor, now=now)
+        except DocumentError as error:
+            fields |= {f"trust-policies/{trust.name}: {one.path}": [one.message] for one in error.problems}
+    _refuse(fields)
+
+
+def _refuse(fields: Mapping[str, list[str]]) -> None:
+    """Raise InvalidInput if there are problems, by their paths."""
+    if fields:
+        told = "\n".join(f"{path}: {texts[0]}" for path, texts in fields.items())
+        raise InvalidInput(
+            "The catalogue can't be read. Nothing was changed.", hint=told, fields=dict(fields)
+        )
 
 
 def _write_places(
@@ -122,11 +136,7 @@ def _write_places(
             write_source(source, plan, actor, now, on_server=on_server)
         except DocumentError as error:
             fields |= {f"workflow-sources/{source.name}: {one.path}": [one.message] for one in error.problems}
-    if fields:
-        told = "\n".join(f"{path}: {texts[0]}" for path, texts in fields.items())
-        raise InvalidInput(
-            "The catalogue can't be read. Nothing was changed.", hint=told, fields=dict(fields)
-        )
+    _refuse(fields)
 
 
 def _remove(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *, prune: bool) -> None:
@@ -147,7 +157,7 @@ def _remove(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *,
 
 
 def _remove_groups(catalogue: Catalogue, plan: Plan, actor: Actor, now: dt.datetime, *, prune: bool) -> None:
-    """Last, because what is written before may still let their members ask."""
+    """Remove or list unused groups. They come last, because rows written before may still let their members request."""
     for group in Group.objects.exclude(name__in=list(catalogue.groups)).order_by("name"):
         if prune:
             remove_group(group, plan, actor, now)

@@ -1,4 +1,4 @@
-"""The catalogue is changed by one transaction at a time, and grants start only while it stands still."""
+"""The lock that lets one transaction at a time change the catalogue, and grants start only while it does not change."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from sessions_app.queries.catalogue import CATALOGUE
 
 
 def lock_catalogue() -> None:
-    """Let one transaction at a time change the catalogue: others wait here, before they hold anything else."""
+    """Let one transaction at a time change the catalogue. Others wait here, before they take any other lock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CATALOGUE])

@@ -1,4 +1,4 @@
-"""Names that the documents of the catalogue use must mean something."""
+"""Check that the names used in catalogue documents exist."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sessions_app.policy.catalogue import (
 )
 from sessions_app.policy.policies import Who
 
-# What a cluster's document gives, by the part that names who gets it.
+# The permission that each part of a cluster's document gives.
 CLUSTER_PERMISSIONS = {
     "requesters": "request_cluster",
     "approvers": "approve_cluster",
@@ -31,7 +31,9 @@ CLUSTER_PERMISSIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A name in a document that means nothing: which document (`policies/web-work`), what it should be, the name."""
+    """A name in a document that does not exist: the document (`policies/web-work`), what the name should be, and the
+    name.
+    """
 
     place: str
     what: str
@@ -39,12 +41,14 @@ class Unknown:
 
     @property
     def message(self) -> str:
-        """What is wrong, in words."""
+        """The problem in words."""
         return f"unknown {self.what} {self.name}"
 
 
 def unknown_names(catalogue: Catalogue, *, alone: bool = False) -> list[Unknown]:
-    """Return every name in the documents that means nothing; with ``alone`` all but identities must stand in them."""
+    """Return every unknown name in the documents. With ``alone``, everything but identities must be defined in the
+    documents themselves.
+    """
     known = {canonical_username(name) for name in Identity.objects.values_list("username", flat=True)}
     clusters, sets, groups = set(catalogue.clusters), set(catalogue.command_sets), set(catalogue.groups)
     webhooks = set(catalogue.webhooks)
@@ -81,7 +85,7 @@ def unknown_names(catalogue: Catalogue, *, alone: bool = False) -> list[Unknown]
 
 
 def _named_people(catalogue: Catalogue) -> Iterator[tuple[str, Who]]:
-    """Whom clusters and webhooks name, each with the document that does."""
+    """Yield the people that clusters and webhooks name, each with the document that names them."""
     for cluster in catalogue.clusters.values():
         for part in CLUSTER_PERMISSIONS:
             if who := getattr(cluster, part):
@@ -92,7 +96,7 @@ def _named_people(catalogue: Catalogue) -> Iterator[tuple[str, Who]]:
 
 
 def check_names(catalogue: Catalogue, *, alone: bool = False) -> None:
-    """Every name that a file uses must mean something; all that do not are told at once. Raises InvalidInput."""
+    """Check that every name in the documents exists, and report all that don't at once. Raises InvalidInput."""
     problems: dict[str, list[str]] = {}
     for unknown in unknown_names(catalogue, alone=alone):
         problems.setdefault(unknown.place, []).append(unknown.message)

@@ -1,4 +1,4 @@
-"""What one change of the catalogue changes, and the transaction in which it happens or is only planned."""
+"""The plan of one catalogue change, and the transaction that applies it or only rehearses it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sessions_app.operations.catalogue.catalogue_lock import lock_catalogue
 from sessions_app.operations.catalogue.keep_versions import keep_versions
 from sessions_app.operations.grants.lock_descendants import lock_descendants
 
-# Each change has its own entry; the entry of the whole names so many.
+# Each change has its own record entry. The entry of the whole change names at most this many.
 MOST_TOLD = 200
 
 Action = Literal["create", "change", "remove"]
@@ -29,8 +29,10 @@ Action = Literal["create", "change", "remove"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that is made, changed or removed; ``diff`` in unified lines, ``ends`` the grants that end with it,
-    ``document`` what it says then, secrets masked.
+    """One thing that is created, changed or removed.
+
+    ``diff`` has the lines of a unified diff. ``ends`` are the grants that end with the change. ``document`` is the new
+    document, with secrets masked.
     """
 
     action: Action
@@ -43,8 +45,10 @@ class Change:
 
 @dataclass(slots=True)
 class Plan:
-    """What applying changes, in order; ``unused`` stands in the catalogue but in no file, ``ending`` are all grants
-    that end, ``warnings`` what can't have been meant.
+    """The plan of a change, with its steps in order.
+
+    ``unused`` are things that are in the catalogue but in no file. ``ending`` are all grants that end. ``warnings``
+    name what can't be intended.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -54,12 +58,12 @@ class Plan:
 
     @property
     def ends(self) -> tuple[str, ...]:
-        """The references of all grants that end with it."""
+        """The references of all grants that end with the change."""
         return tuple(ref for change in self.changes for ref in change.ends)
 
 
 class MoreWouldEnd(Conflict):
-    """Since the change was shown, grants began that would end with it as well; nothing was changed."""
+    """Grants that started since the change was shown would also end. Nothing was changed."""
 
     code = "more_would_end"
 
@@ -73,14 +77,15 @@ def one_change(
     told: Collection[str] | None = None,
     **grants: Any,
 ) -> Iterator[Plan]:
-    """Make all that is done inside one transaction, while nobody else changes the catalogue; or only plan it.
+    """Apply everything that the block does in one transaction, while nobody else changes the catalogue; or only plan
+    it.
 
-    ``grants`` filters those that may have to end. ``told`` are the grants whose end was stated before: when others
-    would end as well, MoreWouldEnd is raised and nothing is changed.
+    ``grants`` filters the grants that may have to end. ``told`` are the grants whose end was announced before. If
+    others would also end, it raises MoreWouldEnd and changes nothing.
     """
     plan = Plan()
     if plan_only:
-        # Waits for nobody, and locks nobody out.
+        # A rehearsal waits for no lock, and makes nobody wait.
         with rehearsal():
             yield plan
         return
@@ -93,11 +98,16 @@ def one_change(
 
 
 def _lock_live_grants(**which: Any) -> None:
-    """Lock what may have to end before anything is recorded: from the first entry on the record is locked, and who holds
-    a grant may be waiting for it.
+    """Lock the grants that may have to end, before anything is recorded. The first entry locks the record, and a
+    transaction that has locked a grant may be waiting for the record.
     """
     live = Grant.objects.before_end().filter(**which)
-    locked = live.order_by("pk").select_for_update(of=("self",)).values_list("pk", flat=True).iterator()
+    locked = (
+        live.order_by("pk")
+        .select_for_update(no_key=True, of=("self",))
+        .values_list("pk", flat=True)
+        .iterator()
+    )
     lock_descendants(grant_ids=list(locked))
 
 
@@ -110,7 +120,7 @@ def _check_told(plan: Plan, told: Collection[str] | None) -> None:
 
 
 def _record_whole(plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    """Record the changes of one transaction together, where there are any, and keep what everything says from now on."""
+    """Record the changes of one transaction together, if there are any, and store the new version of each document."""
     if plan.changes:
         documents = ((change.type, change.name, change.document) for change in plan.changes)
         kept = keep_versions(documents=documents, actor=actor, now=now)
@@ -127,7 +137,7 @@ def _record_whole(plan: Plan, actor: Actor, now: dt.datetime) -> None:
 def note(
     plan: Plan, action: Action, type_: str, name: str, before: Any, after: Any, ends: Iterable[str] = ()
 ) -> None:
-    """Add a change to the plan, with the lines in which it differs from what was before."""
+    """Add a change to the plan, with the lines that differ from the document before."""
     lines = difflib.unified_diff(_lines(before), _lines(after), "now", "then", lineterm="", n=2)
     plan.changes.append(Change(action, type_, name, tuple(lines), tuple(ends), after))
 

@@ -1,4 +1,4 @@
-"""What stands in the catalogue, as its files would say it."""
+"""The rows of the catalogue in the form of its files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ from sessions_app.queries import facts
 
 
 def cluster_data(cluster: Cluster) -> dict[str, Any]:
-    """Return a stored cluster as its file would say it; one that can't be read is mended by its file."""
+    """Return a stored cluster in the form of its file. For a row that can't be read, return the error: applying the
+    file fixes it.
+    """
     try:
         return plain(cluster_document(cluster))
     except facts.Unreadable as error:
@@ -32,7 +34,7 @@ def cluster_data(cluster: Cluster) -> dict[str, Any]:
 
 
 def cluster_document(cluster: Cluster) -> ClusterDocument:
-    """Return a stored cluster as a document. Raises Unreadable for a row that no file could have made."""
+    """Return a stored cluster as a document. Raises Unreadable for a row that no file could have produced."""
     try:
         return ClusterDocument.model_validate(cluster_row(cluster))
     except ValueError as error:
@@ -42,7 +44,7 @@ def cluster_document(cluster: Cluster) -> ClusterDocument:
 
 
 def cluster_row(cluster: Cluster) -> dict[str, Any]:
-    """Return what the rows of a cluster say, by the names of its document, whether or not a file could say it."""
+    """Return the rows of a cluster under the names of its document, even if they would not be a valid file."""
     type_ = find(cluster.kind)
     port, account = (type_.default_port, type_.account) if type_ else (None, None)
     return {
@@ -63,7 +65,9 @@ def cluster_row(cluster: Cluster) -> dict[str, Any]:
 
 
 def policy_data(policy: AccessPolicy) -> dict[str, Any]:
-    """Return a stored policy as its file would say it; one that can't be read is mended by its file."""
+    """Return a stored policy in the form of its file. For a row that can't be read, return the error: applying the file
+    fixes it.
+    """
     try:
         return plain(facts.policy_document(policy))
     except facts.Unreadable as error:
@@ -71,7 +75,7 @@ def policy_data(policy: AccessPolicy) -> dict[str, Any]:
 
 
 def plain(document: ClusterDocument | PolicyDocument) -> dict[str, Any]:
-    """Return a document as plain data in which order that means nothing is no difference."""
+    """Return a document as plain data, with lists sorted where their order has no meaning."""
     data = document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     if "targets" in data:
         data["targets"] = sorted(data["targets"], key=lambda target: str(target["name"]))

@@ -1,4 +1,4 @@
-"""Keep what the catalogue says from now on."""
+"""Store new versions of catalogue documents."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from sessions_app.policy.policies import digest_of
 def keep_versions(
     *, documents: Iterable[tuple[str, str, Any]], actor: Actor, now: dt.datetime
 ) -> Sequence[DocumentVersion]:
-    """Write the next version of each thing, by type, name and document (None: it was taken out), and return them.
+    """Write the next version of each document, and return the versions.
 
-    Secrets must be masked in what comes. Call it in the transaction of the change, while nobody else changes the catalogue.
+    ``documents`` has type, name and document of each; None means that it was removed. Secrets must be masked. Call it
+    in the transaction of the change, while nobody else changes the catalogue.
     """
     kept = [_next(type_, name, document, actor, now) for type_, name, document in documents]
     return DocumentVersion.objects.bulk_create(kept)

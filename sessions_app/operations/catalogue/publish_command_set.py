@@ -1,4 +1,4 @@
-"""Publish a draft: from then on it never changes."""
+"""Publish a draft, which then never changes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sessions_app.queries.unfit import unfit_where_used
 
 
 class NotFitToPublish(StintError):
-    """The linter found errors, warnings are not accepted, or examples do not hold; ``fields`` names each."""
+    """The linter found errors, warnings are not accepted, or examples fail. ``fields`` names each problem."""
 
     code = "not_fit_to_publish"
     status = 422
@@ -33,15 +33,16 @@ class NotFitToPublish(StintError):
 def publish_command_set(
     *, version_id: int, actor: Identity, accepted: Mapping[str, str] | None = None, now: dt.datetime
 ) -> CommandSetVersion:
-    """Publish a draft. ``accepted`` gives a reason for each warning, by `code where`; approvers see the reasons.
-    Who may write drafts of the set may publish them. Grants that are live keep the version that was approved.
+    """Publish a draft. ``accepted`` maps `code where` of a warning to the reason for accepting it; approvers see the
+    reasons.
 
-    Raises OnlyAdministratorsSetUp, NotFound, Conflict (published already), NotFitToPublish.
+    Anyone who may write drafts of the set may publish them. Live grants keep the version that was approved.
+    Raises OnlyAdministratorsSetUp, NotFound, Conflict (already published), NotFitToPublish.
     """
     with transaction.atomic():
         lock_catalogue()
         version = (
-            CommandSetVersion.objects.select_for_update(of=("self",))
+            CommandSetVersion.objects.select_for_update(no_key=True, of=("self",))
             .select_related("command_set")
             .filter(pk=version_id)
             .first()
@@ -60,7 +61,7 @@ def publish_command_set(
 def publish(
     *, version: CommandSetVersion, actor: Actor, by: Identity | None, now: dt.datetime
 ) -> CommandSetVersion:
-    """Publish a locked draft whose accepted warnings are set. A command set that was removed is back with it.
+    """Publish a locked draft whose accepted warnings are set. This restores a command set that was removed.
 
     Raises NotFitToPublish.
     """
@@ -85,19 +86,19 @@ def publish(
 
 
 def key_of(finding: Mapping[str, str]) -> str:
-    """Return the name under which a warning is accepted."""
+    """Return the key under which a warning is accepted."""
     return f"{finding['code']} {finding['where']}"
 
 
 class AcceptedFinding(NamedTuple):
-    """A warning of the linter with the reason why it was accepted."""
+    """A warning of the linter, with the reason for accepting it."""
 
     message: str
     reason: str
 
 
 def accepted_findings(version: CommandSetVersion) -> list[AcceptedFinding]:
-    """Return the warnings that were accepted when the version was published: approvers read them before they decide."""
+    """Return the warnings that were accepted when the version was published. Approvers read them before they decide."""
     return [
         AcceptedFinding(finding["message"], version.accepted[key])
         for finding in version.findings
@@ -106,7 +107,7 @@ def accepted_findings(version: CommandSetVersion) -> list[AcceptedFinding]:
 
 
 def problems_of(version: CommandSetVersion) -> dict[str, list[str]]:
-    """Return what stands against publishing, by place."""
+    """Return the problems that prevent publishing, by place."""
     problems: dict[str, list[str]] = {}
     for finding in version.findings:
         if finding["severity"] == "error":

@@ -1,4 +1,4 @@
-"""Take a cluster, a policy, a command set, a webhook or a trust policy out of use."""
+"""Remove a cluster, a policy, a command set, a webhook, a workflow source or a trust policy."""
 
 from __future__ import annotations
 
@@ -39,9 +39,11 @@ def remove_document(
     told: Collection[str] | None = None,
     plan_only: bool = False,
 ) -> Plan:
-    """Remove it as `manage.py apply --prune` would, and return which grants end. Its history stays.
+    """Remove a document from the catalogue as `manage.py apply --prune` would, and return the plan, with the grants
+    that end. Its history stays.
 
-    ``told`` are the grants whose end was stated before; ``plan_only`` changes nothing. Administrators of it alone.
+    ``told`` are the grants whose end was announced before. ``plan_only`` changes nothing. Only its administrators may
+    remove it.
     Raises NotFound, OnlyAdministratorsSetUp, MoreWouldEnd.
     """
     type_ = _TYPE[kind]

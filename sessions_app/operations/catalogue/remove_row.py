@@ -1,4 +1,4 @@
-"""Take one thing of the catalogue out of use."""
+"""Remove one row of the catalogue."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from broker.audit.actor import Actor
 from broker.audit.events import Event
-from broker.audit.record import record
+from broker.audit.record import record, rehearsing
 from sessions_app.models import (
     AccessPolicy,
     Cluster,
@@ -22,13 +22,13 @@ from sessions_app.models import (
     WorkflowSource,
 )
 from sessions_app.operations.catalogue.catalogue_plan import Change, Plan
-from sessions_app.operations.catalogue.end_without_ground import end_in
+from sessions_app.operations.catalogue.end_without_basis import end_in
 from sessions_app.operations.identities.revoke_issued_tokens import revoke_issued_tokens
 
 
 @dataclass(frozen=True, slots=True)
 class _Removal:
-    """How one kind of thing is taken out of use."""
+    """How rows of one type are removed."""
 
     model: Any
     grants_of: Callable[[Any], GrantQuerySet]
@@ -61,14 +61,17 @@ _REMOVALS: Mapping[str, _Removal] = {
 
 
 def live_rows(type_: str) -> Any:
-    """Return what stands in the catalogue of one type, by name."""
+    """Return the rows of one type that were not removed, by name."""
     return _REMOVALS[type_].model.objects.live().order_by("name")
 
 
 def remove_row(type_: str, row: Any, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    """Take one thing out of use; what was granted by it ends."""
+    """Remove one row, end the grants that it gave, and delete the messages that wait for a webhook."""
     removal = _REMOVALS[type_]
     removal.model.objects.filter(pk=row.pk).update(removed_at=now)
+    if isinstance(row, WebhookEndpoint) and not rehearsing():
+        # The removed row may come back under its name with another address and other owners.
+        row.messages.all().delete()
     taken = revoke_issued_tokens(policy=row, actor=actor, now=now) if isinstance(row, TrustPolicy) else None
     ended = []
     for grant in removal.grants_of(row).before_end():

@@ -1,4 +1,4 @@
-"""Save one document of the catalogue: a group, a cluster, a command set, a webhook, a policy or a trust policy."""
+"""Save one catalogue document: a group, cluster, command set, webhook, policy, workflow source or trust policy."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ NOUN: dict[Kind, str] = {
 
 
 class ChangedMeanwhile(Conflict):
-    """Somebody else changed the document since it was opened; nothing was saved."""
+    """Someone else changed the document since it was opened. Nothing was saved."""
 
     code = "changed_meanwhile"
 
@@ -80,13 +80,15 @@ def save_document(
     told: Collection[str] | None = None,
     plan_only: bool = False,
 ) -> Plan:
-    """Make one thing of the catalogue what a YAML or JSON text says, as `manage.py apply` would, and return what changed.
-    A command set is published with it.
+    """Apply one YAML or JSON document to the catalogue, as `manage.py apply` would, and return what changed. A command
+    set is also published.
 
-    ``name`` is the only one that the text may have. ``based_on`` is the ``state_of`` that the writer saw; ``told`` are the
-    grants whose end was stated before. ``plan_only`` changes nothing. Administrators of Stint may save everything; who
-    administers a cluster or a policy may change it, and may neither point a cluster elsewhere nor bring under a policy
-    what is not theirs to give. Raises CannotBeRead with lines, OnlyAdministratorsSetUp, ChangedMeanwhile, MoreWouldEnd.
+    ``name`` is the only name that the document may have. ``based_on`` is the ``state_of`` that the writer saw. ``told``
+    are the grants whose end was announced before. ``plan_only`` changes nothing.
+
+    Administrators of Stint may save everything. Administrators of a cluster or a policy may change it. But they may
+    neither point a cluster elsewhere, nor add to a policy what is not theirs to give.
+    Raises CannotBeRead with lines, OnlyAdministratorsSetUp, ChangedMeanwhile, MoreWouldEnd.
     """
     try:
         catalogue = read_one(kind, source)
@@ -114,7 +116,7 @@ def save_document(
 
 
 def _documents(catalogue: Catalogue) -> Mapping[str, Any]:
-    """Return the one document of a catalogue by its name."""
+    """Return the one document of a catalogue, by name."""
     others = (
         catalogue.clusters,
         catalogue.command_sets,
@@ -127,7 +129,7 @@ def _documents(catalogue: Catalogue) -> Mapping[str, Any]:
 
 
 def state_of(kind: Kind, name: str) -> str:
-    """Return a digest of what stands in the catalogue under the name; empty when nothing does."""
+    """Return a digest of what the catalogue has under the name; empty if there is nothing."""
     if kind == "clusters":
         cluster = Cluster.objects.live().filter(name=name).first()
         return digest_of(cluster_data(cluster)) if cluster else ""
@@ -182,7 +184,7 @@ def _check_names(kind: Kind, source: str, catalogue: Catalogue) -> None:
 
 
 def _places_of_texts(source: str) -> dict[str, tuple[str, int | None]]:
-    """Return for each text inside of the document where it stands first: its path and line."""
+    """Return the path and the line of the first occurrence of each text in the document."""
     data, lines = load_yaml_with_lines(source)
     found: dict[str, tuple[str, int | None]] = {}
     for path, line in lines.items():
@@ -214,7 +216,7 @@ def _check_may(kind: Kind, name: str, catalogue: Catalogue, actor: Identity) -> 
 
 
 def _check_not_aimed(cluster: Cluster, after: ClusterDocument) -> None:
-    """Who administers one cluster sends nothing of Stint's to another place: what targets trust is Stint, not them."""
+    """Stop administrators of one cluster from pointing Stint's credentials elsewhere: targets trust Stint, not them."""
     before = cluster_document(cluster)
     if plain(after).get("administrators") != plain(before).get("administrators"):
         raise OnlyAdministratorsSetUp("Only Stint administrators can choose who administers a cluster.")
@@ -226,7 +228,9 @@ def _check_not_aimed(cluster: Cluster, after: ClusterDocument) -> None:
 
 
 def _check_not_wider(before: PolicyDocument, after: PolicyDocument, actor: Identity) -> None:
-    """Who administers one policy may not give access by it to what others administer, nor choose who else may change it."""
+    """Stop administrators of one policy from giving access to what others administer, and from choosing who else may
+    change it.
+    """
     clusters = Cluster.objects.live().administered_by(actor).values_list("name", flat=True)
     sets = CommandSet.objects.live().administered_by(actor).values_list("name", flat=True)
     foreign = [
@@ -235,8 +239,8 @@ def _check_not_wider(before: PolicyDocument, after: PolicyDocument, actor: Ident
     ]
     if foreign:
         raise OnlyAdministratorsSetUp(
-            f"You don't administer {', '.join(foreign)}, so you can't add it to a policy.",
-            hint="A Stint administrator can.",
+            f"You can only add what you administer to a policy. You don't administer: {', '.join(foreign)}.",
+            hint="Ask a Stint administrator.",
         )
     if before.administrators != after.administrators:
         raise OnlyAdministratorsSetUp("Only Stint administrators can choose who administers a policy.")

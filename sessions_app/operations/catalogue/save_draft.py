@@ -1,4 +1,4 @@
-"""Write a draft of a command set."""
+"""Save a draft of a command set."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sessions_app.policy.documents import DocumentError, Problem
 
 
 class OnlyAdministratorsSetUp(Forbidden):
-    """Only administrators set up what others may ask for."""
+    """Only administrators set up what others may request."""
 
     code = "only_administrators"
 
@@ -37,7 +37,7 @@ class DraftReplaced(Conflict):
 
 
 class CannotBeRead(InvalidInput):
-    """A text that is no document; ``problems`` has each fault with its line."""
+    """The text is not a valid document. ``problems`` has each problem with its line."""
 
     def __init__(self, what: str, problems: Sequence[Problem]) -> None:
         super().__init__(
@@ -51,7 +51,9 @@ class CannotBeRead(InvalidInput):
 def keep_name(name: str | None, found: str, what: str) -> None:
     """Refuse a document that was written under the name of another one. Raises CannotBeRead."""
     if name is not None and found != name:
-        raise CannotBeRead(what, [Problem("name", f"must stay {name}: another name would be another {what}")])
+        raise CannotBeRead(
+            what, [Problem("name", f"must stay {name}: renaming it would create another {what}")]
+        )
 
 
 def save_draft(
@@ -59,9 +61,9 @@ def save_draft(
 ) -> CommandSetVersion:
     """Save YAML as the draft of the command set that it names, replacing an earlier draft.
 
-    ``name``, where it is given, is the only one that may stand in it. ``based_on``, where it is given, is the draft that the
-    writer saw; 0 for none. A command set that is not there yet is made by administrators of Stint alone. Raises
-    OnlyAdministratorsSetUp, DraftReplaced, and CannotBeRead with the problems at their lines.
+    ``name``, if given, is the only name that it may have. ``based_on``, if given, is the id of the draft that the
+    writer saw; 0 for none. Only administrators of Stint may create a command set.
+    Raises OnlyAdministratorsSetUp, DraftReplaced, and CannotBeRead with the problems and their lines.
     """
     try:
         file = read_command_set(source)
@@ -102,9 +104,9 @@ def write_draft(
     now: dt.datetime,
     findings: Sequence[Finding] | None = None,
 ) -> CommandSetVersion:
-    """Write a checked file as the one draft of its command set, which is made where it is missing.
+    """Write a checked file as the one draft of its command set, which is created if it is missing.
 
-    ``findings`` are the linter's, when it was asked before; it takes time.
+    ``findings`` are the linter's, if it ran before. Linting takes time.
     """
     document = file.document
     command_set, _ = CommandSet.objects.get_or_create(

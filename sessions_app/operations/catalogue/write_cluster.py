@@ -1,11 +1,14 @@
-"""Make a cluster what its document says."""
+"""Make a cluster match its document."""
 
 from __future__ import annotations
 
 import datetime as dt
 import functools
+import ipaddress
 import operator
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.db import models
 
 from broker.audit.actor import Actor
@@ -21,7 +24,7 @@ from sessions_app.models import (
 from sessions_app.operations.catalogue.catalogue_names import CLUSTER_PERMISSIONS
 from sessions_app.operations.catalogue.catalogue_plan import Plan, note
 from sessions_app.operations.catalogue.catalogue_rows import cluster_data, plain
-from sessions_app.operations.catalogue.end_without_ground import end_without_ground
+from sessions_app.operations.catalogue.end_without_basis import end_without_basis
 from sessions_app.operations.catalogue.give_permission import give_permission
 from sessions_app.operations.targets.cluster_connection import (
     read_connection,
@@ -30,13 +33,15 @@ from sessions_app.operations.targets.cluster_connection import (
 from sessions_app.policy.catalogue import (
     ClusterDocument,
 )
+from sessions_app.policy.documents import DocumentError, Problem
 from sessions_app.policy.policies import digest_of
+from sessions_app.queries.unfit import unenforced_on
 
 
 def write_cluster(
     document: ClusterDocument, plan: Plan, actor: Actor, now: dt.datetime, *, on_server: bool = False
 ) -> None:
-    """Make a cluster and its targets what the document says; grants whose ground is taken away end.
+    """Make a cluster and its targets match the document. Grants that lose their basis end.
 
     ``on_server``: the document may name secrets of the server. Raises DocumentError.
     """
@@ -44,6 +49,7 @@ def write_cluster(
     before = cluster_data(cluster) if cluster and cluster.removed_at is None else None
     document = settled(document)
     seen, sealed, shown = read_connection(document, cluster, on_server=on_server)
+    _check_public_host(document.name, seen.get("public_host"))
     after = plain(document.model_copy(update={"connection": shown}))
     if cluster is None:
         cluster = Cluster(name=document.name, created_at=now)
@@ -59,10 +65,12 @@ def write_cluster(
         document.host_ca or "",
     )
     cluster.save()
+    if unfit := unenforced_on(cluster):
+        raise DocumentError([Problem("connection.proxy", why) for why in unfit])
     _targets(cluster, document, now)
     for part, permission in CLUSTER_PERMISSIONS.items():
         give_permission(cluster, permission, getattr(document, part))
-    ends = end_without_ground(Grant.objects.filter(cluster=cluster), plan, now) if before else ()
+    ends = end_without_basis(Grant.objects.filter(cluster=cluster), plan, now) if before else ()
     note(plan, "change" if before else "create", "cluster", document.name, before, after, ends)
     record(
         event=Event.CLUSTER_CHANGED if before else Event.CLUSTER_CREATED, actor=actor, object_type="cluster",
@@ -70,9 +78,35 @@ def write_cluster(
     )  # fmt: skip
 
 
+def _check_public_host(name: str, host: str | None) -> None:
+    """Check that a host name leads to one cluster only, and not to Stint itself. Raises DocumentError."""
+    if not host:
+        return
+    why = ""
+    if host in {
+        urlsplit(url).hostname for url in (settings.PUBLIC_URL, settings.GATEWAY_PUBLIC_URL, settings.MCP_URL)
+    }:
+        why = "is the address of Stint itself: choose another host name"
+    elif _is_address(host):
+        why = "is an IP address: choose a host name"
+    other = Cluster.objects.live().exclude(name=name).filter(connection__public_host=host).first()
+    if other is not None:
+        why = f"is the public host of {other} already: choose another host name"
+    if why:
+        raise DocumentError([Problem("connection.public_host", why)])
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _renew_secrets(cluster: Cluster, document: ClusterDocument, sealed: bytes) -> None:
-    """New secrets for the same places: what is still to be undone there is undone with them. A place that the cluster has
-    left is told no new secret.
+    """Store the new secrets in open leases of targets that stay, so that revoking uses them. Targets that the cluster
+    no longer has get no new secret.
     """
     port = type_of(document.kind).default_port
     here = [models.Q(address=target.address, port=target.port or port) for target in document.targets]
@@ -85,7 +119,9 @@ def _renew_secrets(cluster: Cluster, document: ClusterDocument, sealed: bytes) -
 
 
 def _targets(cluster: Cluster, document: ClusterDocument, now: dt.datetime) -> None:
-    """A target keeps its row as long as its name is there; one that is gone is marked, for grants that used it."""
+    """Write the targets. A target keeps its row as long as its name stays. A removed one is only marked, for grants
+    that used it.
+    """
     wanted, type_ = {target.name: target for target in document.targets}, type_of(document.kind)
     cluster.targets.filter(removed_at__isnull=True).exclude(name__in=wanted).update(removed_at=now)
     for target in wanted.values():

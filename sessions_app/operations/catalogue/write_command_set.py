@@ -1,4 +1,4 @@
-"""Publish what the file of a command set says."""
+"""Publish the command set in a file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sessions_app.policy.commands.findings import Finding
 
 
 def is_published(command_set: CommandSet | None, file: CommandSetFile) -> bool:
-    """Whether the command set is there, as the file says."""
+    """Whether the command set is published as in the file."""
     current = command_set.published if command_set and command_set.removed_at is None else None
     return (
         current is not None
@@ -38,9 +38,10 @@ def write_command_set(
     *,
     findings: Sequence[Finding] | None = None,
 ) -> None:
-    """Publish what the file says, unless it is what is published. ``findings`` are the linter's, when it was asked before.
+    """Publish the command set in the file, unless it is already published. ``findings`` are the linter's, if it ran
+    before.
 
-    Raises InvalidInput when it is not fit.
+    Raises InvalidInput if it is not fit to publish.
     """
     command_set = CommandSet.objects.filter(name=file.name).prefetch_related("versions").first()
     if is_published(command_set, file):

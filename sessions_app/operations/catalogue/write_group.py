@@ -1,4 +1,4 @@
-"""Make a group what its document says, or take it away."""
+"""Make a group match its document, or remove it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sessions_app.models import (
     Grant,
 )
 from sessions_app.operations.catalogue.catalogue_plan import Action, Change, Plan, note
-from sessions_app.operations.catalogue.end_without_ground import end_without_ground
+from sessions_app.operations.catalogue.end_without_basis import end_without_basis
 from sessions_app.policy.catalogue import (
     GroupDocument,
 )
 
 
 def write_group(document: GroupDocument, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    """Make a group and its members what the document says; who is taken out keeps no grant that rested on it."""
+    """Make a group and its members match the document. Grants of removed members that depended on it end."""
     group, made = Group.objects.get_or_create(name=document.name)
     before = [] if made else sorted(group.user_set.values_list("username", flat=True))
     after = sorted(canonical_username(name) for name in document.members)
@@ -36,7 +36,7 @@ def write_group(document: GroupDocument, plan: Plan, actor: Actor, now: dt.datet
 
 
 def remove_group(group: Group, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    """Take a group away, with all that it gave; who was in it keeps no grant that rested on it."""
+    """Remove a group with its permissions. Grants of its members that depended on it end."""
     before = sorted(group.user_set.values_list("username", flat=True))
     group.delete()
     ends = _end_of_members(before, plan, now)
@@ -45,7 +45,7 @@ def remove_group(group: Group, plan: Plan, actor: Actor, now: dt.datetime) -> No
 
 
 def _end_of_members(names: Collection[str], plan: Plan, now: dt.datetime) -> tuple[str, ...]:
-    return end_without_ground(Grant.objects.filter(holder__username__in=names), plan, now)
+    return end_without_basis(Grant.objects.filter(holder__username__in=names), plan, now)
 
 
 def _record_members(

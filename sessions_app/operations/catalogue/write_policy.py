@@ -1,4 +1,4 @@
-"""Make a policy what its document says."""
+"""Make a policy match its document."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sessions_app.models import (
 )
 from sessions_app.operations.catalogue.catalogue_plan import Plan, note
 from sessions_app.operations.catalogue.catalogue_rows import plain, policy_data
-from sessions_app.operations.catalogue.end_without_ground import end_without_ground
+from sessions_app.operations.catalogue.end_without_basis import end_without_basis
 from sessions_app.operations.catalogue.give_permission import give_permission
 from sessions_app.policy.documents import DocumentError, Problem
 from sessions_app.policy.policies import PolicyDocument, Who, digest_of
@@ -24,7 +24,9 @@ from sessions_app.queries.unfit import unfit
 
 
 def write_policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor, now: dt.datetime) -> None:
-    """Make a policy what the document says; grants that it no longer covers end. The plan is told what can't be met."""
+    """Make a policy match the document. Grants that it no longer covers end. The plan gets a warning if the policy's
+    approvals can never be met.
+    """
     if why := why_never_met(document):
         plan.warnings.append(f"policies/{document.name}: {why}")
     policy = AccessPolicy.objects.filter(name=document.name).first()
@@ -52,7 +54,7 @@ def write_policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor
     give_permission(policy, "administer_accesspolicy", document.administrators)
     approvers = document.approver_groups
     give_permission(policy, "approve_accesspolicy", Who(groups=approvers) if approvers else None)
-    ends = end_without_ground(Grant.objects.filter(policy=policy), plan, now) if before else ()
+    ends = end_without_basis(Grant.objects.filter(policy=policy), plan, now) if before else ()
     note(plan, "change" if before else "create", "policy", document.name, before, plain(document), ends)
     record(
         event=Event.POLICY_CHANGED if before else Event.POLICY_CREATED, actor=actor, object_type="policy",
@@ -62,7 +64,9 @@ def write_policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor
 
 
 def _refuse_unfit(document: PolicyDocument) -> None:
-    """A policy brings no command set to a cluster where a role that it names could be handed on. Raises DocumentError."""
+    """Refuse command sets with a role that a holder could pass on, on any of the policy's clusters. Raises
+    DocumentError.
+    """
     sets = CommandSet.objects.live().filter(name__in=document.command_sets).prefetch_related("versions")
     found = unfit([version for one in sets if (version := one.published)], document.clusters)
     if found:

@@ -1,4 +1,4 @@
-"""Make a source of workflows what its document says."""
+"""Make a workflow source match its document."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sessions_app.policy.policies import digest_of
 def write_source(
     document: SourceDocument, plan: Plan, actor: Actor, now: dt.datetime, *, on_server: bool = False
 ) -> None:
-    """Make a source of work what the document says. Raises DocumentError."""
+    """Make a workflow source match the document. Raises DocumentError."""
     source = WorkflowSource.objects.filter(name=document.name).first()
     live = source is not None and source.removed_at is None
     before = shown_document(source) if source and live else None

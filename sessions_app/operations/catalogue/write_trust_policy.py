@@ -1,4 +1,4 @@
-"""Make a trust policy what a document says."""
+"""Make a trust policy match its document."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ from sessions_app.policy.trust import TrustPolicyDocument
 def write_trust_policy(
     *, document: TrustPolicyDocument, source: str, plan: Plan, actor: Actor, now: dt.datetime
 ) -> None:
-    """Write the row and the entry where the document differs from the row, and revoke what the row issued before. Call
-    it within ``one_change``. Raises DocumentError when it would speak as a person.
+    """Write the row and the record entry if the document differs from the row, and revoke the tokens that the row
+    issued.
+
+    Call it within ``one_change``. Raises DocumentError if ``speaks_as`` is a person or unknown.
     """
     identity = Identity.objects.filter(username=canonical_username(document.speaks_as)).first()
     if identity is None or identity.is_person:
-        raise DocumentError([Problem("speaks_as", "name a service or an agent: people sign in themselves")])
+        raise DocumentError(
+            [Problem("speaks_as", "must be a service or an agent: people sign in themselves")]
+        )
     data = document.model_dump(mode="json")
     row = TrustPolicy.objects.filter(name=document.name).first()
     live = row is not None and row.removed_at is None

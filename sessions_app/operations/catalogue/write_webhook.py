@@ -1,4 +1,4 @@
-"""Make an endpoint for webhooks what its document says."""
+"""Make a webhook endpoint match its document."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from sessions_app.policy.webhooks import WebhookDocument
 def write_webhook(
     document: WebhookDocument, plan: Plan, actor: Actor, now: dt.datetime, *, on_server: bool = False
 ) -> None:
-    """Make an endpoint for webhooks what the document says. A new one is told of what happens from now on.
+    """Make a webhook endpoint match the document. A new endpoint gets only events from now on, and so does one that
+    comes back.
 
     ``on_server``: the document may name a secret of the server. Raises DocumentError.
     """
-    endpoint = WebhookEndpoint.objects.filter(name=document.name).first()
-    live = endpoint is not None and endpoint.removed_at is None
-    before = endpoint_data(endpoint) if endpoint and live else None
+    stored = WebhookEndpoint.objects.filter(name=document.name).first()
+    live = stored if stored and stored.removed_at is None else None
+    before = endpoint_data(live) if live else None
     check_address(document)
-    secret, other = read_secret(document.secret, endpoint if live else None, on_server=on_server)
-    if endpoint is None:
-        endpoint = WebhookEndpoint(name=document.name, created_at=now)
+    secret, other = read_secret(document.secret, live, on_server=on_server)
+    # One that comes back takes only the row of the old one.
+    endpoint = live or WebhookEndpoint(
+        pk=stored.pk if stored else None, name=document.name, created_at=now, after=last_number()
+    )
     endpoint.summary, endpoint.url, endpoint.scope = document.summary, document.url, document.scope
     endpoint.events, endpoint.sealed_secret = sorted(set(document.events)), secret
     if other:
-        # A change of keys that was under way is over: what signed before the last one is nobody's any more.
+        # This ends a key rotation in progress: nobody trusts the key before the last one anymore.
         endpoint.sealed_previous, endpoint.previous_until = b"", None
-    if not live:
-        endpoint.after, endpoint.removed_at, endpoint.paused_at = last_number(), None, None
-        endpoint.pause_reason, endpoint.failing_since, endpoint.failures = "", None, 0
     endpoint.save()
     set_owners(endpoint, document.owners)
     after = endpoint_data(endpoint)

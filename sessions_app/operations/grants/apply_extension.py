@@ -1,4 +1,4 @@
-"""Move a grant's deadline, once the extension is approved."""
+"""Move a grant's deadline once the extension is approved."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from sessions_app.operations.grants.errors import GrantIsOver
 
 
 def apply_extension(*, request: AccessRequest, seconds: int, actor: Actor, now: dt.datetime) -> Grant:
-    """Let the grant that ``request`` extends end later. Call it in the approving transaction. Raises GrantIsOver,
-    RecordContradicted.
+    """Move the end of the grant that ``request`` extends. Call it in the approving transaction.
 
-    Sessions go on; a command that runs keeps the deadline that its target was given when it started.
+    Sessions continue. A running command keeps the deadline that its target was given when it started. Raises
+    GrantIsOver, RecordContradicted.
     """
     check_stands()
     grant = Grant.objects.get(extensions=request)

@@ -1,14 +1,16 @@
-"""What is still going on when its session or its grant is over is cut."""
+"""Mark unfinished commands as cut when their session or grant ends."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 
 from django.db.models import QuerySet
 
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
+from broker.audit.record import Json
 from broker.kernel.text import recordable
 from sessions_app.models import CommandRun, RunState
 
@@ -16,11 +18,15 @@ UNFINISHED = [RunState.ALLOWED, RunState.RUNNING, RunState.HELD]
 
 
 def cut_unfinished(*, runs: QuerySet[CommandRun], reason: str, now: dt.datetime) -> list[CommandRun]:
-    """Mark what nobody reported as over among ``runs`` as cut, and return it. ``record_finished`` must follow for each,
-    once the caller has written every other row: from the first entry on, the record is locked.
+    """Mark those of ``runs`` as cut whose end nobody reported, and return them.
+
+    The caller must then write every other row, and call ``record_finished`` for each run last, because the first entry
+    locks the record.
     """
     cut = list(
-        runs.filter(state__in=UNFINISHED).select_for_update(of=("self",)).select_related("grant", "target")
+        runs.filter(state__in=UNFINISHED)
+        .select_for_update(no_key=True, of=("self",))
+        .select_related("grant", "target")
     )
     for run in cut:
         run.state, run.ended_at, run.reason = RunState.CUT, now, recordable(reason)
@@ -28,8 +34,10 @@ def cut_unfinished(*, runs: QuerySet[CommandRun], reason: str, now: dt.datetime)
     return cut
 
 
-def record_finished(*, run: CommandRun, now: dt.datetime) -> None:
-    """Append how a command ended to the record."""
+def record_finished(
+    *, run: CommandRun, exchanged: Mapping[str, Json] | None = None, now: dt.datetime
+) -> None:
+    """Append how a command ended to the record, with what was exchanged over HTTP."""
     record_end(
         event=Event.COMMAND_FINISHED, actor=Actor.system("gateway"), object_type="grant",
         object_ref=run.grant.ref, now=now,
@@ -37,5 +45,6 @@ def record_finished(*, run: CommandRun, now: dt.datetime) -> None:
             "run": run.pk, "target": run.target.name, "state": str(run.state), "exit_status": run.exit_status,
             "signal": run.signal, "reason": run.reason, "output_bytes": run.output_bytes,
             "recording": run.recording, "recording_sha256": run.recording_digest,
+            **({"exchanged": dict(exchanged)} if exchanged else {}),
         },
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A holder delegates a part of a grant: person → pipeline → agent."""
+"""Delegate a part of a grant: person → pipeline → agent."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MOST = 200
 
 
 class NotItsHolder(Forbidden):
-    """Only who holds a grant hands a part of it on."""
+    """Only the holder of a grant can delegate a part of it."""
 
     code = "not_its_holder"
 
@@ -55,7 +55,9 @@ class NotWithin(StintError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """The delegated part, by names. ``targets`` None: all of the grant's; ``duration`` in seconds, None: to its end."""
+    """The delegated part, by names. ``targets`` None means all of the grant's targets. ``duration`` is in seconds; None
+    means until the grant's end.
+    """
 
     identity: str
     command_set: str
@@ -66,23 +68,33 @@ class Part:
 
 
 def delegate_grant(*, grant_id: int, actor: Identity, part: Part, now: dt.datetime) -> Grant:
-    """Make a grant for somebody else that allows no more than this one does, in any way, and ends with it.
+    """Create a grant for another identity that allows no more than this one in any respect, and ends with it.
 
-    The policy says to whom and how often. Nobody approves it again, for it gives nothing that was not approved: the same
-    cluster and work, targets, commands and time within those of the grant, each command at least as strict. Raises NotFound,
-    NotItsHolder, GrantIsOver, NotWithin, InvalidInput.
+    The policy says who can receive it, and how often a grant can be delegated. Nobody approves it again, because it
+    gives nothing that was not approved. Its cluster and workflow are the same. Its targets, commands and time are
+    within those of the grant, and each command is at least as strict. Raises NotFound, NotItsHolder, GrantIsOver,
+    NotWithin, InvalidInput.
     """
     part = replace(part, reason=checked_text(part.reason, field="reason"))
     with transaction.atomic():
-        # Whoever ends it waits for this, or comes first.
-        parent = Grant.objects.visible_to(actor).select_for_update(of=("self",)).filter(pk=grant_id).first()
+        # An end of the grant waits for this transaction, or comes first.
+        parent = (
+            Grant.objects.visible_to(actor)
+            .select_for_update(no_key=True, of=("self",))
+            .filter(pk=grant_id)
+            .first()
+        )
         if parent is None:
             raise NotFound("Grant not found.")
         if parent.holder_id != actor.pk:
             raise NotItsHolder("Only the holder of a grant can delegate it.")
         delegate = Identity.objects.active().filter(username=canonical_username(part.identity)).first()
         if why := why_not_on(parent, delegate, now):
-            raise NotWithin(why, hint="The policy says to whom and how often.", fields={"identity": [why]})
+            raise NotWithin(
+                why,
+                hint="The policy sets who can receive it, and how many times.",
+                fields={"identity": [why]},
+            )
         if delegate is None:
             raise NotFound("Identity not found.")
         request = _request(parent, delegate, part, now)
@@ -90,7 +102,7 @@ def delegate_grant(*, grant_id: int, actor: Identity, part: Part, now: dt.dateti
 
 
 def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> str:
-    """Return why no part of this grant may be delegated to this identity now; empty when it may.
+    """Return why no part of this grant can be delegated to this identity now; empty if it can.
 
     Raises GrantIsOver.
     """
@@ -115,14 +127,16 @@ def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> st
 
 
 def _opened_by(delegate: Identity, grant: Grant) -> bool:
-    """Whether a machine, in any guise, opened the work by which a grant began without anybody's approval."""
+    """Whether the delegate is a machine that opened, by any account, the workflow that let the grant start without
+    approval.
+    """
     first = chain_of(grant)[0].request
     by_workflow = first.kind == RequestKind.INCIDENT or first.vouched
     return not delegate.is_person and by_workflow and facts.is_own_doing(delegate, grant.workflow)
 
 
 def delegates_of(parent: Grant, now: dt.datetime) -> list[Identity]:
-    """Return to whom the holder may delegate a part of a grant now, by name."""
+    """Return the identities that the holder can delegate a part of a grant to now, by name."""
     document = facts.readable_document(parent.policy)
     terms = document.delegation if document else None
     if (
@@ -143,7 +157,7 @@ def delegates_of(parent: Grant, now: dt.datetime) -> list[Identity]:
 
 
 def why_not_within(parent: Grant, request: AccessRequest, now: dt.datetime) -> str:
-    """Return why a delegated grant is no longer within its parent; empty when it is."""
+    """Return why a delegated grant is no longer within its parent; empty if it is."""
     try:
         if why := why_not_on(parent, request.requester, now):
             return why
@@ -155,7 +169,9 @@ def why_not_within(parent: Grant, request: AccessRequest, now: dt.datetime) -> s
 
 
 def kept(parent: Grant, request: AccessRequest) -> list[int] | None:
-    """Return which commands of its set a delegation has: those that the approvers left in, where it is the same set."""
+    """Return the indices of the commands that a delegation has of its set. For the parent's own set, these are the
+    commands that approvers left in; for another set, None (all).
+    """
     same = parent.command_set_version_id == request.command_set_version_id
     return list(parent.commands) if same else None
 
@@ -188,7 +204,7 @@ def _request(parent: Grant, delegate: Identity, part: Part, now: dt.datetime) ->
 
 def _version(parent: Grant, name: str) -> CommandSetVersion:
     if parent.command_set_version.command_set.name == name:
-        # As it was approved, and not as it was published since.
+        # As it was approved, not as it was published since.
         return parent.command_set_version
     published = CommandSetVersion.objects.select_related("command_set").filter(
         command_set__name=name, command_set__removed_at__isnull=True, published_at__isnull=False
@@ -213,14 +229,16 @@ def _targets(parent: Grant, names: tuple[str, ...] | None) -> list[Target]:
 
 
 def _parameters(parent: Grant, version: CommandSetVersion, given: dict[str, str]) -> dict[str, str]:
-    """What is taken from the work stays taken from it; what the grant's own set has and nobody gave stays as it is."""
+    """Return the parameters. What is taken from the workflow still is. What the grant's own set has stays as it is,
+    unless given.
+    """
     workflow, taken = parent.workflow, facts.workflow_parameters(version)
     same = version.pk == parent.command_set_version_id
     kept_values = {**(parent.parameters if same else {}), **given}
     for name, fact in taken.items():
         value = workflow.fact(fact) if workflow else ""
         if not value or kept_values.get(name, value) != value:
-            raise NotWithin(f"{name} is taken from the workflow, which is {value or 'not set'}.")
+            raise NotWithin(f"{name} comes from the workflow, where it is {value or 'not set'}.")
         kept_values[name] = value
     return kept_values
 

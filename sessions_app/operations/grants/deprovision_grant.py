@@ -1,10 +1,10 @@
-"""Undo what a grant may have left on targets, and prove it."""
+"""Revoke what a grant may have left on targets, and prove that it is gone."""
 
 from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import structlog
@@ -27,30 +27,31 @@ from sessions_app.operations.grants.transition import StaleGrant, transition
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.notify_of_end import notify_of_end
 from sessions_app.operations.targets.connect import connector_for, lease_of
+from sessions_app.queries.revoking import is_contained, neighbors_of
 
 log = structlog.get_logger(__name__)
 
 Answer = Future[Evidence | ConnectorError]
 
 DEPROVISIONER = Actor.system("deprovision")
-# A worker that took a grant and died is taken over after this long. One that waits for targets renews its claim, though
-# not for longer than any call of them takes.
+# Another worker takes over a grant after this long, if the one that claimed it died. A worker that waits for targets
+# renews its claim, but not for longer than any call to them takes.
 CLAIM = dt.timedelta(seconds=5)
 RENEWED = dt.timedelta(seconds=1)
-# Of one that is silent for longer, each time on a connection of its own.
+# The renewal interval if the wait takes longer, each time on a new connection.
 RENEWED_SILENT = dt.timedelta(seconds=2)
 LONGEST = dt.timedelta(seconds=CALL_SECONDS + 5)
 WAIT_FOR_SESSIONS = dt.timedelta(milliseconds=250)
-# A gateway that lives has cut everything long before; it renews its lease each second, so that one which has not for longer is
-# gone, frozen or cut off, and not waited for at all.
+# A live gateway has cut everything long before this. It renews its lease each second. One that has not done so for
+# longer is gone, frozen or disconnected, and is not waited for at all.
 PATIENCE = dt.timedelta(seconds=1)
 UNSEEN = dt.timedelta(seconds=1.5)
 LONGEST_BACKOFF = 60.0
-# Administrators are told at the fourth failure, after some ten seconds: a target that hiccups wakes nobody.
-TOLD_AFTER = 3
-# How many grants may be revoked at once, so that targets that hang keep few workers waiting and delay no others: in one
-# cluster, at one host, and in one cluster at hosts that failed lately or have been silent for two seconds. Such a host
-# is asked by one at a time.
+# Administrators are notified at the fourth failure, after about ten seconds, so that a hiccup wakes nobody.
+NOTIFY_AFTER = 3
+# How many grants can be revoked at once, so that hanging targets block few workers and delay no others: in one cluster,
+# at one host, and in one cluster at hosts that failed recently or have been silent for two seconds. Only one grant at a
+# time asks such a host.
 PLACES = 8
 PLACES_AT_HOST = 3
 PLACES_IN_DOUBT = 2
@@ -59,11 +60,13 @@ PLACES_IN_DOUBT = 2
 def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
     """Bring a REVOKING grant to ENDED: wait until its sessions are reported closed, then ask each used target.
 
-    A gateway that has not reported them after a second, or has not been seen for a second and a half, is not waited for, nor
-    is a process that is making something for the grant: the targets are asked to remove what is there, though the grant is not ENDED before all have answered after it.
-    Only one process does so at a time; one that was overtaken changes nothing. A target that does not answer leaves the
-    grant REVOKING, with the error, to be tried again after 1 s, 2 s, 4 s … up to a minute, for ever; the other targets
-    are revoked meanwhile. ``now`` is called, because asking targets takes time.
+    A gateway that has not reported them after a second, or was not seen for 1.5 seconds, is not waited for. Nor is a
+    process that is creating something for the grant. The targets are then asked to remove what is there, but the grant
+    is not ENDED until all have answered once more afterwards.
+
+    Only one process does so at a time; one that was overtaken changes nothing. If a target does not answer, the grant
+    stays REVOKING with the error. It is retried after 1 s, 2 s, 4 s … up to a minute, forever; the other targets are
+    revoked meanwhile. ``now`` is called repeatedly, because asking targets takes time.
     """
     began = now()
     grant = _claim(grant_id, began)
@@ -75,8 +78,8 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
         if not in_use and not _made_until(grant, now()):
             return _finish(grant, _revoke(leases, grant, now), now())
         if not in_use or _is_late(grant, now()):
-            # What the targets answer proves nothing yet: a gateway that is frozen cuts nothing, and what a process is making
-            # may come after the answer. So they are asked again.
+            # The answers prove nothing yet: a frozen gateway cuts nothing, and what a process is creating may arrive
+            # after the answer. So the targets are asked again later.
             _revoke(leases, grant, now)
         return _wait(grant, now())
     finally:
@@ -84,10 +87,10 @@ def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant
 
 
 def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
-    """Take the grant for a while, if its targets may be asked now; if not, the sweep comes back.
+    """Claim the grant for a while if its targets can be asked now. If not, return None; the sweep comes back.
 
-    ``attempts`` numbers the claims, so that a stale holder of one can be told apart. No lock is held meanwhile, so that a
-    process that is stopped or killed holds nobody up for longer than its claim lasts.
+    ``attempts`` numbers the claims, so that a stale claim can be recognized. No lock is held meanwhile, so that a
+    process that is stopped or killed blocks nobody for longer than its claim lasts.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -107,9 +110,9 @@ def _claim(grant_id: int, now: dt.datetime) -> Grant | None:
 
 
 def _made_until(grant: Grant, now: dt.datetime) -> dt.datetime | None:
-    """Until when a process may be making something for the grant; None when nobody is.
+    """Return until when a process may be creating something for the grant; None if there is no such process.
 
-    What one that is gone had sent may still arrive, though for no longer than a claim lasts.
+    What a dead process had sent may still arrive, but for no longer than a claim lasts.
     """
     making = grant.leases.filter(gone_at__isnull=True, making_until__gt=now)
     if making and not is_shown(*maker_of(grant.pk)):
@@ -124,9 +127,11 @@ def _is_in_use(grant: Grant) -> bool:
 
 
 def _wait(grant: Grant, now: dt.datetime) -> Grant:
-    """Have the grant looked at again when what it waits for may be over. Who is done sooner says so, under the same lock."""
+    """Schedule the next attempt for when the wait may be over. Whoever finishes sooner reschedules it, under the same
+    lock.
+    """
     with transaction.atomic():
-        if _own(grant).select_for_update().exists():
+        if _own(grant).select_for_update(no_key=True).exists():
             again, why = _waits_for(grant, now)
             _own(grant).update(next_attempt_at=again, last_error=why)
     grant.refresh_from_db()
@@ -134,20 +139,20 @@ def _wait(grant: Grant, now: dt.datetime) -> Grant:
 
 
 def _waits_for(grant: Grant, now: dt.datetime) -> tuple[dt.datetime, str]:
-    """Return when to look again, and why not yet."""
+    """Return when to try again, and why to wait until then."""
     if _is_in_use(grant):
         again = now + WAIT_FOR_SESSIONS
         if grant.finish_until is not None and grant.finish_until > now:
             again = min(grant.finish_until, now + dt.timedelta(seconds=1))
-        return again, "Waiting for the gateway to report its sessions closed."
+        return again, "Waiting for the gateway to report that its sessions are closed."
     until = _made_until(grant, now)
-    # Whoever makes it may be killed meanwhile.
+    # The process that creates it may be killed meanwhile.
     again = min(until, now + CLAIM) if until else now
     return again, "Waiting for provisioning that is still running on its targets." if until else ""
 
 
 def _is_late(grant: Grant, now: dt.datetime) -> bool:
-    """Whether the sessions should have been closed by now, or can't be, and nothing may finish."""
+    """Whether the sessions should have been closed by now, or can't be, and no command may finish."""
     if grant.revoking_at is None or (grant.finish_until is not None and grant.finish_until > now):
         return False
     if now - grant.revoking_at >= PATIENCE:
@@ -157,14 +162,14 @@ def _is_late(grant: Grant, now: dt.datetime) -> bool:
 
 
 def _own(grant: Grant) -> GrantQuerySet:
-    """Return the grant only as long as this very claim of it stands."""
+    """Return the grant, but only while this claim is valid."""
     return Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, attempts=grant.attempts)
 
 
 def _revoke(
     leases: list[Lease], grant: Grant, now: Callable[[], dt.datetime]
 ) -> list[tuple[Lease, Evidence | ConnectorError]]:
-    """Ask all targets at once, so that one that hangs delays no other."""
+    """Ask all targets at once, so that one that hangs delays no others."""
     if not leases:
         return []
     try:
@@ -173,18 +178,22 @@ def _revoke(
         return [(lease, error) for lease in leases]
     results: list[tuple[Lease, Evidence | ConnectorError]] = []
     with ThreadPoolExecutor(max_workers=min(8, len(leases))) as pool:
-        asked = {pool.submit(_ask, connector, grant, lease): lease for lease in leases}
+        neighbors, contained = neighbors_of(grant, leases), is_contained(grant)
+        asked = {
+            pool.submit(_ask, connector, grant, lease, neighbors[lease.address, lease.port], contained): lease
+            for lease in leases
+        }
         for answer in _as_answered(asked, grant, now):
             results.append((asked[answer], answer.result()))
-            # One that answers is not to be taken for one that hangs, however long the others take.
+            # A target that answered must not be taken for one that hangs, however long the others take.
             Lease.objects.filter(pk=asked[answer].pk).update(asked_at=None)
     return sorted(results, key=lambda result: result[0].pk)
 
 
 def _as_answered(asked: Iterable[Answer], grant: Grant, now: Callable[[], dt.datetime]) -> Iterator[Answer]:
-    """Give each answer as it comes, and renew the claim of the grant meanwhile.
+    """Yield each answer as it arrives, and renew the claim on the grant meanwhile.
 
-    Who waits for long holds no connection of the database: of targets that hang, many may be waited for.
+    A long wait holds no database connection, because many hanging targets may be waited for.
     """
     began = renewed = now()
     waiting, every = set(asked), RENEWED
@@ -199,26 +208,28 @@ def _as_answered(asked: Iterable[Answer], grant: Grant, now: Callable[[], dt.dat
 
 
 def _renew(grant: Grant, now: dt.datetime, until: dt.datetime) -> None:
-    """Keep the grant. A claim that has lapsed, or that was opened because something changed, is nobody's to renew."""
+    """Renew the claim. A claim that has lapsed, or was reset because something changed, must not be renewed."""
     _own(grant).filter(next_attempt_at__gt=now).update(next_attempt_at=until)
 
 
-def _ask(connector: Connector, grant: Grant, lease: Lease) -> Evidence | ConnectorError:
+def _ask(
+    connector: Connector, grant: Grant, lease: Lease, others: Sequence[str], contained: bool
+) -> Evidence | ConnectorError:
     try:
-        return connector.revoke(lease_of(lease, grant))
+        return connector.revoke(lease_of(lease, grant, others=others, contained=contained))
     except ConnectorError as error:
         return error
-    except Exception as error:  # the edge of one target: what nobody foresaw there may not hide the others
+    except Exception as error:  # one target's failure must not hide the others
         log.exception("revoke.failed", grant=grant.ref, target=lease.target.name)
         return ConnectorError(f"The target could not be reached: {type(error).__name__}: {error}")
 
 
 def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]], now: dt.datetime) -> Grant:
     with transaction.atomic():
-        locked = _own(grant).select_for_update().first()
+        locked = _own(grant).select_for_update(no_key=True).first()
         if locked is None:
             raise StaleGrant(f"Another process has taken over {grant.ref}.", hint="Nothing to do.")
-        # No session is open any more, so neither is a command.
+        # No session is open anymore, so no command is running either.
         for run in cut_unfinished(runs=locked.runs.all(), reason="the grant ended", now=now):
             record_finished(run=run, now=now)
         errors = [error for lease, result in results if (error := _note(locked, lease, result, now))]
@@ -235,7 +246,7 @@ def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]]
 
 
 def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt.datetime) -> str:
-    """Write down what a target answered; return the error, if any."""
+    """Store what a target answered. Return the error; empty if there is none."""
     if isinstance(result, Evidence) and result.gone:
         evidence = _storable(result)
         Lease.objects.filter(pk=lease.pk).update(
@@ -246,8 +257,7 @@ def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt
             data={"target": lease.target.name, "evidence": evidence},
         )  # fmt: skip
         return ""
-    left = "Access from the grant is still there."
-    error = recordable(result.message) if isinstance(result, ConnectorError) else left
+    error = recordable(result.message if isinstance(result, ConnectorError) else result.left)
     Lease.objects.filter(pk=lease.pk).update(last_error=error, attempts=F("attempts") + 1)
     if error != lease.last_error:
         record_end(
@@ -258,7 +268,7 @@ def _note(grant: Grant, lease: Lease, result: Evidence | ConnectorError, now: dt
 
 
 def _storable(evidence: Evidence) -> dict[str, Json]:
-    """Return evidence with every text as it can be stored: a target that lies may say anything."""
+    """Return evidence with all text in a form that can be stored. A target that lies may say anything."""
     return {recordable(key): recorded(value) for key, value in evidence.detail.items()}
 
 
@@ -272,7 +282,7 @@ def _again(grant: Grant, errors: list[str], failed_before: int, now: dt.datetime
             data={"errors": errors, "attempts": grant.attempts},
         )  # fmt: skip
         log.warning("revoke.failing", grant=grant.ref, errors=errors)
-    if failed_before == TOLD_AFTER:
+    if failed_before == NOTIFY_AFTER:
         notify(
             people=Identity.objects.active().filter(is_superuser=True), event=Event.GRANT_REVOKE_FAILING, now=now,
             asks=Asks.LIVE, of=grant, path=f"/grants/{grant.ref}/", subject=f"Revocation of {grant.ref} is not confirmed on {grant.cluster}",

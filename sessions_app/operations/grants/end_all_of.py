@@ -1,4 +1,4 @@
-"""End at once all that one identity holds, without switching it off."""
+"""End all grants of one identity at once, without disabling the identity."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from sessions_app.operations.grants.lock_descendants import lock_descendants
 
 
 class NothingToEnd(NotFound):
-    """The identity is not there, or holds nothing that the actor may end."""
+    """The identity does not exist, or holds nothing that the actor can end."""
 
     code = "nothing_to_end"
 
 
 def end_all_of(*, identity_id: int, actor: Identity, now: dt.datetime, note: str = "") -> list[Grant]:
-    """Cut every grant of one identity that the actor may end, and return them. Its machines keep theirs.
+    """End every grant of one identity that the actor can end, and return them. Running commands are cut.
 
-    Those that the actor holds or owns are RELEASED, all others REVOKED. Grants that are ending already and still let
-    commands finish are cut as well. Raises NothingToEnd, InvalidInput.
+    Machines of the identity keep their grants. Grants that the actor holds or owns end as RELEASED, all others as
+    REVOKED. Grants that are already ending, but still let commands finish, are cut as well. Raises NothingToEnd,
+    InvalidInput.
     """
     checked_text(note, field="note")
     with transaction.atomic():
-        # All are locked before the first is ended: that one's entry keeps the record locked until the commit.
+        # Lock all grants before the first ends, because its entry locks the record until the commit.
         ids = list(
             Grant.objects.endable_by(actor)
             .not_ended()
@@ -40,7 +41,10 @@ def end_all_of(*, identity_id: int, actor: Identity, now: dt.datetime, note: str
             .values_list("pk", flat=True)
         )
         locked = list(
-            Grant.objects.not_ended().select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")
+            Grant.objects.not_ended()
+            .select_for_update(no_key=True, of=("self",))
+            .filter(pk__in=ids)
+            .order_by("pk")
         )
         lock_descendants(grant_ids=[grant.pk for grant in locked])
         holder = Identity.objects.filter(pk=identity_id).first()

@@ -1,4 +1,4 @@
-"""The one way that a grant's end begins, for button, API, clock, disabled identity, changed policy and removed cluster."""
+"""Begin the end of a grant, for button, API, clock, disabled identity, changed policy and removed cluster."""
 
 from __future__ import annotations
 
@@ -29,21 +29,22 @@ def end_grant(
     note: str = "",
     cut: bool = True,
 ) -> Grant:
-    """Close access at once. What the grant left on targets is revoked afterwards, and confirmed before the grant is ENDED.
+    """Close access at once. Afterwards, what the grant left on targets is revoked, and confirmed before the grant is
+    ENDED.
 
-    ``cut`` false lets running commands whose end policy is `finish` go on for as long as approvers saw. A grant that
-    is already ending stays as it is, but a cut overrules a `finish` that is under way. All that was delegated from it, and
-    from that, ends in the same transaction. ``actor`` None is the clock or another part of Stint. Raises NotFound.
+    ``cut`` false lets running commands whose end policy is `finish` continue for as long as approvers saw. A grant that
+    is already ending stays as it is, but a cut overrides a `finish` in progress. Everything delegated from it, at any
+    depth, ends in the same transaction. ``actor`` None is the clock or another part of Stint. Raises NotFound.
     """
     with transaction.atomic():
-        grant = Grant.objects.select_for_update().filter(pk=grant_id).first()
+        grant = Grant.objects.select_for_update(no_key=True).filter(pk=grant_id).first()
         if grant is None:
             raise NotFound("Grant not found.")
         if grant.state == GrantState.ENDED:
             return grant
         if grant.state == GrantState.REVOKING:
             return _cut_all(grant, actor, note, now) if cut else grant
-        # All below it are locked before the first entry, which keeps the record locked until the end.
+        # Lock all descendants before the first entry, which locks the record until the commit.
         below = lock_descendants(grant_ids=[grant.pk])
         _end_one(grant, actor, reason, note, now, cut=cut)
         for one in below:
@@ -54,7 +55,7 @@ def end_grant(
 def _end_one(
     grant: Grant, actor: Identity | None, reason: EndReason, note: str, now: dt.datetime, *, cut: bool
 ) -> None:
-    """End a grant that is locked and not ending yet."""
+    """End a locked grant. If it is already ending, only cut what it lets finish."""
     if grant.state in (GrantState.REVOKING, GrantState.ENDED):
         if cut and grant.state == GrantState.REVOKING:
             _cut_now(grant, actor, note, now)
@@ -66,7 +67,7 @@ def _end_one(
         transition(grant=grant, to=GrantState.ENDED, actor=who, now=now, data=data, ended_at=now, **facts)
         notify_of_end(grant=grant, now=now)
         return
-    # Counted from the deadline also when the end comes late, so that nothing finishes later than approvers saw.
+    # Counted from the deadline even if the end comes late, so that nothing finishes later than approvers saw.
     finish = min(now, grant.expires_at) + dt.timedelta(seconds=grant.finish_seconds)
     transition(
         grant=grant, to=GrantState.REVOKING, actor=who, now=now, data=data,
@@ -76,7 +77,7 @@ def _end_one(
 
 
 def _cut_all(grant: Grant, actor: Identity | None, note: str, now: dt.datetime) -> Grant:
-    """Cut what a grant that is ending lets finish, and what those below it do."""
+    """Cut what an ending grant lets finish, and what its descendants let finish."""
     below = lock_descendants(grant_ids=[grant.pk])
     _cut_now(grant, actor, note, now)
     for one in below:

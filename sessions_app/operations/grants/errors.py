@@ -1,4 +1,4 @@
-"""What keeps a grant from being used or changed."""
+"""Errors that keep a grant from being used or changed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from broker.kernel.errors import Conflict
 
 
 class GrantIsOver(Conflict):
-    """The grant is not active (any more)."""
+    """The grant is not active (anymore)."""
 
     code = "grant_is_over"

@@ -1,4 +1,4 @@
-"""A holder says that it is still there."""
+"""Heartbeats: a holder reports that it is still alive."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from broker.kernel.errors import Conflict, Forbidden, NotFound
 from sessions_app.models import Grant, GrantState
 from sessions_app.operations.grants.errors import GrantIsOver
 
-# So many in a row may be missed before the grant ends.
+# The grant ends after this many missed heartbeats in a row.
 MISSED = 3
 
 
@@ -20,23 +20,23 @@ class NoHeartbeat(Conflict):
 
 
 class NotItsHolder(Forbidden):
-    """Only the holder of a grant sends heartbeats for it."""
+    """Only the holder of a grant can send heartbeats for it."""
 
     code = "not_its_holder"
 
 
 def heartbeat_due(grant: Grant, now: dt.datetime) -> dt.datetime | None:
-    """Return by when the next heartbeat must have come, counted from now; None where none is needed."""
+    """Return when the next heartbeat must have arrived, counted from ``now``; None if the grant needs none."""
     if grant.heartbeat_seconds is None:
         return None
     return now + MISSED * dt.timedelta(seconds=grant.heartbeat_seconds)
 
 
 def heartbeat(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
-    """Move the moment by which a grant in use must be heard of again. One that was silent for too long stays over, whether
-    or not somebody has ended it yet. Not recorded: its absence is.
+    """Move the deadline by which an active grant needs its next heartbeat.
 
-    Raises NotFound, NotItsHolder, NoHeartbeat, GrantIsOver.
+    A grant that was silent for too long stays over, even if nobody has ended it yet. A heartbeat is not recorded, but
+    its absence is. Raises NotFound, NotItsHolder, NoHeartbeat, GrantIsOver.
     """
     grant = Grant.objects.visible_to(actor).filter(pk=grant_id).first()
     if grant is None:

@@ -1,4 +1,4 @@
-"""Give a holder what a grant is used with on a target: shown once, kept nowhere."""
+"""Issue the credential that a grant is used with on a target. It is shown once and stored nowhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from collections.abc import Sequence
 
+from django.conf import settings
 from django.db import transaction
 
 from accounts.actors import actor_of
@@ -17,11 +18,14 @@ from broker.audit.standing import check_stands
 from broker.kernel.errors import InvalidInput, NotFound, StintError
 from sessions_app.connectors.base import ConnectorError, Credential, Issuer
 from sessions_app.connectors.http.connector import origin_of
+from sessions_app.connectors.kubernetes.kubeconfig import exec_kubeconfig, install_command
 from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Lease
 from sessions_app.operations.grants.errors import GrantIsOver
-from sessions_app.operations.grants.issue_http_token import KINDS, issue_http_token
+from sessions_app.operations.grants.issue_http_token import issue_http_token, takes_tokens
 from sessions_app.operations.targets.connect import connector_for, lease_of, place_of_target, spec_of
+from sessions_app.operations.targets.ensure_authority import ensure_authority
+from sessions_app.queries.authority import GATEWAY_CA, gateway_bundle
 from sessions_app.queries.gateways import mcp_address
 
 
@@ -35,17 +39,18 @@ class TargetDidNotAnswer(StintError):
 def issue_credential(
     *, grant_id: int, actor: Identity, target: str | None, jkt: str = "", now: dt.datetime
 ) -> Credential:
-    """Return a fresh credential for one target of a grant in use; the one before stops being good for new logins.
+    """Return a new credential for one target of an active grant. The previous one stops working for new logins.
 
-    It is for the holder, and for the owner of a machine that is. ``target`` None is the only one. ``jkt`` binds a token for
-    HTTP to a key of the holder's (RFC 9449). The record says so before the target is asked. Raises NotFound, GrantIsOver,
-    InvalidInput and TargetDidNotAnswer.
+    It is for the holder, or for the owner of a machine that is the holder. ``target`` None means the only target.
+    ``jkt`` binds an HTTP token to a key of the holder (RFC 9449). The credential is recorded before the target is
+    asked. Raises NotFound, GrantIsOver, InvalidInput and TargetDidNotAnswer, and RuntimeError in a transaction.
     """
     grant = _usable(grant_id, actor, now)
-    if grant.cluster.kind in KINDS:
-        return _token(grant, actor, jkt, now)
+    if takes_tokens(grant.cluster):
+        return _token(grant, actor, target, jkt, now)
     lease = _lease(grant, target)
-    with transaction.atomic():
+    # Durable: in someone else's transaction the entry would not be committed, and the record would wait for the target.
+    with transaction.atomic(durable=True):
         record(
             event=Event.CREDENTIAL_ISSUED, actor=actor_of(actor), object_type="grant", object_ref=grant.ref, now=now,
             data={"target": lease.target.name, "until": grant.expires_at.isoformat()},
@@ -90,10 +95,12 @@ def _lease(grant: Grant, target: str | None) -> Lease:
     )  # fmt: skip
 
 
-def _token(grant: Grant, actor: Identity, jkt: str, now: dt.datetime) -> Credential:
-    """One token for all targets: each request says which one it is for."""
+def _token(grant: Grant, actor: Identity, target: str | None, jkt: str, now: dt.datetime) -> Credential:
+    """Return one token for all targets. Each request says which target it is for."""
     if grant.cluster.kind == "mcp":
         return _agent_token(grant, actor, jkt, now)
+    if grant.cluster.kind == "kubernetes":
+        return _kubectl_token(_lease(grant, target), grant, actor, jkt, now)
     origins = _origins(grant)
     _, text = issue_http_token(grant_id=grant.pk, actor=actor, jkt=jkt, now=now)
     fields = {"Token": text, **({"Address": ", ".join(origins)} if origins else {})}
@@ -102,7 +109,7 @@ def _token(grant: Grant, actor: Identity, jkt: str, now: dt.datetime) -> Credent
 
 
 def _agent_token(grant: Grant, actor: Identity, jkt: str, now: dt.datetime) -> Credential:
-    """A token for Stint's own gateway: the server behind it takes none from holders."""
+    """Return a token for Stint's own gateway. The server behind it accepts no tokens from holders."""
     _, text = issue_http_token(grant_id=grant.pk, actor=actor, jkt=jkt, now=now)
     url = mcp_address(grant.cluster)
     entry = {grant.cluster.name: {"type": "http", "url": url, "headers": {"Authorization": f"Bearer {text}"}}}
@@ -111,8 +118,30 @@ def _agent_token(grant: Grant, actor: Identity, jkt: str, now: dt.datetime) -> C
     return Credential(fields=fields, secret=frozenset({"Token"}), command=line, expires_at=grant.expires_at)
 
 
+def _kubectl_token(lease: Lease, grant: Grant, actor: Identity, jkt: str, now: dt.datetime) -> Credential:
+    """Return a token for Stint's own gateway, with a kubeconfig that has no secret. The cluster accepts it nowhere."""
+    _, text = issue_http_token(grant_id=grant.pk, actor=actor, jkt=jkt, now=now)
+    several = grant.leases.filter(gone_at__isnull=True).count() > 1
+    name = lease.target.name if several else grant.cluster.name
+    ca = "" if settings.GATEWAY_CERTIFICATE else _authorities(now)
+    server = f"{settings.GATEWAY_PUBLIC_URL}/kubernetes/{name}"
+    namespaces = [str(one["namespace"]) for one in lease.made.get("rights") or () if one.get("namespace")]
+    namespace = next(iter(namespaces), "")
+    config = exec_kubeconfig(
+        name=grant.cluster.name, server=server, ca=ca, namespace=namespace, grant_ref=grant.ref,
+        stint_url=settings.PUBLIC_URL, target=lease.target.name if several else "",
+    )  # fmt: skip
+    fields = {
+        "Token": text, "Server": server, "Certificate authority": ca, "Namespace": namespace, "Kubeconfig": config,
+    }  # fmt: skip
+    return Credential(
+        fields={label: value for label, value in fields.items() if value}, secret=frozenset({"Token"}),
+        command=install_command(grant.ref), expires_at=grant.expires_at,
+    )  # fmt: skip
+
+
 def _origins(grant: Grant) -> Sequence[str]:
-    """Where the targets are asked: a cluster that can't be read opens nothing, and hides no token."""
+    """Return the origins of the targets. A cluster that can't be read gives no access, but must not hide the token."""
     found = []
     for target in grant.targets.select_related("cluster").order_by("name"):
         try:
@@ -120,3 +149,9 @@ def _origins(grant: Grant) -> Sequence[str]:
         except ConnectorError:
             continue
     return found
+
+
+def _authorities(now: dt.datetime) -> str:
+    """What clients of the web gateways trust: before one has run, there may be nothing yet."""
+    ensure_authority(GATEWAY_CA, now=now)
+    return gateway_bundle()

@@ -1,4 +1,4 @@
-"""The token that a grant over HTTP or MCP is used with."""
+"""Issue the token that a grant is used with at a gateway that takes tokens."""
 
 from __future__ import annotations
 
@@ -13,19 +13,27 @@ from accounts.queries import may_give_credentials
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.audit.standing import check_stands
-from broker.kernel.crypto import new_token, token_digest
+from broker.kernel.crypto import derived_token, new_token, token_digest
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
-from sessions_app.models import Grant, GrantCredential, GrantState
+from sessions_app.models import Cluster, Grant, GrantCredential, GrantState
 from sessions_app.operations.grants.errors import GrantIsOver
 
 PREFIX = "sgt"
-# What is used with a token that Stint itself decides by.
-KINDS = ("http", "mcp")
+_KINDS = ("http", "mcp")
+# Clients of these kinds ask for a token each time they start, and several run at once. They get the same one.
+_SHARED = ("kubernetes",)
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
+def takes_tokens(cluster: Cluster) -> bool:
+    """Whether grants on a cluster are used with a token, at a gateway where Stint itself decides each use."""
+    if cluster.kind == "kubernetes":
+        return not cluster.connection.get("direct")
+    return cluster.kind in _KINDS
+
+
 class NotItsHolder(Forbidden):
-    """Only who holds a grant, or owns the machine that does, gets its token."""
+    """Only the holder of a grant, or the owner of a machine that holds it, can get its token."""
 
     code = "not_its_holder"
 
@@ -39,34 +47,54 @@ class NotOverHTTP(InvalidInput):
 def issue_http_token(
     *, grant_id: int, actor: Identity, jkt: str = "", lifetime: dt.timedelta | None = None, now: dt.datetime
 ) -> tuple[GrantCredential, str]:
-    """Make a token for a live grant; return it with its text, which is shown this once. The one before dies at once.
+    """Create a token for an active grant, and return it with its text, which is shown only once. Revoke the previous
+    token. On a kind whose clients ask each time they start, a token that is valid is returned again instead.
 
-    ``jkt`` binds it to a key of the holder's: the SHA-256 thumbprint (RFC 7638) in base64url. With a
-    ``lifetime`` it ends before its grant does, never after it. Raises NotFound, NotItsHolder, NotOverHTTP, GrantIsOver,
+    ``jkt`` binds the token to a key of the holder: the SHA-256 thumbprint (RFC 7638) in base64url. With a ``lifetime``,
+    the token can expire before its grant ends, never after. Raises NotFound, NotItsHolder, NotOverHTTP, GrantIsOver,
     InvalidInput.
     """
     if jkt and _THUMBPRINT.fullmatch(jkt) is None:
         raise InvalidInput(
             "The thumbprint must be SHA-256 in base64url.",
             hint="See RFC 7638.",
-            fields={"jkt": ["Wrong."]},
+            fields={"jkt": ["Invalid thumbprint."]},
         )
     with transaction.atomic():
         grant = _usable(grant_id, actor, now)
-        GrantCredential.objects.filter(grant=grant, revoked_at__isnull=True).update(revoked_at=now)
-        text = new_token(PREFIX)
         until = min(grant.expires_at, now + lifetime) if lifetime else grant.expires_at
-        made = GrantCredential.objects.create(
-            grant=grant,
-            digest=token_digest(text),
-            jkt=jkt,
-            created_at=now,
-            expires_at=until if lifetime else None,
-        )
+        if grant.cluster.kind in _SHARED:
+            made, text = _shared(grant, now, bound=bool(jkt or lifetime))
+        else:
+            made, text = _replaced(
+                grant, new_token(PREFIX), now, jkt=jkt, expires_at=until if lifetime else None
+            )
         record(
             event=Event.CREDENTIAL_ISSUED, actor=actor_of(actor), object_type="grant", object_ref=grant.ref, now=now,
             data={"until": until.isoformat(), "bound_to": jkt},
         )  # fmt: skip
+    return made, text
+
+
+def _shared(grant: Grant, now: dt.datetime, *, bound: bool) -> tuple[GrantCredential, str]:
+    """Return the token of a grant, the same until it is revoked. It is derived, so that it is stored nowhere."""
+    if bound:
+        raise InvalidInput(
+            f"The token for {grant.cluster} has no key and no lifetime of its own: leave them out."
+        )
+    revoked = grant.credentials.filter(revoked_at__isnull=False).count()
+    text = derived_token(PREFIX, f"{grant.mark}/{revoked}")
+    live = grant.credentials.filter(revoked_at__isnull=True, digest=token_digest(text)).first()
+    return (live, text) if live else _replaced(grant, text, now)
+
+
+def _replaced(
+    grant: Grant, text: str, now: dt.datetime, *, jkt: str = "", expires_at: dt.datetime | None = None
+) -> tuple[GrantCredential, str]:
+    grant.credentials.filter(revoked_at__isnull=True).update(revoked_at=now)
+    made = GrantCredential.objects.create(
+        grant=grant, digest=token_digest(text), jkt=jkt, created_at=now, expires_at=expires_at
+    )
     return made, text
 
 
@@ -82,7 +110,7 @@ def _usable(grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
         raise NotFound("Grant not found.")
     if not may_give_credentials(actor, grant.holder):
         raise NotItsHolder("Only the holder of a grant can get its token.")
-    if grant.cluster.kind not in KINDS:
+    if not takes_tokens(grant.cluster):
         raise NotOverHTTP(f"{grant.ref} does not use a token.", hint="Its page explains how to use it.")
     if grant.state == GrantState.ACTIVE and grant.held_at is not None:
         raise GrantIsOver(

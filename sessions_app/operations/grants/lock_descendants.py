@@ -1,4 +1,4 @@
-"""Lock what was delegated from grants."""
+"""Lock the grants that were delegated from others."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ _DEEPEST = 10
 
 
 def lock_descendants(*, grant_ids: Iterable[int]) -> list[Grant]:
-    """Lock every grant that is not over and was delegated from these, from those below them, and so on; return them, the
-    nearest first. Call it in the transaction that ends them, before anything is recorded.
+    """Lock every grant that was delegated from these, at any depth, and is not over. Return them, nearest first.
+
+    Call it in the transaction that ends them, before anything is recorded.
     """
     found: list[Grant] = []
     above = list(grant_ids)
     for _ in range(_DEEPEST):
-        # One that is over may stand between: what hangs on it may be let finish still.
+        # A grant in between may be over, while one below it still lets commands finish.
         above = list(Grant.objects.filter(parent__in=above).values_list("pk", flat=True))
         if not above:
             break
-        below = Grant.objects.not_ended().select_for_update(of=("self",)).filter(pk__in=above)
+        below = Grant.objects.not_ended().select_for_update(no_key=True, of=("self",)).filter(pk__in=above)
         found += below.select_related("holder").order_by("pk")
     return found

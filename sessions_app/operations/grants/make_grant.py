@@ -20,17 +20,16 @@ from sessions_app.queries import commands, facts
 from sessions_app.queries.chain import chain_of
 from sessions_app.queries.revoking import installation_mark
 
-# No letters and digits that are taken for each other when they are read out at three in the morning.
+# Omits letters and digits that are easily confused when read aloud at three in the morning.
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TRIES = 20
 
 
 def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.datetime) -> Grant:
-    """Make the grant SCHEDULED, for what approvers left of the request. Call it in the approving transaction. Raises
-    RecordContradicted.
+    """Create a SCHEDULED grant for what approvers left of the request. Call it in the approving transaction.
 
-    Waiting does not eat the granted time: it begins at the start asked for or now, whichever is later, and no earlier than
-    the work that it is for. It ends no later than the planned end of that work.
+    Waiting does not use up the granted time: it begins at the requested start or now, whichever is later, and no
+    earlier than its workflow. It ends no later than the planned end of its workflow. Raises RecordContradicted.
     """
     check_stands()
     starts_at, expires_at = _span(request, extent, now)
@@ -58,7 +57,9 @@ def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.
         created_at=now,
         review_due_at=_review_due(request, now),
     )
-    grant.targets.set(extent.targets)
+    grant.targets.through.objects.bulk_create(
+        grant.targets.through(grant_id=grant.pk, target_id=target) for target in extent.targets
+    )
     record(
         event=Event.GRANT_SCHEDULED, actor=actor, object_type="grant", object_ref=grant.ref, now=now,
         data={
@@ -81,17 +82,17 @@ def _span(request: AccessRequest, extent: Extent, now: dt.datetime) -> tuple[dt.
 
 
 def as_words(parameters: Mapping[str, str]) -> list[str]:
-    """Return parameters as the record holds them: as values, for a parameter may well be called `token`."""
+    """Return parameters as the record stores them: as values, because a parameter may be named `token`."""
     return [f"{name}={value}" for name, value in sorted(parameters.items())]
 
 
 def workflow_fact(request: AccessRequest) -> dict[str, str]:
-    """Return the work that a request names, as the record holds it: nothing where it names none."""
+    """Return the workflow of a request as the record stores it; empty if it names none."""
     return {"workflow": request.workflow.ref} if request.workflow else {}
 
 
 def _insert(**fields: object) -> Grant:
-    """Insert under a fresh reference; a short one is tried first, for people who have to read it out."""
+    """Insert a grant under a new reference. Tries short ones first, because people have to read them aloud."""
     for attempt in range(_TRIES):
         length = 4 if attempt < _TRIES // 2 else 8
         ref = "GR-" + "".join(secrets.choice(_ALPHABET) for _ in range(length))

@@ -1,10 +1,10 @@
-"""Make on targets what a grant needs, at its start, after an extension, and where somebody removed or changed it."""
+"""Create on targets what a grant needs: at its start, after an extension, and if someone removed or changed it."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import structlog
 from django.db import connection, transaction
@@ -29,31 +29,34 @@ from sessions_app.queries.revoking import to_make
 log = structlog.get_logger(__name__)
 
 PREPARER = Actor.system("provision")
-# No call lasts longer, so that what a process began is finished or never comes; a little is for its own delays.
+# No call takes longer. So after this long, what a process began is finished or never arrives. Includes a little for the
+# process's own delays.
 MAKING = dt.timedelta(seconds=CALL_SECONDS + 5)
-# After so many failures that could have passed, about a minute, the holder is told that it can't be started.
+# After this many temporary failures, about a minute, the grant ends and the holder is notified that it can't be
+# started.
 TRIES = 6
 PLACES = 8
 PLACES_IN_CLUSTER = 2
 SOON = dt.timedelta(seconds=1)
-# Any numbers that no other part of the database uses for advisory locks of two keys.
+_LIVE = (GrantState.PROVISIONING, GrantState.ACTIVE)
+# Arbitrary numbers that nothing else in the database uses for two-key advisory locks.
 _PLACES_LOCK, _MAKES = 7_403, 7_405
 
 
 def prepare_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
-    """Make what a PROVISIONING or ACTIVE grant lacks on its targets, all at once; with everything made, a grant that waits
-    for it becomes ACTIVE.
+    """Create what a PROVISIONING or ACTIVE grant lacks, on all its targets at once. A PROVISIONING one then becomes
+    ACTIVE.
 
-    A target that fails is tried again a few times; then, or when it fails for good, a grant that has not begun ends. A
-    revoke in the meantime wins: what was created is revoked after it. A process that was overtaken changes nothing.
-    ``now`` is called, because targets take time.
+    A target that fails is retried a few times. After that, or if a failure is permanent, a grant that has not started
+    ends. A revocation in the meantime wins: what was created is revoked after it. A process that was overtaken changes
+    nothing. ``now`` is called repeatedly, because targets take time.
     """
     with shown(*maker_of(grant_id)):
         return _prepare(grant_id, now)
 
 
 def maker_of(grant_id: int) -> tuple[int, int]:
-    """Return the numbers under which a process shows that it is making something for the grant."""
+    """Return the two numbers by which a process shows that it is creating something for the grant."""
     return _MAKES, grant_id % 2**31
 
 
@@ -62,9 +65,9 @@ def _prepare(grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
     grant = Grant.objects.select_related("cluster", "holder", "command_set_version").get(pk=grant_id)
     if leases is None:
         return grant
-    results = _make(leases, grant)
+    results = _make(leases, grant, now)
     with transaction.atomic():
-        locked = Grant.objects.select_for_update().get(pk=grant_id)
+        locked = Grant.objects.select_for_update(no_key=True).get(pk=grant_id)
         mine = [(lease, result) for lease, result in results if _own(lease).exists()]
         if mine or not leases:
             errors = [
@@ -76,15 +79,15 @@ def _prepare(grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
 
 
 def _claim(grant_id: int, now: dt.datetime) -> list[Lease] | None:
-    """Return the leases to make, marked as being made; None when there are none, or another process is at it.
+    """Return the leases to create, marked as in progress. Return None if there are none, or not now: another process is
+    working on the grant, or the cluster is crowded.
 
-    The mark tells this claim from a later one. No lock is held meanwhile, so that a process that is stopped holds nobody
-    up for longer than its claim lasts.
+    The mark distinguishes this claim from a later one. No lock is held meanwhile, so that a stopped process blocks
+    nobody for longer than its claim lasts.
     """
     with transaction.atomic():
-        grant = Grant.objects.select_for_update(skip_locked=True).filter(pk=grant_id).first()
-        live = grant is not None and grant.state in (GrantState.PROVISIONING, GrantState.ACTIVE)
-        if grant is None or not live or grant.expires_at <= now or not stands():
+        grant = Grant.objects.select_for_update(skip_locked=True, no_key=True).filter(pk=grant_id).first()
+        if grant is None or grant.state not in _LIVE or grant.expires_at <= now or not stands():
             return None
         if grant.leases.filter(making_until__gt=now).exists():
             return None
@@ -102,9 +105,9 @@ def _claim(grant_id: int, now: dt.datetime) -> list[Lease] | None:
 
 
 def _is_crowded(grant: Grant, now: dt.datetime) -> bool:
-    """Whether as many grants are being made on the cluster as may be, so that one whose targets hang keeps few workers."""
+    """Whether the cluster has no room for another grant being prepared, so that hanging targets block few workers."""
     with connection.cursor() as cursor:
-        # Two that count at the same moment would both find the last place free.
+        # Otherwise, two processes that count at the same moment would both find the last place free.
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_PLACES_LOCK, grant.cluster_id % 2**31])
     busy = (
         Lease.objects.filter(making_until__gt=now, grant__cluster=grant.cluster_id).values("grant").distinct()
@@ -112,16 +115,49 @@ def _is_crowded(grant: Grant, now: dt.datetime) -> bool:
     return busy.count() >= PLACES_IN_CLUSTER
 
 
-def _make(leases: Sequence[Lease], grant: Grant) -> list[tuple[Lease, Made | ConnectorError]]:
-    """Ask all targets at once, so that one that hangs delays no other."""
+def _make(
+    leases: Sequence[Lease], grant: Grant, now: Callable[[], dt.datetime]
+) -> list[tuple[Lease, Made | ConnectorError]]:
+    """Ask all targets, several at once, so that one that hangs delays few others."""
     if not leases:
         return []
     try:
         connector = connector_for(grant.cluster.kind)
     except ConnectorError as error:
         return [(lease, error) for lease in leases]
+    results: list[tuple[Lease, Made | ConnectorError]] = []
+    asked: dict[Future[Made | ConnectorError], Lease] = {}
     with ThreadPoolExecutor(max_workers=min(PLACES, len(leases))) as pool:
-        return list(zip(leases, pool.map(lambda lease: _ask(connector, grant, lease), leases), strict=True))
+        for number, lease in enumerate(leases):
+            if len(asked) == PLACES:
+                answers, _ = wait(asked, return_when=FIRST_COMPLETED)
+                results += [(asked.pop(answer), answer.result()) for answer in answers]
+            if _begin(leases[number:], now()):
+                asked[pool.submit(_ask, connector, grant, lease)] = lease
+            else:
+                results.append(
+                    (lease, ConnectorError("It was not asked, because the grant or its claim ended."))
+                )
+        return results + [(lease, answer.result()) for answer, lease in asked.items()]
+
+
+def _begin(leases: Sequence[Lease], now: dt.datetime) -> bool:
+    """Renew the claim on a target that is asked next, and on those that wait for their turn after it.
+
+    Return False if it must not be asked, because the grant has ended, or the claim has lapsed: others may already have
+    proven that nothing is there. A call ends before a claim lapses, so those that wait keep theirs.
+    """
+    claimed, until = leases[0].making_until, now + MAKING
+    live = Grant.objects.filter(state__in=_LIVE)
+    held = Lease.objects.filter(
+        pk__in=[lease.pk for lease in leases], making_until=claimed, making_until__gt=now, gone_at__isnull=True,
+        grant__in=live,
+    )  # fmt: skip
+    if not held.update(making_until=until):
+        return False
+    for lease in leases:
+        lease.making_until = until
+    return True
 
 
 def _ask(connector: Connector, grant: Grant, lease: Lease) -> Made | ConnectorError:
@@ -129,20 +165,20 @@ def _ask(connector: Connector, grant: Grant, lease: Lease) -> Made | ConnectorEr
         return connector.provision(spec_of(lease, grant))
     except ConnectorError as error:
         return error
-    except Exception as error:  # the edge of one target: what nobody foresaw there may not hide the others
+    except Exception as error:  # one target's failure must not hide the others
         log.exception("provision.failed", grant=grant.ref, target=lease.target.name)
         return ConnectorError(f"The target could not be reached: {type(error).__name__}: {error}")
 
 
 def _own(lease: Lease) -> QuerySet[Lease]:
-    """Return the lease only as long as this very claim of it stands, and nobody has proven it gone."""
+    """Return the lease, but only while this claim is valid and nobody has proven the lease gone."""
     return Lease.objects.filter(pk=lease.pk, making_until=lease.making_until, gone_at__isnull=True)
 
 
 def _note(
     locked: Grant, asked: Grant, lease: Lease, result: Made | ConnectorError, now: dt.datetime
 ) -> ConnectorError | None:
-    """Write down what a target answered; return the error, if any."""
+    """Store what a target answered. Return the error, if any."""
     if isinstance(result, ConnectorError):
         error = f"{lease.target.name}: {recordable(result.message)}"
         _own(lease).update(making_until=None, last_error=recordable(result.message))
@@ -162,7 +198,7 @@ def _note(
 
 
 def recorded(made: Json) -> Json:
-    """Return what was made as the record can hold it."""
+    """Return what was created in a form that the record can store."""
     if isinstance(made, Mapping):
         return {recordable(str(key)): recorded(value) for key, value in made.items()}
     if isinstance(made, str):
@@ -174,8 +210,8 @@ def recorded(made: Json) -> Json:
 
 def _go_on(grant: Grant, errors: Sequence[ConnectorError], now: dt.datetime) -> None:
     if grant.state in (GrantState.REVOKING, GrantState.ENDED):
-        # What was created meanwhile is revoked now. What targets answer to who asks them at this moment may be older than what
-        # was made, so that its claim is taken from it.
+        # Revoke what was created meanwhile. A process that is asking the targets right now may get answers from before
+        # that creation, so its claim is taken away.
         Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING).update(
             next_attempt_at=now, attempts=F("attempts") + 1
         )

@@ -1,8 +1,9 @@
-"""Start a grant whose time has come, after looking again whether it may start."""
+"""Start a grant when it is due, after checking again whether it may start."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import replace
 
 from django.db import transaction
@@ -12,7 +13,7 @@ from broker.audit.events import Event
 from broker.audit.standing import stands
 from broker.kernel.enqueue import enqueue
 from sessions_app.connectors.registry import type_of
-from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, WorkflowState
+from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, Target, WorkflowState
 from sessions_app.operations.grants.delegate_grant import why_not_within
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
@@ -23,32 +24,52 @@ from sessions_app.operations.notifications.notify import notify
 from sessions_app.policy.approvals import Standing, resolve
 from sessions_app.policy.decision import Outcome, RuleResult
 from sessions_app.policy.evaluate import evaluate
-from sessions_app.policy.rules import SWEEPER_SILENCE
+from sessions_app.policy.rules import (
+    SWEEPER_SILENCE,
+    AtOnce,
+    BreakGlassReviewed,
+    EnoughApprovers,
+    InWindow,
+    OnCall,
+    OwnIncidentReviewed,
+    RoleInWorkflow,
+    Rule,
+    Start,
+    SweeperAlive,
+    WithinWorkflow,
+)
 from sessions_app.queries import facts
-from sessions_app.queries.catalogue import catalogue_stands
+from sessions_app.queries.catalogue import freeze_catalogue
 from sessions_app.queries.deciders import counted_verdicts
 from sessions_app.queries.workflows import is_fresh, staleness_of
 
 PROVISIONER = Actor.system("provision")
-# What is still PROVISIONING after this long was dropped by a process that died; another takes it over.
-RETRY_AFTER = dt.timedelta(seconds=30)
-# A message that nobody took is sent again after this long.
+# A message that no worker took is sent again after this long.
 ASK_AGAIN = dt.timedelta(seconds=5)
 AT_ONCE = dt.timedelta(minutes=1)
+# These were decided with the request. No grant is refused for the time it was to start at, or for a review that its
+# holder owes since then.
+_PASSED: frozenset[type[Rule]] = frozenset(
+    {Start, AtOnce, BreakGlassReviewed, OwnIncidentReviewed, EnoughApprovers, SweeperAlive}
+)
+# A running grant is not refused for its time either, or because a responder handed over the on-call duty. What leaves
+# the planned time of its workflow ends when that time changes.
+_RUNNING: frozenset[type[Rule]] = frozenset({InWindow, OnCall, RoleInWorkflow, WithinWorkflow})
 
 
 def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
-    """Move a due grant to ACTIVE, or end it when it may not start any more. Safe to call at any time, any number of times.
+    """Move a due grant to ACTIVE, or end it if it may no longer start. Safe to call at any time, any number of times.
 
-    The verdicts are counted again, the policy is asked again, and the scope must still have the digest that was approved.
+    Verdicts are counted again, the policy is evaluated again, and the scope must still have the approved digest.
     """
     with transaction.atomic():
-        grant = Grant.objects.select_for_update(skip_locked=True).filter(pk=grant_id).first()
+        locked = Grant.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
+        grant = locked.select_related("cluster", "request", "workflow").filter(pk=grant_id).first()
         if grant is None or grant.state not in (GrantState.SCHEDULED, GrantState.PROVISIONING):
             return grant or Grant.objects.get(pk=grant_id)
         if grant.starts_at > now or grant.expires_at <= now or not _could_be_ended(now):
             return grant
-        if not catalogue_stands():
+        if not freeze_catalogue():
             return grant
         if not stands():
             Grant.objects.filter(pk=grant.pk).update(next_attempt_at=now + ASK_AGAIN)
@@ -71,8 +92,8 @@ def _begin(grant: Grant, now: dt.datetime) -> Grant:
             Grant.objects.filter(pk=grant.pk).update(next_attempt_at=now + ASK_AGAIN)
             enqueue("grants.prepare", grant_id=grant.pk)
         else:
-            # Over SSH nothing is made on a target before the first use: the target trusts the authority, and each
-            # command brings its own certificate. So the grant is usable as soon as it is allowed.
+            # Over SSH, nothing is created on a target before the first use: the target trusts the certificate
+            # authority, and each command brings its own certificate. So the grant can be used as soon as it is allowed.
             activate(grant, now)
     except StaleGrant:
         grant.refresh_from_db()
@@ -83,8 +104,10 @@ def _begin(grant: Grant, now: dt.datetime) -> Grant:
 
 
 def _must_be_read(grant: Grant, now: dt.datetime) -> bool:
-    """Whether the start has to wait until the source of its work was asked, because it was not lately. Nothing is asked
-    here, where others wait for their start; work that is unread for too long is refused by the policy.
+    """Whether the start must wait until the workflow is read from its source, because that has not happened recently.
+
+    Nothing is read here, because other grants wait for their start. The policy refuses a workflow that is unread for
+    too long.
     """
     workflow = grant.workflow
     if workflow is None or workflow.state == WorkflowState.CLOSED or is_fresh(workflow, now):
@@ -101,7 +124,7 @@ def _must_be_read(grant: Grant, now: dt.datetime) -> bool:
 
 
 def write_leases(grant: Grant, now: dt.datetime) -> None:
-    """Write down where something is about to be made, before any target is called. Raises GrantIsOver."""
+    """Store where something is about to be created, before any target is called. Raises GrantIsOver."""
     for target in grant.targets.select_related("cluster"):
         write_lease(
             grant_id=grant.pk, grant_ref=grant.ref, target=facts.target_facts(target), host_ca=target.cluster.host_ca,
@@ -110,7 +133,7 @@ def write_leases(grant: Grant, now: dt.datetime) -> None:
 
 
 def activate(grant: Grant, now: dt.datetime) -> None:
-    """Let a grant be used from now on, and tell its holder. Raises StaleGrant."""
+    """Make a grant usable, and notify its holder. Raises StaleGrant."""
     transition(
         grant=grant, to=GrantState.ACTIVE, actor=PROVISIONER, now=now, activated_at=now, next_attempt_at=None,
         last_error="", heartbeat_due_at=heartbeat_due(grant, now),
@@ -119,7 +142,7 @@ def activate(grant: Grant, now: dt.datetime) -> None:
 
 
 def _notify_of_start(grant: Grant, now: dt.datetime) -> None:
-    """Tell the holder, where the start is not what they were told a moment ago: at the approval."""
+    """Notify the holder, unless the notification of the approval a moment ago already announced the start."""
     decided = grant.request.decided_at
     if decided is None or now - decided < AT_ONCE:
         return
@@ -131,13 +154,15 @@ def _notify_of_start(grant: Grant, now: dt.datetime) -> None:
 
 
 def _could_be_ended(now: dt.datetime) -> bool:
-    """Whether something that ends access runs. If not, the grant waits: a sweep says that it is there, then starts it."""
+    """Whether a process that ends access is running. If not, the grant waits: a sweep first reports that it is running,
+    then starts it.
+    """
     silence = facts.sweeper_silence(now)
     return silence is not None and silence <= SWEEPER_SILENCE
 
 
 def why_not_start(grant: Grant, now: dt.datetime) -> str:
-    """Return why a grant may not start or stand now, in a sentence; empty when it may."""
+    """Return why a grant may not start or continue now, in a sentence; empty if it may."""
     request = AccessRequest.objects.select_related(
         "requester__owner",
         "cluster",
@@ -149,7 +174,8 @@ def why_not_start(grant: Grant, now: dt.datetime) -> str:
         "parent__holder",
         "parent__command_set_version__command_set",
     ).get(pk=grant.request_id)
-    if facts.scope_of(request).digest() != request.digest:
+    targets = facts.targets_of(request)
+    if facts.scope_of(request, targets).digest() != request.digest:
         return "Targets or commands changed since the approval."
     if request.parent is not None:
         return why_not_within(request.parent, request, now)
@@ -159,36 +185,30 @@ def why_not_start(grant: Grant, now: dt.datetime) -> str:
         standing = resolve(clauses=clauses, verdicts=verdicts, digest=request.digest).standing
         if standing is not Standing.APPROVED:
             return "Its approvals are no longer valid."
-    refused = refusal(request, grant, now)
+    refused = refusal(request, grant, targets, now)
     return refused.message if refused else ""
 
 
-def refusal(request: AccessRequest, grant: Grant, now: dt.datetime) -> RuleResult | None:
-    """Return what the policy has against the grant of ``request`` by now; None while it carries it."""
+def refusal(
+    request: AccessRequest, grant: Grant, targets: Sequence[Target], now: dt.datetime
+) -> RuleResult | None:
+    """Return the rule by which the policy now refuses the grant of ``request``; None if it still allows it. ``targets``
+    are those of the request that still exist.
+    """
     document = facts.policy_document(request.policy)
     world = facts.facts_for(
         policy=request.policy, document=document, requester=request.requester, cluster=request.cluster,
-        version=request.command_set_version, targets=facts.targets_of(request), now=now,
+        version=request.command_set_version, targets=targets, now=now,
         workflow=request.workflow,
     )  # fmt: skip
-    # The time is that of the grant, not that of this moment: a start a moment late fits its window all the same, and
-    # what approvers made shorter is measured as that. An extension is no part of what was asked for.
+    # Evaluate for the grant's time, not for this moment: a start that is a moment late still fits its window, and what
+    # approvers shortened is measured as such. An extension is not part of what was requested.
     span = min(request.duration, int((grant.expires_at - grant.starts_at).total_seconds()))
     starts_at = grant.expires_at - dt.timedelta(seconds=span)
     ask = replace(facts.ask_of(request), starts_at=starts_at, duration=span)
     decision = evaluate(ask=ask, facts=world, policy=document)
-    # A grant that runs is not refused for the time it began at, nor its holder for a review that came due meanwhile, nor
-    # a responder for handing over the watch.
-    ignored = {
-        "start",
-        "at_once",
-        "may_break_glass",
-        "own_incident_reviewed",
-        "enough_approvers",
-        "sweeper_alive",
-    }
-    if grant.state == GrantState.ACTIVE:
-        ignored |= {"in_window", "on_call", "part_in_work", "within_work"}
     if decision.outcome is not Outcome.REFUSED:
         return None
+    passed = _PASSED | _RUNNING if grant.state == GrantState.ACTIVE else _PASSED
+    ignored = {rule.tag for rule in passed}
     return next((result for result in decision.refusals if result.rule not in ignored), None)

@@ -19,22 +19,27 @@ from sessions_app.queries.deciders import may_not_decide_in
 
 
 class NotHeld(Conflict):
-    """The grant is not held (any more)."""
+    """The grant is not held (anymore)."""
 
     code = "not_held"
 
 
 class MayNotRelease(Forbidden):
-    """Only an approver lets a grant go on, and never its own holder, by whatever account."""
+    """Only an approver can release a grant, and never its own holder, by whatever account."""
 
     code = "may_not_release"
 
 
 def release_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.datetime) -> Grant:
-    """Let commands run again; what was refused until now counts no more. Raises NotFound, MayNotRelease, NotHeld."""
+    """Let commands run again. Refusals until now no longer count. Raises NotFound, MayNotRelease, NotHeld."""
     note = checked_text(note, field="note")
     with transaction.atomic():
-        grant = Grant.objects.visible_to(actor).select_for_update(of=("self",)).filter(pk=grant_id).first()
+        grant = (
+            Grant.objects.visible_to(actor)
+            .select_for_update(no_key=True, of=("self",))
+            .filter(pk=grant_id)
+            .first()
+        )
         if grant is None:
             raise NotFound("Grant not found.")
         if why_not := may_not_decide_in(grant, actor):
@@ -49,7 +54,7 @@ def release_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.dat
         )  # fmt: skip
         notify(
             people=[grant.holder], event=Event.GRANT_RELEASED, now=now, path=f"/grants/{grant.ref}/",
-            subject=f"{grant.ref} was released", body=f"{actor} reviewed what was tried.\n{note}".strip(),
+            subject=f"{grant.ref} was released", body=f"{actor} reviewed the refused commands.\n{note}".strip(),
         )  # fmt: skip
     grant.refresh_from_db()
     return grant

@@ -1,4 +1,4 @@
-"""Ask targets that have not confirmed an end again now, instead of when their turn comes."""
+"""Retry an unconfirmed revocation at once, instead of at its next scheduled attempt."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sessions_app.models import Grant, GrantState
 
 
 def retry_revoke(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
-    """Let the targets of a grant that is ending be asked at once. One that has ended stays as it is. Raises NotFound."""
+    """Have the targets of an ending grant asked at once. A grant that has ended stays as it is. Raises NotFound."""
     with transaction.atomic():
         grant = Grant.objects.endable_by(actor).filter(pk=grant_id).first()
         if grant is None:
             raise NotFound("Grant not found, or you can't end it.")
         waits = Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, next_attempt_at__gt=now)
-        # Not while somebody is asking: the claim of who does would be lost.
+        # Not while a process is asking, because it would lose its claim.
         if not grant.leases.filter(asked_at__isnull=False).exists() and waits.update(next_attempt_at=now):
             record(
                 event=Event.GRANT_REVOKE_FAILING, actor=actor_of(actor), object_type="grant", object_ref=grant.ref,

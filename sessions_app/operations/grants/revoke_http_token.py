@@ -1,4 +1,4 @@
-"""Revoke the token of a grant by its text (RFC 7009). The grant goes on."""
+"""Revoke the token of a grant by its text (RFC 7009). The grant continues."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from sessions_app.models import GrantCredential
 def revoke_http_token(*, text: str, now: dt.datetime) -> GrantCredential:
     """Revoke the token with this text. Knowing the text is the only authorization. Raises NotFound."""
     with transaction.atomic():
-        live = GrantCredential.objects.select_for_update(of=("self",)).select_related("grant__holder")
+        live = GrantCredential.objects.select_for_update(no_key=True, of=("self",)).select_related(
+            "grant__holder"
+        )
         found = live.filter(digest=token_digest(text), revoked_at__isnull=True).first()
         if found is None:
             raise NotFound("Token not found.")

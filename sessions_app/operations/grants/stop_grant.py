@@ -1,4 +1,4 @@
-"""End and Kill, as people press them."""
+"""The End and Kill actions on a grant."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sessions_app.operations.grants.end_grant import end_grant
 def stop_grant(
     *, grant_id: int, actor: Identity, now: dt.datetime, note: str = "", kill: bool = False
 ) -> Grant:
-    """End a grant that one holds, owns, approves or administers. ``kill`` cuts commands that would be let finish, too.
+    """End a grant that the actor holds, owns, approves or administers. ``kill`` also cuts commands that could finish.
 
-    Raises NotFound for grants that one may not end, InvalidInput (the note).
+    Raises NotFound for grants that the actor can't end, InvalidInput (the note).
     """
     note = checked_text(note, field="note")
     grant = Grant.objects.endable_by(actor).select_related("holder").filter(pk=grant_id).first()

@@ -1,4 +1,4 @@
-"""The only way that a grant's state moves, besides the sweep's SQL function."""
+"""The only code that changes a grant's state, besides the sweep's SQL function."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _EVENT = {
 
 
 class StaleGrant(Conflict):
-    """The grant moved on since it was read; nothing was changed."""
+    """The grant changed after it was read. Nothing was written."""
 
     code = "stale_grant"
 
@@ -39,9 +39,10 @@ def transition(
     data: dict[str, Json] | None = None,
     **changes: Any,
 ) -> Grant:
-    """Move the grant from the state and version it was read in, and record it in the same transaction.
+    """Move the grant on from the state and version it was read in, and record that in the same transaction.
 
-    Raises StaleGrant when another writer was first, and RecordContradicted for a start. The database refuses edges that are not allowed.
+    Raises StaleGrant if another writer was first, and RecordContradicted for a start. The database refuses transitions
+    that are not allowed.
     """
     if to in (GrantState.PROVISIONING, GrantState.ACTIVE):
         check_stands()
@@ -49,22 +50,23 @@ def transition(
         state=to, version=F("version") + 1, **changes
     )
     if moved != 1:
-        raise StaleGrant(f"{grant.ref} is no longer {grant.state}.", hint="Reload it.")
-    # An end goes on when the record refuses; a start does not.
+        raise StaleGrant(f"{grant.ref} is no longer {grant.state}.", hint="Reload the grant.")
+    # An end proceeds even if the record refuses; a start does not.
     write = record_end if to in (GrantState.REVOKING, GrantState.ENDED) else record
     write(
         event=_EVENT[to], actor=actor, object_type="grant", object_ref=grant.ref, now=now,
         data={"from": grant.state, **(data or {})},
     )  # fmt: skip
-    grant.refresh_from_db()
+    for name, value in {"state": to.value, "version": grant.version + 1, **changes}.items():
+        setattr(grant, name, value)
     return grant
 
 
 def end_together(*, grants: Sequence[Grant], reason: EndReason, note: str, now: dt.datetime) -> None:
-    """Begin the end of many grants that are locked, PROVISIONING or ACTIVE, as ``transition`` would for each, in one
-    statement: whoever waits for the last of them waits no longer than for the first. Running commands are cut.
+    """Begin the end of many grants, as ``transition`` would for each, in one statement. Running commands are cut.
 
-    Raises StaleGrant when one of them moved on.
+    The grants must be locked, and PROVISIONING or ACTIVE. Whoever waits for the last of them waits no longer than for
+    the first. Raises StaleGrant if one of them changed.
     """
     moved = Grant.objects.filter(
         pk__in=[grant.pk for grant in grants], state__in=[GrantState.PROVISIONING, GrantState.ACTIVE]
@@ -73,7 +75,7 @@ def end_together(*, grants: Sequence[Grant], reason: EndReason, note: str, now: 
         end_reason=reason, end_note=note, ended_by=None,
     )  # fmt: skip
     if moved != len(grants):
-        raise StaleGrant("A grant that was about to end moved on.", hint="Reload them.")
+        raise StaleGrant("A grant changed while it was being ended.", hint="Reload the grants.")
     told: list[tuple[str, Mapping[str, Json]]] = [
         (grant.ref, {"from": grant.state, "reason": reason.value, "note": note, "cut": True})
         for grant in grants

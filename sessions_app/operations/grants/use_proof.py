@@ -1,4 +1,4 @@
-"""A DPoP proof is used once."""
+"""Accept each DPoP proof only once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db import connection, transaction
 
 from sessions_app.models import ProofUsed
 
-# Each use takes away a few that are too old to count, so that nothing else has to.
+# Each use deletes a few expired proofs, so that nothing else has to.
 _SOME = 20
 
 

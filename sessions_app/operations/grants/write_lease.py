@@ -1,4 +1,4 @@
-"""Write down that something of a grant may be on a target."""
+"""Store that something of a grant may be on a target."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ def write_lease(
     now: dt.datetime,
     ahead: bool = False,
 ) -> None:
-    """Write down, before a target is called, where it is and how it is logged in to. A lease that was proven gone counts again.
+    """Store where a target is and how to log in to it, before it is called. A lease that was proven gone counts again.
 
-    ``login`` is `facts.login_of` its cluster, for kinds whose connector logs in; ``ahead`` says that the grant has not begun.
-    Raises GrantIsOver when the target is not where the grant used it before: that place would be forgotten.
+    ``login`` is `facts.login_of` the target's cluster, for kinds whose connector logs in. ``ahead`` says that the grant
+    has not started. Raises GrantIsOver if the target has moved since the grant used it, because the old place would be
+    lost.
     """
     there = {
         "address": target.address, "port": target.port, "account": target.account, "host_key": target.host_key,

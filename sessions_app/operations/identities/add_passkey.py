@@ -1,4 +1,4 @@
-"""Add a passkey or security key to one's sign-in."""
+"""Add a passkey or security key to a person's sign-in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from broker.kernel.text import checked_text
 from sessions_app.operations.identities.change_factors import (
     end_sign_ins,
     first_codes,
-    lock_person,
+    lock_self,
     note_change,
 )
 
@@ -25,7 +25,7 @@ MOST = 20
 
 
 class TooManyPasskeys(Conflict):
-    """The person has as many as one may have."""
+    """The person has reached the limit of passkeys."""
 
     code = "too_many_passkeys"
 
@@ -33,18 +33,18 @@ class TooManyPasskeys(Conflict):
 def add_passkey(
     *, answer: str, state: State | None, name: str, actor: Identity, now: dt.datetime
 ) -> tuple[Authenticator, list[str]]:
-    """Add the passkey that a browser made when it was asked by ``state``. Every other sign-in of the person ends.
+    """Add the passkey that a browser created for ``state``. Every other sign-in of the person ends.
 
-    Return recovery codes too where these are the first, to be shown this once. Raises InvalidInput (no name), BadPasskey,
-    TooManyPasskeys, Forbidden (a machine).
+    Also return recovery codes if these are the person's first. They are shown only once.
+    Raises InvalidInput (no name), BadPasskey, TooManyPasskeys, Forbidden (a machine), SignInEnded.
     """
     name = checked_text(name, field="name", longest=60)
     if not name:
-        raise InvalidInput("A name is required.", hint="Name the device.", fields={"name": ["Missing."]})
+        raise InvalidInput("A name is required.", hint="Name the device.", fields={"name": ["Required."]})
     with transaction.atomic():
-        identity = lock_person(actor.pk)
+        identity = lock_self(actor)
         if len(passkeys_of(identity)) >= MOST:
-            raise TooManyPasskeys(f"The limit of {MOST} passkeys is reached.", hint="Remove one first.")
+            raise TooManyPasskeys(f"The limit of {MOST} passkeys has been reached.", hint="Remove one first.")
         made = Authenticator.objects.create(
             user=identity, type=Authenticator.Type.WEBAUTHN, data={"name": name, **check_added(answer, state)}, created_at=now,
         )  # fmt: skip

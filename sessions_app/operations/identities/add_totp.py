@@ -1,4 +1,4 @@
-"""Add an authenticator app to one's sign-in."""
+"""Add an authenticator app to a person's sign-in."""
 
 from __future__ import annotations
 
@@ -15,36 +15,37 @@ from broker.kernel.errors import Conflict
 from sessions_app.operations.identities.change_factors import (
     end_sign_ins,
     first_codes,
-    lock_person,
+    lock_self,
     note_change,
 )
 from sessions_app.operations.identities.prove_code import WrongCode, step_of
 
 
 class AppThere(Conflict):
-    """The person has an authenticator app."""
+    """The person already has an authenticator app."""
 
     code = "app_there"
 
 
 def add_totp(*, secret: str, code: str, actor: Identity, now: dt.datetime) -> list[str]:
-    """Add the app that has the secret, as the code shows. Every other sign-in of the person ends.
+    """Add the app that has the secret, which the code proves. Every other sign-in of the person ends.
 
-    Return recovery codes where these are the first, to be shown this once. Raises AppThere, WrongCode, Forbidden.
+    Return recovery codes if these are the person's first. They are shown only once. Raises AppThere, WrongCode,
+    Forbidden, SignInEnded.
     """
     with transaction.atomic():
-        identity = lock_person(actor.pk)
+        identity = lock_self(actor)
         if Authenticator.objects.filter(user=identity, type=Authenticator.Type.TOTP).exists():
             raise AppThere("You already have an authenticator app.", hint="Remove it before you add another.")
         step = step_of(secret, code, now)
         if step is None:
             raise WrongCode(
-                "The code is not correct.",
+                "The code is incorrect.",
                 hint="Check that your phone's clock is correct, then enter the current six digits.",
-                fields={"code": ["Wrong."]},
+                fields={"code": ["Invalid code."]},
             )  # fmt: skip
         app = TOTP.activate(identity, secret).instance
-        # Good for this and for nothing else.
+        # Store the time step, so that this code can't be used again.
         app.data["step"], app.created_at = step, now
         app.save(update_fields=["data", "created_at"])
         codes = first_codes(identity)

@@ -1,4 +1,4 @@
-"""Begin a sign-in by the company's identity provider."""
+"""Begin a sign-in through the company's identity provider, or a confirmation by it."""
 
 from __future__ import annotations
 
@@ -12,32 +12,35 @@ from broker.kernel.errors import NotFound, Unavailable
 from sessions_app.issuers.fetch import CannotFetch
 from sessions_app.issuers.provider import Asked, Client, Provider
 
-# Where the provider sends browsers back to; it is registered there.
+# The path that the provider sends browsers back to. It is registered there.
 ANSWER_PATH = "/sign-in/provider/answer/"
 
 logger = structlog.get_logger(__name__)
 
 
 class ProviderDoesNotAnswer(Unavailable):
-    """The identity provider can't be asked now."""
+    """The identity provider can't be reached now."""
 
     code = "provider_does_not_answer"
 
 
-def begin_provider_sign_in() -> tuple[str, Asked]:
-    """Return where the browser goes, and what its answer has to fit; that is for the browser's session alone.
+def begin_provider_sign_in(*, confirms: bool = False) -> tuple[str, Asked]:
+    """Return the address to send the browser to, and what its answer must match. Keep the latter only in the browser's
+    session.
 
-    Raises NotFound (there is no provider), ProviderDoesNotAnswer.
+    With ``confirms``, the provider has to ask the person now. Otherwise, it may remember them for as long as a sign-in
+    to Stint lasts.
+    Raises NotFound (no provider is configured), ProviderDoesNotAnswer.
     """
     asked = Asked.anew()
     try:
-        return provider().address(asked), asked
+        return provider().address(asked, max_age=0 if confirms else settings.SESSION_COOKIE_AGE), asked
     except CannotFetch as error:
         raise no_answer(error) from error
 
 
 def provider() -> Provider:
-    """The provider that the settings name. Raises NotFound."""
+    """Return the provider in the settings. Raises NotFound."""
     if not settings.OIDC_ISSUER:
         raise NotFound("No identity provider is configured.", hint="Sign in with your password.")
     client = Client(
@@ -51,14 +54,16 @@ def provider() -> Provider:
 
 @functools.lru_cache(maxsize=1)
 def _provider(client: Client, networks: tuple[str, ...]) -> Provider:
-    """What this process knows of it: its addresses and its keys."""
+    """Cache the provider for this process, with its addresses and keys."""
     return Provider(client, allowed=[ipaddress.ip_network(text) for text in networks])
 
 
 def no_answer(error: CannotFetch) -> ProviderDoesNotAnswer:
-    """Tell the log why, which the page does not: it is for those who set the provider up."""
+    """Log the reason and return the error for the page. The page does not show the reason: it is for those who set up
+    the provider.
+    """
     logger.warning("provider.no_answer", why=str(error))
     return ProviderDoesNotAnswer(
-        f"{settings.OIDC_NAME} did not answer correctly.",
+        f"{settings.OIDC_NAME} did not answer, or sent an invalid response.",
         hint="Try again in a minute. See the log of the web process for details.",
     )

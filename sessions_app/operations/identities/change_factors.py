@@ -1,4 +1,4 @@
-"""What every change of somebody's second factors does: nobody changes them meanwhile, it is recorded, and they are told."""
+"""Common steps of every change to a person's second factors: lock the person, record the change, and notify them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOT_YOU = "If this was not you, change your password and contact an administrato
 
 
 def lock_person(identity_id: int) -> Identity:
-    """Return a person, whose factors nobody else changes until the transaction is over. Raises NotFound, Forbidden."""
+    """Lock a person, so that nobody changes their factors until the transaction ends. Raises NotFound, Forbidden."""
     identity = Identity.objects.select_for_update(no_key=True).filter(pk=identity_id).first()
     if identity is None:
         raise NotFound("Identity not found.")
@@ -28,14 +28,33 @@ def lock_person(identity_id: int) -> Identity:
     return identity
 
 
+class SignInEnded(Forbidden):
+    """The acting person was disabled, or their sign-ins ended, after their request was accepted."""
+
+    code = "sign_in_ended"
+
+
+def lock_self(actor: Identity) -> Identity:
+    """Lock the acting person, who changes their own factors. Raises Forbidden, SignInEnded.
+
+    A request that waits while an administrator disables the person or resets their factors must not add one afterwards.
+    """
+    identity = lock_person(actor.pk)
+    if not identity.is_active or identity.get_session_auth_hash() != actor.get_session_auth_hash():
+        raise SignInEnded("Your sign-in has ended.", hint="Sign in again.")
+    return identity
+
+
 def end_sign_ins(identity: Identity) -> None:
-    """End every sign-in of a locked person; who changes their own goes on by `update_session_auth_hash`."""
+    """End every sign-in of a locked person. People who change their own factors stay signed in by
+    `update_session_auth_hash`.
+    """
     identity.sign_ins_ended += 1
     identity.save(update_fields=["sign_ins_ended"])
 
 
 def first_codes(identity: Identity) -> list[str]:
-    """Make recovery codes for a locked person who has none, and return them to be shown this once."""
+    """Create recovery codes for a locked person who has none, and return them. They are shown only once."""
     if Authenticator.objects.filter(user=identity, type=Authenticator.Type.RECOVERY_CODES).exists():
         return []
     return list(RecoveryCodes.activate(identity).generate_codes())
@@ -45,7 +64,7 @@ def note_change(
     *, identity: Identity, event: Event, actor: Actor, data: Mapping[str, Json], subject: str, body: str = NOT_YOU,
     now: dt.datetime,
 ) -> None:  # fmt: skip
-    """Record a change, and tell the person."""
+    """Record a change, and notify the person."""
     record(
         event=event, actor=actor, object_type="identity", object_ref=identity.username, data=data, now=now
     )  # fmt: skip

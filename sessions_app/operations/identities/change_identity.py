@@ -1,4 +1,4 @@
-"""Change what somebody is called, and the mail address that they are told at."""
+"""Change the name and the email address of an identity."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from accounts.actors import actor_of
+from accounts.mailboxes import canonical
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import record
@@ -24,13 +25,13 @@ _WORDS = {"name": "name", "email": "mail address"}
 
 
 class WouldBeOnePerson(Conflict):
-    """Somebody else has that address already, and accounts with one address are one person."""
+    """Someone else already has that address, and accounts with one address count as one person."""
 
     code = "would_be_one_person"
 
 
 class WouldBeTwoPeople(Conflict):
-    """Without the address, accounts that are one person would be two, and decide what each other asks for."""
+    """Without the address, accounts of one person would become two people, who decide each other's requests."""
 
     code = "would_be_two_people"
 
@@ -44,12 +45,13 @@ def change_identity(
     actor: Identity,
     now: dt.datetime,
 ) -> Identity:
-    """Set the name of an identity and, of a person, the mail address; who they are is told at the old one and the new one.
+    """Set the name of an identity and, for a person, the email address. The people concerned are notified at the old
+    and the new address.
 
-    Accounts with the same address are one person, none of which decides what another asks. So that nobody becomes two
-    people, all accounts that have the old address get the new one; and one that somebody else has already needs
-    ``one_person``, for it can't be taken back. Raises OnlyAdministrators, NotFound, InvalidInput, WouldBeOnePerson,
-    WouldBeTwoPeople.
+    Accounts with the same address are one person, and none of them decides what another requests. So that nobody
+    becomes two people, all accounts with the old address get the new one. An address that someone else already has
+    needs ``one_person``, because this can't be undone.
+    Raises OnlyAdministrators, NotFound, InvalidInput, WouldBeOnePerson, WouldBeTwoPeople, Conflict (changed meanwhile).
     """
     if not actor.is_superuser:
         raise OnlyAdministrators("Only administrators can change names and email addresses.")
@@ -82,9 +84,10 @@ def change_identity(
 def _checked_email(email: str) -> str:
     try:
         if email:
+            email = canonical(email)
             validate_email(email)
             checked_text(email, field="email", longest=LONGEST_EMAIL)
-    except ValidationError as error:
+    except (ValidationError, ValueError) as error:
         raise InvalidInput(
             "This is not an email address.",
             hint="Use the form alice@example.com, or leave it empty.",
@@ -94,24 +97,26 @@ def _checked_email(email: str) -> str:
 
 
 def _load(identity_id: int) -> tuple[Identity, list[Identity]]:
-    """Return the identity, and the other accounts that have its address, all locked."""
+    """Return the identity, and the other accounts with its address, all locked."""
     known = Identity.objects.filter(pk=identity_id).first()
     if known is None:
         raise NotFound("Identity not found.")
     wanted = Q(pk=identity_id) | (Q(email__iexact=known.email) if known.email else Q())
-    # A lock that lets others go on naming them, in notices and grants.
+    # This lock still lets others refer to the rows, in notices and grants.
     locked = Identity.objects.select_for_update(no_key=True, of=("self",)).select_related("owner")
     found = {one.pk: one for one in locked.filter(wanted).order_by("pk")}
     identity = found.pop(identity_id)
     if identity.email != known.email:
-        raise Conflict("Someone else changed it in the meantime.", hint="Reload the page.")
+        raise Conflict("Someone else changed this identity in the meantime.", hint="Reload the page.")
     return identity, list(found.values())
 
 
 def _check_who_they_are(
     identity: Identity, same: Sequence[Identity], email: str, *, one_person: bool
 ) -> list[Identity]:
-    """Return who becomes one person with the identity. Machines are one with their owner in any case."""
+    """Return the accounts that become one person with the identity. Machines are one person with their owner in any
+    case.
+    """
     if not identity.is_person:
         raise InvalidInput(
             "Machines have no email address; their owner is notified.",
@@ -121,18 +126,19 @@ def _check_who_they_are(
     others = [one for one in same if one.owner_id != identity.pk]
     if others and not email:
         raise WouldBeTwoPeople(
-            f"{_names(others)} and {identity.username} are one person by that address, and would be two without it.",
+            f"{_names(others)} and {identity.username} count as one person because they share this address. "
+            "Without it, they would count as two.",
             hint="Give them another address, or disable the accounts that are not needed.",
-            fields={"email": ["Needed."]},
+            fields={"email": ["Required."]},
         )
     having = Identity.objects.filter(email__iexact=email) if email else Identity.objects.none()
     joined = list(having.exclude(pk__in=[identity.pk, *(one.pk for one in same)]).exclude(owner=identity))
     if joined and not one_person:
         raise WouldBeOnePerson(
-            f"{_names(joined)} has that address: with {identity.username} it would be one person, and none of them could "
-            "decide what another asks.",
-            hint="Say that they are one person, which can't be taken back, or give another address.",
-            fields={"email": ["Somebody has it already."]},
+            f"That address is already used by {_names(joined)}. These accounts and {identity.username} would count as one person, "
+            "so none of them could decide another's requests.",
+            hint="Confirm that they are one person (can't be undone), or enter another address.",
+            fields={"email": ["Already in use."]},
         )
     return joined
 
@@ -150,7 +156,7 @@ def _say(
     actor: Identity,
     now: dt.datetime,
 ) -> None:
-    """Record it for each account, and tell who they are, at the new address and at the one before."""
+    """Record the change for each account, and notify them at the new address and the one before."""
     for one in (identity, *same):
         record(
             event=Event.IDENTITY_CHANGED, actor=actor_of(actor), object_type="identity", object_ref=one.username,
@@ -163,11 +169,13 @@ def _say(
         f"{_WORDS[key].capitalize()}: {was or 'none'} → {to or 'none'}" for key, (was, to) in changes.items()
     ]
     if same:
-        lines.append(f"So was that of {_names(same)}, which had the same address.")
+        lines.append(f"Also changed for {_names(same)}, which had the same address.")
     if joined:
-        lines.append(f"{_names(joined)} has that address too: you count as one person from now on.")
+        lines.append(
+            f"The same address is used by {_names(joined)}, so these accounts now count as one person."
+        )
     notify(
         people=[identity, *same], event=Event.IDENTITY_CHANGED, path="/account/", now=now, also_to=also_to,
         subject=f"{actor} changed the {what} of {identity.username}",
-        body="\n".join([*lines, "If you did not expect this, ask an administrator."]),
+        body="\n".join([*lines, "If you did not expect this, contact an administrator."]),
     )  # fmt: skip

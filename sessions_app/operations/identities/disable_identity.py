@@ -1,4 +1,4 @@
-"""Disable an identity, and end at once all that it holds."""
+"""Disable an identity, and end at once everything that it holds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import datetime as dt
 from django.db import transaction
 
 from accounts.actors import actor_of
-from accounts.models import Identity, answered_for_by
+from accounts.models import APIToken, Identity, answered_for_by
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.audit.record import record
@@ -24,7 +24,8 @@ class OnlyAdministrators(Forbidden):
 
 
 def disable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> Identity:
-    """Disable an identity: its grants, and those of the machines that it owns, end; its waiting requests are withdrawn.
+    """Disable an identity. Its sign-ins and tokens end for good. Its grants and those of its machines end, and their
+    pending requests are withdrawn.
 
     Raises OnlyAdministrators, NotFound, InvalidInput (oneself).
     """
@@ -35,17 +36,22 @@ def disable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> 
         if not identity.is_active:
             return identity
         identity.is_active, identity.disabled_at = False, now
-        identity.save(update_fields=["is_active", "disabled_at"])
-        # All are locked before the first is ended: that one's entry keeps the record locked until the end, and who holds
-        # a grant may be waiting for the record.
+        # Enabling it again must not bring back a session or a token that someone may have taken meanwhile.
+        identity.sign_ins_ended += 1
+        identity.save(update_fields=["is_active", "disabled_at", "sign_ins_ended"])
+        tokens = APIToken.objects.filter(identity=identity, revoked_at__isnull=True).update(revoked_at=now)
+        # Lock all of them in one order, so that two acts with several ends can't wait for each other in a circle.
         affected = answered_for_by(identity, "holder")
         grants = list(
-            Grant.objects.not_ended().select_for_update(of=("self",)).filter(affected).order_by("pk")
+            Grant.objects.not_ended()
+            .select_for_update(no_key=True, of=("self",))
+            .filter(affected)
+            .order_by("pk")
         )
         lock_descendants(grant_ids=[grant.pk for grant in grants])
         asked = answered_for_by(identity, "requester")
         requests = list(
-            AccessRequest.objects.select_for_update(of=("self",))
+            AccessRequest.objects.select_for_update(no_key=True, of=("self",))
             .filter(asked, state=RequestState.PENDING)
             .order_by("pk")
         )
@@ -55,7 +61,7 @@ def disable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> 
             _withdraw(request, identity, actor, now)
         record_end(
             event=Event.IDENTITY_DISABLED, actor=actor_of(actor), object_type="identity", now=now,
-            object_ref=identity.username, data={"grants_ended": len(grants), "requests_withdrawn": len(requests)},
+            object_ref=identity.username, data={"grants_ended": len(grants), "requests_withdrawn": len(requests), "tokens_revoked": tokens},
         )  # fmt: skip
     return identity
 
@@ -70,7 +76,7 @@ def _withdraw(request: AccessRequest, identity: Identity, actor: Identity, now: 
 
 
 def enable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> Identity:
-    """Enable an identity again. What it held stays ended. Raises OnlyAdministrators, NotFound."""
+    """Enable an identity again. Its ended access, sign-ins and tokens stay ended. Raises OnlyAdministrators, NotFound."""
     with transaction.atomic():
         identity = _load(identity_id, actor)
         if not identity.is_active:
@@ -86,7 +92,7 @@ def enable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> I
 def _load(identity_id: int, actor: Identity) -> Identity:
     if not actor.is_superuser:
         raise OnlyAdministrators("Only administrators can disable and enable identities.")
-    # A lock that lets others go on naming the identity, in notices and grants.
+    # This lock still lets others refer to the identity, in notices and grants.
     identity = Identity.objects.select_for_update(no_key=True, of=("self",)).filter(pk=identity_id).first()
     if identity is None:
         raise NotFound("Identity not found.")

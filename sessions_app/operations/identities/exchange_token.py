@@ -1,4 +1,4 @@
-"""A machine proves itself with a token of its issuer and gets one of Stint's (RFC 8693)."""
+"""Exchange an issuer's token of a machine for one of Stint's (RFC 8693)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from accounts.locks import lock_active
 from accounts.models import APIToken, Identity
 from accounts.operations.create_token import create_token
 from broker.audit.actor import Actor
@@ -26,7 +27,7 @@ from sessions_app.queries import facts
 
 EXCHANGE = Actor.system("exchange")
 _LONGEST = 200
-# Enough to find the run by; claims hold names of people and branches, which nobody needs in the record.
+# Enough to find the run. Other claims, such as the names of people, are not needed in the record.
 _KEPT = (
     "repository_id", "repository_owner_id", "run_id", "run_attempt", "check_run_id", "project_id", "pipeline_id", "job_id",
     "environment", "ref", "sha",
@@ -34,20 +35,20 @@ _KEPT = (
 
 
 class TokenNotAccepted(InvalidInput):
-    """The token is not taken. Why is in the record, and told to nobody."""
+    """The token is not accepted. The reason is in the record, and is not returned."""
 
     code = "invalid_request"
 
 
 class ScopeNotGiven(InvalidInput):
-    """The trust policy does not give that scope."""
+    """The trust policy does not give the requested scope."""
 
     code = "invalid_scope"
 
 
 @dataclass(frozen=True, slots=True)
 class Exchanged:
-    """What the machine gets: the token, its text, which is shown this once, and the trust policy that let it in."""
+    """The result of an exchange: the token, its text (shown only once), and the trust policy that accepted it."""
 
     token: APIToken
     text: str
@@ -60,10 +61,11 @@ class Exchanged:
 def exchange_token(
     *, subject_token: str, scopes: Iterable[str] = (), audience: str = "", address: str, now: dt.datetime
 ) -> Exchanged:
-    """Give the service that a trust policy names a token that is bound to the run which the issuer's token is of.
+    """Issue a token to the machine that a trust policy names, bound to the run that the issuer's token is for.
 
-    The first trust policy of the issuer, by name, whose every condition is met decides; ``audience`` names it. Each jti
-    is taken once. All refusals are one answer, and recorded with the reason. Raises TokenNotAccepted, ScopeNotGiven.
+    The first of the issuer's trust policies, by name, whose conditions are all met decides; ``audience`` selects one.
+    Each jti is accepted once. All refusals give the same answer, and are recorded with the reason.
+    Raises TokenNotAccepted, ScopeNotGiven.
     """
     try:
         unproven = read_unproven(subject_token)
@@ -77,7 +79,7 @@ def exchange_token(
         try:
             document = facts.trust_document(policy)
         except facts.Unreadable:
-            # It lets nobody in, and keeps nobody out that another lets in.
+            # An unreadable policy accepts no token, but must not stop another one from accepting it.
             unmet.append(f"{policy.name}: can't be read")
             continue
         missing = [
@@ -106,20 +108,21 @@ def _given(
 ) -> Exchanged:
     if not scopes <= set(document.scopes):
         raise ScopeNotGiven(
-            "This scope is not available.", hint=f"Ask for some of: {' '.join(document.scopes)}."
+            "This scope is not available.", hint=f"Request one or more of: {' '.join(document.scopes)}."
         )
     workflow = workflow_key(document, unproven.claims) or ""
     with transaction.atomic():
-        # Locked, so that one who is disabled meanwhile gets nothing.
-        active = Identity.objects.active().filter(pk=policy.identity_id).exclude(kind="person")
-        machine = active.select_for_update(no_key=True, of=("self",)).first()
-        why = "" if machine is not None else f"{policy.name}: the machine is disabled"
-        # So is the policy: a change of it meanwhile revokes what was issued until then, and nothing later.
+        # Locked, so that a machine that is disabled meanwhile gets nothing.
+        machine = lock_active(policy.identity_id).get(policy.identity_id)
+        why = (
+            "" if machine is not None and not machine.is_person else f"{policy.name}: the machine is disabled"
+        )
+        # The policy is locked, too: a change of it revokes only what was issued before.
         same = TrustPolicy.objects.live().filter(pk=policy.pk, version=policy.version)
         if not why and not same.select_for_update(no_key=True).exists():
-            why = f"{policy.name}: changed meanwhile"
+            why = f"{policy.name}: changed in the meantime"
         if not why and not _first_use(document, unproven, now):
-            why = f"{policy.name}: used before"
+            why = f"{policy.name}: already used"
         if machine is not None and not why:
             return _issue(
                 policy, document, unproven, machine, sorted(scopes or set(document.scopes)), workflow, now
@@ -128,7 +131,7 @@ def _given(
 
 
 def _first_use(document: TrustPolicyDocument, unproven: Unproven, now: dt.datetime) -> bool:
-    # After that it is too old to be taken in any case, by whatever other trust policy of the issuer.
+    # After that, it is too old for every trust policy of the issuer.
     kept = OLDEST + 2 * AHEAD
     return use_proof(jkt=document.issuer, jti=str(unproven.claims["jti"]), expires_at=now + kept, now=now)
 

@@ -1,4 +1,4 @@
-"""Let somebody be in those groups that the identity provider says."""
+"""Make a person's groups match what the identity provider says."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from sessions_app.policy.catalogue import GroupDocument
 def follow_provider_groups(
     *, identity_id: int, named: Collection[str], governed: Collection[str], now: dt.datetime
 ) -> None:
-    """Of the groups that the provider governs, put somebody into those that it named, and take them out of all others, as
-    an administrator would: what rested on a group that is lost ends. Groups that it does not govern stay as they are.
+    """Put a person into the governed groups that the provider named, and remove them from all other governed groups.
+
+    This has the same effect as a change by an administrator: access that depended on a lost group ends. Groups that the
+    provider does not govern stay as they are.
     """
     wanted = {name: name in named for name in governed}
     if not _different(identity_id, wanted):
@@ -33,6 +35,6 @@ def follow_provider_groups(
 
 
 def _different(identity_id: int, wanted: dict[str, bool]) -> list[str]:
-    """Return the groups in which somebody is and should not be, or the other way round, in one order for all."""
+    """Return the groups in which membership differs from ``wanted``, sorted, so that all processes use one order."""
     inside = set(Group.objects.filter(user=identity_id).values_list("name", flat=True))
     return sorted(name for name, should in wanted.items() if should != (name in inside))

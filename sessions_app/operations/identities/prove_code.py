@@ -1,4 +1,4 @@
-"""Show that one has a second factor, by a code of the authenticator app or a recovery code."""
+"""Prove a second factor by a code of the authenticator app or a recovery code."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from sessions_app.operations.identities.change_factors import NOT_YOU, lock_pers
 
 
 class WrongCode(InvalidInput):
-    """The code is not what the app shows, was used, or is no recovery code that is left."""
+    """The code is not the app's current one, was used before, or is not an unused recovery code."""
 
     code = "wrong_code"
 
 
 def prove_code(*, identity_id: int, code: str, address: str, now: dt.datetime) -> Authenticator:
-    """Return the factor that the code is of. Each code counts once; a wrong one is recorded as a failed sign-in.
+    """Return the factor that the code belongs to. Each code counts once; a wrong one is recorded as a failed sign-in.
 
     Raises WrongCode, NotFound, Forbidden (a machine).
     """
@@ -37,17 +37,17 @@ def prove_code(*, identity_id: int, code: str, address: str, now: dt.datetime) -
     if found is None:
         note_failed_sign_in(name=identity.username, address=address, reason="the code is wrong", now=now)
         raise WrongCode(
-            "The code is wrong or was already used.",
+            "The code is incorrect or was already used.",
             hint="Wait for the next code, or use a recovery code.",
-            fields={"code": ["Wrong."]},
+            fields={"code": ["Invalid code."]},
         )
     return found
 
 
 def step_of(secret: str, code: str, now: dt.datetime, after: int = 0) -> int | None:
-    """Return the time step (RFC 6238) whose code this is: the current one or a neighbour, but later than ``after``.
+    """Return the time step (RFC 6238) of a code, if it is the current step or a neighbor, and later than ``after``.
 
-    Neighbours, because codes are typed slowly and clocks of phones are not exact.
+    Neighbors count because people type slowly and phone clocks are not exact.
     """
     current = int(now.timestamp()) // int(app_settings.TOTP_PERIOD)
     steps = [step for step in (current, current - 1, current + 1) if step > after]

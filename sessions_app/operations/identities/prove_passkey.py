@@ -1,4 +1,4 @@
-"""Show that one has a passkey."""
+"""Prove a passkey."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from accounts.passkeys import BadPasskey, State, check_shown, passkeys_of, whose
 def prove_passkey(
     *, identity_id: int | None, answer: str, state: State | None, address: str, now: dt.datetime
 ) -> Authenticator:
-    """Return the passkey by which a browser answered what it was asked by ``state``. ``identity_id`` says whose it has to be;
-    None: it is all that somebody signs in by, so that the device must have made sure of them.
+    """Return the passkey with which a browser answered ``state``.
 
-    Who doesn't sign in with a password, because the provider does it, doesn't without one either. A wrong answer in the
-    name of a person is recorded as a failed sign-in. Raises BadPasskey.
+    ``identity_id`` is the person who must own it. None: the passkey is the whole sign-in, so the device must have
+    verified the person. People who can't sign in with a password, because the provider does it, can't do so with a
+    passkey alone either. A wrong answer in the name of a person is recorded as a failed sign-in. Raises BadPasskey.
     """
     alone = identity_id is None
     people = Identity.objects.filter(
@@ -46,7 +46,7 @@ def _use(
         return None
     if alone and not (use.is_user_verified() and (settings.PASSWORD_SIGN_IN or identity.is_superuser)):
         return None
-    # Devices that count their uses show by it that one of them is a copy.
+    # On devices that count their uses, a counter that does not grow reveals a copy.
     if max(use.counter, passkey.data["counter"]) and use.counter <= passkey.data["counter"]:
         return None
     passkey.data["counter"], passkey.last_used_at = use.counter, now

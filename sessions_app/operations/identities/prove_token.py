@@ -1,4 +1,4 @@
-"""Hold a token of an issuer against a trust policy."""
+"""Check an issuer's token against a trust policy."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from sessions_app.policy.trust import Condition, TrustPolicyDocument, conditions
 
 @functools.cache
 def keyring() -> Keyring:
-    """The keys of issuers that this process has asked."""
+    """Return the keys of issuers that this process has asked."""
     return Keyring(allowed=[ipaddress.ip_network(text) for text in settings.ISSUER_NETWORKS])
 
 
 def prove_token(
     *, document: TrustPolicyDocument, token: str, now: dt.datetime, all_of_them: bool = False
 ) -> list[Condition]:
-    """Return each condition that the token has to meet with its yes or no. Changes nothing and uses nothing up.
+    """Return every condition for the token, each met or not. Changes nothing and uses nothing up.
 
-    Its claims are looked at first; only where they fit, or ``all_of_them`` are wanted, is the issuer asked for keys, so that
-    strangers can't send Stint out to ask. Raises NoToken.
+    The claims are checked first. The issuer is asked for keys only if they fit, or with ``all_of_them``, so that
+    strangers can't make Stint send requests. Raises NoToken.
     """
     found = conditions(document, read_unproven(token).claims, now)
     if all_of_them or all(condition.met for condition in found):

@@ -1,4 +1,4 @@
-"""Remove a second factor from one's sign-in."""
+"""Remove a second factor from a person's sign-in."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from accounts.factors import REAL, facts_of, said
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.kernel.errors import Conflict, NotFound
-from sessions_app.operations.identities.change_factors import end_sign_ins, lock_person, note_change
+from sessions_app.operations.identities.change_factors import end_sign_ins, lock_self, note_change
 
 
 class LastFactor(Conflict):
-    """It is the last one, and one is required."""
+    """It is the person's last second factor, and one is required."""
 
     code = "last_factor"
 
@@ -31,12 +31,12 @@ def own_factor(factor_id: int, identity: Identity) -> Authenticator:
 
 
 def remove_factor(*, factor_id: int, actor: Identity, now: dt.datetime) -> Authenticator:
-    """Remove an app or a passkey; with the last one, the recovery codes go too. Every other sign-in of the person ends.
+    """Remove an app or a passkey. With the last one, the recovery codes go too. Every other sign-in of the person ends.
 
-    Raises NotFound, LastFactor, Forbidden (a machine).
+    Raises NotFound, LastFactor, Forbidden (a machine), SignInEnded.
     """
     with transaction.atomic():
-        identity = lock_person(actor.pk)
+        identity = lock_self(actor)
         factor = own_factor(factor_id, identity)
         others = Authenticator.objects.filter(user=identity).exclude(pk=factor.pk)
         if not others.filter(type__in=REAL).exists():

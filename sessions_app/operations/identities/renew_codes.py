@@ -1,4 +1,4 @@
-"""Make new recovery codes for oneself."""
+"""Generate new recovery codes for oneself."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from accounts.factors import REAL
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.kernel.errors import Conflict
-from sessions_app.operations.identities.change_factors import first_codes, lock_person, note_change
+from sessions_app.operations.identities.change_factors import first_codes, lock_self, note_change
 
 
 class NothingToRecover(Conflict):
-    """Recovery codes stand in for a second factor, and there is none."""
+    """Recovery codes replace a second factor, and there is none."""
 
     code = "nothing_to_recover"
 
 
 def renew_codes(*, actor: Identity, now: dt.datetime) -> list[str]:
-    """Return new recovery codes, to be shown once; the previous ones are no longer valid.
+    """Return new recovery codes, to be shown once. The previous ones are no longer valid.
 
-    Raises NothingToRecover, Forbidden (a machine).
+    Raises NothingToRecover, Forbidden (a machine), SignInEnded.
     """
     with transaction.atomic():
-        identity = lock_person(actor.pk)
+        identity = lock_self(actor)
         own = Authenticator.objects.filter(user=identity)
         if not own.filter(type__in=REAL).exists():
             raise NothingToRecover(

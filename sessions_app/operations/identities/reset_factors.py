@@ -1,4 +1,4 @@
-"""Take all second factors of somebody away who can't use them any more."""
+"""Reset two-factor authentication for people who can no longer use their second factors."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ class NoFactor(Conflict):
 
 
 def reset_factors(*, identity_id: int, reason: str, actor: Identity | Actor, now: dt.datetime) -> Identity:
-    """Remove all factors and recovery codes of a person, who then signs in with the password alone. Every sign-in of
-    theirs ends. By an administrator, for others; an Actor is whoever has a shell on the server.
+    """Remove all factors and recovery codes of a person, who then signs in with the password alone. All of their
+    sign-ins end.
 
+    An administrator does this for others. An ``Actor`` is someone with a shell on the server.
     Raises Forbidden, NotFound, InvalidInput (oneself, no reason), NoFactor.
     """
     if isinstance(actor, Identity) and not actor.is_superuser:
@@ -35,7 +36,7 @@ def reset_factors(*, identity_id: int, reason: str, actor: Identity | Actor, now
         raise InvalidInput(
             "A reason is required.",
             hint="Enter a reason, such as “lost phone”.",
-            fields={"reason": ["Missing."]},
+            fields={"reason": ["Required."]},
         )
     with transaction.atomic():
         identity = lock_person(identity_id)
@@ -51,7 +52,7 @@ def reset_factors(*, identity_id: int, reason: str, actor: Identity | Actor, now
         end_sign_ins(identity)
         note_change(
             identity=identity, event=Event.IDENTITY_FACTORS_RESET, now=now, data={"factors": kinds, "reason": reason},
-            actor=actor_of(actor) if isinstance(actor, Identity) else actor,
+            actor=actor_of(actor),
             subject="Your two-factor authentication was reset",
             body=f"All of your sessions ended. Sign in with your password and set up a second factor again. Reason: {reason}",
         )  # fmt: skip

@@ -13,13 +13,17 @@ from sessions_app.queries.given import live_given
 
 
 def revoke_issued_tokens(*, policy: TrustPolicy, actor: Actor, now: dt.datetime) -> int:
-    """Revoke every live token that machines got through the trust policy, and return how many. Call it in the transaction
-    that changes the policy.
+    """Revoke every live token that machines got through the trust policy, and return how many there were. Call it in
+    the transaction that changes the policy.
     """
-    # First, so that an exchange at this moment is over, and its token seen, or finds the policy changed.
+    # Lock first. A concurrent exchange has then either finished, so that its token is seen, or finds the policy
+    # changed.
     TrustPolicy.objects.select_for_update(no_key=True).get(pk=policy.pk)
     given = list(
-        live_given(policy, now).select_for_update(of=("self",)).select_related("identity").order_by("pk")
+        live_given(policy, now)
+        .select_for_update(no_key=True, of=("self",))
+        .select_related("identity")
+        .order_by("pk")
     )
     APIToken.objects.filter(pk__in=[token.pk for token in given]).update(revoked_at=now)
     for token in given:

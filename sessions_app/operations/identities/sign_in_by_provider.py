@@ -1,15 +1,17 @@
-"""Find out who comes back from the company's identity provider."""
+"""Identify the person who comes back from the company's identity provider."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from django.conf import settings
 
+from accounts.factors import factors_of
 from accounts.models import Identity
 from accounts.operations.link_provider import NotLinked, link_provider
 from accounts.operations.note_sign_in import note_failed_sign_in
@@ -18,6 +20,7 @@ from sessions_app.issuers.fetch import CannotFetch
 from sessions_app.issuers.provider import Asked, NotProven
 from sessions_app.operations.identities.begin_provider_sign_in import no_answer, provider
 from sessions_app.operations.identities.follow_provider_groups import follow_provider_groups
+from sessions_app.policy.trust import seconds_of
 
 _LONGEST_ADDRESS = 254
 _ERROR = re.compile(r"[a-z_]{1,40}")
@@ -26,30 +29,39 @@ logger = structlog.get_logger(__name__)
 
 
 class NotSignedIn(Forbidden):
-    """What the provider answered signs nobody in."""
+    """The provider's answer signs nobody in."""
 
     code = "not_signed_in"
 
 
-def sign_in_by_provider(
-    *, code: str, answered_by: str | None, error: str | None, asked: Asked, address: str, now: dt.datetime
-) -> Identity:
-    """Redeem what a browser brought, and return whom the provider proved. They may be disabled, which is for the door of
-    all sign-ins to refuse; else their groups are what the provider says. What fails is recorded with the ``address``.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a browser brought back from the provider to the sign-in that ``asked``: `code`, `iss` and `error`."""
 
-    ``code``, ``answered_by`` (`iss`) and ``error`` are what the provider sent along.
-    Raises NotFound (there is no provider), ProviderDoesNotAnswer, NotSignedIn, NotLinked, and what refuses the groups.
+    asked: Asked
+    code: str = field(repr=False)
+    answered_by: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """The person that the provider identified, and since when this proves who they are; None: it does not."""
+
+    person: Identity
+    proven_at: dt.datetime | None
+
+
+def sign_in_by_provider(*, answer: Answer, address: str, now: dt.datetime) -> Vouched:
+    """Redeem what a browser brought back, and return the person that the provider identified.
+
+    They may be disabled: the common entry of all sign-ins refuses them. Otherwise, their governed groups are those that
+    the provider names. Failures are recorded with the ``address``.
+
+    Raises NotFound (no provider is configured), ProviderDoesNotAnswer, NotSignedIn, NotLinked, and the errors of
+    changing groups.
     """
-    try:
-        if error is not None:
-            raise NotProven(f"it says {error}" if _ERROR.fullmatch(error) else "it sent an unknown error")
-        claims = provider().claims(code=code, answered_by=answered_by, asked=asked, now=now)
-    except CannotFetch as unreached:
-        raise no_answer(unreached) from unreached
-    except NotProven as why:
-        logger.warning("provider.not_proven", why=str(why))
-        note_failed_sign_in(name="", address=address, reason=str(why), now=now)
-        raise NotSignedIn(f"Sign-in with {settings.OIDC_NAME} failed: {why}.", hint="Sign in again.") from why
+    claims = claims_of(answer=answer, name="", address=address, now=now)
     email = _verified_address(claims)
     try:
         person = link_provider(issuer=settings.OIDC_ISSUER, subject=claims["sub"], email=email, now=now)
@@ -64,7 +76,39 @@ def sign_in_by_provider(
         except StintError as refused:
             note_failed_sign_in(name=person.username, address=address, reason=refused.message, now=now)
             raise
-    return person
+    # Someone with a second factor here shows that one: the provider's password, like Stint's, is not enough.
+    return Vouched(person, None if factors_of(person).any else authenticated_at(claims, now))
+
+
+def claims_of(*, answer: Answer, name: str, address: str, now: dt.datetime) -> Mapping[str, Any]:
+    """Redeem an answer, and return the verified claims. Failures are recorded as failed sign-ins of ``name``.
+
+    Raises NotFound (no provider is configured), ProviderDoesNotAnswer, NotSignedIn.
+    """
+    error = answer.error
+    try:
+        if error is not None:
+            raise NotProven(
+                f"it returned {error}" if _ERROR.fullmatch(error) else "it returned an unknown error"
+            )
+        return provider().claims(
+            code=answer.code, answered_by=answer.answered_by, asked=answer.asked, now=now
+        )
+    except CannotFetch as unreached:
+        raise no_answer(unreached) from unreached
+    except NotProven as why:
+        logger.warning("provider.not_proven", why=str(why))
+        note_failed_sign_in(name=name, address=address, reason=str(why), now=now)
+        raise NotSignedIn(f"Sign-in with {settings.OIDC_NAME} failed: {why}.", hint="Try again.") from why
+
+
+def authenticated_at(claims: Mapping[str, Any], now: dt.datetime) -> dt.datetime | None:
+    """Return when the person last authenticated at the provider (`auth_time`, OpenID Connect Core 1.0 section 2), which
+    may be long before this sign-in; None if it does not say so.
+    """
+    at = seconds_of(claims.get("auth_time"))
+    # Its clock may be ahead of Stint's.
+    return None if at is None else min(dt.datetime.fromtimestamp(at, dt.UTC), now)
 
 
 def _verified_address(claims: Mapping[str, Any]) -> str | None:
@@ -74,7 +118,7 @@ def _verified_address(claims: Mapping[str, Any]) -> str | None:
 
 
 def _groups(claims: Mapping[str, Any]) -> frozenset[str]:
-    """Return what the claim names; nothing, where it is missing: providers leave an empty one out. Raises NotSignedIn."""
+    """Return the names in the claim; none if it is missing, because providers omit an empty one. Raises NotSignedIn."""
     named = claims.get(settings.OIDC_GROUPS_CLAIM, [])
     listed = [named] if isinstance(named, str) else named
     if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):

@@ -1,4 +1,4 @@
-"""Take the link to the identity provider from a person."""
+"""Remove a person's link to the identity provider."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sessions_app.operations.notifications.notify import notify
 
 
 def unlink_provider(*, identity_id: int, actor: Identity, now: dt.datetime) -> Identity:
-    """Forget whom of the provider a person is, end all of their sign-ins, and tell them. At their next sign-in they are
-    found by their address again; who must stay out is disabled.
+    """Remove a person's link to the provider, end all of their sign-ins, and notify them. The next sign-in matches them
+    by address again, so disable people who must stay out.
 
     Raises Forbidden (only administrators), NotFound (no link).
     """
     if not actor.is_superuser:
-        raise Forbidden("Only administrators can unlink people.")
+        raise Forbidden("Only administrators can unlink people from the identity provider.")
     with transaction.atomic():
         identity = lock_person(identity_id)
         links = list(ProviderLink.objects.filter(identity=identity).order_by("pk"))

@@ -1,4 +1,4 @@
-"""Send what waits for one endpoint."""
+"""Send the queued messages of one endpoint."""
 
 from __future__ import annotations
 
@@ -19,25 +19,28 @@ from sessions_app.notifications.webhook import Answer, NotTaken, Post, Webhook
 from sessions_app.operations.notifications.pause_webhook import pause
 from sessions_app.operations.notifications.webhook_endpoint import inner_networks, signing_keys
 
-# After each failed attempt, as Standard Webhooks proposes: about three days in all, each wait a little longer or shorter.
+# The waits after failed attempts, as Standard Webhooks proposes: about three days in total. Each one is varied a
+# little.
 WAITS = tuple(
     dt.timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 )
 JITTER = 0.2
-# An endpoint that took nothing for so long is asked no more, until somebody says so.
+# An endpoint that accepted nothing for this long is paused until someone resumes it.
 DEAD_AFTER = dt.timedelta(days=3)
-# One that has just failed is left alone, so that a long queue costs it and others little.
+# An endpoint that has just failed gets a rest, so that a long queue costs it and others little.
 FIRST_REST, LONGEST_REST = dt.timedelta(seconds=5), dt.timedelta(minutes=5)
-# Seconds that one turn may go on; longer ones would keep others waiting. A process that died over it is taken over after CLAIM.
+# Seconds that one turn may take; longer turns would keep others waiting. If its process dies, another one takes over
+# after CLAIM.
 TURN = 20.0
 CLAIM = dt.timedelta(minutes=2)
 WATCHER = Actor.system("webhooks")
 
 
 def deliver_webhooks(*, endpoint_id: int, now: Callable[[], dt.datetime]) -> int:
-    """Send the messages of an endpoint that are due, one after the other, until one is not taken; return how many were.
+    """Send the due messages of an endpoint one by one, until one is not accepted; return how many were.
 
-    Only one process at a time does it. No transaction is open while a receiver is waited for. Each message goes at least once.
+    Only one process at a time does this. No transaction is open while waiting for a receiver. Each message is sent at
+    least once.
     """
     if not _claim(endpoint_id, now()):
         return 0
@@ -53,7 +56,7 @@ def deliver_webhooks(*, endpoint_id: int, now: Callable[[], dt.datetime]) -> int
 
 
 def due_endpoints(*, now: dt.datetime) -> list[int]:
-    """Return the endpoints for which something is due, those that waited longest first."""
+    """Return the endpoints for which something is due, those that have waited longest first."""
     waiting = WebhookMessage.objects.filter(state=WebhookState.PENDING, next_attempt_at__lte=now)
     free = _free(now).filter(pk__in=waiting.values("endpoint"))
     return list(free.order_by(F("sent_at").asc(nulls_first=True), "pk").values_list("pk", flat=True))
@@ -70,16 +73,21 @@ def _claim(endpoint_id: int, now: dt.datetime) -> bool:
 
 
 def _next(endpoint_id: int, now: dt.datetime) -> WebhookMessage | None:
-    """Return the next message, with this attempt counted before it is made: one that kills the process is not sent for ever."""
+    """Return the next message. The attempt is counted before it is made, so that a message that kills the process is
+    not sent forever.
+    """
     due = WebhookMessage.objects.filter(
         endpoint=endpoint_id, state=WebhookState.PENDING, next_attempt_at__lte=now,
         endpoint__paused_at__isnull=True, endpoint__removed_at__isnull=True,
     )  # fmt: skip
     message = due.select_related("endpoint").order_by("next_attempt_at", "pk").first()
-    if message is not None:
-        message.attempts += 1
-        message.tried_at, message.next_attempt_at = now, now + CLAIM
-        message.save(update_fields=["attempts", "tried_at", "next_attempt_at"])
+    if message is None:
+        return None
+    counted = {"attempts": message.attempts + 1, "tried_at": now, "next_attempt_at": now + CLAIM}
+    if not WebhookMessage.objects.filter(pk=message.pk).update(**counted):
+        # Its endpoint was removed at this moment.
+        return None
+    message.attempts += 1
     return message
 
 
@@ -130,7 +138,7 @@ def _not_taken(message: WebhookMessage, error: NotTaken, now: dt.datetime) -> No
         endpoint.failing_since = endpoint.failing_since or now
         endpoint.rest_until = now + _rest(endpoint.failures, error)
         endpoint.save(update_fields=["failures", "failing_since", "rest_until"])
-        # Nothing at all was taken from the first attempt of this message to its last.
+        # Nothing was accepted from the first attempt of this message to its last.
         dead = over and endpoint.failures >= message.attempts
         if endpoint.paused_at is None and (error.gone or dead or now - endpoint.failing_since >= DEAD_AFTER):
             why = error.message if error.gone else f"Deliveries failed for days. Last error: {error.message}"
@@ -138,7 +146,7 @@ def _not_taken(message: WebhookMessage, error: NotTaken, now: dt.datetime) -> No
 
 
 def _write(message: WebhookMessage, **changes: Any) -> None:
-    """Write what became of this attempt, unless somebody asked for the message again meanwhile."""
+    """Store the result of this attempt, unless someone requested the message again meanwhile."""
     WebhookMessage.objects.filter(pk=message.pk, attempts=message.attempts).update(**changes)
 
 

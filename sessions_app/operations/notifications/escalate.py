@@ -1,4 +1,4 @@
-"""Tell the next ones of what nobody has answered."""
+"""Notify the next people of what nobody has answered."""
 
 from __future__ import annotations
 
@@ -34,13 +34,16 @@ log = structlog.get_logger(__name__)
 
 WATCHER = Actor.system("escalation")
 BATCH = 200
-# One that can't be told now, as the record refuses, is tried again after this; it holds up no other.
+# If an escalation fails, for example because the record refuses an entry, it is retried after this time, and delays no
+# other.
 PUT_OFF = dt.timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Waiting:
-    """What waits, in the words in which people are told. ``waits`` false: it was answered, or is over."""
+    """Something that is waiting for an answer, in the words of the notification. ``waits`` false: it was answered, or
+    is over.
+    """
 
     event: Event
     type: str
@@ -55,9 +58,10 @@ class _Waiting:
 
 
 def escalate(*, now: dt.datetime) -> int:
-    """Tell whom each policy names next of requests, held commands and reviews that wait for so long, each step once.
+    """Notify the people that each policy names next of requests, held commands and reviews that have waited long
+    enough.
 
-    Return how many were told of. Run it every few seconds; any number of processes may.
+    Each step is done once. Return how many escalations were sent. Run it every few seconds, in any number of processes.
     """
     due = Escalation.objects.filter(due_at__lte=now).order_by("due_at").values_list("pk", flat=True)[:BATCH]
     told = 0
@@ -72,7 +76,11 @@ def escalate(*, now: dt.datetime) -> int:
 
 def _one(pk: int, now: dt.datetime) -> int:
     with transaction.atomic():
-        row = Escalation.objects.select_for_update(skip_locked=True).filter(pk=pk, due_at__lte=now).first()
+        row = (
+            Escalation.objects.select_for_update(skip_locked=True, no_key=True)
+            .filter(pk=pk, due_at__lte=now)
+            .first()
+        )
         if row is None:
             return 0
         waiting = _waiting(row, now)
@@ -107,7 +115,9 @@ def _tell(waiting: _Waiting, step: Step, row: Escalation, now: dt.datetime) -> N
 
 
 def _people(waiting: _Waiting, step: Step) -> list[Identity]:
-    """Return the people of the step, never whoever waits; where nobody is there, administrators, and nobody for webhooks."""
+    """Return the people of the step, but never the person who waits. If its groups are empty, return administrators; if
+    it only names webhooks, return nobody.
+    """
     found = each_person(people_in(step.notify.groups, but=waiting.by).order_by("name", "username"))
     return found or (administrators(but=waiting.by) if step.notify.groups else [])
 

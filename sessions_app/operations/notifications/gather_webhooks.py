@@ -1,7 +1,7 @@
-"""Queue what has happened for the endpoints that want it.
+"""Queue record entries for the endpoints that want them.
 
-The record is read from where it was read last: an entry is written in the transaction of its act, and entries stand in the
-order of their commits, so that nothing is missed, nothing that did not happen is told, and no act waits for this.
+The record is read from the last position. An entry is written in the transaction of its act, and entries are in the
+order of their commits. So nothing is missed, nothing that did not happen is sent, and no act waits for this.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ _PAGES = {"request": "requests", "grant": "grants", "workflow": "incidents", "id
 
 
 def gather_webhooks(*, now: dt.datetime) -> int:
-    """Write a message for each entry since the last look that an endpoint wants; return how many. Run it every second.
+    """Write a message for each new entry that an endpoint wants, and return how many. Run it every second.
 
-    A paused endpoint's messages wait in the queue.
+    Messages of a paused endpoint wait in the queue.
     """
     head = last_number()
     return sum(_guarded(pk, head, now) for pk in _behind(head))
 
 
 def endpoints_behind() -> bool:
-    """Whether something has happened since the last look that an endpoint may want."""
+    """Whether there are new entries that an endpoint may want."""
     return _behind(last_number()).exists()
 
 
@@ -59,7 +59,7 @@ def _behind(head: int) -> QuerySet[WebhookEndpoint, int]:
 
 
 def _guarded(endpoint_id: int, head: int, now: dt.datetime) -> int:
-    """One endpoint for which it fails, as its row can't be read, holds up no other."""
+    """Gather for one endpoint. A failure, such as a row that can't be read, delays no other endpoint."""
     try:
         return _gather(endpoint_id, head, now)
     except (StintError, DatabaseError, ValueError):
@@ -81,14 +81,14 @@ def _gather(endpoint_id: int, head: int, now: dt.datetime) -> int:
             log=MAIN_LOG, seq__gt=endpoint.after, seq__lte=head, event__in=endpoint.events
         )
         entries = list(wanted.order_by("seq")[:BATCH])
-        # What is behind the last one of a full batch comes with the next look.
+        # Entries after a full batch come with the next run.
         seen = entries[-1].seq if len(entries) == BATCH else head
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(after=seen)
         return len(queue(endpoint, entries, now))
 
 
 def queue(endpoint: WebhookEndpoint, entries: Sequence[AuditEntry], now: dt.datetime) -> list[WebhookMessage]:
-    """Write the messages of entries that an endpoint is told of; one that is there already stays as it is."""
+    """Write the messages for those entries that the endpoint gets. Existing messages stay as they are."""
     about = _Things(entries)
     found = [entry for entry in entries if _is_told(endpoint, entry, about)]
     return WebhookMessage.objects.bulk_create(
@@ -120,7 +120,7 @@ def _message(
 
 
 class _Things:
-    """The requests and grants that entries tell of, read at once."""
+    """The requests and grants that entries are about, read at once."""
 
     def __init__(self, entries: Sequence[AuditEntry]) -> None:
         refs = {

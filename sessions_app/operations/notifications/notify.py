@@ -1,5 +1,7 @@
-"""Tell people: a notice in the page for each, and a mail by the worker. Outgoing webhooks follow the record instead
-(``gather_webhooks``), in which every act stands, also those of which nobody is told.
+"""Notify people: a notice in the page for each, and an email by the worker.
+
+Outgoing webhooks follow the record instead (``gather_webhooks``). It has every act, including those that nobody is
+notified of.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from broker.kernel.moments import Sayer
 from sessions_app.models import AccessRequest, Asks, CommandRun, Grant, Notice
 from sessions_app.policy.policies import PolicyDocument
 
-# What is told: the same to all, or, where it names a time, to each in their own zone.
+# A text: the same for all people or, if it contains a time, a function that renders it in each person's time zone.
 Words = str | Callable[[Sayer], str]
 _NAMES = {AccessRequest: "request", CommandRun: "run", Grant: "grant"}
 
@@ -31,10 +33,10 @@ def notify(
     of: AccessRequest | CommandRun | Grant | None = None,
     also_to: str = "",
 ) -> None:
-    """Write a notice for each person once. The row is the mail's queue; machines are told through their owners.
+    """Write one notice for each person. The row is also the mail queue. Machines are notified through their owners.
 
-    What it ``asks``, and ``of`` what, settle it in the page when that is done, has lapsed or is over. ``also_to`` is a mail
-    address that was theirs until now.
+    ``asks``, with ``of``, settles the notice in the page once it is done, has lapsed or is over. ``also_to`` is an
+    email address that was theirs until now.
     """
     about = {} if of is None else {_NAMES[type(of)]: of}
     wanted = {told.pk: told.time_zone for told in (person.owner or person for person in people)}
@@ -51,7 +53,7 @@ def _said(words: Words, time_zone: str) -> str:
 
 
 def notified_first(people: Collection[Identity], document: PolicyDocument) -> Collection[Identity]:
-    """Return those of the people who decide that the policy wants told first; all of them where none of those is there."""
+    """Return the deciders whom the policy notifies first; all deciders if none of those is among them."""
     if document.notify is None or not document.notify.first:
         return people
     first = set(people_in(document.notify.first, but=()).values_list("person", flat=True))

@@ -1,4 +1,4 @@
-"""Tell those whom the end of a grant concerns."""
+"""Notify the people who are affected by the end of a grant."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sessions_app.operations.notifications.notify_of_start import how_it_began
 from sessions_app.queries import facts
 from sessions_app.queries.deciders import reviewers
 
-# By oneself, or with all access for the workflow.
+# Ended by the holder, or with all access for the workflow.
 TOLD_ALREADY = (EndReason.RELEASED, EndReason.WORKFLOW_CLOSED)
 
 
 def notify_of_end(*, grant: Grant, now: dt.datetime) -> None:
-    """Tell the holder that the grant has ended and why, unless they ended it themselves, and those who approve under
-    its policy that what began without their approval waits for their review.
+    """Notify the holder that the grant has ended and why, unless they ended it themselves. If it started without
+    approval, notify the approvers under its policy that it needs their review.
     """
     what = f"{grant.command_set_version.command_set} on {grant.cluster}"
     path = f"/grants/{grant.ref}/"

@@ -1,4 +1,4 @@
-"""Tell those who may allow a held command that somebody waits."""
+"""Notify those who may allow a held command."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from sessions_app.queries.deciders import deciders_in
 
 
 def notify_of_hold(*, run: CommandRun, now: dt.datetime) -> bool:
-    """Write a notice for everybody who may allow the command, once for the same command while it could be allowed:
-    trying it again and again tells nobody more. Return whether there is anybody.
+    """Write a notice for everyone who may allow the command, and return whether there is anyone.
+
+    While the same command is waiting, there is only one notice: trying it again notifies nobody.
     """
     people = deciders_in(run.grant)
     same = CommandRun.objects.waiting(now).filter(grant=run.grant, target=run.target, line=run.line)
@@ -28,12 +29,12 @@ def notify_of_hold(*, run: CommandRun, now: dt.datetime) -> bool:
 
 
 def hold_subject(run: CommandRun) -> str:
-    """Return what a notice of a held command says first, as it is kept."""
+    """Return the subject of the notice of a held command, as it is stored."""
     return f"{run.grant.holder} is waiting to run {run.line} on {run.target}"[:200]
 
 
 def notify_people_of_hold(run: CommandRun, people: Iterable[Identity], now: dt.datetime) -> None:
-    """Write the notice of a held command for some people."""
+    """Write the notice of a held command for these people."""
     until = run.hold_lapses_at or now
     notify(
         people=people,

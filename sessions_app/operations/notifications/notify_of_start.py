@@ -1,4 +1,4 @@
-"""Tell approvers of access that started without waiting for them."""
+"""Notify approvers of access that started without their approval."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sessions_app.policy.policies import PolicyDocument
 def notify_of_start(
     *, request: AccessRequest, document: PolicyDocument, grant: Grant, now: dt.datetime
 ) -> None:
-    """Tell all who approve under the policy, or, where it has no approvers, its administrators, but never the holder."""
+    """Notify all approvers under the policy or, if it has none, its administrators, but never the holder."""
     groups = document.approver_groups or (document.administrators or document.requesters).groups
     due = grant.review_due_at
     notify(
@@ -34,7 +34,7 @@ def notify_of_start(
 
 
 def how_it_began(grant: Grant) -> str:
-    """Return by what somebody has access that was not waited for, in words that go before the cluster."""
+    """Return how the holder got access without approval, as a phrase before the name of the cluster."""
     if grant.break_glass:
         return f"{grant.holder} used break-glass access"
     if grant.is_own_incident:

@@ -1,4 +1,4 @@
-"""Stop sending to an endpoint for webhooks."""
+"""Pause a webhook endpoint."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ LONGEST = 200
 
 
 class PausedAlready(Conflict):
-    """Nothing is sent there already."""
+    """The endpoint is already paused."""
 
     code = "paused_already"
 
 
 def pause_webhook(*, endpoint_id: int, actor: Identity, now: dt.datetime) -> WebhookEndpoint:
-    """Send nothing more to an endpoint that the actor looks after; what happens meanwhile waits for it.
+    """Send nothing more to an endpoint that the actor owns. Messages queue up meanwhile.
 
     Raises NotFound, PausedAlready.
     """

@@ -10,7 +10,7 @@ from sessions_app.models import Notice
 
 
 def read_notice(*, notice_id: int, actor: Identity, now: dt.datetime) -> Notice:
-    """Mark an own notice as read; the first time counts. Raises NotFound."""
+    """Mark an own notice as read. The first time is kept. Raises NotFound."""
     notice = Notice.objects.visible_to(actor).filter(pk=notice_id).first()
     if notice is None:
         raise NotFound("Notification not found.")

@@ -1,4 +1,4 @@
-"""Send messages to an endpoint for webhooks again."""
+"""Send messages to a webhook endpoint again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST = 10_000
 
 
 class TooMuchToReplay(InvalidInput):
-    """More happened since then than is sent again at once."""
+    """More happened since that time than can be sent again at once."""
 
     code = "too_much_to_replay"
 
@@ -35,9 +35,9 @@ def replay_webhooks(
     message_id: int | None = None,
     since: dt.datetime | None = None,
 ) -> int:
-    """Send one message again, or everything that has happened since a time, also what was never queued; return how many.
+    """Send one message again, or all events since a time, including those never queued; return how many.
 
-    Each keeps its id, so that a receiver which has it already knows. Raises NotFound, InvalidInput, TooMuchToReplay.
+    Each message keeps its id, so that a receiver can recognize it. Raises NotFound, InvalidInput, TooMuchToReplay.
     """
     if (message_id is None) == (since is None):
         raise InvalidInput("Choose a message or a start time.", fields={"since": ["Choose one of these."]})
@@ -55,7 +55,7 @@ def replay_webhooks(
 
 
 def _again(endpoint: WebhookEndpoint, now: dt.datetime, **which: object) -> int:
-    """Let messages begin anew, whatever became of them."""
+    """Reset messages to their first attempt, whatever their state."""
     return WebhookMessage.objects.filter(endpoint=endpoint, **which).update(
         state=WebhookState.PENDING, next_attempt_at=now, attempts=0, last_error="", last_status=None
     )

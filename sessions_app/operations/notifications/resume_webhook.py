@@ -1,4 +1,4 @@
-"""Send to an endpoint for webhooks again."""
+"""Resume a webhook endpoint."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from sessions_app.operations.notifications.webhook_endpoint import lock_endpoint
 
 
 class NotPaused(Conflict):
-    """It is sent to already."""
+    """The endpoint is not paused."""
 
     code = "not_paused"
 
 
 def resume_webhook(*, endpoint_id: int, actor: Identity, now: dt.datetime) -> WebhookEndpoint:
-    """Send everything that waited to an endpoint that the actor looks after, from now on. Raises NotFound, NotPaused."""
+    """Send all queued messages, and new ones, to an endpoint that the actor owns. Raises NotFound, NotPaused."""
     with transaction.atomic():
         endpoint = lock_endpoint(endpoint_id, actor)
         if endpoint.paused_at is None:

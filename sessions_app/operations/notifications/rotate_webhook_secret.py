@@ -1,4 +1,4 @@
-"""Give an endpoint for webhooks a new signing secret."""
+"""Give a webhook endpoint a new signing secret."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LONGEST_OVERLAP = dt.timedelta(days=7)
 def rotate_webhook_secret(
     *, endpoint_id: int, actor: Identity, now: dt.datetime, overlap: dt.timedelta = OVERLAP
 ) -> str:
-    """Make a new secret for an endpoint that the actor looks after, and return it; it is shown this once.
+    """Create a new secret for an endpoint that the actor owns, and return it. It is shown only once.
 
-    The old one signs as well for ``overlap``, 7 days at most, so that the receiver can change over; zero puts it out of use
-    at once. Raises NotFound, InvalidInput.
+    The old secret also signs for ``overlap``, at most 7 days, so that the receiver can change over. Zero stops it at
+    once. Raises NotFound, InvalidInput.
     """
     if not dt.timedelta() <= overlap <= LONGEST_OVERLAP:
         raise InvalidInput(

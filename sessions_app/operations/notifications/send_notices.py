@@ -1,4 +1,4 @@
-"""Mail the notices that are due."""
+"""Send the emails of notices that are due."""
 
 from __future__ import annotations
 
@@ -17,31 +17,33 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.text import recordable
 from sessions_app.models import Notice
-from sessions_app.notifications.base import Message, NotReached, NotTold
+from sessions_app.notifications.base import Message, NotReached, NotSent
 from sessions_app.notifications.email import Email
 from sessions_app.operations.notifications.notify import notify
 
 log = structlog.get_logger(__name__)
 
 MAILER = Actor.system("mail")
-# After about a day of trying, the notice in the page has to do.
+# After about a day of attempts, the notice in the page must suffice.
 MOST_ATTEMPTS = 12
-# So few that what a process had claimed when it died is soon gone through.
+# Few, so that the claims of a process that died are soon retried.
 BATCH = 10
-# Longer than a mail server may be waited for; what a process died over is taken over after this.
+# Longer than waiting for a mail server can take. After this, another process takes over from one that died.
 CLAIM = dt.timedelta(minutes=5)
 FIRST_WAIT = dt.timedelta(minutes=1)
-# Administrators are told once in this time that somebody can't be mailed to.
+# Within this time, administrators are told only once that a person can't be reached by email.
 TOLD_AGAIN = dt.timedelta(days=1)
 
 
 def send_notices(*, now: Callable[[], dt.datetime]) -> int:
-    """Mail what is due, a few at a time and those that waited longest first, until nothing is left or the server can't be
-    reached; return how many were mailed.
+    """Mail due notices in small batches, longest waiting first, until none is left or the server can't be reached.
+    Return how many were mailed.
 
-    Without an address a notice is only in the page. One that the server refuses for good, that can't be written to anybody,
-    or that failed a dozen times is given up, and administrators are told. Any number of processes may do this at once: none
-    gets what another has. No transaction is open while the server is waited for.
+    Without an address, a notice is only in the page. Mailing is given up if the server refuses permanently, if the
+    address is not valid, or after a dozen failures. Administrators are then notified.
+
+    Any number of processes can do this at once: none gets what another has claimed. No transaction is open while
+    waiting for the server.
     """
     mailed = 0
     with closing(Email()) as email:
@@ -56,7 +58,7 @@ def send_notices(*, now: Callable[[], dt.datetime]) -> int:
 
 
 def mail_is_due(*, now: dt.datetime) -> bool:
-    """Whether a notice waits to be mailed now."""
+    """Whether a notice is due to be mailed now."""
     return _due(now).exists()
 
 
@@ -65,27 +67,31 @@ def _due(now: dt.datetime) -> QuerySet[Notice]:
 
 
 def _claim(now: dt.datetime) -> list[Notice]:
-    """Take a few notices that nobody else has, each with the time at which it was due."""
+    """Claim a few notices that nobody else has, each with the time when it was due."""
     with transaction.atomic():
-        free = _due(now).select_for_update(skip_locked=True, of=("self",)).select_related("identity")
+        free = (
+            _due(now)
+            .select_for_update(skip_locked=True, no_key=True, of=("self",))
+            .select_related("identity")
+        )
         batch = list(free.order_by("next_attempt_at", "pk")[:BATCH])
         Notice.objects.filter(pk__in=[notice.pk for notice in batch]).update(next_attempt_at=now + CLAIM)
     return batch
 
 
 def _give_back(batch: Sequence[Notice]) -> None:
-    """Let those that were not tried be due as before."""
+    """Make notices that were not tried due again as before."""
     for notice in batch:
         _tried(notice).update(next_attempt_at=notice.next_attempt_at)
 
 
 def _mail(notice: Notice, email: Email, now: Callable[[], dt.datetime]) -> int:
-    """Try one; return how many were mailed. Raises NotReached, which says that the others need not be tried now."""
+    """Try one notice, and return how many were mailed. Raises NotReached: the others need not be tried now."""
     if not _begin(notice, now()):
         return 0
     try:
         _send(notice, email)
-    except NotTold as error:
+    except NotSent as error:
         _not_told(notice, error, now())
         if isinstance(error, NotReached):
             raise
@@ -98,15 +104,15 @@ def _send(notice: Notice, email: Email) -> None:
     try:
         if to := _addresses(notice):
             email.send(_message(notice, to))
-    except NotTold:
+    except NotSent:
         raise
-    except Exception as error:  # the edge of one mail: what nobody foresaw there may not hold up the others
+    except Exception as error:  # an unexpected error of one mail must not hold up the others
         log.exception("mail.failed", notice=notice.pk)
-        raise NotTold(f"Mail could not be sent: {type(error).__name__}: {error}", permanent=False) from error
+        raise NotSent(f"Mail could not be sent: {type(error).__name__}: {error}", permanent=False) from error
 
 
 def _begin(notice: Notice, now: dt.datetime) -> bool:
-    """Count the attempt before it is made, and renew the claim; return whether it may be made."""
+    """Count the attempt before it is made, and renew the claim. Return whether the attempt may be made."""
     if notice.attempts >= MOST_ATTEMPTS:
         _give_up(notice, "Sending it crashed the mail process repeatedly.", now)
         return False
@@ -117,11 +123,11 @@ def _begin(notice: Notice, now: dt.datetime) -> bool:
 
 
 def _tried(notice: Notice) -> QuerySet[Notice]:
-    """Return the notice only as long as nobody else has tried it since."""
+    """Return the notice only if nobody else has tried it since."""
     return Notice.objects.to_mail().filter(pk=notice.pk, attempts=notice.attempts)
 
 
-def _not_told(notice: Notice, error: NotTold, now: dt.datetime) -> None:
+def _not_told(notice: Notice, error: NotSent, now: dt.datetime) -> None:
     why = recordable(error.message)
     if error.permanent or notice.attempts >= MOST_ATTEMPTS:
         _give_up(notice, why, now)
@@ -141,7 +147,9 @@ def _give_up(notice: Notice, why: str, now: dt.datetime) -> None:
 
 
 def _was_told_of(person: Identity, now: dt.datetime) -> bool:
-    """Whether administrators know already, or are those who can't be mailed to of that."""
+    """Whether administrators were recently notified that the person can't be reached. This also stops a loop if the
+    person is one of them.
+    """
     lately = Notice.objects.filter(event=Event.IDENTITY_MAIL_FAILED, created_at__gt=now - TOLD_AGAIN)
     return lately.filter(path=_page(person)).exists()
 

@@ -1,4 +1,4 @@
-"""Send a test message to an endpoint for webhooks."""
+"""Send a test message to a webhook endpoint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sessions_app.policy.webhooks import TEST_EVENT, Subject, message
 
 
 def try_webhook(*, endpoint_id: int, actor: Identity, now: dt.datetime) -> WebhookMessage:
-    """Queue a message that tells of nothing, for an endpoint that the actor looks after. Raises NotFound."""
+    """Queue a message about no event, for an endpoint that the actor owns. Raises NotFound."""
     with transaction.atomic():
         endpoint = lock_endpoint(endpoint_id, actor)
         about = Subject(

@@ -1,4 +1,4 @@
-"""Tell holders in time that their access ends."""
+"""Notify holders before their access ends."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from broker.audit.events import Event
 from sessions_app.models import Asks, Grant, GrantState
 from sessions_app.operations.notifications.notify import notify
 
-# So long before the end, where the whole is long; who has a short access knows it.
+# How long before the end, for grants of at least ``LONG``. Holders of shorter grants know that they end soon.
 SOON, LONG = dt.timedelta(minutes=15), dt.timedelta(minutes=45)
 BATCH = 200
 
 
 def warn_holders(*, now: dt.datetime) -> int:
-    """Tell the holders of grants that end within 15 minutes, each once; return how many. Run it every few seconds.
+    """Notify the holders of grants that end within 15 minutes, once each; return how many. Run it every few seconds.
 
-    After an extension they are told again, of the new end.
+    After an extension, they are notified again of the new end.
     """
     with transaction.atomic():
         due = list(
-            Grant.objects.select_for_update(skip_locked=True, of=("self",))
+            Grant.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
             .filter(state=GrantState.ACTIVE, warned_at__isnull=True)
             .filter(expires_at__gt=now, expires_at__lte=now + SOON, expires_at__gte=F("starts_at") + LONG)
             .select_related("holder__owner", "cluster", "command_set_version__command_set")
@@ -40,5 +40,5 @@ def _warn(grant: Grant, now: dt.datetime) -> None:
     notify(
         people=[grant.holder], event=Event.GRANT_ACTIVE, now=now, path=f"/grants/{grant.ref}/", asks=Asks.TIME, of=grant,
         subject=lambda say: f"{grant.ref} ends at {say.hour(grant.expires_at)}: {what}",
-        body="If you need more time, extend it on its page, if the policy allows it.",
+        body="If you need more time and the policy allows it, extend the grant on its page.",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""An endpoint for webhooks, between what a document says and what is stored."""
+"""Webhook endpoints: between documents and stored rows."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ KEY_BYTES = 32
 
 
 def inner_networks() -> list[Network]:
-    """Return the networks that are not public and may be sent to all the same, as the settings say."""
+    """Return the networks that may be reached although they are not public, from the settings."""
     return [ipaddress.ip_network(text) for text in settings.WEBHOOK_NETWORKS]
 
 
 def check_address(document: WebhookDocument) -> None:
-    """Refuse an address to which nothing could ever be sent. Raises DocumentError."""
+    """Refuse an address that can never be reached. Raises DocumentError."""
     try:
         check_url(document.url, inner_networks())
     except Forbidden as error:
@@ -41,19 +41,19 @@ def check_address(document: WebhookDocument) -> None:
 
 
 def new_secret() -> str:
-    """Return a fresh signing secret, `whsec_…`."""
+    """Return a new signing secret, `whsec_…`."""
     return secret_of_key(secrets.token_bytes(KEY_BYTES))
 
 
 def sealed(secret: str) -> bytes:
-    """Return a signing secret as it is stored."""
+    """Return a signing secret in its stored form, encrypted."""
     return seal(secret.encode(), purpose=PURPOSE)
 
 
 def read_secret(given: Any, before: WebhookEndpoint | None, *, on_server: bool) -> tuple[bytes, bool]:
-    """Return the signing secret that a document means, sealed, and whether it is another one than before.
+    """Return the signing secret of a document, encrypted, and whether it differs from the one before.
 
-    Nothing given, or ``(stored)``, keeps the stored one; a new endpoint gets a fresh one. Raises DocumentError.
+    No secret, or ``(stored)``, keeps the stored one; a new endpoint gets a new one. Raises DocumentError.
     """
     if given is None or given == STORED:
         if before is not None and before.sealed_secret:
@@ -77,7 +77,7 @@ def _stored(endpoint: WebhookEndpoint) -> str | None:
 
 
 def signing_keys(endpoint: WebhookEndpoint, now: dt.datetime) -> Sequence[bytes]:
-    """Return the keys that sign now, the newest first: while a change of keys lasts, both. Raises CannotDecrypt."""
+    """Return the current signing keys, newest first. During a rotation, there are two. Raises CannotDecrypt."""
     kept = [bytes(endpoint.sealed_secret)]
     if endpoint.sealed_previous and endpoint.previous_until and endpoint.previous_until > now:
         kept.append(bytes(endpoint.sealed_previous))
@@ -85,7 +85,7 @@ def signing_keys(endpoint: WebhookEndpoint, now: dt.datetime) -> Sequence[bytes]
 
 
 def endpoint_data(endpoint: WebhookEndpoint) -> dict[str, Any]:
-    """Return a stored endpoint as its file would say it; the secret as ``(stored)``."""
+    """Return a stored endpoint in the form of its file, with ``(stored)`` as the secret."""
     groups = sorted(endpoint.owner_groups.values_list("name", flat=True))
     people = sorted(endpoint.owner_people.values_list("username", flat=True))
     owners = {key: names for key, names in (("groups", groups), ("identities", people)) if names}
@@ -105,7 +105,9 @@ def set_owners(endpoint: WebhookEndpoint, who: Who | None) -> None:
 
 
 def owners_of(endpoint: WebhookEndpoint) -> list[Identity]:
-    """Return the people who are told how an endpoint fares: its owners, or, without any, administrators of Stint."""
+    """Return the people who are notified about the state of an endpoint: its owners or, if it has none, administrators
+    of Stint.
+    """
     people = Identity.objects.active()
     own = people.filter(groups__in=endpoint.owner_groups.all()) | people.filter(
         pk__in=endpoint.owner_people.values("pk")
@@ -114,7 +116,7 @@ def owners_of(endpoint: WebhookEndpoint) -> list[Identity]:
 
 
 def lock_endpoint(endpoint_id: int, actor: Identity) -> WebhookEndpoint:
-    """Lock an endpoint that the actor may look after. Raises NotFound."""
+    """Lock an endpoint that the actor owns. Raises NotFound."""
     found = WebhookEndpoint.objects.live().visible_to(actor).select_for_update(no_key=True)
     endpoint = found.filter(pk=endpoint_id).first()
     if endpoint is None:

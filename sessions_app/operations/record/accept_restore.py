@@ -1,4 +1,4 @@
-"""Go on with a database that was restored from an older backup."""
+"""Continue with a database that was restored from an older backup."""
 
 from __future__ import annotations
 
@@ -26,23 +26,24 @@ from sessions_app.operations.grants.end_grant import end_grant
 
 
 class NothingWasRestored(Conflict):
-    """The record agrees with what is kept outside."""
+    """The record matches what is kept outside the database."""
 
     code = "nothing_was_restored"
 
 
 class NothingIsKept(Conflict):
-    """The record was found to be another one, and this process does not see the checkpoints that say so."""
+    """The record does not match the checkpoints, and this process does not see the checkpoints that show it."""
 
     code = "nothing_is_kept"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """What was lost, as far as checkpoints tell, and what was ended.
+    """The outcome of accepting a restore: what was lost, as far as checkpoints show, and what was ended.
 
-    ``kept`` is the last checkpoint that was signed before, ``kept_at`` its time; ``agreed`` and ``agreed_at`` are of the last
-    one that is of this record as well, None for none. ``head`` is the record's last entry. ``grants`` were ended.
+    ``kept`` is the last checkpoint that was signed before, ``kept_at`` its time. ``agreed`` and ``agreed_at`` are the
+    size and time of the last one that also belongs to this record; 0 and None if there is none. ``head`` is the number
+    of the record's last entry. ``grants`` were ended.
     """
 
     kept: Statement
@@ -56,21 +57,21 @@ class Restored:
 
     @property
     def lost(self) -> int:
-        """How many entries are gone at least: those that were signed and that this record does not have."""
+        """The minimum number of lost entries: those that were signed and that this record does not have."""
         return self.kept.size - self.agreed
 
 
 def accept_restore(*, reason: str, now: dt.datetime) -> Restored:
-    """End every grant and every sign-in, write down what was lost, put the checkpoints of before aside, and sign this record.
+    """End every grant and every sign-in, record what was lost, set the earlier checkpoints aside, and sign this record.
 
-    Whatever was revoked, disabled or removed since the backup is as it was before: grants are ended because nobody can tell
-    which of them were, everything else has to be looked through. Raises InvalidInput, NothingWasRestored, NothingIsKept,
-    and as ``make_checkpoint`` does.
+    Everything that was revoked, disabled or removed since the backup is back in its earlier state. Grants end because
+    nobody can tell which of them had ended. Everything else must be reviewed.
+    Raises InvalidInput, NothingWasRestored, NothingIsKept, and the errors of ``make_checkpoint``.
     """
     reason = checked_text(reason, field="reason")
     if not reason:
         raise InvalidInput(
-            "A reason is required.", hint="Describe what happened.", fields={"reason": ["Is missing."]}
+            "A reason is required.", hint="Describe what happened.", fields={"reason": ["Required."]}
         )
     if not (standing().contradiction or contradiction()):
         raise NothingWasRestored(
@@ -98,7 +99,7 @@ def accept_restore(*, reason: str, now: dt.datetime) -> Restored:
 
 
 def _compare(now: dt.datetime) -> dict[str, Any]:
-    """Return the last checkpoint of all that were kept, and the last of those that are of this record."""
+    """Return the last kept checkpoint, and the last one that belongs to this record. Raises NothingIsKept."""
     notes = all_kept()
     if not notes:
         raise NothingIsKept(
@@ -121,7 +122,7 @@ def _iso(at: dt.datetime | None) -> str | None:
 
 
 def _end_all(reason: str, now: dt.datetime) -> list[str]:
-    live = Grant.objects.before_end().select_for_update(of=("self",)).order_by("pk")
+    live = Grant.objects.before_end().select_for_update(no_key=True, of=("self",)).order_by("pk")
     found = list(live)
     for grant in found:
         end_grant(grant_id=grant.pk, actor=None, reason=EndReason.RESTORED, now=now, note=reason)

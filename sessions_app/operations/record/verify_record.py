@@ -1,4 +1,4 @@
-"""Verify the record because somebody asked."""
+"""Verify the record on request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from broker.kernel.errors import NotFound, StintError
 
 
 class CheckpointsUnreadable(StintError):
-    """The file that has the checkpoints outside the database can't be read by this process."""
+    """The process can't read the file that keeps the checkpoints outside the database."""
 
     code = "checkpoints_unreadable"
     status = 500
@@ -28,10 +28,11 @@ class NotForYou(NotFound):
 
 
 def verify_record(*, actor: Identity, now: dt.datetime) -> Verdict | None:
-    """Read what was appended since the last verification and return the verdict; the worker then reads the whole record.
+    """Read what was appended since the last verification, and return the verdict. The worker then reads the whole
+    record.
 
-    Both compare it with what was signed last. None means that there is nothing to go on from, or too much to read while
-    somebody waits: then only the worker reads. Raises NotForYou, CheckpointsUnreadable.
+    Both compare it with the last signed checkpoint. None: there is nothing to continue from, or too much to read while
+    someone waits. Then only the worker reads. Raises NotForYou, CheckpointsUnreadable.
     """
     if not actor.is_superuser:
         raise NotForYou("Only administrators can verify the record.")

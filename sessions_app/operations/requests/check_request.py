@@ -1,4 +1,4 @@
-"""What would happen if somebody asked: the dry run, and the first half of asking."""
+"""Check what a request would lead to: the dry run, and the first half of requesting access."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from sessions_app.models import (
     AccessRequest,
     Cluster,
     CommandSetVersion,
-    Grant,
     RequestKind,
     Target,
     Workflow,
@@ -22,10 +21,10 @@ from sessions_app.policy.commands.answers import CompiledSet, CompileError
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.documents import DocumentError
 from sessions_app.policy.evaluate import evaluate, vouches
-from sessions_app.policy.policies import Clause, PolicyDocument
+from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.starts import begins_at
-from sessions_app.queries import commands, deciders, facts
-from sessions_app.queries.held_already import held_already, held_by_others
+from sessions_app.queries import commands, facts
+from sessions_app.queries.preview import Preview
 from sessions_app.queries.workflows import fitting, open_workflows, workflow_for
 
 MAX_TICKET = 200
@@ -33,7 +32,7 @@ MOST_OFFERED = 3
 FARTHEST = dt.timedelta(days=3660)
 
 
-class NothingToAskFor(NotFound):
+class NotRequestable(NotFound):
     """The cluster, command set or policy does not exist, or the requester may not request it."""
 
     code = "nothing_to_ask_for"
@@ -47,10 +46,10 @@ class BoundToOtherWorkflow(Forbidden):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRequest:
-    """What somebody asks for, by names. ``duration`` in seconds; ``targets`` None means all of the cluster.
+    """A request for access, by names. ``duration`` is in seconds. ``targets`` None means all targets of the cluster.
 
-    ``workflow`` is the reference of the work that the access is for, and ends with. ``once`` names one sending of a form: sent
-    twice, it asks once.
+    ``workflow`` is the reference of the workflow that the access is for, and ends with. ``once`` identifies one
+    submission of a form, so that submitting it twice creates only one request.
     """
 
     cluster: str
@@ -67,45 +66,10 @@ class NewRequest:
     once: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
-    """What would happen: the decision, under which policy, for what exactly, and who else is there then.
-
-    ``draft`` is the request as it would be stored, without a number; rules and digest are those of any request.
-    ``parameters`` are those given and those taken from the work; ``vouched`` says that the work stands for approvals,
-    ``starts_later`` that it would not begin at once if it were approved now, ``reviewed`` that nobody approves it, so that
-    somebody else has to review it.
-    ``overlaps`` are grants of others that the requester may see; ``others`` counts the rest. ``already`` is the requester's own grant that
-    gives the same.
-    """
-
-    decision: Decision
-    draft: AccessRequest
-    policy: AccessPolicy
-    document: PolicyDocument
-    cluster: Cluster
-    version: CommandSetVersion
-    workflow: Workflow | None
-    parameters: dict[str, str]
-    vouched: bool
-    reviewed: bool
-    targets: tuple[Target, ...]
-    compiled: CompiledSet
-    approvers: tuple[tuple[Clause, tuple[Identity, ...]], ...]
-    starts_at: dt.datetime
-    ends_at: dt.datetime
-    starts_later: bool
-    lapses_at: dt.datetime
-    digest: str
-    overlaps: tuple[Grant, ...]
-    others: int
-    already: Grant | None
-
-
 def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> Preview:
-    """Answer what the request would lead to, with each rule's yes or no. Changes nothing.
+    """Return what the request would lead to, with the result of each rule. Changes nothing.
 
-    Where several policies cover it, the one that asks least of others answers. Raises NothingToAskFor, InvalidInput.
+    If several policies cover it, the one that asks the least of others is used. Raises NotRequestable, InvalidInput.
     """
     ask = for_its_workflow(requester, ask)
     _check_form(ask, now)
@@ -114,9 +78,9 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
     if cluster is None or not policies:
         if not ask.cluster or not ask.command_set:
             field, noun = ("command_set", "command set") if ask.cluster else ("cluster", "cluster")
-            raise NothingToAskFor(f"Choose a {noun}.", fields={field: [f"Choose a {noun}."]})
-        raise NothingToAskFor(
-            f"You can't ask for {ask.command_set} on {ask.cluster}.",
+            raise NotRequestable(f"Choose a {noun}.", fields={field: [f"Choose a {noun}."]})
+        raise NotRequestable(
+            f"You can't request {ask.command_set} on {ask.cluster}.",
             hint="Choose one of the clusters and command sets offered to you, or ask an administrator for access.",
         )
     version = _version(ask.command_set)
@@ -132,16 +96,16 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
 
 
 def for_its_workflow(requester: Identity, ask: NewRequest) -> NewRequest:
-    """Return the ask of a token that is bound to a workflow: always for that workflow, whether it names it or not.
+    """Return the request for the workflow that the requester's token is bound to, if any, even if it names none.
 
-    Raises BoundToOtherWorkflow when it names another.
+    Raises BoundToOtherWorkflow if it names another.
     """
     if not requester.bound_to:
         return ask
     if ask.workflow not in (None, "", requester.bound_to):
         raise BoundToOtherWorkflow(
             f"This token is bound to {requester.bound_to}, so it can't request access for {ask.workflow}.",
-            hint="Leave the workflow out.",
+            hint="Remove the workflow from the request.",
             fields={"workflow": [f"Must be {requester.bound_to}."]},
         )
     return replace(ask, workflow=requester.bound_to)
@@ -157,7 +121,7 @@ def _policies(requester: Identity, ask: NewRequest, cluster: Cluster) -> list[Ac
 
 
 def _readable(policies: list[AccessPolicy]) -> list[AccessPolicy]:
-    """Leave out what can't be read, so that it hides no other; when it is all that there is, say so."""
+    """Return the readable policies, so that an unreadable one hides no others. Raises Unreadable if none is left."""
     broken: facts.Unreadable | None = None
     kept = []
     for policy in policies:
@@ -172,7 +136,7 @@ def _readable(policies: list[AccessPolicy]) -> list[AccessPolicy]:
 
 
 def _check_form(ask: NewRequest, now: dt.datetime) -> None:
-    """Refuse what no rule could look at. The limits are far beyond what any policy allows."""
+    """Refuse values that no rule could evaluate. The limits are far beyond what any policy allows."""
     checked_text(ask.reason, field="reason")
     checked_text(ask.ticket, field="ticket", longest=MAX_TICKET)
     if ask.kind not in RequestKind.values:
@@ -203,21 +167,22 @@ def _version(name: str) -> CommandSetVersion:
         .first()
     )
     if version is None:
-        raise NothingToAskFor(
-            f"{name} has no published version.", hint="An administrator must publish it first."
+        raise NotRequestable(
+            f"{name} has no published version.", hint="An administrator must publish a version first."
         )
     return version
 
 
 def _workflow(requester: Identity, ask: NewRequest) -> Workflow | None:
-    """Return the named workflow, if the requester may see it; the rules say what is wrong with one that is missing."""
+    """Return the named workflow, if the requester can see it. If it is missing, the rules say what is wrong."""
     return workflow_for(requester, ask.workflow) if ask.workflow else None
 
 
 def _bound(version: CommandSetVersion, ask: NewRequest, workflow: Workflow | None) -> dict[str, str]:
-    """Return the parameters, with what the command set takes from the work: that of this work, and not of its neighbour.
+    """Return the parameters, including those that the command set takes from the workflow. These must match this
+    workflow.
 
-    Raises InvalidInput where no work is named, where it does not have the fact, and where something else was given.
+    Raises InvalidInput if no workflow is named, if it does not have the fact, or if another value was given.
     """
     taken = {
         name: (fact, workflow.fact(fact) if workflow else "")
@@ -226,20 +191,20 @@ def _bound(version: CommandSetVersion, ask: NewRequest, workflow: Workflow | Non
     for name, (fact, value) in taken.items():
         if workflow is None:
             raise InvalidInput(
-                f"{name} is taken from the workflow, and no open workflow is named.",
+                f"{name} comes from the workflow, but the request names no open workflow.",
                 hint="Name an open incident, change, ticket, task or pipeline run.",
-                fields={"workflow": ["Needed."], f"parameters.{name}": ["Taken from the workflow."]},
+                fields={"workflow": ["Required."], f"parameters.{name}": ["Comes from the workflow."]},
             )
         if not value:
             raise InvalidInput(
-                f"{name} is taken from {workflow.ref}, which has no {fact}.",
+                f"{name} comes from {workflow.ref}, which has no {fact}.",
                 hint="Name another workflow, or choose another command set.",
                 fields={f"parameters.{name}": [f"{workflow.ref} has no {fact}."]},
             )
         if ask.parameters.get(name, value) != value:
             raise InvalidInput(
-                f"{name} is taken from {workflow.ref}, which is {value}." if fact not in ("id", "ref")
-                else f"{name} is taken from the workflow, which is {value}.",
+                f"{name} comes from {workflow.ref}, where it is {value}." if fact not in ("id", "ref")
+                else f"{name} comes from the workflow, which is {value}.",
                 hint=f"Use {value}, or name the other workflow.",
                 fields={f"parameters.{name}": [f"Must be {value}."]},
             )  # fmt: skip
@@ -292,7 +257,6 @@ def _preview(
     draft.vouched = ask.kind in (RequestKind.PLANNED, RequestKind.QUICK) and vouches(document, world.workflow)
     draft.lapses_at = _lapses_at(ask, document, workflow, ends_at, now)
     draft.digest = facts.scope_of(draft, targets).digest()
-    there = held_by_others(requester, cluster, starts_at, ends_at)
     return Preview(
         decision=decision,
         draft=draft,
@@ -306,18 +270,12 @@ def _preview(
         reviewed=facts.review_within(draft) is not None,
         targets=tuple(targets),
         compiled=_compiled(cluster, version, ask.parameters, decision),
-        approvers=tuple(
-            (clause, tuple(deciders.eligible_approvers(clause, requester))) for clause in decision.clauses
-        ),
         starts_at=starts_at,
         ends_at=ends_at,
         starts_later=starts_at > now,
         lapses_at=draft.lapses_at,
         digest=draft.digest,
-        overlaps=tuple(there.visible_to(requester).select_related("holder", "command_set_version__command_set")[:20]),
-        others=there.exclude(pk__in=there.visible_to(requester).values("pk")).count(),
-        already=held_already(requester, cluster, version, ask.parameters, targets, starts_at),
-    )  # fmt: skip
+    )
 
 
 def _draft(
@@ -353,7 +311,7 @@ def _lapses_at(
     ends_at: dt.datetime,
     now: dt.datetime,
 ) -> dt.datetime:
-    """Return until when it can be decided: no longer than the time that is asked for, nor than the work."""
+    """Return until when the request can be decided: no later than the end of the requested time, or of the workflow."""
     limits = [now + dt.timedelta(seconds=document.decision_time)]
     if ask.starts_at:
         limits.append(ends_at)
@@ -368,9 +326,9 @@ def _compiled(
     compiled = _filled(version, parameters, decision)
     if why := compiled.off_limits(cluster.connection):
         raise InvalidInput(
-            f"It {why}, which no grant may include.",
+            f"The command set {why}. No grant can include this.",
             hint="Use other values, or choose another command set.",
-            fields={f"parameters.{name}": [f"It {why}."] for name in parameters},
+            fields={f"parameters.{name}": [f"The command set {why}."] for name in parameters},
         )
     return compiled
 
@@ -384,7 +342,7 @@ def _filled(version: CommandSetVersion, parameters: dict[str, str], decision: De
             hint="An administrator must publish it again.",
         ) from error
     except CompileError as error:
-        # What the rules refuse as well is said at once, so that nobody mends one thing after the other.
+        # Also report what the rules refuse, so that nobody has to fix one problem after the other.
         fields = {**error.fields, **decision.faults}
         raise InvalidInput(str(error), fields=fields, moments=decision.moments) from error
 

@@ -1,4 +1,4 @@
-"""Say something in the thread of a request: a question, or the answer to one."""
+"""Comment in the thread of a request, with a question or an answer."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ MOST = 200
 
 
 class ThreadIsFull(Conflict):
-    """So much was said that nobody reads it any more."""
+    """The thread is so long that nobody would read more."""
 
     code = "thread_is_full"
 
 
 def comment_request(*, request_id: int, author: Identity, text: str, now: dt.datetime) -> Comment:
-    """Write in the thread of a request that the author may see, and tell the other side.
+    """Add a comment to the thread of a request that the author can see, and notify the other side.
 
-    A comment of the requester is sent to those who wrote before, or, if nobody did, to the approvers. Anybody else's is
-    sent to the requester. Nothing is decided by it. Raises NotFound, InvalidInput, ThreadIsFull.
+    A comment by the requester, or by the requester's owner, goes to everyone who commented before, or to the approvers
+    if nobody did. Anyone else's goes to the requester. A comment decides nothing. Raises NotFound, InvalidInput,
+    ThreadIsFull.
     """
     text = checked_text(text, field="text", longest=LONGEST)
     if not text:
         raise InvalidInput(
-            "The comment is empty.", hint="Write a question or an answer.", fields={"text": ["Needed."]}
+            "The comment is empty.", hint="Write a question or an answer.", fields={"text": ["Required."]}
         )
     with transaction.atomic():
         request = (
@@ -57,17 +58,17 @@ def comment_request(*, request_id: int, author: Identity, text: str, now: dt.dat
             event=Event.REQUEST_COMMENTED, actor=actor_of(author), object_type="request", object_ref=request.ref,
             now=now, data={"text": text},
         )  # fmt: skip
-        _tell(request, author, text, now)
+        _notify(request, author, text, now)
     return comment
 
 
-def _tell(request: AccessRequest, author: Identity, text: str, now: dt.datetime) -> None:
+def _notify(request: AccessRequest, author: Identity, text: str, now: dt.datetime) -> None:
     asker = request.requester
     by_asker = author.pk in (asker.pk, asker.owner_id)
     notify(
         people=_others_of(request, author) if by_asker else [asker],
         event=Event.REQUEST_COMMENTED,
-        subject=f"{author} {'answers' if by_asker else 'asks'} about {request.ref}",
+        subject=f"{author} {'replies on' if by_asker else 'asks about'} {request.ref}",
         body=text,
         path=f"/{'approvals' if by_asker else 'requests'}/{request.ref}/#thread",
         asks=Asks.VERDICT if by_asker else Asks.ANSWER,

@@ -1,4 +1,4 @@
-"""One approver's verdict on one request."""
+"""Record one approver's verdict on one request."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 
 from accounts.actors import actor_of
 from accounts.models import Identity
@@ -21,6 +22,7 @@ from sessions_app.models import (
     Grant,
     RequestKind,
     RequestState,
+    Target,
     Verdict,
     Workflow,
 )
@@ -49,13 +51,13 @@ class MayNotDecide(Forbidden):
 
 
 class ScopeChanged(Conflict):
-    """What was read is not what is asked for now, so the verdict was not counted."""
+    """The request changed after the approver read it, so the verdict was not counted."""
 
     code = "scope_changed"
 
 
 class AlreadyDecided(Conflict):
-    """The request is no longer waiting."""
+    """The request is no longer pending."""
 
     code = "already_decided"
 
@@ -71,47 +73,59 @@ def decide_request(
     left: str = "",
     now: dt.datetime,
 ) -> AccessRequest:
-    """Record a verdict on exactly the scope with this digest, and act on it when it settles the request.
+    """Record a verdict on exactly the scope with this digest. If the verdict settles the request, act on it.
 
-    ``narrowing`` may make an approval smaller: ``duration`` in seconds, ``commands`` (indices) and ``targets`` (ids)
-    that are kept. ``left`` is the digest of what other approvers had left of it when it was read (`left_digest`); when
-    another made it smaller meanwhile, an approval is not counted. A denial settles the request at once and needs a comment. Giving the same verdict on the same scope
-    twice changes nothing. Raises NotFound, MayNotDecide, AlreadyDecided, ScopeChanged, InvalidInput, RequestRefused, and
-    for extensions MayNotExtend and GrantIsOver.
+    ``narrowing`` can reduce what an approval allows: ``duration`` in seconds, and the ``commands`` (indices) and
+    ``targets`` (ids) that are kept. ``left`` is the digest of what other approvers had left of the request when it was
+    read (`left_digest`). If another approver has reduced the request since then, an approval is not counted. A denial
+    settles the request at once and needs a comment. Repeating a verdict on the same scope, with the same reduction,
+    changes nothing.
+
+    Raises NotFound, MayNotDecide, AlreadyDecided, ScopeChanged, InvalidInput, RequestRefused, and for extensions
+    MayNotExtend and GrantIsOver.
     """
     if verdict == Verdict.APPROVE:
-        # An extension begins with the verdict, everything else with a start, which asks again.
-        seen = AccessRequest.objects.visible_to(approver).filter(pk=request_id, state=RequestState.PENDING)
-        read_workflow_of(Grant.objects.filter(pk__in=seen.values("extends_id")), now)
+        # An extension takes effect with the verdict. Everything else takes effect with a start, which asks the source
+        # again.
+        asked = AccessRequest.objects.filter(pk=request_id, extends__isnull=False)
+        if asked.exists():
+            seen = asked.visible_to(approver).filter(state=RequestState.PENDING)
+            read_workflow_of(Grant.objects.filter(pk__in=seen.values("extends_id")), now)
     with transaction.atomic():
         request = _load(request_id, approver)
         why_not = may_not_decide(request, approver)
         if why_not:
             raise MayNotDecide(why_not, hint="Another approver must decide it.")
-        if repeated := _same_verdict(request, approver, verdict, digest, now):
+        narrowing = {name: value for name, value in (narrowing or {}).items() if value is not None}
+        if repeated := _same_verdict(request, approver, verdict, digest, narrowing, now):
             return repeated
         _check_open(request, now)
-        _check_scope(request, digest)
+        targets = facts.targets_of(request)
+        _check_scope(request, targets, digest)
         _check_left(request, verdict, left)
         comment = checked_text(comment, field="comment")
-        narrowing = _checked(request, verdict, comment, narrowing or {})
+        narrowing = _checked(request, verdict, comment, narrowing)
         Approval.objects.create(
             request=request, approver=approver, verdict=verdict, digest=digest, narrowing=narrowing,
             comment=comment, created_at=now,
         )  # fmt: skip
-        _settle(request, approver, comment, narrowing, now)
+        # All that counts from here on, read once.
+        prefetch_related_objects([request], "approvals")
+        _settle(request, targets, approver, comment, narrowing, now)
     return request
 
 
 def _load(request_id: int, approver: Identity) -> AccessRequest:
-    # Whoever closes the work locks it first and then all that is bound to it; so does this.
-    list(Workflow.objects.select_for_update(no_key=True, of=("self",)).filter(requests=request_id))
-    # Whoever ends a grant locks it first and writes the record then; so does this, or the two could wait for each other.
-    extends = AccessRequest.objects.visible_to(approver).filter(pk=request_id).values("extends_id")
-    Grant.objects.select_for_update().filter(pk__in=extends).first()
+    bound = AccessRequest.objects.filter(pk=request_id).values_list("workflow_id", "extends_id").first()
+    workflow, extends = bound or (None, None)
+    # Same lock order as closing a workflow and as ending a grant: first these, then what is bound to them.
+    if workflow is not None:
+        Workflow.objects.select_for_update(no_key=True, of=("self",)).filter(pk=workflow).first()
+    if extends is not None:
+        Grant.objects.select_for_update(no_key=True).filter(pk=extends).first()
     request = (
         AccessRequest.objects.visible_to(approver)
-        .select_for_update(of=("self",))
+        .select_for_update(no_key=True, of=("self",))
         .select_related(
             "requester__owner",
             "cluster",
@@ -129,42 +143,54 @@ def _load(request_id: int, approver: Identity) -> AccessRequest:
 
 
 def _same_verdict(
-    request: AccessRequest, approver: Identity, verdict: str, digest: str, now: dt.datetime
+    request: AccessRequest,
+    approver: Identity,
+    verdict: str,
+    digest: str,
+    narrowing: dict[str, Any],
+    now: dt.datetime,
 ) -> AccessRequest | None:
-    """Return the request for a double click or a replayed form: the verdict stands already.
+    """Return the request if this verdict is already recorded, as after a double click or a resubmitted form.
 
-    Until the request is settled, an approver may still turn an approval into a denial.
+    Until the request is settled, an approver can still change an approval into a denial. An approval is not replaced by
+    one with another reduction: other approvers may have decided on what the first one left.
     """
     given = request.approvals.filter(approver=approver, voided_at__isnull=True).first()
     if given is None:
         return None
-    if given.verdict == verdict and given.digest == digest:
+    same = given.verdict == verdict and given.digest == digest
+    if same and (verdict == Verdict.DENY or given.narrowing == narrowing):
         return request
     if request.state == RequestState.PENDING and (given.digest != request.digest or verdict == Verdict.DENY):
         given.voided_at = now
         given.save(update_fields=["voided_at"])
         return None
+    if same:
+        raise AlreadyDecided(
+            "You have already approved this request with another scope, which still counts.",
+            hint="Deny the request if less must be allowed.",
+        )
     raise AlreadyDecided("You have already decided this request.", hint="Open the request to see its status.")
 
 
 def _check_open(request: AccessRequest, now: dt.datetime) -> None:
     if request.state != RequestState.PENDING:
-        raise AlreadyDecided(f"{request.ref} is {request.state} already.", hint="Open it to see who decided.")
+        raise AlreadyDecided(f"{request.ref} is already {request.state}.", hint="Open it to see who decided.")
     if request.lapses_at <= now:
-        raise AlreadyDecided(f"{request.ref} lapsed.", hint="The requester can submit a new one.")
+        raise AlreadyDecided(f"{request.ref} has lapsed.", hint="The requester can submit a new one.")
     if request.workflow is not None and (over := why_over(request.workflow, now)):
         raise AlreadyDecided(
-            f"{request.ref} lapsed: {over}.",
+            f"{request.ref} has lapsed: {over}.",
             hint="The requester can submit a new request for another workflow.",
         )
 
 
-def _check_scope(request: AccessRequest, digest: str) -> None:
-    current = facts.scope_of(request).digest()
+def _check_scope(request: AccessRequest, targets: list[Target], digest: str) -> None:
+    current = facts.scope_of(request, targets).digest()
     if digest != request.digest or current != request.digest:
         raise ScopeChanged(
             "The request, or its targets or commands, changed since you read it.",
-            hint="Reload it and read it again. If it can no longer be approved, ask for a new request.",
+            hint="Reload it and read it again. If it can no longer be approved, ask the requester to submit a new one.",
         )
 
 
@@ -178,7 +204,7 @@ def _check_left(request: AccessRequest, verdict: str, left: str) -> None:
 
 def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict[str, Any]) -> dict[str, Any]:
     if verdict not in Verdict.values:
-        raise InvalidInput("A verdict is `approve` or `deny`.", fields={"verdict": ["Unknown."]})
+        raise InvalidInput("A verdict is `approve` or `deny`.", fields={"verdict": ["Unknown verdict."]})
     if verdict == Verdict.DENY:
         if not comment:
             raise InvalidInput(
@@ -187,8 +213,7 @@ def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict
                 fields={"comment": ["A comment is required to deny a request."]},
             )
         return {}
-    kept = {name: value for name, value in narrowing.items() if value is not None}
-    if request.kind == RequestKind.EXTENSION and set(kept) - {"duration"}:
+    if request.kind == RequestKind.EXTENSION and set(narrowing) - {"duration"}:
         raise InvalidInput(
             "Only the duration of an extension can be reduced.",
             hint="Deny it and ask the holder to submit a new request.",
@@ -205,11 +230,16 @@ def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict
         left_of(request).meet([given])
     except CannotWiden as error:
         raise InvalidInput(str(error), hint="Agree on a scope with the other approver, or deny.") from error
-    return kept
+    return narrowing
 
 
 def _settle(
-    request: AccessRequest, approver: Identity, comment: str, narrowing: dict[str, Any], now: dt.datetime
+    request: AccessRequest,
+    targets: list[Target],
+    approver: Identity,
+    comment: str,
+    narrowing: dict[str, Any],
+    now: dt.datetime,
 ) -> None:
     document = facts.policy_document(request.policy)
     resolution = resolve(
@@ -219,7 +249,7 @@ def _settle(
     )
     if resolution.standing is Standing.DENIED:
         _close(request, RequestState.DENIED, Event.REQUEST_DENIED, approver, comment, now)
-        _tell_requester(request, f"{approver} denied {request.ref}", comment, now)
+        _notify_requester(request, f"{approver} denied {request.ref}", comment, now)
         return
     if narrowing:
         record(
@@ -234,7 +264,7 @@ def _settle(
         )  # fmt: skip
         return
     extent = left_of(request)
-    _check_allowed_still(request, extent, now)
+    _check_allowed_still(request, targets, extent, now)
     _close(request, RequestState.APPROVED, Event.REQUEST_APPROVED, approver, comment, now)
     if request.kind == RequestKind.EXTENSION:
         apply_extension(request=request, seconds=extent.duration, actor=actor_of(approver), now=now)
@@ -242,18 +272,20 @@ def _settle(
         grant = make_grant(request=request, extent=extent, actor=actor_of(approver), now=now)
         if request.kind == RequestKind.INCIDENT:
             notify_of_start(request=request, document=document, grant=grant, now=now)
-    _tell_requester(request, f"{request.ref} is approved", comment, now)
+    _notify_requester(request, f"{request.ref} is approved", comment, now)
 
 
-def _check_allowed_still(request: AccessRequest, extent: Extent, now: dt.datetime) -> None:
-    """The policy is asked again at the moment of approval: people, clusters and windows may have changed."""
+def _check_allowed_still(
+    request: AccessRequest, targets: list[Target], extent: Extent, now: dt.datetime
+) -> None:
+    """Evaluate the policy again on approval, because people, clusters and windows may have changed."""
     if request.extends is not None:
         check_extension(grant=request.extends, seconds=extent.duration, now=now, deciding=request)
         return
     document = facts.policy_document(request.policy)
     world = facts.facts_for(
         policy=request.policy, document=document, requester=request.requester, cluster=request.cluster,
-        version=request.command_set_version, targets=facts.targets_of(request), now=now,
+        version=request.command_set_version, targets=targets, now=now,
         workflow=request.workflow,
     )  # fmt: skip
     decision = evaluate(ask=facts.ask_now(request, now), facts=world, policy=document)
@@ -289,7 +321,7 @@ def _what(request: AccessRequest, now: dt.datetime, say: Sayer) -> str:
 
 
 def _less(request: AccessRequest) -> str:
-    """Say what approvers left of a request, where that is less than was asked for."""
+    """Return in words what approvers left of a request; empty if they left all of it."""
     whole, left = extent_of(request), left_of(request)
     parts = [
         f"{say_duration(left.duration)} instead of {say_duration(whole.duration)}" if left.duration != whole.duration else "",
@@ -301,10 +333,10 @@ def _less(request: AccessRequest) -> str:
         ),
     ]  # fmt: skip
     said = ", ".join(filter(None, parts))
-    return f"Less than you asked for: {said}." if said else ""
+    return f"Less than you requested: {said}." if said else ""
 
 
-def _tell_requester(request: AccessRequest, subject: str, comment: str, now: dt.datetime) -> None:
+def _notify_requester(request: AccessRequest, subject: str, comment: str, now: dt.datetime) -> None:
     grant = getattr(request, "grant", None)
     denied = request.state == RequestState.DENIED
     notify(

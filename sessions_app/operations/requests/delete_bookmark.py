@@ -1,4 +1,4 @@
-"""Forget what was kept for a page."""
+"""Delete a bookmark."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sessions_app.models import Bookmark
 
 
 def delete_bookmark(*, bookmark_id: int, identity: Identity) -> None:
-    """Delete a bookmark of one's own. Raises NotFound."""
+    """Delete a bookmark of the identity. Raises NotFound."""
     deleted, _ = Bookmark.objects.filter(identity=identity, pk=bookmark_id).delete()
     if not deleted:
         raise NotFound("Bookmark not found.")

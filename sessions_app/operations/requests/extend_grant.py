@@ -1,4 +1,4 @@
-"""Ask for more time on a grant."""
+"""Request more time on a grant."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class MayNotExtend(Forbidden):
 def extend_grant(
     *, grant_id: int, requester: Identity, seconds: int, reason: str = "", now: dt.datetime
 ) -> AccessRequest:
-    """Ask that an active grant of one's own ends later. Where the policy wants no approval, it does so at once.
+    """Request a later end for an active grant of the requester. If the policy needs no approval, extend it at once.
 
-    Sessions go on meanwhile. Raises NotFound (not one's own), GrantIsOver, MayNotExtend, InvalidInput.
+    Sessions continue meanwhile. Raises NotFound (not the requester's grant), GrantIsOver, MayNotExtend, InvalidInput.
     """
     reason = checked_text(reason, field="reason")
     read_workflow_of(Grant.objects.filter(holder=requester, pk=grant_id), now)
     with transaction.atomic():
         grant = (
             Grant.objects.filter(holder=requester, pk=grant_id)
-            .select_for_update(of=("self",))
+            .select_for_update(no_key=True, of=("self",))
             .select_related(
                 "policy",
                 "cluster",
@@ -73,14 +73,14 @@ def extend_grant(
             )  # fmt: skip
             apply_extension(request=request, seconds=seconds, actor=actor_of(requester), now=now)
         else:
-            _tell(request, document, now)
+            _notify(request, document, now)
     return request
 
 
 def read_workflow_of(grants: QuerySet[Grant], now: dt.datetime) -> None:
-    """Ask the source of the work behind a grant that is about to last longer. What it ends is found ended after that.
+    """Read the workflows of grants that are about to be extended from their source. Later checks find what that ends.
 
-    Raises MayNotExtend when it does not say how the work stands.
+    Raises MayNotExtend if the source does not report a workflow's status.
     """
     outside = grants.filter(state=GrantState.ACTIVE, workflow__source__isnull=False)
     for ref in outside.values_list("workflow__ref", flat=True):
@@ -93,7 +93,7 @@ def read_workflow_of(grants: QuerySet[Grant], now: dt.datetime) -> None:
 def check_extension(
     *, grant: Grant, seconds: int, now: dt.datetime, deciding: AccessRequest | None = None
 ) -> Extension:
-    """Return the policy's terms if they allow it now. ``deciding`` is the extension that is about to be approved.
+    """Return the policy's terms if they allow the extension now. ``deciding`` is the extension about to be approved.
 
     Raises MayNotExtend, InvalidInput.
     """
@@ -113,9 +113,9 @@ def check_extension(
     if seconds > terms.by:
         raise MayNotExtend(
             f"An extension can be at most {say_duration(terms.by)}.",
-            hint=f"Ask for {say_duration(terms.by)}.",
+            hint=f"Request {say_duration(terms.by)} or less.",
         )
-    if refused := refusal(grant.request, grant, now):
+    if refused := refusal(grant.request, grant, facts.targets_of(grant.request), now):
         raise MayNotExtend(refused.message, hint="Request new access.", moments=refused.moments)
     earlier = grant.extensions.filter(state__in=[RequestState.APPROVED, RequestState.PENDING])
     if deciding is not None:
@@ -125,11 +125,13 @@ def check_extension(
             "An extension is already waiting for approval.", hint="Wait for it, or withdraw it."
         )
     if earlier.count() >= terms.times:
-        raise MayNotExtend(f"The limit of {terms.times} extensions is reached.", hint="Request new access.")
+        raise MayNotExtend(
+            f"The limit of {terms.times} extensions has been reached.", hint="Request new access."
+        )
     end = grant.expires_at + dt.timedelta(seconds=seconds)
     if grant.workflow and grant.workflow.ends_at and end > grant.workflow.ends_at:
         raise MayNotExtend(
-            f"It would end after {grant.workflow.ref}.",
+            f"The extension would end after {grant.workflow.ref}.",
             hint="Shorten the extension, or move the planned end.",
         )
     _check_time(grant, document, end, now)
@@ -137,7 +139,7 @@ def check_extension(
 
 
 def _check_time(grant: Grant, document: PolicyDocument, end: dt.datetime, now: dt.datetime) -> None:
-    """Windows and freezes hold planned work, and no incident."""
+    """Check windows and freezes. They do not apply to incidents."""
     if grant.request.kind == RequestKind.INCIDENT:
         return
     if document.windows is not None and not covering(document.windows, now, end):
@@ -146,7 +148,7 @@ def _check_time(grant: Grant, document: PolicyDocument, end: dt.datetime, now: d
             hint="Shorten it, or request access in another window.",
         )
     if any(freeze.touches(grant.expires_at, end) for freeze in document.freezes):
-        raise MayNotExtend("The extension would run into a freeze.", hint="End before the freeze.")
+        raise MayNotExtend("The extension would run into a freeze.", hint="Choose an end before the freeze.")
 
 
 def _save(
@@ -180,7 +182,7 @@ def _save(
     return request
 
 
-def _tell(request: AccessRequest, document: PolicyDocument, now: dt.datetime) -> None:
+def _notify(request: AccessRequest, document: PolicyDocument, now: dt.datetime) -> None:
     notify(
         people=notified_first(deciders_of(request), document),
         event=Event.REQUEST_CREATED,

@@ -1,4 +1,4 @@
-"""Let a request lapse whose work is over before anybody decided it."""
+"""Let a request lapse if its workflow ends before anyone has decided the request."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def lapse_request(
     now: dt.datetime,
     but: Identity | None = None,
 ) -> None:
-    """Let a waiting request, which is locked, lapse with its workflow; its requester and its approvers are notified ``why``.
+    """Let a pending, locked request lapse with its workflow. Notify its requester and its approvers of ``why``.
 
-    ``but`` is who ended the work, and knows.
+    ``but`` is the person who ended the workflow, who already knows.
     """
     request.state, request.decided_at = RequestState.LAPSED, now
     request.save(update_fields=["state", "decided_at"])
@@ -51,7 +51,9 @@ def lapse_request(
 
 
 def _approvers(request: AccessRequest) -> list[Identity]:
-    """Return who could still decide it, and who has; nobody where the policy can't be read, for ends wait for nothing."""
+    """Return the people who can still decide the request, or already have. Return nobody if the policy can't be read:
+    nothing may hold up an end.
+    """
     if facts.readable_document(request.policy) is None:
         return []
     given = Identity.objects.filter(approvals__request=request, approvals__voided_at__isnull=True)

@@ -1,4 +1,4 @@
-"""Remind those who can still decide a request."""
+"""Remind the approvers who can still decide a request."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ PAUSE = dt.timedelta(minutes=10)
 
 
 class MayNotRemind(Conflict):
-    """Those who decide were told just now, or there is nobody to tell."""
+    """Approvers were notified just now, or there is nobody to notify."""
 
     code = "may_not_remind"
 
 
 def remind_request(*, request_id: int, actor: Identity, now: dt.datetime) -> AccessRequest:
-    """Tell those who can still decide an own request, or one of a machine that one owns; once in 10 minutes.
+    """Notify the approvers who can still decide a request, at most once every 10 minutes.
 
-    Raises NotFound, AlreadyDecided, MayNotRemind.
+    The request must be the actor's, or that of a machine that the actor owns. Raises NotFound, AlreadyDecided,
+    MayNotRemind.
     """
     with transaction.atomic():
         request = (
             AccessRequest.objects.filter(answered_for_by(actor, "requester"), pk=request_id)
-            .select_for_update(of=("self",))
+            .select_for_update(no_key=True, of=("self",))
             .select_related("requester__owner", "cluster", "policy", "command_set_version__command_set")
             .first()
         )

@@ -1,4 +1,4 @@
-"""Ask for access."""
+"""Request access."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from sessions_app.operations.notifications.notify import notified_first, notify
 from sessions_app.operations.notifications.notify_of_start import notify_of_start
 from sessions_app.operations.requests.check_request import (
     NewRequest,
-    Preview,
     check_request,
     for_its_workflow,
 )
@@ -32,6 +31,7 @@ from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.scope import Extent
 from sessions_app.queries.deciders import deciders_of
+from sessions_app.queries.preview import Preview
 
 MAX_TEXT = text.MAX_TEXT
 LONGEST_ONCE = 64
@@ -55,9 +55,9 @@ class RequestRefused(StintError):
 
 
 def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> AccessRequest:
-    """Ask for one command set on one cluster. Without approvals to wait for, the grant is made at once.
+    """Request one command set on one cluster. If no approval is needed, the grant is created at once.
 
-    A form that was sent twice gets the request that its first sending made. Raises NothingToAskFor, InvalidInput,
+    Submitting a form twice returns the request that the first submission created. Raises NotRequestable, InvalidInput,
     RequestRefused.
     """
     if ask.kind == RequestKind.EXTENSION:
@@ -73,7 +73,7 @@ def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) ->
     try:
         return _sent_before(requester, ask) or _ask(requester, _workflow_read(requester, ask, now), now)
     except IntegrityError:
-        # Both sendings came at the same moment.
+        # Both submissions arrived at the same moment.
         if sent := _sent_before(requester, ask):
             return sent
         raise
@@ -96,19 +96,20 @@ def _ask(requester: Identity, ask: NewRequest, now: dt.datetime) -> AccessReques
         if preview.decision.outcome is Outcome.STARTS:
             _start(request, preview, now)
         else:
-            _tell_approvers(request, preview, now)
+            _notify_approvers(request, preview, now)
     return request
 
 
 class RequestRefusedKind(StintError):
-    """The request does not have a form that can be asked for."""
+    """Requests of this kind can't be submitted directly."""
 
     code = "invalid"
     status = 400
 
 
 def _workflow_read(requester: Identity, ask: NewRequest, now: dt.datetime) -> NewRequest:
-    """Ask the source of the work that is named how it stands. What is not known there, the rules refuse.
+    """Read the named workflow from its source, and return the request with its reference. The rules refuse a workflow
+    that the source does not know.
 
     Raises SourceUnreadable.
     """
@@ -121,7 +122,7 @@ def _workflow_read(requester: Identity, ask: NewRequest, now: dt.datetime) -> Ne
 
 
 def _hold_workflow(ask: NewRequest) -> None:
-    """Keep the work from being closed between the look at it and the grant: whoever closes it ends what is there."""
+    """Lock the workflow, so that it can't close between the check and the grant. Closing ends only existing grants."""
     if ask.workflow:
         list(Workflow.objects.select_for_update(no_key=True).filter(ref=ask.workflow).order_by("pk"))
 
@@ -166,7 +167,7 @@ def _start(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
         notify_of_start(request=request, document=preview.document, grant=grant, now=now)
 
 
-def _tell_approvers(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
+def _notify_approvers(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
     notify(
         people=notified_first(deciders_of(request), preview.document),
         event=Event.REQUEST_CREATED,
@@ -181,13 +182,13 @@ def _tell_approvers(request: AccessRequest, preview: Preview, now: dt.datetime) 
 
 
 def _facts(request: AccessRequest, preview: Preview, say: Sayer) -> str:
-    """Return what an approver reads first, a fact a line."""
+    """Return what an approver reads first, one fact per line."""
     facts = {
         "For": say_duration(request.duration),
         "Start": say.moment(preview.starts_at) if preview.starts_later else "as soon as it is approved",
         "Targets": ", ".join(target.name for target in preview.targets),
         "Ticket": request.ticket,
         "Reason": request.reason,
-        "Lapses": f"{say.moment(request.lapses_at)}, if nobody decides",
+        "Lapses": f"{say.moment(request.lapses_at)}, if no one decides",
     }
     return "\n".join(f"{name}: {value}" for name, value in facts.items() if value)

@@ -1,4 +1,4 @@
-"""Somebody else reviews what was done with break-glass access."""
+"""Review what someone else did with break-glass access."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ class StillInUse(Conflict):
 
 
 def review_break_glass(*, grant_id: int, reviewer: Identity, note: str, now: dt.datetime) -> Grant:
-    """Write down a review. Those who could have approved may review; an administrator may, too, unless it is their own.
+    """Record a review. People who could have approved can review, and so can administrators, unless it is their own
+    access.
 
-    What has not ended can't be reviewed, for more may be done in it. Raises NotFound, MayNotDecide, StillInUse,
-    AlreadyDecided, InvalidInput (no note).
+    Access that has not ended can't be reviewed, because more may be done with it. Raises NotFound, MayNotDecide,
+    StillInUse, AlreadyDecided, InvalidInput (no note).
     """
     with transaction.atomic():
         grant = (
             Grant.objects.visible_to(reviewer)
-            .select_for_update(of=("self",))
+            .select_for_update(no_key=True, of=("self",))
             .select_related("request__requester__owner", "request__policy")
             .filter(pk=grant_id, review_due_at__isnull=False)
             .first()

@@ -1,4 +1,4 @@
-"""Take a request back."""
+"""Withdraw a request."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from sessions_app.operations.requests.decide_request import AlreadyDecided
 
 
 def withdraw_request(*, request_id: int, actor: Identity, now: dt.datetime) -> AccessRequest:
-    """Withdraw an own request, or one of a machine that one owns. Raises NotFound, AlreadyDecided."""
+    """Withdraw a request of the actor, or of a machine that the actor owns. Raises NotFound, AlreadyDecided."""
     with transaction.atomic():
         request = (
             AccessRequest.objects.filter(answered_for_by(actor, "requester"), pk=request_id)
-            .select_for_update(of=("self",))
+            .select_for_update(no_key=True, of=("self",))
             .first()
         )
         if request is None:
             raise NotFound("Request not found.")
         if request.state != RequestState.PENDING:
-            raise AlreadyDecided(f"{request.ref} is {request.state} already.", hint="End the grant instead.")
+            raise AlreadyDecided(f"{request.ref} is already {request.state}.", hint="End the grant instead.")
         request.state, request.decided_at = RequestState.WITHDRAWN, now
         request.save(update_fields=["state", "decided_at"])
         record_end(

@@ -1,16 +1,16 @@
-"""May this be used here now, and with what? The one question of every door, whatever proves who asks.
+"""Decide whether a grant can be used here and now, and for what. Every door asks this, whatever proves the caller.
 
-One prepared statement over partial indexes, sent and read in libpq's own terms, with the deadline in it: the clock decides,
-not what a worker did so far, and a listing, a session or an earlier answer is never authority. It is asked at every
-command, call and request, so it costs as little as it can.
+It is one prepared statement over partial indexes, sent and read in libpq's own formats. The deadline is part of it, so
+that the clock decides, and not what a worker has done so far. A listing, a session or an earlier answer is never
+authority. It runs at every command, call and request, so it costs as little as possible.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, cast
 
 import structlog
@@ -32,7 +32,8 @@ Row = tuple[bytes | None, ...]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnyUse:
     """One grant on one target of any kind, ready to be used: what may run there, until when, and how to reach it.
-    ``credential_id`` is the token of the grant that it is used with, None where there is none.
+    ``credential_id`` is the grant's token that is used; None if there is none. ``client`` is the address that it is used
+    from; empty if nobody has said it.
     """
 
     grant_id: int
@@ -48,6 +49,26 @@ class AnyUse:
     finish_seconds: int
     mark: str
     credential_id: int | None = None
+    client: str = ""
+
+    @property
+    def login(self) -> Mapping[str, Any]:
+        """What its lease stores about reaching the target, for kinds whose connector asks there without a grant's key."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenUse(AnyUse):
+    """One grant on one target that is used with a token.
+
+    ``good_until`` is when the token expires, which can be before its grant ends. ``jkt`` is the thumbprint of the key
+    that must be proven; empty for none.
+    """
+
+    credential_id: int
+    credential_digest: str
+    good_until: dt.datetime
+    jkt: str
 
 
 def holder_of(use: AnyUse) -> Actor:
@@ -55,32 +76,42 @@ def holder_of(use: AnyUse) -> Actor:
     return Actor(name=use.holder, id=use.holder_id, kind=use.holder_kind)
 
 
+def place_of(use: AnyUse) -> dict[str, str]:
+    """Return the address that a use comes from, as entries of the record have it."""
+    return {"from": use.client} if use.client else {}
+
+
 Used_co = TypeVar("Used_co", bound=AnyUse, covariant=True)
 Used = TypeVar("Used", bound=AnyUse)
 
 
 class Proof(Protocol[Used_co]):
-    """What somebody proved at a door, and where they came to."""
+    """A caller's proof at a door, with the target or cluster that it was shown at."""
 
     def values(self) -> Sequence[str | None]:
-        """The values of its statement."""
+        """Return the values for its statement."""
 
     def ask(self, values: Sequence[bytes | None]) -> Answer:
         """Run its statement, whose second column is the grant's reference."""
 
     def use(self, row: Row) -> Used_co | None:
-        """Return the use in a row, None where the proof falls short. Raises ValueError for a grant that can't be read."""
+        """Return the use in a row; None if the proof falls short. Raises ValueError for a grant that can't be read."""
+
+
+def used_from(use: Used, client: str) -> Used:
+    """Return a use with the address of its client."""
+    return replace(use, client=client[:64])
 
 
 def authorize_use(*, by: Proof[Used]) -> list[Used]:
-    """Return what a proof lets somebody use now, the longest first; an empty list lets them do nothing.
+    """Return what a proof lets someone use now, the latest deadline first. An empty list allows nothing.
 
-    A grant that can't be read is left out, so that it opens nothing and hides no other. Raises RecordContradicted, and
-    the database's errors.
+    A grant that can't be read is left out, so that it allows nothing and hides no others. Raises RecordContradicted,
+    and the database's errors.
     """
     asked = [None if value is None else value.encode() for value in by.values()]
     if any(b"\0" in value for value in asked if value):
-        # libpq would read no further than that.
+        # libpq would stop reading at the NUL byte.
         return []
     rows = by.ask(asked)
     if not rows.ntuples and settle():
@@ -99,7 +130,7 @@ def authorize_use(*, by: Proof[Used]) -> list[Used]:
 
 
 def only(uses: list[Used]) -> Used | None:
-    """Return the one use that a token has, None where it has none, or more than is clear."""
+    """Return the only use of a token; None if it has none, or if several make it ambiguous."""
     return uses[0] if len(uses) == 1 else None
 
 
@@ -109,9 +140,9 @@ COLUMNS = """
 
 
 def live(at: str = "") -> str:
-    """Return the condition under which a grant opens anything now, to its holder and in a record that stands.
+    """Return the SQL condition that a grant is usable now, by its active holder, while the record is not contradicted.
 
-    ``at`` is a moment in SQL from which on it has to, and still has to when the statement runs.
+    ``at`` is a moment as a SQL expression. The grant must be usable then, and still when the statement runs.
     """
     clock = "clock_timestamp()"
     late = f"greatest({at}, {clock})" if at else clock
@@ -125,12 +156,27 @@ def live(at: str = "") -> str:
 
 
 GOOD_TOKEN = """
-       k.digest = $1::text AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())"""  # noqa: S105  # a condition
+       k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())"""  # noqa: S105  # a condition
+# Every grant with a token, once for each of its targets.
+TOKENS = """
+  FROM sessions_app_grantcredential k
+  JOIN sessions_app_grant g ON g.id = k.grant_id
+  JOIN sessions_app_grant_targets gt ON gt.grant_id = g.id
+  JOIN sessions_app_target t ON t.id = gt.target_id AND t.cluster_id = g.cluster_id
+  JOIN sessions_app_cluster c ON c.id = g.cluster_id
+  JOIN accounts_identity i ON i.id = g.holder_id"""
+# What it was approved for, and what was made for it at the target, unless the target has moved since.
+MADE = """
+  JOIN sessions_app_commandsetversion v ON v.id = g.command_set_version_id
+  JOIN sessions_app_lease l ON l.grant_id = g.id AND l.target_id = t.id AND l.gone_at IS NULL AND l.made_until IS NOT NULL
+   AND l.connection = c.connection AND l.address = t.address AND l.port = t.port"""
 _Compiled = TypeVar("_Compiled", bound=answers.CompiledSet)
 
 
 def fields_of(row: Row, digest: str, kind: type[_Compiled]) -> dict[str, Any]:
-    """Return what `COLUMNS` say, as the fields of a use with commands of a kind. Raises ValueError where that can't be read."""
+    """Return the values of `COLUMNS` as the fields of a use, with commands of the given kind. Raises ValueError if they
+    can't be read.
+    """
     compiled = compiled_by_digest(
         number(row[13]), digest, _bound(json.loads(text(row[14]))), _kept(json.loads(text(row[15])))
     )
@@ -155,7 +201,7 @@ def _bound(data: Any) -> dict[str, str]:
 
 
 def _kept(data: Any) -> list[int]:
-    """Return the stored indices of commands. Raises ValueError, also for none, which elsewhere could mean all."""
+    """Return the stored indices of commands. Raises ValueError, also for null, which elsewhere could mean all."""
     if not isinstance(data, list) or not all(type(index) is int for index in data):
         raise ValueError("The commands are not a list of numbers.")
     return data

@@ -1,4 +1,4 @@
-"""A call that is not made: the tool is another one by now, its server does not answer, or its client gave it up before."""
+"""Record a call that is not made: the tool has changed, its server does not answer, or its client gave up before."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from django.db import transaction
 
 from broker.audit.events import Event
 from broker.audit.record import record
-from broker.kernel.text import recordable
+from broker.kernel.text import recordable, recordable_line
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.grants.errors import GrantIsOver
-from sessions_app.operations.sessions.authorize_use import holder_of
+from sessions_app.operations.sessions.authorize_use import holder_of, place_of
 from sessions_app.operations.sessions.open_session import lock_live, lock_open
 from sessions_app.operations.sessions.proofs.token import CallUse
 from sessions_app.operations.sessions.record_refused_request import record_dead_token
-from sessions_app.operations.sessions.try_command import MAX_REASON, MAX_STORED
+from sessions_app.operations.sessions.try_command import MAX_REASON
 
 
 def bar_call(*, use: CallUse, session_id: int, line: str, reason: str, now: dt.datetime) -> int:
-    """Write down an attempt of which nothing was sent, and return its run's id. It is nobody's deviation.
+    """Record an attempt of which nothing was sent, and return its run's id. It does not count as a deviation.
 
-    Raises GrantIsOver; the attempt is in the record then.
+    Raises GrantIsOver, but the attempt is recorded even then.
     """
     try:
         return _bar(use, session_id, line, reason, now)
@@ -37,14 +37,14 @@ def _bar(use: CallUse, session_id: int, line: str, reason: str, now: dt.datetime
         lock_live(use, now)
         lock_open(use, session_id)
         run = CommandRun.objects.create(
-            grant_id=use.grant_id, session_id=session_id, target_id=use.target.id, line=recordable(line[:MAX_STORED]),
-            state=RunState.FAILED, reason=recordable(reason[:MAX_REASON]), tried_at=now, ended_at=now,
+            grant_id=use.grant_id, session_id=session_id, target_id=use.target.id, client_address=use.client,
+            line=recordable_line(line), state=RunState.FAILED, reason=recordable(reason[:MAX_REASON]), tried_at=now, ended_at=now,
         )  # fmt: skip
         record(
             event=Event.COMMAND_REFUSED, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
             data={
                 "run": run.pk, "session": session_id, "target": use.target.name, "line": run.line, "why": run.reason,
-                "code": "barred",
+                "code": "barred", **place_of(use),
             },
         )  # fmt: skip
     return run.pk

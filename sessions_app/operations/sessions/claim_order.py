@@ -1,4 +1,4 @@
-"""A gateway takes an order, once."""
+"""Let a gateway claim an order, once."""
 
 from __future__ import annotations
 
@@ -6,31 +6,34 @@ import datetime as dt
 from dataclasses import dataclass
 
 from sessions_app.models import CommandOrder
-from sessions_app.operations.sessions.authorize_use import authorize_use
-from sessions_app.operations.sessions.proofs.holder import ByHolder, Use
+from sessions_app.operations.sessions.authorize_use import AnyUse
+from sessions_app.operations.sessions.proofs.page import uses_from_page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """An order that is this gateway's to run. ``use`` None: nothing lets its holder use the target any more."""
+    """An order that this gateway must run. ``use`` None: its holder can no longer use the target."""
 
     order_id: int
     grant_ref: str
     line: str
     client_address: str
-    use: Use | None
+    use: AnyUse | None
 
 
 def claim_order(*, order_id: int, gateway_id: int, now: dt.datetime) -> Claimed | None:
-    """Claim an order that nobody has claimed and that has not lapsed; None for any other.
+    """Claim an order that nobody has claimed and that has not lapsed. Return None for any other.
 
-    What the holder may do is asked again, for the order may be a while old.
+    What the holder can use is checked again, because the order may be a while old.
     """
     mine = CommandOrder.objects.filter(pk=order_id, claimed_at__isnull=True, lapses_at__gt=now)
     if mine.update(claimed_at=now, claimed_by_id=gateway_id) != 1:
         return None
-    order = CommandOrder.objects.select_related("grant", "target").get(pk=order_id)
-    uses = authorize_use(by=ByHolder(order.asked_by_id, order.target.name, order.grant.ref, now))
+    order = CommandOrder.objects.select_related("grant__cluster", "target").get(pk=order_id)
+    uses = uses_from_page(
+        holder_id=order.asked_by_id, kind=order.grant.cluster.kind, target=order.target.name,
+        grant_ref=order.grant.ref, now=now,
+    )  # fmt: skip
     return Claimed(
         order_id=order.pk,
         grant_ref=order.grant.ref,

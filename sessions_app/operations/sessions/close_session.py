@@ -1,4 +1,4 @@
-"""A use of a grant is over."""
+"""Close a session when the use of a grant is over."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sessions_app.operations.grants.cut_unfinished import cut_unfinished, record
 
 
 def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
-    """Register that nothing of a session is connected any more. A session that is closed already stays as it is.
+    """Record that nothing of a session is connected anymore. A session that is already closed stays as it is.
 
-    When the grant is ending and this was its last session, its revocation continues at once.
+    If the grant is ending and this was its last session, its revocation continues at once.
     """
     reason = recordable(reason)
     with transaction.atomic():
         session = (
-            Session.objects.select_for_update(of=("self",))
+            Session.objects.select_for_update(no_key=True, of=("self",))
             .select_related("grant", "target")
             .filter(pk=session_id, closed_at__isnull=True)
             .first()
@@ -32,7 +32,7 @@ def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
             return
         session.closed_at, session.close_reason = now, reason[:40]
         session.save(update_fields=["closed_at", "close_reason"])
-        # A command whose end nobody reported went with its connection.
+        # A command whose end nobody reported ended with its connection.
         cut = cut_unfinished(runs=session.runs.all(), reason=reason, now=now)
         _hurry_end(session.grant, now)
         for run in cut:

@@ -1,4 +1,4 @@
-"""A second person allows one held command once, or denies it."""
+"""Let a second person allow one held command once, or deny it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def decide_hold(*, run_id: int, actor: Identity, allow: bool, now: dt.datetime) 
     with transaction.atomic():
         run = (
             CommandRun.objects.visible_to(actor)
-            .select_for_update(of=("self",))
+            .select_for_update(no_key=True, of=("self",))
             .select_related("grant__holder__owner", "grant__policy", "grant__cluster", "target")
             .filter(pk=run_id)
             .first()

@@ -1,4 +1,4 @@
-"""An order that was claimed came to nothing."""
+"""Record that a claimed order could not be run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sessions_app.models import CommandOrder
 
 
 def fail_order(*, order_id: int, error: str, now: dt.datetime) -> None:
-    """Write down why nothing was run. An order that has a run, or an error, stays as it is."""
+    """Record why nothing was run. An order that already has a run, or an error, stays as it is."""
     with transaction.atomic():
         order = (
-            CommandOrder.objects.select_for_update(of=("self",))
+            CommandOrder.objects.select_for_update(no_key=True, of=("self",))
             .select_related("grant", "target")
             .filter(pk=order_id, run__isnull=True, error="")
             .first()

@@ -1,18 +1,20 @@
-"""A command is over."""
+"""Record the end of a command."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 
 from django.db import transaction
 
+from broker.audit.record import Json
 from broker.kernel.text import recordable
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.grants.cut_unfinished import UNFINISHED, record_finished
 from sessions_app.operations.recover_recording import take_recording
 
 _ENDS = (RunState.DONE, RunState.CUT, RunState.FAILED)
-# What the column holds; SSH carries four bytes without a sign.
+# The greatest value that the column holds. SSH sends an exit status as four unsigned bytes.
 _GREATEST_STATUS = 2**31 - 1
 
 
@@ -27,20 +29,22 @@ def finish_run(
     recording_digest: str = "",
     recording_bytes: int = 0,
     reason: str = "",
+    exchanged: Mapping[str, Json] | None = None,
     now: dt.datetime,
 ) -> None:
-    """Write down how a command ended, with the SHA-256 digest of its recording and its size. One that is over stays as it is;
-    only its recording, when it was cut because nobody had heard of its gateway, is put in.
+    """Record how a command ended, with the SHA-256 digest and the size of its recording. ``exchanged`` is what the record
+    has about a request over HTTP: its status, and the sizes and digests of both bodies.
 
-    ``state`` is `done` (it ended by itself), `cut` (it was ended) or `failed` (it could not be started); anything
-    else raises ValueError.
+    A command that is already over stays as it is. But if it was cut because its gateway was lost, its recording is
+    added. ``state`` is `done` (it ended by itself, even with an error), `cut` (it was ended, or its end is unknown)
+    or `failed` (nothing was sent to the target). Anything else raises ValueError.
     """
     end = RunState(state)
     if end not in _ENDS:
         raise ValueError(f"{state} is not a state in which a command is over.")
     with transaction.atomic():
         run = (
-            CommandRun.objects.select_for_update(of=("self",))
+            CommandRun.objects.select_for_update(no_key=True, of=("self",))
             .select_related("grant", "target")
             .filter(pk=run_id)
             .first()
@@ -60,9 +64,11 @@ def finish_run(
         run.recording_bytes = recording_bytes
         run.reason = recordable(reason)
         run.save()
-        record_finished(run=run, now=now)
+        record_finished(run=run, exchanged=exchanged, now=now)
 
 
 def _is_late(run: CommandRun, digest: str) -> bool:
-    """Whether a gateway that was given up tells what it has recorded. What was found of that meanwhile may be less."""
+    """Whether a gateway that was considered lost now reports its recording. What was recovered of it meanwhile may be
+    less.
+    """
     return run.state == RunState.CUT and run.recording_purged_at is None and run.recording_digest != digest

@@ -1,4 +1,4 @@
-"""Count what was refused in a grant, and end or hold it when that is too much."""
+"""Count the refused commands of a grant, and end or hold it when there are too many."""
 
 from __future__ import annotations
 
@@ -19,23 +19,28 @@ from sessions_app.queries.deciders import deciders_in
 
 WATCHER = Actor.system("deviations")
 SHOWN = 10
-# Characters of each: all of them have to fit in one entry, and in a mail. The runs have the whole lines.
+# Characters per line. All the lines shown must fit in one entry and in an email. The runs have the whole lines.
 SHOWN_LENGTH = 200
 
 
 def lock_watched(*, grant_id: int) -> None:
-    """Lock a grant and all grants delegated from it. Call it before its refusal is recorded: who ends a grant locks it first
-    and writes the record then, and so two of them would wait for each other.
+    """Lock a grant and all grants delegated from it. Call it before the refusal is recorded.
+
+    Ending a grant locks the grant first and the record afterwards. In the opposite order, the two could deadlock.
     """
-    found = Grant.objects.filter(pk=grant_id).select_for_update(of=("self",)).values_list("pk", flat=True)
+    found = (
+        Grant.objects.filter(pk=grant_id)
+        .select_for_update(no_key=True, of=("self",))
+        .values_list("pk", flat=True)
+    )
     lock_descendants(grant_ids=list(found))
 
 
 def note_deviation(*, grant_id: int, now: dt.datetime) -> Grant:
-    """Look whether a grant has had as many refusals as its policy, or where that is silent Stint, allows; call it in the transaction of a refusal
-    that began with ``lock_watched``.
+    """Check whether a grant has reached the limit on refusals of its policy, or Stint's own if the policy sets none.
 
-    A machine's grant ends then, and a person's is held or ends, as the policy says; its approvers are told what was tried.
+    If so, a machine's grant ends. A person's grant is held or ends, as the policy says. Its approvers are notified of
+    what was tried. Call it in the transaction of a refusal that began with ``lock_watched``.
     """
     grant = Grant.objects.select_related("policy", "holder", "cluster").get(pk=grant_id)
     if grant.state != GrantState.ACTIVE or grant.held_at is not None:
@@ -50,13 +55,13 @@ def note_deviation(*, grant_id: int, now: dt.datetime) -> Grant:
     else:
         note = f"{count} refused, the last: {lines[-1]}"[:500]
         end_grant(grant_id=grant_id, actor=None, reason=EndReason.DEVIATION, now=now, note=note)
-    _tell(grant, count, lines, now)
+    _notify(grant, count, lines, now)
     grant.refresh_from_db()
     return grant
 
 
 def refused_runs(grant: Grant) -> CommandRunQuerySet:
-    """Return what was refused in a grant since an approver last let it go on."""
+    """Return the refused commands of a grant since an approver last released it."""
     return CommandRun.objects.filter(grant=grant, state=RunState.REFUSED, pk__gt=grant.deviations_after)
 
 
@@ -65,12 +70,12 @@ def _terms(grant: Grant) -> Deviations:
 
 
 def _is_held(grant: Grant) -> bool:
-    """Whether too much else holds the grant until an approver has looked, and does not end it."""
+    """Whether too many refusals hold the grant until an approver has reviewed it, instead of ending it."""
     return grant.holder.is_person and _terms(grant).people == "hold"
 
 
 def _hold(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> None:
-    """Hold it, and end what was delegated from it: its holder could continue through others."""
+    """Hold the grant, and end what was delegated from it, because its holder could continue through others."""
     for part in lock_descendants(grant_ids=[grant.pk]):
         end_grant(
             grant_id=part.pk, actor=None, reason=EndReason.DEVIATION, now=now, note=f"{grant.ref} is held"
@@ -82,7 +87,7 @@ def _hold(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> N
     )  # fmt: skip
 
 
-def _tell(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> None:
+def _notify(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> None:
     held = _is_held(grant)
     notify(
         people=deciders_in(grant), event=Event.GRANT_HELD, now=now, path=f"/grants/{grant.ref}/",

@@ -1,4 +1,4 @@
-"""The first request with a token: the use of its grant begins."""
+"""Open a session at the first request with a token to a target."""
 
 from __future__ import annotations
 
@@ -8,37 +8,33 @@ from django.db import transaction
 
 from broker.audit.events import Event
 from broker.audit.record import record
-from sessions_app.models import GatewayNode, Grant, GrantCredential, GrantState, Session, Target
-from sessions_app.operations.grants.errors import GrantIsOver
+from sessions_app.models import GatewayNode, Session, Target
 from sessions_app.operations.grants.write_lease import write_lease
 from sessions_app.operations.sessions.authorize_use import holder_of
+from sessions_app.operations.sessions.open_session import lock_live
 from sessions_app.operations.sessions.proofs.proxy import RequestUse
 from sessions_app.queries.facts import login_of, target_facts
 
-# Requests hold no connection, so that nothing has to be dropped when a process that answers them is gone.
+# Requests hold no connection, so nothing has to be cut when a process that answers them is gone.
 NODE = "http"
 
 
 def open_request_session(*, use: RequestUse, client_address: str, now: dt.datetime) -> int:
-    """Register that a token is used, and that its target is to be asked at the end; return the session's id.
+    """Record that a token is used, and that its target must be asked at the end. Return the session's id.
 
-    One for each token: a second call returns the first one's. It counts as closed, because each request is decided anew.
-    Raises GrantIsOver.
+    There is one session per token and target: a second call returns the first one's id. It counts as closed, because
+    each request is decided separately. Raises GrantIsOver.
     """
     with transaction.atomic():
-        live = Grant.objects.select_for_update(no_key=True, of=("self",)).filter(
-            pk=use.grant_id, state=GrantState.ACTIVE, expires_at__gt=now
-        )
-        if not live.exists():
-            raise GrantIsOver(f"{use.grant_ref} has ended.", hint="Request new access.")
-        credential = GrantCredential.objects.select_for_update().get(pk=use.credential_id)
-        if credential.session_id is not None:
-            return credential.session_id
+        lock_live(use, now)
+        opened = Session.objects.filter(credential=use.credential_id, target=use.target.id).first()
+        if opened is not None:
+            return opened.pk
         session = Session.objects.create(
-            grant_id=use.grant_id, target_id=use.target.id, gateway=_node(now), client_address=client_address[:64],
-            proof=f"token {credential.pk}", opened_at=now, closed_at=now, close_reason="no connection is held",
+            grant_id=use.grant_id, target_id=use.target.id, credential_id=use.credential_id, gateway=_node(now),
+            client_address=client_address[:64], proof=f"token {use.credential_id}", opened_at=now, closed_at=now,
+            close_reason="no connection is held",
         )  # fmt: skip
-        GrantCredential.objects.filter(pk=credential.pk).update(session=session)
         target = Target.objects.select_related("cluster").get(pk=use.target.id)
         write_lease(
             grant_id=use.grant_id, grant_ref=use.grant_ref, target=target_facts(target), host_ca=target.cluster.host_ca,

@@ -1,4 +1,4 @@
-"""A use of a grant begins."""
+"""Open a session when the use of a grant begins."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from sessions_app.operations.sessions.authorize_use import AnyUse, holder_of
 
 
 class SessionIsOver(GrantIsOver):
-    """The session is closed, or is one of another grant or target."""
+    """The session is closed, or belongs to another grant or target."""
 
     code = "session_is_over"
 
 
 class TokenIsOver(GrantIsOver):
-    """The token that the grant is used with was replaced or given up, or its time is over; the grant may go on."""
+    """The token in use was replaced or revoked, or has expired. The grant may continue."""
 
     code = "token_is_over"
 
 
 class GrantIsHeld(GrantIsOver):
-    """Too much else was tried with the grant: nothing runs until an approver says so."""
+    """Too many commands were refused in the grant. Nothing runs until an approver releases it."""
 
     code = "grant_is_held"
 
 
 def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
-    """Lock the grant, and the token that it is used with, against ending until the surrounding transaction is over.
-    Raises GrantIsOver, GrantIsHeld, TokenIsOver, RecordContradicted.
+    """Lock the grant, and the token in use, against ending until the surrounding transaction is over.
 
-    So a use is either registered before the end is, and then cut by it, or it finds the end and does not begin.
+    So a use is either registered before the end and then cut by it, or it sees the end and does not begin. Raises
+    GrantIsOver, GrantIsHeld, TokenIsOver, RecordContradicted.
     """
     check_stands()
-    # Only the grant is locked, not its holder, so that what one holder does in two grants does not wait for each other.
+    # Lock only the grant, not its holder, so that a holder's uses of two grants do not wait for each other.
     grant = (
         Grant.objects.select_for_update(no_key=True, of=("self",))
         .filter(
@@ -69,22 +69,23 @@ def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
 
 
 def _lock_token(use: AnyUse, now: dt.datetime) -> None:
-    """Whoever gives a token up locks the token alone, so the lock of the grant does not keep its end waiting."""
+    """Lock the token in use. Revoking a token locks only the token, so the lock on the grant would not make it wait."""
     if use.credential_id is None:
         return
     good = GrantCredential.objects.filter(pk=use.credential_id, revoked_at__isnull=True)
     good = good.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now)).select_for_update(no_key=True)
     if good.first() is None:
         raise TokenIsOver(
-            f"This token of {use.grant_ref} has ended.", hint="Get a new token if the grant is still active."
+            f"This token for {use.grant_ref} is no longer valid.",
+            hint="Get a new token if the grant is still active.",
         )
 
 
 def lock_open(use: AnyUse, session_id: int) -> None:
     """Lock an open session of the use against closing until the surrounding transaction is over. Raises SessionIsOver.
 
-    An end waits only for sessions that are open, so nothing may begin in one that was closed: by the gateway, or for a
-    gateway that was silent for too long and then woke up.
+    An end waits only for open sessions, so nothing may begin in a closed one. The gateway closed it, or it was closed
+    for a gateway that was silent for too long and then woke up.
     """
     mine = Session.objects.filter(
         pk=session_id, grant=use.grant_id, target=use.target.id, closed_at__isnull=True
@@ -96,7 +97,7 @@ def lock_open(use: AnyUse, session_id: int) -> None:
 
 
 def check_proof(fingerprint: str) -> SSHPublicKey | None:
-    """Return the key that proved the holder, if it is registered. Raises SessionIsOver when it was removed meanwhile."""
+    """Return the key that proved the holder, if it is registered. Raises SessionIsOver if it was removed meanwhile."""
     key = registered_key(fingerprint)
     if key is not None and key.removed_at is not None:
         raise SessionIsOver("Your SSH key was removed.", hint="Connect with another registered key.")

@@ -1,4 +1,4 @@
-"""A holder asks, on the page of a grant, that a gateway runs one of its commands."""
+"""Order a gateway to run one command of a grant, from the grant's page."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
-from broker.kernel.text import recordable
+from broker.kernel.text import MAX_STORED, recordable
 from sessions_app.models import CommandOrder, Grant, GrantState
 from sessions_app.operations.grants.cut_unfinished import UNFINISHED
 from sessions_app.operations.grants.errors import GrantIsOver
-from sessions_app.operations.sessions.authorize_use import authorize_use
-from sessions_app.operations.sessions.proofs.holder import ByHolder, Use
-from sessions_app.operations.sessions.try_command import MAX_STORED, explain
+from sessions_app.operations.sessions.authorize_use import AnyUse
+from sessions_app.operations.sessions.proofs.page import uses_from_page
+from sessions_app.operations.sessions.try_command import explain
 from sessions_app.policy.commands.answers import Refused
-from sessions_app.policy.commands.ssh.decide import decide, line_of, lines_for
+from sessions_app.policy.commands.kind import Forms
+from sessions_app.policy.commands.kinds import decide, forms_of
 from sessions_app.policy.commands.ssh.quoting import QuoteRefused
 
 LAPSES = dt.timedelta(seconds=30)
-# As many as an SSH connection may have at once.
+# The same limit as for one SSH connection.
 AT_ONCE = 8
 
 
 class LineRefused(Forbidden):
-    """The line is not in the grant. It was recorded, and nothing reached the target."""
+    """The grant does not allow the line. It was recorded, and nothing reached the target."""
 
     code = "command_refused"
 
 
 class TooManyOrders(Conflict):
-    """As many commands of the grant run or wait already as a page may start."""
+    """The grant already has as many running or waiting commands as a page can start."""
 
     code = "too_many_orders"
 
@@ -52,20 +53,22 @@ def order_command(
     client_address: str = "",
     now: dt.datetime,
 ) -> CommandOrder:
-    """Ask that a gateway runs command ``index`` of an own grant, with ``values`` for what is free at each run.
+    """Order a gateway to run command ``index`` of a grant of the actor, with ``values`` for what is left open at each
+    run.
 
     The line is built with the command language's own quoting and decided by its own ``decide``; the gateway decides
-    again. A line that is not allowed is ordered as well, so that the gateway refuses and records it as it would over
-    SSH, and then raises LineRefused. Raises NotFound (not one's own), GrantIsOver, InvalidInput, TooManyOrders.
+    again. A line that is not allowed is ordered too, so that the gateway refuses and records it as any other.
+    Then LineRefused is raised. Also raises NotFound (not the actor's grant), GrantIsOver, InvalidInput, TooManyOrders.
     """
-    use = _use(grant_id, actor, target, now)
-    decision = lines_for(use.compiled, index, values)
-    line = _line(use, index, values) if isinstance(decision, Refused) else decision.line
+    use, forms = _use(grant_id, actor, target, now)
+    decision = forms.lines_for(use.compiled, index, values)
+    line = _line(use, forms, index, values) if isinstance(decision, Refused) else decision.line
+    _check_length(line, values)
     refused = isinstance(decision, Refused) and isinstance(decide(use.compiled, line), Refused)
     with transaction.atomic():
         _make_room(grant_id, now)
         order = CommandOrder.objects.create(
-            grant_id=grant_id, target_id=use.target.id, line=recordable(line[:MAX_STORED]), asked_by=actor,
+            grant_id=grant_id, target_id=use.target.id, line=recordable(line), asked_by=actor,
             client_address=client_address[:64], created_at=now, lapses_at=now + LAPSES,
         )  # fmt: skip
         record(
@@ -80,13 +83,16 @@ def order_command(
     return order
 
 
-def _use(grant_id: int, actor: Identity, target: str, now: dt.datetime) -> Use:
-    grant = Grant.objects.filter(pk=grant_id, holder=actor).first()
+def _use(grant_id: int, actor: Identity, target: str, now: dt.datetime) -> tuple[AnyUse, Forms]:
+    grant = Grant.objects.select_related("cluster").filter(pk=grant_id, holder=actor).first()
     if grant is None:
         raise NotFound("Grant not found.")
-    uses = authorize_use(by=ByHolder(actor.pk, target, grant.ref, now))
-    if len(uses) == 1:
-        return uses[0]
+    uses = uses_from_page(
+        holder_id=actor.pk, kind=grant.cluster.kind, target=target, grant_ref=grant.ref, now=now
+    )
+    forms = forms_of(uses[0].compiled) if len(uses) == 1 else None
+    if forms is not None:
+        return uses[0], forms
     if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
         raise GrantIsOver(f"{grant.ref} is not active.", hint="Request new access.")
     raise InvalidInput(
@@ -95,25 +101,35 @@ def _use(grant_id: int, actor: Identity, target: str, now: dt.datetime) -> Use:
     )  # fmt: skip
 
 
-def _line(use: Use, index: int, values: Mapping[str, str]) -> str:
-    """Return a line that is not allowed, as a person would have typed it. Raises InvalidInput when nobody could."""
+def _line(use: AnyUse, forms: Forms, index: int, values: Mapping[str, str]) -> str:
+    """Return a line that is not allowed, as a person would have typed it. Raises InvalidInput if nobody could."""
     try:
-        line = line_of(use.compiled, index, values)
+        line = forms.line_of(use.compiled, index, values)
     except QuoteRefused as error:
         odd = [name for name, value in values.items() if re.search("[\r\n\0]", value)]
         raise InvalidInput(
-            "A value contains a line break or a NUL character.", hint="Type it again.", fields={name: ["Contains one."] for name in odd}
+            "A value contains a line break or a NUL character.", hint="Type it again.", fields={name: ["Contains a line break or a NUL character."] for name in odd}
         ) from error  # fmt: skip
     if line is None:
         raise InvalidInput(
             "A value is missing, or the command is not in the grant.", hint="Fill in every field.",
-            fields={name: ["Is missing."] for name, value in values.items() if not value},
+            fields={name: ["Required."] for name, value in values.items() if not value},
         )  # fmt: skip
     return line
 
 
+def _check_length(line: str, values: Mapping[str, str]) -> None:
+    """Raise InvalidInput for a line that can't be stored whole: the gateway runs what is stored."""
+    if len(line) > MAX_STORED:
+        says = f"The command is longer than {MAX_STORED} characters."
+        longest = max(values, key=lambda name: len(values[name]), default="line")
+        raise InvalidInput(
+            says, hint="Shorten its values, or run it from a terminal.", fields={longest: [says]}
+        )
+
+
 def _make_room(grant_id: int, now: dt.datetime) -> None:
-    """Raise TooManyOrders when no more may be ordered now. Locks orders of the grant until the transaction is over."""
+    """Raise TooManyOrders if no more can be ordered now. Locks the grant's orders until the transaction is over."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('stint_order', %s))", [grant_id])
     waiting = Q(claimed_at__isnull=True, lapses_at__gt=now) | Q(run__state__in=UNFINISHED)

@@ -1,4 +1,4 @@
-"""Delete recordings when their time is over; the record keeps their digests."""
+"""Delete recordings whose retention time is over. The record keeps their digests."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.recover_recording import FINDER, recover_recording
 from sessions_app.queries.recordings import QUIET, kept_bytes, recordings_trouble, too_old
 
-# So many files go in one round for each policy, and so many stand in one entry.
+# The most files per round and policy, and the most in one record entry.
 BATCH = 500
-# Who administers is told again after so long.
+# Administrators are notified again after this long.
 AGAIN = dt.timedelta(days=1)
-# For so long a run that was cut is asked for its recording here; what comes later, `reconcile_recordings` finds.
+# For this long after a run was cut, its recording is looked for here. Later ones are found by `reconcile_recordings`.
 LATELY = dt.timedelta(days=1)
 
 log = structlog.get_logger(__name__)
 
 
 def purge_recordings(*, folder: Path, now: dt.datetime) -> int:
-    """Delete recordings in ``folder`` that are older than their policies keep them, and return how many files went.
+    """Delete recordings in ``folder`` that are older than their policies keep them. Return how many files were deleted.
 
-    Takes in those first whose gateway was lost, so that limits count them and their time ends as well. What is to go is
-    written down first, so that a crash leaves no file that nobody knows of. Tells administrators, once a day, when there is
-    little room left. Does nothing where the folder is not there: another machine has it.
+    First recovers recordings whose gateway was lost, so that limits count them and they expire too. Each deletion is
+    recorded beforehand, so that a crash leaves no file that nobody knows of. Notifies administrators, once a day, when
+    space is running out. Does nothing if the folder does not exist: another machine has it.
     """
     if not folder.is_dir():
         return 0
@@ -66,7 +66,7 @@ def _mark(policy: AccessPolicy, now: dt.datetime) -> None:
     found = list(
         old.order_by("ended_at")[:BATCH]
         .select_related("grant")
-        .select_for_update(of=("self",), skip_locked=True)
+        .select_for_update(of=("self",), skip_locked=True, no_key=True)
     )
     CommandRun.objects.filter(pk__in=[run.pk for run in found]).update(recording_purged_at=now)
     for ref, runs in groupby(sorted(found, key=lambda run: run.grant.ref), key=lambda run: run.grant.ref):

@@ -1,4 +1,4 @@
-"""Requests that were allowed and only read are written down together."""
+"""Record allowed requests, many in one call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from django.db import connection, transaction
 
 from broker.audit.events import Event
 from broker.kernel.text import recordable_words
-from sessions_app.operations.sessions.proofs.proxy import RequestUse
+from sessions_app.operations.sessions.authorize_use import AnyUse
+from sessions_app.operations.sessions.proofs.proxy import lock_requests
 from sessions_app.policy.commands.answers import Allowed
 
 
@@ -19,7 +20,7 @@ from sessions_app.policy.commands.answers import Allowed
 class AllowedRequests:
     """The same request, made ``times`` times in one session from ``first_at`` to ``last_at``."""
 
-    use: RequestUse
+    use: AnyUse
     session_id: int
     decision: Allowed
     times: int
@@ -27,17 +28,27 @@ class AllowedRequests:
     last_at: dt.datetime
 
 
-def record_allowed_requests(*, requests: Sequence[AllowedRequests], now: dt.datetime) -> None:
-    """Write each down as one run with its count, and append it to the record, in one call of the database for each holder."""
-    by_holder: dict[str, list[dict[str, object]]] = {}
-    for one in requests:
-        by_holder.setdefault(one.use.holder, []).append(_row(one))
+def record_allowed_requests(
+    *, requests: Sequence[AllowedRequests], answered: bool, now: dt.datetime
+) -> list[bool]:
+    """Store each as one run with its count, and append it to the record. Return for each whether it was recorded.
+
+    Requests that are not ``answered`` yet are recorded only while their token is still valid, also after a wait for the
+    record. So each is either in the record before the end of its access, or it sees the end and must not pass.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
-        for holder, rows in by_holder.items():
-            cursor.execute(
-                "SELECT stint_requests_allowed(%s, %s, %s, %s::jsonb)",
-                [now, Event.COMMAND_ALLOWED.value, holder, json.dumps(rows, ensure_ascii=False)],
-            )
+        until = {} if answered else lock_requests(one.use for one in requests)
+        rows = []
+        for place, one in enumerate(requests):
+            valid_until = until.get((one.use.credential_id or 0, one.use.target.id))
+            if answered or valid_until is not None:
+                rows.append({"place": place, "until": valid_until and valid_until.isoformat(), **_row(one)})
+        cursor.execute(
+            "SELECT stint_requests_allowed(%s, %s, %s::jsonb)",
+            [now, Event.COMMAND_ALLOWED.value, json.dumps(rows, ensure_ascii=False)],
+        )
+        recorded = set(cursor.fetchone()[0])
+    return [place in recorded for place in range(len(requests))]
 
 
 def _row(one: AllowedRequests) -> dict[str, object]:
@@ -45,7 +56,8 @@ def _row(one: AllowedRequests) -> dict[str, object]:
     argv = recordable_words(decision.argv)
     return {
         "grant_id": use.grant_id, "session_id": one.session_id, "target_id": use.target.id, "ref": use.grant_ref,
-        "holder": use.holder, "target": use.target.name, "line": " ".join(argv), "argv": argv,
-        "command": decision.index, "effect": decision.effect, "times": one.times, "first_at": one.first_at.isoformat(),
-        "last_at": one.last_at.isoformat(),
+        "holder": use.holder, "holder_id": use.holder_id, "target": use.target.name, "line": " ".join(argv), "argv": argv,
+        # What is allowed without a command has none.
+        "command": decision.index if decision.index >= 0 else None, "effect": decision.effect, "times": one.times, "first_at": one.first_at.isoformat(),
+        "last_at": one.last_at.isoformat(), "client": use.client,
     }  # fmt: skip

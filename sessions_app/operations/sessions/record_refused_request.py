@@ -1,4 +1,4 @@
-"""A request that was refused is written down before it is answered."""
+"""Record a refused request before it is answered."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from accounts.actors import actor_of
 from broker.audit.attempts import record_attempt
 from broker.audit.events import Event
 from broker.audit.record import record
-from broker.kernel.text import recordable
+from broker.kernel.text import recordable, recordable_line
 from sessions_app.models import CommandRun, Grant, GrantCredential, GrantState, RunState
-from sessions_app.operations.sessions.authorize_use import holder_of
+from sessions_app.operations.sessions.authorize_use import holder_of, place_of
 from sessions_app.operations.sessions.note_deviation import lock_watched, note_deviation
 from sessions_app.operations.sessions.proofs.proxy import RequestUse
-from sessions_app.operations.sessions.try_command import MAX_REASON, MAX_STORED
+from sessions_app.operations.sessions.try_command import MAX_REASON
 
 HELD = "the grant is held after too many refused commands"
 UNKNOWN = "this use is not allowed"
@@ -25,18 +25,19 @@ UNKNOWN = "this use is not allowed"
 def record_refused_request(
     *, use: RequestUse, session_id: int, line: str, reason: str, code: str, now: dt.datetime
 ) -> int:
-    """Write down a request that a live grant does not allow; return its run's id."""
-    line = recordable(line[:MAX_STORED])
+    """Record a request that an active grant does not allow, and return its run's id."""
+    line = recordable_line(line)
     with transaction.atomic():
         lock_watched(grant_id=use.grant_id)
         run = CommandRun.objects.create(
-            grant_id=use.grant_id, session_id=session_id, target_id=use.target.id, line=line,
+            grant_id=use.grant_id, session_id=session_id, target_id=use.target.id, client_address=use.client, line=line,
             state=RunState.REFUSED, reason=recordable(reason[:MAX_REASON]), tried_at=now,
         )  # fmt: skip
         record(
             event=Event.COMMAND_REFUSED, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
             data={
                 "run": run.pk, "session": session_id, "target": use.target.name, "line": line, "why": run.reason, "code": code,
+                **place_of(use),
             },
         )  # fmt: skip
         note_deviation(grant_id=use.grant_id, now=now)
@@ -45,7 +46,7 @@ def record_refused_request(
 
 @dataclass(frozen=True, slots=True)
 class DeadToken:
-    """The grant of a token that is not valid now; ``held``: it would be, if an approver released the grant."""
+    """The grant of a token that is not valid now. ``held``: it would be valid if an approver released the grant."""
 
     grant_ref: str
     held: bool
@@ -54,9 +55,10 @@ class DeadToken:
 def record_dead_token(
     *, token_digest: str, target_name: str, line: str, now: dt.datetime, note: str = ""
 ) -> DeadToken | None:
-    """Write down that somebody came with a token that is good no longer, or not there; None for a token that never was.
+    """Record an attempt with a token that is no longer valid, or not for this target. Return None for a token that
+    never existed.
 
-    ``note`` says what became of the attempt besides.
+    ``note`` says what else became of the attempt.
     """
     credential = (
         GrantCredential.objects.select_related("grant__holder", "grant__cluster")
@@ -71,7 +73,7 @@ def record_dead_token(
     record_attempt(
         event=Event.COMMAND_REFUSED, actor=actor_of(grant.holder), object_type="grant", object_ref=grant.ref, now=now,
         data={
-            "target": target_name[:63], "line": line[:MAX_STORED],
+            "target": target_name[:63], "line": recordable_line(line),
             "why": "; ".join(filter(None, (HELD if held else fault or UNKNOWN, note[:MAX_REASON]))),
             "code": "held" if held else "over",
         },
@@ -81,24 +83,29 @@ def record_dead_token(
 
 
 def _fault(credential: GrantCredential, target_name: str, now: dt.datetime) -> str:
-    """Say what but a hold is in the way. Only asked when the one statement of the hot path found nothing."""
-    grant = credential.grant
+    """Return what is in the way, other than a hold; empty if nothing is. Called only if the statement of the hot path
+    found nothing.
+    """
     if credential.revoked_at is not None:
         return "the token was replaced"
     if credential.expires_at is not None and credential.expires_at <= now:
         return "the token has expired"
+    other = "" if target_name in _places(credential.grant) else "the grant is not for this target"
+    return why_over(credential.grant, now) or other
+
+
+def why_over(grant: Grant, now: dt.datetime) -> str:
+    """Return why a grant is over or has not begun, as a clause; empty if neither."""
     if grant.state != GrantState.ACTIVE:
         return f"the grant is {grant.state}"
     if grant.expires_at <= now:
         return "the grant has expired"
     if grant.heartbeat_due_at is not None and grant.heartbeat_due_at <= now:
         return "its heartbeat was missed"
-    if target_name not in _places(grant):
-        return "the grant is not for this target"
     return ""
 
 
 def _places(grant: Grant) -> set[str]:
-    """What gateways call the targets of a grant; those of MCP also go by the name of their cluster."""
+    """Return the names that gateways use for the targets of a grant. Stint's own gateways also take the name of the cluster."""
     names = set(grant.targets.filter(removed_at__isnull=True).values_list("name", flat=True))
-    return names | {grant.cluster.name} if grant.cluster.kind == "mcp" else names
+    return names | {grant.cluster.name} if grant.cluster.kind in ("mcp", "http", "kubernetes") else names

@@ -1,4 +1,4 @@
-"""Tell those who may allow a held command once more."""
+"""Remind the people who can allow a held command."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ class RemindedAlready(Conflict):
 
 
 def remind_hold(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
-    """Tell everybody who may allow an own held command again, at most once a minute.
+    """Notify everyone who can allow a held command again, at most once a minute.
 
-    Raises NotFound (not one's own), AlreadyDecided (it does not wait any more), RemindedAlready.
+    The command must be the actor's, or that of a machine that the actor owns. Raises NotFound (it is neither),
+    AlreadyDecided (it is no longer waiting), RemindedAlready.
     """
     with transaction.atomic():
         run = lock_own_hold(run_id, actor, now)

@@ -1,4 +1,4 @@
-"""A gateway is gone: close what it held open, on its own stop or after it was unreachable for too long."""
+"""Close the sessions of a gateway that is gone, because it stopped or was unreachable for too long."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def stop_gateway(*, name: str, now: dt.datetime, reason: str = "gateway stopped"
 
 
 def stop_lost_gateways(*, now: dt.datetime, failed: dict[str, str] | None = None) -> int:
-    """Do so for every gateway that has not renewed its lease, and return how many sessions were closed.
+    """Do the same for every gateway that has not renewed its lease, and return how many sessions were closed.
 
-    What another process holds at this moment is left, and is come back to; so is what fails, which is noted in ``failed``.
+    What another process has locked at this moment is left for the next time. So is what fails, which is noted in
+    ``failed``.
     """
     noted = {} if failed is None else failed
     lost = GatewayNode.objects.filter(
@@ -37,7 +38,7 @@ def stop_lost_gateways(*, now: dt.datetime, failed: dict[str, str] | None = None
     left_open = Session.objects.filter(closed_at__isnull=True)
     closed = each_free(left_open.filter(gateway__in=lost).order_by("pk"), close, failed=noted)
     emptied = lost.filter(~Exists(left_open.filter(gateway=OuterRef("pk"))))
-    each_free(emptied, partial(_mark_stopped, now=now), failed=noted, no_key=True)
+    each_free(emptied, partial(_mark_stopped, now=now), failed=noted)
     return closed
 
 

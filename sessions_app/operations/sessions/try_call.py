@@ -1,4 +1,4 @@
-"""One call of a tool: allowed, held or refused, and written down before anything is sent."""
+"""Allow, hold or refuse one call of a tool, and record it before anything is sent."""
 
 from __future__ import annotations
 
@@ -10,27 +10,25 @@ from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.proofs.token import CallUse
 from sessions_app.operations.sessions.record_refused_request import record_dead_token
 from sessions_app.operations.sessions.release_held import StillHeld, release_held
-from sessions_app.operations.sessions.try_command import HOLD_LASTS, MAX_STORED, Tried, try_command
-from sessions_app.policy.commands.answers import Allowed, Refused
+from sessions_app.operations.sessions.try_command import HOLD_LASTS, Tried, try_command
+from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.mcp.decide import DecidedCall
-
-TOO_LONG = "its arguments are too long to review"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A call that waits for a second person, or that one has denied; ``by`` is who did, empty while it waits."""
+    """A call that waits for a second person, or that one has denied. ``by`` is who denied it; empty while it waits."""
 
     run_id: int
     by: str
 
 
 def try_call(*, use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) -> Tried | Waiting:
-    """Write one call down, as it was decided. Nothing may be sent before this has returned `allowed`.
+    """Record one call as it was decided. Nothing may be sent before this has returned `allowed`.
 
-    A call that has to be held is answered at once; the same call, made again, runs once when a second person has allowed it
-    meanwhile, and asks nobody anew while it waits or for five minutes after it was denied. Raises GrantIsOver; the
-    attempt is in the record then.
+    A call that must be held is answered at once. The same call, made again, runs once if a second person has allowed it
+    meanwhile. While it waits, and for five minutes after a denial, it asks nobody again. Raises GrantIsOver, but the
+    attempt is recorded even then.
     """
     try:
         return _try(use, session_id, call, now)
@@ -44,15 +42,14 @@ def try_call(*, use: CallUse, session_id: int, call: DecidedCall, now: dt.dateti
 def _try(use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) -> Tried | Waiting:
     decision = call.decision
     if isinstance(decision, Allowed) and decision.hold:
-        if len(call.line) > MAX_STORED:
-            decision = Refused(TOO_LONG, None, "value")
-        elif (before := _before(use, decision, now)) is not None:
+        before = _before(use, decision, now)
+        if before is not None:
             return _again(use, before, now)
     return try_command(use=use, session_id=session_id, line=call.line, decision=decision, now=now)
 
 
 def _before(use: CallUse, decision: Allowed, now: dt.datetime) -> CommandRun | None:
-    """Return the newest run of the same call that is still of weight."""
+    """Return the newest run of the same call, if it still counts."""
     runs = CommandRun.objects.filter(
         grant=use.grant_id, target=use.target.id, argv=list(decision.argv), tried_at__gt=now - 2 * HOLD_LASTS
     )
@@ -68,6 +65,6 @@ def _again(use: CallUse, run: CommandRun, now: dt.datetime) -> Tried | Waiting:
         try:
             return release_held(use=use, run_id=run.pk, now=now)
         except StillHeld:
-            # Another call of the same was first: an allowance is good for one.
+            # An identical call came first: an approval is valid for one run.
             return Waiting(run_id=run.pk, by="")
     return Waiting(run_id=run.pk, by=str(run.decided_by) if run.state == RunState.HOLD_DENIED else "")

@@ -1,4 +1,4 @@
-"""One command line in a session: allowed, held or refused, and recorded before anything runs."""
+"""Allow, hold or refuse one command line in a session, and record it before anything runs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from django.db import transaction
 
 from broker.audit.events import Event
 from broker.audit.record import Json, record
-from broker.kernel.text import has_redaction, recordable, recordable_words
+from broker.kernel.text import MAX_STORED, has_redaction, recordable, recordable_line, recordable_words
 from sessions_app.models import CommandOrder, CommandRun, RunState
 from sessions_app.operations.grants.write_lease import write_lease
 from sessions_app.operations.notifications.notify_of_hold import notify_of_hold
-from sessions_app.operations.sessions.authorize_use import AnyUse, holder_of
+from sessions_app.operations.sessions.authorize_use import AnyUse, holder_of, place_of
 from sessions_app.operations.sessions.note_deviation import lock_watched, note_deviation
 from sessions_app.operations.sessions.open_session import lock_live, lock_open
 from sessions_app.policy.commands.answers import Allowed, Refused
@@ -26,17 +26,18 @@ NOBODY_MAY_ALLOW = (
     "This command needs approval, and no approver is available. Ask an administrator to name "
     "approvers for the cluster."
 )
-# A line longer than this is stored cut; none of that length can be allowed.
-MAX_STORED = 8000
-# A reason may quote the line; both have to fit in one entry.
+# Characters. A reason may quote the line, and both must fit in one record entry.
 MAX_REASON = 1000
 UNSHOWN = "it contains a private key, which is masked, so an approver could not read what they allow"
+UNREAD = "it is too long for an approver to read"
 UNKEPT = "it contains a private key, which is masked, so it can't run from a page"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """What became of a line. ``deadline`` is when the command is dead at the latest; ``serial`` marks its certificate."""
+    """The outcome of a line. ``deadline`` is when the command is over at the latest. ``serial`` identifies its
+    certificate.
+    """
 
     run_id: int
     verdict: Literal["allowed", "held", "refused"]
@@ -59,7 +60,8 @@ def try_command(
     decision: Allowed | Refused | None = None,
     now: dt.datetime,
 ) -> Tried:
-    """Decide a line, unless its ``decision`` is known, and write down the attempt, and the lease on the target, in one transaction.
+    """Decide a line, unless its ``decision`` is known. Record the attempt, and the lease on the target, in one
+    transaction.
 
     ``order_id`` is the order that the attempt answers; it gets the run. Nothing may be sent to the target before this
     has returned `allowed`. Raises GrantIsOver, SessionIsOver, TokenIsOver.
@@ -93,7 +95,9 @@ def try_command(
 
 
 def _may_be_kept(decision: Allowed | Refused, line: str, order_id: int | None) -> Allowed | Refused:
-    """Refuse what has to be kept until it runs, and can't run with something taken out of it."""
+    """Refuse a line that must be stored until it runs, but can't be stored as it is."""
+    if isinstance(decision, Allowed) and decision.hold and len(line) > MAX_STORED:
+        return Refused(UNREAD, None, "value")
     if isinstance(decision, Allowed) and decision.hold and recordable(line) != line:
         return Refused(UNSHOWN, None, "value")
     if isinstance(decision, Allowed) and order_id is not None and has_redaction(line):
@@ -102,15 +106,16 @@ def _may_be_kept(decision: Allowed | Refused, line: str, order_id: int | None) -
 
 
 def explain(refused: Refused) -> str:
-    """Return a refusal as people read it, with the allowed command that comes nearest."""
+    """Return a refusal in words, with the nearest allowed command."""
     nearest = f" Nearest: {refused.nearest}" if refused.nearest else ""
     return f"{refused.reason}.{nearest}" if not refused.reason.endswith(".") else f"{refused.reason}{nearest}"
 
 
 def lease(use: AnyUse, now: dt.datetime) -> None:
-    """Write down that something of the grant may be on the target, and where that is. Raises GrantIsOver."""
+    """Store that something of the grant may be on the target, and where that is. Raises GrantIsOver."""
     write_lease(
-        grant_id=use.grant_id, grant_ref=use.grant_ref, target=use.target, host_ca=use.host_ca, actor=holder_of(use), now=now,
+        grant_id=use.grant_id, grant_ref=use.grant_ref, target=use.target, host_ca=use.host_ca, login=use.login,
+        actor=holder_of(use), now=now,
     )  # fmt: skip
 
 
@@ -145,7 +150,8 @@ def _save(
         grant_id=use.grant_id,
         session_id=session_id,
         target_id=use.target.id,
-        line=recordable(line[:MAX_STORED]),
+        client_address=use.client,
+        line=recordable_line(line),
         argv=recordable_words(decision.argv) if decision else [],
         command_index=decision.index if decision else None,
         effect=decision.effect if decision else "",
@@ -160,5 +166,5 @@ def _save(
 def _record(event: Event, use: AnyUse, run: CommandRun, now: dt.datetime, data: dict[str, Json]) -> None:
     record(
         event=event, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
-        data={"run": run.pk, "session": run.session_id, "target": use.target.name, **data},
+        data={"run": run.pk, "session": run.session_id, "target": use.target.name, **place_of(use), **data},
     )  # fmt: skip

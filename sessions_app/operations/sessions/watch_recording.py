@@ -1,4 +1,4 @@
-"""Somebody watches a recording."""
+"""Record that someone watches a recording."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from broker.audit.record import record
 from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun
 
-# What one person opens of one recording within this time is one visit: the page, the file, a search, a moment.
+# Everything that one person opens of one recording within this time is one visit: the page, the file, a search, a
+# moment.
 VISIT = dt.timedelta(minutes=10)
 
 
 def watch_recording(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
-    """Return a run whose recording the actor may watch, after writing down that they do, once a visit.
+    """Return a run whose recording the actor may watch, after recording that they do, once per visit.
 
-    Raises NotFound for a run that is not theirs to see, or has no recording.
+    Raises NotFound for a run that the actor can't see, or that has no recording.
     """
     with transaction.atomic():
         run = (
@@ -43,7 +44,9 @@ def watch_recording(*, run_id: int, actor: Identity, now: dt.datetime) -> Comman
 
 
 def _visiting(run: CommandRun, actor: Identity, now: dt.datetime) -> bool:
-    """Whether the record has this visit. The page and the player ask at once, so one waits for the other."""
+    """Whether the record already has this visit. The page and the player ask at the same time, so one waits for the
+    other.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [f"watch {actor.pk}", run.pk]

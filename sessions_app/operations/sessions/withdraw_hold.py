@@ -1,4 +1,4 @@
-"""A holder takes a held command back."""
+"""Withdraw a held command."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from sessions_app.queries.grants import WITHDRAWN
 
 
 def withdraw_hold(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
-    """Take back an own command that waits for a second person; nobody can allow it any more.
+    """Withdraw a command that waits for a second person. Nobody can allow it anymore.
 
-    Raises NotFound (not one's own), AlreadyDecided (it does not wait any more).
+    The command must be the actor's, or that of a machine that the actor owns. Raises NotFound (it is neither),
+    AlreadyDecided (it is no longer waiting).
     """
     with transaction.atomic():
         run = lock_own_hold(run_id, actor, now)
@@ -39,7 +40,7 @@ def lock_own_hold(run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
     """Lock a held command of the actor, or of a machine that the actor owns. Raises NotFound, AlreadyDecided."""
     run = (
         CommandRun.objects.filter(answered_for_by(actor, "grant__holder"), pk=run_id)
-        .select_for_update(of=("self",))
+        .select_for_update(no_key=True, of=("self",))
         .select_related("grant__holder__owner", "grant__policy", "grant__cluster", "target")
         .first()
     )

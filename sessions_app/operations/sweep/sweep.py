@@ -1,4 +1,4 @@
-"""Everything that is due, in batches. Two kinds of process run it: Celery beat each second, and every gateway."""
+"""Do everything that is due, in batches. Two kinds of process run this: Celery beat each second, and every gateway."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from broker.audit.record import record
 from broker.audit.standing import stands
 from broker.kernel.each_free import BATCH, each_free, for_a_while
 from broker.kernel.errors import StintError
+from broker.kernel.statement import is_connected
 from sessions_app.connectors.registry import types
 from sessions_app.models import (
     AccessRequest,
@@ -47,9 +48,9 @@ from sessions_app.queries.workflows import staleness_of, why_over
 log = structlog.get_logger(__name__)
 
 SWEEPER = Actor.system("sweep")
-# A row that can't be read is put off, so that it stops nobody else.
+# A row that can't be read is postponed by this long, so that it blocks no others.
 PUT_OFF = dt.timedelta(seconds=30)
-# No policy lets work go unread for less.
+# No policy allows a shorter time for a workflow to go unread.
 SHORTEST_STALENESS = dt.timedelta(minutes=1)
 _OF_REQUEST = (
     "requester__owner", "policy", "cluster", "command_set_version__command_set", "extends", "workflow__source",
@@ -58,39 +59,38 @@ _OF_REQUEST = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepReport:
-    """What a sweep did. ``to_revoke`` are grants whose end has to be carried out on targets now."""
+    """The result of a sweep. ``revocations``: grants may have to be revoked on targets now (`to_revoke_now`)."""
 
     ended: int = 0
     started: int = 0
     lapsed: int = 0
-    to_revoke: tuple[int, ...] = ()
+    revocations: bool = False
     failed: dict[str, str] = field(default_factory=dict)
 
     @property
     def idle(self) -> bool:
         """Whether there was nothing to do."""
-        return not (self.ended or self.started or self.lapsed or self.to_revoke or self.failed)
+        return not (self.ended or self.started or self.lapsed or self.revocations or self.failed)
 
 
 def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> SweepReport:
-    """End, start and lapse what is due, and return which grants have to be revoked on targets. Never calls a target.
+    """End, start and lapse what is due, and say whether grants must be revoked on targets. Never calls a target.
 
-    ``now`` is called again for each batch, so that a long sweep does not run on an old time. Any number of processes
-    may sweep at once: rows that another one has are passed over.
+    ``now`` is called again for each batch, so that a long sweep does not use an old time. Any number of processes can
+    sweep at once: rows that another one has locked are skipped.
     """
     due = _look(now(), name)
     failed: dict[str, str] = {}
-    # Ends first: whatever goes wrong with the rest may not keep an end from being carried out.
+    # Ends come first: nothing that fails elsewhere may keep an end from being carried out.
     ended = _end_due(now, limit) if "ends" in due else 0
     with _impatient() if {"standing", "seen", "silent"} & set(due) else nullcontext():
         if "standing" in due:
-            # Nothing is used or begins before: what this finds stands in the database.
+            # Nothing can be used or start before this. The result is stored in the database.
             _guarded("standing", lambda _: stands(), now(), failed)
         if "seen" in due:
             _guarded("seen", partial(_say_seen, name), now(), failed)
         if "silent" in due:
             ended += _guarded("silent", partial(_end_silent, failed), now(), failed)
-    to_revoke = _to_revoke(now()) if {"revocations", "ends", "silent"} & set(due) else ()
     started = lapsed = 0
     with _impatient() if set(due) - {"standing", "seen", "ends", "silent", "revocations"} else nullcontext():
         started = _start_due(now, failed) if "starts" in due else 0
@@ -107,15 +107,15 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
         ended=ended,
         started=started,
         lapsed=lapsed,
-        to_revoke=to_revoke,
+        revocations=bool({"revocations", "ends", "silent"} & set(due)),
         failed=failed,
     )
 
 
 @contextmanager
 def _impatient() -> Iterator[None]:
-    """Let nothing that is done meanwhile wait long for a lock: the next ends may fall due, and whoever holds the lock may
-    have been stopped.
+    """Wait at most a second for each lock: the next ends may become due, and whoever holds the lock may have been
+    stopped.
     """
     with connection.cursor() as cursor:
         cursor.execute("SET lock_timeout = '1s'")
@@ -127,21 +127,26 @@ def _impatient() -> Iterator[None]:
 
 
 def _guarded(what: str, step: Callable[[dt.datetime], int], now: dt.datetime, failed: dict[str, str]) -> int:
-    """Do one step of housekeeping; one that fails is reported, and stops no other."""
+    """Run one step of housekeeping. A failure is reported, and stops no other step, unless the database is gone: then its error is raised."""
     try:
         return step(now)
     except (StintError, DatabaseError, ValueError) as error:
+        if not is_connected():
+            raise
         failed[what] = f"{type(error).__name__}: {error}"
         log.exception("sweep.step_failed", step=what)
         return 0
 
 
 def end_baseless(*, now: dt.datetime) -> int:
-    """End live grants whose holder was disabled, whose cluster, policy or command set was removed, or whose work is closed,
-    over, or was not heard of for longer than their policy allows, let requests lapse whose work is over, and close the sessions
-    of gateways that are gone. Run it every few seconds; it is the net below the verbs that do so at once.
+    """End grants that have lost their basis. Run it every few seconds, as the safety net below the operations that do
+    so at once.
 
-    Nothing is waited for long: what another process holds, and what fails, is left to the next time.
+    These are grants whose holder was disabled, or whose cluster, policy or command set was removed. So are those whose
+    workflow is closed, over, or unread for longer than their policy allows. Requests lapse if their workflow is over,
+    and sessions of lost gateways are closed.
+
+    Nothing waits for long: what another process has locked, and what fails, is left for the next time.
     """
     failed: dict[str, str] = {}
     ended = 0
@@ -162,7 +167,7 @@ def _end_groundless(failed: dict[str, str], now: dt.datetime) -> int:
     live = Grant.objects.before_end().order_by("pk")
     disabled = Q(holder__is_active=False) | Q(holder__owner__is_active=False)
     removed = Q(cluster__removed_at__isnull=False)
-    # A package that served the kind was taken away: nothing new may begin there, and what is there has to be seen.
+    # The package that served the kind was removed. Nothing new may start there, and what is there must be noticed.
     unserved = ~Q(cluster__kind__in=list(types()))
     changed = Q(policy__removed_at__isnull=False) | Q(
         command_set_version__command_set__removed_at__isnull=False
@@ -184,7 +189,7 @@ def _end(grant_id: int, *, reason: EndReason, now: dt.datetime, note: str = "") 
 def _close_past(failed: dict[str, str], now: dt.datetime) -> int:
     """Close changes whose planned time is over."""
     past = Workflow.objects.open().filter(source__isnull=True, ends_at__lte=now).order_by("ends_at")
-    return each_free(past, partial(_close, now=now), failed=failed, no_key=True)
+    return each_free(past, partial(_close, now=now), failed=failed)
 
 
 def _close(workflow_id: int, *, now: dt.datetime) -> None:
@@ -192,7 +197,7 @@ def _close(workflow_id: int, *, now: dt.datetime) -> None:
 
 
 def _lapse_over(failed: dict[str, str], now: dt.datetime) -> int:
-    """Let requests lapse that wait for work that is over."""
+    """Let requests lapse whose workflow is over."""
     over = (
         Q(workflow__state=WorkflowState.CLOSED)
         | Q(workflow__source__removed_at__isnull=False)
@@ -207,7 +212,7 @@ def _lapse(request_id: int, *, now: dt.datetime) -> None:
 
 
 def _lapse_if_over(request: AccessRequest, now: dt.datetime) -> bool:
-    """Let a request lapse, if its work is over; return whether it is."""
+    """Let a request lapse if its workflow is over, and return whether it is."""
     why = why_over(request.workflow, now) if request.workflow else ""
     if request.workflow is not None and why:
         lapse_request(request=request, workflow=request.workflow, why=why, by=SWEEPER, now=now)
@@ -215,12 +220,12 @@ def _lapse_if_over(request: AccessRequest, now: dt.datetime) -> bool:
 
 
 def _end_over(failed: dict[str, str], now: dt.datetime) -> int:
-    """End what rests on work that is closed or counts as closed."""
+    """End grants whose workflow is closed or counts as closed."""
     live = Grant.objects.before_end()
     bound = live.filter(workflow__isnull=False).select_related("workflow__source", "policy")
     closed = Q(workflow__state=WorkflowState.CLOSED) | Q(workflow__source__removed_at__isnull=False)
     unread = Q(workflow__source__isnull=False, workflow__read_at__lt=now - SHORTEST_STALENESS)
-    # All are looked at: many that may go unread for longer must not hide those that may not.
+    # Check all of them: many that may go unread for longer must not hide those that may not.
     found = {grant.pk: _why_over(grant, now) for grant in bound.filter(closed | unread)}
     ended = 0
     for why in sorted({why for why in found.values() if why}):
@@ -254,7 +259,7 @@ def _look(now: dt.datetime, name: str) -> list[str]:
 
 
 def _say_seen(name: str, now: dt.datetime) -> int:
-    """Say that this sweeper is there. One name may be shared, so that who holds the row says so in any case."""
+    """Record that this sweeper is alive. A name can be shared, so whoever has locked the row does so in any case."""
     free = Sweeper.objects.select_for_update(skip_locked=True, no_key=True).filter(name=name)
     with transaction.atomic():
         if not Sweeper.objects.filter(pk__in=free.values("pk")).update(seen_at=now):
@@ -274,7 +279,7 @@ def _end_due(now: Callable[[], dt.datetime], limit: int) -> int:
 
 
 def _end_silent(failed: dict[str, str], now: dt.datetime) -> int:
-    """End grants whose holder has missed three heartbeats. One whose heartbeat arrives at this moment goes on."""
+    """End grants whose holder has missed three heartbeats. A grant whose heartbeat arrives at this moment continues."""
     silent = Grant.objects.filter(state=GrantState.ACTIVE, heartbeat_due_at__lte=now).order_by(
         "heartbeat_due_at"
     )
@@ -311,7 +316,7 @@ def _put_off(pk: int, ref: str, error: Exception, now: dt.datetime, failed: dict
 def _lapse_requests(now: dt.datetime) -> int:
     with transaction.atomic():
         due = list(
-            AccessRequest.objects.select_for_update(skip_locked=True, of=("self",))
+            AccessRequest.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
             .filter(state=RequestState.PENDING, lapses_at__lte=now)
             .select_related(*_OF_REQUEST)
             .order_by("lapses_at")[:BATCH]
@@ -328,23 +333,23 @@ def _lapse_requests(now: dt.datetime) -> int:
             notify(
                 people=[request.requester], event=Event.REQUEST_LAPSED, now=now, path=f"/requests/{request.ref}/",
                 asks=Asks.AGAIN, of=request,
-                subject=f"{request.ref} timed out: nobody decided",
+                subject=f"{request.ref} timed out: no one decided",
                 body=f"{request.command_set_version.command_set} on {request.cluster}\nYou can submit a new request.",
             )  # fmt: skip
     return len(due)
 
 
 def _lapse_holds(now: dt.datetime) -> int:
-    # One that was allowed and not picked up has lapsed as well.
+    # A command that was allowed, but not started in time, lapses as well.
     with transaction.atomic():
         due = list(
-            CommandRun.objects.select_for_update(skip_locked=True, of=("self",))
+            CommandRun.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
             .filter(state=RunState.HELD, hold_lapses_at__lte=now)
             .select_related("grant", "target")
             .order_by("hold_lapses_at")[:BATCH]
         )
         CommandRun.objects.filter(pk__in=[run.pk for run in due]).update(
-            state=RunState.HOLD_LAPSED, ended_at=now, reason="nobody allowed it in time"
+            state=RunState.HOLD_LAPSED, ended_at=now, reason="not approved in time"
         )
         for run in due:
             record(
@@ -359,7 +364,7 @@ def _escalate_reviews(now: dt.datetime) -> int:
     escalated = 0
     with transaction.atomic():
         due = list(
-            Grant.objects.select_for_update(skip_locked=True, of=("self",))
+            Grant.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
             .filter(
                 reviewed_at__isnull=True,
                 review_due_at__lte=now,
@@ -371,7 +376,7 @@ def _escalate_reviews(now: dt.datetime) -> int:
         for grant in due:
             told = administrators(but=holders_of(grant))
             if not told:
-                # It stays due, so that the first administrator that there is again is told.
+                # It stays due, so that the next administrator to become available is notified.
                 log.warning("review.nobody_to_tell", grant=grant.ref)
                 continue
             escalated += 1
@@ -387,10 +392,3 @@ def _escalate_reviews(now: dt.datetime) -> int:
                 body=f"{how_it_began(grant)} on {grant.cluster}, and can't do so again until it is reviewed.",
             )  # fmt: skip
     return escalated
-
-
-def _to_revoke(now: dt.datetime) -> tuple[int, ...]:
-    due = Grant.objects.filter(state=GrantState.REVOKING, next_attempt_at__lte=now).order_by(
-        "next_attempt_at"
-    )
-    return tuple(due.values_list("pk", flat=True)[:BATCH])

@@ -1,4 +1,4 @@
-"""Look at a target as somebody asked, and write down each step's answer."""
+"""Carry out a requested check of a target, and record the result of each step."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from sessions_app.connectors.base import CALL_SECONDS, CheckStep
 from sessions_app.models import TargetCheck
 from sessions_app.operations.targets.look_at_target import is_right, kept, record_look, steps_of
 
-# Messages are given this long before a row counts as lost.
+# How long messages are given before a check counts as lost.
 PATIENCE = dt.timedelta(seconds=3)
-# Any number that no other part of the database uses for advisory locks of two keys.
+# An arbitrary number that nothing else in the database uses for two-key advisory locks.
 _CHECKS = 7_401
-# Who was silent for longer than the two calls of a check may take was stopped.
+# Seconds. A process that was silent for longer than the two calls of a check can take was stopped.
 SILENT = 2 * CALL_SECONDS + 15
 
 
 def carry_out_check(*, check_id: int, now: Callable[[], dt.datetime]) -> TargetCheck | None:
-    """Carry out one check and return it; None when there is nothing to do or another process is at it.
+    """Carry out one check and return it; None if there is nothing to do or another process is doing it.
 
-    Nothing is held in the database while the target is asked but a lock that ends with this process, or when it was stopped.
+    While the target is asked, nothing is held in the database except a lock. The lock ends with this process, or if
+    this process was stopped.
     """
     with held(_CHECKS, check_id % 2**31, silent=SILENT) as mine:
         check = (
@@ -38,7 +39,7 @@ def carry_out_check(*, check_id: int, now: Callable[[], dt.datetime]) -> TargetC
 
 
 def lost_checks(*, now: dt.datetime) -> list[int]:
-    """Return the checks that no message brought to a worker, the oldest first."""
+    """Return the checks that no message brought to a worker, oldest first."""
     waiting = TargetCheck.objects.filter(finished_at__isnull=True, asked_at__lte=now - PATIENCE)
     return list(waiting.order_by("pk").values_list("pk", flat=True)[:20])
 

@@ -1,4 +1,4 @@
-"""Ask for a look at a target; a worker carries it out."""
+"""Request a check of a target. A worker carries it out."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import Forbidden, NotFound
 from sessions_app.models import Cluster, Target, TargetCheck
 
-# One that has waited or run for so long was dropped; another is asked for.
+# A check that has waited or run for this long was dropped, and another one is created.
 GIVEN_UP = dt.timedelta(minutes=2)
 
 
 class OnlyAdministratorsCheck(Forbidden):
-    """A check logs in to the target, so that only who administers its cluster may ask for one."""
+    """A check logs in to the target, so only administrators of its cluster can request one."""
 
     code = "only_administrators"
 
 
 def check_target(*, target_id: int, actor: Identity, now: dt.datetime) -> TargetCheck:
-    """Ask that the target is looked at step by step. One that is under way is returned instead of a second one.
+    """Request a step-by-step check of a target. If one is already in progress, return it instead of creating a second
+    one.
 
     Raises NotFound, OnlyAdministratorsCheck.
     """
     with transaction.atomic():
-        target = Target.objects.live().select_for_update(of=("self",)).filter(pk=target_id).first()
+        target = (
+            Target.objects.live().select_for_update(no_key=True, of=("self",)).filter(pk=target_id).first()
+        )
         if target is None:
             raise NotFound("Target not found.")
         if not Cluster.objects.administered_by(actor).filter(pk=target.cluster_id).exists():

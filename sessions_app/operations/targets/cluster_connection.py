@@ -1,16 +1,21 @@
-"""How Stint logs in to the targets of a cluster, between what a document says and what is stored."""
+"""The connection of a cluster: how Stint logs in to its targets, as documents say it and as it is stored."""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import os
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import structlog
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from broker.kernel.crypto import CannotDecrypt, seal, unseal
+from sessions_app.connectors import nested
 from sessions_app.connectors.base import ConnectionParameters, ConnectorError, secret_fields
 from sessions_app.connectors.registry import ConnectorType, find, type_of, types
 from sessions_app.models import Cluster
@@ -19,14 +24,16 @@ from sessions_app.policy.documents import DocumentError, Problem, problems_of
 from sessions_app.workflows.base import secret_fields as source_secrets
 from sessions_app.workflows.registry import types as source_types
 
+log = structlog.get_logger(__name__)
+
 PURPOSE = "cluster connection"
-# Stands in documents where a secret is stored; sent back, it means the stored one.
+# Replaces stored secrets in documents. When it is submitted again, it means the stored secret.
 STORED = "(stored)"
 LONGEST_SECRET = 64 * 1024
 
 
 def settled(document: ClusterDocument) -> ClusterDocument:
-    """Return the document with what its kind says anyway left out. Raises DocumentError for what its kind does not know."""
+    """Return the document without what its kind implies. Raises DocumentError for what its kind does not use."""
     type_ = _type(document)
     given = {"host_ca": document.host_ca}
     for at, target in enumerate(document.targets):
@@ -36,7 +43,7 @@ def settled(document: ClusterDocument) -> ClusterDocument:
         why = f"is not used by clusters of kind {document.kind}: remove it"
         raise DocumentError([Problem(path, why) for path in odd])
     if type_.single and len(document.targets) > 1:
-        why = f"a cluster of kind {document.kind} has exactly one target: create a cluster for each"
+        why = f"a cluster of kind {document.kind} has exactly one target: create one cluster for each"
         raise DocumentError([Problem("targets[1]", why)])
     targets = tuple(_settled_target(target, type_) for target in document.targets)
     return document.model_copy(update={"targets": targets})
@@ -51,42 +58,77 @@ def _settled_target(target: TargetDocument, type_: ConnectorType) -> TargetDocum
 def read_connection(
     document: ClusterDocument, before: Cluster | None, *, on_server: bool
 ) -> tuple[dict[str, Any], bytes, dict[str, Any]]:
-    """Return what may be seen of a connection, its secrets sealed, and how it is shown in documents.
+    """Return the public values of a connection, its sealed secrets, and how it is shown in documents.
 
-    ``{env: NAME}`` and ``{file: PATH}`` stand for secrets of the server that Stint runs on, so they are read ``on_server``
-    alone: whoever writes a cluster on a page may not send the server's files to a host of their own. Raises DocumentError.
+    ``{env: NAME}`` and ``{file: PATH}`` refer to what the server that Stint runs on has, so they are read only if
+    ``on_server``. Otherwise, anyone who edits a cluster on a page could send the server's files to a host of their own.
+    Raises DocumentError.
     """
     parameters = _type(document).parameters
     secrets = secret_fields(parameters)
+    document = _read_texts(document, parameters, on_server=on_server)
     stored = {} if before is None or before.kind != document.kind else _readable_secrets(before)
     moved = before is None or _moved(document, before, secrets)
     given, problems = dict(document.connection), []
-    for name in secrets & (given.keys() | stored.keys()):
-        try:
-            given[name] = secret_of(
-                given.get(name, STORED), stored.get(name), on_server=on_server, moved=moved
-            )
-        except ValueError as error:
-            problems.append(Problem(f"connection.{name}", str(error)))
-    if problems:
-        raise DocumentError(problems)
-    checked = _validated(parameters, given)
-    seen = checked.model_dump(mode="json", exclude=set(secrets), exclude_defaults=True)
-    plain = {name: _text(getattr(checked, name)) for name in secrets if getattr(checked, name) is not None}
-    shown = {
-        **seen,
-        **{name: STORED if stored.get(name) == value else "(new)" for name, value in plain.items()},
-    }
+    unused = parameters.unused_secrets(given)
+    for name in sorted(secrets):
+        said = nested.at(given, name) if nested.has(given, name) else STORED
+        if name in unused and said == STORED:
+            given = nested.without(given, [name])
+        elif nested.has(given, name) or (name in stored and "." not in name):
+            try:
+                value = secret_of(said, stored.get(name), on_server=on_server, moved=moved)
+                given = nested.put(given, name, value)
+            except ValueError as error:
+                problems.append(Problem(f"connection.{name}", str(error)))
+    checked = _validated(parameters, given, problems)
+    plain = _plain_secrets(checked, secrets)
+    seen = nested.without(checked.model_dump(mode="json", exclude_defaults=True), secrets)
+    shown = seen
+    for name, value in plain.items():
+        shown = nested.put(shown, name, STORED if stored.get(name) == value else "(new)")
     unchanged = before is not None and plain == stored
     return seen, bytes(before.sealed_connection) if unchanged and before else _sealed(plain), shown
+
+
+def _plain_secrets(parameters: ConnectionParameters, names: frozenset[str]) -> dict[str, str]:
+    """Return the secrets that are given, by path."""
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        value: Any = parameters
+        for part in name.split("."):
+            value = None if value is None else getattr(value, part)
+        if isinstance(value, SecretStr):
+            found[name] = value.get_secret_value()
+    return found
+
+
+def _read_texts(
+    document: ClusterDocument, parameters: type[ConnectionParameters], *, on_server: bool
+) -> ClusterDocument:
+    """Return the document with the texts that it refers to, such as certificates. Raises DocumentError."""
+    given, problems = dict(document.connection), []
+    for name in _texts(parameters):
+        if isinstance(reference := given.get(name), Mapping):
+            try:
+                given[name] = secret_of_server(reference, on_server=on_server)
+            except ValueError as error:
+                problems.append(Problem(f"connection.{name}", str(error)))
+    if problems:
+        raise DocumentError(problems)
+    return document.model_copy(update={"connection": given})
+
+
+def _texts(parameters: type[ConnectionParameters]) -> frozenset[str]:
+    return frozenset(name for name, about in parameters.model_fields.items() if about.annotation is str)
 
 
 def parameters_of(
     kind: str, connection: Mapping[str, Any], sealed: bytes | memoryview[int]
 ) -> ConnectionParameters:
-    """Return the parameters that are stored of a cluster or a lease. Raises ConnectorError and CannotDecrypt."""
+    """Return the stored parameters of a cluster or a lease. Raises ConnectorError and CannotDecrypt."""
     try:
-        return type_of(kind).parameters.model_validate({**connection, **stored_secrets(sealed)})
+        return type_of(kind).parameters.model_validate(_with_secrets(connection, stored_secrets(sealed)))
     except ValidationError as error:
         raise ConnectorError(
             "The stored credentials can't be read. Save the cluster's connection again.", permanent=True
@@ -94,12 +136,19 @@ def parameters_of(
 
 
 def shown_connection(cluster: Cluster) -> dict[str, Any]:
-    """Return the connection as a document says it: secrets as ``(stored)``."""
-    return {**cluster.connection, **dict.fromkeys(_readable_secrets(cluster), STORED)}
+    """Return the connection as documents show it, with secrets as ``(stored)``."""
+    return _with_secrets(cluster.connection, dict.fromkeys(_readable_secrets(cluster), STORED))
+
+
+def _with_secrets(connection: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
+    found = dict(connection)
+    for name, value in secrets.items():
+        found = nested.put(found, name, value)
+    return found
 
 
 def _readable_secrets(cluster: Cluster) -> dict[str, str]:
-    """Return the stored secrets; none where they were sealed under another key, so that they can be given again."""
+    """Return the stored secrets; none if they were sealed under another key, so that they can be entered again."""
     try:
         return stored_secrets(cluster.sealed_connection)
     except CannotDecrypt:
@@ -114,6 +163,19 @@ def stored_secrets(sealed: bytes | memoryview[int]) -> dict[str, str]:
     return found
 
 
+@functools.lru_cache(maxsize=1024)
+def key_digest(sealed: bytes, name: str) -> bytes:
+    """Return the SHA-256 digest of the key of this name in a cluster's sealed connection. If there is none, return a
+    digest that no key has.
+    """
+    try:
+        key = stored_secrets(sealed).get(name, "")
+    except CannotDecrypt as error:
+        log.warning("cluster_key.unreadable", name=name, error=str(error))
+        key = ""
+    return hashlib.sha256(key.encode()).digest() if key else secrets.token_bytes(32)
+
+
 def _sealed(secrets: Mapping[str, str]) -> bytes:
     return seal(json.dumps(secrets).encode(), purpose=PURPOSE) if secrets else b""
 
@@ -126,37 +188,49 @@ def _type(document: ClusterDocument) -> ConnectorType:
     return found
 
 
-def _validated(parameters: type[ConnectionParameters], given: Mapping[str, Any]) -> ConnectionParameters:
+def _validated(
+    parameters: type[ConnectionParameters], given: Mapping[str, Any], problems: Sequence[Problem]
+) -> ConnectionParameters:
+    """Return the parameters. Raises DocumentError with ``problems``, those of secrets, and with those of other values."""
+    known = {problem.path for problem in problems}
     try:
-        return parameters.model_validate(given)
+        checked = parameters.model_validate(given)
     except ValidationError as error:
-        found = problems_of(error, data=given)
-        raise DocumentError([Problem(f"connection.{one.path}", one.message) for one in found]) from None
+        found = [Problem(f"connection.{one.path}", one.message) for one in problems_of(error, data=given)]
+        raise DocumentError([*(one for one in found if one.path not in known), *problems]) from None
+    if problems:
+        raise DocumentError([*problems])
+    return checked
 
 
 def _moved(document: ClusterDocument, before: Cluster, secrets: frozenset[str]) -> bool:
-    """Whether a stored secret would go where it has not gone before."""
+    """Whether a stored secret would be sent somewhere it has not been sent before."""
     known = set(before.targets.filter(removed_at__isnull=True).values_list("address", "port"))
     port = _type(document).default_port
     wanted = {(target.address, target.port or port) for target in document.targets}
-    plain = {name: value for name, value in document.connection.items() if name not in secrets}
+    fields = _type(document).parameters.model_fields
+    plain = {
+        name: value
+        for name, value in nested.without(document.connection, secrets).items()
+        if name not in fields or value != fields[name].default
+    }
     return not wanted <= known or plain != before.connection
 
 
 def aimed_elsewhere(before: ClusterDocument, after: ClusterDocument) -> list[str]:
-    """Return what ``after`` says otherwise about where a cluster's commands and secrets go, in words; empty for nothing.
+    """Return, in words, what ``after`` changes about where a cluster's commands and secrets go; empty if nothing.
 
-    A target that is taken out aims at nothing, and a new secret for the same place opens what the old one did.
+    A removed target receives nothing, and a new secret for the same place opens what the old one did.
     """
     type_ = find(before.kind)
     if type_ is None or after.kind != before.kind:
         return ["kind"] if after.kind != before.kind else []
     secrets, kept = secret_fields(type_.parameters), {target.name: target for target in before.targets}
+    was, now = nested.without(before.connection, secrets), nested.without(after.connection, secrets)
     found = [
         f"connection.{name}"
         for name, about in type_.parameters.model_fields.items()
-        if name not in secrets
-        and before.connection.get(name, about.default) != after.connection.get(name, about.default)
+        if name not in secrets and was.get(name, about.default) != now.get(name, about.default)
     ]
     if before.host_ca != after.host_ca:
         found.append("host_ca")
@@ -174,7 +248,7 @@ def _aimed_elsewhere(before: TargetDocument | None, after: TargetDocument, type_
 
 
 def secret_of(given: Any, stored: str | None, *, on_server: bool, moved: bool) -> str:
-    """Return the secret that a document means. Raises ValueError with what to do."""
+    """Return the secret that a document refers to. Raises ValueError with what to do."""
     if given == STORED:
         if stored is None:
             raise ValueError("no secret is stored: enter it")
@@ -185,15 +259,15 @@ def secret_of(given: Any, stored: str | None, *, on_server: bool, moved: bool) -
 
 
 def secret_of_server(given: Any, *, on_server: bool) -> str:
-    """Return the secret that a document gives: itself, or by ``{env: NAME}`` or ``{file: PATH}``, which are read
-    ``on_server`` alone. Raises ValueError with what to do.
+    """Return the value that a document gives, either itself or as ``{env: NAME}`` or ``{file: PATH}``. These two are
+    read only if ``on_server``. Raises ValueError with what to do.
     """
     if isinstance(given, str):
         return given
     if not isinstance(given, Mapping) or len(given) != 1 or not {"env", "file"} & given.keys():
-        raise ValueError("must be the secret, {env: NAME} or {file: PATH}")
+        raise ValueError("must be the value, {env: NAME} or {file: PATH}")
     if not on_server:
-        raise ValueError("only `manage.py apply` can read secrets from the server: enter the secret")
+        raise ValueError("only `manage.py apply` can read files and variables of the server: enter the value")
     return _from_server(*next(iter(given.items())))
 
 
@@ -209,10 +283,6 @@ def _from_server(how: str, where: Any) -> str:
             return file.read(LONGEST_SECRET).rstrip("\n")
     except (OSError, ValueError) as error:
         raise ValueError(f"{where} can't be read: {error}") from error
-
-
-def _text(value: Any) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def catalogue_schemas() -> dict[str, dict[str, Any]]:
@@ -240,12 +310,12 @@ def catalogue_schemas() -> dict[str, dict[str, Any]]:
 
 
 def connection_schema(type_: ConnectorType) -> dict[str, Any]:
-    """Return the JSON Schema of what stands under ``connection``; a secret may be named instead of written."""
-    return schema_with_secrets(type_.parameters, secret_fields(type_.parameters))
+    """Return the JSON Schema of ``connection``. A secret or a text can be a reference instead of its value."""
+    return schema_with_secrets(type_.parameters, secret_fields(type_.parameters) | _texts(type_.parameters))
 
 
 def schema_with_secrets(model: type[BaseModel], secrets: frozenset[str]) -> dict[str, Any]:
-    """Return the JSON Schema of parameters in which a secret may be named instead of written."""
+    """Return the JSON Schema of parameters in which a secret can be a reference instead of its value."""
     schema = model.model_json_schema()
     named = [
         {
@@ -256,10 +326,21 @@ def schema_with_secrets(model: type[BaseModel], secrets: frozenset[str]) -> dict
         }
         for how in ("env", "file")
     ]
-    for name in secrets:
-        about = schema["properties"][name]
-        schema["properties"][name] = {
-            "description": about.get("description", ""),
+    for path in sorted(secrets):
+        properties, name = _properties(schema, path)
+        about = properties[name]
+        properties[name] = {
+            **{key: value for key, value in about.items() if key in ("description", "default")},
             "anyOf": [{"type": "string"}, *named],
         }
     return schema
+
+
+def _properties(schema: Mapping[str, Any], path: str) -> tuple[dict[str, Any], str]:
+    """Return the properties of the object that a path leads into, and the path's last name."""
+    properties, parts = schema["properties"], path.split(".")
+    for part in parts[:-1]:
+        about = properties[part]
+        named = next(one["$ref"] for one in about.get("anyOf", [about]) if "$ref" in one)
+        properties = schema["$defs"][named.rpartition("/")[2]]["properties"]
+    return properties, parts[-1]

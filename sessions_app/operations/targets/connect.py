@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -22,7 +22,7 @@ from sessions_app.models import Cluster, Grant, Target
 from sessions_app.models import Lease as LeaseRow
 from sessions_app.operations.targets.cluster_connection import parameters_of
 from sessions_app.policy.scope import TargetFacts
-from sessions_app.queries.authority import active_ssh_ca, ssh_ca_private_key
+from sessions_app.queries.authority import SSH_USER_CA, active_authority, private_key_of
 from sessions_app.queries.commands import compiled
 from sessions_app.queries.facts import lease_facts, target_facts
 
@@ -41,7 +41,7 @@ def place_of_target(target: Target) -> Place:
 
 
 def place_of_lease(lease: LeaseRow, cluster: Cluster) -> Place:
-    """Return where something of a grant is, though the catalogue may say something else by now. Raises ConnectorError."""
+    """Return where something of a grant is, even if the catalogue has changed since. Raises ConnectorError."""
     return _place(cluster, lease_facts(lease), lease.host_ca, lease.connection, lease.sealed_connection)
 
 
@@ -59,7 +59,7 @@ def _place(
     return Place(cluster=cluster.name, target=target, parameters=parameters, host_ca=host_ca)
 
 
-def lease_of(lease: LeaseRow, grant: Grant) -> Lease:
+def lease_of(lease: LeaseRow, grant: Grant, *, others: Sequence[str] = (), contained: bool = False) -> Lease:
     """Return a stored lease as a connector needs it. Raises ConnectorError."""
     return Lease(
         grant_ref=grant.ref,
@@ -67,6 +67,9 @@ def lease_of(lease: LeaseRow, grant: Grant) -> Lease:
         place=place_of_lease(lease, grant.cluster),
         made=lease.made,
         before=lease.before,
+        since=lease.made_at,
+        others=tuple(others),
+        contained=contained,
     )
 
 
@@ -84,17 +87,17 @@ def spec_of(lease: LeaseRow, grant: Grant) -> GrantSpec:
 
 
 def _ssh() -> Connector:
-    # Thirty megabytes that a process which calls no target has no use for.
+    # Thirty megabytes that a process that calls no targets does not need.
     from sessions_app.connectors.ssh.certificates import Authority  # noqa: PLC0415
     from sessions_app.connectors.ssh.connector import SSHConnector  # noqa: PLC0415
 
-    key = active_ssh_ca()
+    key = active_authority(SSH_USER_CA)
     if key is None:
         raise ConnectorError(
             "There is no SSH certificate authority. Create one with `manage.py ssh_ca`.", permanent=True
         )
     try:
-        private_key = ssh_ca_private_key(key)
+        private_key = private_key_of(key)
     except CannotDecrypt as error:
         raise ConnectorError(str(error), permanent=True) from error
     return SSHConnector(
@@ -105,13 +108,13 @@ def _ssh() -> Connector:
 
 
 def _database_clock() -> Callable[[], float]:
-    """Return a clock that goes on from the database's time: a node whose own is wrong would sign what targets refuse."""
+    """Return a clock that continues from the database's time. With a wrong clock, a node signs what targets refuse."""
     began, since = clock.now().timestamp(), time.monotonic()
     return lambda: began + time.monotonic() - since
 
 
 def _kubernetes() -> Connector:
-    # As heavy, for as few processes.
+    # Also heavy, and also needed by few processes.
     from sessions_app.connectors.kubernetes.connector import KubernetesConnector  # noqa: PLC0415
 
     now = _database_clock()
@@ -127,10 +130,12 @@ KUBERNETES = registry.ConnectorType(
     parameters=KubernetesParameters,
     default_port=6443,
     issues=True,
+    orders=True,
+    sees=True,
 )
 SSH = registry.ConnectorType(
-    kind="ssh", title="SSH", make=_ssh, default_port=22, prepares=False, account=ACCOUNT, runs=True, sees=True
-)
+    kind="ssh", title="SSH", make=_ssh, default_port=22, prepares=False, account=ACCOUNT, runs=True, orders=True, sees=True
+)  # fmt: skip
 
 
 def register_all() -> None:

@@ -1,4 +1,4 @@
-"""Look at a target step by step, and write down each step's answer."""
+"""Check a target step by step, and record the result of each step."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from sessions_app.models import Target
 from sessions_app.operations.targets.connect import connector_for, place_of_target
 from sessions_app.queries.commands import published_sets
 
-# What an answer says of a target may be long; a page and the record need no more of it.
+# Characters. The answer of a step can be long; a page and the record need no more than this.
 LONGEST = 1000
 
 
 def look_at_target(*, target: Target, actor: Actor, now: Callable[[], dt.datetime]) -> Sequence[CheckStep]:
-    """Log in to a target, go through the steps of its kind, and record what they answered. Nothing is held in the database
+    """Log in to a target, check each step of its kind, and record the results. Nothing is held in the database
     meanwhile.
     """
     steps = steps_of(target)
@@ -32,7 +32,7 @@ def look_at_target(*, target: Target, actor: Actor, now: Callable[[], dt.datetim
 
 
 def steps_of(target: Target) -> Sequence[CheckStep]:
-    """Ask a target. What keeps Stint from asking is a step as well."""
+    """Check a target and return the steps. What keeps Stint from asking it is a step too."""
     if target.removed_at is not None or target.cluster.removed_at is not None:
         return [CheckStep("in the catalogue", False, f"{target} was removed", "Add it again.")]
     try:
@@ -46,7 +46,7 @@ def steps_of(target: Target) -> Sequence[CheckStep]:
 
 
 def record_look(*, target: Target, steps: Sequence[CheckStep], actor: Actor, now: dt.datetime) -> None:
-    """Record what was seen; call it in a transaction."""
+    """Record the steps of a check. Call it in a transaction."""
     record(
         event=Event.CLUSTER_CHECKED, actor=actor, object_type="cluster", object_ref=target.cluster.name, now=now,
         data={"target": target.name, "ok": is_right(steps), "steps": kept(steps)},

@@ -1,4 +1,4 @@
-"""What the administrator of a target has to run was printed on the server."""
+"""Record that the setup for the administrator of a target is printed on the server."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from broker.audit.record import record
 
 
 def note_setup_shown(*, cluster: str, command: str, has_secret: bool = False, now: dt.datetime) -> None:
-    """Record that a management command is about to print the set-up of a cluster's targets; ``has_secret``: with a key in it.
+    """Record that a management command is about to print the setup of a cluster's targets. ``has_secret``: it contains
+    a key.
 
-    Raises the database's errors, and then nothing may be printed.
+    Raises the database's errors; then nothing may be printed.
     """
     with transaction.atomic():
         record(

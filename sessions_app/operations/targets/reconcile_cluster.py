@@ -14,10 +14,19 @@ from django.db.models import Exists, F, OuterRef, Q, Subquery
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
+from broker.kernel.each_free import for_a_while
 from broker.kernel.enqueue import enqueue
 from broker.kernel.lock import held, still_here
 from broker.kernel.text import recordable
-from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError, Observed, Place, RoleWatcher
+from sessions_app.connectors.base import (
+    CALL_SECONDS,
+    Connector,
+    ConnectorError,
+    Observed,
+    Place,
+    RoleWatcher,
+    Sweeper,
+)
 from sessions_app.connectors.base import Lease as Left
 from sessions_app.connectors.registry import type_of
 from sessions_app.models import Cluster, Drift, DriftKind, Grant, GrantState, Lease, Observation, Target
@@ -30,39 +39,45 @@ log = structlog.get_logger(__name__)
 
 RECONCILER = Actor.system("reconcile")
 PLACES = 8
-# Seconds. Who goes round says so while targets are waited for; who was silent for longer than any call may take was stopped.
+# Seconds. A process that reconciles reports this often that it is alive, while it waits for targets. One that was
+# silent for longer than any call can take was stopped.
 BEAT = 5
 SILENT = CALL_SECONDS + 15
-# Any number that no other part of the database uses for advisory locks of two keys.
+# Arbitrary numbers that nothing else in the database uses for two-key advisory locks.
 _RECONCILES, _ROUND = 7_402, 7_404
+# Stands for all marks on a target that belong to no grant: a holder can make up any number of them.
+UNKNOWN = "unknown"
+EXAMPLES = 3
 # What is being provisioned or revoked at this moment is compared the next time.
 SETTLED = dt.timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One difference: what kind, of which grant, in words."""
+    """One difference: its kind, its grant, and what it is, in words. Unknown marks of a target are one difference."""
 
     kind: DriftKind
     mark: str
     grant_ref: str = ""
     detail: str = ""
+    # What has to be removed, if it is left over.
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one look at a target found: what is there of grants, and the roles that no grant may have."""
+    """The result of one look at a target: what is there of grants, and the roles that no grant may have."""
 
     observed: Sequence[Observed]
     unfit: Mapping[str, str]
 
 
 def reconcile_all(*, now: Callable[[], dt.datetime]) -> None:
-    """Look at every cluster, one after the other. What had no answer the last time comes last, so that it keeps the others
-    waiting as little as may be; before it, those that waited longest come first.
+    """Reconcile every cluster, one after the other.
 
-    One process at a time does so: what hangs takes no more threads than one cluster's, and leaves workers for ends. One that
-    was stopped in the middle is taken over.
+    Clusters that did not answer the last time come last, so that they delay the others as little as possible. Before
+    them, those that waited longest come first. One process at a time does this: hanging targets use no more threads
+    than those of one cluster, and leave workers for ends. If that process is stopped halfway, another one takes over.
     """
     with held(_ROUND, 0, silent=SILENT) as mine:
         if mine:
@@ -71,10 +86,11 @@ def reconcile_all(*, now: Callable[[], dt.datetime]) -> None:
 
 
 def reconcile_cluster(*, cluster_id: int, now: Callable[[], dt.datetime]) -> None:
-    """Look at every target of a cluster and write down what was seen; what a grant in use lacks is made again, what is
-    left of a grant that is over is removed, each recorded when it is first seen and when it is gone.
+    """Check every target of a cluster and store what was seen.
 
-    One process at a time does so for a cluster. A target that does not answer keeps the others waiting for nothing.
+    What an active grant lacks is created again, and what is left of a grant that is over is removed. Each is recorded
+    when it is first seen and when it is gone. One process at a time does this for a cluster. A target that does not
+    answer does not keep the others from being reconciled.
     """
     cluster = Cluster.objects.live().filter(pk=cluster_id).first()
     if cluster is None:
@@ -85,7 +101,7 @@ def reconcile_cluster(*, cluster_id: int, now: Callable[[], dt.datetime]) -> Non
 
 
 def _in_turn() -> list[Cluster]:
-    """Return the clusters on which something may be, or may have been left, in the order in which they are looked at."""
+    """Return the clusters where something may be, or may have been left, in the order of reconciliation."""
     seen = Observation.objects.filter(target__cluster=OuterRef("pk"), target__removed_at__isnull=True)
     waited = seen.order_by("tried_at").values("tried_at")[:1]
     clusters = Cluster.objects.live().alias(silent=Exists(seen.exclude(error="")), tried_at=Subquery(waited))
@@ -95,7 +111,7 @@ def _in_turn() -> list[Cluster]:
 def _take_a_turn(cluster: Cluster, now: Callable[[], dt.datetime]) -> None:
     try:
         reconcile_cluster(cluster_id=cluster.pk, now=now)
-    except Exception as error:  # the edge of one cluster: what nobody foresaw there may not hide the others
+    except Exception as error:  # one cluster's failure must not hide the others
         log.exception("reconcile.failed", cluster=cluster.name)
         for target in _targets(cluster):
             _unseen(target, ConnectorError(f"Reconciliation failed: {type(error).__name__}: {error}"), now())
@@ -135,7 +151,7 @@ def _look(connector: Connector, target: Target, sets: Sequence[CompiledSet]) -> 
         )
     except ConnectorError as error:
         return error
-    except Exception as error:  # the edge of one target: what nobody foresaw there may not hide the others
+    except Exception as error:  # one target's failure must not hide the others
         log.exception("observe.failed", target=target.name)
         return ConnectorError(f"{target.name} could not be reached: {type(error).__name__}: {error}")
 
@@ -156,8 +172,9 @@ def _compare(connector: Connector, target: Target, seen: Seen, now: Callable[[],
     )  # fmt: skip
     found = _differences(target, observed, at)
     _note(target, found, at)
-    _mend(target, [one for one in found if one.kind != DriftKind.ORPHAN], at)
-    for orphan in (one for one in found if one.kind == DriftKind.ORPHAN):
+    _repair(target, [one for one in found if one.kind != DriftKind.ORPHAN], at)
+    for orphan in for_a_while([one for one in found if one.kind == DriftKind.ORPHAN]):
+        still_here()
         _remove(connector, target, orphan, now)
 
 
@@ -183,17 +200,24 @@ def _lacking(target: Target, there: Mapping[str, Observed], now: dt.datetime) ->
 
 
 def _orphans(there: Mapping[str, Observed], now: dt.datetime) -> Iterable[Found]:
-    """What is there and should not be: of grants that nobody knows, or that are over and were proven gone."""
+    """Yield what is there and should not be: of unknown grants, or of grants that are over and were proven gone."""
     ours = installation_mark()
     grants = {grant.mark: grant for grant in Grant.objects.filter(mark__in=list(there))}
-    for mark, seen in there.items():
-        grant = grants.get(mark)
-        # What another installation made on the same target is none of this one's business.
-        if not _is_over(grant, now) if grant else not mark.startswith(ours):
-            continue
-        yield Found(
-            DriftKind.ORPHAN, mark, grant.ref if grant else recordable(seen.grant_ref)[:12], recordable(seen.detail)
-        )  # fmt: skip
+    for mark, grant in grants.items():
+        if _is_over(grant, now):
+            yield Found(DriftKind.ORPHAN, mark, grant.ref, recordable(there[mark].detail), (mark,))
+    # What another installation created on the same target is none of this one's business.
+    unknown = [seen for mark, seen in there.items() if mark not in grants and mark.startswith(ours)]
+    if unknown:
+        yield _unknown(unknown)
+
+
+def _unknown(found: Sequence[Observed]) -> Found:
+    examples = ", ".join(f"{one.mark} ({one.detail})" for one in found[:EXAMPLES])
+    grant_ref = recordable(found[0].grant_ref)[:12] if len(found) == 1 else ""
+    detail = f"{len(found)} of no known grant: {examples}{', …' if len(found) > EXAMPLES else ''}"
+    marks = tuple(one.mark for one in found)
+    return Found(DriftKind.ORPHAN, UNKNOWN, grant_ref, recordable(detail), marks)
 
 
 def _is_over(grant: Grant, now: dt.datetime) -> bool:
@@ -202,7 +226,7 @@ def _is_over(grant: Grant, now: dt.datetime) -> bool:
 
 
 def _note(target: Target, found: Sequence[Found], now: dt.datetime) -> None:
-    """Write down what is new and what is no more, with an entry in the record for each."""
+    """Store which differences are new and which are gone, with a record entry for each."""
     known = {(one.kind, one.mark): one for one in Drift.objects.filter(target=target, gone_at__isnull=True)}
     with transaction.atomic():
         for one in found:
@@ -227,8 +251,8 @@ def _record(event: Event, target: Target, kind: str, grant_ref: str, detail: str
     )  # fmt: skip
 
 
-def _mend(target: Target, lacking: Sequence[Found], now: dt.datetime) -> None:
-    """Let what grants in use lack be made again."""
+def _repair(target: Target, lacking: Sequence[Found], now: dt.datetime) -> None:
+    """Have what active grants lack created again."""
     marks = [one.mark for one in lacking]
     with transaction.atomic():
         leases = Lease.objects.filter(target=target, grant__mark__in=marks, gone_at__isnull=True)
@@ -240,7 +264,9 @@ def _mend(target: Target, lacking: Sequence[Found], now: dt.datetime) -> None:
 
 
 def _short() -> Q:
-    """What an extension or a lost message left: nothing made, or not for as long as the grant lasts."""
+    """Return the condition that an extension or a lost message left a grant incomplete: nothing was created, or not for
+    as long as the grant lasts.
+    """
     return Q(leases__gone_at__isnull=True) & (
         Q(leases__made_until__isnull=True) | Q(leases__made_until__lt=F("expires_at"))
     )
@@ -248,11 +274,10 @@ def _short() -> Q:
 
 def _remove(connector: Connector, target: Target, orphan: Found, now: Callable[[], dt.datetime]) -> None:
     try:
-        evidence = connector.revoke(_left(orphan, place_of_target(target)))
-        error = "" if evidence.gone else "Access is still there."
+        error = recordable(_revoke(connector, orphan, place_of_target(target)))
     except ConnectorError as failed:
         error = recordable(failed.message)
-    except Exception as odd:  # the edge of one target
+    except Exception as odd:  # one target's failure must not stop the others
         log.exception("orphan.failed", target=target.name)
         error = recordable(f"The target could not be reached: {type(odd).__name__}: {odd}")
     drift = Drift.objects.filter(target=target, kind=DriftKind.ORPHAN, mark=orphan.mark, gone_at__isnull=True)
@@ -264,5 +289,16 @@ def _remove(connector: Connector, target: Target, orphan: Found, now: Callable[[
             _gone(one, target, now())
 
 
-def _left(orphan: Found, place: Place) -> Left:
-    return Left(grant_ref=orphan.grant_ref or "unknown", mark=orphan.mark, place=place)
+def _revoke(connector: Connector, orphan: Found, place: Place) -> str:
+    """Remove what is left over, and return what still is, in a sentence; empty if nothing is. Raises ConnectorError."""
+    if isinstance(connector, Sweeper):
+        answers = [connector.sweep(place, orphan.marks)]
+    else:
+        answers = []
+        for mark in for_a_while(orphan.marks):
+            still_here()
+            left = Left(grant_ref=orphan.grant_ref or UNKNOWN, mark=mark, place=place)
+            answers.append(connector.revoke(left))
+        if len(answers) < len(orphan.marks):
+            return "More is left than could be removed at once. The rest follows within a minute."
+    return next((answer.left for answer in answers if not answer.gone), "")

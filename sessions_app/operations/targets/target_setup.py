@@ -1,4 +1,4 @@
-"""What whoever runs the targets of a cluster does there once, made from the cluster's set-up and its command sets."""
+"""The one-time setup on the targets of a cluster, generated from the cluster's settings and its command sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from django.conf import settings
 
 from sessions_app.connectors.base import Place
-from sessions_app.connectors.http.connector import HTTPParameters, origin_of
+from sessions_app.connectors.http.connector import origin_of
+from sessions_app.connectors.http.parameters import HTTPParameters
 from sessions_app.connectors.http.snippets import Site, snippet
 from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
 from sessions_app.connectors.kubernetes.setup import ceiling
@@ -20,7 +21,7 @@ from sessions_app.connectors.postgres.setup import target_setup as postgres_setu
 from sessions_app.models import Cluster
 from sessions_app.operations.targets.connect import place_of_target
 from sessions_app.policy.commands.answers import CompiledSet
-from sessions_app.policy.commands.kubernetes.decide import CompiledSet as KubernetesSet
+from sessions_app.policy.commands.kubernetes.compiling import CompiledSet as KubernetesSet
 from sessions_app.policy.commands.postgres.decide import CompiledSet as PostgresSet
 from sessions_app.queries.commands import published_sets
 from sessions_app.queries.gateways import mcp_address
@@ -31,7 +32,7 @@ UPSTREAM = "http://127.0.0.1:9000"
 
 @dataclass(frozen=True, slots=True)
 class SetupText:
-    """One text to run or to put somewhere: what it is, and what to do with it."""
+    """One text to run or to install: its title, and what to do with it."""
 
     title: str
     says: str
@@ -39,7 +40,7 @@ class SetupText:
 
 
 def setup_texts(cluster: Cluster) -> list[SetupText]:
-    """Return what to do on the targets of a cluster, without any secret; nothing for kinds that need none.
+    """Return the setup of a cluster's targets, without any secret; empty for kinds that need none.
 
     Raises ConnectorError for a cluster whose connection can't be read.
     """
@@ -92,17 +93,19 @@ def _http(cluster: Cluster) -> list[SetupText]:
 
 
 def http_sites(cluster: Cluster, *, upstream: str = UPSTREAM, stint: str = "") -> list[tuple[str, Site]]:
-    """Return each target of an http cluster with its proxy, as a proxy serves it, with the proxy key.
+    """Return the proxy and the site of each target of an HTTP cluster; none behind Stint's own gateway. A site includes the
+    proxy key.
 
-    ``stint`` is Stint's address as the proxy reaches it, its public one if empty. Raises ConnectorError.
+    ``stint`` is Stint's address as the proxy reaches it; empty means its public one. Raises ConnectorError.
     """
     found: list[tuple[str, Site]] = []
     for place in _places(cluster):
-        if isinstance(place.parameters, HTTPParameters):
+        key = place.parameters.proxy_key if isinstance(place.parameters, HTTPParameters) else None
+        if isinstance(place.parameters, HTTPParameters) and key is not None:
             site = Site(
                 target=place.target.name, origin=origin_of(place), upstream=upstream.rstrip("/"),
                 stint=(stint or settings.PUBLIC_URL).rstrip("/"),
-                base_path=place.parameters.base_path, proxy_key=place.parameters.proxy_key.get_secret_value(),
+                base_path=place.parameters.base_path, proxy_key=key.get_secret_value(),
             )  # fmt: skip
             found.append((place.parameters.proxy, site))
     return found
@@ -133,8 +136,8 @@ def _mcp(cluster: Cluster) -> list[SetupText]:
     return [
         SetupText(
             "The server",
-            "It needs nothing of Stint's. Let it want a token, give that to Stint alone, and let nobody but Stint reach it: an "
-            "agent that can call it directly needs no grant.",
+            "Needs nothing from Stint. Require a token, give it only to Stint, and allow only Stint to reach the server: an agent "
+            "that can call it directly needs no grant.",
             "\n".join(
                 f"{place.target.name}: {place.target.address}:{place.target.port}"
                 for place in _places(cluster)

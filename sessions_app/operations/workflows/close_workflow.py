@@ -33,11 +33,11 @@ SOURCE = Actor.system("workflows")
 
 
 def close_workflow(*, workflow_id: int, actor: Identity | None, now: dt.datetime, note: str = "") -> Workflow:
-    """Close what the actor may see; whoever may see it may, because closing only takes access away.
+    """Close a workflow that the actor may see. Seeing it is enough, because closing only takes access away.
 
-    ``actor`` None is the work's source, or its planned end. Every grant bound to it begins to end in the same transaction,
-    running commands included, and requests that wait lapse. Closing what is closed changes nothing. Raises NotFound,
-    InvalidInput (the note).
+    ``actor`` None: its source closed it, or its planned end has come. Every grant bound to it starts to end in the same
+    transaction, including running commands, and pending requests lapse. Closing a closed workflow changes nothing.
+    Raises NotFound, InvalidInput (the note).
     """
     note = checked_text(note, field="note")
     with transaction.atomic():
@@ -50,18 +50,17 @@ def close_workflow(*, workflow_id: int, actor: Identity | None, now: dt.datetime
         workflow.state, workflow.closed_at, workflow.closed_by = WorkflowState.CLOSED, now, actor
         workflow.close_note = note
         workflow.save(update_fields=["state", "closed_at", "closed_by", "close_note"])
-        # All are locked before the first is ended: its entry keeps the record locked until the end, and who holds a
-        # grant may be waiting for the record.
+        # Lock all of them in one order, so that two acts with several ends can't wait for each other in a circle.
         grants = list(
             Grant.objects.not_ended()
-            .select_for_update(of=("self",))
+            .select_for_update(no_key=True, of=("self",))
             .select_related("holder")
             .filter(workflow=workflow)
             .order_by("pk")
         )
         parents = {one.parent_id for one in lock_descendants(grant_ids=[grant.pk for grant in grants])}
         requests = list(
-            AccessRequest.objects.select_for_update(of=("self",))
+            AccessRequest.objects.select_for_update(no_key=True, of=("self",))
             .filter(workflow=workflow, state=RequestState.PENDING)
             .select_related(
                 "requester__owner", "policy", "cluster", "command_set_version__command_set", "extends"
@@ -89,8 +88,8 @@ def _end(
     actor: Identity | None,
     now: dt.datetime,
 ) -> None:
-    """End all that is bound to the workflow, with what was delegated from it. What its source ends, where there may be many,
-    ends in one statement, but for grants that others hang on.
+    """End all grants that are bound to the workflow, and what was delegated from them. A source can end many at once:
+    these end in one statement, except for grants that others were delegated from.
     """
     running = (GrantState.PROVISIONING, GrantState.ACTIVE)
     together = [

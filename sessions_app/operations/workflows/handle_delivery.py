@@ -1,71 +1,113 @@
-"""Do what a proven delivery says: end."""
+"""Apply a verified delivery, which can only end access."""
 
 from __future__ import annotations
 
 import datetime as dt
-from functools import partial
 
-from django.db import transaction
+import structlog
+from django.db import DatabaseError, transaction
 from django.db.models import Q, QuerySet
 
-from broker.kernel.each_free import each_free
+from broker.kernel.each_free import for_a_while
 from broker.kernel.enqueue import enqueue
+from broker.kernel.errors import StintError
 from sessions_app.models import DeliveryState, InboundDelivery, Workflow, WorkflowSource
 from sessions_app.operations.workflows.close_workflow import close_workflow
 
-# A delivery that nobody has handled by then was dropped by a process that died.
+log = structlog.get_logger(__name__)
+
+# A delivery not handled by then belonged to a process that died.
 LOST_AFTER = dt.timedelta(seconds=3)
-# What meant nothing means nothing when it comes again.
+# A delivery without meaning has none when it is sent again, so it can be deleted.
 KEPT = dt.timedelta(days=30)
 BATCH = 2000
 
 
 def handle_delivery(*, delivery_id: int, now: dt.datetime) -> InboundDelivery:
-    """Close the open work that the delivery says is closed, with all access bound to it, in one transaction.
+    """Close the open workflows that the delivery reports as closed, with all access bound to them.
 
-    Work that it says is open is asked about by the worker, for what is new of it. Work that is not known here stays so.
+    For workflows that it reports as open, the worker asks the source for news. Unknown workflows stay unknown. One that
+    can't be closed now stops no other; its error is raised at the end, and the delivery stays pending.
     """
-    with transaction.atomic():
-        # The source is not locked with it: what else it delivers is kept meanwhile.
-        rows = InboundDelivery.objects.select_for_update(of=("self",)).select_related("source")
-        delivery = rows.get(pk=delivery_id)
-        if delivery.state != DeliveryState.RECEIVED:
-            return delivery
-        closed = 0
-        for hint in delivery.hints:
-            for workflow in _meant(delivery.source, hint):
-                if hint["closed"]:
-                    note = f"{delivery.source.name} reports it as closed."
-                    close_workflow(workflow_id=workflow.pk, actor=None, now=now, note=note)
-                    closed += 1
-                else:
-                    enqueue("workflows.read", workflow_id=workflow.pk)
-        delivery.state, delivery.handled_at, delivery.closed = DeliveryState.HANDLED, now, closed
-        delivery.save(update_fields=["state", "handled_at", "closed"])
+    delivery = InboundDelivery.objects.select_related("source").get(pk=delivery_id)
+    if delivery.state != DeliveryState.RECEIVED:
+        return delivery
+    over = {pk for hint in delivery.hints if hint["closed"] for pk in _meant(delivery.source, hint)}
+    failed: Exception | None = None
+    for pk in sorted(over):
+        try:
+            _close(delivery, pk, now)
+        except (StintError, DatabaseError) as error:
+            failed = error
+    if failed is not None:
+        raise failed
+    _finish(delivery, now)
+    delivery.refresh_from_db()
     return delivery
 
 
-def handle_lost_deliveries(*, now: dt.datetime) -> int:
-    """Handle what no process has, and throw away what meant nothing a month ago; return how many were handled.
+def _close(delivery: InboundDelivery, workflow_id: int, now: dt.datetime) -> None:
+    """Close one workflow in a transaction of its own, so that one that can't be closed stops no other."""
+    with transaction.atomic():
+        waiting = _lock(delivery)
+        if waiting is None or not Workflow.objects.open().filter(pk=workflow_id).exists():
+            return
+        note = f"{delivery.source.name} reports it as closed."
+        close_workflow(workflow_id=workflow_id, actor=None, now=now, note=note)
+        waiting.closed += 1
+        waiting.save(update_fields=["closed"])
 
-    What another process holds at this moment is left, and is come back to; so is what fails.
+
+def _finish(delivery: InboundDelivery, now: dt.datetime) -> None:
+    with transaction.atomic():
+        waiting = _lock(delivery)
+        if waiting is None:
+            return
+        current = [hint for hint in waiting.hints if not hint["closed"]]
+        for pk in {pk for hint in current for pk in _meant(delivery.source, hint)}:
+            enqueue("workflows.read", workflow_id=pk)
+        waiting.state, waiting.handled_at = DeliveryState.HANDLED, now
+        waiting.save(update_fields=["state", "handled_at"])
+
+
+def _lock(delivery: InboundDelivery, *, skip_locked: bool = False) -> InboundDelivery | None:
+    """Lock a delivery; None if it was handled meanwhile. Its source is not locked, so that it can deliver more."""
+    rows = InboundDelivery.objects.select_for_update(skip_locked=skip_locked, no_key=True)
+    return rows.filter(pk=delivery.pk, state=DeliveryState.RECEIVED).first()
+
+
+def handle_lost_deliveries(*, now: dt.datetime) -> int:
+    """Handle what no process is handling, delete meaningless deliveries after a month, and return how many were
+    handled.
+
+    Deliveries that another process holds, and those that fail, are retried later.
     """
     lost = InboundDelivery.objects.filter(state=DeliveryState.RECEIVED, received_at__lte=now - LOST_AFTER)
-    failed: dict[str, str] = {}
-    handled = each_free(lost.order_by("received_at"), partial(_handle, now=now), failed=failed)
-    for key, error in failed.items():
-        lost.filter(key=key).update(last_error=error)
+    handled = sum(
+        _handle_if_free(delivery, now) for delivery in for_a_while(list(lost.order_by("received_at")[:BATCH]))
+    )
     old = InboundDelivery.objects.filter(state=DeliveryState.IGNORED, received_at__lt=now - KEPT)
     InboundDelivery.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:BATCH])).delete()
     return handled
 
 
-def _handle(delivery_id: int, *, now: dt.datetime) -> None:
-    handle_delivery(delivery_id=delivery_id, now=now)
+def _handle_if_free(delivery: InboundDelivery, now: dt.datetime) -> bool:
+    """Handle a delivery, unless another process holds it, and return whether it is handled."""
+    with transaction.atomic():
+        if _lock(delivery, skip_locked=True) is None:
+            return False
+    try:
+        handle_delivery(delivery_id=delivery.pk, now=now)
+    except (StintError, DatabaseError) as error:
+        log.exception("hook.failed", delivery=delivery.pk)
+        why = f"{type(error).__name__}: {error}"
+        InboundDelivery.objects.filter(pk=delivery.pk).update(last_error=why)
+        return False
+    return True
 
 
-def _meant(source: WorkflowSource, hint: dict[str, object]) -> QuerySet[Workflow]:
+def _meant(source: WorkflowSource, hint: dict[str, object]) -> QuerySet[Workflow, int]:
     ours = Q(outside_id=hint["id"])
     if hint["whole"]:
         ours |= Q(outside_id__startswith=f"{hint['id']}:")
-    return Workflow.objects.open().filter(ours, source=source).order_by("pk")
+    return Workflow.objects.open().filter(ours, source=source).order_by("pk").values_list("pk", flat=True)

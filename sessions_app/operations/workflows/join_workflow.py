@@ -1,4 +1,4 @@
-"""Join those who work on something."""
+"""Join a workflow."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from sessions_app.models import Workflow, WorkflowState
 
 
 class WorkflowClosed(Conflict):
-    """The work is closed, and stays as it is."""
+    """The workflow is closed, and stays closed."""
 
     code = "workflow_closed"
 
 
 def join_workflow(*, workflow_id: int, actor: Identity, now: dt.datetime) -> Workflow:
-    """Make the actor a member of open work that it may see. Joining twice changes nothing. Raises NotFound, WorkflowClosed."""
+    """Make the actor a member of an open workflow that it may see. Joining twice changes nothing. Raises NotFound,
+    WorkflowClosed.
+    """
     with transaction.atomic():
         visible = Workflow.objects.visible_to(actor)
         workflow = visible.select_for_update(no_key=True, of=("self",)).filter(pk=workflow_id).first()

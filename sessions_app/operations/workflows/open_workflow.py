@@ -39,11 +39,12 @@ def open_workflow(
     ends_at: dt.datetime | None = None,
     assignee: str = "",
 ) -> Workflow:
-    """Open work on clusters that the actor may see, under the next free reference (INC-12, CHG-3, TKT-7, TSK-2).
+    """Open a workflow on clusters that the actor may see, under the next free reference (INC-12, CHG-3, TKT-7, TSK-2).
 
-    An incident has a severity, a change a planned start and end, beyond which access for it does not reach; everything but
-    an incident may be given to somebody, by user name. A pipeline is opened by its source alone. Raises InvalidInput,
-    which names the field, and BoundToOtherWorkflow with a token that is bound to a workflow: it could not even see it.
+    An incident has a severity. A change has a planned start and end, which limit access for it. Every kind but
+    incidents can have an assignee, given by username. Only its source can open a pipeline.
+    Raises InvalidInput, which names the field. Raises BoundToOtherWorkflow with a token that is bound to a workflow: it
+    could not even see the new one.
     """
     if actor.bound_to:
         raise BoundToOtherWorkflow(
@@ -56,7 +57,7 @@ def open_workflow(
             "Describe the problem in a few words."
             if kind == WorkflowKind.INCIDENT
             else "Describe it in a few words.",
-            fields={"title": ["Needed."]},
+            fields={"title": ["Required."]},
         )
     if kind not in PREFIX:
         raise InvalidInput("Unknown kind of workflow.", fields={"kind": [_one_of(list(PREFIX))]})
@@ -101,7 +102,7 @@ def _check_time(
         return
     if starts_at is None or ends_at is None:
         field = "starts_at" if starts_at is None else "ends_at"
-        raise InvalidInput("Enter when the change starts and ends.", fields={field: ["Needed."]})
+        raise InvalidInput("Enter when the change starts and ends.", fields={field: ["Required."]})
     if ends_at <= starts_at or ends_at <= now:
         raise InvalidInput(
             "A change must end after it starts, and in the future.",

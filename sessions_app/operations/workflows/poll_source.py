@@ -1,4 +1,4 @@
-"""Ask a source about all of its work that access rests on, so that an end that no webhook told is seen."""
+"""Ask a source about all of its workflows that access depends on, so that an end is noticed even without a webhook."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from sessions_app.queries.workflows import resting_on_sources
 
 log = structlog.get_logger(__name__)
 
-# Each workflow is asked about no oftener than this.
+# The minimum interval between two questions about one workflow.
 EVERY = dt.timedelta(seconds=30)
-# One process asks a source at a time, for no longer than this; what is left is asked about next time.
+# One process at a time asks a source, for at most this long. The rest is asked next time.
 AT_ONCE = dt.timedelta(seconds=25)
 STARTING = [GrantState.SCHEDULED, GrantState.PROVISIONING]
 
 
 def sources_to_ask() -> list[int]:
-    """Return the sources that have open work on which access rests, or will."""
+    """Return the ids of sources with open workflows that access depends on, or will."""
     return sorted(resting_on_sources().values_list("source_id", flat=True).distinct())
 
 
 def poll_source(*, source_id: int, now: Callable[[], dt.datetime]) -> int:
-    """Ask about each workflow that is due, one after the other, and return how many were asked about.
+    """Ask about each due workflow in turn, and return how many were asked about.
 
-    A source that does not answer twice is left alone until next time. Another process that asks already does it alone.
+    A source that fails to answer twice is left alone until next time. If another process is already asking, do nothing.
     """
     if not _claim(source_id, now()):
         return 0
@@ -55,7 +55,7 @@ def _claim(source_id: int, now: dt.datetime) -> bool:
 def _poll(source: WorkflowSource, now: Callable[[], dt.datetime]) -> int:
     began, asked, failed = now(), 0, 0
     due = resting_on_sources().filter(source=source).order_by("asked_at", "pk")
-    # By what is asked of each row alone, so that one that can't be loaded keeps no other from being read.
+    # Load each row separately, so that one that can't be loaded does not keep the others from being read.
     for pk, ref, asked_at in list(due.values_list("pk", "ref", "asked_at")):
         moment = now()
         if failed > 1 or moment - began > AT_ONCE:
@@ -68,7 +68,7 @@ def _poll(source: WorkflowSource, now: Callable[[], dt.datetime]) -> int:
 
 
 def reread_workflow(*, workflow_id: int, now: Callable[[], dt.datetime]) -> None:
-    """Ask about one workflow now, and start the grants that waited for the answer."""
+    """Ask about one workflow now, and start the grants that were waiting for the answer."""
     ref = Workflow.objects.open().filter(pk=workflow_id).values_list("ref", flat=True).first()
     if ref is None or _read(workflow_id, ref, now()) is not None:
         return
@@ -78,7 +78,7 @@ def reread_workflow(*, workflow_id: int, now: Callable[[], dt.datetime]) -> None
 
 
 def _read(pk: int, ref: str, now: dt.datetime) -> SourceUnreadable | None:
-    """Return why the work stays unread, which is written on its row; None when the source said how it stands."""
+    """Return why the workflow could not be read, which its row also stores; None if the source gave its status."""
     try:
         read_workflow(ref=ref, now=now)
     except UnknownWorkflow:
@@ -87,7 +87,7 @@ def _read(pk: int, ref: str, now: dt.datetime) -> SourceUnreadable | None:
         log.info("work.unread", ref=ref, error=str(error))
         return error
     except DataError as error:
-        # It waits its turn as what is unread does.
+        # It waits its turn, like other unread workflows.
         log.exception("work.unloadable", ref=ref)
         Workflow.objects.filter(pk=pk).update(asked_at=now, read_error=f"{type(error).__name__}: {error}")
         return WorkflowUnreadable(f"{ref} can't be loaded.")

@@ -1,4 +1,4 @@
-"""Read a workflow that somebody names from its source."""
+"""Read a workflow from its source, by a reference that someone entered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sessions_app.queries.workflows import source_for, split_ref, workflow_for
 
 
 def read_named_workflow(*, reader: Identity, ref: str, now: dt.datetime) -> Workflow:
-    """Return the work of a reference as its source says it is now, if the reader may see it or have its source asked.
+    """Return the workflow with its current status at its source, if the reader may see it or ask its source.
 
     Raises UnknownWorkflow, SourceUnreadable.
     """

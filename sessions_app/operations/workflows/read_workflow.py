@@ -14,6 +14,7 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import Cluster, EndReason, Grant, Workflow, WorkflowSource, WorkflowState
 from sessions_app.models.workflow import LONGEST_REF
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.lock_descendants import lock_descendants
 from sessions_app.operations.workflows.close_workflow import SOURCE, close_workflow
 from sessions_app.operations.workflows.workflow_sources import SourceUnreadable, adapter_of, kind_of
 from sessions_app.queries.workflows import split_ref, workflow_named
@@ -29,30 +30,32 @@ from sessions_app.workflows.base import (
 
 __all__ = ["SourceUnreadable", "UnknownWorkflow", "WorkflowUnreadable", "read_workflow"]
 
-# A source that failed is left alone for so long, and so is one workflow for which it fails while it answers for
-# others, so that those who wait for it do not take up every process.
+# A failed source is not asked again for this long. Neither is a workflow for which it fails while it answers for
+# others. Otherwise, those who wait for it would occupy every process.
 RESPITE = dt.timedelta(seconds=5)
-# What is kept of the source's last answer, written no oftener than this.
+# The minimum interval between two updates of the time of the source's last answer.
 NOTED_EVERY = dt.timedelta(seconds=10)
 
 
 class UnknownWorkflow(NotFound):
-    """Nobody knows such work, or its source does not say that it is open."""
+    """The workflow is not known, or its source does not report it as open."""
 
     code = "unknown_workflow"
 
 
 class WorkflowUnreadable(SourceUnreadable):
-    """The source answers, but not with the status of this workflow; it may for others."""
+    """The source answers, but not with the status of this workflow. It may for others."""
 
 
 def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:
-    """Return the work of a reference as its source says it is now; Stint's own as it stands.
+    """Return the workflow of a reference with its current status at its source; Stint's own as it is stored.
 
-    The row is made when the source says that the work is open, learns what changed, and is closed, with all access that
-    is bound to it, when the source says so. Grants that its new facts leave no room for end. The source is asked outside
-    of a transaction. Raises UnknownWorkflow, WorkflowUnreadable when it does not say how the work stands, and SourceUnreadable when
-    it does not answer.
+    The row is created when the source reports the workflow as open, under the source's own id, and updated with what
+    changed. It is closed, with all access that is bound to it, when the source reports that. Grants that no longer fit
+    its new facts end. The source is asked outside of a transaction.
+
+    Raises UnknownWorkflow. Raises WorkflowUnreadable if the source does not report the workflow's status, and
+    SourceUnreadable if it does not answer.
     """
     name, outside_id = split_ref(ref)
     known = workflow_named(ref)
@@ -66,13 +69,36 @@ def read_workflow(*, ref: str, now: dt.datetime) -> Workflow:
     outside_id = known.outside_id if known else outside_id
     status = _ask(source, outside_id, now, known)
     if status.standing is Standing.OPEN:
-        return _learn(source, outside_id, status, now, known)
+        return _learn(source, _own_id(source, outside_id, status, now, known), status, now, known)
     if status.standing is Standing.CLOSED:
         return _close(source, outside_id, status, now, known)
     _note_silence(source, outside_id, status.reason, now)
     if known is None or known.state == WorkflowState.CLOSED:
         raise UnknownWorkflow(f"{source.name} has no such open workflow.", hint=status.reason)
     raise WorkflowUnreadable(f"{source.name} does not report the status of {known.ref}.", hint=status.reason)
+
+
+def _own_id(
+    source: WorkflowSource, asked: str, status: Status, now: dt.datetime, known: Workflow | None
+) -> str:
+    """Return the source's own id of an open workflow. By any other id, a second row would stay open when webhooks and
+    people close the first.
+
+    Raises WorkflowUnreadable if the source names no id, or another one than for the workflow that is open here.
+    """
+    own = status.outside_id
+    if own == asked:
+        return own
+    if known is not None and known.state == WorkflowState.OPEN:
+        why = f"Its id there is now {own}." if own else "The answer has no id."
+        _note_silence(source, asked, why, now)
+        raise WorkflowUnreadable(f"{source.name} does not report the status of {known.ref}.", hint=why)
+    if not 0 < len(own) <= LONGEST_ID:
+        raise WorkflowUnreadable(
+            f"{source.name} does not report the id of {asked}.",
+            hint="An administrator must set which key of its response has the id.",
+        )
+    return own
 
 
 def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime, known: Workflow | None) -> Status:
@@ -91,29 +117,37 @@ def _ask(source: WorkflowSource, outside_id: str, now: dt.datetime, known: Workf
             f"{source.name} has no such workflow.", hint=str(error), fields={"ref": ["Not found there."]}
         ) from error
     except OddAnswer as error:
-        # Anybody may ask for any id: the source is not left alone for that, and nobody else's work goes unread.
+        # Anyone can ask for any id, so this must not stop questions to the source, or leave workflows of others unread.
         return Status(standing=Standing.UNKNOWN, reason=str(error))
     except SourceError as error:
-        if isinstance(error, InTrouble) and not _fails_for_others(source, outside_id, now):
-            _note_silence(source, outside_id, str(error), now)
-            raise WorkflowUnreadable(
-                f"{source.name} does not report the status of {outside_id}.", hint=str(error)
-            ) from error
-        WorkflowSource.objects.filter(pk=source.pk).update(last_error=str(error), failed_at=now)
-        _note_silence(source, outside_id, str(error), now)
-        raise SourceUnreadable(f"{source.name} could not be read.", hint=str(error)) from error
+        raise _failure(source, outside_id, error, now) from error
     _note_answer(source, now)
     return status
 
 
+def _failure(
+    source: WorkflowSource, outside_id: str, error: SourceError, now: dt.datetime
+) -> SourceUnreadable:
+    """Note that a source failed for a workflow, and return what to raise.
+
+    Only open workflows show that all of a source fails. Anyone can ask for any other id, and choose one that it refuses
+    or takes too long for.
+    """
+    known = _note_silence(source, outside_id, str(error), now)
+    if known and (not isinstance(error, InTrouble) or _fails_for_others(source, outside_id, now)):
+        WorkflowSource.objects.filter(pk=source.pk).update(last_error=str(error), failed_at=now)
+        return SourceUnreadable(f"{source.name} could not be read.", hint=str(error))
+    return WorkflowUnreadable(f"{source.name} does not report the status of {outside_id}.", hint=str(error))
+
+
 def _failed_lately(workflows: QuerySet[Workflow], now: dt.datetime) -> Workflow | None:
-    """Return of this work what the source failed for last, within the respite."""
+    """Return the last of these workflows for which the source failed, within the respite."""
     failed = workflows.filter(read_error__startswith=InTrouble.MARK, asked_at__gt=now - RESPITE)
     return failed.order_by("-asked_at").first()
 
 
 def _fails_for_others(source: WorkflowSource, outside_id: str, now: dt.datetime) -> bool:
-    """Whether the source failed for other work just now, and has given no answer since."""
+    """Whether the source just failed for other workflows, and has not answered since."""
     open_ = Workflow.objects.open().filter(source=source)
     failed = _failed_lately(open_.exclude(outside_id=outside_id), now)
     return failed is not None and not open_.filter(read_at__gt=failed.asked_at).exists()
@@ -124,8 +158,10 @@ def _note_answer(source: WorkflowSource, now: dt.datetime) -> None:
         WorkflowSource.objects.filter(pk=source.pk).update(read_at=now, last_error="", failed_at=None)
 
 
-def _note_silence(source: WorkflowSource, outside_id: str, why: str, now: dt.datetime) -> None:
-    Workflow.objects.open().filter(source=source, outside_id=outside_id).update(asked_at=now, read_error=why)
+def _note_silence(source: WorkflowSource, outside_id: str, why: str, now: dt.datetime) -> bool:
+    """Note why the source gave no status of a workflow. Return whether it is open here."""
+    open_ = Workflow.objects.open().filter(source=source, outside_id=outside_id)
+    return bool(open_.update(asked_at=now, read_error=why))
 
 
 def _close(
@@ -177,7 +213,7 @@ def _learn(
 def _check_not_outrun(
     source: WorkflowSource, outside_id: str, known: Workflow | None, now: dt.datetime
 ) -> None:
-    """An answer from before a webhook closed the work says nothing of what is after: it must not open it again.
+    """Refuse an answer from before a webhook closed the workflow: it must not reopen it.
 
     Raises WorkflowUnreadable.
     """
@@ -207,7 +243,9 @@ def _wanted(source: WorkflowSource, status: Status) -> dict[str, Any]:
 
 
 def _clusters(source: WorkflowSource, status: Status) -> list[Cluster]:
-    """Return on which clusters the work is: by its service where the source's document names that, else by the source."""
+    """Return the clusters of the workflow: those that the source's document maps its services to, or else the source's
+    own.
+    """
     services = source.document.get("services", {})
     by_service = [name for service in status.services for name in services.get(service, ())]
     names = by_service or source.document.get("clusters", [])
@@ -226,7 +264,7 @@ def _make(
                 kind=kind_of(source, status.kind), opened_at=now, asked_at=now, read_at=now, **wanted,
             )  # fmt: skip
     except IntegrityError:
-        # Another process read it at the same moment.
+        # Another process created it at the same moment.
         return Workflow.objects.get(source=source, outside_id=outside_id, state=WorkflowState.OPEN)
     workflow.clusters.set(clusters)
     record(
@@ -238,29 +276,36 @@ def _make(
 
 
 def _free_ref(source: WorkflowSource, outside_id: str) -> str:
-    """Return `source:id`, or `source:id~2` for what was closed before: that stays closed, and grants of it stay ended."""
+    """Return `source:id`, or `source:id~2` after an earlier one was closed: that one stays closed, and its grants stay
+    ended.
+    """
     times = Workflow.objects.filter(source=source, outside_id=outside_id).count()
     ref = f"{source.name}:{outside_id}"
     return (ref if not times else f"{ref}~{times + 1}")[:LONGEST_REF]
 
 
 def _end_without_room(workflow: Workflow, clusters: list[Cluster], now: dt.datetime) -> list[str]:
-    """End grants on clusters that the work is no longer on, and those whose time its planned time leaves no room for."""
+    """End grants on clusters that the workflow is no longer on, and grants that no longer fit into its planned time."""
     kept = {cluster.pk for cluster in clusters}
-    ended = []
-    live = Grant.objects.before_end().filter(workflow=workflow).order_by("pk").select_for_update(of=("self",))
-    for grant in list(live):
-        outside = (workflow.ends_at is not None and grant.expires_at > workflow.ends_at) or (
-            workflow.starts_at is not None and workflow.starts_at > max(now, grant.starts_at)
-        )
-        if outside or grant.cluster_id not in kept:
-            why = "its planned time changed" if outside else "its clusters changed"
-            end_grant(
-                grant_id=grant.pk,
-                actor=None,
-                reason=EndReason.WORKFLOW_CLOSED,
-                now=now,
-                note=f"{workflow.ref}: {why}",
-            )
-            ended.append(grant.ref)
-    return ended
+    live = (
+        Grant.objects.before_end()
+        .filter(workflow=workflow)
+        .order_by("pk")
+        .select_for_update(no_key=True, of=("self",))
+    )
+    lost = {grant: why for grant in live if (why := _why_no_room(grant, workflow, kept, now))}
+    # As when a workflow is closed, lock all of them before the first entry.
+    lock_descendants(grant_ids=[grant.pk for grant in lost])
+    for grant, why in lost.items():
+        end_grant(
+            grant_id=grant.pk, actor=None, reason=EndReason.WORKFLOW_CLOSED, now=now, note=f"{workflow.ref}: {why}"
+        )  # fmt: skip
+    return [grant.ref for grant in lost]
+
+
+def _why_no_room(grant: Grant, workflow: Workflow, kept: set[int], now: dt.datetime) -> str:
+    if (workflow.ends_at is not None and grant.expires_at > workflow.ends_at) or (
+        workflow.starts_at is not None and workflow.starts_at > max(now, grant.starts_at)
+    ):
+        return "its planned time changed"
+    return "" if grant.cluster_id in kept else "its clusters changed"

@@ -1,4 +1,4 @@
-"""Take a delivery of a source's webhook."""
+"""Receive a webhook delivery of a source."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from sessions_app.workflows.base import MAX_DELIVERY, Delivery, DeliveryRefused,
 log = structlog.get_logger(__name__)
 
 DOOR = Actor.system("hooks")
-# Whoever floods the door fills the record with one entry in so long.
+# A flood of deliveries adds at most one entry per this interval to the record.
 RECORDED_EVERY = dt.timedelta(minutes=1)
 MOST_HINTS = 1000
 
 
 class NotFromSource(StintError):
-    """The delivery does not prove that the source sent it, or not lately; it had no effect."""
+    """The delivery does not prove that the source sent it, or sent it recently. It had no effect."""
 
     code = "not_from_source"
     status = 401
 
 
 class DeliveryTooLarge(StintError):
-    """The delivery is larger than any that means something."""
+    """The delivery is larger than any that could be meaningful."""
 
     code = "delivery_too_large"
     status = 413
@@ -43,12 +43,12 @@ class DeliveryTooLarge(StintError):
 def receive_delivery(
     *, source: str, headers: Mapping[str, str], body: bytes | None, now: dt.datetime
 ) -> InboundDelivery:
-    """Keep a delivery that proves itself over its raw bytes, and end at once what it says is over.
+    """Store a delivery whose raw bytes verify, and end at once what it reports as closed.
 
-    ``headers`` have names in lowercase; ``body`` is None for one that was too large to be read. One that came before
-    changes nothing; one that can't be handled now is handled by the worker, for the row is the queue. What is refused is
-    counted and recorded, once a minute. A delivery makes no work known and begins nothing. Raises NotFound,
-    DeliveryTooLarge, NotFromSource, InvalidInput (no JSON), SourceUnreadable.
+    ``headers`` have lowercase names. ``body`` is None if it was too large to be read. A repeated delivery changes
+    nothing. If one can't be handled now, the worker handles it, because the row is the queue. Refused deliveries are
+    counted, and recorded once a minute. A delivery neither creates workflows nor starts access.
+    Raises NotFound, DeliveryTooLarge, NotFromSource, InvalidInput (no JSON), SourceUnreadable.
     """
     kept = WorkflowSource.objects.live().filter(name=source).first()
     if kept is None:
@@ -96,7 +96,7 @@ def _handled(delivery: InboundDelivery, now: dt.datetime) -> InboundDelivery:
     try:
         return handle_delivery(delivery_id=delivery.pk, now=now)
     except (StintError, DatabaseError) as error:
-        # It is kept, and the worker handles it within seconds; the source need not send it again.
+        # It is stored, and the worker handles it within seconds, so the source need not send it again.
         log.exception("hook.put_off", source=delivery.source.name, error=type(error).__name__)
         return delivery
 
@@ -105,9 +105,9 @@ def _note_refused(source: WorkflowSource, reason: str, now: dt.datetime) -> None
     WorkflowSource.objects.filter(pk=source.pk).update(refused=F("refused") + 1)
     long_ago = Q(refused_recorded_at__isnull=True) | Q(refused_recorded_at__lte=now - RECORDED_EVERY)
     with transaction.atomic():
-        row = (
-            WorkflowSource.objects.select_for_update(skip_locked=True).filter(long_ago, pk=source.pk).first()
-        )
+        # Only with `no_key` can deliveries of the source be stored meanwhile.
+        rows = WorkflowSource.objects.select_for_update(skip_locked=True, no_key=True)
+        row = rows.filter(long_ago, pk=source.pk).first()
         if row is None:
             return
         count, row.refused, row.refused_recorded_at = row.refused, 0, now

@@ -1,4 +1,4 @@
-"""Make a new secret for a source's webhooks."""
+"""Rotate the secret of a source's webhooks."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import WorkflowSource
 from sessions_app.operations.workflows.workflow_sources import Secrets, sealed, secrets_of
 
-# The new one and the one before: the source is told of the new one meanwhile.
+# The new and the previous secret, so that the source can be updated meanwhile.
 KEPT = 2
 
 
 def rotate_source_secret(*, name: str, actor: Identity, now: dt.datetime) -> str:
-    """Return a new secret, shown this once, by which deliveries are proven from now on; the one before is good until the
-    next rotation. Administrators of Stint alone. Raises NotFound, CannotDecrypt.
+    """Return a new secret, shown only once, that verifies deliveries from now on. The previous one stays valid until
+    the next rotation.
+
+    Only administrators of Stint may do this. Raises NotFound, CannotDecrypt.
     """
     with transaction.atomic():
         rows = WorkflowSource.objects.live().administered_by(actor)
-        source = rows.select_for_update().filter(name=name).first()
+        source = rows.select_for_update(no_key=True).filter(name=name).first()
         if source is None:
             raise NotFound("Workflow source not found.")
         before = secrets_of(source)

@@ -1,4 +1,4 @@
-"""How a source of work is asked, between what its document says and what is stored."""
+"""Workflow sources: between their documents, their stored rows and their adapters."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from sessions_app.workflows.base import Adapter, AdapterType, secret_fields
 from sessions_app.workflows.registry import find, types
 
 PURPOSE = "workflow source"
-# With an empty one, as of a variable that is not filled in, anybody could sign.
+# With an empty secret, for example from an unset variable, anyone could sign.
 SHORTEST_SECRET = 8
 
 
 class SourceUnreadable(Unavailable):
-    """A source can't be asked, or gave no answer that can be used; the message says why."""
+    """A source can't be asked, or gave no usable answer. The message says why."""
 
     code = "source_unreadable"
 
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What is sealed of a source: the secret parameters by name, and what its webhooks are signed with."""
+    """The encrypted part of a source: its secret parameters by name, and the secrets that sign its webhooks."""
 
     parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
     webhook: tuple[str, ...] = field(default=(), repr=False)
@@ -46,13 +46,13 @@ def secrets_of(source: WorkflowSource) -> Secrets:
 
 
 def sealed(secrets: Secrets) -> bytes:
-    """Return a source's secrets as they are stored."""
+    """Return a source's secrets in their stored form, encrypted."""
     text = json.dumps({"parameters": dict(secrets.parameters), "webhook": secrets.webhook})
     return seal(text.encode(), purpose=PURPOSE)
 
 
 def adapter_of(source: WorkflowSource) -> Adapter:
-    """Return what asks a source. Raises SourceUnreadable."""
+    """Return the adapter that asks a source. Raises SourceUnreadable."""
     type_ = find(source.provider)
     if type_ is None:
         raise SourceUnreadable(
@@ -72,7 +72,7 @@ def adapter_of(source: WorkflowSource) -> Adapter:
 
 
 def kind_of(source: WorkflowSource, said: str) -> str:
-    """Return of which kind a source's work is: as the source says, or as its provider's work is."""
+    """Return the kind of a source's workflow: as the source says, or else the default of its provider."""
     type_ = find(source.provider)
     return said or (type_.kind if type_ else "ticket")
 
@@ -80,10 +80,10 @@ def kind_of(source: WorkflowSource, said: str) -> str:
 def read_secrets(
     document: SourceDocument, before: WorkflowSource | None, *, on_server: bool
 ) -> tuple[dict[str, Any], bytes]:
-    """Return what may be seen of a source's document, and its secrets sealed.
+    """Return the visible part of a source's document, and its secrets, encrypted.
 
-    ``{env: NAME}`` and ``{file: PATH}`` are read ``on_server`` alone; ``(stored)`` means what is stored, which is never
-    sent to an address to which it has not gone before. Raises DocumentError.
+    ``{env: NAME}`` and ``{file: PATH}`` are read only ``on_server``. ``(stored)`` means the stored secret. It is never
+    sent to an address that has not received it before. Raises DocumentError.
     """
     parameters = _type(document).parameters
     names = secret_fields(parameters)
@@ -118,7 +118,7 @@ def read_secrets(
 def _webhook(
     document: SourceDocument, stored: Secrets, problems: list[Problem], *, on_server: bool
 ) -> list[str]:
-    """Return what webhooks are signed with: what is given, or what is stored where nothing is."""
+    """Return the secrets that webhooks are signed with: the given ones, or the stored ones if none are given."""
     if document.webhook_secrets is None:
         return list(stored.webhook)
     found = []
@@ -135,7 +135,7 @@ def _webhook(
 
 
 def shown_document(source: WorkflowSource) -> dict[str, Any]:
-    """Return a stored source as its document says it: secrets as ``(stored)``."""
+    """Return a stored source in the form of its document, with ``(stored)`` for each secret."""
     secrets = _readable(source)
     parameters = {**source.document.get("parameters", {}), **dict.fromkeys(secrets.parameters, STORED)}
     shown = {**source.document, "parameters": parameters}
@@ -145,7 +145,7 @@ def shown_document(source: WorkflowSource) -> dict[str, Any]:
 
 
 def _readable(source: WorkflowSource) -> Secrets:
-    """Return the stored secrets; none where they were sealed under another key, so that they can be given again."""
+    """Return the stored secrets; none if they were encrypted with another key, so that they can be entered again."""
     try:
         return secrets_of(source)
     except CannotDecrypt:

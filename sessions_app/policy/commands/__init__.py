@@ -1,1 +1,1 @@
-"""The command language: which commands a command set allows, one module per kind of cluster."""
+"""The command language: which commands a command set allows. One package per kind of cluster."""

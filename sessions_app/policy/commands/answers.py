@@ -1,4 +1,4 @@
-"""What every kind of command answers: allowed or refused, and how a command is shown."""
+"""Results shared by all kinds of command: allowed or refused, and how a command is displayed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from sessions_app.policy.documents import Problem
 
 
 class CompileError(ValueError):
-    """Values or a choice of commands that do not fit the command set: `problems` names each, the text says all in sentences,
-    and so does `fields`, by where it is.
+    """Values or a choice of commands that do not fit the command set.
+
+    ``problems`` lists each problem. The text contains all of them as sentences, and `fields` groups the sentences by
+    path.
     """
 
     def __init__(self, problems: Collection[Problem]) -> None:
@@ -21,12 +23,12 @@ class CompileError(ValueError):
 
     @property
     def fields(self) -> dict[str, list[str]]:
-        """What is wrong, by the path of the value."""
+        """The problems as sentences, by the path of the value."""
         return {problem.path: [_sentence(problem)] for problem in self.problems}
 
 
 def _sentence(problem: Problem) -> str:
-    """Return what is wrong as `unit is missing: it needs one of nginx, haproxy`, with its end."""
+    """Format a problem as a sentence, such as `unit is missing: it needs one of nginx, haproxy`, with a period."""
     name, says = problem.path.removeprefix("parameters."), problem.message
     joined = " " if says.startswith(("is ", "needs ", "has ", "holds ", "begins ", "must ")) else ": "
     return f"{name}{joined}{says}."
@@ -34,9 +36,10 @@ def _sentence(problem: Problem) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """A command that may run, as its words (`argv`; `GET` and the path over HTTP).
+    """A command that may run, as its words (`argv`; over HTTP, the method and the path).
 
-    `matched` holds the values of the free parameters; no finish_seconds means cut off.
+    `matched` contains the values of the free parameters. Without finish_seconds, the end of the grant cuts the command
+    off.
     """
 
     index: int
@@ -48,15 +51,15 @@ class Allowed:
 
     @property
     def line(self) -> str:
-        """The command in the one spelling that is recorded; `decide` allows exactly it again."""
+        """The canonical spelling of the command, which is recorded. `decide` allows exactly this line again."""
         return " ".join(self.argv)
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A command that may not run: why, in a sentence, and the allowed command that comes nearest (None: none does).
+    """A command that may not run: the reason as a sentence, and the nearest allowed command (None: there is none).
 
-    `code` groups refusals (`syntax`, `empty`, `left_out`, `value` and what a kind adds).
+    `code` groups refusals (`syntax`, `empty`, `left_out`, `value`, and codes of each kind).
     """
 
     reason: str
@@ -66,8 +69,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class FreeParameter:
-    """A value that is free at each run. `limits` says exactly what it may be, `wanted` so that whoever fills it in knows; `choices`,
-    `low` and `high` are for a form's field.
+    """A value that is chosen at each run.
+
+    `limits` states exactly which values are accepted, and `wanted` states it for the person who fills it in. `choices`,
+    `low` and `high` are for a form field.
     """
 
     name: str
@@ -81,10 +86,10 @@ class FreeParameter:
 
 @dataclass(frozen=True, slots=True)
 class CommandView:
-    """One command of a grant as pages and `help` show it, with the bound values in place.
+    """One command of a grant with the bound values in place, as pages and `help` show it.
 
-    `contain` is how its processes are held together, where there are any. `detail` says what else it comes to, a line
-    each: the rules of a kubectl-like line, the limits of a body. `denies`: it takes away from the others.
+    `contain` is how its processes are contained, if it has any. `detail` lists its consequences, one per line: the
+    rules of a kubectl-like line, the limits of a body. `denies`: it excludes uses that other commands allow.
     """
 
     index: int
@@ -100,7 +105,7 @@ class CommandView:
 
 @dataclass(frozen=True, slots=True)
 class CompiledCommand:
-    """One command of a compiled set; `index` is its place in the document."""
+    """One command of a compiled set. `index` is its position in the document."""
 
     index: int
     rule: CommandRule
@@ -108,21 +113,25 @@ class CompiledCommand:
 
 @dataclass(frozen=True, slots=True)
 class CompiledSet:
-    """The commands of one grant, ready for `decide`. `bindings` are the values as they are compared."""
+    """The commands of one grant, ready for `decide`. `bindings` are the values in the form used for comparison."""
 
     kind: str
     name: str
     bindings: Mapping[str, str]
     commands: Sequence[CompiledCommand]
 
-    def off_limits(self, connection: Mapping[str, object]) -> str | None:
-        """Why no grant may hold it on a cluster with this connection, in a clause; None where it may."""
+    def unenforced(self, connection: Mapping[str, object]) -> str | None:
+        """Return what of the set can't be enforced on a cluster with this connection, as a clause; None if all can."""
         del connection
         return None
 
+    def off_limits(self, connection: Mapping[str, object]) -> str | None:
+        """Return why no grant may hold this set on a cluster with this connection, as a clause; None if grants may."""
+        return self.unenforced(connection)
+
 
 def free_parameter(name: str, type_: ParameterType) -> FreeParameter:
-    """A parameter as a form shows it."""
+    """Return a parameter as a form field needs it."""
     choices = type_.choices if isinstance(type_, Choice) else ()
     low, high = map(str, type_.bounds) if isinstance(type_, Int | Duration) else (None, None)
     return FreeParameter(name, type_.kind, type_.limits, type_.wanted, choices, low, high)

@@ -1,4 +1,4 @@
-"""The values of a grant's parameters, and the commands that its approvers left in: the same for every kind."""
+"""Bind a grant's parameters, and check which commands its approvers kept. Shared by all kinds."""
 
 from collections.abc import Collection, Mapping
 
@@ -9,9 +9,7 @@ from sessions_app.policy.documents import Problem
 
 
 def bind(document: CommandSetDocument, bindings: Mapping[str, str]) -> dict[str, str]:
-    """The value of each parameter in its one spelling. Raises CompileError for each missing, unknown or
-    refused value.
-    """
+    """Return the canonical value of each parameter. Raises CompileError for each missing, unknown or refused value."""
     problems = [
         Problem(f"parameters.{name}", "is not a parameter of this command set: remove it")
         for name in bindings
@@ -20,7 +18,7 @@ def bind(document: CommandSetDocument, bindings: Mapping[str, str]) -> dict[str,
     bound = {}
     for name, type_ in document.parameters.items():
         try:
-            bound[name] = type_.normalise(bindings[name])
+            bound[name] = type_.normalize(bindings[name])
         except KeyError:
             problems.append(Problem(f"parameters.{name}", f"is missing: it needs {type_.wanted}"))
         except ValueRefused as error:
@@ -31,7 +29,7 @@ def bind(document: CommandSetDocument, bindings: Mapping[str, str]) -> dict[str,
 
 
 def check_kept(document: CommandSetDocument, keep: Collection[int] | None) -> None:
-    """Raises CompileError for an index that the set does not have."""
+    """Raise CompileError for an index that the set does not have."""
     unknown = sorted(set(keep or ()) - set(range(len(document.commands))))
     if unknown:
         raise CompileError(

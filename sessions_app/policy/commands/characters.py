@@ -1,8 +1,8 @@
-"""Characters that no command and no value may hold, because a person who approves them could not see them."""
+"""Characters that no command and no value may contain, because a person who approves them could not see them."""
 
 import unicodedata
 
-# Printable by Unicode's categories, and yet invisible (Default_Ignorable_Code_Point, blank letters).
+# Printable according to Unicode's categories, but invisible (Default_Ignorable_Code_Point, blank letters).
 _INVISIBLE = frozenset(
     map(
         chr,
@@ -17,10 +17,10 @@ _NAMES = {"\n": "newline", "\r": "carriage return", "\t": "tab", "\0": "NUL"}
 
 
 def hidden_at(text: str) -> int | None:
-    """Offset of the first control, bidirectional, zero-width, unassigned or otherwise unseen character, or
-    None.
+    """Return the offset of the first control, bidirectional, zero-width, unassigned or otherwise invisible character;
+    None if there is none.
 
-    Spaces other than U+0020 count as unseen: nobody can tell them from it.
+    Spaces other than U+0020 count as invisible: nobody can tell them apart from it.
     """
     if text.isascii() and text.isprintable():
         return None
@@ -30,13 +30,21 @@ def hidden_at(text: str) -> int | None:
 
 
 def show(char: str) -> str:
-    """A character as a person can read it: itself in quotes, or its code and name when it cannot be seen."""
+    """Format a character readably: in quotes, or as code and name if it is invisible."""
     if hidden_at(char) is None:
         return f"“{char}”"
     name = _NAMES.get(char) or unicodedata.name(char, "").lower()
     return f"U+{ord(char):04X} ({name})" if name else f"U+{ord(char):04X}"
 
 
+def folded(text: str) -> str:
+    """Return a text without its letter case: the same for all texts that a reader who ignores case takes for one.
+
+    As `re.IGNORECASE` does, it takes i, ı and İ for one letter.
+    """
+    return text.upper().casefold().replace("i\u0307", "i")
+
+
 def clip(text: str, *, length: int = 60) -> str:
-    """Text short enough for a message, in backquotes."""
+    """Shorten text for a message and put it in backquotes."""
     return f"`{text if len(text) <= length else text[: length - 1] + '…'}`"

@@ -1,4 +1,4 @@
-"""What changed between two versions of a command set, in words for those who approve and publish."""
+"""Differences between two versions of a command set, in words for those who approve and publish it."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,15 +8,13 @@ from typing import Any, Literal
 from sessions_app.policy.commands.document import CommandSetDocument
 
 Action = Literal["added", "removed", "changed"]
-# What matters most of a command, in this order; the rest follows.
+# The most important fields of a command, in this order. Others follow.
 _FIRST = ("effect", "hold", "end", "contain", "where")
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference. `where` is what it is about (`command systemctl stop {unit}`), `message` a whole
-    sentence.
-    """
+    """One difference. `where` is its subject (`command systemctl stop {unit}`), `message` a whole sentence."""
 
     action: Action
     where: str
@@ -26,9 +24,9 @@ class Change:
 
 
 def diff_documents(old: CommandSetDocument, new: CommandSetDocument) -> list[Change]:
-    """The differences: what is about the whole set, its parameters, its commands, its examples.
+    """Return the differences in the set itself, its parameters, its commands and its examples.
 
-    The order of commands means nothing and is not compared. Commands are the same if they are written the same way.
+    The order of commands has no meaning and is not compared. Commands with the same text are the same command.
     """
     before = old.model_dump(mode="json", by_alias=True)
     after = new.model_dump(mode="json", by_alias=True)
@@ -42,7 +40,7 @@ def diff_documents(old: CommandSetDocument, new: CommandSetDocument) -> list[Cha
 
 
 def _by_text(data: Mapping[str, Any], document: CommandSetDocument) -> dict[str, Any]:
-    """The commands by their text; a text that appears twice gets a number. What the set says for all counts for each."""
+    """Return the commands by their text, with the set's defaults applied. Repeated texts get a number."""
     found: dict[str, Any] = {}
     for written, rule in zip(data["commands"], document.commands, strict=True):
         key, count = rule.text, 2
@@ -89,7 +87,7 @@ def _lines(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> It
 
 
 def _say(value: Any) -> str:
-    """A value of a document as it would be written, without what is not set."""
+    """Format a value as in a document, without unset fields."""
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):

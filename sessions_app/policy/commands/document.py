@@ -1,4 +1,4 @@
-"""The command set document, in what all kinds have in common: the YAML that people write, review and publish."""
+"""The parts of a command set document that all kinds share. People write, review and publish it as YAML."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from sessions_app.policy.commands.parameters import Parameter, ParameterType
 from sessions_app.policy.documents import Problem
 
 Effect = Literal["read", "change", "destructive"]
-# The strictest first: where several commands fit one use, what it may do to the target is never told as less.
+# Strictest first. If several commands match one use, its effect on the target is never understated.
 EFFECT_RANK: Mapping[Effect, int] = {"destructive": 0, "change": 1, "read": 2}
 Risk = Literal["low", "medium", "high", "critical"]
 
@@ -46,7 +46,7 @@ def _closed_without_from(schema: dict[str, Any]) -> None:
 
 
 class RuleRefused(ValueError):
-    """A command that can't be read as its kind needs it. `reason` is a sentence for its writer."""
+    """A command that its kind can't parse. `reason` is a sentence for its author."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -54,7 +54,7 @@ class RuleRefused(ValueError):
 
 
 class CommandRule(BaseModel):
-    """One allowed command, in what all kinds have in common. `WRITTEN` is the field that holds the command."""
+    """The part of an allowed command that all kinds share. `WRITTEN` names the field that contains the command."""
 
     model_config = FROZEN
     WRITTEN: ClassVar[str] = "run"
@@ -66,12 +66,12 @@ class CommandRule(BaseModel):
 
     @property
     def text(self) -> str:
-        """The command as it is written, on one line: its name in differences and findings."""
+        """The command as written, on one line. Differences and findings use it as its name."""
         raise NotImplementedError
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that it uses, each once. Raises RuleRefused for a command that can't be read."""
+        """The parameters that it uses, each once. Raises RuleRefused for a command that can't be parsed."""
         raise NotImplementedError
 
     @property
@@ -81,12 +81,12 @@ class CommandRule(BaseModel):
 
     @property
     def finish_seconds(self) -> int | None:
-        """How long a run may go on after the grant's end; None when it is cut off."""
+        """How many seconds a run may continue after the grant's end; None if it is cut off."""
         return None
 
 
 class Examples(BaseModel):
-    """Lines that must be allowed, and lines that must be refused, before a version is published."""
+    """Lines that a version must allow, and lines that it must refuse, before it can be published."""
 
     model_config = FROZEN
     allow: tuple[StrictStr, ...] = Field(default=(), max_length=200)
@@ -96,7 +96,7 @@ class Examples(BaseModel):
 class CommandSetDocument(BaseModel):
     """A named list of allowed commands of one kind. A published version never changes.
 
-    A kind's document sets `kind` to its name and `commands` to its own rules.
+    Each kind's document sets `kind` to its name and `commands` to its own rules.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", title="Command set")
@@ -108,7 +108,7 @@ class CommandSetDocument(BaseModel):
         default={},
         max_length=MAX_PARAMETERS,
         json_schema_extra=_closed,
-        description="Bound when the grant is made",
+        description="Parameters with one value for the whole grant",
     )
     commands: tuple[CommandRule, ...] = Field(
         max_length=MAX_COMMANDS, description="An empty list allows nothing"
@@ -116,16 +116,16 @@ class CommandSetDocument(BaseModel):
     examples: Examples = Examples()
 
     def type_of(self, rule: CommandRule, name: str) -> ParameterType:
-        """The type of a parameter that `rule` uses."""
+        """Return the type of a parameter that `rule` uses."""
         return rule.where[name] if name in rule.where else self.parameters[name]
 
     def in_force(self, rule: CommandRule) -> Mapping[str, Any]:
-        """What the whole set says for a command that does not say it itself, by field."""
+        """Return the set's defaults that apply to a command, by field."""
         del rule
         return {}
 
     def problems(self) -> Iterator[Problem]:
-        """What its parts say that does not fit together."""
+        """Yield inconsistencies between the parts of the document."""
         for index, rule in enumerate(self.commands):
             yield from _problems(self, f"commands[{index}]", rule)
 
@@ -135,11 +135,12 @@ def _problems(document: CommandSetDocument, path: str, rule: CommandRule) -> Ite
         if type_.source is not None:
             yield Problem(
                 f"{path}.where.{name}",
-                "a value that is free at each run cannot have `from`: put it under parameters",
+                "a value that is chosen at each run can't have `from`: move it to parameters",
             )
         if name in document.parameters:
             yield Problem(
-                f"{path}.where.{name}", "has the name of a parameter of the whole set: choose another name"
+                f"{path}.where.{name}",
+                "has the same name as a parameter of the whole set: choose another name",
             )
     written = f"{path}.{rule.WRITTEN}"
     try:
@@ -158,11 +159,11 @@ def _problems(document: CommandSetDocument, path: str, rule: CommandRule) -> Ite
 
 
 def canonical_json(document: CommandSetDocument) -> str:
-    """The one text of a document: keys sorted, no spaces, what equals its default left out."""
+    """Return the canonical JSON of a document: sorted keys, no spaces, no fields that equal their default."""
     data = document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def digest(document: CommandSetDocument) -> str:
-    """SHA-256 of the canonical JSON, in hexadecimal: equal for documents that say the same."""
+    """Return the SHA-256 of the canonical JSON, in hex. It is equal for documents with the same meaning."""
     return hashlib.sha256(canonical_json(document).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The examples of a command set, held against what it really allows."""
+"""Check the examples of a command set against what it allows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from sessions_app.policy.commands.kinds import compile_open, decide
 
 @dataclass(frozen=True, slots=True)
 class ExampleFailure:
-    """An example that does not hold: the line, what it should be, and what it is instead."""
+    """An example that fails: the line, the expected result, and the actual one."""
 
     where: str
     line: str
@@ -21,10 +21,10 @@ class ExampleFailure:
 
 
 def check_examples(document: CommandSetDocument) -> list[ExampleFailure]:
-    """The examples that do not hold; empty when the version may be published.
+    """Return the examples that fail; empty if the version may be published.
 
-    A line under `allow` must be allowed by a grant with some values, a line under `refuse` by none whatever
-    its values.
+    A line under `allow` must be allowed by a grant with some values. A line under `refuse` must not be allowed with any
+    values.
     """
     return [
         *_check(document, "allow", document.examples.allow),

@@ -1,4 +1,4 @@
-"""What a linter says, and what it says of documents of every kind."""
+"""Linter findings, and the checks that apply to documents of every kind."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One doubt about a document. An error stops the publishing; a warning can be accepted with a reason.
+    """One concern about a document. An error blocks publishing; a warning can be accepted with a reason.
 
-    `where` is a path (`commands[2].run`); `message` says what is wrong and why, `fix` what to do.
+    `where` is a path (`commands[2].run`). `message` says what is wrong and why, and `fix` what to do.
     """
 
     severity: Severity
@@ -24,14 +24,14 @@ class Finding:
 
 
 def document_findings(document: CommandSetDocument) -> Iterator[Finding]:
-    """What every kind is looked at for: something listed, examples, parameters that are used."""
+    """Check what applies to every kind: a command is listed, examples exist, and parameters are used."""
     if not document.commands:
         yield Finding(
             "error",
             "empty",
             "commands",
             "no command is listed, so nothing would be allowed",
-            "list one command",
+            "add at least one command",
         )
     if not document.examples.allow or not document.examples.refuse:
         yield Finding(
@@ -49,5 +49,5 @@ def document_findings(document: CommandSetDocument) -> Iterator[Finding]:
                 "unused",
                 f"parameters.{name}",
                 "no command uses this parameter",
-                "remove it, or use it in run",
+                "remove it, or use it in a command",
             )

@@ -1,4 +1,4 @@
-"""What a kind of command is made of; each package beside this module has one as its ``KIND``."""
+"""The contract of a kind of command. Each package beside this module exports one as its ``KIND``."""
 
 from __future__ import annotations
 
@@ -13,20 +13,40 @@ from sessions_app.policy.commands.starters import Starter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Forms:
+    """How commands of a kind that Stint's gateway runs itself are filled with the values of a form.
+
+    - ``fillable(compiled)``: the indices of the commands that can be run so.
+    - ``lines_for(compiled, index, values)``: the decision on a filled command, as on a typed line. Refuses an unknown
+      index, a missing or unknown value, and a value outside its type.
+    - ``line_of(compiled, index, values)``: its line, allowed or not; None if it is not listed or a value is missing.
+      Raises QuoteRefused for a value that no line can contain.
+    """
+
+    fillable: Callable[[Any], Collection[int]]
+    lines_for: Callable[[Any, int, Mapping[str, str]], Allowed | Refused]
+    line_of: Callable[[Any, int, Mapping[str, str]], str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandKind:
-    """One kind. Its functions take documents and compiled sets of this kind alone.
+    """One kind. Its functions take only documents and compiled sets of this kind.
 
-    ``name`` is the word under ``kind`` in documents, ``title`` the one on pages; ``starters`` are documents to begin with, the
-    most useful first; ``hint`` is an example of what people write into the tester: ``systemctl restart nginx``.
+    ``name`` is the word under ``kind`` in documents, ``title`` the one on pages. ``starters`` are documents to begin
+    with, most useful first. ``hint`` is an example of input for the tester: ``systemctl restart nginx``.
 
-    - ``with_values(document, bindings, keep)``: the commands with values in place; ``keep`` are the indices that the approvers
-      left in (None: all). Raises CompileError for a missing, unknown or refused value and an index that the set does not have.
-    - ``open(document)``: the commands whose parameters are free inside their types.
-    - ``decide(compiled, line)``: whether a command, as people write it, may run, and as what. Never raises for a line.
-    - ``covers(parent, child)``: why the child may allow what the parent does not, or less strictly, in a clause; None only when
-      it is proven that it never does.
-    - ``describe(compiled)``: the commands in the document's order, with bound values and what is free at each run.
+    - ``with_values(document, bindings, keep)``: the commands with values in place. ``keep`` are the indices that the
+      approvers kept (None: all). Raises CompileError for a missing, unknown or refused value, and for an index that the
+      set does not have.
+    - ``open(document)``: the commands with parameters that are free within their types.
+    - ``decide(compiled, line)``: whether a command, as people write it, may run, and as what. Never raises because of a
+      line.
+    - ``covers(parent, child)``: why the child may allow something that the parent does not, or does less strictly, as a
+      clause. None only if that is proven impossible.
+    - ``describe(compiled)``: the commands in document order, with bound values and what is free at each run.
     - ``lint(document)``: all findings, errors first.
+
+    ``forms`` is how its commands are run from a page; None if they can't be.
     """
 
     name: str
@@ -40,3 +60,4 @@ class CommandKind:
     covers: Callable[[Any, Any], str | None]
     describe: Callable[[Any], list[CommandView]]
     lint: Callable[[Any], list[Finding]]
+    forms: Forms | None = None

@@ -1,7 +1,7 @@
-"""The kinds of command: how each reads its documents, decides a command and shows it.
+"""The kinds of command: how each parses its documents, decides a command and displays it.
 
-A kind is one package beside this module; its ``KIND`` is registered here. Gateways, tester, pages and API ask through
-these functions, so that all of them get the same answer.
+Each kind is a package beside this module, and its ``KIND`` is registered here. Gateways, tester, pages and API call
+these functions, so that they all get the same result.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sessions_app.policy.commands.answers import Allowed, CommandView, CompiledS
 from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.commands.http.kind import KIND as HTTP
-from sessions_app.policy.commands.kind import CommandKind
+from sessions_app.policy.commands.kind import CommandKind, Forms
 from sessions_app.policy.commands.kubernetes.kind import KIND as KUBERNETES
 from sessions_app.policy.commands.mcp.kind import KIND as MCP
 from sessions_app.policy.commands.postgres.kind import KIND as POSTGRES
@@ -35,17 +35,17 @@ _KINDS: dict[str, CommandKind] = {kind.name: kind for kind in (SSH, POSTGRES, HT
 
 
 def kind_names() -> list[str]:
-    """The kinds that command sets can have."""
+    """Return the kinds that command sets can have."""
     return list(_KINDS)
 
 
 def command_kind(name: str) -> CommandKind:
-    """The kind of that name. Raises KeyError."""
+    """Return the kind with this name. Raises KeyError."""
     return _KINDS[name]
 
 
 def parse_document(data: Any, *, lines: Lines | None = None) -> CommandSetDocument:
-    """A command set from plain data (as `load_yaml` gives it). Raises DocumentError naming each fault."""
+    """Build a command set from plain data (as returned by `load_yaml`). Raises DocumentError with every problem."""
     name = data.get("kind") if isinstance(data, dict) else None
     kind = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
@@ -61,14 +61,14 @@ def parse_document(data: Any, *, lines: Lines | None = None) -> CommandSetDocume
 
 
 def parse_text(text: str) -> CommandSetDocument:
-    """A command set from its YAML. Raises DocumentError with lines."""
+    """Parse a command set from YAML. Raises DocumentError with lines."""
     data, lines = load_yaml_with_lines(text)
     return parse_document(data, lines=lines)
 
 
 def command_set_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of the documents, for editors. Commands and `from` are checked further by
-    `parse_document`.
+    """Return the JSON Schema (draft 2020-12) of the documents, for editors. `parse_document` performs further checks on
+    commands and `from`.
     """
     definitions: dict[str, Any] = {}
     choices = []
@@ -87,51 +87,58 @@ def command_set_schema() -> dict[str, Any]:
 def compile_set(
     document: CommandSetDocument, bindings: Mapping[str, str], keep: Collection[int] | None = None
 ) -> CompiledSet:
-    """The commands with the grant's values in place; `keep` are the indices that the approvers left in (None: all).
+    """Return the commands with the grant's values in place. `keep` are the indices that the approvers kept (None: all).
 
-    Raises CompileError for a missing, unknown or refused value and for an index that the set does not have.
+    Raises CompileError for a missing, unknown or refused value, and for an index that the set does not have.
     """
     return _KINDS[document.kind].with_values(document, bindings, keep)
 
 
 def compile_open(document: CommandSetDocument) -> CompiledSet:
-    """The set before any grant: its parameters are free inside their types, so it allows what some grant of it could."""
+    """Return the set before any grant. Parameters are free within their types, so it allows what some grant could."""
     return _KINDS[document.kind].open(document)
 
 
 def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
-    """Whether this command may run, and as what. Never raises for a line."""
+    """Decide whether this command may run, and as what. Never raises because of a line."""
     return _KINDS[compiled.kind].decide(compiled, line)
 
 
 def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
-    """Why the child may allow what the parent does not, or less strictly, in a clause; None when it is within the parent."""
+    """Return why the child may allow something that the parent does not, or does less strictly, as a clause; None if it
+    is within the parent.
+    """
     if parent.kind != child.kind:
-        return f"commands of {child.kind} are not within those of {parent.kind}"
+        return f"commands of kind {child.kind} can't be covered by commands of kind {parent.kind}"
     return _KINDS[child.kind].covers(parent, child)
 
 
 def describe(compiled: CompiledSet) -> list[CommandView]:
-    """The commands of a grant in the document's order, with bound values and what is free at each run."""
+    """Return the commands of a grant in document order, with bound values and what is free at each run."""
     return _KINDS[compiled.kind].describe(compiled)
 
 
+def forms_of(compiled: CompiledSet) -> Forms | None:
+    """Return how the commands of a set are run from a page; None if they can't be."""
+    return _KINDS[compiled.kind].forms
+
+
 def lint(document: CommandSetDocument) -> list[Finding]:
-    """All findings, errors first."""
+    """Return all findings, errors first."""
     return _KINDS[document.kind].lint(document)
 
 
 def kinds() -> list[CommandKind]:
-    """All kinds, in the order of pages."""
+    """Return all kinds, in the order used on pages."""
     return list(_KINDS.values())
 
 
 def starters() -> list[Starter]:
-    """Documents to begin with, of every kind."""
+    """Return the starter documents of all kinds."""
     return [one for kind in _KINDS.values() for one in kind.starters]
 
 
 def starter(key: str) -> Starter:
-    """The starter of that key, or the first one."""
+    """Return the starter with this key, or the first one."""
     found = starters()
     return next((one for one in found if one.key == key), found[0])

@@ -1,19 +1,18 @@
-"""Typed parameters: what may stand in a command where a set leaves a place open.
+"""Typed parameters: the values that a command set accepts in its places.
 
-A parameter is written with the one key that names its type: `{choice: [nginx, haproxy]}`, `{int: [1, 1000]}`,
-`{pattern: "v[0-9.]+"}` (RE2, the whole value), `{path: /var/log}` (below it), `{name: 64}` (at most so many
-characters), `{cidr: [10.0.0.0/8]}` (inside one of them), `{duration: [1s, 5m]}`. With `from: workflow.id` its
-value is taken from the workflow, and `{from: workflow.id}` alone is a name. No value is empty, begins with
-`-` (but a negative number inside its range) or holds a character that cannot be seen.
+A parameter is written with the key that names its type: `{choice: [nginx, haproxy]}`, `{int: [1, 1000]}`, `{pattern:
+"v[0-9.]+"}` (RE2, the whole value), `{path: /var/log}` (below it), `{name: 64}` (maximum length), `{cidr:
+[10.0.0.0/8]}` (inside one of them), `{duration: [1s, 5m]}`. With `from: workflow.id` its value is taken from the
+workflow, and `{from: workflow.id}` alone is a name. No value is empty, begins with `-` (except a negative number within
+its range), or contains an invisible character.
 """
 
 import ipaddress
+import posixpath
 import re
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar
 
-import re2  # type: ignore[import-untyped]
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -27,7 +26,8 @@ from pydantic import (
     field_validator,
 )
 
-from sessions_app.policy.commands.characters import clip, hidden_at, show
+from sessions_app.policy.commands.characters import clip, folded, hidden_at, show
+from sessions_app.policy.commands.patterns import compile_pattern, matches_broadly
 from sessions_app.policy.samples import sample_of
 
 MAX_VALUE = 4096
@@ -35,6 +35,7 @@ MAX_PATTERN = 512
 MAX_INT = 2**63 - 1
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+_LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -44,38 +45,16 @@ class ValueRefused(ValueError):
     """A value outside its type. The message is a clause: "needs a number from 1 to 1000"."""
 
 
-class Pattern2(Protocol):
-    """A compiled RE2 pattern."""
-
-    def fullmatch(self, text: str) -> object | None: ...
-
-
-@lru_cache(maxsize=1024)
-def compile_pattern(pattern: str) -> Pattern2:
-    """An RE2 pattern, whose matching time grows with the text alone. Raises ValueError that says what is
-    wrong.
-    """
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        compiled: Pattern2 = re2.compile(pattern, options)
-    except re2.error as error:
-        why = error.args[0] if error.args else "it cannot be read"
-        why = why.decode("utf-8", "replace") if isinstance(why, bytes) else why
-        raise ValueError(f"is not a pattern in RE2's syntax: {why}") from None
-    return compiled
-
-
 def seconds_of(text: str) -> int:
-    """`90s`, `5m`, `2h` or `1d` in seconds. Raises ValueRefused."""
+    """Convert `90s`, `5m`, `2h` or `1d` to seconds. Raises ValueRefused."""
     found = _DURATION.fullmatch(text)
     if not found:
-        raise ValueRefused("needs a number and its unit, like 30s, 5m, 2h or 1d")
+        raise ValueRefused("needs a number with a unit, like 30s, 5m, 2h or 1d")
     return int(found[1]) * _SECONDS[found[2]]
 
 
 def check_text(value: str) -> None:
-    """What holds for every value of every type but a number's sign. Raises ValueRefused."""
+    """Check what applies to the values of all types, except a number's sign. Raises ValueRefused."""
     if not value:
         raise ValueRefused("needs a value: it is empty")
     if len(value) > MAX_VALUE:
@@ -88,7 +67,7 @@ def check_text(value: str) -> None:
 
 
 class ParameterType(BaseModel):
-    """The base of all types: `normalise` for values given in advance, `accept` for words of a line."""
+    """The base class of all types: `normalize` for values given in advance, `accept` for words of a line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
     kind: ClassVar[str]
@@ -106,20 +85,28 @@ class ParameterType(BaseModel):
 
     @property
     def wanted(self) -> str:
-        """What to give, for people who don't read patterns: the type in words, by an example where words don't do."""
+        """What to enter, for people who don't read patterns: the type in words, or by example if need be."""
         return self.limits
 
-    def normalise(self, value: str) -> str:
-        """The one spelling of a value of this type. Raises ValueRefused with the reason."""
+    def normalize(self, value: str) -> str:
+        """Return the canonical spelling of a value. Raises ValueRefused with the reason."""
         check_text(value)
         return self._normal(value)
 
     def accept(self, word: str) -> str:
-        """A value as it stands in a command line, which must be spelled the one way. Raises ValueRefused."""
-        normal = self.normalise(word)
+        """Return a value from a command line if it is in its canonical spelling. Raises ValueRefused otherwise."""
+        normal = self.normalize(word)
         if normal != word:
             raise ValueRefused(f"{clip(word)} must be written as {clip(normal)}")
         return word
+
+    def recognizes(self, word: str) -> bool:
+        """Whether a deny of this type means a word: in any letter case and spelling that a target may take for a value."""
+        try:
+            self.normalize(folded(word))
+        except ValueRefused:
+            return False
+        return True
 
     def _normal(self, value: str) -> str:
         raise NotImplementedError
@@ -135,7 +122,7 @@ _Choice = Annotated[
 
 
 class Choice(ParameterType):
-    """One of a written list. Whole numbers may be listed without quotes."""
+    """One of the listed values. Whole numbers can be listed without quotes."""
 
     kind: ClassVar[str] = "choice"
     choices: tuple[_Choice, ...] = Field(alias="choice", min_length=1, max_length=500)
@@ -158,6 +145,9 @@ class Choice(ParameterType):
             raise ValueRefused(f"{clip(value)} is not {self.wanted}")
         return value
 
+    def recognizes(self, word: str) -> bool:
+        return folded(word) in map(folded, self.choices)
+
 
 def _or_value_error(value: str) -> None:
     try:
@@ -167,7 +157,7 @@ def _or_value_error(value: str) -> None:
 
 
 class Int(ParameterType):
-    """A whole number from low to high, both included."""
+    """A whole number in a range, both ends included."""
 
     kind: ClassVar[str] = "int"
     bounds: tuple[StrictInt, StrictInt] = Field(alias="int", description="The lowest and the highest number")
@@ -183,14 +173,17 @@ class Int(ParameterType):
     def limits(self) -> str:
         return f"a number from {self.bounds[0]} to {self.bounds[1]}"
 
-    def normalise(self, value: str) -> str:
+    def normalize(self, value: str) -> str:
         if not _INTEGER.fullmatch(value) or not self.bounds[0] <= int(value) <= self.bounds[1]:
             raise ValueRefused(f"needs {self.limits}")
         return str(int(value))
 
+    def recognizes(self, word: str) -> bool:
+        return super().recognizes(_LEADING_ZEROS.sub("", word))
+
 
 class Pattern(ParameterType):
-    """Text that an RE2 pattern matches from its first to its last character."""
+    """Text that an RE2 pattern matches in full."""
 
     kind: ClassVar[str] = "pattern"
     pattern: StrictStr = Field(min_length=1, max_length=MAX_PATTERN)
@@ -210,12 +203,15 @@ class Pattern(ParameterType):
     @property
     def wanted(self) -> str:
         sample = sample_of(self.pattern)
-        return f"text like {sample}" if sample else "text of the form that the command set asks for"
+        return f"text like {sample}" if sample else "text in the form that the command set requires"
 
     def _normal(self, value: str) -> str:
         if compile_pattern(self.pattern).fullmatch(value) is None:
             raise ValueRefused(f"{clip(value)} is not {self.wanted}")
         return value
+
+    def recognizes(self, word: str) -> bool:
+        return matches_broadly(self.pattern, word)
 
 
 def _plain_path(path: str) -> bool:
@@ -224,9 +220,7 @@ def _plain_path(path: str) -> bool:
 
 
 class PathBelow(ParameterType):
-    """An absolute path below a folder, without `.`, `..`, `//` or a slash at its end. Links are not looked
-    at.
-    """
+    """An absolute path below a folder, without `.`, `..`, `//` or a trailing slash. Symbolic links are not checked."""
 
     kind: ClassVar[str] = "path"
     root: StrictStr = Field(alias="path", max_length=MAX_VALUE)
@@ -236,7 +230,7 @@ class PathBelow(ParameterType):
     def _absolute(cls, root: str) -> str:
         _or_value_error(root)
         if root != "/" and not _plain_path(root):
-            raise ValueError("needs an absolute folder without “..”, “//” or a slash at its end")
+            raise ValueError("needs an absolute folder without “..”, “//” or a trailing slash")
         return root
 
     @property
@@ -245,15 +239,19 @@ class PathBelow(ParameterType):
 
     def _normal(self, value: str) -> str:
         if not _plain_path(value) or not value.startswith(self.root.rstrip("/") + "/"):
-            raise ValueRefused(f"needs {self.limits}, without “..”, “//” or a slash at its end")
+            raise ValueRefused(f"needs {self.limits}, without “..”, “//” or a trailing slash")
         return value
+
+    def recognizes(self, word: str) -> bool:
+        plain = "/" + posixpath.normpath(word).lstrip("/")
+        return folded(plain).startswith(folded(self.root.rstrip("/") + "/"))
 
 
 class Name(ParameterType):
-    """Letters, digits, `.`, `_`, `-`, beginning with a letter, a digit or `_`; at most so many characters."""
+    """A name of limited length: letters, digits, `.`, `_` and `-`, beginning with a letter, a digit or `_`."""
 
     kind: ClassVar[str] = "name"
-    longest: StrictInt = Field(alias="name", ge=1, le=255, description="The most characters a value may have")
+    longest: StrictInt = Field(alias="name", ge=1, le=255, description="The maximum number of characters")
 
     @property
     def limits(self) -> str:
@@ -276,14 +274,14 @@ class WorkflowValue(ParameterType):
         return _WORKFLOW_NAME.limits
 
     def _normal(self, value: str) -> str:
-        return _WORKFLOW_NAME.normalise(value)
+        return _WORKFLOW_NAME.normalize(value)
 
 
 _WORKFLOW_NAME = Name.model_validate({"name": 64})
 
 
 class Cidr(ParameterType):
-    """An address or a network inside one of the networks."""
+    """An address or a network inside one of the listed networks."""
 
     kind: ClassVar[str] = "cidr"
     networks: tuple[StrictStr, ...] = Field(alias="cidr", min_length=1, max_length=100)
@@ -327,10 +325,12 @@ def _inside(inner: _Network, outer: _Network) -> bool:
 
 
 class Duration(ParameterType):
-    """A number and its unit, `s`, `m`, `h` or `d`, from the shortest to the longest, both included."""
+    """A number with a unit (`s`, `m`, `h` or `d`) in a range, both ends included."""
 
     kind: ClassVar[str] = "duration"
-    bounds: tuple[StrictStr, StrictStr] = Field(alias="duration", description="The shortest and the longest")
+    bounds: tuple[StrictStr, StrictStr] = Field(
+        alias="duration", description="The shortest and the longest duration"
+    )
 
     @field_validator("bounds")
     @classmethod

@@ -1,4 +1,4 @@
-"""Command sets to begin with. Each is fit to be published as it stands."""
+"""Starter command sets. Each can be published unchanged."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """A document to change: what it is for in a few words, the name it has at first, and its text."""
+    """A document to start from: its purpose in a few words, its initial name, and its text."""
 
     key: str
     title: str

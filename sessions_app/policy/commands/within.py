@@ -1,6 +1,6 @@
-"""Whether what one grant leaves open is within what another one leaves open. What can't be proven is not.
+"""Whether the open values of one grant are within those of another. What can't be proven counts as not within.
 
-Each kind of command has its own rule (`covers`); these are the parts that they share.
+Each kind of command has its own rule (`covers`). These are the parts that they share.
 """
 
 from __future__ import annotations
@@ -22,17 +22,19 @@ from sessions_app.policy.commands.parameters import (
 )
 
 _WORKFLOW_NAME = 64
-# Why a command that is called `read` is refused where it may be what is called `change` there.
-TOLD_AS_LESS = "would be shown as less than it can be"
+# The reason when a `read` command is refused because the parent could call the same use a `change`.
+UNDERSTATED = "would be shown with a lesser effect than it can have"
 
 
-def is_told_as_less(inner: Effect, outer: Effect) -> bool:
-    """Whether a use would be told, and by HTTP written down, as less than the one that it is delegated from has it."""
+def understates(inner: Effect, outer: Effect) -> bool:
+    """Whether a use would be shown, and recorded over HTTP, with a lesser effect than in the grant that it is delegated
+    from.
+    """
     return EFFECT_RANK[inner] > EFFECT_RANK[outer]
 
 
 def accepts(type_: ParameterType, value: str) -> bool:
-    """Whether a value, spelled the one way, is inside a type."""
+    """Whether a type accepts a value in its canonical spelling."""
     try:
         type_.accept(value)
     except ValueRefused:
@@ -41,7 +43,7 @@ def accepts(type_: ParameterType, value: str) -> bool:
 
 
 def type_within(inner: ParameterType, outer: ParameterType) -> bool:
-    """Whether every value of one type is one of the other."""
+    """Whether every value of one type is a value of the other."""
     if _bare(inner) == _bare(outer):
         return True
     if isinstance(inner, Choice):
@@ -57,12 +59,12 @@ def type_within(inner: ParameterType, outer: ParameterType) -> bool:
     if isinstance(inner, Duration) and isinstance(outer, Duration):
         (low, high), (least, most) = map(seconds_of, inner.bounds), map(seconds_of, outer.bounds)
         return least <= low and high <= most
-    # Whether one pattern matches all that another one does can't be told in general.
+    # Whether one pattern matches everything that another one does can't be determined in general.
     return False
 
 
 def _bare(type_: ParameterType) -> tuple[type, str]:
-    """A type without where its value is taken from."""
+    """Return a type without the source of its value."""
     return type(type_), type_.model_copy(update={"source": None}).model_dump_json()
 
 
@@ -71,19 +73,19 @@ def _longest(type_: Name | WorkflowValue) -> int:
 
 
 class Names:
-    """What the outer command's parameters come to in the inner one: a value, or one parameter of its own, each the same
-    wherever it stands.
+    """What the outer command's parameters become in the inner one: a value, or one of its parameters. Each is the same
+    in all places.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, object]] = {}
 
     def value(self, name: str, text: str) -> bool:
-        """Whether a parameter can come to this value here."""
+        """Whether a parameter can become this value here."""
         return self._same(name, ("value", text))
 
     def place(self, name: str, inner: object) -> bool:
-        """Whether a parameter can come to this parameter of the inner command here."""
+        """Whether a parameter can become this parameter of the inner command here."""
         return self._same(name, ("place", inner))
 
     def _same(self, name: str, what: tuple[str, object]) -> bool:

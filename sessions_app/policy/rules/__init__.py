@@ -1,6 +1,6 @@
-"""The rules, each a frozen dataclass that answers Permit or Deny. A rule that can't tell denies.
+"""The rules, each a frozen dataclass that returns Permit or Deny. A rule denies if it lacks facts.
 
-To change one: only add fields with a default; a new meaning is a new rule.
+To change a rule, only add fields that have a default. A new meaning is a new rule.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sessions_app.policy.rules.asking import (
 )
 from sessions_app.policy.rules.emergencies import (
     AtOnce,
+    BreakGlassReviewed,
     IncidentOnCluster,
     IncidentOpen,
     MayBreakGlass,
@@ -41,6 +42,7 @@ __all__ = [
     "SWEEPER_SILENCE",
     "Ask",
     "AtOnce",
+    "BreakGlassReviewed",
     "Covers",
     "EnoughApprovers",
     "Facts",

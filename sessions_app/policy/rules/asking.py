@@ -1,4 +1,4 @@
-"""Rules about who asks, for what, and whether anybody could decide and end it."""
+"""Rules about the requester, the requested access, and whether anyone could approve and end it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SWEEPER_SILENCE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class RequesterEnabled:
-    """Disabled identities, and machines of disabled owners, get nothing."""
+    """Disabled identities, and machines of disabled owners, get no access."""
 
     tag: ClassVar[str] = "requester_enabled"
 
@@ -30,23 +30,23 @@ class RequesterEnabled:
 
 @dataclass(frozen=True, slots=True)
 class MayRequest:
-    """Only those to whom the policy or the cluster gives `request`."""
+    """The policy or the cluster must allow the requester to request access."""
 
     tag: ClassVar[str] = "may_request"
     policy: str
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if facts.may_request:
-            return Permit(f"{ask.requester} may request access under {self.policy}.")
+            return Permit(f"{ask.requester} can request access under {self.policy}.")
         return Deny(
-            f"{ask.requester} may not request access under {self.policy}.",
+            f"{ask.requester} can't request access under {self.policy}.",
             "Ask an administrator of the policy to add you or one of your groups.",
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Covers:
-    """The policy must name the cluster and the command set, and both must be there."""
+    """The policy must cover the cluster and the command set, and both must exist."""
 
     tag: ClassVar[str] = "covers"
     policy: str
@@ -67,13 +67,16 @@ class Covers:
                 "Choose one of: " + ", ".join(self.command_sets),
             )
         if not facts.command_set_published:
-            return Deny(f"{ask.command_set} has no published version.", "Somebody must publish it first.")
+            return Deny(
+                f"{ask.command_set} has no published version.",
+                "An administrator must publish a version first.",
+            )
         return Permit(f"{self.policy} covers {ask.command_set} on {ask.cluster}.")
 
 
 @dataclass(frozen=True, slots=True)
 class KindsFit:
-    """Commands of one kind mean nothing on a cluster of another."""
+    """The command set must be of the cluster's kind."""
 
     tag: ClassVar[str] = "kinds_fit"
 
@@ -88,7 +91,7 @@ class KindsFit:
 
 @dataclass(frozen=True, slots=True)
 class HasTargets:
-    """An empty list is no target; a removed target voids the request."""
+    """At least one target is required. A removed target voids the request."""
 
     tag: ClassVar[str] = "has_targets"
 
@@ -104,7 +107,7 @@ class HasTargets:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A reason in words where the policy wants one."""
+    """A reason is required if the policy says so."""
 
     tag: ClassVar[str] = "reason"
     required: bool
@@ -117,7 +120,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A ticket of the form that the policy wants."""
+    """The ticket must have the format that the policy requires."""
 
     tag: ClassVar[str] = "ticket"
     pattern: str
@@ -134,7 +137,7 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class SweeperAlive:
-    """Nothing new starts while nobody could end it."""
+    """Nothing new starts while no process could end it."""
 
     tag: ClassVar[str] = "sweeper_alive"
 

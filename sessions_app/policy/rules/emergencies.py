@@ -14,7 +14,7 @@ _INCIDENT = "incident"
 
 @dataclass(frozen=True, slots=True)
 class MayBreakGlass:
-    """Only those whom the policy names, for a short time, with a reason, and with no review overdue."""
+    """Break-glass access is limited to those whom the policy names."""
 
     tag: ClassVar[str] = "may_break_glass"
     policy: str
@@ -28,20 +28,22 @@ class MayBreakGlass:
                 "You are not in a group with break-glass access here.",
                 "Ask one of: " + ", ".join(self.terms.groups),
             )
-        if facts.overdue_reviews:
-            return _overdue(facts)
-        if not ask.reason.strip():
-            return Deny("Break-glass access requires a reason.", "Describe the problem in a few words.")
-        if ask.starts_at is not None:
-            return Deny(
-                "Break-glass access starts immediately.", "Remove the start time.", {"starts_at": None}
-            )
-        return Permit("Starts immediately. All approvers are notified, and someone else reviews it.")
+        return Permit(f"{ask.requester} has break-glass access here.")
+
+
+@dataclass(frozen=True, slots=True)
+class BreakGlassReviewed:
+    """Break-glass access needs a reason, and no overdue review."""
+
+    tag: ClassVar[str] = "break_glass_reviewed"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        return _reviewed(ask, facts, "Break-glass access")
 
 
 @dataclass(frozen=True, slots=True)
 class IncidentOpen:
-    """Access for an incident is bound to one that is open, and to work of no other kind. What was closed is never open again."""
+    """Incident access is bound to an open incident and to no other kind of workflow. Closed incidents never reopen."""
 
     tag: ClassVar[str] = "incident_open"
 
@@ -63,7 +65,7 @@ class IncidentOpen:
 
 @dataclass(frozen=True, slots=True)
 class IncidentOnCluster:
-    """The incident must be on the cluster that is asked for."""
+    """The incident must be on the requested cluster."""
 
     tag: ClassVar[str] = "incident_on_cluster"
 
@@ -78,7 +80,7 @@ class IncidentOnCluster:
 
 @dataclass(frozen=True, slots=True)
 class OnCall:
-    """Only those whom the policy puts on call for incidents."""
+    """Only those whom the policy puts on call for incidents get access."""
 
     tag: ClassVar[str] = "on_call"
     policy: str
@@ -97,21 +99,22 @@ class OnCall:
 
 @dataclass(frozen=True, slots=True)
 class AtOnce:
-    """Access for an incident is for now, so it has no start of its own."""
+    """Incident access and break-glass access start immediately, so they have no start time of their own."""
 
     tag: ClassVar[str] = "at_once"
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if ask.starts_at is None:
-            return Permit("Starts immediately. Windows and freezes do not apply to incidents.")
-        return Deny(
-            "Access for an incident starts immediately.", "Remove the start time.", {"starts_at": None}
-        )
+            return Permit("Starts immediately. Windows and freezes do not apply.")
+        kind = "Break-glass access" if ask.break_glass else "Access for an incident"
+        return Deny(f"{kind} starts immediately.", "Remove the start time.", {"starts_at": None})
 
 
 @dataclass(frozen=True, slots=True)
 class OwnIncident:
-    """Who opened an incident has approved nothing by that. The policy may forbid access by it; a machine never gets any."""
+    """Opening an incident is not an approval. The policy can forbid access for one's own incident, and machines never
+    get it.
+    """
 
     tag: ClassVar[str] = "own_incident"
     policy: str
@@ -137,27 +140,26 @@ class OwnIncident:
 
 @dataclass(frozen=True, slots=True)
 class OwnIncidentReviewed:
-    """Access for one's own incident without approval is like break-glass access: a reason, and no overdue review."""
+    """Access for one's own incident without approval is like break-glass access: it needs a reason, and no overdue
+    review.
+    """
 
     tag: ClassVar[str] = "own_incident_reviewed"
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if facts.workflow is not None and not facts.workflow.own_doing:
             return Permit("No review needed.")
-        if facts.overdue_reviews:
-            return _overdue(facts)
-        if not ask.reason.strip():
-            return Deny(
-                "Access for your own incident requires a reason.",
-                "Describe the problem in a few words.",
-            )
-        return Permit("All approvers are notified, and someone else reviews it.")
+        return _reviewed(ask, facts, "Access for your own incident")
 
 
-def _overdue(facts: Facts) -> Deny:
-    them = " and ".join(facts.overdue_reviews)
-    return Deny(
-        f"The review of {them}, which started without approval, is overdue.",
-        "Ask an approver to review it first.",
-        {"review": list(facts.overdue_reviews)},
-    )
+def _reviewed(ask: Ask, facts: Facts, kind: str) -> Permit | Deny:
+    if facts.overdue_reviews:
+        them = " and ".join(facts.overdue_reviews)
+        return Deny(
+            f"The review of {them}, which started without approval, is overdue.",
+            "Ask an approver to review it first.",
+            {"review": list(facts.overdue_reviews)},
+        )
+    if not ask.reason.strip():
+        return Deny(f"{kind} requires a reason.", "Describe the problem in a few words.")
+    return Permit("All approvers are notified, and someone else reviews it.")

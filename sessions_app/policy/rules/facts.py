@@ -1,4 +1,4 @@
-"""The inputs of rules: the ask, and the facts."""
+"""The inputs of rules: the ask and the facts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from sessions_app.policy.starts import begins_at
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """The request as rules see it. ``duration`` in seconds; without ``starts_at`` the time starts with the approval.
+    """The request as rules see it.
 
-    ``incident`` is the reference of the incident that the access is for, empty when none is named; None for access of
-    another kind. ``workflow`` is the reference of the named workflow, for any kind of request.
+    ``duration`` is in seconds. Without ``starts_at`` the time starts with the approval. ``incident`` is the reference
+    of the incident, empty if none is named, and None for other kinds of access. ``workflow`` is the reference of the
+    named workflow, for any kind of request.
     """
 
     requester: str
@@ -36,9 +37,9 @@ class Ask:
 class WorkflowFacts:
     """The facts of the named workflow.
 
-    ``roles`` are those of `assignee`, `member` and `on_call` that the requester has in it; ``silence`` is for how many
-    seconds its source has not said that it is open, None for Stint's own; ``own_doing`` that the requester opened it, in any
-    guise: their owner, their machine, another account of theirs.
+    ``roles`` are the requester's: `assignee`, `member` and `on_call`. ``silence`` is the time in seconds since its
+    source confirmed that it is open; None for Stint's own workflows. ``own_doing``: the requester opened it in any
+    guise, through their owner, their machine, or another account of theirs.
     """
 
     kind: str
@@ -53,7 +54,7 @@ class WorkflowFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known of the world, read just before. Unknown values must be passed as the denying ones."""
+    """What is known just before the evaluation. Pass unknown values as the ones that deny."""
 
     now: dt.datetime
     requester_enabled: bool
@@ -63,20 +64,20 @@ class Facts:
     command_set_published: bool
     targets_live: bool
     sweeper_silence: float | None
-    # Grants that began without anybody's approval, by break-glass access or by an incident that the requester opened, and
-    # that should have been reviewed by now.
+    # Grants that began without approval and whose review is overdue. These are break-glass access, or access for an
+    # incident that the requester opened.
     overdue_reviews: tuple[str, ...]
-    # Of each person who could give an approval that counts, in which of the policy's groups they are; None: not known.
+    # For each person whose approval would count, their groups among those of the policy; None if unknown.
     approvers: tuple[frozenset[str], ...] | None
-    # The work that is named: whether it is open, whether it is on the cluster, and the rest of it.
+    # The named workflow: whether it is open, whether it is on the cluster, and its other facts.
     workflow_open: bool = False
     workflow_on_cluster: bool = False
     workflow: WorkflowFacts | None = None
-    # References of open work that the policy would take, to be offered.
+    # References of open workflows that the policy would accept, to offer.
     fitting: tuple[str, ...] = ()
     # Whether the command set is of the cluster's kind.
     kinds_fit: bool = False
-    # Whether a person asks, and no machine.
+    # Whether the requester is a person, not a machine.
     is_person: bool = False
 
 
@@ -86,12 +87,12 @@ class Rule(Protocol):
     tag: ClassVar[str]
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
-        """Answer for one ask, from the facts alone."""
+        """Decide on one ask, from the facts alone."""
         ...
 
 
 def start_of(ask: Ask, facts: Facts) -> dt.datetime:
-    """Return when the time asked for begins: without a start of its own at once, or by itself when the work does."""
+    """Return when the requested time begins. Without its own start it begins with the workflow, or at once."""
     return ask.starts_at or begins_at(
         facts.now, workflow=facts.workflow.starts_at if facts.workflow else None
     )

@@ -1,4 +1,4 @@
-"""Rules about when, and for how long."""
+"""Rules about start times and durations."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sessions_app.policy.starts import begins_at
 from sessions_app.policy.windows import Freeze, Window, covering, next_free
 
 _TOLERANCE = dt.timedelta(minutes=1)
-# Of less nobody has any use, in seconds.
+# Seconds. Anything shorter is useless.
 _SHORTEST = 60
 
 
 @dataclass(frozen=True, slots=True)
 class MaxDuration:
-    """No longer than the policy says."""
+    """The duration must be within the policy's limit."""
 
     tag: ClassVar[str] = "max_duration"
     policy: str
@@ -36,7 +36,7 @@ class MaxDuration:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Not in the past, and not further ahead than the policy allows."""
+    """The start must not be in the past, nor further ahead than the policy allows."""
 
     tag: ClassVar[str] = "start"
     horizon: int
@@ -46,7 +46,7 @@ class Start:
         if start + _TOLERANCE < facts.now:
             return Deny("The start is in the past.", "Choose a later start.", {"starts_at": None})
         if start > facts.now + dt.timedelta(seconds=self.horizon):
-            # With a start of its own it can come earlier; the work's can't.
+            # A start time of the request can be moved earlier, that of a workflow can't.
             latest = (facts.now + dt.timedelta(seconds=self.horizon)).replace(second=0, microsecond=0)
             return Deny(
                 f"The start is more than {say_duration(self.horizon)} ahead.",
@@ -72,7 +72,7 @@ def _before_workflow(moment: dt.datetime, facts: Facts) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class InWindow:
-    """All of the time asked for lies in the policy's windows."""
+    """The whole requested time must be within the policy's windows."""
 
     tag: ClassVar[str] = "in_window"
     windows: tuple[Window, ...]
@@ -111,7 +111,7 @@ class InWindow:
 
 @dataclass(frozen=True, slots=True)
 class NotFrozen:
-    """No planned work in a freeze."""
+    """No planned access during a freeze."""
 
     tag: ClassVar[str] = "not_frozen"
     freezes: tuple[Freeze, ...]

@@ -100,13 +100,13 @@ class RoleInWorkflow:
             return Permit(f"{ask.requester} is {said} {ask.workflow}.")
         return Deny(
             f"{ask.requester} is not {said} {ask.workflow or 'the workflow'}.",
-            "Someone who is can submit the request.",
+            f"Someone who is {said} it can submit the request.",
         )
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowFresh:
-    """A workflow that was not read for too long counts as closed."""
+    """A workflow that could not be read for too long counts as closed."""
 
     tag: ClassVar[str] = "workflow_fresh"
     staleness: int
@@ -125,7 +125,7 @@ class WorkflowFresh:
 
 @dataclass(frozen=True, slots=True)
 class WithinWorkflow:
-    """Access stays within the planned time of the workflow."""
+    """Access must stay within the planned time of the workflow."""
 
     tag: ClassVar[str] = "within_workflow"
 

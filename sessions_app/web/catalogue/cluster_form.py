@@ -1,4 +1,4 @@
-"""A cluster as a form: what was typed becomes the document that a file would hold; its faults stand at their fields."""
+"""The form of a cluster: turns what was typed into the document a file would hold, and puts each fault at its field."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from django.http import QueryDict
 
+from sessions_app.connectors.nested import leaves
 from sessions_app.connectors.registry import ConnectorType, type_of
 from sessions_app.operations.targets.cluster_connection import STORED
 from sessions_app.policy.catalogue import ClusterDocument, fingerprint_of
@@ -17,7 +18,7 @@ from sessions_app.policy.documents import Problem
 from sessions_app.web.catalogue.connection_fields import PREFIX, ConnectionField, data_of, fields_of, texts_of
 from sessions_app.web.shell.faults import Faults, count_of
 
-# A form of more targets would be longer than anybody reads; it is written as text then.
+# A form with more targets than this would be too long to read, so such a cluster is edited as text.
 MOST_TARGETS = 60
 _TARGET_FIELDS = ("name", "address", "port", "account", "host_key")
 _OF_TARGET = re.compile(r"targets\[(\d+)\](?:\.(\w+))?")
@@ -35,16 +36,16 @@ class TargetRow:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was typed that would be missed."""
+        """Whether nothing was typed in the row."""
         return not (self.name or self.address or self.port or self.account or self.host_key)
 
     @property
     def fingerprint(self) -> str:
-        """The key's fingerprint, to compare with what the target says of itself; empty for what is no key."""
+        """The key's fingerprint, to compare with the one the target reports. Empty if the text is not a key."""
         return fingerprint_of(self.host_key)
 
     def data(self) -> dict[str, Any]:
-        """Return the row as a file would say it."""
+        """Return the row as it would appear in a file."""
         port: int | str = int(self.port) if self.port.isdecimal() and len(self.port) < 9 else self.port
         said = {"port": port, "account": self.account, "host_key": self.host_key}
         return {
@@ -56,7 +57,9 @@ class TargetRow:
 
 @dataclass(frozen=True, slots=True)
 class ClusterForm:
-    """A cluster as typed. ``groups`` and ``people`` may allow held commands there; ``kept`` is what only its text can say."""
+    """A cluster as typed. ``groups`` and ``people`` may allow held commands there. ``kept`` holds the fields that can
+    only be edited as text.
+    """
 
     kind: str = "ssh"
     name: str = ""
@@ -73,7 +76,7 @@ class ClusterForm:
     faults: Faults = field(default_factory=Faults)
 
     def source(self) -> str:
-        """Return the document as JSON, which is read as YAML is."""
+        """Return the document as JSON, which is also valid YAML."""
         data: dict[str, Any] = {
             "name": self.name, "kind": self.kind, "summary": self.summary, "environment": self.environment,
             "risk": self.risk, "targets": [row.data() for row in self.targets if not row.is_empty], **self.kept,
@@ -89,12 +92,12 @@ class ClusterForm:
 
     @property
     def type_(self) -> ConnectorType:
-        """What serves its kind. Raises ConnectorError."""
+        """The connector type of its kind. Raises ConnectorError."""
         return type_of(self.kind)
 
     @property
     def fields(self) -> list[ConnectionField]:
-        """How Stint logs in, as fields."""
+        """The connection parameters, as fields."""
         return fields_of(self.type_, self.connection, self.stored)
 
     def with_another_target(self) -> ClusterForm:
@@ -102,7 +105,9 @@ class ClusterForm:
         return replace(self, targets=(*self.targets, TargetRow()))
 
     def with_problems(self, problems: Sequence[Problem]) -> ClusterForm:
-        """Return the form with each fault at its field, in the order of the fields; what has none is said above."""
+        """Return the form with each fault at its field, in the order of the fields. Faults without a field go above the
+        form.
+        """
         found: dict[str, dict[str, None]] = {}
         for problem in problems:
             text = problem.message[:1].upper() + problem.message[1:] + "."
@@ -113,7 +118,9 @@ class ClusterForm:
         return replace(self, faults=Faults(at, ("Not saved.", above) if above else count_of(at)))
 
     def _field_of(self, problem: Problem) -> str:
-        """Return the field of a problem. One of several targets together has no path, and names them."""
+        """Return the field of a problem. A problem that several targets share has no path, but its message
+        names them.
+        """
         if problem.path:
             return _field_of(problem.path)
         names = [row.name for row in self.targets]
@@ -143,7 +150,7 @@ class ClusterForm:
 
 
 def _field_of(path: str) -> str:
-    """Return the name of the field that a place in the document is typed into."""
+    """Return the name of the form field for a path in the document."""
     if of_target := _OF_TARGET.match(path):
         return f"t{of_target[1]}.{of_target[2] or 'name'}"
     whole = path.partition("[")[0]
@@ -157,9 +164,9 @@ def _field_of(path: str) -> str:
 
 
 def form_of(document: ClusterDocument) -> ClusterForm:
-    """Return the form that says what a document says."""
+    """Return the form for a document."""
     who = document.approvers
-    secrets = {name for name, value in document.connection.items() if value == STORED}
+    secrets = {name for name, value in leaves(document.connection).items() if value == STORED}
     return ClusterForm(
         kind=document.kind, connection=texts_of(document.connection), stored=frozenset(secrets), name=document.name, summary=document.summary, environment=document.environment, risk=document.risk,
         host_ca=document.host_ca or "", groups=", ".join(who.groups if who else ()),
@@ -172,7 +179,9 @@ def form_of(document: ClusterDocument) -> ClusterForm:
 
 
 def form_of_post(data: QueryDict, kind: str = "ssh") -> ClusterForm:
-    """Return what was sent for a cluster of a kind. Rows that are empty or marked to go are left out; one row is always there."""
+    """Return the form that was sent for a cluster of a kind, without rows that are empty or marked for removal. It has
+    at least one row.
+    """
 
     def said(name: str) -> str:
         return data.get(name, "").strip()

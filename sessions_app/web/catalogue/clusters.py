@@ -1,4 +1,4 @@
-"""Clusters: look, check the connection, set up."""
+"""Clusters: view them, check their connections and set them up."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from broker.kernel import clock
 from sessions_app.connectors.registry import find, types
 from sessions_app.models import Cluster, Environment, Risk
 from sessions_app.operations.targets.check_target import check_target
-from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.policy.catalogue import ClusterDocument
+from sessions_app.queries.authority import SSH_USER_CA
 from sessions_app.queries.facts import Unreadable
 from sessions_app.web.catalogue import clusters_page as reads
 from sessions_app.web.catalogue.cluster_form import MOST_TARGETS, ClusterForm, form_of, form_of_post
 from sessions_app.web.home.welcome_page import unfinished
-from sessions_app.web.shell.documents import editing, list_documents
+from sessions_app.web.shell.documents import administered, editing, list_documents
 from sessions_app.web.shell.doors import ACT, FORM, back, page, who
 from sessions_app.web.shell.editor import Typed, sent
 from sessions_app.web.shell.removing import Removal, press_remove
@@ -29,36 +30,31 @@ from sessions_app.web.shell.saving import Outcome, press, said
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """The clusters that the reader may see."""
+    """List the clusters that the reader may see."""
     rows, step = reads.listed(who(request)), unfinished(who(request))
     return list_documents(request, "clusters", rows, "catalogue/clusters.html", first_steps=rows and step)
 
 
 @page()
 def detail(request: HttpRequest, name: str) -> HttpResponse:
-    """One cluster."""
+    """Show one cluster."""
     found = get_object_or_404(reads.clusters(who(request)), name=name)
     return render(
         request, "catalogue/cluster.html", {"shown": reads.cluster_page(found, who(request), clock.now())}
     )
 
 
-def _mine(request: HttpRequest, name: str) -> Cluster:
-    """Return a cluster that the reader administers; any other is not there."""
-    return get_object_or_404(Cluster.objects.live().administered_by(who(request)), name=name)
-
-
 @page()
 def checks(request: HttpRequest, name: str) -> HttpResponse:
-    """How far the connection checks are."""
-    found = _mine(request, name)
+    """Show the progress of the connection checks."""
+    found = administered(request, Cluster.objects.live(), name)
     return render(request, "ui/_checks.html", {"checks": reads.checks_of(found, clock.now())})
 
 
 @page(ACT)
 def check(request: HttpRequest, name: str) -> HttpResponse:
-    """Ask that one target is looked at, or all."""
-    found = _mine(request, name)
+    """Start a connection check of one target, or of all."""
+    found = administered(request, Cluster.objects.live(), name)
     targets = found.targets.filter(removed_at__isnull=True)
     if wanted := request.POST.get("target", ""):
         targets = targets.filter(name=wanted)
@@ -73,16 +69,16 @@ def check(request: HttpRequest, name: str) -> HttpResponse:
 
 @page(ACT)
 def authority(request: HttpRequest, name: str) -> HttpResponse:
-    """Make the certificate authority that targets trust, where there is none yet."""
-    _mine(request, name)
-    ensure_ssh_ca(now=clock.now())
+    """Create the certificate authority that targets trust, unless there is one already."""
+    administered(request, Cluster.objects.live(), name)
+    ensure_authority(SSH_USER_CA, now=clock.now())
     messages.success(request, "Certificate authority created. Install its key on each target.")
     return back(request, "cluster", name)
 
 
 @page(FORM)
 def new(request: HttpRequest) -> HttpResponse:
-    """Make a cluster."""
+    """Create a cluster."""
     if not who(request).is_superuser:
         raise Http404
     return _form(request, None)
@@ -90,12 +86,12 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @page(FORM)
 def edit(request: HttpRequest, name: str) -> HttpResponse:
-    """Change a cluster and its targets, in a form or, when there are many, as text."""
-    return _form(request, _mine(request, name))
+    """Edit a cluster and its targets, as a form or, when it has many targets, as text."""
+    return _form(request, administered(request, Cluster.objects.live(), name))
 
 
 def _read(cluster: Cluster | None) -> tuple[ClusterDocument | None, str]:
-    """Return a cluster as a document and as text; where rows can't be read, as the text that they make alone."""
+    """Return a cluster as a document and as text. If its rows can't be read as a document, return only their text."""
     if cluster is None:
         return None, ""
     try:
@@ -141,7 +137,9 @@ def _form(request: HttpRequest, cluster: Cluster | None) -> HttpResponse:
 
 
 def _tabs(cluster: Cluster | None, kind: str, *, as_text: bool) -> list[tuple[str, str, bool]]:
-    """Return the tabs of the editor, each with its address and whether it is the open one: two ways to edit, or the kinds."""
+    """Return the tabs of the editor, each with its address and whether it is selected. An existing cluster has one for
+    each way to edit it, a new one has one for each kind.
+    """
     if cluster:
         return [
             ("Form", reverse("cluster_edit", args=[cluster.name]), not as_text),
@@ -154,7 +152,11 @@ def _tabs(cluster: Cluster | None, kind: str, *, as_text: bool) -> list[tuple[st
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Say which grants end when a cluster is removed; with ``confirm`` remove it."""
-    policies = _mine(request, name).policies.filter(removed_at__isnull=True).order_by("name")
-    removal = Removal("clusters", "Access granted on it ends.")
+    """Show which grants end when a cluster is removed. With ``confirm``, remove it."""
+    policies = (
+        administered(request, Cluster.objects.live(), name)
+        .policies.filter(removed_at__isnull=True)
+        .order_by("name")
+    )
+    removal = Removal("clusters", "All access to it ends.")
     return press_remove(request, removal, name, policies=list(policies))

@@ -1,4 +1,4 @@
-"""Clusters, as those who may see them read them."""
+"""Clusters as shown to readers who may see them."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from sessions_app.operations.catalogue.catalogue_rows import cluster_document, c
 from sessions_app.operations.targets.cluster_connection import shown_connection
 from sessions_app.operations.targets.target_setup import SetupText, setup_texts
 from sessions_app.policy.catalogue import ClusterDocument
-from sessions_app.queries.authority import trusted_ssh_cas
+from sessions_app.queries.authority import SSH_USER_CA, trusted_authorities
 from sessions_app.queries.named import with_names
 from sessions_app.web.shell.home_page import LIVE, how_many_live
 from sessions_app.web.shell.words import Look, health_look, in_order, plural
 
-# The slowest check takes half a minute; one that takes longer waits for a worker.
+# The slowest check takes half a minute. One that takes longer is waiting for a worker.
 LATE = dt.timedelta(seconds=40)
-# A check that has not come back after this long is not waited for any more.
+# After this long, the page stops waiting for a check.
 PATIENCE = dt.timedelta(minutes=2)
 
 
 def clusters(identity: Identity) -> QuerySet[Cluster]:
-    """Return the live clusters that the identity may see, with how many targets they have and grants are in use there."""
+    """Return the live clusters that the identity may see, with their numbers of targets and of grants in use."""
     return (
         Cluster.objects.live()
         .visible_to(identity)
@@ -47,7 +47,7 @@ def clusters(identity: Identity) -> QuerySet[Cluster]:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the latest checks of a cluster's targets found."""
+    """The results of the latest checks of a cluster's targets."""
 
     targets: int = 0
     failing: int = 0
@@ -56,12 +56,12 @@ class Health:
 
 
 def look_of(health: Health) -> Look:
-    """Return how the connection of a cluster looks."""
+    """Return the look of a cluster's connection."""
     return health_look(health.targets, health.failing, health.unchecked)
 
 
 def health_of(cluster_ids: Iterable[int]) -> dict[int, Health]:
-    """Return the health of clusters by id, in one query."""
+    """Return the health of clusters by cluster id, in one query."""
     latest = TargetCheck.objects.filter(target=OuterRef("pk"), finished_at__isnull=False).order_by("-pk")
     rows = (
         Target.objects.live()
@@ -100,7 +100,9 @@ def listed(identity: Identity) -> list[ListedCluster]:
 
 @dataclass(frozen=True, slots=True)
 class CheckedTarget:
-    """A target with its latest check that is over, and the one that is under way; ``is_late`` when nobody seems to be at it."""
+    """A target with its latest finished check and the one in progress. ``is_late``: no worker seems to have
+    taken it.
+    """
 
     target: Target
     check: TargetCheck | None
@@ -109,7 +111,7 @@ class CheckedTarget:
 
     @property
     def wrong(self) -> int:
-        """How many steps need fixing."""
+        """The number of steps that need fixing."""
         return sum(1 for step in self.check.steps if not step["ok"]) if self.check else 0
 
 
@@ -123,7 +125,7 @@ class Checks:
 
     @property
     def running(self) -> bool:
-        """Whether any is under way."""
+        """Whether a check is in progress."""
         return any(row.running for row in self.rows)
 
 
@@ -151,7 +153,7 @@ def checks_of(cluster: Cluster, now: dt.datetime) -> Checks:
             )
             for target in targets
         ],
-        not _is_ssh(cluster) or bool(trusted_ssh_cas()),
+        not _is_ssh(cluster) or bool(trusted_authorities(SSH_USER_CA)),
     )
 
 
@@ -162,18 +164,18 @@ def _is_ssh(cluster: Cluster) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SetupLines:
-    """What the administrator of a target pastes there, or what is ``missing`` before there is anything to paste."""
+    """The lines that a target's administrator pastes there. ``missing`` says what is needed before there are any."""
 
     lines: Setup | None
     missing: str = ""
 
 
 def setup_lines(cluster: str, accounts: Iterable[str]) -> SetupLines | None:
-    """Return the set-up of a cluster's targets with these login accounts; None without any target."""
+    """Return the setup of a cluster's targets with these login accounts; None without any target."""
     names = sorted(set(accounts))
     if not names:
         return None
-    keys = [key.public_key for key in trusted_ssh_cas()]
+    keys = [key.public_key for key in trusted_authorities(SSH_USER_CA)]
     try:
         return SetupLines(
             Setup(cluster=cluster, accounts=names, ca_keys=keys, gateways=settings.SSH_SOURCE_ADDRESS)
@@ -184,7 +186,7 @@ def setup_lines(cluster: str, accounts: Iterable[str]) -> SetupLines | None:
 
 @dataclass(frozen=True, slots=True)
 class ListedTarget:
-    """One target of a cluster's page, and by what Stint knows it."""
+    """One target on a cluster's page, and how Stint recognizes it."""
 
     target: Target
     known: Look
@@ -192,7 +194,7 @@ class ListedTarget:
 
 @dataclass(frozen=True, slots=True)
 class SeenTarget:
-    """What reconciliation found on one target."""
+    """The findings of reconciliation on one target."""
 
     name: str
     grants: str
@@ -202,26 +204,26 @@ class SeenTarget:
 
 @dataclass(frozen=True, slots=True)
 class DriftNote:
-    """One difference that was found on a target, with how it looks."""
+    """One difference found on a target, with its look."""
 
     drift: Drift
     look: Look
 
     @property
     def title(self) -> str:
-        """Where it was found, and what it is."""
+        """Where the difference was found, and what it is."""
         ref = f" ({self.drift.grant_ref})" if self.drift.grant_ref else ""
         return f"{self.drift.target.name}: {self.drift.get_kind_display()}{ref}."
 
     @property
     def detail(self) -> str:
-        """More of it, as a sentence."""
+        """The detail of the difference, as a sentence."""
         return f"{capfirst(self.drift.detail)}." if self.drift.detail else ""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterPage:
-    """One cluster for one reader. ``checks`` and ``setup`` are for those who administer it."""
+    """One cluster for one reader. ``checks`` and ``setup`` are only for its administrators."""
 
     cluster: Cluster
     targets: Sequence[ListedTarget]
@@ -238,38 +240,38 @@ class ClusterPage:
 
     @property
     def look(self) -> Look:
-        """How its connection looks."""
+        """The look of its connection."""
         return look_of(self.health)
 
     @property
     def kind_says(self) -> str:
-        """What serves it, and how many targets it has."""
-        title = self.kind.title if self.kind else f"{self.cluster.kind}: no connector serves it"
+        """The title of its connector, and the number of its targets."""
+        title = self.kind.title if self.kind else f"{self.cluster.kind}: no connector available"
         return f"{title}, {plural(len(self.targets), 'target')}"
 
     @property
     def live_says(self) -> str:
-        """How many grants are in use."""
+        """The number of grants in use."""
         return plural(len(self.live), "grant")
 
     @property
     def unseen_says(self) -> str:
-        """How many targets did not answer; empty when all did."""
+        """The number of targets that did not respond; empty when all did."""
         return f"{plural(self.unseen, 'target')} not responding" if self.unseen else ""
 
     @property
     def kind(self) -> ConnectorType | None:
-        """What serves it; None when nothing does any more."""
+        """The type of its connector; None if no connector serves its kind any longer."""
         return find(self.cluster.kind)
 
     @property
     def connection(self) -> dict[str, Any]:
-        """How it is logged in to, without any secret."""
+        """The connection parameters, without any secret."""
         return shown_connection(self.cluster)
 
 
 def cluster_page(cluster: Cluster, reader: Identity, now: dt.datetime) -> ClusterPage:
-    """Return a cluster with its targets, the policies that cover it and who has access there now."""
+    """Return a cluster with its targets, the policies that cover it, and the grants in use there."""
     policies = AccessPolicy.objects.live().visible_to(reader).filter(clusters=cluster)
     targets = _targets_of(cluster)
     may_set_up = Cluster.objects.administered_by(reader).filter(pk=cluster.pk).exists()
@@ -298,10 +300,10 @@ def cluster_page(cluster: Cluster, reader: Identity, now: dt.datetime) -> Cluste
 
 
 def _known(target: Target, cluster: Cluster) -> Look:
-    """Return by what Stint knows a target; one that is known by nothing is refused."""
+    """Return how Stint recognizes a target. One that it can't recognize is refused."""
     if target.host_key or cluster.host_ca:
         return Look("ok", "key", "host key" if target.host_key else "host CA")
-    return Look("bad", "alert", "nothing, so refused")
+    return Look("bad", "alert", "no host key, so refused")
 
 
 def _seen(found: Observation) -> SeenTarget:
@@ -317,7 +319,7 @@ def _drift_look(drift: Drift) -> Look:
 
 
 def _texts(cluster: Cluster) -> list[SetupText]:
-    """A cluster that can't be read has a page all the same: it says how to fix it."""
+    """Return the setup texts; none for a cluster that can't be read. Its page still opens, and says how to fix it."""
     try:
         return setup_texts(cluster)
     except ConnectorError:
@@ -325,24 +327,24 @@ def _texts(cluster: Cluster) -> list[SetupText]:
 
 
 def drift_of(cluster: Cluster, now: dt.datetime) -> list[Drift]:
-    """Return where targets differ from what should be there, and where they did in the last day; the open ones first."""
+    """Return the drift on a cluster's targets, open or fixed in the last day. Open drift comes first."""
     since = now - dt.timedelta(days=1)
     found = Drift.objects.filter(Q(gone_at__isnull=True) | Q(gone_at__gt=since), target__cluster=cluster)
     return list(found.select_related("target").order_by(F("gone_at").desc(nulls_first=True), "-pk")[:20])
 
 
 def document_of(cluster: Cluster) -> ClusterDocument:
-    """Return a stored cluster as the document that its file would hold. Raises Unreadable."""
+    """Return a stored cluster as the document its file would hold. Raises Unreadable."""
     return cluster_document(cluster)
 
 
 def text_of_row(cluster: Cluster) -> str:
-    """Return what the rows of a cluster say as YAML, so that what can't be read can be fixed."""
+    """Return the rows of a cluster as YAML, so that a cluster that can't be read can be fixed."""
     data = {name: value for name, value in cluster_row(cluster).items() if value}
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=200)
 
 
 def text_of(document: ClusterDocument) -> str:
-    """Return a cluster as YAML, as people write it."""
+    """Return a cluster as YAML, as people would write it."""
     data = document.model_dump(mode="json", exclude_defaults=True)
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=200)

@@ -1,4 +1,4 @@
-"""A command set while it is written: what the reader, the linter and the examples say to it, and what publishing it means."""
+"""The command set editor: results of parsing, linting and running the examples, and the consequences of publishing."""
 
 from __future__ import annotations
 
@@ -16,62 +16,42 @@ from sessions_app.models import (
     Grant,
     RequestState,
 )
-from sessions_app.operations.catalogue.publish_command_set import key_of
 from sessions_app.policy.catalogue import read_command_set
 from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.examples import ExampleFailure, check_examples
 from sessions_app.policy.commands.kinds import kinds, lint
 from sessions_app.policy.documents import DocumentError, Problem, line_of, load_yaml_with_lines
-from sessions_app.web.catalogue.command_sets_page import Difference, Tab, difference
+from sessions_app.web.catalogue.command_sets_page import Difference, Finding, Tab, difference, found
 from sessions_app.web.shell.words import Linked, plural
 
 ACCEPT = "accept."
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedFinding:
-    """One finding of the linter, and the reason for which it is accepted."""
-
-    severity: str
-    key: str
-    where: str
-    message: str
-    fix: str
-    line: int | None
-    accepted: str
-
-
-@dataclass(frozen=True, slots=True)
 class Checked:
-    """What a text is worth before it is saved. Without a document, ``problems`` says why."""
+    """The result of checking a text before it is saved. Without a document, ``problems`` says why."""
 
     problems: Sequence[Problem] = ()
     document: CommandSetDocument | None = None
-    findings: Sequence[CheckedFinding] = ()
+    findings: Sequence[Finding] = ()
     failures: Sequence[ExampleFailure] = ()
     difference: Difference | None = None
 
     @property
     def examples(self) -> int:
-        """How many examples the document has."""
+        """The number of examples in the document."""
         shown = self.document.examples if self.document else None
         return len(shown.allow) + len(shown.refuse) if shown else 0
 
 
 def check_source(source: str, before: CommandSetVersion | None) -> Checked:
-    """Return what the reader, the linter and the examples say to a text. Nothing is saved."""
+    """Parse and lint a text, and run its examples. Nothing is saved."""
     try:
         file = read_command_set(source)
     except DocumentError as error:
         return Checked(problems=error.problems)
     _, lines = load_yaml_with_lines(source)
-    findings = [
-        CheckedFinding(
-            one.severity, key_of(asdict(one)), one.where, one.message, one.fix, line_of(lines, one.where),
-            file.accept.get(key_of(asdict(one)), ""),
-        )
-        for one in lint(file.document)
-    ]  # fmt: skip
+    findings = [found(asdict(one), file.accept, line_of(lines, one.where)) for one in lint(file.document)]
     return Checked(
         document=file.document,
         findings=findings,
@@ -82,7 +62,7 @@ def check_source(source: str, before: CommandSetVersion | None) -> Checked:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Who feels a new version: the policies that name the set, and the grants that keep an older one."""
+    """The effects of a new version: policies that name the set, grants on an older version, and pending requests."""
 
     policies: Sequence[AccessPolicy]
     grants: int
@@ -100,7 +80,7 @@ def use_of(command_set: CommandSet) -> Use:
 
 
 class ToAccept(NamedTuple):
-    """A warning that has to be accepted before the set is published: its field, what it says, and the reason as typed."""
+    """A warning to accept before the set is published: its field, its message, and the reason as typed."""
 
     name: str
     message: str
@@ -109,7 +89,7 @@ class ToAccept(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """What publishing the draft of a set means. ``refusal`` says why it can't be published yet."""
+    """The consequences of publishing the draft of a set. ``refusal`` says why it can't be published yet."""
 
     refusal: str = ""
     button: str = ""
@@ -127,12 +107,14 @@ def publishing(
     checked: Checked,
     typed: Mapping[str, str],
 ) -> Publishing:
-    """Return what the box beside the editor says. ``saved`` tells whether the text is the draft; ``typed`` has the reasons."""
+    """Return the content of the box beside the editor. ``saved``: the text is the saved draft. ``typed`` holds the
+    reasons.
+    """
     if draft is None:
         published = f"v{before.number} is published. " if before else ""
-        return Publishing(f"There is no draft. {published}Change the text and save it first.")
+        return Publishing(f"There is no draft. {published}Edit the text and save it first.")
     if not saved:
-        return Publishing("The text differs from the saved draft. Save it first.")
+        return Publishing("The text has unsaved changes. Save it first.")
     use = use_of(command_set)
     return Publishing(
         button=f"Publish v{draft.number}",
@@ -150,7 +132,7 @@ def _consequences(use: Use, draft: CommandSetVersion, before: CommandSetVersion 
     said = [
         f"New requests there use v{draft.number}."
         if use.policies
-        else "No policy names it yet, so no one can request it."
+        else "No policy lists it yet, so no one can request it."
     ]
     if before is None:
         return said
@@ -161,13 +143,13 @@ def _consequences(use: Use, draft: CommandSetVersion, before: CommandSetVersion 
         said.append("No live grant uses it.")
     if use.waiting:
         said.append(
-            f"{plural(use.waiting, 'pending request')} {'stays' if use.waiting == 1 else 'stay'} as is."
+            f"{plural(use.waiting, 'pending request')} {'is' if use.waiting == 1 else 'are'} unchanged."
         )
     return said
 
 
 def templates(chosen: str) -> list[tuple[str, Sequence[Tab]]]:
-    """Return the sets to start from, by kind; without a choice, the first is it."""
+    """Return the command sets to start from, by kind. Without a choice, the first one is chosen."""
     found = kinds()
     chosen = chosen or found[0].starters[0].key
     return [

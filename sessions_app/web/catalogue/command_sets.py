@@ -1,4 +1,4 @@
-"""Command sets."""
+"""Views for command sets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sessions_app.operations.catalogue.save_draft import CannotBeRead, save_draf
 from sessions_app.policy.commands.kinds import starter
 from sessions_app.web.catalogue import command_set_editor as editor
 from sessions_app.web.catalogue import command_sets_page as reads
-from sessions_app.web.shell.documents import PLACES, Editing, edited_at, list_documents
+from sessions_app.web.shell.documents import PLACES, Editing, administered, edited_at, list_documents
 from sessions_app.web.shell.doors import ACT, FORM, page, who
 from sessions_app.web.shell.editor import Typed, sent
 from sessions_app.web.shell.forms import PARAMETER
@@ -27,14 +27,14 @@ from sessions_app.web.shell.saving import Outcome
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """The command sets that the reader may see."""
+    """List the command sets that the reader may see."""
     rows = reads.command_sets(who(request))
     return list_documents(request, "command-sets", rows, "catalogue/command_sets.html")
 
 
 @page()
 def detail(request: HttpRequest, name: str) -> HttpResponse:
-    """One version of a command set: the newest published one, or the one asked for."""
+    """Show one version of a command set: the requested one, or else the newest published one."""
     found, version = _version(request, name, request.GET.get("version", ""))
     shown = reads.command_set_page(found, version, who(request))
     return render(
@@ -45,7 +45,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _version(request: HttpRequest, name: str, number: str) -> tuple[CommandSet, CommandSetVersion]:
-    """Return a command set and one of its versions. Drafts are for those who may write them."""
+    """Return a command set and one of its versions. Only those who may write drafts see them."""
     me = who(request)
     found = get_object_or_404(CommandSet.objects.live().visible_to(me).distinct(), name=name)
     versions = found.versions.all()
@@ -63,7 +63,7 @@ def _version(request: HttpRequest, name: str, number: str) -> tuple[CommandSet, 
 
 @page(ACT)
 def try_command(request: HttpRequest, name: str) -> HttpResponse:
-    """What the gateways would say to a line; nothing runs."""
+    """Show how the gateways would decide on a line. Nothing runs."""
     found, version = _version(request, name, request.POST.get("version", ""))
     line, values = _tried(request)
     result = reads.try_line(version, line, values) if line.strip() else None
@@ -76,7 +76,7 @@ def try_command(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _tried(request: HttpRequest) -> tuple[str, dict[str, str]]:
-    """Return the line to try, and the values of parameters."""
+    """Return the line to try, and the values of its parameters."""
     given = {
         key.removeprefix(PARAMETER): request.POST[key] for key in request.POST if key.startswith(PARAMETER)
     }
@@ -85,7 +85,7 @@ def _tried(request: HttpRequest) -> tuple[str, dict[str, str]]:
 
 @page(FORM)
 def new(request: HttpRequest) -> HttpResponse:
-    """Write a new command set, from one to start from."""
+    """Create a command set from a starter."""
     if not who(request).is_superuser:
         raise Http404
     return _editor(request, None)
@@ -93,13 +93,8 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @page(FORM)
 def edit(request: HttpRequest, name: str) -> HttpResponse:
-    """Write a draft: check it, try it, save it."""
-    return _editor(request, _mine(request, name))
-
-
-def _mine(request: HttpRequest, name: str) -> CommandSet:
-    """Return a command set that the reader may write; any other is not there."""
-    return get_object_or_404(CommandSet.objects.live().administered_by(who(request)), name=name)
+    """Edit a draft: check it, try it and save it."""
+    return _editor(request, administered(request, CommandSet.objects.live(), name))
 
 
 def _editor(
@@ -156,14 +151,14 @@ def _save(
 
 
 def _begin(request: HttpRequest, version: CommandSetVersion | None) -> str:
-    """Return the text that an editor opens with: the draft, what is published, or one to start from."""
+    """Return the initial text of the editor: the draft, else the published version, else a starter."""
     return version.source if version else starter(request.GET.get("start", "")).source
 
 
 @page(ACT)
 def publish(request: HttpRequest, name: str) -> HttpResponse:
-    """Publish the draft that was shown, with the reasons for its warnings."""
-    found = _mine(request, name)
+    """Publish the draft that was shown, with the reasons for accepting its warnings."""
+    found = administered(request, CommandSet.objects.live(), name)
     shown = request.POST.get("version", "")
     version = found.versions.filter(pk=int(shown) if shown.isdecimal() and len(shown) < 19 else 0).first()
     if version is None:
@@ -187,7 +182,7 @@ def publish(request: HttpRequest, name: str) -> HttpResponse:
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Say which grants end when a command set is removed; with ``confirm`` remove it."""
-    policies = editor.use_of(_mine(request, name)).policies
+    """Show which grants end when a command set is removed. With ``confirm``, remove it."""
+    policies = editor.use_of(administered(request, CommandSet.objects.live(), name)).policies
     removal = Removal("command-sets", "Access granted with it ends.")
     return press_remove(request, removal, name, policies=policies)

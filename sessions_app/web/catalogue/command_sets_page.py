@@ -1,4 +1,4 @@
-"""Command sets, as those who may see them read them."""
+"""Command sets as shown to readers who may see them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def command_sets(identity: Identity) -> QuerySet[CommandSet]:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What a version changes against the one before: in words, and line by line."""
+    """The changes of a version against the previous one: in words, and line by line."""
 
     against: CommandSetVersion
     changes: Sequence[Change]
@@ -43,24 +43,42 @@ class Difference:
 
 
 class Tab(NamedTuple):
-    """One version to choose."""
+    """A version to choose."""
 
     label: str
     query: str
     current: bool
 
 
-class Finding(NamedTuple):
-    """One finding of the linter in a stored version, with the reason for which it was accepted."""
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A finding of the linter, the reason for accepting it, and its line in a text that is being edited."""
 
-    tone: str
+    key: str
+    severity: str
     message: str
     fix: str
     where: str
     accepted: str
+    line: int | None = None
+
+    @property
+    def tone(self) -> str:
+        """The tone of the note."""
+        if self.severity == "error":
+            return "bad"
+        return "ok" if self.accepted else "warn"
 
 
-# Versions that have a tab.
+def found(one: Mapping[str, str], accepted: Mapping[str, str], line: int | None = None) -> Finding:
+    """Return a finding as pages show it. ``accepted`` maps the keys of findings to reasons."""
+    key = key_of(one)
+    return Finding(
+        key, one["severity"], one["message"], one["fix"], one["where"], accepted.get(key, ""), line
+    )
+
+
+# The most versions that have a tab.
 TABS = 6
 
 
@@ -81,7 +99,7 @@ class CommandSetPage:
 
     @property
     def tabs(self) -> Sequence[Tab]:
-        """The newest versions."""
+        """The tabs of the newest versions."""
         return [
             Tab(
                 f"v{one.number}{'' if one.published_at else ' draft'}",
@@ -93,33 +111,27 @@ class CommandSetPage:
 
     @property
     def heading(self) -> str:
-        """How many commands it has."""
+        """The number of commands."""
         return plural(len(self.views), "command")
 
     @property
     def edit_label(self) -> str:
-        """The button that edits it."""
+        """The label of the button that edits it."""
         return "Edit" if self.version.published_at else "Edit or publish"
 
     @property
     def findings(self) -> Sequence[Finding]:
-        """What the linter found when the version was saved."""
-        return [
-            Finding(
-                "bad" if one["severity"] == "error" else "warn", one["message"], one["fix"], one["where"],
-                self.version.accepted.get(key_of(one), ""),
-            )
-            for one in self.version.findings
-        ]  # fmt: skip
+        """The linter's findings from when the version was saved."""
+        return [found(one, self.version.accepted) for one in self.version.findings]
 
     @property
     def parameters(self) -> str:
-        """What a request chooses: `unit is nginx or haproxy; lines is a number from 1 to 1000`."""
+        """The parameters that a request chooses: `unit is nginx or haproxy; lines is a number from 1 to 1000`."""
         return "; ".join(f"{name} is {type_.limits}" for name, type_ in self.document.parameters.items())
 
     @property
     def examples(self) -> str:
-        """What its examples say."""
+        """The results of its examples."""
         if not self.example_count:
             return "No examples."
         if self.failures:
@@ -158,27 +170,27 @@ def may_write(command_set: CommandSet, reader: Identity) -> bool:
 
 
 def difference(before: CommandSetVersion, document: CommandSetDocument, source: str) -> Difference:
-    """Return what a document changes against a published version."""
+    """Return what a document changes against a published version, in words and as lines of a diff."""
     lines = difflib.unified_diff(before.source.splitlines(), source.splitlines(), lineterm="", n=2)
     return Difference(before, diff_documents(commands.document_of(before), document), list(lines)[2:])
 
 
 def newest_published(command_set: CommandSet) -> CommandSetVersion | None:
-    """Return the version that is asked for now."""
+    """Return the version that new requests use."""
     return command_set.versions.filter(published_at__isnull=False).order_by("-number").first()
 
 
 def try_text(source: str, line: str, values: dict[str, str]) -> TryResult:
-    """Return what the gateways would decide on a line if the text were published."""
+    """Return how the gateways would decide on a line if the text were published."""
     try:
         return _try(read_command_set(source).document, line, values)
     except DocumentError:
-        return TryResult(line, False, "The text can't be read yet. Fix it first.")
+        return TryResult(line, False, "The text can't be parsed yet. Fix the errors first.")
 
 
 @dataclass(frozen=True, slots=True)
 class TriedParameter:
-    """A parameter of the form that tries a command: the value as typed, and the values to choose from, if it has any."""
+    """A parameter in the form that tries a command: the value as typed, and the values to choose from, if any."""
 
     name: str
     value: str
@@ -186,7 +198,7 @@ class TriedParameter:
 
 
 def tried_parameters(document: CommandSetDocument | None, values: Mapping[str, str]) -> list[TriedParameter]:
-    """Return the parameters of a document, for the form that tries a command."""
+    """Return the parameters of a document for the form that tries a command."""
     parameters = document.parameters if document else {}
     return [
         TriedParameter(name, values.get(name, ""), list(getattr(type_, "choices", ())))
@@ -196,7 +208,7 @@ def tried_parameters(document: CommandSetDocument | None, values: Mapping[str, s
 
 @dataclass(frozen=True, slots=True)
 class TryResult:
-    """What the gateway would say to one line."""
+    """The gateway's answer to one line."""
 
     line: str
     allowed: bool
@@ -206,14 +218,16 @@ class TryResult:
 
     @property
     def look(self) -> Look:
-        """What would become of it: a tone, an icon and a word."""
+        """The outcome: a tone, an icon and a word."""
         if not self.allowed:
             return Look("bad", "x", "refused")
         return Look("ok", "check", "held" if self.hold else "allowed")
 
 
 def try_line(version: CommandSetVersion, line: str, values: dict[str, str]) -> TryResult:
-    """Return what the gateways would decide on a line; parameters without a value are open inside their types."""
+    """Return how the gateways would decide on a line. Unless every parameter has a value, all of them accept anything
+    that their types allow.
+    """
     return _try(commands.document_of(version), line, values)
 
 

@@ -1,12 +1,13 @@
-"""The fields of a cluster's connection, made from the parameters that its connector declares."""
+"""The fields of a cluster's connection, derived from the parameters that its connector declares."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sessions_app.connectors.base import secret_fields
+from sessions_app.connectors.nested import leaves, put
 from sessions_app.connectors.registry import ConnectorType
 from sessions_app.operations.targets.cluster_connection import STORED
 
@@ -15,7 +16,9 @@ PREFIX = "connection."
 
 @dataclass(frozen=True, slots=True)
 class ConnectionField:
-    """One field: ``value`` as typed, never of a secret; ``stored``: a secret is there and stays if nothing is typed."""
+    """One field. ``value`` is as typed, and empty for a secret. ``stored``: a secret is stored, and kept if nothing is
+    typed.
+    """
 
     name: str
     label: str
@@ -29,28 +32,26 @@ class ConnectionField:
 
     @property
     def on(self) -> bool:
-        """Whether a box is ticked."""
+        """Whether the checkbox is checked."""
         return self.value == "true"
 
 
-# What is short for something is said as people say it.
-_SHORT = {"ca": "CA", "tls": "TLS"}
+# How labels write abbreviations.
+_SHORT = {"ca": "CA", "tls": "TLS", "oauth": "OAuth", "url": "URL", "id": "ID"}
 
 
 def _label(name: str) -> str:
-    said = " ".join(_SHORT.get(word, word) for word in name.split("_"))
+    said = " ".join(_SHORT.get(word, word) for word in name.replace(".", "_").split("_"))
     return said[:1].upper() + said[1:]
 
 
 def fields_of(
     type_: ConnectorType, values: Mapping[str, str], stored: frozenset[str]
 ) -> list[ConnectionField]:
-    """Return the fields in the order in which the connector declares them. ``values`` are texts by name."""
-    schema = type_.parameters.model_json_schema()
-    secrets, required = secret_fields(type_.parameters), set(schema.get("required", ()))
+    """Return the fields in the order in which the connector declares them. ``values`` maps names to texts."""
+    secrets = secret_fields(type_.parameters)
     found = []
-    for name, about in schema.get("properties", {}).items():
-        plain = _plain(about, schema.get("$defs", {}))
+    for name, (about, plain, required) in _properties(type_).items():
         default = "" if name in secrets else _text(about.get("default"))
         found.append(
             ConnectionField(
@@ -61,7 +62,7 @@ def fields_of(
                 value="" if name in secrets else values.get(name, default),
                 secret=name in secrets,
                 stored=name in stored,
-                required=name in required,
+                required=required,
                 choices=[str(choice) for choice in plain.get("enum", ())],
             )
         )
@@ -69,29 +70,49 @@ def fields_of(
 
 
 def data_of(type_: ConnectorType, values: Mapping[str, str], stored: frozenset[str]) -> dict[str, Any]:
-    """Return what was typed as a document would say it; what was left empty is left out."""
-    schema = type_.parameters.model_json_schema()
+    """Return what was typed as it would appear in a document, without fields that were left empty."""
     secrets = secret_fields(type_.parameters)
     data: dict[str, Any] = {}
-    for name, about in schema.get("properties", {}).items():
+    for name, (about, plain, _) in _properties(type_).items():
         text = values.get(name, "")
-        shape = _shape(_plain(about, schema.get("$defs", {})), about)
+        shape = _shape(plain, about)
         if name in secrets and not text:
-            data |= {name: STORED} if name in stored else {}
+            data = put(data, name, STORED) if name in stored else data
         elif shape == "boolean":
-            data[name] = text == "true"
+            data = put(data, name, text == "true")
         elif text:
-            data[name] = _value(shape, text)
+            data = put(data, name, _value(shape, text))
     return data
 
 
 def texts_of(connection: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a document says as texts for fields."""
-    return {name: _text(value) for name, value in connection.items()}
+    """Return a document's values as texts for fields."""
+    return {name: _text(value) for name, value in leaves(connection).items()}
+
+
+_Property = tuple[Mapping[str, Any], Mapping[str, Any], bool]
+
+
+def _properties(type_: ConnectorType) -> dict[str, _Property]:
+    """Return the schema of each field by its path, without what makes it optional, and whether it is required."""
+    schema = type_.parameters.model_json_schema()
+    return dict(_inside(schema, schema.get("$defs", {}), "", required=True))
+
+
+def _inside(
+    schema: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str, *, required: bool
+) -> Iterator[tuple[str, _Property]]:
+    for name, about in schema.get("properties", {}).items():
+        plain = _plain(about, definitions)
+        needed = required and name in schema.get("required", ())
+        if "properties" in plain:
+            yield from _inside(plain, definitions, f"{prefix}{name}.", required=needed)
+        else:
+            yield prefix + name, (about, plain, needed)
 
 
 def _plain(about: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the schema of a field that may be left out without the part that says so."""
+    """Return the schema of a field. For an optional field, leave out the part that makes it optional."""
     for choice in about.get("anyOf", ()):
         if choice.get("type") != "null":
             return _plain(choice, definitions)
@@ -109,7 +130,7 @@ def _shape(plain: Mapping[str, Any], about: Mapping[str, Any]) -> str:
 def _value(shape: str, text: str) -> Any:
     if shape == "array":
         return text.replace(",", " ").split()
-    # Anything else than a number is refused by the connector's own words.
+    # The connector itself refuses anything but a number, in its own words.
     return int(text) if shape == "integer" and text.isdecimal() and len(text) < 19 else text
 
 

@@ -1,4 +1,4 @@
-"""What the catalogue said, what changed, and who had which rights."""
+"""Catalog history: versions, what changed, and who had which rights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_TEXT = 100
 
 @page()
 def history(request: HttpRequest, type_: str, name: str) -> HttpResponse:
-    """Every version of one thing, and the difference between two of them: the last two, or those asked for."""
+    """Show every version of one document, and the difference between two: those requested, or else the last two."""
     found = versions_of(type_.replace("-", " "), name, who(request))
     shown = history_page(name, found, older=_number(request, "from"), newer=_number(request, "to"))
     return render(request, "catalogue/history.html", {"shown": shown})
@@ -36,7 +36,7 @@ def _number(request: HttpRequest, name: str) -> int | None:
 
 @page()
 def rights(request: HttpRequest) -> HttpResponse:
-    """Who had which rights at a moment of the past, or has them now."""
+    """Show who has which rights, now or at a time in the past."""
     if not who(request).is_superuser:
         raise Http404
     asked = {
@@ -52,7 +52,7 @@ def rights(request: HttpRequest) -> HttpResponse:
         for right in rights_at(moment or now)
         if asked["q"].lower() in f"{right.identity} {right.name} {right.group}"
     ]
-    # Of a group that was made with its first member there is no version until it changes.
+    # A group that was created with its first member has no version until it changes.
     kept = set(DocumentVersion.objects.filter(type="group").values_list("name", flat=True))
     context: dict[str, Any] = {
         "asked": asked,
@@ -65,7 +65,7 @@ def rights(request: HttpRequest) -> HttpResponse:
 
 
 def _through(right: Right, kept: set[str]) -> Linked:
-    """Return the group through which somebody has a right, with its history where there is one."""
+    """Return the group through which someone has a right, with a link to its history if it has one."""
     if not right.group:
         return Linked("directly")
     if right.group in kept:
@@ -74,7 +74,9 @@ def _through(right: Right, kept: set[str]) -> Linked:
 
 
 def _past(day: str, hour: str, now: dt.datetime) -> dt.datetime | None:
-    """Return the moment that a form asks for, in the reader's zone; None for now. Raises InvalidInput for one to come."""
+    """Return the time that a form asks for, in the reader's time zone; None for now. Raises InvalidInput for a future
+    time.
+    """
     moment = parse_start(day, hour)
     if moment and moment > now:
         raise InvalidInput("Choose a time in the past.", fields={"day": ["Choose a time in the past."]})

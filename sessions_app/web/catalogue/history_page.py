@@ -1,4 +1,4 @@
-"""Every version of one thing of the catalogue, and the difference between two of them."""
+"""The history page: every version of one document in the catalog, and the difference between two of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sessions_app.web.shell.words import Linked, line_style
 
 @dataclass(frozen=True, slots=True)
 class VersionRow:
-    """One version of the list: whether it is the one that is shown, the query that shows it, and who made it."""
+    """One version in the list: whether it is the one shown, the query that shows it, and who created it."""
 
     version: DocumentVersion
     current: bool
@@ -26,7 +26,7 @@ class VersionRow:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """The versions of one thing, the newest first, and the lines that differ between two, each with its style."""
+    """The versions of one document, newest first, and the lines that differ between two, each with its style."""
 
     name: str
     versions: Sequence[DocumentVersion]
@@ -37,12 +37,12 @@ class HistoryPage:
 
     @property
     def heading(self) -> str:
-        """What the page is called."""
+        """The title of the page."""
         return f"History of {self.name}"
 
     @property
     def compared(self) -> str:
-        """Which versions are compared."""
+        """The versions that are compared."""
         return (
             f"Version {self.older.number} to {self.newer.number}"
             if self.older
@@ -51,7 +51,7 @@ class HistoryPage:
 
     @property
     def crumbs(self) -> Sequence[Linked]:
-        """The way to the page; what was removed has no page anymore."""
+        """The breadcrumbs. A removed document no longer has a page."""
         newest = self.versions[0]
         place = PLACE_OF_NOUN.get(newest.type)
         if place is None:
@@ -65,7 +65,7 @@ class HistoryPage:
 def history_page(
     name: str, versions: Sequence[DocumentVersion], *, older: int | None, newer: int | None
 ) -> HistoryPage:
-    """Return the history of a thing, comparing the last two versions, or those with these numbers."""
+    """Return the history of a document. It compares the versions with the given numbers, or else the last two."""
     by_number = {version.number: version for version in versions}
     after = by_number.get(newer or 0, versions[0])
     previous = by_number.get(after.number - 1)
@@ -76,7 +76,7 @@ def history_page(
         versions=versions,
         older=before,
         newer=after,
-        # Without the names of the two, which the heading says.
+        # Leave out the diff's header with the names of the two versions: the heading has them.
         lines=[(line_style(line), line) for line in difference(before, after)[2:]],
         rows=[
             VersionRow(

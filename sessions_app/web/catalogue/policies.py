@@ -1,4 +1,4 @@
-"""Policies: read, simulate, replay, set up."""
+"""Policies: view, simulate, replay and set up."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from sessions_app.queries import facts
 from sessions_app.web.catalogue import policies_page as reads
 from sessions_app.web.catalogue import simulator_page as simulating
 from sessions_app.web.catalogue.replay_page import replay_past
-from sessions_app.web.shell.documents import editing, list_documents
+from sessions_app.web.shell.documents import administered, editing, list_documents
 from sessions_app.web.shell.doors import ACT, FORM, page, who
 from sessions_app.web.shell.editor import Typed, sent
 from sessions_app.web.shell.removing import Removal, press_remove
 from sessions_app.web.shell.saving import Outcome, press, said
 
-UNREADABLE = "The text can't be read yet."
-NEW_POLICY = "There are no requests under a policy that doesn't exist yet."
+UNREADABLE = "The text can't be parsed yet."
+NEW_POLICY = "A new policy has no past requests to replay."
 
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """The policies that the reader may see."""
+    """List the policies that the reader may see."""
     return list_documents(request, "policies", reads.policies(who(request)), "catalogue/policies.html")
 
 
 @page()
 def detail(request: HttpRequest, name: str) -> HttpResponse:
-    """One policy in plain sentences."""
+    """Show one policy in plain sentences."""
     found = get_object_or_404(AccessPolicy.objects.live().visible_to(who(request)).distinct(), name=name)
     return render(
         request, "catalogue/policy.html", {"shown": reads.policy_page(found, who(request), clock.now())}
@@ -44,7 +44,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
 
 @page()
 def simulate(request: HttpRequest, name: str) -> HttpResponse:
-    """What the policy would answer, for somebody, somewhere, at some time."""
+    """Show how the policy would decide for a given person, cluster and time."""
     found = get_object_or_404(reads.simulated_by(who(request)), name=name)
     document = facts.policy_document(found)
     context = {"policy": found, **_simulation(request, document, found, asked="s.person" in request.GET)}
@@ -56,7 +56,7 @@ def simulate(request: HttpRequest, name: str) -> HttpResponse:
 def _simulation(
     request: HttpRequest, document: PolicyDocument | None, policy: AccessPolicy | None, *, asked: bool
 ) -> dict[str, Any]:
-    """Return the simulator's form and, when something was asked, the answer or why there is none."""
+    """Return the simulator's form. If something was asked, add the answer, or why there is none."""
     question = simulating.question_of(request.POST if request.method == "POST" else request.GET)
     context: dict[str, Any] = {"question": question, "options": simulating.options(document)}
     if document and asked and question.person:
@@ -67,14 +67,9 @@ def _simulation(
     return context
 
 
-def _mine(request: HttpRequest, name: str) -> AccessPolicy:
-    """Return a policy that the reader administers; any other is not there."""
-    return get_object_or_404(AccessPolicy.objects.live().administered_by(who(request)), name=name)
-
-
 @page(FORM)
 def new(request: HttpRequest) -> HttpResponse:
-    """Write a new policy."""
+    """Create a policy."""
     if not who(request).is_superuser:
         raise Http404
     return _editor(request, None)
@@ -82,8 +77,8 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @page(FORM)
 def edit(request: HttpRequest, name: str) -> HttpResponse:
-    """Change a policy: check it, simulate it, replay the past on it, save it."""
-    return _editor(request, _mine(request, name))
+    """Edit a policy: check it, simulate it, replay past requests on it and save it."""
+    return _editor(request, administered(request, AccessPolicy.objects.live(), name))
 
 
 def _editor(request: HttpRequest, policy: AccessPolicy | None) -> HttpResponse:
@@ -114,7 +109,7 @@ def _editor(request: HttpRequest, policy: AccessPolicy | None) -> HttpResponse:
 
 
 def _begin(policy: AccessPolicy | None) -> str:
-    """Return the text that an editor opens with: the policy's own, or one to begin with."""
+    """Return the initial text of the editor: the policy's own, or a template for a new one."""
     if policy:
         return reads.text_of(policy)
     clusters = Cluster.objects.live().order_by("name").values_list("name", flat=True)[:1]
@@ -127,7 +122,7 @@ def _begin(policy: AccessPolicy | None) -> str:
 
 
 def _replayed(policy: AccessPolicy | None, document: PolicyDocument | None) -> dict[str, Any]:
-    """Return what the draft would change of the past; there is none under a policy that doesn't exist yet."""
+    """Return how the draft would have decided past requests. A policy that doesn't exist yet has none."""
     if policy is None or document is None:
         return {"replay_missing": NEW_POLICY if document else UNREADABLE}
     try:
@@ -138,7 +133,7 @@ def _replayed(policy: AccessPolicy | None, document: PolicyDocument | None) -> d
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Say which grants end when a policy is removed; with ``confirm`` remove it."""
-    _mine(request, name)
+    """Show which grants end when a policy is removed. With ``confirm``, remove it."""
+    administered(request, AccessPolicy.objects.live(), name)
     removal = Removal("policies", "Access granted under it ends.")
     return press_remove(request, removal, name)

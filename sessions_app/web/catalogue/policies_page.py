@@ -1,4 +1,4 @@
-"""Policies, as those who may see them read them."""
+"""Policies as shown to readers who may see them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DAYS = {"mon": "Monday", "tue": "Tuesday", "wed": "Wednesday", "thu": "Thursday
 
 
 class Sentence(NamedTuple):
-    """One thing that a policy says, in plain words."""
+    """One statement of a policy, in plain words."""
 
     icon: str
     text: str
@@ -40,19 +40,19 @@ def _list(names: Sequence[str], last: str = "and") -> str:
 
 
 def policies(reader: Identity) -> QuerySet[AccessPolicy]:
-    """Return the policies that the reader may see, by name."""
+    """Return the policies that the reader may see, sorted by name."""
     found = AccessPolicy.objects.live().visible_to(reader).distinct()
     return found.prefetch_related("clusters", "command_sets").order_by("name")
 
 
 def sentences(document: PolicyDocument) -> list[Sentence]:
-    """Return a policy in plain sentences, in the order in which people ask."""
+    """Return a policy in plain sentences, in the order of the questions that people ask."""
     found = [
-        Sentence("people", f"{_people(document.requesters)} may request access."),
+        Sentence("people", f"{_people(document.requesters)} can request access."),
         Sentence("cmd", f"For {_list(document.command_sets, 'or')} on {_list(document.clusters, 'or')}."),
         Sentence(
             "clock",
-            f"For up to {say_duration(document.max_duration)}, starting up to {say_duration(document.max_horizon)} ahead.",
+            f"For up to {say_duration(document.max_duration)}, starting up to {say_duration(document.max_horizon)} in advance.",
         ),
         Sentence("stamp", _approvals(document)),
     ]
@@ -75,19 +75,19 @@ def sentences(document: PolicyDocument) -> list[Sentence]:
         found.append(
             Sentence(
                 "flame",
-                f"Break-glass: {_list(terms.groups, 'or')} may start at once, for up to {say_duration(terms.max_duration)}. "
+                f"Break-glass: {_list(terms.groups, 'or')} can start immediately, for up to {say_duration(terms.max_duration)}. "
                 f"Someone else reviews it within {say_duration(terms.review_within)}.",
             )
         )
     if document.viewers:
-        found.append(Sentence("eye", f"{_people(document.viewers)} may view requests and grants under it."))
-    who_sets_up = _people(document.administrators) if document.administrators else "Administrators of Stint"
-    found.append(Sentence("policy", f"{who_sets_up} may change it and end grants under it."))
+        found.append(Sentence("eye", f"{_people(document.viewers)} can view requests and grants under it."))
+    who_sets_up = _people(document.administrators) if document.administrators else "Stint administrators"
+    found.append(Sentence("policy", f"{who_sets_up} can change it and end grants under it."))
     return found
 
 
 def _people(who: Who) -> str:
-    """`People and machines in operators and zoe`, at the beginning of a sentence."""
+    """Return the people as the start of a sentence: `People and machines in operators and zoe`."""
     names = [*(f"people and machines in {group}" for group in who.groups), *who.identities]
     text = _list(names)
     return text[:1].upper() + text[1:] if who.groups else text
@@ -98,7 +98,7 @@ def _incident(document: PolicyDocument) -> str:
     if terms is None:
         return ""
     same = terms.approvals == "same" and bool(document.clauses)
-    when = "may request access with the same approvals" if same else "may start at once"
+    when = "can request access with the same approvals" if same else "can start immediately"
     return (
         f"While an incident is open on the cluster, {_list(terms.on_call, 'or')} {when}, for up to "
         f"{say_duration(terms.max_duration)}. Windows and freezes don't apply, and access ends with the incident. {_own(terms, same=same)}"
@@ -111,24 +111,24 @@ def _own(terms: Incident, *, same: bool) -> str:
     if same:
         return "A machine gets no access for an incident it opened."
     return (
-        "Whoever opened it must give a reason, and someone else reviews it within "
+        "Whoever opened the incident must give a reason, and someone else reviews it within "
         f"{say_duration(terms.review_within)}. A machine gets no access for an incident it opened."
     )
 
 
 def _approvals(document: PolicyDocument) -> str:
     if not document.clauses:
-        return "No approval needed. Access starts at once."
+        return "No approval needed. Access starts immediately."
     parts = [f"{clause.count} from {_list(clause.groups, 'or')}" for clause in document.clauses]
     total = sum(clause.count for clause in document.clauses)
     return (
         f"Needs {plural(total, 'approval')} within {say_duration(document.decision_time)}: {_list(parts)}. "
-        "No one approves their own request, and one denial ends it."
+        "No one can approve their own request, and one denial rejects it."
     )
 
 
 def _notifying(document: PolicyDocument) -> list[str]:
-    """Return who is notified, in order: what the policy says, and nothing where it leaves that to Stint."""
+    """Return who is notified, in order. Defaults of Stint that the policy does not set are left out."""
     found = []
     if document.notify and document.notify.first:
         found.append(f"Approvers notified first: {_list(document.notify.first)}.")
@@ -210,7 +210,9 @@ def policy_page(policy: AccessPolicy, reader: Identity, now: dt.datetime) -> Pol
 
 
 def simulated_by(reader: Identity) -> QuerySet[AccessPolicy]:
-    """Return the policies that the reader may try with other people: who only asks tries it by asking."""
+    """Return the policies that the reader may simulate for other people. Those who may only request can try a policy by
+    requesting.
+    """
     live = AccessPolicy.objects.live()
     if reader.is_superuser:
         return live
@@ -219,7 +221,7 @@ def simulated_by(reader: Identity) -> QuerySet[AccessPolicy]:
 
 @dataclass(frozen=True, slots=True)
 class CheckedPolicy:
-    """What a text is worth before it is saved: its sentences and windows, or why it can't be read."""
+    """The result of checking a text before it is saved: its sentences and windows, or why it can't be read."""
 
     problems: Sequence[Problem] = ()
     document: PolicyDocument | None = None
@@ -228,7 +230,7 @@ class CheckedPolicy:
 
 
 def check_source(source: str, now: dt.datetime) -> CheckedPolicy:
-    """Return what a text says. Nothing is saved."""
+    """Check a text. Nothing is saved."""
     try:
         document = read_policy(source)
     except DocumentError as error:
@@ -241,5 +243,5 @@ def check_source(source: str, now: dt.datetime) -> CheckedPolicy:
 
 
 def text_of(policy: AccessPolicy) -> str:
-    """Return the text that a policy was written as, or, where it was not written as one, what it says."""
+    """Return the text that a policy was written as, or its document as YAML if it has none."""
     return policy.source or yaml.safe_dump(policy.document, sort_keys=False, allow_unicode=True, width=200)

@@ -1,4 +1,4 @@
-"""What a draft of a policy would have answered to the requests of the last 90 days."""
+"""Replaying the requests of the last 90 days against a draft of a policy."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ MOST_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class ChangedDecision:
-    """One past request whose decision would change, and by which rules."""
+    """A past request whose decision would change, and the rules that change it."""
 
     changed: Changed
 
     @property
     def was(self) -> str:
-        """What the rules of now say."""
+        """The decision under the current rules."""
         return _say(self.changed.before)
 
     @property
     def becomes(self) -> str:
-        """What the draft says."""
+        """The decision under the draft."""
         return _say(self.changed.after)
 
     @property
     def reasons(self) -> Sequence[RuleResult]:
-        """The refusals behind it: those of the draft, or those that fall away."""
+        """The refusals behind the change: those of the draft, or those that no longer apply."""
         return self.changed.after.refusals or self.changed.before.refusals
 
     @property
     def duration(self) -> str:
-        """How long was asked for."""
+        """The requested duration."""
         return show_duration(self.changed.past.ask.duration)
 
 
@@ -59,7 +59,7 @@ def _say(decision: Decision) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What a draft would change of the past. ``total`` counts all changes; the newest are listed."""
+    """The changes that a draft would make to past decisions. ``total`` counts all, but only the newest are listed."""
 
     looked: int
     more: bool
@@ -69,7 +69,7 @@ class Replayed:
 
     @property
     def look(self) -> Look:
-        """How many decisions would change: a tone, an icon and a sentence."""
+        """The number of decisions that would change: a tone, an icon and a sentence."""
         if self.total:
             changed = f"{plural(self.total, 'decision')} of {plural(self.looked, 'request')} would change."
             return Look("warn", "alert", changed)
@@ -79,23 +79,23 @@ class Replayed:
 
     @property
     def left_out(self) -> str:
-        """What was not looked at."""
+        """A note that older requests were not replayed; empty when all were."""
         return f"Only the newest {self.looked:,} requests were replayed." if self.more else ""
 
     @property
     def refused_by(self) -> str:
-        """Which rules would refuse, and how often: `window (2), ticket (1)`."""
+        """The rules that would refuse, and how often: `window (2), ticket (1)`."""
         return ", ".join(f"{rule} ({count})" for rule, count in self.by_rule)
 
     @property
     def unlisted(self) -> str:
-        """What is counted and not listed."""
+        """A note that not all counted changes are listed; empty when all are."""
         listed = len(self.changes)
         return f"The newest {listed:,} are listed." if self.total > listed else ""
 
 
 def replay_past(policy: AccessPolicy, draft: PolicyDocument, now: dt.datetime) -> Replayed:
-    """Judge the last 90 days by the policy that holds and by a draft. Raises Unreadable, InvalidInput."""
+    """Decide the requests of the last 90 days by the current policy and by a draft. Raises Unreadable, InvalidInput."""
     current = facts.policy_document(policy)
     past = past_requests(policy, now)
     groups = {*current.approver_groups, *draft.approver_groups}

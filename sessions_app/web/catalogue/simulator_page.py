@@ -1,4 +1,4 @@
-"""What a policy, or a draft of one, would answer to somebody else's request."""
+"""The simulator: how a policy, or a draft of one, would decide another person's request."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ from sessions_app.web.shell.words import Look, plural
 PREFIX = "s."
 KINDS = ((RequestKind.PLANNED, "Planned"), (RequestKind.INCIDENT, "Incident"),
          (RequestKind.BREAK_GLASS, "Break-glass"))  # fmt: skip
-# Approvers of a clause that are named; the others are counted.
+# The most approvers of a clause that are named. The others are counted.
 NAMED = 8
 PERMITTED, DENIED = Look("ok", "check", "Yes"), Look("bad", "x", "No")
-# What the workflow is called that the simulator supposes.
+# The names of the workflow that the simulator assumes.
 SUPPOSED, SUPPOSED_INCIDENT = "The workflow", "The incident"
 NO_SEVERITY = "none"
-# The roles that the requester may have in the workflow, and what each includes.
+# The roles that the requester can have in the workflow, and what each includes.
 PARTS = (
     ("assignee", "Assignee"),
     ("member", "Member"),
@@ -53,14 +53,16 @@ _ROLES = {
     "assignee": frozenset({"assignee", "member"}), "member": frozenset({"member"}),
     "on_call": frozenset({"on_call", "member"}), "nobody": frozenset[str](),
 }  # fmt: skip
-TOO_FAR = "That time or duration is too far away to be granted."
+TOO_FAR = "The start or duration is too far in the future to be granted."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is supposed, as typed. ``incident`` says that a workflow is open, and ``workflow``, ``source``, ``severity`` and ``part`` what
-    it is and what the asker is in it; where they say nothing, what the policy wants. It is planned ``from_…`` ``to_…``, if at
-    all.
+    """The assumptions of a simulation, as typed.
+
+    ``incident``: a workflow is open. ``workflow``, ``source``, ``severity`` and ``part`` say what it is, and which role
+    the requester has in it. If one of them is empty, it is what the policy wants. ``from_…`` and ``to_…`` are the
+    workflow's planned time, if it has one.
     """
 
     person: str = ""
@@ -84,7 +86,7 @@ class Question:
 
 
 def question_of(data: QueryDict) -> Question:
-    """Return the question that a form or a link asks."""
+    """Return the question in a form or a link."""
     names = (
         "person",
         "cluster",
@@ -114,13 +116,13 @@ def question_of(data: QueryDict) -> Question:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What can be chosen in the simulator."""
+    """The choices of the simulator."""
 
     people: Sequence[Identity]
     clusters: Sequence[str]
     command_sets: Sequence[str]
     kinds: Sequence[tuple[str, str]] = KINDS
-    # Of the work that a policy wants; nothing to choose where it wants none.
+    # The choices for the workflow that a policy wants; empty if it wants none.
     workflows: Sequence[tuple[str, str]] = ()
     sources: Sequence[str] = ()
     severities: Sequence[str] = ()
@@ -128,14 +130,14 @@ class Options:
 
     @property
     def open_label(self) -> str:
-        """The box that supposes a workflow."""
+        """The label of the checkbox that assumes a workflow."""
         return "A workflow is open on the cluster" if self.workflows else "An incident is open on the cluster"
 
     @property
     def start_hint(self) -> str:
-        """What the start means for each kind of request."""
+        """How the start applies to each kind of request."""
         when = "with the workflow or on approval" if self.workflows else "on approval"
-        return f"A planned request is made now for that start; any other is made then. Leave both empty to start {when}."
+        return f"A planned request is submitted now, any other kind at the start. Leave both empty to start {when}."
 
     @property
     def choose_source(self) -> bool:
@@ -144,7 +146,7 @@ class Options:
 
 
 def options(document: PolicyDocument | None) -> Options:
-    """Return the choices for a document; people are offered, and any other name may be typed."""
+    """Return the choices for a document. The people are only suggestions: any other name can be typed."""
     people = Identity.objects.active()
     if document:
         groups = [*document.requesters.groups, *(document.incident.on_call if document.incident else ())]
@@ -160,7 +162,7 @@ def options(document: PolicyDocument | None) -> Options:
 
 
 def _workflow_options(document: PolicyDocument | None) -> dict[str, Any]:
-    """Return what the supposed work may be: first what the policy wants, and then what it doesn't."""
+    """Return the choices for the assumed workflow: first what the policy wants, then the rest."""
     terms = document.workflow if document else None
     if terms is None:
         return {}
@@ -176,7 +178,7 @@ def _workflow_options(document: PolicyDocument | None) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """The decision on a question, for whom, and who could approve."""
+    """The decision on a question, the person it is for, and who could approve."""
 
     person: Identity
     decision: Decision
@@ -184,7 +186,7 @@ class Simulated:
 
     @property
     def look(self) -> Look:
-        """What came of it: a tone, an icon and a word."""
+        """The outcome: a tone, an icon and a word."""
         if self.decision.outcome == "refused":
             return Look("bad", "x", "Refused")
         if self.decision.outcome == "starts":
@@ -194,7 +196,7 @@ class Simulated:
 
     @property
     def approvals(self) -> Sequence[str]:
-        """Who could give the approvals that are needed: `1 of security: Ana, Bo`."""
+        """The people who could give the required approvals: `1 of security: Ana, Bo`."""
         if self.decision.outcome == "refused":
             return []
         return [
@@ -204,7 +206,7 @@ class Simulated:
 
     @property
     def answers(self) -> Sequence[tuple[RuleResult, Look]]:
-        """What each rule says, with how it looks."""
+        """The result of each rule, with its look."""
         return [(result, PERMITTED if result.permitted else DENIED) for result in self.decision.results]
 
 
@@ -216,14 +218,15 @@ def _named(people: Sequence[Identity]) -> str:
 def simulate(
     question: Question, document: PolicyDocument, policy: AccessPolicy | None, now: dt.datetime
 ) -> Simulated:
-    """Answer a question by the same evaluation as a real request. Changes nothing. Raises InvalidInput.
+    """Answer a question with the evaluation that real requests use. Changes nothing. Raises InvalidInput.
 
-    ``policy`` is the stored row whose ``document`` is judged; None for a draft, whose own words say who may ask.
+    ``policy`` is the stored row whose ``document`` is evaluated. It is None for a draft, which itself says who may
+    request.
     """
     person = _person(question.person)
     cluster = Cluster.objects.live().filter(name=question.cluster).first()
     if cluster is None:
-        raise InvalidInput("Choose a cluster.", fields={"cluster": ["There is no such cluster."]})
+        raise InvalidInput("Choose a cluster.", fields={"cluster": ["Cluster not found."]})
     at = parse_start(question.day, question.hour)
     ask = _ask(question, document, person, cluster, at, now)
     world = _facts(question, document, policy, person, cluster, at, now)
@@ -239,7 +242,7 @@ def _person(name: str) -> Identity:
     person = Identity.objects.filter(username=canonical_username(name)).first()
     if person is None:
         raise InvalidInput(
-            "Choose a requester.", hint="Enter a username.", fields={"person": ["There is no such identity."]}
+            "Choose a requester.", hint="Enter a username.", fields={"person": ["Identity not found."]}
         )
     return person
 
@@ -260,7 +263,7 @@ def _ask(
         ) from error
     planned = (at, *_planned(question, document)) if question.incident else (at,)
     if seconds > FARTHEST.total_seconds() or any(one and abs(one - now) > FARTHEST for one in planned):
-        raise InvalidInput(TOO_FAR, fields={"duration": ["Choose a shorter time."]})
+        raise InvalidInput(TOO_FAR, fields={"duration": ["Choose a shorter duration or an earlier start."]})
     called = SUPPOSED if document.workflow else SUPPOSED_INCIDENT
     incident = called if question.incident else ""
     return Ask(
@@ -302,7 +305,7 @@ def _facts(
         policy=policy or AccessPolicy(name=document.name), document=document, requester=person, cluster=cluster,
         version=version, targets=list(cluster.targets.filter(removed_at__isnull=True)), now=now,
     )  # fmt: skip
-    # Planned work is asked for now and starts then; what starts at once is asked for then.
+    # A planned request is made now and starts then. What starts at once is requested at its start.
     asked_at = min(now, at) if question.kind == RequestKind.PLANNED and at else at or now
     return replace(
         found,
@@ -315,8 +318,8 @@ def _facts(
 
 
 def _workflow(question: Question, document: PolicyDocument) -> WorkflowFacts:
-    """Return the work that is supposed: an incident where the policy wants no work, and else as it was chosen. What was not,
-    and what can't be, is the first that the form offers.
+    """Return the assumed workflow: an incident if the policy wants no workflow, and otherwise the one that was chosen.
+    A choice that is missing or impossible is replaced by the first that the form offers.
     """
     if document.workflow is None:
         return WorkflowFacts(kind=WorkflowKind.INCIDENT.value, source=OWN, roles=_ROLES["assignee"])
@@ -334,7 +337,7 @@ def _workflow(question: Question, document: PolicyDocument) -> WorkflowFacts:
 
 
 def _planned(question: Question, document: PolicyDocument) -> tuple[dt.datetime | None, dt.datetime | None]:
-    """Return the planned time of the work that is supposed. Raises InvalidInput."""
+    """Return the planned time of the assumed workflow. Raises InvalidInput."""
     if document.workflow is None:
         return None, None
     starts_at = parse_start(question.from_day, question.from_hour, "from_")
@@ -353,7 +356,9 @@ def _chosen(value: str, offered: Sequence[str]) -> str:
 
 
 def _may_ask(person: Identity, document: PolicyDocument, cluster: Cluster) -> bool:
-    """Whether a draft would let somebody ask for the cluster: by its own words, or because that cluster does."""
+    """Whether someone may request the cluster under a draft: because the draft names them, or because the
+    cluster does.
+    """
     return (
         named(document.requesters, person.username, group_names(person))
         or Cluster.objects.held_by(person, "request").filter(pk=cluster.pk).exists()

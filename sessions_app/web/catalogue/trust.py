@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.views.decorators.debug import sensitive_post_parameters
 
 from broker.kernel import clock
@@ -14,7 +13,7 @@ from sessions_app.operations.identities.prove_token import prove_token
 from sessions_app.policy.trust import Condition
 from sessions_app.queries import facts
 from sessions_app.web.catalogue import trust_page as reads
-from sessions_app.web.shell.documents import edit_document, list_documents
+from sessions_app.web.shell.documents import administered, edit_document, list_documents
 from sessions_app.web.shell.doors import ACT, FORM, page, who
 from sessions_app.web.shell.removing import Removal, press_remove
 from sessions_app.web.shell.words import Look
@@ -24,14 +23,14 @@ MET, NOT_MET = Look("ok", "check", "Yes"), Look("bad", "x", "No")
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """All for administrators; else those by which the reader's machines sign in."""
+    """List all trust policies for administrators, and for others those that the reader's machines sign in with."""
     rows = reads.trust_policies(who(request))
     return list_documents(request, "trust-policies", rows, "catalogue/trust_policies.html")
 
 
 @page(FORM)
 def new(request: HttpRequest) -> HttpResponse:
-    """Make a trust policy."""
+    """Create a trust policy."""
     if not who(request).is_superuser:
         raise Http404
     return _editor(request, None)
@@ -39,12 +38,8 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @page(FORM)
 def edit(request: HttpRequest, name: str) -> HttpResponse:
-    """Change a trust policy."""
-    return _editor(request, _administered(request, name))
-
-
-def _administered(request: HttpRequest, name: str) -> TrustPolicy:
-    return get_object_or_404(TrustPolicy.objects.live().administered_by(who(request)), name=name)
+    """Edit a trust policy."""
+    return _editor(request, administered(request, TrustPolicy.objects.live(), name))
 
 
 def _editor(
@@ -71,8 +66,8 @@ def _editor(
 @sensitive_post_parameters("token")
 @page(ACT)
 def try_token(request: HttpRequest, name: str) -> HttpResponse:
-    """Say of each condition whether a token meets it. Nothing is issued or used up, and the token is not kept."""
-    policy = _administered(request, name)
+    """Show which conditions a token meets. Nothing is issued or used up, and the token is not kept."""
+    policy = administered(request, TrustPolicy.objects.live(), name)
     try:
         found = _tried(policy, request.POST.get("token", "").strip())
     except StintError as error:
@@ -87,14 +82,14 @@ def _tried(policy: TrustPolicy, token: str) -> list[Condition]:
     except NoToken as error:
         raise InvalidInput(
             f"This isn't a signed token: {error}.",
-            fields={"token": ["Paste the whole token as the issuer signed it."]},
+            fields={"token": ["Paste the complete token exactly as the issuer signed it."]},
         ) from error
 
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Say what is revoked when a trust policy is removed; with ``confirm`` remove it."""
-    given = reads.count_given(_administered(request, name), clock.now())
+    """Show what is revoked when a trust policy is removed. With ``confirm``, remove it."""
+    given = reads.count_given(administered(request, TrustPolicy.objects.live(), name), clock.now())
     removal = Removal(
         "trust-policies", "Machines can no longer sign in through it.",
         "Machines can no longer sign in through it. Its history stays in the record.",

@@ -1,4 +1,4 @@
-"""Webhooks: where messages go, what came of them, and what is done about it."""
+"""Webhooks: where messages go, their delivery, and what to do about it."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from sessions_app.operations.notifications.rotate_webhook_secret import rotate_w
 from sessions_app.operations.notifications.try_webhook import try_webhook
 from sessions_app.policy.webhooks import EVENTS
 from sessions_app.web.catalogue import webhooks_page as reads
-from sessions_app.web.shell.documents import edit_document, list_documents
+from sessions_app.web.shell.documents import administered, edit_document, list_documents
 from sessions_app.web.shell.doors import ACT, FORM, page, who
 from sessions_app.web.shell.removing import Removal, press_remove
 from sessions_app.web.shell.words import plural
 
-# Hours back that one press sends again, and what they are called.
+# The spans that one click can replay, in hours, and their names.
 SPANS = ((1, "hour"), (24, "day"), (168, "week"))
 
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """The endpoints that the reader looks after."""
+    """List the endpoints that the reader owns or administers."""
     return list_documents(request, "webhooks", reads.endpoints(who(request)), "catalogue/webhooks.html")
 
 
 @page()
 def detail(request: HttpRequest, name: str) -> HttpResponse:
-    """One endpoint and its messages."""
+    """Show one endpoint and its messages."""
     return _page(request, name)
 
 
@@ -47,13 +47,13 @@ def _page(request: HttpRequest, name: str, *, status: int = 200, **more: Any) ->
 
 
 def _own(request: HttpRequest, name: str) -> WebhookEndpoint:
-    """Return an endpoint that the reader looks after; any other is not there."""
+    """Return an endpoint that the reader owns or administers. Any other is not found."""
     return get_object_or_404(WebhookEndpoint.objects.live().visible_to(who(request)), name=name)
 
 
 @page(FORM)
 def new(request: HttpRequest) -> HttpResponse:
-    """Make an endpoint."""
+    """Create an endpoint."""
     if not who(request).is_superuser:
         raise Http404
     return _editor(request, None)
@@ -61,11 +61,8 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @page(FORM)
 def edit(request: HttpRequest, name: str) -> HttpResponse:
-    """Change an endpoint."""
-    return _editor(
-        request,
-        get_object_or_404(WebhookEndpoint.objects.live().administered_by(who(request)), name=name),
-    )
+    """Edit an endpoint."""
+    return _editor(request, administered(request, WebhookEndpoint.objects.live(), name))
 
 
 def _editor(request: HttpRequest, endpoint: WebhookEndpoint | None) -> HttpResponse:
@@ -81,11 +78,11 @@ def _editor(request: HttpRequest, endpoint: WebhookEndpoint | None) -> HttpRespo
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Say what removing an endpoint means; with ``confirm`` remove it."""
+    """Show what removing an endpoint means. With ``confirm``, remove it."""
     _own(request, name)
     removal = Removal(
-        "webhooks", "Nothing more is sent there.",
-        "Nothing more is sent there, including pending messages. Its history stays in the record.",
+        "webhooks", "No more messages are sent to it.",
+        "No more messages are sent to it, including pending ones. Its history stays in the record.",
     )  # fmt: skip
     return press_remove(request, removal, name)
 
@@ -100,7 +97,7 @@ def try_it(request: HttpRequest, name: str) -> HttpResponse:
 
 @page(ACT)
 def pause(request: HttpRequest, name: str) -> HttpResponse:
-    """Send nothing more for now."""
+    """Pause an endpoint: its messages are queued until it is resumed."""
     pause_webhook(endpoint_id=_own(request, name).pk, actor=who(request), now=clock.now())
     messages.success(request, f"{name} is paused. New messages are queued.")
     return redirect("webhook", name)
@@ -108,7 +105,7 @@ def pause(request: HttpRequest, name: str) -> HttpResponse:
 
 @page(ACT)
 def resume(request: HttpRequest, name: str) -> HttpResponse:
-    """Send again, with all that waited."""
+    """Resume an endpoint, and send the queued messages."""
     resume_webhook(endpoint_id=_own(request, name).pk, actor=who(request), now=clock.now())
     messages.success(request, f"{name} is active again.")
     return redirect("webhook", name)
@@ -116,7 +113,7 @@ def resume(request: HttpRequest, name: str) -> HttpResponse:
 
 @page(ACT)
 def rotate(request: HttpRequest, name: str) -> HttpResponse:
-    """Make a new secret; the answer shows it, this once."""
+    """Create a new secret. Only this response shows it."""
     overlap = dt.timedelta() if request.POST.get("at_once") == "1" else dt.timedelta(hours=24)
     secret = rotate_webhook_secret(
         endpoint_id=_own(request, name).pk, actor=who(request), now=clock.now(), overlap=overlap
@@ -126,7 +123,7 @@ def rotate(request: HttpRequest, name: str) -> HttpResponse:
 
 @page(ACT)
 def replay(request: HttpRequest, name: str) -> HttpResponse:
-    """Send one message again, or all of the last hours."""
+    """Replay one message, or all messages of the last hours."""
     now = clock.now()
     message, hours = request.POST.get("message", ""), request.POST.get("hours", "")
     since = now - dt.timedelta(hours=int(hours)) if hours in [str(span) for span, _ in SPANS] else None

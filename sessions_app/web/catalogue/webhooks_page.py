@@ -1,4 +1,4 @@
-"""Webhooks, as those who look after them read them."""
+"""Webhooks as shown to the people who own or administer them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sessions_app.web.shell.words import Linked, Look, plural
 
 # Messages on a page.
 SHOWN = 20
-# A message that is to be sent within so long is waited for; a later one is not.
+# The page waits for messages that are due within this time, and not for later ones.
 SOON = dt.timedelta(seconds=10)
 START = """\
 name: chat
@@ -55,7 +55,7 @@ def message_look(message: WebhookMessage) -> Look:
 
 @dataclass(frozen=True, slots=True)
 class EndpointRow:
-    """One endpoint of a list. ``waiting`` and ``failed`` count its messages."""
+    """One endpoint in a list. ``waiting`` and ``failed`` count its messages."""
 
     endpoint: WebhookEndpoint
     look: Look
@@ -64,7 +64,7 @@ class EndpointRow:
 
 
 def endpoints(reader: Identity) -> list[EndpointRow]:
-    """Return the endpoints that the reader looks after, by name."""
+    """Return the endpoints that the reader owns or administers, sorted by name."""
     mine = WebhookEndpoint.objects.live().visible_to(reader).order_by("name")
     counted = WebhookMessage.objects.filter(endpoint__in=mine).exclude(state=WebhookState.SENT)
     counts = {
@@ -82,14 +82,14 @@ def endpoints(reader: Identity) -> list[EndpointRow]:
 
 @dataclass(frozen=True, slots=True)
 class MessageRow:
-    """One message of a list."""
+    """One message in a list."""
 
     message: WebhookMessage
     look: Look
 
     @property
     def answer(self) -> str:
-        """What the receiver answered last, and how often it was tried."""
+        """The receiver's last answer, and the number of attempts."""
         sent = self.message
         times = plural(sent.attempts, "attempt") if sent.attempts > 1 else ""
         if sent.last_error:
@@ -99,14 +99,14 @@ class MessageRow:
 
     @property
     def next_attempt(self) -> dt.datetime | None:
-        """When it is tried again, where it was tried before."""
+        """The time of the next attempt; None before the first attempt."""
         return self.message.next_attempt_at if self.message.attempts else None
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointPage:
-    """One endpoint with what was sent to it. ``events`` are those that it wants, each with what it means; ``moving``: the
-    page is the newest, and something on it is about to be sent.
+    """One endpoint with its messages. ``events`` are those it subscribes to, each with its meaning. ``moving``: this is
+    the newest page, and a message on it is about to be sent.
     """
 
     endpoint: WebhookEndpoint
@@ -151,12 +151,12 @@ def _is_due(message: WebhookMessage, now: dt.datetime) -> bool:
 
 
 def _policies(endpoint: WebhookEndpoint, reader: Identity) -> list[str]:
-    """Return the policies, of those that the reader may see, that name the endpoint."""
+    """Return the policies that name the endpoint and that the reader may see."""
     found = AccessPolicy.objects.live().visible_to(reader).order_by("name").distinct()
     documents = ((policy.name, facts.readable_document(policy)) for policy in found)
     return [name for name, document in documents if document and endpoint.name in document.webhooks]
 
 
 def text_of(endpoint: WebhookEndpoint) -> str:
-    """Return an endpoint as its file would say it; the secret as ``(stored)``."""
+    """Return an endpoint as its file would look, with the secret as ``(stored)``."""
     return yaml.safe_dump(endpoint_data(endpoint), sort_keys=False, allow_unicode=True, width=200)

@@ -1,4 +1,4 @@
-"""The guides. They say nothing about anybody, so no sign-in is needed, as for the description of the API."""
+"""The guides. They contain nothing about anyone, so like the API description they need no sign-in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sessions_app.web.docs.guides_page import guide_page, search_guides, shelves
 @never_cache
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
-    """All guides, or where words stand in them."""
+    """List all guides, or the sections that match a search."""
     text = request.GET.get("q", "").strip()
     context = {"frame_of_page": _frame(request), "shelves": shelves(), "q": text}
     if text:
@@ -25,7 +25,7 @@ def index(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def detail(request: HttpRequest, name: str) -> HttpResponse:
-    """One guide."""
+    """Show one guide."""
     page = guide_page(name)
     if page is None:
         raise Http404
@@ -35,5 +35,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _frame(request: HttpRequest) -> str:
-    """Return the template around the page: the one of all pages, or for strangers one that leads to the sign-in."""
+    """Return the template around the page: that of all pages, or for anonymous readers one that links to the
+    sign-in.
+    """
     return "ui/app.html" if isinstance(request.user, Identity) else "docs/open.html"

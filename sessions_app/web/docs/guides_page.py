@@ -1,4 +1,4 @@
-"""The guides: which there are, what one has, and where words stand in all of them."""
+"""The guides: their list, their pages, and a search through all of them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from django.urls import reverse
 from sessions_app.web.docs.markdown import Document, Section, read_document
 
 FOLDER = settings.BASE_DIR / "templates" / "docs"
-# In the order in which one reads them.
+# In reading order.
 SHELVES = {
     "Start here": ("concepts", "first-ssh-target"),
-    "Other kinds of targets": ("postgres", "http", "kubernetes", "mcp"),
+    "Other targets": ("postgres", "http", "kubernetes", "mcp"),
     "Who gets what": ("command-sets", "policies", "workflows"),
     "Machines": ("machines", "agents"),
-    "For programs and terminals": ("cli", "api"),
+    "Programs and terminals": ("cli", "api"),
     "Running Stint": ("deploying", "security", "evidence"),
 }
-# How much of a section a result shows, in characters, and how many results there are at most.
+# The length of an excerpt in characters, and the most results.
 EXCERPT, MOST = 160, 30
 
 
 @dataclass(frozen=True, slots=True)
 class Guide:
-    """One guide. ``name`` is its file's, without `.md`."""
+    """One guide. ``name`` is the name of its file without `.md`."""
 
     name: str
     document: Document
@@ -58,7 +58,7 @@ class Shelf:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A section that has all words that were looked for."""
+    """A section that contains all words of a search."""
 
     guide: Guide
     section: Section
@@ -81,12 +81,12 @@ class GuidePage:
 
 @functools.cache
 def shelves() -> list[Shelf]:
-    """Return all guides."""
+    """Return all guides, grouped by heading."""
     return [Shelf(title, [_read(name) for name in names]) for title, names in SHELVES.items()]
 
 
 def guide_page(name: str) -> GuidePage | None:
-    """Return a guide by its name; None: there is none."""
+    """Return a guide by its name; None if there is none."""
     guides = [guide for shelf in shelves() for guide in shelf.guides]
     at = next((number for number, guide in enumerate(guides) if guide.name == name), None)
     if at is None:
@@ -95,7 +95,7 @@ def guide_page(name: str) -> GuidePage | None:
 
 
 def search_guides(text: str) -> list[Found]:
-    """Return the sections that have all words, in any case: those that have them in their titles first."""
+    """Return the sections that contain all words, ignoring case. Those with the words in their titles come first."""
     words = text.casefold().split()
     found = [
         Found(guide, section, _excerpt(section.text, words))
@@ -118,7 +118,7 @@ def _has(text: str, words: list[str]) -> bool:
 
 
 def _excerpt(text: str, words: list[str]) -> str:
-    """Return the words around the first that was looked for."""
+    """Return the text around the first match."""
     plain = " ".join(text.split())
     at = min((place for word in words if (place := plain.casefold().find(word)) >= 0), default=0)
     start = max(0, at - EXCERPT // 3)

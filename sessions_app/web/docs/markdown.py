@@ -1,4 +1,4 @@
-"""Guides as pages: Markdown in, HTML without scripts, styles or raw markup out."""
+"""Guides as pages: renders Markdown to HTML without scripts, styles or raw markup."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROMPT = "$ "
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading of a guide, with all text up to the next one. ``anchor`` is empty for what stands above the first."""
+    """A heading of a guide, with all text up to the next one. ``anchor`` is empty for the text above the first one."""
 
     title: str
     anchor: str
@@ -30,7 +30,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A rendered guide. ``html`` has all but the title, which the page shows."""
+    """A rendered guide. ``html`` is everything but the title, which the page shows."""
 
     title: str
     summary: str
@@ -39,7 +39,7 @@ class Document:
 
 
 def read_document(source: str) -> Document:
-    """Render a guide: one level-1 heading, then a paragraph that sums it up. Raises ValueError where they are missing."""
+    """Render a guide: one level-1 heading, then a paragraph that sums it up. Raises ValueError if they are missing."""
     tokens = _MARKDOWN.parse(source)
     if [token.type for token in tokens[:4:3]] != ["heading_open", "paragraph_open"] or tokens[0].tag != "h1":
         raise ValueError("a guide begins with its title and a paragraph")
@@ -53,7 +53,7 @@ def read_document(source: str) -> Document:
 
 
 def commands_of(block: str) -> str:
-    """Return what one types of a console block: the lines behind prompts, and those that go on after a backslash."""
+    """Return the commands in a console block: the lines after prompts, and those that a backslash continues."""
     typed, goes_on = [], False
     for line in block.splitlines():
         if goes_on or line.startswith(PROMPT):
@@ -85,10 +85,10 @@ def _plain(token: Token) -> str:
 
 
 class _Renderer(RendererHTML):
-    """What Stint's pages have in place of the library's plain markup."""
+    """Renders Stint's markup in place of the library's plain markup."""
 
     def fence(self, tokens: Sequence[Token], idx: int, _options: OptionsDict, _env: EnvType) -> str:
-        """Return a block of code that scrolls and can be copied; of a console, what one types is copied."""
+        """Return a block of code that scrolls and can be copied. Of a console block, only the commands are copied."""
         token = tokens[idx]
         typed = commands_of(token.content) if token.info.split()[:1] == ["console"] else token.content
         block = format_html('<pre class="source" tabindex="0"><code>{}</code></pre>', token.content)
@@ -103,11 +103,11 @@ class _Renderer(RendererHTML):
         return format_html('<{} id="{}"><a href="#{}">', mark_safe(tokens[idx].tag), anchor, anchor)  # noqa: S308  # h2 …
 
     def heading_close(self, tokens: Sequence[Token], idx: int, _options: OptionsDict, _env: EnvType) -> str:
-        """Close it."""
+        """Close a heading."""
         return f"</a></{tokens[idx].tag}>"
 
     def table_open(self, tokens: Sequence[Token], idx: int, _options: OptionsDict, _env: EnvType) -> str:
-        """Return a table that scrolls by itself where the screen is narrow, named by its columns."""
+        """Return a table that scrolls on its own on narrow screens, labeled by its columns."""
         end = next(at for at in range(idx, len(tokens)) if tokens[at].type == "thead_close")
         columns = ", ".join(_plain(token) for token in tokens[idx:end] if token.type == "inline")
         return format_html(
@@ -115,7 +115,7 @@ class _Renderer(RendererHTML):
         )
 
     def table_close(self, _tokens: Sequence[Token], _idx: int, _options: OptionsDict, _env: EnvType) -> str:
-        """Close it."""
+        """Close a table."""
         return "</table></div>"
 
 

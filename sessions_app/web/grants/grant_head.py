@@ -1,4 +1,4 @@
-"""The head of the page of a grant: what it is, how long it still is, and how it ends."""
+"""The head of a grant's page: what it is, how much time is left, and how it ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WAITING = (GrantState.SCHEDULED, GrantState.PROVISIONING)
 
 
 class Clock(NamedTuple):
-    """The large clock: a moment to count down to, or one that is over, with the words below it and for screen readers."""
+    """The large clock: a time to count down to, or a past time, with its caption and its label for screen readers."""
 
     until: dt.datetime | None
     at: SafeString | str
@@ -29,7 +29,7 @@ class Clock(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GrantHead:
-    """The head of the page of one grant; ``own``: it is the reader's, or their machine's."""
+    """The head of one grant's page. ``own``: the grant is the reader's, or that of a machine of theirs."""
 
     card: GrantCard
     own: bool
@@ -42,7 +42,7 @@ class GrantHead:
 
     @property
     def pills(self) -> list[Look]:
-        """What it is at a glance."""
+        """Its state and type at a glance."""
         grant = self.grant
         found = [self.card.look]
         if grant.break_glass:
@@ -74,12 +74,12 @@ class GrantHead:
 
     @property
     def whose(self) -> str:
-        """Whose access it is."""
+        """Whose access it is, as a heading."""
         return "Your access" if self.yours else f"{self.grant.holder}'s access"
 
     @property
     def clock(self) -> Clock:
-        """How long it still is, or when it ended."""
+        """The time left, or when it ended."""
         grant = self.grant
         if self.card.running:
             return Clock(grant.expires_at, "", "left", "Time left", says=True)
@@ -108,12 +108,12 @@ class GrantHead:
 
     @property
     def held(self) -> bool:
-        """Whether nothing runs until an approver releases it."""
+        """Whether nothing can run until an approver releases it."""
         return self.grant.held_at is not None and self.grant.state == GrantState.ACTIVE
 
     @property
     def setting_up(self) -> bool:
-        """Whether it is being made on its targets."""
+        """Whether it is being provisioned on its targets."""
         return self.grant.state == GrantState.PROVISIONING
 
     @property

@@ -1,4 +1,4 @@
-"""All that the page of one grant shows."""
+"""The data of a grant's page."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from sessions_app.queries.receipts import summary
 from sessions_app.web.grants.grant_head import GrantHead
 from sessions_app.web.grants.log import Asked, Log, log_of
 from sessions_app.web.grants.receipt import Proof, Receipt
-from sessions_app.web.grants.runnable import Runnable, runnable_of, runs_by_gateway
+from sessions_app.web.grants.runnable import Runnable, runnable_of, runs_by_gateway, takes_orders
 from sessions_app.web.shell.cards import GrantCard
 from sessions_app.web.shell.end_form import EndForm
 from sessions_app.web.shell.words import in_order
 
 OVER = (GrantState.REVOKING, GrantState.ENDED)
-# More commands than this fold away.
+# If there are more commands than this, the rest are collapsed.
 FIRST = 8
-# More targets than this are chosen from a list.
+# If there are more targets than this, they are chosen from a list.
 MOST_TABS = 6
 
 
@@ -44,7 +44,7 @@ class GrantPage:
     may_end: bool
     ending: EndForm
     may_not_review: str
-    # Who can review this break-glass access, where it is due and the reader can't.
+    # Who can review this break-glass access, if a review is due and the reader can't do it.
     reviewers: Sequence[Identity]
     may_release: bool
     targets: Sequence[Target]
@@ -61,8 +61,8 @@ class GrantPage:
     seen: str
 
     def has_form(self, form: str, which: int | None) -> bool:
-        """Whether one of its forms is on the page now: of a command the one of its number, of longer access that by so many
-        seconds.
+        """Whether the page has a form now. ``which`` is the number of the command for ``run``, and the seconds of the
+        extension for ``extend``.
         """
         holds = self.own and self.grant.state not in OVER
         return {
@@ -79,12 +79,12 @@ class GrantPage:
 
     @property
     def card(self) -> GrantCard:
-        """It as lists show it."""
+        """The grant's card, as lists show it."""
         return self.head.card
 
     @property
     def usable(self) -> bool:
-        """Whether it is not over, so that the page says how it is used."""
+        """Whether it can still be used, so that the page shows how."""
         return self.grant.state not in OVER
 
     @property
@@ -99,14 +99,14 @@ class GrantPage:
 
     @property
     def review_advice(self) -> str:
-        """What a reviewer does first."""
+        """A hint about what a reviewer should do first."""
         if self.grant.cluster.observed == Observed.NOTHING:
-            return "Commands are not observed here. Check the target, then write what you found."
-        return "Review what was run, then write what you found."
+            return "Commands are not observed here. Check the target, then describe what you found."
+        return "Review what was run, then describe what you found."
 
     @property
     def unapproved_start(self) -> str:
-        """Who started it without approval, and why."""
+        """A sentence about who started it without approval, and why."""
         opened = (
             f" opened {self.grant.workflow.ref} and"
             if self.grant.is_own_incident and self.grant.workflow
@@ -117,17 +117,17 @@ class GrantPage:
 
     @property
     def target_names(self) -> str:
-        """Its targets by name."""
+        """The names of its targets."""
         return ", ".join(target.name for target in self.targets)
 
     @property
     def more_lines(self) -> Sequence[Runnable]:
-        """The lines for a terminal but for the first."""
+        """The terminal lines of all commands but the first."""
         return self.runnable[1:]
 
     @property
     def delegated(self) -> list[tuple[bool, Grant]]:
-        """The grants delegated from it, each with whether it was delegated further on."""
+        """The grants delegated from it, each with whether it comes from a further delegation."""
         return [(depth > 1, grant) for depth, grant in self.below]
 
     @property
@@ -137,9 +137,9 @@ class GrantPage:
 
     @property
     def run_note(self) -> str:
-        """How its commands run, or why not."""
+        """A note on how its commands run, or why they can't."""
         if self.may_run and self.target:
-            return f"Runs through the gateway on {self.target.name}, is recorded, and stops when the access ends."
+            return f"Commands run on {self.target.name} through the gateway. They are recorded and stop when the access ends."
         if self.head.yours:
             return "Nothing can run now."
         return f"Only {self.grant.holder} can run them, through the gateway."
@@ -166,33 +166,38 @@ class GrantPage:
 
     @property
     def is_live(self) -> bool:
-        """Whether the page looks again by itself."""
+        """Whether the page updates itself."""
         return not self.is_over
 
     @property
     def by_gateway(self) -> bool:
-        """Whether its commands run through the SSH gateway, also from the page."""
+        """Whether its commands run through the SSH gateway."""
         return runs_by_gateway(self.grant)
 
     @property
+    def takes_orders(self) -> bool:
+        """Whether its commands can be started on the page."""
+        return takes_orders(self.grant)
+
+    @property
     def issues(self) -> bool:
-        """Whether it is used with a credential of the target's own."""
+        """Whether it is used with a credential for the target itself."""
         kind = find(self.grant.cluster.kind)
         return kind is not None and kind.issues
 
     @property
     def mcp_address(self) -> str:
-        """Where agents connect; nothing where access is not by MCP."""
+        """Where agents connect; empty unless access is by MCP."""
         return mcp_address(self.grant.cluster)
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether nothing can change any longer."""
         return self.grant.state == GrantState.ENDED
 
     @property
     def address(self) -> str:
-        """What the live part has to be asked with, so that it shows the same again."""
+        """The query that requests the live part again with the same content."""
         log = self.log
         values = {
             "seen": self.seen, "show": log.show, "before": log.asked.before, "open": log.asked.opened, "order": log.asked.order,
@@ -212,7 +217,7 @@ class GrantPage:
 
     @property
     def rest(self) -> Sequence[Runnable]:
-        """The commands that are folded away."""
+        """The commands that are collapsed."""
         return self.runnable[FIRST:]
 
 
@@ -225,7 +230,7 @@ def grant_page(
     target: str = "",
     typed: Mapping[str, str] | None = None,
 ) -> GrantPage:
-    """Return one grant with what was tried in it, the latest first. ``typed`` is what a form sent."""
+    """Return one grant with the commands tried under it, latest first. ``typed`` is what a form sent."""
     targets = sorted(grant.targets.all(), key=lambda one: in_order(one.name))
     chosen = next((one for one in targets if one.name == target), targets[0] if targets else None)
     log = log_of(grant, reader, now, asked)
@@ -241,7 +246,7 @@ def grant_page(
         grant=grant,
         head=GrantHead(GrantCard(grant, now), own, reader.pk == grant.holder_id),
         own=own,
-        may_run=live and reader.pk == grant.holder_id and runs_by_gateway(grant) and grant.held_at is None,
+        may_run=live and reader.pk == grant.holder_id and takes_orders(grant) and grant.held_at is None,
         may_end=_may_end(grant, reader, now),
         ending=ending,
         may_not_review=why_not_review,
@@ -267,7 +272,7 @@ def _receipt(grant: Grant, log: Log, proof: Proof, now: dt.datetime) -> Receipt 
 
 
 def _may_end(grant: Grant, reader: Identity, now: dt.datetime) -> bool:
-    """Whether the reader may end what has not ended yet, or cut what may finish in it."""
+    """Whether the reader may end a grant that has not ended, or cut what may still finish under it."""
     finishing = grant.finish_until is not None and grant.finish_until > now
     if grant.state == GrantState.ENDED or (grant.state == GrantState.REVOKING and not finishing):
         return False
@@ -282,7 +287,7 @@ def _seen(
     pending: str,
     below: Sequence[tuple[int, Grant]],
 ) -> str:
-    """Return a short name of all that the live part shows, so that a look without news changes nothing on the page."""
+    """Return a hash of everything that the live part shows, so that a poll without news changes nothing on the page."""
     parts: list[object] = [
         grant.version,
         grant.state,

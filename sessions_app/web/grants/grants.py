@@ -1,4 +1,4 @@
-"""Grants: what they allow, run it, what was run, extend, end, review, receipt."""
+"""Views for grants: list and show them, run commands, extend, end and review them, and download receipts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FILTERS = (("mine", "Mine"), ("now", "Active now"), ("all", "All"))
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """One's own grants, those in use now, or all that one may see."""
+    """List the reader's own grants, those in use now, or all that the reader may see."""
     show = request.GET.get("show", "mine")
     found = with_names(_visible(request))
     if show == "now":
@@ -69,7 +69,7 @@ def _visible(request: HttpRequest) -> QuerySet[Grant]:
 
 
 def find_grant(request: HttpRequest, ref: str) -> Grant:
-    """Return a grant that the reader may see, with the rows that name it. Raises Http404."""
+    """Return a grant that the reader may see, with the related rows that the page names. Raises Http404."""
     grant = (
         with_names(_visible(request))
         .select_related(
@@ -108,12 +108,14 @@ def _page(request: HttpRequest, grant: Grant) -> GrantPage:
 
 @page()
 def detail(request: HttpRequest, ref: str) -> HttpResponse:
-    """One grant: live while it lasts, its receipt after that."""
+    """Show one grant: live while it lasts, and its receipt after that."""
     return _detail(request, ref)
 
 
 def stays_at(form: str) -> Callable[[View], View]:
-    """Return a decorator for what one of the forms of the page asks for: an error stands at that form, with what was typed."""
+    """Return a decorator for the view behind a form of the page: an error is shown at that form, with what was
+    typed.
+    """
 
     def decorate(view: View) -> View:
         @functools.wraps(view)
@@ -137,8 +139,8 @@ def _detail(
     form: str = "",
     issued: Credential | None = None,
 ) -> HttpResponse:
-    """``form`` is what was sent; ``issued`` is shown and kept nowhere. Of a form that is not there any more, the page says above
-    all what is wrong.
+    """Show a grant. ``form`` is the form that was sent. If the page no longer has it, the error is shown at the top.
+    ``issued`` is shown, but never stored.
     """
     grant = find_grant(request, ref)
     live = _page(request, grant)
@@ -159,7 +161,7 @@ def _detail(
 
 @page()
 def live(request: HttpRequest, ref: str) -> HttpResponse:
-    """The parts that change; 204 when nothing did since ``seen``."""
+    """Return the live part of the page, or 204 if it has not changed since ``seen``."""
     grant = find_grant(request, ref)
     shown = _page(request, grant)
     if request.GET.get("seen") == shown.seen:
@@ -169,7 +171,7 @@ def live(request: HttpRequest, ref: str) -> HttpResponse:
 
 @page()
 def receipt_file(request: HttpRequest, ref: str) -> HttpResponse:
-    """The receipt as a file: what was approved, run and refused, how it ended, and what was checked."""
+    """Download the receipt: what was approved, run and refused, how the grant ended, and what was checked."""
     grant = find_grant(request, ref)
     answer = JsonResponse(receipt(grant, clock.now()), json_dumps_params={"indent": 2})
     answer["Content-Disposition"] = f'attachment; filename="{grant.ref}-receipt.json"'
@@ -179,7 +181,7 @@ def receipt_file(request: HttpRequest, ref: str) -> HttpResponse:
 @page(ACT)
 @stays_at("run")
 def run(request: HttpRequest, ref: str) -> HttpResponse:
-    """Ask that a gateway runs one allowed command, and go where its output will be."""
+    """Ask a gateway to run one allowed command, and go to where its output will appear."""
     grant = find_grant(request, ref)
     index = _number(request.POST.get("index", ""))
     prefix = field_name(index if index is not None else -1, "")
@@ -204,7 +206,7 @@ def run(request: HttpRequest, ref: str) -> HttpResponse:
 @page(ACT)
 @stays_at("credential")
 def credential(request: HttpRequest, ref: str) -> HttpResponse:
-    """Show, this once, what a grant is used with on a target."""
+    """Issue and show the credential for a target. Only this response shows it."""
     issued = issue_credential(
         grant_id=find_grant(request, ref).pk, actor=who(request), target=request.POST.get("target") or None,
         now=clock.now(),
@@ -215,7 +217,7 @@ def credential(request: HttpRequest, ref: str) -> HttpResponse:
 @page(ACT)
 @stays_at("release")
 def release(request: HttpRequest, ref: str) -> HttpResponse:
-    """Let a held grant go on."""
+    """Release a held grant."""
     release_grant(
         grant_id=find_grant(request, ref).pk,
         actor=who(request),
@@ -228,7 +230,7 @@ def release(request: HttpRequest, ref: str) -> HttpResponse:
 
 @page(ACT)
 def retry(request: HttpRequest, ref: str) -> HttpResponse:
-    """Ask the targets of a grant that is ending again now."""
+    """Ask the targets of an ending grant again now."""
     grant = retry_revoke(grant_id=find_grant(request, ref).pk, actor=who(request), now=clock.now())
     if grant.state == GrantState.ENDED:
         messages.success(request, f"{ref} has already ended.")
@@ -240,7 +242,7 @@ def retry(request: HttpRequest, ref: str) -> HttpResponse:
 @page(ACT)
 @stays_at("end")
 def end(request: HttpRequest, ref: str) -> HttpResponse:
-    """End a grant; with ``kill`` running commands are cut even where they might finish."""
+    """End a grant. With ``kill``, also cut running commands that could otherwise finish."""
     kill = request.POST.get("kill") == "1"
     grant = stop_grant(
         grant_id=find_grant(request, ref).pk,
@@ -259,7 +261,7 @@ def end(request: HttpRequest, ref: str) -> HttpResponse:
 @page(ACT)
 @stays_at("extend")
 def extend(request: HttpRequest, ref: str) -> HttpResponse:
-    """Ask that an own grant ends later."""
+    """Request a later end for a grant of one's own."""
     text = request.POST.get("seconds", "")
     seconds = int(text) if text.isdecimal() and len(text) < 10 else 0
     asked = extend_grant(
@@ -276,7 +278,7 @@ def extend(request: HttpRequest, ref: str) -> HttpResponse:
 @page(ACT)
 @stays_at("delegate")
 def delegate(request: HttpRequest, ref: str) -> HttpResponse:
-    """Hand on what an own grant allows, for no longer than it lasts."""
+    """Delegate what one's own grant allows, for no longer than it lasts."""
     grant = find_grant(request, ref)
     made = delegate_grant(grant_id=grant.pk, actor=who(request), part=_part(request, grant), now=clock.now())
     messages.success(request, f"{made.ref} granted to {made.holder}. It ends with {ref} at the latest.")

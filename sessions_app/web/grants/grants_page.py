@@ -19,21 +19,21 @@ from sessions_app.web.shell.words import Look
 
 @dataclass(frozen=True, slots=True)
 class GrantRow:
-    """One grant in the list, with how much was tried in it."""
+    """One grant in the list, with the number of commands tried under it."""
 
     card: GrantCard
     counts: Counts | None
 
     @property
     def unapproved(self) -> Look | None:
-        """How access that nobody approved looks; None where somebody did."""
+        """The look of access that nobody approved; None if somebody did."""
         if self.card.grant.break_glass:
             return Look("glass", "flame", "Break-glass")
         return Look("glass", "flame", "Own incident") if self.card.grant.is_own_incident else None
 
     @property
     def commands(self) -> str:
-        """How many commands were tried and refused, as far as that is observed."""
+        """The number of commands tried and refused, as far as Stint observes them."""
         if self.counts:
             return f"{self.counts.runs}{f', {self.counts.refused} refused' if self.counts.refused else ''}"
         observed = self.card.grant.cluster.observed
@@ -50,7 +50,7 @@ class GrantRow:
 
 
 class Empty(NamedTuple):
-    """What stands there instead of grants."""
+    """The text that an empty list shows instead of grants."""
 
     glyph: str
     title: str
@@ -66,7 +66,7 @@ def grant_rows(grants: Sequence[Grant], now: dt.datetime) -> list[GrantRow]:
 
 
 def no_grants(reader: Identity, show: str, *, older: bool) -> Empty:
-    """Return what a reader is told where the list is empty. ``older``: they went past its end."""
+    """Return what to show when the list is empty. ``older``: the reader went past its end."""
     follows = "An approved request creates a grant, which ends automatically."
     if older:
         return Empty(

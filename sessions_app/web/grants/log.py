@@ -1,9 +1,9 @@
-"""What was tried in a grant, entry by entry, and what was ordered and did not become a run."""
+"""The log of a grant: every command tried, and the orders that did not become a run."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -31,7 +31,7 @@ from sessions_app.web.grants.runnable import runs_by_gateway
 from sessions_app.web.shell import words
 from sessions_app.web.shell.forms import PARAMETER
 from sessions_app.web.shell.pages import Page, page_of
-from sessions_app.web.shell.recording import Output, output_of_run
+from sessions_app.web.shell.recording import Output, output_for
 from sessions_app.web.shell.words import Look, took
 from sessions_app.web.templatetags.stint import some_of
 from sessions_app.web.templatetags.times import say_rough
@@ -47,7 +47,14 @@ EMPTY = {
         "No commands yet",
         "Every attempted command shows up here immediately: allowed, held or refused.",
     ),
-    "http": ("No requests yet", "Refused requests show up here immediately, allowed ones within a second."),
+    "http": (
+        "No requests yet",
+        "Refused requests show up here immediately, and allowed ones within a second.",
+    ),
+    "kubernetes": (
+        "No requests yet",
+        "Commands show up here immediately: allowed, held or refused. What kubectl reads around them is counted together.",
+    ),
     "mcp": ("No calls yet", "Every tool call shows up here immediately: allowed, held or refused."),
 }
 PARTLY = (
@@ -58,17 +65,17 @@ UNOBSERVED = (
     "Not observed here",
     "Commands run directly on the target, which doesn't report them to Stint.",
 )
-# Of a longer log the latest are counted.
+# For a longer log, only the latest entries are counted.
 COUNTED = 1000
-# Orders that came to nothing are shown for so long.
+# The time for which orders that were not run stay visible.
 RECENT = dt.timedelta(minutes=10)
-# Longer than this, and the gateway that claimed an order has gone away with it.
+# If a claimed order takes longer than this to begin, the gateway that claimed it has stopped.
 BEGINS_WITHIN = dt.timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What the address of the page asks for. ``opened`` 0 opens nothing; None opens what runs."""
+    """The query of the page. ``opened``: 0 shows no output, None shows that of the running command."""
 
     show: str = ""
     before: str = ""
@@ -78,7 +85,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
-    """One command tried, with its output when it is shown. ``ask`` is the query of a form that asks for it, if one may."""
+    """A command that was tried, with its output if that is shown. ``ask`` is the query of the form that requests the
+    command, if the reader may request it.
+    """
 
     run: CommandRun
     output: Output | None
@@ -93,7 +102,7 @@ class RunEntry:
 
     @property
     def under_way(self) -> bool:
-        """Whether it is running, or about to."""
+        """Whether it is running or about to run."""
         return self.run.state in (RunState.RUNNING, RunState.ALLOWED)
 
     @property
@@ -103,29 +112,29 @@ class RunEntry:
 
     @property
     def shows_output(self) -> bool:
-        """Whether its output can be opened: it was recorded, or is being."""
+        """Whether its output can be opened: it was recorded or is being recorded."""
         return self.watch or (self.running and self.by_gateway)
 
     @property
     def output_url(self) -> str:
-        """The address that opens its output, or closes it."""
+        """The address that opens or closes its output."""
         return "?open=0" if self.open else f"?open={self.run.pk}"
 
     @property
     def output_word(self) -> str:
-        """What the link to its output says: to close it, or what is there."""
+        """The text of the link to its output: to close it, or what it holds."""
         if self.open:
             return "close"
         return f"output, {filesizeformat(self.run.output_bytes)}" if self.run.recording else "output"
 
     @property
     def waits_until(self) -> dt.datetime | None:
-        """Until when a second person can allow it; None where none is waited for."""
+        """Until when a second person can allow it; None if it does not wait for one."""
         return self.run.hold_lapses_at if self.run.waits(self.now) else None
 
     @property
     def result(self) -> str:
-        """What came of it, after the word for its state."""
+        """The result, to follow the word for its state."""
         run = self.run
         if run.state == RunState.RUNNING:
             return f" for {say_rough(_seconds(run.started_at, self.now))}"
@@ -145,7 +154,7 @@ class RunEntry:
 
 @dataclass(frozen=True, slots=True)
 class OrderEntry:
-    """One command that was started here and has no run, and how that looks."""
+    """An order from the page that has no run, with its look."""
 
     order: CommandOrder
     look: Look
@@ -154,25 +163,25 @@ class OrderEntry:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many entries there are of each kind. ``more``: only the latest were counted."""
+    """The number of entries of each kind. ``more``: only the latest were counted."""
 
     by_kind: dict[str, int]
     more: bool
 
     def __getitem__(self, kind: str) -> str:
-        """Return a count as it is shown: `41`, or `1,000+`."""
+        """Return a count as shown: `41`, or `1,000+`."""
         count = min(self.by_kind[kind], COUNTED)
         return f"{count:,}+" if self.more else f"{count:,}"
 
     @property
     def any(self) -> bool:
-        """Whether there is an entry at all."""
+        """Whether there are any entries."""
         return self.by_kind["all"] > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """One page of the log, the latest first. ``told`` are the people who were asked first about what is held now."""
+    """One page of the log, latest first. ``told`` are the people who were notified first about what is held now."""
 
     entries: Sequence[RunEntry]
     orders: Sequence[OrderEntry]
@@ -187,45 +196,52 @@ class Log:
 
     @property
     def filtered(self) -> bool:
-        """Whether there is something to filter, or will be."""
+        """Whether there is or will be something to filter."""
         return self.counts.any or self.observed == Observed.ALL
 
     @property
     def empty(self) -> tuple[str, str]:
-        """What stands there instead of entries: a title and a text."""
+        """The title and the text that an empty log shows."""
         if self.counts.any:
             return "Nothing matches this filter", "Choose another filter to see the others."
-        return EMPTY.get(self.kind) or (PARTLY if self.observed == Observed.SOME else UNOBSERVED)
+        seen = EMPTY.get(self.kind) if self.observed == Observed.ALL else None
+        return seen or (PARTLY if self.observed == Observed.SOME else UNOBSERVED)
 
     @property
     def notified(self) -> str:
-        """Who was notified first about what is held now; empty where nothing is."""
+        """The people notified first about what is held now; empty if nothing is held."""
         return f". Notified {some_of(self.told)}" if self.told else ""
 
     @property
     def query(self) -> str:
-        """The filter, as the addresses of single entries go on with it."""
+        """The filter, to append to the addresses of single entries."""
         return f"&show={self.show}" if self.show else ""
 
     @property
     def filters(self) -> list[tuple[str, str, str]]:
-        """The filters: what the address says, the word, how many entries."""
+        """The filters: the value in the address, the label, and the number of entries."""
         words = (("", "All"), ("held", "Held"), ("refused", "Refused"), ("changes", "Changes"))
         return [(name, word, self.counts[name or "all"]) for name, word in words]
 
 
 def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Log:
-    """Return a page of the log of a grant for a reader."""
+    """Return a page of a grant's log for a reader."""
     show = asked.show if asked.show in FILTERS else ""
-    runs = grant.runs.select_related("target", "decided_by", "session")
-    page = page_of(runs.filter(FILTERS[show]) if show else runs, key="pk", before=asked.before, size=SIZE)
+    # Orders are read first: one that a gateway claims meanwhile is shown as its order or as its run, never as neither.
     orders = _recent(grant, now, asked.order)
+    runs = grant.runs.select_related("target", "decided_by", "session", "order")
+    page = page_of(runs.filter(FILTERS[show]) if show else runs, key="pk", before=asked.before, size=SIZE)
     for run in page.rows:
         run.grant = grant
-    opened = _opened(asked, page, orders)
+    ran = {order.pk: run.pk for run in page.rows if (order := getattr(run, "order", None))}
+    opened = _opened(asked, page, {order.pk: order.run_id for order in orders} | ran)
     return Log(
         entries=_entries(page.rows, grant, reader, now, opened),
-        orders=[_order(order, now) for order in orders if order.run_id is None and not page.newer],
+        orders=[
+            _order(order, now)
+            for order in orders
+            if order.run_id is None and order.pk not in ran and not page.newer
+        ],
         counts=_counts(grant),
         before=page.before,
         newer=page.newer,
@@ -243,12 +259,14 @@ def _told(grant: Grant) -> list[Identity]:
     return sorted(notified_first(people, document), key=str) if document else []
 
 
-def _opened(asked: Asked, page: Page[CommandRun], orders: Sequence[CommandOrder]) -> int | None:
-    """Return the run whose output is shown: the one asked for, that of the order asked for, or the latest that runs."""
+def _opened(asked: Asked, page: Page[CommandRun], runs: Mapping[int, int | None]) -> int | None:
+    """Return the run whose output is shown: the requested one, that of the requested order, or the latest
+    running one. ``runs`` are the runs of orders.
+    """
     if asked.opened is not None:
         return asked.opened
     if asked.order is not None:
-        return next((order.run_id for order in orders if order.pk == asked.order), None)
+        return runs.get(asked.order)
     return next((run.pk for run in page.rows if run.state == RunState.RUNNING), None)
 
 
@@ -263,14 +281,14 @@ def _entries(
     return [
         RunEntry(
             run=run,
-            output=output_of_run(run) if run.pk == opened else None,
+            output=output_for(run, reader, now) if run.pk == opened else None,
             open=run.pk == opened,
             may_decide=run.pk in decidable,
             may_withdraw=own and run.waits(now),
             ask=_ask(run, grant, sets) if sets is not None and run.state == RunState.REFUSED else "",
             watch=bool(run.recording),
             look=words.run_look(run, now),
-            by_gateway=by_gateway,
+            by_gateway=by_gateway or hasattr(run, "order"),
             now=now,
         )
         for run in runs
@@ -285,7 +303,7 @@ def _counts(grant: Grant) -> Counts:
 
 
 def _recent(grant: Grant, now: dt.datetime, wanted: int | None) -> list[CommandOrder]:
-    """Return the orders without a run that are recent, and the one wanted."""
+    """Return the recent orders without a run, and the wanted one."""
     recent = Q(run__isnull=True, created_at__gt=now - RECENT)
     found = grant.orders.filter(recent | Q(pk=wanted) if wanted is not None else recent)
     return list(found.select_related("target").order_by("-pk")[:20])
@@ -295,11 +313,11 @@ def _order(order: CommandOrder, now: dt.datetime) -> OrderEntry:
     if order.error:
         return OrderEntry(order, Look("bad", "alert", "Not run"), order.error)
     if order.claimed_at is None and order.lapses_at <= now:
-        why = "no gateway picked it up in time. Nothing was run. Start it again when a gateway is running."
+        why = "no gateway picked it up in time. Nothing was run. Run it again when a gateway is running."
         return OrderEntry(order, Look("bad", "clock", "Lapsed"), why)
     if order.claimed_at is not None and order.claimed_at + BEGINS_WITHIN <= now:
         return OrderEntry(
-            order, Look("bad", "alert", "Not run"), "the gateway that picked it up stopped before it began."
+            order, Look("bad", "alert", "Not run"), "the gateway that picked it up stopped before running it."
         )
     word = "Waiting for a gateway" if order.claimed_at is None else "Starting"
     return OrderEntry(order, Look("info", "", word), "")
@@ -312,14 +330,16 @@ def _seconds(start: dt.datetime | None, now: dt.datetime) -> int:
 def _exit(run: CommandRun) -> str:
     if run.signal:
         return f", killed by {run.signal}"
-    return "" if run.exit_status is None else f", exit {run.exit_status}"
+    if run.exit_status is not None:
+        return f", exit {run.exit_status}"
+    return f": {run.reason.rstrip('.')}" if run.reason else ""
 
 
-# Asking for what was refused.
+# Requesting what was refused.
 
 
 def askable_sets(reader: Identity, grant: Grant) -> list[CommandSetVersion]:
-    """Return the published command sets that the reader may ask for on the cluster of a grant."""
+    """Return the published command sets that the reader may request on the grant's cluster."""
     policies = AccessPolicy.objects.requestable_by(reader, grant.cluster_id)
     published = CommandSetVersion.objects.filter(published_at__isnull=False).order_by("-number")
     sets: QuerySet[CommandSet] = (
@@ -343,7 +363,7 @@ def _ask(run: CommandRun, grant: Grant, sets: Sequence[CommandSetVersion]) -> st
 
 
 def _bindings(version: CommandSetVersion, line: str) -> dict[str, str] | None:
-    """Return the parameters under which a set allows a line; None when it does so under none."""
+    """Return the parameters with which a set allows a line; None if it never allows it."""
     verdict = decide(compiled_open(version), line)
     if not isinstance(verdict, Allowed):
         return None

@@ -1,4 +1,4 @@
-"""The receipt of a grant that is over, in words."""
+"""The receipt of an ending or ended grant, in words."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from sessions_app.web.grants.log import Counts
 from sessions_app.web.shell.words import Look, end_sentence
 from sessions_app.web.templatetags.times import ago, rough, when
 
-# An end within this many seconds is said to be immediate.
+# An end within this many seconds counts as immediate.
 IMMEDIATE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the targets said about the end of a grant."""
+    """The targets' reports about the end of a grant."""
 
     leases: Sequence[Lease]
     untouched: int
 
     @property
     def gone(self) -> int:
-        """On how many targets the end is proven."""
+        """The number of targets with a proven end."""
         return sum(1 for lease in self.leases if lease.gone_at)
 
     @property
     def silent(self) -> list[Lease]:
-        """Those that have not confirmed yet."""
+        """The leases that are not confirmed yet."""
         return [lease for lease in self.leases if not lease.gone_at]
 
     @property
     def sentence(self) -> str:
-        """`11 of 12 targets confirmed; web-2 does not answer, still asking`."""
+        """The confirmations in words: `11 of 12 targets confirmed; web-2 has not answered, retrying`."""
         if not self.leases:
             return "Never used, so there was nothing to revoke"
         word = "target" if len(self.leases) == 1 else "targets"
@@ -52,7 +52,7 @@ class Proof:
 
 
 class LeaseRow(NamedTuple):
-    """What one target said about the end: how that looks, and what it found, in words."""
+    """One target's report about the end: its look, and what was found, in words."""
 
     lease: Lease
     look: Look
@@ -60,13 +60,13 @@ class LeaseRow(NamedTuple):
 
     @property
     def shows_evidence(self) -> bool:
-        """Whether its evidence is shown as it is."""
+        """Whether its evidence is shown in raw form."""
         return self.lease.gone_at is not None and not self.said
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The receipt of a grant: ``summary`` is what the record knows, ``counts`` what was tried."""
+    """The receipt of a grant. ``summary`` is what the record knows, ``counts`` what was tried."""
 
     grant: Grant
     summary: dict[str, Any]
@@ -80,14 +80,14 @@ class Receipt:
 
     @property
     def look(self) -> Look:
-        """Its tone and icon."""
+        """The tone and icon."""
         if not self.ended:
             return Look("warn", "stop", "")
         return Look("bad" if self.grant.end_reason == EndReason.REVOKED else "mute", "check", "")
 
     @property
     def title(self) -> str | SafeString:
-        """Why it ended, and how fast that was confirmed."""
+        """The reason for the end, and how fast it was confirmed."""
         why = end_sentence(self.grant)
         why = f"{why[:1].upper()}{why[1:]}"
         if not self.ended:
@@ -97,13 +97,13 @@ class Receipt:
 
     @property
     def says(self) -> SafeString:
-        """Who confirmed, when it ended, and what was tried."""
+        """The confirmations, the time of the end, and what was tried."""
         return format_html("{}. {} {}", self.proof.sentence, self._when, self._tried)
 
     @property
     def _when(self) -> SafeString:
         if not self.ended:
-            return format_html("Ending since {}. Nothing new can run.", when(self.grant.revoking_at))
+            return format_html("Revocation started {}. Nothing new can run.", when(self.grant.revoking_at))
         early = self.summary["ended"].get("early_seconds")
         return format_html(
             "Ended {}{}.", when(self.grant.ended_at), f", {rough(early)} early" if early else ""
@@ -118,18 +118,21 @@ class Receipt:
         if self.counts.any:
             statements = f"{self.counts['all']} statement{'' if many == 1 else 's'} seen"
             return f"{statements}; not everything is observed here."
-        return "What was run is not observed here."
+        return "Commands are not observed here."
 
     @property
     def rows(self) -> list[LeaseRow]:
-        """What each target said."""
+        """Each target's report."""
         return [self._row(lease) for lease in self.proof.leases]
 
     def _row(self, lease: Lease) -> LeaseRow:
         if lease.gone_at:
-            found = (lease.evidence or {}).get("processes_found")
+            evidence = lease.evidence or {}
+            found, untold = evidence.get("processes_found"), evidence.get("processes_without_mark")
             said = f"{found} found and killed" if found else "none running"
             said = "" if found is None else f"Processes of {self.grant.ref}: {said}."
+            if untold:
+                said += f" Processes without its mark: {untold}."
             return LeaseRow(lease, Look("ok", "check", "access removed"), said)
         if lease.last_error:
             tried = f"Retrying, {lease.attempts:,} attempt{'' if lease.attempts == 1 else 's'} so far."
@@ -138,7 +141,7 @@ class Receipt:
 
     @property
     def untouched(self) -> str:
-        """On how many targets there was nothing to revoke; empty where there is none."""
+        """The number of targets with nothing to revoke, as a sentence; empty if there are none."""
         many = self.proof.untouched
         if many <= 0:
             return ""
@@ -148,7 +151,7 @@ class Receipt:
 
     @property
     def approvers(self) -> str:
-        """Who approved it, with what they said; where no person did, what did."""
+        """The people who approved it, with their comments. If nobody did, the reason why no approval was needed."""
         found = [
             f"{one['name']}{': “' + one['comment'] + '”' if one['comment'] else ''}"
             for one in self.summary["approved"]["by"]
@@ -158,18 +161,18 @@ class Receipt:
     @property
     def _unapproved(self) -> str:
         if self.grant.break_glass:
-            return "nobody: break-glass access"
+            return "no one: break-glass access"
         if self.grant.is_own_incident and self.grant.workflow:
-            return f"nobody: its holder opened {self.grant.workflow.ref}"
+            return f"no one: its holder opened {self.grant.workflow.ref}"
         return "the policy (no approval needed)"
 
     @property
     def refusals(self) -> str:
-        """How many commands were refused."""
+        """The number of refused commands."""
         many = self.summary["compared"]["refused_times"]
         return f"{many:,} refusal{'' if many == 1 else 's'}"
 
     @property
     def targets_used(self) -> Sequence[dict[str, Any]]:
-        """The targets that were used, each with how often."""
+        """The targets that were used, each with the number of uses."""
         return [row for row in self.summary["compared"]["targets"] if row["times"]]

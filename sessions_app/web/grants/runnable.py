@@ -1,4 +1,4 @@
-"""The commands of a grant, each with a form that runs it and the line for a terminal."""
+"""The commands of a grant, each with a form that runs it and its line for a terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.conf import settings
 from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Target
 from sessions_app.policy.commands.answers import CommandView, FreeParameter
-from sessions_app.policy.commands.kinds import describe
+from sessions_app.policy.commands.kinds import describe, forms_of
 from sessions_app.policy.commands.ssh.quoting import quote
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries import commands
@@ -22,7 +22,7 @@ _SHELL_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=\- ]+")
 
 @dataclass(frozen=True, slots=True)
 class RunField:
-    """One value that is free at each run, as a field of the form."""
+    """A parameter that is free at each run, as a field of the form."""
 
     name: str
     free: FreeParameter
@@ -30,51 +30,55 @@ class RunField:
 
     @property
     def is_number(self) -> bool:
-        """Whether it is typed as a number."""
+        """Whether the field takes a number."""
         return self.free.kind == "int"
 
 
 @dataclass(frozen=True, slots=True)
 class Runnable:
-    """One allowed command, its fields, and the line that runs it from a terminal. ``copy`` is empty while values are open."""
+    """One allowed command, its fields, and the line that runs it from a terminal. ``copy`` is empty if it has free
+    parameters. ``form``: the page can run it.
+    """
 
     view: CommandView
     fields: Sequence[RunField]
     line: str
     copy: str
+    form: bool = False
 
     @property
     def destructive(self) -> bool:
-        """Whether it destroys something."""
+        """Whether it is destructive."""
         return self.view.effect == "destructive"
 
     @property
     def says(self) -> str:
-        """Its effect, and what else holds for a run."""
-        held = ", needs the approval of a second person" if self.view.hold else ""
+        """Its effect, and the conditions of a run."""
+        held = ", needs a second person's approval" if self.view.hold else ""
         longest = self.view.finish_seconds
         finish = f", may finish up to {say_duration(longest)} after the end" if longest else ""
         return f"{self.view.effect}{held}{finish}"
 
     @property
     def limits(self) -> str:
-        """Its effect, and what may be given for its free values."""
+        """Its effect, whether each run is held, and the limits of its free parameters."""
         effect = "always refused" if self.view.denies else self.view.effect
-        return ", ".join([effect, *(f"{free.name}: {free.limits}" for free in self.view.free)])
+        held = ["needs a second person's approval"] if self.view.hold else []
+        return ", ".join([effect, *held, *(f"{free.name}: {free.limits}" for free in self.view.free)])
 
     @property
     def copied(self) -> str:
-        """What a button that copies its line copies; empty while values are open."""
+        """The text that its copy button copies; empty if it has free parameters."""
         return self.view.text if self.copy else ""
 
     @property
     def names(self) -> str:
-        """Its fields, as what is wrong with them is said of: `v.2.lines:lines`."""
+        """Its form fields, each with the name that errors use for it: `v.2.lines:lines`."""
         return " ".join(f"{field.name}:{field.free.name}" for field in self.fields)
 
 
 def field_name(index: int, name: str) -> str:
-    """Return the name under which the form of all commands sends one value of one of them."""
+    """Return the name of the form field for one parameter of one command. The form has the fields of all commands."""
     return f"v.{index}.{name}"
 
 
@@ -82,20 +86,30 @@ def runnable_of(
     grant: Grant, target: Target | None, now: dt.datetime, typed: Mapping[str, str]
 ) -> list[Runnable]:
     """Return the commands of a grant for one of its targets. ``typed`` is what a form sent."""
-    views = describe(commands.compiled(grant.command_set_version, grant.parameters, grant.commands))
-    if not runs_by_gateway(grant):
+    compiled = commands.compiled(grant.command_set_version, grant.parameters, grant.commands)
+    views, forms = describe(compiled), forms_of(compiled)
+    if forms is None or not takes_orders(grant):
         return [Runnable(view, [], "", "") for view in views]
     if target is None:
         return []
-    account = _account(grant, target, now)
-    found = []
-    for view in views:
-        command = view.text if view.free else _for_shell(view.text)
-        line = f"ssh -p {settings.SSH_GATEWAY_PORT} {account}@{settings.SSH_PUBLIC_HOST} {command}"
-        names = [(field_name(view.index, free.name), free) for free in view.free]
-        fields = [RunField(name, free, typed.get(name, "")) for name, free in names]
-        found.append(Runnable(view, fields, line, "" if view.free else line))
-    return found
+    account = _account(grant, target, now) if runs_by_gateway(grant) else ""
+    fillable = forms.fillable(compiled)
+    return [_runnable(view, account, typed, form=view.index in fillable) for view in views]
+
+
+def _runnable(view: CommandView, account: str, typed: Mapping[str, str], *, form: bool) -> Runnable:
+    command = view.text if view.free else _for_shell(view.text)
+    line = f"ssh -p {settings.SSH_GATEWAY_PORT} {account}@{settings.SSH_PUBLIC_HOST} {command}"
+    line = line if account else ""
+    names = [(field_name(view.index, free.name), free) for free in view.free] if form else []
+    fields = [RunField(name, free, typed.get(name, "")) for name, free in names]
+    return Runnable(view, fields, line, "" if view.free else line, form)
+
+
+def takes_orders(grant: Grant) -> bool:
+    """Whether a gateway runs commands of a grant from its page. A `direct` cluster is reached around its gateway."""
+    kind = find(grant.cluster.kind)
+    return kind is not None and kind.orders and not grant.cluster.connection.get("direct")
 
 
 def runs_by_gateway(grant: Grant) -> bool:
@@ -105,7 +119,9 @@ def runs_by_gateway(grant: Grant) -> bool:
 
 
 def _account(grant: Grant, target: Target, now: dt.datetime) -> str:
-    """Return the user name that the gateway takes; with the grant's own name where another grant fits as well."""
+    """Return the user name for the gateway. It includes the grant's own reference if another grant of the holder fits
+    too.
+    """
     others = Grant.objects.filter(
         holder=grant.holder_id, state=GrantState.ACTIVE, expires_at__gt=now, targets__name=target.name
     ).exclude(pk=grant.pk)
@@ -113,5 +129,5 @@ def _account(grant: Grant, target: Target, now: dt.datetime) -> str:
 
 
 def _for_shell(command: str) -> str:
-    """Return a command as one typed into a local shell, which would otherwise undo its quotes."""
+    """Return a command quoted for a local shell, which would otherwise remove the quotes inside it."""
     return command if _SHELL_PLAIN.fullmatch(command) else quote(command)

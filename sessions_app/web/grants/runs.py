@@ -1,4 +1,4 @@
-"""Single commands of a grant: their output, and those that are held."""
+"""Views for single commands of a grant: their output, and what can be done about held ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.remind_hold import remind_hold
 from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
 from sessions_app.web.shell.doors import ACT, back, page, who
-from sessions_app.web.shell.recording import output_of_run
+from sessions_app.web.shell.recording import output_for
 
 
 def _find(request: HttpRequest, ref: str, run: int) -> CommandRun:
@@ -29,9 +29,9 @@ def _find(request: HttpRequest, ref: str, run: int) -> CommandRun:
 
 @page()
 def output(request: HttpRequest, ref: str, run: int) -> HttpResponse:
-    """What a command has printed so far; 204 when that is no more than ``size`` bytes of its recording."""
+    """Show what a command printed, so far if it runs. Return 204 if its recording still has ``size`` bytes."""
     found = _find(request, ref, run)
-    shown, running = output_of_run(found), found.state == RunState.RUNNING
+    shown, running = output_for(found, who(request), clock.now()), found.state == RunState.RUNNING
     if request.GET.get("size") == str(shown.size if shown else 0):
         return HttpResponse(status=204)
     return render(
@@ -56,7 +56,7 @@ def decide(request: HttpRequest, ref: str, run: int) -> HttpResponse:
 
 @page(ACT)
 def remind(request: HttpRequest, ref: str, run: int) -> HttpResponse:
-    """Tell those who may allow an own held command again."""
+    """Remind the people who may allow a held command of one's own."""
     found = remind_hold(run_id=_find(request, ref, run).pk, actor=who(request), now=clock.now())
     messages.success(request, f"Approvers of {found.line} reminded.")
     return back(request, "grant", ref)
@@ -64,7 +64,7 @@ def remind(request: HttpRequest, ref: str, run: int) -> HttpResponse:
 
 @page(ACT)
 def withdraw(request: HttpRequest, ref: str, run: int) -> HttpResponse:
-    """Take an own held command back."""
+    """Withdraw a held command of one's own."""
     found = withdraw_hold(run_id=_find(request, ref, run).pk, actor=who(request), now=clock.now())
     messages.success(request, f"{found.line} on {found.target} withdrawn.")
     return back(request, "grant", ref)

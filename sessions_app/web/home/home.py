@@ -1,4 +1,4 @@
-"""Home, and the page that lists all others."""
+"""The home page, and the page that lists all others."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sessions_app.web.workflows.on_call import calls_for
 
 @page()
 def home(request: HttpRequest) -> HttpResponse:
-    """What needs me, what I hold, what I asked for, who has access now."""
+    """Show what needs the reader, what they hold, what they requested, and who has access now."""
     me, now = who(request), clock.now()
     if starts_with_nothing(me):
         return redirect("welcome")
     found, calls = read_home(me, now), calls_for(me)
-    waiting = f"{found.waiting:,} thing{' needs' if found.waiting == 1 else 's need'} you"
+    waiting = f"{found.waiting:,} item{' needs' if found.waiting == 1 else 's need'} your attention"
     context = {
         "home": found,
         "calls": calls,
@@ -31,17 +31,17 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def _heading(found: Home, *, on_call: bool) -> str:
-    """Return what matters most where nothing waits for the reader."""
+    """Return what matters most when nothing is waiting for the reader."""
     if on_call:
         return "You are on call"
     if found.glass:
-        return "Break-glass access is live"
+        return "Break-glass access is active"
     if found.failing:
-        return "A revoke is failing"
+        return "A revocation is failing"
     return "Stint needs attention" if found.troubles else "You're all caught up"
 
 
 @page()
 def more(request: HttpRequest) -> HttpResponse:
-    """Every page, for small screens."""
+    """Show a list of every page, for small screens."""
     return render(request, "ui/more.html")

@@ -1,4 +1,4 @@
-"""The first steps, for administrators: people, a cluster, its connection, commands, a policy."""
+"""The first steps for administrators: people, a cluster, its connection, commands, a policy."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HOURS, USUAL = (1, 2, 4, 8), "4"
 
 @page(FORM)
 def welcome(request: HttpRequest, step: str = "") -> HttpResponse:
-    """One step; without a name, the first that is not done."""
+    """Show one step; without a name, the first one that is not done."""
     if not who(request).is_superuser or (step and step not in reads.KEYS):
         raise Http404
     states = reads.steps()
@@ -78,7 +78,7 @@ def _people(request: HttpRequest) -> Answer:
 
 
 def _person(request: HttpRequest) -> dict[str, Any]:
-    """Make a person with a first password, which the answer shows this once."""
+    """Create a person with an initial password. Only this response shows the password."""
     made, password = add_identity(request)
     return {"made": made, "password": password, "typed": {}}
 
@@ -100,7 +100,7 @@ def _cluster(request: HttpRequest) -> Answer:
 
 
 def _check(_: HttpRequest) -> Answer:
-    cluster = reads.first_cluster()
+    cluster = reads.newest_cluster()
     if cluster is None:
         return {}
     checks = clusters.checks_of(cluster, clock.now())
@@ -147,7 +147,7 @@ def _policy(request: HttpRequest) -> Answer:
 
 
 def _at_fields(outcome: Outcome) -> Faults:
-    """Return what is wrong with the policy at the fields that it is made of."""
+    """Return the faults of the policy at the form fields that it is built from."""
     names = "name cluster:clusters command_set:command_sets requesters approvers:approvals hours:max_duration"
     if not outcome.problems:
         return faults_of(outcome.error, names)
@@ -160,7 +160,7 @@ def _done(_: HttpRequest) -> Answer:
 
 
 def _ask_url(policy: AccessPolicy) -> str:
-    """Return the form for the first that a policy covers."""
+    """Return the address of the request form, filled with the first cluster and command set of a policy."""
     cluster, command_set = policy.clusters.first(), policy.command_sets.first()
     query = {"cluster": cluster.name, "set": command_set.name} if cluster and command_set else {}
     return f"{reverse('request_new')}?{urlencode(query)}"

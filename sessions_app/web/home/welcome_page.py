@@ -1,4 +1,4 @@
-"""The first steps of a new Stint. Which are done is read from what is there; nothing is remembered about it."""
+"""The first steps of a new installation. Which are done is derived from the current data, and not stored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEYS = ("people", "cluster", "check", "commands", "policy", "done")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: its address, what it is in a few words, and whether it is done."""
+    """One step: its key in the address, its title, and whether it is done."""
 
     key: str
     title: str
@@ -25,12 +25,12 @@ class Step:
 
     @property
     def tone(self) -> str:
-        """Its tone among the others."""
+        """The tone of the step among the others."""
         return "ok" if self.done else "info" if self.current else "mute"
 
 
 def starts_with_nothing(identity: Identity) -> bool:
-    """Whether an administrator should be led through the first steps: no cluster was ever made."""
+    """Whether an administrator should be led through the first steps, because no cluster was ever created."""
     return identity.is_superuser and not Cluster.objects.exists()
 
 
@@ -56,21 +56,21 @@ def steps() -> list[Step]:
 
 
 def unfinished(identity: Identity) -> str:
-    """Return the next step, for administrators while nobody can ask for anything; else empty."""
+    """Return the next step, for administrators while nobody can request anything. Otherwise empty."""
     if not identity.is_superuser or AccessPolicy.objects.live().exists():
         return ""
     return next((step.title[:1].lower() + step.title[1:] for step in steps() if not step.done), "")
 
 
 def people() -> Sequence[Identity]:
-    """Return the newest people with their groups."""
+    """Return the newest people with their groups, at most 50."""
     found = Identity.objects.filter(kind=Kind.PERSON).prefetch_related(
         Prefetch("groups", Group.objects.order_by("name"))
     )
     return list(found.order_by("-pk")[:50])
 
 
-def first_cluster() -> Cluster | None:
+def newest_cluster() -> Cluster | None:
     """Return the newest cluster that has targets."""
     return Cluster.objects.live().filter(targets__removed_at__isnull=True).order_by("-pk").distinct().first()
 
@@ -87,6 +87,6 @@ def command_set_names() -> list[str]:
 
 
 def newest_policy() -> AccessPolicy | None:
-    """Return the policy that was changed last, with what it covers."""
+    """Return the policy that was changed last, with its clusters and command sets."""
     found = AccessPolicy.objects.live().prefetch_related("clusters", "command_sets")
     return found.order_by("-changed_at").first()

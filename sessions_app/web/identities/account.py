@@ -1,4 +1,4 @@
-"""One's own account."""
+"""Views for the reader's own account."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts.factors import factors_of
 from accounts.middleware import before_own_password
-from accounts.models import APIToken, Identity, Scope, SSHPublicKey, answered_for_by
+from accounts.models import Identity, Scope, SSHPublicKey, answered_for_by
 from accounts.operations.add_ssh_key import add_ssh_key
 from accounts.operations.confirm_email import confirm_email
 from accounts.operations.create_token import create_token
@@ -23,6 +23,7 @@ from accounts.operations.set_password import set_password
 from accounts.operations.set_time_zone import set_time_zone
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, StintError
+from sessions_app.queries.tokens import live_tokens
 from sessions_app.web.identities.proving import recently
 from sessions_app.web.shell.doors import ACT, FORM, page, who
 from sessions_app.web.shell.words import plural
@@ -33,7 +34,7 @@ USUAL = 30
 
 @page()
 def account(request: HttpRequest) -> HttpResponse:
-    """Keys, tokens, time zone."""
+    """Show keys, tokens and the time zone."""
     return _account(request)
 
 
@@ -43,7 +44,7 @@ def _account(
     me = who(request)
     own = answered_for_by(me, "identity")
     keys = SSHPublicKey.objects.filter(own, removed_at__isnull=True).select_related("identity")
-    tokens = APIToken.objects.filter(own, revoked_at__isnull=True, expires_at__gt=clock.now())
+    tokens = live_tokens(clock.now()).filter(own)
     context = {
         "me": me,
         "keys": [(one, _machine(one.identity, me)) for one in keys.order_by("pk")],
@@ -52,7 +53,7 @@ def _account(
         "machines": me.machines.order_by("username"), "scopes": Scope.choices, "zones": sorted(zoneinfo.available_timezones()),
         "lifetimes": [(days, plural(days, "day"), days == USUAL) for days in LIFETIMES],
         "error": error, "form": form, "token": token,
-        # What was typed goes back into the form that it came from.
+        # Refill the form that was sent with what was typed.
         "typed_key": request.POST if form == "key" else {}, "typed_token": request.POST if form == "token" else {},
         "typed_scopes": request.POST.getlist("scope") if form == "token" else [],
     }  # fmt: skip
@@ -60,12 +61,14 @@ def _account(
 
 
 def _machine(owner: Identity, me: Identity) -> Identity | None:
-    """Return whose a key or a token is, where it is not one's own."""
+    """Return the machine that a key or a token belongs to; None if it is the reader's own."""
     return owner if owner != me else None
 
 
 def _whose(request: HttpRequest) -> int:
-    """Return whom the form is for: oneself, or a machine that one owns. Anybody else is not there."""
+    """Return the id of the identity that the form is for: the reader, or a machine that they own. Raises Http404 for
+    any other.
+    """
     me = who(request)
     wanted = request.POST.get("identity") or str(me.pk)
     own = {str(me.pk): me.pk, **{str(pk): pk for pk in me.machines.values_list("pk", flat=True)}}
@@ -77,7 +80,7 @@ def _whose(request: HttpRequest) -> int:
 @page(ACT)
 @recently
 def key_add(request: HttpRequest) -> HttpResponse:
-    """Register a public key of one's own, or of a machine that one owns."""
+    """Add a public key for oneself, or for a machine that one owns."""
     me = who(request)
     try:
         key = add_ssh_key(
@@ -101,7 +104,7 @@ def key_remove(request: HttpRequest, key: int) -> HttpResponse:
 @page(ACT)
 @recently
 def token_add(request: HttpRequest) -> HttpResponse:
-    """Make an API token; the answer shows it, this once."""
+    """Create an API token. Only this response shows it."""
     me = who(request)
     days = request.POST.get("days", "")
     try:
@@ -125,7 +128,7 @@ def token_revoke(request: HttpRequest, token: int) -> HttpResponse:
 
 @page(ACT)
 def zone(request: HttpRequest) -> HttpResponse:
-    """Choose the time zone of pages."""
+    """Set the time zone of pages."""
     try:
         set_time_zone(
             identity_id=who(request).pk,
@@ -141,7 +144,7 @@ def zone(request: HttpRequest) -> HttpResponse:
 
 @page(ACT)
 def confirm_address(request: HttpRequest) -> HttpResponse:
-    """Say that the mail address which an administrator set is one's own."""
+    """Confirm that the email address set by an administrator is one's own."""
     me = who(request)
     confirm_email(identity_id=me.pk, email=request.POST.get("email", ""), actor=me, now=clock.now())
     messages.success(request, f"{me.email} is confirmed.")
@@ -152,7 +155,7 @@ def confirm_address(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters()
 @page(FORM)
 def password(request: HttpRequest) -> HttpResponse:
-    """Choose another password; this browser stays signed in, and all others do not."""
+    """Change the password. This browser stays signed in, all others are signed out."""
     if request.method != "POST":
         return render(request, "identities/password.html")
     try:

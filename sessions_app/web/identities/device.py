@@ -1,4 +1,4 @@
-"""A person lets a program that shows a code act as them."""
+"""The page on which a person authorizes a program that shows a code to act as them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ANSWERS = {"allow": True, "deny": False}
 @page(FORM)
 @recently
 def device(request: HttpRequest) -> HttpResponse:
-    """Enter the code, see who asks for what, then decide. An address with a code in it fills the field and no more."""
+    """Enter the code, see who asks for what, then decide. An address with a code in it only fills the field."""
     code = (request.POST or request.GET).get("user_code", "")
     if request.method != "POST":
         return render(request, "identities/device.html", {"code": typed_code(code)})

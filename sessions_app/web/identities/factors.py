@@ -1,4 +1,4 @@
-"""The second factors of one's own sign-in."""
+"""Views for one's own second factors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sessions_app.web.shell.doors import ACT, FORM, back, page, who
 @before_second_factor
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """Which there are; where one is required and missing, the only page there is."""
+    """List the second factors. If one is required and missing, this is the only page that opens."""
     return _index(request)
 
 
@@ -43,7 +43,7 @@ def _index(request: HttpRequest, error: StintError | None = None, **more: Any) -
 @page(FORM)
 @recently
 def add_app(request: HttpRequest) -> HttpResponse:
-    """Set up an authenticator app: scan, type a code, note down the recovery codes."""
+    """Set up an authenticator app: scan the QR code, type a code, save the recovery codes."""
     me, now = who(request), clock.now()
     if request.method != "POST":
         return _scan(request)
@@ -87,7 +87,7 @@ def add_a_passkey(request: HttpRequest) -> HttpResponse:
         )  # fmt: skip
     except StintError as error:
         return _add_a_passkey(request, error)
-    return _changed(request, f"{said(made)} is added.", codes, proof=made)
+    return _changed(request, f"{said(made)} was added.", codes, proof=made)
 
 
 def _add_a_passkey(request: HttpRequest, error: StintError | None = None) -> HttpResponse:
@@ -99,19 +99,21 @@ def _add_a_passkey(request: HttpRequest, error: StintError | None = None) -> Htt
 @page(ACT)
 @recently
 def ask_for_passkey(request: HttpRequest) -> HttpResponse:
-    """Say what the browser is to ask a device to make."""
+    """Return what the browser passes to a device to create a passkey."""
     asked, state = ask_to_add(who(request))
     keep_asked(request, "add", state)
     return JsonResponse(asked["publicKey"])
 
 
 def _changed(request: HttpRequest, text: str, codes: list[str], proof: Any = None) -> HttpResponse:
-    """Keep this browser signed in after a change that ended all sign-ins, and show new recovery codes, this once."""
+    """Keep this browser signed in after a change that ended all sessions. Show new recovery codes; only this response
+    has them.
+    """
     me = who(request)
     me.refresh_from_db()
     update_session_auth_hash(request, me)
     if proof is not None:
-        # Whoever has just set it up has shown it.
+        # Setting up a factor proves it.
         note_proof(request, me, proof)
     if codes:
         return _index(request, codes=codes, said=text)
@@ -122,7 +124,7 @@ def _changed(request: HttpRequest, text: str, codes: list[str], proof: Any = Non
 @page(ACT)
 @recently
 def renew(request: HttpRequest) -> HttpResponse:
-    """Make new recovery codes; the answer shows them, this once."""
+    """Create new recovery codes. Only this response shows them."""
     try:
         codes = renew_codes(actor=who(request), now=clock.now())
     except StintError as error:
@@ -150,7 +152,7 @@ def _remove(request: HttpRequest, factor: int) -> HttpResponse:
 @sensitive_post_parameters()
 @page(FORM)
 def confirm(request: HttpRequest) -> HttpResponse:
-    """Show again who one is, and go on to what asked for it."""
+    """Prove one's identity again, and continue to the page that asked for it."""
     if request.method != "POST":
         return ask_again(request, after=reverse("account"), status=200)
     me, after = who(request), request.POST.get("next", "")

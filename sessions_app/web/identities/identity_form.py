@@ -21,15 +21,15 @@ from sessions_app.operations.catalogue.save_document import state_of
 from sessions_app.web.shell.doors import who
 from sessions_app.web.shell.saving import Outcome, press
 
-# As policies name groups.
+# The group names that policies accept.
 _GROUP = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 def add_identity(request: HttpRequest) -> tuple[Identity, str | None]:
-    """Make who a form describes; a person with a first password, which the answer shows this once. Where passwords are
-    left to administrators, with an address by which the identity provider knows them instead.
+    """Create the identity that a form describes, and return it with its initial password, if it has one.
 
-    Raises InvalidInput, NameTaken.
+    People get an initial password, which only this response shows. If only administrators sign in with passwords,
+    people need an email address instead, by which the identity provider knows them. Raises InvalidInput, NameTaken.
     """
     sent = request.POST
     kind = sent.get("kind", Kind.PERSON)
@@ -37,7 +37,7 @@ def add_identity(request: HttpRequest) -> tuple[Identity, str | None]:
     if kind == Kind.PERSON and not password and not sent.get("email", "").strip():
         raise InvalidInput(
             f"{settings.OIDC_NAME} identifies people by email address.",
-            fields={"email": ["Enter it here."]},
+            fields={"email": ["Enter an email address."]},
         )
     made = create_identity(
         username=sent.get("username", ""), kind=kind, email=sent.get("email", "").strip(), password=password,
@@ -48,13 +48,13 @@ def add_identity(request: HttpRequest) -> tuple[Identity, str | None]:
 
 
 def _owner(sent: QueryDict, kind: str) -> Identity | None:
-    """Return who answers for a machine. Raises InvalidInput without one, and for a person's."""
+    """Return the owner of a machine. Raises InvalidInput for a machine without one, and for a person with one."""
     if kind not in Kind.values:
-        raise InvalidInput("Choose a kind.", fields={"kind": ["A person, a service or an agent."]})
+        raise InvalidInput("Choose a kind.", fields={"kind": ["Choose person, service or agent."]})
     name = canonical_username(sent.get("owner", ""))
     if kind == Kind.PERSON:
         if name:
-            raise InvalidInput("A person has no owner.", fields={"owner": ["Leave this empty."]})
+            raise InvalidInput("A person has no owner.", fields={"owner": ["Leave this field empty."]})
         return None
     owner = Identity.objects.active().filter(username=name, kind=Kind.PERSON).first()
     if owner is None:
@@ -65,7 +65,7 @@ def _owner(sent: QueryDict, kind: str) -> Identity | None:
 
 
 def group_names(text: str) -> list[str]:
-    """Return the groups that a field names. Raises InvalidInput for a name that no policy could say."""
+    """Return the groups that a field names. Raises InvalidInput for a name that no policy accepts."""
     names = [word for word in re.split(r"[\s,]+", text) if word]
     if wrong := [name for name in names if not _GROUP.fullmatch(name)]:
         raise InvalidInput(
@@ -77,7 +77,7 @@ def group_names(text: str) -> list[str]:
 
 
 def group_name(text: str) -> str:
-    """Return the one group that a field names. Raises InvalidInput for none, for several, and as ``group_names``."""
+    """Return the one group that a field names. Raises InvalidInput for none or several, and as ``group_names`` does."""
     names = group_names(text.strip().replace(" ", "-"))
     if len(names) != 1:
         raise InvalidInput("Enter one group.", fields={"groups": ["Enter its name, like on-call."]})
@@ -85,8 +85,8 @@ def group_name(text: str) -> str:
 
 
 def press_group(request: HttpRequest, username: str) -> Outcome:
-    """Add somebody to the group that a form names, or with ``out`` remove them from it. Where grants would end that
-    were not named before, nothing is changed. Raises InvalidInput.
+    """Add someone to the group that a form names, or with ``out`` remove them from it. Nothing is changed if grants
+    would end that the form did not list before. Raises InvalidInput.
     """
     name = group_name(request.POST.get("group", ""))
     based_on = state_of("groups", name)

@@ -1,4 +1,4 @@
-"""People and machines, and who can run what."""
+"""Views for people and machines, and for who can run what."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LONGEST_LINE = 2000
 
 @page()
 def people(request: HttpRequest) -> HttpResponse:
-    """Those whom the reader may see."""
+    """List the identities that the reader may see."""
     asked = {name: _text(request, name) for name in ("q", "kind", "state")}
     found = reads.people(
         who(request),
@@ -59,7 +59,9 @@ def _text(request: HttpRequest, name: str, longest: int = LONGEST) -> str:
 
 
 def _find(request: HttpRequest, username: str) -> Identity:
-    """Return an identity that the reader may see. Not there and not for them are the same answer."""
+    """Return an identity that the reader may see. Raises Http404 both for one that doesn't exist and for one they may
+    not see.
+    """
     found = known_people(who(request)).select_related("owner").prefetch_related("groups")
     person = found.filter(username=username).first()
     if person is None:
@@ -80,7 +82,7 @@ def new(request: HttpRequest) -> HttpResponse:
         return _new(request, error=error, typed=request.POST)
     if made.is_person:
         return _new(request, made=made, password=password)
-    messages.success(request, f"{made} was created. {made.owner} can give it keys and tokens.")
+    messages.success(request, f"{made} was created. {made.owner} can add its keys and tokens.")
     return redirect("person", made.username)
 
 
@@ -95,7 +97,7 @@ def _new(request: HttpRequest, error: StintError | None = None, **more: Any) -> 
 
 @page()
 def person(request: HttpRequest, username: str) -> HttpResponse:
-    """One person, service or agent."""
+    """Show one person, service or agent."""
     return _person(request, _find(request, username))
 
 
@@ -106,7 +108,9 @@ def _person(
     refused: StintError | None = None,
     form: str = "change",
 ) -> HttpResponse:
-    """``outcome`` is what came of a change of its groups, ``refused`` why what another form wanted was not done."""
+    """Show an identity. ``outcome`` is the result of a change of its groups, ``refused`` the reason that another form
+    failed.
+    """
     shown = reads.person_page(found, who(request), clock.now())
     error = outcome.error if outcome else None
     changing = refused is not None and form == "change"
@@ -124,7 +128,7 @@ def _person(
 
 @page(ACT)
 def change(request: HttpRequest, username: str) -> HttpResponse:
-    """Change somebody's name and mail address."""
+    """Change someone's name and email address."""
     if not who(request).is_superuser:
         raise Http404
     found, sent = _find(request, username), request.POST
@@ -147,7 +151,7 @@ def change(request: HttpRequest, username: str) -> HttpResponse:
 
 @page(ACT)
 def change_groups(request: HttpRequest, username: str) -> HttpResponse:
-    """Add somebody to a group or remove them; where grants would end, say which first."""
+    """Add someone to a group or remove them. If grants would end, list them first."""
     if not who(request).is_superuser:
         raise Http404
     found = _find(request, username)
@@ -165,7 +169,7 @@ def change_groups(request: HttpRequest, username: str) -> HttpResponse:
 
 @page(ACT)
 def unlink(request: HttpRequest, username: str) -> HttpResponse:
-    """Unlink somebody from the identity provider, and sign them out."""
+    """Unlink someone from the identity provider, and sign them out."""
     if not who(request).is_superuser:
         raise Http404
     found = unlink_provider(identity_id=_find(request, username).pk, actor=who(request), now=clock.now())
@@ -175,7 +179,7 @@ def unlink(request: HttpRequest, username: str) -> HttpResponse:
 
 @page(ACT)
 def end_all(request: HttpRequest, username: str) -> HttpResponse:
-    """End all that one identity holds and the reader may end."""
+    """End all grants of one identity that the reader may end."""
     found = _find(request, username)
     try:
         ended = end_all_of(
@@ -191,7 +195,7 @@ def end_all(request: HttpRequest, username: str) -> HttpResponse:
 
 @page(ACT)
 def reset(request: HttpRequest, username: str) -> HttpResponse:
-    """Reset the second factors of somebody who lost them."""
+    """Reset the second factors of someone who lost them."""
     if not who(request).is_superuser:
         raise Http404
     found = _find(request, username)
@@ -208,7 +212,7 @@ def reset(request: HttpRequest, username: str) -> HttpResponse:
 
 @page(ACT)
 def switch(request: HttpRequest, identity: int) -> HttpResponse:
-    """Disable an identity, which ends all that it holds, or enable it again."""
+    """Disable an identity, which ends all of its access, or enable it again."""
     if not who(request).is_superuser:
         raise Http404
     change = enable_identity if request.POST.get("enable") == "1" else disable_identity
@@ -220,7 +224,7 @@ def switch(request: HttpRequest, identity: int) -> HttpResponse:
 
 @page()
 def can(request: HttpRequest) -> HttpResponse:
-    """Who can run a command on a cluster, now or by request."""
+    """Show who can run a command on a cluster, now or by request."""
     me = who(request)
     asked = {name: _text(request, name) for name in ("cluster", "target", "set")}
     asked["line"] = _text(request, "line", LONGEST_LINE)

@@ -1,4 +1,4 @@
-"""People and machines: what each holds, may ask for, may approve and did, as far as the reader may see it."""
+"""People and machines: what each holds, may request, may approve and did, as far as the reader may see it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
 
-from accounts.factors import Factors, factors_of, let_in_by_password_alone
+from accounts.factors import Factors, factors_of, password_only
 from accounts.models import APIToken, Identity, Kind, ProviderLink, SSHPublicKey
 from accounts.queries import may_give_credentials
 from broker.audit.models import AuditEntry
@@ -25,6 +25,7 @@ from sessions_app.models import (
 from sessions_app.queries.named import with_names
 from sessions_app.queries.people import known_people
 from sessions_app.queries.record import newest_visible
+from sessions_app.queries.tokens import live_tokens
 from sessions_app.queries.upkeep import last_given_up
 from sessions_app.queries.ways import Way, ways_of
 from sessions_app.web.shell.home_page import LIVE
@@ -37,27 +38,28 @@ RECENT = 10
 STATES = (
     ("enabled", "Enabled"), ("disabled", "Disabled"), ("holding", "Has access now"), ("unused", "Unused machines"),
 )  # fmt: skip
-# Only administrators see the factors of everybody.
+# Only administrators see everyone's factors.
 PASSWORD_ALONE = ("password", "Password only")
-# A machine that nothing was done with for so long is somebody's forgotten key.
+# A machine that was not used for this long probably has forgotten credentials.
 UNUSED_AFTER = dt.timedelta(days=30)
 
 
 def states(reader: Identity) -> Sequence[tuple[str, str]]:
-    """Return the states by which the reader may filter, each with its words."""
+    """Return the states by which the reader can filter, each with its label."""
     return (*STATES, PASSWORD_ALONE) if reader.is_superuser else STATES
 
 
 def people(
     reader: Identity, *, now: dt.datetime, text: str = "", kind: str = "", state: str = "", before: str = ""
 ) -> Page[Identity]:
-    """Return those that the reader may see and that fit, with what each holds now and when it last did something.
+    """Return the identities that match and that the reader may see, with their live grants and last activity.
 
-    ``idle`` says of a machine why it should perhaps not be there; it is empty for those that are used, and for people.
+    ``live`` counts the grants, ``seen_at`` is the time of the newest record entry. ``idle`` says why a machine may be
+    unneeded. It is empty for people, and for machines in use.
     """
     seen = Grant.objects.visible_to(reader).filter(holder=OuterRef("pk"), state__in=LIVE)
     held = seen.order_by().values("holder").annotate(count=Count("pk")).values("count")
-    # Of whichever log: with its name, PostgreSQL would walk the log back in the hope of meeting the actor.
+    # Don't filter by the log: PostgreSQL would then scan that log backwards until it finds the actor.
     latest = AuditEntry.objects.filter(actor=OuterRef("username")).order_by("-seq").values("at")
     found = known_people(reader).select_related("owner").prefetch_related("groups")
     if text:
@@ -73,7 +75,7 @@ def people(
     elif state == "holding":
         found = found.filter(Exists(seen))
     elif state == PASSWORD_ALONE[0] and reader.is_superuser:
-        found = found.filter(let_in_by_password_alone())
+        found = found.filter(password_only())
     found = found.annotate(live=Subquery(held), seen_at=Subquery(latest[:1]), idle=_idle(now))
     if state == "unused":
         found = found.exclude(idle="")
@@ -81,7 +83,7 @@ def people(
 
 
 def _idle(now: dt.datetime) -> Case:
-    """Return why a machine that is enabled is of no use: nothing lets it in, or nothing did for thirty days."""
+    """Return why an enabled machine may be unneeded: it can't sign in, or was not used for 30 days."""
     own, lately = {"identity": OuterRef("pk")}, {"last_used_at__gte": now - UNUSED_AFTER}
     tokens = APIToken.objects.filter(revoked_at__isnull=True, expires_at__gt=now, **own)
     keys = SSHPublicKey.objects.filter(removed_at__isnull=True, **own)
@@ -101,13 +103,13 @@ def _idle(now: dt.datetime) -> Case:
 
 
 def owners() -> Sequence[Identity]:
-    """Return the first people by name, of whom a machine may have one as its owner."""
+    """Return the first people by username, to choose a machine's owner from."""
     return list(Identity.objects.active().filter(kind=Kind.PERSON).order_by("username")[:200])
 
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """A policy that an identity holds a permission on, and by which ways."""
+    """A policy that an identity holds a permission on, and the ways it got the permission."""
 
     policy: AccessPolicy
     ways: Sequence[Way]
@@ -115,7 +117,7 @@ class Covered:
 
 @dataclass(frozen=True, slots=True)
 class PersonRow:
-    """One identity of the list."""
+    """One identity in the list."""
 
     person: Identity
     kind: str
@@ -126,7 +128,7 @@ class PersonRow:
 
 
 def person_row(person: Identity, now: dt.datetime) -> PersonRow:
-    """Return an identity as the list shows it; ``people`` has added what it holds and why it may be of no use."""
+    """Return an identity as the list shows it. It needs the annotations that ``people`` adds."""
     owner = f" of {person.owner}" if person.owner else ""
     role = ", administrator" if person.is_superuser else ""
     return PersonRow(
@@ -140,19 +142,19 @@ def person_row(person: Identity, now: dt.datetime) -> PersonRow:
 
 
 def state_look(person: Identity, now: dt.datetime) -> Look:
-    """Return how it looks whether an identity is enabled, and since when it is not."""
+    """Return the look of an identity's state: enabled, or disabled and for how long."""
     if person.is_active:
         return Look("ok", "check", "Enabled")
     since = f" {say_rough(int((now - person.disabled_at).total_seconds()))} ago" if person.disabled_at else ""
     return Look("bad", "lock", f"Disabled{since}")
 
 
-# What stands beside a grant that began in an emergency.
+# The label beside a grant that began without approval.
 BREAK_GLASS, OWN_INCIDENT = Look("glass", "flame", "Break-glass"), Look("glass", "flame", "Own incident")
 
 
 def urgency(grant: Grant) -> Look | None:
-    """Return how a grant that began without approval looks; None for any other."""
+    """Return the look of a grant that began without approval; None for any other."""
     if grant.break_glass:
         return BREAK_GLASS
     return OWN_INCIDENT if grant.is_own_incident else None
@@ -181,14 +183,14 @@ class PersonPage:
 
     @property
     def role(self) -> str:
-        """Who answers for it, or that it is an administrator."""
+        """Its owner, or that it is an administrator."""
         if self.person.owner:
             return f"owned by {self.person.owner}"
         return "administrator" if self.person.is_superuser else ""
 
     @property
     def holds_says(self) -> str:
-        """How many grants it holds."""
+        """The number of grants it holds."""
         return plural(len(self.holds), "grant")
 
     @property
@@ -198,18 +200,18 @@ class PersonPage:
 
     @property
     def groups_says(self) -> str:
-        """How many groups it is in."""
+        """The number of groups it is in."""
         return plural(len(self.groups), "group")
 
     @property
     def ends(self) -> str:
-        """What ends with all of its access."""
+        """The effect of ending all of its access, as a sentence."""
         verb = "ends" if self.endable == 1 else "end"
-        return f"{plural(self.endable, 'grant')} {verb} at once, and running commands are cut off."
+        return f"{plural(self.endable, 'grant')} {verb} immediately, and running commands are terminated."
 
     @property
     def rows_of(self) -> str:
-        """The rows of the timeline that it stands in."""
+        """The kind of rows it has in the timeline."""
         return "person" if self.person.is_person else "machine"
 
     @property
@@ -219,7 +221,7 @@ class PersonPage:
 
     @property
     def sign_in(self) -> str:
-        """How a person signs in: `Password and an authenticator app; 8 recovery codes left`, and a full stop."""
+        """How a person signs in, as a sentence: `Password and an authenticator app; 8 recovery codes left.`."""
         factors = self.factors
         if factors is None or not factors.any:
             return "Password only."
@@ -229,12 +231,12 @@ class PersonPage:
 
     @property
     def may_reset(self) -> bool:
-        """Whether there are second factors that another has to reset."""
+        """Whether there are second factors that the reader can reset. One's own are not among them."""
         return bool(self.factors and self.factors.any and not self.own)
 
 
 def person_page(person: Identity, reader: Identity, now: dt.datetime) -> PersonPage:
-    """Return one identity, which the reader may see, with as much of it as they may."""
+    """Return an identity that the reader may see, with as much detail as they may see."""
     visible = with_names(Grant.objects.visible_to(reader).filter(holder=person))
     policies = list(
         AccessPolicy.objects.live()
@@ -245,7 +247,7 @@ def person_page(person: Identity, reader: Identity, now: dt.datetime) -> PersonP
     )
     close = reader.is_superuser or may_give_credentials(reader, person)
     keys = SSHPublicKey.objects.filter(identity=person, removed_at__isnull=True).order_by("pk")
-    tokens = APIToken.objects.filter(identity=person, revoked_at__isnull=True, expires_at__gt=now)
+    tokens = live_tokens(now).filter(identity=person)
     refused = CommandRun.objects.filter(grant__in=visible.values("pk"), state=RunState.REFUSED)
     return PersonPage(
         person=person,
@@ -271,7 +273,7 @@ def person_page(person: Identity, reader: Identity, now: dt.datetime) -> PersonP
 
 
 def live_that_may_be_ended(person: Identity, reader: Identity) -> QuerySet[Grant]:
-    """Return the grants of one identity that are not over or ending and that the reader may end."""
+    """Return the grants of one identity that have not ended, are not ending, and that the reader may end."""
     return Grant.objects.endable_by(reader).before_end().filter(holder=person)
 
 

@@ -1,4 +1,4 @@
-"""Signing in: with a password, or by the company's identity provider."""
+"""Signing in with a password or through the company's identity provider, and confirming one's identity there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from allauth.account.adapter import get_adapter
 from allauth.account.views import LoginView
 from allauth.decorators import rate_limit
 from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -18,26 +19,32 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.addresses import address_of
+from accounts.factors import note_provider
 from accounts.passkeys import possible
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.issuers.provider import Asked
 from sessions_app.operations.identities.begin_provider_sign_in import begin_provider_sign_in
-from sessions_app.operations.identities.sign_in_by_provider import sign_in_by_provider
+from sessions_app.operations.identities.prove_by_provider import prove_by_provider
+from sessions_app.operations.identities.sign_in_by_provider import Answer, sign_in_by_provider
+from sessions_app.web.identities.proving import ask_again
+from sessions_app.web.shell.doors import ACT, page, who
 
-# What a browser's session keeps of the sign-ins that it began: those of a few tabs, for as long as one may take.
+# The sign-ins that this browser began, in its session: one each for a few tabs, and none older than `LONGEST` seconds.
 KEPT = "provider_sign_ins"
 MOST_KEPT = 3
 LONGEST = 600
 
 
 class SignIn(LoginView):  # type: ignore[misc]  # allauth ships no types
-    """The sign-in page. Where people come by the provider, the form for a password is one link away, for administrators."""
+    """The sign-in page. If people sign in through the provider, the password form for administrators is one
+    link away.
+    """
 
     template_name = "identities/sign_in.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add what can be chosen."""
+        """Add the available ways to sign in."""
         asked = self.request.method == "POST" or "password" in self.request.GET
         context = super().get_context_data(**kwargs)
         after = context.get("redirect_field_value")
@@ -58,19 +65,37 @@ class SignIn(LoginView):  # type: ignore[misc]  # allauth ships no types
 def begin(request: HttpRequest) -> HttpResponse:
     """Send a browser to the provider.
 
-    By a page that goes on at once, because browsers let no form lead to another site, and `form-action 'self'` stays.
+    This goes through a page that continues at once. A form can't lead to another site, because `form-action 'self'`
+    stays.
     """
     there = _own(request, request.POST.get("next", ""))
     if request.user.is_authenticated:
         return HttpResponseRedirect(there)
     try:
-        address, asked = begin_provider_sign_in()
+        return _to_provider(request, there)
     except StintError as error:
         return _refused(request, error)
-    kept = {
-        **_kept(request),
-        asked.state: {**dataclasses.asdict(asked), "next": there, "at": clock.now().timestamp()},
-    }
+
+
+@page(ACT)
+@rate_limit(action="login")  # type: ignore[untyped-decorator]  # allauth ships no types
+def confirm(request: HttpRequest) -> HttpResponse:
+    """Send a signed-in person to the provider, which asks them again who they are."""
+    there = _own(request, request.POST.get("next", ""))
+    try:
+        return _to_provider(request, there, confirms=who(request).pk)
+    except StintError as error:
+        return ask_again(request, after=there, status=error.status, error=error)
+
+
+def _to_provider(request: HttpRequest, there: str, confirms: int | None = None) -> HttpResponse:
+    """Go to the provider and come back to ``there``. ``confirms``: who has to confirm; None: someone signs in.
+
+    Raises NotFound, ProviderDoesNotAnswer.
+    """
+    address, asked = begin_provider_sign_in(confirms=confirms is not None)
+    began = {"next": there, "confirms": confirms, "at": clock.now().timestamp()}
+    kept = {**_kept(request), asked.state: {**dataclasses.asdict(asked), **began}}
     request.session[KEPT] = dict(list(kept.items())[-MOST_KEPT:])
     return render(request, "identities/to_provider.html", {"there": address, "provider": settings.OIDC_NAME})
 
@@ -79,50 +104,69 @@ def begin(request: HttpRequest) -> HttpResponse:
 @never_cache
 @rate_limit(action="login", limit_get=True)  # type: ignore[untyped-decorator]  # allauth ships no types
 def answer(request: HttpRequest) -> HttpResponse:
-    """Take what a browser brings back, once, and sign in whom it proves.
+    """Accept the provider's answer from a browser, once, and sign in the person it identifies, or note that the person
+    who is signed in has confirmed.
 
-    The protocol has it come by GET; what was kept in this browser's session is what a form's token is elsewhere.
+    In the protocol this is a GET. The state kept in the browser's session takes the place of a form's CSRF token.
     """
     began = _kept(request).get(request.GET.get("state", ""))
     if began is None:
         return _refused(request, _Elsewhere())
     request.session[KEPT] = {state: one for state, one in _kept(request).items() if state != began["state"]}
+    brought: dict[str, Any] = {
+        "answer": Answer(
+            asked=Asked(*(began[one.name] for one in dataclasses.fields(Asked))), code=request.GET.get("code", ""),
+            answered_by=request.GET.get("iss"), error=request.GET.get("error"),
+        ),
+        "address": address_of(request), "now": clock.now(),
+    }  # fmt: skip
+    if began["confirms"] is not None:
+        return _confirmed(request, began, brought)
     if request.user.is_authenticated:
         return HttpResponseRedirect(began["next"])
     try:
-        person = sign_in_by_provider(
-            code=request.GET.get("code", ""), answered_by=request.GET.get("iss"), error=request.GET.get("error"),
-            asked=Asked(*(began[one.name] for one in dataclasses.fields(Asked))), address=address_of(request),
-            now=clock.now(),
-        )  # fmt: skip
+        found = sign_in_by_provider(**brought)
     except StintError as error:
         return _refused(request, error)
     instead: HttpResponse | None = get_adapter(request).login_by_provider(
-        request, person, settings.OIDC_ISSUER
+        request, found.person, issuer=settings.OIDC_ISSUER, proven_at=found.proven_at
     )
     return instead or HttpResponseRedirect(began["next"])
 
 
+def _confirmed(request: HttpRequest, began: dict[str, Any], brought: dict[str, Any]) -> HttpResponse:
+    if request.user.pk != began["confirms"]:
+        return _refused(request, _Elsewhere())
+    me = who(request)
+    try:
+        at = prove_by_provider(identity_id=me.pk, **brought)
+    except StintError as error:
+        return ask_again(request, after=began["next"], status=error.status, error=error)
+    note_provider(request, me, issuer=settings.OIDC_ISSUER, proven_at=at, reauthenticated=True)
+    messages.success(request, f"Confirmed with {settings.OIDC_NAME}.")
+    return HttpResponseRedirect(began["next"])
+
+
 class _Elsewhere(InvalidInput):
-    """An answer that nobody in this browser waits for."""
+    """An answer to a sign-in that this browser's session does not have."""
 
     code = "not_begun_here"
 
     def __init__(self) -> None:
         super().__init__(
-            "This sign-in was begun in another browser, was used already, or is too old.",
-            hint="Sign in once more. Your browser must accept cookies from Stint.",
+            "This sign-in was started in another browser, has already been used, or is too old.",
+            hint="Sign in again. Your browser must accept cookies from Stint.",
         )
 
 
 def _kept(request: HttpRequest) -> dict[str, Any]:
-    """Return the sign-ins that the session began and that are not too old."""
+    """Return the sign-ins that the session began and that have not expired."""
     oldest = clock.now().timestamp() - LONGEST
     return {state: one for state, one in request.session.get(KEPT, {}).items() if one["at"] > oldest}
 
 
 def _own(request: HttpRequest, wanted: str) -> str:
-    """Return a page of ours to go to: the wanted one, else the first."""
+    """Return the wanted address if it is on this site, and otherwise the start page."""
     fit = url_has_allowed_host_and_scheme(
         wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )

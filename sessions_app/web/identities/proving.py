@@ -1,5 +1,6 @@
-"""Forms by which somebody shows again who they are: at the second step of a sign-in, before factors are changed, and
-before keys and tokens are made.
+"""Forms in which someone proves again who they are.
+
+They are used at the second step of a sign-in, before factors are changed, and before keys and tokens are created.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from typing import Any, Concatenate, ParamSpec, cast
 
 from allauth.core.internal import ratelimit
 from allauth.mfa.models import Authenticator
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
 from accounts.addresses import address_of
-from accounts.factors import factors_of, note_proof, recently_proven
+from accounts.factors import factors_of, note_proof, provider_of, recently_proven
 from accounts.models import Identity
 from accounts.passkeys import State, possible
 from accounts.passwords import TooManyTries, check_password
@@ -28,15 +30,15 @@ from sessions_app.web.shell.doors import who
 
 P = ParamSpec("P")
 _ASKED = "stint.passkey"
-# Seconds that somebody may take to find the security key.
+# Seconds that someone has to find their security key.
 _LONGEST = 300
-# What says that a form is sent with a proof, and the fields that can hold one.
+# The field that marks a form sent with a proof, and the fields that can hold the proof.
 _PROVES, _PROOFS = "proves", {"password", "code", "passkey", "ticket"}
 _OURS = {"csrfmiddlewaretoken", _PROVES, *_PROOFS}
 
 
 def prove_factor(request: HttpRequest, identity: Identity) -> Authenticator:
-    """Return the second factor that the form shows. Raises WrongCode, BadPasskey, TooManyTries."""
+    """Return the second factor that the form proves. Raises WrongCode, BadPasskey, TooManyTries."""
     where: dict[str, Any] = {"identity_id": identity.pk, "address": address_of(request), "now": clock.now()}
     with _counted(request, identity):
         if "passkey" in request.POST:
@@ -45,12 +47,14 @@ def prove_factor(request: HttpRequest, identity: Identity) -> Authenticator:
 
 
 def keep_asked(request: HttpRequest, what: str, state: State) -> None:
-    """Keep in the session what its browser is asked; the answer comes once, and to the same question."""
+    """Keep the browser's passkey challenge in its session. It can be answered once, and only for the same purpose."""
     request.session[_ASKED] = {"what": what, "state": state, "at": clock.now().timestamp()}
 
 
 def take_asked(request: HttpRequest, what: str) -> State | None:
-    """Return what the session's browser was asked last, if it was that and not long ago; it is forgotten."""
+    """Return the challenge last given to the session's browser, and delete it. None if it was for another purpose or is
+    too old.
+    """
     asked = request.session.pop(_ASKED, None)
     if asked is None or asked["what"] != what or clock.now().timestamp() - asked["at"] > _LONGEST:
         return None
@@ -58,8 +62,10 @@ def take_asked(request: HttpRequest, what: str) -> State | None:
 
 
 def prove_again(request: HttpRequest, identity: Identity) -> Authenticator | None:
-    """As ``prove_factor``; who has no factor shows their password, and then there is none to return: else whoever found
-    out a password would take the factors away that keep them out. Raises WrongPassword, too.
+    """Check a proof as ``prove_factor`` does. Someone without a factor enters their password, and the result is None.
+
+    Where there is a factor, the password is not enough. Otherwise someone who found it out could remove the factors
+    that keep them out. Also raises WrongPassword.
     """
     if "password" not in request.POST or factors_of(identity).any:
         return prove_factor(request, identity)
@@ -69,22 +75,22 @@ def prove_again(request: HttpRequest, identity: Identity) -> Authenticator | Non
 
 @contextmanager
 def _counted(request: HttpRequest, identity: Identity) -> Iterator[None]:
-    """Count wrong tries of one person and from one place, as those of passwords at sign-in, for all processes."""
+    """Count wrong attempts per person and per address across all processes, with the limits for wrong passwords."""
     used = ratelimit.consume(
         request, app="allauth.account", action="login_failed", key=f"second-factor:{identity.pk}"
     )  # fmt: skip
     if used is None:
         raise TooManyTries("Too many wrong codes.", hint="Try again in five minutes.")
     yield
-    # What was wrong before stays counted.
+    # Remove only this attempt from the count. Earlier wrong ones stay.
     used.rollback()
 
 
 def recently(
     view: Callable[Concatenate[HttpRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """Ask first for a password or a factor, in place of the page, where the last proof is older than some minutes. A form
-    that was sent goes on with the proof, as it was typed.
+    """Ask for a password or a factor before the view, if the last proof is more than some minutes old. A form that was
+    sent continues after the proof, as it was typed.
     """
 
     @functools.wraps(view)
@@ -108,11 +114,17 @@ def recently(
 def ask_again(
     request: HttpRequest, *, after: str = "", status: int, error: StintError | None = None
 ) -> HttpResponse:
-    """The page that asks for a password or a factor, and then leads to ``after``; without it, what was sent is sent again
-    with the proof, unless it held a proof of its own, which is asked for anew then.
+    """Return the page that asks for a password, a factor or the provider, and then leads to ``after``.
+
+    Without ``after``, what was sent is sent again together with the proof, or by a button after the provider has
+    confirmed in another tab. An exception is a form that held a proof of its own, which has to be filled in again.
     """
     me = who(request)
     factors = factors_of(me)
+    vouched = bool(settings.OIDC_ISSUER) and provider_of(request, me) == settings.OIDC_ISSUER
+    by_password = not factors.any and me.has_usable_password()
+    by_provider = settings.OIDC_NAME if vouched and not factors.any else ""
+    ways = ("your password" if by_password else "", by_provider)
     sent = {name: request.POST.getlist(name) for name in request.POST if name not in _OURS}
     again = not after and not (_PROOFS & {*request.POST} and _PROVES not in request.POST)
     context = {
@@ -120,13 +132,19 @@ def ask_again(
         "passkeys": factors.passkeys and possible(),
         "to": request.get_full_path() if again else reverse("account_confirm"),
         "sent": {_PROVES: ["1"], **sent} if again else {"next": [after]},
-        "by": "second factor" if factors.any else "password",
-        "says": "Your change continues after this."
+        "again": again,
+        "typed": sent,
+        "after": after,
+        "by": "your second factor" if factors.any else " or ".join(filter(None, ways)) or "your password",
+        "says": "Your change continues afterward."
         if again
         else ""
         if after
-        else "Nothing was changed. Repeat your change after this.",
-        "by_password": not factors.any and me.has_usable_password(),
+        else "Nothing was changed. Repeat your change afterward.",
+        "by_password": by_password,
+        "by_provider": by_provider,
+        # Signing in again with the provider may prove nothing new.
+        "vouched": vouched,
         "error": error,
     }
     return render(request, "identities/confirm.html", context, status=status)

@@ -1,4 +1,6 @@
-"""The picture that authenticator apps scan, as a path to draw in the page: our policy for browsers lets no other image in."""
+"""The QR code that authenticator apps scan, as an SVG path in the page: the content security policy allows no other
+image.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,13 @@ from qrcode.constants import ERROR_CORRECT_M
 
 
 def setup_address(username: str, secret: str) -> str:
-    """Return the address that sets up an authenticator app, with the name that it shows."""
+    """Return the address that sets up an authenticator app, with the name that the app shows."""
     issuer = f"Stint {urlsplit(settings.PUBLIC_URL).hostname}"
     return f"otpauth://totp/{quote(f'{issuer}:{username}')}?{urlencode({'secret': secret, 'issuer': issuer}, quote_via=quote)}"
 
 
 def qr_path(text: str) -> tuple[int, str]:
-    """Return how many units a text's code is wide, with its margin, and the SVG path of its dark ones."""
+    """Return the width of a text's QR code in modules, including its margin, and the SVG path of the dark ones."""
     code = QRCode(error_correction=ERROR_CORRECT_M, border=4)
     code.add_data(text)
     rows = code.get_matrix()

@@ -1,4 +1,4 @@
-"""Signing in by a passkey, and the second step after a password."""
+"""Signing in with a passkey, and the second step after a password."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ from sessions_app.web.shell.doors import FORM
 @require_http_methods(list(FORM))
 @sensitive_post_parameters()
 def second_step(request: HttpRequest) -> HttpResponse:
-    """Show a second factor after the password, or begin anew. What is wrong is counted, so that an office whose people all
-    come from one address can begin its day.
+    """Ask for a second factor after the password, or start over.
+
+    Only wrong attempts are counted, so that everyone in an office that shares one address can sign in.
     """
     stage = LoginStageController.enter(request, "mfa_authenticate")
     if request.user.is_authenticated or stage is None:
@@ -59,7 +60,10 @@ def second_step(request: HttpRequest) -> HttpResponse:
 @require_POST
 @rate_limit(action="login")  # type: ignore[untyped-decorator]  # allauth ships no types
 def passkey_ask(request: HttpRequest) -> HttpResponse:
-    """Say what the browser is to ask a device for: a passkey of who is signed in, or half so; else of anybody."""
+    """Return what the browser passes to a device to ask for a passkey.
+
+    It asks for one of the person who is signed in or at the second step, and otherwise for anyone's.
+    """
     stage = LoginStageController.enter(request, "mfa_authenticate")
     person = request.user if isinstance(request.user, Identity) else stage.login.user if stage else None
     asked, state = ask_to_show(person)
@@ -71,7 +75,7 @@ def passkey_ask(request: HttpRequest) -> HttpResponse:
 @require_POST
 @rate_limit(action="login")  # type: ignore[untyped-decorator]  # allauth ships no types
 def passkey(request: HttpRequest) -> HttpResponse:
-    """Sign in by a passkey alone; that its device made sure of the person is the second factor."""
+    """Sign in with a passkey alone. Its device verified the user, which is the second factor."""
     if request.user.is_authenticated:
         return redirect("home")
     try:

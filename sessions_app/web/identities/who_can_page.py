@@ -1,4 +1,4 @@
-"""Who can run a command on a cluster: right now, through active grants, and by request, under the policies."""
+"""Who can run a command on a cluster: now through active grants, and by request under the policies."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MOST_PEOPLE = 100
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What may be chosen: the clusters that the reader may look into, and what the chosen one has."""
+    """The choices: the clusters whose access the reader may see, and the targets and command sets of the chosen one."""
 
     clusters: Sequence[Cluster]
     cluster: Cluster | None
@@ -50,7 +50,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """A grant that lets its holder run it now; ``hold``: each run waits for a second person."""
+    """A grant whose holder can run it now. ``hold``: each run needs a second person's approval."""
 
     grant: Grant
     hold: bool
@@ -60,7 +60,9 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Somebody who may ask, through what, and whether they may use break-glass; ``known``: the reader may see their page."""
+    """Someone who may request it, in which ways, and whether by break-glass. ``known``: the reader may see
+    their page.
+    """
 
     identity: Identity
     ways: Sequence[Way]
@@ -69,13 +71,13 @@ class Asker:
 
     @property
     def how(self) -> str:
-        """Through what they may ask: `group operators; by name, may use break-glass`."""
-        return "; ".join(map(str, self.ways)) + (", may use break-glass" if self.glass else "")
+        """The ways in which they may request it: `group operators; by name, may use break-glass`."""
+        return "; ".join(map(str, self.ways)) + (", can use break-glass access" if self.glass else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """One policy with a command set that allows it: its price, who may ask, and what stands against asking now."""
+    """A policy with a command set that allows it: the price, who may request, and what prevents a request now."""
 
     policy: AccessPolicy
     command_set: str
@@ -90,7 +92,7 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """A command set that does not allow it: why not, and what comes nearest."""
+    """A command set that does not allow it: the reason, and the nearest command."""
 
     command_set: str
     policies: Sequence[str]
@@ -100,7 +102,9 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class WhoCan:
-    """The answer: the grants that end soonest, and how many ``more`` let it; ``unread``: there are too many to look at."""
+    """The answer: the grants that end soonest, and ``more`` that are not listed. ``unread``: too many grants to check
+    all.
+    """
 
     now: Sequence[Now]
     more: int
@@ -110,7 +114,7 @@ class WhoCan:
 
     @property
     def left_out(self) -> Sequence[str]:
-        """What is not listed, in sentences."""
+        """Sentences about what is not listed or checked."""
         found = []
         if self.more:
             found.append(f"{plural(self.more, 'more grant')} {'ends' if self.more == 1 else 'end'} later.")
@@ -121,13 +125,13 @@ class WhoCan:
 
 @dataclass(frozen=True, slots=True)
 class _Crowd:
-    """Those who may ask for anything on the cluster, and whose pages the reader may see."""
+    """The people who may request anything on the cluster. ``known`` are those whose pages the reader may see."""
 
     identities: dict[int, Identity]
     known: frozenset[int]
 
     def asker(self, pk: int, ways: Sequence[Way], glass: Sequence[str]) -> Asker:
-        """Return one of them, with whether one of the groups that may use break-glass is theirs."""
+        """Return one of them. ``glass`` are the groups that may use break-glass."""
         identity = self.identities[pk]
         groups = {group.name for group in identity.groups.all()}
         return Asker(identity, ways, bool(groups.intersection(glass)), pk in self.known)
@@ -140,7 +144,9 @@ def _crowd(ids: Collection[int], reader: Identity) -> _Crowd:
 
 
 def looked_into(reader: Identity) -> QuerySet[Cluster]:
-    """Return the live clusters whose access the reader may see: by view, approve or administer there or on a policy on it."""
+    """Return the live clusters whose access the reader may see: with view, approve or administer there or on a policy
+    for it.
+    """
     live = Cluster.objects.live()
     if reader.is_superuser:
         return live
@@ -154,7 +160,7 @@ def looked_into(reader: Identity) -> QuerySet[Cluster]:
 
 
 def who_can_form(reader: Identity, name: str) -> Form:
-    """Return what the form offers for the cluster of that name, or for the only one."""
+    """Return the choices of the form for the cluster with that name, or for the only one."""
     clusters = list(looked_into(reader).order_by("name"))
     only = clusters[0] if len(clusters) == 1 and not name else None
     cluster = next((one for one in clusters if one.name == name), only)
@@ -165,7 +171,7 @@ def who_can_form(reader: Identity, name: str) -> Form:
 
 
 def _policies(reader: Identity, cluster: Cluster) -> QuerySet[AccessPolicy]:
-    """Return the live policies on a cluster into which the reader may look."""
+    """Return the live policies on a cluster whose access the reader may see."""
     found = AccessPolicy.objects.live().filter(clusters=cluster)
     if reader.is_superuser:
         return found
@@ -184,9 +190,9 @@ def who_can(
     line: str = "",
     command_set: str = "",
 ) -> WhoCan:
-    """Return who can run the line, or has or may ask for the command set, on the cluster or on one target of it.
+    """Return who can run the line, or who has or may request the command set, on the cluster or one of its targets.
 
-    The same function decides as at the gateway. Only grants and policies that the reader may see are counted.
+    The decision is made by the same function as in the gateway. Only grants and policies that the reader may see count.
     """
     live = _live(cluster, reader, now, target)
     grants = list(live.values_list(*_WHAT)[: MOST_GRANTS + 1])
@@ -223,14 +229,14 @@ def _live(cluster: Cluster, reader: Identity, now: dt.datetime, target: str) -> 
     return found.order_by("expires_at", "pk")
 
 
-# What decides about a line, and no more: of hundreds of grants only those that are shown are read in full.
+# Only the columns needed to decide on a line. Of hundreds of grants, only those shown are read in full.
 _WHAT = (
     "pk", "command_set_version", "command_set_version__digest", "command_set_version__command_set__name", "parameters", "commands",
 )  # fmt: skip
 
 
 def _answers(grants: Sequence[tuple[Any, ...]], line: str, command_set: str) -> dict[int, tuple[bool, str]]:
-    """Return which of the grants allow the line: whether it is held, and the values in it, by the grant's id."""
+    """Return the grants that allow the line. Maps their ids to whether the command is held, and to the values in it."""
     found: dict[int, tuple[bool, str]] = {}
     known: dict[str, Allowed | None] = {}
     for pk, version, digest, name, parameters, kept in grants:
@@ -253,7 +259,7 @@ def _allowed(
     try:
         answer = decide(commands.compiled_by_digest(version, digest, parameters, kept), line)
     except ValueError:
-        return None  # What can't be read opens nothing at the gateway either.
+        return None  # The gateway refuses what can't be read, too.
     return answer if isinstance(answer, Allowed) else None
 
 
@@ -301,13 +307,13 @@ def _by_asking(
 
 
 def _answer(version: CommandSetVersion, line: str) -> Allowed | Refused | None:
-    """Return what some grant of the version could say to the line; None when no line was given."""
+    """Return the answer that the version gives to the line with any allowed parameters; None without a line."""
     if not line:
         return None
     try:
         compiled: CompiledSet = compile_open(commands.document_of(version))
     except DocumentError:
-        return Refused("this version can't be read, so that it allows nothing", None, "program")
+        return Refused("this version can't be read, so it allows nothing", None, "program")
     return decide(compiled, line)
 
 
@@ -335,25 +341,25 @@ def _asking(
     )
     return Asking(
         policy=policy, command_set=name, price=price(document),
-        glass_price=f"at once, up to {say_duration(terms.max_duration)}" if terms else "",
+        glass_price=f"immediately, up to {say_duration(terms.max_duration)}" if terms else "",
         needs=needs, hold=bool(answer and answer.hold), against=against(document, now), people=askers[:MOST_PEOPLE],
         more=max(0, len(askers) - MOST_PEOPLE),
     )  # fmt: skip
 
 
 def price(document: PolicyDocument) -> str:
-    """Return what asking costs: `2 approvals, up to 4 h`."""
+    """Return the price of a request: `2 approvals, up to 4 h`."""
     count = sum(clause.count for clause in document.clauses)
     many = plural(count, "approval") if count else "no approval"
     return f"{many}, up to {say_duration(document.max_duration)}"
 
 
 def against(document: PolicyDocument, now: dt.datetime) -> str:
-    """Return what stands against planned work right now: a freeze, or that no window is open; empty when nothing does."""
+    """Return what prevents planned access now: a freeze, or that no window is open. Empty if nothing does."""
     soon = now + dt.timedelta(seconds=1)
     freeze = next((freeze for freeze in document.freezes if freeze.touches(now, soon)), None)
     if freeze is not None:
         return f"frozen: {freeze.reason}"
     if document.windows is not None and not covering(document.windows, now, soon):
-        return "no window is open" if upcoming(document.windows, now, 1) else "no window is coming"
+        return "no window is open" if upcoming(document.windows, now, 1) else "no window is scheduled"
     return ""

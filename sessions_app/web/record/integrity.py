@@ -1,4 +1,4 @@
-"""How the record stands: what the last verification found, what has come since, and what was signed last."""
+"""The integrity of the record: the last verification, entries added since, and the newest checkpoint."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ NOT_VERIFIED = (
 
 @dataclass(frozen=True, slots=True)
 class Integrity:
-    """What the last verification found (None: there was none), how many entries came ``since``, and the newest checkpoint.
+    """The last verification (None if there was none), the number of entries ``since``, and the newest checkpoint.
 
-    ``trouble`` says why checkpoints can't be made or kept outside the database, if so.
+    ``trouble`` says why checkpoints can't be signed or kept outside the database, if so.
     """
 
     verification: AuditVerification | None
@@ -49,7 +49,7 @@ class Integrity:
 
     @property
     def heading(self) -> SafeString | str:
-        """How it stands, in a few words."""
+        """The result in a few words."""
         last = self.verification
         if last is None:
             return "Not verified yet"
@@ -59,7 +59,7 @@ class Integrity:
 
     @property
     def says(self) -> Sequence[SafeString | str]:
-        """The same in sentences."""
+        """The result in sentences."""
         last = self.verification
         if last is None:
             return [format_html(NOT_VERIFIED, format_html("<code>{}</code>", "manage.py audit_verify"))]
@@ -78,7 +78,7 @@ class Integrity:
         else:
             found = [f"{count} verified, each sealed with the one before."]
         found.append(
-            f"{plural(self.since, ENTRIES)} added since, to be verified next time."
+            f"{plural(self.since, ENTRIES)} added since will be verified next time."
             if self.since
             else "Nothing has been added since."
         )
@@ -100,7 +100,7 @@ class Integrity:
 
     @property
     def read(self) -> SafeString | str:
-        """When the last entry was read, and from which entry on."""
+        """When the record was last verified, and from which entry on."""
         last = self.verification
         if last is None:
             return ""
@@ -109,7 +109,7 @@ class Integrity:
 
 
 def integrity() -> Integrity:
-    """Return how the record stands."""
+    """Return the integrity of the record."""
     last = latest_verification()
     head = AuditHead.objects.filter(log=MAIN_LOG).values_list("seq", flat=True).first() or 0
     since = max(0, head - last.entries) if last else head

@@ -1,4 +1,4 @@
-"""The record, and finding things."""
+"""Views for the record, and the search for requests, grants and workflows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_QUERY = 100
 
 @page()
 def record(request: HttpRequest) -> HttpResponseBase:
-    """The entries about what the reader may see, the latest first, as a page or as a file."""
+    """List the entries about what the reader may see, latest first, as a page or as a file."""
     question = _question(request.GET)
     me = who(request)
     wanted = request.GET.get("format")
@@ -61,7 +61,7 @@ def _record(request: HttpRequest, question: Question, error: StintError | None =
 
 
 def _question(query: QueryDict) -> Question:
-    """Return what an address asks for."""
+    """Return the question in the query of an address."""
     return Question(
         **{
             field.name: query.get(field.name, "").replace("\0", "").strip()[:MAX_QUERY]
@@ -76,7 +76,7 @@ def _before(text: str) -> int | None:
 
 @page(ACT)
 def save(request: HttpRequest) -> HttpResponseBase:
-    """Keep the search under a name."""
+    """Save the search under a name."""
     question = _question(QueryDict(request.POST.get("query", "")[:4000]))
     try:
         saved = save_bookmark(
@@ -99,7 +99,7 @@ def delete_question(request: HttpRequest, bookmark: int) -> HttpResponse:
 
 @page(ACT)
 def verify(request: HttpRequest) -> HttpResponse:
-    """Have the record read, from the last verified entry on at once, and all of it by the worker."""
+    """Verify the entries after the last verified one now, and let the worker verify the whole record."""
     try:
         verdict = verify_record(actor=who(request), now=clock.now())
     except CheckpointsUnreadable as error:
@@ -118,19 +118,19 @@ def _said(verdict: Verdict | None) -> str:
     new = (
         f"Entries {first:,} to {verdict.head_seq:,} are intact"
         if verdict.entries
-        else "There is nothing new. All is intact"
+        else "There are no new entries. The record is intact"
     )
     signed = (
         f"The record matches the checkpoint of {verdict.signed:,} entries."
         if verdict.signed is not None
         else "There was no checkpoint to compare with."
     )
-    return f"{new} and chained to what was verified before. {signed} The worker is verifying all of it again."
+    return f"{new} and chained to what was verified before. {signed} The worker is verifying the whole record again."
 
 
 @page()
 def find(request: HttpRequest) -> HttpResponse:
-    """Go to the request, grant or workflow with that reference, or list what matches."""
+    """Go to the request, grant or workflow with the given reference, or list what matches."""
     text = request.GET.get("q", "").replace("\0", "").strip()[:MAX_QUERY]
     hit = exact(who(request), text)
     if hit is not None:

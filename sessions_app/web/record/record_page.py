@@ -1,4 +1,4 @@
-"""The record, as it is searched: filters, saved searches, and what the last verification means."""
+"""The record as a page: its filters, saved searches, and entries in plain words."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ PAGES = {
     "webhook": "webhook",
     "trust_policy": "trust_policy_edit",
 }
-# Entries stand in the order in which they were appended, which is not exactly that of their times: a transaction may have
-# waited, and ends are appended later when the record could not take them. So much around a date is searched as well.
+# Entries are in the order in which they were appended, which can differ from the order of their times. A transaction
+# may have waited, and ends are appended later if the record could not take them. So the search covers this much around
+# a date as well.
 SLACK = dt.timedelta(days=2)
-MOST_EXPORTED = 100_000
 
-# The first entry at or after a moment, by halving: twenty looks at a million entries.
+# Find the first entry at or after a time by binary search: about twenty lookups for a million entries.
 _FIRST = """
 WITH RECURSIVE look (low, high) AS (
     SELECT 1::bigint, (SELECT seq + 1 FROM audit_head WHERE log = %(log)s)
@@ -67,8 +67,10 @@ SELECT low FROM look ORDER BY high - low LIMIT 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a reader asks the record; an empty filter fits every entry. Dates are days in the reader's zone, both included; with
-    times it is from the one up to the other. A time without its date is one of the other date, or of today.
+    """A reader's question to the record. An empty filter matches every entry.
+
+    Dates are days in the reader's time zone, both inclusive. With times, the range ends just before ``until``. A time
+    without a date belongs to the other date, or to today.
     """
 
     event: str = ""
@@ -94,7 +96,7 @@ class Question:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it asks for everything."""
+        """Whether no filter is set."""
         return not self.filters()
 
 
@@ -107,7 +109,7 @@ class Chip(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """A search under a name; ``pk`` is None for those that everybody has."""
+    """A saved search. ``pk`` is None for the searches that everyone has."""
 
     pk: int | None
     name: str
@@ -115,7 +117,7 @@ class Saved(NamedTuple):
 
 
 class Told(NamedTuple):
-    """One entry with its sentence. ``about`` is what it is about, with its page where it has one."""
+    """One entry with its sentence. ``about`` is its object, with a link if it has a page."""
 
     entry: AuditEntry
     sentence: str
@@ -123,7 +125,7 @@ class Told(NamedTuple):
 
 
 def chips(question: Question) -> list[Chip]:
-    """Return the filters that are set, each with the way to take it out."""
+    """Return the filters that are set, each with the query that removes it."""
     given = question.filters()
     return [
         Chip(LABELS[name], value, urlencode({key: given[key] for key in given if key != name}))
@@ -132,19 +134,21 @@ def chips(question: Question) -> list[Chip]:
 
 
 def answer(question: Question, reader: Identity, before: int | None) -> Newest:
-    """Return a page of the entries that fit and that the reader may see, the newest first."""
+    """Return a page of the entries that match and that the reader may see, newest first."""
     return newest_visible(
         narrowed(question), reader, before=before, text=question.text, cluster=question.cluster
     )
 
 
 def told(rows: Iterable[AuditEntry]) -> list[Told]:
-    """Return each entry with what it tells in plain words."""
+    """Return each entry with its sentence in plain words."""
     return [Told(entry, sentence(entry), _about(entry)) for entry in rows]
 
 
 def _about(entry: AuditEntry) -> Linked:
-    """Return what an entry is about; a name that was only tried, and what is gone from the catalogue's kinds, has no page."""
+    """Return what an entry is about, with its page. There is none for a username that was only tried at sign-in, and
+    for objects without pages.
+    """
     page = PAGES.get(entry.object_type)
     if page and entry.event != Event.IDENTITY_SIGN_IN_FAILED:
         try:
@@ -155,7 +159,7 @@ def _about(entry: AuditEntry) -> Linked:
 
 
 def narrowed(question: Question) -> QuerySet[AuditEntry]:
-    """Return the entries that fit all filters but those for which each has to be read: the text and the cluster."""
+    """Return the entries that match all filters except text and cluster, for which each entry has to be read."""
     found = entries()
     if question.event in FAMILIES:
         found = found.filter(event__in=[event for event in Event if event.family == question.event])
@@ -175,7 +179,7 @@ def narrowed(question: Question) -> QuerySet[AuditEntry]:
 def _between(
     found: QuerySet[AuditEntry], since: dt.datetime | None, until: dt.datetime | None
 ) -> QuerySet[AuditEntry]:
-    """Keep what happened in [since, until); numbers bound it, so that what is far away is not read."""
+    """Keep the entries in [since, until). They are also bounded by number, so that distant entries are not read."""
     if since is not None:
         found = found.filter(at__gte=since, seq__gte=_first_at(since - SLACK))
     if until is not None:
@@ -184,7 +188,7 @@ def _between(
 
 
 def _stretch(question: Question) -> tuple[dt.datetime | None, dt.datetime | None]:
-    """Return from when on, and until when exclusively, in the reader's zone; None is without bound."""
+    """Return the start and the exclusive end in the reader's time zone; None means unbounded."""
     since, until = _day(question.since), _day(question.until)
     from_hour, to_hour = parse_hour(question.since_time), parse_hour(question.until_time)
     today = timezone.localdate()
@@ -213,20 +217,20 @@ def _day(text: str) -> dt.date | None:
 
 
 def exported(question: Question, reader: Identity) -> Iterator[AuditEntry]:
-    """Yield every entry that fits and that the reader may see, the newest first, at most 100,000."""
+    """Yield every entry that matches and that the reader may see, newest first.
+
+    Dates are read at once: the time zone of the reader is only active until the response begins.
+    """
+    return _all(narrowed(question), question, reader)
+
+
+def _all(found: QuerySet[AuditEntry], question: Question, reader: Identity) -> Iterator[AuditEntry]:
     before: int | None = None
-    count = 0
-    while count < MOST_EXPORTED:
+    while True:
         page = newest_visible(
-            narrowed(question),
-            reader,
-            before=before,
-            size=2000,
-            text=question.text,
-            cluster=question.cluster,
+            found, reader, before=before, size=2000, text=question.text, cluster=question.cluster
         )
-        yield from page.rows[: MOST_EXPORTED - count]
-        count += len(page.rows)
+        yield from page.rows
         if page.before is None:
             return
         before = page.before
@@ -238,13 +242,13 @@ COLUMNS = (
 
 
 def lines(found: Iterable[AuditEntry]) -> Iterator[tuple[object, ...]]:
-    """Yield what a CSV file of the record holds, in the order of COLUMNS."""
+    """Yield the rows of a CSV file of the record, in the order of COLUMNS."""
     for entry in found:
         yield tuple(as_json(entry)[name] for name in COLUMNS)
 
 
 def as_json(entry: AuditEntry) -> dict[str, Any]:
-    """Return an entry for a file: ``body`` is the exact text that was hashed, hashes are in hex."""
+    """Return an entry for a file. ``body`` is the exact text that was hashed, and hashes are in hex."""
     return {
         "seq": entry.seq,
         "at": entry.at.astimezone(dt.UTC).isoformat(),
@@ -260,7 +264,7 @@ def as_json(entry: AuditEntry) -> dict[str, Any]:
 
 
 def everybodys(now: dt.datetime) -> list[Saved]:
-    """Return the searches that everybody has; days are the reader's."""
+    """Return the searches that everyone has. Days are in the reader's time zone."""
     today = timezone.localtime(now).date()
     week = today - dt.timedelta(days=7)
     questions = {
@@ -277,6 +281,6 @@ def everybodys(now: dt.datetime) -> list[Saved]:
 
 
 def saved_by(identity: Identity) -> list[Saved]:
-    """Return the searches that the identity saved, by name."""
+    """Return the searches that the identity saved, sorted by name."""
     found = Bookmark.objects.filter(identity=identity, page=BookmarkPage.RECORD).order_by("name")
     return [Saved(one.pk, one.name, one.query) for one in found]

@@ -1,4 +1,4 @@
-"""Recordings: the list, the replay, the file. Watching is recorded."""
+"""Views for recordings: their list, the player and the file. Every viewing is recorded."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sessions_app.web.shell.doors import page, who
 from sessions_app.web.shell.words import run_result
 
 MAX_QUERY = 100
-# A day; no recording is that long.
+# One day. No recording is that long.
 LONGEST = 86400.0
 
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """The recordings that the reader may see, latest first."""
+    """List the recordings that the reader may see, latest first."""
     asked = {
         name: request.GET.get(name, "").strip()[:MAX_QUERY] for name in ("cluster", "person", "grant", "text")
     }
@@ -45,11 +45,11 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(request, "record/recordings.html", context)
 
 
-# The player's terminal is WebAssembly.
+# The player's terminal is written in WebAssembly.
 @csp_update({"script-src": [WASM_UNSAFE_EVAL]})  # type: ignore[untyped-decorator]  # the library has no types
 @page()
 def detail(request: HttpRequest, run: int) -> HttpResponse:
-    """One recording to watch, to read and to search."""
+    """Show one recording to watch, read and search."""
     found = _watched(request, run)
     wanted = request.GET.get("q", "").strip()[:MAX_QUERY]
     shown = replay(found, wanted=wanted, start=_moment(request.GET.get("t", "")))
@@ -58,7 +58,7 @@ def detail(request: HttpRequest, run: int) -> HttpResponse:
 
 @page()
 def cast(request: HttpRequest, run: int) -> HttpResponse:
-    """The file, as asciicast v2."""
+    """Download the file, as asciicast v2."""
     found = _watched(request, run)
     path = recording_file(found.recording)
     if path is None:
@@ -75,7 +75,7 @@ def _watched(request: HttpRequest, run: int) -> CommandRun:
 
 
 def _moment(text: str) -> float:
-    """Return the seconds of an address; what is no moment is the beginning."""
+    """Return the seconds in an address; 0 if they are not a number."""
     try:
         seconds = float(text[:20])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Recordings: finding them, and one of them."""
+"""Recordings: their list, and the page of one."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ CHANGED = Look("bad", "alert", "Modified after sealing")
 UNSEALED = Look("warn", "alert", "Never sealed")
 PURGED = Look("mute", "clock", "Purged")
 MISSING = Look("warn", "alert", "File missing")
-# On each side of the one that is watched.
-NEIGHBOURS = 12
-# How many runs one page of the list looks through.
+# The most recordings shown before and after the one being watched.
+NEIGHBORS = 12
+# The number of runs that one page of the list examines.
 SPAN = 100_000
 FEWEST_ROWS, MOST_ROWS = 8, 24
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """One recording. ``digest`` is empty when the file is not to be had."""
+    """One recording. ``digest`` is empty if the file is not available."""
 
     run: CommandRun
     seal: Look
@@ -55,24 +55,24 @@ class Replay:
 
     @property
     def result(self) -> str:
-        """How the command ended, and after how long it did."""
+        """How the command ended, and after how long."""
         return run_result(self.run) or took(self.run)
 
     @property
     def poster(self) -> float:
-        """The moment that the player shows before it plays, in seconds."""
+        """The time that the player shows before it plays, in seconds."""
         return self.start or self.length
 
     @property
     def rows(self) -> int:
-        """How high the terminal is: as what was printed, up to what the recording says."""
+        """The height of the terminal in rows: that of the output, within limits."""
         if self.text is None or self.text.cut:
             return MOST_ROWS
         return min(MOST_ROWS, max(FEWEST_ROWS, self.text.text.count("\n") + 2))
 
     @property
     def markers(self) -> list[list[float | str]]:
-        """The moments that the player marks on its bar."""
+        """The times that the player marks on its progress bar, with labels."""
         return [[hit.at, hit.line[:80]] for hit in self.hits]
 
 
@@ -86,10 +86,10 @@ def recordings(
     text: str = "",
     span: int = SPAN,
 ) -> Page[CommandRun]:
-    """Return a page of the runs with a recording that the reader may see, narrowed by what a form sent.
+    """Return a page of the recorded runs that the reader may see, filtered by what a form sent.
 
-    Each page looks through ``span`` runs at most, so that what is rare costs no more than what is not: a page with
-    few rows may have an older one with more.
+    Each page examines at most ``span`` runs, so that rare matches cost no more than common ones. A page with few rows
+    may have an older page with more.
     """
     top = int(before) if before.isdecimal() and len(before) < 18 else _newest() + 1
     bottom = max(0, top - span)
@@ -118,11 +118,11 @@ def _newest() -> int:
 
 
 def replay(run: CommandRun, *, wanted: str, start: float) -> Replay:
-    """Return one recording, with the lines in which a text was found and the other recordings of its grant."""
+    """Return one recording, with the lines that contain a text and the other recordings of its grant."""
     path = recording_file(run.recording)
     digest = _digest(path)
-    earlier = list(_others(run).filter(pk__lt=run.pk).order_by("-pk")[:NEIGHBOURS])
-    later = list(_others(run).filter(pk__gt=run.pk).order_by("pk")[:NEIGHBOURS])
+    earlier = list(_others(run).filter(pk__lt=run.pk).order_by("-pk")[:NEIGHBORS])
+    later = list(_others(run).filter(pk__gt=run.pk).order_by("pk")[:NEIGHBORS])
     return Replay(
         run=run,
         seal=_seal(run, digest),

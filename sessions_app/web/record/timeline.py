@@ -1,4 +1,4 @@
-"""Who had what, when."""
+"""Views for the timeline: who had what, when."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ STATES = (
 BYS = ((By.CLUSTER, "Cluster"), (By.PERSON, "Person"), (By.MACHINE, "Machine"))
 ZOOMS = ((Zoom.DAY, "Day"), (Zoom.WEEK, "Week"), (Zoom.MONTH, "Month"))
 LONGEST = 100
-# Between the years that dates can have, so that the stretch before and the one after exist too.
+# Well within the range of dates, so that the previous and the next period exist too.
 FIRST, LAST = dt.date(1970, 2, 1), dt.date(9990, 1, 1)
 
 
 @page()
 def index(request: HttpRequest) -> HttpResponseBase:
-    """All grants and requests of a day, week or month, as a chart, a table or a file."""
+    """Show all grants and requests of a day, week or month, as a chart, a table or a file."""
     now, me = clock.now(), who(request)
     today = timezone.localtime(now).date()
     question = _question(request.GET, today)
@@ -69,7 +69,7 @@ def _file(request: HttpRequest, question: Question, now: dt.datetime) -> HttpRes
 
 
 def _question(query: QueryDict, today: dt.date) -> Question:
-    """Return what an address asks for; what has no meaning is as if it were not there."""
+    """Return the question in the query of an address. Values without a meaning are ignored."""
     return Question(
         by=_choice(By, query.get("by", "")) or By.CLUSTER,
         zoom=_choice(Zoom, query.get("zoom", "")) or Zoom.DAY,

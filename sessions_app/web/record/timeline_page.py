@@ -1,4 +1,4 @@
-"""Who had what, when: the requests that lie in a stretch of time, with their grants."""
+"""The timeline: the requests in a period of time, with their grants."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ REFUSED = (RequestState.DENIED, RequestState.LAPSED, RequestState.WITHDRAWN)
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The timeline as a chart. ``left_out`` bars were not drawn; ``at_least`` tells that more may be left out."""
+    """The timeline as a chart. ``left_out`` bars are not drawn. ``at_least``: there may be more of them."""
 
     chart: timeline.Board
     drawn: int
@@ -51,16 +51,16 @@ class Board:
 
     @property
     def says(self) -> str:
-        """What is not drawn; empty when all is."""
+        """A note on what is not drawn; empty if all is."""
         if not self.left_out:
             return ""
         more = "more than " if self.at_least else ""
-        return f"Showing the first {self.drawn}; {more}{self.left_out} later ones are left out."
+        return f"Showing the first {self.drawn}; {more}{self.left_out} later ones are not shown."
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: a request, and the grant that it led to. ``kind`` is the pill of what is out of the ordinary."""
+    """One row of the table: a request, and the grant it led to. ``kind`` is the label of an unusual kind of request."""
 
     request: AccessRequest
     look: words.Look
@@ -71,14 +71,16 @@ class Row:
 
 
 def asked_in(question: Question, reader: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the requests that the reader may see whose grant, or, without one, whose wanted time lies in the stretch."""
+    """Return the requests that the reader may see whose grant is in the period. Without a grant, the requested time
+    counts.
+    """
     found = _found(question, reader, now)
     requests = found.over.values("pk"), found.waiting.values("pk")
     return AccessRequest.objects.filter(pk__in=found.grants.values("request_id").union(*requests, all=True))
 
 
 def named(found: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
-    """Add to requests all that a bar, a line of the table or of the file needs."""
+    """Add everything to requests that a bar or a row of the table or the file needs."""
     return (
         with_names(found).select_related("requester__owner", "grant__ended_by").prefetch_related("approvals")
     )
@@ -86,14 +88,14 @@ def named(found: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What lies in a stretch, as the reader may see it: grants, requests that led to nothing, and requests that wait."""
+    """The grants, requests without a grant, and pending requests that a reader may see in a period."""
 
     grants: QuerySet[Grant]
     over: QuerySet[AccessRequest]
     waiting: QuerySet[AccessRequest]
 
     def first(self, most: int) -> list[int]:
-        """Return the ids of the requests of those that begin first. They are sorted before they are read in full."""
+        """Return the ids of the requests that begin first. They are sorted before they are read in full."""
         sorts = (
             self.grants.order_by("starts_at", "pk").values_list("starts_at", "request_id"),
             self.over.order_by(F("wanted"), "pk").values_list(F("wanted"), "pk"),
@@ -102,7 +104,7 @@ class _Found:
         return [pk for _, pk in sorted(pair for sort in sorts for pair in sort[:most])[:most]]
 
     def count(self, most: int) -> int:
-        """Return how many there are, counted to ``most`` of each sort."""
+        """Return the number found, counting at most ``most`` of each sort."""
         return sum(sort.order_by()[:most].count() for sort in (self.grants, self.over, self.waiting))
 
 
@@ -117,7 +119,7 @@ def _found(question: Question, reader: Identity, now: dt.datetime) -> _Found:
 
 
 def _grants(grants: QuerySet[Grant], start: dt.datetime, end: dt.datetime) -> QuerySet[Grant]:
-    """Keep the grants that touch the stretch, each state by the index that it has."""
+    """Keep the grants that overlap the period. Each state is matched by its own index."""
     return grants.filter(
         Q(state__in=BEFORE_END, expires_at__gt=start)
         | Q(state=GrantState.REVOKING)
@@ -127,8 +129,8 @@ def _grants(grants: QuerySet[Grant], start: dt.datetime, end: dt.datetime) -> Qu
 
 
 def _over(requests: QuerySet[AccessRequest], start: dt.datetime, end: dt.datetime) -> QuerySet[AccessRequest]:
-    """Keep the requests that led to nothing and that were for a time in the stretch."""
-    # By what was asked for itself, which has an index; the work may begin later than that, not earlier.
+    """Keep the requests that led to nothing and whose requested time overlaps the period."""
+    # Filter by the request's own time, which has an index. The workflow may begin later than that, but not earlier.
     asked = requests.annotate(asked=Coalesce("starts_at", "created_at")).filter(asked__lt=end)
     wanted = asked.annotate(wanted=Greatest(F("asked"), "workflow__starts_at"))
     past = wanted.filter(state__in=REFUSED, wanted__lt=end).exclude(kind=RequestKind.EXTENSION)
@@ -138,7 +140,7 @@ def _over(requests: QuerySet[AccessRequest], start: dt.datetime, end: dt.datetim
 def _waiting(
     requests: QuerySet[AccessRequest], start: dt.datetime, end: dt.datetime, now: dt.datetime
 ) -> QuerySet[AccessRequest]:
-    """Keep the requests that wait and that would be for a time in the stretch if they were approved now."""
+    """Keep the pending requests whose time would overlap the period if they were approved now."""
     coming = requests.filter(state=RequestState.PENDING).annotate(
         begin=Greatest(
             Coalesce("extends__expires_at", "starts_at", Value(now)), "workflow__starts_at", Value(now)
@@ -153,7 +155,7 @@ def _till(begin: str) -> ExpressionWrapper[CombinedExpression]:
 
 
 def _narrowed(show: Show, found: _Found, now: dt.datetime) -> _Found:
-    """Reduce what was found to one kind of bar. What lapses by the clock is not asked for any more."""
+    """Reduce what was found to one kind of bar. Requests that lapsed by the clock no longer count as pending."""
     over, waiting = found.over.none(), found.waiting.none()
     if show == Show.ASKED:
         return _Found(found.grants.none(), over, found.waiting.filter(lapses_at__gt=now))
@@ -175,7 +177,7 @@ def _narrowed(show: Show, found: _Found, now: dt.datetime) -> _Found:
 
 
 def _whose(question: Question, whose: str) -> Q:
-    """Return the condition of the filters, where ``whose`` names the identity."""
+    """Return the condition of the filters. ``whose`` is the name of the field with the identity."""
     fits = Q()
     if question.cluster:
         fits &= Q(cluster__name=question.cluster)
@@ -189,7 +191,9 @@ def _whose(question: Question, whose: str) -> Q:
 
 
 def board(question: Question, reader: Identity, now: dt.datetime) -> Board:
-    """Return the chart: a row for each cluster, person or machine, its bars stacked in lanes, windows and freezes behind."""
+    """Return the chart: a row for each cluster, person or machine, with its bars stacked in lanes. Windows and freezes
+    are behind the bars.
+    """
     start, end = question.stretch()
     found = _found(question, reader, now)
     ids = found.first(MOST_BARS + 1)
@@ -226,7 +230,7 @@ def _groups(by: By, rows: Iterable[AccessRequest], now: dt.datetime) -> Iterator
 
 
 def span_of(request: AccessRequest, by: By, now: dt.datetime) -> timeline.Span:
-    """Return the bar of a request: its grant's, or what it would have been."""
+    """Return the bar of a request: that of its grant, or the one it would have had."""
     what = str(request.command_set_version.command_set)
     note = f"{request.requester}, {what}" if by == By.CLUSTER else f"{request.cluster}, {what}"
     grant: Grant | None = getattr(request, "grant", None)
@@ -241,7 +245,7 @@ def span_of(request: AccessRequest, by: By, now: dt.datetime) -> timeline.Span:
 def _bands(
     question: Question, reader: Identity, names: set[str], start: dt.datetime, end: dt.datetime
 ) -> dict[str, Sequence[timeline.Stretch]]:
-    """Return the windows and freezes of the policies on each cluster that is shown, as far as the reader may see them."""
+    """Return the windows and freezes of the policies for each cluster shown, as far as the reader may see them."""
     if question.by != By.CLUSTER:
         names = {question.cluster} - {""}
     policies = (
@@ -263,7 +267,7 @@ def _stretches_of(policy: AccessPolicy, start: dt.datetime, end: dt.datetime) ->
     try:
         document = policy_document(policy)
     except Unreadable:
-        return []  # It allows nothing, and forbids nothing that something else allows.
+        return []  # It allows nothing, and forbids nothing that another policy allows.
     windows = [
         timeline.Stretch(opens, closes, "open", f"Allowed window of {policy.name}")
         for opens, closes in allowed(document.windows or (), start, end)
@@ -275,20 +279,20 @@ def _stretches_of(policy: AccessPolicy, start: dt.datetime, end: dt.datetime) ->
 
 
 def table(question: Question, reader: Identity, now: dt.datetime, before: str) -> Page[AccessRequest]:
-    """Return a page of the table, the latest requests first. Which they are is found before they are read in full."""
+    """Return a page of the table, latest requests first. Their ids are found before they are read in full."""
     page = page_of(asked_in(question, reader, now).only("number"), key="number", before=before)
     rows = named(AccessRequest.objects.filter(pk__in=[one.pk for one in page.rows]))
     return replace(page, rows=list(rows.order_by("-number")))
 
 
 def clusters_of(reader: Identity, chosen: str) -> list[str]:
-    """Return the names of the clusters that the reader may see, to choose from, and the chosen one."""
+    """Return the names of the clusters that the reader may see, and the chosen one."""
     found = list(Cluster.objects.visible_to(reader).order_by("name").values_list("name", flat=True))
     return found if not chosen or chosen in found else [*found, chosen]
 
 
 def row_of(request: AccessRequest, now: dt.datetime) -> Row:
-    """Return a line of the table."""
+    """Return a row of the table."""
     grant: Grant | None = getattr(request, "grant", None)
     page = (
         words.Linked(grant.ref, reverse("grant", args=[grant.ref]))
@@ -299,7 +303,7 @@ def row_of(request: AccessRequest, now: dt.datetime) -> Row:
 
 
 def look_of(request: AccessRequest, now: dt.datetime) -> words.Look:
-    """Return how a line of the table looks: as its grant, or as the request when it led to none."""
+    """Return the look of a row: that of its grant, or of the request if it led to none."""
     grant: Grant | None = getattr(request, "grant", None)
     if grant is not None:
         return words.grant_look(grant, now)
@@ -309,7 +313,7 @@ def look_of(request: AccessRequest, now: dt.datetime) -> words.Look:
 
 
 def times_of(request: AccessRequest, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
-    """Return from when to when a line of the table is."""
+    """Return the start and the end of a row."""
     span = span_of(request, By.CLUSTER, now)
     return span.start, span.end
 
@@ -321,7 +325,7 @@ COLUMNS = (
 
 
 def lines(rows: Iterable[AccessRequest], now: dt.datetime) -> Iterator[tuple[object, ...]]:
-    """Yield what a file of the timeline holds, in the order of COLUMNS; times are in UTC."""
+    """Yield the rows of a timeline file, in the order of COLUMNS. Times are in UTC."""
     for request in rows:
         who, grant = request.requester, getattr(request, "grant", None)
         starts, ends = times_of(request, now)

@@ -1,4 +1,4 @@
-"""What a reader asks the timeline: which stretch of time, in which rows, and whose access."""
+"""A reader's question to the timeline: which period, in which rows, and whose access."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sessions_app.web.shell.forms import at_hour
 
 
 class By(StrEnum):
-    """What a row of the chart stands for."""
+    """The kind of row in the chart."""
 
     CLUSTER = "cluster"
     PERSON = "person"
@@ -20,7 +20,7 @@ class By(StrEnum):
 
 
 class Zoom(StrEnum):
-    """How long the chart is."""
+    """The length of the chart."""
 
     DAY = "day"
     WEEK = "week"
@@ -28,7 +28,7 @@ class Zoom(StrEnum):
 
 
 class Show(StrEnum):
-    """Which bars are shown."""
+    """The bars to show."""
 
     ASKED = "asked"
     LATER = "later"
@@ -40,8 +40,10 @@ class Show(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a reader asks the timeline. ``day`` is any day of the stretch, in the reader's zone; empty filters fit all. Of a single
-    day, hours may be chosen: ``since`` up to ``until``, over midnight where that comes first.
+    """A reader's question to the timeline. Empty filters match all.
+
+    ``day`` is any day of the period, in the reader's time zone. Of a single day, hours can be chosen: from ``since`` to
+    ``until``, past midnight unless ``until`` is later than ``since``.
     """
 
     by: By = By.CLUSTER
@@ -55,31 +57,31 @@ class Question:
 
     @property
     def has_hours(self) -> bool:
-        """Whether it is about some hours of a day."""
+        """Whether the period is some hours of a day."""
         return self.zoom == Zoom.DAY and (self.since is not None or self.until is not None)
 
     @property
     def first(self) -> dt.date:
-        """The first day of the stretch."""
+        """The first day of the period."""
         if self.zoom == Zoom.MONTH:
             return self.day.replace(day=1)
         return self.day - dt.timedelta(days=self.day.weekday()) if self.zoom == Zoom.WEEK else self.day
 
     @property
     def after(self) -> dt.date:
-        """The first day that is no longer of the stretch, and begins the next one."""
+        """The first day after the period, which begins the next one."""
         if self.zoom == Zoom.MONTH:
             return (self.first + dt.timedelta(days=31)).replace(day=1)
         return self.first + dt.timedelta(days=7 if self.zoom == Zoom.WEEK else 1)
 
     @property
     def before(self) -> dt.date:
-        """The last day of the stretch before."""
+        """The last day of the previous period."""
         return self.first - dt.timedelta(days=1)
 
     @property
     def is_day(self) -> bool:
-        """Whether hours may be chosen."""
+        """Whether hours can be chosen."""
         return self.zoom == Zoom.DAY
 
     @property
@@ -89,7 +91,7 @@ class Question:
 
     @property
     def heading(self) -> str:
-        """The stretch in words: `Saturday, 28 November 2026, 02:00 to 06:00`."""
+        """The period in words: `Saturday, 28 November 2026, 02:00 to 06:00`."""
         if self.zoom == Zoom.MONTH:
             return date_format(self.first, "F Y")
         if self.zoom == Zoom.WEEK:
@@ -102,7 +104,9 @@ class Question:
         return f"{day}, {self.since or dt.time():%H:%M} to {f'{self.until:%H:%M}' if self.until else '24:00'}"
 
     def stretch(self) -> tuple[dt.datetime, dt.datetime]:
-        """Return its two ends in the reader's zone, in UTC: a day on which clocks change has 23 or 25 hours."""
+        """Return both ends of the period in UTC. A day in the reader's zone on which the clocks change has 23 or 25
+        hours.
+        """
         if not self.has_hours:
             return at_hour(self.first), at_hour(self.after)
         since = self.since or dt.time()

@@ -1,4 +1,4 @@
-"""What waits for a decision, and the decision."""
+"""The approver's pages: what waits for a decision, and making it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHOW = ("holds", "requests", "reviews", "questions")
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """What waits for me, what waits for others, what I decided."""
+    """List what waits for the reader, what waits for others, and what the reader decided."""
     me, now = who(request), clock.now()
     show = request.GET.get("show", "")
     show = show if show in SHOW else ""
@@ -43,7 +43,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "reviews": list(waiting.reviews_for(me)[:MOST]),
         "questions": list(waiting.questions_for(me, now)[:MOST]),
     }
-    # A held grant waits for the same people as a held command.
+    # The same people decide about held grants and held commands.
     releases = list(waiting.releases_for(me, now)[:MOST])
     counts = {name: len(rows) for name, rows in found.items()}
     counts["holds"] += len(releases)
@@ -83,20 +83,21 @@ def _others(me: Identity, mine: list[int]) -> QuerySet[AccessRequest]:
 
 @page()
 def detail(request: HttpRequest, ref: str) -> HttpResponse:
-    """One request, as an approver reads it."""
+    """Show one request to an approver."""
     return _detail(request, find(request, ref))
 
 
 def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None = None) -> HttpResponse:
     typed = request.POST
-    # A page that looks again says what its reader has read, and goes on saying what changed since then.
+    # A page that updates itself sends the summary of what its reader has read. It keeps showing what changed since
+    # then.
     read = typed.get("read", "") if error else request.GET.get("read", "")
     changes = changes_since(asked, read) if read else []
     context = request_page(asked, who(request), clock.now())
     refused = error is not None and error.code == ScopeChanged.code
     context |= {
         "error": error,
-        # What changed is said above the page; all else that is wrong at the form.
+        # A change is reported above the page, all other errors at the form.
         "form_error": None if refused else error,
         "note": changed_note(context["shown"], changes, refused=refused, failed=error is not None),
         "read": read if changes and not error else signed_summary(asked),
@@ -111,7 +112,7 @@ def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None
 
 @page(ACT)
 def decide(request: HttpRequest, ref: str) -> HttpResponse:
-    """Approve, perhaps for less, or deny."""
+    """Approve, possibly with a reduced scope, or deny."""
     asked = find(request, ref)
     try:
         decided = decide_request(
@@ -133,7 +134,7 @@ def decide(request: HttpRequest, ref: str) -> HttpResponse:
 
 
 def _narrowing(typed: QueryDict, asked: AccessRequest) -> dict[str, Any] | None:
-    """Return what the form leaves in, where that is less than others left so far; a denial narrows nothing."""
+    """Return what the form keeps, where that is less than what earlier approvers left; None for a denial."""
     if typed.get("verdict") != Verdict.APPROVE:
         return None
     narrowing: dict[str, Any] = {}
@@ -156,7 +157,7 @@ def _numbers(texts: list[str]) -> list[int]:
 
 
 def _each(texts: list[str]) -> set[int]:
-    """Return those of the texts that are numbers."""
+    """Return the texts that are numbers, as numbers."""
     return {number for text in texts if (number := _whole(text)) is not None}
 
 

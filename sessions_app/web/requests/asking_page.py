@@ -1,4 +1,4 @@
-"""The form of a request: what may be asked for, with its price, and the fields that a choice needs."""
+"""The request form: what can be requested, at what price, and the fields that a choice needs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ QUICK = 1800
 MOST = 20
 
 
-# What errors and rules call the fields that say for which work, and when.
+# The names that errors and rules use for the fields of the workflow and of the start.
 _OF_WORKFLOW = (
     "workflow,workflow_open,workflow_on_cluster,workflow_fits,role_in_workflow,workflow_fresh,"
     "incident_open,incident_on_cluster"
@@ -56,7 +56,7 @@ _OF_START = "day,starts_at,start,in_window,not_frozen,within_workflow,at_once"
 
 @dataclass(frozen=True, slots=True)
 class AskPage:
-    """What the form shows for one draft. Windows are pairs of moments; None: any time is allowed."""
+    """The form for one draft. ``windows`` are pairs of times; None means that any time is allowed."""
 
     draft: Draft
     clusters: Sequence[Cluster]
@@ -68,26 +68,26 @@ class AskPage:
     ticket_required: bool
     reason_required: bool
     kinds: Sequence[RequestKind]
-    # What may be named as the work that it is for.
+    # The workflows that can be named.
     incidents: Sequence[Workflow]
     workflow_needed: bool = False
-    # The kinds of workflows that Stint can open, where one is needed.
+    # The kinds of workflows that Stint can open, if one is needed.
     kinds_to_open: Sequence[WorkflowKind] = ()
     sources_to_ask: Sequence[str] = ()
-    # The reference of the work that it is for, where that begins later.
+    # The reference of the workflow, if it begins later.
     begins_with: str = ""
-    # Whose work may be named by its reference; whether what is named has to be read first.
+    # The sources whose workflows can be named by reference, and whether the named one has to be read first.
     sources: Sequence[str] = ()
     unread: bool = False
 
     @property
     def price(self) -> str:
-        """What the chosen command set costs."""
+        """The price of the chosen command set."""
         return next((option.price for option in self.sets if option.name == self.draft.command_set), "")
 
     @property
     def names(self) -> str:
-        """The fields that the form has, from first to last, each with what errors and rules call it."""
+        """The fields of the form in order, each with the names that errors and rules use for it."""
         listed = self.incidents or (not self.for_incident and (self.workflow_needed or self.draft.incident))
         workflow = "other_workflow" if self.draft.other_workflow else "incident" if listed else ""
         shown = (
@@ -103,38 +103,38 @@ class AskPage:
 
     @property
     def still_open(self) -> list[str]:
-        """The parameters that have no value yet."""
+        """The parameters without a value."""
         return [field.name for field in self.parameters if not field.value]
 
     @property
     def workflow_is_elsewhere(self) -> bool:
-        """Whether work is named that is not among what is offered."""
+        """Whether the named workflow is not among those offered."""
         return bool(self.draft.incident) and self.draft.incident not in {one.ref for one in self.incidents}
 
     @property
     def for_incident(self) -> bool:
-        """Whether it is for an incident, so that one is chosen first."""
+        """Whether the request is for an incident, which is then chosen first."""
         return self.draft.kind == RequestKind.INCIDENT
 
     @property
     def chooses_workflow(self) -> bool:
-        """Whether a workflow may be named, and there is something to choose."""
+        """Whether a workflow can be named, and there is something to choose."""
         some = self.incidents or self.workflow_needed or self.draft.incident
         return not self.for_incident and bool(self.clusters) and bool(some)
 
     @property
     def none_to_choose(self) -> bool:
-        """Whether a workflow has to be named and none is open that fits."""
+        """Whether a workflow has to be named, but no suitable one is open."""
         return self.workflow_needed and not self.incidents
 
     @property
     def workflows_to_open(self) -> list[tuple[WorkflowKind, str]]:
-        """The kinds of workflows that Stint can open for it, each with its words: `Open an incident`."""
+        """The kinds of workflows that Stint can open for the request, each with its label: `Open an incident`."""
         return [(kind, f"Open {_article(kind.label)} {kind.label.lower()}") for kind in self.kinds_to_open]
 
     @property
     def opened_in(self) -> str:
-        """Where a workflow that fits is opened, where not in Stint."""
+        """Where to open a suitable workflow outside of Stint."""
         return " or ".join(self.sources_to_ask) or "its own system"
 
     @property
@@ -144,30 +144,30 @@ class AskPage:
 
     @property
     def chooses_start(self) -> bool:
-        """Whether it may have a start of its own."""
+        """Whether the request can have a start of its own."""
         return self.draft.kind == RequestKind.PLANNED
 
     @property
     def default_start(self) -> str:
-        """When it starts without a start of its own."""
+        """The default start of the access, in words."""
         return f"with {self.begins_with}" if self.begins_with else "on approval"
 
     @property
     def clusters_hint(self) -> str:
-        """Which clusters are offered."""
+        """A sentence about which clusters are offered."""
         if self.for_incident:
-            return "The clusters of the incident."
+            return "The incident's clusters."
         many = len(self.clusters)
         return f"{'The only cluster' if many == 1 else f'The {many} clusters'} you can request."
 
     @property
     def cluster_choices(self) -> list[tuple[Cluster, Look, str]]:
-        """The clusters, each with how its risk looks and what it is."""
+        """The clusters, each with the look of its risk and a description."""
         return [(one, _risk_look(one), _about(one)) for one in self.clusters]
 
     @property
     def target_choices(self) -> list[tuple[Target, bool]]:
-        """Each target of the cluster, and whether it is in the draft."""
+        """The targets of the cluster, each with whether it is in the draft."""
         chosen = self.draft.targets
         return [(target, chosen is None or target.name in chosen) for target in self.targets]
 
@@ -182,14 +182,14 @@ def _risk_look(cluster: Cluster) -> Look:
 
 
 def _about(cluster: Cluster) -> str:
-    """Return what a cluster is: `Web servers, production, 3 targets`."""
+    """Return the description of a cluster: `Web servers, production, 3 targets`."""
     many = len(cluster.targets.all())
     summary = f"{cluster.summary}, " if cluster.summary else ""
     return f"{summary}{cluster.environment}, {many:,} target{'' if many == 1 else 's'}"
 
 
 def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
-    """Return the form for a draft; what the draft leaves open is filled with the first possible choice."""
+    """Return the form for a draft. What the draft leaves open is filled with the first possible choice."""
     every = terms_of(identity)
     groups = group_names(identity)
     by_kind = {
@@ -251,7 +251,7 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
 
 
 def _planned(identity: Identity, draft: Draft) -> Workflow | None:
-    """Return the change that a draft names, if it has a planned time."""
+    """Return the workflow that a draft for planned access names, if it has a planned time."""
     workflow = (
         workflow_for(identity, draft.workflow)
         if draft.kind == RequestKind.PLANNED and draft.workflow
@@ -263,14 +263,14 @@ def _planned(identity: Identity, draft: Draft) -> Workflow | None:
 def _meant_for(
     workflow: Workflow | None, sets: Sequence[SetOption], terms: Sequence[Terms]
 ) -> SetOption | None:
-    """Return the first command set under a policy that wants such work: what the change is most likely done with."""
+    """Return the first command set under a policy that accepts the workflow, as the one most likely needed."""
     wanted = {one.name: one.document.workflow for one in terms if one.document.workflow}
     wanting = {name for name, needed in wanted.items() if workflow and takes(needed, workflow)}
     return next((option for option in sets if wanting.intersection(option.policies)), None)
 
 
 def _usual_duration(longest: int, kind: str, planned: Workflow | None, now: dt.datetime) -> str:
-    """Return what is proposed: what is left of a change's planned time, else as long as most take."""
+    """Return the proposed duration: the rest of the workflow's planned time, or else a usual one."""
     usual = QUICK if kind == RequestKind.QUICK else USUAL
     if planned and planned.starts_at and planned.ends_at and planned.ends_at > now:
         usual = int((planned.ends_at - max(planned.starts_at, now)).total_seconds())
@@ -281,7 +281,7 @@ def _usual_duration(longest: int, kind: str, planned: Workflow | None, now: dt.d
 def _for_workflow(
     identity: Identity, draft: Draft, clusters: list[Cluster], *, unread: bool
 ) -> tuple[Draft, list[Cluster], list[Workflow]]:
-    """Return the draft, the clusters that the work which it names leaves of those, and the incidents that are offered."""
+    """Return the draft, those of the clusters that its workflow concerns, and the incidents to offer."""
     if draft.kind != RequestKind.INCIDENT:
         return draft, _clusters_on(identity, draft, clusters), []
     incidents = open_incidents(clusters)
@@ -303,7 +303,7 @@ def _clusters_on(identity: Identity, draft: Draft, clusters: list[Cluster]) -> l
 
 
 def open_incidents(clusters: Sequence[Cluster]) -> list[Workflow]:
-    """Return the open incidents on the clusters, the worst and newest first, with their clusters."""
+    """Return the open incidents on the clusters with their clusters, the worst and newest first."""
     through = Workflow.clusters.through.objects.filter(cluster__in=clusters)
     found = Workflow.objects.open().filter(kind=WorkflowKind.INCIDENT, pk__in=through.values("workflow_id"))
     found = found.select_related("opened_by__owner").prefetch_related("clusters")
@@ -311,8 +311,8 @@ def open_incidents(clusters: Sequence[Cluster]) -> list[Workflow]:
 
 
 class WorkflowWanted(NamedTuple):
-    """Which work the policies of a choice take: whether some must be named, what fits, the kinds that Stint can open, and the
-    sources that are wanted.
+    """Which workflows the policies of a choice accept: whether one is needed, which fit, and the kinds that Stint can
+    open. ``sources`` are the sources that the policies name.
     """
 
     needed: bool
@@ -322,7 +322,9 @@ class WorkflowWanted(NamedTuple):
 
 
 def _workflow_wanted(documents: Sequence[PolicyDocument], kind: str) -> WorkflowWanted:
-    """Return which work is wanted. Where one policy takes any, and for breaking glass, any may be named and none must be."""
+    """Return which workflows are accepted. None is needed if one policy requires none, or unless the request is planned
+    or quick. Then any workflow can be named.
+    """
     wanted = [one.workflow for one in documents if one.workflow]
     if not documents or len(wanted) < len(documents) or kind not in (RequestKind.PLANNED, RequestKind.QUICK):
         return WorkflowWanted(False, Q())
@@ -335,12 +337,12 @@ def _workflow_wanted(documents: Sequence[PolicyDocument], kind: str) -> Workflow
 def _wanted_by_all(
     documents: Sequence[PolicyDocument], kind: str, wants: Callable[[PolicyDocument], bool]
 ) -> bool:
-    """Whether every policy that could allow it wants something that only planned work and quick looks are asked for."""
+    """Whether all policies that could allow the request require something. Only planned and quick requests need it."""
     return kind in (RequestKind.PLANNED, RequestKind.QUICK) and bool(documents) and all(map(wants, documents))
 
 
 def _documents_of(terms: Sequence[Terms], option: SetOption | None) -> list[PolicyDocument]:
-    """Return the policies that cover the chosen set."""
+    """Return the documents of the policies that cover the chosen command set."""
     return [one.document for one in terms if option and one.name in option.policies]
 
 

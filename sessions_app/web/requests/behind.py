@@ -14,8 +14,11 @@ from sessions_app.queries import facts
 
 
 class Behind(NamedTuple):
-    """The work behind a request: whether it has a planned time and that covers all that is asked for, the requester's part in
-    it in words, and the parameters that are taken from it, each with the name of the fact and its value.
+    """The workflow behind a request.
+
+    ``planned``: it has a planned time. ``covers``: that time covers all of the requested time. ``part`` is the
+    requester's role in words. ``bound`` are the parameters taken from the workflow, each with the name of the fact and
+    its value.
     """
 
     workflow: Workflow
@@ -26,11 +29,11 @@ class Behind(NamedTuple):
 
     @property
     def assigned(self) -> str:
-        """Who works on it."""
-        return str(self.workflow.assignee or ", ".join(self.workflow.assigned) or "nobody")
+        """The people who work on it."""
+        return str(self.workflow.assignee or ", ".join(self.workflow.assigned) or "no one")
 
 
-# Of several parts in the work, the first here says most.
+# Of several roles in the workflow, the first one here says the most.
 _PARTS = {
     "assignee": "is assigned to it",
     "on_call": "is on call for it",
@@ -39,7 +42,7 @@ _PARTS = {
 
 
 def behind_of(request: AccessRequest, starts_at: dt.datetime) -> Behind | None:
-    """Return the workflow behind a request that would start then; None where there is none."""
+    """Return the workflow behind a request that would start then; None if there is none."""
     workflow = request.workflow
     if workflow is None:
         return None

@@ -1,6 +1,6 @@
-"""What changed between the page that an approver read and now, in sentences.
+"""Changes to a request since an approver read its page, in sentences.
 
-The page carries a signed summary of what it showed, so that nobody can make up what was read.
+The page carries a signed summary of what it showed, so that nobody can forge what was read.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ LONGEST = 20_000
 
 
 def signed_summary(request: AccessRequest) -> str:
-    """Return what the page shows of a request now, signed, for the form that decides it."""
+    """Return a signed summary of what the page shows of a request now, for the form that decides it."""
     return signing.dumps(_summary(request), salt=_SALT, compress=True)
 
 
 def changes_since(request: AccessRequest, signed: str) -> list[str]:
-    """Return what is no longer as it was read; empty when nothing is, or when the summary is not one of ours."""
+    """Return what has changed since it was read. Empty if nothing has, or if the summary was not signed by Stint."""
     try:
         read = signing.loads(signed[:LONGEST], salt=_SALT)
     except signing.BadSignature:

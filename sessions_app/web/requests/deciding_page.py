@@ -1,4 +1,4 @@
-"""The page of one request, for whoever may see it: its state, what may be done, and all of it in words."""
+"""The page of one request for any reader who may see it: its state, what can be done, and its scope in words."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT = "root"
 
 
 class Cell(NamedTuple):
-    """One of the four facts above the page: a tone and an icon, what it says first, and below it."""
+    """One of the four facts at the top of the page: a tone and an icon, the main text, and the text below it."""
 
     look: Look
     says: str
@@ -35,8 +35,8 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RequestPage:
-    """One request for one reader. ``mine`` is the reader's own verdict, ``may_not`` why they can't decide, ``over`` why its
-    workflow is over.
+    """One request for one reader. ``mine`` is the reader's own verdict. ``may_not`` says why they can't decide, and
+    ``over`` why its workflow is over.
     """
 
     asked: AccessRequest
@@ -50,12 +50,14 @@ class RequestPage:
 
     @property
     def pending(self) -> bool:
-        """Whether it was never decided, perhaps too late to be."""
+        """Whether it is undecided, even if it is too late to decide it."""
         return self.asked.state == RequestState.PENDING
 
     @property
     def lapsed(self) -> bool:
-        """Whether it can't be decided any more by the clock or its workflow, though no worker has said so yet."""
+        """Whether it can't be decided any longer because of the clock or its workflow, even if no worker has noticed
+        yet.
+        """
         return self.pending and (self.asked.lapses_at <= self.now or bool(self.over))
 
     @property
@@ -70,23 +72,23 @@ class RequestPage:
 
     @property
     def remindable(self) -> bool:
-        """Whether its approvers may be reminded again."""
+        """Whether its approvers can be reminded again."""
         at = self.asked.reminded_at
         return at is None or self.now - at >= PAUSE
 
     @property
     def card(self) -> RequestCard:
-        """It as lists show it."""
+        """The request's card, as lists show it."""
         return RequestCard(self.asked, self.now, self.facts.left.duration)
 
     @property
     def look(self) -> Look:
-        """How its state looks."""
+        """The look of its state."""
         return REQUEST[RequestState.LAPSED] if self.lapsed else REQUEST.get(self.asked.state, UNKNOWN)
 
     @property
     def waiting_look(self) -> Look:
-        """How its state looks to approvers, with what is missing."""
+        """The look of its state for approvers, with the missing approvals."""
         if not self.open:
             return self.look
         missing = self.facts.missing
@@ -94,17 +96,17 @@ class RequestPage:
 
     @property
     def asks(self) -> str:
-        """The verb of its heading."""
-        return "asks" if self.pending else "asked"
+        """The verb of the heading."""
+        return "requests" if self.pending else "requested"
 
     @property
     def asker(self) -> str:
-        """Who asked, as the reader says it."""
+        """The requester, in the reader's words."""
         return "You" if self.own else str(self.asked.requester)
 
     @property
     def reduced(self) -> bool:
-        """Whether less is left of its time than was requested."""
+        """Whether less of its time is left than was requested."""
         return self.facts.left.duration != self.asked.duration
 
     @property
@@ -114,12 +116,12 @@ class RequestPage:
 
     @property
     def steps(self) -> list[Step]:
-        """How it came to where it is."""
+        """The steps that led to its current state."""
         return steps_of(self.asked, self.facts, self.grant, over=self.over, lapsed=self.lapsed, now=self.now)
 
     @property
     def gains(self) -> list[Gains]:
-        """What it changes for its requester."""
+        """The commands that it changes for the requester, under headings."""
         return gains_of(self.facts)
 
     @property
@@ -130,7 +132,7 @@ class RequestPage:
 
     @property
     def policy_cell(self) -> Cell:
-        """How many approvals it needs and has."""
+        """The number of approvals that it needs and has."""
         verb = "Needs" if self.pending else "Needed"
         wanted = self.facts.wanted
         needs = f"{wanted:,} approval{'' if wanted == 1 else 's'}" if self.facts.needed else "no approval"
@@ -165,7 +167,7 @@ class RequestPage:
 
     @property
     def workflow_cell(self) -> Cell:
-        """The workflow that it is for, else its ticket."""
+        """Its workflow, or else its ticket."""
         workflow = self.asked.workflow
         if workflow is None:
             tone = "ok" if self.asked.ticket else "mute"
@@ -177,17 +179,17 @@ class RequestPage:
         return Cell(
             look._replace(word=str(workflow.get_kind_display())),
             workflow.ref,
-            f"{severity}{workflow.state}, ends with it",
+            f"{severity}{workflow.state}, access ends with it",
         )
 
     @property
     def incidents_title(self) -> str:
-        """What the open incidents are called, next to the workflow that it is for."""
+        """The heading of the open incidents, beside the workflow of the request."""
         return "Other incidents" if self.facts.behind else "Incident"
 
     @property
     def incidents_says(self) -> str:
-        """What stands before the open incidents on its cluster, or instead of them; empty where nothing does."""
+        """The text before or instead of the open incidents on its cluster; empty if there is none."""
         if self.facts.incidents:
             return f"{'' if self.facts.behind else 'None linked. '}Open on {self.asked.cluster}:"
         if self.facts.behind:
@@ -196,24 +198,24 @@ class RequestPage:
 
     @property
     def comments(self) -> list[tuple[Comment, bool]]:
-        """What was said about it, each with whether the requester said it."""
+        """The comments on it, each with whether the requester wrote it."""
         return [(one, one.author_id == self.asked.requester_id) for one in self.facts.comments]
 
     @property
     def comment_label(self) -> str:
-        """What the field for a comment is called."""
+        """The label of the comment field."""
         if not self.own:
             return f"Ask {self.asked.requester}"
         return "Answer" if self.facts.comments else "Add a comment"
 
     @property
     def comment_button(self) -> str:
-        """What the button that sends a comment says."""
+        """The text of the button that sends a comment."""
         return ("Send answer" if self.facts.comments else "Send") if self.own else "Send question"
 
     @property
     def from_when(self) -> str:
-        """How the heading goes on to when it starts."""
+        """The part of the heading before the start."""
         workflow = f" for {self.asked.workflow.ref}" if self.asked.workflow else ""
         if self.facts.has_start:
             return f"{workflow},"
@@ -221,17 +223,17 @@ class RequestPage:
 
     @property
     def for_time(self) -> bool:
-        """Whether the heading says for how long before it says when."""
+        """Whether the heading gives the duration before the start."""
         return not self.facts.has_start and not self.asked.extends
 
     @property
     def then_for(self) -> str:
-        """How the heading goes on from when it starts to how long it is."""
+        """The part of the heading between the start and the duration."""
         return ", for" if self.reduced else ""
 
     @property
     def limits(self) -> str:
-        """What it does not allow, and how it may outlast its end."""
+        """A note on what it does not allow, and how a command may outlast its end."""
         ssh = self.asked.cluster.kind == "ssh"
         refused = "Anything not listed is refused"
         said = (
@@ -246,20 +248,20 @@ class RequestPage:
 
     @property
     def timeline_query(self) -> str:
-        """Where the timeline shows its cluster on its day."""
+        """The query of the timeline for its cluster on its day."""
         start = self.card.start
         day = {"day": f"{timezone.localtime(start):%Y-%m-%d}"} if start else {}
         return f"?{urlencode({'cluster': self.asked.cluster.name, **day})}"
 
     @property
     def commands_to_exclude(self) -> Sequence[CommandLine]:
-        """The commands of which an approver may leave out some: never all."""
+        """The commands that an approver can exclude, as long as one is left."""
         kept = self.facts.kept
         return kept if len(kept) > 1 and not self.asked.extends else []
 
     @property
     def targets_to_exclude(self) -> Sequence[Target]:
-        """The targets of which an approver may leave out some: never all."""
+        """The targets that an approver can exclude, as long as one is left."""
         kept = self.facts.kept_targets
         return kept if len(kept) > 1 and not self.asked.extends else []
 
@@ -270,7 +272,7 @@ class RequestPage:
 
     @property
     def left_text(self) -> str:
-        """What earlier approvers left: `1 h, 3 of 5 commands, and web-1`."""
+        """The scope that earlier approvers left: `1 h, 3 of 5 commands, and web-1`."""
         facts = self.facts
         many = len(facts.lines)
         names = ", ".join(target.name for target in facts.kept_targets)
@@ -279,7 +281,7 @@ class RequestPage:
 
     @property
     def durations(self) -> list[tuple[int, str]]:
-        """What it may be allowed for: seconds and the words, the last with what it is."""
+        """The durations to approve: seconds and their words. The last is all of the remaining time."""
         *shorter, whole = self.facts.durations
         last = "remaining" if self.reduced else "requested"
         said = [(seconds, say_duration(seconds)) for seconds in shorter]
@@ -287,24 +289,24 @@ class RequestPage:
 
     @property
     def after_yours(self) -> str:
-        """How many approvals are needed after the reader's; empty where none is."""
+        """A note on the approvals needed after the reader's; empty if there are none."""
         more = self.facts.missing - 1
         return f"{more:,} more approval{'' if more == 1 else 's'} needed after yours." if more > 0 else ""
 
     @property
     def targets(self) -> Sequence[tuple[Target, bool, bool]]:
-        """Its targets, each with whether it is left and whether commands run as root."""
+        """Its targets, each with whether it is left, and whether commands run as root on it."""
         kept = {target.pk for target in self.facts.kept_targets}
         return [(target, target.pk in kept, target.account == ROOT) for target in self.facts.targets]
 
     @property
     def accounts(self) -> list[tuple[str, bool]]:
-        """As whom commands run, each with whether that is root."""
+        """The accounts that commands run as, each with whether it is root."""
         return [(account, account == ROOT) for account in self.facts.accounts]
 
 
 class Changed(NamedTuple):
-    """A note that a request is not what its reader read, or what was requested."""
+    """A note that a request differs from what its reader read, or from what was requested."""
 
     title: str
     says: str
@@ -315,8 +317,10 @@ class Changed(NamedTuple):
 def changed_note(
     shown: RequestPage, changes: Sequence[str], *, refused: bool, failed: bool
 ) -> Changed | None:
-    """Return the note above the page, if there is one. ``changes`` are since the page was read; ``refused``: a verdict was, for
-    another scope; ``failed``: a verdict was not recorded.
+    """Return the note above the page, if there is one.
+
+    ``changes`` happened since the page was read. ``refused``: a verdict was refused because the scope had changed.
+    ``failed``: a verdict was not recorded.
     """
     facts, asker = shown.facts, shown.asked.requester
     if not (changes or facts.changed or refused):
@@ -325,14 +329,16 @@ def changed_note(
     says = ["Your decision was not recorded."] if failed else []
     many = facts.gone_targets
     if not changes and many:
-        says.append(f"{many:,} requested target{' is' if many == 1 else 's are'} gone.")
+        says.append(
+            f"{many:,} requested target{'' if many == 1 else 's'} no longer exist{'s' if many == 1 else ''}."
+        )
     elif not changes and facts.changed:
         says.append(
             "The address, account, host key or host authority of a target is no longer what was requested."
         )
     then = ""
     if facts.changed:
-        then = f"It can't be approved any more, and {asker} has to request it again. This page shows the current state."
+        then = f"It can no longer be approved. {asker} has to request it again. This page shows the current state."
     elif shown.pending:
         again = "" if shown.mine or shown.may_not else "; decide again"
         then = f"This page shows the current state{again}."
@@ -340,7 +346,7 @@ def changed_note(
 
 
 def request_page(request: AccessRequest, reader: Identity, now: dt.datetime) -> dict[str, Any]:
-    """Return the context of the page of one request, for any reader who may see it."""
+    """Return the template context of the page of one request, for any reader who may see it."""
     facts = request_facts(request, reader, now)
     shown = RequestPage(
         asked=request,

@@ -1,4 +1,4 @@
-"""What a person decided."""
+"""A person's past decisions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sessions_app.web.shell.words import Look
 
 
 class Decided(NamedTuple):
-    """One thing that a person decided: where, about whom and what, how it was decided, and whether that still counts."""
+    """One decision of a person: where, about whom and what, the result, and whether it still counts."""
 
     at: dt.datetime
     ref: str
@@ -61,7 +61,7 @@ def _review(grant: Grant, at: dt.datetime) -> Decided:
 
 
 def decided_by(person: Identity, most: int = 20) -> list[Decided]:
-    """Return what a person decided last: verdicts, held commands and reviews, the latest first."""
+    """Return a person's last decisions: verdicts, held commands and reviews, latest first."""
     version = "request__command_set_version"
     approvals = (
         Approval.objects.filter(approver=person)
@@ -81,7 +81,7 @@ def decided_by(person: Identity, most: int = 20) -> list[Decided]:
 
 
 def decided_today(person: Identity, now: dt.datetime) -> int:
-    """Return how much a person decided since midnight in their zone."""
+    """Return how many decisions a person made since midnight in the current time zone."""
     start = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
     approvals = Approval.objects.filter(approver=person, created_at__gte=start).count()
     runs = CommandRun.objects.filter(decided_by=person, decided_at__gte=start).count()

@@ -26,31 +26,31 @@ class ParameterField:
     low: str
     high: str
     value: str
-    # Taken from the work, so that nothing is to be chosen.
+    # The value is taken from the workflow, so there is nothing to choose.
     from_workflow: bool = False
 
     @property
     def template(self) -> str:
-        """The template that draws it."""
+        """The template that renders it."""
         shape = "select" if self.choices else "text"
         shape = "radio" if self.is_short else shape
         return f"requests/_field_{'from_workflow' if self.from_workflow else shape}.html"
 
     @property
     def is_number(self) -> bool:
-        """Whether it is typed as a number."""
+        """Whether it takes a number."""
         return self.kind == "int"
 
     @property
     def is_short(self) -> bool:
-        """Whether few, short choices fit beside each other."""
+        """Whether its choices are few and short enough to fit side by side."""
         return 0 < len(self.choices) <= 4 and sum(map(len, self.choices)) <= 40
 
 
 def fields_of(
     terms: Sequence[Terms], option: SetOption, draft: Draft, workflow: Workflow | None = None
 ) -> list[ParameterField]:
-    """Return the parameters of a command set as fields, with the values that the draft or the work gives them."""
+    """Return the parameters of a command set as fields, with their values from the draft or the workflow."""
     versions = (version for one in terms if one.name in option.policies for version in one.versions)
     chosen = next((version for version in versions if version.document["name"] == option.name), None)
     document = commands.document_of(chosen) if chosen else None

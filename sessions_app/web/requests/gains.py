@@ -1,4 +1,4 @@
-"""What a request changes for its requester: the commands under headings, with their limits in words."""
+"""Changes for the requester: the commands of a request under headings, with their limits in words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ SIGNS = {"gains": "+", "has": "=", "left_out": "−"}
 
 
 class Gain(NamedTuple):
-    """One command: its sign and tone, its limits, and how its effect looks; without a look it was excluded."""
+    """One command: its sign and tone, its limits, and the look of its effect. ``look`` is None for an excluded
+    command.
+    """
 
     sign: str
     tone: str
@@ -33,7 +35,9 @@ class Gains(NamedTuple):
 
 
 def gains_of(facts: RequestFacts) -> list[Gains]:
-    """Return the commands of a request: what is new first, then what its requester can run already, then what was excluded."""
+    """Return the commands of a request: new ones first, then those the requester can run already, then excluded
+    ones.
+    """
     return [
         Gains(_title(group, facts), [_gain(line) for line in lines])
         for group, lines in groupby(facts.lines, key=lambda line: line.group)
@@ -65,6 +69,6 @@ def _limits(view: CommandView) -> Iterator[str]:
     if view.denies:
         yield "Always refused"
     if view.hold:
-        yield "Each run needs the approval of a second person"
+        yield "Each run needs a second person's approval"
     if view.finish_seconds:
         yield f"A running command may finish, up to {say_duration(view.finish_seconds)} after the end"

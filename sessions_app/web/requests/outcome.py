@@ -1,4 +1,4 @@
-"""What would happen if a form were submitted as it stands: step by step, in words."""
+"""The outcome of submitting a form as it is: step by step, in words."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from django.utils.safestring import SafeString
 
 from broker.kernel.errors import StintError
 from sessions_app.models import Grant, RequestKind
-from sessions_app.operations.requests.check_request import Preview
 from sessions_app.policy.decision import RuleResult
 from sessions_app.policy.durations import say_duration
+from sessions_app.queries.preview import Preview
 from sessions_app.web.requests.asking_page import AskPage
 from sessions_app.web.shell.faults import Faults
 from sessions_app.web.templatetags.stint import in_zone
 from sessions_app.web.templatetags.times import say_moment, say_rough, when, when_both, window
 
-# What is missing because nobody has typed it yet is said as a question, not as a refusal.
+# Rules about fields that may simply not be filled in yet. They are shown as questions, not as refusals.
 SOFT = ("reason", "ticket")
 MOST_TARGETS, MOST_OVERLAPS = 4, 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeStep:
-    """One thing that would happen: a tone with an icon or a number, a title, more about it, and what can be pressed there.
+    """One thing that would happen: a tone with an icon or a number, a title, a note and actions.
 
-    ``buttons`` are the values that the form sends and their labels, ``links`` addresses and labels.
+    ``buttons`` are pairs of the value that the form sends and a label. ``links`` are pairs of an address and a label.
     """
 
     tone: str
@@ -45,9 +45,9 @@ class OutcomeStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What the form leads to. Without ``preview`` the policy can't answer yet; ``missing`` says why not.
+    """The outcome of a form. Without ``preview`` the policy can't answer yet, and ``missing`` says why.
 
-    ``usual`` is how many seconds its decisions take, ``to_review`` are the grants that have to be reviewed first.
+    ``usual`` is the usual time of a decision in seconds. ``to_review`` are the grants that have to be reviewed first.
     """
 
     ask: AskPage
@@ -56,7 +56,7 @@ class Outcome:
     missing: StintError | None = None
     usual: int | None = None
     to_review: Sequence[str] = ()
-    # What is wrong with the form that was sent, and whether one was.
+    # The faults of the form that was sent, and whether one was sent.
     faults: Faults = field(default_factory=Faults)
     failed: bool = False
 
@@ -67,24 +67,24 @@ class Outcome:
 
     @property
     def refused(self) -> bool:
-        """Whether the policy refuses it, but for what nobody has typed yet."""
+        """Whether the policy refuses it for more than fields that are not filled in yet."""
         refusals = self.preview.decision.refusals if self.preview else ()
         return any(one.rule not in SOFT for one in refusals)
 
     @property
     def approvals(self) -> int:
-        """How many approvals it would need."""
+        """The number of approvals that it would need."""
         return sum(clause.count for clause in self.preview.decision.clauses) if self.preview else 0
 
     @property
     def approvers(self) -> list[str]:
-        """Who could approve it, each once."""
+        """The people who could approve it, each once."""
         offered = self.preview.approvers if self.preview else ()
         return list(dict.fromkeys(str(person) for _, people in offered for person in people))
 
     @property
     def summary(self) -> str:
-        """It in a few words."""
+        """The outcome in a few words."""
         if self.ask.unread:
             return "Checked on submit"
         if self.missing or self.ask.still_open:
@@ -97,7 +97,7 @@ class Outcome:
 
     @property
     def send_label(self) -> str | SafeString:
-        """What the button says."""
+        """The text of the submit button."""
         if self.refused or not self.preview:
             return "Submit"
         if self.approvals:
@@ -110,7 +110,7 @@ class Outcome:
 
     @property
     def steps(self) -> list[OutcomeStep]:
-        """What would happen, one after the other."""
+        """The steps of the outcome, in order."""
         if not self.preview:
             return [self._unanswered()]
         steps = list(self._refusals(self.preview))
@@ -118,7 +118,7 @@ class Outcome:
 
     @property
     def already(self) -> SafeString | str:
-        """Until when, or when, the asker has the same access already; empty where there is none."""
+        """The time at which the requester already has the same access, or its end; empty if they don't have it."""
         grant = self.preview.already if self.preview else None
         if grant is None:
             return ""
@@ -128,25 +128,25 @@ class Outcome:
 
     @property
     def overlaps(self) -> Sequence[Grant]:
-        """Others that the asker may see and that would be there too."""
+        """The grants of others at the same time that the requester may see."""
         return self.preview.overlaps[:MOST_OVERLAPS] if self.preview and not self.refused else ()
 
     @property
     def others(self) -> str:
-        """How many more would be there too."""
+        """The number of others who would also have access."""
         many = self.preview.others if self.preview and not self.refused else 0
         return _many(many, "other") if many else ""
 
     @property
     def later(self) -> dt.datetime | None:
-        """When the last of those who would be there is gone, where a later start may be chosen."""
+        """The end of the last overlapping grant, if a later start can be chosen."""
         if not self.overlaps or self.ask.draft.kind != RequestKind.PLANNED:
             return None
         return max(grant.expires_at for grant in self.preview.overlaps) if self.preview else None
 
     @property
     def overlap_advice(self) -> str:
-        """What the asker can do about an overlap."""
+        """A hint about what the requester can do about an overlap."""
         seen = "approvers will see the overlap" if self.approvals else ""
         if self.later:
             return f"or continue{f'; {seen}' if seen else ''}."
@@ -154,7 +154,7 @@ class Outcome:
 
     @property
     def quick(self) -> str:
-        """Another command set on the same cluster that needs no approval, where this one needs some."""
+        """Another command set on the same cluster that needs no approval; empty if this one needs none either."""
         if not self.approvals or not self.preview or self.preview.workflow:
             return ""
         draft = self.ask.draft
@@ -163,18 +163,18 @@ class Outcome:
 
     @property
     def quick_url(self) -> str:
-        """The form for that command set."""
+        """The address of the form for that command set."""
         query = {"cluster": self.ask.draft.cluster, "set": self.quick, "kind": "quick"}
         return f"{reverse('request_new')}?{urlencode(query)}"
 
     def _unanswered(self) -> OutcomeStep:
-        """Why the policy can't answer yet."""
+        """Return the step that says why the policy can't answer yet."""
         ask, draft = self.ask, self.ask.draft
         price = f"{draft.command_set} needs {ask.price}."
         if ask.unread:
             note = (
-                f"Stint asks its source for the current state. If it is open on {draft.cluster}, {price} "
-                "If not, nothing is submitted and your input stays."
+                f"Stint gets its current state from the source. If it is open on {draft.cluster}, {price} "
+                "If not, nothing is submitted and your input is kept."
             )
             title = f"{draft.workflow} is checked when you submit"
             return OutcomeStep(tone="info", icon="ask", title=title, note=note, reads=True)
@@ -286,7 +286,7 @@ class Outcome:
             if workflow and workflow.ends_at
             else "The clock starts on approval."
         )
-        note = format_html("{} {} Lapses {} if nobody decides.", lasts, ends, when(preview.lapses_at))
+        note = format_html("{} {} Lapses {} if no one decides.", lasts, ends, when(preview.lapses_at))
         return OutcomeStep(tone="info", icon="clock", title=title, note=note)
 
     def _end(self, preview: Preview) -> OutcomeStep:
@@ -294,7 +294,7 @@ class Outcome:
         more = "This policy allows no extension."
         if extension and not preview.reviewed:
             more = f"You can extend it {_many(extension.times, 'time')} by {say_duration(extension.by)}."
-        sooner = "It expires sooner if its time is up first. " if preview.workflow else ""
+        sooner = "It expires sooner if its time runs out first. " if preview.workflow else ""
         ends = f"with {preview.workflow.ref}" if preview.workflow else "automatically"
         return OutcomeStep(
             tone="mute",
@@ -309,7 +309,7 @@ def _many(count: int, noun: str) -> str:
 
 
 def _buttons(result: RuleResult, preview: Preview, now: dt.datetime) -> list[tuple[str, str]]:
-    """Return the fixes of a refusal: the value that the form sends, and the label."""
+    """Return the fixes for a refusal: pairs of the value that the form sends and the label."""
     found = []
     for name, value in result.offer.items():
         if name == "duration":

@@ -1,4 +1,4 @@
-"""What a requester did before on the same cluster."""
+"""The requester's past access on the same cluster."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from sessions_app.queries.comparisons import comparison
 from sessions_app.queries.named import with_names
 
 PAST = dt.timedelta(days=90)
-# Of the requester's past, that many grants are looked at.
+# The most grants of the requester that are examined.
 NEWEST = 200
 
 
 class PastRecord(NamedTuple):
-    """What the requester did on the cluster in the 90 days before it was decided; ``more``: there were more grants than were looked at.
+    """The requester's access on the cluster in the 90 days before the decision.
 
-    ``refused`` is None where refusals are not observed; ``compared`` says what was used of the ``last`` grant of the same command
-    set.
+    ``more``: there were more grants than were examined. ``refused`` is None if refusals are not observed. ``compared``
+    says what was used of the ``last`` grant of the same command set.
     """
 
     grants: int
@@ -41,7 +41,7 @@ class PastRecord(NamedTuple):
 
     @property
     def says(self) -> str:
-        """It in a sentence, as `3 grants here in 90 days: 2 ended early, 1 refused command` is."""
+        """The record as a sentence: `3 grants here in 90 days: 2 ended early, 1 refused command.`."""
         if not self.grants:
             return "No grants here in 90 days"
         many = (
@@ -64,8 +64,8 @@ def _many(count: int, noun: str) -> str:
 
 
 def past_of(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastRecord:
-    """Return the past of a request's holder on its cluster, as far as the reader may see recordings of it."""
-    # What was granted then, and what came after it, was no past yet.
+    """Return the past of a request's holder on its cluster, with recordings only as far as the reader may see them."""
+    # For a decided request, leave out the grant it led to and everything later.
     until = request.decided_at or now
     grants = (
         Grant.objects.filter(
@@ -84,7 +84,8 @@ def past_of(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastR
     )
     runs = CommandRun.objects.filter(grant__in=looked_at)
     seen = runs.filter(grant__in=Grant.objects.visible_to(reader)).exclude(recording="")
-    # By time, which has no index: by number, a million runs of others might be read to find none.
+    # Order by time, which has no index. By primary key, PostgreSQL might read a million runs of other grants to find
+    # none.
     last = seen.select_related("grant").order_by("-tried_at").first()
     refused = runs.filter(state=RunState.REFUSED).count()
     known = refused or request.cluster.observed == Observed.ALL

@@ -1,9 +1,9 @@
-"""All that an approver, or the asker, needs to know about one request."""
+"""Everything that an approver or the requester needs to know about one request."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,7 +45,7 @@ SHORTER = (900, 1800, 3600, 7200, 14400, 28800)
 
 
 class CommandLine(NamedTuple):
-    """One command that is asked for, whether the holder can run it already, and whether approvers left it out."""
+    """One requested command, whether the holder can run it already, and whether approvers left it out."""
 
     view: CommandView
     has_already: bool
@@ -53,17 +53,17 @@ class CommandLine(NamedTuple):
 
     @property
     def group(self) -> str:
-        """Under which heading it stands."""
+        """The key of its heading."""
         return "left_out" if self.left_out else "has" if self.has_already else "gains"
 
     @property
     def destructive(self) -> bool:
-        """Whether it destroys something."""
+        """Whether it is destructive."""
         return self.view.effect == "destructive"
 
 
 class Needed(NamedTuple):
-    """One clause: how many approvals are missing, and who may give them."""
+    """One clause: the number of missing approvals, and the people who can give them."""
 
     clause: Clause
     missing: int
@@ -72,13 +72,13 @@ class Needed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """One request with everything around it."""
+    """One request with everything related to it."""
 
     request: AccessRequest
     document: PolicyDocument
     starts_at: dt.datetime
     ends_at: dt.datetime
-    # Whether it has a start, of its own or of the work, and does not begin with its approval.
+    # Whether it has a start, its own or the workflow's, and does not begin on approval.
     has_start: bool
     lines: Sequence[CommandLine]
     targets: Sequence[Target]
@@ -92,9 +92,9 @@ class RequestFacts:
     incidents: Sequence[Workflow]
     behind: Behind | None
     comments: Sequence[Comment]
-    # What those who approved so far left of it; of what is approved, what was granted.
+    # What the approvers left of it so far. For an approved request, what was granted.
     left: Extent
-    # Who else is there at the time, while it is not decided.
+    # Who else has access at that time. None once the request is decided.
     chart: timeline.Chart | None
     finish_seconds: int
 
@@ -110,67 +110,72 @@ class RequestFacts:
 
     @property
     def accounts(self) -> list[str]:
-        """As whom commands run on the targets that are left, `root` first."""
+        """The accounts that commands run as on the remaining targets, `root` first."""
         found = {target.account for target in self.kept_targets if target.account}
         return sorted(found, key=lambda account: (account != "root", account))
 
     @property
+    def direct(self) -> bool:
+        """Whether holders get a credential of the cluster itself, so that no single request passes Stint."""
+        return bool(self.request.cluster.connection.get("direct"))
+
+    @property
     def destructive(self) -> int:
-        """How many destructive commands are left."""
+        """The number of destructive commands left."""
         return sum(1 for line in self.kept if line.destructive)
 
     @property
     def own_parameters(self) -> list[tuple[str, str]]:
-        """The parameters that were given, and not taken from the work."""
+        """The parameters that were entered, and not taken from the workflow."""
         taken = {name for name, *_ in self.behind.bound} if self.behind else set()
         return [(name, value) for name, value in self.request.parameters.items() if name not in taken]
 
     @property
     def narrowed_by(self) -> list[str]:
-        """Who made it smaller."""
+        """The approvers who reduced the scope."""
         return [str(approval.approver) for approval in self.approvals if approval.narrowing]
 
     @property
     def left_out_by(self) -> list[str]:
-        """Who left out commands."""
+        """The approvers who left out commands."""
         return [str(one.approver) for one in self.approvals if one.narrowing.get("commands")]
 
     @property
     def missing(self) -> int:
-        """How many approvals are missing in all."""
+        """The total number of missing approvals."""
         return sum(need.missing for need in self.needed)
 
     @property
     def wanted(self) -> int:
-        """How many approvals it needs, or needed, in all."""
+        """The total number of approvals that it needs or needed."""
         if self.request.state == RequestState.PENDING:
             return self.approved + self.missing
         return sum(need.clause.count for need in self.needed)
 
     @property
     def approved(self) -> int:
-        """How many approvals were given."""
+        """The number of approvals given."""
         return sum(1 for approval in self.approvals if approval.verdict == Verdict.APPROVE)
 
     @property
     def changed(self) -> bool:
-        """Whether what is behind the request is no longer what was asked for."""
+        """Whether the scope of a pending request no longer matches what was requested."""
         return self.request.state == RequestState.PENDING and self.digest_now != self.request.digest
 
     @property
     def durations(self) -> list[int]:
-        """What it may be allowed for: some shorter times, and all that is left last."""
+        """The durations that can be approved: some shorter ones, and all of the remaining time last."""
         whole = self.left.duration
         return [*[seconds for seconds in SHORTER if seconds < whole][-2:], whole]
 
 
 def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) -> RequestFacts:
-    """Return one request with everything around it."""
+    """Return one request with everything related to it."""
     document = facts.policy_document(request.policy)
     compiled = commands.asked(request)
     waits = request.state == RequestState.PENDING
     starts_at, ends_at = would_run(request, now if waits else request.decided_at or request.created_at)
-    # What is decided is told as it was asked for: who has what by now says nothing of it.
+    # A decided request is shown as it was requested. Who has access by now says nothing about it.
     held = _held_already(request, starts_at) if waits else set()
     left = left_of(request)
     targets = sorted(facts.targets_of(request), key=lambda one: in_order(one.name))
@@ -205,16 +210,14 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
     )
 
 
-def _lines(views: Sequence[CommandView], held: set[tuple[str, bool]], left: Extent) -> list[CommandLine]:
-    """Return the commands: what is new first, then what the holder has already, then what was left out."""
-    found = [
-        CommandLine(view, (view.text, view.hold) in held, view.index not in left.commands) for view in views
-    ]
+def _lines(views: Sequence[CommandView], held: set[Hashable], left: Extent) -> list[CommandLine]:
+    """Return the commands: new ones first, then those the holder has already, then those left out."""
+    found = [CommandLine(view, _limits_of(view) in held, view.index not in left.commands) for view in views]
     return sorted(found, key=lambda line: (line.left_out, line.has_already))
 
 
 def _other_incidents(request: AccessRequest, reader: Identity) -> list[Workflow]:
-    """Return the open incidents on the cluster that the reader may see, but for the one that the request is for."""
+    """Return the open incidents on the cluster that the reader may see, except for the one that the request is for."""
     seen = Workflow.objects.visible_to(reader).filter(state=WorkflowState.OPEN, kind=WorkflowKind.INCIDENT)
     found = seen.filter(clusters=request.cluster).exclude(pk=request.workflow_id or 0)
     return list(found.distinct().order_by("severity", "-pk")[:MOST])
@@ -235,8 +238,8 @@ def _needed(request: AccessRequest, document: PolicyDocument, given: set[str]) -
     ]
 
 
-def _held_already(request: AccessRequest, starts_at: dt.datetime) -> set[tuple[str, bool]]:
-    """Return the commands that the requester can run at the start on all the targets anyway, and whether each is held."""
+def _held_already(request: AccessRequest, starts_at: dt.datetime) -> set[Hashable]:
+    """Return the commands, with their limits, that the requester could already run on all of the targets at the start."""
     around = (
         Grant.objects.not_ended()
         .exclude(state=GrantState.REVOKING)
@@ -253,10 +256,15 @@ def _held_already(request: AccessRequest, starts_at: dt.datetime) -> set[tuple[s
     wanted = set(request.targets)
     grants = [grant for grant in around if wanted <= {target.pk for target in grant.targets.all()}]
     return {
-        (view.text, view.hold)
+        _limits_of(view)
         for grant in grants
         for view in describe(commands.compiled(grant.command_set_version, grant.parameters, grant.commands))
     }
+
+
+def _limits_of(view: CommandView) -> Hashable:
+    """Return what must be the same for a command to be one that the requester has already."""
+    return view.text, view.hold, view.free, view.detail
 
 
 def _overlapping(

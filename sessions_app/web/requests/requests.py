@@ -1,4 +1,4 @@
-"""Ask for access, see what was asked, take it back."""
+"""Views for requesters: request access, follow requests, and withdraw them."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from sessions_app.web.shell.home_page import again
 from sessions_app.web.shell.pages import page_of
 from sessions_app.web.templatetags.times import say_moment
 
-# The rules that don't look at the time.
+# The rules that don't depend on time.
 UNTIMED = (*SOFT, "has_targets")
 
 
 @page(FORM)
 def new(request: HttpRequest) -> HttpResponse:
-    """The form, and what will happen; sending it asks."""
+    """Show the form and its outcome. Sending the form requests access."""
     if request.method != "POST":
         return _form(request, _draft_of(request))
     draft = draft_of_form(request.POST)
@@ -62,7 +62,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 
 def _asked(me: Identity, draft: Draft) -> NewRequest:
-    """Return what a form asks for. Raises InvalidInput, with all that is wrong, so that nobody mends one thing after the other."""
+    """Return what a form requests. Raises InvalidInput with all faults at once, so that they can be fixed in one go."""
     try:
         return draft.new_request()
     except InvalidInput as error:
@@ -73,7 +73,7 @@ def _asked(me: Identity, draft: Draft) -> NewRequest:
 
 
 def _faults(me: Identity, ask: NewRequest) -> dict[str, list[str]]:
-    """Return what is wrong with a request apart from its time."""
+    """Return the faults of a request, except for those of its time."""
     try:
         found = check_request(requester=me, ask=ask, now=clock.now()).decision.faults
     except StintError as error:
@@ -82,7 +82,9 @@ def _faults(me: Identity, ask: NewRequest) -> dict[str, list[str]]:
 
 
 def _draft_of(request: HttpRequest) -> Draft:
-    """Return the draft of a link. `?from=REQ-…` asks for the same again; where that has a window, for the next one."""
+    """Return the draft of a link. `?from=REQ-…` requests the same again, in the next window if the policy has
+    windows.
+    """
     ref = request.GET.get("from", "")
     if not ref:
         return draft_of_link(request.GET)
@@ -95,11 +97,11 @@ def _draft_of(request: HttpRequest) -> Draft:
 
 
 def _read(request: HttpRequest, draft: Draft) -> HttpResponse:
-    """Ask the source of the work that is named, so that the form says what would happen."""
+    """Read the named workflow from its source, so that the form can show the outcome."""
     try:
         workflow = read_named_workflow(reader=who(request), ref=draft.workflow, now=clock.now())
         if workflow.state == WorkflowState.CLOSED:
-            raise InvalidInput(f"{workflow.ref} is closed.", hint="Name work that is open.")
+            raise InvalidInput(f"{workflow.ref} is closed.", hint="Name an open workflow.")
     except StintError as error:
         return _form(request, draft, error)
     return _form(request, replace(draft, incident=workflow.ref, other_workflow=""))
@@ -156,12 +158,12 @@ def _form(request: HttpRequest, draft: Draft, error: StintError | None = None) -
 
 @page(ACT)
 def preview(request: HttpRequest) -> HttpResponse:
-    """What will happen, for the form as it stands; the fields too, when another cluster, set or kind was chosen."""
+    """Show the outcome of the form as it is. Also update the fields if another cluster, set or kind was chosen."""
     draft = draft_of_form(request.POST)
     if draft.kind == RequestKind.PLANNED and draft.workflow != request.POST.get(
         "shown_incident", draft.workflow
     ):
-        # Chosen just now: what it needs is proposed, and not what stood there before.
+        # The workflow was just chosen: propose what it needs instead of the previous values.
         draft = replace(draft, command_set="", duration=request.POST.get("other_duration", "").strip())
     ask = ask_page(who(request), draft, clock.now())
     names = ("shown_kind", "shown_incident", "shown_cluster", "shown_set")
@@ -177,7 +179,7 @@ def preview(request: HttpRequest) -> HttpResponse:
 
 
 def _outcome(identity: Identity, ask: AskPage, error: StintError | None = None) -> Outcome:
-    """Return the answer of the evaluator, or why it can't answer yet. ``error`` is what was wrong with the form as sent."""
+    """Return the evaluator's answer, or why it can't answer yet. ``error`` is what was wrong with the form as sent."""
     now = clock.now()
     found = Outcome(ask=ask, now=now, faults=faults_of(error, ask.names), failed=error is not None)
     if not ask.sets or ask.still_open or ask.unread:
@@ -188,14 +190,14 @@ def _outcome(identity: Identity, ask: AskPage, error: StintError | None = None) 
         return replace(found, missing=missing)
     usual = usual_wait(preview.policy) if preview.decision.clauses else None
     overdue = [ref for result in preview.decision.refusals for ref in result.offer.get("review", ())]
-    # What one did in another guise may be somebody else's page.
+    # A grant held by another account of the same person may not be visible to this one.
     seen = Grant.objects.visible_to(identity).filter(ref__in=overdue).values_list("ref", flat=True)
     return replace(found, preview=preview, usual=usual, to_review=list(seen))
 
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """One's own requests, or all that one may see."""
+    """List the reader's own requests, or all that they may see."""
     show = request.GET.get("show", "mine")
     seen = AccessRequest.objects.visible_to(who(request)).prefetch_related("approvals")
     found = with_names(seen).select_related("grant")
@@ -213,14 +215,16 @@ def index(request: HttpRequest) -> HttpResponse:
 
 @page()
 def detail(request: HttpRequest, ref: str) -> HttpResponse:
-    """One request and how it stands."""
+    """Show one request and its state."""
     return render(
         request, "requests/request.html", request_page(find(request, ref), who(request), clock.now())
     )
 
 
 def find(request: HttpRequest, ref: str) -> AccessRequest:
-    """Return a request that the reader may see. Not there and not for them are the same answer."""
+    """Return a request that the reader may see. Raises Http404 both for one that doesn't exist and for one they may not
+    see.
+    """
     number = ref.removeprefix("REQ-")
     found = with_names(AccessRequest.objects.visible_to(who(request))).select_related(
         "grant", "extends__request", "requester__owner", "workflow__source", "workflow__assignee"
@@ -237,7 +241,7 @@ def find(request: HttpRequest, ref: str) -> AccessRequest:
 
 @page(ACT)
 def remind(request: HttpRequest, ref: str) -> HttpResponse:
-    """Tell those who can still decide an own request that it waits."""
+    """Remind the people who can still decide a request of one's own."""
     asked = remind_request(request_id=find(request, ref).pk, actor=who(request), now=clock.now())
     messages.success(request, f"Approvers of {asked.ref} reminded.")
     return back(request, "request", asked.ref)
@@ -245,7 +249,7 @@ def remind(request: HttpRequest, ref: str) -> HttpResponse:
 
 @page(ACT)
 def comment(request: HttpRequest, ref: str) -> HttpResponse:
-    """Ask or answer in the thread of a request."""
+    """Ask or answer in the comments of a request."""
     asked = find(request, ref)
     for_approvers = request.POST.get("page") == "approval"
     try:
@@ -264,7 +268,7 @@ def comment(request: HttpRequest, ref: str) -> HttpResponse:
 
 @page(ACT)
 def withdraw(request: HttpRequest, ref: str) -> HttpResponse:
-    """Take an own request back."""
+    """Withdraw a request of one's own."""
     asked = withdraw_request(request_id=find(request, ref).pk, actor=who(request), now=clock.now())
     messages.success(request, f"{asked.ref} withdrawn.")
     return back(request, "request", asked.ref)

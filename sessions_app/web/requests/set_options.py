@@ -1,4 +1,4 @@
-"""The command sets that may be asked for on a cluster, with what each costs."""
+"""The command sets that can be requested on a cluster, with the price of each."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from sessions_app.policy.durations import say_duration
 from sessions_app.policy.evaluate import clauses_for
 from sessions_app.web.requests.terms import Terms
 
-# How far back the usual time of a decision is looked for.
+# For the usual time of a decision: the recent requests to examine, the most decisions to use, and the fewest needed.
 RECENT, DECIDED, FEWEST = 2000, 50, 3
 
 
 @dataclass(frozen=True, slots=True)
 class SetOption:
-    """One command set that may be asked for, with what it costs under the policy that asks least of others."""
+    """A command set that can be requested, with its price under the policy that needs the fewest approvals."""
 
     name: str
     summary: str
@@ -39,13 +39,13 @@ class SetOption:
 
     @property
     def about(self) -> str:
-        """`Restart web services. 5 commands, 1 destructive`."""
+        """The description: `Restart web services. 5 commands, 1 destructive`."""
         commands = f"{self.size:,} command{'' if self.size == 1 else 's'}"
         return f"{self.summary}. {commands}{f', {self.destructive} destructive' if self.destructive else ''}"
 
     @property
     def price(self) -> str:
-        """`2 approvals, up to 4 h`."""
+        """The price: `2 approvals, up to 4 h`."""
         many = (
             f"{self.approvals} approval{'s' if self.approvals != 1 else ''}"
             if self.approvals
@@ -95,7 +95,7 @@ def _option(version: CommandSetVersion, terms: Terms, kind: str) -> SetOption:
 
 
 def usual_wait(policy: AccessPolicy) -> int | None:
-    """Return the median of the seconds that the policy's last 50 decisions by people took; None when there are too few."""
+    """Return the median time in seconds of the policy's last 50 decisions by people; None if there are too few."""
     recent = AccessRequest.objects.order_by("-number").values("pk")[:RECENT]
     rows = (
         AccessRequest.objects.filter(pk__in=recent, policy=policy, decided_at__gt=F("created_at"))

@@ -1,4 +1,4 @@
-"""How a request came to where it is: who decided, what is missing, and what became of it, step by step."""
+"""The history of a request in steps: who decided, what is missing, and what became of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_NAMES = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step: its tone, with an icon or a few letters, a title, how long ago, and what else is said below it."""
+    """One step: its tone, with an icon or initials, a title, the time, and further lines below."""
 
     tone: str
     title: str
@@ -38,7 +38,9 @@ def steps_of(
     lapsed: bool,
     now: dt.datetime,
 ) -> list[Step]:
-    """Return the steps of a request. ``over`` says why its workflow is over, ``lapsed`` that the clock decided."""
+    """Return the steps of a request. ``over`` says why its workflow is over. ``lapsed``: the request can no longer be
+    decided.
+    """
     found = [_verdict(approval, facts) for approval in facts.approvals]
     if not lapsed:
         found += [_missing(need) for need in facts.needed if need.missing]
@@ -65,7 +67,7 @@ def _verdict(approval: Approval, facts: RequestFacts) -> Step:
 
 
 def _lines(approval: Approval, facts: RequestFacts) -> Iterator[str]:
-    """What an approver wrote, and what they left."""
+    """Yield what an approver wrote, and what they left."""
     if approval.comment:
         yield f"“{approval.comment}”"
     less = approval.narrowing
@@ -103,7 +105,7 @@ def _closed(asked: AccessRequest, *, over: str, lapsed: bool) -> Iterator[Step]:
 
 
 def _unapproved(asked: AccessRequest, grant: Grant | None) -> str:
-    """Return why nobody had to approve it."""
+    """Return why no approval was needed."""
     if asked.kind == RequestKind.BREAK_GLASS:
         return "Started immediately with break-glass access"
     if not asked.workflow:

@@ -1,4 +1,4 @@
-"""On what terms somebody may ask: the policies, with the clusters and the command sets that they cover."""
+"""The terms under which someone may request: the policies, with the clusters and the command sets that they cover."""
 
 from __future__ import annotations
 
@@ -32,18 +32,22 @@ class Terms:
 
 
 def terms_of(identity: Identity) -> list[Terms]:
-    """Return on what terms the identity may ask, policy by policy."""
+    """Return the terms under which the identity may request, policy by policy."""
     return _terms(identity, AccessPolicy.objects.all())
 
 
 def on_call_terms(identity: Identity) -> list[Terms]:
-    """Return those of the terms that put the identity on call for incidents; home asks for everybody, and most have none."""
+    """Return the terms that put the identity on call for incidents. The home page calls this for everyone, and most
+    people have none.
+    """
     found = AccessPolicy.objects.exclude(document__incident=None)
     return on_call(_terms(identity, found), group_names(identity))
 
 
 def _terms(identity: Identity, policies: QuerySet[AccessPolicy]) -> list[Terms]:
-    """Return those of the policies under which the identity may ask, each with the clusters that it may ask for."""
+    """Return the terms of those policies under which the identity may request, each with the clusters they may
+    request.
+    """
     pairs = set(
         requestable(identity).filter(accesspolicy__in=policies).values_list("accesspolicy", "cluster")
     )
@@ -79,7 +83,7 @@ def on_call(terms: Sequence[Terms], groups: frozenset[str]) -> list[Terms]:
 
 
 def breakable(terms: list[Terms], groups: frozenset[str]) -> list[Terms]:
-    """Return the terms under which one of the groups may break glass."""
+    """Return the terms under which one of the groups may use break-glass access."""
     return [
         one
         for one in terms
@@ -88,6 +92,6 @@ def breakable(terms: list[Terms], groups: frozenset[str]) -> list[Terms]:
 
 
 def clusters_of(terms: Sequence[Terms]) -> list[Cluster]:
-    """Return the clusters of the terms, each once, by name."""
+    """Return the clusters of the terms, each once, sorted by name."""
     found = {cluster.pk: cluster for one in terms for cluster in one.clusters}
     return sorted(found.values(), key=lambda cluster: cluster.name)

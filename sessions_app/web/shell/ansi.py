@@ -1,7 +1,7 @@
-"""What a terminal would show of a command's output, as text and as HTML with classes. Nothing in it stays alive.
+"""Renders a command's output as a terminal would, as text and as HTML with classes. Nothing in the result is active.
 
-Of ECMA-48 the graphic rendition (SGR) is kept: bold, dim, italic, underline, crossed out, and colours, brought to a
-fixed palette of sixteen. All other sequences are taken out. A carriage return starts its line again.
+Of ECMA-48, only graphic rendition (SGR) is kept: bold, dim, italic, underline, strikethrough, and colors mapped to a
+fixed palette of sixteen. All other sequences are removed. A carriage return starts its line over.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _ESCAPES = re.compile(
     r"|\x9b[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]?",
     re.DOTALL,
 )
-# What is left of the C0 and C1 controls.
+# The remaining C0 and C1 controls.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-# Characters that reorder or hide text (Unicode TR 36): a log line must read as it was written.
+# Characters that reorder or hide text (Unicode TR 36). A line of a log must read as it was written.
 _HIDING = re.compile("[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
 
-# The sixteen colours of xterm, by which others are brought to the nearest of them.
+# The sixteen colors of xterm. Other colors are mapped to the nearest of them.
 _XTERM = (
     (0, 0, 0), (205, 0, 0), (0, 205, 0), (205, 205, 0), (0, 0, 238), (205, 0, 205), (0, 205, 205), (229, 229, 229),
     (127, 127, 127), (255, 0, 0), (0, 255, 0), (255, 255, 0), (92, 92, 255), (255, 0, 255), (0, 255, 255), (255, 255, 255),
@@ -37,7 +37,7 @@ _CUBE = (0, 95, 135, 175, 215, 255)
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How some characters look. Colours are indices of the palette; None is the default."""
+    """The style of some characters. Colors are indices of the palette; None is the default."""
 
     fg: int | None = None
     bg: int | None = None
@@ -50,7 +50,7 @@ class Style:
 
     @property
     def classes(self) -> str:
-        """The classes of the stylesheet. A background brings its own text colour, so that all can be read."""
+        """The CSS classes. A background sets its own text color, so that all combinations are readable."""
         fg, bg = (self.bg, self.fg) if self.inverse else (self.fg, self.bg)
         found = []
         if bg is not None:
@@ -75,13 +75,13 @@ _OFF = {
 def plain(text: str) -> str:
     """Return terminal output as plain text: no escape sequences, no controls but newline and tab, nothing hidden.
 
-    The result is text; templates escape it for HTML.
+    The result is not escaped; templates escape it for HTML.
     """
     return "".join(piece for _, piece in _pieces(*_stripped(text)))
 
 
 def render(text: str) -> SafeString:
-    """Return terminal output as HTML: escaped text, and spans that have nothing but classes of the palette."""
+    """Return terminal output as HTML: escaped text, and spans with only classes of the palette."""
     parts = []
     for style, piece in _pieces(*_stripped(text)):
         classes = style.classes
@@ -110,7 +110,7 @@ def _pieces(text: str, styles: Sequence[Style]) -> Iterator[tuple[Style, str]]:
     while start <= len(text):
         stop = text.find("\n", start)
         end = len(text) if stop < 0 else stop
-        # The carriage return before a newline belongs to it.
+        # A carriage return directly before a newline is part of the line ending.
         shown_end = end - 1 if stop >= 0 and end > start and text[end - 1] == "\r" else end
         for style, places in groupby(_overwritten(text, start, shown_end), key=styles.__getitem__):
             piece = _HIDING.sub(
@@ -125,7 +125,7 @@ def _pieces(text: str, styles: Sequence[Style]) -> Iterator[tuple[Style, str]]:
 
 
 def _overwritten(text: str, start: int, end: int) -> Iterable[int]:
-    """Return the places of a line's characters that are still there after each carriage return began it again."""
+    """Return the positions of the characters in a line that are still visible after its carriage returns."""
     if text.find("\r", start, end) < 0:
         return range(start, end)
     parts = []
@@ -133,23 +133,23 @@ def _overwritten(text: str, start: int, end: int) -> Iterable[int]:
         parts.append((start, start + len(part)))
         start += len(part) + 1
     shown: list[int] = []
-    # The last part to reach a column is what is seen there, so the later ones come first.
+    # At each column the last part to reach it is visible, so go through the parts backwards.
     for begin, stop in reversed(parts):
         shown.extend(range(begin + len(shown), stop))
     return shown
 
 
 def _changed(style: Style, parameters: str) -> Style:
-    """Return the style after one SGR sequence; what is unknown in it changes nothing."""
+    """Return the style after one SGR sequence. Unknown parameters change nothing."""
     codes = [[int(number[:5] or 0) for number in code.split(":")] for code in parameters[:200].split(";")]
     at = 0
     while at < len(codes):
         code = codes[at][0]
         if code in (38, 48):
-            colour, used = _colour(codes[at], codes[at + 1 :])
+            color, used = _color(codes[at], codes[at + 1 :])
             at += used
-            if colour is not None:
-                style = replace(style, fg=colour) if code == 38 else replace(style, bg=colour)
+            if color is not None:
+                style = replace(style, fg=color) if code == 38 else replace(style, bg=color)
         else:
             style = _simple(style, code, codes[at])
         at += 1
@@ -160,7 +160,7 @@ def _simple(style: Style, code: int, parts: Sequence[int]) -> Style:
     if code == 0:
         return PLAIN
     if code in _FLAGS:
-        # `4:0` takes the underline away.
+        # `4:0` turns the underline off.
         return replace(style, **{_FLAGS[code]: len(parts) < 2 or parts[1] != 0})
     if code in _OFF:
         return replace(style, **dict.fromkeys(_OFF[code], False))
@@ -173,12 +173,12 @@ def _simple(style: Style, code: int, parts: Sequence[int]) -> Style:
     return replace(style, bg=None) if code == 49 else style
 
 
-def _colour(own: Sequence[int], rest: Sequence[Sequence[int]]) -> tuple[int | None, int]:
-    """Return the palette's index of an extended colour, and how many codes after its first it took."""
+def _color(own: Sequence[int], rest: Sequence[Sequence[int]]) -> tuple[int | None, int]:
+    """Return the palette index of an extended color, and how many codes it used after the first."""
     if len(own) > 1:
         numbers, used = list(own[1:]), 0
         if numbers[0] == 2 and len(numbers) > 4:
-            # `38:2:<colour space>:r:g:b`
+            # `38:2:<color space>:r:g:b`
             del numbers[1]
     else:
         numbers = [code[0] for code in rest[:4]]
@@ -192,7 +192,7 @@ def _colour(own: Sequence[int], rest: Sequence[Sequence[int]]) -> tuple[int | No
 
 
 def indexed(number: int) -> int:
-    """Return the palette's colour for one of the 256 of xterm."""
+    """Return the palette color for one of xterm's 256 colors."""
     if number < 16:
         return number
     if number >= 232:
@@ -203,7 +203,7 @@ def indexed(number: int) -> int:
 
 @functools.lru_cache(maxsize=4096)
 def nearest(red: int, green: int, blue: int) -> int:
-    """Return the palette's colour that is nearest to a true colour."""
+    """Return the palette color nearest to a true color."""
     return min(
         range(16),
         key=lambda index: sum(

@@ -1,4 +1,4 @@
-"""Who has access when, as positions in per cent for SVG that the server draws."""
+"""Charts of who has access when, as positions in percent for SVG drawn by the server."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, Req
 from sessions_app.queries.starts import would_run
 
 Place = Callable[[dt.datetime], float]
-_INSIDE = 13.0  # a bar narrower than this, in per cent, has its text beside it
-_LETTER = 0.85  # how wide a letter is, in per cent of a chart at a desk
-_NARROW = 2.4  # how much more of a chart a letter takes on a phone
-_GAP = 0.6  # between two bars of one lane
-_LANE, _BAR, _EDGE = 27, 21, 8  # pixels: of a lane, of the bar in it, above and below all lanes together
+_INSIDE = 13.0  # percent: a narrower bar has its text beside it
+_LETTER = 0.85  # the width of a letter, in percent of a chart on a wide screen
+_NARROW = 2.9  # how much larger a letter is, relative to the chart, on a screen of 320 pixels
+_APART, _APART_NARROW = 8, 19  # percent: between the present time and an hour that is named
+_GAP = 0.6  # percent: between two bars of one lane
+_LANE, _BAR, _EDGE = 27, 21, 8  # pixels: height of a lane, height of a bar, margin above and below all lanes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """One bar to be: whose, of what, from when to when, and how it looks."""
+    """A bar to draw: the holder, a note, the times and the look."""
 
     identity: Identity
     note: str
@@ -41,7 +42,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A band to be, behind the bars: ``style`` is `open` (may be used) or `frozen` (may not)."""
+    """A band to draw behind the bars. ``style`` is `open` (may be used) or `frozen` (may not)."""
 
     start: dt.datetime
     end: dt.datetime
@@ -51,7 +52,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """A row to be: its name, its bars and what lies behind them."""
+    """A row to draw: its name, its bars, and the bands behind them."""
 
     key: str
     label: str
@@ -64,7 +65,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One line of the axis; ``desk``: its label has no room on a narrow screen."""
+    """A line of the axis. ``desk``: its label doesn't fit on a narrow screen."""
 
     x: str
     label: str
@@ -74,7 +75,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One row of the chart. All positions are per cent."""
+    """A row of the chart. All positions are in percent."""
 
     span: Span
     x: str
@@ -87,7 +88,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart that the template can draw without arithmetic."""
+    """A chart that the template draws without arithmetic."""
 
     ticks: list[Tick]
     bars: list[Bar] = field(default_factory=list)
@@ -97,9 +98,9 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class LaneBar:
-    """A bar of a row in which bars are stacked: per cent across, pixels down.
+    """A bar in a row of stacked bars. Positions are in percent across and pixels down.
 
-    ``beside``: its text is not inside it; ``desk``: on a narrow screen it has no room.
+    ``beside``: its text is not inside it. ``desk``: the text doesn't fit on a narrow screen.
     """
 
     span: Span
@@ -116,7 +117,7 @@ class LaneBar:
 
 
 class _Placed(NamedTuple):
-    """A bar in its lane, in per cent, with its text and where that stands."""
+    """A bar in its lane, in percent, with its text and the position of the text."""
 
     span: Span
     x: float
@@ -129,7 +130,7 @@ class _Placed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A band behind the bars of a row. Positions are per cent."""
+    """A band behind the bars of a row. Positions are in percent."""
 
     x: str
     width: str
@@ -139,7 +140,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One group, drawn."""
+    """A drawn group."""
 
     group: Group
     height: int
@@ -163,11 +164,11 @@ def _per_cent(value: float) -> str:
 
 
 def draw(spans: Iterable[Span], *, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Chart:
-    """Return the chart of the spans that touch [start, end)."""
+    """Return the chart of the spans that overlap [start, end)."""
     start, end = (
         start.astimezone(dt.UTC),
         end.astimezone(dt.UTC),
-    )  # two moments of one zone differ by its clocks
+    )  # datetimes of one zone subtract by wall clock
     at = _place(start, end)
     shown = [span for span in spans if span.start < end and span.end > start]
     ticks, now_x = _axis(start, end, now)
@@ -180,7 +181,9 @@ def draw(spans: Iterable[Span], *, start: dt.datetime, end: dt.datetime, now: dt
 
 
 def draw_board(groups: Iterable[Group], *, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Board:
-    """Return the chart of the groups in [start, end): the bars of each are stacked so that none covers another."""
+    """Return the chart of the groups in [start, end). The bars of each group are stacked so that none covers
+    another.
+    """
     start, end = start.astimezone(dt.UTC), end.astimezone(dt.UTC)
     at = _place(start, end)
     ticks, now_x = _axis(start, end, now)
@@ -198,20 +201,22 @@ def _place(start: dt.datetime, end: dt.datetime) -> Place:
 
 
 def _axis(start: dt.datetime, end: dt.datetime, now: dt.datetime) -> tuple[list[Tick], str]:
-    """Return the lines of the axis, those at the present time left out, and where that is; empty when it is outside."""
+    """Return the lines of the axis, without those near the present time, and its position; empty if it is outside."""
     now_x = (now - start).total_seconds() / (end - start).total_seconds() * 100
     inside = 0 <= now_x <= 100
     ticks = list(_ticks(start, end, _place(start, end)))
     if inside:
         away = {tick: abs(float(tick.x[:-1]) - now_x) for tick in ticks}
         ticks = [
-            replace(tick, desk=tick.desk or away[tick] < 8 * _NARROW) for tick in ticks if away[tick] > 8
+            replace(tick, desk=tick.desk or away[tick] < _APART_NARROW)
+            for tick in ticks
+            if away[tick] > _APART
         ]
     return ticks, _per_cent(now_x) if inside else ""
 
 
 def _row(group: Group, at: Place, *, short: bool) -> Row:
-    free: list[float] = []  # where each lane is free from, in per cent
+    free: list[float] = []  # where each lane is free from, in percent
     lanes: list[list[_Placed]] = []
     for span in sorted(group.spans, key=lambda span: (span.start, span.end)):
         x, width = at(span.start), max(at(span.end) - at(span.start), 0.5)
@@ -221,7 +226,7 @@ def _row(group: Group, at: Place, *, short: bool) -> Row:
         free[lane:] = [last + _GAP, *free[lane + 1 :]]
         lanes += [[]] if lane == len(lanes) else []
         lanes[lane].append(_Placed(span, x, width, text, text_x, anchor, beside))
-    bars = [_lane_bar(number, lane, here) for number, lane in enumerate(lanes) for here in range(len(lane))]
+    bars = [bar for number, lane in enumerate(lanes) for bar in _lane_bars(number, lane)]
     bars.sort(key=lambda bar: (bar.span.start, bar.span.end))
     bands = [
         Band(
@@ -236,7 +241,9 @@ def _row(group: Group, at: Place, *, short: bool) -> Row:
 
 
 def _beside(x: float, width: float, wide: float) -> tuple[float, float, float, str, bool]:
-    """Return from where to where a bar and its text reach, where the text stands, its anchor, and whether it is beside."""
+    """Return the start and end of a bar with its text, the text's position and anchor, and whether it is beside the
+    bar.
+    """
     right = x + width
     if width >= wide + 1.5:
         return x, right, x + 0.7, "start", False
@@ -247,19 +254,27 @@ def _beside(x: float, width: float, wide: float) -> tuple[float, float, float, s
     return x, max(right, x + 0.7 + wide), x + 0.7, "start", False
 
 
-def _lane_bar(number: int, lane: Sequence[_Placed], here: int) -> LaneBar:
-    one, y = lane[here], _EDGE + number * _LANE
-    wide = len(one.text) * _LETTER * _NARROW
+def _lane_bars(number: int, lane: Sequence[_Placed]) -> Iterable[LaneBar]:
+    y, taken = _EDGE + number * _LANE, 0.0  # percent: up to where a narrow screen has a bar or its text
+    for here, one in enumerate(lane):
+        fits, taken = _fits(one, taken, until=lane[here + 1].x if here + 1 < len(lane) else 100)
+        yield LaneBar(
+            one.span, _per_cent(one.x), _per_cent(one.width), y, one.text, _per_cent(one.text_x), y + 15, one.anchor,
+            one.beside, not fits, _dated(one.span),
+        )  # fmt: skip
+
+
+def _fits(one: _Placed, taken: float, *, until: float) -> tuple[bool, float]:
+    """Return whether a bar's text fits on a narrow screen, between what is to its left and the next bar, and up to
+    where the lane is taken then.
+    """
+    wide, right = len(one.text) * _LETTER * _NARROW, one.x + one.width
     if not one.beside:
-        fits = one.width >= wide
-    elif one.anchor == "end":
-        fits = one.text_x - wide >= (lane[here - 1].x + lane[here - 1].width if here else 0)
-    else:
-        fits = one.text_x + wide <= (lane[here + 1].x if here + 1 < len(lane) else 100)
-    return LaneBar(
-        one.span, _per_cent(one.x), _per_cent(one.width), y, one.text, _per_cent(one.text_x), y + 15, one.anchor, one.beside,
-        not fits, _dated(one.span),
-    )  # fmt: skip
+        return one.width >= wide, right
+    if one.anchor == "end":
+        return one.text_x - wide >= taken, right
+    fits = one.text_x + wide <= until
+    return fits, one.text_x + wide if fits else right
 
 
 def _dated(span: Span) -> str:
@@ -328,10 +343,10 @@ def span_of_grant(
     urgent: bool | None = None,
     now: dt.datetime | None = None,
 ) -> Span:
-    """Return a grant's bar: to its deadline, or to its end when that came before.
+    """Return a grant's bar, up to its deadline or its earlier end.
 
-    ``identity`` is its holder, when that was read already; ``urgent`` marks incident and break-glass access. With ``now``,
-    what is still ending reaches to now, and what is over by the clock says so.
+    ``identity`` is its holder, if already loaded. ``urgent`` marks incident and break-glass access. With ``now``, a
+    grant that is still ending extends to now, and an ended one says how it ended.
     """
     start = grant.starts_at
     end = grant.ended_at or grant.expires_at
@@ -350,7 +365,7 @@ def span_of_grant(
 
 
 def _look_of_grant(grant: Grant, end: dt.datetime, now: dt.datetime | None) -> tuple[str, str, str]:
-    """Return the tone, the style and the words of a grant's bar."""
+    """Return the tone, the style and the text of a grant's bar."""
     if grant.state == GrantState.ENDED:
         why = {EndReason.RELEASED: " by its holder", EndReason.REVOKED: ", revoked"}
         more = why.get(EndReason(grant.end_reason), "") if grant.end_reason in EndReason.values else ""
@@ -365,7 +380,7 @@ def _look_of_grant(grant: Grant, end: dt.datetime, now: dt.datetime | None) -> t
 def span_of_request(
     request: AccessRequest, now: dt.datetime, *, note: str = "", emphasis: bool = False
 ) -> Span:
-    """Return a request's bar: what would be if it were approved now, or what would have been if it had been."""
+    """Return a request's bar: the time it would get if it were approved now, or would have had."""
     waits = request.state == RequestState.PENDING and request.lapses_at > now
     start, end = would_run(request, now if waits or emphasis else request.created_at)
     text = "requested" if waits else "lapsed" if request.state == RequestState.PENDING else str(request.state)

@@ -1,4 +1,4 @@
-"""Requests and grants as rows and cards show them: their state, tone, words and numbers at one moment."""
+"""Requests and grants as rows and cards show them: their state, tone, text and numbers at one point in time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sessions_app.web.shell.words import Look
 
 @dataclass(frozen=True, slots=True)
 class RequestCard:
-    """One request. Uses what was prefetched: its approvals with their approvers, and its policy.
+    """One request. It uses prefetched rows: the approvals with their approvers, and the policy.
 
-    ``left`` is for how many seconds it still is, after those who approved so far.
+    ``left`` is the duration in seconds that the approvers left so far.
     """
 
     request: AccessRequest
@@ -27,12 +27,12 @@ class RequestCard:
 
     @property
     def whole(self) -> int:
-        """For how many seconds it was requested, where less is left; else 0."""
+        """The requested duration in seconds if less is left, and otherwise 0."""
         return self.request.duration if self.left != self.request.duration else 0
 
     @property
     def given(self) -> str:
-        """How many approvals it has of those it needs: `1 of 2 approvals given`."""
+        """The approvals it has, of those it needs: `1 of 2 approvals given`."""
         document = readable_document(self.request.policy)
         needed = sum(clause.count for clause in clauses_of(self.request, document)) if document else "?"
         given = [one for one in self._counted if one.verdict == Verdict.APPROVE]
@@ -40,24 +40,24 @@ class RequestCard:
 
     @property
     def narrowed_by(self) -> str:
-        """Who of those who approved it so far reduced its scope."""
+        """The approvers who reduced its scope."""
         return " and ".join(str(one.approver) for one in self._counted if one.narrowing)
 
     @property
     def awaited(self) -> str:
-        """For whose approval it waits: `approvers or owners, and security`."""
+        """The groups whose approval it needs: `approvers or owners, and security`."""
         document = readable_document(self.request.policy)
         clauses = clauses_of(self.request, document) if document else ()
         return ", and ".join(dict.fromkeys(" or ".join(clause.groups) for clause in clauses))
 
     @property
     def start(self) -> dt.datetime | None:
-        """When it would begin, at its own start or with its workflow; None when that is on approval."""
+        """The time when it would begin, at its own start or with its workflow; None if it begins on approval."""
         return self.request.starts_at or later_start(self.request, self.now)
 
     @property
     def look(self) -> Look:
-        """How its state looks; the clock lapses it before any worker does."""
+        """The look of its state. An overdue request looks lapsed even before a worker has noticed."""
         if self.request.state == RequestState.PENDING and self.request.lapses_at <= self.now:
             return words.REQUEST[RequestState.LAPSED]
         return words.REQUEST.get(self.request.state, words.UNKNOWN)
@@ -76,31 +76,31 @@ class GrantCard:
 
     @property
     def look(self) -> Look:
-        """How its state looks."""
+        """The look of its state."""
         return words.grant_look(self.grant, self.now)
 
     @property
     def tone(self) -> str:
-        """The tone of its card."""
+        """The tone of the card."""
         if self.grant.state == GrantState.ACTIVE and self.grant.break_glass:
             return "glass"
         return self.look.tone
 
     @property
     def running(self) -> bool:
-        """Whether it is in use and its time is not over."""
+        """Whether it is in use and has not expired."""
         return self.grant.state == GrantState.ACTIVE and self.grant.expires_at > self.now
 
     @property
     def used(self) -> str:
-        """How much of its time has passed, for the width of a bar: `29.4%`."""
+        """The share of its time that has passed, as the width of a bar: `29.4%`."""
         whole = (self.grant.expires_at - self.grant.starts_at).total_seconds()
         over = ((self.grant.ended_at or self.now) - self.grant.starts_at).total_seconds()
         return f"{min(100.0, max(0.0, over / whole * 100)):.1f}%"
 
     @property
     def unapproved(self) -> str:
-        """Which access it is that nobody approved: `break-glass access`; empty where somebody did."""
+        """The kind of access that nobody approved: `break-glass access`; empty if somebody did."""
         if self.grant.break_glass:
             return "break-glass access"
         return "access for their own incident" if self.grant.is_own_incident else ""

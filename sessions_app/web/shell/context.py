@@ -1,4 +1,4 @@
-"""What the frame of every page needs."""
+"""The template context of every page's frame."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STREAM_PATH = "/streams/changes"
 
 
 class Link(NamedTuple):
-    """One entry of the navigation. ``counts`` names the number at it that lives; empty: it has none."""
+    """A navigation link. ``counts`` names the live number beside it; empty if it has none."""
 
     url: str
     icon: str
@@ -38,7 +38,7 @@ class Link(NamedTuple):
 
 
 class Frame:
-    """The frame of one page. Everything is read when a template asks, so fragments cost nothing."""
+    """The frame of one page. Values are read only when a template uses them, so fragments cost nothing."""
 
     def __init__(self, request: HttpRequest, identity: Identity) -> None:
         self._path = request.path
@@ -47,47 +47,47 @@ class Frame:
 
     @cached_property
     def now(self) -> dt.datetime:
-        """The page's moment in the reader's zone."""
+        """The page's time in the reader's time zone."""
         return timezone.localtime(page_now())
 
     @property
     def clock(self) -> str:
-        """Hour and minute in the reader's zone."""
+        """The hour and minute in the reader's time zone."""
         return f"{self.now:%H:%M}"
 
     @property
     def utc_clock(self) -> str:
-        """Hour and minute in UTC, where the reader's zone differs from it."""
+        """The hour and minute in UTC; empty if the reader's time zone does not differ from it."""
         return f"{self.now.astimezone(dt.UTC):%H:%M}" if self.now.utcoffset() else ""
 
     @property
     def zone_name(self) -> str:
-        """The reader's zone, as the time zone database names it."""
+        """The reader's time zone, as the time zone database names it."""
         return timezone.get_current_timezone_name()
 
     @cached_property
     def waiting(self) -> int:
-        """How many things wait for this person's decision."""
+        """The number of things that wait for this person's decision or answer."""
         return count_waiting(self._identity, self.now)
 
     @cached_property
     def seen(self) -> int:
-        """The number of the record's last entry when the page began to be read."""
+        """The number of the record's last entry from before the page was read."""
         return self._request.META.get(SEEN) or last_number()
 
     @cached_property
     def notice(self) -> int:
-        """The number of the reader's newest notice."""
+        """The number of the reader's newest notification."""
         return newest_notice(self._identity)
 
     @cached_property
     def unread(self) -> int:
-        """How many notices that the reader has not read yet still need them."""
+        """The number of unread notifications that still need the reader."""
         return count_unread(self._identity, self.now)
 
     @property
     def stream(self) -> str:
-        """Where the page hears of changes: below its own address, or at the streams' own port of its host."""
+        """Where the page receives changes: below its own address, or at the streams' own port of its host."""
         here = f"{self._request.scheme}://{self._request.get_host()}"
         if here not in settings.STREAMS_ORIGINS:
             return STREAM_PATH
@@ -95,22 +95,22 @@ class Frame:
 
     @cached_property
     def may_break_glass(self) -> bool:
-        """Whether a policy lets this person start at once."""
+        """Whether a policy lets this person start break-glass access."""
         return may_break_glass(self._identity)
 
     @cached_property
     def may_look(self) -> bool:
-        """Whether this person may see anybody besides themselves."""
+        """Whether this person may see anyone besides themselves."""
         return may_look(self._identity)
 
     @cached_property
     def verification(self) -> AuditVerification | None:
-        """What the latest verification of the record found."""
+        """The latest verification of the record."""
         return latest_verification()
 
     @cached_property
     def work(self) -> list[Link]:
-        """What one does every day."""
+        """The links for everyday work."""
         return [
             self._link("home", "home", "Home"),
             self._link("request_new", "plus", "Request access"),
@@ -124,7 +124,7 @@ class Frame:
 
     @cached_property
     def assure(self) -> list[Link]:
-        """What shows that all is well."""
+        """The links for auditing."""
         others = [
             self._link("people", "people", "People and machines"),
             self._link("who_can", "whocan", "Who can"),
@@ -137,7 +137,7 @@ class Frame:
 
     @cached_property
     def setup(self) -> list[Link]:
-        """The catalogue, and what of the rest the reader has to do with."""
+        """The links to the catalog, and to the other setup that concerns the reader."""
         theirs = setup_of(self._identity)
         others = [
             (theirs.sources, self._link("sources", "plug", "Workflow sources")),
@@ -153,7 +153,7 @@ class Frame:
 
     @cached_property
     def tabs(self) -> list[Link]:
-        """The bar at the bottom of small screens."""
+        """The links in the bar at the bottom of small screens."""
         return [
             self._link("home", "home", "Home"),
             self._link("request_new", "plus", "Request"),
@@ -172,7 +172,7 @@ class Frame:
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
-    """Return the frame for people who are signed in, and the theme they chose."""
+    """Return the frame for signed-in people, and the theme they chose."""
     theme = request.COOKIES.get(THEME_COOKIE, "")
     values: dict[str, Any] = {"theme": theme if theme in ("light", "dark") else ""}
     user = getattr(request, "user", None)

@@ -1,16 +1,18 @@
-"""Where each kind of document of the catalogue stands among the pages, and the editor that all of them share."""
+"""The pages of each kind of document in the catalog, and the editor that they all share."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from django.contrib import messages
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 
+from accounts.models import Identity
 from sessions_app.operations.catalogue.remove_document import Kind
 from sessions_app.operations.catalogue.save_document import NOUN, state_of
 from sessions_app.web.shell.doors import who
@@ -18,10 +20,18 @@ from sessions_app.web.shell.editor import Typed, sent
 from sessions_app.web.shell.saving import Outcome, press, said
 from sessions_app.web.shell.words import Linked
 
+Row_co = TypeVar("Row_co", bound=Model, covariant=True)
+
+
+class _Administered(Protocol[Row_co]):
+    """Rows of one kind in the catalog."""
+
+    def administered_by(self, identity: Identity) -> QuerySet[Row_co]: ...
+
 
 class Place(NamedTuple):
-    """The pages of a kind: ``listed`` names that of all, ``stem`` begins the names of the others. ``has_page``: one can be
-    read without being edited.
+    """The pages of a kind. ``listed`` is the URL name of the list, and ``stem`` is the stem of the other URL names.
+    ``has_page``: a document can be viewed without editing it.
     """
 
     kind: Kind
@@ -32,26 +42,26 @@ class Place(NamedTuple):
 
     @property
     def noun(self) -> str:
-        """What one is called."""
+        """The noun for one document."""
         return NOUN[self.kind]
 
     @property
     def new_label(self) -> str:
-        """The button that makes one."""
+        """The label of the button that creates one."""
         return f"New {self.noun}"
 
     @property
     def new_url(self) -> str:
-        """The page that makes one."""
+        """The address of the page that creates one."""
         return reverse(f"{self.stem}_new")
 
     @property
     def list_url(self) -> str:
-        """The page of all."""
+        """The address of the list."""
         return reverse(self.listed)
 
     def url_of(self, name: str) -> str:
-        """Return the page of one."""
+        """Return the address of the page of one document."""
         return reverse(self.stem if self.has_page else f"{self.stem}_edit", args=[name])
 
 
@@ -71,7 +81,7 @@ PLACE_OF_NOUN = {place.noun: place for place in PLACES.values()}
 
 @dataclass(frozen=True, slots=True)
 class Editing:
-    """One document in its editor. ``name`` is empty while it is new; ``based_on`` is the state that it was opened in."""
+    """One document in its editor. ``name`` is empty for a new one. ``based_on`` is the state in which it was opened."""
 
     place: Place
     name: str
@@ -82,17 +92,17 @@ class Editing:
 
     @property
     def heading(self) -> str:
-        """What the page is called."""
+        """The title of the page."""
         return f"Edit {self.name}" if self.name else self.place.new_label
 
     @property
     def label(self) -> str:
-        """What the field of the text is called."""
+        """The label of the text field."""
         return f"{self.place.noun.capitalize()} (YAML)"
 
     @property
     def crumbs(self) -> list[Linked]:
-        """The way to the page; its last step has no address."""
+        """The breadcrumbs. The last one has no address."""
         first = Linked(self.place.title, self.place.list_url)
         if not self.name:
             return [first, Linked("New")]
@@ -102,36 +112,41 @@ class Editing:
 
     @property
     def save(self) -> str:
-        """The button that saves."""
+        """The label of the save button."""
         return "Save" if self.name else f"Create {self.place.noun}"
 
     @property
     def leave_url(self) -> str:
-        """Where Cancel leads."""
+        """Where the Cancel link leads."""
         return self.place.url_of(self.name) if self.name and self.place.has_page else self.place.list_url
 
     @property
     def error(self) -> object:
-        """Why nothing was saved, where no line of the text says it."""
+        """Why nothing was saved; None if the lines of the text show it."""
         return None if self.typed.problems else self.outcome.error
 
 
 def list_documents(
     request: HttpRequest, kind: Kind, rows: Collection[Any], template: str, **more: Any
 ) -> HttpResponse:
-    """Answer the page of all of a kind; administrators of Stint may make more."""
+    """Render the list of all documents of a kind. Stint administrators can create more."""
     context = {"place": PLACES[kind], "rows": rows, "may_create": who(request).is_superuser, **more}
     return render(request, template, context)
 
 
+def administered(request: HttpRequest, rows: _Administered[Row_co], name: str) -> Row_co:
+    """Return the row with this name if the reader administers it. Raises Http404 for any other."""
+    return get_object_or_404(rows.administered_by(who(request)), name=name)
+
+
 def editing(request: HttpRequest, kind: Kind, name: str | None, typed: Typed, outcome: Outcome) -> Editing:
-    """Return what the editor of a document shows; a form that was sent says itself what it was written from."""
+    """Return the content of a document's editor. A form that was sent says itself which state it is based on."""
     based_on = request.POST.get("based_on") or (state_of(kind, name) if name else "")
     return Editing(PLACES[kind], name or "", typed, outcome, based_on, edited_at(request, PLACES[kind], name))
 
 
 def edited_at(request: HttpRequest, place: Place, name: str | None) -> str:
-    """Return where the editor's form goes, also where another form of the page was sent."""
+    """Return where the editor's form is sent, also on a page that another form produced."""
     own = reverse(f"{place.stem}_edit", args=[name]) if name else request.path
     return request.get_full_path() if request.path == own else own
 
@@ -147,8 +162,8 @@ def edit_document(
     status: int | None = None,
     **more: Any,
 ) -> HttpResponse:
-    """Answer the editor of one document: save what was sent, or show ``source``. ``pressed`` is False for a form beside the
-    editor, whose ``status`` is the page's.
+    """Render the editor of one document: save what was sent, or show ``source``. ``pressed`` is False for a form beside
+    the editor; ``status`` is then the status of the page.
     """
     outcome = Outcome()
     if request.method == "POST" and pressed:

@@ -1,4 +1,4 @@
-"""What every page does the same way."""
+"""The behavior that all pages share."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 READ = ("GET", "HEAD")
 ACT = ("POST",)
 FORM = (*READ, *ACT)
-# Where a request keeps the number of the record's last entry when its page began to be read.
+# The request's key for the number of the record's last entry from before its page was read.
 SEEN = "stint.seen"
 
 
 def page(methods: Sequence[str] = READ) -> Callable[[View[P]], View[P]]:
-    """Make a view a page: signed-in people only, these methods only, never cached, and errors said as pages."""
+    """Make a view a page: for signed-in people and the given methods only, never cached, with errors shown as pages."""
 
     def decorate(view: View[P]) -> View[P]:
         @functools.wraps(view)
         def inner(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return sign_in_first(request)
-            # Before anything is read: whatever happens from now on makes the page look again.
+            # Take this before anything is read, so that everything that happens later makes the page update.
             if request.method == "GET":
                 request.META[SEEN] = last_number()
                 hold_still(who(request))
@@ -56,7 +56,7 @@ def page(methods: Sequence[str] = READ) -> Callable[[View[P]], View[P]]:
 
 
 def _refuse_unstorable(request: HttpRequest) -> None:
-    """PostgreSQL's text holds no NUL, so that no name, search or note with one can be looked up or kept."""
+    """Refuse NUL characters. PostgreSQL's text can't hold them, so nothing with one can be looked up or stored."""
     sent = (
         text
         for values in (request.GET, request.POST)
@@ -68,8 +68,10 @@ def _refuse_unstorable(request: HttpRequest) -> None:
 
 
 def sign_in_first(request: HttpRequest) -> HttpResponse:
-    """Send to the sign-in page, or to that of the step that the sign-in lacks; a fragment sends its whole
-    page there instead of showing the form in its place. A form of who is signed out stays where it is, with what was typed.
+    """Redirect to the sign-in page, or to the step that the sign-in lacks.
+
+    A fragment redirects its whole page instead of showing the form in its place. A form sent by someone who is signed
+    out stays where it is, with what was typed.
     """
     current: HtmxDetails | None = getattr(request, "htmx", None)
     missing = getattr(request, "missing", "")
@@ -84,19 +86,19 @@ def sign_in_first(request: HttpRequest) -> HttpResponse:
 
 
 def who(request: HttpRequest) -> Identity:
-    """The signed-in identity of a page."""
+    """Return the identity that is signed in on a page."""
     if not isinstance(request.user, Identity):
         raise TypeError("pages are for signed-in people")
     return request.user
 
 
 def said(request: HttpRequest, error: StintError) -> HttpResponse:
-    """An anticipated failure as a page of its own, for acts that have no form to go back to."""
+    """Render an expected failure as its own page, for actions without a form to return to."""
     return render(request, "ui/error.html", {"error": error}, status=error.status)
 
 
 def back(request: HttpRequest, name: str, *args: str) -> HttpResponse:
-    """Go back to the page that the form named, if it is one of ours, else to the named page."""
+    """Redirect to the page that the form named, if it is on this site, and otherwise to the named page."""
     wanted = request.POST.get("next", "")
     if wanted and url_has_allowed_host_and_scheme(
         wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()

@@ -1,4 +1,4 @@
-"""A text that somebody edits, with its faults at their lines."""
+"""A text in an editor, with its faults at their lines."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from django.http import QueryDict
 
 from sessions_app.policy.documents import Problem
 
-# Numbers beyond the last line, so that lines which are added have theirs without asking the server.
+# Line numbers beyond the last line, so that new lines have numbers without asking the server.
 SPARE = 120
 
 
 def sent(data: QueryDict) -> str:
-    """Return the text that a form brought. Browsers send every new line as two characters."""
+    """Return the text that a form sent. Browsers send every newline as two characters."""
     return data.get("source", "").replace("\r\n", "\n")
 
 
@@ -27,11 +27,11 @@ class Typed:
 
     @property
     def rows(self) -> int:
-        """How many lines the field shows where it can't grow by itself."""
+        """The height of the field in lines, if it can't grow on its own."""
         return min(60, max(12, self.source.count("\n") + 2))
 
     @property
     def lines(self) -> list[tuple[int, bool]]:
-        """The numbers beside the text, each with whether its line has a fault."""
+        """The line numbers, each with whether its line has a fault."""
         wrong = {problem.line for problem in self.problems}
         return [(number, number in wrong) for number in range(1, self.source.count("\n") + 2 + SPARE)]

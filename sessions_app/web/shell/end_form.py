@@ -1,4 +1,4 @@
-"""What the form that ends a grant says before it does."""
+"""The content of the form that ends a grant."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ MOST = 5
 
 
 class Affected(NamedTuple):
-    """Some commands that the end concerns: what happens to them, the first of them with what they wait for, and how many more
-    there are.
-    """
+    """Commands that the end affects: a title, the first of them with what they wait for, and the number of the rest."""
 
     title: str
     runs: Sequence[tuple[CommandRun, str]]
@@ -25,14 +23,14 @@ class Affected(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EndForm:
-    """The form that ends one grant, or cuts what still runs in it."""
+    """The form that ends one grant, or cuts what is still running under it."""
 
     grant: Grant
     ending: Ending
 
     @property
     def cutting(self) -> bool:
-        """Whether the grant is ending already, so that only what still runs can be cut."""
+        """Whether the grant is ending already, so that only what is still running can be cut."""
         return self.grant.state == GrantState.REVOKING
 
     @property
@@ -51,12 +49,12 @@ class EndForm:
 
     @property
     def spares(self) -> bool:
-        """Whether some may finish unless they are cut, too."""
+        """Whether some commands may finish unless they are also cut."""
         return bool(self.ending.finish) and not self.cutting
 
     @property
     def says(self) -> str:
-        """What else happens."""
+        """Sentences about what else happens."""
         said = []
         if not self.ending.cut and not self.ending.finish:
             seen = self.grant.cluster.observed == Observed.ALL

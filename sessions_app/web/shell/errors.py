@@ -1,4 +1,4 @@
-"""Pages for errors, and for forms that could not be taken."""
+"""Pages for errors, and for forms that could not be accepted."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 
-# What is typed into these is not put into a page once more.
+# Values of fields with such names are not repeated on a page.
 _SECRET = re.compile("password|secret|token|code|^connection[.]")
 
 
 @never_cache
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 (Django gives it)
-    """Say that the form was too old or not ours; nothing was changed."""
+    """Say that the form was too old or not from this site, and that nothing was changed."""
     return not_sent(request, status=403)
 
 
 def not_sent(request: HttpRequest, *, status: int) -> HttpResponse:
-    """Say that a form was not taken, for it was too old or its sender is signed out; a button sends again what was typed."""
+    """Say that a form was not accepted: it was too old, or its sender is signed out. A button sends the same values
+    again.
+    """
     return render(request, "ui/not_sent.html", {"typed": typed(request)}, status=status)
 
 
 def typed(request: HttpRequest) -> list[tuple[str, str]]:
-    """Return what a form sent, to be sent again: of a page of ours alone, as the browser says, for another site could put
-    words into ours; and nothing where something in it is secret.
+    """Return what a form sent, so that it can be sent again.
+
+    Empty unless the browser says that the form came from this site. Otherwise another site could fill in ours. Also
+    empty if a field may be secret.
     """
     named = [name for name in request.POST if name != "csrfmiddlewaretoken"]
     here = f"{request.scheme}://{request.get_host()}"

@@ -1,4 +1,4 @@
-"""Where each part of what is wrong with a form is said: at its field, once; above the form only what has no field."""
+"""Where each fault of a form is shown: once, at its field. Only faults without a field are shown above the form."""
 
 from __future__ import annotations
 
@@ -13,22 +13,26 @@ from sessions_app.web.templatetags.stint import in_zone
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """``at`` says what is wrong by the names of the form's fields, in their order; ``above`` what stands over the form."""
+    """``at`` maps the names of the form's fields to their faults, in the order of the fields. ``above`` is the text
+    above the form.
+    """
 
     at: Mapping[str, str] = field(default_factory=dict)
     above: tuple[str, ...] = ()
-    # What the error calls those that are said at a field.
+    # The error's own names for the faults shown at fields.
     said: frozenset[str] = frozenset()
 
     @property
     def texts(self) -> str:
-        """All that is said at fields."""
+        """The text of all faults at fields."""
         return " ".join(self.at.values())
 
 
 def faults_of(error: StintError | None, names: str) -> Faults:
-    """Return where an error is said. ``names`` are the form's fields, first to last; `days:lifetime,until` is the field `days`,
-    of which an error speaks as `lifetime` or `until`.
+    """Return where an error is shown.
+
+    ``names`` are the form's fields in order. `days:lifetime,until` is the field `days`, which an error calls `lifetime`
+    or `until`.
     """
     if error is None:
         return Faults()
@@ -39,7 +43,7 @@ def faults_of(error: StintError | None, names: str) -> Faults:
             at[shown] = _once(texts)
     said = frozenset(error.fields) - frozenset(left)
     message, hint = in_zone(error.message, error), in_zone(error.hint, error)
-    # Of what two rules say with the same words, one stands at its field.
+    # If two rules use the same words, show them once, at the field.
     said_at = " ".join(at.values())
     left = {name: texts for name, texts in left.items() if any(text not in said_at for text in texts)}
     if left or not at:
@@ -57,8 +61,8 @@ def faults_of(error: StintError | None, names: str) -> Faults:
 
 
 def faults_of_document(problems: Sequence[Problem], names: str) -> Faults:
-    """Return where the faults of a document are said on a form that it is made of; ``names`` as for ``faults_of``, by the
-    document's first keys.
+    """Return where the faults of a document are shown on the form that produces it. ``names`` is as for ``faults_of``,
+    with the document's top-level keys.
     """
     fields: dict[str, list[str]] = {}
     for problem in problems:
@@ -68,17 +72,17 @@ def faults_of_document(problems: Sequence[Problem], names: str) -> Faults:
 
 
 def count_of(at: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what stands above a form with several wrong fields; one alone says all by itself."""
+    """Return the text above a form with several wrong fields. A single fault needs none."""
     return (f"{len(at)} fields need fixing.",) if len(at) > 1 else ()
 
 
 def _tells(text: str) -> bool:
-    """Whether a text says more than that something is wrong, as “Needed.” does."""
+    """Whether a text has details. A short one such as “Needed.” only says that something is wrong."""
     return len(text.split()) > 2
 
 
 def _once(texts: list[str]) -> str:
-    """Join texts, without those that an earlier one has in it."""
+    """Join texts, leaving out those that an earlier one contains."""
     kept: list[str] = []
     for text in texts:
         if text and not any(text.rstrip(".") in one for one in kept):

@@ -1,4 +1,4 @@
-"""Lists as files that other programs read."""
+"""Lists as files for other programs."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class _Echo:
-    """A file that gives back what is written to it."""
+    """A file-like object whose ``write`` returns the text."""
 
     def write(self, text: str) -> str:
         return text
 
 
 def plain(value: object) -> str:
-    """Return a cell's text; one that a spreadsheet would take for a formula begins with an apostrophe."""
+    """Return a cell's text. If a spreadsheet would take it for a formula, prefix it with an apostrophe."""
     text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def csv_file(name: str, columns: Sequence[str], lines: Iterable[Iterable[object]]) -> StreamingHttpResponse:
-    """Answer with a CSV file (RFC 4180, UTF-8) that is written while it is read."""
+    """Return a CSV file (RFC 4180, UTF-8) that is streamed while its rows are read."""
     writer = csv.writer(_Echo())
 
     def rows() -> Iterator[str]:
@@ -38,7 +38,7 @@ def csv_file(name: str, columns: Sequence[str], lines: Iterable[Iterable[object]
 
 
 def json_file(name: str, items: Iterable[dict[str, Any]]) -> StreamingHttpResponse:
-    """Answer with a file of JSON lines, one object a line, that is written while it is read."""
+    """Return a file of JSON lines, one object per line, that is streamed while its items are read."""
     rows = (json.dumps(item, ensure_ascii=False) + "\n" for item in items)
     return _file(name, "application/x-ndjson; charset=utf-8", rows)
 

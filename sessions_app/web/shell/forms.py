@@ -1,4 +1,4 @@
-"""What people type, parsed; nothing typed is lost when it is refused."""
+"""Parses what people type into forms. Nothing typed is lost if it is refused."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ PARAMETER = "p."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A request while it is written. All values are text as typed; ``targets`` None means all of the cluster, ``incident`` is
-    the reference of the work that it is for, of any kind, ``other_workflow`` one that is written instead.
+    """A request that is being written. All values are text as typed.
+
+    ``targets`` None means all targets of the cluster. ``incident`` is the reference of the workflow, of any kind, that
+    was chosen. ``other_workflow`` is one that was typed instead.
     """
 
     kind: str = RequestKind.PLANNED
@@ -42,7 +44,7 @@ class Draft:
 
     @property
     def seconds(self) -> int:
-        """The duration in seconds; 0 when it is not one."""
+        """The duration in seconds; 0 if the text is not a duration."""
         try:
             return parse_duration(self.duration)
         except ValueError:
@@ -50,16 +52,16 @@ class Draft:
 
     @property
     def workflow(self) -> str:
-        """The reference of the work that it is for."""
+        """The reference of the workflow that the request is for."""
         return self.other_workflow or self.incident
 
     @property
     def starts_later(self) -> bool:
-        """Whether a start is given, and this kind has one."""
+        """Whether it has a start, and is of a kind that can have one."""
         return self.kind == RequestKind.PLANNED and bool(self.day)
 
     def new_request(self) -> NewRequest:
-        """Return what is asked for. Raises InvalidInput where a value has no meaning."""
+        """Return the request. Raises InvalidInput for invalid values."""
         return NewRequest(
             cluster=self.cluster,
             command_set=self.command_set,
@@ -75,7 +77,7 @@ class Draft:
         )
 
     def as_query(self) -> str:
-        """Return the query string whose form is this draft."""
+        """Return the query string that fills the form with this draft."""
         start = f"{self.day}T{self.hour}" if self.starts_later and self.hour else ""
         values: dict[str, str | tuple[str, ...]] = {
             "kind": self.kind, "cluster": self.cluster, "set": self.command_set, "policy": self.policy,
@@ -86,7 +88,7 @@ class Draft:
         return urlencode({name: value for name, value in values.items() if value}, doseq=True)
 
     def applied(self, offer: str) -> Draft:
-        """Return the draft with one offer of a rule taken: `duration=14400`, `workflow=CHG-7`,
+        """Return the draft with the fix of a rule applied: `duration=14400`, `workflow=CHG-7`,
         `starts_at=2026-11-28T01:00:00+00:00`.
         """
         name, _, value = offer.partition("=")
@@ -106,7 +108,7 @@ class Draft:
 
 
 def draft_of_form(data: QueryDict) -> Draft:
-    """Return the draft that a sent form holds."""
+    """Return the draft in a form that was sent."""
     return Draft(
         kind=_kind(data.get("kind", "")),
         cluster=data.get("cluster", ""),
@@ -127,7 +129,7 @@ def draft_of_form(data: QueryDict) -> Draft:
 
 
 def draft_of_link(query: QueryDict) -> Draft:
-    """Return the draft that a link fills: `?cluster=&set=&for=&ticket=&target=&kind=&workflow=`, and `p.NAME=` for
+    """Return the draft in a link: `?cluster=&set=&for=&ticket=&target=&kind=&workflow=`, and `p.NAME=` for
     parameters.
     """
     start = query.get("start", "")
@@ -149,7 +151,7 @@ def draft_of_link(query: QueryDict) -> Draft:
 
 
 def draft_of_request(request: AccessRequest, targets: Iterable[str]) -> Draft:
-    """Return the draft that asks for the same again, on those of its targets that are still there, without its start."""
+    """Return a draft that repeats a request, on those of its targets that still exist, and without its start."""
     kind = request.extends.request.kind if request.extends else request.kind
     return Draft(
         kind=_kind(kind),
@@ -165,11 +167,11 @@ def draft_of_request(request: AccessRequest, targets: Iterable[str]) -> Draft:
 
 
 def typed_duration(text: str) -> int:
-    """Return the seconds of a duration that a form holds. Raises InvalidInput."""
+    """Return a duration from a form in seconds. Raises InvalidInput."""
     try:
         return parse_duration(text)
     except ValueError as error:
-        why = f"{error}." if text else "Write it like 30m, 4h or 1h 30m."
+        why = f"{error}." if text else "Use a format like 30m, 4h or 1h 30m."
         raise InvalidInput(
             "Enter a duration.", hint=why, fields={"duration": [f"Enter a duration. {why}"]}
         ) from error
@@ -180,11 +182,10 @@ def _kind(text: str) -> str:
 
 
 def parse_start(day: str, hour: str, prefix: str = "") -> dt.datetime | None:
-    """Return the moment of a date and a time in the reader's zone; None when both are empty. The fields are called ``day`` and
-    ``hour``, after the prefix.
+    """Return the time for a date and a time of day in the reader's time zone; None if both are empty.
 
-    Raises InvalidInput for one without the other, for text that is no date or time, and for a time that the change to summer
-    time leaves out.
+    The fields are called ``day`` and ``hour``, after the prefix. Raises InvalidInput if one of them is missing, if the
+    text is no date or time, or if clocks going forward skip that time.
     """
     if not day and not hour:
         return None
@@ -195,7 +196,7 @@ def parse_start(day: str, hour: str, prefix: str = "") -> dt.datetime | None:
         local = dt.datetime.fromisoformat(f"{day}T{hour}")
     except ValueError as error:
         raise InvalidInput(
-            "The start isn't a valid date and time.", hint="Write them like 2026-11-28 and 02:00, or leave both empty.",
+            "The start isn't a valid date and time.", hint="Use a format like 2026-11-28 and 02:00, or leave both empty.",
             fields={f"{prefix}day": ["Not a valid date and time."]},
         ) from error  # fmt: skip
     moment = local.replace(tzinfo=timezone.get_current_timezone())
@@ -203,7 +204,7 @@ def parse_start(day: str, hour: str, prefix: str = "") -> dt.datetime | None:
         there_and_back = moment.astimezone(dt.UTC).astimezone(moment.tzinfo).replace(tzinfo=None)
     except OverflowError as error:
         raise InvalidInput(
-            "The start is too far in the future.", hint="Write a day like 2026-11-28.", fields={f"{prefix}day": ["Too far in the future."]}
+            "The start is too far in the future.", hint="Choose an earlier date.", fields={f"{prefix}day": ["Too far in the future."]}
         ) from error  # fmt: skip
     if there_and_back != local:
         raise InvalidInput(
@@ -214,7 +215,7 @@ def parse_start(day: str, hour: str, prefix: str = "") -> dt.datetime | None:
 
 
 def parse_hour(text: str) -> dt.time | None:
-    """Return a time of day as it is typed, `14:00`; None for anything else."""
+    """Return a typed time of day such as `14:00`; None for anything else."""
     try:
         return parse_time(text)
     except ValueError:
@@ -222,5 +223,5 @@ def parse_hour(text: str) -> dt.time | None:
 
 
 def at_hour(day: dt.date, hour: dt.time | None = None) -> dt.datetime:
-    """Return a time of a day in the reader's zone, in UTC; without one its midnight."""
+    """Return a time of a day in the reader's time zone, in UTC. Without a time it is midnight."""
     return timezone.make_aware(dt.datetime.combine(day, hour or dt.time())).astimezone(dt.UTC)

@@ -1,4 +1,4 @@
-"""What a person sees first."""
+"""The content of the home page."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ LIVE = (GrantState.PROVISIONING, GrantState.ACTIVE, GrantState.REVOKING)
 BEHIND, AHEAD = dt.timedelta(hours=3), dt.timedelta(hours=9)
 MOST = 12
 SOON = dt.timedelta(minutes=15)
-# What was refused or made smaller is shown for so long, and so many of them.
+# The time for which refused and reduced requests are shown, and the most of each.
 LATELY, FEW = dt.timedelta(days=3), 3
 
 
 class Counts(NamedTuple):
-    """What was tried in a grant."""
+    """The number of commands tried in a grant, and of those refused."""
 
     runs: int
     refused: int
 
 
 class Again(NamedTuple):
-    """Something asked for before that can be asked for again."""
+    """An earlier request that can be repeated."""
 
     ref: str
     cluster: str
@@ -64,7 +64,7 @@ class Again(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """One figure with its tone, its title and what is said below it."""
+    """One figure with its tone, its title and the text below it."""
 
     tone: str
     title: str
@@ -90,14 +90,14 @@ class Figures:
 
     @property
     def tiles(self) -> list[Tile]:
-        """They as the page shows them."""
+        """The figures as the page shows them."""
         oldest = f"Oldest {since(self.oldest)}" if self.oldest else "None waiting"
         reviews = (
             f"{self.unreviewed} not reviewed yet"
             if self.unreviewed
             else "All reviewed"
             if self.broken
-            else "No uses"
+            else "None to review"
         )
         people = f"{_many(self.people, 'person', 'people')}, {_many(self.machines, 'machine')}"
         return [
@@ -109,13 +109,13 @@ class Figures:
                 _many(self.ending, "grant"),
                 "Each ends automatically" if self.ending else "None soon",
             ),
-            Tile("glass", "Emergency access, 7 days", _many(self.broken, "time"), reviews),
+            Tile("glass", "Break-glass uses, 7 days", _many(self.broken, "use"), reviews),
         ]
 
 
 @dataclass(frozen=True, slots=True)
 class HomeGrant:
-    """One live grant: its card, what would be cut by its end, and what the reader may do with it."""
+    """One live grant: its card, what its end would cut, and what the reader may do with it."""
 
     card: GrantCard
     counts: Counts | None
@@ -130,7 +130,7 @@ class HomeGrant:
 
     @property
     def used(self) -> str:
-        """What was run and refused in it."""
+        """The number of commands run and refused under it."""
         observed = self.grant.cluster.observed
         if self.counts is None:
             return "commands not observed here" if observed == Observed.NOTHING else "no commands yet"
@@ -152,13 +152,13 @@ class HomeGrant:
 
     @property
     def others_may_end(self) -> bool:
-        """Whether the reader may end it for its holder."""
+        """Whether the reader may end it on behalf of its holder."""
         return self.endable and self.grant.state == GrantState.ACTIVE
 
 
 @dataclass(frozen=True, slots=True)
 class OwnRequest:
-    """An own request that waits, and whether its approvers may be reminded again."""
+    """One of the reader's own pending requests, and whether its approvers can be reminded again."""
 
     card: RequestCard
     remindable: bool
@@ -166,7 +166,7 @@ class OwnRequest:
 
 @dataclass(frozen=True, slots=True)
 class RefusedRequest:
-    """An own request that was not granted, with what was said when it was denied."""
+    """One of the reader's own requests that was not granted, with the denials."""
 
     card: RequestCard
     denials: Sequence[Approval]
@@ -174,22 +174,22 @@ class RefusedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """All that the home page shows."""
+    """Everything that the home page shows."""
 
     needs: Needs
-    # Access of others that is live and that nobody approved.
+    # Live access of others that nobody approved.
     glass: Sequence[HomeGrant]
     mine: Sequence[HomeGrant]
     asked: Sequence[OwnRequest]
     refused: Sequence[RefusedRequest]
-    # What the reader approved and others made smaller after that.
+    # Requests that the reader approved and others reduced after that.
     reduced: Sequence[RequestCard]
     others: Sequence[HomeGrant]
     figures: Figures
     chart: timeline.Chart
     again: Sequence[Again]
     failing: Sequence[Grant]
-    # What of Stint itself does not do its work, for administrators.
+    # For administrators: the parts of Stint itself that don't work.
     troubles: Sequence[str]
 
     @property
@@ -204,7 +204,7 @@ class Home:
 
     @property
     def waiting(self) -> int:
-        """How many things wait for the reader."""
+        """The number of things that wait for the reader."""
         return self.needs.count
 
 
@@ -256,7 +256,9 @@ def _remindable(asked: AccessRequest, now: dt.datetime) -> bool:
 
 
 def _needs(identity: Identity, now: dt.datetime) -> Needs:
-    """Return what needs the reader. Counted in one statement: for most people nothing does, and no list need be asked for."""
+    """Return what needs the reader. One statement counts everything, so that empty lists, which most are, need no
+    query.
+    """
     counted = waiting.counts_waiting(identity, now)
     return needs_of(
         now,
@@ -271,7 +273,7 @@ def _needs(identity: Identity, now: dt.datetime) -> Needs:
 def _grants(
     identity: Identity, mine: list[Grant], others: list[Grant], glass: list[Grant], now: dt.datetime
 ) -> dict[int, HomeGrant]:
-    """Return the grants by number. Only one's own are extended; their policies are read with them."""
+    """Return the grants by id. Only the reader's own can be extended, so only their policies are loaded."""
     shown = {one.pk: one for one in (*others, *glass, *mine)}
     counts = run_counts(list(shown))
     endable = set(Grant.objects.endable_by(identity).filter(pk__in=shown).values_list("pk", flat=True))
@@ -290,7 +292,9 @@ def _grants(
 
 
 def failing(identity: Identity) -> QuerySet[Grant]:
-    """Return grants whose end a target does not confirm, on clusters or under policies that the identity administers."""
+    """Return grants whose end a target has not confirmed, on clusters or under policies that the identity
+    administers.
+    """
     found = Grant.objects.filter(state=GrantState.REVOKING).exclude(last_error="")
     if not identity.is_superuser:
         found = found.filter(
@@ -301,12 +305,12 @@ def failing(identity: Identity) -> QuerySet[Grant]:
 
 
 def pending(identity: Identity) -> QuerySet[AccessRequest]:
-    """Return requests that the identity may see and that wait."""
+    """Return the pending requests that the identity may see."""
     return AccessRequest.objects.visible_to(identity).filter(state=RequestState.PENDING)
 
 
 def refused(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return what the identity asked for and was not given lately, until it asks for the same again; with the verdicts."""
+    """Return the identity's recent requests that were denied or lapsed and not repeated since, with the verdicts."""
     found = AccessRequest.objects.filter(
         requester=identity, state__in=(RequestState.DENIED, RequestState.LAPSED), decided_at__gt=now - LATELY
     )
@@ -315,7 +319,7 @@ def refused(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
 
 
 def reduced(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return what the identity approved lately and another approver made smaller after that."""
+    """Return the requests that the identity recently approved and another approver reduced after that."""
     given = Approval.objects.filter(
         voided_at__isnull=True, verdict=Verdict.APPROVE, created_at__gt=now - LATELY
     )
@@ -328,7 +332,7 @@ def reduced(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
 
 
 def run_counts(ids: Sequence[int]) -> dict[int, Counts]:
-    """Return how many commands were tried and refused, by grant."""
+    """Return how many commands were tried and refused, by grant id."""
     rows = (
         CommandRun.objects.filter(grant__in=ids)
         .values_list("grant")
@@ -338,7 +342,7 @@ def run_counts(ids: Sequence[int]) -> dict[int, Counts]:
 
 
 def again(identity: Identity, most: int = 3) -> list[Again]:
-    """Return the last different things that the identity asked for, the latest first."""
+    """Return the latest requests of the identity with different clusters and command sets, latest first."""
     rows = (
         AccessRequest.objects.filter(requester=identity)
         .exclude(kind__in=[RequestKind.EXTENSION, RequestKind.BREAK_GLASS, RequestKind.INCIDENT])
@@ -352,9 +356,9 @@ def again(identity: Identity, most: int = 3) -> list[Again]:
 
 
 def how_many_live(field: str) -> Coalesce:
-    """Return how many grants are in use, for a column that names the row by this field of theirs.
+    """Return an expression that counts the grants in use of each row. ``field`` is the grant's field for the row.
 
-    Counted for each row by itself: a join would count all that ever were.
+    It is a subquery for each row, because a join would count all grants that ever existed.
     """
     live = Grant.objects.filter(state__in=LIVE, **{field: OuterRef("pk")}).order_by().values(field)
     return Coalesce(Subquery(live.annotate(count=Count("pk")).values("count")), 0)
@@ -376,13 +380,13 @@ def _figures(identity: Identity, now: dt.datetime) -> Figures:
 
 
 def _chart(identity: Identity, asked: Sequence[AccessRequest], now: dt.datetime) -> timeline.Chart:
-    """``asked`` are the requests that wait for the reader, and the reader's own."""
+    """Return the chart. ``asked`` are the requests that wait for the reader, and the reader's own."""
     start = timezone.localtime(now - BEHIND).replace(minute=0, second=0, microsecond=0)
     end = start + BEHIND + AHEAD
     grants = with_names(
         Grant.objects.visible_to(identity)
         .filter(starts_at__lt=end)
-        # Each half by an index of its own; what is not over is little, however long ago its time was up.
+        # Each half has its own index. Few grants have not ended, however long ago they expired.
         .filter(~Q(state=GrantState.ENDED) | Q(state=GrantState.ENDED, ended_at__gt=start))
     ).order_by("starts_at")[:MOST]
     spans = [timeline.span_of_grant(grant) for grant in grants]

@@ -1,4 +1,4 @@
-"""How a page hears that it should look again."""
+"""Answers a page that asks whether it should update."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sessions_app.web.shell.pulse import pulse as read_pulse
 
 @page()
 def pulse(request: HttpRequest) -> HttpResponse:
-    """What happened since the page looked last, in numbers; 204 when nothing did."""
+    """Return what happened since the page last asked; 204 if nothing did."""
     seen = {name: _number(request.GET.get(name, "")) for name in ("after", "notice", "waiting")}
     found = read_pulse(who(request), seen, clock.now())
     if found is None:
@@ -38,5 +38,5 @@ def _number(text: str) -> int:
 
 @never_cache
 def no_stream(_request: HttpRequest) -> HttpResponse:
-    """Say that there is no stream here, where no proxy routes it: browsers then stop asking, and the page polls."""
+    """Return 204 where no proxy routes the stream. Browsers then stop reconnecting, and the page polls."""
     return HttpResponse(status=204)

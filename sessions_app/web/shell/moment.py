@@ -1,4 +1,4 @@
-"""The moment of a page. All that a page says of time is of one moment, so that no two of its lines disagree."""
+"""One current time per page, so that no two of its lines disagree."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _read: ContextVar[Callable[[], dt.datetime]] = ContextVar("page_moment")
 
 
 def page_now() -> dt.datetime:
-    """Return the database's time, as it was when this page first asked for it. Raises LookupError outside of a page."""
+    """Return the database's time from when this page first asked for it. Raises LookupError outside of a page."""
     return _read.get()()
 
 
 @contextmanager
 def one_moment() -> Iterator[None]:
-    """Keep one moment inside this block, read when it is first asked for."""
+    """Keep one time inside this block. It is read on first use."""
     token = _read.set(cache(clock.now))
     try:
         yield
@@ -31,7 +31,7 @@ def one_moment() -> Iterator[None]:
 
 
 class PageMomentMiddleware:
-    """Gives each request one moment."""
+    """Gives each request one current time."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""What one was told."""
+"""Views for one's own notifications."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MOST_NEW = 50
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """One's own notices: those not read yet that still concern one, then the others, a page at a time."""
+    """List the reader's notifications: first the unread ones that still concern them, then the others, page by page."""
     me, now = who(request), clock.now()
     before = request.GET.get("before", "")
     unread = unread_of(me, now)
     new = [] if before else list(unread[: MOST_NEW + 1])
     others = Notice.objects.filter(identity=me).exclude(pk__in=list(unread.values_list("pk", flat=True)))
-    page = page_of(with_outcomes(others), key="pk", before=before)
+    page = page_of(with_outcomes(others, me, now), key="pk", before=before)
     context = {
         "new": new[:MOST_NEW],
         "more": len(new) > MOST_NEW,
@@ -37,14 +37,14 @@ def index(request: HttpRequest) -> HttpResponse:
 
 @page(ACT)
 def read(request: HttpRequest, notice: int) -> HttpResponse:
-    """Mark a notice as read; with ``open`` go on to the page that it is about."""
+    """Mark a notification as read. With ``open``, go to the page that it is about."""
     found = read_notice(notice_id=notice, actor=who(request), now=clock.now())
     return redirect(found.path if request.POST.get("open") == "1" else "notices")
 
 
 @page(ACT)
 def read_all(request: HttpRequest) -> HttpResponse:
-    """Mark as read all that the page showed, and nothing that came after it."""
+    """Mark as read the notifications that the page showed, and none that came later."""
     newest = request.POST.get("newest", "")
     count = read_all_notices(
         newest=int(newest) if newest.isdecimal() and len(newest) < 19 else 0,

@@ -1,4 +1,4 @@
-"""Long lists, a page at a time, by key: the hundredth page costs what the first does."""
+"""Pagination by key: the hundredth page costs the same as the first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ LARGEST = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Row]):
-    """Some rows, the key before which the next ones stand (None: these are the last), and whether newer ones exist."""
+    """A page of rows, the key before which the next page begins (None for the last page), and whether newer
+    rows exist.
+    """
 
     rows: list[Row]
     before: int | None
@@ -22,7 +24,7 @@ class Page(Generic[Row]):
 
 
 def page_of(queryset: models.QuerySet[Row], *, key: str, before: str, size: int = SIZE) -> Page[Row]:
-    """Return the newest rows whose ``key`` is below ``before``; text that is no number means from the start."""
+    """Return the newest rows whose ``key`` is below ``before``. If that is not a number, start at the newest."""
     limit = int(before) if before.isdecimal() and len(before) < 19 else None
     if limit is not None:
         queryset = queryset.filter(**{f"{key}__lt": min(limit, LARGEST)})

@@ -1,4 +1,4 @@
-"""The pieces that sentences about the record are made of. Facts that an entry does not have are left out."""
+"""The phrases that sentences about the record consist of. Facts that an entry lacks are left out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 Data = dict[str, Any]
-# What an event says after its actor: a text with `{ref}`, or what makes it of the reference and the entry's facts.
+# What an event says after its actor: a text with `{ref}`, or a function of the reference and the entry's facts.
 Act = str | Callable[[str, Data], str]
 
 FACTORS = {"totp": "an authenticator app", "webauthn": "a passkey", "recovery_codes": "a recovery code"}
@@ -28,43 +28,43 @@ def statement(data: Data) -> str:
 
 
 def drift(data: Data) -> str:
-    """Return what differs on a target, and for which grant."""
+    """Return what differs on a target, and the grant concerned."""
     grant = f" ({data['grant']})" if data.get("grant") else ""
     return _DRIFT.get(str(data.get("drift")), "a difference") + grant
 
 
 def on(data: Data) -> str:
-    """Return ` on web-1`."""
+    """Return the target: ` on web-1`."""
     return f" on {data['target']}" if data.get("target") else ""
 
 
 def source(data: Data) -> str:
-    """Return ` from 10.0.0.7`."""
+    """Return the source address: ` from 10.0.0.7`."""
     return f" from {data['from']}" if data.get("from") else ""
 
 
 def for_workflow(data: Data) -> str:
-    """Return ` for INC-3`."""
+    """Return the workflow: ` for INC-3`."""
     return f" for {data['workflow']}" if data.get("workflow") else ""
 
 
 def why(data: Data, key: str = "reason") -> str:
-    """Return `: what is said under the key`."""
+    """Return the text under a key, as in `: planned maintenance`."""
     return f": {data[key]}" if data.get(key) else ""
 
 
 def listed(values: object, otherwise: str) -> str:
-    """Return values with commas between them."""
+    """Return values separated by commas, or ``otherwise`` if there are none."""
     return ", ".join(map(str, values)) if isinstance(values, list) and values else otherwise
 
 
 def many(count: object, noun: str, nouns: str = "") -> str:
-    """Return `1 grant`, `2 grants`."""
+    """Return a count with its noun: `1 grant`, `2 grants`."""
     return f"{count} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def times(data: Data) -> str:
-    """Return how often, where one entry covers all attempts of a minute."""
+    """Return the count of an entry that covers all attempts within a minute."""
     if "count" not in data:
         return ""
     sources = f" from {data['sources']} addresses" if data.get("sources") else ""
@@ -72,19 +72,19 @@ def times(data: Data) -> str:
 
 
 def factor(data: Data) -> str:
-    """Return `a passkey “laptop”`."""
+    """Return the factor and its name: `a passkey “laptop”`."""
     name = f" “{data['name']}”" if data.get("name") else ""
     return f"{FACTORS.get(str(data.get('factor')), 'a second factor')}{name}"
 
 
 def signed_in_with(data: Data) -> str:
-    """Return ` through okta with a passkey`."""
+    """Return the way of a sign-in: ` through okta with a passkey`."""
     how = FACTORS.get(str(data.get("factor")))
     return (f" through {data['provider']}" if data.get("provider") else "") + (f" with {how}" if how else "")
 
 
 def ending_grants(verb: str, noun: str) -> Act:
-    """Return an act on something of the catalog that may end grants."""
+    """Return a phrase for an action on an object of the catalog that may end grants."""
 
     def act(ref: str, data: Data) -> str:
         ended = data.get("grants_ended")

@@ -1,4 +1,4 @@
-"""Whether something happened since a page was rendered, and what of it its reader has to hear."""
+"""The pulse of a page: whether something happened since it was rendered, and what its reader should hear about it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sessions_app.models import Asks, Notice
 from sessions_app.queries.notices import unread_of
 from sessions_app.web.shell.waiting import count_waiting
 
-# A page that is further behind looks at everything.
+# A page that is further behind updates everything.
 FAR_BEHIND = 500
 EVERYTHING = tuple(sorted({event.family for event in Event} | {"notice"}))
 MOST_UNREAD = 99
@@ -24,7 +24,9 @@ MOST_SAID = 2
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """Where the record and the reader's notices stand. ``families`` are those of the events since ``after``."""
+    """The latest numbers of the record and the reader's notifications. ``families`` are those of the events since
+    ``after``.
+    """
 
     after: int
     notice: int
@@ -35,21 +37,21 @@ class Pulse:
 
 
 def newest_notice(identity: Identity) -> int:
-    """Return the number of the newest notice of an identity; 0 when there is none."""
+    """Return the number of the identity's newest notification; 0 if there is none."""
     found = Notice.objects.filter(identity=identity).order_by("-pk").values_list("pk", flat=True).first()
     return found or 0
 
 
 def count_unread(identity: Identity, now: dt.datetime) -> int:
-    """Return how many notices that are not read yet still need an identity; more than 99 are 99."""
-    # One's own access that was approved is there to be used; nobody waits for anything.
+    """Return the number of unread notifications that still need the identity, at most 99."""
+    # Approved access of one's own needs no action.
     told = Q(asks=Asks.NOTHING) | Q(asks=Asks.LIVE, event=Event.REQUEST_APPROVED)
     asking = unread_of(identity, now).exclude(told)
     return len(asking.values_list("pk", flat=True)[:MOST_UNREAD])
 
 
 def pulse(identity: Identity, seen: Mapping[str, int], now: dt.datetime) -> Pulse | None:
-    """Return what changed since the page saw ``after``, ``notice`` and ``waiting``; None when nothing did."""
+    """Return what changed since the page saw ``after``, ``notice`` and ``waiting``; None if nothing did."""
     after, notice = last_number(), newest_notice(identity)
     told = notice != seen["notice"]
     if after == seen["after"] and not told:
@@ -67,7 +69,7 @@ def pulse(identity: Identity, seen: Mapping[str, int], now: dt.datetime) -> Puls
 
 
 def _say(identity: Identity, seen: Mapping[str, int], waiting: int) -> str:
-    """Return what a screen reader hears: what one was told, else that more waits."""
+    """Return what a screen reader announces: new notifications, or else that more things are waiting."""
     told = Notice.objects.filter(identity=identity, pk__gt=seen["notice"]).order_by("pk")
     subjects = list(told.values_list("subject", flat=True)[: MOST_SAID + 1])
     if len(subjects) > MOST_SAID:
@@ -75,4 +77,4 @@ def _say(identity: Identity, seen: Mapping[str, int], waiting: int) -> str:
     if subjects:
         return " ".join(f"{subject}." for subject in subjects)
     more = waiting - seen["waiting"]
-    return f"{more} more {'thing needs' if more == 1 else 'things need'} you." if more > 0 else ""
+    return f"{more} more {'item needs' if more == 1 else 'items need'} your attention." if more > 0 else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,12 +10,14 @@ from pathlib import Path
 
 from django.utils.safestring import SafeString
 
-from sessions_app.models import CommandRun
+from accounts.models import Identity
+from sessions_app.models import CommandRun, RunState
+from sessions_app.operations.sessions.watch_recording import watch_recording
 from sessions_app.queries.recorded import recording_file
 from sessions_app.queries.recordings import recording_path
 from sessions_app.web.shell.ansi import plain, render
 
-# Reading stops there: a page is for looking, the file is for keeping.
+# Read at most this much from the end of a recording. Pages only show the end, the file has everything.
 MAX_BYTES = 256 * 1024
 MAX_LINES = 400
 MAX_CHARS = 64 * 1024
@@ -23,7 +26,7 @@ MAX_HITS = 100
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The last lines of a command's output, as HTML with classes alone and as text. ``cut``: there was more before."""
+    """The last lines of a command's output, as HTML with classes only, and as text. ``cut``: there was more before."""
 
     html: SafeString
     text: str
@@ -33,14 +36,28 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One line of a recording in which a text was found, and when it was printed, in seconds."""
+    """A line of a recording that contains a text, and when it was printed, in seconds."""
 
     at: float
     line: str
 
 
+def output_for(run: CommandRun, reader: Identity, now: dt.datetime) -> Output | None:
+    """Return the last output of a run, also while it runs; None if it can't be read.
+
+    What a command prints while it runs is shown without an entry in the record. Once it is over, its output is a
+    recording, and that someone watches it is recorded. Raises NotFound for a run that the reader can't see.
+    """
+    if run.state == RunState.RUNNING:
+        return output_of(recording_path(run.grant.ref, run.pk))
+    found = output_of(run.recording)
+    if found is not None:
+        watch_recording(run_id=run.pk, actor=reader, now=now)
+    return found
+
+
 def output_of(recording: str) -> Output | None:
-    """Return the last output in a recording, by its path below RECORDINGS_DIR; None when there is none to read."""
+    """Return the last output in a recording, by its path below RECORDINGS_DIR; None if it can't be read."""
     path = recording_file(recording)
     if path is None:
         return None
@@ -56,22 +73,17 @@ def output_of(recording: str) -> Output | None:
     return Output(render(kept), plain(kept), cut, size)
 
 
-def output_of_run(run: CommandRun) -> Output | None:
-    """Return the last output of a run, also while it runs; None when there is none to read."""
-    return output_of(run.recording or (recording_path(run.grant.ref, run.pk) if run.started_at else ""))
-
-
 def _tail(path: Path) -> tuple[int, bytes]:
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - MAX_BYTES))
-        # The first line is the header, or was cut in two.
+        # The first line is the header, or was cut off at its start.
         file.readline()
         return size, file.read(MAX_BYTES)
 
 
 def events(data: bytes) -> Iterator[tuple[float, str]]:
-    """Return when and what was printed; a line that was cut off by a crash is left out."""
+    """Yield when and what was printed. A line that a crash cut off is skipped."""
     for line in data.split(b"\n"):
         try:
             event = json.loads(line)
@@ -85,7 +97,7 @@ def events(data: bytes) -> Iterator[tuple[float, str]]:
 
 
 def hits(path: Path, wanted: str) -> list[Hit]:
-    """Return the lines of a recording that hold a text, whatever its case, the first ones first. Raises OSError."""
+    """Return the first lines of a recording that contain a text, ignoring case. Raises OSError."""
     found: list[Hit] = []
     wanted = wanted.casefold()
     for at, line in _lines(path):
@@ -98,7 +110,7 @@ def hits(path: Path, wanted: str) -> list[Hit]:
 
 
 def _lines(path: Path) -> Iterator[tuple[float, str]]:
-    """Return each line with the moment in which it began."""
+    """Yield each line with the time at which it began."""
     line, began = "", 0.0
     with path.open("rb") as file:
         file.readline()
@@ -115,6 +127,6 @@ def _lines(path: Path) -> Iterator[tuple[float, str]]:
 
 
 def length_of(path: Path) -> float:
-    """Return when the last output of a recording was printed, in seconds. Raises OSError."""
+    """Return the time of a recording's last output in seconds. Raises OSError."""
     _, data = _tail(path)
     return max((at for at, _ in events(data)), default=0.0)

@@ -1,4 +1,4 @@
-"""Taking something out of the catalogue from a page: what ends is said first, and a second press ends it."""
+"""Removing an object from the catalog on a page: the page first shows what ends, and a second click confirms."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEPT = "No one can request it anymore. Its requests and grants stay in the recor
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """How one kind of thing is removed: ``says`` what that means before, ``done`` what it meant after."""
+    """How one kind of object is removed. ``says`` explains it before the removal, ``done`` afterward."""
 
     kind: Kind
     done: str
@@ -31,7 +31,9 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class RemovalPage:
-    """What a second press removes and ends. ``tokens`` counts the API tokens that a trust policy gave."""
+    """The content of the page that asks for the second click. ``tokens`` counts the API tokens issued under a trust
+    policy.
+    """
 
     removal: Removal
     name: str
@@ -42,25 +44,25 @@ class RemovalPage:
 
     @property
     def heading(self) -> str:
-        """What is asked."""
+        """The question on the page."""
         return f"Remove the {PLACES[self.removal.kind].noun} {self.name}?"
 
     @property
     def button(self) -> str:
-        """What the second press does."""
+        """The label of the button that confirms."""
         also = f" and end {plural(len(self.ends), 'grant')}" if self.ends else ""
         return f"Remove {self.name}{also}"
 
     @property
     def revoked(self) -> str:
-        """Which API tokens are revoked with it."""
+        """The API tokens that are revoked with it, as a sentence; empty if there are none."""
         if not self.tokens:
             return ""
-        return f"{plural(self.tokens, 'API token')} issued under it {'is' if self.tokens == 1 else 'are'} revoked at once."
+        return f"{plural(self.tokens, 'API token')} issued under it {'is' if self.tokens == 1 else 'are'} revoked immediately."
 
     @property
     def back_url(self) -> str:
-        """The page of what is kept."""
+        """The object's page, to go back to."""
         return PLACES[self.removal.kind].url_of(self.name)
 
 
@@ -72,7 +74,9 @@ def press_remove(
     policies: Sequence[AccessPolicy] = (),
     tokens: int = 0,
 ) -> HttpResponse:
-    """Say which grants end; with ``confirm`` remove it, where no others would end than were named before."""
+    """Show which grants end. With ``confirm``, remove the object, unless other grants would end than those shown
+    before.
+    """
     confirmed = request.POST.get("confirm") == "1"
     plan = remove_document(
         kind=removal.kind, name=name, actor=who(request), now=clock.now(), plan_only=not confirmed,

@@ -1,4 +1,4 @@
-"""Saving a document of the catalogue from a page: what ends is said before it ends."""
+"""Saving a document of the catalog on a page. What ends is shown before it ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sessions_app.web.shell.words import plural
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a press: saved, or the change that a second press makes, or why not."""
+    """The result of a click: the document is saved, a plan needs a second click, or an error says why not."""
 
     plan: Plan | None = None
     saved: bool = False
@@ -28,12 +28,12 @@ class Outcome:
 
     @property
     def problems(self) -> Sequence[Problem]:
-        """The faults of the document, with lines."""
+        """The faults of the document, with their lines."""
         return self.error.problems if isinstance(self.error, CannotBeRead) else ()
 
     @property
     def status(self) -> int:
-        """The HTTP status of a page that was not saved."""
+        """The HTTP status of a page if nothing was saved."""
         return self.error.status if self.error else 200
 
     @property
@@ -43,7 +43,7 @@ class Outcome:
 
     @property
     def told(self) -> str:
-        """The references of these, as the second press sends them back."""
+        """The references of these grants, as the second click sends them back."""
         return " ".join(self.plan.ends) if self.plan else ""
 
 
@@ -58,8 +58,10 @@ def ending(plan: Plan) -> Sequence[Grant]:
 def press(
     request: HttpRequest, *, kind: Kind, source: str, name: str | None, based_on: str | None = None
 ) -> Outcome:
-    """Save what was sent. Where grants would end that were not named before, nothing is saved and the change is shown;
-    with ``act=look`` it is shown in any case. Without ``based_on``, the form says what it was written from.
+    """Save what was sent, or return the change without saving it.
+
+    Nothing is saved if grants would end that were not shown before, or with ``act=look``. Without ``based_on``, the
+    form says which state it is based on.
     """
     me, now = who(request), clock.now()
     based_on = request.POST.get("based_on") if based_on is None else based_on
@@ -83,7 +85,7 @@ def press(
 
 
 def said(outcome: Outcome, name: str) -> str:
-    """Return what was saved, in a sentence."""
+    """Return a sentence that says what was saved."""
     plan = outcome.plan
     if plan is None or not plan.changes:
         return f"No changes to {name}."

@@ -1,4 +1,4 @@
-"""What happened, in plain words, for each event that the record knows."""
+"""Sentences in plain words for each event that the record knows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PARTS = {
 
 
 def sentence(entry: AuditEntry) -> str:
-    """Return what an entry says: who did what to what. Facts that the entry does not have are left out."""
+    """Return the sentence of an entry: who did what to what. Facts that the entry lacks are left out."""
     data = entry.data
     act = _ACTS.get(entry.event)
     if act is None:

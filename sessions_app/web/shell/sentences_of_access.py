@@ -1,4 +1,4 @@
-"""What entries about requests, grants, commands and their traces on targets say."""
+"""Sentences for entries about requests, grants, commands and their traces on targets."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _approved(ref: str, data: Data) -> str:
 
 def _lapsed(ref: str, data: Data) -> str:
     return f"closed {ref}: " + (
-        f"{data['closed']} was over" if data.get("closed") else "nobody decided in time"
+        f"{data['closed']} had ended" if data.get("closed") else "no one decided in time"
     )
 
 
@@ -48,7 +48,7 @@ def _escalated(what: str) -> Callable[[str, Data], str]:
     def act(ref: str, data: Data) -> str:
         people = map(str, data.get("notified") or [])
         webhooks = (f"webhook {name}" for name in data.get("webhooks") or [])
-        return f"notified {listed([*people, *webhooks], 'nobody')} that {what.format(ref=ref)}"
+        return f"notified {listed([*people, *webhooks], 'no one')} that {what.format(ref=ref)}"
 
     return act
 
@@ -87,7 +87,7 @@ def _started(ref: str, data: Data) -> str:
 
 def _decided_hold(ref: str, data: Data) -> str:
     if data.get("lapsed"):
-        return f"timed out {line(data)}{on(data)} under {ref}: nobody allowed it"
+        return f"timed out {line(data)}{on(data)} under {ref}: not approved in time"
     return f"{'allowed' if data.get('allowed') else 'denied'} the held {line(data)}{on(data)} under {ref}"
 
 
@@ -127,7 +127,7 @@ _REQUESTS: dict[str, Act] = {
 
 _GRANTS: dict[str, Act] = {
     Event.GRANT_SCHEDULED: _scheduled,
-    Event.GRANT_PROVISIONING: "began starting {ref}",
+    Event.GRANT_PROVISIONING: "started setting up {ref}",
     Event.GRANT_ACTIVE: "activated {ref}",
     Event.GRANT_REVOKING: _ends,
     Event.GRANT_ENDED: "confirmed the revocation of {ref} on all targets",
@@ -184,7 +184,7 @@ _LEASES: dict[str, Act] = {
         f"could not confirm revocation{on(data)} for {ref}{why(data, 'error')}"
     ),
     Event.DRIFT_DETECTED: lambda ref, data: f"found drift{on(data)} in {ref}: {drift(data)}",
-    Event.DRIFT_RESOLVED: lambda ref, data: f"found no more drift{on(data)} in {ref}{why(data, 'grant')}",
+    Event.DRIFT_RESOLVED: lambda ref, data: f"found drift resolved{on(data)} in {ref}{why(data, 'grant')}",
 }
 
 ACTS = {**_REQUESTS, **_GRANTS, **_COMMANDS, **_LEASES}

@@ -1,4 +1,4 @@
-"""What entries about workflows, identities, the catalog, webhooks and the record itself say."""
+"""Sentences for entries about workflows, identities, the catalog, webhooks and the record itself."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ _WORKFLOWS: dict[str, Act] = {
         f"closed {ref}; {many(data.get('grants_ended', 0), 'grant')} ended"
     ),
     Event.WORKFLOW_CHANGED: lambda ref, data: (
-        f"read changes of {ref}: {listed(data.get('changed'), 'a fact')}"
+        f"synced changes to {ref}: {listed(data.get('changed'), 'a fact')}"
     ),
     Event.WORKFLOW_JOINED: "joined {ref}",
     Event.SOURCE_CREATED: "created workflow source {ref}",

@@ -1,4 +1,4 @@
-"""What of the set-up a reader has to do with, besides clusters, command sets and policies."""
+"""The parts of the setup that concern a reader, besides clusters, command sets and policies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sessions_app.models import TrustPolicy, WebhookEndpoint
 
 
 class Setup(NamedTuple):
-    """Whether the reader can see any of each, or set one up."""
+    """For each part, whether the reader can see or set up any of it."""
 
     sources: bool
     webhooks: bool
@@ -19,7 +19,7 @@ class Setup(NamedTuple):
 
 
 def setup_of(reader: Identity) -> Setup:
-    """Return what the reader has to do with, by one query at most: every page asks."""
+    """Return which parts of the setup concern the reader. It takes at most one query, because every page calls it."""
     if reader.is_superuser:
         return Setup(sources=True, webhooks=True, trust_policies=True)
     webhooks = Exists(WebhookEndpoint.objects.live().visible_to(reader))

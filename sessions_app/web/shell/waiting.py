@@ -1,4 +1,4 @@
-"""What waits for a person's decision, or answer."""
+"""The things that wait for a person's decision or answer."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from sessions_app.queries.named import with_names
 
 
 def holds_for(identity: Identity, now: dt.datetime) -> QuerySet[CommandRun]:
-    """Return held commands that wait for the identity, those that lapse soonest first."""
+    """Return the held commands that wait for the identity. Those that lapse soonest come first."""
     found = deciders.holds_for(identity, now).select_related("grant__holder", "grant__cluster", "target")
     return found.order_by("hold_lapses_at")
 
 
 def requests_for(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return requests that wait for the identity's verdict, those that lapse soonest first."""
+    """Return the requests that wait for the identity's verdict. Those that lapse soonest come first."""
     found = (
         deciders.requests_for(identity, now)
         .annotate(risk=KeyTextTransform("risk", "command_set_version__document"))
@@ -42,12 +42,12 @@ def requests_for(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest
 
 
 def reviews_for(identity: Identity) -> QuerySet[Grant]:
-    """Return what began without approval, is over and waits for the identity's review, the most urgent first."""
+    """Return ended access that nobody approved and that waits for the identity's review, most urgent first."""
     return with_names(deciders.reviews_for(identity)).order_by("review_due_at")
 
 
 def live_glass_for(identity: Identity) -> QuerySet[Grant]:
-    """Return what began without approval and is live, where the identity will review it, the newest first."""
+    """Return live access that nobody approved and that the identity will have to review, newest first."""
     return (
         with_names(deciders.to_be_reviewed_by(identity).before_end())
         .select_related("request")
@@ -56,13 +56,14 @@ def live_glass_for(identity: Identity) -> QuerySet[Grant]:
 
 
 def releases_for(identity: Identity, now: dt.datetime) -> QuerySet[Grant]:
-    """Return grants of others that are held since too much else was tried, where the identity may let them go on."""
+    """Return grants of others that are held after too many refused commands and that the identity may release."""
     return with_names(deciders.releases_for(identity, now)).order_by("held_at")
 
 
 def questions_for(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return own requests, and those of own machines, that wait and in whose thread somebody else spoke last; each with its
-    comments, the oldest first.
+    """Return pending requests of the identity and its machines on which someone else made the last comment.
+
+    Each has its comments, oldest first, in ``said``.
     """
     said = Prefetch("comments", Comment.objects.select_related("author").order_by("pk"), to_attr="said")
     return with_names(_questions(identity, now)).prefetch_related(said).order_by("lapses_at")
@@ -83,7 +84,7 @@ def _questions(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
 
 
 class Waiting(NamedTuple):
-    """How many held commands, requests, reviews, held grants and questions wait for somebody."""
+    """The numbers of held commands, requests, reviews, held grants and questions that wait for someone."""
 
     holds: int = 0
     requests: int = 0
@@ -93,12 +94,14 @@ class Waiting(NamedTuple):
 
 
 def count_waiting(identity: Identity, now: dt.datetime) -> int:
-    """Return how many things wait for the identity: for its decision, or for its answer."""
+    """Return how many things wait for the identity's decision or answer."""
     return sum(counts_waiting(identity, now))
 
 
 def counts_waiting(identity: Identity, now: dt.datetime) -> Waiting:
-    """Return how many of each wait for the identity, in one statement: every page of everybody shows their number."""
+    """Return how many things of each kind wait for the identity. It takes one statement, because every page shows the
+    sum.
+    """
     lists = (
         deciders.holds_for(identity, now), deciders.requests_for(identity, now), deciders.reviews_for(identity),
         deciders.releases_for(identity, now), _questions(identity, now),
@@ -107,7 +110,7 @@ def counts_waiting(identity: Identity, now: dt.datetime) -> Waiting:
 
 
 def break_glass_policies(identity: Identity) -> list[AccessPolicy]:
-    """Return the policies that let the identity start at once."""
+    """Return the policies that let the identity start break-glass access."""
     groups = group_names(identity)
     asked = requestable(identity).filter(cluster__removed_at__isnull=True).values("accesspolicy")
     found = AccessPolicy.objects.exclude(document__break_glass=None).filter(pk__in=asked)
@@ -121,5 +124,5 @@ def break_glass_policies(identity: Identity) -> list[AccessPolicy]:
 
 
 def may_break_glass(identity: Identity) -> bool:
-    """Whether a policy lets the identity start at once."""
+    """Whether a policy lets the identity start break-glass access."""
     return bool(break_glass_policies(identity))

@@ -1,10 +1,11 @@
-"""How states look on pages: a tone, a glyph and a word for each, for a tone never speaks alone."""
+"""The looks of states on pages: a tone, an icon and a word for each. A tone is never used alone."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from sessions_app.models import (
     CommandRun,
@@ -23,13 +24,13 @@ from sessions_app.web.templatetags.times import say_rough
 
 
 def plural(count: int, noun: str) -> str:
-    """Return `1 target`, `2 targets`; `entry,entries` gives both forms."""
+    """Return a count with its noun: `1 target`, `2 targets`. `entry,entries` gives both forms."""
     one, _, many = noun.partition(",")
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def in_order(name: str) -> list[str | int]:
-    """Return a key that sorts names as people count: `web-2` before `web-10`."""
+    """Return a sort key for names in natural order: `web-2` before `web-10`."""
     return [int(part) if at % 2 else part for at, part in enumerate(re.split(r"([0-9]+)", name))]
 
 
@@ -68,7 +69,8 @@ RUN: dict[str, Look] = {
     RunState.CUT: Look("bad", "stop", "Terminated"),
     RunState.FAILED: Look("bad", "alert", "Failed to start"),
 }
-# It ran to its end, with an exit status other than 0 or by a signal; what that means only the program knows.
+# The command ran to its end with a nonzero exit status, by a signal or with an error. Only the program knows what that
+# means.
 DONE_BADLY = Look("warn", "alert", "Done")
 
 WORKFLOW: dict[str, Look] = {
@@ -100,39 +102,55 @@ MESSAGE: dict[str, Look] = {
     "success": Look("ok", "check", "Done"),
 }
 
+# Differences between two versions. The sign is a character, as in a diff.
+CHANGE: dict[str, Look] = {
+    "added": Look("ok", "+", "added"),
+    "removed": Look("bad", "−", "removed"),
+    "changed": Look("info", "~", "changed"),
+}
+
 UNKNOWN = Look("mute", "ask", "Unknown")
 
 
 class Linked(NamedTuple):
-    """A name of something that has a page; one without is text alone."""
+    """A name with the address of its page. Without an address it is plain text."""
 
     label: str
     url: str = ""
 
 
 def line_style(line: str) -> str:
-    """Return the class of a line of a unified diff."""
+    """Return the CSS class of a line in a unified diff."""
     return {"+": "ins", "-": "del", "@": "faint"}.get(line[:1], "")
 
 
+def step_look(step: Mapping[str, Any]) -> Look:
+    """Return the look of a stored step of a connection check. A step that passed may still carry advice."""
+    if not step["ok"]:
+        return Look("bad", "x", "failed")
+    return Look("warn" if step["fix"] else "ok", "check", "passed")
+
+
 def severity_look(severity: str) -> Look | None:
-    """Return how bad an incident looks; None when nobody has said it."""
+    """Return the look of an incident's severity; None if it has none."""
     return Look("bad" if severity in ("P1", "P2") else "warn", "alert", severity) if severity else None
 
 
 def grant_look(grant: Grant, now: dt.datetime) -> Look:
-    """Return how a grant's state looks; the clock decides before any worker, and an unconfirmed end is said."""
+    """Return the look of a grant's state. An overdue grant looks expired even before a worker has noticed. An
+    unconfirmed end is shown.
+    """
     if grant.state in (GrantState.ACTIVE, GrantState.PROVISIONING) and grant.expires_at <= now:
         return Look("warn", "clock", "Expired")
     if grant.state == GrantState.REVOKING and grant.last_error:
-        return Look("bad", "alert", "Revoke failing")
+        return Look("bad", "alert", "Revocation failing")
     if grant.state == GrantState.ACTIVE and grant.held_at is not None:
         return Look("warn", "pause", "Held")
     return GRANT.get(grant.state, UNKNOWN)
 
 
 def workflow_state(workflow: Workflow) -> Look:
-    """Return how a workflow's state looks: an open incident as one, any other open one quietly."""
+    """Return the look of a workflow's state. Open incidents stand out, other open workflows don't."""
     if workflow.state != WorkflowState.OPEN:
         return Look("mute", "check", "Closed")
     if workflow.kind == WorkflowKind.INCIDENT:
@@ -141,18 +159,18 @@ def workflow_state(workflow: Workflow) -> Look:
 
 
 def run_look(run: CommandRun, now: dt.datetime) -> Look:
-    """Return how a command run's state looks; a hold that nobody allowed in time lapses by the clock."""
+    """Return the look of a command run's state. An overdue hold looks timed out even before a worker has noticed."""
     if run.state == RunState.HELD and not run.may_yet_run(now):
         return RUN[RunState.HOLD_LAPSED]
     if run.state == RunState.CUT and run.reason == WITHDRAWN_REASON:
         return WITHDRAWN
-    if run.state == RunState.DONE and (run.signal or run.exit_status):
+    if run.state == RunState.DONE and (run.signal or run.exit_status or run.reason):
         return DONE_BADLY
     return RUN.get(run.state, UNKNOWN)
 
 
 def health_look(targets: int, failing: int, unchecked: int) -> Look:
-    """Return how the latest checks of a cluster's targets look."""
+    """Return the look of the latest checks of a cluster's targets."""
     if failing:
         return Look("bad", "x", f"{failing} target{' fails' if failing == 1 else 's fail'}")
     if not targets:
@@ -165,7 +183,7 @@ def health_look(targets: int, failing: int, unchecked: int) -> Look:
 
 
 def took(run: CommandRun) -> str:
-    """Return how long a command ran: `0.9 s`, `11 s`, `3 min`; empty while it is not over."""
+    """Return how long a command ran: `0.9 s`, `11 s`, `3 min`; empty if it has not ended."""
     if run.started_at is None or run.ended_at is None:
         return ""
     seconds = (run.ended_at - run.started_at).total_seconds()
@@ -173,7 +191,7 @@ def took(run: CommandRun) -> str:
 
 
 def run_result(run: CommandRun) -> str:
-    """Return how a command ended, and after how long: `exit 0, 0.9 s`; empty when it did not run to its end."""
+    """Return how a command ended, and after how long: `exit 0, 0.9 s`; empty if it did not run to its end."""
     if run.state != RunState.DONE:
         return ""
     return f"killed by {run.signal}, {took(run)}" if run.signal else f"exit {run.exit_status}, {took(run)}"

@@ -1,4 +1,4 @@
-"""Tags that mark the fields of a form which are wrong, say why below each, and put the focus on the first."""
+"""Tags that mark the wrong fields of a form, say why below each, and focus the first one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _KEY = "faults"
 
 @register.simple_tag(takes_context=True)
 def faults(context: template.Context, error: object, names: str = "", form: str = "") -> SafeString:
-    """Say above a form what of an error (or of its Faults) has no field, and keep the rest for its fields; of the named form alone, where a page has several."""
+    """Show the part of an error or Faults without a field above a form, and keep the rest for the fields.
+
+    ``form`` limits this to an error of that form, on a page with several.
+    """
     shown = not form or context.get("form") == form
     found = (
         error
@@ -38,8 +41,9 @@ def faults(context: template.Context, error: object, names: str = "", form: str 
 
 @register.simple_tag(takes_context=True)
 def wrong(context: template.Context, name: str, described: str = "", *, choice: bool = False) -> SafeString:
-    """Return the attributes of an input: what describes it, and, where it is wrong, that it is; the first has the focus.
-    ``choice`` is for radio buttons, which alone are never invalid.
+    """Return the attributes of an input: its description, whether it is invalid, and focus for the first invalid one.
+
+    ``choice`` is for radio buttons, since a single one is never invalid.
     """
     at = _at(context)
     if name not in at:
@@ -51,7 +55,7 @@ def wrong(context: template.Context, name: str, described: str = "", *, choice: 
 
 @register.simple_tag(takes_context=True)
 def why(context: template.Context, name: str) -> SafeString:
-    """Return what is wrong with a field, to stand below it."""
+    """Return the text of what is wrong with a field, to show below it."""
     text = _at(context).get(name, "")
     return (
         format_html('<span class="error" id="{}">{}</span>', _id(name), coded(text))

@@ -1,14 +1,16 @@
-"""Makes parts of pages live: a part that says so is asked for again when something happened, and morphed.
+"""Makes parts of pages live: when something happens, the page requests such a part again and morphs it in place.
 
-In a page's template, one line, which names the families of the record's events that the page shows::
+A page's template needs one line, which names the families of the record's events that the page shows::
 
     {% block live %}{% live "request grant" %}{% endblock %}
 
-The whole block ``main`` is then live: the page is asked for again at its own address, and what is different is changed
-in place, so that open details, focus, selected text, scroll position and what was typed stay. Give what may move its
-own ``id``. The families are those of ``broker.audit.events`` (the part before the dot), and ``notice``; an empty text
-means all. A field ``read`` on the page, which says what its reader has read, is sent along, so that the page can say what
-changed since then. The page that answers a sent form is not live: what was typed and the errors stay until it is sent again.
+The whole block ``main`` is then live. It is requested again at the page's own address, and only differences are changed
+in place. So open details, focus, selected text, scroll position and what was typed are kept. Give every element that
+may move its own ``id``.
+
+The families are those of ``broker.audit.events`` (the part before the dot), and ``notice``. An empty text means all.
+A field ``read`` on the page describes what its reader has read. It is sent along, so that the page can say what has
+changed since then. The response to a sent form is not live: what was typed and the errors stay until it is sent again.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ READ = "read"
 
 @register.simple_tag(takes_context=True)
 def live(context: template.Context, families: str = "") -> SafeString | str:
-    """The attributes of a live part. They are not handed down, so that forms in it keep their own."""
+    """Return the attributes of a live part. They are not inherited, so that forms inside keep their own."""
     request = context["request"]
     if request.method != "GET":
         return ""

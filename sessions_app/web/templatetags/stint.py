@@ -1,4 +1,4 @@
-"""Tags and filters that every page has."""
+"""Tags and filters that all pages use."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DOT = SafeString('<span class="live"></span>')
 
 @register.simple_tag
 def icon(name: str) -> SafeString:
-    """A glyph of the sprite; it says nothing to screen readers, for a word stands beside it."""
+    """Return an icon of the sprite. Screen readers skip it, because a word is always beside it."""
     return format_html(
         '<svg class="i" aria-hidden="true"><use href="{}#{}"/></svg>', static("icons.svg"), name
     )
@@ -42,7 +42,7 @@ def icon(name: str) -> SafeString:
 
 @register.simple_tag
 def face(identity: Identity, tone: str = "info") -> SafeString:
-    """The round picture of a person, or the square one of a machine."""
+    """Return the round picture of a person, or the square one of a machine."""
     if identity.is_person:
         return format_html('<span class="face t-{}" aria-hidden="true">{}</span>', tone, identity.initials)
     return format_html('<span class="face bot t-{}" aria-hidden="true">{}</span>', tone, icon("robot"))
@@ -50,68 +50,72 @@ def face(identity: Identity, tone: str = "info") -> SafeString:
 
 @register.simple_tag
 def pill(look: words.Look, text: str = "") -> SafeString:
-    """A state as a tone, a glyph and a word."""
+    """Return a state as a pill with a tone, an icon and a word."""
     mark = icon(look.icon) if look.icon else _DOT
     return format_html('<span class="pill t-{}">{}{}</span>', look.tone, mark, text or look.word)
 
 
 @register.filter
 def request_look(state: str) -> words.Look:
-    """How a request's state looks."""
+    """Return the look of a request's state."""
     return words.REQUEST.get(state, words.UNKNOWN)
 
 
 @register.filter
 def grant_look(grant: Grant) -> words.Look:
-    """How a grant's state looks."""
+    """Return the look of a grant's state."""
     return words.grant_look(grant, page_now())
 
 
 @register.filter
 def run_look(run: CommandRun) -> words.Look:
-    """How a command run's state looks."""
+    """Return the look of a command run's state."""
     return words.run_look(run, page_now())
 
 
 @register.filter
 def is_running(grant: Grant) -> bool:
-    """Whether a grant is in use and its time is not over."""
+    """Whether a grant is in use and has not expired."""
     return grant.state == GrantState.ACTIVE and grant.expires_at > page_now()
 
 
 @register.filter
 def effect_look(effect: str) -> words.Look:
-    """How a command's effect looks."""
+    """Return the look of a command's effect."""
     return words.EFFECT.get(effect, words.UNKNOWN)
 
 
 @register.filter
 def risk_look(risk: str) -> words.Look:
-    """How a risk looks."""
+    """Return the look of a risk."""
     return words.RISK.get(risk, words.UNKNOWN)
 
 
 @register.filter
-def diff_class(line: str) -> str:
-    """How a line of a difference looks: added, removed, or there as before."""
-    return {"+": "ins", "-": "del"}.get(line[:1], "")
+def change_look(action: str) -> words.Look:
+    """Return the look of a difference between two versions."""
+    return words.CHANGE[action]
+
+
+register.filter(words.line_style)
+register.filter(words.step_look)
 
 
 @register.filter
 def message_look(message: Message) -> words.Look:
-    """How a message looks that a page begins with."""
+    """Return the look of a message at the top of a page."""
     return words.MESSAGE.get(message.level_tag, words.MESSAGE["success"])
 
 
 @register.filter
 def workflow_state(workflow: Workflow) -> words.Look:
-    """How a workflow's state looks."""
+    """Return the look of a workflow's state."""
     return words.workflow_state(workflow)
 
 
 @register.filter
 def coded(text: str) -> SafeString:
-    """A text in which what stands between backticks is shown as code."""
+    """Return a text with everything between backticks as code."""
     parts = str(text).split("`")
     return format_html_join(
         "",
@@ -125,25 +129,25 @@ def coded(text: str) -> SafeString:
 
 @register.filter
 def end_sentence(grant: Grant) -> str:
-    """Why a grant ended."""
+    """Return why a grant ended."""
     return words.end_sentence(grant)
 
 
 @register.filter
 def get(mapping: dict[Any, Any], key: Any) -> Any:
-    """The value under a key, or None."""
+    """Return the value under a key, or None."""
     return mapping.get(key)
 
 
 @register.filter
 def plural(count: int, noun: str) -> str:
-    """`1 target`, `2 targets`; `entry,entries` gives both forms."""
+    """Return a count with its noun: `1 target`, `2 targets`. `entry,entries` gives both forms."""
     return words.plural(count, noun)
 
 
 @register.simple_tag(takes_context=True)
 def query(context: template.Context, **changes: Any) -> str:
-    """The page's own query string with some values changed; empty ones are left out."""
+    """Return the page's own query string with some values changed. Empty ones are left out."""
     values = {name: items for name, items in context["request"].GET.lists() if items != [""]}
     for name, value in changes.items():
         values.pop(name, None)
@@ -154,13 +158,13 @@ def query(context: template.Context, **changes: Any) -> str:
 
 @register.simple_tag
 def ask_link(**values: Any) -> str:
-    """The query string that fills the form for a new request."""
+    """Return the query string that fills the form for a new request."""
     return "?" + urlencode({name: value for name, value in values.items() if value}, doseq=True)
 
 
 @register.filter
 def tone(grant: Grant) -> str:
-    """The tone of a grant's card."""
+    """Return the tone of a grant's card."""
     if grant.state == GrantState.ACTIVE and grant.break_glass:
         return "glass"
     return words.grant_look(grant, page_now()).tone
@@ -168,7 +172,7 @@ def tone(grant: Grant) -> str:
 
 @register.filter
 def some_of(people: Sequence[Identity]) -> str:
-    """People by name: `Ana Ruiz`, `Ana Ruiz and Bo`, `Ana Ruiz and 2 others`."""
+    """Return the names of people: `Ana Ruiz`, `Ana Ruiz and Bo`, `Ana Ruiz and 2 others`."""
     if len(people) > 2:
         return f"{people[0]} and {len(people) - 1} others"
     return " and ".join(map(str, people))
@@ -176,7 +180,7 @@ def some_of(people: Sequence[Identity]) -> str:
 
 @register.filter
 def in_zone(text: str, said: RuleResult | StintError) -> str:
-    """The words of a rule or a refusal, with the moments that they name in the reader's zone, and in UTC where that differs."""
+    """Return the text of a rule or an error with its times in the reader's time zone, and in UTC where that differs."""
     for moment in said.moments:
         text = text.replace(say_utc(moment), say_both(moment, page_now()))
     return text
@@ -184,7 +188,7 @@ def in_zone(text: str, said: RuleResult | StintError) -> str:
 
 @register.filter
 def text(value: object) -> str:
-    """A value as text, to compare it with what a form sent."""
+    """Return a value as text, to compare it with what a form sent."""
     return str(value)
 
 
@@ -196,29 +200,29 @@ register.filter(words.took)
 
 @register.filter
 def moment(seconds: float) -> str:
-    """A moment of a recording as an address has it: `12.5`."""
+    """Return a time in a recording as used in addresses: `12.5`."""
     return f"{seconds:.1f}"
 
 
 @register.filter
 def clock_time(seconds: float) -> str:
-    """A moment of a recording as people read it: `0:12.5`."""
+    """Return a time in a recording for display: `0:12.5`."""
     return f"{int(seconds) // 60}:{seconds % 60:04.1f}"
 
 
 @register.filter
 def as_json(value: object) -> str:
-    """A value for a data attribute; the template escapes it."""
+    """Return a value as JSON for a data attribute. The template escapes it."""
     return json.dumps(value)
 
 
 @register.filter
 def thousands(number: int) -> str:
-    """A whole number as people read it: `48,211`."""
+    """Return a whole number for display: `48,211`."""
     return f"{number:,}"
 
 
 @register.filter(name="hex")
 def in_hex(data: bytes) -> str:
-    """Bytes as people compare them."""
+    """Return bytes in hexadecimal, which people can compare."""
     return bytes(data).hex()

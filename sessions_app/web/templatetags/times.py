@@ -1,4 +1,4 @@
-"""Tags and filters that say moments and spans of time, in the reader's zone and in words."""
+"""Tags and filters that format times and durations in words and in the reader's time zone."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ def _time(moment: dt.datetime, text: str) -> SafeString:
 
 
 def say_moment(moment: dt.datetime, now: dt.datetime, *, dated: bool = False) -> str:
-    """Return a moment in the reader's zone: `14:02 CET` today, `Sat 28 Nov, 02:00 CET` else, with the year if it differs;
-    ``dated``, with its day today as well.
+    """Return a time in the reader's time zone.
+
+    This is `14:02 CET` for today, and otherwise `Sat 28 Nov, 02:00 CET`, with the year if it differs. With ``dated``,
+    today has its date as well.
     """
     local, today = timezone.localtime(moment), timezone.localtime(now)
     hour = f"{local:%H:%M} {local:%Z}"
@@ -38,25 +40,25 @@ def say_moment(moment: dt.datetime, now: dt.datetime, *, dated: bool = False) ->
 
 
 def say_both(moment: dt.datetime, now: dt.datetime) -> str:
-    """Return a moment in the reader's zone, and in UTC where that differs: `14:02 CET (13:02 UTC)`."""
+    """Return a time in the reader's time zone, and in UTC where that differs: `14:02 CET (13:02 UTC)`."""
     return say_moment(moment, now) + in_utc((moment,), timezone.get_current_timezone())
 
 
 @register.filter
 def when_both(moment: dt.datetime | None) -> SafeString | str:
-    """A moment with its zone, and in UTC where that differs."""
+    """Return a time with its zone, and in UTC where that differs."""
     return "" if moment is None else _time(moment, say_both(moment, page_now()))
 
 
 @register.filter
 def when(moment: dt.datetime | None) -> SafeString | str:
-    """A moment with its zone; UTC is in the title."""
+    """Return a time with its zone. UTC is in the title."""
     return "" if moment is None else _time(moment, say_moment(moment, page_now()))
 
 
 @register.filter
 def other_day(moment: dt.datetime) -> str:
-    """The day of a moment that is not today, to stand behind its hour: ` Fri 20 Nov`."""
+    """Return the date of a time that is not today, to follow its hour: ` Fri 20 Nov`."""
     local, today = timezone.localtime(moment), timezone.localtime(page_now())
     if local.date() == today.date():
         return ""
@@ -65,19 +67,19 @@ def other_day(moment: dt.datetime) -> str:
 
 @register.filter
 def hour(moment: dt.datetime | None) -> SafeString | str:
-    """The hour and minute of a moment in the reader's zone."""
+    """Return the hour and minute of a time in the reader's time zone."""
     return "" if moment is None else _time(moment, f"{timezone.localtime(moment):%H:%M}")
 
 
 @register.filter
 def second(moment: dt.datetime | None) -> SafeString | str:
-    """Hour, minute and second of a moment in the reader's zone."""
+    """Return the hour, minute and second of a time in the reader's time zone."""
     return "" if moment is None else _time(moment, f"{timezone.localtime(moment):%H:%M:%S}")
 
 
 @register.simple_tag
 def window(start: dt.datetime, end: dt.datetime, utc: bool = False) -> SafeString:
-    """Two moments: `Sat 28 Nov, 02:00 to 06:00 CET`; with ``utc`` also in UTC, where that differs."""
+    """Return two times: `Sat 28 Nov, 02:00 to 06:00 CET`. With ``utc``, also in UTC, where that differs."""
     now = page_now()
     more = in_utc((start, end), timezone.get_current_timezone()) if utc else ""
     first, last = timezone.localtime(start), timezone.localtime(end)
@@ -95,7 +97,7 @@ register.filter("exactly", show_duration)
 
 @register.filter
 def duration(seconds: float | None) -> str:
-    """Seconds as pages speak: `1 h 30 min`. Over an hour, seconds are left out."""
+    """Return seconds as pages show them: `1 h 30 min`. From one hour on, seconds are left out."""
     if seconds is None:
         return ""
     whole = int(seconds)
@@ -106,7 +108,7 @@ def duration(seconds: float | None) -> str:
 
 @register.filter
 def ago(moment: dt.datetime | None) -> SafeString | str:
-    """How long ago, in words, with the moment in the title."""
+    """Return how long ago a time was, in words, with the time in the title."""
     if moment is None:
         return ""
     seconds = max(0, int((page_now() - moment).total_seconds()))
@@ -115,7 +117,7 @@ def ago(moment: dt.datetime | None) -> SafeString | str:
 
 @register.filter
 def since(moment: dt.datetime | None) -> str:
-    """How long since, in words."""
+    """Return how long it has been since a time, in words."""
     return "" if moment is None else say_rough(max(0, int((page_now() - moment).total_seconds())))
 
 
@@ -133,7 +135,7 @@ def say_rough(seconds: int) -> str:
 
 @register.simple_tag
 def countdown(moment: dt.datetime, say: bool = False) -> SafeString:
-    """The time left until a moment; the script counts on from what the server said."""
+    """Return the time left until a moment. The script counts down from what the server sent."""
     left = max(0, round((moment - page_now()).total_seconds()))
     hours, rest = divmod(left, 3600)
     text = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
@@ -142,11 +144,11 @@ def countdown(moment: dt.datetime, say: bool = False) -> SafeString:
 
 @register.filter
 def rough(seconds: float) -> str:
-    """Seconds in the one or two units that matter."""
+    """Return seconds in the one or two units that matter."""
     return say_rough(int(seconds))
 
 
 @register.filter
 def iso(moment: dt.datetime) -> str:
-    """A moment for machines."""
+    """Return a time in ISO 8601."""
     return moment.isoformat()

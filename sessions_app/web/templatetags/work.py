@@ -1,4 +1,4 @@
-"""Filters for the pages of work: incidents, asking and deciding."""
+"""Filters for the pages of workflows: incidents, requesting and deciding."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ register = template.Library()
 
 @register.simple_tag
 def once() -> str:
-    """A name for one sending of a form: pressed twice, it does what it does once."""
+    """Return a key for one submission of a form, so that submitting it twice has an effect only once."""
     return secrets.token_urlsafe(16)
 
 
 @register.filter
 def grant_word(grant: Grant) -> str:
-    """A grant's state in one small word."""
+    """Return a grant's state as one lowercase word."""
     return words.grant_look(grant, page_now()).word.lower()
 
 
 @register.filter
 def open_for(incident: Workflow) -> str:
-    """How long an incident was, or has been, open."""
+    """Return how long an incident was, or has been, open."""
     return say_rough(int(((incident.closed_at or page_now()) - incident.opened_at).total_seconds()))
 
 
 @register.filter
 def said(value: object) -> str:
-    """A value of evidence as people read it: lists with commas, yes and no, pairs as `name: value`."""
+    """Return a value of evidence for display: lists with commas, yes and no, pairs as `name: value`."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:
@@ -48,5 +48,5 @@ def said(value: object) -> str:
 
 @register.filter
 def worded(name: str) -> str:
-    """The name of a field as words: `roles_left` as `roles left`."""
+    """Return the name of a field as words: `roles_left` as `roles left`."""
     return name.replace("_", " ")

@@ -1,4 +1,4 @@
-"""Incidents: open one, get access for it, close it."""
+"""Views for incidents: open one, get access for it, and close it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from sessions_app.web.workflows.on_call import calls_for
 
 @page(FORM)
 def index(request: HttpRequest) -> HttpResponse:
-    """The open incidents, those that were, and the form that opens one."""
+    """List the open and the closed incidents, with the form that opens one."""
     if request.method != "POST":
         return _index(request)
     try:
@@ -81,7 +81,7 @@ def _find(request: HttpRequest, ref: str) -> Workflow:
 
 @page()
 def detail(request: HttpRequest, ref: str) -> HttpResponse:
-    """One incident: live while it is open, its record after that."""
+    """Show one incident: live while it is open, and its record after that."""
     return _detail(request, _find(request, ref))
 
 
@@ -97,7 +97,7 @@ def _detail(request: HttpRequest, incident: Workflow, error: StintError | None =
 
 @page()
 def live(request: HttpRequest, ref: str) -> HttpResponse:
-    """The parts that change; 204 when nothing did since ``seen``."""
+    """Return the live part of the page, or 204 if it has not changed since ``seen``."""
     incident = _find(request, ref)
     shown = reads.incident_page(incident, who(request), clock.now())
     if request.GET.get("seen") == shown.seen:
@@ -107,9 +107,9 @@ def live(request: HttpRequest, ref: str) -> HttpResponse:
 
 @page(ACT)
 def access(request: HttpRequest, ref: str) -> HttpResponse:
-    """Ask for access with the set that fits best; where something has to be chosen, go to the form.
+    """Request access with the command set that fits best. If something has to be chosen, go to the form.
 
-    What is no incident, or none that one is on call for, is asked for as planned work in its name.
+    For other workflows, and for incidents that the reader is not on call for, the form requests planned access.
     """
     incident = _find(request, ref)
     call = next((one for one in calls_for(who(request)) if one.incident.pk == incident.pk), None)
@@ -129,7 +129,7 @@ def access(request: HttpRequest, ref: str) -> HttpResponse:
 
 @page(ACT)
 def close(request: HttpRequest, ref: str) -> HttpResponse:
-    """Close an incident for good, which ends all access for it."""
+    """Close an incident permanently. This ends all access for it."""
     incident = _find(request, ref)
     note = request.POST.get("note", "")
     try:

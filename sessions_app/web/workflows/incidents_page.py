@@ -1,4 +1,4 @@
-"""Workflows, and incidents above all: what is open, and who has access for it."""
+"""Workflows and especially incidents: which are open, and who has access for them."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from sessions_app.web.shell.words import Linked, Look, plural, severity_look, wo
 from sessions_app.web.workflows.on_call import Call, calls_for, offered
 
 MOST = 50
-# Names in one box; the others are counted.
+# The most names that one box lists. The others are counted.
 NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What ends when an incident is closed, of all people."""
+    """The effects of closing an incident, for all people."""
 
     grants: int
     people: int
@@ -45,17 +45,19 @@ class Ending:
 
     @property
     def says(self) -> str:
-        """What ends, in sentences; the first is about access."""
+        """The access that ends, as a sentence."""
         if not self.grants:
-            return "No access ends: nobody has any."
-        return f"{plural(self.grants, 'grant')} held by {plural(self.people, 'person,people')} {_end(self.grants)} at once."
+            return "No one has access for it."
+        return f"{plural(self.grants, 'grant')} held by {plural(self.people, 'person,people')} {_end(self.grants)} immediately."
 
     @property
     def also(self) -> Sequence[str]:
-        """What else ends, a sentence each."""
+        """The other effects, one sentence each."""
         found = []
         if self.running:
-            found.append(f"{plural(self.running, 'running or held command')} {_are(self.running)} cut off.")
+            found.append(
+                f"{plural(self.running, 'running or held command')} {_are(self.running)} terminated."
+            )
         if self.waiting:
             found.append(
                 f"{plural(self.waiting, 'pending request')} {'lapses' if self.waiting == 1 else 'lapse'}."
@@ -73,7 +75,7 @@ def _are(count: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One grant of an incident, and what was done with it: `3 commands, 1 refused`."""
+    """One grant of an incident, and what was done under it: `3 commands, 1 refused`."""
 
     grant: Grant
     did: str
@@ -81,7 +83,7 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One command that was tried, and why it was refused where it was."""
+    """A command that was tried, and the reason if it was refused."""
 
     run: CommandRun
     refusal: str
@@ -89,7 +91,7 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class IncidentPage:
-    """One workflow for one reader. ``offer`` says what its button does for whoever is on call."""
+    """One workflow for one reader. ``offer`` tells on-call responders what their button does."""
 
     incident: Workflow
     look: Look
@@ -113,28 +115,28 @@ class IncidentPage:
 
     @property
     def title(self) -> str:
-        """Its name and what it is about."""
+        """Its reference and title."""
         return f"{self.incident.ref}: {self.incident.title}"
 
     @property
     def kind(self) -> str:
-        """What it is, inside a sentence."""
+        """The kind of workflow, for use inside a sentence."""
         return str(self.incident.get_kind_display()).lower()
 
     @property
     def has_details(self) -> bool:
-        """Whether there is more to say of it than its title."""
+        """Whether there are more details than its title."""
         work = self.incident
         return bool(work.starts_at or work.ends_at or work.assignee or work.source or self.members)
 
     @property
     def has_access(self) -> bool:
-        """Whether anybody has or had access for it."""
+        """Whether anyone has or had access for it."""
         return bool(self.holding or self.ended)
 
     @property
     def crumbs(self) -> Sequence[Linked]:
-        """The way to the page."""
+        """The breadcrumbs."""
         own = self.is_incident and not self.incident.source
         first = (
             Linked("Incidents", reverse("incidents")) if own else Linked("Workflows", reverse("workflows"))
@@ -143,20 +145,20 @@ class IncidentPage:
 
     @property
     def box(self) -> str:
-        """The classes of the box at the top."""
+        """The CSS classes of the box at the top."""
         if not self.is_open:
             return "card"
         return "glassbox" if self.is_incident else "glassbox calm"
 
     @property
     def commands_title(self) -> str:
-        """The heading of what is run with it."""
+        """The heading of the commands that are run for it."""
         return "Commands, live" if self.is_open else "Commands"
 
 
 @dataclass(frozen=True, slots=True)
 class OpenIncident:
-    """One open incident of the list, with the grants that are in use for it; ``more`` of them are not named."""
+    """One open incident in the list, with the grants in use for it. ``more`` is the number of those not named."""
 
     incident: Workflow
     where: str
@@ -166,7 +168,7 @@ class OpenIncident:
 
 
 def workflows(identity: Identity) -> QuerySet[Workflow]:
-    """Return the work that the identity may see, with those of its clusters that it may see."""
+    """Return the workflows that the identity may see, with those of their clusters that it may see."""
     seen = Prefetch("clusters", Cluster.objects.visible_to(identity).order_by("name"))
     found = Workflow.objects.visible_to(identity).select_related(
         "opened_by", "closed_by", "source", "assignee"
@@ -180,7 +182,7 @@ def incidents(identity: Identity) -> QuerySet[Workflow]:
 
 
 def open_ones(identity: Identity) -> list[OpenIncident]:
-    """Return the open incidents, the worst and newest first, each with the grants that are in use for it."""
+    """Return the open incidents, the worst and newest first, each with the grants in use for it."""
     held = with_names(Grant.objects.visible_to(identity).filter(state__in=LIVE)).order_by("expires_at")
     found = incidents(identity).open().prefetch_related(Prefetch("grants", held, to_attr="in_use"))  # type: ignore[attr-defined]  # the queryset of the model
     calls = {call.incident.pk: call for call in calls_for(identity)}
@@ -192,7 +194,7 @@ def open_ones(identity: Identity) -> list[OpenIncident]:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRow:
-    """One workflow of the list of all kinds. ``note`` stands below its state."""
+    """One workflow in the list of all kinds. ``note`` is shown below its state."""
 
     workflow: Workflow
     look: Look
@@ -219,7 +221,7 @@ def workflow_row(workflow: Workflow) -> WorkflowRow:
 
 
 def heading(opened: Sequence[OpenIncident]) -> str:
-    """Return how many incidents are open."""
+    """Return the number of open incidents as a heading."""
     return plural(len(opened), "open incident") if opened else "No open incidents"
 
 
@@ -283,7 +285,7 @@ def _ending(incident: Workflow, now: dt.datetime) -> Ending:
 
 
 def _named(page: IncidentPage) -> IncidentPage:
-    """Add a short name of all that the live part shows, so that a poll without news changes nothing on the page."""
+    """Add a hash of everything that the live part shows, so that a poll without news changes nothing on the page."""
     workflow = page.incident
     parts: list[object] = [
         workflow.state,

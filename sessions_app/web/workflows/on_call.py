@@ -1,4 +1,4 @@
-"""What whoever is on call may get for an open incident."""
+"""The access that on-call responders can get for an open incident."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from sessions_app.web.shell.words import plural
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What one person may get for an incident: the set that fits best. ``ready`` means that nothing is left to choose or to
-    give a reason for, ``own`` that they opened the incident themselves and nobody approves.
+    """The access that one person can get for an incident, with the command set that fits best.
+
+    ``ready``: nothing is left to choose, and no reason is needed. ``own``: they opened the incident themselves, and
+    nobody approves.
     """
 
     draft: Draft
@@ -32,7 +34,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An open incident that the reader is on call for, what is offered, and what the reader holds because of it."""
+    """An open incident that the reader is on call for, what is offered, and the grant that the reader holds for it."""
 
     incident: Workflow
     offer: Offer | None
@@ -53,7 +55,10 @@ def calls_for(identity: Identity) -> list[Call]:
 
 
 def offer_for(identity: Identity, terms: Sequence[Terms], incident: Workflow) -> Offer | None:
-    """Return what fits an incident best: what is ready to be asked for, needs the fewest approvals, has most commands."""
+    """Return the offer that fits an incident best.
+
+    Offers that are ready come first, then those with the fewest approvals, then those with the most commands.
+    """
     own = is_own_doing(identity, incident)
     if own:
         terms = [one for one in terms if one.document.incident and one.document.incident.own != "forbid"]
@@ -97,17 +102,17 @@ def _offer(
 
 
 def offered(call: Call) -> str:
-    """Return what the button of an incident does for whoever is on call."""
+    """Return what the button of an incident does for on-call responders."""
     offer = call.offer
     if offer is None:
         return "You're on call here."
     draft, approved = (
         offer.draft,
-        f"after {plural(offer.approvals, 'approval')}" if offer.approvals else "at once",
+        f"after {plural(offer.approvals, 'approval')}" if offer.approvals else "immediately",
     )
     if offer.own:
         says = (
-            "You opened this incident yourself, so give a reason. Access starts at once, "
+            "You opened this incident yourself, so give a reason. Access starts immediately, "
             "all approvers are notified, and someone else reviews it."
         )
     elif offer.ready:

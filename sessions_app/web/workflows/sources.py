@@ -1,11 +1,11 @@
-"""Workflow sources: how each is asked, what it delivered, and what is done about it."""
+"""Views for workflow sources: how each is asked, what it delivered, and what can be done about it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from broker.kernel import clock
@@ -13,7 +13,7 @@ from broker.kernel.errors import StintError
 from sessions_app.models import WorkflowSource
 from sessions_app.operations.workflows.read_workflow import read_workflow
 from sessions_app.operations.workflows.rotate_source_secret import rotate_source_secret
-from sessions_app.web.shell.documents import edit_document, list_documents
+from sessions_app.web.shell.documents import administered, edit_document, list_documents
 from sessions_app.web.shell.doors import ACT, FORM, page, who
 from sessions_app.web.shell.removing import Removal, press_remove
 from sessions_app.web.workflows import sources_page as reads
@@ -22,30 +22,30 @@ from sessions_app.workflows.registry import types
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """The sources that the reader administers."""
+    """List the sources that the reader administers."""
     rows = [(one, reads.source_look(one)) for one in reads.sources(who(request))]
     return list_documents(request, "workflow-sources", rows, "workflows/sources.html")
 
 
 @page()
 def detail(request: HttpRequest, name: str) -> HttpResponse:
-    """One source and its deliveries."""
+    """Show one source and its deliveries."""
     return _page(request, name)
 
 
 def _page(request: HttpRequest, name: str, status: int = 200, **more: Any) -> HttpResponse:
-    shown = reads.source_page(_own(request, name), before=request.GET.get("before", ""), now=clock.now())
+    shown = reads.source_page(
+        administered(request, WorkflowSource.objects.live(), name),
+        before=request.GET.get("before", ""),
+        now=clock.now(),
+    )
     hook = request.build_absolute_uri(reverse("hook", args=[name]))
     return render(request, "workflows/source.html", {"shown": shown, "hook": hook, **more}, status=status)
 
 
-def _own(request: HttpRequest, name: str) -> WorkflowSource:
-    return get_object_or_404(WorkflowSource.objects.live().administered_by(who(request)), name=name)
-
-
 @page(FORM)
 def new(request: HttpRequest) -> HttpResponse:
-    """Make a source."""
+    """Create a source."""
     if not who(request).is_superuser:
         raise Http404
     return _editor(request, None)
@@ -53,8 +53,8 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @page(FORM)
 def edit(request: HttpRequest, name: str) -> HttpResponse:
-    """Change a source."""
-    return _editor(request, _own(request, name))
+    """Edit a source."""
+    return _editor(request, administered(request, WorkflowSource.objects.live(), name))
 
 
 def _editor(request: HttpRequest, source: WorkflowSource | None) -> HttpResponse:
@@ -70,26 +70,26 @@ def _editor(request: HttpRequest, source: WorkflowSource | None) -> HttpResponse
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Say which grants end when a source is removed; with ``confirm`` remove it."""
-    _own(request, name)
+    """Show which grants end when a source is removed. With ``confirm``, remove it."""
+    administered(request, WorkflowSource.objects.live(), name)
     removal = Removal(
         "workflow-sources", "Access for its workflows ends.",
-        "Stint stops asking it, and no one gets access for its workflows. Its history stays in the record.",
+        "Stint no longer contacts it, and no one gets access for its workflows. Its history stays in the record.",
     )  # fmt: skip
     return press_remove(request, removal, name)
 
 
 @page(ACT)
 def rotate(request: HttpRequest, name: str) -> HttpResponse:
-    """Make a new secret for its webhooks; the answer shows it, this once."""
+    """Create a new secret for its webhooks. Only this response shows it."""
     secret = rotate_source_secret(name=name, actor=who(request), now=clock.now())
     return _page(request, name, secret=secret)
 
 
 @page(ACT)
 def read(request: HttpRequest, name: str) -> HttpResponse:
-    """Ask the source about one workflow now, and show what it says."""
-    _own(request, name)
+    """Read one workflow from the source now, and show the result."""
+    administered(request, WorkflowSource.objects.live(), name)
     outside_id = request.POST.get("id", "").strip()
     try:
         workflow = read_workflow(ref=f"{name}:{outside_id}", now=clock.now())

@@ -1,4 +1,4 @@
-"""Workflow sources, as administrators of Stint read them."""
+"""Workflow sources as shown to Stint administrators."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ services:
   PIJ90N7: [web]
 """
 
-# Ids that a row of a delivery names.
+# The most ids of a delivery that its row lists.
 IDS = 3
-# What was delivered so long ago and waits still is for its source to answer, and not waited for.
+# A delivery that is pending for longer waits for its source to answer. The page does not wait for it.
 SOON = dt.timedelta(minutes=1)
 
 
 def source_look(source: WorkflowSource) -> Look:
-    """Return whether a source responds: a tone, an icon and a word."""
+    """Return the look of a source's availability: a tone, an icon and a word."""
     if source.last_error:
         return Look("bad", "alert", "Not responding")
     return Look("ok", "check", "Responding") if source.read_at else Look("mute", "clock", "Not contacted yet")
 
 
 def delivery_look(delivery: InboundDelivery) -> Look:
-    """What became of a delivery."""
+    """Return the look of a delivery's state."""
     if delivery.state == DeliveryState.HANDLED:
         return Look("ok", "check", f"Closed {delivery.closed}" if delivery.closed else "Processed")
     if delivery.state == DeliveryState.IGNORED:
@@ -52,14 +52,14 @@ def delivery_look(delivery: InboundDelivery) -> Look:
 
 
 def sources(reader: Identity) -> QuerySet[WorkflowSource]:
-    """Return the sources that the reader administers, by name, each with how many of its workflows are open."""
+    """Return the sources that the reader administers, sorted by name, each with the number of its open workflows."""
     mine = WorkflowSource.objects.live().administered_by(reader).order_by("name")
     return mine.annotate(open_workflows=Count("workflows", filter=Q(workflows__state=WorkflowState.OPEN)))
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
-    """One delivery of a list. ``ids`` are the first that it names."""
+    """One delivery in a list. ``ids`` are the first of its ids."""
 
     delivery: InboundDelivery
     look: Look
@@ -68,7 +68,9 @@ class DeliveryRow:
 
 @dataclass(frozen=True, slots=True)
 class SourcePage:
-    """One source with what it delivered. ``moving``: the page is the newest, and something on it is about to be handled."""
+    """One source with its deliveries. ``moving``: this is the newest page, and a delivery on it is about to be
+    handled.
+    """
 
     source: WorkflowSource
     look: Look
@@ -81,7 +83,7 @@ class SourcePage:
 
     @property
     def footer(self) -> str:
-        """What deliveries can do, and how many were refused."""
+        """A note on what deliveries can do, and how many were refused."""
         says = "A delivery can only end access. Unverified deliveries have no effect and are recorded"
         more = self.source.refused
         return f"{says}; {more:,} more since the last entry." if more else f"{says}."
@@ -113,5 +115,5 @@ def source_page(source: WorkflowSource, *, before: str, now: dt.datetime) -> Sou
 
 
 def text_of(source: WorkflowSource) -> str:
-    """Return a source as its file would say it; secrets as ``(stored)``."""
+    """Return a source as its file would look, with secrets as ``(stored)``."""
     return yaml.safe_dump(shown_document(source), sort_keys=False, allow_unicode=True, width=200)

@@ -1,4 +1,4 @@
-"""Workflows that access is bound to, of every kind: what is open, opening one, joining it."""
+"""Views for workflows of every kind that access can be bound to: list, open and join them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STATES = [(WorkflowState.OPEN, "Open"), (WorkflowState.CLOSED, "Closed"), ("all"
 
 @page(FORM)
 def index(request: HttpRequest) -> HttpResponse:
-    """The workflows that the reader may see, and the form that opens one."""
+    """List the workflows that the reader may see, with the form that opens one."""
     if request.method != "POST":
         return _index(request)
     post = request.POST
@@ -71,7 +71,7 @@ def _index(request: HttpRequest, error: StintError | None = None) -> HttpRespons
 
 @page(ACT)
 def join(request: HttpRequest, ref: str) -> HttpResponse:
-    """Become a member of a workflow."""
+    """Join a workflow as a member."""
     found: Workflow | None = reads.workflows(who(request)).filter(ref=ref).first()
     if found is None:
         raise Http404

@@ -14,13 +14,16 @@ from cryptography.hazmat.primitives.serialization import (
     SSHCertificateBuilder,
     SSHCertificateType,
 )
+from django.db import transaction
 
+from accounts.locks import IdentityDisabled
 from accounts.models import SSHPublicKey
 from accounts.operations.add_ssh_key import KeyTaken, add_ssh_key
 from accounts.operations.remove_ssh_key import remove_ssh_key
 from accounts.queries import identity_by_fingerprint
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
-from tests.support.acts import last
+from sessions_app.operations.identities.disable_identity import disable_identity
+from tests.support.acts import Started, last, wait_for_waiters
 
 
 def line(key) -> str:
@@ -156,3 +159,15 @@ def test_only_the_owner_gives_a_machine_its_keys(world, ed25519_line):
 def test_an_identity_that_is_not_there_is_said_to_be_so(world, ed25519_line):
     with pytest.raises(NotFound):
         add_ssh_key(identity_id=0, public_key=ed25519_line, label="", actor=world.admin, now=world.now)
+
+
+def test_one_that_is_being_added_while_its_holder_is_disabled_is_not_there_once_they_are_enabled(
+    live_world, owner_connection, ed25519_line
+):
+    world = live_world
+    with transaction.atomic():
+        disable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now)
+        added = Started(lambda: add(world, ed25519_line))
+        wait_for_waiters(owner_connection, 1)
+    assert isinstance(added.result(), IdentityDisabled), added.result()
+    assert not SSHPublicKey.objects.exists()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from django.db import transaction
 
-from accounts.models import APIToken
+from accounts.locks import IdentityDisabled
+from accounts.models import APIToken, Identity
 from accounts.operations.create_token import create_token
 from broker.audit.models import AuditEntry
 from broker.kernel.crypto import token_digest
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
-from tests.support.acts import last
+from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
+from tests.support.acts import Started, last, wait_for_waiters
 
 DAY = dt.timedelta(days=1)
 
@@ -90,3 +93,25 @@ def test_an_identity_that_is_not_there_is_said_to_be_so(world):
         create_token(
             identity_id=0, label="ci", scopes=["read"], lifetime=DAY, actor=world.admin, now=world.now
         )
+
+
+def test_for_who_is_disabled_or_whose_owner_is_none_is_made(world):
+    Identity.objects.filter(pk=world.alice.pk).update(is_active=False)
+    for who in (world.alice, world.robot):
+        with pytest.raises(IdentityDisabled):
+            make(world, who, world.alice)
+    assert not APIToken.objects.exists()
+
+
+@pytest.mark.parametrize("who", ["alice", "robot"])
+def test_one_that_is_being_made_while_its_maker_is_disabled_is_worth_nothing_once_they_are_enabled(
+    live_world, owner_connection, who
+):
+    world = live_world
+    with transaction.atomic():
+        disable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now)
+        made = Started(lambda: make(world, getattr(world, who), world.alice))
+        wait_for_waiters(owner_connection, 1)
+    assert isinstance(made.result(), IdentityDisabled), made.result()
+    enable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now)
+    assert not APIToken.objects.filter(revoked_at__isnull=True).exists()

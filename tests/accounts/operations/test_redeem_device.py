@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from django.core.cache import caches
+from django.db import transaction
 
 from accounts.clients import UnknownClient
-from accounts.models import APIToken
+from accounts.models import APIToken, Identity
 from accounts.operations.redeem_device import (
     NoSuchCode,
     NotYet,
@@ -15,10 +16,15 @@ from accounts.operations.redeem_device import (
     TooLate,
     redeem_device,
 )
-from sessions_app.operations.identities.disable_identity import disable_identity
+from accounts.operations.reset_password import reset_password
+from accounts.operations.set_password import set_password
+from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
+from sessions_app.operations.identities.reset_factors import reset_factors
 from tests.accounts.operations.test_decide_device import decide
 from tests.accounts.operations.test_start_device import start
-from tests.support.acts import after
+from tests.support.acts import Started, after
+from tests.support.factors import SECRET, give_app
+from tests.support.world import PASSWORD, SETUP
 
 
 @pytest.fixture(autouse=True)
@@ -81,5 +87,54 @@ def test_a_yes_of_somebody_who_was_disabled_since_opens_nothing(world):
     codes = start(world)
     decide(world, codes)
     disable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now)
+    with pytest.raises(Refused):
+        redeem(world, codes)
+
+
+def disabled_and_enabled(world):
+    disable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now)
+    enable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now)
+
+
+NEW = "another horse, another battery"
+ENDS = {
+    "disabled and enabled": disabled_and_enabled,
+    "own password": lambda world: set_password(
+        identity_id=world.alice.pk, current=PASSWORD, new=NEW, actor=world.alice, now=world.now
+    ),
+    "password reset": lambda world: reset_password(
+        identity_id=world.alice.pk, new=NEW, actor=SETUP, now=world.now
+    ),
+    "factors reset": lambda world: reset_factors(
+        identity_id=world.alice.pk, reason="lost phone", actor=world.admin, now=world.now
+    ),
+    "factor added": lambda world: give_app(world.alice, world.now, SECRET[::-1]),
+}
+
+
+@pytest.mark.parametrize("ends", ENDS.values(), ids=ENDS)
+def test_a_yes_of_a_sign_in_that_has_ended_since_opens_nothing(world, ends):
+    if ends is ENDS["factors reset"]:
+        give_app(world.alice, world.now)
+    codes = start(world)
+    decide(world, codes)
+    ends(world)
+    with pytest.raises(Refused):
+        redeem(world, codes)
+    # A yes of the next sign-in counts.
+    world.alice.refresh_from_db()
+    again = start(world)
+    decide(world, again)
+    assert redeem(world, again)[0].identity == world.alice
+
+
+def test_a_yes_that_is_under_way_while_its_person_is_disabled_opens_nothing_afterwards(live_world):
+    world = live_world
+    codes, alice = start(world), Identity.objects.get(pk=world.alice.pk)
+    with transaction.atomic():
+        disable_identity(identity_id=alice.pk, actor=world.admin, now=world.now)
+        decided = Started(lambda: decide(world, codes, alice))
+        assert decided.result().state == "allowed"
+    enable_identity(identity_id=alice.pk, actor=world.admin, now=world.now)
     with pytest.raises(Refused):
         redeem(world, codes)

@@ -20,7 +20,7 @@ def bulk_build(
         datas = [json.dumps({"grant_id": n, "reason": "EXPIRED", "holder": "alice"}) for n in numbers]
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT audit_append_many(%s, %s, 'grant.ended', 'system:sweep', 'grant', %s, %s::jsonb[])",
+                "SELECT audit_append_many(%s, %s, 'grant.ended', 'system:sweep', NULL, 'grant', %s, %s::jsonb[])",
                 [log, AT, [f"GR-{n:04X}" for n in numbers], datas],
             )
             (last,) = cursor.fetchone()

@@ -94,7 +94,9 @@ def test_an_attempt_that_is_counted_does_not_wait_for_the_record(stint_db, owner
 
 def test_while_the_record_refuses_attempts_are_counted_and_told_when_it_is_back(stint_db, owner_connection):
     now = clock.now()
-    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append, audit_append_many FROM stint_app")
+    owner_connection.execute(
+        "REVOKE EXECUTE ON FUNCTION audit_append_at_commit, audit_append_many FROM stint_app"
+    )
     attempt("192.0.2.1", now)
     attempt("192.0.2.1", now)
     try:
@@ -104,7 +106,9 @@ def test_while_the_record_refuses_attempts_are_counted_and_told_when_it_is_back(
     else:
         raise AssertionError("it was told")
     assert AuditAttempt.objects.get().times == 2
-    owner_connection.execute("GRANT EXECUTE ON FUNCTION audit_append, audit_append_many TO stint_app")
+    owner_connection.execute(
+        "GRANT EXECUTE ON FUNCTION audit_append_at_commit, audit_append_many TO stint_app"
+    )
     assert append_attempts(now + WINDOW) == 1
 
 

@@ -31,12 +31,12 @@ def test_while_the_record_takes_entries_nothing_is_kept_aside(stint_db):
 
 
 def test_what_was_kept_aside_is_appended_once_in_order_with_its_own_time(stint_db, owner_connection):
-    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append FROM stint_app")
+    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append_at_commit FROM stint_app")
     now = clock.now()
     for number in range(3):
         end(f"GR-{number}", now + dt.timedelta(seconds=number))
     assert AuditBacklog.objects.count() == 3
-    owner_connection.execute("GRANT EXECUTE ON FUNCTION audit_append TO stint_app")
+    owner_connection.execute("GRANT EXECUTE ON FUNCTION audit_append_at_commit TO stint_app")
     assert (catch_up(clock.now()), catch_up(clock.now())) == (3, 0)
     found = list(AuditEntry.objects.filter(event="grant.ended").order_by("seq"))
     assert [entry.object_ref for entry in found] == ["GR-0", "GR-1", "GR-2"]
@@ -57,11 +57,11 @@ def test_many_ends_of_one_act_are_appended_together_or_kept_aside_together(stint
             )
 
     ends(0)
-    for function in ("audit_append", "audit_append_many"):
+    for function in ("audit_append_at_commit", "audit_append_many"):
         owner_connection.execute(f"REVOKE EXECUTE ON FUNCTION {function} FROM stint_app")
     ends(3)
     assert [entry.object_ref for entry in AuditBacklog.objects.order_by("pk")] == ["GR-3", "GR-4", "GR-5"]
-    for function in ("audit_append", "audit_append_many"):
+    for function in ("audit_append_at_commit", "audit_append_many"):
         owner_connection.execute(f"GRANT EXECUTE ON FUNCTION {function} TO stint_app")
     assert catch_up(clock.now()) == 3
     found = AuditEntry.objects.filter(event="grant.revoking").order_by("seq")
@@ -78,7 +78,9 @@ MARKER = "-----BEGIN PRIVATE KEY-----"
 
 @pytest.mark.parametrize("note", [MARKER, "a\0b", "\udc80", float("nan"), "x" * 70_000, object()])
 def test_what_is_kept_aside_can_be_appended_whatever_it_says(stint_db, owner_connection, note):
-    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append, audit_append_many FROM stint_app")
+    owner_connection.execute(
+        "REVOKE EXECUTE ON FUNCTION audit_append_at_commit, audit_append_many FROM stint_app"
+    )
     now = clock.now()
     end("GR-1", now)
     end("GR-2", now, note=note)
@@ -90,7 +92,9 @@ def test_what_is_kept_aside_can_be_appended_whatever_it_says(stint_db, owner_con
         )  # fmt: skip
     kept = AuditBacklog.objects.order_by("pk")
     assert not [row for row in kept if MARKER in row.object_ref + str(row.data)]
-    owner_connection.execute("GRANT EXECUTE ON FUNCTION audit_append, audit_append_many TO stint_app")
+    owner_connection.execute(
+        "GRANT EXECUTE ON FUNCTION audit_append_at_commit, audit_append_many TO stint_app"
+    )
     assert catch_up(clock.now()) == 5
     found = [entry.object_ref[:17] for entry in AuditEntry.objects.order_by("-seq")[:5]][::-1]
     assert found == ["GR-1", "GR-2", "GR-[private key, ", "GR-4", "?"]
@@ -121,7 +125,7 @@ def test_while_the_record_still_refuses_nothing_is_taken_from_what_waits(stint_d
     AuditBacklog.objects.create(
         at=clock.now(), actor="system:end", object_type="grant", object_ref="GR-ODD", event="none", data={}
     )
-    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append FROM stint_app")
+    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append_at_commit FROM stint_app")
     with pytest.raises(DatabaseError):
         catch_up(clock.now())
     assert AuditBacklog.objects.count() == 1

@@ -11,6 +11,10 @@ from tests.broker.audit.build import AT
 
 COLUMNS = "(log, seq, at, event, actor, object_type, object_ref, body, prev_hash, hash)"
 VALUES = f"SELECT {COLUMNS[1:-1].replace('seq', '999999999')} FROM audit_entry LIMIT 1"
+PENDING = (
+    "(log, at, event, actor, actor_kind, object_type, refs, datas, can_wait)"
+    " VALUES ('main', now(), 'ca.created', 'mallory', 'person', 'ca', '{CA-1}', ARRAY['{}'::jsonb], true)"
+)
 CHANGES = [
     "UPDATE audit_entry SET body = '{}'",
     "UPDATE audit_entry SET actor = 'mallory' WHERE seq = (SELECT max(seq) FROM audit_entry)",
@@ -29,6 +33,10 @@ CHANGES = [
     "UPDATE audit_key SET sealed_private_key = ''",
     "DELETE FROM audit_key",
     "TRUNCATE audit_key",
+    f"INSERT INTO audit_pending {PENDING}",
+    "UPDATE audit_pending SET can_wait = true",
+    "DELETE FROM audit_pending",
+    "TRUNCATE audit_pending",
     "MERGE INTO audit_head h USING (SELECT 1) AS x ON h.log = 'main' WHEN MATCHED THEN DELETE",
 ]
 # What only the owner of a table may do, and the ways around a guard that an owner's careless role could have.
@@ -37,7 +45,7 @@ TAKEOVERS = [
     "DROP TABLE audit_entry",
     "DROP TRIGGER audit_entry_append_only ON audit_entry",
     "CREATE TRIGGER t AFTER INSERT ON audit_entry EXECUTE FUNCTION suppress_redundant_updates_trigger()",
-    "ALTER FUNCTION audit_append(text, timestamptz, text, text, bigint, text, text, jsonb) SECURITY INVOKER",
+    "ALTER FUNCTION audit_append_many(text, timestamptz, text, text, bigint, text, text[], jsonb[]) SECURITY INVOKER",
     "CREATE TABLE mine (log text REFERENCES audit_head)",
     "SET session_replication_role = replica",
     "SET ROLE stint_owner",
@@ -52,7 +60,7 @@ Connection = psycopg.Connection[Any]
 def refused(connection: Connection, change: str, answer: str) -> None:
     """Check that a statement is refused with an answer, and that the record is as it was."""
     connection.execute(
-        "SELECT audit_append('main', now(), 'ca.created', 'system:x', NULL, 'ca', 'CA-1', '{}')"
+        "SELECT audit_append_many('main', now(), 'ca.created', 'system:x', NULL, 'ca', '{CA-1}', ARRAY['{}'::jsonb])"
     )
     connection.execute(
         "INSERT INTO audit_checkpoint SELECT log, seq, hash, now(), 'a note' FROM audit_head WHERE log = 'main'"
@@ -78,7 +86,7 @@ def test_the_owner_of_the_tables_is_refused(owner_connection: Connection, change
     refused(
         owner_connection,
         change,
-        "is refused: (the record is append-only|entries are written by audit_append)",
+        "is refused: (the record is append-only|entries are written by audit_write)",
     )
 
 
@@ -93,7 +101,8 @@ def test_a_careless_grant_opens_nothing(
 ) -> None:
     """The triggers still refuse, even to one who pretends that an append is under way."""
     owner_connection.execute(
-        "GRANT INSERT, UPDATE, DELETE, TRUNCATE ON audit_entry, audit_head, audit_checkpoint, audit_key TO stint_app"
+        "GRANT INSERT, UPDATE, DELETE, TRUNCATE"
+        " ON audit_entry, audit_head, audit_pending, audit_checkpoint, audit_key TO stint_app"
     )
     app_connection.execute("SELECT set_config('stint.audit', 'append', false)")
     refused(app_connection, change, "is refused: ")
@@ -101,7 +110,8 @@ def test_a_careless_grant_opens_nothing(
 
 def test_the_application_may_append_and_read(app_connection: Connection) -> None:
     row = app_connection.execute(
-        "SELECT audit_append('main', %s, 'ca.created', 'system:x', NULL, 'ca', 'CA-7', '{}')", [AT]
+        "SELECT audit_append_many('main', %s, 'ca.created', 'system:x', NULL, 'ca', '{CA-7}', ARRAY['{}'::jsonb])",
+        [AT],
     ).fetchone()
     assert row is not None
     refs = app_connection.execute("SELECT object_ref FROM audit_entry WHERE log = 'main' AND seq = %s", row)
@@ -109,12 +119,14 @@ def test_the_application_may_append_and_read(app_connection: Connection) -> None
 
 
 def test_no_other_function_of_the_record_changes_it(app_connection: Connection) -> None:
-    """Only the two append functions run with the owner's rights."""
+    """Only what appends runs with the owner's rights."""
     functions = app_connection.execute(
         "SELECT proname, proconfig FROM pg_proc WHERE prosecdef AND proname LIKE 'audit%' ORDER BY 1"
     ).fetchall()
     path = ["search_path=pg_catalog, pg_temp"]
-    assert functions == [("audit_append", path), ("audit_append_many", path)]
+    assert functions == [
+        (name, path) for name in ("audit_append_at_commit", "audit_append_many", "audit_append_pending")
+    ]
 
 
 def test_public_may_execute_nothing(app_connection: Connection) -> None:
@@ -129,7 +141,7 @@ def test_a_table_in_the_way_does_not_stand_in_for_the_record(app_connection: Con
     app_connection.execute("CREATE TEMP TABLE audit_head (log text, seq bigint, hash bytea)")
     app_connection.execute("INSERT INTO pg_temp.audit_head VALUES ('main', 41, sha256(''))")
     app_connection.execute("SET search_path = pg_temp, public")
-    append = "SELECT public.audit_append('main', %s, 'ca.created', 'system:x', NULL, 'ca', 'CA-1', '{}')"
+    append = "SELECT public.audit_append_many('main', %s, 'ca.created', 'system:x', NULL, 'ca', '{CA-1}', ARRAY['{}'::jsonb])"
     row = app_connection.execute(append, [AT]).fetchone()
     assert app_connection.execute("SELECT seq FROM pg_temp.audit_head").fetchone() == (41,)
     assert app_connection.execute("SELECT seq FROM public.audit_head WHERE log = 'main'").fetchone() == row
@@ -142,7 +154,8 @@ def test_a_checkpoint_is_larger_than_the_one_before_and_not_than_the_log(
     add = "INSERT INTO audit_checkpoint SELECT 'main', {}, h.hash, now(), 'a note' FROM audit_head h WHERE log = 'main'"
     for ref in ("CA-1", "CA-2"):
         app_connection.execute(
-            "SELECT audit_append('main', now(), 'ca.created', 'system:x', NULL, 'ca', %s, '{}')", [ref]
+            "SELECT audit_append_many('main', now(), 'ca.created', 'system:x', NULL, 'ca', ARRAY[%s], ARRAY['{}'::jsonb])",
+            [ref],
         )
     app_connection.execute(add.format("h.seq"))
     with pytest.raises(psycopg.Error, match="not larger than the one before, or larger than the log"):

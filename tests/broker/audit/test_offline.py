@@ -241,7 +241,7 @@ class TestInTheFile:
         lines.insert(to, checkpoint)
         exported.write(lines)
         assert exported.said().startswith("unreadable: ")
-        assert "is not in its place" in exported.said()
+        assert "is out of place" in exported.said()
 
     def test_it_is_another_file(self, exported: Exported) -> None:
         for content in ("", "\n", "{}\n", "[" * 100_000, '{"format":"x","log":"main"}\n', "\ud800"):

@@ -8,7 +8,7 @@ import pytest
 
 from broker.audit.actor import Actor
 from broker.audit.events import Event
-from broker.audit.queries import entries
+from broker.audit.queries import entries, last_number
 from broker.audit.record import record
 
 T0 = dt.datetime(2031, 1, 1, 9, 0, tzinfo=dt.UTC)
@@ -25,10 +25,10 @@ def story(db: None) -> list[int]:
         (Event.GRANT_SCHEDULED, BOB, "grant", "GR-Q1"),
         (Event.GRANT_ENDED, ALICE, "grant", "GR-Q1"),
     ]
-    return [
+    before = last_number()
+    for place, (event, actor, kind, ref) in enumerate(steps):
         record(event=event, actor=actor, object_type=kind, object_ref=ref, data={}, now=T0 + MINUTE * place)
-        for place, (event, actor, kind, ref) in enumerate(steps)
-    ]
+    return [before + 1 + place for place in range(len(steps))]
 
 
 def seqs(**filters: object) -> list[int]:

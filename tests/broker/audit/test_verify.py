@@ -75,7 +75,7 @@ def test_hostile_text_in_names_and_data_is_written_and_verified(trial: str, chec
     ):
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT audit_append(%s, %s, %s, %s, 7, %s, %s, %s::jsonb)",
+                "SELECT audit_append_many(%s, %s, %s, %s, 7, %s, ARRAY[%s], ARRAY[%s::jsonb])",
                 [trial, AT, text, text, text, text, json.dumps({text: [text]})],
             )
     verdict = check()
@@ -268,7 +268,8 @@ def test_a_missing_head_is_found(ten: str, tamper: Tamper, check: Check) -> None
 def test_an_entry_from_another_log_does_not_fit(ten: str, tamper: Tamper, check: Check) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT audit_append('main', %s, 'ca.created', 'system:x', NULL, 'ca', 'CA-1', '{}')", [AT]
+            "SELECT audit_append_many('main', %s, 'ca.created', 'system:x', NULL, 'ca', '{CA-1}', ARRAY['{}'::jsonb])",
+            [AT],
         )
         (seq,) = cursor.fetchone()
     tamper("DELETE FROM audit_entry WHERE log = 'trial' AND seq = 5")

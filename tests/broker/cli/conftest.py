@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from broker.demo.ports import free_port
 from tests.sessions_app.gateways.conftest import make_place
 from tests.support.acts import policy
 from tests.support.gateway import Place, eventually
@@ -99,6 +100,8 @@ def laptops(tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[La
         more = {"command-sets/look-at-web.yaml": LOOK, "policies/look.yaml": free.popitem()[1]}
         place.world.catalogue.update({**place.catalogue(), **more})
         place.world.apply(now=clock.now())
+        # Where the gateway for HTTPS is, for those tests that start one.
+        place.env["STINT_GATEWAY_PUBLIC_URL"] = f"https://localhost:{free_port()}"
         env = {**place.env, "STINT_SSH_PORT": str(place.port), "STINT_API_PER_MINUTE": "100000"}
         with serve(env, place.folder) as url:
             yield Laptops(place, url)

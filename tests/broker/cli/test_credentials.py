@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
+import socket
 import stat
 import subprocess
 
@@ -12,10 +15,12 @@ from django.core.management import call_command
 from broker.embedded.state import temporary_state_dir
 from tests.sessions_app.operations.test_kubernetes_grants import POLICY as KUBE_POLICY
 from tests.sessions_app.operations.test_kubernetes_grants import SET as KUBE_SET
+from tests.support import nursery
 from tests.support.acts import policy
-from tests.support.gateway import eventually
+from tests.support.gateway import ROOT, eventually
 from tests.support.kubernetes.cluster import in_process
 from tests.support.kubernetes.server import ApiServer
+from tests.support.pace import allow
 from tests.support.postgres_server import PostgresServer, majors
 from tests.support.postgres_shop import BROKER, set_up
 
@@ -109,9 +114,9 @@ def test_a_program_gets_the_database_by_its_environment(laptops, on_shop):
 
 
 def test_a_label_that_the_credential_does_not_have_ends_the_grant_again(laptops, on_shop):
-    status, said = laptops["alice"].fails("run", "--grant", on_shop.ref, "-e", "X=Colour", "--", "true")
+    status, said = laptops["alice"].fails("run", "--grant", on_shop.ref, "-e", "X=Color", "--", "true")
     assert status == 2
-    assert "The credential has no Colour. It has: Username, Password," in said
+    assert "The credential has no Color. It has: Username, Password," in said
     on_shop.refresh_from_db()
     assert on_shop.state in ("revoking", "ended")
 
@@ -119,7 +124,6 @@ def test_a_label_that_the_credential_does_not_have_ends_the_grant_again(laptops,
 @pytest.fixture(scope="module")
 def prod(laptops, tmp_path_factory):
     """An API server of Kubernetes in the catalogue."""
-    import contextlib
     import io
 
     from broker.kernel import clock
@@ -140,7 +144,29 @@ def prod(laptops, tmp_path_factory):
             "clusters/prod.yaml": f"{head}{rows}connection: {json.dumps(connection)}\n",
         })  # fmt: skip
         laptops.world.apply(now=clock.now())
-        yield cluster
+        with kubernetes_gateway(laptops):
+            yield cluster
+
+
+@contextlib.contextmanager
+def kubernetes_gateway(laptops):
+    """The gateway that kubectl reaches the cluster through."""
+    port = int(laptops.place.env["STINT_GATEWAY_PUBLIC_URL"].rpartition(":")[2])
+    words = ("manage.py", "gateway", "--doors", "kubernetes", "--port", str(port), "--name", "kubernetes")
+    with (laptops.place.folder / "kubernetes.log").open("ab") as log:
+        gateway = nursery.start(*words, cwd=ROOT, env=laptops.place.env, stdout=log, stderr=log)
+    try:
+        eventually(lambda: answers(port), within=30)
+        yield
+    finally:
+        gateway.send_signal(signal.SIGTERM)
+        gateway.wait(allow(20))
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
 
 
 @pytest.fixture

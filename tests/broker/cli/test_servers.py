@@ -21,8 +21,8 @@ def code_of(process) -> str:
     """The code that a login shows, read as it comes."""
     assert process.stderr.readline().startswith("Open  http")
     shown = process.stderr.readline()
-    assert shown.startswith("Type  ")
-    return shown.removeprefix("Type  ").strip()
+    assert shown.startswith("Enter ")
+    return shown.removeprefix("Enter ").strip()
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_a_person_signs_in_by_a_code_and_out_again(laptops, laptop):
     let_in(laptops, code_of(process))
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert f"Signed in at {laptops.url} as alice until " in out
+    assert f"Signed in to {laptops.url} as alice until " in out
     kept = laptop.home / ".config" / "stint" / "servers.json"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
@@ -113,7 +113,7 @@ def test_a_server_that_does_not_answer_is_said_to_be_unreachable(laptop):
     laptop.env.update(STINT_URL="http://127.0.0.1:9", STINT_TOKEN="stint_x")
     status, said = laptop.fails("whoami")
     assert status == 6
-    assert "Stint does not answer at http://127.0.0.1:9" in said
+    assert "Stint at http://127.0.0.1:9 did not respond" in said
     assert laptop.fails("login", "http://127.0.0.1:9")[0] == 6
 
 

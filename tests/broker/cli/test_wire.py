@@ -54,6 +54,23 @@ def test_a_repeat_carries_the_key_of_the_first_try(server):
     assert first == second
 
 
+IN_PROGRESS = (409, {}, {"title": "Still in progress.", "code": "idempotency_key_in_use"})
+
+
+def test_a_repeat_that_meets_the_first_try_is_sent_again_until_there_is_its_answer(server):
+    server.answers = [IN_PROGRESS, IN_PROGRESS, (201, {}, {"ref": "REQ-12"})]
+    assert Wire(server.url, "stint_x").post("/requests") == {"ref": "REQ-12"}
+    assert len({headers["Idempotency-Key"] for _, headers in server.asked}) == 1
+
+
+def test_what_stays_in_progress_is_not_called_refused_and_other_conflicts_are_not_repeated(server):
+    server.answers = [IN_PROGRESS] * 4 + [(409, {}, {"title": "Ended.", "code": "grant_over"})]
+    for status, asked in ((Exit.UNREACHABLE, 4), (Exit.REFUSED, 5)):
+        with pytest.raises(CliError) as caught:
+            Wire(server.url, "stint_x").post("/requests")
+        assert (caught.value.status, len(server.asked)) == (status, asked)
+
+
 @pytest.mark.parametrize("after", ["nan", "inf", "-1", "1e9", "soon", "²"])
 def test_a_server_that_says_nonsense_about_when_is_asked_again_all_the_same(server, after):
     server.answers = [(503, {"Retry-After": after}, BUSY[2]), (200, {}, {"ref": "GR-7F3K"})]
@@ -88,6 +105,16 @@ def test_a_token_is_not_in_what_is_printed_of_it():
 def test_what_others_wrote_draws_nothing_on_a_terminal():
     assert "\x1b" not in screen.plain("\x1b]0;owned\x07\x1b[2J\r\n\u202ename")
     assert screen.plain_output("\x1b[31mred\x1b[0m\n\ttab\x1b]0;owned\x07\r\u202e") == "red\n\ttab"
+
+
+@pytest.mark.parametrize("lines", [True, False])
+def test_a_document_for_programs_draws_nothing_on_a_terminal_and_says_the_same(capsys, lines):
+    said = {"line": "\x9b2J\x9d0;owned\x9c\u202e\x7f\x1b[2J\n\u2066", "name": "Jürgen 東京"}
+    screen.say_json(said, lines=lines)
+    shown = capsys.readouterr().out
+    assert "Jürgen 東京" in shown
+    assert screen.plain(shown) == shown.replace("\n", "�")
+    assert json.loads(shown) == said
 
 
 def test_a_table_is_shortened_from_its_widest_column_and_gives_up_when_it_is_too_narrow():

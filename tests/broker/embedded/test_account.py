@@ -62,6 +62,6 @@ def test_a_file_with_another_name_elsewhere_is_given_to_nobody(tmp_path):
     (tmp_path / "shadow").write_text("of the machine")
     (tmp_path / "tree").mkdir()
     os.link(tmp_path / "shadow", tmp_path / "tree" / "PG_VERSION")
-    with pytest.raises(PermissionError, match="another name elsewhere"):
+    with pytest.raises(PermissionError, match="another hard link elsewhere"):
         give(tmp_path / "tree", Account(uid=60600, gid=60600))
     assert (tmp_path / "shadow").stat().st_uid == 0

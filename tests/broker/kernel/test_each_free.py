@@ -6,11 +6,18 @@ import time
 from functools import partial
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
-from broker.kernel.each_free import AWHILE, each_free, for_a_while
+from broker.kernel import each_free as module
+from broker.kernel.each_free import each_free, for_a_while
 from broker.kernel.errors import Conflict
 from sessions_app.models import Notice
+
+
+@pytest.fixture(autouse=True)
+def _time_is_not_up(monkeypatch) -> None:
+    """However slow the machine is; where the time is up, a test says so itself."""
+    monkeypatch.setattr(module, "AWHILE", 60.0)
 
 
 @pytest.fixture
@@ -50,14 +57,10 @@ def test_one_that_another_process_holds_is_passed_over_and_found_again(notices, 
     assert each_free(due(), partial(read, now=live_world.now), failed=failed) == 1
 
 
-@pytest.mark.parametrize("no_key", [True, False])
-def test_one_that_others_refer_to_at_this_moment_is_held_unless_its_key_stays(
-    notices, live_world, owner_connection, no_key
-):
+def test_one_that_others_refer_to_at_this_moment_is_free(notices, live_world, owner_connection):
     with owner_connection.transaction():
         owner_connection.execute("SELECT FROM sessions_app_notice FOR KEY SHARE")
-        done = each_free(due(), partial(read, now=live_world.now), failed={}, no_key=no_key)
-    assert done == (3 if no_key else 0)
+        assert each_free(due(), partial(read, now=live_world.now), failed={}) == 3
 
 
 def test_one_that_is_due_no_more_when_its_turn_comes_is_left(notices, live_world):
@@ -107,10 +110,35 @@ def test_one_that_fails_is_undone_and_noted_and_stops_no_other(notices, live_wor
     assert error.startswith(says)
 
 
-def test_when_the_time_is_up_the_rest_is_left_to_the_next_time(notices, live_world):
+def lose_the_connection(_: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+def test_one_that_loses_its_connection_stops_no_other(notices, live_world):
+    failed: dict[str, str] = {}
+
+    def act(pk: int) -> None:
+        (lose_the_connection if pk == notices[1].pk else partial(read, now=live_world.now))(pk)
+
+    assert each_free(due(), act, failed=failed) == 2
+    assert (left(), list(failed)) == (["second"], [str(notices[1])])
+
+
+def test_a_database_that_is_gone_fails_them_all_and_no_row_is_blamed(notices, monkeypatch, caplog):
+    failed: dict[str, str] = {}
+    monkeypatch.setitem(connection.settings_dict, "HOST", "/nowhere")
+    with pytest.raises(OperationalError):
+        each_free(due(), lose_the_connection, failed=failed)
+    assert (failed, caplog.records) == ({}, [])
+
+
+def test_when_the_time_is_up_the_rest_is_left_to_the_next_time(notices, live_world, monkeypatch):
+    monkeypatch.setattr(module, "AWHILE", 0.1)
+
     def slowly(pk: int) -> None:
         read(pk, now=live_world.now)
-        time.sleep(AWHILE)
+        time.sleep(0.1)
 
     assert each_free(due(), slowly, failed={}) == 1
     assert left() == ["second", "third"]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.processes.nursery import Nursery, NurseryGone
+from broker.processes.nursery import _PR_SET_CHILD_SUBREAPER, Nursery, NurseryGone, _prctl
 from broker.processes.supervisor import Process, Supervisor
 from tests.support.pace import allow
 
@@ -22,8 +22,10 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
-def nursery() -> Nursery:
-    return Nursery()
+def nursery() -> Iterator[Nursery]:
+    yield Nursery()
+    # Otherwise this process would get every orphan of the tests that follow, and it waits for none.
+    _prctl(_PR_SET_CHILD_SUBREAPER, 0)
 
 
 @contextmanager
@@ -52,7 +54,7 @@ def group(
         yield supervisor
     finally:
         supervisor.stop()
-        thread.join(20)
+        thread.join(allow(20))
         assert not thread.is_alive()
 
 
@@ -82,7 +84,7 @@ def test_a_forked_process_has_everything_loaded_and_a_name_and_place_of_its_own(
     script = (
         BEGIN
         + """
-print("loaded", "sessions_app.gateways.ssh.process" in sys.modules, flush=True)
+print("loaded", "sessions_app.gateways.ssh.door" in sys.modules, flush=True)
 print("words", sys.argv[1:], os.getcwd(), flush=True)
 print("name", open("/proc/self/comm").read().strip(), flush=True)
 print("leads", os.getsid(0) == os.getpid(), flush=True)
@@ -145,13 +147,14 @@ def test_a_nursery_that_is_not_there_is_said_to_be_loading(nursery, tmp_path):
 
 
 def _nursery_pid(nursery: Nursery) -> int:
+    """The process that was started for this one: those of tests that run beside this one may have the same words."""
     wanted = f"broker.processes.nursery\0{nursery.inherited_fd}\0".encode()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                command, name = (entry / "cmdline").read_bytes(), (entry / "comm").read_text().strip()
+                command, status = (entry / "cmdline").read_bytes(), (entry / "status").read_text()
             except OSError:
                 continue
-            if wanted in command and not name.startswith("stint-"):
+            if wanted in command and f"\nPPid:\t{os.getpid()}\n" in status and "Name:\tstint-" not in status:
                 return int(entry.name)
     raise AssertionError("there is no nursery")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.processes import supervisor as module
 from broker.processes.supervisor import Process, Supervisor
 from tests.support.pace import allow
 
@@ -41,8 +42,15 @@ def running(*processes: Process, out: io.StringIO, first_delay: float = 0.5) -> 
         yield supervisor
     finally:
         supervisor.stop()
-        thread.join(20)
+        thread.join(allow(20))
         assert not thread.is_alive()
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process is killed because a busy machine did not let it end in time."""
+    monkeypatch.setattr(module, "_STOP_OTHERS_S", 60.0)
+    monkeypatch.setattr(module, "_STOP_ALL_S", 90.0)
 
 
 def until(condition: Callable[[], bool], seconds: float = 15) -> bool:
@@ -80,7 +88,9 @@ def test_a_process_that_keeps_dying_is_said_loudly_once_and_still_tried() -> Non
     assert out.getvalue().count("KEEPS FAILING: it exited 5 times within 30 s") == 1
 
 
-def test_a_stage_starts_when_the_one_below_is_ready_and_stops_before_it(tmp_path: Path) -> None:
+def test_a_stage_starts_when_the_one_below_is_ready_and_stops_before_it(
+    tmp_path: Path, patient: None
+) -> None:
     mark = tmp_path / "mark"
     out = io.StringIO()
     ending = "trap 'echo {0} ends; exit' TERM; echo {0} starts; {1} while :; do sleep 0.05; done"
@@ -88,7 +98,7 @@ def test_a_stage_starts_when_the_one_below_is_ready_and_stops_before_it(tmp_path
     once = shell("migrate", f"test -e {mark} && echo migrated", stage=1, once=True)
     web = shell("web", ending.format("web", ""), stage=2)
     with running(web, once, database, out=out) as supervisor:
-        assert supervisor.ready.wait(15)
+        assert supervisor.ready.wait(allow(15))
         assert until(lambda: "web starts" in out.getvalue())
     said = [line.split("| ")[1] for line in out.getvalue().splitlines()]
     assert said == ["database starts", "migrated", "web starts", "web ends", "database ends"]
@@ -103,13 +113,15 @@ def test_an_early_process_begins_with_the_step_below_and_counts_as_ready_after_i
         "web", f"touch {loaded}; sleep 600", stage=2, early=True, ready=lambda: "done" in out.getvalue()
     )
     with running(web, migrate, out=out) as supervisor:
-        assert supervisor.ready.wait(15)
+        assert supervisor.ready.wait(allow(15))
 
 
-def test_what_began_with_a_step_is_stopped_when_the_step_fails() -> None:
+def test_what_began_with_a_step_is_stopped_when_the_step_fails(tmp_path: Path, patient: None) -> None:
+    began = tmp_path / "began"
     out = io.StringIO()
-    migrate = shell("migrate", "sleep 0.3; exit 2", stage=1, once=True)
-    web = shell("web", "trap 'echo ends; exit' TERM; while :; do sleep 0.05; done", stage=2, early=True)
+    migrate = shell("migrate", f"until test -e {began}; do sleep 0.05; done; exit 2", stage=1, once=True)
+    script = f"trap 'echo ends; exit' TERM; touch {began}; while :; do sleep 0.05; done"
+    web = shell("web", script, stage=2, early=True)
     assert Supervisor([migrate, web], out=out).run() == 1
     assert "web     | ends" in out.getvalue()
 
@@ -124,11 +136,12 @@ def test_a_step_that_fails_stops_the_group_with_status_1_and_nothing_after_it_st
     assert "started" not in out.getvalue()
 
 
-def test_a_group_is_not_ready_while_one_of_it_keeps_dying() -> None:
+def test_a_group_is_not_ready_while_one_of_it_keeps_dying(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A busy machine may let it live for longer than it wants to.
+    monkeypatch.setattr(module, "_SETTLED_S", 30.0)
     out = io.StringIO()
-    with running(
-        shell("web", "sleep 600"), shell("worker", "sleep 0.8; exit 1"), out=out, first_delay=0.02
-    ) as group:
+    web, worker = shell("web", "sleep 600", ready=lambda: True), shell("worker", "sleep 0.3; exit 1")
+    with running(web, worker, out=out, first_delay=0.02) as group:
         assert until(lambda: out.getvalue().count("worker exited") >= 3)
         assert not group.ready.is_set()
 
@@ -150,7 +163,7 @@ def test_all_stop_within_five_seconds_even_one_that_ignores_the_request_and_its_
     assert time.monotonic() - begun < allow(5)
 
 
-def test_a_second_request_does_not_wait() -> None:
+def test_a_second_request_does_not_wait(patient: None) -> None:
     out = io.StringIO()
     with running(shell("web", STUBBORN), out=out) as supervisor:
         assert until(lambda: len(numbers(out.getvalue())) == 2)
@@ -158,7 +171,7 @@ def test_a_second_request_does_not_wait() -> None:
         supervisor.stop()
         supervisor.stop()
         assert until(lambda: not any(alive(pid) for pid in numbers(out.getvalue())))
-    assert time.monotonic() - begun < allow(2)
+    assert time.monotonic() - begun < allow(5)
 
 
 def test_what_a_dead_process_left_behind_is_ended_before_it_starts_again() -> None:
@@ -170,7 +183,11 @@ def test_what_a_dead_process_left_behind_is_ended_before_it_starts_again() -> No
 
 SUPERVISE = """
 import sys
+from broker.processes import supervisor
 from broker.processes.supervisor import Process, Supervisor
+# Those that end when they are asked may take as long as the machine makes them.
+if "trap '' TERM" not in sys.argv[1]:
+    supervisor._STOP_OTHERS_S, supervisor._STOP_ALL_S = 60.0, 90.0
 processes = [Process(name=f"p{n}", argv=["sh", "-c", script]) for n, script in enumerate(sys.argv[1:])]
 sys.exit(Supervisor(processes).run())
 """
@@ -210,31 +227,31 @@ def test_a_signal_stops_the_group_in_order_with_status_0(
     assert supervisor.stdout is not None
     supervisor.stdout.readline()
     supervisor.send_signal(number)
-    said, _ = supervisor.communicate(timeout=10)
+    said, _ = supervisor.communicate(timeout=allow(10))
     assert "good bye" in said
     assert supervisor.returncode == 0
 
 
-def test_lines_are_joined_with_names_in_colour_on_a_terminal_and_plain_elsewhere(
+def test_lines_are_joined_with_names_in_color_on_a_terminal_and_plain_elsewhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
-    process = shell("web", "echo one; printf two", once=True, colour="green")
-    terminal, plain, uncoloured = Terminal(), io.StringIO(), Terminal()
+    process = shell("web", "echo one; printf two", once=True, color="green")
+    terminal, plain, uncolored = Terminal(), io.StringIO(), Terminal()
     for out in (terminal, plain):
         with running(process, out=out) as supervisor:
-            assert supervisor.ready.wait(15)
+            assert supervisor.ready.wait(allow(15))
     monkeypatch.setenv("NO_COLOR", "1")
-    with running(process, out=uncoloured) as supervisor:
-        assert supervisor.ready.wait(15)
+    with running(process, out=uncolored) as supervisor:
+        assert supervisor.ready.wait(allow(15))
     assert terminal.getvalue() == "\x1b[32mweb |\x1b[0m one\n\x1b[32mweb |\x1b[0m two\n"
-    assert plain.getvalue() == uncoloured.getvalue() == "web | one\nweb | two\n"
+    assert plain.getvalue() == uncolored.getvalue() == "web | one\nweb | two\n"
 
 
 def test_a_log_line_cannot_steer_the_terminal() -> None:
     out = Terminal()
     with running(shell("web", r"printf 'a\033]0;b\007c\303\251\n'", once=True), out=out) as supervisor:
-        assert supervisor.ready.wait(15)
+        assert supervisor.ready.wait(allow(15))
     assert out.getvalue() == "web | a\\x1b]0;b\\x07cé\n"
 
 
@@ -248,7 +265,7 @@ def test_descriptors_that_are_passed_on_stay_open_and_others_do_not(tmp_path: Pa
             shell("b", script.format(fd), once=True),
             out=out,
         ) as supervisor:
-            assert supervisor.ready.wait(15)
+            assert supervisor.ready.wait(allow(15))
     finally:
         os.close(fd)
     assert f"a | {tmp_path}" in out.getvalue()

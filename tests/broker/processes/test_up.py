@@ -18,6 +18,7 @@ import psycopg
 import pytest
 import redis
 
+from broker.demo.ports import free_port
 from broker.embedded.postgres import OWNER, EmbeddedPostgres
 from broker.embedded.state import running_urls, temporary_state_dir
 from broker.embedded.valkey import EmbeddedValkey
@@ -33,7 +34,7 @@ class Up:
 
     def __init__(self, state: Path, **configured: str) -> None:
         self.state = state
-        self.ports = free_ports(3)
+        self.ports = [free_port() for _ in range(4)]
         self.env = {name: value for name, value in os.environ.items() if name not in CONFIGURED}
         self.env["STINT_STATE_DIR"] = str(state)
         # A proxy that nobody runs: what asks this machine's own ports may not go by it.
@@ -52,8 +53,8 @@ class Up:
         return [sys.executable, "manage.py", *arguments]
 
     def options(self) -> list[str]:
-        http, streams, ssh = (str(port) for port in self.ports)
-        return ["--port", http, "--streams-port", streams, "--ssh-port", ssh]
+        names = ("--port", "--streams-port", "--ssh-port", "--gateway-port")
+        return [word for name, port in zip(names, self.ports, strict=True) for word in (name, str(port))]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = self.manage(*arguments)
@@ -63,7 +64,9 @@ class Up:
 
     def ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[0]}/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.ports[0]}/readyz", timeout=allow(5)
+            ) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -88,14 +91,6 @@ class Up:
                 if str(self.state).encode() in command + environment and word.encode() in command:
                     found.append(int(entry.name))
         return found
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def until(condition: Callable[[], bool], seconds: float = 20) -> bool:
@@ -129,16 +124,17 @@ def test_all_starts_from_an_empty_folder_and_ctrl_c_stops_all_within_five_second
     # Commands that are run meanwhile find the database by themselves.
     assert "[X] 0001_initial" in up.run("showmigrations", "audit").stdout
     # One group on one folder.
-    other = free_ports(3)
-    second = up.run(
-        "up", "--port", str(other[0]), "--streams-port", str(other[1]), "--ssh-port", str(other[2])
-    )
+    up_there, up.ports = up.ports, [free_port() for _ in range(4)]
+    second = up.run("up", *up.options())
+    up.ports = up_there
     assert second.returncode == 1
-    assert f"already running, pid {up.process.pid}" in second.stderr
+    assert f"(pid {up.process.pid})" in second.stderr
     # Only migrations ever had the role that can rewrite the record.
     for word in ("stint-web", "stint-streams", "stint-worker", "stint-gateway"):
         for pid in up.processes(word):
             assert b"stint_owner" not in Path(f"/proc/{pid}/environ").read_bytes()
+    with urllib.request.urlopen(f"http://127.0.0.1:{up.ports[1]}/healthz", timeout=allow(10)) as answer:
+        assert answer.headers["server"] is None
 
     begun = time.monotonic()
     up.process.send_signal(signal.SIGINT)
@@ -146,7 +142,7 @@ def test_all_starts_from_an_empty_folder_and_ctrl_c_stops_all_within_five_second
     assert time.monotonic() - begun < allow(5)
     assert up.processes() == []
     assert running_urls(up.state) is None
-    assert "no database" in up.run("showmigrations").stderr
+    assert "No database" in up.run("showmigrations").stderr
 
 
 def test_each_process_that_is_killed_comes_back(up: Up) -> None:
@@ -236,8 +232,10 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(
 def test_options_have_their_defaults_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STINT_HTTP_PORT", "9000")
     monkeypatch.setenv("STINT_SSH_PORT", "9022")
-    options = parse(["--ssh-port", "9023"])
+    monkeypatch.setenv("STINT_GATEWAY_PORT", "9443")
+    options = parse(["--ssh-port", "9023", "--gateway-host", "::1"])
     assert (options.url, options.ssh_port) == ("http://127.0.0.1:9000", 9023)
+    assert (options.gateway_host, options.gateway_port) == ("::1", 9443)
 
 
 @pytest.mark.parametrize(

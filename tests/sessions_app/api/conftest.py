@@ -45,7 +45,7 @@ class Caller:
         return self("DELETE", path, **headers)
 
 
-def token_for(identity, now, *scopes: str, lifetime: dt.timedelta = dt.timedelta(days=1)) -> str:
+def token_for(identity, now, *scopes: str, lifetime: dt.timedelta = dt.timedelta(days=90)) -> str:
     from accounts.operations.create_token import create_token
 
     _, text = create_token(

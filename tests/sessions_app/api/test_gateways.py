@@ -1,10 +1,17 @@
-"""/ssh-gateway"""
+"""/ssh-gateway and /web-gateway"""
 
 from __future__ import annotations
 
 import datetime as dt
 
+from broker.kernel.x509 import fingerprint
 from sessions_app.operations.sessions.renew_gateway import renew_gateway
+from sessions_app.operations.targets.ensure_authority import ensure_authority
+from sessions_app.operations.targets.prepare_authority import prepare_authority
+from sessions_app.operations.targets.retire_authority import retire_authority
+from sessions_app.operations.targets.rotate_authority import rotate_authority
+from sessions_app.queries.authority import GATEWAY_CA
+from tests.support.world import SETUP
 
 ONE, TWO = "ssh-ed25519 AAAAone", "ssh-ed25519 AAAAtwo"
 
@@ -24,3 +31,54 @@ def test_a_gateway_that_is_gone_for_a_day_is_forgotten(api, world):
 
 def test_strangers_are_told_nothing(api):
     assert api().get("/ssh-gateway").status_code == 401
+
+
+def test_clients_of_the_web_gateways_are_told_whom_to_trust(api, world, settings):
+    settings.GATEWAY_PUBLIC_URL = "https://gateway.example.com"
+    made = ensure_authority(GATEWAY_CA, now=world.now)
+    assert api("charlie").get("/web-gateway").body == {
+        "url": "https://gateway.example.com", "ca": "", "fingerprints": [],
+    }  # fmt: skip
+    digest = fingerprint(made.public_key.encode())
+    renew_gateway(name="a", version="1", tls_fingerprint=digest, now=world.now)
+    answer = api("charlie").get("/web-gateway")
+    assert (answer.body["ca"], answer.body["fingerprints"]) == (made.public_key, [digest])
+    assert "PRIVATE" not in answer.content.decode()
+    assert api().get("/web-gateway").status_code == 401
+
+
+def test_during_a_rotation_clients_are_told_to_trust_both_authorities(api, world):
+    def told(by):
+        renew_gateway(
+            name="a", version="1", tls_fingerprint=fingerprint(by.public_key.encode()), now=world.now
+        )
+        body = api("charlie").get("/web-gateway").body
+        return body["ca"], set(body["fingerprints"])
+
+    old = ensure_authority(GATEWAY_CA, now=world.now)
+    fresh = prepare_authority(GATEWAY_CA, actor=SETUP, now=world.now)
+    both = (old.public_key + fresh.public_key, {fingerprint(one.public_key.encode()) for one in (old, fresh)})
+    assert told(by=old) == both
+    rotate_authority(GATEWAY_CA, actor=SETUP, now=world.now)
+    assert told(by=old) == told(by=fresh) == both
+    retire_authority(GATEWAY_CA, fingerprint=old.fingerprint, actor=SETUP, now=world.now)
+    assert told(by=fresh) == (fresh.public_key, {fingerprint(fresh.public_key.encode())})
+
+
+def test_gateways_that_run_say_whom_to_trust_and_none_that_was_gone_before(api, world):
+    old = ensure_authority(GATEWAY_CA, now=world.now)
+    before = world.now - dt.timedelta(hours=1)
+    renew_gateway(name="a", version="1", tls_fingerprint=fingerprint(old.public_key.encode()), now=before)
+    assert api("charlie").get("/web-gateway").body["ca"] == old.public_key
+    renew_gateway(name="b", version="2", tls_fingerprint="AA:AA", now=world.now)
+    body = api("charlie").get("/web-gateway").body
+    assert (body["ca"], body["fingerprints"]) == ("", ["AA:AA"])
+
+
+def test_certificates_of_the_administrators_are_told_by_their_fingerprints(api, world):
+    ensure_authority(GATEWAY_CA, now=world.now)
+    for name, said, before in (("a", "AA:AA", 0), ("b", "BB:BB", 5), ("c", "", 0)):
+        then = world.now - dt.timedelta(seconds=before)
+        renew_gateway(name=name, version="1", tls_fingerprint=said, now=then)
+    answer = api("charlie").get("/web-gateway")
+    assert (answer.body["ca"], answer.body["fingerprints"]) == ("", ["AA:AA", "BB:BB"])

@@ -266,6 +266,13 @@ def test_the_holder_gets_a_credential_that_is_kept_nowhere(api, made):
     assert api("alice").get(f"/grants/{made.ref}").body["connect"] == []
 
 
+def test_a_repeated_request_gets_no_second_credential(api, made):
+    key = {"Idempotency-Key": "k1"}
+    first = api("alice").post(f"/grants/{made.ref}/credential", {"target": "web-1"}, **key)
+    again = api("alice").post(f"/grants/{made.ref}/credential", {"target": "web-1"}, **key)
+    assert (first.status_code, again.status_code, again.body["code"]) == (200, 409, "shown_once")
+
+
 def test_others_and_tokens_without_the_scope_get_none(api, made):
     assert api("bob").post(f"/grants/{made.ref}/credential", {"target": "web-1"}).status_code == 404
     assert api("alice", "read").post(f"/grants/{made.ref}/credential", {}).status_code == 403

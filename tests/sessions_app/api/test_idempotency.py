@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 
+import pytest
 from django.db import connection
 from django.urls import get_resolver
 
@@ -11,10 +13,12 @@ from accounts.operations.create_token import create_token
 from broker.kernel import clock
 from sessions_app.api.endpoint import Endpoint
 from sessions_app.models import AccessRequest, Grant, IdempotencyKey
+from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.workflows.read_workflow import read_workflow
 from tests.sessions_app.api.conftest import ALL_SCOPES, Caller, token_for
 from tests.sessions_app.api.test_me import TOKEN
 from tests.support.acts import LOCKS_HERE, Started, at_once, events
+from tests.support.gateway import eventually
 from tests.support.sources import SOURCE, is_closed, is_open, speaking_for
 
 ASK = {
@@ -142,15 +146,12 @@ def test_while_the_first_is_worked_on_a_second_is_told_so_at_once(live_world, ow
 
 
 def wait_for_waiters_of(owner) -> None:
-    import time
-
-    for _ in range(1000):
+    def waiting() -> int:
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT count(*) FROM {LOCKS_HERE} AND NOT granted")
-            if cursor.fetchone()[0]:
-                return
-        time.sleep(0.01)
-    raise AssertionError("the first request never came to its act")
+            return cursor.fetchone()[0]
+
+    eventually(waiting)
 
 
 def test_many_at_once_are_one_act(live_world):
@@ -178,6 +179,56 @@ def test_the_act_and_its_kept_answer_are_one_transaction(live_world, app_connect
     assert not Grant.objects.exists()
 
 
+# What asks a target
+
+
+def credential(caller, grant):
+    return caller.post(f"/grants/{grant.ref}/credential", {"target": "web-1"}, **KEY)
+
+
+def prepared(world):
+    return prepare_grant(grant_id=world.grant().pk, now=lambda: world.now)
+
+
+def test_while_a_target_is_asked_nothing_of_the_record_is_held(live_world, making, owner_connection):
+    grant = prepared(live_world)
+    caller = Caller(live_world.alice, token_for(live_world.alice, live_world.now))
+    answers, calls = threading.Event(), making.calls
+    making.after = lambda: answers.wait(30)
+    first = Started(lambda: credential(caller, grant))
+    try:
+        eventually(lambda: "issue web-1" in calls)
+        owner_connection.execute("SELECT FROM audit_head FOR UPDATE NOWAIT")
+        assert "credential.issued" in events(grant.ref)
+        second = credential(caller, grant)
+        assert (second.status_code, second.body["code"]) == (409, "idempotency_key_in_use")
+    finally:
+        answers.set()
+    assert first.result().status_code == 200
+    assert credential(caller, grant).body["code"] == "shown_once"
+    assert calls.count("issue web-1") == 1
+
+
+def test_a_credential_is_not_issued_again_if_the_process_ended_while_its_target_was_asked(api, world, making):
+    grant = prepared(world)
+    making.after = lambda: (_ for _ in ()).throw(SystemExit)
+    with pytest.raises(SystemExit):
+        credential(api("alice"), grant)
+    making.after = lambda: None
+    assert credential(api("alice"), grant).body["code"] == "idempotency_key_in_use"
+    IdempotencyKey.objects.update(created_at=clock.now() - dt.timedelta(minutes=1))
+    assert credential(api("alice"), grant).body["code"] == "shown_once"
+    assert making.calls.count("issue web-1") == 1
+
+
+def test_a_target_that_does_not_answer_can_be_asked_again_with_the_same_key(api, world, making):
+    grant = prepared(world)
+    making.down = {"web-1"}
+    assert credential(api("alice"), grant).status_code == 503
+    making.down = set()
+    assert credential(api("alice"), grant).status_code == 200
+
+
 def test_every_post_takes_a_key():
     def endpoints(patterns):
         for pattern in patterns:
@@ -188,6 +239,4 @@ def test_every_post_takes_a_key():
 
     posts = {view for view in endpoints(get_resolver().url_patterns) if hasattr(view, "post")}
     assert len(posts) > 20
-    # A credential is made anew each time, for it is kept nowhere.
-    without = {view.__name__ for view in posts if not hasattr(view.post, "__wrapped__")}
-    assert without == {"GrantCredential"}
+    assert {view.__name__ for view in posts if not hasattr(view.post, "__wrapped__")} == set()

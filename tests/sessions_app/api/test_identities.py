@@ -92,14 +92,15 @@ def test_a_password_that_is_guessed_is_refused(api):
 
 def test_a_disabled_identity_is_out_at_once_and_its_grants_end(api, world):
     grant = world.grant()
-    assert api("alice").get("/me").status_code == 200
+    assert (api("alice").get("/me").status_code, api("robot").get("/me").status_code) == (200, 200)
     answer = api("admin").post("/identities/alice/disable")
     assert (answer.status_code, answer.body["enabled"]) == (200, False)
     assert (api("alice").get("/me").status_code, api("robot").get("/me").status_code) == (401, 401)
     assert Grant.objects.get(pk=grant.pk).end_reason == "identity_disabled"
     assert names(api("admin"), "?enabled=false") == ["alice"]
     assert api("admin").post("/identities/alice/enable").body["enabled"] is True
-    assert api("alice").get("/me").status_code == 200
+    assert api("alice").get("/me").status_code == 401, "her token stays revoked"
+    assert api("robot").get("/me").status_code == 200
     assert Grant.objects.get(pk=grant.pk).state == "revoking"
 
 

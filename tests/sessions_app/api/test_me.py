@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 
 import pytest
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from accounts.models import APIToken, SSHPublicKey
 from sessions_app.models import Notice
 from sessions_app.policy.policies import canonical
-from tests.sessions_app.api.conftest import Caller
+from tests.sessions_app.api.conftest import Caller, token_for
 from tests.support.acts import events, last
 from tests.support.factors import just_signed_in
 from tests.support.world import PASSWORD
@@ -103,6 +104,17 @@ def test_a_token_makes_none_that_may_do_more_than_itself(api):
     refused = narrow.post("/me/tokens", {**TOKEN, "scopes": ["read", "decide"]})
     assert (refused.status_code, refused.body["code"]) == (403, "scope_missing")
     assert narrow.post("/me/tokens", {**TOKEN, "scopes": ["read"]}).status_code == 201
+
+
+def test_a_token_makes_none_that_outlives_it(world, now):
+    short = Caller(
+        world.alice, token=token_for(world.alice, now, "administer", "read", lifetime=dt.timedelta(hours=2))
+    )
+    sent = {**TOKEN, "scopes": ["read"]}
+    refused = short.post("/me/tokens", {**sent, "lifetime": "3h"})
+    assert (refused.status_code, refused.body["code"]) == (403, "scope_missing")
+    assert "outlives it" in refused.body["detail"] + refused.body["title"]
+    assert short.post("/me/tokens", {**sent, "lifetime": "1h"}).status_code == 201
 
 
 def test_a_browser_session_makes_any_token(world):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import socket
+import contextlib
 import subprocess
 import sys
-import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from broker.demo.ports import free_port
 from tests.environment import ROOT
 from tests.sessions_app.api.conftest import token_for
 from tests.support.breadth import FULL
+from tests.support.gateway import eventually
+from tests.support.pace import allow
 
 # What no schema can say, such as which names there are, is refused with 400; so valid data may well be refused.
 UNSAYABLE = "positive_data_acceptance"
@@ -32,6 +34,7 @@ PARTS = {
         "search",
         "workflows",
         "ssh-gateway",
+        "web-gateway",
     ),
     "admin": ("identities", "catalogue", "command-sets", "record", "webhooks", "history", "rights"),
 }
@@ -50,9 +53,7 @@ class Server:
 @pytest.fixture
 def server(live_world, stint_db, tmp_path):
     """The web process as it is run in production, on a database of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     env = {**stint_db.env, "STINT_API_PER_MINUTE": "1000000", "STINT_API_STRANGERS_PER_MINUTE": "1000000"}
     log = tmp_path / "web.log"
     command = [
@@ -67,18 +68,17 @@ def server(live_world, stint_db, tmp_path):
         yield Server(url, log)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(allow(20))
 
 
 def _wait(url: str, process: subprocess.Popen, log: Path) -> None:
-    for _ in range(300):
+    def answers() -> bool:
         assert process.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"the server did not start:\n{log.read_text()}")
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
+            return True
+        return False
+
+    eventually(answers, within=30, every=0.1)
 
 
 def _run(url: str, token: str, folder: Path, parts: tuple[str, ...]) -> subprocess.Popen:
@@ -102,7 +102,7 @@ def test_every_answer_is_one_that_the_schema_promises(server, live_world, tmp_pa
         name: _run(server.url, token_for(getattr(live_world, name), live_world.now), tmp_path / name, parts)
         for name, parts in PARTS.items()
     }
-    status = {name: process.wait(300) for name, process in processes.items()}
+    status = {name: process.wait(allow(300)) for name, process in processes.items()}
     said = "".join((tmp_path / name / "out").read_text() for name, code in status.items() if code)
     assert not any(status.values()), "\n".join(line[:300] for line in said.splitlines())
     assert "Traceback" not in server.log.read_text()

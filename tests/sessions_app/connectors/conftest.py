@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 
 import asyncssh
@@ -44,3 +46,17 @@ def facts_of(sshd: SshTarget, **changes) -> TargetFacts:
 @pytest.fixture
 def target(sshd) -> TargetFacts:
     return facts_of(sshd)
+
+
+@pytest.fixture
+def account(request):
+    """An account with a given login shell, for as long as the test runs."""
+    # Of this run alone: another one, or the rest of one that was killed, may not get in its way.
+    name = f"stint-test-{os.getpid()}"
+    subprocess.run(
+        ["useradd", "--no-create-home", "--password", "*", "--shell", request.param, name], check=True
+    )
+    try:
+        yield name
+    finally:
+        subprocess.run(["userdel", "--force", name], check=True)

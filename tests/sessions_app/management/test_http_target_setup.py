@@ -7,7 +7,7 @@ import io
 import pytest
 from django.core.management import CommandError, call_command
 
-from sessions_app.connectors.http.connector import HTTPParameters
+from sessions_app.connectors.http.parameters import HTTPParameters
 from tests.sessions_app.operations.targets.test_target_setup import KEY, cluster
 
 
@@ -49,3 +49,9 @@ def test_a_cluster_that_is_not_there_or_of_another_kind_is_said_to(world):
             printed(name)
     with pytest.raises(CommandError, match="--new-key"):
         printed()
+
+
+def test_behind_the_gateway_there_is_no_proxy_to_set_up(world):
+    cluster(world, "http", connection="{proxy: stint}")
+    with pytest.raises(CommandError, match="no proxy to set up"):
+        printed("one")

@@ -59,12 +59,12 @@ def test_a_check_tells_right_from_wrong_and_exits_accordingly(world):
         out = StringIO()
         with pytest.raises(CommandError, match="Needs fixing: web-1"):
             call_command("ssh_check", "web", stdout=out)
-        assert "WRONG certificate accepted" in out.getvalue()
+        assert "FAIL  certificate accepted" in out.getvalue()
         sshd.trust([line.split(maxsplit=2)[2] for line in run("ssh_ca").splitlines()])
         # The penalty list spares this address, so that the next login is not held up.
         said = run("ssh_check", "web")
     assert "web-1 (root@127.0.0.1" in said
-    assert "WRONG" not in said
+    assert "FAIL" not in said
 
 
 def test_an_authority_is_changed_without_a_gap(world):

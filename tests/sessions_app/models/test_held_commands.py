@@ -15,6 +15,7 @@ from sessions_app.operations.sessions.remind_hold import remind_hold
 from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
 from sessions_app.queries.deciders import holds_for
 from sessions_app.queries.grants import hold_of
+from sessions_app.queries.notices import unread_of
 from tests.support import acts
 
 STOP = "echo stop nginx"
@@ -49,7 +50,7 @@ def test_the_rows_and_each_row_agree(world, grant, held, now, ended):
         assert run.waits(now) is CommandRun.objects.waiting(now).exists() is (lives and decided is None)
         assert CommandRun.objects.allowed_once(now).exists() is (lives and decided is not None)
         assert holds_for(world.bob, now).exists() is run.waits(now)
-        assert Notice.objects.filter(run=run, identity=world.bob).unsettled(now).exists() is run.waits(now)
+        assert unread_of(world.bob, now).filter(run=run).exists() is run.waits(now)
         assert (hold_of(run.pk, now).state == "held") is run.waits(now)
 
 
@@ -70,4 +71,4 @@ def test_what_was_withdrawn_and_is_tried_again_is_told_again(world, grant, held,
     used = acts.use(grant, now=now)
     acts.run(used, acts.session(used, now=now), STOP, now=now)
     told = Notice.objects.filter(event="command.held", identity=world.bob)
-    assert (told.count(), told.unsettled(now).count()) == (2, 1)
+    assert (told.count(), unread_of(world.bob, now).filter(pk__in=told).count()) == (2, 1)

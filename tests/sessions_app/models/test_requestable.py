@@ -15,7 +15,7 @@ from accounts.models import APIToken, Identity
 from sessions_app.gateways.mcp.own_tools import TOOLS, use_tool
 from sessions_app.models import AccessPolicy, AccessRequest, Cluster, Grant, requestable
 from sessions_app.models.visibility import hold_still
-from sessions_app.operations.requests.check_request import NothingToAskFor, check_request
+from sessions_app.operations.requests.check_request import NotRequestable, check_request
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.queries import facts
 from sessions_app.queries.offers import offers
@@ -95,14 +95,14 @@ class Doors:
             use_tool(
                 tool=TOOLS["request_access"], token=token, arguments={**ASK, "cluster": cluster}, now=self.world.now
             )  # fmt: skip
-        except NothingToAskFor:
+        except NotRequestable:
             assert not self._asked(cluster)
         return self._asked(cluster)
 
     def verb(self, cluster: str) -> bool:
         try:
             self.world.request(self.who, cluster=cluster)
-        except NothingToAskFor:
+        except NotRequestable:
             assert not self._asked(cluster)
         return self._asked(cluster)
 
@@ -122,7 +122,7 @@ def test_request_on_one_cluster_opens_no_other_cluster_of_the_policy_by_any_door
 def test_request_on_one_cluster_opens_no_other_whatever_it_is_asked_for(shared, kind):
     incident = shared.incident(shared.alice, clusters=["web", "prod"])
     named = {"workflow": incident.ref} if kind == "incident" else {}
-    with pytest.raises(NothingToAskFor):
+    with pytest.raises(NotRequestable):
         shared.request(shared.charlie, cluster="prod", kind=kind, **named)
     assert shared.request(shared.charlie, cluster="web", kind=kind, **named).state == "approved"
 
@@ -139,7 +139,7 @@ def test_what_was_got_by_a_right_on_another_cluster_does_not_start(shared):
     from sessions_app.operations.grants.provision_grant import provision_grant
 
     ended = provision_grant(grant_id=grant.pk, now=shared.now)
-    assert (ended.state, ended.end_note) == ("ended", "charlie may not request access under web-work.")
+    assert (ended.state, ended.end_note) == ("ended", "charlie can't request access under web-work.")
 
 
 def test_what_is_offered_shown_and_answered_names_that_cluster_alone(shared):
@@ -185,7 +185,7 @@ def test_the_past_is_judged_by_the_cluster_that_was_asked_for(shared):
 def may_ask(identity: Identity, ask: Any, now: Any) -> bool:
     try:
         check_request(requester=identity, ask=ask, now=now)
-    except NothingToAskFor:
+    except NotRequestable:
         return False
     return True
 

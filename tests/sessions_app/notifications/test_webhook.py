@@ -288,6 +288,6 @@ def test_another_name_or_a_certificate_that_nobody_vouches_for_is_refused(tls):
         (inside(context=trusting, resolve=lambda _host, _port: ["127.0.0.1"]), "other.example.com"),
         (inside(resolve=lambda _host, _port: ["127.0.0.1"]), "hooks.example.com"),
     ):
-        with pytest.raises(NotTaken, match="certificate is not good"):
+        with pytest.raises(NotTaken, match="certificate is not valid"):
             sender.send(post(f"https://{host}:{server.port}/x"))
     assert server.came == []

@@ -8,6 +8,7 @@ import json
 import pytest
 import yaml
 from django.conf import settings as django_settings
+from django.test import Client
 
 from accounts.models import APIToken
 from accounts.operations.create_token import create_token
@@ -20,6 +21,7 @@ from sessions_app.queries.tokens import outlived_token
 from tests.sessions_app.api.conftest import ALL_SCOPES, Caller, token_for
 from tests.support.acts import change, last, policy
 from tests.support.api_site import add_site, grant_on_site
+from tests.support.factors import just_signed_in
 from tests.support.issuer import issuer_on_loopback
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -167,6 +169,33 @@ def test_it_speaks_for_nothing_whose_deadline_has_passed(world):
     APIToken.objects.filter(pk=token.pk).update(expires_at=clock.now())
     assert outlived_token(text, grant.ref, grant.expires_at - dt.timedelta(seconds=1)) == token
     assert outlived_token(text, grant.ref, grant.expires_at) is None
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_change_of_its_trust_policy_ends_it_even_when_it_has_expired_and_until_then_it_is_shown(
+    world, issuer, removed
+):
+    change(world, policy(world, heartbeat="30s", requesters={"identities": ["deployer"]}, approvals="none"))
+    run = world.workflow(who=world.deployer)
+    token, text = create_token(
+        identity_id=world.deployer.pk, label=f"payments-deploy {run.ref}", scopes=ALL_SCOPES,
+        lifetime=dt.timedelta(minutes=15), actor=world.deployer, now=world.now, workflow=run.ref,
+    )  # fmt: skip
+    grant, job = started(world, world.request(world.deployer, workflow=run.ref)), Caller(None, text)
+    APIToken.objects.update(expires_at=clock.now())
+    assert job.get(f"/grants/{grant.ref}").status_code == 200
+    for who, path in ((world.alice, "/account/"), (world.admin, "/people/deployer/")):
+        page = just_signed_in(Client(), who).get(path).content.decode()
+        assert token.hint in page, path
+        assert "only to keep and end its grants" in page, path
+    if removed:
+        world.catalogue.pop("trust-policies/payments-deploy.yaml")
+        world.apply(prune=True)
+    else:
+        change(world, {"trust-policies/payments-deploy.yaml": yaml.safe_dump(issuer.document(lifetime="5m"))})
+    assert APIToken.objects.get().revoked_at is not None
+    for answer in (job.get(f"/grants/{grant.ref}"), job.post(f"/grants/{grant.ref}/heartbeat")):
+        assert answer.status_code == 401
 
 
 def started(world, request):

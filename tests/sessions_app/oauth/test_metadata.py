@@ -1,4 +1,4 @@
-"""What the authorisation server says of itself."""
+"""What the authorization server says of itself."""
 
 from __future__ import annotations
 

@@ -6,7 +6,14 @@ import jsonschema
 import pytest
 import yaml
 
-from sessions_app.policy.catalogue import FOLDERS, holds_for_nobody, read_catalogue, read_command_set, schemas
+from sessions_app.policy.catalogue import (
+    FOLDERS,
+    bodies_unseen,
+    holds_for_nobody,
+    read_catalogue,
+    read_command_set,
+    schemas,
+)
 from sessions_app.policy.documents import DocumentError
 from tests.support.world import CATALOGUE
 
@@ -38,12 +45,12 @@ def test_no_files_are_an_empty_catalogue():
 
 def test_every_problem_of_every_file_is_told_at_once_with_file_and_line():
     text = problems({
-        "clusters/web.yaml": CLUSTER + "colour: red\n",
+        "clusters/web.yaml": CLUSTER + "color: red\n",
         "policies/web-work.yaml": CATALOGUE["policies/web-work.yaml"].replace("4h", "long"),
         "groups/operators.yaml": "members: [alice]\n",
     })  # fmt: skip
     assert "clusters/web.yaml" in text
-    assert "colour" in text
+    assert "color" in text
     assert "policies/web-work.yaml" in text
     assert "is not a duration" in text
     assert "groups/operators.yaml" in text
@@ -112,7 +119,10 @@ def test_a_command_that_nobody_could_allow_is_told_with_its_policy():
     alone = text.replace("approvals:\n  - {count: 1, from: [approvers]}", "approvals: none")
     assert alone != text
     (told,) = holds_for_nobody(read_catalogue({**CATALOGUE, "policies/web-work.yaml": alone}))
-    assert "policies/web-work: commands of restart-web wait for a second person, and on web nobody" in told
+    assert (
+        "policies/web-work: commands of restart-web need a second person's approval, but no one can give it on web"
+        in told
+    )
     assert holds_for_nobody(read_catalogue(CATALOGUE)) == []
     for path, old, new in (
         ("clusters/web.yaml", "risk: medium", "risk: medium\napprovers: {groups: [approvers]}"),
@@ -124,7 +134,22 @@ def test_a_command_that_nobody_could_allow_is_told_with_its_policy():
         assert holds_for_nobody(read_catalogue(files)) == []
 
 
-def test_a_host_that_can_not_be_recognised_is_refused_unless_the_cluster_has_an_authority():
+def test_a_proxy_that_sends_no_body_is_told_which_requests_it_refuses():
+    files = {
+        "clusters/pay.yaml": "name: pay\nkind: http\nenvironment: staging\nrisk: low\n"
+        f"connection: {{proxy: nginx, proxy_key: {'k' * 40}}}\ntargets: [{{name: pay, address: pay.example.com}}]\n",
+        "command-sets/pay.yaml": "name: pay\nkind: http\nsummary: Pay\nrisk: low\n"
+        "commands: [{request: POST /pay, body: {to: me}, effect: change}, {request: GET /pay, effect: read}]\n",
+        "policies/pay.yaml": "name: pay\nsummary: Pay\nclusters: [pay]\ncommand_sets: [pay]\n"
+        "requesters: {groups: [staff]}\napprovals: none\nmax_duration: 1h\n",
+    }
+    (told,) = bodies_unseen(read_catalogue(files))
+    assert told.startswith("policies/pay: the proxy of pay sends no body, so it refuses POST /pay: ")
+    own = files["clusters/pay.yaml"].replace(f"{{proxy: nginx, proxy_key: {'k' * 40}}}", "{proxy: stint}")
+    assert bodies_unseen(read_catalogue({**files, "clusters/pay.yaml": own})) == []
+
+
+def test_a_host_that_can_not_be_recognized_is_refused_unless_the_cluster_has_an_authority():
     unknown = yaml.safe_load(CLUSTER)
     del unknown["targets"][0]["host_key"]
     assert "host_key" in problems({"clusters/web.yaml": yaml.safe_dump(unknown)})
@@ -168,5 +193,5 @@ def test_the_published_schemas_accept_what_the_reader_accepts(path):
 def test_the_published_schemas_refuse_unknown_keys(path):
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(
-            {**yaml.safe_load(CATALOGUE[path]), "colour": "red"}, schemas()[path.split("/")[0]]
+            {**yaml.safe_load(CATALOGUE[path]), "color": "red"}, schemas()[path.split("/")[0]]
         )

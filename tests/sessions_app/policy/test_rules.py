@@ -71,9 +71,9 @@ CASES = [
     ),
     (rules.MayBreakGlass("web-work", None), {}, {}),
     (rules.MayBreakGlass("web-work", GLASS), {"requester_groups": frozenset({"operators"})}, {}),
-    (rules.MayBreakGlass("web-work", GLASS), {"reason": ""}, {}),
-    (rules.MayBreakGlass("web-work", GLASS), {"starts_at": NOW + HOUR}, {}),
-    (rules.MayBreakGlass("web-work", GLASS), {}, {"overdue_reviews": ("GR-7F3K",)}),
+    (rules.BreakGlassReviewed(), {"reason": ""}, {}),
+    (rules.BreakGlassReviewed(), {}, {"overdue_reviews": ("GR-7F3K",)}),
+    (rules.AtOnce(), {"break_glass": True, "starts_at": NOW + HOUR}, {}),
     (rules.IncidentOpen(), {"incident": ""}, {"workflow_open": True}),
     (rules.IncidentOpen(), {"incident": None}, {"workflow_open": True}),
     (rules.IncidentOpen(), {"incident": "INC-101"}, {"workflow_open": False}),
@@ -122,6 +122,7 @@ def test_the_rule_denies_and_says_what_to_do(rule, ask, facts):
         rules.SweeperAlive(),
         rules.EnoughApprovers((Clause(count=2, groups=("approvers",)),)),
         rules.MayBreakGlass("web-work", GLASS),
+        rules.BreakGlassReviewed(),
         rules.IncidentOpen(),
         rules.IncidentOnCluster(),
         rules.OnCall("web-work", RESPONSE),
@@ -135,6 +136,13 @@ def test_the_rule_permits_what_fits(rule):
     )
     assert isinstance(answer, Permit), answer
     assert answer.message.strip()
+
+
+def test_outside_a_window_it_is_said_when_one_is_open_for_long_enough():
+    window = rules.InWindow((NOON,))
+    later = window.verify(replace(ASK, starts_at=NOW + HOUR, duration=3601), FACTS)
+    assert isinstance(later, Deny)
+    assert "open now" in later.fix
 
 
 def test_a_start_a_minute_ago_is_slow_typing_and_not_the_past():

@@ -69,6 +69,16 @@ def test_a_token_that_is_not_as_it_should_be_fails_by_the_condition_that_says_so
     assert name in unmet(ISSUER.github(NOW, **changes))
 
 
+@pytest.mark.parametrize("age", [600, -30])
+def test_a_token_may_be_as_old_as_the_policy_says_and_half_a_minute_ahead(age):
+    assert unmet(ISSUER.github(NOW, iat=int(NOW.timestamp()) - age)) == []
+
+
+def test_each_condition_is_said_in_words():
+    said = conditions(document(), ISSUER.github(NOW), NOW)
+    assert all(one.message.strip() for one in said)
+
+
 def test_numbers_and_truths_are_compared_as_the_text_that_others_write_them_as():
     assert unmet(ISSUER.github(NOW, repository_id=9001)) == []
     wanted = {"project_id": "22", "ref_protected": "true"}

@@ -47,14 +47,14 @@ def test_each_command_and_target_says_how_often_it_was_used(world):
     ]
     assert found["refused"][0]["why"]
     assert found["sentence"] == (
-        "2 of 5 commands were used, on 1 of 2 targets, for 12 of 60 minutes; 3 things were refused."
+        "2 of 5 commands were used, on 1 of 2 targets, for 12 of 60 minutes; 3 commands were refused."
     )
 
 
 def test_what_was_never_used_says_so(world):
     grant = worked(world, minutes=60)
     assert comparison(grant, after(world, hours=2))["sentence"] == (
-        "0 of 5 commands were used, on 0 of 2 targets, for 60 of 60 minutes; nothing was refused."
+        "0 of 5 commands were used, on 0 of 2 targets, for 60 of 60 minutes; no command was refused."
     )
 
 
@@ -62,9 +62,9 @@ def test_a_hold_that_nobody_allowed_is_refused_and_a_live_grant_counts_up_to_now
     grant = world.grant()
     used = use(grant, now=world.now)
     run(used, session(used, now=world.now), "echo stop nginx", now=world.now)
-    CommandRun.objects.update(state=RunState.HOLD_LAPSED, reason="nobody allowed it in time")
+    CommandRun.objects.update(state=RunState.HOLD_LAPSED, reason="not approved in time")
     found = comparison(grant, after(world, minutes=30))
-    assert found["refused"][0]["why"] == "nobody allowed it in time"
+    assert found["refused"][0]["why"] == "not approved in time"
     assert found["used_seconds"] == 1800
 
 
@@ -95,6 +95,7 @@ def test_requests_that_were_counted_together_count_as_many_and_denials_are_no_co
                 last_at=world.now,
             )
         ],
+        answered=True,
         now=world.now,
     )
     found = comparison(grant, world.now)
@@ -115,13 +116,13 @@ def _session(world, grant) -> int:
 
 def test_where_the_target_enforces_it_is_not_said_which_command_was_used():
     assert sentence(commands=[None, None], targets=[3, 0], approved=3600, used=60, refused=None) == (
-        "Something was seen on 1 of 2 targets, for 1 of 60 minutes; refusals are not observed here."
+        "Activity was seen on 1 of 2 targets, for 1 of 60 minutes; refusals are not observed here."
     )
     assert sentence(commands=[None], targets=[0, 0], approved=3600, used=60, refused=None) == (
-        "Nothing was seen on 2 targets, for 1 of 60 minutes; refusals are not observed here."
+        "No activity was seen on 2 targets, for 1 of 60 minutes; refusals are not observed here."
     )
     assert sentence(commands=[1], targets=[1], approved=60, used=1, refused=1) == (
-        "1 of 1 command was used, on 1 of 1 target, for 1 of 60 seconds; 1 thing was refused."
+        "1 of 1 command was used, on 1 of 1 target, for 1 of 60 seconds; 1 command was refused."
     )
 
 

@@ -186,3 +186,14 @@ def test_what_may_be_decided_is_the_same_as_a_list_as_people_and_as_an_answer(wo
         again = Identity.objects.select_related("owner").filter(pk__in=[one.pk for one in made])
         check(list(again), things, world.now)
         transaction.set_rollback(True)
+
+
+def test_an_approver_of_the_cluster_alone_decides_within_its_grants_and_an_administrator_does_not(world):
+    assign_perm("approve_cluster", world.charlie, Cluster.objects.get())
+    hold = make_hold(make_grant(world.alice, world.now, 1, None, over=False), world.now)
+    assert world.charlie in deciders.deciders_in(hold.grant)
+    assert deciders.may_not_decide_in(hold.grant, world.charlie) == ""
+    assert rows(deciders.holds_for(world.charlie, world.now)) == {hold.pk}
+    assert world.admin not in deciders.deciders_in(hold.grant)
+    assert "Only approvers of" in deciders.may_not_decide_in(hold.grant, world.admin)
+    assert not deciders.holds_for(world.admin, world.now)

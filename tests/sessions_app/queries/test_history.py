@@ -117,6 +117,14 @@ def test_who_was_disabled_had_no_right_until_they_were_enabled_again(world):
     assert ["alice" in one for one in asked] == [True, False, True]
 
 
+def test_a_machine_had_no_right_while_its_owner_was_disabled(world):
+    world.apply(acts.policy(world, requesters={"identities": ["robot"]}), now=world.now + HOUR)
+    disable_identity(identity_id=world.robot.owner_id, actor=world.admin, now=world.now + 2 * HOUR)
+    enable_identity(identity_id=world.robot.owner_id, actor=world.admin, now=world.now + 3 * HOUR)
+    asked = [rights(world.now + hours * HOUR, "web-work", "request") for hours in (1, 2, 3)]
+    assert asked == [{"robot"}, set(), {"robot"}]
+
+
 def test_administrators_are_told_with_the_moment_from_which_they_were(world):
     at = world.now + HOUR
     create_identity(

@@ -128,7 +128,9 @@ def test_what_one_s_other_account_asked_for_is_not_listed_as_decidable(twins):
 
 def test_a_request_that_only_one_person_could_approve_twice_is_refused_at_once(twins):
     change(twins, {"groups/approvers.yaml": ONE_PERSON})
-    with pytest.raises(RequestRefused, match="Needs 2 of approvers, and only 1 other person is there"):
+    with pytest.raises(
+        RequestRefused, match="Needs 2 approvals from approvers, but only 1 other person is available"
+    ):
         twins.request()
 
 
@@ -222,7 +224,7 @@ def test_a_review_is_asked_of_each_person_once_and_of_no_account_of_the_holder(t
 
 
 WARNING = (
-    "policies/web-work: nobody's request could be approved: it needs 2 of approvers, and only 1 person is there; "
+    "policies/web-work: no request could be approved: it needs 2 approvals from approvers, but only 1 person is available; "
     "bob and bob2 are one person"
 )
 

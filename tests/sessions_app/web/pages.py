@@ -129,6 +129,7 @@ ACTS = {
     "passkey_add_ask",
     "people_switch",
     "address_confirm",
+    "provider_confirm",
     "person_change",
     "person_factors",
     "person_groups",
@@ -171,7 +172,7 @@ OPEN = {
 }
 ACTS_WITHOUT_AN_OBJECT = {
     "request_preview", "key_add", "token_add", "account_zone", "address_confirm", "question_save", "notices_read",
-    "codes_renew", "passkey_add_ask",
+    "codes_renew", "passkey_add_ask", "provider_confirm",
 }  # fmt: skip
 
 

@@ -32,6 +32,8 @@ SECRET = {"token", "code", "passkey"}
 COMPANIONS = {
     **{f"{of}{part}": [f"{of}{other}"] for of in ("", "from_", "to_") for part, other in (("day", "hour"), ("hour", "day"))},
     "new": ["again"], "duration": ["other_duration"], "incident": ["other_workflow"],
+    # A stored secret is not sent anywhere new.
+    **{part: ["connection.token"] for part in ("connection.path", "connection.host", "connection.ca", "t0.port")},
 }  # fmt: skip
 
 

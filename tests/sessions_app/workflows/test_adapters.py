@@ -14,6 +14,7 @@ from sessions_app.workflows.base import (
     LATEST,
     DeliveryRefused,
     Hint,
+    InTrouble,
     NotAnId,
     OddAnswer,
     SourceError,
@@ -24,6 +25,8 @@ from sessions_app.workflows.registry import types
 from tests.support.outside import (
     outside,
     pagerduty_event,
+    pagerduty_incident,
+    pagerduty_on_call,
     signed_by_github,
     signed_by_standard,
     tell_pagerduty,
@@ -65,20 +68,35 @@ class TestEveryAdapter:
             made(type_, system.url).status(bad)
         assert system.asked == []
 
+    def test_names_what_is_open_by_the_sources_own_id_which_is_read_again_by_it(self, type_, system):
+        asked = {**IDS, "pagerduty": "12345", "standard": "t-17"}[type_.provider]
+        own = IDS[type_.provider]
+        for outside_id in (asked, own):
+            system.pages |= open_pages(outside_id)
+            assert made(type_, system.url).status(outside_id).outside_id == own
+
+    def test_what_is_open_without_a_usable_id_has_none(self, type_, system):
+        own = IDS[type_.provider]
+        for odd in (None, "a/b", {}):
+            system.pages |= open_pages(own, odd)
+            status = made(type_, system.url).status(own)
+            assert (status.standing, status.outside_id) == (Standing.OPEN, "")
+
     @pytest.mark.parametrize(
-        ("answer", "odd"),
-        [(400, True), (405, True), (410, True), (422, True), (301, True), (b"<html>", True),
-         (b"1" * (1024 * 1024 + 1), True), (401, False), (403, False), (429, False), (500, False), (503, False)],
+        ("answer", "kind"),
+        [(400, OddAnswer), (405, OddAnswer), (410, OddAnswer), (422, OddAnswer), (301, OddAnswer), (b"<html>", OddAnswer),
+         (b"1" * (1024 * 1024 + 1), OddAnswer), (401, InTrouble), (403, InTrouble), (429, SourceError), (500, InTrouble),
+         (503, InTrouble), (None, SourceError)],
     )  # fmt: skip
     def test_says_what_is_wrong_with_an_answer_and_whether_with_all_and_follows_no_redirect(
-        self, type_, answer, odd, system
+        self, type_, answer, kind, system
     ):
         adapter = made(type_, system.url)
         adapter.status(IDS[type_.provider])
         everything(system, answer)
         with pytest.raises(SourceError) as error:
             adapter.status(IDS[type_.provider])
-        assert isinstance(error.value, OddAnswer) is odd
+        assert error.type is kind
         assert not [path for path, _ in system.asked if path == "/elsewhere"]
 
     def test_of_what_is_not_there_it_knows_nothing(self, type_, system):
@@ -108,10 +126,34 @@ class TestEveryAdapter:
         assert made(type_).parse(body) == []
 
 
+def open_pages(asked, own="") -> dict[str, object]:
+    """What each provider answers about open work when it is asked by some id: with its own, or another."""
+    job = {"id": 77 if own == "" else own, "run_id": 9001, "run_attempt": 1}
+    incident = pagerduty_incident(IDS["pagerduty"] if own == "" else own)
+    return {
+        f"/incidents/{asked}?include[]=assignees": incident,
+        "/oncalls?escalation_policy_ids[]=PANZZEQ&include[]=users&limit=100": pagerduty_on_call(),
+        "/repositories/42/actions/jobs/77": {**job, "status": "in_progress"},
+        "/repositories/42/actions/runs/9001": {"id": 9001},
+        "/api/v4/projects/5/jobs/77": {**job, "status": "running"},
+        f"/api/{asked}": {"id": IDS["standard"] if own == "" else own, "status": "open"},
+    }
+
+
 def everything(system, answer):
     """Let every path that was asked for answer this."""
     for path, _ in system.asked:
         system.pages[path] = answer
+
+
+@pytest.mark.parametrize(
+    ("type_", "padded"),
+    [(GH, "042:9001:1:77"), (GH, "42:09001:1:77"), (GH, "42:9001:01:77"), (GH, "42:9001:1:077"), (GL, "05:77"), (GL, "5:077")],
+)  # fmt: skip
+def test_a_number_with_leading_zeros_is_no_id(type_, padded, system):
+    with pytest.raises(NotAnId, match="leading zeros"):
+        made(type_, system.url).status(padded)
+    assert system.asked == []
 
 
 def test_an_open_incident_of_pagerduty_with_who_is_on_call(system):
@@ -273,12 +315,15 @@ def test_what_gitlab_tells(said, hints):
 
 
 def test_work_of_any_system_is_read_where_its_document_says(system):
-    system.pages["/api/T-17"] = {"result": [{"state": {"name": "Implement"}, "title": "Refund", "severity": "P2",
+    system.pages["/api/T-17"] = {"result": [{"key": "T-17", "state": {"name": "Implement"}, "title": "Refund", "severity": "P2",
         "assignees": ["Alice@example.com"], "service": "shop", "starts_at": "2026-11-25T12:00:00Z",
         "ends_at": "2026-11-25T14:00:00+00:00", "facts": {"order": 17, "Bad Name": "x", "flag": True}}]}  # fmt: skip
-    adapter = made(STD, system.url, root="result.0", status="state.name", open=["Implement"], kind="change")
+    adapter = made(
+        STD, system.url, root="result.0", id="key", status="state.name", open=["Implement"], kind="change"
+    )
     status = adapter.status("T-17")
     assert (status.standing, status.kind, status.severity) == (Standing.OPEN, "change", "P2")
+    assert status.outside_id == "T-17"
     assert status.assigned == ("alice@example.com",)
     assert status.values == {"order": "17", "service": "shop"}
     assert status.ends_at - status.starts_at == dt.timedelta(hours=2)

@@ -16,20 +16,28 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from tests.support.kubernetes.server import ApiServer
+from tests.support.kubernetes.kubelet import Kubelet
+from tests.support.kubernetes.server import ApiServer, Call
+from tests.support.pace import allow
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
-    """Whether a condition comes true: a real API server learns of a change within a third of a second."""
-    ends = time.monotonic() + seconds
-    while not (true := condition()) and time.monotonic() < ends:
+    """Whether a condition comes true: a real API server learns of a change within a third of a second.
+
+    On a busy machine it may take longer than `seconds`.
+    """
+    began = time.monotonic()
+    while not (true := condition()) and time.monotonic() - began < allow(seconds):
         time.sleep(0.05)
     return true
 
 
 @dataclass
 class Cluster:
-    """Where it is, and who may do everything there. `server` is there for the one in this process alone."""
+    """Where it is, who may do everything there, what it was asked and what runs on it.
+
+    `server` is there for the one in this process alone.
+    """
 
     address: str
     port: int
@@ -37,6 +45,8 @@ class Cluster:
     context: ssl.SSLContext = field(repr=False)
     token: str = field(default="", repr=False)
     server: ApiServer | None = None
+    calls: list[Call] = field(default_factory=list)
+    kubelet: Kubelet | None = None
 
     def call(self, method: str, path: str, body: Any = None, *, token: str | None = None) -> tuple[int, dict]:
         """One request, by the administrator or with a token."""
@@ -84,7 +94,9 @@ def _path_of(one: dict) -> str:
 
 def in_process(server: ApiServer) -> Cluster:
     context = ssl.create_default_context(cadata=server.ca)
-    return Cluster(server.address, server.port, server.ca, context, server.admin, server)
+    return Cluster(
+        server.address, server.port, server.ca, context, server.admin, server, server.calls, server.kubelet
+    )
 
 
 def from_kubeconfig(path: str) -> Cluster:

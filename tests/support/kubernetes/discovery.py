@@ -38,10 +38,33 @@ def discovery(path: str) -> dict | None:
             "groups": [_group(name) for name in SERVED if name],
         }
     for group, rows in SERVED.items():
+        if group and path == f"/apis/{group}":
+            return {"kind": "APIGroup", "apiVersion": "v1", **_group(group)}
         if path == (f"/apis/{group}/v1" if group else "/api/v1"):
             return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version_of(group),
-                    "resources": [_resource(*row) for row in rows]}  # fmt: skip
+                    "resources": [one for row in rows for one in _resources(*row)]}  # fmt: skip
     return None
+
+
+def openapi(path: str) -> dict | None:
+    """The schema (OpenAPI 3) as far as `kubectl apply` reads it: whether the server checks the fields of what it gets."""
+    groups = {f"apis/{name}/v1" if name else "api/v1": name for name in SERVED}
+    if path == "/openapi/v3":
+        return {"paths": {root: {"serverRelativeURL": f"/openapi/v3/{root}"} for root in groups}}
+    root = path.removeprefix("/openapi/v3/")
+    if root == path or root not in groups:
+        return None
+    about = {"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "v1.34.0"}}
+    return {
+        **about,
+        "paths": {f"/{root}/{row[0]}/{{name}}": _patch(groups[root], row[1]) for row in SERVED[groups[root]]},
+    }
+
+
+def _patch(group: str, kind: str) -> dict:
+    checks = {"name": "fieldValidation", "in": "query", "schema": {"type": "string", "uniqueItems": True}}
+    about = {"group": group, "version": "v1", "kind": kind}
+    return {"patch": {"parameters": [checks], "x-kubernetes-group-version-kind": about, "responses": {}}}
 
 
 def _group(name: str) -> dict:
@@ -49,10 +72,15 @@ def _group(name: str) -> dict:
     return {"name": name, "versions": [version], "preferredVersion": version}
 
 
-def _resource(plural: str, kind: str, namespaced: bool, short: str) -> dict:
+def _resources(plural: str, kind: str, namespaced: bool, short: str) -> list[dict]:
     verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
-    return {"name": plural, "singularName": kind.lower(), "namespaced": namespaced, "kind": kind, "verbs": verbs,
-            **({"shortNames": [short]} if short else {})}  # fmt: skip
+    own = {"name": plural, "singularName": kind.lower(), "namespaced": namespaced, "kind": kind, "verbs": verbs,
+           **({"shortNames": [short]} if short else {})}  # fmt: skip
+    if plural not in ("deployments", "statefulsets", "replicasets"):
+        return [own]
+    scale = {"name": f"{plural}/scale", "singularName": "", "namespaced": True, "group": "autoscaling", "version": "v1",
+             "kind": "Scale", "verbs": ["get", "patch", "update"]}  # fmt: skip
+    return [own, scale]
 
 
 def typed(key: tuple[str, str], made: dict) -> dict:

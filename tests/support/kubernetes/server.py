@@ -1,7 +1,8 @@
 """An API server in this process: TLS, bearer tokens with their cache, RBAC, and faults on demand.
 
-It speaks as much of the wire as a broker and `kubectl` need for roles, bindings, accounts and reviews; every other
-resource is kept as it is sent. What it does about time and order was measured on real servers of 1.20 and 1.34.
+It speaks as much of the wire as a broker and `kubectl` need: roles, bindings, accounts, reviews, patches, watches, and
+what a kubelet streams. A resource that it does not know is kept as it is sent. What it does about time and order was
+measured on real servers of 1.20 and 1.34.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import select
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,18 +22,33 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from tests.support.kubernetes.discovery import KINDS, discovery, typed, version_of
-from tests.support.kubernetes.rbac import GROUP, Attributes, User
-from tests.support.kubernetes.store import Key, Refusal, Store, stamp
+from tests.support.kubernetes.acts import (
+    PATH,
+    REVIEWS,
+    Asked,
+    attributes,
+    authorize,
+    body_of,
+    change,
+    check_escalation,
+    listed,
+    scale,
+    selected,
+    token_request,
+)
+from tests.support.kubernetes.discovery import discovery, openapi, typed
+from tests.support.kubernetes.kubelet import Container, Kubelet
+from tests.support.kubernetes.store import Refusal, Store
+from tests.support.kubernetes.streams import PROTOCOLS, PortForward, attach, exec_, on
 from tests.support.kubernetes.tls import authority
-
-_PATH = re.compile(r"/(?:api/v1|apis/(?P<group>[^/]+)/v[^/]+)/(?:namespaces/(?P<ns>[^/]+)/(?=.))?(?P<plural>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<sub>[^/]+))?)?")  # fmt: skip
-_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+from tests.support.kubernetes.wire import WebSocket, Wire, accept_of
 
 
 @dataclass
 class Fault:
-    """What happens to calls like this, so many times. `how`: before, after (act, then drop), hang, or a status."""
+    """What happens to calls like this, so many times. `how`: before, after (act, then drop), hang, drip (a head without
+    end), the URL that it redirects to, or a status.
+    """
 
     method: str
     path: str
@@ -45,6 +64,8 @@ class Call:
     method: str
     path: str
     status: int
+    media_type: str = ""
+    body: bytes = b""
 
 
 @dataclass
@@ -61,9 +82,10 @@ class ApiServer:
 
     def __enter__(self) -> Self:
         self.store = Store(cache_seconds=self.cache_seconds)
+        self.kubelet = Kubelet(self.folder / "pods")
         self.ca, context = authority(self.folder)
         self.stopping = threading.Event()
-        self._http = _Http(self, context)
+        self._http = Listener(self, context, Handler)
         self.address, self.port = "127.0.0.1", self._http.server_address[1]
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
@@ -78,6 +100,15 @@ class ApiServer:
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
+        self.cut()
+        self.kubelet.stop()
+
+    def cut(self) -> None:
+        """Break every connection that is open, as a server that dies does."""
+        self.store.wake()
+        for connection in list(self._http.open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     @property
     def admin(self) -> str:
@@ -97,38 +128,35 @@ class ApiServer:
         return found
 
 
-class _Http(ThreadingHTTPServer):
+class Listener(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 1024
 
-    def __init__(self, api: ApiServer, context: ssl.SSLContext) -> None:
+    def __init__(self, api: Any, context: ssl.SSLContext, handler: type[BaseHTTPRequestHandler]) -> None:
         self.api, self.context = api, context
-        super().__init__(("127.0.0.1", 0), _Handler)
+        self.open: set[socket.socket] = set()
+        super().__init__(("127.0.0.1", 0), handler)
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         request.settimeout(30)
         with contextlib.suppress(OSError):
-            super().finish_request(self.context.wrap_socket(request, server_side=True), client_address)
+            wrapped = self.context.wrap_socket(request, server_side=True)
+            self.open.add(wrapped)
+            try:
+                super().finish_request(wrapped, client_address)
+            finally:
+                self.open.discard(wrapped)
+                wrapped.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is none of ours."""
 
 
-@dataclass
-class _Asked:
-    """One request: what it is about, and its parts."""
-
-    attributes: Attributes
-    key: Key
-    query: dict[str, str]
-    body: dict
-    user: User
-
-
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: _Http
+    server: Listener
 
     def log_message(self, *args: Any) -> None:
         """Say nothing."""
@@ -142,12 +170,12 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None and self._broken(fault):
             return
         try:
-            status, answer = self._answer(json.loads(raw) if raw else {})
+            status, answer = self._answer(raw)
         except Refusal as refusal:
             status, answer = refusal.code, refusal.status
         if answer is None:
             return
-        api.calls.append(Call(self.command, path, status))
+        api.calls.append(Call(self.command, path, status, self.headers.get("Content-Type", ""), raw))
         if fault is not None and fault.how == "after":
             self.close_connection = True
             return
@@ -164,10 +192,25 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault.how == "hang":
             self.server.api.stopping.wait(30)
             self.close_connection = True
+        elif fault.how == "drip":
+            self._drip()
+        elif isinstance(fault.how, str) and "://" in fault.how:
+            self.send_response(302)
+            self.send_header("Location", fault.how)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
         elif isinstance(fault.how, int):
             self.server.api.calls.append(Call(self.command, self.path, fault.how))
             self._send(fault.how, Refusal(fault.how, "ServiceUnavailable", "it was told to").status)
         return fault.how != "after"
+
+    def _drip(self) -> None:
+        """Begin an answer, and go on with its head, a byte now and then."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.wfile.write(b"HTTP/1.1 201 Created\r\nX-Slow: ")
+            while not self.server.api.stopping.wait(0.2):
+                self.wfile.write(b"a")
 
     def _send(self, status: int, answer: dict) -> None:
         text = json.dumps(answer).encode()
@@ -177,197 +220,132 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text)
 
-    def _answer(self, body: dict) -> tuple[int, dict | None]:
+    def _answer(self, raw: bytes) -> tuple[int, dict | None]:
         store, url = self.server.api.store, urlsplit(self.path)
         user = store.user_of(self.headers.get("Authorization", "").removeprefix("Bearer "))
         if user is None:
             raise Refusal(401, "Unauthorized", "Unauthorized")
         if url.path == "/version":
             return 200, {"major": "1", "minor": "34", "gitVersion": "v1.34.0"}
-        served = discovery(url.path)
+        served = discovery(url.path) or openapi(url.path)
         if served is not None:
             return 200, served
-        found = _PATH.fullmatch(url.path)
+        found = PATH.fullmatch(url.path)
         if found is None:
             raise Refusal(404, "NotFound", "the server could not find the requested resource")
-        query = {key: values[0] for key, values in parse_qs(url.query).items()}
-        attributes = _attributes(self.command, found, query)
-        asked = _Asked(attributes, (attributes.group, attributes.resource), query, body, user)
+        queries = parse_qs(url.query, keep_blank_values=True)
+        about = attributes(self.command, found, {key: values[0] for key, values in queries.items()})
+        kind = self.headers.get("Content-Type", "").partition(";")[0]
+        asked = Asked(about, (about.group, about.resource), queries, body_of(raw, kind), kind, user)
         authorize(store, asked)
         return self._act(asked)
 
-    def _act(self, asked: _Asked) -> tuple[int, dict | None]:
+    def _act(self, asked: Asked) -> tuple[int, dict | None]:
         store, about = self.server.api.store, asked.attributes
         if about.verb == "watch":
             return 200, self._watch(asked)
-        if asked.key in _REVIEWS:
-            return 201, _REVIEWS[asked.key](store, asked)
+        if asked.key in REVIEWS:
+            return 201, REVIEWS[asked.key](store, asked)
         if about.combined == "serviceaccounts/token":
             return 201, token_request(store, asked)
         if about.subresource:
-            return 200, scale_of(about.name) if about.subresource == "scale" else {
-                "kind": "Status",
-                "status": "Success",
-            }
+            return 200, self._part(asked)
         if about.verb == "list":
-            return 200, self._list(asked)
+            return 200, listed(store, asked, self.server.api.page)
         check_escalation(store, asked)
-        return 201 if about.verb == "create" else 200, typed(asked.key, change(store, asked))
+        if about.combined == "secrets" and about.verb == "create":
+            store.fill(asked.body, about.namespace, self.server.api.ca)
+        status, made = change(store, self.server.api.kubelet, asked)
+        return status, typed(asked.key, made)
 
-    def _list(self, asked: _Asked) -> dict:
-        found = [one for one in self.server.api.store.list(asked.key, asked.attributes.namespace)
-                 if _selected(one, asked.query)]  # fmt: skip
-        start = int(asked.query.get("continue") or 0)
-        size = min(int(asked.query.get("limit") or 10**6), self.server.api.page)
-        more = str(start + size) if start + size < len(found) else ""
-        items = [
-            {key: value for key, value in one.items() if key not in ("kind", "apiVersion")} for one in found
-        ]
-        return {
-            "kind": f"{KINDS.get(asked.key, 'Some')}List", "apiVersion": version_of(asked.key[0]),
-            "metadata": {"continue": more, "resourceVersion": "100"}, "items": items[start : start + size],
-        }  # fmt: skip
+    def _part(self, asked: Asked) -> dict | None:
+        """The answer for a subresource; None if it was streamed."""
+        about, store = asked.attributes, self.server.api.store
+        if about.subresource == "scale":
+            return scale(store, asked)
+        if asked.streams:
+            return self._stream(asked)
+        if about.combined == "pods/log":
+            return self._log(asked)
+        return {"kind": "Status", "status": "Success"}
 
-    def _watch(self, asked: _Asked) -> None:
-        """Events for as long as the connection is open: nobody asks again whether they are still allowed."""
-        api, self.close_connection = self.server.api, True
-        api.calls.append(Call(self.command, self.path, 200))
-        self.send_response(200)
-        self.send_header("Connection", "close")
+    def _stream(self, asked: Asked) -> None:
+        """Switch to a WebSocket, and serve it to its end in this thread."""
+        api, about = self.server.api, asked.attributes
+        api.store.get(asked.key, about.namespace, about.name)
+        container = api.kubelet.container(about.namespace, about.name, asked.query.get("container", ""))
+        web = self.upgraded(PROTOCOLS[about.subresource])
+        if about.subresource == "portforward":
+            PortForward(web, api.kubelet).serve()
+        else:
+            {"exec": exec_, "attach": attach}[about.subresource](web, container, asked.queries)
+
+    def upgraded(self, spoken: tuple[str, ...]) -> WebSocket:
+        offered = [one.strip() for one in self.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+        chosen = next((one for one in spoken if one in offered), None)
+        if self.headers.get("Upgrade", "").lower() != "websocket" or chosen is None:
+            raise Refusal(400, "BadRequest", f"a WebSocket with one of {', '.join(spoken)} is needed")
+        self.close_connection = True
+        self.server.api.calls.append(Call(self.command, self.path, 101))
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", accept_of(self.headers["Sec-WebSocket-Key"]))
+        self.send_header("Sec-WebSocket-Protocol", chosen)
         self.end_headers()
-        self.wfile.flush()
-        seen = len(api.store.events)
-        while not api.stopping.is_set():
-            with api.store.changed:
-                api.store.changed.wait(0.1)
-                new, seen = api.store.events[seen:], len(api.store.events)
-            for _, key, what, made in new:
-                if key == asked.key and made["metadata"].get("namespace", "") == asked.attributes.namespace:
-                    self.wfile.write(json.dumps({"type": what, "object": typed(key, made)}).encode() + b"\n")
-                    self.wfile.flush()
+        return WebSocket(Wire(self.connection))
 
+    def _log(self, asked: Asked) -> None:
+        """What a container has written, and with `follow` what it writes, for as long as the connection is open."""
+        about, query = asked.attributes, asked.query
+        container = self.server.api.kubelet.container(about.namespace, about.name, query.get("container", ""))
+        self.log(container, asked.queries)
 
-def _attributes(method: str, found: re.Match[str], query: dict[str, str]) -> Attributes:
-    named = found["name"] or ""
-    verb = _VERBS.get(method) or ("get" if named else "watch" if query.get("watch") == "true" else "list")
-    if verb == "delete" and not named:
-        verb = "deletecollection"
-    if not named and verb in ("list", "watch", "deletecollection"):
-        named = _wanted_name(query)
-    return Attributes(
-        verb, found["group"] or "", found["plural"], found["sub"] or "", named, found["ns"] or ""
-    )
+    def log(self, container: Container, query: dict[str, list[str]]) -> None:
+        """Answer with the log of a container, as `tailLines` and `follow` say."""
+        lines = int(query["tailLines"][0]) if "tailLines" in query else None
+        self._begin("text/plain")
+        for part in container.written(container.last_lines(lines), follow=on(query, "follow")):
+            if self._left():
+                return
+            if part:
+                self._chunk(part)
+        self._chunk(b"")
 
+    def _watch(self, asked: Asked) -> None:
+        """Events for as long as the connection is open: nobody asks again whether they are still allowed."""
+        store, query = self.server.api.store, asked.query
+        ends = time.monotonic() + float(query.get("timeoutSeconds") or 3600)
+        self._begin("application/json")
+        found, version = store.snapshot(asked.key, asked.attributes.namespace)
+        if query.get("resourceVersion", "0") != "0":
+            found, version = [], int(query["resourceVersion"])
+        for made in found:
+            self._tell(asked, "ADDED", made)
+        while time.monotonic() < ends and not self.server.api.stopping.is_set() and not self._left():
+            for version, key, what, made in store.since(version, seconds=1.0):  # noqa: B007, B020
+                if key == asked.key and asked.attributes.namespace in ("", made["metadata"].get("namespace")):
+                    self._tell(asked, what, made)
+        self._chunk(b"")
 
-def _wanted_name(query: dict[str, str]) -> str:
-    field, _, value = query.get("fieldSelector", "").partition("=")
-    return value if field == "metadata.name" else ""
+    def _tell(self, asked: Asked, what: str, made: dict) -> None:
+        if selected(made, asked.query):
+            self._chunk(json.dumps({"type": what, "object": typed(asked.key, made)}).encode() + b"\n")
 
+    def _begin(self, kind: str) -> None:
+        self.close_connection = True
+        self.server.api.calls.append(Call(self.command, self.path, 200))
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
 
-def _selected(one: dict, query: dict[str, str]) -> bool:
-    labels, name = one["metadata"].get("labels") or {}, _wanted_name(query)
-    wanted = [part.partition("=") for part in query.get("labelSelector", "").split(",") if part]
-    fits = all(labels.get(key) == value if equals else key in labels for key, equals, value in wanted)
-    return fits and (not name or one["metadata"]["name"] == name)
+    def _chunk(self, data: bytes) -> None:
+        """One piece of an answer without a length; none ends it."""
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
 
-
-def authorize(store: Store, asked: _Asked) -> None:
-    about = asked.attributes
-    if about.group == "authorization.k8s.io" and about.resource.startswith("self"):
-        return
-    if store.rbac.allowed(asked.user, about):
-        return
-    where = f'in the namespace "{about.namespace}"' if about.namespace else "at the cluster scope"
-    name = f' "{about.name}"' if about.name else ""
-    resource = f"{about.resource}.{about.group}" if about.group else about.resource
-    raise Refusal(403, "Forbidden", f'{resource}{name} is forbidden: User "{asked.user.name}" cannot {about.verb} '
-                  f'resource "{about.combined}" in API group "{about.group}" {where}')  # fmt: skip
-
-
-def check_escalation(store: Store, asked: _Asked) -> None:
-    """Nobody gives what they do not hold, but with `escalate` on the role or `bind` to it."""
-    about, body = asked.attributes, asked.body
-    if about.group != GROUP or about.verb not in ("create", "update", "patch"):
-        return
-    name = body.get("metadata", {}).get("name", "")
-    if about.resource.endswith("bindings"):
-        reference = body["roleRef"]
-        plural = "clusterroles" if reference["kind"] == "ClusterRole" else "roles"
-        way = Attributes("bind", GROUP, plural, "", reference["name"], about.namespace)
-        store.get((GROUP, plural), "" if plural == "clusterroles" else about.namespace, reference["name"])
-        rules = store.rbac.role(reference, about.namespace)
-    else:
-        way = Attributes("escalate", GROUP, about.resource, "", name, about.namespace)
-        rules = body.get("rules") or []
-    missing = store.rbac.missing(asked.user, rules, about.namespace)
-    if missing and not store.rbac.allowed(asked.user, way):
-        raise Refusal(403, "Forbidden", f'{about.resource}.{GROUP} "{name}" is forbidden: user "{asked.user.name}" is '
-                      f"attempting to grant RBAC permissions not currently held: {missing}")  # fmt: skip
-
-
-def token_request(store: Store, asked: _Asked) -> dict:
-    seconds = asked.body.get("spec", {}).get("expirationSeconds", 3600)
-    if seconds < 600:
-        raise Refusal(422, "Invalid", "spec.expirationSeconds: Invalid value: may not specify a duration less than 10 minutes")  # fmt: skip
-    token, expires = store.issue(asked.attributes.namespace, asked.attributes.name, seconds)
-    return {"kind": "TokenRequest", "status": {"token": token, "expirationTimestamp": stamp(expires)}}
-
-
-def change(store: Store, asked: _Asked) -> dict:
-    """Read, create, replace or remove one object."""
-    about, body = asked.attributes, asked.body
-    if about.verb == "create":
-        return store.create(asked.key, about.namespace, body, dry=asked.query.get("dryRun") == "All")
-    if about.verb == "update":
-        return store.replace(asked.key, about.namespace, about.name, body)
-    if about.verb == "patch":
-        merged = merge(store.get(asked.key, about.namespace, about.name), body)
-        return store.replace(asked.key, about.namespace, about.name, merged)
-    return {"get": store.get, "delete": store.delete}[about.verb](asked.key, about.namespace, about.name)
-
-
-def merge(old: Any, new: Any) -> Any:
-    """RFC 7396, which does for the patches of these tests; those of RFC 6902 change nothing here."""
-    if isinstance(new, list) and all("op" in one for one in new):
-        return old
-    if not isinstance(new, dict) or not isinstance(old, dict):
-        return new
-    merged = {**old, **{key: merge(old.get(key), value) for key, value in new.items()}}
-    return {key: value for key, value in merged.items() if value is not None}
-
-
-def scale_of(name: str) -> dict:
-    return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": {"name": name},
-        "spec": {"replicas": 1},
-    }
-
-
-def access_review(store: Store, asked: _Asked) -> dict:
-    spec = asked.body["spec"]
-    user = User(spec["user"], tuple(spec.get("groups") or ())) if "user" in spec else asked.user
-    said = spec["resourceAttributes"]
-    about = Attributes(
-        said.get("verb", ""), said.get("group", ""), said.get("resource", ""), said.get("subresource", ""),
-        said.get("name", ""), said.get("namespace", ""),
-    )  # fmt: skip
-    return {"kind": "SubjectAccessReview", "status": {"allowed": store.rbac.allowed(user, about)}}
-
-
-def token_review(store: Store, asked: _Asked) -> dict:
-    user = store.user_of(asked.body["spec"]["token"])
-    status = (
-        {"authenticated": True, "user": {"username": user.name}}
-        if user
-        else {"error": "invalid bearer token"}
-    )
-    return {"kind": "TokenReview", "status": status}
-
-
-_REVIEWS = {
-    ("authorization.k8s.io", "subjectaccessreviews"): access_review,
-    ("authorization.k8s.io", "selfsubjectaccessreviews"): access_review,
-    ("authentication.k8s.io", "tokenreviews"): token_review,
-}
+    def _left(self) -> bool:
+        """Whether the client has closed the connection: it sends nothing while it is answered."""
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN | select.POLLRDHUP)
+        return bool(poll.poll(0))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import bisect
 import copy
 import datetime as dt
 import itertools
 import json
+import math
 import secrets
 import threading
 import time
@@ -14,6 +16,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from tests.support.kubernetes.rbac import Rbac, User
+from tests.support.kubernetes.webhook import Webhook
 
 Key = tuple[str, str]  # group, plural
 
@@ -31,19 +34,27 @@ class Refusal(Exception):
                 "message": self.message, "reason": self.reason, "code": self.code}  # fmt: skip
 
 
+def _jwt(payload: dict) -> str:
+    def part(data: dict) -> str:
+        return base64.urlsafe_b64encode(json.dumps(data).encode()).rstrip(b"=").decode()
+
+    return f"{part({'alg': 'RS256'})}.{part(payload)}.{secrets.token_urlsafe(24)}"
+
+
 def stamp(moment: float) -> str:
     return dt.datetime.fromtimestamp(moment, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass
 class Issued:
-    """A token of a service account: good while the account with that uid is there."""
+    """A token of a service account: good while the account with that uid is there, and the secret that it is in."""
 
     namespace: str
     name: str
     uid: str
     expires: float
     jti: str
+    secret: str = ""
 
 
 @dataclass
@@ -59,6 +70,8 @@ class Store:
         self._versions = itertools.count(100)
         self.admin = secrets.token_hex(16)
         self.rbac = Rbac(self._rbac_objects)
+        # It is asked before RBAC, if there is one.
+        self.webhook: Webhook | None = None
 
     def _rbac_objects(self, plural: str) -> list[dict]:
         return list(self.objects.get(("rbac.authorization.k8s.io", plural), {}).values())
@@ -85,6 +98,8 @@ class Store:
         account = self.objects.get(("", "serviceaccounts"), {}).get((issued.namespace, issued.name))
         if account is None or account["metadata"]["uid"] != issued.uid:
             return None
+        if issued.secret and (issued.namespace, issued.secret) not in self.objects.get(("", "secrets"), {}):
+            return None
         groups = (
             "system:serviceaccounts",
             f"system:serviceaccounts:{issued.namespace}",
@@ -95,14 +110,24 @@ class Store:
     def issue(self, namespace: str, name: str, seconds: int) -> tuple[str, float]:
         account = self.get(("", "serviceaccounts"), namespace, name)
         expires, jti = time.time() + seconds, str(uuid.uuid4())
-
-        def part(data: dict) -> str:
-            return base64.urlsafe_b64encode(json.dumps(data).encode()).rstrip(b"=").decode()
-
-        payload = {"sub": f"system:serviceaccount:{namespace}:{name}", "exp": int(expires), "jti": jti}
-        token = f"{part({'alg': 'RS256'})}.{part(payload)}.{secrets.token_urlsafe(24)}"
+        token = _jwt({"sub": f"system:serviceaccount:{namespace}:{name}", "exp": int(expires), "jti": jti})
         self.tokens[token] = Issued(namespace, name, account["metadata"]["uid"], expires, jti)
         return token, expires
+
+    def fill(self, secret: dict, namespace: str, ca: str) -> None:
+        """Put a token that does not expire into a secret that is for one, as the controller of tokens does.
+
+        It is good while the secret is there too.
+        """
+        meta = secret.get("metadata") or {}
+        account = (meta.get("annotations") or {}).get("kubernetes.io/service-account.name", "")
+        if secret.get("type") != "kubernetes.io/service-account-token":
+            return
+        uid = self.get(("", "serviceaccounts"), namespace, account)["metadata"]["uid"]
+        token = _jwt({"sub": f"system:serviceaccount:{namespace}:{account}", "jti": str(uuid.uuid4())})
+        self.tokens[token] = Issued(namespace, account, uid, math.inf, "", secret=meta["name"])
+        parts = {"token": token, "ca.crt": ca, "namespace": namespace}
+        secret["data"] = {key: base64.b64encode(value.encode()).decode() for key, value in parts.items()}
 
     # What is kept
 
@@ -116,6 +141,24 @@ class Store:
     def list(self, key: Key, namespace: str) -> list[dict]:
         found = self.objects.get(key, {})
         return [one for (where, _), one in sorted(found.items()) if not namespace or where == namespace]
+
+    def snapshot(self, key: Key, namespace: str) -> tuple[list[dict], int]:
+        """The objects of a kind, and the version at which they are what there is."""
+        with self.changed:
+            return self.list(key, namespace), self.events[-1][0] if self.events else 0
+
+    def since(self, version: int, *, seconds: float) -> list[tuple[int, Key, str, dict]]:
+        """What happened after a version; waits so long for something."""
+        with self.changed:
+            if not self.events or self.events[-1][0] <= version:
+                self.changed.wait(seconds)
+            start = bisect.bisect_right(self.events, version, key=lambda event: event[0])
+            return self.events[start:]
+
+    def wake(self) -> None:
+        """Let those look around who wait for something to happen."""
+        with self.changed:
+            self.changed.notify_all()
 
     def create(self, key: Key, namespace: str, data: dict, *, dry: bool = False) -> dict:
         meta = data.setdefault("metadata", {})
@@ -152,7 +195,9 @@ class Store:
         old = self.get(key, namespace, name)
         with self.changed:
             del self.objects[key][namespace, name]
-            self.events.append((next(self._versions), key, "DELETED", old))
+            version = next(self._versions)
+            last = {**old, "metadata": {**old["metadata"], "resourceVersion": str(version)}}
+            self.events.append((version, key, "DELETED", last))
             self.changed.notify_all()
         return old
 

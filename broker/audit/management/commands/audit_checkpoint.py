@@ -25,7 +25,7 @@ class Command(StintCommand):
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Make one if anything came since the last, and print the newest."""
+        """Make a checkpoint if anything was appended since the last one, and print the newest."""
         try:
             if options["key"]:
                 self.stdout.write(signer(now=clock.now()).verifier)

@@ -1,4 +1,4 @@
-"""``manage.py audit_export FILE``: write the record to a file that is verified without Stint."""
+"""``manage.py audit_export FILE``: write the record to a file that can be verified without Stint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from broker.kernel.errors import StintError
 
 
 class Command(StintCommand):
-    """Signs the record first, so that the file ends with a checkpoint of all that is in it."""
+    """Signs the record first, so that the file ends with a checkpoint of everything in it."""
 
     help = "Export all entries and checkpoints to a new file. broker/audit/offline.py verifies it anywhere."
 
@@ -24,7 +24,7 @@ class Command(StintCommand):
         parser.add_argument("file", help="a file that does not exist yet")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Sign, write, say how much."""
+        """Sign, export, and print the number of lines."""
         until = self._signed()
         note_export(file=options["file"], until=until, now=clock.now())
         count = 0
@@ -40,7 +40,7 @@ class Command(StintCommand):
         self.stdout.write(f"{count:,} lines written to {options['file']}.")
 
     def _signed(self) -> int:
-        """Return up to which entry the record is signed; what is refused is said, and all is written."""
+        """Return the number of the last signed entry. If signing fails, report it and return ``ALL``."""
         try:
             make_checkpoint(now=clock.now())
         except (StintError, OSError) as error:

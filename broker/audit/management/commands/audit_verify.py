@@ -17,7 +17,7 @@ from broker.kernel.command import StintCommand
 
 
 class Command(StintCommand):
-    """Ends with status 0 if the log is intact, 1 if it is broken, 2 if there is no such log."""
+    """Exits with status 0 if the log is intact, 1 if it is broken, 2 if there is no such log."""
 
     help = "Verify the record. Exits with 0 if it is intact, 1 if it is broken. The result is recorded."
 
@@ -27,7 +27,7 @@ class Command(StintCommand):
         parser.add_argument("--no-record", action="store_true", help="do not record the result")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Verify, keep the result, print one line."""
+        """Verify, store the result, and print one line."""
         log = options["log"]
         if log != MAIN_LOG and not AuditHead.objects.filter(log=log).exists():
             raise CommandError(f"Unknown log {log!r}. Omit --log for the main one.", returncode=2)

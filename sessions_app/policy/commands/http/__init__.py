@@ -1,1 +1,1 @@
-"""Requests over HTTP: how a document of the kind is read, how a request is decided, what the linter says."""
+"""Requests over HTTP: parsing documents, deciding requests, and linting."""

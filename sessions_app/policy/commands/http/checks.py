@@ -1,10 +1,9 @@
-"""What one value of a query or a JSON body must be."""
+"""Checks for one value of a query or a JSON body."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
-from sessions_app.policy.commands.characters import clip, hidden_at, show
+from sessions_app.policy.commands.characters import clip, folded, hidden_at, show
 from sessions_app.policy.commands.http.bodies import Json, canonical_body
 from sessions_app.policy.commands.parameters import (
     MAX_VALUE,
@@ -12,47 +11,61 @@ from sessions_app.policy.commands.parameters import (
     ParameterType,
     Pattern,
     ValueRefused,
-    compile_pattern,
 )
-
-_EXACT_FLOAT = 2**53
+from sessions_app.policy.commands.patterns import compile_pattern
 
 
 @dataclass(frozen=True, slots=True)
 class Exact:
-    """One value: text, a number, true, false or null."""
+    """Exactly one value: text, a number, true, false or null. `broad`: in any spelling, as denied values may be."""
 
     value: Json
+    broad: bool = False
 
     def __eq__(self, other: object) -> bool:
-        # To Python 1, 1.0 and true are equal; here they are three values.
-        return isinstance(other, Exact) and self.fault(other.value, {}) is None
+        return isinstance(other, Exact) and self.broad == other.broad and _identical(self.value, other.value)
 
     def __hash__(self) -> int:
         return hash(self.value)
 
     @property
     def limits(self) -> str:
-        """The value as it is written."""
+        """The value as written."""
         return self.value if isinstance(self.value, str) else canonical_body(self.value)
 
     def fault(self, value: Json, matched: dict[str, str]) -> str | None:
-        """Why the value does not do, or None. 1, 1.0 and true are three values."""
+        """Return why a value does not match; None if it does."""
         del matched
-        same = type(value) is type(self.value) and value == self.value
+        same = _identical(_plain(value), _plain(self.value)) if self.broad else _identical(value, self.value)
         return None if same else f"needs {clip(self.limits)}"
+
+
+def _identical(one: Json, other: Json) -> bool:
+    """Compare as JSON does. To Python 1, 1.0 and true are equal; here they are three different values."""
+    return type(one) is type(other) and one == other
+
+
+def by_value(value: Json) -> Json:
+    """Return a whole number as an integer, however it is written: to most readers, 1 and 1.0 are the same."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _plain(value: Json) -> Json:
+    return folded(value) if isinstance(value, str) else by_value(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """Any value of a type. `name` is the parameter that it is the value of: the same wherever it stands.
+    """Any value of a type.
 
-    `query`: values are always text there.
+    `name` is the parameter that it is a value of. All occurrences of a parameter must have the same value. `query`:
+    values are always text there. `broad`: in any spelling, as denied values may be.
     """
 
     type: ParameterType
     name: str | None = None
     query: bool = False
+    broad: bool = False
 
     @property
     def limits(self) -> str:
@@ -60,69 +73,53 @@ class Typed:
         return self.type.limits
 
     def fault(self, value: Json, matched: dict[str, str]) -> str | None:
-        """Why the value does not do, or None. Adds it to `matched` under its name."""
+        """Return why a value does not match, or None and add the value to `matched` under its name."""
         try:
-            text = self.type.accept(str(value)) if self.query else _text(self.type, value)
+            text = self._text(value)
         except ValueRefused as error:
             return str(error)
-        if self.name is not None and matched.setdefault(self.name, text) != text:
+        if self.name is not None and not self._same(matched.setdefault(self.name, text), text):
             return (
                 f"{self.name} must be the same each time: {clip(matched[self.name])} and {clip(text)} differ"
             )
         return None
 
+    def _text(self, value: Json) -> str:
+        if self.broad:
+            return _recognized(
+                self.type, str(value) if self.query else _json_text(self.type, by_value(value))
+            )
+        return self.type.accept(str(value)) if self.query else _text(self.type, value)
+
+    def _same(self, one: str, other: str) -> bool:
+        return folded(one) == folded(other) if self.broad else one == other
+
 
 Check = Exact | Typed
 
 
-class AnyCheck(Protocol):
-    """Whatever says what a value must be."""
-
-    def fault(self, value: Json, matched: dict[str, str]) -> str | None:
-        """Why the value does not do, or None."""
-
-
-def denies(check: AnyCheck, value: Json, matched: dict[str, str]) -> bool:
-    """Whether what is denied fits a value, however its numbers are written: 1 and 1.0 are one number to most readers."""
-    for spelled in (value, _spelled(value, _whole), _spelled(value, _broken)):
-        tried = dict(matched)
-        if check.fault(spelled, tried) is None:
-            matched.update(tried)
-            return True
-    return False
-
-
-def _spelled(value: Json, number: Callable[[float], float]) -> Json:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return number(value)
-    if isinstance(value, Mapping):
-        return {key: _spelled(one, number) for key, one in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_spelled(one, number) for one in value]
-    return value
-
-
-def _whole(value: float) -> float:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _broken(value: float) -> float:
-    # Greater ones are rounded, and so become others.
-    return float(value) if abs(value) <= _EXACT_FLOAT else value
+def _recognized(type_: ParameterType, text: str) -> str:
+    if not type_.recognizes(text):
+        raise ValueRefused(f"needs {type_.wanted}")
+    return text
 
 
 def _text(type_: ParameterType, value: Json) -> str:
+    text = _json_text(type_, value)
+    return _free_text(type_, text) if isinstance(type_, Pattern) else type_.accept(text)
+
+
+def _json_text(type_: ParameterType, value: Json) -> str:
+    """Return a value of JSON as text: a whole number for a number, text for any other type. Raises ValueRefused."""
     if isinstance(type_, Int) and type(value) is int:
-        return type_.accept(str(value))
+        return str(value)
     if not isinstance(value, str) or isinstance(type_, Int):
         raise ValueRefused(f"needs {type_.wanted}")
-    if isinstance(type_, Pattern):
-        return _free_text(type_, value)
-    return type_.accept(value)
+    return value
 
 
 def _free_text(type_: Pattern, value: str) -> str:
-    """Text in a body is not a word of a command line: it may be empty, begin with `-` and have lines."""
+    """Check text in a body. Unlike a word of a command line, it may be empty, begin with `-` and have several lines."""
     if len(value) > MAX_VALUE:
         raise ValueRefused(f"must have at most {MAX_VALUE} characters")
     at = hidden_at(value.replace("\n", " ").replace("\t", " "))
@@ -134,9 +131,9 @@ def _free_text(type_: Pattern, value: str) -> str:
 
 
 def leaves(body: Json, limited: Mapping[str, Check], prefix: str = "") -> Iterator[tuple[str, Json]]:
-    """The keys of a body, `a.b` for one inside another, down to those that are limited or that nobody listed.
+    """Yield the keys of a body with their values, `a.b` for nested ones, down to keys that are limited or not listed.
 
-    Raises ValueRefused for a body that is no object, and for a key with a dot, which would look like one inside another.
+    Raises ValueRefused for a body that is not an object, and for a key with a dot, which would look like a nested key.
     """
     if not isinstance(body, Mapping):
         raise ValueRefused("must be a JSON object")

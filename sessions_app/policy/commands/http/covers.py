@@ -8,20 +8,22 @@ from itertools import zip_longest
 
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.http.checks import Check, Exact
-from sessions_app.policy.commands.http.decide import Command, CompiledSet
+from sessions_app.policy.commands.http.compiling import Command, CompiledSet
 from sessions_app.policy.commands.http.document import HTTPRequest
+from sessions_app.policy.commands.http.limits import FileLimit, UploadLimit, response_within
 from sessions_app.policy.commands.http.templates import ANY, Place
 from sessions_app.policy.commands.parameters import Int, ParameterType, PathBelow
-from sessions_app.policy.commands.within import TOLD_AS_LESS, Names, accepts, is_told_as_less, type_within
+from sessions_app.policy.commands.within import UNDERSTATED, Names, accepts, type_within, understates
 
 _Path = tuple[str | Place, ...]
 
 
 def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
-    """Return why the child may allow a request that the parent does not; None when it never does.
+    """Return why the child may allow a request that the parent does not; None if it never does.
 
-    Each request of the child must be one of the parent's with places filled or narrowed, in path, query and body. What the
-    parent denies, the child must deny as well, or be able to allow nothing like it. It calls nothing less than the parent.
+    Each request of the child must be one of the parent's, with places filled or narrowed in path, query and body. The
+    child must also deny what the parent denies, or be unable to allow anything like it. It holds what the parent holds, lets
+    no more of an answer through, and never understates an effect.
     """
     allows = [one for one in child.commands if isinstance(one.rule, HTTPRequest)]
     outers = [one for one in parent.commands if isinstance(one.rule, HTTPRequest)]
@@ -29,8 +31,10 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
         if not any(_within(one, outer, parent, child) for outer in outers):
             return f"{clip(one.text)} is not covered by the grant"
         for outer in outers:
-            if is_told_as_less(one.rule.effect, outer.rule.effect) and _may_meet(one, outer, parent, child):
-                return f"{clip(one.text)} {TOLD_AS_LESS}: {clip(outer.text)}"
+            if why := _laxer(one, outer, parent, child):
+                return f"{clip(one.text)} {why}"
+            if understates(one.rule.effect, outer.rule.effect) and _may_meet(one, outer, parent, child):
+                return f"{clip(one.text)} {UNDERSTATED}: {clip(outer.text)}"
     for deny in parent.denies:
         if any(_same_deny(deny, other, parent, child) for other in child.denies):
             continue
@@ -40,24 +44,65 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     return None
 
 
+def _laxer(one: Command, outer: Command, parent: CompiledSet, child: CompiledSet) -> str | None:
+    """Return what the child would do less strictly for a request that both its command and the parent's match, as a
+    clause.
+    """
+    if one.allows is None or outer.allows is None or not _may_meet(one, outer, parent, child):
+        return None
+    if not response_within(one.allows.response, outer.allows.response):
+        return f"would let more of an answer through than {clip(outer.text)}"
+    if outer.rule.held and not one.rule.held and not _held_too(outer, parent, child):
+        return "would run without the approval that each request needs"
+    return None
+
+
+def _held_too(outer: Command, parent: CompiledSet, child: CompiledSet) -> bool:
+    """Whether the child holds every request that a held command of the parent matches."""
+    return any(other.rule.held and _within(outer, other, child, parent) for other in child.commands)
+
+
 def _within(inner: Command, outer: Command, parent: CompiledSet, child: CompiledSet) -> bool:
     names = Names()
     return (
         inner.template.method == outer.template.method
+        and inner.content == outer.content
         and (outer.streams or not inner.streams)
+        and (outer.websockets or not inner.websockets)
         and _path_within(inner, outer, parent, child, names)
         and _checks_within(inner.query, outer.query, inner, outer, names)
-        and (outer.body is None or _body_within(inner, outer, names))
+        and _checks_within(inner.body or {}, outer.body or {}, inner, outer, names)
+        and _checks_within(inner.form, outer.form, inner, outer, names)
+        # A header that is not listed is dropped, not refused, so the child must check each that the parent does.
+        and outer.headers.keys() <= inner.headers.keys()
+        and _checks_within(inner.headers, outer.headers, inner, outer, names)
+        and _files_within(inner, outer)
     )
 
 
-def _body_within(inner: Command, outer: Command, names: Names) -> bool:
-    # Where the child does not limit the body, it takes any.
-    return inner.body is not None and _checks_within(inner.body, outer.body or {}, inner, outer, names)
+def _files_within(inner: Command, outer: Command) -> bool:
+    """Whether the child's files and uploads are the parent's or smaller and of fewer types. What the parent requires, the
+    child requires.
+    """
+    if inner.allows is None or outer.allows is None:
+        return False
+    ours, theirs = inner.allows.files, outer.allows.files
+    needed = [name for name in theirs if name not in outer.optional]
+    return (
+        all(name in ours and name not in inner.optional for name in needed)
+        and all(name in theirs and _size_within(limit, theirs[name]) for name, limit in ours.items())
+        and _size_within(inner.allows.upload, outer.allows.upload)
+    )
+
+
+def _size_within(ours: FileLimit | UploadLimit | None, theirs: FileLimit | UploadLimit | None) -> bool:
+    if ours is None or theirs is None:
+        return ours is theirs
+    return ours.max <= theirs.max and set(ours.types) <= set(theirs.types)
 
 
 def _pieces(one: Command, bound: Mapping[str, str]) -> _Path:
-    """The path with the bound values in place, literal text joined up again."""
+    """Return the path with the bound values in place and adjacent literal text joined."""
     found: list[str | Place] = []
     for piece in one.template.pieces:
         part = bound.get(piece.name, piece) if isinstance(piece, Place) else piece
@@ -92,7 +137,7 @@ def _text_within(path: str, outer: Command, names: Names) -> bool:
 
 
 def _pieces_within(ours: _Path, theirs: _Path, inner: Command, outer: Command, names: Names) -> bool:
-    """Piece by piece: where one takes the rest of the path, only the same shape is sure to be within it."""
+    """Compare piece by piece. If one takes the rest of the path, only the same shape is certain to be within it."""
     return len(ours) == len(theirs) and all(
         _piece_within(one, other, inner, outer, names) for one, other in zip(ours, theirs, strict=True)
     )
@@ -135,7 +180,9 @@ def _segment_within(ours: _Path, theirs: _Path, inner: Command, outer: Command, 
 def _checks_within(
     ours: Mapping[str, Check], theirs: Mapping[str, Check], inner: Command, outer: Command, names: Names
 ) -> bool:
-    """Every name of the child is one of the parent's, no broader; what the parent needs, the child needs."""
+    """Whether every name of the child is one of the parent's and no broader. The child must require what the parent
+    requires.
+    """
     needed = [name for name in theirs if name not in outer.optional]
     return all(name in ours and name not in inner.optional for name in needed) and all(
         name in theirs and _check_within(check, theirs[name], names) for name, check in ours.items()
@@ -156,7 +203,7 @@ def _check_within(ours: Check, theirs: Check, names: Names) -> bool:
 
 
 def _same_json(inner: ParameterType, outer: ParameterType) -> bool:
-    """In a body a number is no text."""
+    """In a body, numbers and text are different."""
     return isinstance(inner, Int) == isinstance(outer, Int)
 
 
@@ -174,14 +221,14 @@ def _same_deny(deny: Command, other: Command, parent: CompiledSet, child: Compil
 
 
 def _may_meet(one: Command, other: Command, parent: CompiledSet, child: CompiledSet) -> bool:
-    """Whether some request could be both, the other of which is the parent's; in doubt, it could."""
+    """Whether a request could match both the child's and the parent's command. Returns True if in doubt."""
     if other.template.method not in (ANY, one.template.method):
         return False
     if one.deep or other.deep or any(isinstance(type_, PathBelow) for type_ in other.types.values()):
         return True
     ours = _segments(_pieces(one, child.bindings))
     theirs = _segments(_pieces(other, parent.bindings))
-    # A deny is read with a slash more or less at the end.
+    # A deny matches with or without a trailing slash.
     while ours and not ours[-1]:
         ours.pop()
     while theirs and not theirs[-1]:
@@ -195,5 +242,5 @@ def _alike(ours: _Path, theirs: _Path) -> bool:
     if any(isinstance(piece, Place) for piece in (*ours, *theirs)):
         return True
     one, other = "".join(map(str, ours)), "".join(map(str, theirs))
-    # As a deny is read, which takes i and ı for one letter.
+    # In the same way as a deny, for which i and ı are the same letter.
     return re.fullmatch(re.escape(other), one, re.IGNORECASE) is not None

@@ -1,9 +1,9 @@
-"""The document of a command set for HTTP: requests, with `{name}` where a parameter's value stands."""
+"""The document of a command set for HTTP: requests, with `{name}` in place of a parameter's value."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, StrictBool, StrictFloat, StrictInt, StrictStr, Tag
+from pydantic import AfterValidator, Discriminator, Field, StrictBool, StrictFloat, StrictInt, StrictStr, Tag
 
 from sessions_app.policy.commands.document import (
     MAX_COMMANDS,
@@ -12,11 +12,20 @@ from sessions_app.policy.commands.document import (
     Effect,
     Visible,
 )
+from sessions_app.policy.commands.http.headers import TOKEN, why_never
+from sessions_app.policy.commands.http.limits import (
+    MAX_HELD,
+    FileLimit,
+    ResponseLimit,
+    UploadLimit,
+    say_bytes,
+)
 from sessions_app.policy.commands.http.templates import Place, Template, parse_template, place_in
 from sessions_app.policy.commands.parameters import Parameter, ParameterType, PathBelow
 from sessions_app.policy.documents import Problem
 
 MAX_CONSTRAINTS = 50
+ContentKind = Literal["none", "json", "form", "upload"]
 Scalar = StrictStr | StrictBool | StrictInt | StrictFloat | None
 
 
@@ -24,7 +33,7 @@ def _tag(data: Any) -> str:
     return "type" if isinstance(data, Mapping | ParameterType) else "value"
 
 
-# One value, `{name}` for a parameter's value, or a type.
+# A single value, `{name}` for a parameter's value, or a type.
 Constraint = Annotated[
     Annotated[Scalar, Tag("value")] | Annotated[Parameter, Tag("type")], Discriminator(_tag)
 ]
@@ -32,8 +41,19 @@ QueryName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_.~-]{1,64}$")]
 BodyName = Annotated[StrictStr, Field(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")]
 
 
+def _limitable(name: str) -> str:
+    if TOKEN.fullmatch(name) is None or name != name.lower():
+        raise ValueError("is not the name of a header in lowercase: letters, digits and -, at most 64")
+    if why := why_never(name):
+        raise ValueError(why)
+    return name
+
+
+HeaderName = Annotated[StrictStr, AfterValidator(_limitable)]
+
+
 class HTTPRule(CommandRule):
-    """What allowed and denied requests have in common."""
+    """The part that allowed and denied requests share."""
 
     query: Mapping[QueryName, Constraint] = Field(
         default={},
@@ -43,18 +63,23 @@ class HTTPRule(CommandRule):
     body: Mapping[BodyName, Constraint] | None = Field(
         default=None,
         max_length=MAX_CONSTRAINTS,
-        description="Allowed keys of the JSON body and their values (a.b for nested keys); others are refused. Only doors that "
-        "see the body can allow it",
+        description="Allowed keys of the JSON body and their values (a.b for nested keys); others are refused. Stint's own "
+        "gateway and AuthZEN see the body; other proxies don't",
     )
 
     @property
     def names(self) -> tuple[str, ...]:
         """The parameters that it uses, each once. Raises RuleRefused."""
-        inside = (place_in(value) for value in (*self.query.values(), *(self.body or {}).values()))
+        inside = (place_in(value) for _, among in self.limited for value in among.values())
         return tuple(dict.fromkeys((*self.template().names, *(name for name in inside if name))))
 
+    @property
+    def limited(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """The limits on values, by the key that they are written under."""
+        return ("query", self.query), ("body", self.body or {})
+
     def template(self) -> Template:
-        """Method and path. Raises RuleRefused."""
+        """Return the method and path. Raises RuleRefused."""
         raise NotImplementedError
 
 
@@ -66,24 +91,73 @@ class HTTPRequest(HTTPRule):
         min_length=1, max_length=4096, description="Method and path, with {name} for each parameter"
     )
     optional: tuple[StrictStr, ...] = Field(
-        default=(), max_length=100, description="Optional names of query and body"
+        default=(),
+        max_length=100,
+        description="Names in query, body, form, files and headers that can be left out",
     )
+    form: Mapping[BodyName, Constraint] | None = Field(
+        default=None,
+        max_length=MAX_CONSTRAINTS,
+        description="Allowed fields of a form and their values; others are refused",
+    )
+    files: Mapping[BodyName, FileLimit] = Field(
+        default={}, max_length=20, description="Allowed files of a multipart form, by the name of their field"
+    )
+    upload: UploadLimit | None = Field(
+        default=None, description="Allow a body that is neither JSON nor a form, by size and media type"
+    )
+    headers: Mapping[HeaderName, Constraint] = Field(
+        default={},
+        max_length=MAX_CONSTRAINTS,
+        description="Request headers that pass, with their values, beyond those that never do harm",
+    )
+    hold: StrictBool = Field(default=False, description="Each request needs the approval of a second person")
+    response: ResponseLimit | None = Field(default=None, description="What of an answer may pass")
     stream: StrictBool = Field(
-        default=False, description="Allow event streams, which the end of a grant does not cut"
+        default=False, description="Allow event streams, which only Stint's own gateway cuts at the end"
     )
+    websocket: StrictBool = Field(default=False, description="Allow WebSockets")
 
     @property
     def text(self) -> str:
-        """The request as it is written."""
+        """The request as written."""
         return self.request
 
+    @property
+    def limited(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        return (*super().limited, ("form", self.form or {}), ("headers", self.headers))
+
+    @property
+    def held(self) -> bool:
+        return self.hold
+
+    @property
+    def content(self) -> ContentKind:
+        """The kind of body that it allows."""
+        if self.body is not None:
+            return "json"
+        if self.form is not None or self.files:
+            return "form"
+        return "none" if self.upload is None else "upload"
+
+    @property
+    def largest(self) -> int:
+        """The most bytes that its files or its upload can have."""
+        return self.upload.max if self.upload else sum(file.max for file in self.files.values())
+
+    @property
+    def needs_gateway(self) -> tuple[str, ...]:
+        """The keys that only Stint's own gateway can enforce, in the order of the document."""
+        keys = ("form", "files", "upload", "headers", "hold", "response", "websocket")
+        return tuple(key for key in keys if getattr(self, key) not in (None, False, {}))
+
     def template(self) -> Template:
-        """Method and path. Raises RuleRefused."""
+        """Return the method and path. Raises RuleRefused."""
         return parse_template(self.request)
 
 
 class HTTPDeny(HTTPRule):
-    """A request that is refused, whatever else would allow it."""
+    """A request that is refused, even if another rule allows it."""
 
     WRITTEN: ClassVar[str] = "deny"
     deny: Visible = Field(
@@ -95,22 +169,25 @@ class HTTPDeny(HTTPRule):
 
     @property
     def text(self) -> str:
-        """The request as it is written, marked, so that it is not taken for the one that it takes away from."""
+        """The request as written, with a prefix that distinguishes it from the request that it restricts."""
         return f"deny {self.deny}"
 
     def template(self) -> Template:
-        """Method and path. Raises RuleRefused."""
+        """Return the method and path. Raises RuleRefused."""
         return parse_template(self.deny, any_method=True)
 
 
+# Labels that are not keys of a rule, so that the path of an error contains only what is in the document.
+_ALLOWED, _DENIED = "allowed", "denied"
+
+
 def _rule(data: Any) -> str:
-    if isinstance(data, HTTPRule):
-        return data.WRITTEN
-    return "deny" if isinstance(data, Mapping) and "deny" in data else "request"
+    denies = isinstance(data, HTTPDeny) or (isinstance(data, Mapping) and "deny" in data)
+    return _DENIED if denies else _ALLOWED
 
 
 Rule = Annotated[
-    Annotated[HTTPRequest, Tag("request")] | Annotated[HTTPDeny, Tag("deny")], Discriminator(_rule)
+    Annotated[HTTPRequest, Tag(_ALLOWED)] | Annotated[HTTPDeny, Tag(_DENIED)], Discriminator(_rule)
 ]
 
 
@@ -121,7 +198,7 @@ class HTTPCommandSet(CommandSetDocument):
     commands: tuple[Rule, ...] = Field(max_length=MAX_COMMANDS, description="An empty list allows nothing")
 
     def problems(self) -> Iterator[Problem]:
-        """What its parts say that does not fit together."""
+        """Yield inconsistencies between the parts of the document."""
         found = list(super().problems())
         yield from found
         if found:
@@ -132,7 +209,9 @@ class HTTPCommandSet(CommandSetDocument):
             yield from _constraints(path, rule)
 
     def _path_places(self, path: str, rule: HTTPRule) -> Iterator[Problem]:
-        """A place of type `path` takes the rest; every other one a segment."""
+        """Check that a place of type `path` is last. It takes the rest of the path; every other place takes part of a
+        segment.
+        """
         pieces = rule.template().pieces
         for position, piece in enumerate(pieces):
             if not isinstance(piece, Place) or not isinstance(self.type_of(rule, piece.name), PathBelow):
@@ -141,26 +220,72 @@ class HTTPCommandSet(CommandSetDocument):
             if position < len(pieces) - 1 or (isinstance(before, str) and before.endswith("/")):
                 yield Problem(
                     f"{path}.{rule.WRITTEN}",
-                    f"{{{piece.name}}} is a path, which begins with “/” and takes the rest: write it last, like /files{{file}}",
+                    f"{{{piece.name}}} is a path, which begins with “/” and takes the rest of the path: put it last, like /files{{file}}",
                 )
 
 
 def _constraints(path: str, rule: HTTPRule) -> Iterator[Problem]:
-    for where, among in (("query", rule.query), ("body", rule.body or {})):
+    for where, among in rule.limited:
         for name, constraint in among.items():
             if isinstance(constraint, ParameterType) and constraint.source is not None:
                 yield Problem(
                     f"{path}.{where}.{name}",
-                    "a value that is free at each run cannot have `from`: name a parameter",
+                    "a value that is chosen at each run can't have `from`: use a parameter",
                 )
-            if where == "query" and (
+            if where != "body" and (
                 isinstance(constraint, bool) or not isinstance(constraint, str | int | ParameterType)
             ):
-                yield Problem(f"{path}.{where}.{name}", "a query holds text: write it in quotes")
-    for name in rule.optional if isinstance(rule, HTTPRequest) else ():
-        if name not in rule.query and name not in (rule.body or {}):
-            yield Problem(f"{path}.optional", f"{name} is not a name of query or body: remove it")
+                yield Problem(f"{path}.{where}.{name}", f"{where} values are text: put it in quotes")
     names = sorted(rule.body or {})
     for outer in names:
         if any(other.startswith(f"{outer}.") for other in names):
-            yield Problem(f"{path}.body.{outer}", "is limited itself and inside: write one of the two")
+            yield Problem(
+                f"{path}.body.{outer}", "is limited both as a whole and by its keys: keep one of the two"
+            )
+    if isinstance(rule, HTTPRequest):
+        yield from _optional(path, rule)
+        yield from _content(path, rule)
+        yield from _answer(path, rule)
+
+
+def _optional(path: str, rule: HTTPRequest) -> Iterator[Problem]:
+    known = {name for _, among in rule.limited for name in among} | rule.files.keys()
+    for name in rule.optional:
+        if name not in known:
+            yield Problem(
+                f"{path}.optional", f"{name} is not in query, body, form, files or headers: remove it"
+            )
+
+
+def _content(path: str, rule: HTTPRequest) -> Iterator[Problem]:
+    """Check that there is one kind of body, and that the method and a hold can have it."""
+    given = {"body": rule.body, "form": rule.form, "files": rule.files or None, "upload": rule.upload}
+    keys = [key for key, value in given.items() if value is not None]
+    if len(keys) > 1 and keys != ["form", "files"]:
+        yield Problem(
+            f"{path}.{keys[1]}", f"a request has one body: keep {keys[0]} or {keys[1]}, or make two commands"
+        )
+    method = rule.template().method
+    if method in ("GET", "HEAD", "OPTIONS") and (rule.content in ("form", "upload") or rule.websocket):
+        for key in keys:
+            yield Problem(f"{path}.{key}", f"a {method} request has no body here: use POST, PUT or PATCH")
+    for name in rule.files.keys() & (rule.form or {}).keys():
+        yield Problem(f"{path}.files.{name}", "is both a field and a file: keep one of the two")
+    if rule.hold and rule.largest > MAX_HELD:
+        yield Problem(
+            f"{path}.hold",
+            f"a held request is kept until it is decided: limit its files to {say_bytes(MAX_HELD)} in all, or remove hold",
+        )
+
+
+def _answer(path: str, rule: HTTPRequest) -> Iterator[Problem]:
+    """Check that what may be answered can be limited as it is."""
+    if rule.websocket and rule.template().method != "GET":
+        yield Problem(f"{path}.websocket", "a WebSocket begins with GET: change the method or remove it")
+    if rule.websocket and rule.stream:
+        yield Problem(f"{path}.websocket", "an answer is a stream or a WebSocket: make two commands")
+    if rule.response is not None and rule.response.fields is not None and (rule.stream or rule.websocket):
+        yield Problem(
+            f"{path}.response.fields",
+            "only a JSON answer has fields, and a stream or a WebSocket is none: remove one of the two",
+        )

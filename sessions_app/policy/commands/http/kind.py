@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from sessions_app.policy.commands.http.compiling import compile_open, compile_set
 from sessions_app.policy.commands.http.covers import covers
-from sessions_app.policy.commands.http.decide import compile_open, compile_set, decide, describe
+from sessions_app.policy.commands.http.decide import decide
 from sessions_app.policy.commands.http.document import HTTPCommandSet
 from sessions_app.policy.commands.http.lint import lint
 from sessions_app.policy.commands.http.starters import STARTERS
+from sessions_app.policy.commands.http.views import describe
 from sessions_app.policy.commands.kind import CommandKind
 
 KIND = CommandKind(

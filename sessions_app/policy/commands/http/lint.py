@@ -1,4 +1,4 @@
-"""The linter: what a command set for HTTP allows beyond what it seems to."""
+"""The linter for HTTP: what a command set allows beyond what is obvious."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -7,10 +7,25 @@ from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.findings import Finding, Severity, document_findings
 from sessions_app.policy.commands.http.document import HTTPCommandSet, HTTPDeny, HTTPRequest, Rule
 from sessions_app.policy.commands.http.templates import ANY, Place
-from sessions_app.policy.commands.parameters import ParameterType, PathBelow, Pattern, compile_pattern
+from sessions_app.policy.commands.parameters import ParameterType, PathBelow, Pattern
+from sessions_app.policy.commands.patterns import compile_pattern
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
+# What else than the path tells two requests apart, and what their answers may be.
+_DECIDING = (
+    "effect",
+    "hold",
+    "query",
+    "body",
+    "form",
+    "files",
+    "upload",
+    "headers",
+    "response",
+    "stream",
+    "websocket",
+)
 _ANYTHING = ("a", "a b", "A-1", "é", "a.b", "a~b", "a=b", "a,b", "(a)", "1")
 _VERBS = frozenset(("delete", "remove", "destroy", "purge", "drop", "reset", "disable", "revoke"))
 _ADMIN = frozenset(
@@ -19,7 +34,7 @@ _ADMIN = frozenset(
 
 
 def lint(document: HTTPCommandSet) -> list[Finding]:
-    """All findings, errors first, each in the order of the document."""
+    """Return all findings, errors first, each in document order."""
     found = [*document_findings(document)]
     for name, type_ in document.parameters.items():
         found += _type_findings(f"parameters.{name}", type_)
@@ -36,13 +51,13 @@ def _type_findings(where: str, type_: ParameterType) -> Iterator[Finding]:
         if all(compiled.fullmatch(probe) for probe in _ANYTHING):
             yield Finding(
                 "error", "broad_pattern", where,
-                f"the pattern {clip(type_.pattern)} takes any part of a path, so every neighbour is allowed as well",
-                "name the characters that may stand there, like T-[0-9]{1,8}, or use choice, int or name",
+                f"the pattern {clip(type_.pattern)} matches any part of a path, so it allows every other resource too",
+                "allow only the expected characters, like T-[0-9]{1,8}, or use choice, int or name",
             )  # fmt: skip
     if isinstance(type_, PathBelow) and type_.root == "/":
         yield Finding(
-            "error", "free_path", where, "a path below / is every path of the application",
-            "set the folder that is meant",
+            "error", "free_path", where, "a path below / can be any path of the application",
+            "set the intended folder",
         )  # fmt: skip
 
 
@@ -73,21 +88,21 @@ def _effect_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
     if method not in _SAFE and rule.effect == "read":
         yield _found(
             index, "effect", "effect", f"{method} changes the target, but its effect says that it only reads",
-            "write effect: change or effect: destructive", "error",
+            "set effect: change or effect: destructive", "error",
         )  # fmt: skip
     if method == "DELETE" and rule.effect == "change":
         yield _found(
-            index, "effect", "effect", "DELETE removes something permanently", "write effect: destructive"
+            index, "effect", "effect", "DELETE removes something permanently", "set effect: destructive"
         )
     if method in _SAFE and rule.effect == "read" and verbs:
         yield _found(
-            index, "effect", "effect", f"`{min(verbs)}` in the path sounds like a change, although {method} is said to read",
-            "check what the application does, and write effect: change if it changes anything",
+            index, "effect", "effect", f"`{min(verbs)}` in the path suggests a change, although {method} should only read",
+            "check what the application does, and set effect: change if it changes anything",
         )  # fmt: skip
 
 
 def _reach_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
-    """Paths that lead further than they seem to."""
+    """Find paths that reach further than they seem to."""
     segments = _segments(rule)
     powers = _ADMIN.intersection(segments)
     if not segments:
@@ -95,43 +110,53 @@ def _reach_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
             index,
             "request",
             "root",
-            "the path / is the start of the application",
-            "set the path that is meant",
+            "the path / is the root of the application",
+            "set the intended path",
         )
     if powers:
         yield _found(
-            index, "request", "powerful", f"`{min(powers)}` in the path often does more than one thing",
-            "name the paths behind it one by one, and limit query and body",
+            index, "request", "powerful", f"a path with `{min(powers)}` often does more than one thing",
+            "list the paths below it one by one, and limit query and body",
         )  # fmt: skip
     if segments and segments[0].startswith("{"):
         yield _found(
             index, "request", "free_root",
-            "the first part of the path is free, so one request reaches different parts of the application",
-            "write the first part out",
+            "the first part of the path is free, so one request can reach different parts of the application",
+            "write out the first part",
         )  # fmt: skip
 
 
 def _stream_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
     if rule.stream:
         yield _found(
-            index, "stream", "stream", "an answer that has begun may go on after the end of the grant",
+            index, "stream", "stream", "a response that has started can continue after the grant ends, except through Stint's own gateway",
             "remove it, unless events are needed as they happen",
         )  # fmt: skip
 
 
 def _freedom_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) -> Iterator[Finding]:
-    """What the holder may choose."""
+    """Find what is left to the holder."""
     method = rule.template().method
-    if method in _WITH_BODY and rule.body is None:
+    if method in _WITH_BODY and rule.content == "none":
         yield _found(
-            index, "body", "free_body", f"the body of {method} is free: the holder may send anything in it",
-            "write body: with what each key must be; only doors that see the body (AuthZEN) then allow it",
+            index, "body", "free_body", f"a proxy that does not send the body of {method} (nginx, Traefik, Caddy, Envoy) lets any pass",
+            "add body: with a limit for each key, or use this only with Stint's own gateway (proxy: stint), which refuses a body",
+        )  # fmt: skip
+    if rule.upload is not None and rule.effect == "read":
+        yield _found(
+            index, "upload", "effect", "an upload has any content, but its effect says that it only reads",
+            "set effect: change or effect: destructive, or limit the content with body or form", "error",
+        )  # fmt: skip
+    if rule.websocket:
+        yield _found(
+            index, "websocket", "websocket", "the messages of a WebSocket are not limited: the holder can send anything in them",
+            "allow plain requests instead, or hold: true so that a second person allows each connection",
         )  # fmt: skip
     if document.parameters and not set(rule.names) & set(document.parameters) and method not in _SAFE:
         yield _found(
             index, "request", "unbound",
-            "it contains no parameter of the grant, so it covers more than one workflow",
-            "use a parameter in the path, query or body",
+            "it uses no parameter of the grant, so it covers more than one workflow",
+            "use a parameter in the path, query, body or form",
         )  # fmt: skip
 
 
@@ -141,21 +166,19 @@ def _segments(rule: Rule) -> list[str]:
 
 
 def _overlaps(document: HTTPCommandSet) -> Iterator[Finding]:
-    """Allowed requests that one request could fit, where it matters which of them decides."""
+    """Find pairs of allowed requests that could both match one request, where it matters which decides."""
     allows = [(index, rule) for index, rule in enumerate(document.commands) if isinstance(rule, HTTPRequest)]
     for (first, one), (second, other) in combinations(allows, 2):
         if one.template().method != other.template().method or not _may_meet(
             _segments(one), _segments(other)
         ):
             continue
-        same = all(
-            getattr(one, name) == getattr(other, name) for name in ("effect", "query", "body", "stream")
-        )
+        same = all(getattr(one, name) == getattr(other, name) for name in _DECIDING)
         if not same:
             yield Finding(
                 "warning", "overlap", f"commands[{second}].request",
-                f"one request can fit this and commands[{first}]: it is allowed if either allows it",
-                "remove one, or narrow its values so that no request fits both",
+                f"a request can match this and commands[{first}]: it is allowed if either one allows it",
+                "remove one, or narrow its values so that no request matches both",
             )  # fmt: skip
 
 
@@ -166,7 +189,7 @@ def _may_meet(one: list[str], other: list[str]) -> bool:
 
 
 def _idle_denies(document: HTTPCommandSet) -> Iterator[Finding]:
-    """Denies on bodies, which a door that does not see the body takes for all bodies."""
+    """Find denies on bodies. They apply to any body that is not seen, and to one that is no JSON."""
     for index, rule in enumerate(document.commands):
         if (
             isinstance(rule, HTTPDeny)
@@ -175,6 +198,7 @@ def _idle_denies(document: HTTPCommandSet) -> Iterator[Finding]:
         ):
             yield Finding(
                 "warning", "deny_body", f"commands[{index}].body",
-                "a proxy that does not send the body (nginx, Traefik, Caddy) denies this path for any body",
+                "a proxy that does not send the body (nginx, Traefik, Caddy, Envoy) denies this path for any body, and every proxy for forms "
+                "and uploads",
                 "limit the body where the request is allowed instead",
             )  # fmt: skip

@@ -1,7 +1,7 @@
-"""A request target in the one spelling that every proxy and every framework reads alike.
+"""Request targets in the only spelling that every proxy and every framework reads in the same way.
 
-Nothing is repaired: what could be read in two ways is refused, so that the path that was decided is, byte for byte, the
-path that the protected application gets. Source: RFC 3986 §2, §3.3, §6.2.2; RFC 9112 §3.2.1 (origin form).
+Nothing is repaired: ambiguous targets are refused. So the path that was decided is byte for byte the path that the
+protected application receives. Source: RFC 3986 §2, §3.3, §6.2.2; RFC 9112 §3.2.1 (origin form).
 """
 
 import re
@@ -17,7 +17,7 @@ MAX_TARGET = 4096
 MAX_QUERY_NAMES = 50
 
 _CHARS = r"A-Za-z0-9_~!$&'()*+,=:@\-"
-# No segment is empty, and none ends with a dot: `.` and `..` are ways, and Windows drops a dot at the end.
+# No segment is empty or ends with a dot: `.` and `..` are navigation, and Windows drops a trailing dot.
 _PLAIN_PATH = re.compile(rf"(?:/[{_CHARS}.]*[{_CHARS}])+/?|/")
 _ESCAPED_PATH = re.compile(rf"(?:/(?:[{_CHARS}.]|%[0-9A-F]{{2}})*(?:[{_CHARS}]|%[0-9A-F]{{2}}))+/?|/")
 _QUERY_VALUE = r"(?:[A-Za-z0-9_.~!$'()*,:@/\-]|%[0-9A-F]{2})*"
@@ -28,12 +28,12 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 
 
 class TargetRefused(RuleRefused):
-    """A request target that two readers could read differently. `reason` says what and how to write it."""
+    """A request target that two readers could read differently. `reason` says what is ambiguous and how to write it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A request target as it is sent (`text`), its path without escapes, and its query by name."""
+    """A request target as sent (`text`), its path without escapes, and its query by name."""
 
     text: str
     path: str
@@ -41,9 +41,9 @@ class Target:
 
 
 def read_target(text: str) -> Target:
-    """A path and query as they stand in a request line. Raises TargetRefused.
+    """Parse a path and query from a request line. Raises TargetRefused.
 
-    Reading is idempotent: what is accepted is its own canonical form.
+    Parsing is idempotent: an accepted target is its own canonical form.
     """
     if len(text) > MAX_TARGET:
         raise TargetRefused(f"the path is longer than {MAX_TARGET} characters")
@@ -69,8 +69,8 @@ def _escaped_path(path: str) -> str:
 
 def _check_path_escape(byte: int) -> None:
     if byte != 0x20 and byte < 0x80:
-        why = "write it plain" if byte in _UNRESERVED else "proxies disagree on what it means"
-        raise TargetRefused(f"%{byte:02X} stands in the path: {why}")
+        why = "write it unescaped" if byte in _UNRESERVED else "proxies disagree on what it means"
+        raise TargetRefused(f"the path contains %{byte:02X}: {why}")
 
 
 def _decoded(raw: bytes) -> str:
@@ -82,12 +82,12 @@ def _decoded(raw: bytes) -> str:
     if at is not None:
         raise TargetRefused(f"{show(text[at])} is not printable: remove it")
     if unicodedata.normalize("NFKC", text) != text:
-        raise TargetRefused("a character has a second spelling (NFKC) that some servers put in its place")
+        raise TargetRefused("a character has another form (NFKC) that some servers replace it with")
     return text
 
 
 def _fault(path: str) -> str:
-    """Why a path does not have the one spelling."""
+    """Return why a path is not in its canonical spelling."""
     for found, reason in _FAULTS:
         if found.search(path):
             return reason
@@ -95,7 +95,7 @@ def _fault(path: str) -> str:
         (match for match in _ESCAPE.finditer(path) if match[1] is None or match[1].upper() != match[1]), None
     )
     if escape is not None:
-        return f"`{escape[0]}` is not an escape as it must be written: % and two digits 0-9 A-F"
+        return f"the escape `{escape[0]}` must be % and two digits 0-9 A-F"
     return "the path contains a character that must be escaped: write it as % and its UTF-8 bytes"
 
 
@@ -112,7 +112,7 @@ _FAULTS = (
     (re.compile(r"//"), "`//` is one slash to some proxies and two to others"),
     (re.compile(r"%00"), "%00 ends the path for some servers"),
     (re.compile(r"%2[Ff]"), "%2F is a slash to some servers"),
-    (re.compile(r"%2[Ee]"), "%2E is a dot to most servers: write it plain"),
+    (re.compile(r"%2[Ee]"), "%2E is a dot to most servers: write it unescaped"),
     (re.compile(r"%25"), "%25 may be decoded twice"),
     (re.compile(r"/\.\.?(/|\Z)"), "`.` and `..` are resolved by proxies but maybe not by applications"),
     (re.compile(r"\.(/|\Z)"), "a part of the path ends with a dot, which some servers drop"),
@@ -136,7 +136,7 @@ def _read_query(query: str) -> dict[str, str]:
 def _query_value(value: str) -> str:
     for escape in _ESCAPE.findall(value):
         if int(escape, 16) in _UNRESERVED:
-            raise TargetRefused(f"%{escape} stands in the query: write it plain")
+            raise TargetRefused(f"the query contains %{escape}: write it unescaped")
     text = _decoded(unquote_to_bytes(value))
     if _TWICE.search(text):
         raise TargetRefused("a value of the query may be decoded twice")
@@ -145,9 +145,9 @@ def _query_value(value: str) -> str:
 
 def _query_fault(query: str) -> str:
     if not query:
-        return "the query is empty: leave the “?” out"
+        return "the query is empty: remove the “?”"
     if ";" in query:
-        return "`;` divides a query for some servers: write %3B"
+        return "`;` separates query parameters for some servers: write %3B"
     if "+" in query:
         return "`+` in a query is a space to some servers: write %20 or %2B"
     if re.search(r"[\x00-\x20\x7f-\uffff#\\]", query):

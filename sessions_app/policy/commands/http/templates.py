@@ -1,7 +1,7 @@
-"""A request with places for values: `POST /tickets/{ticket}/close`.
+"""Request templates with places for values: `POST /tickets/{ticket}/close`.
 
-A place stands for text inside one segment of the path, at most one in each; a place whose type is `path` stands at the
-end and takes the rest, its first slash included: `GET /files{file}`.
+A place stands for text within one path segment, with at most one place per segment. A place of type `path` stands at
+the end and takes the rest, including its leading slash: `GET /files{file}`.
 """
 
 import re
@@ -14,7 +14,7 @@ from sessions_app.policy.commands.http.targets import read_target
 from sessions_app.policy.commands.parameters import ParameterType, PathBelow
 
 ANY = "*"
-# CONNECT opens a tunnel and TRACE shows what proxies added; neither is a request of an API.
+# CONNECT opens a tunnel, and TRACE reveals what proxies added. Neither is an API request.
 _NEVER = frozenset(("CONNECT", "TRACE"))
 METHOD = re.compile(r"[A-Z][A-Z-]{0,19}")
 _PLACE = re.compile(r"\{([a-z][a-z0-9_]{0,62})\}")
@@ -22,48 +22,48 @@ _PLACE = re.compile(r"\{([a-z][a-z0-9_]{0,62})\}")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stands."""
+    """The place of a parameter's value."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A method and the path in pieces: text without escapes, and places."""
+    """A method, and the path in pieces: text without escapes, and places."""
 
     method: str
     pieces: tuple[str | Place, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters used, each once."""
+        """The parameters that it uses, each once."""
         return tuple(dict.fromkeys(piece.name for piece in self.pieces if isinstance(piece, Place)))
 
 
 def place_in(text: object) -> str | None:
-    """The parameter that a value of a query or body stands for, when it is `{name}` and nothing else."""
+    """Return the parameter that a query or body value stands for, if it is only `{name}`; None otherwise."""
     found = _PLACE.fullmatch(text) if isinstance(text, str) else None
     return found[1] if found else None
 
 
 def check_method(method: str) -> str:
-    """A method as RFC 9110 spells it. Raises RuleRefused."""
+    """Check that a method is spelled as in RFC 9110, and return it. Raises RuleRefused."""
     if METHOD.fullmatch(method) is None or method in _NEVER:
         raise RuleRefused(
-            f"`{method[:20]}` is not a method that can be allowed: write one like GET or POST, in capitals"
+            f"`{method[:20]}` is not a method that can be allowed: use one like GET or POST, in capitals"
         )
     return method
 
 
 def parse_template(text: str, *, any_method: bool = False) -> Template:
-    """A request as it is written in a document. Raises RuleRefused."""
+    """Parse a request from a document. Raises RuleRefused."""
     method, space, path = text.partition(" ")
     if not space or " " in path:
         raise RuleRefused("must be a method, one space and a path: GET /tickets/{ticket}")
     if not (any_method and method == ANY):
         check_method(method)
     if "?" in path:
-        raise RuleRefused("contains a “?”: describe the query under query")
+        raise RuleRefused("contains a “?”: put the query under query")
     return Template(method, _pieces(path))
 
 
@@ -71,7 +71,7 @@ def _pieces(path: str) -> tuple[str | Place, ...]:
     for segment in path.split("/"):
         if len(_PLACE.findall(segment)) > 1:
             raise RuleRefused(
-                "has two places in one part of the path, and nobody can tell their values apart"
+                "has two parameters in one part of the path, so their values can't be told apart"
             )
     filled = _PLACE.sub("x", path)
     if "{" in filled or "}" in filled:
@@ -89,10 +89,13 @@ def _pieces(path: str) -> tuple[str | Place, ...]:
 def pattern_of(
     template: Template, bound: Mapping[str, str], types: Mapping[str, ParameterType], *, broad: bool
 ) -> re.Pattern[str]:
-    """What the path must be, bound values in place; groups are the free ones. `broad`: letters in any case, and with or
-    without a slash at the end, as a request that is denied may be written.
+    """Return the pattern for the path with bound values in place. Its groups are the free values.
+
+    `broad`: in any letter case, and with or without a trailing slash, as denied requests may be spelled.
     """
     text, seen = "", set[str]()
+    # Where a slash may follow, it is not part of a value.
+    rest = "/.+?" if broad else "/.+"
     for piece in template.pieces:
         if isinstance(piece, str):
             text += re.escape(piece)
@@ -102,5 +105,5 @@ def pattern_of(
             text += f"(?P={piece.name})"
         else:
             seen.add(piece.name)
-            text += f"(?P<{piece.name}>{'/.+' if isinstance(types[piece.name], PathBelow) else '[^/]+'})"
+            text += f"(?P<{piece.name}>{rest if isinstance(types[piece.name], PathBelow) else '[^/]+'})"
     return re.compile(text.removesuffix("/") + "/?" if broad else text, re.IGNORECASE if broad else 0)

@@ -1,1 +1,1 @@
-"""Commands on Kubernetes: rules of RBAC, also written as lines of kubectl."""
+"""Commands on Kubernetes: RBAC rules, which can also be written as kubectl lines."""

@@ -1,40 +1,168 @@
-"""Whether the rules that one set comes to are within those of another. RBAC only adds up, so each right is looked at alone."""
+"""Whether the commands of one set are within those of another, and at least as strict.
+
+RBAC is additive, so each request of a command is compared separately.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 
-from sessions_app.policy.commands.kubernetes.decide import CompiledSet
-from sessions_app.policy.commands.kubernetes.rights import PolicyRule, Request, resource_listed, word_listed
+from sessions_app.policy.commands.characters import clip
+from sessions_app.policy.commands.kubernetes.checks import ANYTHING
+from sessions_app.policy.commands.kubernetes.compiling import Command, CompiledSet
+from sessions_app.policy.commands.kubernetes.rights import (
+    NEVER_BY_RULE,
+    Request,
+    Right,
+    assignments,
+    resource_listed,
+    word_listed,
+)
+from sessions_app.policy.commands.kubernetes.steps import Step
+from sessions_app.policy.commands.kubernetes.texts import Text, literal, match
+from sessions_app.policy.commands.kubernetes.within import check_within, may_carry_the_same, text_within
+from sessions_app.policy.commands.within import UNDERSTATED, Names, understates
 
 
 def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
-    """Return a right of the child that the parent does not give; None when it gives all of them.
+    """Return why the child may allow a request that the parent does not, or does less strictly; None if it never does.
 
-    A right in a namespace is within the same right there or in the whole cluster; on some objects, within the same right on
-    those or on all.
+    A request in a namespace is within the same one in that namespace or in the whole cluster, one to some objects
+    within the same one to those or to all objects. What it carries must be within what the parent's may carry.
     """
     if open_names := (*parent.open_names(), *child.open_names()):
         return f"{open_names[0]} has no value, so it can't be compared"
-    given = parent.rules()
-    for namespace, rules in child.rules().items():
-        among = (*given.get(namespace, ()), *given.get("", ()))
-        for asked in (one for rule in rules for one in _each(rule, namespace)):
-            if not any(_gives(rule, asked) for rule in among):
-                return f"to {asked} is not covered by the grant"
+    for command in child.commands:
+        for step in command.steps:
+            for one in _each(step, command):
+                if not any(_gives(outer, one, command) for outer in parent.commands):
+                    return f"the right to {_said(one)} in {clip(command.text(child.bindings))} is not covered by the grant"
+        for outer in parent.commands:
+            if (
+                _may_meet(command, outer)
+                and (why := _laxer(command, outer))
+                and not any(_decides_before(one, command, outer) for one in child.commands)
+            ):
+                return f"{clip(command.text(child.bindings))} {why}"
     return None
 
 
-def _each(rule: PolicyRule, namespace: str) -> Iterator[Request]:
-    for verb, group, resource, name in product(rule.verbs, rule.groups, rule.resources, rule.names or ("",)):
-        yield Request(verb, group, resource, name, namespace)
-
-
-def _gives(rule: PolicyRule, asked: Request) -> bool:
+def _decides_before(other: Command, inner: Command, outer: Command) -> bool:
+    """Whether another command of the child decides whatever `inner` and the parent's `outer` share, as strictly as `outer`:
+    it allows all that `outer` does, and the strictest command decides.
+    """
     return (
-        word_listed(asked.verb, rule.verbs)
-        and word_listed(asked.group, rule.groups)
-        and resource_listed(asked.resource, rule.resources)
-        and (not rule.names or asked.name in rule.names)
+        other.strictness[:-1] < inner.strictness[:-1]
+        and _laxer(other, outer) is None
+        and all(_gives(other, one, outer) for step in outer.steps if step.main for one in _each(step, outer))
     )
+
+
+def _each(step: Step, command: Command) -> Iterator[Step]:
+    """Yield a step for each verb, resource, name and namespace, with every value that a parameter of few has."""
+    for values in assignments(step.right.slots, command.types):
+        right = step.right.filled(values)
+        for verb, group, resource, name, namespace in product(
+            right.verbs, right.groups, right.resources, right.names or ((),), right.namespaces or ((),)
+        ):
+            one = Right(
+                (verb,), (group,), (resource,), (name,) if name else (), (namespace,) if namespace else (), ()
+            )
+            yield replace(step.filled(values), right=one)
+
+
+def _said(step: Step) -> Request:
+    right = step.right
+    name, namespace = (next(iter(texts), ()) for texts in (right.names, right.namespaces))
+    return Request(right.verbs[0], right.groups[0], right.resources[0], _plain(name), _plain(namespace))
+
+
+def _plain(text: Text) -> str:
+    return "".join(piece if isinstance(piece, str) else f"{{{piece.name}}}" for piece in text)
+
+
+def _gives(outer: Command, asked: Step, inner: Command) -> bool:
+    return any(_step_gives(step, outer, asked, inner) for step in outer.steps)
+
+
+def _step_gives(step: Step, outer: Command, asked: Step, inner: Command) -> bool:
+    right, wanted = step.right, asked.right
+    if asked.main and not step.main:
+        return False
+    if not (
+        word_listed(wanted.verbs[0], right.verbs)
+        and word_listed(wanted.groups[0], right.groups)
+        and resource_listed(wanted.resources[0], right.resources)
+    ) or (step.check is ANYTHING and wanted.resources[0] in NEVER_BY_RULE):
+        return False
+    for name, namespace in product(right.names or ((),), right.namespaces or ((),)):
+        names = Names()
+        if (
+            _place_within(wanted.names, name, inner, outer, names)
+            and _place_within(wanted.namespaces, namespace, inner, outer, names)
+            and check_within(asked.check, step.check, inner.types, outer.types, names)
+        ):
+            return True
+    return False
+
+
+def _place_within(asked: tuple[Text, ...], given: Text, inner: Command, outer: Command, names: Names) -> bool:
+    if not given:
+        return True
+    return bool(asked) and text_within(asked[0], given, inner.types, outer.types, names)
+
+
+def _may_meet(inner: Command, outer: Command) -> bool:
+    """Whether some request could be a run of both. Returns True if in doubt."""
+    pairs = product((one for one in inner.steps if one.main), (one for one in outer.steps if one.main))
+    return any(
+        _rights_meet(one, other, inner, outer) and may_carry_the_same(one.check, other.check)
+        for one, other in pairs
+    )
+
+
+def _rights_meet(one: Step, other: Step, inner: Command, outer: Command) -> bool:
+    first, second = one.right, other.right
+    return (
+        _words_meet(first.verbs, second.verbs)
+        and _words_meet(first.groups, second.groups)
+        and any(
+            resource_listed(resource, second.resources) or resource_listed(back, first.resources)
+            for resource in first.resources
+            for back in second.resources
+        )
+        and _texts_meet(first.names, second.names, inner, outer)
+        and _texts_meet(first.namespaces, second.namespaces, inner, outer)
+    )
+
+
+def _words_meet(some: tuple[str, ...], others: tuple[str, ...]) -> bool:
+    return any(word_listed(word, others) for word in some) or any(word_listed(word, some) for word in others)
+
+
+def _texts_meet(some: tuple[Text, ...], others: tuple[Text, ...], inner: Command, outer: Command) -> bool:
+    if not some or not others:
+        return True
+    return any(_text_meets(one, other, inner, outer) for one, other in product(some, others))
+
+
+def _text_meets(one: Text, other: Text, inner: Command, outer: Command) -> bool:
+    if (text := literal(one)) is not None:
+        return match(other, text, outer.types, {}) is not None
+    if (text := literal(other)) is not None:
+        return match(one, text, inner.types, {}) is not None
+    return True
+
+
+def _laxer(inner: Command, outer: Command) -> str | None:
+    if outer.rule.held and not inner.rule.held:
+        return "would run without the approval that each run needs"
+    if (inner.rule.finish_seconds or 0) > (outer.rule.finish_seconds or 0):
+        return "could continue for longer after the end"
+    if outer.contained == "wrapper" and inner.contained == "none":
+        return "would contain its processes less strictly"
+    if understates(inner.rule.effect, outer.rule.effect):
+        return f"{UNDERSTATED}: {clip(outer.rule.text)}"
+    return None

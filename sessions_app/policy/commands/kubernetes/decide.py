@@ -1,206 +1,202 @@
-"""Commands on Kubernetes: the one function that decides for the tester, the API, the pages and the connector.
+"""Commands on Kubernetes: the only function that decides for the gateway, the tester, the API and the pages.
 
-RBAC only adds up, so a line is allowed when each request that it sends is covered by a right of some command. Of the
-commands that cover it the strictest answers: destructive before change before read.
+The unit is the single request. It is allowed if some command sends such a request, with nothing else in it. If several
+commands do, the strictest decides: held before free, destructive before change before read. What a command sends as its
+run goes before what kubectl sends around one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from sessions_app.policy.commands import answers
-from sessions_app.policy.commands.answers import Allowed, CommandView, CompileError, Refused, free_parameter
-from sessions_app.policy.commands.binding import bind, check_kept
+from sessions_app.policy.commands.answers import CommandView, Refused, free_parameter
 from sessions_app.policy.commands.document import EFFECT_RANK, RuleRefused
-from sessions_app.policy.commands.kubernetes.document import KubernetesCommandSet, KubernetesRule
-from sessions_app.policy.commands.kubernetes.lines import parse_line
-from sessions_app.policy.commands.kubernetes.off_limits import ACCOUNTS, OWN, why_off_limits
-from sessions_app.policy.commands.kubernetes.rights import (
-    PolicyRule,
-    Request,
-    Right,
-    assignments,
-    streams_of,
-)
-from sessions_app.policy.commands.kubernetes.texts import (
-    is_name,
-    is_namespace,
-    literal,
-    parse_slots,
-    slots_of,
-    written,
-)
-from sessions_app.policy.commands.parameters import ParameterType
-from sessions_app.policy.documents import Problem
+from sessions_app.policy.commands.kubernetes.applying import Applies
+from sessions_app.policy.commands.kubernetes.checks import ANYTHING, Taken
+from sessions_app.policy.commands.kubernetes.compiling import Command, CompiledSet
+from sessions_app.policy.commands.kubernetes.document import Contain
+from sessions_app.policy.commands.kubernetes.existing import ASKS
+from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent
+from sessions_app.policy.commands.kubernetes.rights import NEVER_BY_RULE, Request, streams_of
+from sessions_app.policy.commands.kubernetes.steps import Step
+from sessions_app.policy.commands.kubernetes.texts import literal
+from sessions_app.policy.commands.kubernetes.trying import requests_of
+from sessions_app.policy.commands.kubernetes.wants import Differs
+from sessions_app.policy.commands.ssh.quoting import readable
 
-MAX_NAMESPACES = 10
+# The index of what is allowed without a command: what a cluster can do, which kubectl asks before each line.
+DISCOVERY = -1
+LEFT_OUT = Refused("the approvers excluded this command from the grant", None, "left_out")
+_OPEN_QUERY = frozenset(("timeout", "hash"))
 
 
 @dataclass(frozen=True, slots=True)
-class Command(answers.CompiledCommand):
-    """One command with bound values in place."""
+class Allowed(answers.Allowed):
+    """A request that may be sent, and the line that is recorded for it.
 
-    rule: KubernetesRule
-    rights: tuple[Right, ...]
-    types: Mapping[str, ParameterType]
+    `poll`: kubectl sends it around a run, so it is counted and not recorded. `program` is the argv of `exec`, `contain`
+    how its processes are, and `ports` are those that `port-forward` may open. With a `version`, it may change the object
+    only as long as that is its resource version.
+    """
+
+    poll: bool = False
+    contain: Contain | None = None
+    program: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+    version: str = ""
 
     @property
-    def strictness(self) -> tuple[int, int]:
-        """Lower decides."""
-        return EFFECT_RANK[self.rule.effect], self.index
-
-    def covers(self, request: Request) -> Mapping[str, str] | None:
-        """The values with which one of its rights permits a request."""
-        found = (right.covers(request, self.types) for right in self.rights)
-        return next((values for values in found if values is not None), None)
+    def line(self) -> str:
+        """The line as a person would type it. `decide` allows exactly this line again, unless it has a digest."""
+        return readable(self.argv)
 
 
 @dataclass(frozen=True, slots=True)
-class CompiledSet(answers.CompiledSet):
-    """The commands of one grant, ready for `decide`."""
+class _Found:
+    command: Command
+    step: Step
+    taken: Taken
 
-    commands: tuple[Command, ...]
-    left_out: tuple[Command, ...]
-
-    def rules(self) -> dict[str, tuple[PolicyRule, ...]]:
-        """The rules of its roles by namespace ("": the whole cluster), each once, in one order."""
-        found: dict[str, dict[PolicyRule, None]] = {}
-        for command in self.commands:
-            for right in command.rights:
-                for namespace, rule in right.rules(command.types):
-                    found.setdefault(namespace, {})[rule] = None
-        return {namespace: tuple(rules) for namespace, rules in sorted(found.items())}
-
-    def off_limits(self, connection: Mapping[str, object]) -> str | None:
-        """Why no grant may hold it on a cluster with this connection."""
-        accounts = str(connection.get("accounts") or ACCOUNTS)
-        return why_off_limits(self.rules(), own=OWN | {accounts})
-
-    def open_names(self) -> tuple[str, ...]:
-        """The parameters without a value that rules can't be made of."""
-        texts = (
-            text
-            for rules in self.rules().items()
-            for text in (rules[0], *(name for rule in rules[1] for name in rule.names))
-        )
-        return tuple(dict.fromkeys(name for text in texts for name in slots_of(parse_slots(text))))
-
-    def streams(self) -> tuple[str, ...]:
-        """What a revoke can't cut once it is open."""
-        return streams_of(right for command in self.commands for right in command.rights)
+    @property
+    def rank(self) -> tuple[bool, tuple[bool, int, int, bool, int]]:
+        return not self.step.main, self.command.strictness
 
 
-def compile_set(
-    document: KubernetesCommandSet, bindings: Mapping[str, str], keep: Collection[int] | None = None
-) -> CompiledSet:
-    """The commands with the grant's values in place; `keep` are the indices that the approvers left in (None: all).
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    command: Command
+    reason: str
+    near: int
+    code: str
 
-    Raises CompileError for a missing, unknown or refused value, also for one that is no name to Kubernetes, and for
-    more than 10 namespaces.
+
+def decide_request(compiled: CompiledSet, request: KubeRequest, sent: Sent) -> Allowed | Refused:
+    """Decide whether a request may be sent, and as what. `sent.body` is parsed, without keys that occur twice.
+
+    A refusal with the code `target` asks for `sent.target`, one with the code `history` for `sent.history` as well. No
+    command decides before that, because the strictest of all may be the one that asks. Never raises because of a request.
     """
-    check_kept(document, keep)
-    bound = bind(document, bindings)
-    compiled = _compile(document, bound, keep)
-    problems = [problem for command in compiled.commands for problem in _bad_values(command, bound)]
-    if problems:
-        raise CompileError(list(dict.fromkeys(problems)))
-    if len(compiled.rules()) > MAX_NAMESPACES:
-        raise CompileError([Problem("commands", f"reach more than {MAX_NAMESPACES} namespaces: use fewer")])
-    return compiled
+    if not request.is_resource or len(request.parts) < 1:
+        return discover(request, sent)
+    faults: list[_Fault] = []
+    found = list(_found(compiled.commands, request, sent, faults))
+    asks = any(fault.code in ASKS for fault in faults)
+    if found and not asks:
+        return _allowed(min(found, key=lambda one: one.rank), request, sent)
+    if not asks and list(_found(compiled.left_out, request, sent, [])):
+        return LEFT_OUT
+    if faults:
+        fault = min(faults, key=_urgency)
+        reason = f"{request} is allowed here, but not like this: {fault.reason}"
+        return Refused(reason, fault.command.text(compiled.bindings), fault.code)
+    return nothing_allows(compiled, _asked(request))
 
 
-def compile_open(document: KubernetesCommandSet) -> CompiledSet:
-    """The set before any grant: its parameters are free inside their types."""
-    return _compile(document, {}, None)
+def _urgency(fault: _Fault) -> tuple[int, int, int]:
+    asks = ASKS.index(fault.code) if fault.code in ASKS else len(ASKS)
+    return asks, -fault.near, fault.command.index
 
 
-def _compile(
-    document: KubernetesCommandSet, bound: Mapping[str, str], keep: Collection[int] | None
-) -> CompiledSet:
-    commands = [_command(document, index, rule, bound) for index, rule in enumerate(document.commands)]
-    kept = tuple(command for command in commands if keep is None or command.index in keep)
-    left_out = tuple(command for command in commands if command not in kept)
-    return CompiledSet("kubernetes", document.name, dict(bound), kept, left_out)
+def discover(request: KubeRequest, sent: Sent) -> Allowed | Refused:
+    """Decide a request that is about no resource: what a cluster can do is open to every grant."""
+    parts = request.parts
+    known = parts[:1] in (("api",), ("apis",)) or (parts[:1] == ("openapi",)) or parts == ("version",)
+    if not known or request.verb != "get" or sent.body is not None:
+        return Refused(f"nothing here allows you to {request}", None, "right")
+    if other := next((key for key, _ in request.query if key not in _OPEN_QUERY), None):
+        return Refused(f"the query has {other}, which discovery does not need", None, "value")
+    return Allowed(DISCOVERY, "read", False, None, {}, ("get", "--raw", request.path), poll=True)
 
 
-def _command(
-    document: KubernetesCommandSet, index: int, rule: KubernetesRule, bound: Mapping[str, str]
-) -> Command:
-    types = {name: document.type_of(rule, name) for name in rule.names}
-    return Command(index, rule, tuple(right.filled(bound) for right in rule.rights()), types)
+def _found(
+    commands: Iterable[Command], request: KubeRequest, sent: Sent, faults: list[_Fault]
+) -> Iterator[_Found]:
+    asked = _asked(request)
+    for command in commands:
+        for step in command.steps:
+            if step.check is ANYTHING and asked.resource in NEVER_BY_RULE:
+                continue
+            for known in step.right.matches(asked, command.types):
+                try:
+                    yield _Found(command, step, step.check.take(request, sent, command.types, known))
+                    break
+                except Differs as error:
+                    faults += [_Fault(command, str(error), error.near, error.code)] if step.main else []
+                except RuleRefused as error:
+                    faults += [_Fault(command, error.reason, 0, "value")] if step.main else []
 
 
-def _bad_values(command: Command, bound: Mapping[str, str]) -> Iterator[Problem]:
-    """Values that are inside their type, and yet no part of a name that Kubernetes could have."""
-    for written_right, right in zip(command.rule.rights(), command.rights, strict=True):
-        for values in assignments(right.slots, command.types):
-            filled = right.filled(values)
-            pairs = (
-                *((was, text, is_name) for was, text in zip(written_right.names, filled.names, strict=True)),
-                *(
-                    (was, text, is_namespace)
-                    for was, text in zip(written_right.namespaces, filled.namespaces, strict=True)
-                ),
-            )
-            for was, text, good in pairs:
-                said = written(text)
-                if not good(said):
-                    name = next((name for name in slots_of(was) if name in bound), "")
-                    what = "an object" if good is is_name else "a namespace"
-                    yield Problem(f"parameters.{name}", f"makes `{said}`, which can't be the name of {what}")
+def _asked(request: KubeRequest) -> Request:
+    """Return what RBAC compares."""
+    return Request(request.verb, request.group, request.full_resource, request.name, request.namespace).placed
+
+
+def _allowed(found: _Found, request: KubeRequest, sent: Sent) -> Allowed:
+    command, taken, main = found.command, found.taken, found.step.main
+    free = {name: value for name, value in taken.values.items() if name in command.types}
+    line = (*found.step.line(request, taken), *found.step.check.unseen(request, sent))
+    if not main:
+        # What a secret contains is recorded whenever it is read.
+        return Allowed(command.index, "read", False, None, free, line, poll=request.resource != "secrets")
+    rule = command.rule
+    return Allowed(
+        command.index, rule.effect, rule.held, rule.finish_seconds, free, line,
+        contain=command.contained if taken.program else None, program=taken.program, ports=taken.ports, version=taken.version,
+    )  # fmt: skip
 
 
 def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
-    """Whether this line may run, and as what. Never raises for a line."""
+    """Decide whether this line may run, and as what: every request that kubectl sends for it. Never raises because of a
+    line.
+    """
     try:
-        rights = parse_line(line, document=False)
+        requests = list(requests_of(line))
     except RuleRefused as error:
         return Refused(error.reason, None, "syntax")
-    requests = [request for right in rights for request in right.requests()]
-    covers = [_covering(compiled.commands, request) for request in requests]
-    missing = [request for request, found in zip(requests, covers, strict=True) if not found]
-    if missing:
-        return _explain(compiled, missing[0])
-    return _allowed(covers, tuple(line.split(" -- ", maxsplit=1)[0].removeprefix("kubectl ").split()))
+    verdicts = [decide_request(compiled, request, sent) for request, sent in requests]
+    refused = next((one for one in verdicts if isinstance(one, Refused)), None)
+    if refused:
+        return refused
+    # The last of those that are equally strict is the one that the others lead to.
+    allowed = [one for one in reversed(verdicts) if isinstance(one, Allowed)]
+    return min(allowed, key=lambda one: (one.poll, not one.hold, EFFECT_RANK[one.effect]))
 
 
-_Covering = list[tuple[Command, Mapping[str, str]]]
-
-
-def _covering(commands: Iterable[Command], request: Request) -> _Covering:
-    return [(command, found) for command in commands if (found := command.covers(request)) is not None]
-
-
-def _allowed(covers: list[_Covering], words: tuple[str, ...]) -> Allowed:
-    every = {command.index for command, _ in covers[0]}
-    for found in covers[1:]:
-        every &= {command.index for command, _ in found}
-    # One command that covers the whole line answers for it; else the strictest of those that share it.
-    candidates = [
-        (command, values)
-        for found in covers
-        for command, values in found
-        if not every or command.index in every
-    ]
-    command, _ = min(candidates, key=lambda one: one[0].strictness)
-    values = {key: value for one, found in candidates if one == command for key, value in found.items()}
-    return Allowed(command.index, command.rule.effect, False, None, values, words)
-
-
-def _explain(compiled: CompiledSet, request: Request) -> Refused:
-    if _covering(compiled.left_out, request):
-        return Refused("the approvers excluded this command from the grant", None, "left_out")
+def nothing_allows(compiled: CompiledSet, asked: Request) -> Refused:
+    """Return the refusal of a request that no command sends, with the command that is most like it."""
     if not compiled.commands:
         return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
-    nearest = max(compiled.commands, key=lambda command: (_likeness(command, request), -command.index))
-    return Refused(f"nothing here permits to {request}", _text(nearest, compiled.bindings), "right")
+    nearest = max(compiled.commands, key=lambda command: (_likeness(command, asked), -command.index))
+    why = f"nothing here allows you to {asked}{_hint(compiled, asked)}"
+    return Refused(why, nearest.text(compiled.bindings), "right")
+
+
+_HINTS = {
+    "delete": "kubectl deletes an object to replace it only with --force or --prune: leave it out",
+    "create": "its rule changes what is there, and creates nothing without `create: true`",
+}
+
+
+def _hint(compiled: CompiledSet, asked: Request) -> str:
+    """Return what to do about a request that kubectl sends for an apply in some cases, as a clause; mostly nothing."""
+    about = replace(asked, verb="patch")
+    fits = any(
+        True
+        for command in compiled.commands
+        for step in command.steps
+        if isinstance(step.check, Applies)
+        for _ in replace(step.right, names=()).matches(about, command.types)
+    )
+    return f": {_HINTS[asked.verb]}" if fits and asked.verb in _HINTS else ""
 
 
 def _likeness(command: Command, request: Request) -> int:
-    """How much of a request a command's best right has in common with it."""
+    """Return how much a command's best request has in common with this one."""
 
-    def score(right: Right) -> int:
+    def score(step: Step) -> int:
+        right = step.right
         about = replace(right, names=(), namespaces=())
         same_thing = request.resource in right.resources and request.group in right.groups
         here = any(literal(text) == request.namespace for text in right.namespaces)
@@ -208,33 +204,38 @@ def _likeness(command: Command, request: Request) -> int:
             4 * same_thing
             + 2 * (request.verb in right.verbs)
             + here
-            + (about.covers(request, {}) is not None)
+            + 2 * (step.main and any(True for _ in about.matches(request, {})))
         )
 
-    return max(map(score, command.rights))
-
-
-def _text(command: Command, bindings: Mapping[str, str]) -> str:
-    """The command as it is written, with bound values in place. Its words were checked as names, so none holds a brace."""
-    text = command.rule.text
-    for name, value in bindings.items():
-        text = text.replace(f"{{{name}}}", value)
-    return text
+    return max(map(score, command.steps))
 
 
 def describe(compiled: CompiledSet) -> list[CommandView]:
-    """The commands in the document's order, with bound values; the rules that they come to stand under `detail`."""
+    """Return the commands in document order, with bound values. `detail` contains the rights in words."""
     return [_view(command, compiled.bindings) for command in compiled.commands]
 
 
 def _view(command: Command, bindings: Mapping[str, str]) -> CommandView:
     free = tuple(free_parameter(name, type_) for name, type_ in command.types.items() if name not in bindings)
     detail = [right.words for right in command.rights]
-    detail += [f"{what}: what is open at the end continues until its connection closes" for what in streams_of(command.rights)]  # fmt: skip
+    if streams := streams_of(command.rights):
+        detail.append(f"{', '.join(streams)} stays open until it is closed")
+    rule = command.rule
     return CommandView(
         command.index,
-        _text(command, bindings),
+        command.text(bindings),
         free,
-        command.rule.effect,
-        detail=tuple(dict.fromkeys(detail)),
+        rule.effect,
+        hold=rule.held,
+        finish_seconds=rule.finish_seconds,
+        contain=command.contained,
+        detail=tuple(dict.fromkeys((*_limits(command), *detail))),
     )
+
+
+def _limits(command: Command) -> Iterator[str]:
+    """Yield in words what each request of the command is compared with."""
+    for step in command.steps:
+        yield from step.check.described
+    if command.contained == "none":
+        yield "its processes are not contained: what it starts can outlive the grant"

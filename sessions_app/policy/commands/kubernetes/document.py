@@ -1,12 +1,12 @@
-"""The document of a command set for Kubernetes: lines of kubectl, or rules of RBAC, with `{name}` in names and namespaces."""
+"""The document of a command set for Kubernetes: kubectl lines, objects to apply, or RBAC rules, with `{name}` for a value."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Discriminator, Field, StrictBool, StrictStr, Tag
+from pydantic import BaseModel, Discriminator, Field, StrictBool, StrictInt, StrictStr, Tag
 
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import (
@@ -17,165 +17,322 @@ from sessions_app.policy.commands.document import (
     RuleRefused,
     Visible,
 )
+from sessions_app.policy.commands.kubernetes import checks
+from sessions_app.policy.commands.kubernetes.applying import Applies, read_path
+from sessions_app.policy.commands.kubernetes.checks import ANYTHING, Reads
+from sessions_app.policy.commands.kubernetes.entering import Enters
 from sessions_app.policy.commands.kubernetes.lines import parse_line
-from sessions_app.policy.commands.kubernetes.resources import known_resource
-from sessions_app.policy.commands.kubernetes.rights import ANY, Right, assignments
+from sessions_app.policy.commands.kubernetes.resources import (
+    Resource,
+    full_names,
+    known_resource,
+    plural_of,
+)
+from sessions_app.policy.commands.kubernetes.rights import ANY, Right, assignments, never_by_rule
+from sessions_app.policy.commands.kubernetes.steps import Step
 from sessions_app.policy.commands.kubernetes.texts import (
-    MAX_FINITE,
+    Slot,
     all_values,
     name_text,
     namespace_text,
+    parse_slots,
     slots_of,
     written,
 )
+from sessions_app.policy.commands.kubernetes.wants import Listed, Said, Typed, Want
+from sessions_app.policy.commands.parameters import Int, Parameter, ParameterType
+from sessions_app.policy.commands.ssh.document import Finish
 from sessions_app.policy.documents import Problem
 
 _VERB = re.compile(r"[a-z]{1,40}|\*")
 _GROUP = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?|\*|")
 _RESOURCE = re.compile(r"([a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?|\*)(/([a-z][a-z0-9-]{0,61}|\*))?")
+_API_VERSION = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?v[1-9][0-9]*((alpha|beta)[1-9][0-9]*)?$"
 
+# How the processes of `exec` end: a wrapper is their parent, or nothing is, and they can outlive the grant.
+Contain = Literal["wrapper", "none"]
 Words = Annotated[tuple[StrictStr, ...], Field(min_length=1, max_length=50)]
+Names = Annotated[tuple[Visible, ...], Field(max_length=50)]
+Namespaces = Annotated[tuple[Visible, ...], Field(max_length=20)]
+Scalar = StrictStr | StrictBool | StrictInt | None
+
+
+def _value_tag(data: Any) -> str:
+    return "type" if isinstance(data, Mapping | ParameterType) else "value"
+
+
+# A single value, `{name}` for a parameter's value, or a type.
+Constraint = Annotated[
+    Annotated[Scalar, Tag("value")] | Annotated[Parameter, Tag("type")], Discriminator(_value_tag)
+]
 
 
 class KubernetesRule(CommandRule):
-    """One allowed command, as rights. Both ways to write it come to the same."""
+    """One allowed command: the requests that it sends."""
+
+    hold: StrictBool = Field(default=False, description="Each run needs the approval of a second person")
+
+    def steps(self, types: Mapping[str, ParameterType] = {}) -> tuple[Step, ...]:
+        """Return its requests, with places for values. `types` are those of its parameters. Raises RuleRefused."""
+        raise NotImplementedError
 
     def rights(self) -> tuple[Right, ...]:
-        """What it gives, with places for values. Raises RuleRefused for what RBAC can't hold."""
-        raise NotImplementedError
+        """Return the rights that it needs. Raises RuleRefused for what RBAC can't express."""
+        return tuple(step.right for step in self.steps())
 
     @property
     def names(self) -> tuple[str, ...]:
         """The parameters that it uses, each once. Raises RuleRefused."""
-        return tuple(dict.fromkeys(name for right in self.rights() for name in right.slots))
+        return tuple(dict.fromkeys(name for step in self.steps() for name in step.names))
+
+    @property
+    def held(self) -> bool:
+        """Whether each run needs approval."""
+        return self.hold
+
+    @property
+    def contained(self) -> Contain | None:
+        """How its processes are contained; None if it starts none."""
+        return None
 
 
 class KubectlLine(KubernetesRule):
-    """A line of kubectl, with `{name}` in a name or a namespace."""
+    """A kubectl command, with `{name}` in place of each parameter's value."""
 
-    run: Visible = Field(min_length=1, max_length=4096, description="Like: get pods -n {ns}")
+    run: Visible = Field(min_length=1, max_length=4096, description="For example: get pods -n {ns}")
+    end: Literal["cut"] | Finish = Field(
+        default="cut", description="For exec: what happens to a running program when the grant ends"
+    )
+    contain: Contain | None = Field(
+        default=None,
+        description="For exec: none where the image has no shell for the wrapper. Default: wrapper",
+    )
 
     @property
     def text(self) -> str:
-        """The line as it is written."""
+        """The line as written."""
         return self.run
 
-    def rights(self) -> tuple[Right, ...]:
-        """What kubectl needs for the line."""
+    @property
+    def finish_seconds(self) -> int | None:
+        """How many seconds a program may continue after the grant's end; None if it is cut off."""
+        return self.end.finish if isinstance(self.end, Finish) else None
+
+    @property
+    def contained(self) -> Contain | None:
+        """How its processes are contained; None if it starts none."""
+        runs = any(isinstance(step.check, Enters) and step.check.words for step in self.steps())
+        return (self.contain or "wrapper") if runs else None
+
+    def steps(self, types: Mapping[str, ParameterType] = {}) -> tuple[Step, ...]:
+        """Return the requests that kubectl sends for the line."""
+        del types
         return parse_line(self.run, document=True)
 
 
-class RbacRule(BaseModel):
-    """One rule of RBAC, and the namespaces that it is for."""
+class Applied(BaseModel):
+    """The objects of one kind that may be applied, and the fields that may be set."""
 
     model_config = FROZEN
-    verbs: Words = Field(description="Of the API: get, list, watch, create, update, patch, delete, …")
+    kind: Annotated[StrictStr, Field(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")]
+    api_version: Annotated[StrictStr, Field(alias="apiVersion", pattern=_API_VERSION)]
+    resource: StrictStr = Field(default="", description="Plural name, for kinds that are not built in")
+    namespaces: Namespaces = Field(default=(), description="Namespaces; none for objects of the cluster")
+    names: Names = Field(default=(), description="Names of objects. Default: every object")
+    fields: Mapping[StrictStr, Constraint] = Field(
+        min_length=1, max_length=100, description="Paths of the fields that may be set, and their values"
+    )
+    create: StrictBool = Field(default=False, description="The object may also be created")
+    server_side: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")] | None = Field(
+        default=None,
+        description="Field manager of server-side applies, which remove what it set before. Default: refused",
+    )
+
+    @property
+    def thing(self) -> Resource:
+        """The resource of the kind. Raises RuleRefused."""
+        group = self.api_version.rpartition("/")[0]
+        plural = self.resource or plural_of(group, self.kind)
+        found = known_resource(group, plural)
+        known = not self.resource or found.singular
+        if (
+            not _RESOURCE.fullmatch(plural)
+            or "/" in plural
+            or (known and found.singular != self.kind.lower())
+        ):
+            raise RuleRefused(
+                f"{clip(self.kind)} of {self.api_version} is not known: write its plural in `resource`"
+            )
+        if bool(self.namespaces) is (found.namespaced is False):
+            raise RuleRefused("needs `namespaces`, or none if its objects don't belong to a namespace")
+        return found
+
+
+class ApplyRule(KubernetesRule):
+    """An object to apply: the fields that may be set."""
+
+    WRITTEN: ClassVar[str] = "apply"
+    apply: Applied
+
+    @property
+    def text(self) -> str:
+        """The rule on one line: `apply deployment/web -n shop spec.replicas`."""
+        said = self.apply
+        what = f"{said.thing.one}/{','.join(said.names)}" if said.names else said.thing.word
+        where = ("-n", ",".join(said.namespaces)) if said.namespaces else ()
+        return " ".join(("apply", what, *where, *said.fields))
+
+    def steps(self, types: Mapping[str, ParameterType] = {}) -> tuple[Step, ...]:
+        """Return the requests that kubectl sends for an apply."""
+        said, resource = self.apply, self.apply.thing
+        names, spaces = tuple(map(name_text, said.names)), tuple(map(namespace_text, said.namespaces))
+        fields = tuple(
+            checks.Field(read_path(path), _want(value, types)) for path, value in said.fields.items()
+        )
+        check = Applies(said.api_version, said.kind, fields, said.server_side, names, said.create)
+
+        def right(*verbs: str, asked: tuple[str, ...]) -> Right:
+            named = names if "create" not in verbs else ()
+            return Right(verbs, (resource.group,), (resource.plural,), named, spaces, asked)
+
+        # `replace` sends an update.
+        changed = Step(right("patch", "update", asked=("patch",)), check, ("apply",))
+        steps = (Step(right("get", asked=("get",)), Reads(), main=False), changed)
+        return (*steps, Step(right("create", asked=()), check, ("apply",))) if said.create else steps
+
+
+def _want(value: Any, types: Mapping[str, ParameterType]) -> Want:
+    if isinstance(value, ParameterType):
+        return Typed(value)
+    text = parse_slots(value) if isinstance(value, str) else ()
+    if not any(isinstance(piece, Slot) for piece in text):
+        return Listed((value,))
+    return Said(text, number=len(text) == 1 and isinstance(types.get(next(slots_of(text))), Int))
+
+
+class RbacRule(BaseModel):
+    """One RBAC rule, and the namespaces that it applies to."""
+
+    model_config = FROZEN
+    verbs: Words = Field(description="API verbs: get, list, watch, create, update, patch, delete, …")
     groups: Words = Field(description='API groups: apps, batch, … and "" for the core')
-    resources: Words = Field(description="In plural, with a subresource where one is meant: pods/log")
-    namespaces: tuple[Visible, ...] = Field(
-        default=(), max_length=20, description="With {name} for a parameter"
+    resources: Words = Field(description="Plural names, with a subresource if needed: pods/log")
+    namespaces: Namespaces = Field(default=(), description="Namespaces, with {name} for a parameter")
+    names: Names = Field(default=(), description="Names of objects. Default: every object")
+    cluster: StrictBool = Field(
+        default=False, description="The whole cluster: every namespace, and resources without a namespace"
     )
-    names: tuple[Visible, ...] = Field(
-        default=(), max_length=50, description="Of objects; none: every object"
-    )
-    cluster: StrictBool = Field(default=False, description="Every namespace, and what is in none")
 
 
 class WrittenRule(KubernetesRule):
-    """A rule of RBAC as it stands."""
+    """An RBAC rule, written out."""
 
     WRITTEN: ClassVar[str] = "rule"
     rule: RbacRule
 
     @property
     def text(self) -> str:
-        """The rule on one line: `get,list deployments.apps web -n {ns}`."""
+        """The rule on one line: `get,list secrets,secrets.apps web -n {ns}`."""
         said = self.rule
-        groups = [group for group in said.groups if group]
-        of = f".{'|'.join(groups)}" if groups else ""
-        things = ",".join(f"{resource}{of}" for resource in said.resources)
+        things = ",".join(full_names(said.groups, said.resources))
         where = f"-n {','.join(said.namespaces)}" if said.namespaces else "-A"
         return " ".join((",".join(said.verbs), things, *said.names, where))
 
-    def rights(self) -> tuple[Right, ...]:
-        """The one rule."""
+    def steps(self, types: Mapping[str, ParameterType] = {}) -> tuple[Step, ...]:
+        """Return the rule as a single request, which may carry anything."""
+        del types
         said = self.rule
         _check_words("verb", said.verbs, _VERB)
         _check_words("group", said.groups, _GROUP)
         _check_words("resource", said.resources, _RESOURCE)
+        if "" in said.groups and (why := never_by_rule(said.resources)):
+            raise RuleRefused(why)
         self._check_places()
         names, namespaces = tuple(map(name_text, said.names)), tuple(map(namespace_text, said.namespaces))
-        return (Right(said.verbs, said.groups, said.resources, names, namespaces, said.verbs),)
+        return (
+            Step(Right(said.verbs, said.groups, said.resources, names, namespaces, said.verbs), ANYTHING),
+        )
 
     def _check_places(self) -> None:
         said = self.rule
         if bool(said.namespaces) == said.cluster:
-            raise RuleRefused("needs `namespaces`, or `cluster: true` for all of the cluster, and not both")
+            raise RuleRefused(
+                "needs either `namespaces`, or `cluster: true` for the whole cluster, but not both"
+            )
         for group in said.groups:
             for resource in said.resources:
                 if said.namespaces and known_resource(group, resource.partition("/")[0]).namespaced is False:
-                    raise RuleRefused(f"{resource} are in no namespace: write `cluster: true` in its place")
+                    raise RuleRefused(f"{resource} don't belong to a namespace: use `cluster: true` instead")
         made = {"create", "deletecollection"} & set(said.verbs)
         if said.names and made and not all("/" in resource for resource in said.resources):
             raise RuleRefused(
-                "RBAC can't limit create and deletecollection to names: write them as a rule of their own"
+                "RBAC can't limit create and deletecollection to names: put them in a separate rule"
             )
 
 
 def _check_words(what: str, words: tuple[str, ...], pattern: re.Pattern[str]) -> None:
     for word in words:
         if not pattern.fullmatch(word):
-            raise RuleRefused(f"{clip(word)} is not a {what} of an API")
+            raise RuleRefused(f"{clip(word)} is not an API {what}")
         if ANY in word and word != ANY and not word.startswith("*/"):
-            raise RuleRefused(f"{clip(word)} means nothing to RBAC: write the subresource out")
+            raise RuleRefused(f"{clip(word)} has no meaning in RBAC: write out the subresource")
     if len(set(words)) < len(words):
         raise RuleRefused(f"lists a {what} twice: remove one")
 
 
 def _form(data: Any) -> str:
     has = data if isinstance(data, dict) else getattr(data, "__dict__", {})
-    return "as a rule" if "rule" in has and "run" not in has else "as a line"
+    return next((form for form in ("run", "apply", "rule") if form in has), "run")
 
 
 Command = Annotated[
-    Annotated[KubectlLine, Tag("as a line")] | Annotated[WrittenRule, Tag("as a rule")], Discriminator(_form)
+    Annotated[KubectlLine, Tag("run")]
+    | Annotated[ApplyRule, Tag("apply")]
+    | Annotated[WrittenRule, Tag("rule")],
+    Discriminator(_form),
 ]
 
 
 class KubernetesCommandSet(CommandSetDocument):
-    """A named list of what may be done on a cluster. A published version never changes."""
+    """A named list of allowed commands on a cluster. A published version never changes."""
 
     kind: Literal["kubernetes"]
     commands: tuple[Command, ...] = Field(max_length=MAX_COMMANDS, description="An empty list allows nothing")
 
+    def in_force(self, rule: CommandRule) -> Mapping[str, Any]:
+        """Return the set's defaults that apply to a command, by field."""
+        contain = rule.contained if isinstance(rule, KubernetesRule) else None
+        return {"contain": contain} if contain else {}
+
     def problems(self) -> Iterator[Problem]:
-        """What its parts say that does not fit together, or that RBAC can't hold."""
+        """Yield inconsistencies between the parts of the document, and what RBAC can't express."""
         found = list(super().problems())
         yield from found
         if not found:
             for index, rule in enumerate(self.commands):
                 yield from self._free(index, rule)
+                yield from _unused(index, rule)
+                yield from _unseen(index, rule)
 
     def _free(self, index: int, rule: KubernetesRule) -> Iterator[Problem]:
-        for name, type_ in rule.where.items():
-            if all_values(type_) is None:
-                yield Problem(
-                    f"commands[{index}].where.{name}",
-                    "RBAC has no values that are free at each run: put it under parameters, or write a choice "
-                    f"of at most {MAX_FINITE}",
-                )
-                return
+        for right in rule.rights():
+            for name in (name for text in right.namespaces for name in slots_of(text)):
+                if name in rule.where and all_values(rule.where[name]) is None:
+                    yield Problem(
+                        f"commands[{index}].where.{name}",
+                        "a grant has an account in each namespace: move it to parameters, or list the namespaces with choice",
+                    )
+                    return
         for right in rule.rights():
             yield from self._values(index, rule, right)
 
     def _values(self, index: int, rule: KubernetesRule, right: Right) -> Iterator[Problem]:
-        """What the values of `where` come to must be names."""
-        if len(list(zip(range(101), assignments(rule.where, rule.where), strict=False))) > 100:
-            yield Problem(
-                f"commands[{index}].where", "comes to more than 100 combinations: narrow its choices"
-            )
+        """Check that the values of `where` result in valid names."""
+        slots = [name for name in right.slots if name in rule.where]
+        if len(list(zip(range(101), assignments(slots, rule.where), strict=False))) > 100:
+            yield Problem(f"commands[{index}].where", "has more than 100 combinations: narrow its choices")
             return
-        for values in assignments(rule.where, rule.where):
+        for values in assignments(slots, rule.where):
             filled = right.filled(values)
             for text, read in (*((one, name_text) for one in filled.names),
                                *((one, namespace_text) for one in filled.namespaces)):  # fmt: skip
@@ -185,3 +342,24 @@ class KubernetesCommandSet(CommandSetDocument):
                     name = next(iter(slots_of(right.names[0] if right.names else right.namespaces[0])), "")
                     yield Problem(f"commands[{index}].where" + (f".{name}" if name else ""), error.reason)
                     return
+
+
+def _unused(index: int, rule: KubernetesRule) -> Iterator[Problem]:
+    if isinstance(rule, KubectlLine) and rule.contained is None:
+        for key, used in (("end", rule.end != "cut"), ("contain", rule.contain is not None)):
+            if used:
+                yield Problem(f"commands[{index}].{key}", "is only for `exec`: remove it")
+
+
+def _unseen(index: int, rule: KubernetesRule) -> Iterator[Problem]:
+    """Refuse to hold what a second person would allow without seeing what is sent."""
+    if rule.held and any(step.check is ANYTHING and _carries(step.right) for step in rule.steps(rule.where)):
+        yield Problem(
+            f"commands[{index}].hold",
+            "a second person can't see what is sent with a verb alone or through a proxy: hold a kubectl line instead",
+        )
+
+
+def _carries(right: Right) -> bool:
+    inside = (resource.partition("/")[2] for resource in right.resources)
+    return not set(right.verbs) <= {"get", "list", "watch"} or any(sub in ("proxy", ANY) for sub in inside)

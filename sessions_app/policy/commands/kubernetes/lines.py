@@ -1,320 +1,331 @@
-"""Lines of kubectl, read as the rights that they need: `get pods -n web`, `rollout restart deployment/web -n web`.
+"""Parse kubectl lines into the requests that they send: `get pods -n web`, `scale deployment/web -n web --replicas 3`.
 
-The same reader serves documents, where `{name}` stands for a value in a name or a namespace, and the lines that people
-try. A verb of the API (`list`, `patch`, `deletecollection`), or several with commas, asks for just that.
+The same parser handles documents, where `{name}` stands for a value, and lines that people try. A verb of the API
+(`list`, `patch`, `deletecollection`), or several with commas, asks for exactly that.
 
-Source: what kubectl 1.34 sends for each command, as its `-v=8` shows.
+Source: what kubectl 1.32 and 1.34 send for each command, as `-v=8` shows.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
-from sessions_app.policy.commands.characters import clip, hidden_at, show
+from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import RuleRefused
+from sessions_app.policy.commands.kubernetes.bodies import Path
+from sessions_app.policy.commands.kubernetes.checks import (
+    ANYTHING,
+    Check,
+    Deletes,
+    Field,
+    Logs,
+    Reads,
+    ReadsEvents,
+    Writes,
+)
+from sessions_app.policy.commands.kubernetes.entering import Enters, Forwards
+from sessions_app.policy.commands.kubernetes.options import Line, read_line
 from sessions_app.policy.commands.kubernetes.resources import Resource, find_resource
-from sessions_app.policy.commands.kubernetes.rights import Right
-from sessions_app.policy.commands.kubernetes.texts import Text, name_text, namespace_text
+from sessions_app.policy.commands.kubernetes.rights import never_by_rule
+from sessions_app.policy.commands.kubernetes.steps import Step
+from sessions_app.policy.commands.kubernetes.texts import Text, name_text, parse_slots
+from sessions_app.policy.commands.kubernetes.things import Thing, parse_things, plain, pods_of
+from sessions_app.policy.commands.kubernetes.undoing import PAST, Undoes
+from sessions_app.policy.commands.kubernetes.wants import Count, Listed, Moment, Said
+from sessions_app.policy.commands.ssh import lines as ssh_lines
+from sessions_app.policy.commands.ssh.templates import Word, parse_template
 
-_WORD = re.compile(r"[A-Za-z0-9_./:={},@+!-]+")
-_NAMESPACE = ("-n", "--namespace")
-_ALL = ("-A", "--all-namespaces")
-_WATCH = ("-w", "--watch")
-# They choose how something is shown or waited for, and ask the API server for nothing else.
-_WITH_VALUE = frozenset(
-    ("-c", "--container", "--tail", "--since", "--since-time", "-o", "--output", "-l", "--selector",
-     "--sort-by", "--timeout", "--replicas", "--current-replicas", "--grace-period", "--cascade", "-L",
-     "--label-columns", "--limit-bytes", "--request-timeout", "--to-revision", "--revision", "--chunk-size")
-)  # fmt: skip
-_PLAIN = frozenset(
-    ("-f", "--follow", "-p", "--previous", "--timestamps", "--no-headers", "--show-labels", "--wait", "--now",
-     "--ignore-not-found", "--all-containers", "--prefix", "--overwrite", "-i", "-t", "-it", "--stdin", "--tty",
-     "--show-kind", "--force")
-)  # fmt: skip
-_ELSEWHERE = frozenset(
-    ("--as", "--as-group", "--as-uid", "--token", "--kubeconfig", "--context", "--cluster", "--user", "-s",
-     "--server", "--raw", "--client-key", "--client-certificate", "--certificate-authority",
-     "--insecure-skip-tls-verify")
-)  # fmt: skip
 _RAW = frozenset(("list", "watch", "create", "update", "patch", "deletecollection", "escalate", "bind", "impersonate", "approve", "sign", "use"))  # fmt: skip
 _REFUSED = {
-    "apply": "`apply` makes and changes whatever its file says: write patch and create for each resource",
-    "run": "`run` makes a pod: write `create pods`",
-    "debug": "`debug` adds a container to a pod: write patch on pods/ephemeralcontainers",
-    "drain": "`drain` needs rights on the pods of every namespace: write them as rules",
-    "proxy": "`proxy` opens the whole API: write what is needed of it",
-    "cp": "`cp` runs tar in a pod: write `exec`",
-    "config": "`config` asks the cluster nothing and needs no right",
-    "version": "`version` is open to everybody and needs no right",
-    "explain": "`explain` is open to everybody and needs no right",
-    "api-resources": "`api-resources` is open to everybody and needs no right",
+    "apply": "`apply` needs the fields that it may set: write `apply:` with kind, apiVersion and fields",
+    "edit": "`edit` changes anything: write `apply:` with the fields that it may set",
+    "run": "`run` creates a pod: use `create pods`",
+    "debug": "`debug` adds a container to a pod: use a rule with patch on pods/ephemeralcontainers",
+    "drain": "`drain` needs rights on the pods of every namespace: use rules",
+    "proxy": "`proxy` opens the whole API: allow only the parts that are needed",
+    "cp": "`cp` runs tar in a pod and reads what tar says: use `exec` with a program that prints one file",
+    "config": "`config` does not contact the cluster and needs no rights",
+    "version": "`version` is open to everyone and needs no rights",
+    "explain": "`explain` is open to everyone and needs no rights",
+    "api-resources": "`api-resources` is open to everyone and needs no rights",
 }
+_IMAGES = ("spec", "template", "spec", "containers")
+_RESTARTED = ("spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
+# pause and resume, cordon and uncordon: what is left out when false is removed by kubectl's patch.
+_SWITCHED = {"pause": (("spec", "paused"), (True,)), "resume": (("spec", "paused"), (None, False)),
+             "cordon": (("spec", "unschedulable"), (True,)), "uncordon": (("spec", "unschedulable"), (None, False))}  # fmt: skip
+_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
-@dataclass
-class _Line:
-    words: list[str]
-    namespaces: tuple[Text, ...] = ()
-    everywhere: bool = False
-    watch: bool = False
-    subresource: str = ""
-    seen: list[str] = field(default_factory=list)
+def parse_line(text: str, *, document: bool) -> tuple[Step, ...]:
+    """Return the requests of a line, in the order in which kubectl sends them.
 
-
-@dataclass(frozen=True, slots=True)
-class _Thing:
-    """What a line is about: resources, and names of their objects where it gives some."""
-
-    resource: Resource
-    names: tuple[Text, ...]
-
-
-def parse_line(text: str, *, document: bool) -> tuple[Right, ...]:
-    """The rights that a line needs, in the order in which kubectl uses them.
-
-    `document`: it is a document's, so that `{name}` may stand in it and options that RBAC can't hold may not. Raises
-    RuleRefused that says what is wrong.
+    `document`: the line is from a document. It may contain `{name}`, but no options that nothing limits. Raises
+    RuleRefused with the reason.
     """
-    line = _read(text, document=document)
+    refused = next((word for word in text.removeprefix("kubectl ").split()[:1] if word in _REFUSED), None)
+    if refused:
+        raise RuleRefused(_REFUSED[refused])
+    line = read_line(text, document=document)
     if not line.words:
         raise RuleRefused("a command is required")
+    steps = tuple(_steps(line))
+    if document and line.limits:
+        raise RuleRefused(f"{next(iter(line.limits))} is not part of `{line.words[0]}`: remove it")
+    if line.program is not None and not any(isinstance(step.check, Enters) for step in steps):
+        raise RuleRefused("only `exec` has a program after `--`: remove it")
+    return steps
+
+
+def _steps(line: Line) -> Iterator[Step]:
     verb, *rest = line.words
     if verb == "auth" and rest[:1] == ["can-i"] and len(rest) > 1:
-        return tuple(_raw(line, _verbs(rest[1]), rest[2:]))
+        return _raw(line, _verbs(rest[1]), rest[2:])
     if "," in verb or verb in _RAW:
-        return tuple(_raw(line, _verbs(verb), rest))
+        return _raw(line, _verbs(verb), rest)
     if verb not in _COMMANDS:
         known = ", ".join(sorted(_COMMANDS))
         raise RuleRefused(f"{clip(verb)} is not a known kubectl command: {known}")
-    return tuple(_COMMANDS[verb](line, rest))
-
-
-def _read(text: str, *, document: bool) -> _Line:
-    at = hidden_at(text)
-    if at is not None:
-        raise RuleRefused(f"{show(text[at])} is not printable: remove it")
-    tokens = text.split(" -- ", maxsplit=1)[0].split()
-    if tokens[:1] == ["kubectl"]:
-        del tokens[0]
-    if tokens and tokens[0] in _REFUSED:
-        raise RuleRefused(_REFUSED[tokens[0]])
-    line, at = _Line([]), 0
-    while at < len(tokens):
-        at += _token(line, tokens, at, document=document)
-    if line.everywhere and line.namespaces:
-        raise RuleRefused("-A is every namespace: leave out -A or -n")
-    return line
-
-
-def _token(line: _Line, tokens: Sequence[str], at: int, *, document: bool) -> int:
-    """Take in one word, or an option and its value; how many words that were."""
-    token = tokens[at]
-    if not _WORD.fullmatch(token) and not (token.startswith(("-o=", "--")) or tokens[at - 1] in _WITH_VALUE):
-        raise RuleRefused(f"{clip(token)} holds a character that means something to a shell: leave it out")
-    if "{" in token and not document:
-        raise RuleRefused(f"{clip(token)} is a place for a value: write the value")
-    if not token.startswith("-"):
-        line.words.append(token)
-        return 1
-    option, equals, value = token.partition("=")
-    if option in _ALL or option in _WATCH or option in _PLAIN:
-        _flag(line, option, document=document)
-        return 1
-    taken = 1 if equals else 2
-    if not equals:
-        value = tokens[at + 1] if at + 1 < len(tokens) else ""
-    if not value:
-        raise RuleRefused(f"{option} needs a value")
-    _option(line, option, value, document=document)
-    return taken
-
-
-def _flag(line: _Line, option: str, *, document: bool) -> None:
-    line.everywhere |= option in _ALL
-    line.watch |= option in _WATCH
-    if document and option in _PLAIN:
-        raise RuleRefused(f"RBAC can't restrict {option}: remove it; it can be used anyway")
-
-
-def _option(line: _Line, option: str, value: str, *, document: bool) -> None:
-    if option in _NAMESPACE:
-        if line.namespaces:
-            raise RuleRefused("-n is written twice: keep one")
-        line.namespaces = tuple(namespace_text(word) for word in value.split(","))
-    elif option == "--subresource":
-        line.subresource = value
-    elif option in _ELSEWHERE:
-        raise RuleRefused(f"{option} is not for a grant, which has its own server and account: remove it")
-    elif option not in _WITH_VALUE:
-        raise RuleRefused(f"{clip(option)} is not a known option: remove it")
-    elif document:
-        raise RuleRefused(f"RBAC can't restrict {option}: remove it; it can be used with any value")
+    return _COMMANDS[verb](line, rest)
 
 
 def _verbs(word: str) -> tuple[str, ...]:
     verbs = tuple(dict.fromkeys(word.split(",")))
     if not all(re.fullmatch(r"[a-z]+", verb) for verb in verbs):
-        raise RuleRefused(f"{clip(word)} is no list of verbs: write them like `get,list`")
+        raise RuleRefused(f"{clip(word)} is not a list of verbs: write it like `get,list`")
     return verbs
 
 
-def _things(words: Sequence[str]) -> list[_Thing]:
-    """`deployment/web`, `deployment web api`, `pods,services`. Raises RuleRefused."""
-    if not words:
-        raise RuleRefused("a resource is required, such as `pods` or `deployment/web`")
-    if any("/" in word for word in words):
-        return [_thing_by_slash(word) for word in words]
-    resources = [find_resource(_plain(word)) for word in words[0].split(",")]
-    names = tuple(map(name_text, words[1:]))
-    return [_Thing(resource, names) for resource in resources]
+def _raw(line: Line, verbs: tuple[str, ...], words: Sequence[str]) -> Iterator[Step]:
+    for thing in parse_things(words):
+        right = thing.right(line, verbs)
+        if line.document and (why := never_by_rule(right.resources)):
+            raise RuleRefused(why)
+        yield Step(right, ANYTHING)
 
 
-def _thing_by_slash(word: str) -> _Thing:
-    type_, slash, name = word.partition("/")
-    if not slash or not type_ or not name:
-        raise RuleRefused(f"{clip(word)} needs both, the resource and the name: `deployment/web`")
-    return _Thing(find_resource(_plain(type_)), (name_text(name),))
-
-
-def _plain(word: str) -> str:
-    if "{" in word:
-        raise RuleRefused("the resource must be written out: a parameter cannot choose it")
-    return word
-
-
-def _namespaces(line: _Line, resource: Resource) -> tuple[Text, ...]:
-    if resource.namespaced is False:
-        if line.namespaces:
-            raise RuleRefused(f"{resource.plural} are in no namespace: leave out -n")
-        return ()
-    if resource.namespaced and not line.namespaces and not line.everywhere:
-        raise RuleRefused(
-            f"{resource.plural} are in a namespace: write -n and which one, or -A for every one"
-        )
-    return line.namespaces
-
-
-def _right(
-    line: _Line, thing: _Thing, asked: tuple[str, ...], also: tuple[str, ...] = (), sub: str = ""
-) -> Right:
-    sub = sub or line.subresource
-    plural = f"{thing.resource.plural}/{sub}" if sub else thing.resource.plural
-    verbs = tuple(dict.fromkeys((*asked, *also)))
-    if thing.names and {"create", "deletecollection"} & set(verbs) and not sub:
-        raise RuleRefused("RBAC can't limit create and deletecollection to a name: leave the name out")
-    namespaces = _namespaces(line, thing.resource)
-    return Right(verbs, (thing.resource.group,), (plural,), thing.names, namespaces, asked)
-
-
-def _raw(line: _Line, verbs: tuple[str, ...], words: Sequence[str]) -> Iterator[Right]:
-    for thing in _things(words):
-        yield _right(line, thing, verbs)
-
-
-def _get(line: _Line, words: Sequence[str]) -> Iterator[Right]:
+def _get(line: Line, words: Sequence[str]) -> Iterator[Step]:
     watch = ("watch",) if line.watch else ()
-    for thing in _things(words):
-        # A list shows the objects whole, so that reading one adds nothing to it. A watch of one may begin with a list.
+    for thing in parse_things(words):
+        # A list shows whole objects, so get adds nothing to it. Watching a single object can begin with a list.
         one = bool(thing.names or line.subresource)
         also = ("list",) if one and watch else () if one else ("get",)
-        yield _right(line, thing, ("get" if one else "list", *watch), also)
+        yield Step(thing.right(line, ("get" if one else "list", *watch), also), Reads(), ("get",))
 
 
-def _delete(line: _Line, words: Sequence[str]) -> Iterator[Right]:
-    for thing in _things(words):
-        yield _right(line, thing, ("delete",), ("get", "list", "watch"))  # kubectl waits until it is gone
+def _describe(line: Line, words: Sequence[str]) -> Iterator[Step]:
+    for thing in parse_things(words):
+        asked, also = (("get",), ()) if thing.names else (("list",), ("get",))
+        yield Step(thing.right(line, asked, also), Reads(), ("describe",))
+        events = Thing(find_resource("events"), ())
+        if thing.resource.namespaced is not False:
+            check: Check = ReadsEvents(thing.names) if thing.names else Reads()
+            yield Step(events.right(line, (), ("list",)), check, main=False)
 
 
-def _change(line: _Line, words: Sequence[str]) -> Iterator[Right]:
-    things = [word for word in words if "=" not in word and not (word.endswith("-") and word != words[0])]
-    for thing in _things(things):
-        yield _right(line, thing, ("get", "patch"))
+def _delete(line: Line, words: Sequence[str]) -> Iterator[Step]:
+    grace = line.take("--grace-period")
+    for thing in parse_things(words):
+        check = Deletes(None if grace is None else parse_slots(grace))
+        yield Step(thing.right(line, ("delete",)), check, ("delete",))
+        # kubectl waits until it is gone.
+        yield Step(thing.right(line, (), ("get", "list", "watch")), Reads(), main=False)
 
 
-def _set(line: _Line, words: Sequence[str]) -> Iterator[Right]:
-    if words[:1] not in (["image"], ["env"], ["resources"]):
-        raise RuleRefused("`set` needs image, env or resources")
-    return _change(line, words[1:])
+def _patch(
+    line: Line, thing: Thing, says: tuple[str, ...], fields: Sequence[Field], *, bare: bool = False
+) -> Iterator[Step]:
+    """Yield the requests of a line that reads an object and then patches fields of it."""
+    yield Step(thing.right(line, ("get",)), Reads(), main=False)
+    yield Step(thing.right(line, ("patch",)), Writes(tuple(fields), " ".join(says)), says, bare=bare)
 
 
-def _scale(line: _Line, words: Sequence[str]) -> Iterator[Right]:
-    for thing in _things(words):
-        yield _right(line, thing, ("get",))
-        yield _right(line, thing, ("patch",), ("get", "update"), sub="scale")
-
-
-def _rollout(line: _Line, words: Sequence[str]) -> Iterator[Right]:
-    what = words[0] if words else ""
-    if what not in ("restart", "pause", "resume", "undo", "status", "history"):
-        raise RuleRefused("`rollout` needs restart, status, history, undo, pause or resume")
-    for thing in _things(words[1:]):
-        if what == "status":
-            yield _right(line, thing, ("get", "list", "watch"))
-        else:
-            yield _right(line, thing, ("get",) if what == "history" else ("get", "patch"))
-        if what in ("undo", "history"):
-            past = "replicasets" if thing.resource.plural == "deployments" else "controllerrevisions"
-            yield _right(line, _Thing(find_resource(past), ()), ("list",), ("get",))
-
-
-def _logs(line: _Line, words: Sequence[str]) -> Iterator[Right]:
-    for thing in _pods(words):
-        yield _right(line, thing, ("get",))
-        yield _right(line, thing, ("get",), sub="log")
-
-
-def _pods(words: Sequence[str]) -> Iterator[_Thing]:
-    """`web-1`, `pod/web-1`, or nothing: any pod."""
-    pods = find_resource("pods")
-    for word in words or [""]:
-        thing = _thing_by_slash(word) if "/" in word else _Thing(pods, (name_text(word),) if word else ())
-        if thing.resource != pods:
-            raise RuleRefused(
-                "RBAC does not know whose pods they are: name a pod, or leave the name out for any pod"
-            )
-        yield thing
-
-
-def _into(sub: str) -> Callable[[_Line, Sequence[str]], Iterator[Right]]:
-    def command(line: _Line, words: Sequence[str]) -> Iterator[Right]:
-        for thing in _pods(words[:1]):
-            yield _right(line, thing, ("get",))
-            # GET opens it as a websocket, POST by SPDY; newer servers ask for create in both cases.
-            yield _right(line, thing, ("create",), ("get",), sub=sub)
+def _metadata(what: str, where: str) -> Callable[[Line, Sequence[str]], Iterator[Step]]:
+    def command(line: Line, words: Sequence[str]) -> Iterator[Step]:
+        set_ = [word for word in words if "=" in word or (word.endswith("-") and word != words[0])]
+        fields = [_pair(word, where) for word in set_]
+        if not fields:
+            raise RuleRefused(f"`{what}` needs what it sets: key=value, or key- to remove it")
+        for thing in parse_things([word for word in words if word not in set_]):
+            yield from _patch(line, thing, (what,), fields)
 
     return command
 
 
-def _node(line: _Line, words: Sequence[str]) -> Iterator[Right]:
-    yield _right(line, _Thing(find_resource("nodes"), tuple(map(name_text, words))), ("get", "patch"))
+def _pair(word: str, where: str) -> Field:
+    key, equals, value = word.partition("=")
+    key = key if equals else word[:-1]
+    if not _KEY.fullmatch(key):
+        raise RuleRefused(f"{clip(key)} can't be the key of a label: write it out, without parameters")
+    if not equals:
+        return Field(("metadata", where, key), Listed((None,)), f"{key}-")
+    return Field(("metadata", where, key), Said(parse_slots(value)), f"{key}=")
 
 
-def _top(line: _Line, words: Sequence[str]) -> Iterator[Right]:
-    what = find_resource(_plain(words[0])) if words else None
+def _set(line: Line, words: Sequence[str]) -> Iterator[Step]:
+    if words[:1] != ["image"]:
+        raise RuleRefused(
+            "`set` needs image; for other fields, write `apply:` with the fields that it may set"
+        )
+    pairs = [word for word in words if "=" in word]
+    if not pairs:
+        raise RuleRefused("`set image` needs container=image, like `app=registry.example/app:{release}`")
+    for thing in parse_things([word for word in words[1:] if word not in pairs]):
+        prefix: Path = _IMAGES if thing.resource.plural != "cronjobs" else ("spec", "jobTemplate", *_IMAGES)
+        prefix = ("spec", "containers") if thing.resource.plural == "pods" else prefix
+        fields = [_image(pair, prefix) for pair in pairs]
+        yield from _patch(line, thing, ("set", "image"), fields)
+
+
+def _image(pair: str, prefix: tuple[str, ...]) -> Field:
+    container, _, image = pair.partition("=")
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", container) or not image:
+        raise RuleRefused(f"{clip(pair)} needs the container written out, and its image: container=image")
+    # Containers that run before the others share their names, and kubectl sets the image of whichever has it.
+    before = (*prefix[:-1], "initContainers", container, "image")
+    return Field((*prefix, container, "image"), Said(parse_slots(image)), f"{container}=", before)
+
+
+def _scale(line: Line, words: Sequence[str]) -> Iterator[Step]:
+    replicas = line.take("--replicas")
+    if replicas is None and not line.document:
+        raise RuleRefused("`scale` needs --replicas")
+    want = Count() if replicas is None else Said(parse_slots(replicas), number=True)
+    for thing in parse_things(words):
+        yield Step(thing.right(line, ("get",)), Reads(), main=False)
+        check = Writes((Field(("spec", "replicas"), want, "--replicas "),), "replicas")
+        yield Step(thing.right(line, ("patch",), sub="scale"), check, ("scale",))
+        yield Step(thing.right(line, (), ("get",), sub="scale"), Reads(), main=False)
+
+
+def _rollout(line: Line, words: Sequence[str]) -> Iterator[Step]:
+    what = words[0] if words else ""
+    if what not in ("restart", "pause", "resume", "status", "history", "undo"):
+        raise RuleRefused("`rollout` needs restart, status, history, undo, pause or resume")
+    for thing in parse_things(words[1:]):
+        if what == "restart":
+            yield from _patch(line, thing, ("rollout", what), [Field(_RESTARTED, Moment())])
+        elif what in _SWITCHED:
+            path, values = _SWITCHED[what]
+            yield from _patch(line, thing, ("rollout", what), [Field(path, Listed(values))])
+        else:
+            yield from _progress(line, thing, what)
+
+
+def _progress(line: Line, thing: Thing, what: str) -> Iterator[Step]:
+    says = ("rollout", what)
+    if what == "status":
+        yield Step(thing.right(line, ("get", "list")), Reads(), main=False)
+        yield Step(thing.right(line, ("watch",)), Reads(shown=False), says)
+        return
+    past = PAST.get(thing.resource.plural)
+    if past is None:
+        raise RuleRefused(
+            f"{thing.resource.plural} have no revisions: name a deployment, statefulset or daemonset"
+        )
+    yield Step(
+        thing.right(line, ("get",)), Reads(), says if what == "history" else (), main=what == "history"
+    )
+    yield Step(Thing(find_resource(past), ()).right(line, ("list",), ("get",)), Reads(), main=False)
+    if what == "undo":
+        yield Step(thing.right(line, ("patch",)), Undoes(thing.resource.plural), says)
+
+
+def _logs(line: Line, words: Sequence[str]) -> Iterator[Step]:
+    container, tail = line.take("-c"), line.take("--tail")
+    check = Logs(_text(container), _text(tail), follow=line.switch("-f"), previous=line.switch("-p"))
+    for thing in pods_of(words):
+        yield Step(thing.right(line, ("get",)), Reads(), main=False)
+        yield Step(thing.right(line, ("get",), sub="log"), check, ("logs",), bare=True)
+
+
+def _text(value: str | None) -> Text | None:
+    return None if value is None else parse_slots(value)
+
+
+def _exec(line: Line, words: Sequence[str]) -> Iterator[Step]:
+    if not line.program:
+        raise RuleRefused(
+            "`exec` needs the program after `--`, like `exec {pod} -c app -n web -- cat /etc/hostname`"
+        )
+    template = parse_template(line.program).words if line.document else _spoken(line.program)
+    return _enter(line, words, "exec", template)
+
+
+def _spoken(program: str) -> tuple[Word, ...]:
+    return tuple((word,) for word in ssh_lines.parse_line(program))
+
+
+def _attach(line: Line, words: Sequence[str]) -> Iterator[Step]:
+    return _enter(line, words, "attach", ())
+
+
+def _enter(line: Line, words: Sequence[str], what: str, program: tuple[Word, ...]) -> Iterator[Step]:
+    container = line.take("-c")
+    if not container:
+        raise RuleRefused(f"`{what}` needs the container: add -c with its name")
+    check = Enters(parse_slots(container), line.switch("-i"), line.switch("-t"), program)
+    yield from _into(line, words[:1], what, what, check, bare=True)
+
+
+def _into(
+    line: Line, words: Sequence[str], what: str, sub: str, check: Check, *, bare: bool
+) -> Iterator[Step]:
+    for thing in pods_of(words):
+        yield Step(thing.right(line, ("get",)), Reads(), main=False)
+        # A WebSocket opens it with GET, and newer API servers ask for create even so.
+        yield Step(thing.right(line, ("get",), ("create",), sub=sub), check, (what,), bare=bare)
+
+
+def _forward(line: Line, words: Sequence[str]) -> Iterator[Step]:
+    if len(words) < 2:
+        raise RuleRefused(
+            "`port-forward` needs a pod and its ports, like `port-forward pod/{pod} 8080 -n web`"
+        )
+    # A local port only matters to kubectl.
+    ports = tuple(parse_slots(word.rpartition(":")[2]) for word in words[1:])
+    if not all(
+        re.fullmatch(r"[1-9][0-9]{0,4}", "".join(p if isinstance(p, str) else "1" for p in text))
+        for text in ports
+    ):
+        raise RuleRefused("ports must be numbers from 1 to 65535")
+    yield from _into(line, words[:1], "port-forward", "portforward", Forwards(ports), bare=False)
+
+
+def _node(what: str) -> Callable[[Line, Sequence[str]], Iterator[Step]]:
+    def command(line: Line, words: Sequence[str]) -> Iterator[Step]:
+        path, values = _SWITCHED[what]
+        if not words:
+            raise RuleRefused(f"`{what}` needs the name of a node")
+        nodes = Thing(find_resource("nodes"), tuple(map(name_text, words)))
+        return _patch(line, nodes, (what,), [Field(path, Listed(values))], bare=True)
+
+    return command
+
+
+def _top(line: Line, words: Sequence[str]) -> Iterator[Step]:
+    what = find_resource(plain(words[0])) if words else None
     if what is None or what.plural not in ("pods", "nodes"):
         raise RuleRefused("`top` needs pods or nodes")
-    used = Resource("metrics.k8s.io", what.plural, what.namespaced)
-    names = tuple(map(name_text, words[1:]))
-    yield _right(line, _Thing(used, names), ("get",) if names else ("list",), ("get",))
+    used = Thing(Resource("metrics.k8s.io", what.plural, what.namespaced), tuple(map(name_text, words[1:])))
+    yield Step(used.right(line, ("get",) if used.names else ("list",), ("get",)), Reads(), ("top",))
 
 
-_COMMANDS: Mapping[str, Callable[[_Line, Sequence[str]], Iterator[Right]]] = {
+_COMMANDS: Mapping[str, Callable[[Line, Sequence[str]], Iterator[Step]]] = {
     "get": _get,
-    "describe": _get,
+    "describe": _describe,
     "logs": _logs,
     "top": _top,
     "delete": _delete,
     "scale": _scale,
     "rollout": _rollout,
-    "edit": _change,
-    "label": _change,
-    "annotate": _change,
+    "label": _metadata("label", "labels"),
+    "annotate": _metadata("annotate", "annotations"),
     "set": _set,
-    "cordon": _node,
-    "uncordon": _node,
-    "exec": _into("exec"),
-    "attach": _into("attach"),
-    "port-forward": _into("portforward"),
+    "cordon": _node("cordon"),
+    "uncordon": _node("uncordon"),
+    "exec": _exec,
+    "attach": _attach,
+    "port-forward": _forward,
 }

@@ -1,4 +1,4 @@
-"""The linter: what rights come to beyond what they seem to. Shown before a version is published."""
+"""The linter for Kubernetes: what rights allow beyond what is obvious. Shown before a version is published."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.findings import Finding, Severity, document_findings
+from sessions_app.policy.commands.kubernetes.checks import ANYTHING
 from sessions_app.policy.commands.kubernetes.document import KubernetesCommandSet, KubernetesRule
+from sessions_app.policy.commands.kubernetes.entering import Enters
+from sessions_app.policy.commands.kubernetes.lint_lines import line_findings
 from sessions_app.policy.commands.kubernetes.off_limits import off_limits
-from sessions_app.policy.commands.kubernetes.resources import known_resource
+from sessions_app.policy.commands.kubernetes.resources import group_name, known_resource
 from sessions_app.policy.commands.kubernetes.rights import ANY, DOORS, Right
-from sessions_app.policy.commands.kubernetes.texts import match
+from sessions_app.policy.commands.kubernetes.steps import Step
+from sessions_app.policy.commands.kubernetes.texts import all_values, match
 from sessions_app.policy.commands.parameters import ParameterType
 
 _RBAC = "rbac.authorization.k8s.io"
@@ -22,36 +26,35 @@ _WORKLOADS = frozenset(
     ("pods", "replicationcontrollers", "deployments", "statefulsets", "daemonsets", "replicasets", "jobs", "cronjobs", "podtemplates")
 )  # fmt: skip
 _INTO = {
-    "pods/exec": "runs any program in a pod, as the account and with the secrets of that pod",
-    "pods/attach": "takes over the terminal of what runs in a pod",
-    "pods/portforward": "reaches any port of a pod, past every network policy",
-    "pods/ephemeralcontainers": "adds a container of any image to a running pod",
+    "pods/attach": "takes over the terminal of the program that runs in a pod",
+    "pods/portforward": "reaches these ports of a pod, bypassing every network policy and whatever checks who connects",
+    "pods/ephemeralcontainers": "adds a container with any image to a running pod",
     "pods/eviction": "deletes the pod that it names",
     "pods/proxy": "reaches any port of a pod through the API server",
     "services/proxy": "reaches any service through the API server",
-    "nodes/proxy": "runs programs in every pod of a node, past admission and audit",
-    "nodes/log": "reads the logs of a node, of whatever runs there",
+    "nodes/proxy": "runs programs in every pod of a node, bypassing admission and audit",
+    "nodes/log": "reads the logs of a node and of everything that runs there",
 }
-# What changes more than itself: what it decides, by resource.
+# Resources that decide about more than themselves, and what they decide.
 _DECIDES = {
-    "serviceaccounts": "what is bound to an account, or trusts it, trusts whoever makes it, also after the grant",
-    "persistentvolumes": "a volume of a node's own disk is any file of that node",
-    "persistentvolumeclaims": "what a claim is filled from, and who else uses it, is not for RBAC to tell",
-    "namespaces": "labels of a namespace decide what its pods may do and which network reaches them",
-    "nodes": "labels and taints of a node decide which pods, and so which secrets, come to it",
-    "services": "what is sent to a name goes to whatever its selector and its addresses say",
-    "endpoints": "what is sent to a service goes to whatever address stands there",
-    "endpointslices": "what is sent to a service goes to whatever address stands there",
-    "ingresses": "what comes from outside goes wherever it says, and by some controllers' annotations runs there",
-    "networkpolicies": "it decides who reaches the pods",
-    "apiservices": "requests to a part of the API, and who sends them, go to a server of its choice",
-    "customresourcedefinitions": "objects of its kind go through a webhook of its choice, and are gone with it",
-    "validatingadmissionpolicies": "it decides what the API server lets in",
-    "storageclasses": "it decides which program makes volumes, and with which secrets",
-    "csidrivers": "it decides which tokens of pods are handed to a program on the node",
-    "priorityclasses": "pods that have it put others off their nodes",
+    "serviceaccounts": "whoever creates an account gets what is bound to it or trusts it, even after the grant ends",
+    "persistentvolumes": "a volume on a node's own disk can expose any file of that node",
+    "persistentvolumeclaims": "RBAC can't tell what a claim is filled from, or who else uses it",
+    "namespaces": "the labels of a namespace decide what its pods can do and which networks can reach them",
+    "nodes": "the labels and taints of a node decide which pods, and so which secrets, are placed on it",
+    "services": "traffic to a service goes wherever its selector and its addresses say",
+    "endpoints": "traffic to a service goes to the addresses that are listed there",
+    "endpointslices": "traffic to a service goes to the addresses that are listed there",
+    "ingresses": "external traffic goes wherever it says, and with some controllers, its annotations run code",
+    "networkpolicies": "it decides who can reach the pods",
+    "apiservices": "requests to a part of the API, and who sends them, go to a server that it chooses",
+    "customresourcedefinitions": "objects of its kind pass through a webhook that it chooses, and are deleted with it",
+    "validatingadmissionpolicies": "it decides what the API server admits",
+    "storageclasses": "it decides which program creates volumes, and with which secrets",
+    "csidrivers": "it decides which pod tokens are passed to a program on the node",
+    "priorityclasses": "pods that use it evict other pods from their nodes",
 }
-# Subresources whose change comes to what they say and no more.
+# Subresources without further consequences.
 _PLAIN_PARTS = frozenset(
     ("scale", "log", "eviction", "exec", "attach", "portforward", "proxy", "ephemeralcontainers")
 )
@@ -63,17 +66,23 @@ _RUN_PODS = frozenset(
      "cdi.kubevirt.io", "apps.openshift.io", "build.openshift.io", "monitoring.coreos.com", "postgresql.cnpg.io",
      "acid.zalan.do", "pkg.crossplane.io", "operators.coreos.com", "app.k8s.io")
 )  # fmt: skip
+_ANY_NAMES = ("a", "coredns-1", "web-0", "x1")
 _WEBHOOKS = frozenset(("mutatingwebhookconfigurations", "validatingwebhookconfigurations"))
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """One right of a command, and where the command stands."""
+    """One request of a command, and the path of the command."""
 
     document: KubernetesCommandSet
     where: str
     rule: KubernetesRule
-    right: Right
+    step: Step
+
+    @property
+    def right(self) -> Right:
+        """The right that the request needs."""
+        return self.step.right
 
     def found(self, severity: Severity, code: str, message: str, fix: str) -> Finding:
         return Finding(severity, code, self.where, message, fix)
@@ -88,25 +97,26 @@ class _Place:
 
     @property
     def plain(self) -> set[str]:
-        """The resources without their subresources."""
+        """The resources, without subresources."""
         return {resource for resource in self.right.resources if "/" not in resource}
 
 
 def lint(document: KubernetesCommandSet) -> list[Finding]:
-    """All findings, errors first."""
+    """Return all findings, errors first."""
     found = list(document_findings(document))
     for index, rule in enumerate(document.commands):
         where = f"commands[{index}].{rule.WRITTEN}"
-        for right in rule.rights():
-            place = _Place(document, where, rule, right)
+        for step in rule.steps():
+            place = _Place(document, where, rule, step)
             found += [finding for look in _LOOKS for finding in look(place)]
+        found += line_findings(document, index, rule)
         found += _effect(where.rpartition(".")[0], rule)
     unique = _once_a_place(found)
     return sorted(unique, key=lambda finding: finding.severity != "error")
 
 
 def _once_a_place(found: Sequence[Finding]) -> list[Finding]:
-    """A warning is accepted by its code and place, so there is one for each; an error goes first."""
+    """Keep one finding per severity, code and place, because warnings are accepted by code and place."""
     unique: dict[tuple[str, str, str], Finding] = {}
     for finding in found:
         unique.setdefault((finding.severity, finding.code, finding.where), finding)
@@ -120,8 +130,8 @@ def _wildcards(place: _Place) -> Iterator[Finding]:
                 yield place.found(
                     "error",
                     "wildcard",
-                    f"{clip(word)} under {what} is also everything that is added to the cluster later",
-                    f"list the {what} that are meant",
+                    f"{clip(word)} under {what} also covers everything that is added to the cluster later",
+                    f"list the intended {what}",
                 )
 
 
@@ -129,14 +139,17 @@ def _escalation(place: _Place) -> Iterator[Finding]:
     for verb in ("escalate", "bind", "impersonate"):
         if verb in place.right.verbs:
             yield place.found(
-                "error", "escalation", f"`{verb}` gives its holder every right of others", f"leave {verb} out"
+                "error",
+                "escalation",
+                f"`{verb}` lets the holder take on any rights of others",
+                f"remove {verb}",
             )
     if _RBAC in place.right.groups and place.may(_MAKES | _DESTROYS):
         yield place.found(
             "error",
             "escalation",
-            "whoever writes roles and bindings gives out rights that stay when the grant has ended",
-            "let Stint make them: one command set for each thing to be done",
+            "whoever writes roles and bindings gives out rights that remain after the grant ends",
+            "let Stint create them: use one command set for each task",
         )
 
 
@@ -147,9 +160,9 @@ def _off_limits(place: _Place) -> Iterator[Finding]:
                 "error",
                 "off_limits",
                 f"it {why}",
-                "name the namespaces that are meant, with choice or a pattern that begins with your own word"
+                "list the intended namespaces with choice, or use a pattern that begins with your own text"
                 if "namespace" in why
-                else "leave it out: Stint itself makes the tokens of a grant, and ends them",
+                else "remove it: Stint itself creates and revokes the tokens of a grant",
             )
             return
 
@@ -159,8 +172,8 @@ def _secrets(place: _Place) -> Iterator[Finding]:
         yield place.found(
             "warning",
             "secrets",
-            "what is read from secrets is known after the grant has ended, and lists show them whole",
-            "leave them out, or name the one that is needed with `names` and get; accept it with a reason",
+            "what is read from secrets is still known after the grant ends, and lists show their full content",
+            "remove them, or allow only get on the one that is needed with `names` and accept it with a reason",
         )
 
 
@@ -171,14 +184,14 @@ def _doors(place: _Place) -> Iterator[Finding]:
                 "warning",
                 "into_pods" if resource.startswith("pods/") else "past_rbac",
                 f"{resource} {_INTO[resource]}",
-                "leave it out, or name one object with `names`; accept it with a reason",
+                "remove it, or name one object with `names` and accept it with a reason",
             )
     if _WEBHOOKS & place.plain and place.may(_MAKES | _DESTROYS):
         yield place.found(
             "warning",
             "past_rbac",
-            "whoever writes webhooks reads and changes every request to the API server",
-            "leave it out; accept it with a reason",
+            "whoever writes webhooks can read and change every request to the API server",
+            "remove it, or accept it with a reason",
         )
 
 
@@ -188,37 +201,37 @@ def _decides(place: _Place) -> Iterator[Finding]:
     for resource in sorted(_DECIDES.keys() & place.plain):
         yield place.found(
             "warning", "decides_more", f"it changes {resource}: {_DECIDES[resource]}",
-            "leave it out, or name one object with `names`; accept it with a reason",
+            "remove it, or name one object with `names` and accept it with a reason",
         )  # fmt: skip
     for group in place.right.groups:
         unknown = [one for one in sorted(place.plain) if known_resource(group, one).namespaced is None]
         unknown += [one for one in place.right.resources if _part(one) not in _PLAIN_PARTS]
         if group in _RUN_PODS:
             yield place.found(
-                "warning", "workload", f"{group} runs pods from what is written in {', '.join(sorted(place.plain))}, with any image and any account of the namespace",
-                "leave it out; accept it with a reason",
+                "warning", "workload", f"{group} runs the pods that {', '.join(sorted(place.plain))} define, with any image and any account of the namespace",
+                "remove it, or accept it with a reason",
             )  # fmt: skip
         elif unknown and group != ANY:
             yield place.found(
-                "warning", "unknown_resource", f"what {', '.join(unknown)} of {group or 'the core'} does to the cluster is not known here: it may run pods or hand out rights",
-                "look at what its controller does with it, and accept it with that as the reason",
+                "warning", "unknown_resource", f"the linter does not know what {', '.join(unknown)} of {group_name(group)} does to the cluster: it may run pods or grant rights",
+                "check what its controller does, and accept it with that as the reason",
             )  # fmt: skip
 
 
 def _part(resource: str) -> str:
-    """The subresource of a resource; the plainest where there is none."""
+    """Return the subresource of a resource; a harmless one if there is none."""
     return resource.partition("/")[2] or "scale"
 
 
 def _workloads(place: _Place) -> Iterator[Finding]:
     made = sorted(_WORKLOADS & place.plain)
-    if made and place.may(_MAKES):
+    if made and place.may(_MAKES) and place.step.check is ANYTHING:
         yield place.found(
             "warning",
             "workload",
-            f"RBAC can't tell what is changed in {', '.join(made)}: its holder may run any image there, as any "
+            f"a rule can't limit what is changed in {', '.join(made)}: the holder can run any image there, as any "
             "service account of the namespace and with any of its secrets",
-            "use `scale`, which changes a number alone; accept it with a reason",
+            "use `scale`, `set image` or `apply` with the fields that may be set, or accept it with a reason",
         )
 
 
@@ -235,42 +248,43 @@ def _reach(place: _Place) -> Iterator[Finding]:
         yield place.found(
             "warning",
             "whole_cluster",
-            f"it is for the whole cluster: {', '.join(right.resources)} of every namespace, the system's too",
-            "name the namespaces that are meant",
+            f"it covers the whole cluster: {', '.join(right.things)} in every namespace, system ones included",
+            "name the intended namespaces",
         )
     elif any(match(text, "kube-system", place.types, {}) is not None for text in right.namespaces):
         yield place.found(
             "warning",
             "whole_cluster",
             "what runs in kube-system can do anything to the cluster",
-            "leave kube-system out; accept it with a reason",
+            "remove kube-system, or accept it with a reason",
         )
 
 
 def _any_object(place: _Place) -> Iterator[Finding]:
-    if not place.right.names and _destroys(place.right):
+    if _is_any(place) and _destroys(place.right):
         yield place.found(
             "warning",
             "any_object",
-            f"it deletes any of {', '.join(place.right.resources)}, for RBAC looks at no selector",
-            "name the object that is meant, with a parameter if need be",
-        )
-
-
-def _streams(place: _Place) -> Iterator[Finding]:
-    if "watch" in place.rule.text.replace(",", " ").split() or " -w" in f"{place.rule.text} ":
-        yield place.found(
-            "warning",
-            "stream",
-            "a watch that is open when the grant ends still shows changes until its connection closes",
-            "leave the watch out: get and list are refused at once",
+            f"it can delete any of {', '.join(place.right.things)}, because selectors limit nothing",
+            "name the intended object, with a parameter or a pattern that begins with its name",
         )
 
 
 _LOOKS: tuple[Callable[[_Place], Iterator[Finding]], ...] = (
     _off_limits, _wildcards, _escalation, _secrets, _doors, _decides, _workloads, _reach, _any_object,
-    _streams,
 )  # fmt: skip
+
+
+def _is_any(place: _Place) -> bool:
+    """Whether the names of the objects say nothing about whose they are."""
+    for text in place.right.names:
+        slot = text[0]
+        if isinstance(slot, str) or len(text) > 1 or slot.name not in place.rule.where:
+            continue
+        type_ = place.types[slot.name]
+        if all_values(type_) is None and all(match(text, name, place.types, {}) for name in _ANY_NAMES):
+            return True
+    return not place.right.names
 
 
 def _destroys(right: Right) -> bool:
@@ -279,8 +293,8 @@ def _destroys(right: Right) -> bool:
 
 
 def _effect(where: str, rule: KubernetesRule) -> Iterator[Finding]:
-    """Approvers go by the effect, so it may not say less than the rights do."""
-    more = sorted({word for right in rule.rights() for word in _more_than_read(right)})
+    """Check that the effect does not understate the rights, because approvers rely on it."""
+    more = sorted({word for step in rule.steps() for word in _more_than_read(step)})
     least = "destructive" if any(map(_destroys, rule.rights())) else "change" if more else "read"
     rank = ("read", "change", "destructive")
     if rank.index(rule.effect) < rank.index(least):
@@ -288,11 +302,13 @@ def _effect(where: str, rule: KubernetesRule) -> Iterator[Finding]:
             "error",
             "effect",
             f"{where}.effect",
-            f"it says {rule.effect}, but {', '.join(more)} is more than that",
-            f"write {least}",
+            f"the effect is {rule.effect}, but {', '.join(more)} can do more than that",
+            f"set effect: {least}",
         )
 
 
-def _more_than_read(right: Right) -> set[str]:
-    """The verbs, and the doors that any verb opens, by which a right does more than look."""
-    return {*set(right.verbs) - _READ - {ANY}, *DOORS.intersection(right.resources)}
+def _more_than_read(step: Step) -> set[str]:
+    """Return the verbs beyond reading, and the subresources that any verb opens. What `exec` runs says what it does."""
+    if isinstance(step.check, Enters) and step.check.words:
+        return set()
+    return {*set(step.right.verbs) - _READ - {ANY}, *DOORS.intersection(step.right.resources)}

@@ -1,12 +1,14 @@
-"""The resources of Kubernetes: their groups, their names in kubectl, and whether they are in a namespace.
+"""Kubernetes resources: their groups, their names in kubectl, and whether they are namespaced.
 
-Source: `kubectl api-resources` of Kubernetes 1.34, without what is gone from it. Others are written `plural.group`.
+Source: `kubectl api-resources` of Kubernetes 1.34, without removed resources. Others are written `plural.group`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import RuleRefused
@@ -14,16 +16,42 @@ from sessions_app.policy.commands.document import RuleRefused
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource. `namespaced` is None where only the cluster knows."""
+    """One resource. `namespaced` is None if only the cluster knows."""
 
     group: str
     plural: str
     namespaced: bool | None
+    singular: str = ""
+
+    @property
+    def one(self) -> str:
+        """The word for one of them in a line: `deployment`, `certificates.cert-manager.io`."""
+        return self.singular or self.text
+
+    @property
+    def word(self) -> str:
+        """The word for them in a line: `deployments`, `certificates.cert-manager.io`."""
+        return self.plural if self.singular else self.text
 
     @property
     def text(self) -> str:
-        """As kubectl takes it: `deployments.apps`."""
-        return f"{self.plural}.{self.group}" if self.group else self.plural
+        """The name in kubectl's form: `deployments.apps`."""
+        return full_name(self.group, self.plural)
+
+
+def full_name(group: str, resource: str) -> str:
+    """Return a resource with its group in kubectl's form: `deployments.apps`. Without one, it is of the core group."""
+    return f"{resource}.{group}" if group else resource
+
+
+def group_name(group: str) -> str:
+    """Return a group's name in a sentence: the core group's own is empty."""
+    return group or "the core"
+
+
+def full_names(groups: Iterable[str], resources: Iterable[str]) -> tuple[str, ...]:
+    """Return each resource in each group, because a rule that lists both gives all of their pairs."""
+    return tuple(full_name(group, resource) for resource, group in product(resources, groups))
 
 
 _IN_NAMESPACES = {
@@ -66,7 +94,7 @@ def _table() -> dict[str, Resource]:
         for group, entries in names.items():
             for entry in entries.split():
                 plural, short, singular = entry.split(":")
-                resource = Resource(group, plural, namespaced)
+                resource = Resource(group, plural, namespaced, singular)
                 for word in (plural, singular, *filter(None, short.split(","))):
                     found[word] = resource
     return found
@@ -77,17 +105,19 @@ _BY_PLACE = {(one.group, one.plural): one for one in _BY_WORD.values()}
 
 
 def find_resource(word: str) -> Resource:
-    """The resource that kubectl means by a word: `deploy`, `deployments.apps`. Raises RuleRefused."""
+    """Return the resource that kubectl means by a word: `deploy`, `deployments.apps`. Raises RuleRefused."""
     plain, _, group = word.partition(".")
     if not group:
         if word not in _BY_WORD:
-            raise RuleRefused(f"{clip(word)} is no resource known here: write its plural and group, like `certificates.cert-manager.io`")  # fmt: skip
+            raise RuleRefused(f"{clip(word)} is not a known resource: write its plural and group, like `certificates.cert-manager.io`")  # fmt: skip
         return _BY_WORD[word]
     version, _, rest = group.partition(".")
     if _VERSION.fullmatch(version):
         group = rest
     if not _PLURAL.fullmatch(plain) or not (_GROUP.fullmatch(group) or not group):
-        raise RuleRefused(f"{clip(word)} is no resource: write its plural and group, like `deployments.apps`")
+        raise RuleRefused(
+            f"{clip(word)} is not a resource: write its plural and group, like `deployments.apps`"
+        )
     known = _BY_WORD.get(plain)
     if known is not None and known.group == group:
         return known
@@ -95,8 +125,15 @@ def find_resource(word: str) -> Resource:
 
 
 def known_resource(group: str, plural: str) -> Resource:
-    """The resource of a group by its plural; one that nobody here knows may be in a namespace or not."""
-    # What metrics-server serves has the names of the core's.
+    """Return a resource by its group and plural. One that is not known here may or may not be namespaced."""
+    # metrics-server uses the resource names of the core group.
     if group == "metrics.k8s.io":
         return Resource(group, plural, plural != "nodes")
     return _BY_PLACE.get((group, plural)) or Resource(group, plural, None)
+
+
+def plural_of(group: str, kind: str) -> str:
+    """Return the plural of a built-in kind, such as `Deployment` of `apps`; empty if it is not known."""
+    return next(
+        (one.plural for one in _BY_PLACE.values() if (one.group, one.singular) == (group, kind.lower())), ""
+    )

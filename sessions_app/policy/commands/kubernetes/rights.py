@@ -1,14 +1,15 @@
-"""What RBAC holds: rights on resources, and whether they cover one request to an API server.
+"""RBAC rights on resources, and whether they cover a request to an API server.
 
 Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/ and k8s.io/api/rbac/v1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 
+from sessions_app.policy.commands.kubernetes.resources import full_name, full_names, group_name
 from sessions_app.policy.commands.kubernetes.texts import (
     Text,
     all_values,
@@ -21,15 +22,17 @@ from sessions_app.policy.commands.kubernetes.texts import (
 from sessions_app.policy.commands.parameters import ParameterType
 
 ANY = "*"
-# A GET opens these as a websocket, or is passed on to what runs there: no verb on them only reads.
+# A GET opens these as a websocket, or is forwarded to a workload. So no verb on them is read-only.
 DOORS = frozenset(("pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy", "nodes/proxy"))  # fmt: skip
-# Requests to these go on for as long as their connection does, whatever happens to the right meanwhile.
+# Their command says what is done there, so that each use can be compared with it.
+NEVER_BY_RULE = {"pods/exec": "exec", "pods/attach": "attach", "pods/portforward": "port-forward"}
+# Requests to these continue as long as their connection, even if the right is revoked meanwhile.
 STREAMS = DOORS | {"pods/log"}
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as an API server authorises it. No name: it is about all; no namespace: about the whole cluster."""
+    """One request as an API server authorizes it. No name: all objects. No namespace: the whole cluster."""
 
     verb: str
     group: str
@@ -37,10 +40,16 @@ class Request:
     name: str = ""
     namespace: str = ""
 
+    @property
+    def placed(self) -> Request:
+        """The request where RBAC looks for it: a namespace itself is an object of the cluster."""
+        return replace(self, namespace="") if self.resource.partition("/")[0] == "namespaces" else self
+
     def __str__(self) -> str:
-        what = f"{self.resource}.{self.group}" if self.group else self.resource
         name = f" {self.name}" if self.name else ""
-        return f"{self.verb} {what}{name}" + (f" in namespace {self.namespace}" if self.namespace else "")
+        return f"{self.verb} {full_name(self.group, self.resource)}{name}" + (
+            f" in namespace {self.namespace}" if self.namespace else ""
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +62,17 @@ class PolicyRule:
     names: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, list[str]]:
-        """As rbac.authorization.k8s.io/v1 has it."""
+        """Return the rule in the form of rbac.authorization.k8s.io/v1."""
         found = {"apiGroups": list(self.groups), "resources": list(self.resources), "verbs": list(self.verbs)}
         return {**found, "resourceNames": list(self.names)} if self.names else found
 
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """A rule with places for values. `asked` are the verbs without which its line does not work, `verbs` all it gives.
+    """A rule with places for values.
 
-    No names: every object. No namespaces: the whole cluster.
+    `asked` are the verbs that its line needs to work, `verbs` everything that it gives. No names: every object. No
+    namespaces: the whole cluster.
     """
 
     verbs: tuple[str, ...]
@@ -80,28 +90,25 @@ class Right:
         )
 
     def filled(self, values: Mapping[str, str]) -> Right:
-        """The right with the known values in place."""
+        """Return the right with the known values in place."""
         return replace(
             self,
             names=tuple(fill(text, values) for text in self.names),
             namespaces=tuple(fill(text, values) for text in self.namespaces),
         )
 
-    def covers(self, request: Request, types: Mapping[str, ParameterType]) -> Mapping[str, str] | None:
-        """The values with which it permits a request; None if it does not."""
-        if not (
+    def matches(self, request: Request, types: Mapping[str, ParameterType]) -> Iterator[Mapping[str, str]]:
+        """Yield the values with which it permits a request: nothing if it does not."""
+        if (
             word_listed(request.verb, self.verbs)
             and word_listed(request.group, self.groups)
             and resource_listed(request.resource, self.resources)
         ):
-            return None
-        for known in _matches(self.namespaces, request.namespace, types, {}):
-            for found in _matches(self.names, request.name, types, known):
-                return found
-        return None
+            for known in _matches(self.namespaces, request.namespace, types, {}):
+                yield from _matches(self.names, request.name, types, known)
 
     def requests(self) -> Iterator[Request]:
-        """The requests of a line in which nothing is open."""
+        """Yield the requests of a line in which every place has a value."""
         names = [literal(text) or "" for text in self.names] or [""]
         namespaces = [literal(text) or "" for text in self.namespaces] or [""]
         for verb, group, resource, name, namespace in product(
@@ -109,24 +116,35 @@ class Right:
         ):
             yield Request(verb, group, resource, name, namespace)
 
-    def rules(self, types: Mapping[str, ParameterType]) -> Iterator[tuple[str, PolicyRule]]:
-        """Its rules by namespace ("": the whole cluster). What is free stands there with each value that it can have."""
+    def rules(
+        self, types: Mapping[str, ParameterType], free: Collection[str] = ()
+    ) -> Iterator[tuple[str, PolicyRule]]:
+        """Yield its rules by namespace ("": the whole cluster), with every possible value of a parameter that has few.
+
+        A name with one of many values that are `free` at each run is any name to RBAC: the gateway compares it.
+        """
         for values in assignments(self.slots, types):
             right = self.filled(values)
-            rule = PolicyRule(self.verbs, self.groups, self.resources, tuple(map(written, right.names)))
+            many = any(name in free for text in right.names for name in slots_of(text))
+            names = () if many else tuple(map(written, right.names))
+            rule = PolicyRule(self.verbs, self.groups, self.resources, names)
             for namespace in map(written, right.namespaces or ((),)):
                 yield namespace, rule
 
     @property
+    def things(self) -> tuple[str, ...]:
+        """Its resources, each with its group: `deployments.apps`."""
+        return full_names(self.groups, self.resources)
+
+    @property
     def words(self) -> str:
-        """The right as a sentence without its subject: "may get and list pods in namespace web"."""
+        """The right as a sentence without its subject: "can get and list pods in namespace web"."""
         things = ", ".join(self.resources)
-        groups = [group for group in self.groups if group]
-        of = f" of {', '.join(groups)}" if groups else ""
+        of = f" of {_and(tuple(map(group_name, self.groups)))}" if any(self.groups) else ""
         named = f" named {' or '.join(map(written, self.names))}" if self.names else ""
         spaces = ", ".join(map(written, self.namespaces))
         where = f" in namespace {spaces}" if spaces else " in the whole cluster"
-        return f"may {_and(self.verbs)} {things}{of}{named}{where}"
+        return f"can {_and(self.verbs)} {things}{of}{named}{where}"
 
 
 def _and(words: tuple[str, ...]) -> str:
@@ -134,12 +152,12 @@ def _and(words: tuple[str, ...]) -> str:
 
 
 def word_listed(word: str, words: tuple[str, ...]) -> bool:
-    """Whether a verb or a group is among those of a rule."""
+    """Whether a rule's verbs or groups include a word."""
     return word in words or ANY in words
 
 
 def resource_listed(resource: str, resources: tuple[str, ...]) -> bool:
-    """Whether a resource or a subresource is among those of a rule."""
+    """Whether a rule's resources include a resource or subresource."""
     _, slash, sub = resource.partition("/")
     return word_listed(resource, resources) or (bool(slash) and f"*/{sub}" in resources)
 
@@ -156,18 +174,26 @@ def _matches(
 
 
 def assignments(names: Iterable[str], types: Mapping[str, ParameterType]) -> Iterator[Mapping[str, str]]:
-    """Every way to give values to parameters that have few. Parameters with many stay as they are."""
+    """Yield every combination of values for parameters with few values. Other parameters stay open."""
     finite = {name: values for name in names if (values := all_values(types[name])) is not None}
     for chosen in product(*finite.values()):
         yield dict(zip(finite, chosen, strict=True))
 
 
+def never_by_rule(resources: Iterable[str]) -> str | None:
+    """Return why a rule can't give these resources, with the fix; None if it can."""
+    for resource in resources:
+        if resource in NEVER_BY_RULE:
+            return f"a rule can't say what is done with {resource}: write a line with `{NEVER_BY_RULE[resource]}`"
+    return None
+
+
 def streams_of(rights: Iterable[Right]) -> tuple[str, ...]:
-    """What of the rights a revoke can't cut once it is open: watches, exec, port-forward, logs that are followed."""
+    """Return what a revoke can't cut once it is open: watches, exec, port-forward, followed logs."""
     found: dict[str, None] = {}
     for right in rights:
         if {"watch", ANY} & set(right.verbs):
-            found["watch " + ", ".join(right.resources)] = None
+            found["watch " + ", ".join(right.things)] = None
         for resource in right.resources:
             if resource in STREAMS or ANY in resource:
                 found[resource] = None

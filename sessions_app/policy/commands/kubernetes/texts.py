@@ -1,4 +1,6 @@
-"""Names and namespaces with places for values: `web-{env}`. A value fills part of a name and never changes what it names."""
+"""Names and namespaces with places for values: `web-{env}`. A value fills part of a name and never changes what it
+names.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +13,18 @@ from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import RuleRefused
 from sessions_app.policy.commands.parameters import Choice, Int, ParameterType, ValueRefused
 
-# A free value with no more numbers than these is written out as so many names.
+# The most values of a parameter that are written out as names.
 MAX_FINITE = 50
+MAX_SPLIT = 512
 _SLOT = re.compile(r"\{([a-z][a-z0-9_]{0,62})\}")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.:_]{0,251}[a-z0-9])?")
+_PLAIN = re.compile(r"[A-Za-z0-9_./:=,@+-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where the value of one parameter stands."""
+    """The place of a parameter's value."""
 
     name: str
 
@@ -29,17 +33,22 @@ Text = tuple[str | Slot, ...]
 
 
 def is_namespace(text: str) -> bool:
-    """Whether it can be a namespace's name (RFC 1123 label)."""
+    """Whether the text is a valid namespace name (RFC 1123 label)."""
     return _LABEL.fullmatch(text) is not None
 
 
 def is_name(text: str) -> bool:
-    """Whether it can be an object's name: a DNS name, with the `:` and `_` that names of roles have."""
+    """Whether the text is a valid object name: a DNS name, plus the `:` and `_` that role names can contain."""
     return _NAME.fullmatch(text) is not None
 
 
+def is_plain(text: str) -> bool:
+    """Whether the text can be a word of a line without quotes."""
+    return _PLAIN.fullmatch(text) is not None
+
+
 def parse_slots(word: str) -> Text:
-    """The pieces of a word. Raises RuleRefused for two places with nothing between, or more than two."""
+    """Split a word into literal text and slots. Raises RuleRefused for adjacent slots and for more than two."""
     pieces = [
         Slot(part) if odd else part
         for position, part in enumerate(_SLOT.split(word))
@@ -53,18 +62,18 @@ def parse_slots(word: str) -> Text:
 
 
 def namespace_text(word: str) -> Text:
-    """A namespace as a document names it. Raises RuleRefused."""
+    """Parse a namespace from a document. Raises RuleRefused."""
     text = parse_slots(word)
     if not is_namespace("".join(map(_stand_in, text))):
-        raise RuleRefused(f"{clip(word)} is no name of a namespace: lower case letters, digits and “-”")
+        raise RuleRefused(f"{clip(word)} can't be a namespace: use lowercase letters, digits and “-”")
     return text
 
 
 def name_text(word: str) -> Text:
-    """An object's name as a document names it. Raises RuleRefused."""
+    """Parse an object's name from a document. Raises RuleRefused."""
     text = parse_slots(word)
     if not is_name("".join(map(_stand_in, text))):
-        raise RuleRefused(f"{clip(word)} is no name of an object: lower case letters, digits, “-”, “.”")
+        raise RuleRefused(f"{clip(word)} can't be an object name: use lowercase letters, digits, “-” and “.”")
     return text
 
 
@@ -73,17 +82,17 @@ def _stand_in(piece: str | Slot) -> str:
 
 
 def written(text: Text) -> str:
-    """The text as a document has it."""
+    """Return the text as written in a document."""
     return "".join(piece if isinstance(piece, str) else f"{{{piece.name}}}" for piece in text)
 
 
 def slots_of(text: Text) -> Iterator[str]:
-    """The parameters that it uses."""
+    """Return the parameters that it uses."""
     return (piece.name for piece in text if isinstance(piece, Slot))
 
 
 def fill(text: Text, values: Mapping[str, str]) -> Text:
-    """The text with the known values in place, and literal text joined up again."""
+    """Return the text with the known values in place and adjacent literal text joined."""
     filled: list[str | Slot] = []
     for piece in text:
         part = values.get(piece.name, piece) if isinstance(piece, Slot) else piece
@@ -95,20 +104,25 @@ def fill(text: Text, values: Mapping[str, str]) -> Text:
 
 
 def literal(text: Text) -> str | None:
-    """The text if nothing in it is open."""
+    """Return the text if nothing in it is open; None otherwise."""
     return text[0] if len(text) == 1 and isinstance(text[0], str) else None
 
 
 def match(
     text: Text, value: str, types: Mapping[str, ParameterType], known: Mapping[str, str]
 ) -> Mapping[str, str] | None:
-    """The values that make `value` of the text, with those that are known already; None if none do."""
+    """Return the values that turn the text into `value`, together with those already known; None if there are none.
+
+    A value for two places has at most MAX_SPLIT characters, because each way to divide it is tried.
+    """
+    if len(value) > MAX_SPLIT and sum(isinstance(piece, Slot) for piece in text) > 1:
+        return None
     if not text:
         return None if value else known
     head, rest = text[0], text[1:]
     if isinstance(head, str):
         return match(rest, value[len(head) :], types, known) if value.startswith(head) else None
-    for end in range(len(value), 0, -1):
+    for end in _ends(rest, value):
         given = value[:end]
         if known.get(head.name, given) == given and accepts(types[head.name], given):
             found = match(rest, value[end:], types, {**known, head.name: given})
@@ -117,8 +131,23 @@ def match(
     return None
 
 
+def _ends(rest: Text, value: str) -> Iterator[int]:
+    """Yield where the value of a place before `rest` can end, the longest first."""
+    if not rest:
+        yield len(value)
+        return
+    after = rest[0] if isinstance(rest[0], str) else ""
+    if len(rest) == 1:
+        yield len(value) - len(after)
+        return
+    end = value.rfind(after, 1)
+    while end > 0:
+        yield end
+        end = value.rfind(after, 1, end + len(after) - 1)
+
+
 def accepts(type_: ParameterType, value: str) -> bool:
-    """Whether a value is inside a type, in its one spelling."""
+    """Whether a type accepts a value in its canonical spelling."""
     try:
         type_.accept(value)
     except ValueRefused:
@@ -127,7 +156,7 @@ def accepts(type_: ParameterType, value: str) -> bool:
 
 
 def all_values(type_: ParameterType) -> tuple[str, ...] | None:
-    """Every value of a type, where they are few enough to be written out as names."""
+    """Return every value of a type if there are few enough to write out as names; None otherwise."""
     if isinstance(type_, Choice):
         return type_.choices if len(type_.choices) <= MAX_FINITE else None
     if isinstance(type_, Int) and type_.bounds[1] - type_.bounds[0] < MAX_FINITE:

@@ -11,14 +11,14 @@ from sessions_app.policy.commands.mcp.decide import AnyCheck, Command, CompiledS
 from sessions_app.policy.commands.mcp.document import MCPCall
 from sessions_app.policy.commands.mcp.shapes import Shape, ShapeCheck
 from sessions_app.policy.commands.parameters import Int
-from sessions_app.policy.commands.within import TOLD_AS_LESS, Names, is_told_as_less, type_within
+from sessions_app.policy.commands.within import UNDERSTATED, Names, type_within, understates
 
 
 def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
-    """Return why the child may allow a call that the parent does not, or less strictly; None when it never does.
+    """Return why the child may allow a call that the parent does not, or does less strictly; None if it never does.
 
-    Each call of the child must be one of the parent's with arguments filled or narrowed. What the parent denies, the child
-    must deny as well, or allow no such tool; what it holds, the child must hold; and it calls nothing less.
+    Each call of the child must be one of the parent's, with arguments filled or narrowed. The child must deny what the
+    parent denies, or not allow the tool. It must hold what the parent holds, and never understate an effect.
     """
     allows = [one for one in child.commands if isinstance(one.rule, MCPCall)]
     for one in allows:
@@ -28,8 +28,8 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
         if not one.rule.held and any(_is_laxer(outer, child) for outer in outers if outer.rule.held):
             return f"{clip(one.text)} would run without the approval that each call needs"
         for outer in outers:
-            if is_told_as_less(one.rule.effect, outer.rule.effect) and _may_meet(one, outer):
-                return f"{clip(one.text)} {TOLD_AS_LESS}: {clip(outer.text)}"
+            if understates(one.rule.effect, outer.rule.effect) and _may_meet(one, outer):
+                return f"{clip(one.text)} {UNDERSTATED}: {clip(outer.text)}"
         for deny in parent.denies:
             if deny.pattern.fullmatch(one.name) and not any(
                 _same_deny(deny, other) for other in child.denies
@@ -53,7 +53,7 @@ def _check_within(ours: AnyCheck, theirs: AnyCheck, names: Names) -> bool:
         fits = theirs.fault(ours.value, matched) is None
         return fits and all(names.value(name, text) for name, text in matched.items())
     if isinstance(ours, Typed) and isinstance(theirs, Typed):
-        # A number is no text.
+        # Numbers and text are different.
         same = isinstance(ours.type, Int) == isinstance(theirs.type, Int)
         if not same or not type_within(ours.type, theirs.type):
             return False
@@ -64,7 +64,7 @@ def _check_within(ours: AnyCheck, theirs: AnyCheck, names: Names) -> bool:
 
 
 def _same_shape(ours: ShapeCheck, theirs: ShapeCheck) -> bool:
-    """Whether two shapes are the same, and what they name is bound to the same values. Others are not compared."""
+    """Whether two shapes are the same, with the same values for their parameters. Other shapes are not compared."""
     return _text(ours.shape) == _text(theirs.shape) and all(
         isinstance(bound := ours.resolve(f"{{{name}}}"), Exact) and bound == theirs.resolve(f"{{{name}}}")
         for name in ours.shape.names
@@ -72,7 +72,7 @@ def _same_shape(ours: ShapeCheck, theirs: ShapeCheck) -> bool:
 
 
 def _may_meet(one: Command, other: Command) -> bool:
-    """Whether some call could be both; in doubt, it could."""
+    """Whether some call could match both. Returns True if in doubt."""
     ours, theirs = one.arguments or {}, other.arguments or {}
     needed = {
         *(name for name in ours if name not in one.optional),
@@ -88,7 +88,7 @@ def _alike(one: AnyCheck, other: AnyCheck) -> bool:
 
 
 def _is_laxer(held: Command, child: CompiledSet) -> bool:
-    """Whether a call that the parent holds may be one that the child does not."""
+    """Whether a call that the parent holds could run without a hold under the child."""
     return not any(other.rule.held and _within(held, other) for other in child.by_tool.get(held.name, ()))
 
 
@@ -97,7 +97,7 @@ def _same_deny(deny: Command, other: Command) -> bool:
 
 
 def _said(arguments: Mapping[str, AnyCheck] | None) -> object:
-    """What is said of arguments, to be compared; a shape with names says nothing that could be."""
+    """Return the limits on arguments in a comparable form. Shapes that name parameters are not comparable."""
     if arguments is None:
         return None
     return {
@@ -107,5 +107,7 @@ def _said(arguments: Mapping[str, AnyCheck] | None) -> object:
 
 
 def _text(shape: Shape) -> str:
-    """A shape as it is written: to Python a const of 1 equals one of true, and one of null no const."""
+    """Return the text of a shape, for comparison: in Python, a const of 1 equals one of true, and a null const equals
+    none.
+    """
     return canonical_body(shape.model_dump(mode="json", by_alias=True, exclude_unset=True))

@@ -1,7 +1,7 @@
-"""Tool calls: the one function that decides for the gateway, the tester, the API and the pages.
+"""Tool calls: the only function that decides for the gateway, the tester, the API and the pages.
 
-Where several commands fit, the strictest decides: denied before held, held before allowed, destructive before change
-before read. Denies are read broadly (letters in any case; in doubt they fit), what is allowed exactly.
+If several commands match, the strictest decides: denied before held, held before allowed, destructive before change
+before read. Denies match broadly (any letter case and spelling of a value, and if in doubt), allows exactly.
 """
 
 import re
@@ -14,7 +14,7 @@ from sessions_app.policy.commands.binding import bind, check_kept
 from sessions_app.policy.commands.characters import clip, hidden_at, show
 from sessions_app.policy.commands.document import EFFECT_RANK
 from sessions_app.policy.commands.http.bodies import BodyRefused, Json, canonical_body, read_body
-from sessions_app.policy.commands.http.checks import Check, Exact, Typed, denies, leaves
+from sessions_app.policy.commands.http.checks import Check, Exact, Typed, leaves
 from sessions_app.policy.commands.http.templates import place_in
 from sessions_app.policy.commands.mcp.document import TOOL_NAME, MCPCall, MCPCommandSet, MCPDeny
 from sessions_app.policy.commands.mcp.shapes import ShapeCheck, Shaped
@@ -42,7 +42,7 @@ class Command(answers.CompiledCommand):
 
     @property
     def text(self) -> str:
-        """The call as it would be written, values in place; an ellipsis stands for what has no name."""
+        """The call as it would be written, with values in place. An ellipsis stands for values without a name."""
         if not self.arguments:
             return self.name
         inside = ", ".join(f'"{name}": {_shown(check)}' for name, check in self.arguments.items())
@@ -66,23 +66,23 @@ class CompiledSet(answers.CompiledSet):
 
     @property
     def tools(self) -> frozenset[str]:
-        """The names of the tools that some call of is allowed."""
+        """The names of the tools with at least one allowed call."""
         return frozenset(self.by_tool)
 
 
 def compile_set(
     document: MCPCommandSet, bindings: Mapping[str, str], keep: Collection[int] | None = None
 ) -> CompiledSet:
-    """The calls with the grant's values in place; `keep` are the indices that the approvers left in (None: all).
+    """Return the calls with the grant's values in place. `keep` are the indices that the approvers kept (None: all).
 
-    What is denied stays denied, whether it was left in or not. Raises CompileError.
+    Denied calls stay denied, whether or not they were kept. Raises CompileError.
     """
     check_kept(document, keep)
     return _compile(document, bind(document, bindings), keep)
 
 
 def compile_open(document: MCPCommandSet) -> CompiledSet:
-    """The set before any grant: its parameters are free inside their types, so it allows what some grant of it could."""
+    """Return the set before any grant. Parameters are free within their types, so it allows what some grant could."""
     return _compile(document, {}, None)
 
 
@@ -103,24 +103,25 @@ def _compile(document: MCPCommandSet, bound: Mapping[str, str], keep: Collection
 def _compile_rule(
     document: MCPCommandSet, index: int, rule: MCPCall | MCPDeny, bound: Mapping[str, str]
 ) -> Command:
+    deny = isinstance(rule, MCPDeny)
+
     def resolve(value: Json) -> Check:
         name = place_in(value)
         if name is None:
-            return Exact(value)
+            return Exact(value, deny)
         type_ = document.type_of(rule, name)
         if name not in bound:
-            return Typed(type_, name)
-        # A number is bound as a number, and any other value as text.
-        return Exact(int(bound[name])) if isinstance(type_, Int) else Exact(bound[name])
+            return Typed(type_, name, broad=deny)
+        # Numbers are bound as numbers, and all other values as text.
+        return Exact(int(bound[name]) if isinstance(type_, Int) else bound[name], deny)
 
     def check(value: object) -> AnyCheck:
         if isinstance(value, Shaped):
-            return ShapeCheck(value.shape, resolve)
+            return ShapeCheck(value.shape, resolve, deny)
         if isinstance(value, ParameterType):
-            return Typed(value)
-        return resolve(value)  # type: ignore[arg-type]  # the document holds scalars otherwise
+            return Typed(value, broad=deny)
+        return resolve(value)  # type: ignore[arg-type]  # otherwise the document contains scalars
 
-    deny = isinstance(rule, MCPDeny)
     limited = (
         None if deny and rule.arguments is None else {name: check(one) for name, one in rule.limited.items()}
     )
@@ -135,7 +136,7 @@ def _pattern(name: str) -> re.Pattern[str]:
 
 
 def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
-    """Whether a call may be made, written as `read_ticket {"id": "T-7"}`; without arguments, the name alone."""
+    """Decide whether a call may be made: `read_ticket {"id": "T-7"}`, or only the name if it has no arguments."""
     at = hidden_at(line)
     if at is not None:
         return Refused(f"{show(line[at])} is not printable: remove it", None, "syntax")
@@ -143,29 +144,29 @@ def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
     try:
         return decide_call(compiled, name, read_body(said) if said.strip() else {})
     except BodyRefused as error:
-        return Refused(str(error).replace("the body", "what follows the name"), None, "syntax")
+        return Refused(str(error).replace("the body", "the text after the name"), None, "syntax")
 
 
 @dataclass(frozen=True, slots=True)
 class DecidedCall:
-    """One call of a tool, as it is recorded, and what was decided of it: once, and then handed on."""
+    """One tool call as recorded, with its decision. It is decided once and then passed on."""
 
     line: str
     decision: Allowed | Refused
 
 
 def decided(compiled: CompiledSet, name: str, arguments: Json) -> DecidedCall:
-    """Decide a call for all that is done with it."""
+    """Decide a call once, for every later use of the decision."""
     return DecidedCall(line_of(name, arguments), decide_call(compiled, name, arguments))
 
 
 def line_of(name: str, arguments: Json) -> str:
-    """A call in the one spelling that is recorded, and that `decide` reads."""
+    """Return the canonical spelling of a call, which is recorded and which `decide` can parse."""
     return f"{name} {canonical_body(arguments)}"
 
 
 def decide_call(compiled: CompiledSet, name: str, arguments: Json) -> Allowed | Refused:
-    """Whether a tool may be called with these arguments, as they were read from JSON. Never raises for what they hold."""
+    """Decide whether a tool may be called with these parsed JSON arguments. Never raises because of their content."""
     if TOOL_NAME.fullmatch(name) is None:
         return Refused(f"{clip(name)} is not a tool's name", None, "syntax")
     if not isinstance(arguments, Mapping):
@@ -186,23 +187,23 @@ def _faults(one: Command, arguments: Json, matched: dict[str, str]) -> Iterator[
     limited = one.arguments or {}
     seen = set()
     try:
-        for name, value in leaves(arguments, limited):  # type: ignore[arg-type]  # it looks at the names alone
+        for name, value in leaves(arguments, limited):  # type: ignore[arg-type]  # only the names are used
             seen.add(name)
             if name not in limited:
-                yield f"the argument {clip(name)} may not be given"
+                yield f"the argument {clip(name)} is not allowed"
             elif fault := limited[name].fault(value, matched):
                 yield f"the argument {clip(name)}: {fault}"
     except ValueRefused as error:
         yield f"one of the arguments {error}"
     yield from (
-        f"the argument {clip(name)} must be given"
+        f"the argument {clip(name)} is required"
         for name in limited
         if name not in seen and name not in one.optional
     )
 
 
 def _is_denied(one: Command, name: str, arguments: Json) -> bool:
-    """Whether a deny fits: in doubt, it does."""
+    """Whether a deny matches. Returns True if in doubt."""
     if one.pattern.fullmatch(name) is None:
         return False
     if one.arguments is None:
@@ -212,11 +213,11 @@ def _is_denied(one: Command, name: str, arguments: Json) -> bool:
     except ValueRefused:
         return True
     matched: dict[str, str] = {}
-    return all(key in given and denies(check, given[key], matched) for key, check in one.arguments.items())
+    return all(key in given and not check.fault(given[key], matched) for key, check in one.arguments.items())
 
 
 def _explain(compiled: CompiledSet, name: str, arguments: Json) -> Refused:
-    """Why nothing fits: the first difference from the call that comes nearest."""
+    """Explain why nothing matches: the first difference from the nearest call."""
     for one in compiled.left_out:
         if one.name == name and next(_faults(one, arguments, {}), None) is None:
             return Refused("the approvers excluded this call from the grant", None, "left_out")
@@ -232,13 +233,13 @@ def _explain(compiled: CompiledSet, name: str, arguments: Json) -> Refused:
 
 
 def _likeness(known: str, name: str) -> int:
-    """How many parts of the two names are the same."""
+    """Return how many parts the two names share."""
     ours, theirs = (set(re.split(r"[_./-]", text.lower())) for text in (known, name))
     return len(ours & theirs)
 
 
 def describe(compiled: CompiledSet) -> list[CommandView]:
-    """The calls of a grant in the document's order, with bound values and what is free at each call."""
+    """Return the calls of a grant in document order, with bound values and what is free at each call."""
     return [_view(one) for one in compiled.commands]
 
 

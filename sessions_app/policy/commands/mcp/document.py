@@ -1,7 +1,7 @@
-"""The document of a command set for MCP: tools, and what their arguments must be.
+"""The document of a command set for MCP: tools, and limits on their arguments.
 
-An argument is limited by one value, by ``{name}`` for a parameter's value, by a type, or by ``{schema: …}``; ``a.b`` names
-one inside another. What is not listed is refused. Source: Model Context Protocol 2026-07-28, "Tools".
+An argument is limited by one value, by ``{name}`` for a parameter's value, by a type, or by ``{schema: …}``. ``a.b`` is
+a nested argument. Arguments that are not listed are refused. Source: Model Context Protocol 2026-07-28, "Tools".
 """
 
 import re
@@ -29,7 +29,7 @@ _DENIED_NAME = re.compile(r"[A-Za-z0-9_./*-]{1,128}")
 
 def _named(name: str) -> str:
     if "*" in name:
-        raise ValueError("is a wildcard, which would allow tools that nobody has seen: name each tool")
+        raise ValueError("is a wildcard, which would allow tools that no one has seen: name each tool")
     if TOOL_NAME.fullmatch(name) is None:
         raise ValueError("is not a tool's name: letters, digits and _ . / -, at most 128")
     return name
@@ -57,11 +57,11 @@ ArgumentName = Annotated[StrictStr, Field(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")]
 
 
 class MCPRule(CommandRule):
-    """What allowed and denied calls have in common."""
+    """The part that allowed and denied calls share."""
 
     @property
     def limited(self) -> Mapping[str, Any]:
-        """What is said about arguments, by name."""
+        """The limits on arguments, by name."""
         raise NotImplementedError
 
     @property
@@ -71,17 +71,17 @@ class MCPRule(CommandRule):
 
 
 class MCPCall(MCPRule):
-    """One tool that may be called."""
+    """One allowed tool."""
 
     WRITTEN: ClassVar[str] = "tool"
     tool: Annotated[Visible, AfterValidator(_named)] = Field(description="The tool's name, in full")
     arguments: Mapping[ArgumentName, Constraint] = Field(
         default={},
         max_length=MAX_ARGUMENTS,
-        description="What each argument must be (a.b: inside another); others are refused",
+        description="Allowed arguments and their values (a.b for nested ones); others are refused",
     )
     optional: tuple[StrictStr, ...] = Field(
-        default=(), max_length=MAX_ARGUMENTS, description="Arguments that may be left out"
+        default=(), max_length=MAX_ARGUMENTS, description="Arguments that can be left out"
     )
     hold: StrictBool = Field(default=False, description="Each call needs the approval of a second person")
 
@@ -100,20 +100,22 @@ class MCPCall(MCPRule):
 
 
 class MCPDeny(MCPRule):
-    """A call that is refused, whatever else would allow it."""
+    """A call that is refused, even if another rule allows it."""
 
     WRITTEN: ClassVar[str] = "deny"
     deny: Annotated[Visible, AfterValidator(_denied)] = Field(
-        description="The tool's name; * stands for any part"
+        description="The tool's name; * matches any part"
     )
     arguments: Mapping[ArgumentName, Constraint] | None = Field(
-        default=None, max_length=MAX_ARGUMENTS, description="Only with these arguments; with any if left out"
+        default=None,
+        max_length=MAX_ARGUMENTS,
+        description="Refused only with these arguments. Default: with any",
     )
     effect: Effect = Field(default="read", description="Not used here")
 
     @property
     def text(self) -> str:
-        """The name, marked, so that it is not taken for the call that it takes away from."""
+        """The name, with a prefix that distinguishes it from the call that it restricts."""
         return f"deny {self.deny}"
 
     @property
@@ -128,7 +130,7 @@ def _names(value: Any) -> tuple[str, ...]:
     return (name,) if name else ()
 
 
-# Labels that are no keys of a rule, so that a complaint's path names only what is written.
+# Labels that are not keys of a rule, so that the path of an error contains only what is in the document.
 _CALL, _DENIAL = "call", "denial"
 
 
@@ -141,13 +143,13 @@ Rule = Annotated[Annotated[MCPCall, Tag(_CALL)] | Annotated[MCPDeny, Tag(_DENIAL
 
 
 class MCPCommandSet(CommandSetDocument):
-    """A named list of tools that may be called. A published version never changes."""
+    """A named list of allowed tools. A published version never changes."""
 
     kind: Literal["mcp"]
     commands: tuple[Rule, ...] = Field(max_length=MAX_COMMANDS, description="An empty list allows nothing")
 
     def problems(self) -> Iterator[Problem]:
-        """What its parts say that does not fit together."""
+        """Yield inconsistencies between the parts of the document."""
         yield from super().problems()
         for index, rule in enumerate(self.commands):
             yield from _argument_problems(f"commands[{index}]", rule)
@@ -158,12 +160,14 @@ def _argument_problems(path: str, rule: Rule) -> Iterator[Problem]:
         if isinstance(constraint, ParameterType) and constraint.source is not None:
             yield Problem(
                 f"{path}.arguments.{name}",
-                "a value that is free at each call cannot have `from`: name a parameter",
+                "a value that is chosen at each call can't have `from`: use a parameter",
             )
     for name in rule.optional if isinstance(rule, MCPCall) else ():
         if name not in rule.limited:
-            yield Problem(f"{path}.optional", f"{name} is not among the arguments: remove it")
+            yield Problem(f"{path}.optional", f"{name} is not one of the arguments: remove it")
     names = sorted(rule.limited)
     for outer in names:
         if any(other.startswith(f"{outer}.") for other in names):
-            yield Problem(f"{path}.arguments.{outer}", "is limited itself and inside: write one of the two")
+            yield Problem(
+                f"{path}.arguments.{outer}", "is limited both as a whole and by its keys: keep one of the two"
+            )

@@ -1,4 +1,4 @@
-"""The linter: what a command set for MCP allows beyond what it seems to."""
+"""The linter for MCP: what a command set allows beyond what is obvious."""
 
 import re
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from sessions_app.policy.commands.parameters import (
     ParameterType,
     PathBelow,
     Pattern,
-    compile_pattern,
 )
+from sessions_app.policy.commands.patterns import compile_pattern
 
 _ANYTHING = ("a", "a b", "A-1", "é", "a/b", "a=b", "a,b", "1")
 _LONG = "a" * MAX_VALUE
@@ -35,7 +35,7 @@ _CHANGES = frozenset(
 
 
 def lint(document: MCPCommandSet) -> list[Finding]:
-    """All findings, errors first, each in the order of the document."""
+    """Return all findings, errors first, each in document order."""
     found = [*document_findings(document)]
     for name, type_ in document.parameters.items():
         found += _bound_findings(f"parameters.{name}", type_)
@@ -45,7 +45,7 @@ def lint(document: MCPCommandSet) -> list[Finding]:
             found += _freedom_findings(document, index, rule)
         elif not rule.deny.strip("*"):
             found.append(
-                _found(index, "deny", "denies_all", "it denies every tool", "name the tools that are meant")
+                _found(index, "deny", "denies_all", "it denies every tool", "name the intended tools")
             )
     found += _overlaps(document)
     return sorted(dict.fromkeys(found), key=lambda finding: finding.severity != "error")
@@ -61,12 +61,12 @@ def _bound_findings(where: str, type_: ParameterType) -> Iterator[Finding]:
     if isinstance(type_, Pattern) and _takes(type_.pattern, *_ANYTHING):
         yield Finding(
             "error", "broad_pattern", where,
-            f"the pattern {clip(type_.pattern)} takes anything, so every neighbour is allowed as well",
-            "name the characters that may stand there, like T-[0-9]{1,8}, or use choice, int or name",
+            f"the pattern {clip(type_.pattern)} matches anything, so it allows every other value too",
+            "allow only the expected characters, like T-[0-9]{1,8}, or use choice, int or name",
         )  # fmt: skip
     if isinstance(type_, PathBelow) and type_.root == "/":
         yield Finding(
-            "error", "free_path", where, "a path below / is every path", "set the folder that is meant"
+            "error", "free_path", where, "a path below / can be any path", "set the intended folder"
         )
 
 
@@ -76,7 +76,7 @@ def _takes(pattern: str, *probes: str) -> bool:
 
 
 def words(name: str) -> frozenset[str]:
-    """The words of a tool's name: `exportAll` and `export_all` have the same two."""
+    """Return the words of a tool's name. `exportAll` and `export_all` have the same two."""
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return frozenset(re.split(r"[_./-]+", parted.lower()))
 
@@ -85,43 +85,43 @@ def _name_findings(index: int, rule: MCPCall) -> Iterator[Finding]:
     named = words(rule.tool)
     if runs := named & _RUNS:
         yield _found(
-            index, "tool", "runs", f"`{min(runs)}` in the name sounds like a tool that runs what it is given",
-            "allow the tools that do one thing each, or limit its arguments to a list of values",
+            index, "tool", "runs", f"`{min(runs)}` in the name suggests a tool that runs whatever it is given",
+            "allow tools that each do one thing, or limit its arguments to a list of values",
         )  # fmt: skip
     if out := named & _TAKES_OUT:
         yield _found(
-            index, "tool", "takes_out", f"`{min(out)}` in the name sounds like a tool that takes out much at once",
-            "check what it returns, and bind its arguments to the one thing that is meant",
+            index, "tool", "takes_out", f"`{min(out)}` in the name suggests a tool that exports a lot at once",
+            "check what it returns, and bind its arguments to the one intended object",
         )  # fmt: skip
     wanted: Effect | None = "destructive" if named & _TAKES_AWAY else "change" if named & _CHANGES else None
     if wanted and rule.effect == "read":
         word = min(named & (_TAKES_AWAY | _CHANGES))
         yield _found(
-            index, "effect", "effect", f"`{word}` in the name sounds like more than reading, as approvers would be told",
-            f"check what the tool does, and write effect: {wanted}", "error" if wanted == "destructive" else "warning",
+            index, "effect", "effect", f"`{word}` in the name suggests more than reading, but approvers would be told that it only reads",
+            f"check what the tool does, and set effect: {wanted}", "error" if wanted == "destructive" else "warning",
         )  # fmt: skip
     elif wanted == "destructive" and rule.effect == "change":
         yield _found(
             index,
             "effect",
             "effect",
-            "the name sounds as if something were gone for good",
-            "write effect: destructive",
+            "the name suggests that something is permanently removed",
+            "set effect: destructive",
         )
 
 
 def _freedom_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Iterator[Finding]:
-    """What the holder may choose."""
+    """Find what is left to the holder."""
     for name, constraint in rule.arguments.items():
         if _is_free(document, rule, constraint):
             yield _found(
-                index, f"arguments.{name}", "free_text", "the text is free, and as long as the holder likes",
+                index, f"arguments.{name}", "free_text", "the text is not limited in content or length",
                 'limit its length and characters: {pattern: "[ -~]{0,500}"}, or list the values',
             )  # fmt: skip
     if document.parameters and rule.effect != "read" and not set(rule.names) & set(document.parameters):
         yield _found(
             index, "arguments", "unbound",
-            "it contains no parameter of the grant, so it covers more than one workflow",
+            "it uses no parameter of the grant, so it covers more than one workflow",
             "bind an argument to a parameter",
         )  # fmt: skip
 
@@ -142,11 +142,11 @@ def _has_free_text(shape: Shape) -> bool:
 
 
 def _overlaps(document: MCPCommandSet) -> Iterator[Finding]:
-    """Calls of one tool, where it matters which of two commands decides."""
+    """Find pairs of commands for one tool, where it matters which decides."""
     calls = [(index, rule) for index, rule in enumerate(document.commands) if isinstance(rule, MCPCall)]
     for (first, one), (second, other) in combinations(calls, 2):
         if one.tool == other.tool and (one.effect, one.hold) != (other.effect, other.hold):
             yield _found(
-                second, "tool", "overlap", f"one call can fit this and commands[{first}]: the stricter of them decides",
-                "check that the stricter one is meant, or limit their arguments so that no call fits both",
+                second, "tool", "overlap", f"a call can match this and commands[{first}]: the stricter one decides",
+                "check that this is intended, or limit their arguments so that no call matches both",
             )  # fmt: skip

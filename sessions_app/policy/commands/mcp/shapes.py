@@ -1,7 +1,7 @@
-"""What a whole value of an argument must be: the part of JSON Schema that can be read aloud to an approver.
+"""Limits on a whole argument value: the subset of JSON Schema that can be read aloud to an approver.
 
-Closed where JSON Schema is open: an object holds what is listed and nothing else, an array has one kind of item, and
-text has an end. Source: JSON Schema, draft 2020-12, "Validation".
+Closed where JSON Schema is open: objects have only the listed properties, arrays have one type of item, and text has a
+maximum length. Source: JSON Schema, draft 2020-12, "Validation".
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from pydantic import (
 
 from sessions_app.policy.commands.characters import clip, hidden_at, show
 from sessions_app.policy.commands.http.bodies import Json
-from sessions_app.policy.commands.http.checks import Check
+from sessions_app.policy.commands.http.checks import Check, by_value
 from sessions_app.policy.commands.http.templates import place_in
-from sessions_app.policy.commands.parameters import MAX_VALUE, compile_pattern
+from sessions_app.policy.commands.parameters import MAX_VALUE
+from sessions_app.policy.commands.patterns import compile_pattern, matches_broadly
 
 MAX_ITEMS = 100
 MAX_NESTED = 6
@@ -42,13 +43,15 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
 
 
 class Shape(BaseModel):
-    """One value. ``const`` and ``enum`` may name a parameter as ``{name}``; lengths are in characters and items."""
+    """One value. ``const`` and ``enum`` can name a parameter as ``{name}``. Lengths are in characters or items."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
     type: Literal["string", "integer", "number", "boolean", "null", "array", "object"]
     const: Scalar = None
     enum: tuple[Scalar, ...] = Field(default=(), max_length=200)
-    pattern: StrictStr | None = Field(default=None, max_length=512, description="RE2, the whole text")
+    pattern: StrictStr | None = Field(
+        default=None, max_length=512, description="RE2 pattern that matches the whole text"
+    )
     min_length: _Count | None = Field(default=None, alias="minLength")
     max_length: _Count | None = Field(default=None, alias="maxLength")
     minimum: StrictInt | StrictFloat | None = None
@@ -64,27 +67,27 @@ class Shape(BaseModel):
         given = self.model_dump(by_alias=True, exclude_unset=True)
         odd = given.keys() - {"type", "const", "enum", *_KEYS[self.type]}
         if odd:
-            raise ValueError(f"{', '.join(sorted(odd))} means nothing for {self.type}: remove it")
+            raise ValueError(f"{', '.join(sorted(odd))} can't be used with {self.type}: remove it")
         if self.pattern is not None:
             compile_pattern(self.pattern)
         if self.type == "array" and self.items is None:
-            raise ValueError("an array needs items: what each of them must be")
+            raise ValueError("an array needs items, which describes each item")
         if self.type == "object" and self.properties is None:
-            raise ValueError("an object needs properties: what it may hold")
+            raise ValueError("an object needs properties, which lists its allowed keys")
         if not set(self.required) <= set(self.properties or {}):
-            raise ValueError("required names what is no property: remove it")
+            raise ValueError("required lists a name that is not a property: remove it")
         if depth_of(self) > MAX_NESTED:
             raise ValueError(f"is nested deeper than {MAX_NESTED} levels")
         return self
 
     @property
     def has_const(self) -> bool:
-        """Whether one value is fixed; it may be null."""
+        """Whether one value is fixed, which may be null."""
         return "const" in self.model_fields_set
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that are named in it."""
+        """The parameters that it names."""
         return tuple(dict.fromkeys(name for value in values_of(self) if (name := place_in(value))))
 
     @property
@@ -112,21 +115,21 @@ _WORDS = {"integer": "a whole number", "number": "a number", "boolean": "true or
 
 
 def inside(shape: Shape) -> Iterator[Shape]:
-    """The shapes directly inside one."""
+    """Yield the shapes directly inside a shape."""
     if shape.items is not None:
         yield shape.items
     yield from (shape.properties or {}).values()
 
 
 def values_of(shape: Shape) -> Iterator[Json]:
-    """Every value that is written in a shape."""
+    """Yield every value that is written in a shape."""
     yield from (shape.const, *shape.enum)
     for inner in inside(shape):
         yield from values_of(inner)
 
 
 def depth_of(shape: Shape) -> int:
-    """How many levels a shape has."""
+    """Return the number of levels of a shape."""
     return 1 + max((depth_of(inner) for inner in inside(shape)), default=0)
 
 
@@ -139,30 +142,35 @@ class Shaped(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ShapeCheck:
-    """A shape with the grant's values in place: ``resolve`` gives what a value that is written in it must be."""
+    """A shape with the grant's values in place. ``resolve`` returns the check for a value written in the shape.
+
+    ``broad``: values match in any spelling, as denied values may be.
+    """
 
     shape: Shape
     resolve: Resolve = field(repr=False)
+    broad: bool = False
 
     @property
     def limits(self) -> str:
-        """The shape in words, values in place."""
+        """The shape in words, with values in place."""
         text = self.shape.limits
         for name in self.shape.names:
             text = text.replace(f"{{{name}}}", self.resolve(f"{{{name}}}").limits)
         return text
 
     def fault(self, value: Json, matched: dict[str, str]) -> str | None:
-        """Why the value does not do, or None."""
+        """Return why a value does not match; None if it does."""
         return self._fault(self.shape, value, matched)
 
     def _fault(self, shape: Shape, value: Json, matched: dict[str, str]) -> str | None:
+        value = by_value(value) if self.broad else value
         if not _is(shape.type, value):
             return f"needs {shape.limits}"
         if shape.has_const or shape.enum:
             return self._listed(shape, value, matched)
         if isinstance(value, str):
-            return _text_fault(shape, value)
+            return _text_fault(shape, value, broad=self.broad)
         if isinstance(value, Mapping):
             return self._object_fault(shape, value, matched)
         if isinstance(value, int | float):
@@ -187,18 +195,18 @@ class ShapeCheck:
         known = shape.properties or {}
         for name, inner in value.items():
             if name not in known:
-                return f"may not hold {clip(name)}"
+                return f"must not contain {clip(name)}"
             if fault := self._fault(known[name], inner, matched):
                 return f"{clip(name)} {fault}"
         missing = next((name for name in shape.required if name not in value), None)
-        return f"must hold {clip(missing)}" if missing is not None else None
+        return f"must contain {clip(missing)}" if missing is not None else None
 
     def _items_fault(self, shape: Shape, value: list[Json], matched: dict[str, str]) -> str | None:
         most = MAX_ITEMS if shape.max_items is None else shape.max_items
         if not (shape.min_items or 0) <= len(value) <= most:
             return f"needs {shape.min_items or 0} to {most} items"
         if shape.items is None:
-            return "needs no list"
+            return "must not be a list"
         return next((fault for one in value if (fault := self._fault(shape.items, one, matched))), None)
 
 
@@ -214,13 +222,18 @@ def _is(kind: str, value: Json) -> bool:
     return kind == ("object" if isinstance(value, Mapping) else "array")
 
 
-def _text_fault(shape: Shape, value: str) -> str | None:
+def _text_fault(shape: Shape, value: str, *, broad: bool) -> str | None:
     most = MAX_VALUE if shape.max_length is None else shape.max_length
     if not (shape.min_length or 0) <= len(value) <= most:
         return f"needs {shape.min_length or 0} to {most} characters"
     at = hidden_at(value.replace("\n", " ").replace("\t", " "))
     if at is not None:
         return f"contains the unprintable character {show(value[at])}: remove it"
-    if shape.pattern is not None and compile_pattern(shape.pattern).fullmatch(value) is None:
-        return f"{clip(value)} is not text like {shape.pattern}"
-    return None
+    if shape.pattern is None:
+        return None
+    matches = (
+        matches_broadly(shape.pattern, value)
+        if broad
+        else compile_pattern(shape.pattern).fullmatch(value) is not None
+    )
+    return None if matches else f"{clip(value)} is not text like {shape.pattern}"

@@ -1,4 +1,4 @@
-"""Command sets for MCP to begin with. Each is fit to be published as it stands."""
+"""Starter command sets for MCP. Each can be published unchanged."""
 
 from sessions_app.policy.commands.starters import Starter
 
@@ -6,22 +6,22 @@ STARTERS = (
     Starter(
         "mcp-ticket",
         "One ticket for an agent",
-        "Read one ticket, keep a summary of it and close it; export nothing.",
+        "Read one ticket, summarize it and close it. Nothing can be exported.",
         "agent-ticket",
         """\
 name: agent-ticket
 kind: mcp
-summary: Read one ticket, summarise it and close it
+summary: Read one ticket, summarize it and close it
 risk: medium
 parameters:
-  # Bound when somebody asks, so that the grant covers this ticket and not its neighbour.
+  # Fixed when access is requested, so that the grant covers this ticket and no other.
   ticket: {pattern: "T-[0-9]{1,8}"}
 commands:
   - tool: read_ticket
     arguments: {id: "{ticket}"}
     effect: read
   - tool: save_summary
-    # Free at each call, inside the type. Arguments that are not listed are refused.
+    # Chosen at each call, within the type. Arguments that are not listed are refused.
     arguments: {id: "{ticket}", text: {schema: {type: string, minLength: 1, maxLength: 2000}}}
     effect: change
   - tool: close_ticket
@@ -35,8 +35,8 @@ examples:
     ),
     Starter(
         "mcp-buy",
-        "Prices, and nothing bought",
-        "Ask vendors for prices; an order waits for a second person.",
+        "Prices without purchases",
+        "Ask vendors for prices. An order waits for a second person.",
         "ask-prices",
         """\
 name: ask-prices

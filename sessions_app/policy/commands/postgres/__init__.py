@@ -1,1 +1,1 @@
-"""The postgres kind: privileges on a PostgreSQL server's objects, and memberships of template roles."""
+"""The postgres kind: privileges on objects of a PostgreSQL server, and memberships of template roles."""

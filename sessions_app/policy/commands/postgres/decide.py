@@ -1,9 +1,9 @@
-"""Privileges on PostgreSQL: the one function that decides for the tester, the API and the pages, and the list that the
-connector grants.
+"""Privileges on PostgreSQL: the only function that decides for the tester, the API and the pages, and the privileges
+that the connector grants.
 
-A line is allowed when every privilege that it names is among those of the set. A privilege on a table covers its columns,
-and a privilege on something in a schema comes with USAGE on that schema. What a template role may itself is the
-administrator's matter: `ROLE reporting_reader` is allowed, not what that role may read.
+A line is allowed if the set has every privilege that it names. A privilege on a table covers its columns. A privilege
+on an object in a schema includes USAGE on that schema. The privileges of a template role are up to the administrator:
+`ROLE reporting_reader` is allowed, not what that role may read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Command(answers.CompiledCommand):
 
     @property
     def strictness(self) -> tuple[int, int]:
-        """Destructive before change before read, then the document's order."""
+        """The sort key: destructive before change before read, then document order."""
         return (EFFECT_RANK[self.rule.effect], self.index)
 
 
@@ -46,7 +46,8 @@ class CompiledSet(answers.CompiledSet):
     left_out: tuple[Command, ...]
 
     def privileges(self) -> tuple[Privilege, ...]:
-        """Everything that the grant's role gets, each once, USAGE on schemas included; every name is a plain one.
+        """Return everything that the grant's role gets, each once, including USAGE on schemas. No name has an open
+        place.
 
         Raises ValueError for a set that was compiled without values.
         """
@@ -62,7 +63,7 @@ class CompiledSet(answers.CompiledSet):
         return every
 
     def template_roles(self) -> tuple[str, ...]:
-        """The template roles that a grant may get, each once, those of every choice that is open yet."""
+        """Return the template roles that a grant may get, each once, including every open choice."""
         found = (
             name
             for command in self.commands
@@ -83,9 +84,10 @@ def _choices(name: str | Slot, types: Mapping[str, ParameterType]) -> tuple[str,
 def compile_set(
     document: PostgresCommandSet, bindings: Mapping[str, str], keep: Collection[int] | None = None
 ) -> CompiledSet:
-    """The privileges with the grant's values in place; `keep` are the indices that the approvers left in (None: all).
+    """Return the privileges with the grant's values in place. `keep` are the indices that the approvers kept (None:
+    all).
 
-    Raises CompileError for a missing, unknown or refused value and for an index that the set does not have.
+    Raises CompileError for a missing, unknown or refused value, and for an index that the set does not have.
     """
     check_kept(document, keep)
     bound = bind(document, bindings)
@@ -94,12 +96,12 @@ def compile_set(
 
 
 def compile_open(document: PostgresCommandSet) -> CompiledSet:
-    """The set before any grant: its parameters are free inside their types."""
+    """Return the set before any grant. Its parameters are free within their types."""
     return _compile(document, {}, None)
 
 
 def _check_names(document: PostgresCommandSet, bound: Mapping[str, str]) -> None:
-    """A value stands for one whole name, and for no role that nobody may have."""
+    """Check that each value is one whole name, and not a role that no grant may have."""
     for one in (one for rule in document.commands for one in rule.privileges()):
         for name in one.slots:
             fault = _value_fault(one, bound[name]) if name in bound else None
@@ -140,7 +142,7 @@ def _with_schemas(privileges: Sequence[Privilege]) -> Iterator[Privilege]:
 
 
 def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
-    """Whether the grant's role has what this line names, and as what. Never raises for a line."""
+    """Decide whether the grant's role has what this line names, and as what. Never raises because of a line."""
     try:
         asked = parse_line(line)
     except LineRefused as error:
@@ -158,7 +160,7 @@ def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
 
 
 def _words(asked: Sequence[Privilege]) -> tuple[str, ...]:
-    """The line in its one spelling, cut at its spaces; joined again it is the same line."""
+    """Return the line in its canonical spelling, split at spaces. Joined with spaces it is the same line."""
     first = asked[0]
     if first.kind == "role":
         return tuple(("ROLE " + ", ".join(str(one).removeprefix("ROLE ") for one in asked)).split(" "))
@@ -181,7 +183,7 @@ def _first(commands: Sequence[Command], asked: Privilege) -> tuple[Command | Non
 
 
 def _match(granted: Privilege, asked: Privilege, types: Mapping[str, ParameterType]) -> dict[str, str] | None:
-    """The values with which what is granted covers what is asked; None when it does not."""
+    """Return the values with which the granted privilege covers the requested one; None if it does not."""
     covers = granted.kind == asked.kind or (granted.kind, asked.kind) == ("table", "column")
     if not covers or granted.privilege != asked.privilege or granted.arguments != asked.arguments:
         return None
@@ -204,9 +206,9 @@ def _accepts(type_: ParameterType, value: str) -> bool:
 
 
 def _explain(compiled: CompiledSet, asked: Privilege) -> Refused:
-    """Why nothing fits, and what comes nearest."""
+    """Explain why nothing matches, with the nearest privilege."""
     if asked.kind == "role" and (fault := role_fault(asked.plain_names[0])):
-        return Refused(f"{asked.plain_names[0]} {fault}: no grant may have it", None, "role")
+        return Refused(f"{asked.plain_names[0]} {fault}: no grant can have it", None, "role")
     if _first(compiled.left_out, asked)[0] is not None:
         return Refused("the approvers excluded this command from the grant", None, "left_out")
     if not compiled.commands:
@@ -239,12 +241,12 @@ def _difference(nearest: Privilege, asked: Privilege) -> str:
             f"{asked.privilege} on the whole of {_target(asked)} is not granted, only on some of its columns"
         )
     if _same(nearest, asked):
-        return f"{str(asked).split(' ON ', maxsplit=1)[0]} is not among what is granted on {_target(asked)}"
+        return f"{str(asked).split(' ON ', maxsplit=1)[0]} is not granted on {_target(asked)}"
     return f"nothing is granted on {_target(asked)}"
 
 
 def describe(compiled: CompiledSet) -> list[CommandView]:
-    """The commands of a grant in the document's order, with bound values and what is free."""
+    """Return the commands of a grant in document order, with bound values and what is free."""
     return [_view(command) for command in compiled.commands]
 
 

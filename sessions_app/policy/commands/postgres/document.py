@@ -1,4 +1,4 @@
-"""The document of a command set for PostgreSQL: privileges, with `{name}` where a parameter's value stands."""
+"""The document of a command set for PostgreSQL: privileges, with `{name}` in place of a parameter's value."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_CHOICES = 500
 
 
 class PostgresRule(CommandRule):
-    """What one command grants: privileges on one object, or memberships of template roles."""
+    """What one command grants: privileges on one object, or membership in template roles."""
 
     WRITTEN: ClassVar[str] = "grant"
     grant: Visible = Field(
@@ -34,7 +34,7 @@ class PostgresRule(CommandRule):
 
     @property
     def text(self) -> str:
-        """The command as it is written."""
+        """The command as written."""
         return self.grant
 
     @property
@@ -43,11 +43,11 @@ class PostgresRule(CommandRule):
         return tuple(dict.fromkeys(name for one in self.privileges() for name in one.slots))
 
     def privileges(self) -> tuple[Privilege, ...]:
-        """What it grants, with places for parameters. Raises LineRefused for what the strict parser refuses."""
+        """Return what it grants, with places for parameters. Raises LineRefused for what the strict parser refuses."""
         return parse_template(self.grant)
 
     def choices(self) -> Iterator[Mapping[str, str]]:
-        """Every way to fill what is free at each use: the role gets all of them."""
+        """Yield every combination of the values that are free at each use. The role gets all of them."""
         free = {name: type_.choices for name, type_ in self.where.items() if isinstance(type_, Choice)}
         for values in product(*free.values()):
             yield dict(zip(free, values, strict=True))
@@ -62,25 +62,26 @@ class PostgresCommandSet(CommandSetDocument):
     )
 
     def problems(self) -> Iterator[Problem]:
-        """What its parts say that does not fit together."""
+        """Yield inconsistencies between the parts of the document."""
         yield from super().problems()
         for index, rule in enumerate(self.commands):
             yield from _where_problems(f"commands[{index}]", rule)
 
 
 def _where_problems(path: str, rule: PostgresRule) -> Iterator[Problem]:
-    """What is free must be a written list: PostgreSQL has to be told every name beforehand."""
+    """Check that free values are a written list: PostgreSQL needs every name in advance."""
     count = 1
     for name, type_ in rule.where.items():
         if not isinstance(type_, Choice):
-            message = "needs a choice, for PostgreSQL is told every name beforehand: list them, or bind it under parameters"
+            message = "needs a choice, because PostgreSQL needs every name in advance: list the names, or move it to parameters"
             yield Problem(f"{path}.where.{name}", message)
             continue
         count *= len(type_.choices)
         yield from _name_problems(f"{path}.where.{name}", type_)
     if count > MAX_CHOICES:
         yield Problem(
-            f"{path}.where", f"comes to {count} objects, at most {MAX_CHOICES} fit: make a template role"
+            f"{path}.where",
+            f"has {count} combinations, more than the limit of {MAX_CHOICES}: create a template role",
         )
 
 

@@ -1,7 +1,7 @@
-"""The strict parser of privileges as people write them: `SELECT, UPDATE (status) ON app.orders`.
+"""The strict parser for privileges as people write them: `SELECT, UPDATE (status) ON app.orders`.
 
-It reads what stands between GRANT and TO in PostgreSQL's own language, with every name in full, and `ROLE name` for a
-template role. What it does not know it refuses. In a command set, `{name}` stands for one whole name.
+It parses what PostgreSQL allows between GRANT and TO, with fully qualified names, and `ROLE name` for a template role.
+It refuses everything else. In a command set, `{name}` stands for one whole name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sessions_app.policy.commands.postgres.privileges import (
 
 MAX_LINE = 4096
 MAX_PRIVILEGES = 200
-# PostgreSQL cuts longer names off without an error: NAMEDATALEN - 1.
+# NAMEDATALEN - 1. PostgreSQL truncates longer names without an error.
 MAX_NAME_BYTES = 63
 
 _TOKEN = re.compile(
@@ -36,23 +36,23 @@ _FOLD = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
 _ARGUMENT_ENDS = frozenset((",", ")", "[", "."))
 
 _REFUSED_WORDS = {
-    "GRANT": "leave GRANT and TO out: write only what is granted, as in `SELECT ON app.orders`",
-    "ALL": "ALL also gives what nobody named: list the privileges, as in `SELECT, INSERT ON app.orders`",
-    "CREATE": "CREATE lets its holder make objects that outlive the grant, and functions that others run: leave it out",
-    "TRIGGER": "TRIGGER lets its holder run code as whoever writes to the table: leave it out",
-    "REFERENCES": "REFERENCES lets its holder block changes of the table: leave it out",
-    "TEMPORARY": "TEMPORARY is not given here: PUBLIC has it unless it was taken away",
-    "TEMP": "TEMP is not given here: PUBLIC has it unless it was taken away",
-    "MAINTAIN": "MAINTAIN lets its holder lock and rewrite the table: let a function do the one thing and grant EXECUTE",
-    "SET": "SET on a setting of the server is not given here",
-    "ALTER": "ALTER SYSTEM changes the whole server: leave it out",
+    "GRANT": "remove GRANT and TO: write only what is granted, as in `SELECT ON app.orders`",
+    "ALL": "ALL also gives privileges that no one named: list them, as in `SELECT, INSERT ON app.orders`",
+    "CREATE": "CREATE lets the holder create objects that outlive the grant, and functions that others run: remove it",
+    "TRIGGER": "TRIGGER lets the holder run code as whoever writes to the table: remove it",
+    "REFERENCES": "REFERENCES lets the holder block changes to the table: remove it",
+    "TEMPORARY": "TEMPORARY can't be granted here: PUBLIC has it unless it was revoked",
+    "TEMP": "TEMP can't be granted here: PUBLIC has it unless it was revoked",
+    "MAINTAIN": "MAINTAIN lets the holder lock and rewrite the table: put the one task into a function and grant EXECUTE",
+    "SET": "SET on a server setting can't be granted here",
+    "ALTER": "ALTER SYSTEM changes the whole server: remove it",
     "COPY": "COPY with a PROGRAM or a file runs on the server itself: grant SELECT or INSERT, and let the client copy",
-    "SUPERUSER": "a superuser is bound by nothing: grant what is needed",
+    "SUPERUSER": "a superuser has no limits: grant only what is needed",
 }  # fmt: skip
 
 
 class LineRefused(RuleRefused):
-    """A line that is no list of privileges. ``reason`` is a sentence for its writer."""
+    """A line that is not a list of privileges. ``reason`` is a sentence for its author."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,12 @@ class _Token:
 
 
 def parse_line(line: str) -> tuple[Privilege, ...]:
-    """The privileges that a line names, each once. Raises LineRefused."""
+    """Return the privileges that a line names, each once. Raises LineRefused."""
     return _parse(line, slots=False)
 
 
 def parse_template(line: str) -> tuple[Privilege, ...]:
-    """As `parse_line`, where `{name}` may stand for a whole name. Raises LineRefused."""
+    """Like `parse_line`, but `{name}` may stand for a whole name. Raises LineRefused."""
     return _parse(line, slots=True)
 
 
@@ -88,7 +88,7 @@ def _tokens(line: str, *, slots: bool) -> list[_Token]:
         raise LineRefused(f"a line has at most {MAX_LINE} characters")
     hidden = hidden_at(line)
     if hidden is not None:
-        raise LineRefused(f"the line holds {show(line[hidden])}, which cannot be seen: remove it")
+        raise LineRefused(f"the line contains {show(line[hidden])}, which is not visible: remove it")
     tokens, at = [], 0
     while line[at:].strip():
         found = _TOKEN.match(line, at)
@@ -99,7 +99,7 @@ def _tokens(line: str, *, slots: bool) -> list[_Token]:
         tokens.append(_Token(found[0].strip(), str(found.lastgroup)))
         at = found.end()
     if not tokens:
-        raise LineRefused("there is nothing in it: write a privilege, as in `SELECT ON app.orders`")
+        raise LineRefused("the line is empty: write a privilege, as in `SELECT ON app.orders`")
     return tokens
 
 
@@ -111,28 +111,28 @@ class _Reader:
         self._at = 0
 
     def peek(self) -> _Token:
-        """The next token; an empty one at the end."""
+        """Return the next token; an empty one at the end."""
         return self._tokens[self._at] if self._at < len(self._tokens) else _Token("", "end")
 
     def at(self, what: str) -> bool:
-        """Whether the next token is this mark or this keyword."""
+        """Whether the next token is this mark or keyword."""
         token = self.peek()
         return token.keyword == what or (token.kind == "mark" and token.text == what)
 
     def take(self, what: str) -> bool:
-        """Go past this mark or keyword, if it is the next token."""
+        """Consume this mark or keyword if it is the next token, and return whether it was."""
         if self.at(what):
             self._at += 1
             return True
         return False
 
     def need(self, what: str, where: str) -> None:
-        """Go past this mark or keyword. Raises LineRefused without it."""
+        """Consume this mark or keyword. Raises LineRefused if it is missing."""
         if not self.take(what):
             raise LineRefused(f"{self._said()} where {clip(what)} is needed {where}")
 
     def word(self, what: str) -> str:
-        """A keyword in capitals. Raises LineRefused."""
+        """Consume a keyword and return it in uppercase. Raises LineRefused."""
         token = self.peek()
         if token.kind != "word":
             raise LineRefused(f"{self._said()} where {what} is needed")
@@ -140,7 +140,7 @@ class _Reader:
         return token.keyword
 
     def name(self, what: str) -> Name:
-        """One name as PostgreSQL reads it: folded to lowercase letters outside quotes. Raises LineRefused."""
+        """Consume one name as PostgreSQL reads it: folded to lowercase outside quotes. Raises LineRefused."""
         token = self.peek()
         if token.kind not in {"word", "quoted", "slot"}:
             raise LineRefused(f"{self._said()} where {what} is needed")
@@ -152,25 +152,25 @@ class _Reader:
         return text
 
     def end(self) -> None:
-        """Raises LineRefused when something follows."""
+        """Raise LineRefused if anything follows."""
         if self.at("TO"):
             raise LineRefused(
-                "leave TO and what follows out: the grant's own role gets it, never PUBLIC or another"
+                "remove TO and everything after it: the grant's own role gets it, never PUBLIC or another role"
             )
         if self.at("WITH"):
-            raise LineRefused("what is granted here cannot be handed on: leave WITH … out")
+            raise LineRefused("what is granted here can't be passed on: remove WITH …")
         if self.at(","):
-            raise LineRefused("a command names one object: write another command for the next")
+            raise LineRefused("a command names only one object: write a separate command for the next")
         if self.peek().kind != "end":
             raise LineRefused(f"{self._said()} after the end of the command: remove it")
 
     def _said(self) -> str:
         token = self.peek()
-        return f"{clip(token.text)} stands" if token.kind != "end" else "the line ends"
+        return f"{clip(token.text)} appears" if token.kind != "end" else "the line ends"
 
 
 def check_name(text: str) -> None:
-    """Raises LineRefused for what is no name of PostgreSQL."""
+    """Raise LineRefused for an invalid PostgreSQL name."""
     if not text:
         raise LineRefused("a name is empty: enter one between the quotes")
     if len(text.encode()) > MAX_NAME_BYTES:
@@ -215,7 +215,7 @@ def _object(reader: _Reader) -> tuple[ObjectKind, tuple[Name, ...], tuple[Argume
     kind: ObjectKind = "table"
     if reader.at("ALL"):
         raise LineRefused(
-            "ALL … IN SCHEMA leaves out what is made later: make a template role and write `ROLE name`"
+            "ALL … IN SCHEMA leaves out objects that are created later: create a template role and write `ROLE name`"
         )
     for word, its_kind in WORDS.items():
         if reader.take(word):
@@ -236,7 +236,7 @@ def _check_parts(kind: ObjectKind, names: list[Name]) -> None:
             f"write the {kind} with its schema, as in `app.orders`: a search path could find another"
         )
     raise LineRefused(
-        f"the name of a {kind} has {PARTS[kind]} part{'s' if PARTS[kind] > 1 else ''}, this has {len(names)}"
+        f"the name of a {kind} has {PARTS[kind]} part{'s' if PARTS[kind] > 1 else ''}, but this one has {len(names)}"
     )
 
 
@@ -248,11 +248,11 @@ def _of(
     arguments: tuple[ArgumentType, ...],
 ) -> Iterable[Privilege]:
     if columns and kind != "table":
-        raise LineRefused(f"a {kind} has no columns: leave them out")
+        raise LineRefused(f"a {kind} has no columns: remove them")
     fits: ObjectKind = "column" if columns else kind
     if word not in PRIVILEGES[fits]:
         raise LineRefused(
-            f"{clip(word)} is not among what a {fits} can be granted here: {', '.join(PRIVILEGES[fits])}"
+            f"{clip(word)} can't be granted on a {fits} here, only {', '.join(PRIVILEGES[fits])}"
         )
     if columns:
         return [Privilege("column", word, (*names, column)) for column in columns]
@@ -260,7 +260,10 @@ def _of(
 
 
 def _arguments(reader: _Reader) -> tuple[ArgumentType, ...]:
-    reader.need("(", "after the function's name, for several may have it: write its arguments' types")
+    reader.need(
+        "(",
+        "after the function's name, because several functions can share it: write the types of its arguments",
+    )
     found: list[ArgumentType] = []
     if reader.take(")"):
         return ()
@@ -289,7 +292,7 @@ def _argument(reader: _Reader) -> ArgumentType:
 def _type_word(reader: _Reader) -> str:
     name = reader.name("an argument's type")
     if isinstance(name, Slot):
-        raise LineRefused("a parameter cannot stand for a type: write the type")
+        raise LineRefused("a parameter can't be used as a type: write the type")
     return name
 
 
@@ -299,6 +302,6 @@ def _standard(words: list[str], *, is_quoted: bool) -> str:
         return TYPE_NAMES[text]
     if len(words) > 1:
         raise LineRefused(
-            f"{clip(text)} is no type: write only the types of the arguments, without their names"
+            f"{clip(text)} is not a type: write only the types of the arguments, without their names"
         )
     return text

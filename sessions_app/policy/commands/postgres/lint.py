@@ -1,4 +1,4 @@
-"""The linter: what a set of privileges allows beyond what it seems to."""
+"""The linter for PostgreSQL: what a set of privileges allows beyond what is obvious."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECRET = ("password", "passwd", "secret", "token", "credential", "api_key", "pr
 
 
 def lint(document: PostgresCommandSet) -> list[Finding]:
-    """All findings, errors first, each in the order of the document."""
+    """Return all findings, errors first, each in document order."""
     found = list(document_findings(document))
     for index, rule in enumerate(document.commands):
         where = f"commands[{index}].grant"
@@ -39,14 +39,14 @@ def _privilege_findings(
     if _SYSTEM.intersection(values[0] or ()) and one.kind != "database":
         yield Finding(
             "error", "system", where,
-            "the system's own schemas hold functions that read files and end other sessions, and what everybody relies on",
-            "leave it out: what is harmless there, everybody may already",
+            "system schemas contain functions that read files and end other sessions, and objects that everyone relies on",
+            "remove it: everyone already has the harmless privileges there",
         )  # fmt: skip
     if SCHEDULERS.intersection(values[0] or ()) and one.kind != "database":
         yield Finding(
             "error", "scheduler", where,
-            "scheduled jobs run after the grant has ended, and users of the schema can add some",
-            "leave it out: let a function of its owner's do the one thing, in another schema, and grant EXECUTE on that",
+            "scheduled jobs run after the grant ends, and users of the schema can add jobs",
+            "remove it: put the one task into a function of the schema's owner in another schema, and grant EXECUTE on that",
         )  # fmt: skip
     for name, known in zip(one.names, values, strict=True):
         if known is None and isinstance(name, Slot):
@@ -56,7 +56,7 @@ def _privilege_findings(
 
 
 def _values(document: PostgresCommandSet, rule: PostgresRule, name: str | Slot) -> tuple[str, ...] | None:
-    """What may stand at this place; None when that is no written list."""
+    """Return the values that a name can have; None if there is no written list of them."""
     if isinstance(name, str):
         return (name,)
     type_ = document.type_of(rule, name.name)
@@ -67,13 +67,13 @@ def _role_findings(values: tuple[str, ...] | None, one: Privilege, where: str) -
     for role in values or ():
         if fault := role_fault(role):
             yield Finding(
-                "error", "role", where, f"`{role}` {fault}, and its holder would be bound by nothing else",
-                "make a template role that has the privileges that are needed, and name that",
+                "error", "role", where, f"`{role}` {fault}, and no other limit would apply to its holder",
+                "create a template role with the needed privileges, and name that",
             )  # fmt: skip
         elif role in WIDE:
             yield Finding(
-                "warning", "wide_role", where, f"`{role}` reads every table of every database, those made later as well",
-                "grant SELECT on the tables that are needed, or make a template role for them",
+                "warning", "wide_role", where, f"`{role}` reads every table of every database, including tables that are created later",
+                "grant SELECT on the tables that are needed, or create a template role for them",
             )  # fmt: skip
     if values is None:
         yield Finding(
@@ -90,8 +90,8 @@ def _open_name(type_: ParameterType, name: str, one: Privilege, where: str) -> I
         )  # fmt: skip
     elif type_.kind in _LOOSE:
         yield Finding(
-            "warning", "free_name", where, f"{{{name}}} is {type_.limits}: a grant may name objects that are made later",
-            "write a choice, or accept it with the reason why any of them may be named",
+            "warning", "free_name", where, f"{{{name}}} is {type_.limits}: a grant could name objects that are created later",
+            "use a choice, or accept it with the reason why any of them can be named",
         )  # fmt: skip
 
 
@@ -121,17 +121,19 @@ def _effect_findings(rule: PostgresRule, index: int) -> Iterator[Finding]:
             "error", where, f"{words} changes data, but its effect says that it only reads", "change"
         )
     elif rule.effect != "destructive" and "TRUNCATE" in given:
-        yield _effect("error", where, "TRUNCATE empties the table at once, past its triggers", "destructive")
+        yield _effect(
+            "error", where, "TRUNCATE empties the table at once and bypasses its triggers", "destructive"
+        )
     elif rule.effect != "destructive" and "DELETE" in given:
         yield _effect("warning", where, "DELETE without a condition empties the table", "destructive")
     elif rule.effect == "read" and "EXECUTE" in given:
         yield _effect(
-            "warning", where, "a function may change data, also with its owner's privileges", "change"
+            "warning", where, "a function can change data, even with its owner's privileges", "change"
         )
 
 
 def _effect(severity: Severity, where: str, message: str, effect: Effect) -> Finding:
-    return Finding(severity, "effect", where, message, f"write effect: {effect}")
+    return Finding(severity, "effect", where, message, f"set effect: {effect}")
 
 
 def _overlaps(document: PostgresCommandSet) -> Iterator[Finding]:
@@ -147,6 +149,6 @@ def _overlaps(document: PostgresCommandSet) -> Iterator[Finding]:
             if first != index:
                 yield Finding(
                     "warning", "overlap", f"commands[{index}].grant",
-                    f"`{one}` is in commands[{first}] as well: the stricter of the two decides",
+                    f"`{one}` is also in commands[{first}]: the stricter one decides",
                     "remove one of them",
                 )  # fmt: skip

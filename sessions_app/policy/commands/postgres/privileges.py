@@ -1,4 +1,4 @@
-"""One privilege on one object of PostgreSQL, and the one way in which it is written.
+"""One privilege on one PostgreSQL object, and its canonical spelling.
 
 Sources: PostgreSQL's GRANT, section 5.8 (Privileges) and 4.1.1 (Identifiers).
 """
@@ -12,7 +12,8 @@ from typing import Literal
 
 ObjectKind = Literal["table", "column", "sequence", "function", "schema", "database", "role"]
 
-# What may be given on which object. What is missing here lets its holder make objects or change what others run.
+# Privileges that can be granted, by kind of object. Those missing here let their holder create objects or change what
+# others run.
 PRIVILEGES: Mapping[ObjectKind, tuple[str, ...]] = {
     "table": ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE"),
     "column": ("SELECT", "INSERT", "UPDATE"),
@@ -22,17 +23,17 @@ PRIVILEGES: Mapping[ObjectKind, tuple[str, ...]] = {
     "database": ("CONNECT",),
     "role": ("MEMBER",),
 }
-# Words that stand before the object's name when it is no table.
+# Keywords before the object's name, except for tables.
 WORDS: Mapping[str, ObjectKind] = {
     "TABLE": "table", "SEQUENCE": "sequence", "FUNCTION": "function", "PROCEDURE": "function", "ROUTINE": "function",
     "SCHEMA": "schema", "DATABASE": "database",
 }  # fmt: skip
-# How many parts an object's name has.
+# The number of parts of an object's name.
 PARTS: Mapping[ObjectKind, int] = {
     "table": 2, "column": 3, "sequence": 2, "function": 2, "schema": 1, "database": 1, "role": 1,
 }  # fmt: skip
 
-# The names in pg_type of what the SQL standard calls otherwise.
+# Names in pg_type for types that the SQL standard names differently.
 TYPE_NAMES: Mapping[str, str] = {
     "int": "int4", "integer": "int4", "bigint": "int8", "smallint": "int2", "boolean": "bool", "real": "float4",
     "double precision": "float8", "decimal": "numeric", "character varying": "varchar", "character": "bpchar",
@@ -49,7 +50,7 @@ _TAKEN = frozenset((*(word.lower() for word in WORDS), "on", "role", "public"))
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place in a name where a parameter's value stands."""
+    """The place of a parameter's value in a name."""
 
     name: str
 
@@ -59,7 +60,7 @@ Name = str | Slot
 
 @dataclass(frozen=True, slots=True)
 class ArgumentType:
-    """The type of a function's argument: its schema, its name in pg_type, and whether it is an array of it."""
+    """The type of a function argument: its schema, its name in pg_type, and whether it is an array."""
 
     schema: str
     name: str
@@ -73,13 +74,13 @@ class ArgumentType:
 
 def _type_text(name: str) -> str:
     written = _WRITTEN.get(name, quoted(name))
-    # Only in quotes is `char` the one-byte type of the catalogue.
+    # Only the quoted `char` is the one-byte type of the system catalog.
     return f'"{name}"' if written in TYPE_NAMES and TYPE_NAMES[written] != name else written
 
 
 @dataclass(frozen=True, slots=True)
 class Privilege:
-    """One privilege on one object. ``names`` go from the schema to the column; ``arguments`` are a function's."""
+    """One privilege on one object. ``names`` go from schema to column. ``arguments`` are those of a function."""
 
     kind: ObjectKind
     privilege: str
@@ -91,31 +92,31 @@ class Privilege:
 
     @property
     def slots(self) -> tuple[str, ...]:
-        """The parameters in its names, in their order."""
+        """The parameters in its names, in order."""
         return tuple(name.name for name in self.names if isinstance(name, Slot))
 
     @property
     def plain_names(self) -> tuple[str, ...]:
-        """The names where no place is left open. Raises ValueError with one that is."""
+        """The names, if no place is open. Raises ValueError otherwise."""
         if self.slots:
             raise ValueError(f"{self} has a place without a value")
         return tuple(str(name) for name in self.names)
 
     @property
     def schema_usage(self) -> Privilege | None:
-        """USAGE on the object's schema, without which the privilege is worth nothing; None where there is none."""
+        """USAGE on the object's schema, without which the privilege is useless; None if the object is in no schema."""
         if PARTS[self.kind] < 2:
             return None
         return Privilege("schema", "USAGE", self.names[:1])
 
     def filled(self, values: Mapping[str, str]) -> Privilege:
-        """The privilege with these values in its places, as names that mean themselves and nothing else."""
+        """Return the privilege with these values in its places. They are used literally, as whole names."""
         names = (values.get(name.name, name) if isinstance(name, Slot) else name for name in self.names)
         return replace(self, names=tuple(names))
 
 
 def quoted(name: Name) -> str:
-    """A name as it is written: in quotes where PostgreSQL would read it otherwise."""
+    """Return a name as written, in quotes if PostgreSQL would read it differently without."""
     if isinstance(name, Slot):
         return f"{{{name.name}}}"
     if _PLAIN.fullmatch(name) and name not in _TAKEN:

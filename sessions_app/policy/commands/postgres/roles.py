@@ -1,4 +1,4 @@
-"""Which roles no grant may be a member of, as far as their names say.
+"""Roles that no grant may be a member of, judged only by their names.
 
 Source: PostgreSQL 18, section 21.5 (Predefined Roles).
 """
@@ -7,24 +7,24 @@ from __future__ import annotations
 
 MARKS = ("stint_",)
 
-# What they give ends with the grant and stays inside the database's own statistics.
+# Their effect ends with the grant and is limited to the database's own statistics.
 HARMLESS = frozenset(
     ("pg_monitor", "pg_read_all_settings", "pg_read_all_stats", "pg_stat_scan_tables", "pg_checkpoint")
 )
 # Allowed with a reason: it reads every table of every database.
 WIDE = frozenset(("pg_read_all_data",))
-# Superusers and their like, by the names that servers and services give them.
+# Superusers and similar roles, by the names that servers and cloud services use.
 POWERFUL = frozenset(
     ("postgres", "rds_superuser", "rdsadmin", "cloudsqlsuperuser", "cloudsqladmin", "azure_pg_admin", "azuresu",
      "alloydbsuperuser", "alloydbadmin", "neon_superuser", "supabase_admin", "doadmin", "crunchy_superuser",
      "edb_admin", "pg_signal_backend")
 )  # fmt: skip
-# Schemas of pg_cron, pgAgent and pg_timetable: who may use one may call what adds a job.
+# Schemas of pg_cron, pgAgent and pg_timetable. With USAGE on one, a role can call functions that add a job.
 SCHEDULERS = frozenset(("cron", "pgagent", "timetable"))
 
 
 def role_fault(name: str) -> str | None:
-    """Why no grant may have this role, as a clause; None when its name says nothing against it."""
+    """Return why no grant may have this role, as a clause; None if its name is acceptable."""
     if name == "public":
         return "is not a role"
     if name.startswith(MARKS):

@@ -1,4 +1,4 @@
-"""Command sets for PostgreSQL to begin with. Each is fit to be published as it stands."""
+"""Starter command sets for PostgreSQL. Each can be published unchanged."""
 
 from sessions_app.policy.commands.starters import Starter
 
@@ -6,15 +6,15 @@ STARTERS = (
     Starter(
         "postgres-read",
         "Read tables",
-        "Look at some tables of one database, and change nothing.",
+        "Read some tables of one database.",
         "read-orders",
         """\
 name: read-orders
 kind: postgres
-summary: Read orders and customers while a case is looked into
+summary: Read orders and customers for a support case
 risk: medium
 commands:
-  # What is granted, as between GRANT and TO. USAGE on the schema comes with it.
+  # Written as between GRANT and TO. USAGE on the schema is included.
   - grant: SELECT ON app.orders
     effect: read
   - grant: SELECT (id, name) ON app.customers
@@ -35,7 +35,7 @@ kind: postgres
 summary: Read one table and correct the state of its rows
 risk: high
 parameters:
-  # Bound when somebody asks. Put the tables here that may be corrected.
+  # Fixed when access is requested. List the tables that may be corrected.
   table: {choice: [orders, invoices]}
 commands:
   - grant: SELECT, UPDATE (status) ON app.{table}
@@ -47,16 +47,16 @@ examples:
     ),
     Starter(
         "postgres-role",
-        "Have a role",
-        "Be a member of a role that the administrator keeps for this.",
+        "Membership in a role",
+        "Become a member of a role that an administrator prepared.",
         "reporting",
         """\
 name: reporting
 kind: postgres
-summary: Have what the reporting role has, tables made later as well
+summary: Use everything that the reporting role can use, including future tables
 risk: medium
 commands:
-  # A role without login that the administrator made. Stint's role needs ADMIN OPTION on it.
+  # A role without LOGIN. Stint's role needs ADMIN OPTION on it.
   - grant: ROLE reporting_reader
     effect: read
 examples:

@@ -1,1 +1,1 @@
-"""Commands over SSH: a strict reading of command lines, compared word by word."""
+"""Commands over SSH: strictly parsed command lines that are compared word by word."""

@@ -1,4 +1,4 @@
-"""A command of a document taken apart, as the linter's rules look at it."""
+"""One command of a document in parsed form, for the linter's rules."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +12,7 @@ from sessions_app.policy.commands.ssh.words import Spoken, spoken
 
 @dataclass(frozen=True)
 class Command:
-    """One command of a document, taken apart."""
+    """One command of a document in parsed form."""
 
     document: SSHCommandSet
     index: int
@@ -20,12 +20,12 @@ class Command:
 
     @cached_property
     def words(self) -> tuple[Word, ...]:
-        """The words, literal text and slots in turn."""
+        """The words, as literal text and slots in turn."""
         return self.rule.template().words
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
-        """The words as text, with `{name}` where a value stands."""
+        """The words as text, with `{name}` for each value."""
         return tuple(
             "".join(f"{{{p.name}}}" if isinstance(p, Slot) else p for p in word) for word in self.words
         )
@@ -36,7 +36,7 @@ class Command:
         return tuple(spoken(self.document, self.rule, word) for word in self.words)
 
     def whole_word_types(self) -> list[tuple[str, ParameterType, int]]:
-        """Name, type and position of each value that is a whole word."""
+        """Return the name, type and position of each value that is a whole word."""
         found = []
         for position, word in enumerate(self.words):
             piece = word[0]
@@ -45,5 +45,5 @@ class Command:
         return found
 
     def found(self, severity: Severity, code: str, message: str, fix: str) -> Finding:
-        """A finding about this command's words."""
+        """Return a finding about this command's words."""
         return Finding(severity, code, f"commands[{self.index}].run", message, fix)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.parameters import ParameterType, ValueRefused
 from sessions_app.policy.commands.ssh import decide as deciding
 from sessions_app.policy.commands.ssh.decide import Command, CompiledSet
 from sessions_app.policy.commands.ssh.templates import Slot, Word
-from sessions_app.policy.commands.within import TOLD_AS_LESS, Names, is_told_as_less, type_within
+from sessions_app.policy.commands.within import UNDERSTATED, Names, type_within, understates
+
+Types = Mapping[str, ParameterType]
 
 
 def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
-    """Return why the child may allow a line that the parent does not, or less strictly; None when it never does.
+    """Return why the child may allow a line that the parent does not, or does less strictly; None if it never does.
 
-    Each command of the child must be one of the parent's with places filled or narrowed, word by word. Whatever the parent
-    holds, cuts off or contains, the child must, too, and call it no less than the parent does, in every line that both could mean.
+    Each command of the child must be one of the parent's, with places filled or narrowed, word by word. For every line
+    that both could match, the child must hold, cut off and contain what the parent does, and never understate its
+    effect.
     """
     for command in child.commands:
         said = clip(deciding.text_of(command.words))
@@ -29,31 +32,36 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
 
 
 def _within(inner: Command, outer: Command) -> bool:
-    names = Names()
-    return len(inner.words) == len(outer.words) and all(
-        _word_within(one, other, inner, outer, names)
-        for one, other in zip(inner.words, outer.words, strict=True)
+    return words_within(inner.words, outer.words, inner.types, outer.types, Names())
+
+
+def words_within(
+    inner: Sequence[Word], outer: Sequence[Word], types: Types, given: Types, names: Names
+) -> bool:
+    """Whether every argv of one is an argv of the other. `types` are those of the inner one's places, `given` those of
+    the outer one's, and `names` what these stand for.
+    """
+    return len(inner) == len(outer) and all(
+        _word_within(one, other, types, given, names) for one, other in zip(inner, outer, strict=True)
     )
 
 
-def _word_within(inner: Word, outer: Word, child: Command, parent: Command, names: Names) -> bool:
+def _word_within(inner: Word, outer: Word, types: Types, given: Types, names: Names) -> bool:
     if (text := _plain(inner)) is not None:
         matched: dict[str, str] = {}
-        if not _takes(outer, text, parent.types, matched):
+        if not _takes(outer, text, given, matched):
             return False
         return all(names.value(name, value) for name, value in matched.items())
     if len(inner) != len(outer):
         return False
     return all(
-        _piece_within(one, other, child, parent, names) for one, other in zip(inner, outer, strict=True)
+        _piece_within(one, other, types, given, names) for one, other in zip(inner, outer, strict=True)
     )
 
 
-def _piece_within(
-    inner: str | Slot, outer: str | Slot, child: Command, parent: Command, names: Names
-) -> bool:
+def _piece_within(inner: str | Slot, outer: str | Slot, types: Types, given: Types, names: Names) -> bool:
     if isinstance(inner, Slot) and isinstance(outer, Slot):
-        narrower = type_within(child.types[inner.name], parent.types[outer.name])
+        narrower = type_within(types[inner.name], given[outer.name])
         return inner.stop == outer.stop and narrower and names.place(outer.name, inner.name)
     return inner == outer
 
@@ -62,7 +70,7 @@ def _plain(word: Word) -> str | None:
     return word[0] if len(word) == 1 and isinstance(word[0], str) else None
 
 
-def _takes(spec: Word, text: str, types: Mapping[str, ParameterType], matched: dict[str, str]) -> bool:
+def _takes(spec: Word, text: str, types: Types, matched: dict[str, str]) -> bool:
     try:
         deciding.match_word(spec, text, types, matched)
     except ValueRefused:
@@ -71,7 +79,7 @@ def _takes(spec: Word, text: str, types: Mapping[str, ParameterType], matched: d
 
 
 def _may_meet(inner: Command, outer: Command) -> bool:
-    """Whether some line could be both; in doubt, it could."""
+    """Whether some line could match both. Returns True if in doubt."""
     return len(inner.words) == len(outer.words) and all(
         _words_may_meet(one, other, inner, outer) for one, other in zip(inner.words, outer.words, strict=True)
     )
@@ -92,6 +100,6 @@ def _laxer(inner: Command, outer: Command) -> str | None:
         return "could continue for longer after the end"
     if outer.contain == "pidns" and inner.contain != "pidns":
         return "would contain its processes less strictly"
-    if is_told_as_less(inner.rule.effect, outer.rule.effect):
-        return f"{TOLD_AS_LESS}: {clip(deciding.text_of(outer.words))}"
+    if understates(inner.rule.effect, outer.rule.effect):
+        return f"{UNDERSTATED}: {clip(deciding.text_of(outer.words))}"
     return None

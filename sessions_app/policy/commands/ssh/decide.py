@@ -1,10 +1,9 @@
-"""Commands over SSH: the one function that decides for the gateway, the tester, the API and the pages.
+"""Commands over SSH: the only function that decides for the gateway, the tester, the API and the pages.
 
-`compile_set` does the work once for a grant; `decide` then takes a line to words with the strict parser and
-compares them with each command word by word. Where several commands of a set fit, the strictest decides: held
-before free, destructive before change before read, cut off before allowed to finish. In a word with several
-values, such as `{a}:{b}`, a value ends where the text behind its place first appears, so it cannot hold that
-text itself.
+`compile_set` does the work once per grant. `decide` then splits a line into words with the strict parser and compares
+them with each command word by word. If several commands of a set match, the strictest decides: held before free,
+destructive before change before read, cut off before allowed to finish. In a word with several values, such as
+`{a}:{b}`, a value ends where the text after its place first appears. So the value cannot contain that text.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -23,6 +22,8 @@ from sessions_app.policy.commands.ssh.quoting import quote, readable
 from sessions_app.policy.commands.ssh.templates import Slot, Template, Word, fill
 from sessions_app.policy.documents import Problem
 
+NOT_LISTED = Refused("this command is not in the grant: choose a listed one", None, "left_out")
+
 RefusalCode = Literal["syntax", "empty", "left_out", "program", "length", "word", "value"]
 
 
@@ -34,7 +35,7 @@ class Allowed(answers.Allowed):
 
     @property
     def line(self) -> str:
-        """The command as a person would type it; the strict parser reads it back as exactly `argv`."""
+        """The command as a person would type it. The strict parser parses it back to exactly `argv`."""
         return readable(self.argv)
 
 
@@ -46,12 +47,12 @@ class Command(answers.CompiledCommand):
     contain: Contain
     template: Template
     words: tuple[Word, ...]  # the template's words with the bound values in place
-    plain: tuple[str | None, ...]  # the text of words without a free value, None for the others
+    plain: tuple[str | None, ...]  # the text of words without a free value; None for the others
     types: Mapping[str, ParameterType]
 
     @property
     def strictness(self) -> tuple[bool, int, int, bool, int]:
-        """Lower decides."""
+        """The sort key: the lowest command decides."""
         finish = self.rule.finish_seconds
         rank = EFFECT_RANK[self.rule.effect]
         return (not self.rule.hold, rank, finish or 0, self.contain == "group", self.index)
@@ -69,10 +70,9 @@ class CompiledSet(answers.CompiledSet):
 def compile_set(
     document: SSHCommandSet, bindings: Mapping[str, str], keep: Collection[int] | None = None
 ) -> CompiledSet:
-    """The commands with the grant's values in place; `keep` are the indices that the approvers left in (None:
-    all).
+    """Return the commands with the grant's values in place. `keep` are the indices that the approvers kept (None: all).
 
-    Raises CompileError for a missing, unknown or refused value and for an index that the set does not have.
+    Raises CompileError for a missing, unknown or refused value, and for an index that the set does not have.
     """
     check_kept(document, keep)
     bound = bind(document, bindings)
@@ -81,9 +81,7 @@ def compile_set(
 
 
 def compile_open(document: SSHCommandSet) -> CompiledSet:
-    """The set before any grant: its parameters are free inside their types, so it allows what some grant of
-    it could.
-    """
+    """Return the set before any grant. Parameters are free within their types, so it allows what some grant could."""
     return _compile(document, {}, None)
 
 
@@ -107,20 +105,18 @@ def _compile_rule(document: SSHCommandSet, index: int, rule: SSHCommand, bound: 
 
 
 def _check_stops(document: SSHCommandSet, bound: Mapping[str, str]) -> None:
-    """A bound value keeps to the same rule as a free one, so that `compile_open` allows no less than every
-    grant.
-    """
+    """Apply the rule for free values to bound ones too, so that `compile_open` allows no less than every grant."""
     for index, rule in enumerate(document.commands):
         for piece in (piece for word in rule.template().words for piece in word):
             if isinstance(piece, Slot) and piece.stop and piece.stop in bound.get(piece.name, ""):
                 message = (
-                    f"may not hold {clip(piece.stop)}, which ends it in commands[{index}]: choose another"
+                    f"must not contain {clip(piece.stop)}, which ends it in commands[{index}]: choose another"
                 )
                 raise CompileError([Problem(f"parameters.{piece.name}", message)])
 
 
 def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
-    """Whether this line may run, and as what. Never raises for a line."""
+    """Decide whether this line may run, and as what. Never raises because of a line."""
     try:
         argv = parse_line(line)
     except LineRefused as error:
@@ -129,7 +125,7 @@ def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
 
 
 def decide_argv(compiled: CompiledSet, argv: tuple[str, ...]) -> Allowed | Refused:
-    """As `decide`, for words that are parsed already."""
+    """Like `decide`, for words that are already parsed."""
     if not argv:
         return Refused("a command is required", None, "syntax")
     for command in compiled.by_shape.get((argv[0], len(argv)), ()):
@@ -157,14 +153,12 @@ def _match(command: Command, argv: tuple[str, ...]) -> Mapping[str, str] | None:
 
 
 def match_word(spec: Word, word: str, types: Mapping[str, ParameterType], matched: dict[str, str]) -> None:
-    """Add the values that `word` gives to `matched`. Raises ValueRefused with the reason, which names the
-    parameter.
-    """
+    """Add the values in `word` to `matched`. Raises ValueRefused with a reason that names the parameter."""
     at = 0
     for position, piece in enumerate(spec):
         if isinstance(piece, str):
             if not word.startswith(piece, at) or (position == len(spec) - 1 and at + len(piece) != len(word)):
-                raise ValueRefused(f"{clip(_spec_text(spec))} is allowed here, {clip(word)} is not")
+                raise ValueRefused(f"{clip(_spec_text(spec))} is allowed here, but {clip(word)} is not")
             at += len(piece)
             continue
         end = _value_end(spec, position, word, at)
@@ -177,7 +171,7 @@ def _value_end(spec: Word, position: int, word: str, at: int) -> int:
     if not isinstance(after, str) or not after:
         return len(word)
     if position + 2 == len(spec):
-        return max(at, len(word) - len(after))  # the last value may hold the text behind it
+        return max(at, len(word) - len(after))  # the last value may contain the text after it
     found = word.find(after, at)
     return len(word) if found < 0 else found
 
@@ -192,7 +186,9 @@ def _take(slot: Slot, value: str, type_: ParameterType, matched: dict[str, str])
         )
         raise ValueRefused(said if clip(value) in said else f"{said}; {clip(value)} is not allowed") from None
     if slot.stop and slot.stop in value:
-        raise ValueRefused(f"{name} may not hold {clip(slot.stop)} here, for the next value follows it")
+        raise ValueRefused(
+            f"{name} must not contain {clip(slot.stop)} here, because the next value follows it"
+        )
     if matched.setdefault(name, value) != value:
         raise ValueRefused(
             f"{name} must be the same each time: {clip(matched[name])} and {clip(value)} differ"
@@ -200,7 +196,7 @@ def _take(slot: Slot, value: str, type_: ParameterType, matched: dict[str, str])
 
 
 def _explain(compiled: CompiledSet, argv: tuple[str, ...]) -> Refused:
-    """Why nothing fits: the first difference from the command that comes nearest."""
+    """Explain why nothing matches: the first difference from the nearest command."""
     for command in compiled.left_out:
         if len(command.words) == len(argv) and _match(command, argv) is not None:
             return Refused("the approvers excluded this command from the grant", None, "left_out")
@@ -223,7 +219,7 @@ def _some(names: Iterable[str]) -> str:
 
 
 def _likeness(command: Command, argv: tuple[str, ...]) -> float:
-    """Words that fit, the earlier ones counting more, less the difference in length."""
+    """Score the matching words, with a higher weight for earlier ones, minus the difference in length."""
     fits = 0.0
     for position, (plain, word) in enumerate(zip(command.plain, argv, strict=False)):
         spec = command.words[position]
@@ -256,7 +252,7 @@ def _difference(command: Command, argv: tuple[str, ...], bound: Mapping[str, str
 
 
 def _bound_fault(written: Word, word: str, command: Command, bound: Mapping[str, str]) -> str | None:
-    """For a word that is one value of the grant: what it is here, and if the type would take the other."""
+    """For a word that is one value of the grant, say what it must be, and whether its type accepts the given one."""
     piece = written[0]
     if len(written) != 1 or not isinstance(piece, Slot) or piece.name not in bound:
         return None
@@ -265,7 +261,7 @@ def _bound_fault(written: Word, word: str, command: Command, bound: Mapping[str,
     if fault is None:
         return f"{allowed} in this grant; {clip(word)} needs another grant"
     type_ = command.types[piece.name]
-    return f"{allowed}, {clip(word)} is not {type_.wanted}"
+    return f"{allowed}, but {clip(word)} is not {type_.wanted}"
 
 
 def _spec_text(spec: Word) -> str:
@@ -273,7 +269,7 @@ def _spec_text(spec: Word) -> str:
 
 
 def text_of(words: Iterable[Word]) -> str:
-    """The words as people read them, with `{name}` where a value is free."""
+    """Return the words as people read them, with `{name}` for each free value."""
     return " ".join("".join(map(_piece_text, word)) for word in words)
 
 
@@ -282,7 +278,7 @@ def _piece_text(piece: str | Slot) -> str:
 
 
 def describe(compiled: CompiledSet) -> list[CommandView]:
-    """The commands of a grant in the document's order, with bound values and what is free at each run."""
+    """Return the commands of a grant in document order, with bound values and what is free at each run."""
     return [_view(command) for command in compiled.commands]
 
 
@@ -300,19 +296,19 @@ def _view(command: Command) -> CommandView:
 
 
 def lines_for(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> Allowed | Refused:
-    """The command `index` with a form's values in place, decided like a typed line.
+    """Fill the command `index` with a form's values, and decide it like a typed line.
 
-    Refused for an unknown index, a missing or unknown value and a value outside its type.
+    Refuses an unknown index, a missing or unknown value, and a value outside its type.
     """
     command = next((command for command in compiled.commands if command.index == index), None)
     if command is None:
-        return Refused("this command is not in the grant: choose a listed one", None, "left_out")
+        return NOT_LISTED
     view = _view(command)
-    fault = _values_fault({free.name for free in view.free}, values)
+    fault = values_fault({free.name for free in view.free}, values)
     if fault:
         return Refused(fault, view.text, "value")
     try:
-        normal = {name: command.types[name].normalise(value) for name, value in values.items()}
+        normal = {name: command.types[name].normalize(value) for name, value in values.items()}
     except ValueRefused as error:
         return Refused(_form_fault(command, values) or str(error), view.text, "value")
     argv = tuple("".join(map(str, fill(word, normal))) for word in command.words)
@@ -323,9 +319,16 @@ def lines_for(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> A
     return decide_argv(compiled, argv)
 
 
+def fillable(compiled: CompiledSet) -> frozenset[int]:
+    """Return the indices of the commands that a form can run: all of them."""
+    return frozenset(command.index for command in compiled.commands)
+
+
 def line_of(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> str | None:
-    """The command `index` with a form's values in place as a person would type it, allowed or not; None without such
-    a command or with a value missing. Raises QuoteRefused for a value that no line can hold.
+    """Fill the command `index` with a form's values, and return it as a person would type it, allowed or not.
+
+    Returns None if there is no such command or a value is missing. Raises QuoteRefused for a value that no line can
+    contain.
     """
     command = next((command for command in compiled.commands if command.index == index), None)
     if command is None or {free.name for free in _view(command).free} - set(values):
@@ -333,7 +336,8 @@ def line_of(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> str
     return readable("".join(map(str, fill(word, values))) for word in command.words)
 
 
-def _values_fault(names: set[str], values: Mapping[str, str]) -> str | None:
+def values_fault(names: set[str], values: Mapping[str, str]) -> str | None:
+    """Return what is missing among a form's values, or too much; None if they are those of a command's free parameters."""
     for name in sorted(names.symmetric_difference(values)):
         return f"{name} is required" if name in names else f"{name} is not a value of this command: remove it"
     return None

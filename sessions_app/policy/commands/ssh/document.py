@@ -1,4 +1,4 @@
-"""The document of a command set for SSH: command lines, with `{name}` where a parameter's value stands."""
+"""The document of a command set for SSH: command lines, with `{name}` in place of a parameter's value."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -23,18 +23,18 @@ class Finish(BaseModel):
     """A running command may finish after the grant's end, for at most this long."""
 
     model_config = FROZEN
-    finish: Duration = Field(description="At most 1h, like 5m")
+    finish: Duration = Field(description="At most 1h, for example 5m")
 
     @field_validator("finish")
     @classmethod
     def _limited(cls, seconds: int) -> int:
         if seconds > MAX_FINISH_SECONDS:
-            raise ValueError("needs a duration of at most 1h, like 5m")
+            raise ValueError("needs a duration of at most 1h, for example 5m")
         return seconds
 
 
 class SSHCommand(CommandRule):
-    """One allowed command: words, with `{name}` where a parameter's value stands."""
+    """One allowed command, with `{name}` in place of each parameter's value."""
 
     run: Visible = Field(
         min_length=1, max_length=4096, description="The command, with {name} for each parameter"
@@ -47,7 +47,7 @@ class SSHCommand(CommandRule):
 
     @property
     def text(self) -> str:
-        """The command as it is written."""
+        """The command as written."""
         return self.run
 
     @property
@@ -62,11 +62,11 @@ class SSHCommand(CommandRule):
 
     @property
     def finish_seconds(self) -> int | None:
-        """How long a run may go on after the grant's end; None when it is cut off."""
+        """How many seconds a run may continue after the grant's end; None if it is cut off."""
         return self.end.finish if isinstance(self.end, Finish) else None
 
     def template(self) -> Template:
-        """The command's words. Raises LineRefused for what the strict parser refuses."""
+        """Return the command's words. Raises LineRefused for what the strict parser refuses."""
         return parse_template(self.run)
 
 
@@ -77,12 +77,16 @@ class SSHCommandSet(CommandSetDocument):
     commands: tuple[SSHCommand, ...] = Field(
         max_length=MAX_COMMANDS, description="An empty list allows nothing"
     )
-    contain: Contain = Field(default="group", description="Default for commands")
+    contain: Contain = Field(
+        default="pidns",
+        description="How processes of commands are contained: in a PID namespace that ends with the command, or in its "
+        "process group, which a process can leave",
+    )
 
     def contain_of(self, rule: SSHCommand) -> Contain:
-        """How this command's processes are held together."""
+        """Return how this command's processes are contained."""
         return rule.contain or self.contain
 
     def in_force(self, rule: CommandRule) -> Mapping[str, Any]:
-        """What the whole set says for a command that does not say it itself."""
+        """Return the set's defaults that apply to a command, by field."""
         return {"contain": self.contain_of(rule)} if isinstance(rule, SSHCommand) else {}

@@ -1,7 +1,7 @@
-"""One command held against the table of programs: what it can do beyond what it seems to.
+"""Check one command against the table of programs: what it can do beyond what is obvious.
 
-A word that the table does not know is never passed over: it is a hit of its own. Programs that start the one behind
-them (`sudo`, `timeout`, `busybox`) are read through to it, however deep.
+A word that the table does not know is never skipped: it is a hit itself. Programs that start the one after them
+(`sudo`, `timeout`, `busybox`) are followed to it, at any depth.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sessions_app.policy.commands.ssh.places import file_codes, keeps_nothing
 from sessions_app.policy.commands.ssh.table import NUMBER_OPTION, REST, Option, Shape, Table
 from sessions_app.policy.commands.ssh.words import Place, Spoken
 
-# Where the programs that the table knows lie. A file elsewhere may have the name of one and be another.
+# Directories of the programs that the table knows. A file elsewhere can have the same name and be a different program.
 _FOLDERS = (
     "/bin/",
     "/sbin/",
@@ -41,9 +41,9 @@ _DEEPEST = 8
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """Something that a command can do. `shown` is what does it; `effect` the least that it comes to.
+    """Something that a command can do. `shown` is its cause, and `effect` the least effect that it has.
 
-    Without a `code` there is nothing to find, and the effect is all that it says.
+    Without a `code` it is not a finding, and only reports the effect.
     """
 
     severity: Severity
@@ -57,7 +57,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class _At:
-    """Where the reading of one program is: its shapes, the innermost first, its name with its verbs, its options."""
+    """The state of reading one program: its shapes, innermost first, its name with its verbs, and its options."""
 
     shapes: tuple[Shape, ...]
     title: str
@@ -65,7 +65,7 @@ class _At:
 
 
 def judge(table: Table, words: Sequence[Spoken], *, says_read: bool) -> list[Hit]:
-    """All hits of a command. `says_read`: its document calls it reading, so that nothing unknown may stand in it."""
+    """Return all hits of a command. `says_read`: its effect is read, so anything unknown is an error."""
     return list(
         _Judge(table, says_read=says_read, any_free=any(word.is_free for word in words)).program(words, 0)
     )
@@ -78,14 +78,14 @@ class _Judge:
         self._any_free = any_free
 
     def program(self, words: Sequence[Spoken], depth: int) -> Iterator[Hit]:
-        """A program and what is behind it."""
+        """Check a program and the words after it."""
         texts = words[0].texts
         if texts is None or depth > _DEEPEST:
             yield Hit(
                 "error",
                 "free_verb",
                 words[0].text,
-                "is left open, and is the program that runs",
+                "is not fixed, and decides which program runs",
                 "write out the program's name",
             )
             return
@@ -104,17 +104,17 @@ class _Judge:
         elsewhere = "/" in path and not path.startswith(_FOLDERS)
         if shape is None or elsewhere:
             yield self._unknown("unknown_program", path, "is not a program the linter knows: it could do anything",
-                                "check what it does and accept it with that as the reason; write effect: change, and list its values with choice")  # fmt: skip
+                                "check what it does and accept it with that as the reason; set effect: change, and list its values with choice")  # fmt: skip
         if shape is None:
             yield from self._everywhere(name, words)
         elif any(self._table.dangers[code].severity == "error" for code in shape.is_):
-            # Nothing behind it makes it better.
+            # Nothing after it makes it less dangerous.
             yield from self._whole(_At((shape,), name, frozenset()), shape)
         else:
             yield from self._shape(_At((shape,), name, frozenset()), words, depth)
 
     def _place(self, path: str) -> Iterator[Hit]:
-        """What the place of a program's file says of it."""
+        """Check the location of a program's file."""
         if ("/" in path and path != posixpath.normpath(path)) or (not path.startswith("/") and "/" in path):
             yield self._danger("relative_program", path)
         if below(path, WRITABLE):
@@ -133,7 +133,7 @@ class _Judge:
         )
 
     def _everywhere(self, title: str, words: Sequence[Spoken]) -> Iterator[Hit]:
-        """What is a danger to any program, in words whose meaning is not known."""
+        """Find what is dangerous for any program, in words whose meaning is not known."""
         for word in words:
             yield from self._one_unknown(title, word)
 
@@ -154,7 +154,7 @@ class _Judge:
             yield self._danger("environment", f"{name}=")
 
     def _assigned(self, word: Spoken) -> Iterator[Hit]:
-        """A variable for the program behind it. Only what decides language, time zone and looks does no harm to any."""
+        """Check a variable for the program that follows. Those for language, time zone and display are harmless."""
         name = word.text.partition("=")[0]
         yield from (known := list(self._environment(word.text)))
         if not known and not _is_one_of(name, self._table.harmless_environment):
@@ -162,13 +162,13 @@ class _Judge:
                                 "remove it, or check what it does and accept it with that as the reason")  # fmt: skip
 
     def _shape(self, at: _At, words: Sequence[Spoken], depth: int) -> Iterator[Hit]:
-        """Read options and operands of a program, or of a verb, up to its end or to the program behind it."""
+        """Read the options and operands of a program or verb, to its end or to the program that it starts."""
         shape, operands, position = at.shapes[0], list[Spoken](), 0
         seen = set(at.seen)
         while position < len(words):
             word = words[position]
             if word.text == "--":
-                position += 1  # some programs read options behind it all the same
+                position += 1  # some programs read options after it anyway
             elif self._is_option(at.shapes, word):
                 taken, hits = self._option(at, words[position:], seen)
                 yield from hits
@@ -187,7 +187,7 @@ class _Judge:
             yield from self._end(at, operands)
 
     def _end(self, at: _At, operands: Sequence[Spoken]) -> Iterator[Hit]:
-        """A program or verb whose words are all read."""
+        """Check a program or verb once all of its words are read."""
         shape = at.shapes[0]
         whole = shape.bare if shape.bare is not None and not operands else shape
         yield from self._whole(at, whole)
@@ -210,7 +210,7 @@ class _Judge:
             return
         texts = words[0].texts
         if texts is None:
-            yield Hit("error", "free_verb", at.title, "has a value where its verb is expected, so that what it does is left open",
+            yield Hit("error", "free_verb", at.title, "has a value in place of its verb, so what it does is not fixed",
                       "write one command for each verb, or use choice")  # fmt: skip
             return
         for text in texts:
@@ -231,7 +231,7 @@ class _Judge:
             words = words[1:]
         skipped, inner = words[: shape.wraps], words[shape.wraps :]
         if shape.operands == ("text",) and not all(map(_is_count, skipped)):
-            skipped, inner = (), words  # a number, a time or a mask is left out, or it is none
+            skipped, inner = (), words  # without a number, time or mask, nothing is skipped
         for word, kind in zip(skipped, _kinds(shape.operands, len(skipped)), strict=True):
             yield from self._operand(at, word, kind)
         whole = shape.bare if shape.bare is not None and not inner else shape
@@ -246,7 +246,7 @@ class _Judge:
         return bool(equals) and any(name in shape.known for shape in shapes if shape.has_pairs)
 
     def _option(self, at: _At, words: Sequence[Spoken], seen: set[str]) -> tuple[int, list[Hit]]:
-        """One option and its value; how many words that were."""
+        """Read one option and its value. Return the number of words consumed, and the hits."""
         word = words[0]
         name, equals, _ = word.head.partition("=")
         is_long = (
@@ -264,7 +264,7 @@ class _Judge:
         return 2 if value is not None and not equals else 1, self._known(at, option, value)
 
     def _cluster(self, at: _At, words: Sequence[Spoken], seen: set[str]) -> tuple[int, list[Hit]]:
-        """One-letter options together: `-xzf`. One that takes a value takes the rest, or the next word."""
+        """Read combined one-letter options: `-xzf`. One with a value takes the rest, or the next word."""
         word, hits = words[0], list[Hit]()
         if re.fullmatch(r"-[0-9]+", word.text) and (number := _find(at.shapes, NUMBER_OPTION)):
             return 1, self._known(at, number, None)
@@ -287,8 +287,8 @@ class _Judge:
             "error",
             "free_option",
             f"{at.title} {word.text}",
-            "leaves open which option it is",
-            "write the option out",
+            "does not fix which option it is",
+            "write out the option",
         )
 
     def _unknown_option(self, at: _At, word: Spoken) -> list[Hit]:
@@ -322,14 +322,14 @@ class _Judge:
         yield from self._value(at.title, word, kind)
 
     def _words(self, shapes: Sequence[Shape], title: str, text: str) -> Iterator[Hit]:
-        """What a word is by the globs of the shapes: the first that fits."""
+        """Check a word against the globs of the shapes. The first match counts."""
         globs = (pair for shape in shapes for pair in shape.globs)
         code = next((code for glob, code in globs if fnmatchcase(text, glob)), None)
         if code is not None:
             yield self._danger(code, f"{title} {text}")
 
     def _value(self, shown: str, word: Spoken, kind: str) -> Iterator[Hit]:
-        """What a word can do by being what it is to its program."""
+        """Check what a word can do through its role for the program."""
         if kind == "none":
             yield self._unknown("unknown_word", f"{shown} {word.text}", "has a word the linter does not know",
                                 "remove it, or check what it does and accept it with that as the reason", free=word.is_free)  # fmt: skip
@@ -342,9 +342,9 @@ class _Judge:
             word.is_named if kind == "name" else word.texts is not None
         ):
             severity: Severity = "error" if kind != "name" or word.is_free else "warning"
-            fix = "list what is meant with choice" + (", or begin the word with your own: web-{name}" if kind == "name" else "")  # fmt: skip
+            fix = "list the intended values with choice" + (", or begin the word with fixed text: web-{name}" if kind == "name" else "")  # fmt: skip
             yield Hit(
-                severity, f"free_{kind}", f"{shown} {word.text}", "leaves open what it acts on or runs", fix
+                severity, f"free_{kind}", f"{shown} {word.text}", "does not fix what it acts on or runs", fix
             )
 
     def _mode(self, shown: str, word: Spoken) -> Iterator[Hit]:
@@ -367,7 +367,7 @@ def _is_one_of(name: str, globs: Sequence[str]) -> bool:
 
 
 def _value_behind(option: Option, words: Sequence[Spoken]) -> Spoken | None:
-    """The word behind an option that takes one. What looks like an option is read as one, lest it be hidden there."""
+    """Return the value of an option that takes one. A word that looks like an option is never read as a value."""
     if not option.takes or len(words) < 2:
         return None
     value = words[1]
@@ -383,7 +383,7 @@ def _find(shapes: Sequence[Shape], name: str) -> Option | None:
 
 
 def _abbreviated(shapes: Sequence[Shape], name: str) -> Option | None:
-    """The option that a beginning stands for, as GNU programs take it; the worst that it could be."""
+    """Return the option that an abbreviation stands for, as GNU programs accept it; the most dangerous candidate."""
     if not name.startswith("--") or len(name) < 3:
         return None
     found = [option for shape in shapes for option in shape.known.values() if option.name.startswith(name)]
@@ -391,7 +391,7 @@ def _abbreviated(shapes: Sequence[Shape], name: str) -> Option | None:
 
 
 def _kinds(kinds: Sequence[str], count: int) -> list[str]:
-    """The kind of each of so many operands."""
+    """Return the kind of each of ``count`` operands."""
     if REST not in kinds:
         return [kinds[min(index, len(kinds) - 1)] for index in range(count)]
     at = kinds.index(REST)

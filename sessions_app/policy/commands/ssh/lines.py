@@ -1,9 +1,8 @@
-"""The strict parser: a command line becomes words, or is refused. Nothing is ever guessed and nothing
-expands.
+"""The strict parser: splits a command line into words, or refuses it. Nothing is guessed, and nothing expands.
 
-What it accepts means the same to dash, bash and zsh: plain words, single and double quotes, and a backslash
-before one character. What any of them would interpret is refused, with the character and its place, so that
-the words which a person approved are the words which reach the target.
+What it accepts has the same meaning in dash, bash and zsh: plain words, single and double quotes, and a backslash
+before one character. It refuses everything that any of them would interpret, with the character and its position. So
+the words that a person approved are the words that reach the target.
 """
 
 import re
@@ -17,7 +16,7 @@ MAX_LINE_BYTES = 64 * 1024
 MAX_WORDS = 1000
 MAX_QUOTED_BYTES = (
     100 * 1024
-)  # sshd takes a forced command of 130 000 bytes; the rest is for what is wrapped around it
+)  # sshd accepts a forced command of 130,000 bytes; the rest is for the wrapper around it
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,^=-]+")
 _DOUBLE_PLAIN = re.compile(r'[^"\\$`!]+')
@@ -32,7 +31,7 @@ _REASONS = {
     ")": "is never passed to a shell: put the word in single quotes",
     "$": "is never passed to a shell: variables are not filled in; single quotes keep it as it is",
     "`": "is never passed to a shell: no command runs inside another; single quotes keep it as it is",
-    "~": "is never passed to a shell: write the folder out, or put the word in single quotes",
+    "~": "is never passed to a shell: write out the folder, or put the word in single quotes",
     "*": "is never passed to a shell: names are not filled in; single quotes keep it as it is",
     "?": "is never passed to a shell: names are not filled in; single quotes keep it as it is",
     "[": "is never passed to a shell: names are not filled in; single quotes keep it as it is",
@@ -43,7 +42,7 @@ _REASONS = {
     "!": "would recall an old command in a shell: put the word in single quotes",
 }
 
-# Words that begin something else than a command in dash, bash, zsh or fish.
+# Words that do not begin a simple command in dash, bash, zsh or fish.
 _KEYWORDS = frozenset(
     (
         "if", "then", "else", "elif", "fi", "case", "esac", "for", "select", "while", "until", "do", "done",
@@ -56,7 +55,7 @@ _KEYWORDS = frozenset(
 class LineRefused(RuleRefused):
     """A line that is not one plain command.
 
-    `reason` is a sentence for its writer, `position` the offset from 0, `character` the offender (empty if
+    `reason` is a sentence for its author, `position` the offset from 0, and `character` the offending one (empty if
     none).
     """
 
@@ -67,11 +66,10 @@ class LineRefused(RuleRefused):
 
 
 def parse_line(text: str) -> tuple[str, ...]:
-    """The words of one command line of at most 64 KiB and 1000 words; never empty.
+    """Return the words of one command line of at most 64 KiB and 1000 words; never empty.
 
-    Raises LineRefused for everything that a shell would interpret, for characters that cannot be seen, for
-    unclosed quotes, and for a first word that is an assignment, an option, a shell keyword or sshd's
-    internal-sftp.
+    Raises LineRefused for everything that a shell would interpret, for invisible characters, and for unclosed quotes.
+    Also for a first word that is an assignment, an option, a shell keyword or sshd's internal-sftp.
     """
     _check_size(text)
     at = hidden_at(text)
@@ -96,9 +94,7 @@ def _hidden_reason(char: str) -> str:
 
 
 def check_argv(argv: tuple[str, ...]) -> None:
-    """Refuse words that sshd or a shell would take for more than one program and its arguments. Raises
-    LineRefused.
-    """
+    """Refuse words that sshd or a shell would not treat as one program and its arguments. Raises LineRefused."""
     if not argv:
         raise LineRefused("a command is required", 0)
     program = argv[0]
@@ -109,7 +105,7 @@ def check_argv(argv: tuple[str, ...]) -> None:
     if program.startswith("-"):
         raise LineRefused("the line begins with an option: begin with the program's name", 0, "-")
     if program in _KEYWORDS:
-        raise LineRefused(f"{clip(program)} is a word of the shell's own language, not a program", 0)
+        raise LineRefused(f"{clip(program)} is a shell keyword, not a program", 0)
     if program.rpartition("/")[2].startswith("internal-sftp"):
         raise LineRefused("internal-sftp is file transfer inside sshd, not a command", 0)
     if sum(map(len, argv)) > MAX_QUOTED_BYTES // 4 and len(quote_argv(argv).encode()) > MAX_QUOTED_BYTES:
@@ -117,7 +113,7 @@ def check_argv(argv: tuple[str, ...]) -> None:
 
 
 def split_words(text: str) -> Iterator[tuple[str, int]]:
-    """Each word with its offset. Looks at shell syntax alone: `parse_line` checks all the rest."""
+    """Yield each word with its offset. Checks only shell syntax: `parse_line` checks the rest."""
     at = 0
     while at < len(text):
         if text[at] == " ":
@@ -129,10 +125,10 @@ def split_words(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _word(text: str, at: int) -> tuple[str, int]:
-    """The word that begins here, and the offset behind it."""
+    """Return the word that begins here, and the offset after it."""
     word = ""
     while at < len(text) and text[at] != " ":
-        if text[at] == "=" and not word:  # zsh expands it behind empty quotes as well
+        if text[at] == "=" and not word:  # zsh expands it after empty quotes as well
             raise LineRefused(
                 "“=” at the start of a word is expanded by some shells: quote the word", at, "="
             )
@@ -142,7 +138,7 @@ def _word(text: str, at: int) -> tuple[str, int]:
 
 
 def _piece(text: str, at: int) -> tuple[str, int]:
-    """The text of one plain run, quoted run or escaped character, and the offset behind it."""
+    """Return the text of one plain run, quoted run or escaped character, and the offset after it."""
     if plain := _PLAIN.match(text, at):
         return plain.group(), plain.end()
     char = text[at]
@@ -179,7 +175,7 @@ def _double(text: str, opened: int) -> tuple[str, int]:
         if char != "\\":
             raise LineRefused(f"“{char}” inside double quotes is read by shells: use single quotes", at, char)
         if text[at + 1 : at + 2] not in ('"', "\\"):
-            raise LineRefused('a backslash inside double quotes may stand before “"” or “\\” only', at, char)
+            raise LineRefused('a backslash inside double quotes can only come before “"” or “\\”', at, char)
         parts.append(text[at + 1])
         at += 2
     raise LineRefused("a double quote is not closed", opened, '"')

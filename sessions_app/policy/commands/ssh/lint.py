@@ -1,6 +1,4 @@
-"""The linter: what a command set allows beyond what it seems to. Its findings are shown before a version is
-published.
-"""
+"""The linter for SSH: what a command set allows beyond what is obvious. Its findings are shown before publishing."""
 
 from collections.abc import Iterable, Iterator
 from itertools import combinations
@@ -21,14 +19,27 @@ __all__ = ["Finding", "Severity", "lint"]
 
 
 def lint(document: SSHCommandSet) -> list[Finding]:
-    """All findings, errors first, each in the order of the document."""
-    found = [*document_findings(document), *_type_findings(document)]
+    """Return all findings, errors first, each in document order."""
+    found = [*document_findings(document), *_type_findings(document), *_uncontained(document)]
     commands = [Command(document, index, rule) for index, rule in enumerate(document.commands)]
     for command in commands:
         found += value_findings(command)
         found += _command_findings(command)
     found += _overlaps(commands)
     return sorted(dict.fromkeys(found), key=lambda finding: finding.severity != "error")
+
+
+def _uncontained(document: SSHCommandSet) -> Iterator[Finding]:
+    asked = {f"commands[{index}].contain": rule.contain for index, rule in enumerate(document.commands)}
+    for where, contain in {"contain": document.contain, **asked}.items():
+        if contain == "group":
+            yield Finding(
+                "warning",
+                "uncontained",
+                where,
+                "a process can leave the group and hide, and as root no one can tell whether all have ended",
+                "remove it: each command then has a PID namespace that ends with it. Accept it for targets without these",
+            )
 
 
 def _type_findings(document: SSHCommandSet) -> Iterator[Finding]:
@@ -62,7 +73,7 @@ def _command_findings(command: Command) -> Iterator[Finding]:
 
 
 def _hit_findings(command: Command, hits: Iterable[Hit]) -> Iterator[Finding]:
-    """One finding for each danger: a warning is accepted by its code and place."""
+    """Group the hits into one finding for each danger: a warning is accepted by its code and place."""
     contained = command.document.contain_of(command.rule) == "pidns"
     grouped: dict[tuple[Severity, str], list[Hit]] = {}
     for hit in hits:
@@ -75,7 +86,7 @@ def _hit_findings(command: Command, hits: Iterable[Hit]) -> Iterator[Finding]:
 
 
 def _effect(command: Command, hits: Iterable[Hit]) -> Iterator[Finding]:
-    """Approvers go by the effect, so it may not say less than what the command is known to do."""
+    """Check that the effect does not understate what the command is known to do, because approvers rely on it."""
     most = min(hits, key=lambda hit: EFFECT_RANK[hit.effect])
     if EFFECT_RANK[command.rule.effect] > EFFECT_RANK[most.effect]:
         reading = command.rule.effect == "read"
@@ -84,13 +95,13 @@ def _effect(command: Command, hits: Iterable[Hit]) -> Iterator[Finding]:
             "error" if reading else "warning",
             "effect",
             f"commands[{command.index}].effect",
-            f"{clip(most.shown, length=100)} {does} the target, and approvers would be told that it only {'reads' if reading else 'changes it'}",
-            f"write effect: {most.effect}",
+            f"{clip(most.shown, length=100)} {does} the target, but approvers would be told that it only {'reads' if reading else 'changes it'}",
+            f"set effect: {most.effect}",
         )
 
 
 def _overlaps(commands: list[Command]) -> Iterator[Finding]:
-    """Pairs of commands that one line could fit, where it matters which of them decides."""
+    """Find pairs of commands that could both match one line, where it matters which decides."""
     by_shape: dict[tuple[str, int], list[Command]] = {}
     for command in commands:
         by_shape.setdefault((command.texts[0], len(command.words)), []).append(command)
@@ -104,14 +115,14 @@ def _overlaps(commands: list[Command]) -> Iterator[Finding]:
             yield second.found(
                 "warning",
                 "overlap",
-                f"one line can fit this and commands[{first.index}]"
-                + ("" if same else ": the stricter of the two decides"),
-                "remove one, or narrow its values so that no line fits both",
+                f"a line can match this and commands[{first.index}]"
+                + ("" if same else ": the stricter one decides"),
+                "remove one, or narrow its values so that no line matches both",
             )
 
 
 def _may_meet(first: Command, one: Word, second: Command, other: Word) -> bool:
-    """Whether one word could fit both; in doubt yes."""
+    """Whether some text could match both words. Returns True if in doubt."""
     if _literal(one) is not None and _literal(other) is not None:
         return one == other
     if _literal(one) is not None:

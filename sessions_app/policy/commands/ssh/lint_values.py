@@ -1,10 +1,11 @@
-"""Values that leave more open than their author may think: patterns, paths, numbers below zero."""
+"""Check values that leave more open than their author may think: patterns, paths, numbers below zero."""
 
 from collections.abc import Iterator
 
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.findings import Finding
-from sessions_app.policy.commands.parameters import Int, ParameterType, PathBelow, Pattern, compile_pattern
+from sessions_app.policy.commands.parameters import Int, ParameterType, PathBelow, Pattern
+from sessions_app.policy.commands.patterns import compile_pattern
 from sessions_app.policy.commands.ssh.command import Command
 
 _OPTION_PROBES = ("-", "-a", "-1", "--a", "-oProxyCommand=a", "--rsh=a")
@@ -25,7 +26,7 @@ def below(path: str, folders: tuple[str, ...]) -> bool:
 
 
 def type_findings(where: str, type_: ParameterType) -> Iterator[Finding]:
-    """What is to be said about one declared type; `where` is its path in the document."""
+    """Check one declared type. `where` is its path in the document."""
     if isinstance(type_, Pattern):
         yield from _pattern(where, type_)
     if isinstance(type_, PathBelow):
@@ -43,8 +44,8 @@ def _pattern(where: str, type_: Pattern) -> Iterator[Finding]:
             "error",
             "broad_pattern",
             where,
-            f"the pattern {clip(type_.pattern)} takes nearly any text",
-            "name the characters that may stand there, like [a-z0-9-]{1,40}, or use choice or name",
+            f"the pattern {clip(type_.pattern)} matches nearly any text",
+            "allow only the expected characters, like [a-z0-9-]{1,40}, or use choice or name",
         )
         return
     if options := _admits(type_, _OPTION_PROBES):
@@ -52,7 +53,7 @@ def _pattern(where: str, type_: Pattern) -> Iterator[Finding]:
             "warning",
             "option_like",
             where,
-            f"the pattern takes {clip(options[-1])}, an option to a program; a run with it is refused",
+            f"the pattern matches {clip(options[-1])}, which programs read as an option; such a run is refused",
             "begin the pattern with a letter or digit, or put `--` before the value if the program knows it",
         )
     if paths := _admits(type_, _TRAVERSAL_PROBES):
@@ -60,16 +61,16 @@ def _pattern(where: str, type_: Pattern) -> Iterator[Finding]:
             "warning",
             "path_pattern",
             where,
-            f"the pattern takes {clip(paths[0])}, which leads to other folders",
-            "leave “/” and “..” out of the pattern, or use path with the folder that is meant",
+            f"the pattern matches {clip(paths[0])}, which leads to other folders",
+            "exclude “/” and “..” from the pattern, or use path with the intended folder",
         )
     if quoted := _admits(type_, _QUOTED_PROBES):
         yield Finding(
             "warning",
             "broad_pattern",
             where,
-            f"the pattern takes {clip(quoted[0])}: harmless here, but another program may hand it to a shell",
-            "leave spaces and the shell's characters out of the pattern",
+            f"the pattern matches {clip(quoted[0])}: harmless here, but another program may pass it to a shell",
+            "exclude spaces and special shell characters from the pattern",
         )
 
 
@@ -79,29 +80,29 @@ def _path(where: str, type_: PathBelow) -> Iterator[Finding]:
             "error",
             "free_path",
             where,
-            "a path below / is any file of the target",
-            "set the folder that is meant",
+            "a path below / can be any file of the target",
+            "set the intended folder",
         )
     elif below(type_.root, WRITABLE):
         yield Finding(
             "warning",
             "writable_path",
             where,
-            f"other accounts write below {type_.root}: a link there leads the command to any file",
-            "use a folder that only the administrator writes to",
+            f"other accounts can write below {type_.root}: a link there can lead the command to any file",
+            "use a folder that only the administrator can write to",
         )
     elif type_.root in _SENSITIVE:
         yield Finding(
             "warning",
             "free_path",
             where,
-            f"{type_.root} holds secrets, programs or settings besides what is meant",
-            "name the folder below it that is meant",
+            f"{type_.root} also contains secrets, programs or settings that are not intended",
+            "name the intended folder below it",
         )
 
 
 def value_findings(command: Command) -> Iterator[Finding]:
-    """What is to be said about the values where they stand in one command."""
+    """Check the values of one command in their positions."""
     for name, type_, position in command.whole_word_types():
         if isinstance(type_, Int) and type_.bounds[0] < 0 and "--" not in command.texts[:position]:
             yield command.found(
@@ -115,6 +116,6 @@ def value_findings(command: Command) -> Iterator[Finding]:
             yield command.found(
                 "warning",
                 "writable_path",
-                f"other accounts write where {clip(text)} lies, and so decide what is read or changed",
-                "keep it in a folder that only the administrator writes to",
+                f"other accounts can write to the place of {clip(text)}, and so decide what is read or changed",
+                "keep it in a folder that only the administrator can write to",
             )

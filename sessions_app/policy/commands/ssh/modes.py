@@ -1,4 +1,4 @@
-"""File modes as chmod, install and mkdir take them: `4755`, `u+s`, `o-x+w`, `+4000`."""
+"""File modes as chmod, install and mkdir accept them: `4755`, `u+s`, `o-x+w`, `+4000`."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ _SET_ID, _WORLD_WRITES = 0o6000, 0o2
 
 
 def mode_code(text: str) -> str | None:
-    """The danger of a mode: setuid or setgid, or that everybody may write; None where it gives neither."""
+    """Return the danger of a mode: setuid or setgid, or writable by everyone; None if it grants neither."""
     given = list(_given(text))
     if any(_sets_id(bits) for _, bits in given):
         return "suid"
@@ -17,7 +17,7 @@ def mode_code(text: str) -> str | None:
 
 
 def _given(text: str) -> Iterator[tuple[str, str]]:
-    """What a mode gives, and to whom; without a name to all."""
+    """Yield what a mode grants, and to whom; without a class it applies to all."""
     if text.isdigit():
         yield "a", text
     for clause in text.split(","):
@@ -32,7 +32,7 @@ def _sets_id(bits: str) -> bool:
 
 
 def _opens(who: str, bits: str) -> bool:
-    """Whether the others may write by this. A mode without a name (`+w`) leaves that to the umask."""
+    """Whether others can write with this. Without a class (`+w`), that depends on the umask."""
     if bits.isdigit():
         return bool(int(bits, 8) & _WORLD_WRITES)
     return bool(set(who) & set("oa")) and bool(set(bits) & set("wug"))

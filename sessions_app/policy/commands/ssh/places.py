@@ -1,7 +1,7 @@
-"""Files by their places: which a command may read, and where it may write, without a word.
+"""Files by their location: which a command may read, and where it may write, without a finding.
 
-A path is looked at as the system follows it: `//etc/./x` is /etc/x, and one that does not begin with `/` lies in the
-login account's home folder, where a session begins.
+Paths are resolved as the system does: `//etc/./x` is /etc/x. A path without a leading `/` is in the login account's
+home folder, where a session begins.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ _HERE = "."
 
 
 def located(text: str) -> str:
-    """Where a path leads, as far as its text tells."""
+    """Return where a path leads, as far as its text shows."""
     path = re.sub(r"^//+", "/", posixpath.normpath(text))
     path = _ROOT_AGAIN.sub("", path) or "/"
     return re.sub(r"^/var/run(?=/|$)", "/run", path)
 
 
 def is_secret(places: Places, text: str) -> bool:
-    """Whether a word names a file with passwords or keys, also behind `--option=`."""
+    """Whether a word names a file with passwords or keys, also after `--option=`."""
     candidates = (text, *(f"/{located(part)}/" for part in {text, text.rpartition("=")[2]}))
     return any(secret in one for secret in places.secrets for one in candidates)
 
 
 def file_codes(places: Places, word: Spoken, *, writes: bool) -> Iterator[str]:
-    """The dangers of a word that names a file which is read, or written."""
+    """Yield the dangers of a word that names a file that is read or written."""
     if word.texts is None:
         yield from _open(places, word.below, writes=writes)
         return
@@ -62,7 +62,7 @@ def _read(places: Places, path: str) -> Iterator[str]:
 
 
 def _open(places: Places, folder: str | None, *, writes: bool) -> Iterator[str]:
-    """Dangers of any file below a folder. A folder above a place reaches it as well."""
+    """Yield the dangers of any file below a folder. A folder above a place reaches it as well."""
     if folder is None:
         return
     folder = located(folder)
@@ -80,17 +80,19 @@ def _open(places: Places, folder: str | None, *, writes: bool) -> Iterator[str]:
 
 
 def keeps_nothing(places: Places, word: Spoken) -> bool:
-    """Whether a word can only be a place where nothing that is written stays: `/dev/null`."""
+    """Whether a word can only be a place that keeps nothing written to it: `/dev/null`."""
     return word.texts is not None and all(holds(places.not_written, located(text)) for text in word.texts)
 
 
 def holds(listed: Sequence[str], path: str) -> bool:
-    """Whether a path is one of the places, or in it."""
+    """Whether a path is one of the places, or inside one."""
     return any(_is_in(place, path) for place in listed)
 
 
 def _is_in(place: str, path: str) -> bool:
-    """`/a` is a file or folder, with `*` for anything in it, and `a/b` part of a path wherever it is."""
+    """Whether a path is in a place. `/a` is a file or folder, `*` matches any characters, and `a/b` can be anywhere in
+    a path.
+    """
     if "*" in place:
         return fnmatchcase(path, place) or fnmatchcase(path, f"{place}/*")
     return f"{path}/".startswith(f"{place}/") if place.startswith("/") else f"/{place}/" in f"/{path}/"
@@ -101,13 +103,13 @@ def _reaches(listed: Sequence[str], folder: str) -> bool:
 
 
 def _above(listed: Sequence[str], folder: str) -> bool:
-    """Whether one of the places lies in this folder."""
+    """Whether one of the places is in this folder."""
     above = folder.rstrip("/") + "/"
     return any(place.startswith(above) for place in listed)
 
 
 def _is_home(places: Places, path: str) -> bool:
-    """Whether a path is a home folder itself or may be another's, or is the one that holds them all."""
+    """Whether a path is or could be someone's home folder, or is the parent of all of them."""
     return (
         path in (_HERE, *places.homes) or path.startswith("..") or posixpath.dirname(path).endswith("/home")
     )

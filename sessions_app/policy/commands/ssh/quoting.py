@@ -1,8 +1,8 @@
-r"""Quoting that bash, dash, zsh and fish all undo to exactly the same words.
+r"""Quoting that bash, dash, zsh and fish all parse back to exactly the same words.
 
-`shlex.quote` will not do: fish reads a backslash inside single quotes as an escape, and zsh expands a bare
-`=name`. So every word is quoted, and `'` and `\` stand outside the quotes, each behind a backslash. csh and
-tcsh can't be made safe this way.
+`shlex.quote` is not enough: fish treats a backslash inside single quotes as an escape, and zsh expands a bare `=name`.
+So every word is quoted, and `'` and `\` are outside the quotes, each after a backslash. csh and tcsh can't be made safe
+in this way.
 """
 
 import re
@@ -14,11 +14,11 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,-][A-Za-z0-9_./:@%+,=-]*")
 
 
 class QuoteRefused(ValueError):
-    """A word that no shell can be handed safely: it holds NUL, carriage return or newline."""
+    """A word that can't be passed safely to any shell: it contains NUL, carriage return or newline."""
 
 
 def quote(word: str) -> str:
-    """`word` for any of the four shells. Raises QuoteRefused for NUL, CR and LF."""
+    """Quote `word` for any of the four shells. Raises QuoteRefused for NUL, CR and LF."""
     if _FORBIDDEN.search(word):
         raise QuoteRefused("a word can't contain NUL, carriage return or newline: remove it")
     parts = _SPECIAL.split(word)
@@ -26,10 +26,10 @@ def quote(word: str) -> str:
 
 
 def quote_argv(argv: Iterable[str]) -> str:
-    """The words as one command line, every word quoted. Raises QuoteRefused as `quote` does."""
+    """Return the words as one command line, each quoted. Raises QuoteRefused like `quote`."""
     return " ".join(map(quote, argv))
 
 
 def readable(argv: Iterable[str]) -> str:
-    """The words as a person would type them: quotes only where the strict parser or a shell needs them."""
+    """Return the words as a person would type them, with quotes only where the strict parser or a shell needs them."""
     return " ".join(word if _PLAIN.fullmatch(word) else quote(word) for word in argv)

@@ -1,4 +1,4 @@
-"""Command sets for SSH to begin with. Each is fit to be published as it stands."""
+"""Starter command sets for SSH. Each can be published unchanged."""
 
 from sessions_app.policy.commands.starters import Starter
 
@@ -14,7 +14,7 @@ kind: ssh
 summary: Restart one service and read its state and its log
 risk: medium
 parameters:
-  # Bound when somebody asks. Put the services here that may be restarted.
+  # Fixed when access is requested. List the services that may be restarted.
   unit: {choice: [nginx, haproxy]}
 commands:
   - run: systemctl restart {unit}
@@ -22,7 +22,7 @@ commands:
   - run: systemctl --no-pager status {unit}
     effect: read
   - run: journalctl --no-pager -u {unit} -n {lines}
-    # Free at each run, inside the type.
+    # Chosen at each run, within the type.
     where: {lines: {int: [1, 1000]}}
     effect: read
 examples:
@@ -33,12 +33,12 @@ examples:
     Starter(
         "logs",
         "Read logs",
-        "Look at the state and the log of services, and change nothing.",
+        "Read the state and the log of services.",
         "read-logs",
         """\
 name: read-logs
 kind: ssh
-summary: Look at the state and the log of services
+summary: Read the state and the log of services
 risk: low
 commands:
   - run: systemctl --no-pager status {unit}
@@ -57,12 +57,12 @@ examples:
     Starter(
         "empty",
         "Something else",
-        "One harmless command, to write your own in its place.",
+        "One harmless command to replace with your own.",
         "my-commands",
         """\
 name: my-commands
 kind: ssh
-summary: Say in one line what it is for
+summary: Say in one line what it does
 risk: low
 commands:
   - run: uptime

@@ -1,8 +1,8 @@
-"""The table of known programs: what each can do, by which words and options, and which shapes are harmless.
+"""The table of known programs: what each can do, with which words and options, and which uses are harmless.
 
-The facts are data, in `programs.yaml` beside this module, whose head explains how they are written. The loader takes
-nothing that it does not know: a misspelled key, danger or kind, or a program that appears twice, is an error that names
-its line, so that no fact is lost in silence. It is read when a command set is first linted, and then kept.
+The facts are data in `programs.yaml` beside this module. The head of that file explains the format. The loader refuses
+what it does not know. A misspelled key, danger or kind, or a program that appears twice, is an error with its line. So
+no fact is lost silently. The table is loaded when a command set is first linted, and then kept.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from sessions_app.policy.documents import DocumentError, Problem, load_yaml_with
 
 PROGRAMS = Path(__file__).with_name("programs.yaml")
 
-# What a program can do to its target, or by it, beyond what it seems to.
+# What a program can do to its target, or through it, beyond what is obvious.
 Can = Literal[
     "run", "write", "read", "network", "stop", "accounts", "kernel", "settings", "destroy", "outlive", "other_systems"
 ]  # fmt: skip
-# What a word is to a program: plain text; a file that is read or written; the name of what is acted on; code that is
-# run; a file mode; and a place where nothing may stand.
+# The role of a word for a program. It is plain text, a file that is read or written, the name of an object, code that
+# is run, or a file mode. `none`: no word is allowed there.
 Kind = Literal["text", "read", "write", "name", "code", "mode", "none"]
 REST = "..."
 ANY_OPTION, NUMBER_OPTION = "*", "-#"
@@ -42,9 +42,9 @@ Words = Annotated[tuple[StrictStr, ...], BeforeValidator(_words)]
 
 
 class Danger(BaseModel):
-    """One thing that goes wrong. `why` follows what does it in a sentence; `effect` is the least it comes to.
+    """One thing that can go wrong. In a sentence, `why` follows the cause. `effect` is the least effect that it has.
 
-    `contained`: a PID namespace (`contain: pidns`) shuts it out.
+    `contained`: a PID namespace (`contain: pidns`) prevents it.
     """
 
     model_config = FROZEN
@@ -58,7 +58,7 @@ class Danger(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option that is known. `takes`: a value follows. No `danger`: it does nothing but what its `effect` says."""
+    """One known option. `takes`: a value follows. Without a `danger`, it does only what its `effect` says."""
 
     name: str
     takes: bool
@@ -68,7 +68,7 @@ class Option:
 
 
 class Shape(BaseModel):
-    """How one program, or one verb of it, may be used. What is not listed is not known, and not let through in silence."""
+    """How one program, or one verb of it, may be used. What is not listed is unknown, and never accepted silently."""
 
     model_config = FROZEN
     is_: Words = Field(default=(), alias="is", description="Dangers of every use")
@@ -103,17 +103,17 @@ class Shape(BaseModel):
 
     @cached_property
     def by_verb(self) -> Mapping[str, Shape]:
-        """Its verbs one by one."""
+        """Its verbs, one by one."""
         return {verb: shape for verbs, shape in self.verbs.items() for verb in verbs.split()}
 
     @cached_property
     def globs(self) -> tuple[tuple[str, str], ...]:
-        """Each glob of its `words` with its danger, in their order."""
+        """Each glob of its `words` with its danger, in order."""
         return tuple((glob, code) for globs, code in self.words.items() for glob in globs.split())
 
     @cached_property
     def takes_any_option(self) -> bool:
-        """Whether no option of it can do harm but those that are listed as dangers."""
+        """Whether all options are harmless except those listed as dangers."""
         return ANY_OPTION in self.options
 
     @cached_property
@@ -133,14 +133,14 @@ class Shape(BaseModel):
                 yield _option(token, danger=danger)
 
     def problems(self, path: str, dangers: Mapping[str, Danger]) -> Iterator[Problem]:
-        """What in it can't be meant."""
+        """Yield what can't be intended."""
         yield from _bad_tokens(path, self)
         for code in (*self.is_, *self.danger.values(), *self.needs.values(), *self.words.values()):
             if code not in dangers:
-                yield Problem(path, f"`{code}` is no danger of this table")
+                yield Problem(path, f"`{code}` is not a danger of this table")
         for kind in self.operands:
             if kind != REST and kind not in get_args(Kind):
-                yield Problem(path, f"`{kind}` is no kind of operand")
+                yield Problem(path, f"`{kind}` is not a kind of operand")
         yield from _twice(path, [verb for verbs in self.verbs for verb in verbs.split()])
         for verbs, shape in self.verbs.items():
             yield from shape.problems(f"{path}.{verbs}", dangers)
@@ -164,7 +164,7 @@ def _bad_tokens(path: str, shape: Shape) -> Iterator[Problem]:
     for token in {*listed, *(token for group in groups for token in group.split())}:
         found = _TOKEN.fullmatch(token)
         if not found or (found[3] and found[3] not in get_args(Kind)):
-            yield Problem(path, f"`{token}` is no option of the form -x, --long, -x= or -x=kind")
+            yield Problem(path, f"`{token}` is not an option of the form -x, --long, -x= or -x=kind")
     yield from _twice(path, [token.partition("=")[0] for token in listed])
 
 
@@ -174,7 +174,7 @@ def _twice(path: str, names: list[str]) -> Iterator[Problem]:
 
 
 class Places(BaseModel):
-    """Files by what is in them. All are beginnings of absolute paths, or parts that stand between or behind slashes."""
+    """Files by their content. Each entry is the beginning of an absolute path, or a part between or after slashes."""
 
     model_config = FROZEN
     secrets: Words
@@ -202,7 +202,7 @@ class Document(BaseModel):
 
 @dataclass(frozen=True)
 class Table:
-    """The facts, ready to be asked."""
+    """The facts, ready for lookups."""
 
     dangers: Mapping[str, Danger]
     places: Places
@@ -212,7 +212,9 @@ class Table:
     programs: Mapping[str, Shape]
 
     def shape_of(self, program: str) -> Shape | None:
-        """What is known of a program by its name; `python*` stands for python, python3 and python3.11."""
+        """Return the shape of a program by its name; None if unknown. `python*` stands for python, python3 and
+        python3.11.
+        """
         return self.programs.get(program) or self.programs.get(_VERSION.sub("", program) + "*")
 
 
@@ -221,12 +223,12 @@ _VERSION = re.compile(r"-?[0-9][0-9.]*$")
 
 @lru_cache(maxsize=1)
 def table() -> Table:
-    """The table that is shipped. Raises DocumentError for what is wrong in it."""
+    """Return the table shipped with Stint. Raises DocumentError if it is invalid."""
     return read_table(PROGRAMS.read_text(encoding="utf-8"))
 
 
 def read_table(text: str) -> Table:
-    """A table from its YAML. Raises DocumentError with lines for anything that is not plainly meant."""
+    """Parse a table from YAML. Raises DocumentError with lines for anything that is not clearly intended."""
     data, lines = load_yaml_with_lines(text)
     document = validate(Document, data, lines=lines)
     problems = list(_problems(document))
@@ -256,10 +258,10 @@ def _problems(document: Document) -> Iterator[Problem]:
     for code in document.dangers.keys() - used - BUILT_IN:
         yield Problem(f"dangers.{code}", "no program has this danger: remove it")
     for code in sorted(BUILT_IN - document.dangers.keys()):
-        yield Problem("dangers", f"`{code}` is missing, which the linter itself asks for")
+        yield Problem("dangers", f"`{code}` is missing, which the linter itself needs")
 
 
-# Dangers that are found by the kind of a word or by its place, and not by a program alone.
+# Dangers that depend on the role or location of a word, not only on the program.
 BUILT_IN = frozenset(
     (
         "suid",
@@ -277,7 +279,7 @@ BUILT_IN = frozenset(
 
 
 def codes_of(shape: Shape) -> set[str]:
-    """All dangers that a shape, its verbs and its bare use have."""
+    """Return all dangers of a shape, its verbs and its bare use."""
     own = {*shape.is_, *shape.danger.values(), *shape.needs.values(), *shape.words.values()}
     inner = [*shape.verbs.values(), *([shape.bare] if shape.bare else [])]
     return own.union(*map(codes_of, inner))

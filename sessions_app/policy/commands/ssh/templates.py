@@ -1,8 +1,8 @@
-"""A command with places for values: `journalctl -u {unit} -n {lines}`.
+"""Commands with places for values: `journalctl -u {unit} -n {lines}`.
 
-The text is read by the strict parser after each `{name}` is replaced by a character that no command may hold,
-so a value is always inside one word and never changes how the words are divided. `{name}` is a parameter in
-quotes as well; a literal `{word}` is written `'{'word'}'`.
+Each `{name}` is replaced by a character that no command may contain before the strict parser reads the text. So a value
+is always inside one word and never changes how words are split. `{name}` is a parameter inside quotes as well. A
+literal `{word}` is written `'{'word'}'`.
 """
 
 import re
@@ -14,15 +14,13 @@ from sessions_app.policy.commands.characters import hidden_at, show
 from sessions_app.policy.commands.ssh.lines import LineRefused, check_argv, split_words
 
 _SLOT = re.compile(r"(?<!\\)\{([a-z][a-z0-9_]{0,62})\}")
-_MARK = 0xF0000  # a private plane: such characters are refused in commands
+_MARK = 0xF0000  # a private-use plane: these characters are refused in commands
 _PAD = "\U0010fffd"
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where the value of one parameter stands. The value may not hold `stop`, the text before the next slot
-    of its word.
-    """
+    """The place of a parameter's value. The value may not contain `stop`, the text before the next slot of its word."""
 
     name: str
     stop: str = ""
@@ -33,21 +31,22 @@ Word = tuple[str | Slot, ...]
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The words of a command. Each is literal text and slots in turn; an empty word is `("",)`."""
+    """The words of a command. Each alternates literal text and slots; an empty word is `("",)`."""
 
     words: tuple[Word, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters used, each once, in the order of their first use."""
+        """The parameters that it uses, each once, in order of first use."""
         return tuple(
             dict.fromkeys(piece.name for word in self.words for piece in word if isinstance(piece, Slot))
         )
 
 
 def parse_template(text: str) -> Template:
-    """Raises LineRefused as `parse_line` does, and for a slot in the program's name or two slots with nothing
-    between.
+    """Parse a command with slots.
+
+    Raises LineRefused as `parse_line` does, and for a slot in the program's name or two adjacent slots.
     """
     at = hidden_at(text)
     if at is not None:
@@ -77,7 +76,7 @@ def _pieces(word: str, names: list[str]) -> Iterator[str | Slot]:
 
 
 def _stopped(word: Word) -> Word:
-    """The word with each slot knowing the text that ends its value, where another slot follows."""
+    """Return the word with each slot's `stop` set, if another slot follows."""
     stopped: list[str | Slot] = []
     for at, piece in enumerate(word):
         after = word[at + 1] if at + 2 < len(word) else ""
@@ -90,11 +89,9 @@ def _stopped(word: Word) -> Word:
 def _check_word(word: Word, start: int, *, program: bool) -> None:
     slots = [isinstance(piece, Slot) for piece in word]
     if program and any(slots):
-        raise LineRefused("the program must be written out: a parameter cannot choose it", start)
+        raise LineRefused("the program must be written out: a parameter can't choose it", start)
     if any(here and after for here, after in pairwise(slots)):
-        raise LineRefused(
-            "two parameters need text between them, or nobody can tell their values apart", start
-        )
+        raise LineRefused("two parameters need text between them, or their values can't be told apart", start)
 
 
 def _stand_in(piece: str | Slot) -> str:
@@ -102,7 +99,7 @@ def _stand_in(piece: str | Slot) -> str:
 
 
 def fill(word: Word, values: Mapping[str, str]) -> Word:
-    """The word with the known values in place, and literal text joined up again."""
+    """Return the word with the known values in place and adjacent literal text joined."""
     filled: list[str | Slot] = []
     for piece in word:
         text = values.get(piece.name, piece) if isinstance(piece, Slot) else piece

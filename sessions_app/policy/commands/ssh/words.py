@@ -1,4 +1,4 @@
-"""The words of one command as the linter looks at them: what each can be, and who chooses it."""
+"""The words of one command as the linter sees them: what each can be, and who chooses it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
-from sessions_app.policy.commands.parameters import Choice, ParameterType, PathBelow, Pattern, compile_pattern
+from sessions_app.policy.commands.parameters import Choice, ParameterType, PathBelow, Pattern
+from sessions_app.policy.commands.patterns import compile_pattern
 from sessions_app.policy.commands.ssh.document import SSHCommand, SSHCommandSet
 from sessions_app.policy.commands.ssh.templates import Slot, Word
 
-# More texts than these are not looked at one by one: the word counts as open.
+# With more texts than this, a word is not expanded and counts as open.
 _MOST = 1000
 _SLASHES = ("a/b", "..", "../a", "/a")
 _ANY_NAMES = (
@@ -29,14 +30,14 @@ _ANY_NAMES = (
     "a/b",
     "/a",
 )
-# A literal beginning that ends so names whose thing it is, and the value only which one.
+# A literal beginning that ends in one of these names the owner, and the value only picks one of its objects.
 _SEPARATORS = ("-", "_", "@", ".", ":", "/", "=")
 _ONLY_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
 
 
 @dataclass(frozen=True)
 class Place:
-    """A value in a word: its type, and whether it is free at each run (else it is bound, and approvers see it)."""
+    """A value in a word: its type, and whether it is free at each run. Otherwise it is bound, and approvers see it."""
 
     type_: ParameterType
     free: bool
@@ -44,14 +45,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Spoken:
-    """One word, or the rest of one behind an option."""
+    """One word, or the rest of one after an option."""
 
     pieces: tuple[str | Place, ...]
     text: str
 
     @cached_property
     def texts(self) -> tuple[str, ...] | None:
-        """Each text that it can be, where all of them stand in the document; None where it is open."""
+        """Every text that it can be, if the document lists them all; None if it is open."""
         choices = [
             (piece,)
             if isinstance(piece, str)
@@ -72,14 +73,14 @@ class Spoken:
 
     @property
     def is_free(self) -> bool:
-        """Whether somebody chooses a part of it at each run, from more than a list."""
+        """Whether someone chooses a part of it at each run, other than from a list."""
         return any(
             isinstance(one, Place) and one.free and not isinstance(one.type_, Choice) for one in self.pieces
         )
 
     @property
     def is_named(self) -> bool:
-        """Whether it is written out, or its beginning or its pattern says whose thing it is: `worker@{n}`."""
+        """Whether it is written out, or its beginning or pattern identifies whose object it is: `worker@{n}`."""
         if self.texts is not None:
             return True
         if len(self.head) > 1 and self.head.endswith(_SEPARATORS) and not _ONLY_SCHEME.fullmatch(self.head):
@@ -92,14 +93,14 @@ class Spoken:
         )
 
     def after(self, count: int) -> Spoken:
-        """The word without so many of its first characters, which must be literal."""
+        """Return the word without its first ``count`` characters, which must be literal."""
         head = self.head[count:]
         rest = self.pieces[1:] if self.head else self.pieces
         return Spoken((head, *rest) if head else rest or ("",), self.text[count:])
 
     @cached_property
     def below(self) -> str | None:
-        """For an open word that is a path: the folder that it stays in, "/" for any; None where it is a plain name."""
+        """For an open word that is a path, the folder that it stays in, "/" for any; None for a plain name."""
         head, first = self.head, self.pieces[0]
         if isinstance(first, Place) and isinstance(first.type_, PathBelow):
             return first.type_.root
@@ -118,7 +119,7 @@ def _takes(type_: Pattern, probes: tuple[str, ...]) -> bool:
 
 
 def spoken(document: SSHCommandSet, rule: SSHCommand, word: Word) -> Spoken:
-    """A word of a command with the types of its values."""
+    """Return a word of a command with the types of its values."""
     pieces = tuple(
         Place(document.type_of(rule, piece.name), piece.name in rule.where)
         if isinstance(piece, Slot)

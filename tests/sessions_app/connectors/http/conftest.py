@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from sessions_app.connectors.base import Place
-from sessions_app.connectors.http.connector import HTTPConnector, HTTPParameters
+from sessions_app.connectors.http.connector import HTTPConnector
+from sessions_app.connectors.http.parameters import HTTPParameters
 from sessions_app.connectors.http.snippets import Site, snippet
 from sessions_app.policy.scope import TargetFacts
 from tests.support.nginx import application, nginx

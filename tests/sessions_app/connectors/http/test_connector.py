@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from sessions_app.connectors.base import ConnectorError, Lease
-from sessions_app.connectors.http.connector import HTTPParameters
+from sessions_app.connectors.http.parameters import HTTPParameters
 from sessions_app.connectors.http.snippets import PROXIES, snippet
 from tests.sessions_app.connectors.http.conftest import KEY, certificate, place_at
 from tests.support.nginx import nginx
@@ -50,7 +50,7 @@ def test_a_proxy_with_another_key_is_told(connector, site):
     with nginx(snippet("nginx", replace(site, proxy_key="another" * 6))) as other:
         found = steps(connector, place_at(other.port))["asks Stint"]
         assert not found.ok
-        assert "another proxy key" in found.detail
+        assert "different proxy key" in found.detail
 
 
 def test_when_stint_does_not_answer_the_door_is_shut_but_not_proven(connector, site):
@@ -149,6 +149,20 @@ def test_proxies_that_pass_underscores_on_drop_every_spelling(site):
     for name in ("X_Forwarded_Uri", "X-Forwarded_Uri", "X_Forwarded-Method"):
         assert f"header_up -{name}\n" in snippet("caddy", site)
     assert "header_up -X-Forwarded-Uri\n" not in snippet("caddy", site)
+
+
+OVERRIDES = [
+    "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Original-URI", "X-Rewrite-URL",
+    "X-Rewrite-URI",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OVERRIDES)
+def test_no_proxy_passes_on_a_header_that_would_change_the_request(site, name):
+    assert f'proxy_set_header {name} "";' in snippet("nginx", site)
+    assert f"header_up -{name}\n" in snippet("caddy", site)
+    assert f'          {name}: ""\n' in snippet("traefik", site)
+    assert f"- remove: {name.lower()}\n" in snippet("envoy", site)
 
 
 def test_who_the_holder_is_is_said_by_stint_alone_whatever_spelling_a_client_sends(site):

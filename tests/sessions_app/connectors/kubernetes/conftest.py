@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from sessions_app.connectors.kubernetes.setup import ceiling, target_setup
 from sessions_app.policy.commands.kinds import compile_open, compile_set, parse_text
 from sessions_app.policy.scope import TargetFacts
 from tests.support.kubernetes.cluster import Cluster, from_kubeconfig, in_process
+from tests.support.kubernetes.real import REAL
 from tests.support.kubernetes.server import ApiServer
 
 SET = """\
@@ -41,7 +41,6 @@ commands:
     effect: read
 """
 SPACES = ("stint-test-web", "stint-test-api", "stint-test-other")
-REAL = os.environ.get("STINT_TEST_KUBECONFIG")
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +82,9 @@ def place_of(cluster: Cluster, **changes) -> Place:
         "account": "",
         "host_key": "",
     }
-    known = {"ca": cluster.ca, "token": SecretStr(cluster.token_of("stint-system", "stint"))}
+    token = SecretStr(cluster.token_of("stint-system", "stint"))
+    # Holders get tokens of the cluster itself, whatever gateway stands before it.
+    known = {"ca": cluster.ca, "token": token, "direct": True}
     moved = {key: changes.pop(key) for key in ("address", "port") if key in changes}
     return Place(
         cluster="prod",

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import SecretStr, ValidationError
 
-from sessions_app.connectors.kubernetes.objects import RBAC
+from sessions_app.connectors.kubernetes.objects import GROUP, RBAC, name_of
 from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
 from sessions_app.connectors.kubernetes.setup import ANYWHERE, ceiling, target_setup
 from sessions_app.policy.commands.kinds import compile_open, compile_set, parse_text
@@ -35,7 +35,8 @@ def failing(ground):
 def test_a_ceiling_has_each_right_where_it_may_be_given_and_any_name_where_the_name_is_open():
     found = ceiling([compile_open(parse_text(SET))])
     assert list(found) == ["", "stint-test-api", "stint-test-web"]
-    assert PolicyRule(("get", "patch"), ("apps",), ("deployments",)) in found["stint-test-web"]
+    deployments = [PolicyRule((verb,), ("apps",), ("deployments",)) for verb in ("get", "patch")]
+    assert set(deployments) <= set(found["stint-test-web"])
     assert found[""] == (PolicyRule(("list", "get"), ("",), ("nodes",)),)
 
 
@@ -63,9 +64,11 @@ def test_stint_is_given_neither_wildcards_nor_bind_nor_escalate():
 
 def test_a_cluster_that_is_set_up_passes(own):
     steps = own.connector.check(own.place)
-    assert [step.name for step in steps] == ["API server", "token", "accounts", "rights", "least privilege"]
+    assert [step.name for step in steps] == [
+        "API server", "token", "accounts", "rights", "least privilege", "bindings by others",
+    ]  # fmt: skip
     assert failing(own) == []
-    assert "does not need" not in steps[-1].detail
+    assert [step.fix for step in steps[-2:]] == ["", ""]
 
 
 def test_a_token_that_is_not_known_is_told(own):
@@ -110,10 +113,48 @@ def test_an_account_that_may_do_everything_is_advised_against(own):
     }
     own.cluster.call("POST", f"{RBAC}/clusterroles", everything)
     own.cluster.call("POST", f"{RBAC}/clusterrolebindings", binding)
+    step = own.connector.check(own.place)[-2]
+    assert step.ok
+    assert "does not need" in step.detail
+    assert step.fix
+
+
+def bind(ground, name, subject, **labels):
+    """Bind a subject to a role in one namespace, as another administrator would."""
+    subject = {"apiGroup": GROUP, **subject} if subject["kind"] != "ServiceAccount" else subject
+    path = f"{RBAC}/namespaces/stint-test-web"
+    ground.cluster.call("POST", f"{path}/roles", {"metadata": {"name": "helpful"}, "rules": []})
+    reference = {"apiGroup": GROUP, "kind": "Role", "name": "helpful"}
+    made = {"metadata": {"name": name, "labels": labels}, "subjects": [subject], "roleRef": reference}
+    assert ground.cluster.call("POST", f"{path}/rolebindings", made)[0] == 201
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        {"kind": "Group", "name": "system:serviceaccounts:stint-grants"},
+        {"kind": "Group", "name": "system:serviceaccounts"},
+        {"kind": "Group", "name": "system:authenticated"},
+        {"kind": "User", "name": f"system:serviceaccount:stint-grants:{name_of('a' * 32)}"},
+        {"kind": "ServiceAccount", "name": name_of("a" * 32), "namespace": "stint-grants"},
+    ],
+)
+def test_what_others_give_to_accounts_of_grants_is_named_however_they_name_them(own, subject):
+    bind(own, "theirs", subject)
     last = own.connector.check(own.place)[-1]
-    assert last.ok
-    assert "does not need" in last.detail
+    assert last.detail.endswith(
+        f"rolebinding in namespace stint-test-web theirs of helpful to {subject['name']}"
+    )
     assert last.fix
+
+
+def test_what_others_give_to_others_and_what_every_cluster_binds_itself_is_not_named(own):
+    bind(own, "theirs", {"kind": "Group", "name": "system:serviceaccounts:shop"})
+    bind(own, "neighbor", {"kind": "ServiceAccount", "name": name_of("a" * 32), "namespace": "shop"})
+    default = {"kind": "Group", "name": "system:serviceaccounts"}
+    bind(own, "default", default, **{"kubernetes.io/bootstrapping": "rbac-defaults"})
+    last = own.connector.check(own.place)[-1]
+    assert last.detail == "accounts of grants have only what Stint gives"
 
 
 def test_a_certificate_that_can_not_be_read_is_told(own):

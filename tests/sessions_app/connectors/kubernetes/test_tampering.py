@@ -95,9 +95,24 @@ def test_a_copy_of_a_grants_role_in_another_namespace_goes_with_it(ground, clust
     assert cluster.call("GET", f"{RBAC}/namespaces/stint-test-api/rolebindings/{name}")[0] == 404
 
 
-def test_a_binding_of_others_that_names_the_account_is_seen_named_and_left_alone(ground, cluster, granted):
+def as_account(name):
+    return {"kind": "ServiceAccount", "name": name, "namespace": "stint-grants"}
+
+
+def as_user(name):
+    return {
+        "kind": "User",
+        "name": f"system:serviceaccount:stint-grants:{name}",
+        "apiGroup": "rbac.authorization.k8s.io",
+    }
+
+
+@pytest.mark.parametrize("subject_of", [as_account, as_user])
+def test_a_binding_of_others_that_names_the_account_is_seen_named_and_left_alone(
+    ground, cluster, granted, subject_of
+):
     _, lease = granted
-    subject = {"kind": "ServiceAccount", "name": name_of(lease.mark), "namespace": "stint-grants"}
+    subject = subject_of(name_of(lease.mark))
     role = {
         "metadata": {"name": "helpful"},
         "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}],

@@ -85,7 +85,7 @@ def test_a_wrong_token_and_an_open_door_are_told_apart(connector, server):
     with desk(token="") as open_desk:
         steps = connector.check(place_at(open_desk.port, token=None))
     assert all(step.ok for step in steps)
-    assert any("answers without a token" in step.detail and step.fix for step in steps)
+    assert any("responds without a token" in step.detail and step.fix for step in steps)
 
 
 def test_the_token_is_in_no_message(connector, server):
@@ -132,14 +132,14 @@ GOOD = b'{"jsonrpc":"2.0","id":ID,"result":{"supportedVersions":["2026-07-28"],"
         (b"hello", "text/html", "does not speak MCP"),
         (b"{", "application/json", "sent invalid JSON"),
         (b"[]", "application/json", "did not send a single JSON-RPC message"),
-        (b'{"jsonrpc":"2.0","id":7,"result":{}}', "application/json", "answered with another id"),
+        (b'{"jsonrpc":"2.0","id":7,"result":{}}', "application/json", "responded with a different id"),
         (b"data: x\n\n", "text/event-stream", "sent invalid JSON"),
-        (b": nothing\n\n", "text/event-stream", "without an answer"),
+        (b": nothing\n\n", "text/event-stream", "without a response"),
         (GOOD % b'[{"name":"a"},{"name":"a"}]', "application/json", "twice"),
         (GOOD % b'[{"name":7}]', "application/json", "without a name"),
         (GOOD % b'"x"', "application/json", "does not list its tools"),
         (GOOD % b'[],"nextCursor":"ID"', "application/json", "endless list of tools"),
-        (b"x" * 5_000_000, "application/json", "answer that is too large"),
+        (b"x" * 5_000_000, "application/json", "response that is too large"),
     ],
 )  # fmt: skip
 def test_a_server_that_misbehaves_is_an_error_in_words(connector, odd, said, kind, why, monkeypatch):
@@ -162,7 +162,7 @@ def test_a_server_that_misbehaves_is_an_error_in_words(connector, odd, said, kin
         ("[2001:db8::7]:8443", "2001:db8::7"),
     ],
 )
-def test_a_server_is_recognised_by_its_name_or_address_without_port_and_brackets(said, name):
+def test_a_server_is_recognized_by_its_name_or_address_without_port_and_brackets(said, name):
     assert name_for_tls(said) == name
 
 
@@ -248,5 +248,5 @@ def test_an_answer_to_something_else_is_none_for_who_takes_the_first_one(odd, mo
         return await anext(conversation_with(place_at(odd)).call("tools/call", {"name": "a"}))
 
     monkeypatch.setattr(Odd, "said", b'{"jsonrpc":"2.0","id":7,"result":{"content":[]}}')
-    with pytest.raises(ConnectorError, match="answered with another id"):
+    with pytest.raises(ConnectorError, match="responded with a different id"):
         asyncio.run(first())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from broker.demo.ports import free_port
 from sessions_app.policy.commands.kinds import compile_open, parse_text
 from tests.sessions_app.connectors.contract import (  # noqa: F401  # collected here
     Case,
@@ -18,7 +19,6 @@ from tests.sessions_app.connectors.contract import (  # noqa: F401  # collected 
     test_two_that_revoke_at_once_both_see_it_gone,
 )
 from tests.sessions_app.connectors.mcp.conftest import place_at
-from tests.support.site import free_port
 
 
 @pytest.fixture

@@ -7,11 +7,13 @@ import socket
 
 import pytest
 
+from broker.demo.ports import free_port
 from sessions_app.connectors.postgres.names import role_names
 from tests.sessions_app.connectors.contract import *  # noqa: F403  # the contract is these tests
 from tests.sessions_app.connectors.contract import Case
-from tests.support.gateway import free_port
 from tests.support.postgres_shop import commands
+
+pytestmark = pytest.mark.by_turns("shop")
 
 
 @pytest.fixture

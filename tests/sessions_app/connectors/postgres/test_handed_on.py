@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import psycopg
 import pytest
 
 from sessions_app.connectors.base import ConnectorError, Lease
+
+pytestmark = pytest.mark.by_turns("shop")
 
 
 @pytest.fixture(autouse=True)
@@ -44,11 +47,17 @@ def kept_back(shop, given) -> str:
     with pytest.raises(ConnectorError) as caught:
         given.revoke()
     assert caught.value.permanent
-    assert "objects appeared during the grant" in caught.value.message
+    assert "something changed during the grant" in caught.value.message
     assert not shop.connector.verify(given.lease).gone
     with pytest.raises(psycopg.OperationalError):
         given.login()
     return caught.value.message
+
+
+def told_of(said: str, what: str) -> str:
+    """The SQL that is told of one difference."""
+    start = said.index(f"{what} (database shop): ") + len(f"{what} (database shop): ")
+    return said[start : said.index('OWNER TO "stint_kept";', start)] + 'OWNER TO "stint_kept";'
 
 
 def ends_after(shop, given, sql: str) -> None:
@@ -121,10 +130,53 @@ def test_a_template_that_came_to_own_something_meanwhile_keeps_the_grant_from_en
     shop.admin("ALTER TABLE room.late OWNER TO worker")
     hold(given, "ALTER TABLE room.late ADD COLUMN mine int", "GRANT ALL ON room.late TO PUBLIC")
     said = kept_back(shop, given)
-    assert "worker owns table room.late" in said
     assert "on table room.late to public" in said
-    shop.admin("REVOKE ALL ON room.late FROM PUBLIC; ALTER TABLE room.late OWNER TO stint_kept")
+    shop.admin(told_of(said, "worker owns table room.late"))
     assert given.revoke().gone
+    assert not may_read(shop, "bystander", "room.late")
+
+
+def test_the_sql_of_a_check_takes_back_what_a_template_gave_of_what_it_came_to_own(shop):
+    shop.admin("CREATE TABLE room.late ()")
+    given = give(shop)
+    shop.admin("ALTER TABLE room.late OWNER TO worker")
+    hold(given, "GRANT SELECT ON room.late TO PUBLIC")
+    (step,) = [
+        one for one in shop.connector.check_commands(shop.place(), [given.spec.commands]) if not one.ok
+    ]
+    shop.admin(step.fix)
+    assert given.revoke().gone
+    assert not may_read(shop, "bystander", "room.late")
+
+
+def test_what_a_role_above_a_template_gave_is_told_before_its_membership(shop):
+    """Once the template is no longer a member, nobody looks at what the role gave."""
+    shop.admin("CREATE ROLE lender; GRANT USAGE ON SCHEMA app TO lender")
+    shop.admin("GRANT SELECT ON app.invoices TO lender WITH GRANT OPTION")
+    try:
+        given = give(shop)
+        shop.admin("GRANT lender TO worker")
+        hold(given, "GRANT SELECT ON app.invoices TO PUBLIC")
+        said = kept_back(shop, given)
+        taken = 'SET ROLE "lender"; REVOKE SELECT ON TABLE app.invoices FROM PUBLIC CASCADE; RESET ROLE;'
+        ended = 'REVOKE "lender" FROM "worker";'
+        assert said.index(taken) < said.index(ended)
+        shop.admin(taken)
+        shop.admin(ended)
+        assert given.revoke().gone
+        assert not may_read(shop, "bystander", "app.invoices")
+    finally:
+        shop.admin("DROP OWNED BY lender CASCADE; DROP ROLE lender")
+
+
+def test_what_was_given_is_told_though_very_much_is_owned(shop):
+    for number in range(25):
+        shop.admin(f"CREATE TABLE room.t{number} ()")
+    given = give(shop)
+    for number in range(25):
+        shop.admin(f"ALTER TABLE room.t{number} OWNER TO worker")
+    hold(given, "GRANT SELECT ON room.t24 TO PUBLIC")
+    assert "worker gave SELECT on table room.t24 to public" in kept_back(shop, given)
 
 
 def test_a_template_that_rose_meanwhile_keeps_the_grant_from_ending_where_that_reaches_something(shop):
@@ -157,6 +209,42 @@ def test_default_privileges_of_a_template_that_were_changed_are_told(shop):
     )
 
 
+def test_default_privileges_that_a_holder_took_from_a_template_are_given_again_by_the_told_sql(shop):
+    """DROP OWNED takes them, whoever gave them."""
+    later = "ALTER DEFAULT PRIVILEGES {} GRANT SELECT ON TABLES TO worker"
+    shop.admin(later.format("IN SCHEMA app"))
+    shop.admin(later.format(""), database="other")
+    given = give(shop)
+    hold(given, "DROP OWNED BY worker")
+    with given.login("other") as session:
+        session.execute("DROP OWNED BY worker")
+    said = kept_back(shop, given)
+    assert "gone: " in said
+    assert "(database other)" in said
+    owner = shop.admin("SELECT quote_ident(current_user)")[0][0].strip('"')
+    shop.admin(
+        f'ALTER DEFAULT PRIVILEGES FOR ROLE "{owner}" GRANT SELECT ON TABLES TO "worker";', database="other"
+    )
+    ends_after(
+        shop,
+        given,
+        f'ALTER DEFAULT PRIVILEGES FOR ROLE "{owner}" IN SCHEMA "app" GRANT SELECT ON TABLES TO "worker";',
+    )
+    shop.admin("CREATE TABLE app.later ()")
+    assert may_read(shop, "worker", "app.later")
+    shop.admin("DROP TABLE app.later")
+    shop.admin("DROP OWNED BY worker", database="other")
+
+
+def test_default_privileges_of_a_schema_that_was_dropped_meanwhile_are_not_missed(shop):
+    shop.admin(
+        "CREATE SCHEMA brief; ALTER DEFAULT PRIVILEGES IN SCHEMA brief GRANT SELECT ON TABLES TO worker"
+    )
+    given = give(shop)
+    shop.admin("DROP SCHEMA brief")
+    assert given.revoke().gone
+
+
 # Triggers and keys on tables of others.
 
 
@@ -167,7 +255,10 @@ def test_a_trigger_with_a_function_of_the_holders_is_undone(shop):
     assert triggers(shop) == ["spy"]
     evidence = given.revoke()
     assert evidence.gone
-    assert evidence.detail["databases"]["shop"]["onward_revoked"] == ["function room.spy()"]
+    assert evidence.detail["databases"]["shop"]["onward_revoked"] == [
+        "privileges of public on 1 × function",
+        "function room.spy()",
+    ]
     assert triggers(shop) == []
     assert shop.admin("SELECT count(*) FROM pg_proc WHERE proname = 'spy'") == [(0,)]
 
@@ -197,8 +288,45 @@ def test_a_holder_cannot_say_that_a_trigger_is_to_be_kept(shop):
         "CREATE TRIGGER still BEFORE UPDATE ON app.orders FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
     )
     with given.login() as session, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        session.execute("COMMENT ON TRIGGER still ON app.orders IS 'keep 00000000'")
+        session.execute("COMMENT ON TRIGGER still ON app.orders IS 'keep 00000000000000000000000000000000'")
     kept_back(shop, given)
+
+
+def test_a_trigger_is_compared_and_kept_by_as_much_of_its_digest_as_nobody_can_forge(shop):
+    """A holder can replace a trigger again and again, so that its definition has a short digest of another's."""
+    given = give(shop)
+    hold(
+        given,
+        "CREATE TRIGGER still BEFORE UPDATE ON app.orders FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    )
+    (digest,) = re.findall(r"IS 'keep ([0-9a-f]+)'", kept_back(shop, given))
+    assert len(digest) * 4 >= 128
+    shop.admin(f"COMMENT ON TRIGGER still ON app.orders IS 'keep {digest[:16]}'")
+    kept_back(shop, given)
+    shop.admin(f"COMMENT ON TRIGGER still ON app.orders IS 'keep {digest}'")
+    assert given.revoke().gone
+    before = give(shop).lease.before
+    shop.admin("COMMENT ON TRIGGER still ON app.orders IS NULL")
+    stored = [digest for digests in give(shop).lease.before["databases"].values() for digest in digests]
+    assert stored
+    assert all(len(digest) * 4 >= 128 for digest in stored)
+    assert not any(before["databases"].values())
+
+
+def test_a_trigger_in_a_database_that_names_no_role_of_the_grant_is_found(shop):
+    """Everyone can connect to a new database, and everyone may create triggers on this table."""
+    shop.admin("CREATE TABLE loose (x int); GRANT TRIGGER ON loose TO PUBLIC", database="other")
+    try:
+        given = give(shop)
+        with given.login("other") as session:
+            session.execute(
+                "CREATE TRIGGER far BEFORE UPDATE ON loose FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+            )
+        assert "(database other): DROP TRIGGER" in kept_back(shop, given)
+        shop.admin("DROP TRIGGER far ON loose", database="other")
+        assert given.revoke().gone
+    finally:
+        shop.admin("DROP TABLE loose", database="other")
 
 
 def test_a_trigger_that_was_there_before_is_nothing_new_until_it_is_another(shop):
@@ -354,7 +482,13 @@ def test_the_look_before_is_taken_once_and_kept_when_roles_are_mended(shop):
 
 def test_the_evidence_says_what_was_compared(shop):
     evidence = give(shop).revoke()
-    assert evidence.detail["compared"] == {"roles": ["worker"], "databases": ["shop"], "things": 0, "new": 0}
+    assert evidence.detail["compared"] == {
+        "roles": ["worker"],
+        "databases": ["other", "postgres", "shop", "template1"],
+        "things": 0,
+        "new": 0,
+        "lost": 0,
+    }
 
 
 def test_what_was_handed_on_in_another_database_is_found_as_well(shop):
@@ -394,3 +528,30 @@ def test_more_triggers_than_are_kept_are_refused_beforehand(shop):
                " EXECUTE FUNCTION suppress_redundant_updates_trigger()', i); END LOOP; END $$")  # fmt: skip
     with pytest.raises(ConnectorError, match="Revoke TRIGGER on tables from the role"):
         give(shop)
+
+
+def test_triggers_that_are_kept_do_not_crowd_out_one_of_a_holder(shop):
+    shop.admin("CREATE TABLE room.busy (); GRANT TRIGGER ON room.busy TO worker")
+    given = give(shop)
+    shop.admin("DO $$ BEGIN FOR i IN 1..5001 LOOP EXECUTE format('CREATE TRIGGER t%s BEFORE UPDATE ON room.busy FOR EACH ROW"
+               " EXECUTE FUNCTION suppress_redundant_updates_trigger()', i); END LOOP; END $$")  # fmt: skip
+    shop.admin(KEEP)
+    hold(
+        given,
+        "CREATE TRIGGER still BEFORE UPDATE ON app.orders FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    )
+    assert "trigger still on app.orders" in kept_back(shop, given)
+    shop.admin("DROP TRIGGER still ON app.orders")
+    assert given.revoke().gone
+
+
+# What an administrator would run for each trigger that is told.
+KEEP = """
+DO $$ DECLARE t record; BEGIN
+    PERFORM set_config('search_path', 'pg_catalog', true);
+    FOR t IN SELECT tgname, oid, tgenabled FROM pg_trigger WHERE tgrelid = 'room.busy'::regclass LOOP
+        EXECUTE format('COMMENT ON TRIGGER %I ON room.busy IS %L', t.tgname, 'keep ' || left(encode(sha256(convert_to(
+            pg_get_triggerdef(t.oid) || t.tgenabled::text, 'UTF8')), 'hex'), 32));
+    END LOOP;
+END $$
+"""

@@ -9,6 +9,8 @@ import pytest
 
 from sessions_app.connectors.base import ConnectorError
 
+pytestmark = pytest.mark.by_turns("shop")
+
 
 @pytest.fixture(autouse=True)
 def room(shop):
@@ -116,6 +118,25 @@ def test_what_others_made_with_a_holders_code_is_not_lost_but_told(shop, others)
         shop.admin("DROP VIEW app.seen" if "VIEW" in others.split()[1] else "DROP TABLE app.seen")
 
 
+@pytest.mark.parametrize("code", ["FUNCTION room.door()", "OPERATOR room.### (text, text)"])
+def test_code_that_its_maker_added_to_an_extension_is_gone_with_the_grant(shop, code):
+    shop.admin("GRANT CREATE ON DATABASE shop TO maker")
+    given = shop.give("ROLE maker")
+    try:
+        hold(given, "CREATE EXTENSION hstore SCHEMA room", "CREATE TABLE room.copy AS SELECT * FROM app.orders",
+             "CREATE FUNCTION room.door() RETURNS SETOF room.copy SECURITY DEFINER LANGUAGE sql AS 'SELECT * FROM room.copy'",
+             "CREATE OPERATOR room.### (LEFTARG = text, RIGHTARG = text, FUNCTION = pg_catalog.textcat)",
+             f"ALTER EXTENSION hstore ADD {code}")  # fmt: skip
+        assert len(as_passer(shop, "SELECT * FROM room.door()")) == 2
+        assert refusal(given) is None
+        with pytest.raises(psycopg.Error):
+            as_passer(shop, "SELECT * FROM room.door()")
+        assert shop.admin("SELECT count(*) FROM pg_operator WHERE oprname = '###'") == [(0,)]
+        assert shop.admin("SELECT 'a=>1'::room.hstore OPERATOR(room.->) 'a'") == [("1",)]
+    finally:
+        shop.admin("REVOKE CREATE ON DATABASE shop FROM maker; DROP EXTENSION IF EXISTS hstore CASCADE")
+
+
 def test_many_functions_go_together(shop):
     given = shop.give("ROLE maker")
     hold(given, "DO $$ BEGIN FOR i IN 1..1200 LOOP EXECUTE format('CREATE FUNCTION room.f%s() RETURNS int LANGUAGE sql AS"
@@ -138,13 +159,17 @@ def test_what_was_given_to_a_role_of_the_servers_own_keeps_the_grant_from_ending
     with pytest.raises(ConnectorError) as caught:
         given.revoke()
     assert not shop.connector.verify(given.lease).gone
+    assert 'pg_read_all_data gave SELECT on view room."window" to public' in caught.value.message
     for fix in (
-        'ALTER FUNCTION room.door() OWNER TO "stint_kept";',
-        'ALTER VIEW room."window" OWNER TO "stint_kept";',
+        'REVOKE EXECUTE ON FUNCTION room.door() FROM PUBLIC CASCADE; ALTER FUNCTION room.door() OWNER TO "stint_kept";',
+        'REVOKE SELECT ON TABLE room."window" FROM PUBLIC CASCADE; ALTER VIEW room."window" OWNER TO "stint_kept";',
     ):
         assert fix in caught.value.message
         shop.admin(fix)
     assert given.revoke().gone
+    for query in ("SELECT * FROM room.door()", 'SELECT * FROM room."window"'):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            as_passer(shop, query)
 
 
 def test_a_server_and_a_mapping_for_others_are_left_to_nobody(shop):

@@ -10,8 +10,11 @@ from dataclasses import replace
 import pytest
 
 from sessions_app.connectors.base import ConnectorError
+from tests.support.pace import allow
 
-LAST = 100
+pytestmark = pytest.mark.by_turns("shop")
+
+LAST = 150
 GRANTS = ("SELECT, UPDATE (status) ON app.orders", "ROLE reporting_reader")
 
 
@@ -50,7 +53,7 @@ class Cutter:
                     server.sendall(data)
                 # The server gets the end of what was said, so that it does what it was told last.
                 server.shutdown(socket.SHUT_WR)
-                answers.join(5)
+                answers.join(allow(5))
 
     def _answers(self, server: socket.socket, client: socket.socket) -> None:
         with contextlib.suppress(OSError):

@@ -14,8 +14,12 @@ import pytest
 
 from sessions_app.connectors.base import ConnectorError, Lease
 from sessions_app.connectors.postgres import connection
+from sessions_app.connectors.postgres import revoke as ending
 from sessions_app.connectors.postgres.names import role_names
+from tests.support.gateway import eventually
 from tests.support.pace import allow
+
+pytestmark = pytest.mark.by_turns("shop")
 
 WRITE = ("SELECT, INSERT, UPDATE (status) ON app.orders", "ROLE reporting_reader")
 
@@ -120,12 +124,15 @@ def test_a_function_that_stint_can_not_reach_fails_the_end_and_says_what_to_run(
     with given.login() as session:
         session.execute("CREATE FUNCTION room.trap() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1'")
         shop.admin("REVOKE ALL ON SCHEMA room FROM PUBLIC")
-        with pytest.raises(ConnectorError, match="An administrator must run in database shop: ") as caught:
-            given.revoke()
-        assert dead(session)
-    assert caught.value.permanent
-    told = caught.value.message
-    shop.admin(told[told.index("DROP ROUTINE") :])
+        for told_first in ("REVOKE ALL ON FUNCTION room.trap()", "DROP ROUTINE"):
+            with pytest.raises(
+                ConnectorError, match="An administrator must run in database shop: "
+            ) as caught:
+                given.revoke()
+            assert dead(session)
+            assert caught.value.permanent
+            told = caught.value.message
+            shop.admin(told[told.index(told_first) :])
     assert given.revoke().gone
 
 
@@ -160,7 +167,7 @@ def test_sessions_in_every_state_end(shop):
     evidence = given.revoke()
     assert time.monotonic() - began < allow(5)
     for thread in threads:
-        thread.join(timeout=10)
+        thread.join(allow(10))
     assert evidence.gone
     assert evidence.detail["backends_ended"] >= len(states)
     assert all(dead(session) for session in sessions)
@@ -187,19 +194,18 @@ def test_a_holder_who_logs_in_again_and_again_is_out(shop):
     threads = [threading.Thread(target=knock) for _ in range(4)]
     for thread in threads:
         thread.start()
-    time.sleep(0.3)
+    eventually(lambda: sessions)
     evidence = given.revoke()
-    time.sleep(0.3)
+    before = len(refusals)
+    eventually(lambda: len(refusals) > before)
     stop.set()
     for thread in threads:
         thread.join()
     assert evidence.gone
-    assert sessions
-    assert refusals
     assert all(dead(session) for session in sessions)
-    assert shop.admin(
-        "SELECT count(*) FROM pg_stat_activity WHERE usename IS NULL AND backend_type = 'client backend'"
-    ) == [(0,)]
+    # Who was refused is told so before the server's process is gone.
+    left = "SELECT count(*) FROM pg_stat_activity WHERE usename IS NULL AND backend_type = 'client backend'"
+    eventually(lambda: shop.admin(left) == [(0,)])
 
 
 def test_a_role_that_an_administrator_dropped_leaves_no_session(shop):
@@ -289,7 +295,9 @@ def test_twenty_ends_at_once_on_one_server(shop):
 
     def end(one) -> None:
         try:
-            results.append(one.revoke().gone)
+            # As the connector does it, but that all of them together may take longer on a busy machine.
+            budget = connection.Budget(allow(connection.BUDGET_SECONDS))
+            results.append(ending.revoke(one.lease, budget).gone)
         except ConnectorError as error:
             results.append(error.message)
 
@@ -303,14 +311,15 @@ def test_twenty_ends_at_once_on_one_server(shop):
 
 def test_a_server_that_stands_still_in_the_middle_is_given_up_in_time(shop):
     given = shop.give()
-    with connection.connected(shop.place(), connection.Budget(2.0)) as server:
+    seconds = min(allow(2), 8)
+    with connection.connected(shop.place(), connection.Budget(seconds)) as server:
         (backend,) = server.rows("SELECT pg_backend_pid()")[0]
         os.kill(backend, signal.SIGSTOP)
         try:
             began = time.monotonic()
             with pytest.raises(ConnectorError):
                 server.rows("SELECT 1")
-            assert time.monotonic() - began < allow(4)
+            assert time.monotonic() - began < 2 * seconds
         finally:
             os.kill(backend, signal.SIGCONT)
     assert given.revoke().gone

@@ -1,4 +1,4 @@
-"""No grant gets a template role by which its holder could leave something behind."""
+"""No grant gets a template role by which its holder could leave something behind, or destroy something of others."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import pytest
 
 from sessions_app.connectors.base import ConnectorError, Lease
 from tests.support.postgres_shop import commands
+
+pytestmark = pytest.mark.by_turns("shop")
 
 # What makes a role one that can be handed on: the SQL, the database it is run in, and what is said of it.
 FAULTS = {
@@ -27,6 +29,8 @@ FAULTS = {
                                 "WITH GRANT OPTION"),
     "gives a role": ("GRANT bystander TO {role} WITH ADMIN OPTION", "postgres", "can grant the role bystander to others"),
     "adds jobs": ("CREATE SCHEMA cron; GRANT USAGE ON SCHEMA cron TO {role}", "shop", "can use schema cron, which schedules jobs"),
+    "is named by a policy": ("CREATE POLICY limited ON app.orders AS RESTRICTIVE TO {role}, bystander USING (id = 1)", "shop",
+                             "is named by policy limited on app.orders"),
     "changes the server": ("GRANT ALTER SYSTEM ON PARAMETER work_mem TO {role}", "postgres", "can change work_mem for the whole server"),
 }  # fmt: skip
 NOT_BY_ONE_STATEMENT = ("gives what will be made",)
@@ -45,6 +49,7 @@ def roles(shop):
         "DROP TABLE IF EXISTS app.its_own; DROP FUNCTION IF EXISTS app.its(); DROP SCHEMA IF EXISTS its_own, cron"
     )
     shop.admin("DROP TABLE IF EXISTS its_own", database="other")
+    shop.admin("DROP POLICY IF EXISTS limited ON app.orders")
     shop.admin("DROP ROLE upper, lower_one, bystander")
 
 
@@ -102,3 +107,42 @@ def test_a_check_looks_at_every_choice_of_a_command_set(shop, roles):
     )
     (step,) = shop.connector.check_commands(shop.place(), [choice])
     assert not step.ok
+
+
+@pytest.fixture
+def limited(shop, roles):
+    """A table of which a template sees one row of two, by a policy that names it and one for everyone."""
+    shop.admin("GRANT USAGE ON SCHEMA app TO lower_one; GRANT SELECT, INSERT ON app.orders TO lower_one")
+    shop.admin(
+        "ALTER TABLE app.orders ENABLE ROW LEVEL SECURITY; CREATE POLICY everyone ON app.orders USING (true)"
+    )
+    yield
+    shop.admin(
+        "DROP POLICY IF EXISTS everyone ON app.orders; ALTER TABLE app.orders DISABLE ROW LEVEL SECURITY"
+    )
+
+
+@pytest.mark.parametrize(
+    ("policy", "rows"),
+    [("AS RESTRICTIVE TO lower_one, bystander USING (id = 1)", [(1,)]), ("AS RESTRICTIVE TO upper USING (id = 2)", [(2,)]),
+     ("AS RESTRICTIVE TO bystander USING (id = 2)", [(1,), (2,)]), ("TO lower_one WITH CHECK (id > 5)", [(1,), (2,)])],
+)  # fmt: skip
+def test_a_policy_that_names_a_template_outlives_the_grant_once_the_told_sql_makes_it_ask(
+    shop, limited, policy, rows
+):
+    """DROP OWNED takes a role out of policies on the tables of others, and needs no right to these tables."""
+    shop.admin(f"CREATE POLICY limited ON app.orders {policy}")
+    for step in shop.connector.check_commands(shop.place(), [commands("ROLE lower_one")]):
+        if not step.ok:
+            shop.admin(step.fix)
+    given = shop.give("ROLE lower_one")
+    seen = "SELECT id FROM app.orders ORDER BY 1"
+    with given.login() as session:
+        assert session.execute(seen).fetchall() == rows
+        session.execute("DROP OWNED BY lower_one")
+        if "upper" in policy:
+            session.execute("DROP OWNED BY upper")
+    with given.login() as session:
+        assert session.execute(seen).fetchall() == rows
+    assert given.revoke().gone
+    assert shop.admin("SELECT count(*) FROM pg_policy WHERE polname = 'limited'") == [(1,)]

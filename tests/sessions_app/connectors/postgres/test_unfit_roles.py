@@ -19,6 +19,8 @@ from tests.sessions_app.connectors.postgres.test_whole_grant import catalogue
 from tests.support.acts import awake
 from tests.support.world import SETUP
 
+pytestmark = pytest.mark.by_turns("shop")
+
 SET = """
 name: read-orders
 kind: postgres

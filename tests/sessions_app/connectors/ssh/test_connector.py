@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import secrets
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
+from broker.demo.ports import free_port
+from broker.demo.sshd import SshTarget
 from sessions_app.connectors.base import ConnectorError, Lease, Place
 from sessions_app.connectors.ssh.certificates import Authority
 from sessions_app.connectors.ssh.connector import SSHConnector
@@ -20,7 +26,8 @@ from sessions_app.policy.scope import TargetFacts
 from tests.sessions_app.connectors.conftest import facts_of
 from tests.sessions_app.connectors.contract import *  # noqa: F403  # the contract is these tests
 from tests.sessions_app.connectors.contract import Case
-from tests.support.gateway import eventually, free_port
+from tests.support.gateway import eventually
+from tests.support.pace import allow
 
 
 def at(target: TargetFacts) -> Place:
@@ -94,7 +101,7 @@ def test_a_process_of_another_grant_that_carries_this_ones_mark_is_killed_and_th
         eventually(lambda: b"sleep" in _words(foreign.pid))
         evidence = case.connector.revoke(mine)
         assert evidence.gone
-        assert foreign.wait(5) == -9
+        assert foreign.wait(allow(5)) == -9
     assert not case.connector.verify(theirs).gone
     assert case.connector.revoke(theirs).gone
 
@@ -105,13 +112,67 @@ def test_a_process_of_another_grant_that_goes_on_forging_this_ones_mark_keeps_it
     with subprocess.Popen(["setsid", "sh", "-c", FORGER, "sh", mine.mark], env=marked) as forger:
         try:
             eventually(lambda: not case.connector.verify(mine).gone)
-            evidence = case.connector.revoke(mine)
-            assert evidence.gone, evidence.detail
-            assert evidence.detail["processes_of_other_grants_killed"] == 1
-            assert forger.wait(5) == -9
+
+            def killed() -> int:
+                # If the forger stands still on a busy machine, nothing is found, and it goes on afterwards.
+                evidence = case.connector.revoke(mine)
+                assert evidence.gone, evidence.detail
+                return int(evidence.detail["processes_of_other_grants_killed"])
+
+            eventually(lambda: killed() == 1, within=30)
+            assert forger.wait(allow(5)) == -9
         finally:
             forger.kill()
     assert case.connector.revoke(theirs).gone
+
+
+def test_a_process_with_many_marks_is_seen_by_its_first_and_fills_no_answer(case):
+    marks = [secrets.token_hex(16) for _ in range(3)]
+    # As execve takes them: a dictionary has each name once.
+    environ = [f"STINT_GRANT={mark}".encode() for mark in marks]
+    begin = f"import ctypes as c; l = c.CDLL(None); a = c.c_char_p; l.execve(a(b'/usr/bin/sleep'), (a * 3)(b'sleep', b'600', None), (a * 4)(*{environ}, None))"
+    with subprocess.Popen([sys.executable, "-c", begin]) as process:
+        eventually(lambda: _words(process.pid).startswith(b"sleep\0"))
+        seen = {one.mark for one in case.connector.observe(case.place)}
+        assert seen & set(marks) == {marks[0]}
+        assert case.connector.sweep(case.place, marks[1:]).gone
+        assert process.wait(allow(5)) == -9
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(connector, public_ca):
+    with SshTarget([public_ca], ["web"], options=["ForceCommand yes"]) as sshd:
+        with pytest.raises(ConnectorError, match="more than 200000 characters"):
+            connector.revoke(left(facts_of(sshd)))
+
+
+@pytest.mark.parametrize("account", ["/bin/sh"], indirect=True)
+def test_of_an_account_that_is_not_root_only_what_a_command_left_is_in_question(
+    connector, public_ca, account
+):
+    """Its other connections are sshd's, and each has processes without a mark."""
+    with SshTarget([public_ca], ["web"], account=account) as sshd:
+        where, began = facts_of(sshd), dt.datetime.now(dt.UTC) - dt.timedelta(seconds=5)
+        # Eight at a time: some begin and end while others look.
+        leases = [replace(left(where), since=began) for _ in range(32)]
+        with ThreadPoolExecutor(8) as pool:
+            unsure = [evidence.left for evidence in pool.map(connector.revoke, leases) if not evidence.gone]
+        assert not unsure
+        words = ["setpriv", f"--reuid={account}", "--clear-groups", "setsid", "env", "-i", "sleep", "600"]
+        with subprocess.Popen(words) as hidden:
+            # It has been setpriv, setsid and env by then.
+            eventually(lambda: _words(hidden.pid).startswith(b"sleep\0"))
+            evidence = connector.revoke(leases[0])
+            assert not evidence.gone
+            assert f"may be its own: {hidden.pid} sleep. Stop them" in evidence.left
+            hidden.kill()
+        assert connector.revoke(leases[0]).gone
+
+
+def test_as_root_the_evidence_says_what_it_can_not_know(case):
+    detail = case.connector.revoke(case.lease()).detail
+    assert detail["processes_without_mark"] == "as root, they can't be told from the system's own"
+    contained = replace(case.lease(), contained=True)
+    assert "processes_without_mark" not in case.connector.revoke(contained).detail
 
 
 def test_a_target_that_trusts_another_authority_is_an_error(target):
@@ -126,10 +187,8 @@ def test_a_target_that_trusts_another_authority_is_an_error(target):
 
 def test_an_answer_that_proves_nothing_counts_as_no_answer(connector, public_ca):
     """A target whose own configuration overrules the certificate's command."""
-    from broker.demo.sshd import SshTarget
-
     with SshTarget([public_ca], ["web"], options=["ForceCommand echo hello"]) as sshd:
-        with pytest.raises(ConnectorError, match="gave no usable answer"):
+        with pytest.raises(ConnectorError, match="gave no usable response"):
             connector.revoke(left(facts_of(sshd)))
 
 
@@ -142,7 +201,7 @@ def test_many_sweeps_at_once_all_come_through(connector, target):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(allow(60))
     assert gone == [True] * 24
 
 

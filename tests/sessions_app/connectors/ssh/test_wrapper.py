@@ -10,19 +10,14 @@ import time
 
 import pytest
 
-from sessions_app.connectors.ssh.wrapper import (
-    GRANT_MARK,
-    CannotWrap,
-    Mark,
-    count_command,
-    force_command,
-    parse_sweep,
-    run_mark,
-    sweep_command,
-)
+from sessions_app.connectors.marks import GRANT_MARK, CannotWrap, Mark, run_mark
+from sessions_app.connectors.ssh.sweep import count_command, parse_sweep, sweep_command
+from sessions_app.connectors.ssh.wrapper import force_command
 from tests.support.gateway import eventually, new_tag, on_target
 from tests.support.pace import allow
 
+# Of this process alone: others run these tests on this machine, and a sweep kills all that has its mark.
+GRANT = f"mark-of-grant-{os.getpid()}"
 SHELLS = [shell for shell in ("sh", "bash", "dash", "zsh", "fish") if shutil.which(shell)]
 HARD = [
     "",
@@ -49,7 +44,7 @@ def wrapped(*argv: str, contain: str = "group", seconds: float = 30.0, run_id: i
     # A run of its own: one that dies sweeps for a moment after it seems to be gone.
     run_id = run_id or new_tag()
     return force_command(
-        argv, contain=contain, account="root", grant_mark="mark-of-grant", run_id=run_id, seconds=seconds
+        argv, contain=contain, account="root", grant_mark=GRANT, run_id=run_id, seconds=seconds
     )
 
 
@@ -75,8 +70,8 @@ def test_exit_status_input_and_marks_pass(contain):
     assert done.returncode == 3
     assert sorted(done.stdout.split()) == [
         b"200000",
-        b"STINT_GRANT=mark-of-grant",
-        b"STINT_RUN=mark-of-grant-7",
+        f"STINT_GRANT={GRANT}".encode(),
+        f"STINT_RUN={GRANT}-000000000007".encode(),
     ]
 
 
@@ -89,8 +84,8 @@ def test_the_targets_own_clock_ends_all_of_it(contain, kind):
     line = wrapped("sh", "-c", kind.format(tag, tag), contain=contain, seconds=0.6)
     with subprocess.Popen(["sh", "-c", line], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         assert process.wait(allow(10)) in (137, -signal.SIGKILL)
-    assert 0.5 < time.monotonic() - began < allow(3)
-    eventually(lambda: not on_target(tag), within=2)
+    assert 0.5 < time.monotonic() - began < allow(5)
+    eventually(lambda: not on_target(tag), within=5)
 
 
 @pytest.mark.parametrize("kind", ["sleep {}", "setsid -f sleep {}; sleep {}", "trap '' TERM HUP; sleep {}; sleep {}",
@@ -107,7 +102,7 @@ def test_it_dies_with_the_process_that_started_it(contain, kind):
     eventually(lambda: on_target(tag))
     parent.kill()
     parent.wait()
-    eventually(lambda: not on_target(tag), within=2)
+    eventually(lambda: not on_target(tag), within=5)
 
 
 @pytest.mark.parametrize("contain", ["group", "pidns"])
@@ -128,11 +123,11 @@ def test_a_command_that_ends_by_itself_may_leave_a_daemon_until_the_grant_ends()
                    stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
     assert len(on_target(tag)) == 1
     swept = subprocess.run(
-        ["sh", "-c", sweep_command(Mark(GRANT_MARK, "mark-of-grant"))], capture_output=True, check=True
+        ["sh", "-c", sweep_command(Mark(GRANT_MARK, GRANT))], capture_output=True, check=True
     )
     found = parse_sweep(swept.stdout.decode())
     assert (found.found, found.left) == (1, 0)
-    eventually(lambda: not on_target(tag), within=1)
+    eventually(lambda: not on_target(tag), within=5)
 
 
 def test_the_commands_that_are_named_are_swept_and_those_beside_them_live_on():
@@ -141,11 +136,11 @@ def test_the_commands_that_are_named_are_swept_and_those_beside_them_live_on():
         line = wrapped("setsid", "-f", "sleep", str(tag), run_id=run_id)
         subprocess.run(["sh", "-c", line], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL)  # fmt: skip
-    named = sweep_command(run_mark("mark-of-grant", 1), run_mark("mark-of-grant", 2))
+    named = sweep_command(run_mark(GRANT, 1), run_mark(GRANT, 2))
     swept = subprocess.run(["sh", "-c", named], capture_output=True, check=True)
     assert parse_sweep(swept.stdout.decode()).found == 2
     assert [len(on_target(tag)) for tag in tags.values()] == [0, 0, 1]
-    everything = sweep_command(Mark(GRANT_MARK, "mark-of-grant"))
+    everything = sweep_command(Mark(GRANT_MARK, GRANT))
     subprocess.run(["sh", "-c", everything], capture_output=True, check=True)
     eventually(lambda: not on_target(tags[12]))
 
@@ -154,7 +149,7 @@ def test_the_commands_that_are_named_are_swept_and_those_beside_them_live_on():
 @pytest.mark.parametrize("command", [sweep_command, count_command])
 def test_a_look_that_can_not_see_says_nothing(shell, command, tmp_path):
     """Neither where there is no grep on the PATH, nor where /proc is not that of this machine."""
-    line = command(Mark(GRANT_MARK, "blind-mark"))
+    line = command(Mark(GRANT_MARK, f"blind-{GRANT}"))
     for name in ("env", "timeout", "sh", "sleep", "unshare", "mount", "true"):
         (tmp_path / name).symlink_to(shutil.which(name))
     path = str(shutil.which(shell))
@@ -174,7 +169,7 @@ def test_a_look_that_can_not_see_says_nothing(shell, command, tmp_path):
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_sweep_finds_all_and_only_what_has_the_mark(shell):
-    mark = run_mark("another-mark", 9)
+    mark = run_mark(f"another-{GRANT}", 9)
     processes = [
         subprocess.Popen(["sleep", "600"], env={**os.environ, "STINT_RUN": value})
         for value in (mark.value, mark.value, f"{mark.value}0", f"x{mark.value}")

@@ -1,124 +1,121 @@
-"""Deadlines, warnings and extensions, with a clock that the test moves."""
+"""Deadlines, warnings and extensions, in a loop and with a clock that the test moves."""
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
-import time
-from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import pytest
 
-from sessions_app.gateways.core.clock import LoopClock
-from sessions_app.gateways.core.enders import Enders
-from sessions_app.gateways.core.registry import Ended, OpenSession, Registry
-from sessions_app.queries.grants import GrantNow
+from sessions_app.gateways.core.registry import Ended
+from sessions_app.queries.grant_tokens import RAN_OUT, REPLACED, UNKNOWN, TokenNow
+from sessions_app.queries.grants import TIME_OVER
+from tests.support.holders import holder_of, metric, passes, play, session_of, settle
 
-START = dt.datetime(2026, 3, 29, 0, 59, tzinfo=dt.UTC)
-
-
-class Clock(LoopClock):
-    """A database clock that can jump."""
-
-    def __init__(self) -> None:
-        super().__init__(START, time.monotonic())
-
-    def jump(self, seconds: float) -> None:
-        self.set(self.now() + dt.timedelta(seconds=seconds), time.monotonic())
+CUT = "stint_gateway_cut_seconds"
 
 
-@dataclass(eq=False)
-class Holder:
-    """A user of a session that only writes down what happens to it."""
-
-    session: OpenSession
-    finish_by: dt.datetime | None = None
-    said: list[str] = field(default_factory=list)
-    stopped: str = ""
-    finish_seconds: int = 600
-
-    def tell(self, text: str) -> None:
-        self.said.append(text)
-
-    def stop(self, reason: str) -> None:
-        self.stopped = self.stopped or reason
-        self.session.leave(self)
+def span(seconds: float) -> dt.timedelta:
+    return dt.timedelta(seconds=seconds)
 
 
-@dataclass
-class Scene:
-    clock: Clock
-    registry: Registry
-    enders: Enders
-
-    def use(self, seconds: float, grant_id: int = 1):
-        return SimpleNamespace(
-            grant_id=grant_id,
-            grant_ref=f"GR-{grant_id}",
-            finish_seconds=600,
-            expires_at=self.clock.now() + dt.timedelta(seconds=seconds),
-        )
-
-    def holder(self, use, finish_by=None) -> Holder:
-        session = OpenSession(self.registry, use, client_address="192.0.2.1", proof="key")
-        holder = Holder(session, finish_by)
-        session.enter(holder)
-        return holder
-
-    def now(self, use, **changes) -> dict[int, GrantNow]:
-        facts = {"ref": use.grant_ref, "live": True, "expires_at": use.expires_at, "finish_until": None,
-                 "end_reason": "", "cut": False, **changes}  # fmt: skip
-        return {use.grant_id: GrantNow(**facts)}
+def cuts(cause: str) -> tuple[float, float]:
+    """How many cuts there were of this cause, and the seconds that they took in all."""
+    return metric(f"{CUT}_count", cause=cause), metric(f"{CUT}_sum", cause=cause)
 
 
-def play(scenario) -> None:
-    """Run a scenario with a scene of its own."""
-
-    async def run() -> None:
-        clock = Clock()
-        registry = Registry(SimpleNamespace(send=lambda *_, **__: None), clock)
-        enders = Enders(registry, clock)
-        registry.watcher = enders
-        await scenario(Scene(clock, registry, enders))
-
-    asyncio.run(run())
+# Deadlines
 
 
 def test_at_the_deadline_everything_is_stopped_without_any_message():
     async def scenario(scene):
-        holder = scene.holder(scene.use(0.1))
-        await asyncio.sleep(0.05)
+        holder = scene.holder(scene.use(60))
+        await passes(59.99)
         assert not holder.stopped
-        await asyncio.sleep(0.1)
+        await passes(0.01)
         assert holder.stopped == "expired"
         assert scene.registry.grants == {}
 
     play(scenario)
 
 
+def test_a_grant_whose_deadline_has_passed_is_over_at_once():
+    async def scenario(scene):
+        holder = scene.holder(scene.use(-5))
+        await settle()
+        assert holder.stopped == "expired"
+
+    play(scenario)
+
+
 def test_a_clock_that_was_set_back_does_not_end_a_grant_early():
     async def scenario(scene):
-        holder = scene.holder(scene.use(0.1))
+        holder = scene.holder(scene.use(60))
         scene.clock.jump(-0.2)
-        await asyncio.sleep(0.2)
+        await passes(60)
         assert not holder.stopped
-        await asyncio.sleep(0.2)
+        await passes(0.21)
         assert holder.stopped
 
     play(scenario)
 
 
+def test_a_timer_that_fires_a_moment_early_ends_the_grant_all_the_same():
+    async def scenario(scene):
+        holder = scene.holder(scene.use(60))
+        scene.clock.jump(-0.0009)
+        await passes(60)
+        assert holder.stopped == "expired"
+
+    play(scenario)
+
+
+def test_how_late_a_deadline_was_kept_is_measured_and_early_counts_as_in_time():
+    async def scenario(scene):
+        count, total = cuts("deadline")
+        scene.holder(scene.use(60))
+        await passes(60.5)
+        assert cuts("deadline") == (count + 1, pytest.approx(total + 0.5))
+        scene.holder(scene.use(60, 2))
+        scene.clock.jump(-0.0009)
+        await passes(60)
+        assert cuts("deadline") == (count + 2, pytest.approx(total + 0.5))
+
+    play(scenario)
+
+
+def test_watching_a_grant_anew_replaces_what_was_armed():
+    async def scenario(scene):
+        holder = scene.holder(scene.use(120))
+        grant = holder.session.grant
+        old = list(grant.timers)
+        grant.expires_at += span(3600)
+        scene.enders.watch(grant)
+        assert all(timer.cancelled() for timer in old)
+        assert len(grant.timers) == 4, "its deadline and three warnings"
+        await passes(120)
+        assert (holder.said, holder.stopped) == ([], "")
+
+    play(scenario)
+
+
+# What may finish
+
+
 def test_what_may_finish_is_told_and_stopped_at_its_own_limit():
     async def scenario(scene):
-        use = scene.use(0.05)
-        holder = scene.holder(use, finish_by=use.expires_at + dt.timedelta(seconds=0.2))
-        await asyncio.sleep(0.15)
+        use = scene.use(60)
+        holder = scene.holder(use, finish_by=use.expires_at + span(20))
+        await passes(60)
         assert not holder.stopped
-        assert "may finish until" in holder.said[-1]
+        (said,) = [text for text in holder.said if "may finish until" in text]
+        # 20 s after the deadline at 01:00.
+        assert "GR-1" in said
+        assert "01:00:20 UTC" in said
         with pytest.raises(Ended):
             holder.session.check()
-        await asyncio.sleep(0.2)
+        await passes(19.9)
+        assert not holder.stopped
+        await passes(0.2)
         assert holder.stopped == "expired"
 
     play(scenario)
@@ -127,14 +124,94 @@ def test_what_may_finish_is_told_and_stopped_at_its_own_limit():
 def test_an_earlier_end_shortens_what_may_finish():
     async def scenario(scene):
         use = scene.use(3600)
-        holder = scene.holder(use, finish_by=use.expires_at + dt.timedelta(seconds=600))
-        until = scene.clock.now() + dt.timedelta(seconds=0.1)
+        holder = scene.holder(use, finish_by=use.expires_at + span(600))
+        until = scene.clock.now() + span(30)
         scene.enders.apply([1], scene.now(use, live=False, finish_until=until, end_reason="revoked"))
+        await passes(29.9)
         assert not holder.stopped
-        await asyncio.sleep(0.2)
+        await passes(0.2)
         assert holder.stopped
 
     play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("own", "allowed"), [(600, 550), (100, 50), (0, 0), (900, 550)]
+)  # seconds that the command may finish, of the grant's 600
+def test_a_command_with_less_time_to_finish_than_the_longest_one_has_just_that(own, allowed):
+    async def scenario(scene):
+        use = scene.use(3600)
+        holder = scene.holder(use, finish_by=use.expires_at + span(600), finish_seconds=own)
+        until = scene.clock.now() + span(550)
+        scene.enders.apply([1], scene.now(use, live=False, finish_until=until))
+        if allowed:
+            await passes(allowed - 0.1)
+            assert not holder.stopped
+        await passes(0.2)
+        assert holder.stopped
+
+    play(scenario)
+
+
+def test_one_that_is_slow_to_leave_keeps_no_limit_from_the_others():
+    async def scenario(scene):
+        use = scene.use(60)
+        slow = scene.holder(use, slow=True)
+        other = scene.holder(use, finish_by=use.expires_at + span(10))
+        await passes(60)
+        await settle()
+        assert slow.stops == 2, "it was told again"
+        assert slow.said == [], "it may not finish"
+        assert not other.stopped
+        await passes(10)
+        assert other.stopped == "expired"
+
+    play(scenario)
+
+
+def test_one_that_was_cut_and_is_slow_to_leave_is_not_told_that_it_may_finish():
+    async def scenario(scene):
+        use = scene.use(3600)
+        slow = scene.holder(use, slow=True, finish_by=use.expires_at + span(600))
+        scene.enders.apply([1], scene.now(use, live=False, cut=True, end_reason="revoked"))
+        assert (slow.stopped, slow.said) == ("revoked", [])
+        await settle()
+
+    play(scenario)
+
+
+def test_who_may_finish_is_told_once_however_often_the_end_is_heard():
+    async def scenario(scene):
+        use = scene.use(3600)
+        holder = scene.holder(use, finish_by=use.expires_at + span(600))
+        until = scene.clock.now() + span(30)
+        over = scene.now(use, live=False, finish_until=until, end_reason="revoked")
+        for _ in range(3):
+            scene.enders.apply([1], over)
+        assert len(holder.said) == 1
+        assert holder.session.grant.over == "revoked"
+        scene.enders.apply([1], scene.now(use, live=False, cut=True, end_reason="released"))
+        assert holder.stopped == "ended by the holder"
+        assert len(holder.said) == 1
+
+    play(scenario)
+
+
+def test_nobody_is_warned_of_the_deadline_of_a_grant_that_is_over():
+    async def scenario(scene):
+        use = scene.use(16 * 60)
+        holder = scene.holder(use, finish_by=use.expires_at + span(600))
+        until = scene.clock.now() + span(600)
+        scene.enders.apply([1], scene.now(use, live=False, finish_until=until))
+        assert len(holder.session.grant.timers) == 1, "its own limit"
+        await passes(120)
+        assert len(holder.said) == 1
+        assert "may finish" in holder.said[0]
+
+    play(scenario)
+
+
+# Ends by the database
 
 
 @pytest.mark.parametrize(
@@ -144,66 +221,85 @@ def test_an_earlier_end_shortens_what_may_finish():
 def test_a_cut_stops_also_what_might_finish(reason, said):
     async def scenario(scene):
         use = scene.use(3600)
-        holder = scene.holder(use, finish_by=use.expires_at + dt.timedelta(seconds=600))
+        holder = scene.holder(use, finish_by=use.expires_at + span(600))
         scene.enders.apply([1], scene.now(use, live=False, cut=True, end_reason=reason))
         assert holder.stopped == said
 
     play(scenario)
 
 
-def test_a_grant_that_the_database_does_not_know_is_over():
+def test_a_grant_that_the_database_does_not_know_is_cut():
     async def scenario(scene):
-        holder = scene.holder(scene.use(3600))
+        use = scene.use(3600)
+        holder = scene.holder(use, finish_by=use.expires_at + span(600))
+        grant = holder.session.grant
         scene.enders.apply([1], {})
         assert holder.stopped
+        assert grant.over == holder.stopped
 
     play(scenario)
 
 
-def test_an_end_touches_no_other_grant():
+def test_an_end_touches_no_other_grant_and_keeps_no_later_one_from_ending():
     async def scenario(scene):
-        one, two = scene.use(3600, 1), scene.use(3600, 2)
-        first, second = scene.holder(one), scene.holder(two)
-        scene.enders.apply([1], scene.now(one, live=False, cut=True))
+        uses = [scene.use(3600, grant_id) for grant_id in (1, 2, 3)]
+        first, second, third = (scene.holder(use) for use in uses)
+        found = (
+            scene.now(uses[0], live=False, cut=True)
+            | scene.now(uses[1])
+            | scene.now(uses[2], live=False, cut=True)
+        )
+        # One that is not open here any more is nothing to do.
+        scene.enders.apply([1, 99, 2, 3], found)
         assert first.stopped
+        assert third.stopped
         assert not second.stopped
         second.session.check()
+        assert scene.registry.grants == {2: second.session.grant}
 
     play(scenario)
 
 
-def test_holders_are_warned_at_fifteen_five_and_one_minute():
+def test_all_sessions_of_a_grant_end_with_it_and_are_reported_with_the_reason():
     async def scenario(scene):
-        for minutes in (15, 5, 1):
-            use = scene.use(minutes * 60 + 0.05, minutes)
-            holder = scene.holder(use)
-            await asyncio.sleep(0.1)
-            unit = "minute" if minutes == 1 else "minutes"
-            assert holder.said == [f"GR-{minutes} ends in {minutes} {unit}."]
+        use = scene.use(3600)
+        sessions = [session_of(scene.registry, use, row=row) for row in (5, 6)]
+        holders = [holder_of(one) for one in sessions]
+        scene.enders.apply([1], scene.now(use, live=False, cut=True, end_reason="revoked"))
+        assert [holder.stopped for holder in holders] == ["revoked", "revoked"]
+        assert {sent.arguments["reason"] for sent in scene.told.sent} == {"revoked"}
+        assert len(scene.told.sent) == 2
 
     play(scenario)
 
 
-def test_a_short_grant_is_not_warned_of_what_has_passed():
+def test_an_end_is_logged_once_with_its_reason(caplog):
+    caplog.set_level("INFO")
+
     async def scenario(scene):
-        holder = scene.holder(scene.use(30))
-        await asyncio.sleep(0.05)
-        assert holder.said == []
+        use = scene.use(3600)
+        scene.holder(use, finish_by=use.expires_at)
+        scene.holder(use)
+        until = scene.clock.now() + span(30)
+        for _ in range(2):
+            scene.enders.apply([1], scene.now(use, live=False, finish_until=until, end_reason="revoked"))
 
     play(scenario)
+    (logged,) = [entry.msg for entry in caplog.records if entry.msg["event"] == "grant.over"]
+    assert (logged["grant"], logged["reason"], logged["sessions"]) == ("GR-1", "revoked", 2)
 
 
-def test_an_extension_moves_the_deadline_and_drops_nothing():
+def test_how_long_a_cut_took_that_was_heard_of_is_measured_once():
     async def scenario(scene):
-        use = scene.use(0.1)
-        holder = scene.holder(use)
-        longer = use.expires_at + dt.timedelta(seconds=0.3)
-        scene.enders.apply([1], scene.now(use, expires_at=longer))
-        assert "was extended to" in holder.said[0]
-        await asyncio.sleep(0.2)
-        assert not holder.stopped
-        await asyncio.sleep(0.3)
-        assert holder.stopped
+        use = scene.use(3600)
+        holder = scene.holder(use, slow=True)
+        holder.tell = holder.stop = lambda *_: scene.jump(0.25)
+        count, total = cuts("heard")
+        over = scene.now(use, live=False, cut=True)
+        scene.enders.apply([1], over)
+        assert cuts("heard") == (count + 1, pytest.approx(total + 0.25))
+        scene.enders.apply([1], over)
+        assert cuts("heard")[0] == count + 1
 
     play(scenario)
 
@@ -211,10 +307,206 @@ def test_an_extension_moves_the_deadline_and_drops_nothing():
 def test_a_session_that_was_registered_after_the_end_was_heard_is_refused():
     async def scenario(scene):
         use = scene.use(3600)
-        finishing = scene.holder(use, finish_by=use.expires_at + dt.timedelta(hours=1))
+        finishing = scene.holder(use, finish_by=use.expires_at + span(3600))
         scene.enders.apply([1], scene.now(use, live=False, finish_until=use.expires_at))
         assert not finishing.stopped
         with pytest.raises(Ended):
             scene.holder(use)
+
+    play(scenario)
+
+
+# Warnings
+
+
+def test_holders_are_warned_at_fifteen_five_and_one_minute():
+    async def scenario(scene):
+        use = scene.use(16 * 60)
+        holders = [scene.holder(use), scene.holder(use)]
+        told: list[int] = []
+        for minutes in (15, 5, 1):
+            left = (use.expires_at - scene.clock.now()).total_seconds()
+            await passes(left - minutes * 60 - 0.1)
+            assert len(holders[0].said) == len(told)
+            await passes(0.1)
+            told.append(minutes)
+        for holder in holders:
+            assert holder.said == [
+                "GR-1 ends in 15 minutes.",
+                "GR-1 ends in 5 minutes.",
+                "GR-1 ends in 1 minute.",
+            ]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "warnings"), [(30, 0), (60, 0), (61, 1), (300, 1), (301, 2), (900, 2), (901, 3)]
+)
+def test_a_short_grant_is_not_warned_of_what_has_passed(seconds, warnings):
+    async def scenario(scene):
+        holder = scene.holder(scene.use(seconds))
+        await settle()
+        assert holder.said == []
+        await passes(seconds)
+        assert len(holder.said) == warnings
+
+    play(scenario)
+
+
+# Extensions
+
+
+def test_an_extension_moves_the_deadline_and_drops_nothing():
+    async def scenario(scene):
+        use = scene.use(3600)
+        holders = [scene.holder(use), scene.holder(use)]
+        longer = use.expires_at + span(3600)
+        scene.enders.apply([1], scene.now(use, expires_at=longer))
+        for holder in holders:
+            (said,) = holder.said
+            assert said.startswith("GR-1 was extended to 02:59 UTC.")
+            assert "already running keeps its old deadline" in said
+        await passes(3600)
+        assert not any(holder.stopped for holder in holders)
+        await passes(3600)
+        assert all(holder.stopped == "expired" for holder in holders)
+
+    play(scenario)
+
+
+def test_a_deadline_that_was_moved_closer_is_kept_without_a_word():
+    async def scenario(scene):
+        use = scene.use(3600)
+        holder = scene.holder(use)
+        scene.enders.apply([1], scene.now(use, expires_at=use.expires_at - span(3570)))
+        assert holder.said == []
+        await passes(30)
+        assert holder.stopped == "expired"
+
+    play(scenario)
+
+
+def test_what_did_not_change_is_not_armed_again():
+    async def scenario(scene):
+        use = scene.use(3600)
+        holder = scene.holder(use)
+        armed = list(holder.session.grant.timers)
+        scene.enders.apply([1], scene.now(use))
+        assert holder.session.grant.timers == armed
+        assert not any(timer.cancelled() for timer in armed)
+        assert (holder.said, holder.stopped) == ([], "")
+
+    play(scenario)
+
+
+# Tokens
+
+
+def by_token(scene, use, *, seconds: float | None = None, **more):
+    """A holder whose token expires in so many seconds, if at all before the grant does."""
+    until = None if seconds is None else scene.clock.now() + span(seconds)
+    return holder_of(session_of(scene.registry, use, good_until=until), **more)
+
+
+def standing(scene, *, live: bool = True, seconds: float = 3600, why: str = TIME_OVER) -> TokenNow:
+    return TokenNow(live=live, expires_at=scene.clock.now() + span(seconds), why=why)
+
+
+def test_a_token_that_expires_closes_its_own_session_alone():
+    async def scenario(scene):
+        use = scene.use(3600, credential_id=7)
+        holder, other = by_token(scene, use, seconds=60), by_token(scene, use)
+        await passes(59.99)
+        assert not holder.stopped
+        await passes(0.01)
+        assert holder.stopped == RAN_OUT
+        assert (other.stopped, other.session.closed) == ("", False)
+        assert holder.session.closed
+
+    play(scenario)
+
+
+def test_a_token_that_has_expired_closes_its_session_at_once():
+    async def scenario(scene):
+        holder = by_token(scene, scene.use(3600, credential_id=7), seconds=-5)
+        await settle()
+        assert holder.stopped == RAN_OUT
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(("back", "closed"), [(0.2, False), (0.0009, True)])
+def test_a_clock_that_was_set_back_does_not_close_a_token_early(back, closed):
+    async def scenario(scene):
+        holder = by_token(scene, scene.use(3600, credential_id=7), seconds=60)
+        scene.clock.jump(-back)
+        await passes(60)
+        assert bool(holder.stopped) is closed
+        await passes(back + 0.01)
+        assert holder.stopped == RAN_OUT
+
+    play(scenario)
+
+
+def test_a_token_that_was_renewed_is_good_for_longer():
+    async def scenario(scene):
+        holder = by_token(scene, scene.use(3600, credential_id=7), seconds=60)
+        scene.enders.apply_tokens([holder.session], {7: standing(scene, seconds=120, why=RAN_OUT)})
+        await passes(119)
+        assert not holder.stopped
+        await passes(1)
+        assert holder.stopped == RAN_OUT
+
+    play(scenario)
+
+
+def test_a_token_that_lasts_as_long_as_its_grant_needs_no_timer_any_more():
+    async def scenario(scene):
+        holder = by_token(scene, scene.use(3600, credential_id=7), seconds=60)
+        scene.enders.apply_tokens([holder.session], {7: standing(scene)})
+        assert (holder.session.good_until, holder.session.timer) == (None, None)
+        await passes(61)
+        assert not holder.stopped
+
+    play(scenario)
+
+
+def test_a_token_that_did_not_change_is_not_armed_again():
+    async def scenario(scene):
+        holder = by_token(scene, scene.use(3600, credential_id=7), seconds=60)
+        armed = holder.session.timer
+        scene.enders.apply_tokens([holder.session], {7: standing(scene, seconds=60, why=RAN_OUT)})
+        assert holder.session.timer is armed
+        assert not armed.cancelled()
+
+    play(scenario)
+
+
+def test_tokens_that_are_not_good_or_not_known_close_their_sessions_and_no_others():
+    async def scenario(scene):
+        holders = [by_token(scene, scene.use(3600, n, credential_id=n)) for n in (1, 2, 3, 4)]
+        replaced, unknown, good, late = holders
+        found = {
+            1: standing(scene, live=False, why=REPLACED),
+            3: standing(scene),
+            4: standing(scene, live=False, why=RAN_OUT),
+        }
+        scene.enders.apply_tokens([holder.session for holder in holders], found)
+        assert (replaced.stopped, unknown.stopped, good.stopped, late.stopped) == (
+            REPLACED,
+            UNKNOWN,
+            "",
+            RAN_OUT,
+        )
+
+    play(scenario)
+
+
+def test_a_session_without_a_token_has_no_good_one():
+    async def scenario(scene):
+        holder = by_token(scene, scene.use(3600))
+        scene.enders.apply_tokens([holder.session], {1: standing(scene), 2: standing(scene)})
+        assert holder.stopped == UNKNOWN
 
     play(scenario)

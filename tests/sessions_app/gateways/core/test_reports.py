@@ -1,17 +1,21 @@
-"""What the gateway tells the database about ends: until it has heard, and never held up by one thing that it refuses."""
+"""What the gateway tells the database about ends: until it has heard, and never held up by one that it refuses."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+from dataclasses import dataclass, field
 
 import pytest
-from django.db import DataError, IntegrityError, ProgrammingError, connection
+from django.db import DataError, IntegrityError, InternalError, OperationalError, ProgrammingError, connection
 
 from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core import reports
 from sessions_app.gateways.core.database import Database, NotTaken, guarded
 from sessions_app.gateways.core.reports import Reports
 from tests.support.acts import events, run, session, use
+from tests.support.holders import comes_true, passes, play_out, settle
+from tests.support.pace import allow
 
 
 def ask(sql: str, *values: object):
@@ -44,7 +48,7 @@ def test_a_database_that_went_away_is_unavailable_and_the_next_call_connects_aga
     guarded(ask("SELECT %s", 1))
 
 
-async def _deliver(*sent: tuple, seconds: float = 5) -> tuple[bool, list]:
+async def _deliver(*sent: tuple) -> tuple[bool, list]:
     database = Database(threads=1, name="test")
     told = Reports(database)
     heard: list = []
@@ -52,7 +56,7 @@ async def _deliver(*sent: tuple, seconds: float = 5) -> tuple[bool, list]:
     try:
         for function, arguments, plain in sent:
             told.send("one session", function, plain=plain, **arguments)
-        return await told.wait(seconds), heard
+        return await told.wait(allow(10)), heard
     finally:
         await database.run(lambda: connection.close())
         database.stop()
@@ -107,3 +111,197 @@ def test_nothing_that_a_target_says_about_an_end_is_refused(world):
     assert (row.signal, row.exit_status, row.reason) == ("A\\x00\\udc80", 2**31 - 1, "it said \\x00\\ud800")
     assert Session.objects.get(pk=opened).close_reason == "it said \\x00"
     assert {"command.finished", "session.closed"} <= set(events(used.grant_ref))
+
+
+# Order and repetition, in a loop whose time stands still
+
+
+@dataclass
+class Taking:
+    """An operation that fails as it is told, and then takes the report. It waits while ``go`` is not set."""
+
+    name: str
+    taken: list[str]
+    failures: list[Exception] = field(default_factory=list)
+    tried: list[dict[str, object]] = field(default_factory=list)
+    go: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.__name__ = self.name
+        self.go.set()
+
+    def __call__(self, **arguments: object) -> None:
+        self.tried.append(arguments)
+        assert self.go.wait(30)
+        if self.failures:
+            raise self.failures.pop(0)
+        self.taken.append(self.name)
+
+
+@dataclass
+class Desk:
+    """Reports by a database of two threads, and what it has taken."""
+
+    database: Database
+    reports: Reports
+    taken: list[str] = field(default_factory=list)
+    delivered: list[int] = field(default_factory=list)
+
+    def send(self, chain: object, name: str, *failures: Exception, plain=None, **arguments: object) -> Taking:
+        taking = Taking(name, self.taken, list(failures))
+        self.reports.send(chain, taking, plain=plain or {}, **arguments)
+        return taking
+
+    async def answered(self) -> None:
+        """Wait until all that the threads have begun is answered, and the loop knows."""
+        for _ in range(2):
+            # Each thread comes once it has answered what it had begun.
+            meeting = threading.Barrier(2)
+            await asyncio.gather(*(self.database.run(meeting.wait, timeout=allow(10)) for _ in range(2)))
+            await settle()
+
+
+def with_desk(scenario) -> None:
+    """Run a scenario with a desk of its own."""
+
+    async def work() -> None:
+        database = Database(threads=2, name="reports")
+        desk = Desk(database, Reports(database))
+        desk.reports.on_delivered = lambda: desk.delivered.append(len(desk.taken))
+        try:
+            await scenario(desk)
+        finally:
+            database.stop()
+
+    play_out(work)
+
+
+def logged(caplog, event: str) -> list[dict[str, object]]:
+    return [entry.msg for entry in caplog.records if entry.msg["event"] == event]
+
+
+def test_a_report_is_told_with_all_that_it_says_and_without_the_plain_words():
+    async def scenario(desk):
+        taking = desk.send("a", "one", plain={"reason": "closed"}, reason="it said so", session_id=5)
+        assert await desk.reports.wait(1) is True
+        assert taking.tried == [{"reason": "it said so", "session_id": 5}]
+        assert desk.delivered == [1]
+
+    with_desk(scenario)
+
+
+def test_a_report_waits_for_those_before_it_on_its_chain_and_for_no_others():
+    async def scenario(desk):
+        first = desk.send("a", "first", OperationalError("gone"))
+        second, third = desk.send("a", "second"), desk.send("a", "third")
+        other = desk.send("b", "other")
+        await comes_true(lambda: "other" in desk.taken and first.tried)
+        await desk.answered()
+        assert (len(first.tried), second.tried, third.tried, len(other.tried)) == (1, [], [], 1)
+        await passes(1.01)
+        await comes_true(lambda: len(desk.taken) == 4)
+        assert desk.taken == ["other", "first", "second", "third"]
+
+    with_desk(scenario)
+
+
+def test_a_report_is_repeated_each_second_until_the_database_answers(caplog):
+    gone = OperationalError("gone")
+
+    async def scenario(desk):
+        taking = desk.send("a", "close", gone, gone)
+        for tried in (1, 2, 3):
+            await comes_true(lambda tried=tried: len(taking.tried) == tried)
+            await desk.answered()
+            await passes(0.99)
+            assert len(taking.tried) == tried
+            await passes(0.02)
+        await desk.answered()
+        assert len(taking.tried) == 3, "it was taken"
+        assert (desk.taken, desk.delivered) == (["close"], [1])
+
+    with_desk(scenario)
+    waits = logged(caplog, "report.waits")
+    assert [one["what"] for one in waits] == ["close", "close"]
+    assert all("database" in one["error"] for one in waits)
+
+
+def test_a_refused_report_is_told_in_plain_words_at_once_and_then_each_second(caplog):
+    async def scenario(desk):
+        refusals = InternalError("no"), InternalError("still no")
+        taking = desk.send("a", "close", *refusals, plain={"reason": "closed"}, reason="x", now=1)
+        await comes_true(lambda: len(taking.tried) == 2)
+        await desk.answered()
+        assert taking.tried == [{"reason": "x", "now": 1}, {"reason": "closed", "now": 1}]
+        await passes(0.99)
+        await desk.answered()
+        assert len(taking.tried) == 2
+        await passes(0.02)
+        await comes_true(lambda: desk.taken)
+        assert taking.tried[2] == taking.tried[1]
+
+    with_desk(scenario)
+    assert [(one["what"], one["cause"]) for one in logged(caplog, "report.refused")] == [
+        ("close", "no"), ("close", "still no"),
+    ]  # fmt: skip
+
+
+def test_a_chain_is_open_until_its_last_report_was_taken():
+    async def scenario(desk):
+        assert not desk.reports.chains()
+        first, second = desk.send("a", "first"), desk.send("a", "second")
+        second.go.clear()
+        other = desk.send("b", "other")
+        other.go.clear()
+        assert set(desk.reports.chains()) == {"a", "b"}
+        await comes_true(lambda: second.tried)
+        await settle()
+        assert (len(first.tried), set(desk.reports.chains())) == (1, {"a", "b"})
+        second.go.set()
+        await comes_true(lambda: set(desk.reports.chains()) == {"b"})
+        other.go.set()
+        await comes_true(lambda: not desk.reports.chains())
+
+    with_desk(scenario)
+
+
+def test_waiting_says_whether_all_was_told_in_the_time():
+    async def scenario(desk):
+        assert await desk.reports.wait(0) is True
+        quick, slow = desk.send("a", "quick"), desk.send("b", "slow")
+        slow.go.clear()
+        waiting = asyncio.create_task(desk.reports.wait(3))
+        await comes_true(lambda: quick.tried and slow.tried)
+        await passes(2.99)
+        assert not waiting.done()
+        await passes(0.02)
+        assert waiting.result() is False
+        slow.go.set()
+        assert await desk.reports.wait(3) is True
+
+    with_desk(scenario)
+
+
+def test_a_report_that_fails_by_a_fault_is_logged_and_holds_up_nothing_behind_it(caplog):
+    async def scenario(desk):
+        desk.send("a", "close", ZeroDivisionError("a fault"))
+        desk.send("a", "next")
+        assert await desk.reports.wait(1) is True
+        await settle()
+        assert (desk.taken, desk.delivered, set(desk.reports.chains())) == (["next"], [1], set())
+
+    with_desk(scenario)
+    assert [one["error"] for one in logged(caplog, "report.failed")] == ["ZeroDivisionError: a fault"]
+
+
+def test_reports_that_nobody_waits_for_are_told_all_the_same():
+    async def scenario():
+        database = Database(threads=1, name="reports")
+        taken: list[str] = []
+        told = Reports(database)
+        told.send("a", Taking("close", taken), plain={})
+        assert await told.wait(allow(5)) is True
+        assert taken == ["close"]
+        database.stop()
+
+    play_out(scenario)

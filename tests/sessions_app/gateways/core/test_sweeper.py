@@ -1,21 +1,27 @@
-"""The gateway's threads that undo what grants left on targets."""
+"""The gateway's own threads: they end what is due, and undo what grants left on targets."""
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import time
 from collections.abc import Iterator
 
-import psycopg
 import pytest
+from django.db import OperationalError
 
+from broker.kernel import clock
 from broker.kernel.bulkhead import THREADS_PER_GROUP, Bulkhead
 from sessions_app.connectors.fake import FakeConnector
+from sessions_app.gateways.core.sweeper import Sweeper, _kept_alive, _observe, _revoke
 from sessions_app.gateways.core.sweeper import revokers as make_undoers
 from tests.support.acts import policy, run, session, use
+from tests.support.databases import no_new_connections
 from tests.support.fakes import serving
 from tests.support.gateway import eventually
+from tests.support.holders import metric
 from tests.support.pace import allow
+from tests.support.threads import in_thread
 from tests.support.world import HOST_KEY
 
 MANY = 3 * THREADS_PER_GROUP
@@ -28,14 +34,10 @@ def idle() -> threading.Event:
 
 
 @pytest.fixture
-def revokers(stint_db, live_world, idle) -> Iterator[Bulkhead]:
+def revokers(lone_db, live_world, idle) -> Iterator[Bulkhead]:
     made = make_undoers(on_idle=idle.set)
     yield made
     made.stop()
-    # The threads' connections would keep the database from being dropped.
-    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    with psycopg.connect(stint_db.env["DATABASE_URL"], autocommit=True) as connection:
-        connection.execute(f"SELECT pg_terminate_backend(pid) {others}")
 
 
 @pytest.fixture
@@ -160,3 +162,232 @@ def test_nothing_is_begun_after_the_stop(revokers, revoking):
     revokers.stop()
     revokers.take(revoking)
     assert states(revoking) == {("revoking", 0)}
+
+
+# Sweeping
+
+
+@pytest.fixture
+def sweeper(lone_db, live_world) -> Iterator[Sweeper]:
+    """That of a gateway, which is not started yet."""
+    made = Sweeper("test")
+    yield made
+    made.stop()
+
+
+def lapses_in(world, seconds: float):
+    """A request that nobody decides, which is due in so many seconds."""
+    from sessions_app.models import AccessRequest
+
+    request = world.request()
+    AccessRequest.objects.filter(pk=request.pk).update(lapses_at=clock.now() + dt.timedelta(seconds=seconds))
+    return request
+
+
+def lapsed(request) -> bool:
+    request.refresh_from_db()
+    return request.state == "lapsed"
+
+
+def ended_now(world) -> int:
+    """A grant whose deadline passes now, and which nobody has ended yet."""
+    return world.grant(now=clock.now() - dt.timedelta(seconds=3600), duration=3600).pk
+
+
+def test_with_nothing_due_the_next_sweep_is_in_a_second_and_this_one_is_on_record(sweeper):
+    from sessions_app.models import Sweeper as Row
+
+    assert sweeper._sweep() == 1.0
+    assert Row.objects.filter(name="gateway:test").exists()
+
+
+def test_a_name_that_is_too_long_is_cut(lone_db, live_world):
+    from sessions_app.models import Sweeper as Row
+
+    sweeper = Sweeper("x" * 200)
+    sweeper._sweep()
+    sweeper.stop()
+    assert Row.objects.filter(name="gateway:" + "x" * 92).exists()
+
+
+def test_the_next_sweep_is_when_something_is_due_and_never_later_than_in_a_second(
+    sweeper, live_world, monkeypatch
+):
+    from sessions_app.models import AccessRequest
+
+    stopped = clock.now()
+    # However long the sweep takes.
+    monkeypatch.setattr(clock, "now", lambda: stopped)
+    lapses_in(live_world, 0.9)
+    assert sweeper._sweep() == pytest.approx(0.9)
+    AccessRequest.objects.update(lapses_at=stopped + dt.timedelta(hours=1))
+    assert sweeper._sweep() == 1.0
+
+
+def test_what_stays_due_is_swept_again_in_a_moment_but_not_without_a_pause(
+    sweeper, live_world, owner_connection
+):
+    from sessions_app.models import AccessRequest
+
+    request = lapses_in(live_world, -5)
+    with owner_connection.transaction(force_rollback=True):
+        # A row that another process has locked is skipped, and stays due.
+        owner_connection.execute(
+            "SELECT FROM sessions_app_accessrequest WHERE id = %s FOR UPDATE", [request.pk]
+        )
+        assert sweeper._sweep() == 0.02
+    assert AccessRequest.objects.get(pk=request.pk).state == "pending"
+    sweeper._sweep()
+    assert lapsed(request)
+
+
+def test_a_sweep_ends_what_is_due_and_hands_it_on_to_be_undone(sweeper, live_world):
+    grant = ended_now(live_world)
+    assert sweeper._sweep() <= 1.0
+    eventually(lambda: states([grant]) == {("ended", 1)})
+
+
+def test_whatever_becomes_due_later_is_done_by_the_started_threads(sweeper, live_world):
+    sweeper.start()
+    request = lapses_in(live_world, 0.2)
+    eventually(lambda: lapsed(request))
+    again = lapses_in(live_world, 0.2)
+    eventually(lambda: lapsed(again))
+
+
+def test_what_has_lost_its_basis_is_ended_by_the_started_threads(sweeper, live_world):
+    grant = live_world.grant(duration=7200)
+    type(live_world.alice).objects.filter(pk=live_world.alice.pk).update(is_active=False)
+    sweeper.start()
+    eventually(lambda: states([grant.pk]) == {("ended", 1)})
+
+
+def test_the_threads_keep_no_process_alive_and_end_with_the_stop(sweeper):
+    assert [thread.name for thread in sweeper._threads] == ["sweeper", "baseless"]
+    assert all(thread.daemon for thread in sweeper._threads)
+    sweeper.start()
+    assert all(thread.is_alive() for thread in sweeper._threads)
+    sweeper.stop()
+    for thread in sweeper._threads:
+        thread.join(allow(10))
+        assert not thread.is_alive()
+
+
+def test_a_stopped_sweeper_undoes_nothing_new(sweeper, live_world, fake_targets):
+    grant = ending(live_world, "web", "web-1")
+    sweeper.stop()
+    sweeper._wake.clear()
+    sweeper._revokers.take([grant])
+    assert not sweeper._wake.wait(0.3), "no cluster has got done"
+    assert states([grant]) == {("revoking", 0)}
+
+
+def test_news_wake_a_started_sweeper_once(sweeper):
+    sweeper.start()
+    for _ in range(2):
+        sweeper.wake()
+        eventually(lambda: not sweeper._wake.is_set())
+
+
+def test_news_wake_the_sweeper_and_so_does_a_cluster_that_has_nothing_left_to_undo(
+    sweeper, live_world, fake_targets
+):
+    assert not sweeper._wake.is_set()
+    sweeper.wake()
+    assert sweeper._wake.is_set()
+    sweeper._wake.clear()
+    sweeper._revokers.take([ending(live_world, "web", "web-1")])
+    assert sweeper._wake.wait(allow(10))
+
+
+# What a failure does
+
+
+def raising(error: Exception):
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+def test_a_thread_goes_on_with_what_it_found(caplog):
+    assert _kept_alive(lambda: 0.5, 1.0) == 0.5
+    assert [entry for entry in caplog.records if entry.name.endswith("sweeper")] == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "event", "says"),
+    [
+        (OperationalError("gone"), "sweep.waits", "database"),
+        (ZeroDivisionError("a fault"), "sweep.failed", "ZeroDivisionError"),
+    ],
+)  # fmt: skip
+def test_a_thread_survives_every_failure_and_logs_it(caplog, failure, event, says):
+    assert _kept_alive(raising(failure), 1.0) == 1.0
+    (logged,) = [entry.msg for entry in caplog.records if entry.msg["event"] == event]
+    assert says in logged["error"]
+
+
+def revoked() -> tuple[float, float]:
+    """How many revokes were proven, and the seconds that they took in all."""
+    return metric("stint_revoke_seconds_count"), metric("stint_revoke_seconds_sum")
+
+
+def test_how_long_a_revoke_took_until_its_proof_is_measured(sweeper, live_world, fake_targets):
+    from sessions_app.models import Grant
+
+    count, total = revoked()
+    pk = ending(live_world, "web", "web-1")
+    _revoke(pk)
+    grant = Grant.objects.get(pk=pk)
+    assert grant.state == "ended"
+    took = (grant.ended_at - grant.revoking_at).total_seconds()
+    assert revoked() == (count + 1, pytest.approx(total + took))
+
+
+def test_a_revoke_without_a_proof_is_not_measured(sweeper, live_world, fake_targets):
+    count, _ = revoked()
+    pk = ending(live_world, "web", "web-1")
+    fake_targets.down.add("web-1")
+    _revoke(pk)
+    assert states([pk]) == {("revoking", 1)}
+    assert revoked()[0] == count
+
+
+def test_a_revoke_without_a_database_waits_for_the_next_sweep(
+    sweeper, live_world, fake_targets, app_connection, caplog
+):
+    pk = ending(live_world, "web", "web-1")
+
+    def without_database() -> None:
+        with no_new_connections(app_connection):
+            _revoke(pk)
+
+    in_thread(without_database)
+    (logged,) = [entry.msg for entry in caplog.records if entry.msg["event"] == "revoke.waits"]
+    assert logged["grant"] == pk
+    assert "database" in logged["error"]
+    assert states([pk]) == {("revoking", 0)}
+
+
+@pytest.mark.parametrize(
+    ("began", "ended", "counted"), [(0, 5, 5), (5, 0, 0), (None, 5, None), (0, None, None)]
+)
+def test_only_a_revoke_with_a_beginning_and_an_end_is_measured_and_never_as_less_than_nothing(
+    began, ended, counted
+):
+    from sessions_app.models import Grant
+
+    def at(seconds: float | None) -> dt.datetime | None:
+        return (
+            None
+            if seconds is None
+            else dt.datetime(2026, 3, 29, tzinfo=dt.UTC) + dt.timedelta(seconds=seconds)
+        )
+
+    count, total = revoked()
+    _observe(Grant(revoking_at=at(began), ended_at=at(ended)))
+    if counted is None:
+        assert revoked() == (count, total)
+    else:
+        assert revoked() == (count + 1, pytest.approx(total + counted))

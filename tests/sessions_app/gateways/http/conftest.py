@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.support.api_site import PROXY_KEY, add_site, grant_on_site, token_of
+from tests.support.http_place import http_place
 
 
 @dataclass
@@ -75,9 +76,9 @@ def token(grant, site):
 
 @pytest.fixture
 def door(site):
+    from sessions_app.gateways.core.tally import Tally
     from sessions_app.gateways.http.application import HTTPGateway
     from sessions_app.gateways.http.deciding import Decider
-    from sessions_app.gateways.http.tally import Tally
 
     tally = Tally()
     tally._start = lambda: None  # the thread would have another connection, which sees nothing of this test
@@ -90,3 +91,25 @@ def door(site):
 
     made.gateway = HTTPGateway(django, Decider(tally))
     return made
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, django_db_setup, django_db_blocker):
+    """The gateway as a process, with an application behind it, both by TLS."""
+    with http_place(django_db_blocker, tmp_path_factory.mktemp("http")) as place:
+        yield place
+
+
+@pytest.fixture
+def price_grant(place):
+    """A live grant on one price."""
+    grant = place.grant()
+    yield grant
+    place.end(grant)
+
+
+@pytest.fixture
+def said(place):
+    """What the application behind the gateway answers instead, by path."""
+    yield place.target.said
+    place.target.said.clear()

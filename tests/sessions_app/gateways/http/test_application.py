@@ -6,10 +6,12 @@ import pytest
 from django.db import DatabaseError
 
 from broker.audit.models import AuditEntry
+from sessions_app.connectors.http.snippets import OVERRIDES
 from sessions_app.models import CommandRun, EndReason, Grant, GrantCredential, Lease, RequestCount, Session
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.queries.comparisons import comparison
 from tests.support.acts import last
-from tests.support.api_site import PROXY_KEY, token_of
+from tests.support.api_site import PROXY_KEY, add_second_target, grant_on_site, token_of
 
 
 def data_of(event):
@@ -23,7 +25,7 @@ def test_an_allowed_request_passes_with_its_holder_and_grant(door, token, grant)
     assert answer.body == b""
 
 
-def test_the_neighbour_of_what_was_granted_is_refused(door, token):
+def test_the_neighbor_of_what_was_granted_is_refused(door, token):
     answer = door.nginx(token, "GET /tickets/T-43")
     assert answer.status == 403
     assert "not one of the paths" in answer.json["detail"]
@@ -108,6 +110,24 @@ def test_a_request_that_reads_is_written_down_before_it_is_answered_and_what_rep
     entries = AuditEntry.objects.filter(event="command.allowed", object_ref=grant.ref)
     assert entries.count() == 3
     assert data_of("command.allowed")["argv"] == ["GET", "/tickets/T-42"]
+    assert {(entry.actor, entry.actor_id) for entry in entries} == {("alice", grant.holder_id)}
+
+
+def test_a_read_at_another_target_is_written_down_there_at_once_and_never_counted_with_the_first(door, site):
+    add_second_target(site)
+    grant = grant_on_site(site)
+    token = token_of(grant, site)
+    for target in ("tickets-api", "tickets-eu"):
+        assert door.nginx(token, HTTP_STINTTARGET=target).status == 200
+    assert door.nginx(token, "POST /tickets/T-42/reopen", HTTP_STINTTARGET="tickets-eu").status == 200
+    runs = CommandRun.objects.filter(grant=grant).order_by("pk")
+    assert [(run.target.name, run.session.target.name, run.line) for run in runs] == [
+        ("tickets-api", "tickets-api", "GET /tickets/T-42"),
+        ("tickets-eu", "tickets-eu", "GET /tickets/T-42"),
+        ("tickets-eu", "tickets-eu", "POST /tickets/T-42/reopen"),
+    ]
+    targets = [found["target"] for found in comparison(grant, site.now)["targets"] if found["times"]]
+    assert targets == ["tickets-api", "tickets-eu"]
 
 
 def test_a_request_that_changes_something_is_written_down_before_it_is_answered(door, token, grant):
@@ -141,7 +161,7 @@ def test_what_can_not_be_written_down_does_not_pass(door, token):
     assert sum(count.times for count in RequestCount.objects.all()) == 3
 
 
-def refuses(requests, now):
+def refuses(requests, answered, now):
     raise DatabaseError("the record is full")
 
 
@@ -151,13 +171,11 @@ def test_a_body_limit_is_refused_where_the_body_is_not_seen(door, token):
     assert "does not send" in answer.json["detail"]
 
 
-@pytest.mark.parametrize(
-    "header",
-    ["X_HTTP_METHOD_OVERRIDE", "X_HTTP_METHOD", "X_METHOD_OVERRIDE", "X_ORIGINAL_URL", "X_REWRITE_URL"],
-)
+@pytest.mark.parametrize("header", OVERRIDES)
 def test_headers_that_would_change_the_request_are_refused_and_recorded(door, token, grant, header):
-    answer = door.nginx(token, **{f"HTTP_{header}": "DELETE"})
+    answer = door.nginx(token, **{f"HTTP_{header.upper().replace('-', '_')}": "DELETE"})
     assert answer.status == 403
+    assert f"{header} would change the request" in answer.json["detail"]
     assert CommandRun.objects.get(grant=grant).state == "refused"
 
 

@@ -41,6 +41,11 @@ def test_a_request_is_decided_as_at_a_proxy(ask, token, grant):
     assert ask(call(token, "GET /tickets/../T-42")).json["decision"] is False
 
 
+def test_the_address_of_an_enforcement_point_is_not_recorded_as_its_clients(ask, token, grant):
+    assert ask(call(token)).json["decision"] is True
+    assert set(grant.runs.values_list("client_address", "session__client_address")) == {("", "")}
+
+
 def test_a_stream_is_decided_as_at_a_proxy(ask, token):
     for uri, decided in (("/tickets/T-42", False), ("/tickets/T-42/events", True)):
         assert ask(call(token, f"GET {uri}", accept="text/event-stream")).json["decision"] is decided

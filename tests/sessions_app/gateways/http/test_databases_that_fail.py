@@ -18,7 +18,7 @@ def world(live_world):
 def test_connections_that_the_database_cut_are_made_again(door, token, app_connection):
     assert door.nginx(token).status == 200
     app_connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
         " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
     )
     assert door.nginx(token).status == 200

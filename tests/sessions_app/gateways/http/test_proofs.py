@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
 import json
 import secrets
@@ -12,9 +13,11 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
+from broker.audit.attempts import append_attempts
 from sessions_app.gateways.core.proofs import ProofRefused, check_proof
-from sessions_app.models import CommandRun
-from tests.support.api_site import token_of
+from sessions_app.models import CommandRun, ProofUsed, Session
+from tests.support.acts import after, events, last
+from tests.support.api_site import FILES, add_site, grant_on_site, token_of
 
 URL = "http://api.example.com/tickets/T-42"
 
@@ -131,6 +134,107 @@ def test_keys_and_algorithms_that_prove_nothing_are_refused(key, moment, db):
     assert refusal(none.rstrip(b"=").decode() + ".e30.", key, "t", now=moment)
 
 
+@pytest.mark.parametrize("age", [0, 60, -5, 59.5])
+def test_a_proof_is_good_for_a_minute_and_five_seconds_early(key, moment, db, age):
+    made = proof(key, "t", iat=moment.timestamp() - age)
+    assert refusal(made, key, "t", now=moment) == ""
+
+
+@pytest.mark.parametrize("age", [60.5, -5.5])
+def test_a_proof_that_is_older_or_earlier_is_refused(key, moment, db, age):
+    made = proof(key, "t", iat=moment.timestamp() - age)
+    assert "iat" in refusal(made, key, "t", now=moment)
+
+
+def test_a_used_proof_is_remembered_until_it_is_too_old_on_every_clock(key, moment, db):
+    made = proof(key, "t", iat=moment.timestamp() + 5, jti="once")
+    assert refusal(made, key, "t", now=moment) == ""
+    assert ProofUsed.objects.get().expires_at == moment + dt.timedelta(seconds=65)
+    assert "already used" in refusal(made, key, "t", now=moment + dt.timedelta(seconds=64))
+
+
+def test_a_name_used_by_another_key_is_free(moment, db):
+    for key in (ECKey.generate_key("P-256"), ECKey.generate_key("P-256")):
+        assert refusal(proof(key, "t", now=moment.timestamp(), jti="one"), key, "t", now=moment) == ""
+
+
+@pytest.mark.parametrize(("length", "good"), [(1, True), (256, True), (257, False)])
+def test_a_proof_has_a_name_of_at_most_256_characters(key, moment, db, length, good):
+    said = refusal(proof(key, "t", now=moment.timestamp(), jti="x" * length), key, "t", now=moment)
+    assert (said == "") is good
+
+
+@pytest.mark.parametrize(("length", "good"), [(8192, True), (8193, False)])
+def test_a_proof_has_at_most_8192_characters(key, moment, db, length, good):
+    sizes = ((header, claim) for claim in range(5500, 6000) for header in range(3))
+    head = {"kid": ""}
+    for header, claim in sizes:
+        head["kid"] = "x" * header
+        made = proof(key, "t", now=moment.timestamp(), header=head, more="x" * claim)
+        if len(made) == length:
+            break
+    assert len(made) == length
+    said = refusal(made, key, "t", now=moment)
+    assert said == "" if good else "exactly one DPoP header" in said
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://api.example.com", "https://API.example.com:443/"), ("https://api.example.com:8443/a", "https://api.example.com:8443/a"),
+        ("http://api.example.com/", "http://api.example.com"),
+    ],
+)  # fmt: skip
+def test_an_address_without_a_port_or_a_path_has_the_usual_ones(key, moment, db, url, said):
+    made = proof(key, "t", now=moment.timestamp(), htu=said)
+    assert refusal(made, key, "t", url=url, now=moment) == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://api.example.com/", "https://api.example.com:80/"), ("http://api.example.com/", "http://api.example.com:443/"),
+        ("http://api.example.com/a", "http://api.example.com/A"), ("http://api.example.com/a", "http://api.example.com/a/"),
+        ("http://api.example.com/a", "http://user@api.example.com/a"), ("http://api.example.com/", "http:///"),
+    ],
+)  # fmt: skip
+def test_another_port_path_or_host_is_another_address(key, moment, db, url, said):
+    made = proof(key, "t", now=moment.timestamp(), htu=said)
+    assert "htu" in refusal(made, key, "t", url=url, now=moment)
+
+
+@pytest.mark.parametrize("payload", ["[]", '"text"', "null", "1", "{", ""])
+def test_a_proof_whose_claims_are_no_object_is_refused(key, moment, db, payload):
+    head = {"typ": "dpop+jwt", "alg": "ES256", "jwk": key.as_dict(private=False)}
+    made = jws.serialize_compact(head, payload, key, algorithms=["ES256"])
+    assert "proof" in refusal(made, key, "t", now=moment)
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ({"typ": "DPOP+JWT"}, "typ dpop+jwt"), ({"crit": ["b64"], "b64": True}, "typ dpop+jwt"),
+        ({"jwk": {"kty": "EC"}}, "verified"),
+    ],
+)  # fmt: skip
+def test_a_header_of_another_kind_is_refused(key, moment, db, header, says):
+    made = proof(key, "t", now=moment.timestamp(), header=header)
+    assert says in refusal(made, key, "t", now=moment)
+
+
+def test_a_shared_secret_is_no_key_for_a_proof_whatever_the_algorithm_says(key, moment, db):
+    head = {"jwk": OctKey.generate_key(256).as_dict()}
+    assert "only a public key" in refusal(
+        proof(key, "t", now=moment.timestamp(), header=head), key, "t", now=moment
+    )
+
+
+def test_a_proof_that_is_missing_says_so(key, moment, db):
+    assert "needs a DPoP proof" in refusal("", key, "t", now=moment)
+    good = proof(key, "t", now=moment.timestamp())
+    assert "exactly one DPoP header" in refusal(f"{good},{good}", key, "t", now=moment)
+
+
 def test_a_bound_token_passes_with_its_proof_alone(door, grant, site, key):
     token = token_of(grant, site, jkt=key.thumbprint())
     origin = {"HTTP_STINTORIGIN": "http://api.example.com"}
@@ -141,7 +245,28 @@ def test_a_bound_token_passes_with_its_proof_alone(door, grant, site, key):
     assert plain.headers["www-authenticate"] == 'DPoP error="invalid_dpop_proof", algs="ES256 Ed25519"'
     assert door.nginx(token, **bound).status == 401
     assert door.nginx(token, **{**bound, "HTTP_STINTORIGIN": ""}, HTTP_DPOP=proof(key, token)).status == 401
-    assert CommandRun.objects.filter(grant=grant, state="refused").count() == 3
+    entry = last("command.refused", grant.ref)
+    assert (entry.data["code"], entry.data["line"]) == ("proof", "GET /tickets/T-42")
+    assert "use the DPoP scheme" in entry.data["why"]
+    append_attempts(after(site, minutes=2))
+    assert last("command.refused", grant.ref).data["count"] == 3
+
+
+def test_who_has_a_bound_token_without_its_key_can_not_end_or_hold_the_grant(door, site, key):
+    terms = FILES["policies/ticket-work.yaml"] + "deviations: {limit: 2, people: end}\n"
+    add_site(site, {"policies/ticket-work.yaml": terms})
+    grant = grant_on_site(site)
+    token = token_of(grant, site, jkt=key.thumbprint())
+    bound = {"HTTP_STINTORIGIN": "http://api.example.com", "HTTP_AUTHORIZATION": f"DPoP {token}"}
+    for _ in range(3):
+        assert door.nginx(token).status == 401
+        assert door.nginx(token, "GET /elsewhere").status == 401
+        assert door.nginx(token, **bound, HTTP_DPOP="junk").status == 401
+        assert door.nginx(token, HTTP_X_HTTP_METHOD_OVERRIDE="DELETE").status == 401
+    assert not CommandRun.objects.filter(grant=grant).exists()
+    assert not Session.objects.filter(grant=grant).exists()
+    assert events(grant.ref).count("command.refused") == 1
+    assert door.nginx(token, **bound, HTTP_DPOP=proof(key, token)).status == 200
 
 
 def test_a_token_that_is_not_bound_is_no_dpop_token(door, token, key):

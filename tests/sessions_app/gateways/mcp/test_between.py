@@ -30,9 +30,9 @@ async def called(token: str, meanwhile) -> list[dict[str, Any]]:
         sent.append(message)
 
     uses = Uses()
-    service = ClusterService("desk", uses, {})
+    service = ClusterService("desk", uses)
     try:
-        caller = await service.caller({"authorization": f"Bearer {token}"}, "127.0.0.1", "POST")
+        caller = await service.caller({"authorization": f"Bearer {token}"}, "127.0.0.1", "POST", b"")
         await uses.database.run(meanwhile)
         asked = Asked(
             method="tools/call", params=CALL, id=1, modern=True, headers={"accept": "application/json"}

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from joserfc.jwk import ECKey
 
+from broker.audit.models import AuditAttempt, AuditEntry
+from broker.kernel import clock
 from sessions_app.models import CommandRun, EndReason, Session
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.queries.comparisons import comparison
+from tests.sessions_app.gateways.http.test_proofs import proof
 from tests.support.acts import last
-from tests.support.mcp_site import Raw
+from tests.support.mcp_site import Raw, token_of
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +103,26 @@ def test_a_refusal_says_how_to_ask_for_more(client):
     ]
 
 
-def test_a_tool_that_fails_is_said_to_fail(client, grant):
+def test_a_tool_that_fails_is_said_to_fail_and_was_used(client, grant):
     assert client.call("fail_ticket", {"id": "T-42"}).json["result"]["isError"]
-    assert CommandRun.objects.filter(grant=grant).latest("pk").state == "failed"
+    run = CommandRun.objects.filter(grant=grant).latest("pk")
+    assert (run.state, run.reason) == ("done", "the tool reported an error")
+    used = {row["command"]: row["times"] for row in comparison(grant, run.ended_at)["commands"]}
+    assert [times for command, times in used.items() if command.startswith("fail_ticket")] == [1]
+
+
+def test_a_call_that_was_sent_and_not_answered_is_not_said_to_be_unmade(door):
+    grant, client = door.client()
+    door.desk.instead = {"tools/call": 500}
+    try:
+        told = client.call("read_ticket", {"id": "T-42"}).json["result"]["structuredContent"]
+    finally:
+        door.desk.instead = {}
+    assert told["error"] == "unanswered"
+    assert "responded with status 500 instead of a message" in told["reason"]
+    run = CommandRun.objects.get(grant=grant)
+    assert (run.pk, run.state, run.reason) == (told["run"], "cut", told["reason"])
+    assert [row["times"] for row in comparison(grant, run.ended_at)["targets"]] == [1]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +170,7 @@ def test_headers_that_do_not_say_what_the_body_says_are_refused_before_anything_
         (b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":[]}', 400, -32600),
         (b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":7}}', 400, -32602),
         (b'{"a":' * 40 + b"1" + b"}" * 40, 400, -32700),
-        (b'{"a":"' + b"x" * 300_000 + b'"}', 413, None),
+        (b'{"a":"' + b"x" * 1_100_000 + b'"}', 413, None),
     ],
 )
 def test_what_is_no_one_message_is_refused(client, body, status, code):
@@ -346,17 +368,27 @@ def test_too_many_refusals_hold_the_grant_of_a_person_and_end_that_of_a_machine(
     assert machine.call("read_ticket", {"id": "T-42"}).status == 401
 
 
-def test_a_token_that_is_over_opens_nothing_and_is_written_down_once(door):
-    from broker.kernel import clock
+def counted(grant) -> AuditAttempt:
+    """The attempts under a grant that gave nothing, which become one entry when their minute is over."""
+    return AuditAttempt.objects.get(event="command.refused", object_ref=grant.ref)
 
+
+def lines(grant) -> set[str]:
+    """What was tried in them."""
+    return {one["line"] for one in counted(grant).examples}
+
+
+def test_each_attempt_with_a_token_that_is_over_is_recorded_with_what_it_asked_for(door):
     grant, client = door.client()
     end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
-    for _ in range(3):
-        assert client.call("read_ticket", {"id": "T-42"}).status == 401
-    entry = last("command.refused", grant.ref)
-    assert entry.data["code"] == "over"
-    from broker.audit.models import AuditEntry
-
+    assert client.modern("tools/list").status == 401
+    for ticket in ("T-41", "T-42", "T-42"):
+        assert client.call("read_ticket", {"id": ticket}).status == 401
+    assert client.call("\0", {}, Mcp_Name="x").status == 401
+    assert Raw(f"{door.base}/mcp/other", client.token).call("read_ticket", {"id": "T-40"}).status == 401
+    assert counted(grant).times == 6
+    assert {f'read_ticket {{"id":"T-{number}"}}' for number in (40, 41, 42)} < lines(grant)
+    assert last("command.refused", grant.ref).data["code"] == "over"
     assert AuditEntry.objects.filter(event="command.refused", object_ref=grant.ref).count() == 1
 
 
@@ -373,13 +405,28 @@ def test_a_token_opens_nothing_at_a_server_that_is_elsewhere_by_now(door):
     assert not client.call("read_ticket", {"id": "T-42"}).json["result"]["isError"]
 
 
-def test_a_token_that_is_bound_to_a_key_needs_a_proof(door):
-    from tests.support.mcp_site import token_of
+def test_each_call_without_a_proof_of_the_tokens_key_is_recorded_and_ends_no_grant(door):
+    key = ECKey.generate_key("P-256")
+    grant = door.grant()
+    bound = Raw(door.url, token_of(grant, door.world, jkt=key.thumbprint()))
 
-    bound = Raw(door.url, token_of(door.grant(), door.world, jkt="a" * 43))
-    answer = bound.call("read_ticket", {"id": "T-42"})
-    assert answer.status == 401
-    assert answer.headers["www-authenticate"].startswith("DPoP")
+    def proven() -> dict[str, str]:
+        made = proof(key, bound.token, htm="POST", htu=door.url)
+        return {"DPoP": made, "Authorization": f"DPoP {bound.token}"}
+
+    good = proven()
+    assert not bound.call("read_ticket", {"id": "T-42"}, **good).json["result"]["isError"]
+    other = proof(ECKey.generate_key("P-256"), bound.token, htm="POST", htu=door.url)
+    for headers in ({}, good, {"DPoP": other}, {"DPoP": "x"}, *[{}] * 20):
+        answer = bound.call("read_ticket", {"id": "T-41"}, **headers)
+        assert answer.status == 401
+        assert answer.headers["www-authenticate"].startswith("DPoP")
+    assert counted(grant).times == 24
+    assert lines(grant) == {'read_ticket {"id":"T-41"}'}
+    whys = {one["why"] for one in counted(grant).examples}
+    assert {"this token needs a DPoP proof", "the proof was already used"} < whys
+    assert last("command.refused", grant.ref).data["code"] == "proof"
+    assert not bound.call("read_ticket", {"id": "T-42"}, **proven()).json["result"]["isError"]
 
 
 def test_a_marker_of_a_private_key_hides_no_call(door):

@@ -10,7 +10,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import asyncssh
 import pytest
@@ -19,7 +18,7 @@ from asyncssh.packet import String
 from tests.sessions_app.gateways.conftest import make_place
 from tests.support.acts import run, session, use
 from tests.support.gateway import Place, eventually, new_tag, on_target
-from tests.support.pace import allow
+from tests.support.pace import allow, assert_in_time
 
 pytestmark = pytest.mark.by_turns("place")
 LIMIT = 2.0
@@ -70,17 +69,17 @@ def test_a_revoke_leaves_no_process(place, kind):
 
 @pytest.mark.parametrize("sent", ["A\0B", "\0", "KILL\n", "x" * 300, "\N{DEL}", ""])
 def test_no_signal_that_a_holder_sends_keeps_the_end_from_being_proven(place, sent):
-    grant, key = place.grant(), str(place.key("alice"))
+    grant, key, tag = place.grant(), str(place.key("alice")), new_tag()
 
     async def send() -> None:
         async with asyncssh.connect(
             "127.0.0.1", place.port, username="web-1", client_keys=[key], known_hosts=None, config=None,
             agent_path=None,
         ) as conn:  # fmt: skip
-            process = await conn.create_process("test sleep 60")
-            await asyncio.sleep(1)
+            process = await conn.create_process(f"test sleep {tag}")
+            await asyncio.to_thread(eventually, lambda: on_target(tag))
             process.channel._send_request(b"signal", String(sent))
-            await asyncio.wait_for(process.wait(), 10)
+            await asyncio.wait_for(process.wait(), allow(10))
 
     asyncio.run(send())
     revoke(grant)
@@ -102,56 +101,11 @@ def test_the_deadline_leaves_no_process(place, kind):
     grant = place.grant(duration=3)
     with place.running(kind) as (client, tag):
         eventually(lambda: not on_target(tag), within=LIMIT - seconds_over(grant))
-        late = seconds_over(grant)
-        assert -0.1 < late < allow(LIMIT)
+        assert_in_time(seconds_over(grant), most=LIMIT)
         assert client.wait(allow(LIMIT)) == 255
         assert b"expired" in client.stderr.read()
     eventually(lambda: ended(grant))
     assert grant.end_reason == "expired"
-
-
-def test_a_grant_of_seven_seconds_is_over_by_the_eighth(place):
-    grant = place.grant(duration=7)
-    with place.running("sleep") as (client, tag):
-        eventually(lambda: not on_target(tag), within=LIMIT - seconds_over(grant))
-        assert 0 <= seconds_over(grant) < allow(1)
-        assert client.wait(allow(LIMIT)) == 255
-    denied = place.ssh("true")
-    assert b"You have no active access to web-1" in denied.stderr
-
-
-@pytest.mark.parametrize("by", ["revoke", "deadline"])
-def test_a_flood_whose_reader_has_stopped_is_cut(place, by):
-    grant = place.grant(duration=4 if by == "deadline" else 3600)
-    before = connections_at(place.port)
-    # The client's output goes into a pipe that nobody reads.
-    with place.running("flood") as (_, tag):
-        time.sleep(1)
-        assert on_target(tag)
-        assert connections_at(place.port) - before
-        if by == "revoke":
-            revoke(grant)
-        left = -seconds_over(grant) if by == "deadline" else 0
-        eventually(lambda: grant_is_over(grant), within=LIMIT + left)
-        eventually(lambda: not on_target(tag), within=LIMIT)
-        # The client reads nothing, not even that its connection was closed.
-        eventually(lambda: not connections_at(place.port) - before, within=LIMIT)
-        eventually(lambda: grant.sessions.get().closed_at, within=LIMIT)
-        if by == "deadline":
-            assert seconds_over(grant) < allow(2 * LIMIT)
-        eventually(lambda: ended(grant), within=15)
-
-
-def grant_is_over(grant) -> bool:
-    grant.refresh_from_db()
-    return grant.state != "active"
-
-
-def connections_at(port: int) -> set[str]:
-    """The peers of all connections that whoever listens at a port on this machine has not closed."""
-    established = "01"
-    rows = [row.split() for row in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
-    return {row[2] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == established}
 
 
 def test_a_client_that_is_stopped_can_not_hold_an_end_up(place):
@@ -193,21 +147,6 @@ def test_a_client_that_goes_away_takes_its_command_along(place):
         eventually(lambda: not on_target(tag), within=LIMIT)
 
 
-def test_ending_one_of_two_grants_leaves_the_other(place):
-    one, two = place.grant(), place.grant()
-    with place.running("setsid", user=f"{one.ref}.web-1") as (first, tag):
-        with place.running("setsid", user=f"{two.ref}.web-1") as (second, other):
-            revoke(one)
-            eventually(lambda: not on_target(tag), within=LIMIT)
-            eventually(lambda: ended(one))
-            assert first.wait(allow(LIMIT)) == 255
-            assert on_target(other)
-            assert second.poll() is None
-            revoke(two)
-            eventually(lambda: not on_target(other), within=LIMIT)
-            assert second.wait(allow(LIMIT)) == 255
-
-
 def test_two_grants_on_one_connection_end_apart(place):
     one, two = place.grant(), place.grant(parameters={"unit": "haproxy"})
     master = place.folder / f"master-{one.ref}"
@@ -245,7 +184,7 @@ def test_a_command_that_may_finish_goes_on_and_nothing_new_starts(place):
 
 
 def test_a_kill_does_not_let_it_finish(place):
-    grant = place.grant(duration=2)
+    grant = place.grant(duration=3)
     with place.running("sleep", finish=True) as (client, tag):
         eventually(lambda: seconds_over(grant) > 0.5, within=LIMIT - seconds_over(grant))
         assert on_target(tag)
@@ -262,22 +201,6 @@ def test_what_left_a_cut_command_is_found_while_another_finishes(place):
         assert on_target(tag)
         revoke(grant)
     eventually(lambda: ended(grant))
-
-
-def test_a_disabled_holder_is_cut(place):
-    from broker.kernel import clock
-    from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
-
-    grant = place.grant()
-    world = place.world
-    with place.running("nohup") as (client, tag):
-        disable_identity(identity_id=world.alice.pk, actor=world.admin, now=clock.now())
-        eventually(lambda: not on_target(tag), within=5)
-        assert client.wait(allow(LIMIT)) == 255
-    assert b"Permission denied" in place.ssh("true").stderr
-    enable_identity(identity_id=world.alice.pk, actor=world.admin, now=clock.now())
-    eventually(lambda: ended(grant))
-    assert b"no active access" in place.ssh("true").stderr
 
 
 @ONE_WAY
@@ -317,7 +240,8 @@ def test_a_target_that_hangs_delays_no_other(place):
         assert not any(ended(grant) for grant in hung)
         # As many as the machine is able to, one after the other, from the first that hangs on: it hangs for eight seconds.
         moments = [hung[0].revoking_at, *sorted(grant.ended_at for grant in fine)]
-        assert max(later - sooner for sooner, later in pairwise(moments)).total_seconds() < 2 * LIMIT
+        longest = max(later - sooner for sooner, later in pairwise(moments)).total_seconds()
+        assert longest < min(allow(2 * LIMIT), 7)
     finally:
         os.kill(target.pid, signal.SIGCONT)
     eventually(lambda: all(ended(grant) for grant in hung), within=60, every=0.1)
@@ -355,10 +279,9 @@ def test_what_was_left_on_a_host_is_looked_for_there_although_its_target_moved(p
         place.world.apply(files, now=clock.now())
         grant.refresh_from_db()
         assert grant.end_reason == "policy_changed"
-        time.sleep(3)
-        grant.refresh_from_db()
         # Both run on this machine, so that the new host would have found it as well.
-        assert (grant.state, "refused" in grant.last_error) == ("revoking", True)
+        eventually(lambda: grant.refresh_from_db() or "refused" in grant.last_error)
+        assert grant.state == "revoking"
         assert bool(on_target(tag)) == (place.contain == "group")
     finally:
         old.start()

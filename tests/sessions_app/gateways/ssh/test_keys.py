@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-
-from django.db import connection, transaction
-
 from broker.kernel import clock
-from sessions_app.models import Grant, Session
+from sessions_app.models import Session
+from tests.support.acts import locked
 from tests.support.gateway import eventually, on_target
 from tests.support.pace import allow
 
@@ -35,26 +32,8 @@ def test_a_removed_key_cuts_what_runs(place):
 
 def test_a_session_that_the_database_opens_too_late_is_closed(place):
     grant = place.grant()
-    held = threading.Event()
-    done = threading.Event()
-
-    def hold_the_row() -> None:
-        try:
-            with transaction.atomic():
-                Grant.objects.select_for_update().get(pk=grant.pk)
-                held.set()
-                done.wait(20)
-        finally:
-            connection.close()
-
-    holder = threading.Thread(target=hold_the_row)
-    holder.start()
-    held.wait(allow(5))
-    try:
-        refused = place.ssh("true", timeout=20)
-        assert b"does not answer" in refused.stderr
-    finally:
-        done.set()
-        holder.join()
+    with locked(grant, allow(20)):
+        refused = place.ssh("true", timeout=allow(20))
+        assert b"did not respond" in refused.stderr
     eventually(lambda: Session.objects.filter(grant=grant).exists(), within=5)
     eventually(lambda: not Session.objects.filter(grant=grant, closed_at__isnull=True).exists(), within=5)

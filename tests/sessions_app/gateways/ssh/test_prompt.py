@@ -100,7 +100,7 @@ def test_a_line_outside_the_grant_is_refused_with_the_nearest(terminal):
 
 def test_help_lists_what_is_allowed_and_until_when(place, grant, terminal):
     terminal.type("help\r")
-    terminal.wait_for("You may run:")
+    terminal.wait_for("You can run:")
     terminal.wait_for(r"echo restart nginx +\(change\)")
     terminal.wait_for(r"\{word\}: ")
     terminal.wait_for(r"echo held nginx +\(destructive, needs approval for each run\)")
@@ -127,6 +127,19 @@ def test_control_c_kills_the_command_and_keeps_the_prompt(terminal):
     terminal.wait_for(ASKS)
     terminal.type("echo restart nginx\r")
     terminal.wait_for(r"\nrestart nginx\r\n")
+
+
+def test_of_a_line_that_is_too_long_no_part_is_run(terminal, grant):
+    from sessions_app.models import CommandRun
+
+    terminal.type("echo restart nginx" + " " * 4090)
+    terminal.wait_for("\a")
+    terminal.type("; id\r")
+    terminal.wait_for("longer than 4096 characters. Nothing was run.")
+    terminal.wait_for(ASKS)
+    terminal.type("echo restart nginx\r")
+    terminal.wait_for(r"\nrestart nginx\r\n")
+    eventually(lambda: CommandRun.objects.filter(grant=grant).count() == 1)
 
 
 def test_what_is_typed_while_a_command_runs_is_not_run(terminal, grant):

@@ -13,7 +13,8 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from tests.support.gateway import eventually, free_port
+from broker.demo.ports import free_port
+from tests.support.gateway import eventually
 from tests.support.pace import allow
 
 
@@ -89,12 +90,12 @@ def test_no_stream_is_forwarded_to_the_target_or_elsewhere(place, grant):
 def test_a_local_forwarding_opens_nothing(place, grant):
     local, port = free_port(), place.targets["web-1"].port
     client = subprocess.Popen(
-        place.command("test", "sleep", "4", options=("-L", f"{local}:127.0.0.1:{port}")),
+        place.command("test", "sleep", "60", options=("-L", f"{local}:127.0.0.1:{port}")),
         stderr=subprocess.DEVNULL,
     )
     try:
         eventually(lambda: _connects(local))
-        with socket.create_connection(("127.0.0.1", local), timeout=5) as sock:
+        with socket.create_connection(("127.0.0.1", local), timeout=allow(5)) as sock:
             assert sock.recv(10) == b""
     finally:
         client.kill()
@@ -263,7 +264,7 @@ def test_the_user_name_that_counts_is_the_one_that_was_proven(place, grant):
 
 
 def test_channels_before_the_login_are_cut(place, grant):
-    reader = socket.create_connection(("127.0.0.1", place.port), timeout=5)
+    reader = socket.create_connection(("127.0.0.1", place.port), timeout=allow(5))
     with reader:
         assert reader.recv(255).startswith(b"SSH-2.0-Stint")
         # A channel open request in the clear, where a key exchange has to be.
@@ -314,7 +315,7 @@ def test_many_keys_are_cut_off(place, grant):
 def test_hundreds_of_channels_are_refused_and_harm_nobody(place, grant):
     async def ask() -> tuple[int, int]:
         async with offered(place, str(place.key("alice"))) as conn:
-            opens = [conn.create_process("test sleep 5") for _ in range(200)]
+            opens = [conn.create_process("test sleep 60") for _ in range(200)]
             results = await asyncio.gather(*opens, return_exceptions=True)
             refused = [result for result in results if isinstance(result, asyncssh.ChannelOpenError)]
             return len(results) - len(refused), len(refused)
@@ -324,7 +325,7 @@ def test_hundreds_of_channels_are_refused_and_harm_nobody(place, grant):
 
 
 def test_connections_that_say_nothing_are_limited_for_each_address(place, grant):
-    socks = [socket.create_connection(("127.0.0.1", place.port), timeout=5) for _ in range(60)]
+    socks = [socket.create_connection(("127.0.0.1", place.port), timeout=allow(5)) for _ in range(60)]
     try:
         time.sleep(0.5)
         cut = 0
@@ -346,38 +347,19 @@ def test_three_addresses_that_flood_leave_room_for_those_who_have_no_connection_
         for number in (2, 3, 4):
             for _ in range(40):
                 sock = socket.create_connection(
-                    ("127.0.0.1", place.port), timeout=5, source_address=(f"127.0.0.{number}", 0)
+                    ("127.0.0.1", place.port), timeout=allow(5), source_address=(f"127.0.0.{number}", 0)
                 )
                 stack.enter_context(sock)
+        # One of those that flood has no more. This comes first, because who does not log in is cut after fifteen seconds.
+        assert place.ssh("true", options=("-b", "127.0.0.2")).returncode == 255
         for number in (5, 6, 7):
             done = place.ssh("true", options=("-b", f"127.0.0.{number}"))
             assert (done.returncode, done.stderr) == (0, b"")
-        # One of those that flood has no more.
-        assert place.ssh("true", options=("-b", "127.0.0.2")).returncode == 255
-
-
-def test_all_addresses_of_one_ipv6_network_count_as_one():
-    from sessions_app.gateways.ssh.server import KEPT_FREE, UNPROVEN, UNPROVEN_PER_ADDRESS, Doorkeeper
-
-    door = Doorkeeper(None, None, "", closed_because=str)
-    came = [door.arrive(f"2001:db8:0:1::{number:x}") for number in range(UNPROVEN_PER_ADDRESS + 1)]
-    assert (came[-2], came[-1]) == ("", "too many from there")
-    assert door.arrive("2001:db8:0:2::1") == ""
-    assert door.arrive("::ffff:192.0.2.1") == door.arrive("192.0.2.1") == ""
-    door = Doorkeeper(None, None, "", closed_because=str)
-    for number in range(UNPROVEN - KEPT_FREE):
-        assert door.arrive(f"192.0.2.{number % 3}") == ("" if number < 75 else "too many")
-    assert door.arrive("192.0.2.0") == "too many"
-    for number in range(KEPT_FREE):
-        assert door.arrive(f"198.51.100.{number}") == ""
-    assert door.arrive("203.0.113.1") == "too many"
-    door.depart("198.51.100.1")
-    assert door.arrive("203.0.113.1") == ""
 
 
 def test_a_connection_without_a_session_is_let_go(place, grant):
     began = time.monotonic()
-    done = place.ssh(options=("-N",), timeout=30)
+    done = place.ssh(options=("-N",), timeout=allow(30))
     assert done.returncode == 255
     assert 13 < time.monotonic() - began < allow(20)
 

@@ -158,7 +158,7 @@ def test_a_changed_command_set_is_a_new_version_and_the_old_one_stays(world):
     [
         ({"clusters/web.yaml": ("port: 2201", "port: 2299")}, "changed since"),
         ({"clusters/web.yaml": ("account: root, host_key", "account: app, host_key")}, "changed since"),
-        ({"policies/web-work.yaml": ("groups: [operators]", "groups: [approvers]")}, "may not request"),
+        ({"policies/web-work.yaml": ("groups: [operators]", "groups: [approvers]")}, "can't request"),
         ({"policies/web-work.yaml": ("max_duration: 4h", "max_duration: 30m")}, "exceeds the limit"),
         ({"policies/web-work.yaml": ("count: 1", "count: 2")}, "approvals"),
     ],
@@ -369,7 +369,7 @@ def test_who_is_taken_out_of_a_group_keeps_no_grant_that_rested_on_it(world):
     mine.refresh_from_db()
     robots.refresh_from_db()
     assert (mine.state, mine.end_reason) == (GrantState.REVOKING, EndReason.POLICY_CHANGED)
-    assert "may not request" in mine.end_note
+    assert "can't request" in mine.end_note
     assert robots.state == GrantState.ACTIVE
     assert plan.changes[0].ends == (mine.ref,)
 

@@ -141,7 +141,7 @@ def test_who_administers_a_policy_brings_nothing_of_others_under_it(world):
     save(world, cluster(world, name="db"), kind="clusters")
     mine = {"administrators": {"identities": ["dora"]}}
     assert save(world, policy(world, max_duration="1h", **mine), world.dora).changes
-    with pytest.raises(OnlyAdministratorsSetUp, match="administer db"):
+    with pytest.raises(OnlyAdministratorsSetUp, match="administer: db"):
         save(world, policy(world, clusters=["web", "db"], **mine), world.dora)
     with pytest.raises(OnlyAdministratorsSetUp, match="who administers"):
         save(world, policy(world, administrators={"identities": ["dora", "bob"]}), world.dora)

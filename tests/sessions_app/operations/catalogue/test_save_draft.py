@@ -8,7 +8,7 @@ from broker.kernel.errors import InvalidInput
 from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.operations.catalogue.publish_command_set import publish_command_set
 from sessions_app.operations.catalogue.save_draft import DraftReplaced, OnlyAdministratorsSetUp, save_draft
-from sessions_app.operations.requests.check_request import NothingToAskFor
+from sessions_app.operations.requests.check_request import NotRequestable
 from tests.support.acts import change, last, policy
 
 
@@ -65,7 +65,7 @@ def test_only_administrators_set_up_command_sets(world):
 def test_a_draft_does_not_bring_a_removed_command_set_back_and_its_publication_does(world):
     CommandSet.objects.update(removed_at=world.now)
     version = draft(world)
-    with pytest.raises(NothingToAskFor):
+    with pytest.raises(NotRequestable):
         world.request()
     publish_command_set(version_id=version.pk, actor=world.admin, now=world.now)
     assert world.request().command_set_version == version

@@ -42,7 +42,7 @@ def test_a_trust_policy_is_made_changed_and_removed_by_its_file(world):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"speaks_as": "alice"}, "name a service or an agent"),
+        ({"speaks_as": "alice"}, "must be a service or an agent"),
         ({"speaks_as": "nobody"}, "unknown identity nobody"),
         ({"required_claims": {"environment": "production"}}, "repository_id"),
     ],

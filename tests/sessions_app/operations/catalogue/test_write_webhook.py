@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from broker.audit.queries import last_number
-from sessions_app.models import WebhookEndpoint
-from tests.support.receiver import webhook_file
+from broker.audit.record import rehearsal
+from sessions_app.models import WebhookEndpoint, WebhookMessage
+from sessions_app.operations.catalogue.catalogue_plan import Plan
+from sessions_app.operations.catalogue.remove_row import remove_row
+from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
+from tests.support.receiver import endpoint, receiver, send_all, webhook_file
+from tests.support.world import SETUP
 
 
 def test_a_new_webhook_is_told_of_what_happens_from_then_on_and_so_is_one_that_comes_back(world):
@@ -29,3 +34,30 @@ def test_a_new_webhook_is_told_of_what_happens_from_then_on_and_so_is_one_that_c
         "",
     )
     assert last_number() - back.after == 2
+
+
+def test_one_that_comes_back_gets_and_shows_nothing_that_was_for_the_one_before(world, settings):
+    settings.WEBHOOK_NETWORKS = ["127.0.0.0/8"]
+    with receiver() as old, receiver() as new:
+        world.apply(webhook_file(old))
+        world.request()
+        assert send_all(world.now) == 1
+        world.request(reason="Another")
+        gather_webhooks(now=world.now)
+        world.apply(prune=True)
+        assert not WebhookMessage.objects.exists()
+        world.apply(webhook_file(new, owners={"groups": ["operators"]}))
+        assert endpoint().sent_at is None
+        assert send_all(world.now) == 0
+        assert new.came == []
+        world.request(reason="A third")
+        assert send_all(world.now) == 1
+
+
+def test_a_plan_that_would_remove_one_leaves_its_messages(world):
+    world.apply(webhook_file(None))
+    world.request()
+    gather_webhooks(now=world.now)
+    with rehearsal():
+        remove_row("webhook", endpoint(), Plan(), SETUP, world.now)
+        assert WebhookMessage.objects.count() == 1

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection, transaction
 
+from broker.audit.backlog import catch_up
 from broker.kernel.errors import NotFound
-from sessions_app.models import EndReason, Grant, GrantState
+from sessions_app.models import CommandRun, EndReason, Grant, GrantState, Session
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.proofs.holder import ByHolder
-from tests.support.acts import after, at_once, events, intact, last
+from tests.support.acts import Started, after, at_once, events, intact, last, session, use
 
 
 def end(world, grant: Grant, actor=None, *, now=None, **more) -> Grant:
@@ -97,3 +99,20 @@ def test_ended_by_many_at_once_it_ends_once(live_world):
     assert {(result.state, result.end_reason) for result in results} == {("revoking", results[0].end_reason)}
     assert events(grant.ref).count("grant.revoking") == 1
     assert intact()
+
+
+def test_an_end_does_not_hold_up_who_has_the_record_and_refers_to_the_grant(live_world):
+    grant = live_world.grant()
+    opened = Session.objects.get(pk=session(use(grant, now=live_world.now), now=live_world.now))
+    with transaction.atomic():
+        connection.cursor().execute(
+            "SELECT audit_append_many('main', now(), 'command.allowed', 'system:gateway', NULL, 'grant', ARRAY[%s], ARRAY['{}'::jsonb])",
+            [grant.ref],
+        )
+        CommandRun.objects.create(
+            grant=grant, session=opened, target=opened.target, line="uptime", state="done"
+        )
+        # It has the grant, and can't have the record. The row above locks the grant's key when it is committed.
+        assert Started(lambda: end(live_world, grant)).result().state == GrantState.REVOKING
+    assert catch_up(live_world.now) == 1
+    assert last("grant.revoking", grant.ref).data["reason"] == "revoked"

@@ -101,7 +101,7 @@ def test_the_owner_of_a_machine_who_was_disabled_stops_it(world):
 def test_a_holder_who_may_not_ask_any_more_stops_it(world):
     grant = start_later(world)
     change(world, {"groups/operators.yaml": "name: operators\nmembers: [robot]\n"})
-    assert "may not request access" in refused(world, grant)
+    assert "can't request access" in refused(world, grant)
 
 
 @pytest.mark.parametrize(

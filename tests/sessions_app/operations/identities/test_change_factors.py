@@ -12,9 +12,11 @@ from broker.kernel.errors import Forbidden, NotFound
 from sessions_app.models import Notice
 from sessions_app.operations.identities.change_factors import (
     NOT_YOU,
+    SignInEnded,
     end_sign_ins,
     first_codes,
     lock_person,
+    lock_self,
     note_change,
 )
 from tests.support.acts import intact, last
@@ -64,3 +66,15 @@ def test_it_is_recorded_by_who_did_it_and_the_person_is_told_what_to_do(world):
         "/account/",
     )
     assert intact()
+
+
+@pytest.mark.parametrize("how", ["disabled", "sign-ins ended"])
+def test_who_was_disabled_or_signed_out_since_the_request_began_changes_none_of_their_own(world, how):
+    acting = Identity.objects.get(pk=world.alice.pk)
+    assert lock_self(acting) == acting
+    if how == "disabled":
+        Identity.objects.filter(pk=acting.pk).update(is_active=False)
+    else:
+        end_sign_ins(lock_person(acting.pk))
+    with pytest.raises(SignInEnded):
+        lock_self(acting)

@@ -100,7 +100,7 @@ def test_two_accounts_of_one_person_stay_one_person_whichever_is_changed(world):
 
 def test_without_an_address_one_person_does_not_become_two(world):
     second_account(world)
-    with pytest.raises(WouldBeTwoPeople, match="alice-two and alice are one person"):
+    with pytest.raises(WouldBeTwoPeople, match="alice-two and alice count as one person"):
         change(world, world.alice, email="")
     assert Identity.objects.get(pk=world.alice.pk).email == "alice@example.com"
 
@@ -122,13 +122,13 @@ def test_machines_are_one_with_their_owner_whatever_address_they_have(world):
 
 def test_the_address_of_somebody_else_is_taken_only_by_who_says_that_they_are_one_person(world):
     request = world.request()
-    with pytest.raises(WouldBeOnePerson, match="bob has that address"):
+    with pytest.raises(WouldBeOnePerson, match="address is already used by bob"):
         change(world, world.alice, email="BOB@example.com")
     assert not one_person(world.alice, world.bob)
     change(world, world.alice, email="BOB@example.com", one_person=True)
     with pytest.raises(MayNotDecide):
         world.decide(request)
-    assert "bob has that address too" in Notice.objects.filter(identity=world.alice).latest("pk").body
+    assert "The same address is used by bob" in Notice.objects.filter(identity=world.alice).latest("pk").body
 
 
 def test_an_approval_that_was_given_by_who_is_one_person_now_counts_no_more(world):

@@ -87,10 +87,10 @@ def test_garbage_of_one_minute_and_address_is_two_entries_and_ipv6_counts_by_its
 def test_a_token_is_taken_once(world, issuer, trust):
     token = issuer.sign(issuer.github(world.now))
     exchange(world, token)
-    assert refusal(world, token) == ["payments-deploy: used before"]
+    assert refusal(world, token) == ["payments-deploy: already used"]
     again = issuer.github(world.now, jti="the same")
     exchange(world, issuer.sign(again))
-    assert refusal(world, issuer.sign({**again, "run_id": "77002"})) == ["payments-deploy: used before"]
+    assert refusal(world, issuer.sign({**again, "run_id": "77002"})) == ["payments-deploy: already used"]
 
 
 def test_a_token_is_taken_once_by_all_trust_policies_together(world, issuer, trust):
@@ -99,7 +99,7 @@ def test_a_token_is_taken_once_by_all_trust_policies_together(world, issuer, tru
     token = issuer.sign(issuer.github(world.now, exp=int(world.now.timestamp()) + 3600))
     exchange(world, token, audience="payments-deploy")
     later = acts.after(world, minutes=55)
-    assert refusal(world, token, audience="slow", now=later) == ["slow: used before"]
+    assert refusal(world, token, audience="slow", now=later) == ["slow: already used"]
     assert refusal(world, issuer.sign(issuer.github(world.now, iss="https://\ud800"))) == ["no trust policy"]
 
 
@@ -209,7 +209,7 @@ def test_what_a_trust_policy_gives_while_it_is_changed_is_nothing(live_world, is
         late = acts.Started(lambda: exchange(world, token))
         acts.wait_for_waiters(owner_connection, 1)
     assert isinstance(late.result(), TokenNotAccepted)
-    assert acts.last("identity.token_refused").data["unmet"] == ["payments-deploy: changed meanwhile"]
+    assert acts.last("identity.token_refused").data["unmet"] == ["payments-deploy: changed in the meantime"]
     assert not APIToken.objects.exists()
     # It was not used up by that.
     assert exchange(world, token).token

@@ -90,7 +90,7 @@ def test_a_recovery_code_counts_once_is_recorded_and_told(world):
 def test_a_wrong_code_is_recorded_as_a_failed_sign_in_and_never_with_the_code(world):
     give_app(world.alice, world.now)
     code = wrong_code(SECRET, world.now)
-    with pytest.raises(WrongCode, match="wrong or was already used"):
+    with pytest.raises(WrongCode, match="incorrect or was already used"):
         prove(world, code)
     entry = last("identity.sign_in_failed", "alice")
     assert entry.data == {"name": "alice", "from": "192.0.2.7", "reason": "the code is wrong"}
@@ -110,9 +110,9 @@ def test_codes_of_others_and_of_nobody_open_nothing(world):
 
 def test_when_the_record_refuses_a_recovery_code_stays_good(live_world, owner_connection):
     codes = give_app(live_world.alice, live_world.now)
-    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append FROM stint_app")
+    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append_at_commit FROM stint_app")
     with pytest.raises(Exception, match="permission denied"):
         prove(live_world, codes[0])
-    owner_connection.execute("GRANT EXECUTE ON FUNCTION audit_append TO stint_app")
+    owner_connection.execute("GRANT EXECUTE ON FUNCTION audit_append_at_commit TO stint_app")
     assert prove(live_world, codes[0])
     assert events("alice").count("identity.recovery_used") == 1

@@ -54,7 +54,7 @@ def test_only_an_administrator_unlinks_and_only_who_is_linked(world):
 def test_it_goes_on_when_the_record_refuses(live_world, owner_connection):
     linked(live_world)
     client = signed_in(live_world.alice)
-    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append FROM stint_app")
+    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append_at_commit FROM stint_app")
     unlink_provider(identity_id=live_world.alice.pk, actor=live_world.admin, now=live_world.now)
     assert client.get("/").status_code == 302
     assert "identity.unlinked" not in events()

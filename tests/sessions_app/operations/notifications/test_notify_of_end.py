@@ -8,7 +8,7 @@ import pytest
 
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.models import EndReason, Notice
-from sessions_app.operations.grants.deprovision_grant import TOLD_AFTER
+from sessions_app.operations.grants.deprovision_grant import NOTIFY_AFTER
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.grants.stop_grant import stop_grant
@@ -72,10 +72,10 @@ def test_administrators_are_told_of_a_target_that_goes_on_failing_and_once(world
     monkeypatch.setattr(fake_targets, "revoke", fail)
     end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=world.now)
     moment = world.now
-    for attempt in range(TOLD_AFTER + 3):
+    for attempt in range(NOTIFY_AFTER + 3):
         moment += dt.timedelta(minutes=2)
         undo(grant, now=moment)
-        assert len(told("grant.revoke_failing")) == (attempt >= TOLD_AFTER)
+        assert len(told("grant.revoke_failing")) == (attempt >= NOTIFY_AFTER)
     ((who, body),) = told("grant.revoke_failing")
     assert who == "admin"
     assert "no route to host" in body

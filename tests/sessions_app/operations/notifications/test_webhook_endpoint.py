@@ -55,7 +55,7 @@ def test_a_new_endpoint_gets_a_secret_of_its_own(db, given):
 
 @pytest.mark.parametrize(
     ("given", "says"),
-    [("secret", "whsec_"), ({"env": "PATH"}, "only `manage.py apply` can read"), (7, "must be the secret")],
+    [("secret", "whsec_"), ({"env": "PATH"}, "only `manage.py apply` can read"), (7, "must be the value")],
 )
 def test_what_is_no_secret_is_refused_with_what_to_do(chat, given, says):
     with pytest.raises(DocumentError, match=says):

@@ -11,10 +11,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
 
-from broker.audit.checkpoint import CheckpointRefused, make_checkpoint
+from broker.audit.checkpoint import CheckpointRefused, make_checkpoint, newest_checkpoint
+from broker.audit.queries import last_number
 from broker.audit.standing import RecordContradicted, stands
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput
+from sessions_app import tasks
 from sessions_app.models import EndReason, Grant, GrantState, RequestState
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
@@ -24,9 +26,10 @@ from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.open_session import open_session
 from sessions_app.operations.sessions.proofs.holder import ByHolder
 from sessions_app.operations.sweep.sweep import sweep
-from tests.conftest import _owner, drop_database
 from tests.environment import POSTGRES
 from tests.support.acts import awake, events, intact, last, run, session, use
+from tests.support.databases import drop_database, owner
+from tests.support.gateway import eventually
 
 Restore = Callable[[], None]
 
@@ -50,7 +53,7 @@ def dump(stint_db, tmp_path) -> Callable[[], Restore]:
         def restore() -> None:
             connections.close_all()
             drop_database(stint_db.name)
-            _owner(f"CREATE DATABASE {stint_db.name}")
+            owner(f"CREATE DATABASE {stint_db.name}")
             subprocess.run([tools / "pg_restore", "--exit-on-error", "-d", url, file], check=True)
 
         return restore
@@ -99,6 +102,23 @@ def test_what_was_revoked_since_the_backup_opens_no_door(revived):
     world.decide(waiting, verdict="deny", comment="Later", now=now)
     waiting.refresh_from_db()
     assert waiting.state == RequestState.DENIED
+
+
+def test_an_end_is_signed_when_it_is_made_and_not_only_with_the_next_minute(
+    live_world, kept, dump, fake_targets
+):
+    world = live_world
+    grant = world.grant()
+    make_checkpoint(now=clock.now())
+    restore = dump()
+    end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=clock.now())
+    tasks.deprovision(grant_id=grant.pk)
+    eventually(lambda: newest_checkpoint().size == last_number(), within=10)
+    eventually(lambda: not tasks._keepers._busy and not tasks._revokers._works, within=10)
+    restore()
+    awake(clock.now())
+    with pytest.raises(RecordContradicted, match="older backup"):
+        authorize_use(by=ByHolder(grant.holder_id, "web-1", None, clock.now()))
 
 
 def test_nothing_starts_and_ends_go_on(live_world, kept, dump):

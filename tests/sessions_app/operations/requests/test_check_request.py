@@ -9,7 +9,7 @@ from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import AccessPolicy, AccessRequest, Grant, Notice
 from sessions_app.operations.requests.check_request import (
     BoundToOtherWorkflow,
-    NothingToAskFor,
+    NotRequestable,
     check_request,
 )
 from sessions_app.policy.decision import Outcome
@@ -86,14 +86,14 @@ def test_what_is_not_there_and_what_is_not_for_the_asker_get_one_answer(world):
         (world.alice, {"policy": "other"}),
         (world.admin, {}),
     ):
-        with pytest.raises(NothingToAskFor) as refusal:
+        with pytest.raises(NotRequestable) as refusal:
             check(world, who, **changes)
         answers.add(refusal.value.hint)
     assert len(answers) == 1
 
 
 def test_an_administrator_does_not_hold_what_he_sets_up(world):
-    with pytest.raises(NothingToAskFor):
+    with pytest.raises(NotRequestable):
         check(world, world.admin)
 
 
@@ -109,7 +109,7 @@ def test_a_removed_cluster_policy_or_command_set_can_not_be_asked_for(world):
         if gone != "policies/web-work.yaml":
             del world_files["policies/web-work.yaml"]
         apply_catalogue(files=world_files, actor=SETUP, now=world.now, prune=True)
-        with pytest.raises(NothingToAskFor):
+        with pytest.raises(NotRequestable):
             check(world)
         transaction.savepoint_rollback(step)
 
@@ -164,7 +164,7 @@ def test_what_a_command_set_takes_from_the_incident_is_that_incident(world):
     left_out = check(world, parameters={"unit": "nginx"}, **ask)
     assert left_out.parameters == {"unit": "nginx", "incident": mine.ref}
     assert left_out.digest == preview.digest
-    with pytest.raises(InvalidInput, match="no open workflow is named"):
+    with pytest.raises(InvalidInput, match="names no open workflow"):
         check(world, parameters={"unit": "nginx", "incident": mine.ref})
 
 

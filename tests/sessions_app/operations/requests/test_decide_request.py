@@ -303,7 +303,7 @@ def test_the_requester_is_told_what_was_left_out(world):
     web_1 = Target.objects.get(name="web-1")
     world.decide(world.request(), narrowing={"duration": 600, "commands": [1], "targets": [web_1.pk]})
     told = Notice.objects.get(identity=world.alice)
-    assert "Less than you asked for: 10 min instead of 1 h, 1 of 5 commands, 1 of 2 targets." in told.body
+    assert "Less than you requested: 10 min instead of 1 h, 1 of 5 commands, 1 of 2 targets." in told.body
     world.decide(world.request())
     assert "Less than" not in Notice.objects.filter(identity=world.alice).latest("pk").body
 
@@ -316,6 +316,24 @@ def test_the_grant_is_what_every_approver_left(world):
     grant = Grant.objects.get()
     assert grant.commands == [1]
     assert grant.expires_at == after(world, seconds=900)
+
+
+def test_a_second_approval_that_leaves_less_is_refused_and_not_taken_for_a_repeat(world):
+    change(world, policy(world, approvals=TWO))
+    request = world.request()
+    world.decide(request)
+    with pytest.raises(AlreadyDecided, match="with another scope, which still counts"):
+        world.decide(request, narrowing={"duration": 600})
+    world.decide(request, narrowing={"duration": None})
+    assert [one.narrowing for one in request.approvals.all()] == [{}]
+
+
+def test_the_same_reduction_again_is_a_repeat(world):
+    change(world, policy(world, approvals=TWO))
+    request = world.request()
+    for _ in range(2):
+        world.decide(request, narrowing={"duration": 600, "commands": [1]})
+    assert request.approvals.count() == 1
 
 
 def test_approvers_who_leave_nothing_in_common_grant_nothing(world):

@@ -27,6 +27,7 @@ from tests.support.acts import (
     use,
     wait_for_waiters,
 )
+from tests.support.sources import SOURCE, is_open, speaking_for
 
 ASKED = {"extension": {"times": 2, "by": "1h", "approvals": "same"}}
 
@@ -276,5 +277,24 @@ def test_a_grant_for_an_incident_is_extended_in_a_freeze_and_outside_of_windows(
 def test_who_hands_the_watch_over_keeps_what_he_holds(world):
     grant = world.respond(world.incident())
     world.apply({"groups/on-call.yaml": "name: on-call\nmembers: [dora]\n"})
+    grant.refresh_from_db()
+    assert grant.state == GrantState.ACTIVE
+
+
+@pytest.mark.parametrize(("role", "people"), [("on_call", "on_call"), ("assignee", "assigned")])
+def test_a_duty_handed_over_at_the_source_takes_no_running_access_and_still_lets_it_be_extended(
+    world, role, people
+):
+    terms = {"workflow": {"kinds": ["incident"], "requester": role}}
+    with speaking_for() as pager:
+        pager.workflows["Q1"] = is_open(**{people: ("alice@example.com",)})
+        world.apply({"workflow-sources/pager.yaml": SOURCE, **policy(world, **terms)})
+        grant = world.grant(workflow="pager:Q1")
+        pager.workflows["Q1"] = is_open(**{people: ("dora@example.com",)})
+        with pytest.raises(RequestRefused, match="alice is not"):
+            world.request(workflow="pager:Q1")
+        extend(world, grant)
+        assert end_of(grant) == after(world, minutes=90)
+        change(world, policy(world, **terms, summary="In other words"))
     grant.refresh_from_db()
     assert grant.state == GrantState.ACTIVE

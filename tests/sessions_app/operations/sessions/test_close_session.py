@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from django.db import transaction
+
 from sessions_app.models import CommandRun, EndReason, RunState, Session
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sessions.close_session import close_session
-from tests.support.acts import after, at_once, events, last, run, session, use
+from sessions_app.operations.sessions.record_allowed_requests import AllowedRequests, record_allowed_requests
+from sessions_app.policy.commands.kinds import decide
+from tests.support import api_site
+from tests.support.acts import (
+    Started,
+    after,
+    at_once,
+    events,
+    last,
+    let_ends_wait,
+    run,
+    session,
+    use,
+    wait_for_waiters,
+)
 
 
 def test_a_closed_session_takes_its_commands_with_it_and_each_is_recorded(world):
@@ -70,3 +86,27 @@ def test_closed_by_two_at_once_it_is_recorded_once(live_world):
     results = at_once(*[lambda: close_session(session_id=opened, reason="x", now=live_world.now)] * 3)
     assert results == [None] * 3
     assert events(grant.ref).count("session.closed") == 1
+
+
+def test_a_session_that_is_closed_while_its_requests_are_recorded_is_closed_after_them(
+    live_world, owner_connection
+):
+    asked = api_site.used(live_world)
+    let_ends_wait(owner_connection)
+    # As Stint's own gateway holds it.
+    Session.objects.update(closed_at=None, close_reason="")
+    request = AllowedRequests(
+        use=asked, session_id=asked.session_id, decision=decide(asked.compiled, "GET /tickets/T-42"), times=1,
+        first_at=live_world.now, last_at=live_world.now,
+    )  # fmt: skip
+    with transaction.atomic():
+        record_allowed_requests(requests=[request], answered=True, now=live_world.now)
+        closing = Started(
+            lambda: close_session(session_id=asked.session_id, reason="left", now=live_world.now)
+        )
+        # It waits for the record, where the request is already. The request refers to the session when it is committed.
+        wait_for_waiters(owner_connection, 1)
+    assert closing.result() is None
+    assert (CommandRun.objects.get().state, Session.objects.get().close_reason) == ("done", "left")
+    # Neither waited for the other, so nothing was kept aside.
+    assert last("session.closed").data["reason"] == "left"

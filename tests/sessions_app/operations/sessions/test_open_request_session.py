@@ -11,7 +11,7 @@ from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.open_request_session import open_request_session
 from sessions_app.operations.sessions.stop_gateway import stop_lost_gateways
 from tests.support.acts import events, last
-from tests.support.api_site import add_site, grant_on_site, token_of, use_of
+from tests.support.api_site import add_second_target, add_site, grant_on_site, token_of, use_of
 
 
 @pytest.fixture
@@ -82,3 +82,32 @@ def test_a_door_that_is_open_keeps_the_grant_from_being_ended(site):
         open_request_session(use=use_of(token_of(grant, site)), client_address="", now=site.now)
         end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=site.now)
         assert deprovision_grant(grant_id=grant.pk, now=lambda: site.now).state == "revoking"
+
+
+def test_a_token_used_at_two_targets_has_a_session_and_a_lease_at_each(site):
+    add_second_target(site)
+    grant = grant_on_site(site)
+    token = token_of(grant, site)
+    for name in ("tickets-api", "tickets-eu"):
+        assert use_of(token, name).session_id is None
+        opened = open_request_session(use=use_of(token, name), client_address="", now=site.now)
+        assert use_of(token, name).session_id == opened
+        assert Session.objects.get(pk=opened).target.name == name
+    assert sorted(Lease.objects.filter(grant=grant).values_list("target__name", flat=True)) == [
+        "tickets-api",
+        "tickets-eu",
+    ]
+
+
+def test_each_target_at_which_a_token_was_used_is_asked_at_the_end(site):
+    from tests.support.nginx import nginx
+
+    with nginx("location / { return 401; }") as shut, nginx("location / { return 200; }") as open_:
+        add_second_target(site, (shut.port, open_.port))
+        grant = grant_on_site(site)
+        token = token_of(grant, site)
+        for name in ("tickets-api", "tickets-eu"):
+            open_request_session(use=use_of(token, name), client_address="", now=site.now)
+        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=site.now)
+        assert deprovision_grant(grant_id=grant.pk, now=lambda: site.now).state == "revoking"
+    assert [lease.target.name for lease in Lease.objects.filter(grant=grant, gone_at=None)] == ["tickets-eu"]

@@ -106,6 +106,13 @@ def test_what_is_no_line_at_all_is_not_ordered(world, grant, now, values):
     assert not CommandOrder.objects.exists()
 
 
+def test_a_line_that_can_not_be_stored_whole_is_not_ordered(world, grant, now):
+    with pytest.raises(InvalidInput, match="longer than 8000 characters") as refused:
+        order(grant, world.alice, now, values={"lines": "2" * 8000})
+    assert set(refused.value.fields) == {"lines"}
+    assert not CommandOrder.objects.exists()
+
+
 def test_a_command_that_is_not_in_the_grant_is_not_ordered(world, now):
     grant = world.grant()
     with pytest.raises(InvalidInput):

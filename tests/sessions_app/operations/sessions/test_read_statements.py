@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 
+import psycopg
 import pytest
 
 from broker.kernel import clock
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.models import CommandRun, Lease, RunState, Session
 from sessions_app.operations.sessions.read_statements import AFTER_THE_END, leases_to_read, read_statements
+from sessions_app.queries.comparisons import comparison
 from tests.sessions_app.connectors.postgres.conftest import nothing_left, shop  # noqa: F401
+from tests.sessions_app.connectors.postgres.test_statements import log_allowed  # noqa: F401
 from tests.sessions_app.connectors.postgres.test_whole_grant import end, grant, login  # noqa: F401
 from tests.support.acts import events, intact, last
+from tests.support.gateway import eventually
 
 
 @pytest.fixture
@@ -49,6 +53,17 @@ def test_each_statement_is_written_down_once_as_a_run_of_the_grant(world, lease)
     )
     assert events(lease.grant.ref).count("command.observed") == 2
     assert intact()
+
+
+def test_a_statement_that_ended_in_an_error_was_run(world, lease, log_allowed):  # noqa: F811
+    with login(world, lease.grant) as session, pytest.raises(psycopg.Error):
+        session.execute("SELECT 1 / 0")
+    failed = CommandRun.objects.filter(grant=lease.grant, reason="division by zero")
+    eventually(lambda: read(lease) >= 0 and failed.exists(), within=20)
+    run = failed.get()
+    assert (run.line, run.state) == ("SELECT 1 / 0", RunState.DONE)
+    runs = CommandRun.objects.filter(grant=lease.grant).count()
+    assert [row["times"] for row in comparison(lease.grant, run.ended_at)["targets"]] == [runs]
 
 
 def test_nothing_new_writes_nothing(world, lease):

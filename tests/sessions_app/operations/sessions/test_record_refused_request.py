@@ -63,7 +63,7 @@ def test_it_is_kept_as_it_came_whatever_it_holds(use, world, line):
 
 def test_nothing_of_it_stays_where_the_record_refuses(live_world, owner_connection):
     use = used(live_world)
-    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append FROM stint_app")
+    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append_at_commit FROM stint_app")
     with pytest.raises(DatabaseError):
         refuse(use, live_world.now)
     assert not CommandRun.objects.exists()

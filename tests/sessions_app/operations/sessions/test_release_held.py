@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from django.db import transaction
 
-from sessions_app.models import CommandRun, EndReason, Lease, RunState
+from accounts.models import SSHPublicKey
+from sessions_app.models import CommandRun, EndReason, Lease, RunState, Session
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.close_session import close_session
 from sessions_app.operations.sessions.decide_hold import decide_hold
+from sessions_app.operations.sessions.open_session import SessionIsOver
 from sessions_app.operations.sessions.release_held import StillHeld, release_held
-from tests.support.acts import after, at_once, events, run, session, use
+from tests.support.acts import Started, after, at_once, events, run, session, use, wait_for_waiters
 
 
 @pytest.fixture
@@ -44,10 +47,6 @@ def test_an_allowed_command_runs_once_with_the_deadline_of_the_grant(world, used
 
 
 def test_a_key_that_was_removed_meanwhile_releases_nothing(world, used, held):
-    from accounts.models import SSHPublicKey
-    from sessions_app.models import Session
-    from sessions_app.operations.sessions.open_session import SessionIsOver
-
     key = SSHPublicKey.objects.create(
         identity=world.alice, algorithm="x", public_key="x", fingerprint="SHA256:gone", removed_at=world.now
     )
@@ -59,9 +58,6 @@ def test_a_key_that_was_removed_meanwhile_releases_nothing(world, used, held):
 
 
 def test_a_session_that_was_closed_meanwhile_releases_nothing(world, used, held):
-    from sessions_app.models import Session
-    from sessions_app.operations.sessions.open_session import SessionIsOver
-
     allow(world, held)
     Session.objects.update(closed_at=world.now)
     with pytest.raises(SessionIsOver):
@@ -116,3 +112,19 @@ def test_released_by_two_at_once_it_runs_once(live_world):
     allow(live_world, held)
     results = at_once(*[lambda: release(live_world, used, held)] * 3)
     assert sum(isinstance(result, StillHeld) for result in results) == 2
+
+
+def test_released_while_its_session_is_closed_it_waits_for_that_and_does_not_run(
+    live_world, owner_connection
+):
+    used = use(live_world.grant(), now=live_world.now)
+    opened = session(used, now=live_world.now)
+    held = run(used, opened, "echo stop nginx", now=live_world.now)
+    allow(live_world, held)
+    with transaction.atomic():
+        Session.objects.select_for_update(no_key=True).get()
+        releasing = Started(lambda: release(live_world, used, held))
+        wait_for_waiters(owner_connection, 1)
+        close_session(session_id=opened, reason="left", now=live_world.now)
+    assert isinstance(releasing.result(), SessionIsOver)
+    assert CommandRun.objects.get().state == RunState.CUT

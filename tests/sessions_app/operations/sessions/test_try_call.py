@@ -15,7 +15,8 @@ from sessions_app.operations.sessions.authorize_use import authorize_use, only
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.open_session import TokenIsOver
 from sessions_app.operations.sessions.proofs.token import ByToken
-from sessions_app.operations.sessions.try_call import TOO_LONG, Waiting, try_call
+from sessions_app.operations.sessions.try_call import Waiting, try_call
+from sessions_app.operations.sessions.try_command import UNREAD
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.mcp.decide import decided
 from tests.support.acts import after, last, session
@@ -107,7 +108,7 @@ def test_arguments_that_nobody_could_read_are_not_held(world):
     tried = try_call(
         use=use, session_id=opened, call=decided(use.compiled, "close_ticket", arguments), now=world.now
     )
-    assert (tried.verdict, tried.decision.reason) == ("refused", TOO_LONG)
+    assert (tried.verdict, tried.decision.reason) == ("refused", UNREAD)
 
 
 def test_nothing_begins_with_a_token_that_was_replaced_meanwhile_and_the_record_says_so(call, use, world):

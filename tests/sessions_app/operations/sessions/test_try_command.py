@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import re
 
 import pytest
+from django.db import transaction
 
 from sessions_app.models import CommandRun, EndReason, Lease, Notice, RunState
 from sessions_app.operations.grants.end_grant import end_grant
@@ -14,6 +17,7 @@ from tests.support.acts import (
     Started,
     after,
     at_once,
+    change,
     events,
     intact,
     last,
@@ -86,6 +90,34 @@ def test_every_other_line_is_refused_with_a_reason_and_recorded_and_leaves_no_le
         assert last("command.refused").data["run"] == tried.run_id
         assert not Lease.objects.exists()
         assert intact()
+
+
+def test_of_a_refused_line_that_is_too_long_to_store_length_and_digest_are_kept(world, used, opened):
+    line = "echo " + "ä" * 8000
+    stored = row(run(used, opened, line, now=world.now)).line
+    digest = hashlib.sha256(line.encode()).hexdigest()
+    assert stored == f"{line[:7800]}… [16005 bytes, sha256:{digest}]"
+    assert last("command.refused").data["line"] == stored
+
+
+def test_no_cut_leaves_a_part_of_a_private_key(world, used, opened):
+    key = f"-----BEGIN PRIVATE KEY-----\n{'A' * 64}\n{'B' * 64}\n-----END PRIVATE KEY-----"
+    for before in range(7600, 7800, 20):
+        tried = run(used, opened, f"{'x' * before}{key}{'y' * 8000}", now=world.now)
+        assert not re.search("AAA|BBB", row(tried).line)
+
+
+def test_what_no_approver_could_read_whole_is_not_held(world):
+    free = "".join(f"{name}: {{pattern: 'x*'}}, " for name in "abc")
+    long = world.catalogue["command-sets/restart-web.yaml"].replace(
+        "run: echo stop {unit}", f"run: echo stop {{unit}} {{a}} {{b}} {{c}}\n    where: {{{free}}}"
+    )
+    accepted = "".join(f"  free_text commands[2].where.{name}: x\n" for name in "abc")
+    change(world, {"command-sets/restart-web.yaml": f"{long}\naccept:\n{accepted}"})
+    used = use(world.grant(), now=world.now)
+    line = " ".join(["echo stop nginx", *["x" * 4000] * 3])
+    tried = run(used, session(used, now=world.now), line, now=world.now)
+    assert (tried.verdict, tried.decision.reason) == ("refused", "it is too long for an approver to read")
 
 
 def test_a_refusal_names_the_nearest_allowed_command(world, used, opened):
@@ -177,12 +209,9 @@ def test_closing_a_session_and_a_command_in_it_at_once_leave_no_command_unfinish
     grant = live_world.grant()
     used = use(grant, now=live_world.now)
     opened = session(used, now=live_world.now)
-    with owner_connection.transaction():
-        owner_connection.execute("SELECT FROM audit_head FOR UPDATE")
-        closing = Started(lambda: close_session(session_id=opened, reason="gateway lost", now=live_world.now))
-        wait_for_waiters(owner_connection, 1)
+    with transaction.atomic():
+        close_session(session_id=opened, reason="gateway lost", now=live_world.now)
         typed = Started(lambda: run(used, opened, now=live_world.now))
-        wait_for_waiters(owner_connection, 2)
-    assert closing.result() is None
+        wait_for_waiters(owner_connection, 1)
     assert isinstance(typed.result(), GrantIsOver)
     assert not CommandRun.objects.filter(state=RunState.RUNNING).exists()

@@ -11,7 +11,8 @@ from sessions_app import tasks
 from sessions_app.models import Target, TargetCheck
 from sessions_app.operations.targets.carry_out_check import carry_out_check, lost_checks
 from sessions_app.operations.targets.check_target import check_target
-from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.targets.ensure_authority import ensure_authority
+from sessions_app.queries.authority import SSH_USER_CA
 from tests.support.acts import LOCKS_HERE, after, at_once, events, intact, last
 from tests.support.gateway import eventually
 from tests.support.world import make_world
@@ -30,7 +31,7 @@ def points_at(sshd: SshTarget) -> None:
 
 
 def test_a_target_that_is_set_up_is_found_right_in_every_step(world):
-    ca = ensure_ssh_ca(now=world.now)
+    ca = ensure_authority(SSH_USER_CA, now=world.now)
     with SshTarget([ca.public_key], ["web"]) as sshd:
         points_at(sshd)
         check = carry_out(ask(world), after(world, seconds=2))
@@ -46,7 +47,7 @@ def test_a_target_that_is_set_up_is_found_right_in_every_step(world):
 
 
 def test_a_target_that_does_not_trust_the_authority_is_told_what_to_do(world):
-    ensure_ssh_ca(now=world.now)
+    ensure_authority(SSH_USER_CA, now=world.now)
     with SshTarget([], ["web"]) as sshd:
         points_at(sshd)
         check = carry_out(ask(world), world.now)
@@ -57,7 +58,7 @@ def test_a_target_that_does_not_trust_the_authority_is_told_what_to_do(world):
 
 
 def test_a_target_that_nobody_answers_for_is_not_reachable(world):
-    ensure_ssh_ca(now=world.now)
+    ensure_authority(SSH_USER_CA, now=world.now)
     Target.objects.filter(name="web-1").update(address="127.0.0.1", port=1)
     check = carry_out(ask(world), world.now)
     assert [(step["name"], step["ok"]) for step in check.steps] == [("reachable", False)]

@@ -82,13 +82,26 @@ def test_a_secret_may_stand_in_the_environment_or_a_file_of_the_server(world, tm
     assert stored() == {"password": "from-file"}
 
 
+def test_a_text_such_as_a_certificate_may_stand_in_a_file_of_the_server_and_is_shown(world, tmp_path):
+    (tmp_path / "user").write_text("from-file\n")
+    reference = f"{{password: x, user: {{file: {tmp_path}/user}}}}"
+    apply(world, cluster_file(reference))
+    assert Cluster.objects.get(name="vault").connection == {"user": "from-file"}
+    assert apply(world, cluster_file(reference)).changes == []
+    with pytest.raises(InvalidInput) as caught:
+        apply(world, cluster_file("{password: x, user: {file: /etc/hostname}}"), on_server=False)
+    assert "only `manage.py apply`" in str(caught.value.fields)
+
+
 @pytest.mark.parametrize(
     ("connection", "said"),
     [
         ("{password: {env: NO_SUCH}}", "the environment variable NO_SUCH"),
         ("{password: {file: /no/such}}", "/no/such can't be read"),
-        ("{password: {vault: x}}", "must be the secret"),
-        ("{password: 7}", "must be the secret"),
+        ("{password: {vault: x}}", "must be the value"),
+        ("{password: 7}", "must be the value"),
+        ("{password: x, user: {file: /no/such}}", "/no/such can't be read"),
+        ("{password: x, user: {file: a, env: b}}", "must be the value"),
         (f"{{password: {STORED}}}", "no secret is stored"),
         ("{}", "missing"),
         ("{password: x, retries: 0}", "must be at least 1"),

@@ -35,7 +35,7 @@ def test_who_prints_it_is_in_the_record_and_whether_a_key_was_shown(world, comma
 
 
 def test_nothing_is_printed_when_the_record_refuses(live_world, owner_connection):
-    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append FROM stint_app")
+    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append_at_commit FROM stint_app")
     printed = StringIO()
     with pytest.raises(DatabaseError):
         call_command("ssh_target_setup", "web", "--gateway", "192.0.2.5", stdout=printed)

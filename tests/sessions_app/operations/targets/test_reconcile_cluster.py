@@ -97,6 +97,18 @@ def test_what_nobody_knows_of_is_removed_if_it_is_of_this_installation(world, gr
     assert making.left[WEB_1, other] == 1
 
 
+def test_any_number_of_unknown_marks_on_a_target_is_one_difference(world, making):
+    for number in range(200):
+        making.left[WEB_1, f"{installation_mark()}{number:024}"] = 1
+    before = len(events())
+    reconcile(world)
+    assert events()[before:] == ["drift.detected", "drift.resolved"]
+    told = last("drift.detected").data["detail"]
+    assert told.startswith(f"200 of no known grant: {installation_mark()}0000")
+    assert len(told) < 300
+    assert making.left == {}
+
+
 def test_what_is_being_made_or_undone_is_left_alone(world, making):
     waiting = world.grant()
     making.left[WEB_1, waiting.mark] = 1
@@ -109,7 +121,7 @@ def test_an_orphan_that_can_not_be_removed_stays_with_the_error(world, making):
     making.left[WEB_1, installation_mark() + "0" * 24] = 1
     making.stubborn = {"web-1"}
     reconcile(world)
-    assert Drift.objects.get().error == "Access is still there."
+    assert Drift.objects.get().error == "Access from the grant is still on the target."
     making.stubborn = set()
     reconcile(world)
     assert drift() == []

@@ -31,13 +31,13 @@ EXAMPLES = {
 }
 
 
-def cluster(world, kind: str) -> Cluster:
+def cluster(world, kind: str, connection: str = "") -> Cluster:
     allow, refuse = EXAMPLES[kind]
     policy = world.catalogue["policies/web-work.yaml"]
     apply_catalogue(
         files={
             **world.catalogue,
-            "clusters/one.yaml": f"name: one\nkind: {kind}\nenvironment: staging\nrisk: low\nconnection: {CLUSTERS[kind]}\n"
+            "clusters/one.yaml": f"name: one\nkind: {kind}\nenvironment: staging\nrisk: low\nconnection: {connection or CLUSTERS[kind]}\n"
             "targets: [{name: t-1, address: one.example.com}]\n",
             "command-sets/some.yaml": f"name: some\nkind: {kind}\nsummary: Some\nrisk: low\ncommands:\n{SETS[kind]}"
             f'examples: {{allow: ["{allow}"], refuse: ["{refuse}"]}}\n',

@@ -7,14 +7,17 @@ import datetime as dt
 import pytest
 
 from broker.kernel.errors import InvalidInput
-from sessions_app.models import Grant, Workflow, WorkflowSource
+from sessions_app.models import EndReason, Grant, Workflow, WorkflowSource
+from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
+from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.operations.workflows.read_workflow import SourceUnreadable, UnknownWorkflow, read_workflow
 from sessions_app.workflows.base import Standing, Status
-from tests.support.acts import after, awake, events, intact, last, policy
-from tests.support.sources import SOURCE, is_closed, is_open, speaking_for
+from tests.support.acts import Started, after, awake, events, intact, last, policy, wait_for_waiters
+from tests.support.outside import outside
+from tests.support.sources import DESK, SOURCE, is_closed, is_open, speaking_for
 
 REF = "pager:Q1"
 
@@ -124,7 +127,7 @@ def test_asking_for_access_reads_the_source_first(world, pager):
 
 
 def test_who_may_not_see_the_clusters_lets_nothing_be_asked(world, pager):
-    with pytest.raises(Exception, match="can't ask"):
+    with pytest.raises(Exception, match="can't request"):
         world.request(world.charlie, kind="incident", workflow=REF)
     assert pager.asked == []
 
@@ -140,6 +143,28 @@ def test_what_the_source_says_anew_is_recorded_and_ends_what_has_no_room_left(wo
     grant.refresh_from_db()
     assert grant.end_reason == "workflow_closed"
     assert last("workflow.changed", REF).data["grants_ended"] == [grant.ref]
+
+
+def test_while_it_waits_for_what_has_no_room_left_the_record_is_free(live_world, owner_connection):
+    world = live_world
+    with speaking_for() as pager:
+        pager.workflows["Q1"] = is_open()
+        delegation = {"delegation": {"depth": 1, "to": {"identities": ["deployer"]}}}
+        world.apply({"workflow-sources/pager.yaml": SOURCE, **policy(world, **delegation)})
+        grants = [world.grant(workflow=REF) for _ in range(2)]
+        part = Part(identity="deployer", command_set="restart-web", parameters={})
+        child = delegate_grant(grant_id=grants[1].pk, actor=world.alice, part=part, now=world.now)
+        provision_grant(grant_id=child.pk, now=world.now)
+        end_grant(grant_id=child.pk, actor=world.alice, reason=EndReason.REVOKED, now=world.now)
+        pager.workflows["Q1"] = is_open(ends_at=after(world, minutes=10))
+        with owner_connection.transaction():
+            # As a process does that is about to record what became of an end.
+            owner_connection.execute("SELECT FROM sessions_app_grant WHERE id = %s FOR UPDATE", [child.pk])
+            reading = Started(lambda: read_workflow(ref=REF, now=world.now))
+            wait_for_waiters(owner_connection, 1)
+            owner_connection.execute("SELECT FROM audit_head FOR UPDATE NOWAIT")
+        assert not isinstance(reading.result(), Exception), reading.result()
+    assert set(Grant.objects.values_list("state", flat=True)) == {"revoking"}
 
 
 def test_a_start_waits_until_the_source_was_asked_again(world, pager):
@@ -173,7 +198,7 @@ def test_commands_are_bound_to_a_fact_of_the_work_and_an_approval_to_its_value(w
     with pytest.raises(InvalidInput, match="has no service"):
         world.request(workflow=REF, parameters={})
     pager.workflows["Q1"] = is_open(values={"service": "haproxy"})
-    with pytest.raises(InvalidInput, match="which is haproxy"):
+    with pytest.raises(InvalidInput, match="where it is haproxy"):
         world.request(workflow=REF, parameters={"unit": "nginx"})
     request = world.request(workflow=REF, parameters={})
     assert request.parameters == {"unit": "haproxy"}
@@ -200,3 +225,73 @@ def test_an_odd_answer_about_one_piece_of_work_takes_nobody_elses_away(world, pa
     assert "status 422" in refusal.value.hint
     assert WorkflowSource.objects.get().last_error == ""
     assert read_workflow(ref=REF, now=world.now).state == "open"
+
+
+@pytest.mark.parametrize("answer", [401, 403, 429, 500, None])
+def test_an_id_that_anyone_can_name_stops_no_question_about_others(world, answer):
+    with outside() as system:
+        desk = DESK.replace("http://127.0.0.1:1", system.url)
+        world.apply({"workflow-sources/desk.yaml": desk})
+        system.pages |= {"/tickets/TKT-1": {"id": "TKT-1", "status": "open"}, "/tickets/RESTRICTED": answer}
+        read_workflow(ref="desk:TKT-1", now=world.now)
+        for _ in range(2):
+            with pytest.raises(SourceUnreadable):
+                read_workflow(ref="desk:RESTRICTED", now=world.now)
+        assert WorkflowSource.objects.get().last_error == ""
+        assert read_workflow(ref="desk:TKT-1", now=after(world, seconds=1)).read_error == ""
+
+
+def test_a_token_that_the_source_refuses_for_one_after_the_other_leaves_it_alone(world):
+    with outside() as system:
+        world.apply({"workflow-sources/desk.yaml": DESK.replace("http://127.0.0.1:1", system.url)})
+        for number in (1, 2, 3):
+            system.pages[f"/tickets/TKT-{number}"] = {"id": f"TKT-{number}", "status": "open"}
+            read_workflow(ref=f"desk:TKT-{number}", now=world.now)
+        system.pages = dict.fromkeys(system.pages, 401)
+        for number in (1, 2, 3):
+            with pytest.raises(SourceUnreadable):
+                read_workflow(ref=f"desk:TKT-{number}", now=after(world, seconds=number))
+        assert [path for path, _ in system.asked[3:]] == ["/tickets/TKT-1", "/tickets/TKT-2"]
+        assert "status 401" in WorkflowSource.objects.get().last_error
+
+
+def test_asked_for_by_any_of_its_ids_it_is_one_workflow_under_the_sources_own(world, pager):
+    pager.workflows["12345"] = is_open(outside_id="Q1")
+    request = world.request(kind="incident", workflow="pager:12345")
+    assert request.workflow.ref == REF
+    assert [read_workflow(ref=ref, now=world.now).ref for ref in (REF, "pager:12345")] == [REF, REF]
+    close_workflow(workflow_id=request.workflow_id, actor=world.alice, now=world.now)
+    assert not Workflow.objects.open().exists()
+    assert Grant.objects.get().end_reason == "workflow_closed"
+
+
+def test_work_whose_id_changed_at_its_source_waits_its_turn_as_what_is_unread_does(world, pager):
+    workflow = read_workflow(ref=REF, now=world.now)
+    pager.workflows["Q1"] = is_open(outside_id="Q7")
+    with pytest.raises(SourceUnreadable):
+        read_workflow(ref=REF, now=after(world, seconds=30))
+    workflow.refresh_from_db()
+    assert (workflow.read_at, workflow.read_error) == (world.now, "Its id there is now Q7.")
+    assert Workflow.objects.count() == 1
+    pager.workflows["Q1"] = is_closed()
+    assert read_workflow(ref=REF, now=after(world, seconds=60)).state == "closed"
+
+
+def test_a_source_that_does_not_say_which_work_it_means_makes_none_known(world):
+    with outside() as system:
+        world.apply({"workflow-sources/desk.yaml": DESK.replace("http://127.0.0.1:1", system.url)})
+        system.pages["/tickets/TKT-1"] = {"status": "open"}
+        with pytest.raises(SourceUnreadable, match="does not report the id") as refusal:
+            read_workflow(ref="desk:TKT-1", now=world.now)
+    assert "which key of its response" in refusal.value.hint
+    assert not Workflow.objects.exists()
+
+
+def test_a_ticket_asked_for_in_small_letters_is_the_one_that_the_source_means(world):
+    with outside() as system:
+        world.apply({"workflow-sources/desk.yaml": DESK.replace("http://127.0.0.1:1", system.url)})
+        for path in ("/tickets/tkt-9", "/tickets/TKT-9"):
+            system.pages[path] = {"id": "TKT-9", "status": "open"}
+        for ref in ("desk:tkt-9", "desk:TKT-9", "desk:tkt-9"):
+            assert read_workflow(ref=ref, now=world.now).ref == "desk:TKT-9"
+    assert Workflow.objects.count() == 1

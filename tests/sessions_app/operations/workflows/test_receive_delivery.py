@@ -18,7 +18,7 @@ from sessions_app.operations.workflows.receive_delivery import (
 from sessions_app.operations.workflows.workflow_sources import SourceUnreadable
 from sessions_app.workflows import registry
 from sessions_app.workflows.base import MAX_DELIVERY
-from tests.support.acts import after, at_once, change, events, intact, last
+from tests.support.acts import Started, after, at_once, change, events, intact, last, wait_for_waiters
 from tests.support.sources import SOURCE, delivery, is_open, signed, speaking_for
 
 OVER = delivery("INC-1")
@@ -172,3 +172,18 @@ def test_one_that_can_not_be_handled_now_is_kept_for_the_worker(live_world, page
     assert handle_lost_deliveries(now=after(live_world, seconds=4)) == 1
     workflow.refresh_from_db()
     assert workflow.state == "closed"
+
+
+def test_a_forged_one_that_waits_for_the_record_keeps_no_genuine_one_waiting(
+    live_world, pager, owner_connection
+):
+    workflow = known(live_world)
+    with owner_connection.transaction():
+        owner_connection.execute("SELECT FROM audit_head FOR UPDATE")
+        forged = Started(lambda: refused(live_world))
+        wait_for_waiters(owner_connection, 1)
+        assert Started(lambda: receive(live_world)).result().state == "handled"
+        workflow.refresh_from_db()
+        assert workflow.state == "closed"
+    assert forged.result() is None
+    assert counts() == [1]

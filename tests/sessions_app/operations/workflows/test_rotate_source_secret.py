@@ -92,3 +92,13 @@ def test_of_two_at_once_both_are_good(live_world, owner_connection):
         wait_for_waiters(owner_connection, 2)
     made = {one.result() for one in rotating}
     assert set(secrets_of(WorkflowSource.objects.get()).webhook) == made
+
+
+def test_while_it_waits_for_the_record_deliveries_are_still_taken(live_world, owner_connection):
+    change(live_world, {"workflow-sources/desk.yaml": DESK})
+    with owner_connection.transaction():
+        owner_connection.execute("SELECT FROM audit_head FOR UPDATE")
+        rotating = Started(lambda: rotate(live_world))
+        wait_for_waiters(owner_connection, 1)
+        assert Started(lambda: is_proven_by(live_world, BEFORE, 1)).result() is True
+    assert rotating.result().startswith("whsec_")

@@ -15,7 +15,7 @@ def changed(restart_web: CommandSetDocument, text: str, *pairs: tuple[str, str])
 def test_the_same_document_has_no_changes(restart_web: CommandSetDocument, restart_web_text: str) -> None:
     assert changed(restart_web, restart_web_text) == []
     assert (
-        changed(restart_web, restart_web_text, ("effect: change", "effect: change\n    contain: group")) == []
+        changed(restart_web, restart_web_text, ("effect: change", "effect: change\n    contain: pidns")) == []
     )
 
 
@@ -35,7 +35,7 @@ def test_each_change_is_a_sentence(restart_web: CommandSetDocument, restart_web_
         "risk of the set is now high, was medium",
         'parameter unit is now {choice: ["nginx", "haproxy", "varnish"]}, was {choice: ["nginx", "haproxy"]}',
         "command systemctl restart {unit} is removed",
-        "command systemctl reload {unit} is added: {run: systemctl reload {unit}, effect: change, end: cut, contain: group}",
+        "command systemctl reload {unit} is added: {run: systemctl reload {unit}, effect: change, end: cut, contain: pidns}",
         "where of command journalctl --no-pager -u {unit} -n {lines} is now {lines: {int: [1, 5000]}}, was {lines: {int: [1, 1000]}}",
         "hold of command systemctl stop {unit} is now false, was true",
         "end of command systemctl stop {unit} is now {finish: 10m}, was {finish: 5m}",
@@ -49,5 +49,5 @@ def test_the_order_of_commands_is_no_change_and_contain_of_the_set_is_one_for_ea
 ) -> None:
     moved = restart_web.model_copy(update={"commands": tuple(reversed(restart_web.commands))})
     assert diff_documents(restart_web, moved) == []
-    found = changed(restart_web, restart_web_text, ("risk: medium", "risk: medium\ncontain: pidns"))
+    found = changed(restart_web, restart_web_text, ("risk: medium", "risk: medium\ncontain: group"))
     assert len([message for message in found if message.startswith("contain of command")]) == 3

@@ -23,7 +23,7 @@ def test_the_document_is_read_as_written(restart_web: CommandSetDocument) -> Non
     assert (restart.effect, restart.hold, restart.finish_seconds) == ("change", False, None)
     assert journal.where["lines"].limits == "a number from 1 to 1000"
     assert (stop.hold, stop.finish_seconds) == (True, 300)
-    assert {restart_web.contain_of(rule) for rule in restart_web.commands} == {"group"}
+    assert {restart_web.contain_of(rule) for rule in restart_web.commands} == {"pidns"}
 
 
 def test_contain_of_the_set_holds_for_commands_that_do_not_say() -> None:
@@ -51,7 +51,7 @@ REPLACED = [
     ("-n {lines}", "-n {line}", "commands[1].run: uses {line}, which is not declared"),
     ("-n {lines}", "-n 5", "commands[1].where.lines: is not used in run"),
     ("{lines: {int: [1, 1000]}}", "{lines: {int: [1, 1000], from: workflow.id}}", "commands[1].where.lines: a value that"),
-    ("{lines: {int: [1, 1000]}}", "{lines: {int: [1, 9]}, unit: {int: [1, 9]}}", "commands[1].where.unit: has the name"),
+    ("{lines: {int: [1, 1000]}}", "{lines: {int: [1, 9]}, unit: {int: [1, 9]}}", "commands[1].where.unit: has the same name"),
     ("systemctl restart {unit}\n", "systemctl restart {unit} | cat\n", "line 8, commands[0].run: “|” is never passed"),
     ("systemctl restart {unit}\n", "'{unit} restart'\n", "commands[0].run: the program must be written out"),
     ("systemctl restart {unit}\n", "'ls {unit}{unit}'\n", "commands[0].run: two parameters need text between"),

@@ -78,7 +78,7 @@ def test_a_value_outside_its_type_is_refused(type_: ParameterType, values: list[
 def test_a_value_given_in_advance_gets_its_one_spelling(
     type_: ParameterType, written: str, normal: str
 ) -> None:
-    assert type_.normalise(written) == normal
+    assert type_.normalize(written) == normal
 
 
 def test_a_refusal_names_the_limits() -> None:

@@ -236,7 +236,7 @@ TYPES: list[Any] = [
 )
 def test_a_normal_value_is_accepted_as_it_stands_and_only_a_normal_one(type_: Any, text: str) -> None:
     try:
-        normal = type_.normalise(text)
+        normal = type_.normalize(text)
     except ValueRefused:
         normal = None
     try:

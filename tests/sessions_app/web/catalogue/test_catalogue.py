@@ -52,14 +52,14 @@ def test_a_policy_is_told_in_plain_sentences(world, as_alice):
     world.apply(acts.policy(world, windows=windows, ticket="CHG-[0-9]+"))
     page = as_alice.get("/policies/web-work/").content.decode()
     for said in (
-        "People and machines in operators may request access.",
+        "People and machines in operators can request access.",
         "For restart-web on web.",
         "For up to 4 h",
         "Needs 1 approval within 1 d: 1 from approvers",
         "Only on Tuesday and Saturday, 02:00 to 06:00, Europe/Berlin.",
         "A ticket matching CHG-[0-9]+ is required.",
         "Can be extended 2 times by up to 1 h, without approval.",
-        "Break-glass: on-call may start at once, for up to 1 h",
+        "Break-glass: on-call can start immediately, for up to 1 h",
     ):
         assert said in page
 
@@ -73,7 +73,7 @@ def test_a_policy_without_approvals_says_so():
     text = " ".join(sentence.text for sentence in sentences(document))
     assert "No approval needed" in text
     assert "on a or b" in text
-    assert "and zoe may request access" in text
+    assert "and zoe can request access" in text
     assert "Holidays" in text
     assert "A reason is required" not in text
 

@@ -15,8 +15,9 @@ from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import Cluster, GrantState, Target, TargetCheck
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.targets.cluster_connection import stored_secrets
-from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.operations.targets.reconcile_cluster import reconcile_cluster
+from sessions_app.queries.authority import SSH_USER_CA
 from tests.sessions_app.web.test_queries import count
 from tests.support.fakes import serving
 from tests.support.world import HOST_KEY
@@ -69,7 +70,7 @@ def test_the_list_says_how_the_connection_is(world, as_alice):
 
 def test_the_steps_and_the_set_up_are_for_administrators(world, as_alice, browser, settings):
     settings.SSH_SOURCE_ADDRESS = ["192.0.2.5"]
-    ensure_ssh_ca(now=world.now)
+    ensure_authority(SSH_USER_CA, now=world.now)
     looked(world, "web-1", ok=False, steps=STEPS)
     assert "Connection check" not in read(as_alice, "/clusters/web/")
     assert "stint_ca.pub" not in read(as_alice, "/clusters/web/")
@@ -84,7 +85,7 @@ def test_the_steps_and_the_set_up_are_for_administrators(world, as_alice, browse
 def test_the_page_says_what_the_lines_change_and_has_none_for_root_without_an_address(
     world, as_admin, settings
 ):
-    ensure_ssh_ca(now=world.now)
+    ensure_authority(SSH_USER_CA, now=world.now)
     page = read(as_admin, "/clusters/web/")
     assert "Nothing to run yet." in page
     assert "administrators could lock themselves out" in page
@@ -108,7 +109,7 @@ def test_who_administers_a_cluster_is_shown_that_they_do_not_aim_it(world, brows
 
 
 def test_a_check_is_asked_for_and_polled_until_it_is_over(world, as_admin):
-    ensure_ssh_ca(now=world.now)
+    ensure_authority(SSH_USER_CA, now=world.now)
     answer = as_admin.post("/clusters/web/check/", {"target": "web-1"}, headers={"HX-Request": "true"})
     assert 'hx-trigger="every 1s, look"' in answer.content.decode()
     (check,) = TargetCheck.objects.all()
@@ -153,7 +154,7 @@ def test_what_is_wrong_stands_at_its_field_and_nothing_typed_is_lost(world, as_a
 
 def test_a_target_without_a_key_is_told_why_that_can_not_be(world, as_admin):
     page = as_admin.post("/new/cluster/", form(world, name="db", **{"t0.host_key": ""})).content.decode()
-    assert "can&#x27;t be recognised is never connected to" in page
+    assert "Stint never connects to a host that it can&#x27;t verify" in page
 
 
 def test_another_row_is_added_and_one_is_taken_out_without_a_script(world, as_admin):
@@ -253,7 +254,7 @@ def test_what_was_seen_on_targets_is_shown_with_what_is_not_as_it_should_be(worl
 def test_a_kind_that_nothing_serves_any_more_still_has_a_page(world, as_admin):
     Cluster.objects.filter(name="web").update(kind="telepathy")
     page = read(as_admin, "/clusters/web/")
-    assert "telepathy: no connector serves it" in page
+    assert "telepathy: no connector available" in page
 
 
 # Kinds that are logged in to by parameters of their own
@@ -335,3 +336,34 @@ def test_a_fault_stands_at_its_field_and_nothing_typed_is_lost(world, vaults, as
 
 def test_a_kind_that_nobody_serves_can_not_be_made(world, as_admin):
     assert as_admin.get("/new/cluster/?kind=telepathy").status_code == 404
+
+
+PAY = {
+    "name": "pay", "environment": "production", "risk": "high", "rows": "1", "t0.name": "pay",
+    "t0.address": "pay.example.com", "connection.proxy": "stint", "connection.inject.header": "X-Api-Key",
+    "connection.inject.value": "hunter2", "connection.tls": "true", "act": "save",
+}  # fmt: skip
+
+
+def test_a_credential_to_inject_is_typed_into_fields_of_its_own(world, as_admin):
+    page = read(as_admin, "/new/cluster/?kind=http")
+    assert 'name="connection.inject.oauth.client_secret" type="password"' in page
+    assert "Inject OAuth token URL" in page
+    assert as_admin.post("/new/cluster/?kind=http", PAY).status_code == 302
+    page = read(as_admin, "/clusters/pay/edit/")
+    assert "hunter2" not in page
+    assert 'value="X-Api-Key"' in page
+    again = {**PAY, "connection.inject.value": "", "summary": "Payments"}
+    assert as_admin.post("/clusters/pay/edit/", again).status_code == 302
+    cluster = Cluster.objects.get(name="pay")
+    assert cluster.connection == {"proxy": "stint", "inject": {"header": "X-Api-Key"}}
+    assert (cluster.summary, stored_secrets(cluster.sealed_connection)) == (
+        "Payments",
+        {"inject.value": "hunter2"},
+    )
+
+
+def test_a_fault_of_what_is_injected_stands_at_its_field(world, as_admin):
+    answer = as_admin.post("/new/cluster/?kind=http", {**PAY, "connection.inject.header": "Host"})
+    assert answer.status_code == 400
+    assert "Can&#x27;t carry a credential" in answer.content.decode()

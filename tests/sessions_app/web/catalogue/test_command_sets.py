@@ -80,7 +80,7 @@ def test_a_draft_is_saved_then_published_with_reasons_for_its_warnings(world, as
     version = CommandSetVersion.objects.get(published_at__isnull=True)
     page = as_admin.get(EDIT).content.decode()
     assert "Publish v2" in page
-    assert "Named by" in page
+    assert "Used by" in page
     (finding,) = version.findings
     key = f"{finding['code']} {finding['where']}"
     refused = as_admin.post("/command-sets/restart-web/publish/", {"version": version.pk})
@@ -123,7 +123,7 @@ def test_a_text_that_was_changed_since_it_was_saved_offers_no_publishing(world, 
         EDIT, {"act": "check", "source": source(world, new="echo pause {unit}")}
     ).content.decode()
     assert "Publish v2" not in page
-    assert "The text differs from the saved draft" in page
+    assert "The text has unsaved changes" in page
 
 
 def test_a_draft_shows_what_it_changes(world, as_admin):

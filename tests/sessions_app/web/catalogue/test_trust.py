@@ -60,7 +60,7 @@ def test_one_is_removed_by_two_presses_and_then_lets_nobody_in(browser, world, i
     exchange_token(subject_token=issuer.sign(issuer.github(world.now)), address="192.0.2.9", now=world.now)
     admin = browser("admin")
     page = admin.post("/trust-policies/payments-deploy/remove/").content.decode()
-    assert "1 API token issued under it is revoked at once" in page
+    assert "1 API token issued under it is revoked immediately" in page
     assert TrustPolicy.objects.live().exists()
     assert not APIToken.objects.filter(revoked_at__isnull=False).exists()
     gone = admin.post("/trust-policies/payments-deploy/remove/", {"confirm": "1"})

@@ -219,7 +219,7 @@ def test_a_target_that_does_not_confirm_is_said(grant, opened, as_alice, now):
     as_alice.post(f"/grants/{grant.ref}/end/")
     Grant.objects.filter(pk=grant.pk).update(last_error="web-1 does not answer.", attempts=3)
     page = as_alice.get(f"/grants/{grant.ref}/").content.decode()
-    assert "Revoke failing" in page
+    assert "Revocation failing" in page
     assert "web-1 does not answer." in page
     assert "3 attempts so far" in page
 
@@ -281,7 +281,7 @@ def test_a_grant_that_waits_for_its_targets_says_so(world, making, as_alice):
 
 def test_the_holder_is_shown_a_credential_once(made, as_alice):
     page = as_alice.get(f"/grants/{made.ref}/").content.decode()
-    assert "Create a credential" in page
+    assert "Create credential" in page
     assert f"key-to-{made.ref}" not in page
     shown = as_alice.post(f"/grants/{made.ref}/credential/", {"target": "web-2"})
     assert f'<code tabindex="0">key-to-{made.ref}</code>' in shown.content.decode()
@@ -290,7 +290,7 @@ def test_the_holder_is_shown_a_credential_once(made, as_alice):
 
 
 def test_nobody_else_is_offered_one(made, as_bob):
-    assert "Create a credential" not in as_bob.get(f"/grants/{made.ref}/").content.decode()
+    assert "Create credential" not in as_bob.get(f"/grants/{made.ref}/").content.decode()
     assert as_bob.post(f"/grants/{made.ref}/credential/", {"target": "web-1"}).status_code == 404
 
 

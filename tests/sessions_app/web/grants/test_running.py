@@ -7,6 +7,7 @@ import re
 
 import pytest
 from django.conf import settings
+from django.db import connection
 
 from sessions_app.models import CommandOrder, CommandRun, Grant
 from sessions_app.operations.sessions.fail_order import fail_order
@@ -40,7 +41,7 @@ def test_each_allowed_command_has_a_form_with_fields_that_fit(grant, as_alice):
     page = page_of(as_alice, grant)
     assert page.count(f'action="/grants/{grant.ref}/run/"') == 5
     assert re.search(r'name="v.1.lines"[^>]*type="number"[^>]*min="1" max="1000"', page)
-    assert "needs the approval of a second person" in page
+    assert "needs a second person" in page
 
 
 def test_the_form_is_for_the_holder_alone_and_only_while_the_grant_lasts(world, grant, as_alice, as_bob):
@@ -100,7 +101,7 @@ def test_an_order_that_came_to_nothing_says_why(grant, as_alice, now):
     fail_order(order_id=failed.pk, error="The access is over.", now=now)
     CommandOrder.objects.filter(pk=lost.pk).update(claimed_at=now - dt.timedelta(minutes=1))
     page = page_of(as_alice, grant)
-    for said in ("no gateway picked it up in time", "The access is over.", "stopped before it began"):
+    for said in ("no gateway picked it up in time", "The access is over.", "stopped before running it"):
         assert said in page
 
 
@@ -122,10 +123,55 @@ def test_when_the_order_has_a_run_its_output_is_open_while_it_runs(grant, opened
     assert b"and more" in as_alice.get(f"{url}?size={size}").content
 
 
+@pytest.mark.parametrize("read", ["commandorder", "commandrun"])
+def test_an_order_that_a_gateway_claims_while_the_page_is_read_is_shown(grant, opened, as_alice, now, read):
+    """As its order or as its run, but once, whichever of them the page has read by then."""
+    run(as_alice, grant, 1, **{"v.1.lines": "20"})
+    order, claimed = CommandOrder.objects.get(), []
+
+    def claim(execute, sql, params, many, context):
+        answer = execute(sql, params, many, context)
+        if not claimed and f'FROM "sessions_app_{read}"' in sql:
+            claimed.append(True)
+            try_command(use=opened[0], session_id=opened[1], line=order.line, order_id=order.pk, now=now)
+        return answer
+
+    with connection.execute_wrapper(claim):
+        log = page_of(as_alice, grant, f"?order={order.pk}").partition('id="log"')[2]
+    assert claimed
+    assert log.count("<code>echo log nginx 20</code>") == 1
+
+
 def test_an_output_that_is_over_is_asked_for_no_more(grant, opened, as_alice, now):
     tried = acts.run(*opened, now=now)
     finish(tried.run_id, "all", now)
     assert b"hx-get" not in as_alice.get(f"/grants/{grant.ref}/runs/{tried.run_id}/output/").content
+
+
+def test_output_that_is_over_is_not_read_without_an_entry(grant, opened, as_bob, now):
+    """By either page, once per visit; what is still running is not a recording yet."""
+    tried = acts.run(*opened, now=now)
+    path = settings.RECORDINGS_DIR / recording_path(grant.ref, tried.run_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('{"version": 2}\n[0.1, "o", "so far\\r\\n"]\n')
+    output, opened_page = f"/grants/{grant.ref}/runs/{tried.run_id}/output/", f"?open={tried.run_id}"
+    assert b"so far" in as_bob.get(output).content
+    assert acts.events(grant.ref).count("recording.watched") == 0
+    finish(tried.run_id, "a secret", now)
+    assert b"a secret" in as_bob.get(output).content
+    entry = acts.last("recording.watched", grant.ref)
+    assert (entry.actor, entry.data["run"]) == ("bob", tried.run_id)
+    assert "a secret" in page_of(as_bob, grant, opened_page)
+    assert acts.events(grant.ref).count("recording.watched") == 1
+
+
+def test_the_page_of_a_grant_with_an_output_opened_is_a_visit_as_well(grant, opened, as_bob, now):
+    tried = acts.run(*opened, now=now)
+    finish(tried.run_id, "a secret", now)
+    assert "a secret" not in page_of(as_bob, grant)
+    assert acts.events(grant.ref).count("recording.watched") == 0
+    assert "a secret" in page_of(as_bob, grant, f"?open={tried.run_id}")
+    assert acts.events(grant.ref).count("recording.watched") == 1
 
 
 def test_a_run_of_another_grant_has_no_output_under_this_one(world, grant, opened, as_alice, now):

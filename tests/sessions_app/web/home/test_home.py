@@ -50,12 +50,12 @@ def test_an_end_that_a_target_does_not_confirm_is_shown_to_administrators(
 ):
     grant = world.grant()
     end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=now)
-    assert "Revoke failing" not in home(browser("admin"))
+    assert "Revocation failing" not in home(browser("admin"))
     Grant.objects.filter(pk=grant.pk).update(
         last_error="web-1 does not answer <now>", attempts=3, next_attempt_at=now + dt.timedelta(minutes=1)
     )
     page = home(browser("admin"))
-    for said in ("Revoke failing", grant.ref, "web-1 does not answer &lt;now&gt;", "3 attempts, next"):
+    for said in ("Revocation failing", grant.ref, "web-1 does not answer &lt;now&gt;", "3 attempts, next"):
         assert said in page
     for client in (as_alice, as_bob):
         assert "has not confirmed" not in home(client)
@@ -134,7 +134,7 @@ def test_a_question_about_an_own_request_waits_until_it_is_answered(world, as_al
     for page in (home(as_alice), as_alice.get("/approvals/?show=questions").content.decode()):
         assert f"<b>Bob</b> asks about {request.ref}: “Which nginx?”" in page
         assert f'href="/requests/{request.ref}/#thread">Answer' in page
-    assert "1 thing needs you" in home(as_alice)
+    assert "1 item needs your attention" in home(as_alice)
     comment_request(request_id=request.pk, author=world.alice, text="The one on web-1", now=now)
     assert CAUGHT_UP in home(as_alice)
 
@@ -164,7 +164,7 @@ def test_live_break_glass_access_of_others_stands_first_for_those_who_will_revie
     end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=now)
     page = home(as_bob)
     assert "has break-glass access to web" not in page
-    assert "1 thing needs you" in page
+    assert "1 item needs your attention" in page
 
 
 def test_what_i_approved_and_another_made_smaller_is_on_home(world, as_bob, browser):
@@ -183,6 +183,6 @@ def test_a_grant_that_is_held_waits_for_its_approvers(world, as_alice, as_bob, n
     grant = world.grant()
     Grant.objects.filter(pk=grant.pk).update(held_at=now)
     page = home(as_bob)
-    assert "1 thing needs you" in page
+    assert "1 item needs your attention" in page
     assert f"<b>{grant.ref} is held</b>" in page
     assert "is held</b>" not in home(as_alice)

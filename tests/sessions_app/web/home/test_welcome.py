@@ -10,8 +10,9 @@ from django.test import Client
 from accounts.models import Identity
 from accounts.operations.create_identity import create_identity
 from sessions_app.models import AccessPolicy, Cluster, CommandSet, Target, TargetCheck
-from sessions_app.operations.targets.ensure_ssh_ca import ensure_ssh_ca
+from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.policy.commands.kinds import starter
+from sessions_app.queries.authority import SSH_USER_CA
 from tests.support.world import HOST_KEY, SETUP
 
 CLUSTER = {
@@ -59,7 +60,7 @@ def test_the_first_steps_can_be_walked_left_and_resumed(root, client, now):
     assert current(client) == "cluster"
     assert client.post("/welcome/cluster/", CLUSTER)["Location"] == "/welcome/check/"
     assert current(client) == "check"
-    ensure_ssh_ca(now=now)
+    ensure_authority(SSH_USER_CA, now=now)
     assert "TrustedUserCAKeys" in client.get("/welcome/check/").content.decode()
     TargetCheck.objects.create(
         target=Target.objects.get(), asked_by=root, asked_at=now, finished_at=now, ok=True, steps=[]

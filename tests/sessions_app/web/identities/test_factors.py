@@ -87,7 +87,7 @@ def test_a_wrong_code_is_refused_beside_the_same_key(client):
     page = client.get(APP).content.decode()
     wrong = client.post(APP, {"ticket": ticket_on(page), "code": wrong_code(secret_on(page), clock.now())})
     assert wrong.status_code == 400
-    assert "code is not correct" in wrong.content.decode()
+    assert "code is incorrect" in wrong.content.decode()
     assert secret_on(wrong.content.decode()) == secret_on(page)
 
 
@@ -152,6 +152,7 @@ def test_where_there_is_a_factor_the_password_alone_changes_none(client, world):
 def give_codes(world) -> list[str]:
     from sessions_app.operations.identities.renew_codes import renew_codes
 
+    world.alice.refresh_from_db()
     return renew_codes(actor=world.alice, now=clock.now())
 
 
@@ -163,7 +164,7 @@ def test_a_wrong_password_or_code_proves_nothing_and_is_not_tried_for_ever(clien
     age(client)
     for typed, said in (
         ({"password": "wrong"}, "Wrong password"),
-        ({"code": "1"}, "code is wrong"),
+        ({"code": "1"}, "code is incorrect"),
     ):
         answer = client.post(CONFIRM, {**typed, "next": APP})
         assert answer.status_code == 400

@@ -148,7 +148,7 @@ def test_who_may_ask_is_named_with_the_way_and_the_price(world, as_bob):
         "restart-web",
         "1 approval, up to 4 h",
     )
-    assert asking.glass_price == "at once, up to 1 h"
+    assert asking.glass_price == "immediately, up to 1 h"
     assert asking.needs == "unit = nginx"
     assert [(one.identity.username, [str(way) for way in one.ways], one.glass) for one in asking.people] == [
         ("alice", ["through operators"], True),
@@ -257,7 +257,7 @@ def test_what_is_wrong_stands_in_the_form_with_what_was_typed(world, browser):
             "Enter the username of an enabled person.",
         ),
         ({"username": "fixer", "kind": "person", "owner": "bob"}, "A person has no owner."),
-        ({"username": "fixer", "kind": "ghost"}, "A person, a service or an agent."),
+        ({"username": "fixer", "kind": "ghost"}, "Choose person, service or agent."),
         ({"username": "fixer", "kind": "person", "groups": "On Call!"}, "a valid group name"),
         ({"username": "fixer", "kind": "person", "email": "nowhere"}, "valid email"),
         ({"username": "alice", "kind": "person"}, "alice is taken."),
@@ -320,7 +320,7 @@ def test_an_address_that_somebody_has_needs_a_word_that_they_are_one_person(worl
     refused = admin.post("/people/alice/change/", form)
     page = refused.content.decode()
     assert refused.status_code == 409
-    assert "bob has that address" in page
+    assert "address is already used by bob" in page
     assert 'type="checkbox" name="one_person" value="1"' in page
     assert 'value="bob@example.com"' in page
     assert admin.post("/people/alice/change/", {**form, "one_person": "1"}).status_code == 302
@@ -373,7 +373,7 @@ def test_administrators_see_whose_mail_was_given_up_and_why_until_one_arrives(wo
     mail = Notice.objects.filter(identity=world.bob)
     mail.update(given_up_at=now, next_attempt_at=None, last_error="550 5.1.1 unknown user")
     page = browser("admin").get("/people/bob/").content.decode()
-    assert "Mail to Bob isn’t delivered." in page
+    assert "Mail to Bob isn’t being delivered." in page
     assert "550 5.1.1 unknown user" in page
     assert "unknown user" not in as_bob.get("/people/bob/").content.decode()
     world.request()

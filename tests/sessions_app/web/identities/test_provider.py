@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import logging
 import re
+import time
 from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,13 +18,16 @@ from django.core.cache import cache
 from django.test import Client
 from joserfc import jwk, jws
 
-from accounts.models import Identity, ProviderLink
+from accounts.models import APIToken, Identity, ProviderLink, SSHPublicKey
 from broker.audit.models import AuditEntry
 from sessions_app.issuers import provider as adapter
 from sessions_app.models import Grant, GrantState
 from sessions_app.operations.identities.begin_provider_sign_in import ANSWER_PATH
 from sessions_app.web.identities.provider import LONGEST
+from tests.accounts.operations.test_start_device import start
+from tests.sessions_app.web.test_access import PUBLIC_KEY
 from tests.support.acts import events, last
+from tests.support.factors import SECRET, code_of, give_app
 from tests.support.identity_provider import CLIENT_ID, CLIENT_SECRET, provider_on_loopback, settings_of
 from tests.support.world import PASSWORD
 
@@ -172,7 +176,7 @@ def test_an_answer_that_another_browser_was_given_signs_nobody_in(client, provid
     other = Client()
     refused = other.get(back)
     assert refused.status_code == 400
-    assert "begun in another browser" in text(refused)
+    assert "started in another browser" in text(refused)
     assert nobody(other)
     # It is still good for whose it is, and after that for nobody.
     assert client.get(back).status_code == 302
@@ -270,6 +274,7 @@ def test_an_older_provider_need_not_say_whose_its_answer_is_but_must_not_lie(cli
         {"iss": "https://other.example"}, {"iss": None},
         {"exp": 1_000_000_000}, {"exp": None}, {"exp": True}, {"exp": float("nan")},
         {"iat": 1_000_000_000}, {"iat": 9_000_000_000}, {"iat": None}, {"nbf": 9_000_000_000}, {"nbf": "x"},
+        {"auth_time": "x"}, {"auth_time": 9_000_000_000}, {"auth_time": -1},
         {"sub": None}, {"sub": ""}, {"sub": "x" * 256}, {"sub": "a\0b"}, {"sub": 7}, {"sub": "\ud800"},
     ],
     ids=str,
@@ -346,7 +351,7 @@ def test_what_the_provider_refuses_is_said_without_its_words(client, provider, e
     assert "alert(1)" not in page
     assert "alert(1)" not in last("identity.sign_in_failed").body
     assert "canary" not in page
-    assert last("identity.sign_in_failed").data["reason"].startswith(("it says ", "it sent "))
+    assert last("identity.sign_in_failed").data["reason"].startswith("it returned ")
     assert nobody(client)
 
 
@@ -503,7 +508,7 @@ def test_where_there_is_no_provider_nothing_of_it_is_there(client, settings):
 def test_when_the_record_refuses_nobody_gets_in(live_world, provider, owner_connection):
     cache.clear()
     client = Client(raise_request_exception=False)
-    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append FROM stint_app")
+    owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append_at_commit FROM stint_app")
     assert sign_in(client, provider).status_code == 500
     assert not ProviderLink.objects.exists()
     assert client.get("/").status_code == 302
@@ -594,6 +599,122 @@ def test_no_second_factor_of_ours_is_asked_for_after_the_provider(client, provid
     assert "second" in Client().post("/sign-in/", {"login": "alice", "password": PASSWORD})["Location"]
 
 
+# --- What it proves ------------------------------------------------------------------------------------------------
+
+
+KEYS, KEY = "/account/keys/", {"public_key": PUBLIC_KEY, "label": "Laptop"}
+CONFIRM = "/account/confirm/provider/"
+
+
+def confirm(client: Client, provider, **sent):
+    """Press the button, show the provider who one is if it asks, and come back."""
+    back = urlsplit(provider.let_in(urlsplit(place(client.post(CONFIRM, sent))).query))
+    return client.get(f"{back.path}?{back.query}")
+
+
+@pytest.fixture
+def silent(client, provider, world) -> Client:
+    """Alice has no password here. The provider knows her from hours ago and asks her nothing."""
+    world.alice.set_unusable_password()
+    world.alice.save()
+    provider.remembers = time.time() - 3 * 3600
+    sign_in(client, provider)
+    return client
+
+
+def test_a_sign_in_at_which_the_provider_asked_nothing_makes_no_key_token_or_passkey_and_lets_no_program_in(
+    silent, provider, world
+):
+    code = start(world).user_code
+    for path, form in (
+        (KEYS, KEY),
+        ("/account/tokens/", {"label": "ci", "scope": ["read"], "days": "90"}),
+        ("/account/factors/passkey/ask/", {}),
+        ("/device/", {"user_code": code, "answer": "allow"}),
+    ):
+        refused = silent.post(path, form)
+        assert (refused.status_code, "Confirm it's you" in text(refused)) == (403, True), path
+    assert not SSHPublicKey.objects.exists()
+    assert not APIToken.objects.exists()
+    # Signing out and in again, which asks nothing either, changes nothing.
+    silent.post("/sign-out/")
+    assert sign_in(silent, provider)["Location"] == "/"
+    assert silent.post(KEYS, KEY).status_code == 403
+
+
+def test_nor_does_a_sign_in_of_which_the_provider_does_not_say_when_it_asked(client, provider):
+    provider.tells = False
+    assert sign_in(client, provider)["Location"] == "/"
+    assert client.post(KEYS, KEY).status_code == 403
+
+
+def test_a_sign_in_at_which_the_provider_asked_just_now_is_a_proof(client, provider, world):
+    sign_in(client, provider)
+    assert client.post(KEYS, KEY)["Location"] == "/account/"
+    assert SSHPublicKey.objects.get().identity == world.alice
+
+
+def test_who_has_a_second_factor_here_shows_it_whatever_the_provider_asked(client, provider, world):
+    give_app(world.alice, world.now)
+    # A password without the factor is no proof, in a sign-in that the provider then completes.
+    client.post("/sign-in/", {"login": "alice", "password": PASSWORD})
+    sign_in(client, provider)
+    refused = client.post(KEYS, KEY)
+    assert (refused.status_code, "Confirm with Okta" in text(refused)) == (403, False)
+    assert confirm(client, provider).status_code == 403
+    assert client.post(KEYS, KEY).status_code == 403
+    client.post(KEYS, {**KEY, "proves": "1", "code": code_of(SECRET, world.now)})
+    assert SSHPublicKey.objects.get().label == "Laptop"
+
+
+def test_one_confirms_with_the_provider_which_asks_again_and_goes_on_with_what_was_typed(silent, provider):
+    page = silent.post(KEYS, KEY).content.decode()
+    assert "Confirm with Okta" in page
+    assert 'type="password"' not in page
+    assert f'name="public_key" value="{PUBLIC_KEY}"' in unescape(page)
+    assert "password" not in re.sub("<[^>]+>", " ", page)
+    assert confirm(silent, provider, next="/device/?user_code=x")["Location"] == "/device/?user_code=x"
+    assert silent.get("/device/").status_code == 200
+    assert silent.post(KEYS, KEY)["Location"] == "/account/"
+    assert SSHPublicKey.objects.get().label == "Laptop"
+
+
+@pytest.mark.parametrize("another", ["linked to someone else", "linked to no one"])
+def test_another_account_at_the_provider_confirms_nothing_and_signs_nobody_in(
+    silent, provider, world, another
+):
+    provider.person |= {"sub": "00u2", "email": "bob@example.com"}
+    if another == "linked to someone else":
+        sign_in(Client(), provider)
+    refused = confirm(silent, provider)
+    assert refused.status_code == 403
+    assert "This is not your account at Okta." in text(refused)
+    assert silent.get("/account/").context["me"] == world.alice
+    assert silent.post(KEYS, KEY).status_code == 403
+    assert last("identity.sign_in_failed", "alice").data["reason"] == "This is not your account at Okta."
+    assert ProviderLink.objects.filter(subject="00u2").exists() == (another == "linked to someone else")
+
+
+@pytest.mark.parametrize(
+    ("how", "says"), [("heeds", "Okta did not ask who you are."), ("tells", "Okta did not say when")]
+)
+def test_a_provider_that_did_not_ask_or_does_not_say_when_confirms_nothing(silent, provider, how, says):
+    setattr(provider, how, False)
+    refused = confirm(silent, provider)
+    assert refused.status_code == 403
+    assert says in text(refused)
+    assert silent.post(KEYS, KEY).status_code == 403
+
+
+def test_a_confirmation_counts_only_while_who_began_it_is_signed_in(silent, provider, world):
+    there = urlsplit(place(silent.post(CONFIRM)))
+    back = urlsplit(provider.let_in(there.query))
+    silent.force_login(world.bob, backend="accounts.backends.PasswordBackend")
+    assert silent.get(f"{back.path}?{back.query}").status_code == 400
+    assert silent.get("/account/").context["me"] == world.bob
+    assert Client().post(CONFIRM).status_code == 302
+
+
 # --- Passwords beside it -----------------------------------------------------------------------------------------
 
 
@@ -624,7 +745,7 @@ def test_where_passwords_are_off_people_are_added_by_their_address_and_without_a
     admin = browser("admin")
     refused = admin.post("/new/identity/", {"kind": "person", "username": "zoe"})
     assert refused.status_code == 400
-    assert "Okta identifies people by email address. Enter it here." in text(refused)
+    assert "Okta identifies people by email address. Enter an email address." in text(refused)
     made = admin.post("/new/identity/", {"kind": "person", "username": "zoe", "email": "zoe@example.com"})
     assert "sign in through the identity provider as zoe@example.com" in text(made)
     assert "password" not in text(made)

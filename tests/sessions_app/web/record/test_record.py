@@ -72,6 +72,20 @@ def test_the_record_is_asked_for_hours_and_not_only_days(world, as_bob, settings
     assert grant.ref.encode() not in exported
 
 
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_file_of_the_record_has_the_hours_of_the_page_that_it_is_exported_from(world, as_bob, form):
+    world.bob.time_zone = "Europe/Berlin"
+    world.bob.save()
+    # Both at 15:20 and 17:20 in Berlin.
+    early, late = (
+        world.grant(now=acts.awake(dt.datetime(2027, 6, 8, hour, 20, tzinfo=dt.UTC))).ref for hour in (13, 15)
+    )
+    asked = "?event=grant.active&since=2027-06-08&since_time=15:00&until_time=16:00"
+    assert shown(as_bob, asked) == [("grant.active", early)]
+    file = b"".join(as_bob.get(f"/record/{asked}&format={form}").streaming_content).decode()
+    assert (early in file, late in file) == (True, False)
+
+
 def test_entries_are_filtered(world, as_bob, now):
     grant = world.grant()
     assert {event for event, _ in shown(as_bob, "?event=grant")} == {
@@ -138,6 +152,12 @@ def test_work_is_found_by_its_title_and_people_lead_to_their_page(world, as_bob,
     assert "No results" in as_charlie.get("/search/?q=disks").content.decode()
     world.request()
     assert 'href="/people/alice/"' in as_bob.get("/search/?q=alic").content.decode()
+
+
+def test_a_search_leads_to_the_same_search_in_the_guides(as_charlie):
+    page = as_charlie.get("/search/?q=nginx+token").content.decode()
+    assert 'href="/docs/?q=nginx%20token"' in page
+    assert "Found in" in as_charlie.get("/docs/?q=nginx%20token").content.decode()
 
 
 def test_other_letters_may_be_a_command_that_somebody_can_run(world, as_bob, as_charlie):

@@ -195,7 +195,7 @@ def test_withdrawing_takes_an_own_request_back(world, as_alice, as_bob):
     assert request.state == RequestState.WITHDRAWN
     again = as_alice.post(f"/requests/{request.ref}/withdraw/")
     assert again.status_code == 409
-    assert "is withdrawn already" in again.content.decode()
+    assert "is already withdrawn" in again.content.decode()
 
 
 def test_an_act_goes_back_to_our_own_pages_only(world, as_alice):
@@ -263,7 +263,7 @@ def test_a_request_is_saved_under_a_name_and_started_from(world, as_alice, as_bo
 def test_a_save_without_a_name_keeps_the_form(as_alice):
     answer = as_alice.post("/requests/new/", {**FORM, "save": "1", "bookmark": " ", "ticket": "CHG-9"})
     assert answer.status_code == 400
-    assert "Give it a name" in answer.content.decode()
+    assert "A name is required" in answer.content.decode()
     assert answer.context["ask"].draft.ticket == "CHG-9"
 
 
@@ -490,7 +490,8 @@ def test_a_source_that_does_not_answer_is_said_and_nothing_is_lost(world, as_ali
         answer = as_alice.post("/requests/new/", {**FORM, "other_workflow": "pager:Q1", act: "1"})
         page = answer.content.decode()
         assert answer.status_code == 503
-        assert "pager could not be read" in page or "pager did not answer" in page
+        assert "pager does not report the status of Q1." in page
+        assert "It does not answer." in page
         assert 'name="other_workflow" value="pager:Q1"' in page
 
 

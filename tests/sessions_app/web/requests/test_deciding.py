@@ -25,7 +25,7 @@ def verdict(client, request, word="approve", **more):
 
 def test_the_page_says_in_a_sentence_what_is_asked(asked, as_bob):
     page = as_bob.get(f"/approvals/{asked.ref}/").content.decode()
-    assert "Alice asks to run <em>restart-web</em> on <em>web</em> for 4 h" in " ".join(page.split())
+    assert "Alice requests <em>restart-web</em> on <em>web</em> for 4 h" in " ".join(page.split())
     for said in (
         "Needs 1 approval",
         "yours is the final approval",
@@ -36,7 +36,7 @@ def test_the_page_says_in_a_sentence_what_is_asked(asked, as_bob):
         "web-2",
     ):
         assert said in page
-    assert "Each run needs the approval of a second person" in page
+    assert "Each run needs a second person" in page
     assert "A running command may finish, up to 5 min after the end" in page
     assert f'name="digest" value="{asked.digest}"' in page
 
@@ -55,7 +55,7 @@ def test_a_decided_request_is_told_as_it_was_and_not_as_if_it_began_now(world, a
     assert "Can already run" in waits
     assert "Who else has access to web then" in waits
     page = verdict(as_bob, asked, "deny", comment="Not today").content.decode()
-    assert "Alice asked to run <em>restart-web</em> on <em>web</em> for 4 h </h1>" in " ".join(page.split())
+    assert "Alice requested <em>restart-web</em> on <em>web</em> for 4 h </h1>" in " ".join(page.split())
     assert "Needed 1 approval" in page
     assert "none given" in page
     assert "Would have been able to run" in page
@@ -91,6 +91,13 @@ def test_targets_stand_as_people_count_them(world, as_bob, as_alice):
     for url, client in pages.items():
         shown = re.findall(r"web-[0-9]+(?=</|,|<)", client.get(url).content.decode())
         assert list(dict.fromkeys(shown)) == wanted, url
+
+
+def test_an_approver_reads_that_holders_reach_a_cluster_directly(asked, as_bob):
+    says = "The holder gets a credential of web itself."
+    assert says not in as_bob.get(f"/approvals/{asked.ref}/").content.decode()
+    Cluster.objects.filter(pk=asked.cluster.pk).update(connection={"direct": True})
+    assert says in as_bob.get(f"/approvals/{asked.ref}/").content.decode()
 
 
 def test_an_approver_allows_for_less(asked, as_bob):
@@ -257,7 +264,7 @@ def test_an_extension_is_decided_here_too(world, as_bob, now):
         grant_id=grant.pk, requester=world.alice, seconds=1800, reason="Slow disk", now=now
     )
     page = as_bob.get(f"/approvals/{request.ref}/").content.decode()
-    assert f"for 30 min more of <em>{grant.ref}</em>" in page
+    assert f"requests 30 min more of <em>{grant.ref}</em>" in " ".join(page.split())
     verdict(as_bob, request)
     grant.refresh_from_db()
     assert (grant.expires_at - until).total_seconds() == 1800
@@ -308,7 +315,7 @@ def test_an_approver_is_not_asked_about_their_own(world, as_alice, browser, now)
     glass = Grant.objects.get(request=world.request(kind="break_glass", reason="Down"))
     end_grant(grant_id=glass.pk, actor=world.alice, reason=EndReason.RELEASED, now=now)
     assert "all caught up" in as_alice.get("/").content.decode()
-    assert "4 things need you" in browser("dora").get("/").content.decode()
+    assert "4 items need your attention" in browser("dora").get("/").content.decode()
 
 
 # While it is read

@@ -1,4 +1,4 @@
-"""Terminal output as HTML: colours as classes, and nothing else."""
+"""Terminal output as HTML: colors as classes, and nothing else."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_no_output_yields_markup_other_than_spans_with_classes(raw):
 
 
 @given(OUTPUT)
-def test_what_is_read_is_the_same_with_and_without_colours(raw):
+def test_what_is_read_is_the_same_with_and_without_colors(raw):
     assert html.unescape(SPAN.sub(lambda found: found[2], render(raw))) == plain(raw)
 
 
@@ -67,7 +67,7 @@ def test_nothing_that_a_terminal_obeys_or_that_hides_text_is_left(raw):
 
 
 @given(st.integers(0, 255))
-def test_every_colour_has_its_place_in_the_palette(number):
+def test_every_color_has_its_place_in_the_palette(number):
     assert 0 <= indexed(number) < 16
     assert 0 <= nearest(number, 255 - number, number // 2) < 16
 

@@ -10,6 +10,8 @@ import zoneinfo
 
 import pytest
 from django.utils import timezone
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from sessions_app.models import EndReason, Grant
 from sessions_app.operations.grants.end_grant import end_grant
@@ -92,6 +94,24 @@ def test_on_a_phone_a_name_stands_where_it_has_room_and_nowhere_else():
     left, right = draw(span(1, 2, label="Alice Moreau"), span(5.5, 6.5, label="Bob")).bars
     assert left.y == right.y
     assert (alone.desk, left.desk, right.desk) == (False, True, False)
+
+
+SHOWN = st.tuples(
+    st.integers(0, 94), st.sampled_from([1, 2, 8, 30]), st.sampled_from(["Bob", "Canary", "Alice Moreau"])
+)
+
+
+@given(st.lists(SHOWN, min_size=2, max_size=5))
+@example([(68, 1, "Alice Moreau"), (94, 1, "Canary")])
+def test_on_a_phone_no_name_stands_on_another(shown):
+    letter = 2.45  # percent: 6.5 of the 265 pixels that a chart has on a screen of 320
+    reach = []
+    for bar in draw(*(span(first / 4, (first + long) / 4, label) for first, long, label in shown)).bars:
+        first, wide = float(bar.text_x[:-1]), len(bar.text) * letter
+        first -= wide if bar.anchor == "end" else 0
+        reach += [] if bar.desk else [(bar.y, first, first + wide)]
+    for (lane, _, until), (other, begins, _) in itertools.pairwise(sorted(reach)):
+        assert lane != other or until <= begins + 0.1
 
 
 def test_on_a_phone_no_hour_stands_under_the_time_that_it_is_now():
@@ -278,7 +298,7 @@ def test_what_can_not_be_drawn_is_said(world, as_bob, monkeypatch):
         world.request()
     shown = board(as_bob)
     assert (shown.drawn, shown.left_out, shown.at_least) == (2, 3, False)
-    assert "Showing the first 2; 3 later ones are left out." in as_bob.get("/timeline/").content.decode()
+    assert "Showing the first 2; 3 later ones are not shown." in as_bob.get("/timeline/").content.decode()
 
 
 def test_the_table_goes_on_by_key(world, as_bob, monkeypatch):

@@ -50,7 +50,7 @@ def test_more_that_waits_is_said_and_less_is_not(world, as_bob):
     world.request()
     Notice.objects.all().delete()
     answer = as_bob.get("/pulse/", {**before, "notice": "0"})
-    assert told(answer)["say"] == "1 more thing needs you."
+    assert told(answer)["say"] == "1 more item needs your attention."
     assert told(as_bob.get("/pulse/", {**before, "notice": "0", "waiting": "9"}))["say"] == ""
     assert glass.break_glass
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from accounts.models import Identity
+from accounts.operations.create_identity import create_identity
+from broker.audit.actor import Actor
 from sessions_app.models import CommandRun, EndReason, Grant, Notice
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.identities.change_identity import change_identity
 from sessions_app.operations.notifications.warn_holders import warn_holders
 from sessions_app.operations.requests.comment_request import comment_request
 from sessions_app.operations.requests.review_break_glass import review_break_glass
@@ -13,6 +17,7 @@ from sessions_app.operations.requests.withdraw_request import withdraw_request
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.queries.notices import outcome_of, unread_of, with_outcomes
+from sessions_app.web.shell.waiting import count_waiting
 from tests.support import acts
 
 
@@ -87,7 +92,7 @@ def test_the_bell_counts_what_is_not_read(notice, as_bob):
 
 def settled(identity, now) -> dict[str, str]:
     """What came of each notice of somebody; whether it is settled is the same, asked of the database or of the row."""
-    notices = with_outcomes(Notice.objects.filter(identity=identity))
+    notices = with_outcomes(Notice.objects.filter(identity=identity), identity, now)
     found = {notice.subject: outcome_of(notice, now) for notice in notices}
     still = set(unread_of(identity, now).values_list("subject", flat=True))
     assert still == {subject for subject, outcome in found.items() if not outcome}
@@ -111,6 +116,42 @@ def test_a_notice_that_asks_for_a_verdict_settles_with_the_outcome(world, as_bob
     page = as_bob.get("/notices/").content.decode()
     assert "You're all caught up" in page
     assert "Approved by Dora" in page[page.index("Earlier") :]
+
+
+def test_what_somebody_may_no_longer_decide_is_not_at_their_bell(world, as_bob):
+    world.request()
+    assert bell(as_bob) == count_waiting(world.bob, world.now) == 1
+    world.bob.groups.clear()
+    bob = Identity.objects.get(pk=world.bob.pk)
+    assert bell(as_bob) == count_waiting(bob, world.now) == 0
+    assert list(settled(bob, world.now).values()) == ["No longer yours to decide"]
+
+
+def test_what_became_ones_own_is_not_at_the_bell(world, as_bob):
+    world.request()
+    assert bell(as_bob) == 1
+    change_identity(
+        identity_id=world.bob.pk, name="Bob", email=world.alice.email, one_person=True, actor=world.admin, now=world.now
+    )  # fmt: skip
+    bob = Identity.objects.get(pk=world.bob.pk)
+    assert count_waiting(bob, world.now) == 0
+    assert "No longer yours to decide" in settled(bob, world.now).values()
+    assert bell(as_bob) == 0, "that an administrator changed the address asks for nothing"
+
+
+def test_a_verdict_of_ones_other_account_settles_it_for_both(world, as_bob):
+    world.apply(acts.policy(world, approvals=[{"count": 2, "from": ["approvers"]}]))
+    request = world.request()
+    twin = create_identity(
+        username="bob2",
+        email=world.bob.email,
+        groups=["approvers"],
+        actor=Actor.system("test"),
+        now=world.now,
+    )
+    world.decide(request, twin)
+    assert bell(as_bob) == count_waiting(world.bob, world.now) == 0
+    assert list(settled(world.bob, world.now).values()) == ["You approved it"]
 
 
 def test_a_verdict_of_ones_own_settles_it_while_others_are_still_asked(world):
@@ -197,7 +238,7 @@ def test_an_approval_settles_with_the_end_of_its_grant_and_a_denial_when_it_is_a
     world.decide(world.request(), verdict="deny", comment="Not today")
     assert (list(settled(world.alice, now).values()), bell(as_alice)) == ([""], 1)
     world.request()
-    assert (list(settled(world.alice, now).values()), bell(as_alice)) == (["Asked again"], 0)
+    assert (list(settled(world.alice, now).values()), bell(as_alice)) == (["Requested again"], 0)
 
 
 def test_what_only_tells_is_new_until_it_is_read_and_not_at_the_bell(world, as_alice, now):

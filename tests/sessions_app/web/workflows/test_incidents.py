@@ -98,7 +98,7 @@ def test_where_something_has_to_be_chosen_the_button_leads_to_the_form_that_is_f
 def test_where_the_policy_wants_approval_the_button_asks_for_it(world, as_alice, incident):
     same = {"incident": {"on_call": ["on-call"], "approvals": "same"}}
     world.apply(acts.with_triage(world, **same))
-    assert "Ask for incident access" in text(as_alice, f"/incidents/{incident.ref}/")
+    assert "Request incident access" in text(as_alice, f"/incidents/{incident.ref}/")
     as_alice.post(f"/incidents/{incident.ref}/access/")
     assert AccessRequest.objects.get().state == RequestState.PENDING
 
@@ -141,8 +141,8 @@ def test_closing_says_what_will_end_and_ends_it(world, as_bob, incident, now):
     used = acts.use(grant, now=now)
     acts.run(used, acts.session(used, now=now), "sleep 60", now=now)
     page = text(as_bob, f"/incidents/{incident.ref}/")
-    assert "1 grant held by 1 person ends at once" in page
-    assert "1 running or held command is cut off" in page
+    assert "1 grant held by 1 person ends immediately" in page
+    assert "1 running or held command is terminated" in page
     answer = as_bob.post(f"/incidents/{incident.ref}/close/", {"note": "Restarted <nginx>"}, follow=True)
     closed = answer.content.decode()
     assert "Restarted &lt;nginx&gt;" in closed
@@ -161,7 +161,7 @@ def test_a_held_command_that_has_lapsed_is_not_among_what_closing_cuts(world, as
     for lapses, cut in ((now + dt.timedelta(hours=1), True), (now - dt.timedelta(seconds=1), False)):
         run.update(state=RunState.HELD, hold_lapses_at=lapses)
         page = text(as_bob, f"/incidents/{incident.ref}/")
-        assert ("1 running or held command is cut off" in page) is cut
+        assert ("1 running or held command is terminated" in page) is cut
 
 
 def test_a_note_that_is_too_long_is_kept_and_nothing_ends(world, as_bob, incident):

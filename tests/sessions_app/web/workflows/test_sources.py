@@ -63,7 +63,7 @@ def test_one_workflow_is_looked_up_now(as_admin, world):
         world.apply({"workflow-sources/pager.yaml": SOURCE})
         assert as_admin.post("/sources/pager/read/", {"id": "Q1"})["Location"] == "/workflows/pager:Q1/"
         page = as_admin.get("/workflows/pager:Q1/").content.decode()
-        assert "Last read" in page
+        assert "Last synced" in page
         assert as_admin.post("/sources/pager/read/", {"id": "Q2"}).status_code == 404
         adapter.down = True
         assert as_admin.post("/sources/pager/read/", {"id": "Q1"}).status_code == 503

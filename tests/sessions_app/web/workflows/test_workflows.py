@@ -311,7 +311,7 @@ def test_a_request_says_that_it_lapsed_with_its_work_and_can_not_be_decided(worl
     as_bob.post(f"/workflows/{ticket.ref}/close/")
     for client, path in ((as_alice, f"/requests/{request.ref}/"), (as_bob, f"/approvals/{request.ref}/")):
         assert f"because {ticket.ref} is closed" in words(client.get(path))
-    assert f"closed {request.ref}: {ticket.ref} was over" in words(as_alice.get("/record/"))
+    assert f"closed {request.ref}: {ticket.ref} had ended" in words(as_alice.get("/record/"))
 
 
 def test_a_request_whose_change_is_over_shows_no_buttons_before_any_worker_has_come(
@@ -323,7 +323,7 @@ def test_a_request_whose_change_is_over_shows_no_buttons_before_any_worker_has_c
     for client, path in ((as_alice, f"/requests/{request.ref}/"), (as_bob, f"/approvals/{request.ref}/")):
         page = words(client.get(path))
         assert f"because the planned time of {change.ref} has passed" in page
-        assert "if nobody decides" not in page
+        assert "if no one decides" not in page
     assert 'value="approve"' not in text(as_bob, f"/approvals/{request.ref}/")
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import time
+from decimal import Decimal
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sessions_app.policy.commands.http.bodies import (
     MAX_BODY,
@@ -26,7 +32,7 @@ def test_a_body_may_be_nested_so_deep_and_no_deeper_whatever_it_is_nested_in(ope
 
 def test_a_body_may_be_so_large_and_no_larger():
     read_body('"' + "a" * (MAX_BODY - 2) + '"')
-    with pytest.raises(BodyRefused, match="larger than 256 KiB"):
+    with pytest.raises(BodyRefused, match="larger than 1024 KiB"):
         read_body('"' + "a" * (MAX_BODY - 1) + '"')
 
 
@@ -35,8 +41,8 @@ def test_a_body_may_be_so_large_and_no_larger():
     [
         ('{"a": 1, "a": 1}', "a key of the body is repeated"),
         ('{"a": [{"b": 1, "b": 2}]}', "a key of the body is repeated"),
-        ("NaN", "not JSON"), ("[1, -Infinity]", "not JSON"), ("1e999", "is too large"), ('"\\ud800"', "not JSON in UTF-8"),
-        (b'"\xff"', "not JSON in UTF-8"), ("", "not JSON"), ("{} {}", "not JSON"), ("[" * 100_000, "not JSON"),
+        ("NaN", "not JSON"), ("[1, -Infinity]", "not JSON"), ("0.10000000000000000001", "more digits"), ("1e999", "is too large"), ('{"a":1e-9999999999999999999999}', "more digits"), ("0e9999999999999999999999", "more digits"), ('"\\ud800"', "not JSON in UTF-8"),
+        (b'"\xff"', "not JSON in UTF-8"), ("", "not JSON"), ("{} {}", "not JSON"), ("[" * 40_000, "not JSON"),
     ],
 )  # fmt: skip
 def test_what_is_not_one_plain_value_is_refused(body, why):
@@ -44,7 +50,37 @@ def test_what_is_not_one_plain_value_is_refused(body, why):
         read_body(body)
 
 
+@pytest.mark.parametrize("value", ["[]", "0.5", '"a"', '{"b": 1}'])
+def test_a_body_has_so_many_values_and_no_more(value):
+    text = '{{"a": [{}]}}'
+    assert read_body(text.format(",".join([value] * 16_000)))
+    with pytest.raises(BodyRefused, match="more than 50,000 values"):
+        read_body(text.format(",".join([value] * 60_000)))
+
+
+@pytest.mark.parametrize("text", ["a,b[{" * 100_000, '\\",' * 200_000])
+def test_marks_in_a_text_are_no_values(text):
+    assert read_body(json.dumps({"a": text})) == {"a": text}
+
+
+@pytest.mark.parametrize("body", ['"\\' * 500_000, '\\"' * 500_000, '"' * 1_000_000])
+def test_a_text_that_is_not_closed_is_refused_at_once(body):
+    began = time.process_time()
+    with pytest.raises(BodyRefused):
+        read_body(body)
+    assert time.process_time() - began < 1
+
+
 def test_one_body_has_one_text():
     assert canonical_body(read_body('{"b": [1, null, "é"], "a": {"d": true, "c": 0.5}}')) == (
         '{"a":{"c":0.5,"d":true},"b":[1,null,"é"]}'
     )
+
+
+@given(st.from_regex(r"-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", fullmatch=True))
+def test_a_number_that_is_sent_on_has_the_value_that_was_sent(text):
+    try:
+        found = read_body(text)
+    except BodyRefused:
+        return
+    assert Decimal(canonical_body(found)) == Decimal(text)

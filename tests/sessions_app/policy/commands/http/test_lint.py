@@ -39,6 +39,8 @@ def test_starters_are_fit_to_be_published(starter):
         ("{request: 'GET /a{p}', where: {p: {path: /}}, effect: read}", ("error", "free_path")),
         ("{deny: POST /a, body: {b: 1}}", ("warning", "deny_body")),
         ("{request: 'GET /a/{a}', stream: true, effect: read}", ("warning", "stream")),
+        ("{request: 'GET /a/{a}', websocket: true, effect: read}", ("warning", "websocket")),
+        ("{request: 'PUT /a/{a}', upload: {max: 1MB, types: [text/csv]}, effect: read}", ("error", "effect")),
     ],
 )  # fmt: skip
 def test_each_doubt_is_found(rule, finding):
@@ -50,6 +52,9 @@ def test_requests_that_meet_with_other_limits_are_told():
     assert ("warning", "overlap") in found(*rules)
     assert ("warning", "overlap") in found(
         "{request: 'GET /a/{a}', effect: read}", "{request: GET /a/b, stream: true, effect: read}"
+    )
+    assert ("warning", "overlap") in found(
+        "{request: 'GET /a/{a}', effect: read}", "{request: GET /a/b, response: {fields: [c]}, effect: read}"
     )
     assert ("warning", "overlap") not in found(
         "{request: GET /a/b, effect: read}", "{request: GET /a/c, effect: read}"

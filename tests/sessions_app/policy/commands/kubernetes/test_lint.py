@@ -48,26 +48,22 @@ def test_what_gives_away_everything_can_not_be_published(command, code):
 @pytest.mark.parametrize(
     ("command", "code"),
     [
-        ("get secrets -n web", "secrets"), ("get secret/a -n web", "secrets"), ("exec a -n web", "into_pods"),
-        ("attach a -n web", "into_pods"), ("port-forward a -n web", "into_pods"),
-        (rule(["get"], ["nodes/proxy"], cluster=True), "past_rbac"),
+        ("get secrets -n web", "secrets"), ("get secret/a -n web", "secrets"), ("label secret a -n web b=c", "secrets"),
+        ("attach a -c b -n web", "into_pods"), ("port-forward a 80 -n web", "into_pods"),
         (rule(["patch"], ["pods/ephemeralcontainers"]), "into_pods"),
-        ("create pods -n web", "workload"), ("rollout restart deployment/a -n web", "workload"),
+        ("create pods -n web", "workload"), (rule(["patch"], ["deployments"], ["apps"]), "workload"),
         (rule(["create"], ["cronjobs"], ["batch"]), "workload"), ("get pods -A", "whole_cluster"),
-        ("get pods -n kube-system", "whole_cluster"), ("delete pods -n web", "any_object"), ("get pods -n web -w", "stream"),
+        ("get pods -n kube-system", "whole_cluster"), ("delete pods -n web", "any_object"),
         (rule(["create"], ["serviceaccounts"]), "decides_more"), (rule(["patch"], ["serviceaccounts"]), "decides_more"),
         (rule(["create"], ["persistentvolumes"], cluster=True), "decides_more"),
         (rule(["create"], ["persistentvolumeclaims"]), "decides_more"),
         (rule(["patch"], ["namespaces"], cluster=True, names=["web"]), "decides_more"), (rule(["patch"], ["nodes"], cluster=True), "decides_more"),
-        ("cordon node-1", "decides_more"), ("label nodes node-1", "decides_more"),
+        ("cordon node-1", "decides_more"), ("label nodes node-1 a=b", "decides_more"),
         (rule(["create"], ["pods/eviction"]), "into_pods"), (rule(["create"], ["pods/eviction"]), "any_object"),
         ("create workflows.argoproj.io -n web", "workload"), ("create pipelineruns.tekton.dev -n web", "workload"),
         ("patch scaledjobs.keda.sh -n web", "workload"), ("create jobs.batch.volcano.sh -n web", "workload"),
         ("patch widgets.example.com -n web", "unknown_resource"),
-        (rule(["update"], ["mutatingwebhookconfigurations"], ["admissionregistration.k8s.io"], cluster=True), "past_rbac"),
-        (rule(["update"], ["apiservices"], ["apiregistration.k8s.io"], cluster=True, names=["a"]), "decides_more"),
         (rule(["update"], ["customresourcedefinitions"], ["apiextensions.k8s.io"], cluster=True, names=["a"]), "decides_more"),
-        (rule(["update"], ["validatingadmissionpolicies"], ["admissionregistration.k8s.io"], cluster=True, names=["a"]), "decides_more"),
         (rule(["patch"], ["services"]), "decides_more"), (rule(["patch"], ["endpoints"]), "decides_more"),
         (rule(["patch"], ["endpointslices"], ["discovery.k8s.io"]), "decides_more"), (rule(["patch"], ["ingresses"], ["networking.k8s.io"]), "decides_more"),
         (rule(["delete", "patch"], ["networkpolicies"], ["networking.k8s.io"], names=["a"], namespaces=["web"]), "decides_more"),
@@ -81,7 +77,9 @@ def test_what_rbac_can_not_hold_back_has_to_be_accepted_with_a_reason(command, c
 
 
 @pytest.mark.parametrize(
-    "command", ["get pods -n web", "logs -n web", "scale deployment/a -n web", "get nodes", "delete pod/a -n web",
+    "command", ["get pods -n web", "logs -n web", "scale deployment/a -n web", "get nodes", "delete pod/a -n web", "get pods -n web -w",
+                "rollout restart deployment/a -n web", "rollout status deployment/a -n web", "set image deployment/a -n web b=c:1",
+                "exec a -c b -n web -- cat /var/log/a.log", "label deployment a -n web b=c",
                 "get roles.rbac.authorization.k8s.io -n web", rule(["update"], ["configmaps"])]
 )  # fmt: skip
 def test_what_is_harmless_is_let_through(command):
@@ -153,19 +151,124 @@ def test_part_of_a_namespace_is_looked_at_with_the_rest_of_it():
     assert found("get pods -n web-{x}", parameters={"x": {"name": 20}}) == set()
 
 
-@pytest.mark.parametrize("command", ["get secrets -A", "exec a -A", "delete pods -A", "rollout restart deployment/a -A",
-                                     rule(["get"], ["pods/exec"], cluster=True), rule(["create"], ["configmaps"], cluster=True)])  # fmt: skip
+@pytest.mark.parametrize("command", ["get secrets -A", "exec a -c b -A -- id", "delete pods -A", "rollout restart deployment/a -A",
+                                     rule(["create"], ["configmaps"], cluster=True)])  # fmt: skip
 def test_a_right_to_every_namespace_that_does_more_than_look_reaches_stints_own(command):
     assert ("error", "off_limits") in found(command)
 
 
 @pytest.mark.parametrize(
-    "resource", ["pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy"]
-)
+    ("resource", "group"),
+    [("workflows", "argoproj.io"), ("taskruns", "tekton.dev"), ("externalsecrets", "external-secrets.io"),
+     ("widgets", "example.com"), ("widgets/scale", "example.com")],
+)  # fmt: skip
+def test_a_custom_resource_of_the_whole_cluster_may_run_pods_in_stints_own_namespaces(resource, group):
+    command = rule(["create", "get"], [resource], [group], cluster=True)
+    assert ("error", "off_limits") in found(command)
+    assert ("error", "off_limits") not in found(rule(["create", "get"], [resource], [group]))
+    assert ("error", "off_limits") not in found(rule(["get", "list"], [resource], [group], cluster=True))
+
+
+@pytest.mark.parametrize(
+    ("resource", "group"),
+    [("mutatingwebhookconfigurations", "admissionregistration.k8s.io"),
+     ("validatingwebhookconfigurations", "admissionregistration.k8s.io"),
+     ("validatingadmissionpolicies", "admissionregistration.k8s.io"), ("apiservices", "apiregistration.k8s.io")],
+)  # fmt: skip
+def test_what_stands_between_stint_and_its_cluster_is_changed_by_nobody(resource, group):
+    for more in ({}, {"names": ["a"]}):
+        assert ("error", "off_limits") in found(rule(["update"], [resource], [group], cluster=True, **more))
+        assert ("error", "off_limits") not in found(rule(["get"], [resource], [group], cluster=True, **more))
+
+
+@pytest.mark.parametrize("verb", ["get", "create"])
+def test_the_kubelet_enters_every_pod_so_its_proxy_is_nobodys(verb):
+    assert ("error", "off_limits") in found(rule([verb], ["nodes/proxy"], cluster=True, names=["node-1"]))
+
+
+@pytest.mark.parametrize("resource", ["pods/proxy", "services/proxy"])
 @pytest.mark.parametrize("verbs", [["get"], ["get", "create"]])
 def test_to_get_what_opens_a_door_is_not_to_read(resource, verbs):
     assert ("error", "effect") in found(rule(verbs, [resource]), effect="read")
     assert ("error", "effect") not in found(rule(verbs, [resource]), effect="change")
+
+
+@pytest.mark.parametrize("command", ["attach a -c b -n web", "port-forward pod/a 80 -n web"])
+def test_to_open_a_stream_is_not_to_read(command):
+    assert ("error", "effect") in found(command, effect="read")
+    assert ("error", "effect") not in found(command, effect="change")
+
+
+@pytest.mark.parametrize(
+    ("program", "finding"),
+    [("sh", ("error", "shell")), ("sh -c 'id'", ("error", "shell")), ("python3 -c x", ("error", "interpreter")),
+     ("cat {f}", ("warning", "secret")), ("tool --all", ("warning", "unknown_program"))],
+)  # fmt: skip
+def test_a_program_in_a_pod_is_judged_as_one_over_ssh(program, finding):
+    more = {"where": {"f": {"choice": ["/etc/shadow", "/tmp/a"]}}} if "{f}" in program else {}
+    assert finding in found(f"exec a -c b -n web -- {program}", **more)
+
+
+@pytest.mark.parametrize("program", ["systemctl restart nginx", "rm -f /var/log/a.log"])
+def test_a_program_that_changes_something_is_no_read(program):
+    assert ("error", "effect") in found(f"exec a -c b -n web -- {program}", effect="read")
+    assert ("error", "effect") not in found(f"exec a -c b -n web -- {program}")
+
+
+def test_a_program_that_nothing_contains_has_to_be_accepted_with_a_reason():
+    assert ("warning", "uncontained") in found("exec a -c b -n web -- cat /var/log/a.log", contain="none")
+    assert ("warning", "uncontained") not in found("exec a -c b -n web -- cat /var/log/a.log")
+
+
+def test_an_image_that_is_chosen_at_each_run_has_to_be_accepted_with_a_reason():
+    free = {"where": {"image": {"pattern": "a:v[0-9]+"}}}
+    assert ("warning", "free_image") in found("set image deployment/a -n web b={image}", **free)
+    listed = {"where": {"image": {"choice": ["a:1", "a:2"]}}}
+    assert found("set image deployment/a -n web b={image}", **listed) == set()
+    bound = {"parameters": {"image": {"pattern": "a:v[0-9]+"}}}
+    assert found("set image deployment/a -n web b={image}", **bound) == set()
+
+
+def test_a_pod_that_is_any_of_them_is_told_from_one_that_begins_with_a_name():
+    assert ("warning", "any_object") in found("delete pod {p} -n web", where={"p": {"name": 63}})
+    assert ("warning", "any_object") not in found(
+        "delete pod {p} -n web", where={"p": {"pattern": "web-[a-z0-9]+"}}
+    )
+
+
+def applied(*fields, kind="Deployment", version="apps/v1", **more):
+    where = {} if kind.startswith("Cluster") or version.startswith("admission") else {"namespaces": ["web"]}
+    rule = {"kind": kind, "apiVersion": version, "fields": dict.fromkeys(fields, "x"), **where, **more}
+    document = parse_document({
+        "name": "a", "kind": "kubernetes", "summary": "s", "risk": "low",
+        "commands": [{"apply": rule, "effect": "destructive"}], "examples": {"allow": ["x"], "refuse": ["y"]},
+    })  # fmt: skip
+    return {(one.severity, one.code) for one in lint(document)}
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["spec.template.spec.volumes[a].hostPath.path", "spec.template.spec.hostNetwork", "spec.template.spec.hostPID",
+     "spec.template.spec.containers[a].securityContext.privileged", "spec.template.spec.containers[a].securityContext.capabilities.add"],
+)  # fmt: skip
+def test_a_field_with_which_a_pod_leaves_its_container_can_not_be_published(field):
+    assert ("error", "leaves_container") in applied(field)
+
+
+@pytest.mark.parametrize(
+    "field", ["spec.template.spec.serviceAccountName", "spec.template.spec.containers[a].command"]
+)
+def test_a_field_that_decides_what_a_pod_runs_has_to_be_accepted_with_a_reason(field):
+    assert ("warning", "workload") in applied(field)
+
+
+def test_rights_and_webhooks_are_applied_by_nobody():
+    assert ("error", "escalation") in applied("rules", kind="Role", version="rbac.authorization.k8s.io/v1")
+    hooks = applied(
+        "webhooks", kind="MutatingWebhookConfiguration", version="admissionregistration.k8s.io/v1"
+    )
+    assert ("error", "past_rbac") in hooks
+    assert applied("spec.replicas") == set()
 
 
 def test_to_get_a_nodes_proxy_is_not_to_read():

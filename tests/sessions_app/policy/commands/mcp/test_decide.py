@@ -218,21 +218,21 @@ def test_calls_are_shown_with_bound_values_and_with_what_is_free(compiled):
         ("{tool: 'a b', effect: read}", "not a tool's name"),
         ("{tool: a, arguments: {x: '{nobody}'}, effect: read}", "not declared"),
         ("{tool: a, where: {x: {name: 9}}, effect: read}", "not used"),
-        ("{tool: a, arguments: {x: {from: workflow.id}}, effect: read}", "name a parameter"),
-        ("{tool: a, optional: [x], effect: read}", "not among the arguments"),
-        ("{tool: a, arguments: {x: 1, x.y: 2}, effect: read}", "limited itself and inside"),
+        ("{tool: a, arguments: {x: {from: workflow.id}}, effect: read}", "use a parameter"),
+        ("{tool: a, optional: [x], effect: read}", "not one of the arguments"),
+        ("{tool: a, arguments: {x: 1, x.y: 2}, effect: read}", "as a whole and by its keys"),
         ("{tool: a, arguments: {x: {schema: {type: text}}}, effect: read}", "schema"),
         ("{tool: a, arguments: {x: {schema: {type: array}}}, effect: read}", "needs items"),
         ("{tool: a, arguments: {x: {schema: {type: object}}}, effect: read}", "needs properties"),
         (
             "{tool: a, arguments: {x: {schema: {type: string, items: {type: string}}}}, effect: read}",
-            "means nothing",
+            "can't be used with",
         ),
         ("{tool: a, arguments: {x: {schema: {type: string, pattern: '('}}}, effect: read}", "RE2"),
         ("{tool: a, arguments: {x: {schema: {type: string, format: uri}}}, effect: read}", "format"),
         (
             "{tool: a, arguments: {x: {schema: {type: object, properties: {}, required: [y]}}}, effect: read}",
-            "no property",
+            "not a property",
         ),
         ("{deny: 'a b'}", "not a tool's name"),
     ],
@@ -304,3 +304,63 @@ commands:
     answer = decide(compiled, f'pay {{"amount": {said}}}')
     assert isinstance(answer, Refused)
     assert answer.code == "denied"
+
+
+ROW = "{schema: {type: object, properties: {a: {type: number}, b: {type: number}, c: {type: string}}}}"
+DENIED_ROW = (
+    "{schema: {type: object, properties: {a: {type: number, enum: [1, 7]}, b: {type: number, const: 2.0}, "
+    "c: {type: string, pattern: 'Root|[0-9]'}}}}"
+)
+
+
+@pytest.mark.parametrize(
+    "said",
+    ['{"a":1,"b":2.0}', '{"a":1.0,"b":2}', '{"a":1,"b":2}', '{"a":1.0,"b":2.0}', '{"a":70e-1,"b":2,"c":"rOOT"}'],
+)  # fmt: skip
+def test_several_numbers_in_one_value_are_denied_however_each_is_written(said):
+    text = f"""
+name: a-set
+kind: mcp
+summary: For a test
+risk: low
+commands:
+  - {{tool: pay, arguments: {{row: {ROW}}}, effect: change}}
+  - {{deny: pay, arguments: {{row: {DENIED_ROW}}}}}
+"""
+    compiled = compile_set(parse_text(text), {})
+    assert isinstance(decide(compiled, 'pay {"row": {"a": 1.5, "b": 2}}'), Allowed)
+    assert decide(compiled, f'pay {{"row": {said}}}').code == "denied"
+
+
+def test_denied_text_is_denied_in_any_letter_case():
+    text = """
+name: a-set
+kind: mcp
+summary: For a test
+risk: low
+parameters: {table: {name: 20}}
+commands:
+  - {tool: drop, arguments: {table: {schema: {type: string}}}, effect: destructive}
+  - {deny: drop, arguments: {table: Users}}
+  - {deny: drop, arguments: {table: {choice: [Grants]}}}
+  - {deny: drop, arguments: {table: "{table}"}}
+"""
+    compiled = compile_set(parse_text(text), {"table": "Keys"})
+    for table in ("Users", "users", "GRANTS", "gRANTS", "keys"):
+        assert decide(compiled, f'drop {{"table": "{table}"}}').code == "denied", table
+    assert isinstance(decide(compiled, 'drop {"table": "other"}'), Allowed)
+
+
+def test_a_shape_has_at_most_six_levels():
+    def nested(levels: int) -> str:
+        inner = "{type: string, maxLength: 9}"
+        for _ in range(levels - 1):
+            inner = f"{{type: array, items: {inner}}}"
+        return (
+            "name: x\nkind: mcp\nsummary: x\nrisk: low\ncommands:\n"
+            f"  - {{tool: t, arguments: {{x: {{schema: {inner}}}}}, effect: read}}\n"
+        )
+
+    parse_text(nested(6))
+    with pytest.raises(DocumentError, match="nested deeper than 6 levels"):
+        parse_text(nested(7))

@@ -44,6 +44,7 @@ def test_what_gives_more_than_it_seems_to_is_found(rule, finding):
     "rule",
     [
         "{tool: read_ticket, arguments: {x: '{a}'}, effect: read}",
+        "{tool: read_ticket, arguments: {x: 1}, effect: read}",
         "{tool: tell, arguments: {x: '{a}', t: {pattern: '.{0,200}'}}, effect: change}",
         "{tool: tell, arguments: {x: '{a}', t: {schema: {type: string, maxLength: 9}}}, effect: change}",
         "{tool: delete_ticket, arguments: {x: '{a}'}, effect: destructive}",

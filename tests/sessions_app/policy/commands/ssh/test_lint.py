@@ -61,7 +61,7 @@ WARNINGS = [
 
 @pytest.mark.parametrize(("run", "code"), WARNINGS)
 def test_what_needs_a_reason_is_a_warning(make_set: Any, run: str, code: str) -> None:
-    found = codes(make_set(run))
+    found = codes(make_set(run, contain="group"))
     assert ("warning", code) in found
     assert not {severity for severity, _ in found} - {"warning"}
 
@@ -126,7 +126,16 @@ def test_a_number_below_zero_behind_two_dashes_is_no_option(make_set: Any) -> No
 
 
 def test_a_daemon_in_a_pid_namespace_gives_no_finding(make_set: Any) -> None:
-    assert codes(make_set({"run": "nginx", "contain": "pidns"})) == set()
+    assert codes(make_set("nginx")) == set()
+
+
+def test_a_group_that_processes_can_leave_must_be_accepted_where_it_is_asked_for(make_set: Any) -> None:
+    def places(document: Any) -> list[str]:
+        return [found.where for found in lint(document) if found.code == "uncontained"]
+
+    assert places(make_set("ls", contain="group")) == ["contain"]
+    assert places(make_set("ls", {"run": "id", "contain": "group"})) == ["commands[1].contain"]
+    assert places(make_set("ls", {"run": "id", "contain": "pidns"})) == []
 
 
 def test_a_change_that_is_called_reading_is_an_error(make_set: Any) -> None:

@@ -37,8 +37,9 @@ BINARIES = (Path(__file__).parent / "gtfobins.txt").read_text(encoding="utf-8").
 
 def findings(make_set: Any, run: str, effect: str = "change", **values: Any) -> list[Finding]:
     where = {name: type_ for name, type_ in FREE.items() if f"{{{name}}}" in run} | values
-    document = make_set({"run": run, "effect": effect, "where": where})
-    return [finding for finding in lint(document) if finding.code != "no_examples"]
+    # In a PID namespace there would be less to find: a daemon ends with its command.
+    document = make_set({"run": run, "effect": effect, "where": where}, contain="group")
+    return [finding for finding in lint(document) if finding.code not in {"no_examples", "uncontained"}]
 
 
 def codes(make_set: Any, run: str, effect: str = "change", **values: Any) -> set[tuple[str, str]]:
@@ -364,9 +365,9 @@ def test_every_danger_has_its_programs_and_every_kind_of_it_is_there() -> None:
 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
-    [("  less more most", "  bash less more most", "`bash` appears twice"), ("{is: shell}", "{is: shel}", "`shel` is no danger"),
-     ("  atrm: {operands: name}", "  atrm: {operand: name}", "operand"), ("  atrm: {operands: name}", "  atrm: {operands: nam}", "`nam` is no kind"),
-     ("  atrm: {operands: name}", "  atrm: {options: -x=nam}", "`-x=nam` is no option"), ("  atrm: {operands: name}", "  atrm: {options: -x -x=}", "`-x` appears twice"),
+    [("  less more most", "  bash less more most", "`bash` appears twice"), ("{is: shell}", "{is: shel}", "`shel` is not a danger"),
+     ("  atrm: {operands: name}", "  atrm: {operand: name}", "operand"), ("  atrm: {operands: name}", "  atrm: {operands: nam}", "`nam` is not a kind"),
+     ("  atrm: {operands: name}", "  atrm: {options: -x=nam}", "`-x=nam` is not an option"), ("  atrm: {operands: name}", "  atrm: {options: -x -x=}", "`-x` appears twice"),
      ("  atrm: {operands: name}", "  atrm: {effect: write}", "effect"), ("  atrm: {operands: name}", "  atrm: &a {operands: name}", "anchors"),
      ("  suid: {can", "  suid2: {can", "`suid` is missing"), ('severity: error, effect: change, why: "is a shell', 'severity: bad, effect: change, why: "is a shell', "severity"),
      ("  atrm: {operands: name}", "  atrm: {operands: name}\n  atrm: {}", "twice")],

@@ -1,0 +1,35 @@
+"""Locks on identities that are about to get a credential."""
+
+from __future__ import annotations
+
+from accounts.models import Identity
+from broker.audit.actor import Actor
+from broker.kernel.errors import Conflict
+
+
+class IdentityDisabled(Conflict):
+    """The identity, or the owner of the machine, is disabled."""
+
+    code = "identity_disabled"
+
+
+def lock_active(*ids: int) -> dict[int, Identity]:
+    """Lock those of the identities that may act, and return them by id. None of them is disabled before the transaction
+    ends.
+    """
+    rows = Identity.objects.active().filter(pk__in=ids).order_by("pk")
+    return {one.pk: one for one in rows.select_for_update(no_key=True, of=("self",))}
+
+
+def lock_recipient(identity: Identity, actor: Identity | Actor) -> None:
+    """Lock who gets a credential and who creates it. Otherwise, one that is being created while they are disabled would
+    be valid once they are enabled again. Raises IdentityDisabled.
+    """
+    people = {one.pk: one for one in (identity, actor) if isinstance(one, Identity)}
+    active = lock_active(*people)
+    for pk, one in people.items():
+        if pk not in active:
+            raise IdentityDisabled(
+                f"{one} is disabled{'' if one.is_person else ', or its owner is'}.",
+                hint="Ask an administrator to enable it.",
+            )

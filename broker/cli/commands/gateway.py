@@ -1,0 +1,43 @@
+"""`stint gateway`: where the web gateways are, and whom to trust there."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+
+from .. import screen, served
+from ..errors import CliError
+from ..options import Command
+from ..shell import Shell, pass_shell
+
+
+@click.command(cls=Command)
+@click.option(
+    "--ca", is_flag=True, help="Print the certificates of the authorities (PEM) for other programs."
+)
+@pass_shell
+def gateway(shell: Shell, ca: bool) -> None:
+    """Print the address of Stint's web gateways and the fingerprints to trust (SHA-256).
+
+    Programs trust the gateway by its authority:
+
+    \b
+      stint gateway --ca > stint-ca.pem
+      curl --cacert stint-ca.pem https://gateway.example.com:8443/healthz
+    """
+    found = served.web_gateway(shell.wire.get("/web-gateway"))
+    if not ca:
+        lines = (found.url, *(f"SHA-256 {one}" for one in found.fingerprints))
+        shell.show(dataclasses.asdict(found), lambda: screen.say("\n".join(lines)))
+        return
+    if not found.ca:
+        raise CliError(
+            "The gateway's certificate is not signed by an authority of Stint's own.",
+            "Programs trust it as they trust other sites.",
+            code="no_authority",
+        )
+    screen.say(found.ca.rstrip("\n"))
+
+
+COMMANDS = (gateway,)

@@ -1,0 +1,50 @@
+"""Examine everything, one part after the other. A part that fails is a finding, and stops no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.db import DatabaseError, connections
+
+from broker.doctor import machine, public, servers, service
+from broker.doctor.finding import Examination, Finding, wrong
+from broker.kernel.errors import StintError
+
+PARTS: dict[str, tuple[Examination, ...]] = {
+    "settings": (machine.of_settings,),
+    "folders": (machine.of_folders,),
+    "database": (servers.of_database, machine.of_clock),
+    "queue": (servers.of_queue,),
+    "mail": (servers.of_mail,),
+    "pages": (public.of_pages,),
+    "processes": (service.of_processes, service.of_record),
+    "targets": (service.of_targets,),
+}
+
+
+def examine(parts: tuple[str, ...]) -> Iterator[Finding]:
+    """Yield what is found in the named parts. That the database is gone is found once."""
+    gone = False
+    for examination in (one for part in parts for one in PARTS[part]):
+        try:
+            yield from examination()
+        except DatabaseError as error:
+            connections.close_all()
+            if not gone:
+                yield _gone(error)
+            gone = True
+        except (StintError, OSError, ValueError) as error:
+            yield wrong(
+                examination.__name__.removeprefix("of_"),
+                f"it can't be examined: {error}",
+                fix="Fix this first, then run this again.",
+            )
+
+
+def _gone(error: DatabaseError) -> Finding:
+    return wrong(
+        "database",
+        f"it did not respond: {' '.join(str(error).split()) or type(error).__name__}",
+        why="Without it nothing starts, gateways cut all sessions after 10 s, and the other parts can't be examined.",
+        fix="Start PostgreSQL, and check DATABASE_URL.",
+    )

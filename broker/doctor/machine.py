@@ -1,0 +1,109 @@
+"""Settings, clock, folders and disk of the node on which it runs."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.conf import settings
+from django.core import checks
+
+from broker.doctor.finding import Finding, Level, of_trouble, ok, wrong
+from broker.health import MAX_SKEW
+from broker.kernel import clock
+from sessions_app.queries.recordings import Rooms, free_disk, recordings_trouble
+
+# Files of the state folder that nobody else on the machine may read.
+SECRET = ("*_key", "*password*", "urls.json", "valkey.conf")
+
+
+def of_settings() -> Iterator[Finding]:
+    """Examine the settings, as `manage.py check --deploy` does."""
+    ran = checks.run_checks(include_deployment_checks=True, databases=["default"])
+    found = [message for message in ran if not message.is_silenced()]
+    for message in found:
+        yield Finding(
+            "settings",
+            Level.WRONG if message.level >= checks.ERROR else Level.WARNING,
+            str(message.msg),
+            "",
+            str(message.hint or f"Look up {message.id} in Django's documentation of system checks."),
+        )
+    if not found:
+        yield ok("settings", "nothing risky is set")
+
+
+def of_clock() -> Iterator[Finding]:
+    """Examine this node's clock."""
+    skew = clock.skew()
+    said = f"{abs(skew):.2f} s {'ahead of' if skew > 0 else 'behind'} the database's"
+    if abs(skew) > MAX_SKEW:
+        yield wrong(
+            "clock", said, fix="Run `timedatectl set-ntp true` on this node and on the database's.",
+            why="Certificates and tokens are dated by it, so targets may refuse them.",
+        )  # fmt: skip
+    else:
+        yield ok("clock", said)
+
+
+def of_folders() -> Iterator[Finding]:
+    """Examine the folders that this node writes to."""
+    yield _folder("state folder", Path(settings.STATE_DIR))
+    yield _folder("recordings folder", Path(settings.RECORDINGS_DIR))
+    yield from _opened_to_others()
+    yield _checkpoints(Path(settings.CHECKPOINTS_FILE))
+    yield _recordings()
+
+
+def _folder(what: str, folder: Path) -> Finding:
+    if _can_be_filled(folder):
+        return ok("folders", f"{what}: {folder}")
+    return wrong(
+        "folders",
+        f"the {what} {folder} is not writable by this account",
+        why="Nothing can be recorded, so no command runs.",
+        fix=f"Run `chown -R $(id -un) {folder}` as root.",
+    )
+
+
+def _opened_to_others() -> Iterator[Finding]:
+    state = Path(settings.STATE_DIR)
+    for one in sorted(one for name in SECRET for one in state.glob(name)):
+        if stat.S_IMODE(one.stat().st_mode) & 0o077:
+            yield wrong(
+                "folders",
+                f"others on this machine can open {one}",
+                why="It opens what Stint keeps shut.",
+                fix=f"Run `chmod go= {one}`.",
+            )
+
+
+def _checkpoints(file: Path) -> Finding:
+    if os.access(file, os.W_OK) if file.exists() else _can_be_filled(file.parent):
+        return ok("folders", f"checkpoints are kept in {file}")
+    return wrong(
+        "folders", f"the checkpoints file {file} is not writable by this account",
+        why="Without checkpoints outside the database, a rewritten record or a restored backup would not show.",
+        fix="Set STINT_CHECKPOINTS_FILE to a file that the worker can append to, on another disk than the database.",
+    )  # fmt: skip
+
+
+def _recordings() -> Finding:
+    if trouble := recordings_trouble(Rooms().in_all()):
+        return of_trouble("folders", Level.WARNING, trouble)
+    disk = free_disk()
+    return ok(
+        "folders", f"{disk.free / 2**30:.1f} GiB are free for recordings" if disk else "no recordings yet"
+    )
+
+
+def _can_be_filled(folder: Path) -> bool:
+    there = _first_there(folder)
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+def _first_there(folder: Path) -> Path:
+    """Return the folder, or the one above it in which it will be made."""
+    return next(one for one in (folder, *folder.resolve().parents) if one.exists())

@@ -1,0 +1,72 @@
+"""What people reach: the public address of the pages."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import http.client
+import socket
+import ssl
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from broker.doctor.finding import Finding, ok, warning, wrong
+
+TIMEOUT_S = 5
+# Days before the end of a certificate that something should have renewed it.
+RENEWED_DAYS = 14
+
+
+def of_pages() -> Iterator[Finding]:
+    """Examine the public address of the pages, from this node."""
+    url = urlsplit(settings.PUBLIC_URL)
+    try:
+        status = _status(url.scheme, url.hostname or "", url.port, url.path + "/healthz")
+    except OSError as error:
+        yield wrong(
+            "pages", f"{settings.PUBLIC_URL} can't be reached from here: {_reason(error)}",
+            why="Nobody can request, approve or end access by the pages or the API.",
+            fix="Start the web processes and the proxy, and check STINT_PUBLIC_URL, its DNS name and its certificate.",
+        )  # fmt: skip
+        return
+    if status == http.HTTPStatus.OK:
+        yield ok("pages", f"{settings.PUBLIC_URL} answers")
+    else:
+        yield wrong(
+            "pages", f"{settings.PUBLIC_URL}/healthz answers {status}", why="The proxy does not reach a web process of Stint.",
+            fix="Check the proxy's upstream, and that it passes all paths but those of the streams process.",
+        )  # fmt: skip
+    if url.scheme == "https":
+        yield _certificate(url.hostname or "", url.port or 443)
+
+
+def _status(scheme: str, host: str, port: int | None, path: str) -> int:
+    made = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
+    with contextlib.closing(made(host, port, timeout=TIMEOUT_S)) as connection:
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        except http.client.HTTPException as error:
+            raise OSError(f"it does not speak {scheme}: {error}") from error
+
+
+def _certificate(host: str, port: int) -> Finding:
+    context = ssl.create_default_context()
+    with (
+        socket.create_connection((host, port), TIMEOUT_S) as wire,
+        context.wrap_socket(wire, server_hostname=host) as opened,
+    ):
+        until = ssl.cert_time_to_seconds(str((opened.getpeercert() or {})["notAfter"]))
+    left = dt.datetime.fromtimestamp(until, dt.UTC) - dt.datetime.now(dt.UTC)
+    said = f"its certificate is valid for {left.days} more days"
+    if left > dt.timedelta(days=RENEWED_DAYS):
+        return ok("pages", said)
+    return warning(
+        "pages", said, why="From then on browsers and `stint` refuse to connect.", fix="Renew it, and check what renews it.",
+    )  # fmt: skip
+
+
+def _reason(error: OSError) -> str:
+    return getattr(error, "verify_message", "") or error.strerror or str(error)

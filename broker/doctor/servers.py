@@ -1,0 +1,155 @@
+"""What Stint needs of others: its database, the queue, and the mail server."""
+
+from __future__ import annotations
+
+import smtplib
+from collections.abc import Iterator
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.core.mail import get_connection
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from kombu.exceptions import OperationalError
+
+from broker.celery import QUEUES, app
+from broker.doctor.finding import Finding, many, ok, warning, wrong
+from broker.kernel import clock
+from sessions_app.models import GatewayNode
+from sessions_app.queries.troubles import GATEWAY_SILENCE
+
+OLDEST_VERSION = 150000
+# Connections that a process of each kind may open, as the guide to deploying counts them; and a few for people.
+WORKER, GATEWAY, WEB, STREAMS, PEOPLE = 80, 25, 5, 10, 5
+# A queue that is longer than this is not being worked off.
+LONG_QUEUE = 1000
+_DATABASE = """
+SELECT current_setting('server_version'), current_setting('server_version_num')::int, current_user,
+       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
+       (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+       current_setting('server_encoding'), current_setting('fsync'), current_setting('full_page_writes'),
+       current_setting('synchronous_commit')
+"""
+
+
+def of_database() -> Iterator[Finding]:
+    """Examine the database: its version, schema, durability, and room for connections."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DATABASE)
+        version, number, role, room, used, encoding, *durable = cursor.fetchone()
+    if number < OLDEST_VERSION:
+        yield wrong(
+            "database", f"PostgreSQL {version} is too old", why="Stint uses what PostgreSQL 15 and newer have.",
+            fix="Upgrade it, then run `manage.py migrate`.",
+        )  # fmt: skip
+    else:
+        yield ok("database", f"PostgreSQL {version}, as the role {role}")
+    yield from _schema(encoding)
+    yield from _durability(*durable)
+    yield _connections(room, used)
+
+
+def _schema(encoding: str) -> Iterator[Finding]:
+    executor = MigrationExecutor(connection)
+    missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if missing:
+        yield wrong(
+            "database", f"{many(len(missing), 'migration')} not applied, the first is {missing[0][0]}",
+            why="This version of Stint expects tables that are not there.", fix="Run `manage.py migrate`.",
+        )  # fmt: skip
+    else:
+        yield ok("database", "all migrations are applied")
+    if encoding != "UTF8":
+        yield wrong(
+            "database", f"its encoding is {encoding}", why="Names and commands in other scripts can't be stored.",
+            fix="Create a database with ENCODING 'UTF8', and move the data there.",
+        )  # fmt: skip
+
+
+def _durability(fsync: str, pages: str, commit: str) -> Iterator[Finding]:
+    unsafe = [
+        name
+        for name, value in (("fsync", fsync), ("full_page_writes", pages), ("synchronous_commit", commit))
+        if value == "off"
+    ]
+    for name in unsafe:
+        yield wrong(
+            "database", f"{name} is off", why="A crash can lose entries of the record, and bring ended access back.",
+            fix=f"Run `ALTER SYSTEM SET {name} = on;` and `SELECT pg_reload_conf();` as a superuser.",
+        )  # fmt: skip
+
+
+def _connections(room: int, used: int) -> Finding:
+    gateways = GatewayNode.objects.filter(seen_at__gt=clock.now() - GATEWAY_SILENCE).count()
+    needed = WORKER + GATEWAY * max(gateways, 1) + 2 * WEB + STREAMS + PEOPLE
+    counted = f"one worker, {many(max(gateways, 1), 'gateway')}, two web processes and one for streams"
+    said = f"{used} of {room} connections are in use; {counted} may need {needed}"
+    if needed <= room:
+        return ok("database", said)
+    return warning(
+        "database", said, why="Under load, a process that gets no connection can neither start nor show access.",
+        fix=f"Run `ALTER SYSTEM SET max_connections = {needed + 20};` as a superuser, and restart PostgreSQL.",
+    )  # fmt: skip
+
+
+def of_queue() -> Iterator[Finding]:
+    """Examine the queue of the worker."""
+    try:
+        with app.connection_for_read() as queue:
+            channel: Any = queue.default_channel
+            client = channel.client
+            server, lengths = client.info(), {name: client.llen(name) for name in QUEUES}
+    except (redis.RedisError, OperationalError, OSError) as error:
+        yield wrong(
+            "queue",
+            f"it did not respond: {error}",
+            why="Access still ends in time, but mail, webhooks, checks and checkpoints wait.",
+            fix="Start Valkey or Redis, and check REDIS_URL.",
+        )
+        return
+    name = (
+        f"Valkey {server['valkey_version']}"
+        if "valkey_version" in server
+        else f"Redis {server['redis_version']}"
+    )
+    yield ok("queue", f"{name}, {many(sum(lengths.values()), 'message')} in it")
+    yield from _queue(server.get("maxmemory_policy", "noeviction"), lengths)
+
+
+def _queue(policy: str, lengths: dict[str, int]) -> Iterator[Finding]:
+    if policy != "noeviction":
+        yield warning(
+            "queue", f"its maxmemory-policy is {policy}", why="When its memory is full, messages disappear.",
+            fix="Run `CONFIG SET maxmemory-policy noeviction` there, and set it in its configuration file.",
+        )  # fmt: skip
+    for name, length in lengths.items():
+        if length > LONG_QUEUE:
+            yield warning(
+                "queue", f"{length:,} messages wait in {name}", why="The worker is too slow, or is not running.",
+                fix="Start a worker, or another one.",
+            )  # fmt: skip
+
+
+def of_mail() -> Iterator[Finding]:
+    """Examine the mail server, without sending anything."""
+    if not settings.EMAIL_HOST:
+        yield warning(
+            "mail", "no mail server is set", why="Approvers and holders are notified on pages alone.",
+            fix="Set STINT_SMTP_HOST, STINT_SMTP_PORT, STINT_SMTP_USER, STINT_SMTP_PASSWORD and STINT_MAIL_FROM.",
+        )  # fmt: skip
+        return
+    where = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
+    server = get_connection()
+    try:
+        server.open()
+    except (OSError, smtplib.SMTPException) as error:
+        yield wrong(
+            "mail", f"{where} refused this node: {error}",
+            why="Approvers and holders are not notified by mail. Each is sent again for hours.",
+            fix="Check STINT_SMTP_HOST, _PORT, _USER, _PASSWORD and STINT_SMTP_TLS, and the way to the server.",
+        )  # fmt: skip
+    else:
+        yield ok("mail", f"{where} accepts this node")
+    finally:
+        server.close()

@@ -1,0 +1,103 @@
+"""Stint itself: its processes, its record, and the targets."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from django.db import connections
+
+from broker.audit.actor import Actor
+from broker.audit.queries import latest_verification
+from broker.doctor.finding import Finding, Level, of_trouble, ok, warning, wrong
+from broker.kernel import clock
+from sessions_app.models import GatewayNode, Sweeper, Target
+from sessions_app.operations.targets.look_at_target import is_right, look_at_target
+from sessions_app.policy.rules import SWEEPER_SILENCE
+from sessions_app.queries.troubles import GATEWAY_GONE, GATEWAY_SILENCE, troubles
+
+# Targets that are asked at the same time, so that those that hang keep few others waiting.
+AT_ONCE = 16
+VERIFIED = dt.timedelta(hours=1)
+
+
+def of_processes() -> Iterator[Finding]:
+    """Examine what Stint itself knows of its processes and its backlog."""
+    now = clock.now()
+    for trouble in troubles(now):
+        yield of_trouble("processes", Level.WRONG, trouble)
+    for sweeper in Sweeper.objects.filter(seen_at__gt=now - dt.timedelta(seconds=SWEEPER_SILENCE)).order_by(
+        "name"
+    ):
+        yield ok("processes", f"{sweeper.name} ends access, and was seen {_ago(sweeper.seen_at, now)} ago")
+    yield from _gateways(now)
+
+
+def _gateways(now: dt.datetime) -> Iterator[Finding]:
+    nodes = list(GatewayNode.objects.filter(seen_at__gt=now - GATEWAY_GONE, stopped_at=None).order_by("name"))
+    for node in nodes:
+        if now - node.seen_at <= GATEWAY_SILENCE:
+            yield ok("gateways", f"{node.name} {node.version}, up since {node.started_at:%Y-%m-%d %H:%M} UTC")
+        else:
+            yield warning(
+                "gateways", f"{node.name} was last seen {_ago(node.seen_at, now)} ago",
+                why="It cut all sessions when it lost the database, and gives no access.",
+                fix="Look into its log, and start it again.",
+            )  # fmt: skip
+    if len({node.host_key for node in nodes if node.host_key}) > 1:
+        yield warning(
+            "gateways", "SSH gateways have different host keys",
+            why="Behind one name, clients refuse the other one as an impostor.",
+            fix="Give all of them the same ssh_gateway_host_key in their state folders.",
+        )  # fmt: skip
+    if not nodes:
+        yield warning(
+            "gateways", "none was seen within a day", why="Nothing can be run, and only the worker ends access.",
+            fix="Start `manage.py gateway`.",
+        )  # fmt: skip
+
+
+def of_record() -> Iterator[Finding]:
+    """Examine when the record was last verified, and the result."""
+    found = latest_verification()
+    now = clock.now()
+    if found is None or now - found.at > VERIFIED:
+        yield warning(
+            "record", "it has not been verified within an hour", why="Tampering would be noticed late.",
+            fix="Start the worker, or run `manage.py audit_verify`.",
+        )  # fmt: skip
+    elif not found.ok:
+        yield wrong(
+            "record", f"it is broken at entry {found.first_bad_seq}: {found.detail}",
+            why="Somebody with access to the database changed it, or its disk is failing.",
+            fix="Keep the database as it is, and follow the Evidence guide.",
+        )  # fmt: skip
+    else:
+        yield ok("record", f"{found.entries:,} entries, verified {_ago(found.at, now)} ago")
+
+
+def of_targets() -> Iterator[Finding]:
+    """Log in to every target, as the button Check does; each look is recorded."""
+    targets = Target.objects.live().filter(cluster__removed_at=None).select_related("cluster")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield from pool.map(_target, targets.order_by("cluster__name", "name"))
+
+
+def _target(target: Target) -> Finding:
+    name = f"{target.cluster.name} {target.name}"
+    try:
+        steps = look_at_target(target=target, actor=Actor.system("doctor"), now=clock.now)
+    finally:
+        connections.close_all()
+    if is_right(steps):
+        return ok("targets", f"{name}: {len(steps)} checks")
+    bad = next(step for step in steps if not step.ok)
+    return wrong(
+        "targets", f"{name}: {bad.name}: {bad.detail}", why="Access to it can't start, or its end can't be proven.",
+        fix=bad.fix or "Open the cluster's page and check it there.",
+    )  # fmt: skip
+
+
+def _ago(moment: dt.datetime, now: dt.datetime) -> str:
+    return f"{max(0.0, (now - moment).total_seconds()):.0f} s"

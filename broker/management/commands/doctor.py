@@ -1,0 +1,46 @@
+"""`manage.py doctor`: examine this installation, and say what is wrong, why it matters and how to fix it."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from broker.doctor.examine import PARTS, examine
+from broker.doctor.finding import Finding, Level, many
+from broker.kernel.command import StintCommand
+
+_MARKS = {Level.OK: "ok", Level.WARNING: "WARN", Level.WRONG: "FAIL"}
+
+
+class Command(StintCommand):
+    """Print each finding as it comes. Exits with 1 if something is wrong; warnings alone are no failure."""
+
+    help = "Examine settings, servers, processes and targets, and say what is wrong, why it matters and how to fix it."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
+        parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        parts = tuple(options["parts"] or PARTS)
+        if unknown := [part for part in parts if part not in PARTS]:
+            raise CommandError(f"Unknown part: {', '.join(unknown)}. Choose from {', '.join(PARTS)}.")
+        count = dict.fromkeys(Level, 0)
+        for finding in examine(parts):
+            count[finding.level] += 1
+            self.stdout.write(json.dumps(asdict(finding)) if options["json"] else _told(finding))
+        if count[Level.WRONG]:
+            raise CommandError(f"{count[Level.WRONG]} to fix, {many(count[Level.WARNING], 'warning')}.")
+        if not options["json"]:
+            self.stdout.write(f"Nothing is wrong, {many(count[Level.WARNING], 'warning')}.")
+
+
+def _told(finding: Finding) -> str:
+    lines = [f"{_MARKS[finding.level]:4} {finding.part:10} {finding.said}"]
+    if finding.level is not Level.OK:
+        lines += [f"{'':16}{line}" for line in (finding.why, f"Fix: {finding.fix}") if line]
+    return "\n".join(lines)

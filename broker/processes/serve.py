@@ -1,0 +1,45 @@
+"""`manage.py serve web|streams|worker`: one process of Stint in the foreground, as systemd and containers run it.
+
+It replaces itself with the server, before settings are read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from broker.embedded.state import REPOSITORY
+from broker.processes.argv import streams_argv, web_argv, worker_argv
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line. Ends with a usage message if something is wrong with it."""
+    parser = argparse.ArgumentParser(
+        prog="manage.py serve",
+        description="Run one process of Stint: pages and API, live streams and MCP, or the worker. Gateways: `manage.py gateway`.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("kind", choices=["web", "streams", "worker"])
+    add("--host", default="127.0.0.1", help="address of web or streams")
+    add("--port", type=int, help="port of web (default: 8000) or streams (default: 8001)")
+    add("--processes", type=int, default=1, help="how many processes serve pages and API")
+    return parser.parse_args(argv)
+
+
+def python_argv(options: argparse.Namespace) -> list[str]:
+    """Return Python's arguments for the process."""
+    if options.kind == "web":
+        return web_argv(options.host, options.port or 8000, workers=options.processes)
+    if options.kind == "streams":
+        return streams_argv(options.host, options.port or 8001)
+    return worker_argv()
+
+
+def main(argv: Sequence[str]) -> int:
+    """Become the process. Returns only if that fails."""
+    words = python_argv(parse(argv))
+    os.chdir(REPOSITORY)
+    os.execv(sys.executable, [sys.executable, *words])  # noqa: S606  # our own interpreter

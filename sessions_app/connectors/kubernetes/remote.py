@@ -1,0 +1,147 @@
+"""Programs in containers, from an event loop: exec over a WebSocket to an API server.
+
+Source: k8s.io/apimachinery `pkg/util/remotecommand` (v4 and v5.channel.k8s.io): the first byte of each binary message is
+its channel; v5 adds 255 and the number of a channel that ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+
+from sessions_app.connectors.base import ConnectorError
+
+STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
+V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
+CONNECT_SECONDS = 5.0
+_STATUS = re.compile(r"[0-9]{1,9}")
+# What a container writes comes in pieces of 32 KiB; a larger message is none of a kubelet's.
+MAX_MESSAGE = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """An API server and who asks it: the URL without a path, a bearer token, and how its certificate is checked."""
+
+    url: str
+    token: str = field(repr=False)
+    context: ssl.SSLContext = field(repr=False)
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container of a pod."""
+
+    namespace: str
+    pod: str
+    name: str
+
+    def path(self, argv: Sequence[str], *, stdin: bool) -> str:
+        """Return the path and query of an exec: each word is a parameter, in order."""
+        query = [
+            ("container", self.name),
+            ("stdout", "true"),
+            ("stderr", "true"),
+            *(("command", word) for word in argv),
+        ]
+        more = [("stdin", "true")] if stdin else []
+        place = f"/api/v1/namespaces/{quote(self.namespace, safe='')}/pods/{quote(self.pod, safe='')}/exec"
+        return f"{place}?{urlencode([*query, *more], quote_via=quote)}"
+
+
+@dataclass(slots=True)
+class Exec:
+    """A program that runs in a container. ``status`` is how it ended, once the API server has said so."""
+
+    socket: aiohttp.ClientWebSocketResponse
+    status: dict[str, Any] | None = None
+
+    async def send(self, data: bytes) -> None:
+        """Write to its standard input. Raises ConnectionError if the stream is closed."""
+        await self.socket.send_bytes(bytes([STDIN]) + data)
+
+    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield what it writes, as the channel and the bytes, until it ends or the stream is closed."""
+        async for message in self.socket:
+            if message.type is not aiohttp.WSMsgType.BINARY or not message.data:
+                continue
+            channel, data = message.data[0], message.data[1:]
+            if channel == ERROR:
+                self.status = status_of(data)
+            elif channel in (STDOUT, STDERR) and data:
+                yield channel, data
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit status; None if it is not known, because the program did not start or the stream broke."""
+        return exit_code(self.status)
+
+
+def status_of(data: bytes) -> dict[str, Any] | None:
+    """Parse the Status that the channel of errors carries; None for anything else."""
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def exit_code(status: dict[str, Any] | None) -> int | None:
+    """Return the exit status in a Status: 0 for success, and what its causes say; None if it says nothing of one."""
+    if not status:
+        return None
+    if status.get("status") == "Success":
+        return 0
+    details = status.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    for cause in causes if isinstance(causes, list) else []:
+        if (
+            isinstance(cause, dict)
+            and cause.get("reason") == "ExitCode"
+            and _STATUS.fullmatch(str(cause.get("message", "")))
+        ):
+            return int(cause["message"])
+    return None
+
+
+@contextlib.asynccontextmanager
+async def exec_in(
+    session: aiohttp.ClientSession,
+    server: Server,
+    container: Container,
+    argv: Sequence[str],
+    *,
+    stdin: bool = False,
+) -> AsyncIterator[Exec]:
+    """Run a program in a container. Leaving the context closes the stream; that does not end the program.
+
+    Raises ConnectorError if the API server is away or refuses.
+    """
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            socket = await session.ws_connect(
+                server.url + container.path(argv, stdin=stdin), protocols=(V5, V4), ssl=server.context,
+                server_hostname=server.name, headers={"Authorization": f"Bearer {server.token}"}, max_msg_size=MAX_MESSAGE,
+                timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+            )  # fmt: skip
+    except aiohttp.WSServerHandshakeError as error:
+        permanent = error.status in (400, 401, 403, 404)
+        raise ConnectorError(
+            f"The API server refused exec in {container.pod} ({error.status}).", permanent=permanent
+        ) from error
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise ConnectorError(
+            f"The API server did not answer exec in {container.pod} ({type(error).__name__})."
+        ) from error
+    async with socket:
+        yield Exec(socket)

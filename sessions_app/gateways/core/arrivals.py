@@ -1,0 +1,181 @@
+"""Connections from when they arrive: who gets a place, and then TLS.
+
+A connection is counted before its handshake, so that those who never begin one are counted too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from broker.kernel.errors import StintError
+from sessions_app.gateways.core import metrics
+from sessions_app.gateways.core.unproven import Unproven
+
+# Seconds for the TLS handshake.
+HANDSHAKE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The most connections: in all, of one grant, without a proof, and without a proof from one address (IPv6: from one
+    /64).
+    """
+
+    connections: int = 2000
+    per_grant: int = 500
+    unproven: int = 400
+    per_address: int = 100
+
+
+LIMITS = Limits()
+
+
+class ShareTaken(StintError):
+    """A grant has as many connections as one may have."""
+
+    code = "too_many_connections"
+    status = 429
+
+
+class Places:
+    """The places for connections."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._unproven = Unproven(limits.unproven, per_address=limits.per_address)
+        self._taken: set[Place] = set()
+        self._of_grants: Counter[int] = Counter()
+
+    def take(self, address: str) -> Place | None:
+        """Return a place for a connection from an address; None if there is none, which the metrics count."""
+        full = len(self._taken) >= self._limits.connections
+        why = "too many" if full else self._unproven.arrive(address)
+        if why:
+            metrics.CONNECTIONS_REFUSED.labels(why).inc()
+            return None
+        place = Place(self, address)
+        self._taken.add(place)
+        return place
+
+    def known(self, address: str) -> None:
+        """Stop counting a connection from an address as a stranger's."""
+        self._unproven.depart(address)
+
+    def give(self, grant_id: int) -> None:
+        """Count a connection of a grant. Raises ShareTaken."""
+        most = self._limits.per_grant
+        if self._of_grants[grant_id] >= most:
+            raise ShareTaken(
+                "Too many connections with this grant are open.",
+                hint=f"Close some: at most {most} are allowed.",
+            )
+        self._of_grants[grant_id] += 1
+
+    def take_back(self, grant_id: int) -> None:
+        """Stop counting a connection of a grant."""
+        self._of_grants[grant_id] -= 1
+        if not self._of_grants[grant_id]:
+            del self._of_grants[grant_id]
+
+    def leave(self, place: Place) -> None:
+        """Free a place. Safe to repeat."""
+        self._taken.discard(place)
+
+
+class Place:
+    """The place of one connection, which has one request at a time. It counts for the grant that used it last."""
+
+    def __init__(self, places: Places, address: str) -> None:
+        self._places, self._address = places, address
+        self._known = False
+        self._grant_id: int | None = None
+
+    def proven(self, grant_id: int) -> None:
+        """Count the connection as one of a grant instead of a stranger's. Safe to repeat. Raises ShareTaken, after which
+        it counts as before.
+        """
+        if grant_id != self._grant_id:
+            self._places.give(grant_id)
+            self._take_back()
+            self._grant_id = grant_id
+        self._is_known()
+
+    def leave(self) -> None:
+        """Free the place. Safe to repeat."""
+        self._is_known()
+        self._take_back()
+        self._places.leave(self)
+
+    def _is_known(self) -> None:
+        if not self._known:
+            self._known = True
+            self._places.known(self._address)
+
+    def _take_back(self) -> None:
+        if self._grant_id is not None:
+            self._places.take_back(self._grant_id)
+            self._grant_id = None
+
+
+class Arrivals:
+    """Gives each TCP connection a place, then TLS, then the protocol that ``serve`` makes, which leaves the place."""
+
+    def __init__(
+        self, context: ssl.SSLContext, limits: Limits, serve: Callable[[Place], asyncio.Protocol]
+    ) -> None:
+        self._context, self._serve = context, serve
+        self._places = Places(limits)
+        self._handshakes: set[asyncio.Task[None]] = set()
+
+    def protocol(self) -> asyncio.Protocol:
+        """Return the protocol for a listener without TLS."""
+        return _Arrival(self._arrived)
+
+    def close(self) -> None:
+        """Drop all connections that are in their handshake."""
+        for task in self._handshakes:
+            task.cancel()
+
+    def _arrived(self, address: str, accepted: asyncio.Transport) -> None:
+        place = self._places.take(address)
+        if place is None:
+            return
+        try:
+            # Its transport closes the socket that it has.
+            sock = accepted.get_extra_info("socket").dup()
+        except OSError:
+            place.leave()
+            return
+        task = asyncio.create_task(self._shake_hands(sock, place))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+
+    async def _shake_hands(self, sock: socket.socket, place: Place) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: self._serve(place), sock, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_S
+            )
+        except OSError:
+            place.leave()
+
+
+class _Arrival(asyncio.Protocol):
+    """A connection that was just accepted.
+
+    Nothing in asyncio knows the address between the accepting and the handshake. So the socket is taken out of its
+    transport, which has read nothing yet.
+    """
+
+    def __init__(self, arrived: Callable[[str, asyncio.Transport], None]) -> None:
+        self._arrived = arrived
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError
+        self._arrived(str((transport.get_extra_info("peername") or ("",))[0]), transport)
+        transport.abort()

@@ -1,0 +1,97 @@
+"""One attempt of a token's holder: recorded before anything is sent, and held until a second person has decided."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from broker.kernel import clock
+from broker.kernel.errors import Unavailable
+from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.registry import OpenSession
+from sessions_app.operations.grants.errors import GrantIsOver
+from sessions_app.operations.sessions.authorize_use import AnyUse, TokenUse
+from sessions_app.operations.sessions.record_refused_request import record_dead_token
+from sessions_app.operations.sessions.release_held import release_held
+from sessions_app.operations.sessions.try_command import NOBODY_MAY_ALLOW, Tried, try_command
+from sessions_app.policy.commands.answers import Allowed, Refused
+from sessions_app.queries.grants import HoldNow, hold_of
+
+U = TypeVar("U", bound=TokenUse)
+
+
+class NotReleased(Exception):
+    """What was held may not run: `held` (nobody can allow it), `denied`, `lapsed` or `over`, and why."""
+
+    def __init__(self, state: str, message: str) -> None:
+        self.state, self.message = state, message
+        super().__init__(message)
+
+
+async def attempt(
+    shared: Shared, session: OpenSession[U], use: U, *, line: str, decision: Allowed | Refused,
+    too_late: Callable[[Tried], None],
+) -> Tried:  # fmt: skip
+    """Record an attempt as it was decided. Nothing may be sent before this has returned `allowed`.
+
+    If it is canceled, what is on its way to the record gets there, and ``too_late`` is called with it. Raises
+    StintError.
+    """
+    if session.id is None:
+        raise AssertionError
+    trying = asyncio.ensure_future(
+        shared.database.run(_try, use=use, session_id=session.id, line=line, decision=decision)
+    )
+    try:
+        return await asyncio.shield(trying)
+    except asyncio.CancelledError:
+        trying.add_done_callback(lambda done: None if _failed(done) else too_late(done.result()))
+        raise
+
+
+async def released(shared: Shared, use: AnyUse, tried: Tried) -> Tried:
+    """Wait until a second person has allowed an attempt, and use that approval, which is valid once.
+
+    Raises NotReleased and StintError.
+    """
+    if tried.message == NOBODY_MAY_ALLOW or not isinstance(tried.decision, Allowed):
+        raise NotReleased("held", NOBODY_MAY_ALLOW)
+    while True:
+        try:
+            hold = await shared.database.run(_hold, run_id=tried.run_id)
+            if hold.state == "allowed":
+                return await shared.database.run(
+                    _release, use=use, run_id=tried.run_id, decision=tried.decision
+                )
+        except Unavailable:
+            await asyncio.sleep(1)
+            continue
+        if hold.state != "held":
+            raise NotReleased(hold.state, hold.message)
+        await shared.holds.next(tried.run_id)
+
+
+def _failed(work: asyncio.Future[Tried]) -> bool:
+    return work.cancelled() or work.exception() is not None
+
+
+# Operations, with the current time
+
+
+def _try(*, use: TokenUse, session_id: int, line: str, decision: Allowed | Refused) -> Tried:
+    now = clock.now()
+    try:
+        return try_command(use=use, session_id=session_id, line=line, decision=decision, now=now)
+    except GrantIsOver:
+        # Recorded even then.
+        record_dead_token(token_digest=use.credential_digest, target_name=use.target.name, line=line, now=now)
+        raise
+
+
+def _hold(*, run_id: int) -> HoldNow:
+    return hold_of(run_id, clock.now())
+
+
+def _release(*, use: AnyUse, run_id: int, decision: Allowed) -> Tried:
+    return release_held(use=use, run_id=run_id, decision=decision, now=clock.now())

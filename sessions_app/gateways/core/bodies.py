@@ -1,0 +1,51 @@
+"""Bodies of requests, read in full before they are decided."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from aiohttp import ClientError
+from aiohttp.web import BaseRequest
+from aiohttp.web_protocol import RequestPayloadError
+
+from sessions_app.gateways.core.ends import is_gone
+from sessions_app.gateways.core.heads import Framing, HeadRefused
+
+# Seconds for a body, and the bytes in a second that it must have at least beyond them.
+READ_S, SLOWEST = 30.0, 8 * 1024
+
+
+async def go_ahead(request: BaseRequest, framing: Framing) -> None:
+    """Tell a client that waits for it to send its body. Source: RFC 9110 §10.1.1."""
+    if framing.waits:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # It belongs to no answer, whose size is counted from here.
+        request.writer.output_size = 0
+
+
+def of_the_client(error: HeadRefused, request: BaseRequest) -> HeadRefused:
+    """Return why a body was not read, which is its sender's doing. Raises it instead if its sender is gone."""
+    if is_gone(request):
+        raise error
+    return error
+
+
+async def pieces(request: BaseRequest, most: int) -> AsyncIterator[bytes]:
+    """Yield a body of at most ``most`` bytes. Raises HeadRefused."""
+    read, loop = 0, asyncio.get_running_loop()
+    until = loop.time() + READ_S
+    try:
+        while True:
+            async with asyncio.timeout_at(until + read / SLOWEST):
+                piece = await request.content.readany()
+            if not piece:
+                return
+            read += len(piece)
+            if read > most:
+                raise HeadRefused(413, f"The body is larger than {most} bytes")
+            yield piece
+    except TimeoutError:
+        raise HeadRefused(408, "The body came too slowly") from None
+    except (RequestPayloadError, ClientError):
+        raise HeadRefused(400, "The body can't be read") from None

@@ -1,0 +1,166 @@
+"""Connections of a gateway to its targets: each request is sent once, to the place that was decided, and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import aiohttp
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+from yarl import URL
+
+from sessions_app.gateways.core.sockets import GOODBYE_S
+
+# Seconds to connect.
+CONNECT_S = 10.0
+HEAD_BYTES = 32 * 1024
+_OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+CUT = (aiohttp.ClientError, OSError, TimeoutError)
+_UNKNOWN = "it may have carried out the request: check before you send it again"
+
+
+class NotReached(Exception):
+    """The target did not answer; ``sent`` says whether it may have received the request."""
+
+    def __init__(self, reason: str, *, sent: bool) -> None:
+        self.sent = sent
+        super().__init__(reason)
+
+
+class Dropped(aiohttp.ClientConnectionError):
+    """The target closed the connection instead of an answer."""
+
+
+class HeadTooLarge(aiohttp.ClientError):
+    """The target answered with a head that nobody reads to its end."""
+
+
+class TooLarge(ValueError):
+    """An answer is larger than it may be."""
+
+
+class Client:
+    """A pool of connections to all targets of a gateway, in one event loop. ``session`` follows the same rules."""
+
+    def __init__(self, *, kept: float, ahead: int) -> None:
+        """``kept``: the seconds that a connection waits for its next request. ``ahead``: the bytes of an answer that are
+        read ahead of the client.
+        """
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=kept),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            middlewares=(_once, _bounded, _unredirected),
+            read_bufsize=ahead,
+            max_line_size=HEAD_BYTES,
+            max_field_size=HEAD_BYTES,
+            skip_auto_headers=_OWN_HEADERS,
+        )
+
+    async def send(
+        self, where: str, method: str, url: URL, *, headers: Mapping[str, str], data: Any, silent: float | None = None,
+        **tls: Any,
+    ) -> ClientResponse:  # fmt: skip
+        """Send a request and return the answer, of which only the head was read. Redirects are not followed.
+
+        ``where`` names the target in errors. ``silent``: the most seconds between two pieces of the answer; None: any
+        number. Raises NotReached.
+        """
+        limit = aiohttp.ClientTimeout(sock_connect=CONNECT_S, sock_read=silent)
+        try:
+            return await self.session.request(
+                method, url, headers=headers, data=data, allow_redirects=False, timeout=limit, **tls
+            )
+        except CUT as error:
+            raise _not_reached(where, error) from error
+
+    @contextlib.asynccontextmanager
+    async def websocket(
+        self, where: str, url: URL, *, headers: Mapping[str, str], protocols: list[str], most: int, patience: float,
+        **tls: Any,
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:  # fmt: skip
+        """Open a WebSocket until the block ends. ``most`` is the size of the largest message in bytes. ``patience``: the
+        seconds that its end may take; a target that goes on sending would never be done. Raises NotReached.
+        """
+        try:
+            opened = await self.session.ws_connect(
+                url, headers=headers, protocols=protocols, max_msg_size=most, autoclose=False,
+                timeout=aiohttp.ClientWSTimeout(ws_close=GOODBYE_S), **tls,
+            )  # fmt: skip
+        except CUT as error:
+            raise _not_reached(where, error) from error
+        try:
+            yield opened
+        finally:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await opened.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.session.close()
+
+
+async def read_small(answer: ClientResponse, most: int) -> bytes:
+    """Return the body of an answer. Raises TooLarge once it has more than ``most`` bytes."""
+    data = b""
+    async for piece in answer.content.iter_any():
+        data += piece
+        if len(data) > most:
+            raise TooLarge(f"its answer is larger than {most} bytes")
+    return data
+
+
+async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Pass a request on, as a middleware, and let none be sent twice: aiohttp repeats what RFC 9110 §9.2.2 calls
+    idempotent after these errors, and an approval is for one request. Raises Dropped.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise Dropped(str(error)) from error
+
+
+async def _bounded(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Pass a request on, as a middleware, and read no answer whose whole head is too large: aiohttp bounds each line of it
+    alone. Raises HeadTooLarge.
+    """
+    answer = await handler(request)
+    if sum(len(name) + len(value) + 4 for name, value in answer.raw_headers) > HEAD_BYTES:
+        answer.close()
+        raise HeadTooLarge
+    return answer
+
+
+async def _unredirected(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Pass a request on, as a middleware, and follow no redirect of a WebSocket: it leads to another place than was
+    decided. Raises WSServerHandshakeError.
+    """
+    answer = await handler(request)
+    if "upgrade" in request.headers and answer.status != 101:
+        answer.close()
+        raise aiohttp.WSServerHandshakeError(
+            answer.request_info, (), status=answer.status, headers=answer.headers
+        )
+    return answer
+
+
+def _not_reached(where: str, error: BaseException) -> NotReached:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+        return NotReached(f"{where} failed TLS verification", sent=False)
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        return NotReached(f"{where} did not respond", sent=False)
+    if isinstance(error, HeadTooLarge):
+        return NotReached(
+            f"{where} answered with a head of more than {HEAD_BYTES // 1024} KB, and {_UNKNOWN}", sent=True
+        )
+    if isinstance(error, aiohttp.WSServerHandshakeError):
+        return NotReached(f"{where} refused the WebSocket with status {error.status}", sent=True)
+    if isinstance(error, TimeoutError):
+        return NotReached(f"{where} did not respond in time, and {_UNKNOWN}", sent=True)
+    return NotReached(f"{where} broke the connection off, and {_UNKNOWN}", sent=True)

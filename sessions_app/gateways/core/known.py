@@ -1,0 +1,97 @@
+"""Who asks the database: tokens that were valid here a moment ago at once, all others in their turn.
+
+A flood of unknown tokens then takes few of the threads that everybody's requests and ends need.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from broker.kernel.errors import StintError, Unavailable
+from broker.kernel.networks import source_of
+from sessions_app.gateways.core.database import Database
+from sessions_app.gateways.core.turns import Turns
+
+T = TypeVar("T")
+
+# How many digests of tokens are kept, and for how many seconds after their last use.
+MOST, KEPT_S = 20_000, 3600.0
+# Threads that strangers may have at once.
+STRANGERS = 1
+# Strangers that may ask or wait for their turn: from one address, and in all.
+MOST_OF_ONE, MOST_OF_ALL = 50, 1000
+
+
+class Admissions:
+    """The questions whether a token is valid. Nothing here decides that: it only says who waits."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._turns = Turns(STRANGERS)
+        self._strangers: Counter[str] = Counter()
+        self._known: OrderedDict[str, float] = OrderedDict()
+        self._asking: set[asyncio.Task[Any]] = set()
+
+    async def ask(self, digest: str, client: str, function: Callable[..., T], /, **arguments: Any) -> T:
+        """Return what a function returns that raises, or returns None, for a token that is not valid.
+
+        Raises Unavailable for one of too many strangers.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            if self._known.get(digest, 0.0) < time.monotonic():
+                # All addresses of one IPv6 network are one stranger.
+                await stack.enter_async_context(self._turn(source_of(client)))
+            # Its thread goes on when whoever asks is gone, and so must its turn.
+            asking = asyncio.create_task(self._ask(stack.pop_all(), digest, partial(function, **arguments)))
+        self._asking.add(asking)
+        asking.add_done_callback(self._answered)
+        return await asyncio.shield(asking)
+
+    def _answered(self, asking: asyncio.Task[Any]) -> None:
+        self._asking.discard(asking)
+        # Who asked may be gone: then nobody else takes note of what it raised.
+        if not asking.cancelled():
+            asking.exception()
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, source: str) -> AsyncIterator[None]:
+        if self._strangers[source] >= MOST_OF_ONE or self._strangers.total() >= MOST_OF_ALL:
+            raise Unavailable(
+                "Too many requests with unknown tokens wait here.", hint="Try again in a moment."
+            )
+        self._strangers[source] += 1
+        try:
+            async with self._turns.turn(source):
+                yield
+        finally:
+            self._strangers[source] -= 1
+            if not self._strangers[source]:
+                del self._strangers[source]
+
+    async def _ask(self, turn: contextlib.AsyncExitStack, digest: str, function: Callable[[], T]) -> T:
+        async with turn:
+            try:
+                found = await self._database.run(function)
+            except StintError:
+                # Without the database, nobody knows.
+                raise
+            except Exception:
+                self._note(digest, valid=False)
+                raise
+        self._note(digest, valid=found is not None)
+        return found
+
+    def _note(self, digest: str, *, valid: bool) -> None:
+        if not valid:
+            self._known.pop(digest, None)
+            return
+        self._known[digest] = time.monotonic() + KEPT_S
+        self._known.move_to_end(digest)
+        while len(self._known) > MOST:
+            self._known.popitem(last=False)

@@ -1,0 +1,46 @@
+"""Output on its way into a recording, which readers of the page see grow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from sessions_app.gateways.core.recording import FLUSH_AFTER, Recorder
+
+
+class Live:
+    """Output of one command. ``error`` is what kept it from being recorded; ``failed`` is called then."""
+
+    def __init__(self, recorder: Recorder | None, failed: Callable[[], None]) -> None:
+        """Without a recorder, nothing is recorded."""
+        self._recorder, self._failed = recorder, failed
+        self._flush: asyncio.TimerHandle | None = None
+        self.error: OSError | None = None
+
+    def add(self, data: bytes, *, error: bool) -> None:
+        """Record output before it is shown. Raises OSError: output that can't be recorded is not shown."""
+        if self._recorder is None:
+            return
+        try:
+            self._recorder.output(data, error=error)
+        except OSError as problem:
+            self.error = problem
+            raise
+        if self._flush is None:
+            # One timer for everything that arrives until it fires, so that a flood costs no more than a drop.
+            self._flush = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._show)
+
+    def stop(self) -> None:
+        """Show nothing more."""
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+
+    def _show(self) -> None:
+        self._flush = None
+        if self._recorder is not None:
+            try:
+                self._recorder.flush()
+            except OSError as problem:
+                self.error = problem
+                self._failed()

@@ -1,0 +1,178 @@
+"""The gateway as a process: one node with its doors, how it starts, and how it stops without ending a grant."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from django.conf import settings
+from prometheus_client import start_http_server
+
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from broker.processes.watchdog import report
+from sessions_app.gateways.core.database import Database
+from sessions_app.gateways.core.door import Door, Shared
+from sessions_app.gateways.core.holds import Holds
+from sessions_app.gateways.core.lease import Known
+from sessions_app.gateways.core.node import Node
+from sessions_app.gateways.core.sweeper import Sweeper
+from sessions_app.operations.sessions.stop_gateway import stop_gateway
+
+log = structlog.get_logger(__name__)
+
+THREADS = 6
+# Within which the event loop must have turned once to count as alive.
+_TURN_S = 5.0
+STOPPING = "the gateway is stopping"
+
+
+class CannotListen(StintError):
+    """A door's address is taken or not of this machine, or its port is reserved."""
+
+    code = "cannot_listen"
+    status = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The gateway's name. ``metrics_port`` 0: no metrics of its own."""
+
+    name: str
+    metrics_port: int = 0
+
+
+def raise_file_limit() -> None:
+    """Raise the limit of open files as far as the system allows: each session takes two descriptors."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+class Gateway:
+    """One node and its doors, in one event loop."""
+
+    def __init__(self, options: Options, doors: Sequence[Door]) -> None:
+        self._options, self._doors = options, doors
+        self._database = Database(threads=THREADS, name="gateway")
+        self._holds = Holds()
+        self._stop, self._drain = asyncio.Event(), asyncio.Event()
+        self._stopping = ""
+        self._sweeper = Sweeper(options.name)
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, or until what is under way at SIGUSR1 is over.
+
+        Raises Unavailable without a database, CannotListen, and what a door raises for bad settings.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGUSR1, self._drain.set)
+        try:
+            await self._begin()
+            try:
+                await self._serve()
+            finally:
+                await self._shut_down()
+        finally:
+            self._database.stop()
+
+    async def _begin(self) -> None:
+        name = self._options.name
+        await self._database.run(_set_up, name=name)
+        self._node = node = await Node.begin(
+            Known(name=name, version=settings.VERSION), database=self._database
+        )
+        node.registry.reports.on_delivered = node.on_heard = self._sweeper.wake
+        node.on_hold, node.on_failed = self._holds.heard, self._stop.set
+
+    async def _serve(self) -> None:
+        await self._database.warm()
+        self._node.start()
+        self._sweeper.start()
+        shared = Shared(
+            self._database, self._node, self._holds, self._options.name, closed_because=self._closed_because
+        )
+        for door in self._doors:
+            await _opened(door, shared)
+        if self._options.metrics_port:
+            start_http_server(self._options.metrics_port, addr="127.0.0.1")
+        report(_turns(asyncio.get_running_loop()))
+        log.info("gateway.ready", name=self._options.name, doors=[door.name for door in self._doors])
+        await _first_of(self._stop.wait(), self._drain.wait())
+        if not self._stop.is_set():
+            await self._drained()
+
+    async def _drained(self) -> None:
+        """Let nobody new in, and wait for what is under way: until it is over, the longest time, or SIGTERM."""
+        minutes, registry = settings.GATEWAY_DRAIN_MINUTES, self._node.registry
+        for door in self._doors:
+            door.drain()
+        log.info("gateway.drains", minutes=minutes, sessions=len(registry.sessions()))
+        registry.tell_all(
+            f"This gateway restarts within {minutes} min. Then connect again: your grant goes on."
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(minutes * 60):
+                await _first_of(registry.wait_idle(), self._stop.wait())
+
+    def _closed_because(self) -> str:
+        return self._stopping or self._node.lease.lost
+
+    async def _shut_down(self) -> None:
+        self._stopping = STOPPING
+        self._sweeper.stop()
+        await self._node.close(STOPPING)
+        for door in self._doors:
+            await _closed(door)
+        log.info("gateway.stopped", delivered=await self._node.leave())
+
+
+async def _first_of(*works: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of them is over, and cancel the others."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _opened(door: Door, shared: Shared) -> None:
+    try:
+        await door.open(shared)
+    except OSError as error:
+        raise CannotListen(f"The {door.name} gateway can't start: {error.strerror or error}.") from error
+
+
+async def _closed(door: Door) -> None:
+    """Close a door. One that fails keeps no other open."""
+    try:
+        await door.close()
+    except Exception as error:  # the process must still leave the database
+        log.exception("gateway.door_not_closed", door=door.name, error=type(error).__name__)
+
+
+def _turns(loop: asyncio.AbstractEventLoop) -> Callable[[], bool]:
+    """Return a function for other threads that tells whether the event loop still turns."""
+
+    def turns() -> bool:
+        turned = threading.Event()
+        loop.call_soon_threadsafe(turned.set)
+        return turned.wait(_TURN_S)
+
+    return turns
+
+
+def _set_up(*, name: str) -> None:
+    clock.sync()
+    # Everything that an earlier process of this name had open died with it.
+    stop_gateway(name=name, now=clock.now(), reason="gateway restarted")

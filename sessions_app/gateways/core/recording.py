@@ -1,0 +1,105 @@
+"""Recordings of command output, never input, as asciicast v2 (https://docs.asciinema.org/manual/asciicast/v2/)."""
+
+from __future__ import annotations
+
+import codecs
+import datetime as dt
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from sessions_app.queries.recordings import Room
+
+_BUFFER = 64 * 1024
+# Output appears on the page of the grant after at most this many seconds.
+FLUSH_AFTER = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A closed recording: its path below the recordings folder, and the SHA-256 of the file in hex. The sizes of the
+    file and of the output are in bytes.
+    """
+
+    path: str
+    digest: str
+    file_bytes: int
+    output_bytes: int
+
+
+class Recorder:
+    """Writes one file. Output without a terminal gets carriage returns, as a terminal would add them."""
+
+    def __init__(
+        self,
+        folder: Path,
+        path: str,
+        *,
+        title: str,
+        started: dt.datetime,
+        size: tuple[int, int] = (80, 24),
+        room: Room,
+    ) -> None:
+        """Create ``folder/path``, readable only by its owner. Once ``room`` is used up, output is counted but not kept.
+
+        Raises OSError. An existing file is never overwritten.
+        """
+        full = folder / path
+        full.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._file = os.fdopen(descriptor, "wb", buffering=_BUFFER)
+        self._path = path
+        self._hash = hashlib.sha256()
+        self._written = self._printed = 0
+        self._room = room
+        self._full = False
+        self._began = time.monotonic()
+        # One for each stream: a character may be split across packets, with some of the other stream in between.
+        self._decoders = {error: codecs.getincrementaldecoder("utf-8")("replace") for error in (False, True)}
+        width, height = size
+        self._line({
+            "version": 2, "width": width or 80, "height": height or 24, "timestamp": int(started.timestamp()),
+            "title": title, "env": {"TERM": "dumb"},
+        })  # fmt: skip
+        # The file says what it is, even if this process dies.
+        self._file.flush()
+
+    def output(self, data: bytes, *, error: bool) -> None:
+        """Add output. Raises OSError."""
+        self._printed += len(data)
+        if self._full:
+            return
+        text = self._decoders[error].decode(data).replace("\n", "\r\n")
+        left = max(0, self._room.bytes - self._written)
+        if text[:left]:
+            self._event(text[:left])
+        if len(text) > left:
+            self._full = True
+            self._event(f"\r\n[stint: recording truncated: {self._room.limit}]\r\n")
+
+    def flush(self) -> None:
+        """Make the output so far visible to readers of the file. Raises OSError."""
+        self._file.flush()
+
+    def close(self) -> Recording:
+        """Close the file and return the finished recording. Raises OSError."""
+        for decoder in self._decoders.values():
+            if (text := decoder.decode(b"", final=True)) and not self._full:
+                self._event(text)
+        self._file.flush()
+        self._file.close()
+        return Recording(self._path, self._hash.hexdigest(), self._written, self._printed)
+
+    def _event(self, text: str) -> None:
+        self._line([round(time.monotonic() - self._began, 6), "o", text])
+
+    def _line(self, value: object) -> None:
+        line = (
+            json.dumps(value, ensure_ascii=False, separators=(", ", ": ")).encode("utf-8", "replace") + b"\n"
+        )
+        self._hash.update(line)
+        self._written += len(line)
+        self._file.write(line)

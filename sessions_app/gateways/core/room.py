@@ -1,0 +1,46 @@
+"""How much of bodies is kept at once: a decision that waits keeps its body."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+
+from broker.kernel.errors import StintError
+
+# Bytes in memory, of one grant and of all.
+MOST_OF_ONE, MOST_OF_ALL = 32 * 1024 * 1024, 256 * 1024 * 1024
+
+
+class NoRoom(StintError):
+    """The bodies that are kept leave no room for another one."""
+
+    code = "no_room"
+    status = 503
+
+
+class Room:
+    """The bytes of bodies that requests keep, by the grant that they are made with."""
+
+    def __init__(self, *, of_one: int = MOST_OF_ONE, of_all: int = MOST_OF_ALL) -> None:
+        """``of_one`` and ``of_all`` are the most bytes of one grant and of all; a grant's only body may be larger."""
+        self._of_one, self._of_all = of_one, of_all
+        self._kept: Counter[int] = Counter()
+
+    @contextlib.contextmanager
+    def taken(self, grant_id: int, size: int) -> Iterator[None]:
+        """Keep so many bytes until the block ends. Raises NoRoom."""
+        self._check(self._kept[grant_id], self._of_one, size)
+        self._check(self._kept.total(), self._of_all, size)
+        self._kept[grant_id] += size
+        try:
+            yield
+        finally:
+            self._kept[grant_id] -= size
+            if not self._kept[grant_id]:
+                del self._kept[grant_id]
+
+    @staticmethod
+    def _check(kept: int, most: int, size: int) -> None:
+        if size and kept and kept + size > most:
+            raise NoRoom("Too many large requests are under way.", hint="Try again in a moment.")

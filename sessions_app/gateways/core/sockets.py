@@ -1,0 +1,43 @@
+"""WebSockets of gateways. Source: RFC 6455; 1008 is its code for a policy that forbids to go on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from typing import Any
+
+from aiohttp.web import BaseRequest
+
+GOODBYE_S = 0.4
+FORBIDDEN, BROKEN = 1008, 1011
+# A close frame has room for 125 bytes, of which its code takes two.
+MOST_REASON = 120
+_PROTOCOL = re.compile(r"[A-Za-z0-9!#$%&'*+./^_`|~-]{1,100}")
+
+
+def protocols_of(request: BaseRequest) -> list[str]:
+    """Return the subprotocols that a client offers."""
+    words = ",".join(request.headers.getall("sec-websocket-protocol", ())).split(",")
+    return [word.strip() for word in words if _PROTOCOL.fullmatch(word.strip())]
+
+
+async def say_goodbye(side: Any, code: int, reason: bytes) -> None:
+    """Close one side, without waiting long for it: it may read nothing."""
+    sendable = code if 1000 <= code < 5000 and code not in (1004, 1005, 1006, 1015) else BROKEN
+    with contextlib.suppress(TimeoutError, ConnectionError, RuntimeError):
+        async with asyncio.timeout(GOODBYE_S):
+            await side.close(code=sendable, message=reason[:MOST_REASON])
+
+
+async def drop(request: BaseRequest, side: Any, text: str) -> None:
+    """Close a client's WebSocket with the reason, and its connection with it, whatever the client reads. Without a text,
+    it is broken.
+    """
+    # Closing may lose it, and cancels whoever answers the request.
+    transport = request.transport
+    try:
+        await say_goodbye(side, FORBIDDEN if text else BROKEN, text.encode())
+    finally:
+        if transport is not None:
+            transport.abort()

@@ -1,0 +1,142 @@
+"""Secrets in texts, however they are spelled there: percent-encoded (RFC 3986 §2.1), as in a form, as in JSON (RFC 8259
+§7), in either alphabet of base64 (RFC 4648 §5), and two of these in one another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+REMOVED = "(removed)"
+# How many encodings may be in one another, such as a percent sign that is percent-encoded, or JSON in a query.
+_DEEPEST = 2
+_SHORT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+# Characters that stand for each other: a space and a plus in forms, and those of the two alphabets of base64.
+_SAME = str.maketrans("+-_", "  /")
+
+_Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoding:
+    """``unit`` matches one escape, whose group 1 ``plain`` turns into what it stands for."""
+
+    unit: re.Pattern[str]
+    plain: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What a text stands for once the encodings were undone, one after the other."""
+
+    text: str
+    undone: tuple[_Encoding, ...] = ()
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """Return a text with each secret in it replaced, whatever its spelling."""
+    octets, wanted = _octets(text), _wanted(tuple(secrets))
+    # No encoding makes a text shorter.
+    if len(octets) < min(map(len, wanted), default=0):
+        return text
+    spans = sorted(_found(octets, wanted))
+    if not spans:
+        return text
+    kept, at = "", 0
+    for start, end in spans:
+        if start >= at:
+            kept += octets[at:start] + REMOVED
+        at = max(at, end)
+    return (kept + octets[at:]).encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+@lru_cache(maxsize=64)
+def _wanted(secrets: tuple[str, ...]) -> frozenset[str]:
+    """Return what to look for: base64 may come without its padding."""
+    plain = {_alike(_octets(secret)) for secret in secrets}
+    return frozenset(plain | {secret.rstrip("=") for secret in plain})
+
+
+def _found(octets: str, wanted: Iterable[str]) -> Iterator[_Span]:
+    """Yield where a text holds what is wanted, in any of its readings."""
+    if not wanted:
+        return
+    for reading in _readings(_Reading(octets), _DEEPEST):
+        alike = _alike(reading.text)
+        there = [secret for secret in wanted if secret in alike]
+        if there:
+            yield from _places(alike, there, _origins(octets, reading.undone))
+
+
+def _places(alike: str, there: Iterable[str], origins: Sequence[_Span]) -> Iterator[_Span]:
+    """Yield where each secret that a reading has comes from."""
+    for secret in there:
+        at = alike.find(secret)
+        while at >= 0:
+            yield origins[at][0], origins[at + len(secret) - 1][1]
+            at = alike.find(secret, at + 1)
+
+
+def _readings(reading: _Reading, depth: int) -> Iterator[_Reading]:
+    """Yield a text, and what it stands for in each encoding."""
+    yield reading
+    for encoding in _ENCODINGS if depth else ():
+        text, escapes = encoding.unit.subn(partial(_meant, encoding), reading.text)
+        if escapes:
+            yield from _readings(_Reading(text, (*reading.undone, encoding)), depth - 1)
+
+
+def _meant(encoding: _Encoding, unit: re.Match[str]) -> str:
+    return encoding.plain(unit[1])
+
+
+def _origins(text: str, undone: Iterable[_Encoding]) -> Sequence[_Span]:
+    """Return where each character of a reading comes from. It takes long, so it is for texts with a secret alone."""
+    spans = [(at, at + 1) for at in range(len(text))]
+    for encoding in undone:
+        text, spans = _decoded(text, spans, encoding)
+    return spans
+
+
+def _decoded(text: str, spans: Sequence[_Span], encoding: _Encoding) -> tuple[str, list[_Span]]:
+    """Return what a text stands for, and where each character of that comes from."""
+    made: list[str] = []
+    origins: list[_Span] = []
+    at = 0
+    for unit in encoding.unit.finditer(text):
+        meant = encoding.plain(unit[1])
+        made += (text[at : unit.start()], meant)
+        origins += spans[at : unit.start()]
+        origins += [(spans[unit.start()][0], spans[unit.end() - 1][1])] * len(meant)
+        at = unit.end()
+    return "".join((*made, text[at:])), [*origins, *spans[at:]]
+
+
+def _of_percent(digits: str) -> str:
+    return chr(int(digits, 16))
+
+
+def _of_json(escape: str) -> str:
+    return _octets(chr(int(escape[1:], 16))) if escape[0] == "u" else _SHORT.get(escape, escape)
+
+
+_ENCODINGS = (
+    _Encoding(re.compile(r"%([0-9A-Fa-f]{2})"), _of_percent),
+    _Encoding(re.compile(r'\\(u[0-9A-Fa-f]{4}|["\\/bfnrt])'), _of_json),
+)
+
+
+def _octets(text: str) -> str:
+    """Return the bytes of a text as characters of the same numbers: one byte may be spelled alone."""
+    if text.isascii():
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass").decode("latin-1")
+
+
+def _alike(octets: str) -> str:
+    return octets.translate(_SAME)

@@ -1,0 +1,242 @@
+"""Allowed requests that only read. The first of its kind is recorded at once, and repeats are counted for a moment.
+
+Nothing is answered that will not be recorded: if the record refuses, the gateway is closed until it takes what is
+pending. A process that is killed loses only how often, in its last second, it repeated what is already in the record.
+Requests that change something are never counted here. Each is recorded alone, before it is answered.
+"""
+
+from __future__ import annotations
+
+import atexit
+import datetime as dt
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from multiprocessing.util import Finalize
+
+import structlog
+from django.db import DatabaseError, InterfaceError, connection
+
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from sessions_app.operations.sessions.authorize_use import AnyUse
+from sessions_app.operations.sessions.record_allowed_requests import AllowedRequests, record_allowed_requests
+from sessions_app.policy.commands.answers import Allowed
+
+log = structlog.get_logger(__name__)
+
+EVERY_S = 0.9
+# A request that was last recorded longer ago is recorded at once again.
+KNOWN_S = 600.0
+# The most distinct requests that are pending. Whoever makes the next one writes them.
+MOST = 20_000
+# The most requests in one call, during which the record is locked.
+_AT_ONCE = 1000
+_Key = tuple[int, tuple[str, ...], str]
+# The requests, whether they are answered, and now. Returns whether each was recorded.
+Write = Callable[[Sequence[AllowedRequests], bool, dt.datetime], Sequence[bool]]
+
+
+def _write(requests: Sequence[AllowedRequests], answered: bool, now: dt.datetime) -> Sequence[bool]:
+    return record_allowed_requests(requests=requests, answered=answered, now=now)
+
+
+def _key(request: AllowedRequests) -> _Key:
+    return request.session_id, request.decision.argv, request.use.client
+
+
+class _Count:
+    """One request, and how often it was made."""
+
+    __slots__ = ("decision", "first_at", "last_at", "times", "use")
+
+    def __init__(self, use: AnyUse, decision: Allowed, now: dt.datetime) -> None:
+        self.use, self.decision = use, decision
+        self.times, self.first_at, self.last_at = 1, now, now
+
+
+class _First:
+    """A request that is not in the record, and waits to be. ``recorded`` is None until that is known."""
+
+    __slots__ = ("recorded", "request")
+
+    def __init__(self, request: AllowedRequests) -> None:
+        self.request = request
+        self.recorded: bool | None = None
+
+
+class Tally:
+    """Counts repeated requests, and records them every second from its own thread. ``refusing``: the record does not
+    take them, so that nothing may be allowed.
+    """
+
+    def __init__(self, write: Write = _write) -> None:
+        self._write = write
+        self._lock = threading.Lock()
+        self._flushing = threading.Lock()
+        self._counts: dict[_Key, _Count] = {}
+        # Requests to be recorded at once, by whoever writes next.
+        self._first: list[_First] = []
+        self._writing = threading.Lock()
+        # When the record last took each of them, oldest first.
+        self._known: OrderedDict[_Key, float] = OrderedDict()
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self.refusing = False
+
+    def add(self, session_id: int, use: AnyUse, decision: Allowed, now: dt.datetime) -> bool:
+        """Count one request, or record it if it repeats none. Return whether it may pass: its token was still valid.
+
+        Raises the database's errors if it can't be recorded, or if too many are pending and can't be.
+        """
+        key = (session_id, decision.argv, use.client)
+        with self._lock:
+            if key in self._counts:
+                self._count(key, use, decision, now)
+                return True
+            repeats = time.monotonic() - self._known.get(key, float("-inf")) < KNOWN_S
+            full = len(self._counts) >= MOST
+        if not repeats:
+            return self._write_at_once(session_id, use, decision, now)
+        if full:
+            # If this fails, nothing passes, so it must not be counted before.
+            self.flush()
+        with self._lock:
+            self._count(key, use, decision, now)
+        if self._thread is None:
+            self._start()
+        return True
+
+    def repeats(self, session_id: int, use: AnyUse, decision: Allowed, now: dt.datetime) -> bool:
+        """Count one request that repeats what the record has from the last ten minutes, without waiting for anything.
+        Return False if it does not, or if the record is behind: then it must be recorded before it passes.
+        """
+        key = (session_id, decision.argv, use.client)
+        with self._lock:
+            known = time.monotonic() - self._known.get(key, float("-inf")) < KNOWN_S
+            if not known or self.refusing or (len(self._counts) >= MOST and key not in self._counts):
+                return False
+            self._count(key, use, decision, now)
+        if self._thread is None:
+            self._start()
+        return True
+
+    def knows(self, session_id: int, use: AnyUse, decision: Allowed) -> bool:
+        """Whether a request repeats what the record has from the last ten minutes."""
+        with self._lock:
+            known_at = self._known.get((session_id, decision.argv, use.client), float("-inf"))
+        return time.monotonic() - known_at < KNOWN_S
+
+    def learn(self, session_id: int, use: AnyUse, decision: Allowed) -> None:
+        """Note that the record has just taken a request, in another way than by this tally."""
+        self._learn([(session_id, decision.argv, use.client)])
+
+    def _count(self, key: _Key, use: AnyUse, decision: Allowed, now: dt.datetime) -> None:
+        found = self._counts.get(key)
+        if found is None:
+            self._counts[key] = _Count(use, decision, now)
+        else:
+            found.times += 1
+            found.last_at = now
+
+    def _write_at_once(self, session_id: int, use: AnyUse, decision: Allowed, now: dt.datetime) -> bool:
+        """Record one request along with those that came during another write, so that each waits for at most two
+        writes. Return whether its token was still valid.
+        """
+        one = _First(
+            AllowedRequests(
+                use=use, session_id=session_id, decision=decision, times=1, first_at=now, last_at=now
+            )
+        )
+        with self._lock:
+            self._first.append(one)
+        with self._writing:
+            # Another write may have taken this one along.
+            return self._write_first(one, now) if one.recorded is None else one.recorded
+
+    def _write_first(self, mine: _First, now: dt.datetime) -> bool:
+        with self._lock:
+            taken = list(self._first)
+        # What is not recorded is not answered. This one stops waiting, and each of the others tries for itself.
+        gone = [mine]
+        try:
+            recorded = self._write([one.request for one in taken], False, now)
+            for one, is_recorded in zip(taken, recorded, strict=True):
+                one.recorded = is_recorded
+            self._learn(_key(one.request) for one in taken if one.recorded)
+            gone = taken
+        finally:
+            with self._lock:
+                self._first = [one for one in self._first if one not in gone]
+        return bool(mine.recorded)
+
+    def _learn(self, written: Iterable[_Key]) -> None:
+        moment = time.monotonic()
+        with self._lock:
+            for key in written:
+                self._known[key] = moment
+                self._known.move_to_end(key)
+            while len(self._known) > MOST:
+                self._known.popitem(last=False)
+
+    def flush(self) -> None:
+        """Record what is pending. Raises what the write raised; what was not written stays pending."""
+        with self._flushing:
+            with self._lock:
+                taken, self._counts = self._counts, {}
+            waiting = [
+                AllowedRequests(
+                    use=one.use, session_id=session_id, decision=one.decision, times=one.times,
+                    first_at=one.first_at, last_at=one.last_at,
+                )
+                for (session_id, _, _), one in taken.items()
+            ]  # fmt: skip
+            done = 0
+            try:
+                for at in range(0, len(waiting), _AT_ONCE):
+                    self._write(waiting[at : at + _AT_ONCE], True, clock.now())
+                    done = at + _AT_ONCE
+                    self._learn(map(_key, waiting[at:done]))
+            finally:
+                self.refusing = done < len(waiting)
+                self._put_back(dict(list(taken.items())[done:]))
+
+    def _put_back(self, left: dict[_Key, _Count]) -> None:
+        with self._lock:
+            for key, one in left.items():
+                newer = self._counts.get(key)
+                if newer is None:
+                    self._counts[key] = one
+                else:
+                    newer.times += one.times
+                    newer.first_at = one.first_at
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is not None:
+                return
+            self._thread = threading.Thread(target=self._run, name="tally", daemon=True)
+            # A server's worker exits without atexit, and the main process without the finalizer.
+            atexit.register(self.stop)
+            Finalize(None, self.stop, exitpriority=10)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(EVERY_S):
+            self._try()
+        connection.close()
+
+    def _try(self) -> None:
+        try:
+            self.flush()
+        except (DatabaseError, InterfaceError, StintError) as error:
+            connection.close()
+            log.error("requests.not_recorded", error=str(error))  # noqa: TRY400  # the traceback adds nothing
+
+    def stop(self) -> None:
+        """Record what is pending, and end the thread."""
+        self._stop.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout=5)
+        self._try()

@@ -1,0 +1,274 @@
+"""The TLS listener that all web gateways share. It finds the site of a request, and knows nothing of what sites do.
+
+A stranger can hold few connections, and a grant its share of them (``Limits``). So a site that has accepted a request's
+token calls ``proven``: from then on, the connection counts as one of the token's grant, and is closed after the first
+request that presents no valid token.
+
+Sources: RFC 9112 (HTTP/1.1), RFC 9457 (problem details).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.sslproto import SSLProtocol
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Protocol
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpVersion11, RawRequestMessage
+from aiohttp.streams import StreamReader
+
+from broker.kernel.problems import CONTENT_TYPE, problem
+from sessions_app.gateways.core.arrivals import LIMITS, Arrivals, Limits, Place
+from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.options import WebOptions
+from sessions_app.gateways.core.tls import Tls
+
+log = structlog.get_logger(__name__)
+
+HEALTH = "/healthz"
+HEAD_BYTES = 32 * 1024
+# Bytes that are read at once: a TLS record (RFC 8446 §5.2: 2^14 and 256) and its head.
+TLS_BUFFER = 17 * 1024
+# Seconds: for a request's head, between two requests, and for what still runs at the end.
+HEAD_S, IDLE_S, LEAVE_S = 10.0, 75.0, 0.2
+# Seconds in which a body that was refused is still read, and thrown away: a reset would take the refusal from a client that
+# is still sending. Source: RFC 9112 §9.6.
+LINGER_S = 5.0
+_LISTEN_BACKLOG = 512
+_HTTP: dict[str, Any] = {
+    "max_line_size": HEAD_BYTES,
+    "max_field_size": HEAD_BYTES,
+    "max_headers": 100,
+    "keepalive_timeout": IDLE_S,
+    "lingering_time": LINGER_S,
+    "auto_decompress": False,
+    "access_log": None,
+}
+
+
+class Site(Protocol):
+    """One web gateway. Its requests come by the first path segment, or by a public host name of its own."""
+
+    async def open(self, shared: Shared) -> None:
+        """Prepare for requests. Raises StintError for bad settings, and Unavailable without a database."""
+
+    async def close(self) -> None:
+        """Release everything. No request comes anymore."""
+
+    def claims(self, host: str) -> bool:
+        """Whether all requests to this public host name are its own. ``host`` is in lower case, without a port."""
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request. It is canceled when the client is gone."""
+
+
+class Web:
+    """The door of all web gateways."""
+
+    name = "web"
+
+    def __init__(self, options: WebOptions, sites: Mapping[str, Site], limits: Limits = LIMITS) -> None:
+        """``sites`` maps first path segments to sites."""
+        self._options, self._sites, self._limits = options, sites, limits
+        self._opened: list[Site] = []
+        self._server: web.Server | None = None
+        self._arrivals: Arrivals | None = None
+        self._listener: asyncio.Server | None = None
+
+    async def open(self, shared: Shared) -> None:
+        """Open the sites, then begin to listen. Raises what they raise, GatewaySettings, and OSError."""
+        # Each side of each connection has a buffer of this size, which asyncio fills with zeros: a quarter of a megabyte.
+        SSLProtocol.max_size = TLS_BUFFER
+        tls = await Tls.begin(self._options, shared, claims=self._claims)
+        for site in self._sites.values():
+            await site.open(shared)
+            self._opened.append(site)
+        loop = asyncio.get_running_loop()
+        self._server = server = web.Server(self._answer, request_factory=_request, handler_cancellation=True)
+        self._arrivals = Arrivals(
+            tls.context, self._limits, lambda place: _Connection(place, server, loop=loop, **_HTTP)
+        )
+        self._listener = await loop.create_server(
+            self._arrivals.protocol,
+            self._options.host,
+            self._options.port,
+            backlog=_LISTEN_BACKLOG,
+            reuse_address=True,
+        )
+        shared.node.keep(tls.keep(), "tls")
+        await shared.node.lease.renew()
+        log.info("web.listens", host=self._options.host, port=self._options.port, sites=list(self._sites))
+
+    def drain(self) -> None:
+        """Let nobody new connect."""
+        if self._listener is not None:
+            self._listener.close()
+
+    async def close(self) -> None:
+        """Stop listening at once, drop every connection, and close the sites."""
+        self.drain()
+        if self._arrivals is not None:
+            self._arrivals.close()
+        if self._server is not None:
+            # First those that are idle, which need no time.
+            self._server.pre_shutdown()
+            await self._server.shutdown(LEAVE_S)
+        for site in self._opened:
+            await site.close()
+
+    def _claims(self, host: str) -> bool:
+        return any(site.claims(host) for site in self._sites.values())
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = request.protocol
+        try:
+            answer = _refusal(request) or await self._of_site(request)
+            if isinstance(connection, _Connection) and connection.unearned:
+                answer.force_close()
+            return answer
+        finally:
+            if isinstance(connection, _Connection):
+                connection.answered()
+
+    async def _of_site(self, request: web.BaseRequest) -> web.StreamResponse:
+        host = _host_name(request)
+        for site in self._sites.values():
+            if site.claims(host):
+                return await site.handle(request)
+        path = request.raw_path.partition("?")[0]
+        if path == HEALTH:
+            return web.Response(text="ok\n")
+        found = self._sites.get(path.split("/", 2)[1])
+        if found is None:
+            return _problem(404, "not_found", "There is no gateway at this address.")
+        return await found.handle(request)
+
+
+def proven(request: web.BaseRequest, grant_id: int) -> None:
+    """Note that the client of a request has presented a valid token of a grant. Safe to repeat. Raises ShareTaken if the
+    grant has too many connections already.
+    """
+    if isinstance(request.protocol, _Connection):
+        request.protocol.proven(grant_id)
+
+
+class _Connection(web.RequestHandler):
+    """One client's connection. It is closed if the head of a request takes too long."""
+
+    def __init__(self, place: Place, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._place = place
+        self._head: asyncio.TimerHandle | None = None
+        self._answering = False
+        self._ever_proven = self._proven = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._answering:
+            self._await_head()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._place.leave()
+        self._head_is_here()
+        super().connection_lost(exc)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer with a problem that repeats nothing of the request. What clients can cause at will is not logged.
+
+        Raises ConnectionError once a part of the answer was sent.
+        """
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("web.site_failed", error=type(exc).__name__, exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("The answer has begun.")
+        code = "bad_request" if status == HTTPStatus.BAD_REQUEST else "failed"
+        return _problem(status, code, HTTPStatus(status).phrase)
+
+    def proven(self, grant_id: int) -> None:
+        """Note that the client has presented a valid token of a grant. Safe to repeat. Raises ShareTaken."""
+        self._place.proven(grant_id)
+        self._ever_proven = self._proven = True
+
+    @property
+    def unearned(self) -> bool:
+        """Whether the connection has the place of a grant, and its request presented no valid token of one: who sends those
+        may have none anymore.
+        """
+        return self._ever_proven and not self._proven
+
+    def begins(self) -> None:
+        """Note that a request's head has arrived."""
+        self._head_is_here()
+        self._answering, self._proven = True, False
+
+    def answered(self) -> None:
+        """Note that the request was handled. The next one can come."""
+        self._answering = False
+
+    def _await_head(self) -> None:
+        if self._head is None:
+            self._head = asyncio.get_running_loop().call_later(HEAD_S, self.force_close)
+
+    def _head_is_here(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
+
+
+class _Request(web.BaseRequest):
+    """A request whose answer, whoever makes it, does not name the libraries and their releases."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        response.headers[hdrs.SERVER] = "Stint"
+
+
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: web.RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    if isinstance(protocol, _Connection):
+        protocol.begins()
+    return _Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
+
+
+def _refusal(request: web.BaseRequest) -> web.Response | None:
+    """Return why no site may get the request; None if one may."""
+    if request.version != HttpVersion11:
+        return _problem(505, "version_not_supported", "This gateway speaks HTTP/1.1.")
+    if sum(len(name) + len(value) + 4 for name, value in request.raw_headers) > HEAD_BYTES:
+        return _problem(431, "head_too_large", "The head of the request is too large.")
+    if len(request.headers.getall(hdrs.HOST, ())) != 1 or not request.raw_path.startswith("/"):
+        return _problem(400, "bad_request", "A request needs one Host header and a path.")
+    return None
+
+
+def _host_name(request: web.BaseRequest) -> str:
+    """Return the host name of a request, in lower case and without its port."""
+    host = request.headers[hdrs.HOST].lower()
+    return host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+
+
+def _problem(status: int, code: str, title: str) -> web.Response:
+    """Return a problem, after which the connection is closed: its body may be unread."""
+    answer = web.json_response(
+        problem(status=status, code=code, title=title), status=status, content_type=CONTENT_TYPE
+    )
+    answer.force_close()
+    return answer

@@ -1,0 +1,77 @@
+"""The doors that a gateway process can serve. A door's module, and the library for its protocol, is imported only when
+it is served.
+
+Web doors share one TLS listener; each has a first path segment of its own, which is its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from broker.kernel.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from sessions_app.gateways.core.door import Door
+    from sessions_app.gateways.core.options import WebOptions
+    from sessions_app.gateways.core.web import Site
+
+
+SSH = "ssh"
+
+
+def _http() -> Site:
+    from sessions_app.gateways.http.site import HTTPSite  # noqa: PLC0415
+
+    return HTTPSite()
+
+
+def _kubernetes() -> Site:
+    from sessions_app.gateways.kubernetes.site import KubernetesSite  # noqa: PLC0415
+
+    return KubernetesSite()
+
+
+# The sites of the web listener.
+SITES: dict[str, Callable[[], Site]] = {"http": _http, "kubernetes": _kubernetes}
+NAMES = (SSH, *SITES)
+
+
+class UnknownDoor(InvalidInput):
+    """There is no door of this name."""
+
+    code = "unknown_door"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where the SSH door listens, and where and how the web doors do."""
+
+    ssh_host: str
+    ssh_port: int
+    web: WebOptions
+
+
+def named(text: str) -> list[str]:
+    """Return the names in a list with commas, each once, in its order. Raises UnknownDoor."""
+    names = list(dict.fromkeys(word for word in text.replace(" ", "").split(",") if word))
+    unknown = [name for name in names if name not in NAMES]
+    if unknown or not names:
+        raise UnknownDoor(
+            f"Unknown gateway {', '.join(unknown) or text!r}.", hint=f"Choose from {', '.join(NAMES)}."
+        )
+    return names
+
+
+def doors(names: Collection[str], addresses: Addresses) -> Iterator[Door]:
+    """Yield a door for SSH, and one for all sites of the web listener."""
+    if SSH in names:
+        from sessions_app.gateways.ssh.door import SshDoor  # noqa: PLC0415
+
+        yield SshDoor(addresses.ssh_host, addresses.ssh_port)
+    sites = {name: SITES[name]() for name in names if name in SITES}
+    if sites:
+        from sessions_app.gateways.core.web import Web  # noqa: PLC0415
+
+        yield Web(addresses.web, sites)

@@ -1,0 +1,153 @@
+"""Answers of targets on their way to the client: within their limits, and without what would lead past the gateway."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import ClientResponse, web
+from multidict import CIMultiDict
+
+from broker.kernel.problems import CONTENT_TYPE
+from sessions_app.connectors.base import Place
+from sessions_app.connectors.http.parameters import parameters_of
+from sessions_app.gateways.core.aside import aside
+from sessions_app.gateways.http.upstream import host_of
+from sessions_app.policy.commands.http.bodies import BodyRefused
+from sessions_app.policy.commands.http.carried import projected
+from sessions_app.policy.commands.http.limits import is_json
+
+EVENTS = "text/event-stream"
+# Bytes of an answer whose fields are picked out. It is read in full.
+MOST_PICKED = 1_000_000
+# With `fields`, headers could carry what the body may not.
+_PLAIN = ("age", "cache-control", "date", "expires", "last-modified", "retry-after", "vary")
+_LOCATIONS = ("location", "content-location")
+
+
+class Withheld(Exception):
+    """An answer that may not pass: the status and the reason to answer with instead."""
+
+    def __init__(self, reason: str, status: int = 502) -> None:
+        self.reason, self.status = reason, status
+        super().__init__(reason)
+
+
+@dataclass(slots=True)
+class Received:
+    """What a client was sent of an answer: its status, its size in bytes and its digest."""
+
+    status: int = 0
+    size: int = 0
+    digest: Any = None
+
+    def __post_init__(self) -> None:
+        self.digest = hashlib.sha256()
+
+    def take(self, piece: bytes) -> None:
+        """Add a piece."""
+        self.size += len(piece)
+        self.digest.update(piece)
+
+
+def media_in(answer: ClientResponse) -> str:
+    """Return the media type of an answer without parameters."""
+    return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def answer_json(
+    status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Return an answer of Stint's own, as RFC 9457 says."""
+    data = json.dumps(body, ensure_ascii=False).encode()
+    return web.Response(
+        status=status,
+        body=data,
+        headers={"content-type": CONTENT_TYPE, "cache-control": "no-store", **(headers or {})},
+    )
+
+
+def mapped(headers: CIMultiDict[str], place: Place, here: str) -> None:
+    """Turn addresses of the target into those of the gateway. ``here`` is what leads to the target's base path."""
+    for name in _LOCATIONS:
+        if name in headers:
+            found = _mapped(headers[name], place, here)
+            if found is None:
+                del headers[name]
+            else:
+                headers[name] = found
+
+
+def _mapped(location: str, place: Place, here: str) -> str | None:
+    """Return where an address leads through the gateway; None if it leads around it."""
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return None
+    if parts.scheme and not parts.netloc:
+        return None
+    if parts.netloc and not _is_own(parts.scheme, parts.netloc, place):
+        return location
+    if not parts.netloc and not location.startswith("/"):
+        # Relative to the path of the request.
+        return location
+    base = parameters_of(place).base_path.rstrip("/")
+    if parts.path != base and not parts.path.startswith(f"{base}/"):
+        return None
+    query = f"?{parts.query}" if parts.query else ""
+    fragment = f"#{parts.fragment}" if parts.fragment else ""
+    return f"{here}{parts.path.removeprefix(base) or '/'}{query}{fragment}"
+
+
+def _is_own(scheme: str, netloc: str, place: Place) -> bool:
+    ours = "https" if parameters_of(place).tls else "http"
+    usual = ":443" if ours == "https" else ":80"
+    address = f"{place.target.address}:{place.target.port}"
+    names = {host_of(place).lower().removesuffix(usual), address.lower().removesuffix(usual)}
+    return scheme.lower() in ("", "http", "https") and netloc.lower().removesuffix(usual) in names
+
+
+def picked_headers(headers: CIMultiDict[str]) -> CIMultiDict[str]:
+    """Return the headers that pass with an answer of which only some fields do."""
+    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() in _PLAIN)
+
+
+async def picked(answer: ClientResponse, fields: tuple[str, ...], most: int | None) -> bytes:
+    """Return the listed fields of an answer's JSON, of which at most ``most`` bytes are read. Raises Withheld."""
+    refused = answer.status if answer.status >= 400 else 502
+    if not is_json(media_in(answer)) or "content-encoding" in answer.headers:
+        raise Withheld("only some fields of an answer may pass, and this one is not plain JSON", refused)
+    data = b"".join([piece async for piece in pieces(answer, min(most or MOST_PICKED, MOST_PICKED))])
+    try:
+        return await aside(len(data), projected, fields, data)
+    except BodyRefused as error:
+        raise Withheld(str(error), refused) from None
+
+
+async def pieces(answer: ClientResponse, most: int | None) -> AsyncIterator[bytes]:
+    """Yield the body of an answer. Raises Withheld once it is larger than ``most`` bytes."""
+    read = 0
+    async for piece in answer.content.iter_any():
+        read += len(piece)
+        if most is not None and read > most:
+            raise Withheld(f"the answer is larger than {most} bytes")
+        yield piece
+
+
+def begin(answer: ClientResponse, headers: CIMultiDict[str]) -> web.StreamResponse:
+    """Return the answer to begin with, of the length that the target gave if it gave one."""
+    begun = web.StreamResponse(status=answer.status, headers=headers)
+    length = length_of(answer)
+    if length >= 0:
+        begun.content_length = length
+    return begun
+
+
+def length_of(answer: ClientResponse) -> int:
+    """Return the length of an answer that its target gave, in bytes; -1 if it gave none."""
+    length = answer.headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else -1

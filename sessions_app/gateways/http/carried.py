@@ -1,0 +1,272 @@
+"""Bodies of requests: read within their limits, and sent on as bytes that are made from what was decided."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlencode
+
+from aiohttp.web import BaseRequest
+
+from sessions_app.gateways.core.aside import aside
+from sessions_app.gateways.core.bodies import go_ahead, pieces
+from sessions_app.gateways.core.heads import Framing, HeadRefused
+from sessions_app.gateways.http.multipart import IN_MEMORY, Parts, Rebuilt
+from sessions_app.policy.commands.http.bodies import BodyRefused, Json, canonical_body, read_body
+from sessions_app.policy.commands.http.carried import MAX_FIELDS, Plan
+from sessions_app.policy.commands.http.contents import ABSENT, Content, Form, Upload
+from sessions_app.policy.commands.http.limits import BYTES, MULTIPART
+
+# Seconds between two pieces of a body that is passed on.
+PIECE_S = 30.0
+MOST_NAMES = 200
+_MEDIA = re.compile(
+    r"([a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64})((?:[ \t]*;.*)?)", re.IGNORECASE | re.DOTALL
+)
+_PARAMETER = re.compile(
+    r"[ \t]*;[ \t]*([a-z0-9_-]{1,32})=(?:\"([^\"\\]{0,70})\"|([^\s;\"\\]{1,70}))", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A media type without its parameters, and the boundary of a multipart form. ``name`` is empty if there is none."""
+
+    name: str
+    boundary: str = ""
+
+
+def media_of(header: str) -> Media:
+    """Return the media type in a Content-Type; without one, that of bytes (RFC 9110 §8.3). Raises HeadRefused for one
+    that two readers could read differently.
+    """
+    if not header:
+        return Media(BYTES)
+    found = _MEDIA.fullmatch(header)
+    parameters = [] if found is None else _PARAMETER.findall(found[2])
+    said = {name.lower(): quoted or plain for name, quoted, plain in parameters}
+    if found is None or len(said) < len(parameters) or _PARAMETER.sub("", found[2]).strip(" \t;"):
+        raise HeadRefused(415, "Content-Type can't be read: write type/subtype; name=value")
+    if said.get("charset", "utf-8").lower() not in ("utf-8", "us-ascii"):
+        raise HeadRefused(415, "The only charset here is UTF-8")
+    return Media(found[1].lower(), said.get("boundary", ""))
+
+
+class Body(Protocol):
+    """A body as it is decided (``content``), and as it is sent on. ``size`` is how many bytes are to be
+    sent. ``sent`` and ``digest`` (SHA-256 in hexadecimal) are those of what was sent last. ``fault`` says why its sender
+    did not send all of it; empty otherwise.
+    """
+
+    content: Content
+    media: str
+    size: int
+    fault: str
+
+    @property
+    def sent(self) -> int: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    def data(self) -> Any:
+        """Return what is sent: bytes, or pieces; None for no body."""
+
+    def close(self) -> None:
+        """Drop what is stored of it."""
+
+
+class Nothing:
+    """No body."""
+
+    content: Content = ABSENT
+    media, size, sent, digest, fault = "", 0, 0, "", ""
+
+    def data(self) -> None:
+        return None
+
+    def close(self) -> None:
+        """Do nothing: nothing is stored."""
+
+
+class Text:
+    """A body in one piece, such as a JSON value that was written anew."""
+
+    fault = ""
+
+    def __init__(self, content: Content, media: str, data: bytes) -> None:
+        self.content, self.media = content, media
+        self._bytes, self.size = data, len(data)
+
+    @property
+    def sent(self) -> int:
+        return self.size
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self._bytes).hexdigest()
+
+    def data(self) -> bytes:
+        return self._bytes
+
+    def close(self) -> None:
+        """Do nothing: nothing is stored."""
+
+
+class Multipart:
+    """A multipart form, built anew part by part."""
+
+    fault = ""
+
+    def __init__(self, parts: Parts) -> None:
+        self.content: Content = parts.form()
+        self._parts, self._digest, self.sent = parts, hashlib.sha256(), 0
+        self._rebuilt = Rebuilt(parts.form(), parts.files())
+        self.media = f"{MULTIPART}; boundary={self._rebuilt.boundary}"
+        self.size = self._rebuilt.size
+
+    @property
+    def digest(self) -> str:
+        return self._digest.hexdigest()
+
+    async def data(self) -> AsyncIterator[bytes]:
+        self._digest, self.sent = hashlib.sha256(), 0
+        async for piece in self._rebuilt.pieces():
+            self.sent += len(piece)
+            self._digest.update(piece)
+            yield piece
+
+    def close(self) -> None:
+        self._parts.close()
+
+
+class Passed:
+    """An upload that is passed on while it is read: its size was decided, and its digest is known at the end."""
+
+    def __init__(self, request: BaseRequest, framing: Framing, media: str, size: int) -> None:
+        self.content: Content = Upload(media, size)
+        self.media, self.size, self.fault = media, size, ""
+        self._request, self._framing = request, framing
+        self._digest, self.sent = hashlib.sha256(), 0
+
+    @property
+    def digest(self) -> str:
+        return self._digest.hexdigest()
+
+    async def data(self) -> AsyncIterator[bytes]:
+        left = self.size
+        await go_ahead(self._request, self._framing)
+        while left:
+            piece = await self._piece()
+            if not piece or len(piece) > left:
+                raise ConnectionResetError("the upload is cut off")
+            left -= len(piece)
+            self.sent += len(piece)
+            self._digest.update(piece)
+            yield piece
+
+    async def _piece(self) -> bytes:
+        try:
+            async with asyncio.timeout(PIECE_S):
+                return await self._request.content.readany()
+        except TimeoutError:
+            self.fault = "the upload came too slowly"
+            raise
+
+    def close(self) -> None:
+        """Do nothing: nothing is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The most bytes that a body keeps until its request ends."""
+
+    memory: int
+    disk: int = 0
+
+
+def kept_of(framing: Framing, plan: Plan) -> Kept:
+    """Return what a body that is read as planned keeps. One that is passed on while it is read keeps nothing."""
+    if plan.reading == "none" or (plan.reading == "upload" and not plan.whole):
+        return Kept(0)
+    size = plan.most if framing.length is None else min(plan.most, framing.length)
+    if plan.reading == "multipart":
+        return Kept(min(size, MAX_FIELDS + IN_MEMORY), size)
+    return Kept(size)
+
+
+async def read_carried(request: BaseRequest, framing: Framing, media: Media, plan: Plan) -> Body:
+    """Return the body of a request that has one, read as planned. Raises BodyRefused for a body that can't be decided, and HeadRefused
+    for one that does not come or is too large.
+
+    One that no command allows is left unread, as is an upload that is passed on while it is read.
+    """
+    if "content-encoding" in request.headers:
+        raise HeadRefused(415, "An encoded body can't be checked: send it without Content-Encoding")
+    if plan.reading == "none":
+        return Passed(request, framing, media.name, framing.length or 0)
+    if framing.length is not None and framing.length > plan.most:
+        raise HeadRefused(413, f"The body is larger than {plan.most} bytes")
+    if plan.reading == "upload" and not plan.whole:
+        if framing.length is None:
+            raise HeadRefused(411, "An upload needs its Content-Length")
+        return Passed(request, framing, media.name, framing.length)
+    await go_ahead(request, framing)
+    if plan.reading == "multipart":
+        return await _multipart(request, media, plan.most)
+    data = b"".join([piece async for piece in pieces(request, plan.most)])
+    if plan.reading == "upload":
+        return Stored(media.name, data)
+    return await aside(len(data), _form_of if plan.reading == "form" else _json_of, data, media.name)
+
+
+def _form_of(data: bytes, media: str) -> Text:
+    form = read_form(data)
+    return Text(form, media, urlencode(form.fields).encode())
+
+
+def _json_of(data: bytes, media: str) -> Text:
+    value: Json = read_body(data)
+    return Text(value, media, canonical_body(value).encode())
+
+
+class Stored(Text):
+    """An upload that was read in one piece, because its digest is part of what is decided."""
+
+    def __init__(self, media: str, data: bytes) -> None:
+        super().__init__(Upload(media, len(data), hashlib.sha256(data).hexdigest()), media, data)
+
+
+def read_form(data: bytes) -> Form:
+    """Return a form of the kind application/x-www-form-urlencoded. Raises BodyRefused."""
+    try:
+        pairs = parse_qsl(
+            data.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=MOST_NAMES,
+        )
+    except ValueError:
+        raise BodyRefused("the body is not a form in UTF-8 with name=value pairs") from None
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise BodyRefused("a name of the form is repeated")
+    return Form(fields)
+
+
+async def _multipart(request: BaseRequest, media: Media, most: int) -> Multipart:
+    if not media.boundary:
+        raise BodyRefused("a multipart form needs its boundary")
+    parts = Parts(media.boundary)
+    try:
+        async for piece in pieces(request, most):
+            parts.feed(piece)
+        return Multipart(parts)
+    except BaseException:
+        parts.close()
+        raise

@@ -1,0 +1,53 @@
+"""The public host names of clusters, read again and again, because a request's host has to be known before its token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import structlog
+from django.conf import settings
+
+from broker.kernel.errors import Unavailable
+from sessions_app.gateways.core.database import Database
+from sessions_app.queries.public_hosts import public_hosts
+
+log = structlog.get_logger(__name__)
+
+EVERY_S = 2.0
+
+
+class Hosts:
+    """Which cluster each public host name leads to."""
+
+    def __init__(self) -> None:
+        self._clusters: Mapping[str, str] = {}
+
+    def cluster_at(self, host: str) -> str | None:
+        """Return the name of the cluster at a host name in lower case, without a port; None if there is none.
+
+        The gateway's own host name leads to all of its doors, whatever a cluster says.
+        """
+        if host == urlsplit(settings.GATEWAY_PUBLIC_URL).hostname:
+            return None
+        return self._clusters.get(host)
+
+    async def read(self, database: Database) -> None:
+        """Read them once. Raises Unavailable."""
+        self._clusters = await database.run(public_hosts)
+
+    async def keep(self, database: Database) -> None:
+        """Read them forever. While the database is away, they stay."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            try:
+                await self.read(database)
+            except Unavailable as error:
+                log.warning("http.hosts_not_read", error=str(error))
+
+
+def host_name(host: str) -> str:
+    """Return the host name in a Host header, in lower case and without its port."""
+    host = host.lower()
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]

@@ -1,0 +1,251 @@
+"""A request on its way to its target, and the answer on its way back, both with bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import ClientResponse, web
+from multidict import CIMultiDict
+
+from sessions_app.connectors.base import Place
+from sessions_app.connectors.http.parameters import parameters_of
+from sessions_app.gateways.core.client import NotReached
+from sessions_app.gateways.core.heads import answered
+from sessions_app.gateways.core.sockets import drop, protocols_of
+from sessions_app.gateways.http import sockets
+from sessions_app.gateways.http.answers import (
+    EVENTS,
+    Received,
+    Withheld,
+    begin,
+    length_of,
+    mapped,
+    media_in,
+    picked,
+    picked_headers,
+    pieces,
+)
+from sessions_app.gateways.http.asked import Asked
+from sessions_app.gateways.http.carried import Body, Passed
+from sessions_app.gateways.http.credentials import Credentials, Injected
+from sessions_app.gateways.http.upstream import Upstream, host_of
+from sessions_app.policy.commands.http.decide import Allowed
+from sessions_app.policy.commands.http.document import HTTPRequest
+from sessions_app.policy.commands.http.headers import HARMLESS
+
+# Whether the answer is a success that is small and whole.
+Record = Callable[[bool], Awaitable[None]]
+# Source: RFC 9110 §9.2.1.
+SAFE = ("GET", "HEAD", "OPTIONS")
+SMALL = 64 * 1024
+# Of the harmless headers, those that the gateway writes itself.
+_WRITTEN = ("content-type", "content-length")
+
+
+class Relay:
+    """One request that is allowed. ``begun`` is what the client was sent of its answer, if anything. ``sent``: the target
+    may have received the request.
+    """
+
+    def __init__(
+        self, upstream: Upstream, asked: Asked, place: Place, body: Body, rule: HTTPRequest, record: Record
+    ) -> None:
+        """``record`` is called before the client is sent anything."""
+        self._upstream, self._asked, self._place, self._body, self._rule = upstream, asked, place, body, rule
+        self._record = record
+        self.begun: web.StreamResponse | None = None
+        self.sent = False
+        self.status = 0
+        self._out, self._in = Received(), Received()
+        self._events = False
+        self._last = b"\n"
+
+    @property
+    def remark(self) -> str:
+        """What the record says about an answer that is complete; empty for a success."""
+        return f"the target answered {self.status}" if self.status >= 400 else ""
+
+    @property
+    def small(self) -> bool:
+        """Whether the answer was a success of at most 64 KiB."""
+        return self._whole and self._in.size <= SMALL
+
+    @property
+    def _whole(self) -> bool:
+        """Whether the answer is a success, and neither a part nor a word that nothing has changed."""
+        return self.status < 400 and self.status not in (206, 304)
+
+    def exchanged(self) -> dict[str, Any]:
+        """Return what was sent each way, for the record: the status (0: no answer), sizes in bytes and SHA-256 digests."""
+        sockets_out = self._asked.websocket
+        return {
+            "status": self.status,
+            "body_bytes": self._out.size if sockets_out else self._body.sent,
+            "body_sha256": self._out.digest.hexdigest() if sockets_out else self._body.digest,
+            "answer_bytes": self._in.size,
+            "answer_sha256": self._in.digest.hexdigest(),
+        }
+
+    async def run(self, decision: Allowed, credentials: Credentials) -> web.StreamResponse:
+        """Send the request and pass its answer. Raises NotReached, Withheld, and aiohttp's errors once it has begun."""
+        injected = await credentials.of(self._place)
+        if self._asked.websocket:
+            return await self._talk(decision, injected)
+        answer = await self._send(decision, injected)
+        if answer.status == 401 and credentials.refused(self._place, injected) and self._repeatable:
+            answer.close()
+            injected = await credentials.of(self._place)
+            answer = await self._send(decision, injected)
+        try:
+            return await self._pass(answer, injected)
+        finally:
+            answer.close()
+
+    @property
+    def _repeatable(self) -> bool:
+        """Whether it may be sent twice: a target may act before it answers 401, and an approval is for one request."""
+        return self._asked.method in SAFE and not self._rule.hold and not isinstance(self._body, Passed)
+
+    async def cut(self, text: str) -> web.StreamResponse:
+        """Drop what has begun, without waiting for a client that may read nothing. Only a WebSocket, and an event stream
+        between two lines, have a place for the reason.
+        """
+        begun, transport = self.begun, self._asked.request.transport
+        if begun is None:
+            raise AssertionError
+        if isinstance(begun, web.WebSocketResponse):
+            await drop(self._asked.request, begun, text)
+        elif transport is not None:
+            if self._events and self._last.endswith(b"\n") and text:
+                line = f": {text}\n\n".encode()
+                transport.write(b"%x\r\n%b\r\n" % (len(line), line))
+            transport.abort()
+        return begun
+
+    # To the target
+
+    def _head(self, decision: Allowed, injected: Injected) -> CIMultiDict[str]:
+        allowed = (HARMLESS | decision.command.headers.keys()) - set(_WRITTEN)
+        head = CIMultiDict({name: value for name, value in self._asked.said.items() if name in allowed})
+        if self._fields is not None:
+            # What is to be read here comes whole and plain.
+            head["accept-encoding"] = "identity"
+            for name in ("range", "if-range"):
+                head.pop(name, None)
+        if self._body.media:
+            head["content-type"], head["content-length"] = self._body.media, str(self._body.size)
+        head["host"] = host_of(self._place)
+        for name, value in injected.headers.items():
+            head[name] = value
+        return head
+
+    def _target(self, injected: Injected) -> str:
+        target = parameters_of(self._place).base_path.rstrip("/") + self._asked.target
+        return f"{target}{'&' if '?' in target else '?'}{injected.query}" if injected.query else target
+
+    async def _send(self, decision: Allowed, injected: Injected) -> ClientResponse:
+        before, self.sent = self.sent, True
+        try:
+            return await self._upstream.send(
+                self._place, self._asked.method, self._target(injected), self._head(decision, injected),
+                self._body.data(), patient=self._rule.stream,
+            )  # fmt: skip
+        except NotReached as error:
+            # It may have been received the first time, when the target refused the credential.
+            self.sent = before or error.sent
+            raise
+
+    # To the client
+
+    @property
+    def _fields(self) -> tuple[str, ...] | None:
+        return self._rule.response.fields if self._rule.response else None
+
+    @property
+    def _most(self) -> int | None:
+        return self._rule.response.max if self._rule.response else None
+
+    async def _pass(self, answer: ClientResponse, injected: Injected) -> web.StreamResponse:
+        self.status = answer.status
+        self._check(answer)
+        headers = answered(answer.headers, injected.secrets)
+        mapped(headers, self._place, self._asked.here)
+        if injected.secrets:
+            # It is about the gateway's credential, not the client's.
+            headers.popall("www-authenticate", None)
+        if self._fields is not None:
+            return await self._pass_fields(answer, headers, self._fields)
+        self._events = media_in(answer) == EVENTS
+        if not self._events and 0 < length_of(answer) <= SMALL and self._asked.method != "HEAD":
+            return await self._pass_whole(answer, headers)
+        await self._begin(begin(answer, headers), None if self._asked.method != "HEAD" else 0)
+        async for piece in pieces(answer, self._most):
+            await self._write(piece)
+        return await self._end()
+
+    async def _pass_whole(self, answer: ClientResponse, headers: CIMultiDict[str]) -> web.StreamResponse:
+        """Pass a small answer with its head in one piece, which costs half as much."""
+        data = b"".join([piece async for piece in pieces(answer, self._most)])
+        self._in.take(data)
+        await self._begin(web.Response(status=answer.status, headers=headers, body=data), len(data))
+        return await self._end()
+
+    def _check(self, answer: ClientResponse) -> None:
+        if answer.status < 200:
+            raise Withheld("the target switched to a protocol that nobody asked for")
+        if media_in(answer) == EVENTS and not self._rule.stream:
+            raise Withheld("the target answered with an event stream; the command must have stream: true")
+        if self._most is not None and length_of(answer) > self._most and self._asked.method != "HEAD":
+            raise Withheld(f"the answer is larger than {self._most} bytes")
+
+    async def _pass_fields(
+        self, answer: ClientResponse, headers: CIMultiDict[str], fields: tuple[str, ...]
+    ) -> web.StreamResponse:
+        if self._asked.method == "HEAD" or answer.status in (204, 304):
+            await self._begin(web.StreamResponse(status=answer.status, headers=picked_headers(headers)), 0)
+            return await self._end()
+        data = await picked(answer, fields, self._most)
+        begun = web.StreamResponse(status=answer.status, headers=picked_headers(headers))
+        begun.content_type, begun.content_length = "application/json", len(data)
+        await self._begin(begun, len(data))
+        await self._write(data)
+        return await self._end()
+
+    async def _begin(self, begun: web.StreamResponse, size: int | None) -> None:
+        """Send the head of an answer of so many bytes; None if it is passed on while it comes."""
+        await self._record(self._whole and size is not None and size <= SMALL)
+        await begun.prepare(self._asked.request)
+        self.begun = begun
+
+    async def _write(self, piece: bytes) -> None:
+        if self.begun is None:
+            raise AssertionError
+        self._in.take(piece)
+        self._last = piece[-1:]
+        await self.begun.write(piece)
+
+    async def _end(self) -> web.StreamResponse:
+        if self.begun is None:
+            raise AssertionError
+        await self.begun.write_eof()
+        return self.begun
+
+    # WebSockets
+
+    async def _talk(self, decision: Allowed, injected: Injected) -> web.StreamResponse:
+        head: Mapping[str, str] = self._head(decision, injected)
+        offered = protocols_of(self._asked.request)
+        self.sent = True
+        opened = self._upstream.websocket(
+            self._place, self._target(injected), head, offered, most=sockets.LARGEST_MESSAGE
+        )
+        try:
+            async with opened as there:
+                self.status = 101
+                here = self.begun = await sockets.accept(self._asked.request, there)
+                await sockets.relay(here, there, self._out, self._in, injected.secrets)
+                return here
+        except NotReached as error:
+            self.sent = error.sent
+            raise

@@ -1,0 +1,131 @@
+"""The decision on one request, as the API server reads it, also on that of an order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+from sessions_app.gateways.core.aside import aside
+from sessions_app.gateways.kubernetes.asked import Asked
+from sessions_app.gateways.kubernetes.bodies import Body
+from sessions_app.gateways.kubernetes.standing import NOTHING_READ, Reader, Standing
+from sessions_app.gateways.kubernetes.status import OLD_KUBECTL, NotMade
+from sessions_app.operations.sessions.proofs.kubernetes import AtCluster
+from sessions_app.policy.commands import answers
+from sessions_app.policy.commands.answers import Refused
+from sessions_app.policy.commands.document import RuleRefused
+from sessions_app.policy.commands.kubernetes.compiling import CompiledSet
+from sessions_app.policy.commands.kubernetes.decide import DISCOVERY, Allowed, decide_request
+from sessions_app.policy.commands.kubernetes.existing import ASKS
+from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent, read_request
+from sessions_app.policy.commands.kubernetes.sending import Sending
+from sessions_app.queries.offers import Question
+
+Kind = Literal["request", "exec", "attach", "portforward"]
+_STREAMS: dict[str, Kind] = {
+    "pods/exec": "exec",
+    "pods/attach": "attach",
+    "pods/portforward": "portforward",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision, and the line that is recorded for it. ``question`` decides the same by another set; None for what can't
+    be read.
+    """
+
+    decision: Allowed | Refused
+    line: str
+    kind: Kind = "request"
+    request: KubeRequest | None = None
+    question: Question | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedOrder(Decided):
+    """A decision on what an order sends, with its body."""
+
+    body: Body = field(default_factory=Body)
+
+
+def decided(compiled: CompiledSet, asked: Asked, body: Body, standing: Standing) -> Decided:
+    """Return the decision on a request with its body and, if a decision asked for it, what the cluster has. Never raises
+    because of a request.
+    """
+    try:
+        request = read_request(asked.method, asked.path, asked.query)
+    except RuleRefused as error:
+        return Decided(Refused(error.reason, None, "syntax"), asked.line)
+    sent = Sent(body.media, body.value, standing.target, standing.history, standing.unread)
+    kind = _STREAMS.get(request.full_resource, "request") if not request.group else "request"
+    decision = _fault(asked, kind) or decide_request(compiled, request, sent)
+    line = decision.line if isinstance(decision, Allowed) else asked.line
+
+    def question(other: answers.CompiledSet) -> answers.Allowed | Refused:
+        if not isinstance(other, CompiledSet):
+            return Refused("not for Kubernetes", None, "right")
+        answer = decide_request(other, request, sent)
+        if isinstance(answer, Refused) and answer.code in ASKS:
+            # Whether the object fits is seen when it is tried with that set.
+            return answers.Allowed(DISCOVERY, "change", False, None, {}, ())
+        return answer
+
+    return Decided(decision, line, kind, request, question)
+
+
+def decided_order(compiled: CompiledSet, sending: Sending, version: str, standing: Standing) -> DecidedOrder:
+    """Return the decision on what an order sends, as if kubectl had sent it. Never raises because of an order."""
+    try:
+        request = sending.request(version)
+        sent = sending.sent_to(standing.target, standing.history, standing.unread)
+    except RuleRefused as error:
+        return DecidedOrder(Refused(error.reason, None, "value"), "")
+    decision = decide_request(compiled, request, sent)
+    line = decision.line if isinstance(decision, Allowed) else str(request)
+    data = b"" if sent.body is None else json.dumps(sent.body).encode()
+    return DecidedOrder(decision, line, request=request, body=Body(sent.media_type, None, data))
+
+
+D = TypeVar("D", bound=Decided)
+
+
+async def compared(
+    reader: Reader, use: AtCluster, decide: Callable[[Standing], D], *, size: int, agent: str
+) -> D:
+    """Return a decision, made again with what the cluster has if it asks for that. ``size`` is that of the body in bytes.
+
+    Raises NotMade if what it asks for does not get its turn.
+    """
+    found = await aside(size, decide, NOTHING_READ)
+    refused = found.decision if isinstance(found.decision, Refused) else None
+    if found.request is None or refused is None or refused.code not in ASKS:
+        return found
+    standing = await reader.read(use, found.request, refused.code, agent=agent)
+    return await aside(size + standing.size, decide, standing)
+
+
+def still_allowed(now: Decided, before: Decided) -> Allowed:
+    """Return a decision that was made again, if it is the same. Raises NotMade."""
+    if isinstance(now.decision, Refused):
+        raise NotMade(403, f"It is no longer allowed: {now.decision.reason}.")
+    if (now.line, now.decision.index) != (before.line, getattr(before.decision, "index", None)):
+        raise NotMade(409, "The object has been modified meanwhile. Try again.")
+    return now.decision
+
+
+def _fault(asked: Asked, kind: Kind) -> Refused | None:
+    """Return what refuses a request whatever its command set is; None if nothing does."""
+    if asked.as_other:
+        return Refused(
+            f"the header {asked.as_other} would let its sender act as somebody else", None, "syntax"
+        )
+    if asked.upgrade == "spdy":
+        return Refused(OLD_KUBECTL, None, "syntax")
+    if kind != "request" and not asked.upgrade:
+        return Refused(f"{kind} needs a WebSocket", None, "syntax")
+    if kind == "request" and asked.upgrade:
+        return Refused("only exec, attach and port-forward take a WebSocket", None, "syntax")
+    return None

@@ -1,0 +1,108 @@
+"""A command in a container: watched over by a guard that terminates what it started, then passed like what is attached."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from sessions_app.connectors.base import ConnectorError
+from sessions_app.connectors.kubernetes.guard import CannotGuard, Guard, guarded
+from sessions_app.connectors.kubernetes.left_in_pods import LeftInPod
+from sessions_app.connectors.kubernetes.remote import Container
+from sessions_app.connectors.kubernetes.wrapper import wrapped
+from sessions_app.connectors.marks import CannotWrap, run_mark
+from sessions_app.gateways.kubernetes.status import NotMade
+from sessions_app.gateways.kubernetes.streams import Streams, stream_target
+from sessions_app.gateways.kubernetes.upstream import Upstream
+from sessions_app.operations.sessions.proofs.kubernetes import AtCluster
+
+UNCONTAINED = "its processes were not contained, and may still run"
+UNKNOWN = "what it left in the container is not known"
+
+
+class Watch:
+    """What watches over one command in a container, and terminates what it leaves there."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        use: AtCluster,
+        where: Container,
+        *,
+        program: Sequence[str],
+        run_id: int,
+        left: Callable[[], float],
+    ) -> None:
+        """``left`` returns the seconds until its deadline: connections take some of them."""
+        self._upstream, self._use, self._where = upstream, use, where
+        self._program, self._run_id, self._left = program, run_id, left
+        self._guard: Guard | None = None
+        self._stack = contextlib.AsyncExitStack()
+
+    async def words(self) -> list[str]:
+        """Start the guard, and return the words that run the command below the wrapper. Raises NotMade, NotReached."""
+        mark = run_mark(self._use.mark, self._run_id)
+        session, server = await self._upstream.server_of(self._use)
+        try:
+            self._guard = guard = await self._stack.enter_async_context(
+                guarded(session, server, self._where, mark, seconds=self._left())
+            )
+            return wrapped(
+                self._program,
+                grant_mark=self._use.mark,
+                run_id=self._run_id,
+                seconds=self._left(),
+                guard=guard.pid,
+            )
+        except CannotGuard as error:
+            more = "A command set can allow it without, by contain: none."
+            raise NotMade(403, f"{error.message} {more}") from error
+        except ConnectorError as error:
+            raise NotMade(503, error.message) from error
+        except CannotWrap as error:
+            raise NotMade(403, str(error)) from error
+
+    async def end(self) -> str:
+        """Terminate what it left in the container, and return what is to be said about that; empty for nothing."""
+        if self._guard is None:
+            return ""
+        try:
+            return _words(await self._guard.end())
+        finally:
+            await self._stack.aclose()
+
+
+class Execution(Streams):
+    """One exec that is allowed. With ``watch``, it runs below a wrapper, beside a guard."""
+
+    def __init__(self, *args: Any, watch: Watch | None, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._watch = watch
+
+    async def run(self) -> web.StreamResponse:
+        """Start the guard and the command, and pass what is sent, until one side ends. Raises as Streams does."""
+        if self._watch is not None:
+            self._target = stream_target(self._request, await self._watch.words())
+        return await super().run()
+
+    async def kill(self) -> str:
+        """Terminate what it left in the container, and return what is to be said about that; empty for nothing."""
+        return await killed(self._watch, started=self.sent)
+
+
+async def killed(watch: Watch | None, *, started: bool) -> str:
+    """Terminate what a command left in its container, and return what is to be said about that; empty for nothing."""
+    if watch is None:
+        return UNCONTAINED if started else ""
+    return await watch.end()
+
+
+def _words(left: LeftInPod | None) -> str:
+    if left is None:
+        return UNKNOWN
+    if not left.gone:
+        return f"{left.left} of its processes are left, and {left.unread + left.fleeting} could not be read"
+    return f"{left.found} of its processes were terminated" if left.found else ""

@@ -1,0 +1,167 @@
+"""One request on its way to the API server, and the answer on its way back, both with bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import ClientResponse, web
+from multidict import CIMultiDict
+
+from sessions_app.gateways.core.client import NotReached
+from sessions_app.gateways.core.heads import answered
+from sessions_app.gateways.kubernetes.asked import Asked
+from sessions_app.gateways.kubernetes.bodies import JSON, Body
+from sessions_app.gateways.kubernetes.status import status
+from sessions_app.gateways.kubernetes.upstream import Upstream
+from sessions_app.operations.sessions.proofs.kubernetes import KubernetesUse
+from sessions_app.policy.commands.kubernetes.bodies import JSON_PATCH
+
+# Objects in forms that the gateway can't read. Of the OpenAPI documents, which it does not read, kubectl takes no other form.
+_UNREAD = ("vnd.kubernetes.protobuf", "cbor")
+# How often a write is sent that is bound to an object which others change meanwhile.
+_TRIES = 4
+
+
+class Forwarding:
+    """One request that is allowed. ``begun`` is what the client was sent of its answer, if anything. ``sent``: the API
+    server may have received the request.
+    """
+
+    def __init__(
+        self, upstream: Upstream, asked: Asked, use: KubernetesUse, body: Body, *, agent: str,
+        again: Callable[[], Awaitable[Body]] | None = None,
+    ) -> None:  # fmt: skip
+        """``agent`` names the run in the cluster's own audit log. ``again`` binds the body to the object as it is then, if
+        it was bound to an earlier one.
+        """
+        self._again = again
+        self._upstream, self._asked, self._use, self._body, self._agent = upstream, asked, use, body, agent
+        self.begun: web.StreamResponse | None = None
+        self.sent = False
+        self.status = self.size = 0
+        self._digest = hashlib.sha256()
+        self._plain = self._events = False
+        self._last = b"\n"
+
+    def exchanged(self) -> dict[str, Any]:
+        """Return what was sent each way, for the record: the status (0: no answer), sizes in bytes and SHA-256 digests."""
+        return {
+            "status": self.status,
+            "body_bytes": len(self._body.data),
+            "body_sha256": hashlib.sha256(self._body.data).hexdigest(),
+            "answer_bytes": self.size,
+            "answer_sha256": self._digest.hexdigest(),
+        }
+
+    async def run(self) -> web.StreamResponse:
+        """Send the request and pass its answer. Raises NotReached, aiohttp's errors once it has begun, and what ``again``
+        raises.
+        """
+        there = await send_bound(self._send, self._body, self._again)
+        try:
+            return await self._pass(there)
+        finally:
+            # A connection with unread data is not used again.
+            there.close()
+
+    async def _send(self, body: Body) -> ClientResponse:
+        self._body, self.sent = body, True
+        try:
+            there = await self._upstream.send(
+                self._use, self._asked.method, self._asked.target, self._head(), body.data
+            )
+        except NotReached as error:
+            self.sent = error.sent
+            raise
+        self.status = there.status
+        return there
+
+    def _head(self) -> dict[str, str]:
+        said = self._asked.request.headers
+        head = {"Accept": accepted(said.get("accept", "")), "User-Agent": self._agent}
+        if self._body.data:
+            head["Content-Type"] = self._body.media
+        if "accept-encoding" in said:
+            head["Accept-Encoding"] = said["accept-encoding"]
+        return head
+
+    async def _pass(self, there: ClientResponse) -> web.StreamResponse:
+        here = web.StreamResponse(status=there.status, headers=_passed(there))
+        length = there.headers.get("content-length", "")
+        if length.isascii() and length.isdigit():
+            here.content_length = int(length)
+        media = there.headers.get("content-type", "").partition(";")[0].strip().lower()
+        in_place = not length and "content-encoding" not in there.headers
+        self._plain, self._events = in_place and media == "text/plain", in_place and media == JSON
+        await here.prepare(self._asked.request)
+        self.begun = here
+        async for piece in there.content.iter_any():
+            self.size += len(piece)
+            self._digest.update(piece)
+            self._last = piece[-1:]
+            await here.write(piece)
+        await here.write_eof()
+        return here
+
+    def tell(self, text: str) -> None:
+        """Do nothing: an answer has no place for what Stint says."""
+
+    async def cut(self, text: str) -> web.StreamResponse:
+        """Drop what has begun, without waiting for a client that may read nothing. A followed log and a watch have a place
+        for the reason.
+        """
+        transport = self._asked.request.transport
+        if self.begun is None:
+            raise AssertionError
+        if transport is not None:
+            if (line := self._goodbye(text)) and self._last == b"\n":
+                transport.write(b"%x\r\n%b\r\n" % (len(line), line))
+            transport.abort()
+        return self.begun
+
+    def _goodbye(self, text: str) -> bytes:
+        if not text:
+            return b""
+        if self._plain:
+            return f"[stint] {text}\n".encode()
+        if self._events:
+            return json.dumps({"type": "ERROR", "object": status(403, text)}).encode() + b"\n"
+        return b""
+
+
+async def send_bound(
+    send: Callable[[Body], Awaitable[ClientResponse]], body: Body, again: Callable[[], Awaitable[Body]] | None
+) -> ClientResponse:
+    """Send a body, and once more as often as it was bound to an object that others have changed meanwhile, as ``again``
+    returns it. Raises what ``send`` and ``again`` raise.
+    """
+    there = await send(body)
+    for _ in range(1, _TRIES):
+        if again is None or not _has_changed(body, there):
+            break
+        there.close()
+        body = await again()
+        there = await send(body)
+    return there
+
+
+def _has_changed(body: Body, there: ClientResponse) -> bool:
+    """Whether an answer can mean that what a body was bound to has changed. A JSON patch whose test fails is only invalid."""
+    return there.status == 409 or (there.status == 422 and body.media == JSON_PATCH)
+
+
+def accepted(said: str) -> str:
+    """Return what a client accepts, without what the gateway can't read."""
+    kept = [one.strip() for one in said.split(",") if not any(word in one for word in _UNREAD)]
+    return ",".join(filter(None, kept)) or JSON
+
+
+def _passed(there: ClientResponse) -> CIMultiDict[str]:
+    headers = answered(there.headers, ())
+    # Nothing leads past the gateway.
+    for name in ("location", "content-location", "www-authenticate"):
+        headers.popall(name, None)
+    return headers

@@ -1,0 +1,42 @@
+"""Where API servers are, and by what they are trusted."""
+
+from __future__ import annotations
+
+import functools
+import ssl
+from typing import Any
+
+from yarl import URL
+
+from sessions_app.connectors.base import ConnectorError, Place
+from sessions_app.connectors.kubernetes.api import tls_context
+from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
+
+# A context costs a few milliseconds to make.
+_trusting = functools.lru_cache(maxsize=256)(tls_context)
+
+
+def address_of(place: Place, target: str) -> URL:
+    """Return the URL of an API server and what stands on its request line, unchanged."""
+    address = place.target.address
+    host = f"[{address}]" if ":" in address else address
+    return URL(f"https://{host}:{place.target.port}{target}", encoded=True)
+
+
+def parameters_of(place: Place) -> KubernetesParameters:
+    """Return the connection settings of an API server. Raises ConnectorError."""
+    if not isinstance(place.parameters, KubernetesParameters):
+        raise ConnectorError(f"{place.target.name} has no Kubernetes parameters", permanent=True)
+    return place.parameters
+
+
+def tls_of(place: Place) -> dict[str, Any]:
+    """Return how a client session trusts an API server, as arguments of its requests. Raises ConnectorError."""
+    parameters = parameters_of(place)
+    try:
+        context = _trusting(parameters.ca)
+    except (ssl.SSLError, ValueError) as error:
+        raise ConnectorError(
+            f"the ca certificate of {place.target.name} can't be read", permanent=True
+        ) from error
+    return {"ssl": context, "server_hostname": parameters.server_name or place.target.address}

@@ -1,0 +1,132 @@
+"""The SSH door: its host key, the authority that signs its certificates, its listener and its orders."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+
+import asyncssh
+import structlog
+from django.conf import settings
+
+from broker.kernel import clock
+from sessions_app.connectors.ssh.certificates import Authority
+from sessions_app.connectors.ssh.connection import Dialer
+from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.lease import Question
+from sessions_app.gateways.core.node import Node
+from sessions_app.gateways.core.orders import Orders
+from sessions_app.gateways.ssh.alone import Alone
+from sessions_app.gateways.ssh.hostkey import host_key, public_line
+from sessions_app.gateways.ssh.orders import run_ordered
+from sessions_app.gateways.ssh.parts import Parts
+from sessions_app.gateways.ssh.server import SERVER_OPTIONS, Connection, Doorkeeper
+from sessions_app.operations.targets.ensure_authority import ensure_authority
+from sessions_app.queries.authority import SSH_USER_CA, active_authority, private_key_of
+from sessions_app.queries.recordings import Rooms
+
+log = structlog.get_logger(__name__)
+
+_LISTEN_BACKLOG = 512
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """What there is once the door has opened."""
+
+    doorkeeper: Doorkeeper
+    orders: Orders
+
+
+class SshDoor:
+    """The SSH gateway. Source: RFC 4251 to 4254."""
+
+    name = "ssh"
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        self._ca: asyncssh.SSHKey | None = None
+        self._ca_fingerprint = ""
+        self._open: _Open | None = None
+        self._server: asyncssh.SSHAcceptor | None = None
+
+    async def open(self, shared: Shared) -> None:
+        """Begin to listen, and to carry out orders. Raises OSError if the address is taken, and Unavailable."""
+        key = host_key(settings.STATE_DIR)
+        await shared.database.run(_ensure_ca)
+        await self._introduce(shared.node, key)
+        self._open = opened = self._prepared(shared)
+        self._server = await asyncssh.listen(
+            self._host,
+            self._port,
+            server_factory=lambda: Connection(opened.doorkeeper),
+            server_host_keys=[key],
+            backlog=_LISTEN_BACKLOG,
+            reuse_address=True,
+            **SERVER_OPTIONS,
+        )
+        log.info("ssh.listens", host=self._host, port=self._port)
+
+    def drain(self) -> None:
+        """Let nobody new connect."""
+        if self._server is not None:
+            self._server.close()
+
+    async def close(self) -> None:
+        """Stop listening at once, abort every connection, and stop the orders."""
+        self.drain()
+        if self._open is not None:
+            for connection in list(self._open.doorkeeper.connections):
+                connection.abort()
+            await self._open.orders.stop()
+
+    async def _introduce(self, node: Node, key: asyncssh.SSHKey) -> None:
+        """Publish the host key, and get the authority that signs, now and at each renewal."""
+        node.lease.known = replace(node.lease.known, host_key=public_line(key))
+        node.lease.questions.append(Question(ask=self._newer_ca, take=self._take_ca))
+        await node.lease.renew()
+
+    def _prepared(self, shared: Shared) -> _Open:
+        node = shared.node
+        dialer = Dialer(
+            self._current_ca, source_addresses=settings.SSH_SOURCE_ADDRESS, clock=node.clock.epoch
+        )
+        alone = Alone(node.registry, dialer, node.clock)
+        parts = Parts(
+            database=shared.database,
+            clock=node.clock,
+            dialer=dialer,
+            holds=shared.holds,
+            reports=node.registry.reports,
+            gateway_id=node.id,
+            recordings=settings.RECORDINGS_DIR,
+            alone=alone,
+            rooms=Rooms(),
+        )
+        orders = Orders(shared, "ssh", functools.partial(run_ordered, parts, node.registry))
+        node.lease.on_renewed.append(alone.renewed)
+        orders.begin()
+        node.keep(alone.keep(), "alone")
+        return _Open(Doorkeeper(parts, node.registry, settings.PUBLIC_URL, shared.closed_because), orders)
+
+    def _current_ca(self) -> asyncssh.SSHKey:
+        if self._ca is None:
+            raise AssertionError
+        return self._ca
+
+    def _newer_ca(self) -> tuple[str, bytes] | None:
+        """Return the fingerprint and private key of the signing key if it is not the one in use; None otherwise."""
+        key = active_authority(SSH_USER_CA)
+        if key is None or key.fingerprint == self._ca_fingerprint:
+            return None
+        return key.fingerprint, private_key_of(key)
+
+    def _take_ca(self, found: tuple[str, bytes] | None) -> None:
+        if found is not None:
+            self._ca_fingerprint, private_key = found
+            self._ca = Authority(private_key).key()
+            log.info("ca.in_use", fingerprint=self._ca_fingerprint)
+
+
+def _ensure_ca() -> None:
+    ensure_authority(SSH_USER_CA, now=clock.now())

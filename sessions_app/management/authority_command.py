@@ -1,0 +1,60 @@
+"""What the commands for certificate authorities have in common."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any, ClassVar
+
+from django.core.management.base import CommandError
+
+from broker.audit.actor import Actor
+from broker.kernel import clock
+from broker.kernel.command import StintCommand
+from broker.kernel.errors import StintError
+from sessions_app.models import SigningKey
+from sessions_app.operations.targets.ensure_authority import ensure_authority
+from sessions_app.operations.targets.prepare_authority import prepare_authority
+from sessions_app.operations.targets.retire_authority import retire_authority
+from sessions_app.operations.targets.rotate_authority import rotate_authority
+from sessions_app.queries.authority import trusted_authorities
+
+ADMINISTRATOR = Actor.system("command-line")
+
+
+class AuthorityCommand(StintCommand):
+    """List, prepare, rotate or retire the certificate authorities of one purpose."""
+
+    purpose: ClassVar[str]
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "step", nargs="?", default="list", choices=["list", "prepare", "rotate", "retire"]
+        )
+        parser.add_argument(
+            "fingerprint", nargs="?", default="", help="fingerprint of the authority to retire"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self._carry_out(options["step"], options["fingerprint"])
+        except StintError as error:
+            raise CommandError(str(error)) from error
+        for key in trusted_authorities(self.purpose):
+            self.stdout.write(f"{_state(key):8} {key.fingerprint}  {key.public_key}")
+
+    def _carry_out(self, step: str, fingerprint: str) -> None:
+        now = clock.now()
+        if step == "prepare":
+            prepare_authority(self.purpose, actor=ADMINISTRATOR, now=now)
+        elif step == "rotate":
+            rotate_authority(self.purpose, actor=ADMINISTRATOR, now=now)
+        elif step == "retire":
+            retire_authority(self.purpose, fingerprint=fingerprint, actor=ADMINISTRATOR, now=now)
+        else:
+            ensure_authority(self.purpose, now=now)
+
+
+def _state(key: SigningKey) -> str:
+    if key.is_active:
+        return "signs"
+    return "trusted" if key.activated_at else "prepared"

@@ -1,0 +1,76 @@
+"""`manage.py gateway`: all gateways, or some of them, as one process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+
+from broker.kernel.command import StintCommand
+from broker.kernel.errors import StintError
+from sessions_app.gateways.core.door import Door
+from sessions_app.gateways.core.options import WebOptions
+from sessions_app.gateways.core.process import Gateway, Options, raise_file_limit
+from sessions_app.gateways.doors import NAMES, SSH, Addresses, doors, named
+
+# Detects a silent database well before the lease of ten seconds expires.
+_TCP = {"keepalives_idle": 3, "keepalives_interval": 2, "keepalives_count": 2, "tcp_user_timeout": 7000}
+
+
+class Command(StintCommand):
+    """Serve until stopped. Stopping ends no grant."""
+
+    help = "Run the gateways."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add("--doors", default=",".join(NAMES), help=f"which gateways to serve (default: {','.join(NAMES)})")
+        add("--ssh-host", default=settings.SSH_GATEWAY_HOST, help="address for SSH (STINT_SSH_HOST)")
+        add("--ssh-port", type=int, default=settings.SSH_GATEWAY_PORT, help="port for SSH (STINT_SSH_PORT)")
+        add("--host", default=settings.GATEWAY_HOST, help="address for HTTPS (STINT_GATEWAY_HOST)")
+        add("--port", type=int, default=settings.GATEWAY_PORT, help="port for HTTPS (STINT_GATEWAY_PORT)")
+        add("--name", default="", help="unique name of this gateway process (host:port)")
+        add(
+            "--metrics-port",
+            type=int,
+            default=settings.GATEWAY_METRICS_PORT,
+            help="serve Prometheus metrics on this loopback port; 0 disables them (STINT_GATEWAY_METRICS_PORT)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        raise_file_limit()
+        settings.DATABASES["default"]["OPTIONS"].update(_TCP)
+        try:
+            asyncio.run(_serve(options))
+        except StintError as error:
+            raise CommandError(str(error)) from error
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # A thread that waits for a dead database must not delay the exit.
+        os._exit(0)
+
+
+async def _serve(options: dict[str, Any]) -> None:
+    names = named(options["doors"])
+    port = options["ssh_port"] if SSH in names else options["port"]
+    name = options["name"] or f"{socket.gethostname()}:{port}"
+    served = _doors(names, options)
+    await Gateway(Options(name=name, metrics_port=options["metrics_port"]), served).run()
+
+
+def _doors(names: list[str], options: dict[str, Any]) -> list[Door]:
+    web = WebOptions(
+        host=options["host"],
+        port=options["port"],
+        url=settings.GATEWAY_PUBLIC_URL,
+        certificate=settings.GATEWAY_CERTIFICATE,
+        key=settings.GATEWAY_KEY,
+    )
+    addresses = Addresses(ssh_host=options["ssh_host"], ssh_port=options["ssh_port"], web=web)
+    return list(doors(names, addresses))

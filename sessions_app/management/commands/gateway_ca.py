@@ -1,0 +1,19 @@
+"""`manage.py gateway_ca`: the certificate authorities that clients of the web gateways trust, and their rotation without
+downtime.
+"""
+
+from __future__ import annotations
+
+from sessions_app.management.authority_command import AuthorityCommand
+from sessions_app.queries.authority import GATEWAY_CA
+
+
+class Command(AuthorityCommand):
+    """List, prepare, rotate or retire certificate authorities of the web gateways."""
+
+    purpose = GATEWAY_CA
+    help = (
+        "List the certificate authorities of the web gateways. To rotate: `prepare` creates the next one; have clients "
+        "fetch all that are listed (`stint gateway --ca`, `stint kubectl-config`); `rotate` signs with the next one, which "
+        "running gateways use within seconds; `retire FINGERPRINT` removes the old one."
+    )

@@ -1,0 +1,64 @@
+"""Prove again who one is, at the company's identity provider."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+
+from accounts.factors import PROOF_LASTS, factors_of
+from accounts.models import Identity, ProviderLink
+from accounts.operations.note_sign_in import note_failed_sign_in
+from broker.kernel.errors import Forbidden, NotFound
+from sessions_app.operations.identities.sign_in_by_provider import Answer, authenticated_at, claims_of
+
+
+class NotConfirmed(Forbidden):
+    """The provider's answer does not prove that the person who is signed in has just authenticated there."""
+
+    code = "not_confirmed"
+
+
+def prove_by_provider(*, identity_id: int, answer: Answer, address: str, now: dt.datetime) -> dt.datetime:
+    """Return when the person, who has no second factor here, authenticated at the provider: within the last minutes.
+
+    Links no one and changes no groups. A failure is recorded as a failed sign-in of the person.
+    Raises NotFound (no provider is configured, no such identity), ProviderDoesNotAnswer, NotSignedIn, NotConfirmed.
+    """
+    identity = Identity.objects.active().filter(pk=identity_id).first()
+    if identity is None:
+        raise NotFound("Identity not found.")
+    claims = claims_of(answer=answer, name=identity.username, address=address, now=now)
+    at = authenticated_at(claims, now)
+    refused = _refusal(identity, claims, at, now)
+    if refused is not None or at is None:
+        refused = refused or _not_said()
+        note_failed_sign_in(name=identity.username, address=address, reason=refused.message, now=now)
+        raise refused
+    return at
+
+
+def _refusal(
+    identity: Identity, claims: Mapping[str, Any], at: dt.datetime | None, now: dt.datetime
+) -> NotConfirmed | None:
+    name, issuer = settings.OIDC_NAME, settings.OIDC_ISSUER
+    own = ProviderLink.objects.filter(identity=identity, issuer=issuer, subject=claims["sub"])
+    if not own.exists():
+        return NotConfirmed(f"This is not your account at {name}.", hint="Use the one that you sign in with.")
+    if factors_of(identity).any:
+        return NotConfirmed(
+            f"{name} can't confirm for a person who has a second factor here.",
+            hint="Use your second factor.",
+        )
+    if at is not None and now - at >= PROOF_LASTS:
+        return NotConfirmed(f"{name} did not ask who you are.", hint="Try again, and sign in there.")
+    return None
+
+
+def _not_said() -> NotConfirmed:
+    return NotConfirmed(
+        f"{settings.OIDC_NAME} did not say when you signed in there.",
+        hint="Its ID token needs `auth_time`. Contact the provider's administrator.",
+    )

@@ -1,0 +1,74 @@
+"""The proof by a grant's token, for requests that pass Stint's own HTTP gateway."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.kernel.statement import Answer, Statement, moment, number, text
+from sessions_app.connectors.base import ConnectionParameters, Place
+from sessions_app.operations.sessions.authorize_use import TOKENS, Row, TokenUse
+from sessions_app.operations.sessions.proofs.proxy import LIVE, approved
+from sessions_app.operations.targets.cluster_connection import parameters_of
+from sessions_app.policy.commands.http.compiling import CompiledSet
+
+# A cluster with one target is addressed by its name, and each target by its own.
+_AT_GATEWAY = Statement(
+    "stint_authorize_at_gateway",
+    f"""
+SELECT g.id, g.ref, t.id, g.expires_at, k.id, k.digest, k.jkt, least(g.expires_at, k.expires_at), c.name,
+       c.connection::text, c.sealed_connection
+{TOKENS}
+ WHERE k.digest = $1::text AND $2::text IN (c.name, t.name) AND c.kind = 'http'
+   AND c.connection->>'proxy' = 'stint' AND {LIVE}
+""",  # fixed text
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayUse(TokenUse):
+    """One grant on one target behind Stint's own gateway, ready for a request. ``place`` has the credential that the
+    gateway adds.
+    """
+
+    compiled: CompiledSet
+    place: Place = field(repr=False)
+    stored: tuple[str, bytes] = field(repr=False)
+
+    @property
+    def login(self) -> Mapping[str, Any]:
+        """What its lease stores about reaching the target."""
+        return {"connection": json.loads(self.stored[0]), "sealed_connection": self.stored[1]}
+
+
+@dataclass(frozen=True, slots=True)
+class AtGateway:
+    """A grant's token at the gateway, for ``name``: that of a cluster or of one of its targets."""
+
+    token_digest: str
+    name: str
+
+    def values(self) -> Sequence[str | None]:
+        return self.token_digest, self.name
+
+    def ask(self, values: Sequence[bytes | None]) -> Answer:
+        return _AT_GATEWAY(values)
+
+    def use(self, row: Row) -> GatewayUse:
+        grant, ref, target, expires_at, key, digest, jkt, good_until, cluster, connection, sealed = row
+        fields = approved((ref or b"", number(grant), number(target)))
+        stored = (text(connection), sealed or b"")
+        place = Place(cluster=text(cluster), target=fields["target"], parameters=_parameters(*stored))
+        return GatewayUse(
+            **fields, expires_at=moment(expires_at), credential_id=number(key), credential_digest=text(digest),
+            jkt=text(jkt), good_until=moment(good_until), place=place, stored=stored,
+        )  # fmt: skip
+
+
+# Rows are read each time; only their interpretation is kept.
+@functools.lru_cache(maxsize=256)
+def _parameters(connection: str, sealed: bytes) -> ConnectionParameters:
+    return parameters_of("http", json.loads(connection), sealed)

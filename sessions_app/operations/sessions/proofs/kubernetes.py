@@ -1,0 +1,119 @@
+"""The proofs at Stint's own Kubernetes gateway: by a grant's token, and by signing in to the pages."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.kernel.statement import Answer, Statement, moment, number, text
+from sessions_app.connectors.base import Place
+from sessions_app.operations.sessions.authorize_use import (
+    COLUMNS,
+    GOOD_TOKEN,
+    MADE,
+    TOKENS,
+    AnyUse,
+    Row,
+    TokenUse,
+    fields_of,
+    live,
+)
+from sessions_app.operations.targets.cluster_connection import parameters_of
+from sessions_app.policy.commands.kubernetes.compiling import CompiledSet
+
+# A cluster with one target is addressed by its name, and each target by its own. A grant whose account was made at
+# another address, or that holders reach directly, matches nothing.
+_AT_KUBERNETES = Statement(
+    "stint_authorize_kubernetes",
+    f"""
+SELECT {COLUMNS},
+       v.digest, k.id, k.jkt, c.connection::text, c.sealed_connection, least(g.expires_at, k.expires_at), k.digest
+{TOKENS}{MADE}
+ WHERE k.digest = $1::text AND {GOOD_TOKEN} AND g.held_at IS NULL AND c.kind = 'kubernetes'
+   AND $2::text IN (c.name, t.name) AND NOT c.connection ? 'direct' AND {live()}
+""",  # fixed text
+)
+_OF_HOLDER = Statement(
+    "stint_authorize_at_kubernetes",
+    f"""
+SELECT {COLUMNS}, v.digest, c.connection::text, c.sealed_connection
+  FROM sessions_app_grant g
+  JOIN sessions_app_grant_targets gt ON gt.grant_id = g.id
+  JOIN sessions_app_target t ON t.id = gt.target_id AND t.cluster_id = g.cluster_id
+  JOIN sessions_app_cluster c ON c.id = g.cluster_id
+  JOIN accounts_identity i ON i.id = g.holder_id{MADE}
+ WHERE g.holder_id = $1::bigint AND g.ref = $4::text AND t.name = $2::text AND g.held_at IS NULL AND c.kind = 'kubernetes'
+   AND NOT c.connection ? 'direct' AND {live("$3::timestamptz")}
+""",  # noqa: S608  # fixed text
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubernetesUse(TokenUse):
+    """One grant on one API server behind Stint's own gateway. ``place`` has Stint's own credential there."""
+
+    compiled: CompiledSet
+    place: Place = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AtKubernetes:
+    """A grant's token at the gateway, for ``name``: that of a cluster or of one of its targets."""
+
+    token_digest: str
+    name: str
+
+    def values(self) -> Sequence[str | None]:
+        return self.token_digest, self.name
+
+    def ask(self, values: Sequence[bytes | None]) -> Answer:
+        return _AT_KUBERNETES(values)
+
+    def use(self, row: Row) -> KubernetesUse:
+        digest, key, jkt, connection, sealed, good_until, credential = row[19:]
+        return KubernetesUse(
+            **_placed(row, digest, connection, sealed), credential_id=number(key), credential_digest=text(credential),
+            good_until=moment(good_until), jkt=text(jkt),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HolderUse(AnyUse):
+    """One grant on one API server behind Stint's own gateway, for its holder on the pages. ``place`` is as above."""
+
+    compiled: CompiledSet
+    place: Place = field(repr=False)
+
+
+AtCluster = KubernetesUse | HolderUse
+
+
+@dataclass(frozen=True, slots=True)
+class OfHolder:
+    """An identity that is signed in, with the target and the reference of a grant of theirs."""
+
+    holder_id: int
+    target_name: str
+    grant_ref: str
+    now: dt.datetime
+
+    def values(self) -> Sequence[str | None]:
+        return str(self.holder_id), self.target_name, self.now.isoformat(), self.grant_ref
+
+    def ask(self, values: Sequence[bytes | None]) -> Answer:
+        return _OF_HOLDER(values)
+
+    def use(self, row: Row) -> HolderUse:
+        return HolderUse(**_placed(row, *row[19:]))
+
+
+def _placed(row: Row, digest: bytes | None, connection: bytes | None, sealed: bytes | None) -> dict[str, Any]:
+    fields = fields_of(row, text(digest), CompiledSet)
+    parameters = parameters_of("kubernetes", json.loads(text(connection)), sealed or b"")
+    return {
+        **fields,
+        "place": Place(cluster=fields["cluster"], target=fields["target"], parameters=parameters),
+    }

@@ -1,0 +1,24 @@
+"""The proof of a holder who is signed in to the pages, at a target of any kind whose gateway takes orders from there."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sessions_app.operations.sessions.authorize_use import AnyUse, Proof, authorize_use
+from sessions_app.operations.sessions.proofs.holder import ByHolder
+from sessions_app.operations.sessions.proofs.kubernetes import OfHolder
+
+_PROOFS: dict[str, Callable[[int, str, str, dt.datetime], Proof[Any]]] = {
+    "ssh": ByHolder,
+    "kubernetes": OfHolder,
+}
+
+
+def uses_from_page(
+    *, holder_id: int, kind: str, target: str, grant_ref: str, now: dt.datetime
+) -> Sequence[AnyUse]:
+    """Return what a holder can use now of a grant on a target, as `authorize_use` does. ``kind`` is its cluster's."""
+    proof = _PROOFS.get(kind)
+    return [] if proof is None else authorize_use(by=proof(holder_id, target, grant_ref, now))

@@ -1,0 +1,47 @@
+"""Let the prepared certificate authority sign from now on."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
+from broker.kernel.errors import Conflict
+from broker.kernel.lock import in_turn
+from sessions_app.models import SigningKey
+from sessions_app.operations.targets.prepare_authority import prepared_authority
+from sessions_app.queries.authority import active_authority
+
+
+class NotPrepared(Conflict):
+    """There is no authority that anybody could already know."""
+
+    code = "not_prepared"
+
+
+def rotate_authority(purpose: str, *, actor: Actor, now: dt.datetime) -> SigningKey:
+    """Make the prepared authority the one that signs. The old one stays trusted until it is retired.
+
+    Raises NotPrepared.
+    """
+    with transaction.atomic():
+        in_turn(purpose)
+        fresh = prepared_authority(purpose)
+        if fresh is None:
+            raise NotPrepared(
+                "No new authority is prepared.",
+                hint="Prepare one, have both installed everywhere, then rotate.",
+            )
+        old = active_authority(purpose)
+        if old is not None:
+            SigningKey.objects.filter(pk=old.pk).update(is_active=False)
+        SigningKey.objects.filter(pk=fresh.pk).update(is_active=True, activated_at=now)
+        record(
+            event=Event.CA_ROTATED, actor=actor, object_type="ca", object_ref=fresh.fingerprint, now=now,
+            data={"before": old.fingerprint if old else None},
+        )  # fmt: skip
+    fresh.refresh_from_db()
+    return fresh

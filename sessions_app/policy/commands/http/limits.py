@@ -1,0 +1,183 @@
+"""Limits that only Stint's own gateway can enforce: on files, uploads and answers."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    StrictStr,
+    WithJsonSchema,
+    model_validator,
+)
+
+from sessions_app.policy.commands.document import FROZEN
+from sessions_app.policy.durations import Duration
+
+JSON_TYPE = "application/json"
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
+BYTES = "application/octet-stream"
+
+# The gateway keeps files in memory or on disk until it has decided, and a held request until it is made again.
+MAX_FILE = 100_000_000
+MAX_UPLOAD = 10_000_000_000
+MAX_HELD = 10_000_000
+MAX_ANSWER = 100_000_000_000
+LONGEST_ANSWER = 86_400
+
+_UNITS = {"GB": 1_000_000_000, "MB": 1_000_000, "KB": 1000, "B": 1}
+_SIZE = r"[1-9][0-9]{0,8}(B|KB|MB|GB)"
+_MEDIA = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}$"
+_STEP = re.compile(r"([^.\[\]\x00-\x1f\x7f]{1,128})((?:\[\])*)|((?:\[\])+)")
+ITEMS = "[]"
+
+
+def bytes_of(size: object) -> int:
+    """Convert `5MB` to bytes: SI units, so 1 MB is 1,000,000 bytes. A number is one already. Raises ValueError."""
+    if isinstance(size, int) and not isinstance(size, bool):
+        return size
+    if not isinstance(size, str) or re.fullmatch(_SIZE, size) is None:
+        raise ValueError("needs a size with a unit, like 500KB, 5MB or 1GB")
+    unit = next(unit for unit in _UNITS if size.endswith(unit))
+    return int(size.removesuffix(unit)) * _UNITS[unit]
+
+
+def show_bytes(size: int) -> str:
+    """Format a number of bytes exactly, as people write it: 5000000 is `5MB`."""
+    unit = next(unit for unit, count in _UNITS.items() if size % count == 0)
+    return f"{size // _UNITS[unit]}{unit}"
+
+
+def say_bytes(size: int) -> str:
+    """Format a number of bytes for reading: 5000000 is `5 MB`."""
+    return re.sub(r"(?<=[0-9])(?=[A-Z])", " ", show_bytes(size))
+
+
+Size = Annotated[
+    int,
+    BeforeValidator(bytes_of),
+    PlainSerializer(show_bytes, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": f"^{_SIZE}$", "examples": ["500KB", "5MB", "1GB"]}),
+]
+MediaType = Annotated[StrictStr, Field(pattern=_MEDIA, max_length=129)]
+
+
+def is_json(media: str) -> bool:
+    """Whether a media type is JSON (RFC 6839 §3.1)."""
+    return media in (JSON_TYPE, "text/json") or media.endswith("+json")
+
+
+class FileLimit(BaseModel):
+    """What one file of a multipart form may be."""
+
+    model_config = FROZEN
+    max: Size = Field(ge=1, le=MAX_FILE, description="Maximum size")
+    types: tuple[MediaType, ...] = Field(min_length=1, max_length=50, description="Allowed media types")
+
+    @property
+    def limits(self) -> str:
+        """The limit in words."""
+        return f"{' or '.join(self.types)}, at most {say_bytes(self.max)}"
+
+
+class UploadLimit(BaseModel):
+    """What a body that is neither JSON nor a form may be. It is never parsed."""
+
+    model_config = FROZEN
+    max: Size = Field(ge=1, le=MAX_UPLOAD, description="Maximum size")
+    types: tuple[MediaType, ...] = Field(min_length=1, max_length=50, description="Allowed media types")
+
+    @model_validator(mode="after")
+    def _not_parsed(self) -> Self:
+        for media in self.types:
+            if is_json(media):
+                raise ValueError(f"{media} is JSON: limit it by its keys, under body")
+            if media in (FORM, MULTIPART):
+                raise ValueError(f"{media} is a form: limit it by its fields, under form and files")
+        return self
+
+    @property
+    def limits(self) -> str:
+        """The limit in words."""
+        return f"{' or '.join(self.types)}, at most {say_bytes(self.max)}"
+
+
+class ResponseLimit(BaseModel):
+    """What of an answer may pass, and how much of it for how long."""
+
+    model_config = FROZEN
+    fields: tuple[StrictStr, ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="Only these fields of a JSON answer pass: a.b for nested ones, items[].price for those of each item",
+    )
+    max: Size | None = Field(default=None, ge=1, le=MAX_ANSWER, description="Maximum size of the answer")
+    time: Duration | None = Field(
+        default=None, ge=1, le=LONGEST_ANSWER, description="Maximum duration of the answer"
+    )
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if self.fields is None and self.max is None and self.time is None:
+            raise ValueError("limits nothing: add fields, max or time")
+        paths = [steps_of(field) for field in self.fields or ()]
+        for at, path in enumerate(paths):
+            for other in (*paths[:at], *paths[at + 1 :]):
+                if other[: len(path)] == path:
+                    raise ValueError(f"lists {self.fields[at]} and a part of it: keep one of the two")  # type: ignore[index]  # there are paths
+        return self
+
+
+def steps_of(field: str) -> tuple[str, ...]:
+    """Return the steps of a field of an answer: `items[].price` is `("items", "[]", "price")`. Raises ValueError."""
+    steps: list[str] = []
+    for at, part in enumerate(field.split(".")):
+        found = _STEP.fullmatch(part)
+        if found is None or (at and found[3]):
+            raise ValueError(
+                f"{field[:80]} is not a field: write it like price, account.name or items[].price"
+            )
+        steps += [found[1]] if found[1] else []
+        steps += [ITEMS] * (len(found[2] or found[3] or "") // 2)
+    return tuple(steps)
+
+
+def fields_within(inner: Sequence[str] | None, outer: Sequence[str] | None) -> bool:
+    """Whether everything that passes through `inner` also passes through `outer` (None: the whole answer)."""
+    if outer is None or inner is None:
+        return outer is None
+    allowed = [steps_of(field) for field in outer]
+    return all(any(ours[: len(path)] == path for path in allowed) for ours in map(steps_of, inner))
+
+
+def response_within(inner: ResponseLimit | None, outer: ResponseLimit | None) -> bool:
+    """Whether an answer within `inner` is always within `outer`."""
+    ours, theirs = inner or _ANY, outer or _ANY
+    return (
+        fields_within(ours.fields, theirs.fields)
+        and _at_most(ours.max, theirs.max)
+        and _at_most(ours.time, theirs.time)
+    )
+
+
+def _at_most(ours: int | None, theirs: int | None) -> bool:
+    return theirs is None or (ours is not None and ours <= theirs)
+
+
+# No limit at all can't be written in a document.
+_ANY = ResponseLimit.model_construct()
+
+
+def say_response(limit: ResponseLimit) -> Iterator[str]:
+    """Yield a limit on answers in words."""
+    if limit.fields is not None:
+        yield f"answer: only {', '.join(limit.fields)}"
+    if limit.max is not None:
+        yield f"answer: at most {say_bytes(limit.max)}"
+    if limit.time is not None:
+        yield f"answer: at most {limit.time} s"

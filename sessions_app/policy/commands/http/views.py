@@ -1,0 +1,60 @@
+"""How the requests of a grant are shown to those who approve, hold and read it."""
+
+from collections.abc import Iterator
+
+from sessions_app.policy.commands.answers import CommandView, free_parameter
+from sessions_app.policy.commands.http.checks import Typed
+from sessions_app.policy.commands.http.compiling import Command, CompiledSet
+from sessions_app.policy.commands.http.document import HTTPDeny, HTTPRequest
+from sessions_app.policy.commands.http.limits import say_response
+
+
+def describe(compiled: CompiledSet) -> list[CommandView]:
+    """Return the requests of a grant in document order, with bound values and what is free at each run."""
+    return [_view(one) for one in compiled.commands]
+
+
+def _view(one: Command) -> CommandView:
+    checks = (*one.query.values(), *(one.body or {}).values(), *one.form.values(), *one.headers.values())
+    named = {
+        check.name: check.type for check in checks if isinstance(check, Typed) and check.name is not None
+    }
+    return CommandView(
+        index=one.index,
+        text=one.text,
+        free=tuple(free_parameter(name, type_) for name, type_ in {**one.types, **named}.items()),
+        effect=one.rule.effect,
+        hold=one.rule.held,
+        detail=tuple(_detail(one)),
+        denies=isinstance(one.rule, HTTPDeny),
+    )
+
+
+def _detail(one: Command) -> Iterator[str]:
+    inside = (("query", one.query), ("body", one.body or {}), ("form", one.form), ("header", one.headers))
+    for where, limited in inside:
+        for name, check in limited.items():
+            yield f"{where} {name}: {check.limits}{_optional(one, name)}"
+    if one.body is not None and not one.body:
+        yield "body: an empty object"
+    if one.allows is not None:
+        yield from _only_by_gateway(one, one.allows)
+
+
+def _only_by_gateway(one: Command, rule: HTTPRequest) -> Iterator[str]:
+    for name, limit in rule.files.items():
+        yield f"file {name}: {limit.limits}, with any content{_optional(one, name)}"
+    if rule.form == {} and not rule.files:
+        yield "form: empty"
+    if rule.upload is not None:
+        yield f"body: {rule.upload.limits}, with any content"
+    if rule.response is not None:
+        yield from say_response(rule.response)
+    if rule.stream:
+        yield "can be answered by a stream, which only Stint's own gateway cuts at the end"
+    if rule.websocket:
+        yield "can open a WebSocket, whose messages are not limited"
+
+
+def _optional(one: Command, name: str) -> str:
+    return " (optional)" if name in one.optional else ""

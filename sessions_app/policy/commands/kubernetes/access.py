@@ -1,0 +1,74 @@
+"""Decide what an API server asks an authorization webhook: who may do what, without the query and the body.
+
+What a command limits beside the verb, the object and the namespace is not seen here, so that such a command allows
+nothing here. Three things that the gateway compares are no such limit, so that more is allowed here than a line sends: the
+events of all objects of a namespace for `describe`, following for `logs`, and any grace period for `delete`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from sessions_app.policy.commands.answers import Allowed, Refused
+from sessions_app.policy.commands.document import RuleRefused
+from sessions_app.policy.commands.kubernetes.checks import ANYTHING
+from sessions_app.policy.commands.kubernetes.compiling import Command, CompiledSet
+from sessions_app.policy.commands.kubernetes.decide import DISCOVERY, LEFT_OUT, discover, nothing_allows
+from sessions_app.policy.commands.kubernetes.reading import Sent, read_request
+from sessions_app.policy.commands.kubernetes.rights import NEVER_BY_RULE, Request
+from sessions_app.policy.commands.kubernetes.steps import Step
+from sessions_app.policy.commands.kubernetes.wants import Values
+
+# What every account may ask about itself, as `kubectl auth` does.
+_OF_ONESELF = frozenset((
+    ("authorization.k8s.io", "selfsubjectaccessreviews"), ("authorization.k8s.io", "selfsubjectrulesreviews"),
+    ("authentication.k8s.io", "selfsubjectreviews"),
+))  # fmt: skip
+
+
+def decide_access(compiled: CompiledSet, asked: Request) -> Allowed | Refused:
+    """Decide whether some command sends such a request. Every grant may ask what its account may do. Never raises because
+    of a request.
+    """
+    asked = asked.placed
+    if asked.verb == "create" and (asked.group, asked.resource) in _OF_ONESELF:
+        return Allowed(DISCOVERY, "read", False, None, {}, (str(asked),))
+    faults: list[Refused] = []
+    for command, step, values in _sent_by(compiled.commands, asked):
+        if not (unseen := _unseen(command, step)):
+            rule = command.rule
+            free = {name: value for name, value in values.items() if name in command.types}
+            return Allowed(command.index, rule.effect, False, rule.finish_seconds, free, (str(asked),))
+        reason = f"{asked} is allowed here, but an authorization webhook does not learn its {unseen}"
+        faults.append(Refused(reason, command.text(compiled.bindings), "value"))
+    if faults:
+        return faults[0]
+    if any(True for _ in _sent_by(compiled.left_out, asked)):
+        return LEFT_OUT
+    return nothing_allows(compiled, asked)
+
+
+def decide_path(verb: str, path: str) -> Allowed | Refused:
+    """Decide a request that is about no resource. Every grant may see what a cluster can do."""
+    try:
+        request = read_request(verb.upper(), path, "")
+    except RuleRefused as error:
+        return Refused(error.reason, None, "syntax")
+    if request.is_resource:
+        return Refused(f"{path} is the path of a resource", None, "syntax")
+    return discover(request, Sent())
+
+
+def _sent_by(commands: Iterable[Command], asked: Request) -> Iterator[tuple[Command, Step, Values]]:
+    for command in commands:
+        for step in command.steps:
+            if step.check is ANYTHING and asked.resource in NEVER_BY_RULE:
+                continue
+            values = next(step.right.matches(asked, command.types), None)
+            if values is not None:
+                yield command, step, values
+
+
+def _unseen(command: Command, step: Step) -> str:
+    """Return what each request is compared with, and this question does not say; empty if it says all."""
+    return "approval by a second person" if command.rule.held and step.main else step.check.limits

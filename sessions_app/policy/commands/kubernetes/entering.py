@@ -1,0 +1,141 @@
+"""What `exec`, `attach` and `port-forward` may carry: the container, the words of a program, the ports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sessions_app.policy.commands.characters import clip
+from sessions_app.policy.commands.kubernetes.checks import Check, Pairs, Taken, check_query
+from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent
+from sessions_app.policy.commands.kubernetes.rights import assignments
+from sessions_app.policy.commands.kubernetes.texts import Text, fill, literal, slots_of
+from sessions_app.policy.commands.kubernetes.wants import Differs, Said, Types, Values
+from sessions_app.policy.commands.parameters import ValueRefused
+from sessions_app.policy.commands.ssh.decide import match_word, text_of
+from sessions_app.policy.commands.ssh.lines import LineRefused, check_argv
+from sessions_app.policy.commands.ssh.templates import Slot, Word
+from sessions_app.policy.commands.ssh.templates import fill as fill_word
+
+_QUERY = frozenset(("container", "command", "stdin", "stdout", "stderr", "tty", "timeout"))
+
+
+@dataclass(frozen=True, slots=True)
+class Enters(Check):
+    """A stream into a container. With `words` it runs a program (`exec`), without it attaches to the one that runs."""
+
+    container: Text
+    stdin: bool
+    tty: bool
+    words: tuple[Word, ...] = ()
+
+    def filled(self, values: Values) -> Enters:
+        return replace(
+            self,
+            container=fill(self.container, values),
+            words=tuple(fill_word(word, values) for word in self.words),
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        inside = (piece.name for word in self.words for piece in word if isinstance(piece, Slot))
+        return tuple(dict.fromkeys((*slots_of(self.container), *inside)))
+
+    @property
+    def limits(self) -> str:
+        return "program" if self.words else "container"
+
+    def take(self, request: KubeRequest, sent: Sent, types: Types, known: Values) -> Taken:
+        check_query(request, _QUERY)
+        if sent.body is not None:
+            raise Differs("there must be no body")
+        request.flag("stdout"), request.flag("stderr")
+        for key, option, allowed in (("stdin", "-i", self.stdin), ("tty", "-t", self.tty)):
+            if request.flag(key) and not allowed:
+                raise Differs(f"{option} is not part of the line")
+        try:
+            known = Said(self.container).take(request.value("container"), types, known)
+        except Differs as error:
+            raise Differs(f"-c {error}") from None
+        argv = request.values("command")
+        options = [f"-{'i' * request.flag('stdin')}{'t' * request.flag('tty')}"]
+        return Taken(
+            self._match(argv, types, known),
+            options=("-c", request.value("container"), *(one for one in options if one != "-")),
+            program=argv,
+        )
+
+    def _match(self, argv: tuple[str, ...], types: Types, known: Values) -> Values:
+        if len(argv) != len(self.words):
+            raise Differs(
+                f"the program must be {clip(text_of(self.words))}"
+                if self.words
+                else "no program can be named"
+            )
+        matched = dict(known)
+        try:
+            if argv:
+                check_argv(argv)
+            for spec, word in zip(self.words, argv, strict=True):
+                match_word(spec, word, types, matched)
+        except ValueRefused as error:
+            raise Differs(str(error)) from None
+        except LineRefused as error:
+            raise Differs(error.reason) from None
+        return matched
+
+    def render(self, verb: str) -> tuple[Pairs, Sent]:
+        pairs = [("command", word[0]) for word in self.words if isinstance(word[0], str)]
+        pairs += [("container", literal(self.container) or "")]
+        pairs += [
+            (key, "true") for key, on in (("stdin", self.stdin), ("tty", self.tty), ("stdout", True)) if on
+        ]
+        return tuple(pairs), Sent()
+
+
+@dataclass(frozen=True, slots=True)
+class Forwards(Check):
+    """Connections to listed ports of a pod. The ports of each are named within the stream."""
+
+    ports: tuple[Text, ...]
+
+    def filled(self, values: Values) -> Forwards:
+        return replace(self, ports=tuple(fill(text, values) for text in self.ports))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for text in self.ports for name in slots_of(text)))
+
+    @property
+    def limits(self) -> str:
+        return "ports"
+
+    def take(self, request: KubeRequest, sent: Sent, types: Types, known: Values) -> Taken:
+        check_query(request, ("timeout", "ports"))
+        if sent.body is not None:
+            raise Differs("there must be no body")
+        listed = self.listed(types)
+        asked = request.value("ports")
+        chosen = tuple(map(_port, asked.split(","))) if asked else listed
+        for port in chosen:
+            if port not in listed:
+                raise Differs(
+                    f"port {asked if port < 0 else port} is not one of {', '.join(map(str, listed))}"
+                )
+        return Taken(known, tuple(map(str, chosen)), ports=chosen)
+
+    def listed(self, types: Types) -> tuple[int, ...]:
+        """Return every port that a value of its places makes."""
+        made = (
+            literal(fill(text, values)) or ""
+            for text in self.ports
+            for values in assignments(slots_of(text), types)
+        )
+        return tuple(dict.fromkeys(int(port) for port in made if port.isdigit()))
+
+    def render(self, verb: str) -> tuple[Pairs, Sent]:
+        return (("ports", ",".join(literal(text) or "" for text in self.ports)),), Sent()
+
+
+def _port(text: str) -> int:
+    """Return a port number, or -1 for what is none."""
+    return int(text) if len(text) <= 5 and text.isascii() and text.isdigit() else -1

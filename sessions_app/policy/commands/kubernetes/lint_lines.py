@@ -1,0 +1,106 @@
+"""What the linter says about what lines carry: images, fields of objects, and programs that run in containers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from sessions_app.policy.commands.findings import Finding, Severity
+from sessions_app.policy.commands.kubernetes.applying import Applies
+from sessions_app.policy.commands.kubernetes.bodies import written_path
+from sessions_app.policy.commands.kubernetes.checks import Field, Writes
+from sessions_app.policy.commands.kubernetes.document import KubectlLine, KubernetesCommandSet, KubernetesRule
+from sessions_app.policy.commands.kubernetes.entering import Enters
+from sessions_app.policy.commands.kubernetes.wants import Said, Typed
+from sessions_app.policy.commands.parameters import Choice
+from sessions_app.policy.commands.ssh.document import SSHCommand, SSHCommandSet
+from sessions_app.policy.commands.ssh.lint import lint as lint_programs
+from sessions_app.policy.commands.ssh.templates import Slot
+
+_INTERCEPTING = frozenset(("admissionregistration.k8s.io", "apiregistration.k8s.io"))
+# Fields with which a pod leaves its container, and what they do.
+_LEAVES = {
+    "hostPath": "mounts the node's own files", "hostNetwork": "is in the node's network",
+    "hostPID": "sees every process of the node", "hostIPC": "shares memory with every process of the node",
+    "privileged": "is root on the node", "capabilities": "has rights of root on the node",
+    "allowPrivilegeEscalation": "can become root", "procMount": "sees the kernel's settings of the node",
+}  # fmt: skip
+# Fields that decide what a pod runs and with which rights.
+_RUNS = {
+    "serviceAccountName": "the account that the pod runs as", "serviceAccount": "the account that the pod runs as",
+    "command": "the program that the container runs", "args": "the program's arguments",
+    "automountServiceAccountToken": "whether the pod gets a token of the cluster", "nodeName": "the node that the pod runs on",
+    "secretName": "a secret that the pod reads", "secretKeyRef": "a secret that the pod reads",
+}  # fmt: skip
+
+
+def line_findings(document: KubernetesCommandSet, index: int, rule: KubernetesRule) -> Iterator[Finding]:
+    """Yield what to know about what a command carries."""
+    where = f"commands[{index}].{rule.WRITTEN}"
+    for step in rule.steps():
+        check = step.check
+        if isinstance(check, Writes | Applies):
+            for field in check.fields:
+                yield from _field(where, rule, field, applied=isinstance(check, Applies))
+        if isinstance(check, Applies) and _INTERCEPTING.intersection(step.right.groups):
+            yield Finding(
+                "error", "past_rbac", where, "whoever applies it reads and changes the requests of everyone to the API server",
+                "remove it",
+            )  # fmt: skip
+        if isinstance(check, Enters) and check.words:
+            yield from _program(document, index, rule, check)
+    if isinstance(rule, KubectlLine) and rule.contain == "none":
+        yield Finding(
+            "warning", "uncontained", f"commands[{index}].contain",
+            "nothing ends what the program starts: closing the stream does not end a process in a container",
+            "remove it: the program then ends with its stream. Accept it for images without a shell",
+        )  # fmt: skip
+
+
+def _field(where: str, rule: KubernetesRule, field: Field, *, applied: bool) -> Iterator[Finding]:
+    def found(severity: Severity, code: str, message: str, fix: str) -> Finding:
+        return Finding(severity, code, where, message, fix)
+
+    path = written_path(field.path)
+    if applied and (leaves := next((why for key, why in _LEAVES.items() if key in field.path), None)):
+        yield found("error", "leaves_container", f"a pod with {path} {leaves}", f"remove {path}")
+    elif applied and (runs := next((what for key, what in _RUNS.items() if key in field.path), None)):
+        yield found("warning", "workload", f"{path} is {runs}", "remove it, or accept it with a reason")
+    if field.path[-1] == "image" and _is_free(rule, field):
+        yield found(
+            "warning",
+            "free_image",
+            f"the holder chooses {path} at each run, and so the program that runs with the account and the secrets of the pod",
+            "move it to parameters, or take it from the workflow with `from`, or list the images with choice",
+        )
+
+
+def _is_free(rule: KubernetesRule, field: Field) -> bool:
+    want = field.want
+    if isinstance(want, Typed):
+        return not isinstance(want.type_, Choice)
+    return isinstance(want, Said) and any(
+        name in rule.where and not isinstance(rule.where[name], Choice) for name in want.names
+    )
+
+
+def _program(
+    document: KubernetesCommandSet, index: int, rule: KubernetesRule, check: Enters
+) -> Iterator[Finding]:
+    """Yield what the linter for SSH says about the program: it is a command line there as well."""
+    used = {piece.name for word in check.words for piece in word if isinstance(piece, Slot)}
+    command = SSHCommand(
+        run=rule.text.partition(" -- ")[2],
+        effect=rule.effect,
+        where={name: type_ for name, type_ in rule.where.items() if name in used},
+    )
+    programs = SSHCommandSet(
+        name=document.name, kind="ssh", summary=document.summary, risk=document.risk,
+        parameters={name: type_ for name, type_ in document.parameters.items() if name in used},
+        commands=(command,), contain="group" if rule.contained == "none" else "pidns", examples=document.examples,
+    )  # fmt: skip
+    for one in lint_programs(programs):
+        if one.where.startswith("commands[0]"):
+            yield replace(one, where=one.where.replace("commands[0]", f"commands[{index}]", 1))
+        elif one.where.startswith("parameters."):
+            yield one

@@ -1,0 +1,107 @@
+"""Lines that are one request, which Stint itself can send: their path, query and body, without a client like kubectl."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from sessions_app.policy.commands.document import RuleRefused
+from sessions_app.policy.commands.kubernetes.bodies import MERGE, STRATEGIC, build_body
+from sessions_app.policy.commands.kubernetes.checks import Check, Deletes, Logs, Reads, Writes
+from sessions_app.policy.commands.kubernetes.entering import Enters
+from sessions_app.policy.commands.kubernetes.lines import parse_line
+from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent, read_request
+from sessions_app.policy.commands.kubernetes.rights import Request
+from sessions_app.policy.commands.kubernetes.steps import Step
+from sessions_app.policy.commands.kubernetes.undoing import Undoes, put_back
+from sessions_app.policy.commands.kubernetes.wants import Count, Moment
+
+_METHODS = {"get": "GET", "list": "GET", "patch": "PATCH", "delete": "DELETE"}
+SEVERAL = "it is not one request that Stint can send itself: use kubectl"
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """The one request that is the run of a line. `group` and `place` make its path once the version is known. What an
+    undo sends is known once the revisions are.
+    """
+
+    method: str
+    group: str
+    place: str
+    query: str
+    sent: Sent
+    check: Check
+
+    def sent_to(
+        self, target: Mapping[str, Any] | None, history: Sequence[Mapping[str, Any]], unread: str
+    ) -> Sent:
+        """Return what it sends to an object as the cluster has it, if that was read. Raises RuleRefused."""
+        if isinstance(self.check, Undoes) and target is not None:
+            return put_back(self.check.plural, target, history)
+        return replace(self.sent, target=target, history=tuple(history), unread=unread)
+
+    def path(self, version: str) -> str:
+        """Return its path in one version of its group."""
+        return f"/apis/{self.group}/{version}{self.place}" if self.group else f"/api/{version}{self.place}"
+
+    def request(self, version: str) -> KubeRequest:
+        """Return it as the API server reads it. Raises RuleRefused."""
+        return read_request(self.method, self.path(version), self.query)
+
+
+def sent_alone(steps: tuple[Step, ...]) -> Step | None:
+    """Return the step that is the run of a command if it is one request, of which its line says everything; None if not."""
+    main = [step for step in steps if step.main]
+    return main[0] if len(main) == 1 and _is_one(main[0]) else None
+
+
+def _is_one(step: Step) -> bool:
+    right, check = step.right, step.check
+    lists = (right.names, right.namespaces, right.groups, right.resources, right.asked)
+    if any(len(one) > 1 for one in lists) or not (right.names or right.asked == ("list",)):
+        return False
+    if isinstance(check, Writes):
+        # Without a number in its line, the number is not known.
+        return not any(isinstance(one.want, Count) for one in check.fields)
+    if isinstance(check, Enters):
+        return bool(check.words)
+    return (isinstance(check, Reads) and step.says == ("get",)) or isinstance(check, Deletes | Logs | Undoes)
+
+
+def sending_of(line: str, now: dt.datetime) -> Sending:
+    """Return what a line sends now. Raises RuleRefused for a line that can't be read, or that is not one request."""
+    step = sent_alone(parse_line(line, document=False))
+    if step is None:
+        raise RuleRefused(SEVERAL)
+    (request,) = step.right.requests()
+    query, sent = step.check.render(request.verb)
+    if isinstance(step.check, Writes):
+        sent = _patch(step.check, now)
+    return Sending(
+        _METHODS[request.verb],
+        request.group,
+        _place(request),
+        urlencode(query, quote_via=quote),
+        sent,
+        step.check,
+    )
+
+
+def _place(request: Request) -> str:
+    resource, _, sub = request.resource.partition("/")
+    where = f"/namespaces/{request.namespace}" if request.namespace else ""
+    return where + "".join(f"/{part}" for part in (resource, request.name, sub) if part)
+
+
+def _patch(check: Writes, now: dt.datetime) -> Sent:
+    stamp = now.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    values: dict[tuple[str, ...], Any] = {
+        one.path: stamp if isinstance(one.want, Moment) else one.want.sample() for one in check.fields
+    }
+    # Only a strategic patch merges lists by name, and resources that are not built in take none.
+    keyed = any("containers" in path for path in values)
+    return Sent(STRATEGIC if keyed else MERGE, build_body(values))

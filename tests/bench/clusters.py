@@ -1,0 +1,115 @@
+"""The Kubernetes gateway: kubectl through it beside kubectl alone, and a thousand open watches that one end cuts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from sessions_app.connectors.kubernetes.kubeconfig import token_kubeconfig
+from tests.bench.database import database
+from tests.bench.place import environment
+from tests.bench.report import Report, median
+from tests.support.kubernetes_place import Place, gateway_before
+
+ROUNDS, WATCHES, AT_ONCE = 8, 1000, 50
+WATCH = "/api/v1/namespaces/shop/pods?watch=true"
+
+
+def run(report: Report) -> None:
+    """Measure."""
+    importlib.import_module("sessions_app.operations.targets.connect")  # it registers the kinds of cluster
+    with tempfile.TemporaryDirectory(prefix="stint-bench-") as name, database() as (database_name, world):
+        folder = Path(name)
+        with gateway_before(world, environment(database_name, folder), folder) as place:
+            _kubectl(report, place)
+            _watches(report, place)
+
+
+def _kubectl(report: Report, place: Place) -> None:
+    through, alone = place.kubeconfig(place.grant()), place.folder / "alone.json"
+    server = f"https://{place.cluster.address}:{place.cluster.port}"
+    alone.write_text(
+        token_kubeconfig(
+            name="prod", server=server, ca=place.cluster.ca, namespace="shop", token=place.cluster.token
+        )
+    )
+    times: dict[Path, list[float]] = {through: [], alone: []}
+    for number in range(ROUNDS + 1):
+        for file, found in times.items():
+            took = _get_pods(place, file)
+            if number:
+                found.append(took)
+    ours, theirs = median(times[through]), median(times[alone])
+    report.note(f"kubectl get pods: {ours * 1000:.0f} ms through the gateway, {theirs * 1000:.0f} ms alone")
+    report.figure("kubectl get pods through the gateway over alone", ours / theirs, "x", most=1.3)
+
+
+def _get_pods(place: Place, file: Path) -> float:
+    began = time.perf_counter()
+    words = ["kubectl", "--kubeconfig", str(file), "get", "pods", "-n", "shop"]
+    subprocess.run(words, env=place.env_of_kubectl(), check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def _watches(report: Report, place: Place) -> None:
+    grant = place.grant()
+    head, context, before = {"Authorization": f"Bearer {place.token(grant)}"}, place.context, _memory(place)
+    took, each = asyncio.run(_opened_and_cut(place, head, context, grant, before))
+    report.figure(f"memory of one of {WATCHES:,} open watches", each / 1000, "KB", most=150)
+    report.figure(f"{WATCHES:,} watches cut after a revoke", took, "s", most=1)
+
+
+async def _opened_and_cut(
+    place: Place, head: dict[str, str], context: Any, grant: Any, before: int
+) -> tuple[float, float]:
+    """Return the seconds from the revoke until the last watch was cut, and the bytes that each took."""
+    places, no_limit = asyncio.Semaphore(AT_ONCE), aiohttp.ClientTimeout(total=None)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=no_limit) as client:
+
+        async def opened() -> aiohttp.ClientResponse:
+            async with places:
+                answer = await client.get(f"{place.url}{WATCH}", headers=head, ssl=context)
+                assert answer.status == 200, await answer.text()
+                await answer.content.readany()
+                return answer
+
+        watches = await asyncio.gather(*(opened() for _ in range(WATCHES)))
+        each = (_memory(place) - before) / WATCHES
+        ends = [asyncio.create_task(_end_of(watch)) for watch in watches]
+        began = time.monotonic()
+        await asyncio.to_thread(_revoke, grant)
+        await asyncio.wait(ends)
+        return max(end.result() for end in ends) - began, each
+
+
+async def _end_of(answer: aiohttp.ClientResponse) -> float:
+    with contextlib.suppress(aiohttp.ClientError):
+        async for _ in answer.content.iter_any():
+            pass
+    return time.monotonic()
+
+
+def _revoke(grant: Any) -> None:
+    from django.db import connection
+
+    from broker.kernel import clock
+    from sessions_app.models import EndReason
+    from sessions_app.operations.grants.end_grant import end_grant
+
+    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
+    connection.close()
+
+
+def _memory(place: Place) -> int:
+    """The resident memory of the gateway, in bytes."""
+    assert place.gateway is not None
+    status = Path(f"/proc/{place.gateway.pid}/status").read_text(encoding="ascii")
+    return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])

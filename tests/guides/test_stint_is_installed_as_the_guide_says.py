@@ -1,0 +1,165 @@
+"""From an empty machine to the first command over SSH, by what the guides say and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.environment import ROOT
+from tests.support.acts import Started
+from tests.support.guide_reader import Reader
+from tests.support.guides import fences
+from tests.support.machine import Machine, machine
+from tests.support.ssh_host import SshHost, ssh_host
+
+PROGRAMS = {"systemctl": 'echo "restarted $2"', "journalctl": 'echo "nginx started"'}
+
+
+@dataclass
+class Installed:
+    """The machine, the server behind it, and who types: an administrator as root, and two people with a token each."""
+
+    machine: Machine
+    host: SshHost
+    names: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def superuser(self, database: str) -> str:
+        raise NotImplementedError(database)
+
+    def here(self, document: dict[str, Any]) -> dict[str, Any]:
+        for target in document.get("targets", []):
+            target |= {"port": self.host.port, "host_key": self.host.host_key}
+        return document
+
+    def run(self, command: str, who: str, work: Path) -> subprocess.CompletedProcess[str]:
+        env = {
+            "STINT_URL": "https://stint.example.com",
+            "STINT_TOKEN": self.tokens.get(who, ""),
+            "HOME": str(work / "home" / who),
+        }
+        installs = command.startswith("make install")
+        done = self.machine.run(command if installs else f"cd {work} && {command}", online=installs, **env)
+        if command.startswith("stint-manage person"):
+            self.tokens[shlex.split(command)[2]] = done.stdout.splitlines()[-1]
+        return done
+
+
+@pytest.fixture
+def installed(tmp_path) -> Iterator[Installed]:
+    with machine() as made:
+        (made.folder / "host").mkdir()
+        with ssh_host(made.folder / "host", network=made.space) as host:
+            yield Installed(made, host)
+
+
+def furnish(site: Installed, work: Path) -> None:
+    """What an administrator and an operator bring: a password, a key, the command line, groups of people."""
+    (work / "catalogue/groups").mkdir(parents=True)
+    (work / "password").write_text("an administrator's first words\n")
+    for who in ("admin", "priya", "jonas"):
+        ssh = work / "home" / who / ".ssh"
+        ssh.mkdir(parents=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(ssh / "id_ed25519")], check=True
+        )
+        key = site.host.admin_key if who == "admin" else ssh / "id_ed25519"
+        port = f"Host web-1.example.com\nPort {site.host.port}\n" if who == "admin" else ""
+        (ssh / "config").write_text(
+            f"{port}Host *\nIdentityFile {key}\nIdentitiesOnly yes\nBatchMode yes\nLogLevel ERROR\n"
+            f"StrictHostKeyChecking accept-new\nUserKnownHostsFile {ssh}/known_hosts\n"
+        )
+    shutil.copy(work / "home/priya/.ssh/id_ed25519.pub", work / "priya.pub")
+    programs = {
+        "stint": f'PYTHONPATH={ROOT} exec {ROOT}/.venv/bin/python -m broker.cli "$@"',
+        "ssh": 'exec /usr/bin/ssh -F "$HOME/.ssh/config" "$@"',
+    }
+    for name, text in programs.items():
+        (site.machine.folder / "usr" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (site.machine.folder / "usr" / name).chmod(0o755)
+    for name, text in PROGRAMS.items():
+        site.host.run(
+            f"mkdir -p /etc/programs && printf '#!/bin/sh\\n%s\\n' '{text}' > /etc/programs/{name} && chmod 755 /etc/programs/{name}"
+        )
+    path = "SetEnv PATH=/etc/programs:/usr/local/bin:/usr/bin:/bin"
+    site.host.run(f"printf 'Match User stint\\n{path}\\n' > /etc/ssh/sshd_config.d/99-programs.conf")
+
+
+ASKS = """
+import http.client, pathlib, sys, time
+failed, asked = [], 0
+headers = {"Content-Type": "application/json", "Authorization": f"Bearer {sys.argv[1]}"}
+while not pathlib.Path("enough").exists():
+    method, path, body, wanted = [("GET", "/sign-in/", None, 200), ("POST", "/api/v1/requests", "{}", 400)][asked % 2]
+    try:
+        site = http.client.HTTPSConnection("stint.example.com", timeout=60)
+        site.request(method, path, body, headers if body else {})
+        answer = site.getresponse()
+        failed += [] if answer.status == wanted else [(asked, answer.status, answer.read(300))]
+        site.close()
+    except (OSError, http.client.HTTPException) as error:
+        failed.append((asked, repr(error)))
+    asked += 1
+    time.sleep(0.1)
+print(asked > 20, failed)
+"""
+
+
+@contextlib.contextmanager
+def asking(site: Installed, work: Path) -> Iterator[None]:
+    """Ask for a page and by the API all the while: each request is answered as always."""
+    (work / "asks.py").write_text(ASKS)
+    asks = Started(lambda: site.machine.do(f"cd {work} && python3 asks.py {site.tokens['priya']}"))
+    try:
+        yield
+    finally:
+        (work / "enough").touch()
+    assert asks.result() == "True []\n"
+
+
+def test_an_empty_machine_becomes_one_that_brokers_ssh_and_survives_the_loss_of_its_database(installed):
+    work = installed.machine.folder / "work"
+    work.mkdir()
+    furnish(installed, work)
+    reader = Reader(installed, work)
+    there = [fence for fence in fences("deploying") if "on" in fence.options]
+    (backs_up,) = [fence for fence in there if "pg_dump" in fence.text]
+    (restores,) = [fence for fence in there if "pg_restore" in fence.text]
+    for fence in there:
+        if fence not in (backs_up, restores):
+            with asking(installed, work) if "restart stint-web" in fence.text else contextlib.nullcontext():
+                reader.follow(fence)
+    examined = installed.machine.run(
+        "stint-manage doctor --json folders database queue pages processes targets"
+    )
+    assert examined.returncode == 0, examined.stdout
+    assert '"level": "wrong"' not in examined.stdout
+    installed.names["python manage.py"] = "stint-manage"
+    for fence in fences("first-ssh-target"):
+        reader.follow(fence)
+
+    reader.follow(backs_up)
+    use_once_more(reader)
+    installed.machine.do("stint-manage audit_checkpoint")
+    reader.follow(restores)
+    with pytest.raises(AssertionError, match="the record does not match its signed checkpoints"):
+        use_once_more(reader)
+    told = installed.machine.do("stint-manage restored --reason 'The disk failed'")
+    assert "Stint continues with this record." in told
+    use_once_more(reader)
+
+
+def use_once_more(reader: Reader) -> None:
+    """Request, approve, use and end, as the first guide says."""
+    reader.refs.clear()
+    for fence in fences("first-ssh-target"):
+        if fence.text.startswith(("$ stint ", "$ ssh -p")):
+            reader.follow(fence)

@@ -1,0 +1,205 @@
+"""Who gets a place at the listener of the web gateways, and how long strangers can hold one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+import pytest
+
+from sessions_app.gateways.core.arrivals import HANDSHAKE_S, Limits
+from tests.support.holders import passes, play_out, settle
+from tests.support.web_sites import Echo, Listening, listening
+
+
+@pytest.fixture(autouse=True)
+def world(lone_db, live_world):
+    return live_world
+
+
+def with_limits(scenario, **limits: int) -> None:
+    """Run a scenario with a listener that has few places."""
+
+    async def run() -> None:
+        async with listening({"echo": Echo()}, limits=Limits(**limits)) as place:
+            await scenario(place)
+
+    play_out(run)
+
+
+async def asks(connection, path: str) -> bytes:
+    """What comes back for a GET: the end of the answer, or nothing if the connection is cut."""
+    reader, writer = connection
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        return await reader.readuntil(f"GET {path} ".encode())
+    return b""
+
+
+async def is_served(place: Listening, source: str) -> bool:
+    """Whether a new connection from an address is answered."""
+    with contextlib.suppress(OSError):
+        connection = await place.connect(source=source)
+        said = await asks(connection, "/echo/a")
+        connection[1].close()
+        return b"200 OK" in said
+    return False
+
+
+async def silent(place: Listening, source: str) -> asyncio.StreamWriter:
+    """A connection that never begins its TLS handshake."""
+    _, writer = await asyncio.open_connection("127.0.0.1", place.options.port, local_addr=(source, 0))
+    await settle()
+    return writer
+
+
+def test_an_address_has_few_places_without_a_token_and_takes_none_of_others():
+    async def scenario(place):
+        held = [await place.connect(source="127.0.0.2") for _ in range(3)]
+        for connection in held:
+            assert b"200 OK" in await asks(connection, "/echo/a")
+        assert not await is_served(place, "127.0.0.2")
+        assert await is_served(place, "127.0.0.3")
+        for _, writer in held:
+            writer.close()
+
+    with_limits(scenario, per_address=3)
+
+
+def test_those_who_never_begin_tls_are_counted_until_their_time_is_over():
+    async def scenario(place):
+        writers = [await silent(place, "127.0.0.2") for _ in range(3)]
+        assert not await is_served(place, "127.0.0.2")
+        await passes(HANDSHAKE_S + 1)
+        assert await is_served(place, "127.0.0.2")
+        for writer in writers:
+            writer.close()
+
+    with_limits(scenario, per_address=3)
+
+
+def test_a_few_addresses_that_flood_leave_a_quarter_for_those_that_have_no_connection():
+    async def scenario(place):
+        writers = [await silent(place, f"127.0.0.{2 + number % 2}") for number in range(8)]
+        assert not await is_served(place, "127.0.0.2")
+        assert await is_served(place, "127.0.0.4")
+        for writer in writers:
+            writer.close()
+
+    with_limits(scenario, unproven=8, per_address=6)
+
+
+def test_a_token_makes_room_for_the_next_connection_and_only_once():
+    async def scenario(place):
+        first = await place.connect(source="127.0.0.2")
+        for _ in range(2):
+            assert b"200 OK" in await asks(first, "/echo/proven/1")
+        second = await place.connect(source="127.0.0.2")
+        assert b"200 OK" in await asks(second, "/echo/a")
+        assert not await is_served(place, "127.0.0.2")
+        first[1].close()
+        await asyncio.to_thread(time.sleep, 0.1)
+        assert not await is_served(place, "127.0.0.2")
+        second[1].close()
+        await served_at_last(place, "127.0.0.2")
+
+    with_limits(scenario, per_address=1)
+
+
+def test_all_connections_together_are_bounded_and_one_that_is_gone_leaves_its_place():
+    async def scenario(place):
+        both = [await place.connect(source=f"127.0.0.{number}") for number in (2, 3)]
+        for connection in both:
+            assert b"200 OK" in await asks(connection, "/echo/proven/1")
+        assert not await is_served(place, "127.0.0.4")
+        both[0][1].transport.abort()
+        await served_at_last(place, "127.0.0.4")
+        both[1][1].close()
+
+    with_limits(scenario, connections=2)
+
+
+async def status_of(connection, path: str) -> int:
+    """The status of the answer to a GET."""
+    reader, writer = connection
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
+    return int(head.split()[1])
+
+
+def test_a_grant_has_its_share_of_the_connections_and_the_rest_is_for_others():
+    async def scenario(place):
+        taken = [await place.connect() for _ in range(3)]
+        one, two, three = taken
+        for connection in (one, two, one):
+            assert await status_of(connection, "/echo/proven/1") == 200
+        assert await status_of(three, "/echo/proven/1") == 429
+        assert await status_of(three, "/echo/proven/2") == 200
+        # A connection counts for the grant that used it last.
+        assert await status_of(two, "/echo/proven/2") == 200
+        assert await status_of(three, "/echo/proven/1") == 200
+        assert await status_of(two, "/echo/proven/1") == 429
+        taken.append(two := await place.connect())
+        one[1].transport.abort()
+        for _ in range(200):
+            if await status_of(two, "/echo/proven/1") == 200:
+                break
+            await asyncio.to_thread(time.sleep, 0.01)
+        else:
+            pytest.fail("the place of a connection that is gone stays taken")
+        for _, writer in taken:
+            writer.close()
+
+    with_limits(scenario, per_grant=2)
+
+
+def test_who_is_refused_its_grants_share_still_counts_as_a_stranger():
+    async def scenario(place):
+        first = await place.connect(source="127.0.0.2")
+        assert await status_of(first, "/echo/proven/1") == 200
+        second = await place.connect(source="127.0.0.2")
+        assert await status_of(second, "/echo/proven/1") == 429
+        assert not await is_served(place, "127.0.0.2")
+        for _, writer in (first, second):
+            writer.close()
+
+    with_limits(scenario, per_grant=1, per_address=1)
+
+
+@pytest.mark.parametrize("path", ["/echo/a", "/healthz", "/nothing"])
+def test_a_place_of_a_grant_is_lost_with_a_request_that_proves_nothing(path):
+    async def scenario(place):
+        reader, writer = await place.connect(source="127.0.0.2")
+        for _ in range(2):
+            assert await status_of((reader, writer), "/echo/proven/1") == 200
+        await status_of((reader, writer), path)
+        assert await reader.read() == b""
+        writer.close()
+        await served_at_last(place, "127.0.0.4")
+
+    with_limits(scenario, connections=1)
+
+
+async def served_at_last(place: Listening, source: str) -> None:
+    """Fail if a new connection from an address is not answered soon."""
+    for _ in range(200):
+        if await is_served(place, source):
+            return
+        await asyncio.to_thread(time.sleep, 0.01)
+    pytest.fail("it was never served")
+
+
+def test_closing_drops_those_in_their_handshake():
+    async def scenario(place):
+        reader, writer = await asyncio.open_connection("127.0.0.1", place.options.port)
+        await settle()
+        closing = asyncio.create_task(place.web.close())
+        await settle()
+        await passes(0.2)
+        assert await reader.read() == b""
+        await closing
+        writer.close()
+
+    with_limits(scenario)

@@ -1,0 +1,144 @@
+"""The event loop turns for everybody's ends while something long is read."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import io
+import json
+import time
+from types import SimpleNamespace
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
+
+from sessions_app.gateways.core.aside import SMALL, aside
+from sessions_app.gateways.core.heads import read_framing
+from sessions_app.gateways.http.answers import picked
+from sessions_app.gateways.http.carried import Media, read_carried
+from sessions_app.gateways.kubernetes.asked import read_asked
+from sessions_app.gateways.kubernetes.bodies import Body, read_body
+from sessions_app.gateways.kubernetes.deciding import Decided, compared
+from sessions_app.gateways.kubernetes.standing import Reader, bound
+from sessions_app.policy.commands.answers import Refused
+from sessions_app.policy.commands.http.bodies import MAX_BODY
+from sessions_app.policy.commands.http.carried import Plan
+from sessions_app.policy.commands.kubernetes.reading import read_request
+
+JSON = "application/json"
+# Long to read within what may be read of a body, and of an answer.
+BODY = b'{"price": [' + b",".join([b"0.12345678"] * 49_000) + b"]}"
+LARGER = b"[" + b",".join([BODY] * 5) + b"]"
+ANSWER = b'{"price": 7, "more": [' + b",".join([b'{"a":[]}'] * 90_000) + b"]}"
+FIELDS = ("price", "more[].b")
+
+
+def longest_turn(work) -> float:
+    """Return how long the loop's own thread worked at most before it went on to the next in turn, in seconds of CPU."""
+    longest = 0.0
+
+    async def turn():
+        nonlocal longest
+        last = time.thread_time()
+        while True:
+            await asyncio.sleep(0)
+            now = time.thread_time()
+            longest, last = max(longest, now - last), now
+
+    async def whole():
+        turning = asyncio.create_task(turn())
+        await asyncio.sleep(0)
+        await work()
+        await asyncio.sleep(0)
+        turning.cancel()
+
+    # The collector of garbage runs in whichever thread is at work when it is due.
+    gc.disable()
+    try:
+        asyncio.run(whole())
+    finally:
+        gc.enable()
+    return longest
+
+
+def busy(seconds: float) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+def test_what_is_large_is_read_beside_the_loop_and_what_is_small_at_once():
+    assert longest_turn(lambda: aside(SMALL + 1, busy, 0.2)) < 0.1
+    assert longest_turn(lambda: aside(SMALL, busy, 0.2)) >= 0.2
+
+
+async def http_body(request):
+    await read_carried(request, read_framing(request), Media(JSON), Plan("json", MAX_BODY))
+
+
+async def kubernetes_body(request):
+    await read_body(read_asked(request))
+
+
+async def nothing(request):
+    await request.read()
+
+
+def asked(read, body, answer):
+    """Ask a server that reads a request, and read its answer when there are fields to pick."""
+
+    async def handle(request):
+        await read(request)
+        return web.Response(body=answer, content_type=JSON)
+
+    async def whole():
+        async with RawTestServer(handle) as server, aiohttp.ClientSession() as client:
+            url = server.make_url("/kubernetes/a/b")
+            async with client.post(url, data=io.BytesIO(body), headers={"content-type": JSON}) as found:
+                assert found.status == 200
+                if answer:
+                    assert b"7" in await picked(found, FIELDS, None)
+
+    return whole
+
+
+@pytest.mark.parametrize(
+    ("read", "body", "answer"),
+    [(http_body, BODY, b""), (kubernetes_body, LARGER, b""), (nothing, b"", ANSWER)],
+)
+def test_the_loop_turns_while_a_body_or_an_answer_is_read(read, body, answer):
+    assert longest_turn(asked(read, body, answer)) < 0.02
+
+
+def test_an_object_that_a_small_request_is_compared_with_is_compared_beside_the_loop_if_it_is_large():
+    use = SimpleNamespace(credential_id=1, target=SimpleNamespace(id=1, name="prod-1"))
+    large = json.dumps({"data": ["x"] * 20_000}).encode()
+    request = read_request("PATCH", "/api/v1/namespaces/web/configmaps/shop", "")
+
+    def decide(standing):
+        if standing.target is None:
+            return Decided(Refused("it has to be read", None, "target"), "", request=request)
+        busy(0.2)
+        return Decided(Refused("it does not fit", None, "value"), "", request=request)
+
+    async def work():
+        async def answer(request):
+            return web.Response(body=large, content_type=JSON)
+
+        async with RawTestServer(answer) as server, aiohttp.ClientSession() as client:
+
+            class Near:
+                async def send(self, use, method, target, headers, data):
+                    return await client.request(method, server.make_url(target), headers=headers)
+
+            found = await compared(Reader(Near()), use, decide, size=10, agent="x")
+            assert found.decision.code == "value"
+
+    assert longest_turn(work) < 0.1
+
+
+def test_a_large_body_is_bound_to_a_version_beside_the_loop():
+    body = Body(JSON, None, json.dumps({"data": {str(key): ["x"] * 10 for key in range(50_000)}}).encode())
+    assert longest_turn(lambda: bound(body, "7")) < 0.05

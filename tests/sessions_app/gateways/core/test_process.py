@@ -1,0 +1,124 @@
+"""A gateway process: its doors open once it has its lease, and all of it ends together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from dataclasses import dataclass, field
+
+import pytest
+
+from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.process import STOPPING, CannotListen, Gateway, Options
+from tests.support.holders import comes_true, play_out
+
+NAME = "gateway-1"
+
+
+@pytest.fixture(autouse=True)
+def world(lone_db, live_world):
+    return live_world
+
+
+@dataclass
+class Recorded:
+    """A door that writes down what happens to it. It listens on a port if it has one."""
+
+    name: str
+    log: list[str]
+    port: int | None = None
+    failure: Exception | None = None
+    shared: list[Shared] = field(default_factory=list)
+    server: asyncio.Server | None = None
+
+    async def open(self, shared: Shared) -> None:
+        self.shared.append(shared)
+        if self.port is not None:
+            self.server = await asyncio.start_server(lambda *_: None, "127.0.0.1", self.port)
+        self.log.append(f"{self.name} opens at {shared.node.id > 0}")
+
+    async def close(self) -> None:
+        if self.server is not None:
+            self.server.close()
+        why = self.shared[0].closed_because() if self.shared else "never opened"
+        self.log.append(f"{self.name} closes: {why}")
+        if self.failure is not None:
+            raise self.failure
+
+
+def row():
+    from sessions_app.models import GatewayNode
+
+    return GatewayNode.objects.get(name=NAME)
+
+
+def test_doors_open_with_the_lease_and_close_when_the_process_is_told_to_stop(world):
+    log: list[str] = []
+    doors = [Recorded("one", log, failure=RuntimeError("it fails")), Recorded("two", log)]
+
+    async def scenario():
+        running = asyncio.create_task(Gateway(Options(name=NAME), doors).run())
+        await comes_true(lambda: len(log) == 2)
+        assert log == ["one opens at True", "two opens at True"]
+        one, two = (door.shared[0] for door in doors)
+        assert one is two
+        assert (one.name, one.closed_because()) == (NAME, "")
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
+        assert log[2:] == [f"one closes: {STOPPING}", f"two closes: {STOPPING}"]
+
+    play_out(scenario)
+    assert row().stopped_at is not None
+
+
+def test_what_is_open_is_cut_before_the_doors_are_closed(world):
+    from tests.support.acts import use
+    from tests.support.holders import holder_of, session_of
+
+    log: list[str] = []
+    door, grant = Recorded("one", log), world.grant()
+
+    async def scenario():
+        running = asyncio.create_task(Gateway(Options(name=NAME), [door]).run())
+        await comes_true(lambda: log)
+        used = use(grant, now=world.now)
+        holder = holder_of(session_of(door.shared[0].node.registry, used, row=None))
+        os.kill(os.getpid(), signal.SIGINT)
+        await running
+        assert holder.stopped == STOPPING
+
+    play_out(scenario)
+
+
+def test_a_door_that_can_not_listen_is_named_and_the_others_are_closed(world):
+    log: list[str] = []
+
+    async def scenario():
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            doors = [Recorded("one", log), Recorded("two", log, port=port), Recorded("three", log)]
+            with pytest.raises(CannotListen, match=f"The two gateway can't start: .*{port}.*in use"):
+                await Gateway(Options(name=NAME), doors).run()
+
+    play_out(scenario)
+    assert log[0] == "one opens at True"
+    assert f"one closes: {STOPPING}" in log
+    assert not any(line.startswith("three opens") for line in log)
+    assert row().stopped_at is not None
+
+
+def test_a_gateway_that_lost_its_lease_says_so_to_its_doors(world):
+    log: list[str] = []
+    door = Recorded("one", log)
+
+    async def scenario():
+        running = asyncio.create_task(Gateway(Options(name=NAME), [door]).run())
+        await comes_true(lambda: log)
+        door.shared[0].node.lease.lost = "its database is gone"
+        assert door.shared[0].closed_because() == "its database is gone"
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
+
+    play_out(scenario)

@@ -1,0 +1,233 @@
+"""Downloads, event streams and WebSockets when the grant is over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import time
+
+import aiohttp
+import pytest
+from django.db import connection
+
+from broker.kernel import clock
+from sessions_app.operations.sessions.decide_hold import decide_hold
+from tests.support.gateway import eventually
+from tests.support.http_door import HTTPDoor
+from tests.support.http_place import HEADER, http_place
+from tests.support.pace import assert_in_time
+
+LIMIT, LATE = 2.0, 0.5
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, django_db_setup, django_db_blocker):
+    """The gateway without a worker and with a Redis that is not there."""
+
+    def alone(env):
+        return {**env, "REDIS_URL": "redis://127.0.0.1:1/0", "STINT_REDIS_URL": "redis://127.0.0.1:1/0"}
+
+    with http_place(
+        django_db_blocker, tmp_path_factory.mktemp("http"), tls=False, inject=HEADER, change=alone
+    ) as place:
+        yield place
+
+
+@pytest.fixture
+def door(place):
+    return HTTPDoor(place, None)
+
+
+def over(grant) -> float:
+    return (clock.now() - grant.expires_at).total_seconds()
+
+
+def end_apart(place, grant) -> None:
+    """Revoke a grant in a thread of its own."""
+    try:
+        place.end(grant)
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("path", ["/download/S-42?pieces=100000", "/flood/S-42", "/watch/S-42"])
+def test_a_revoke_cuts_what_is_read_at_both_ends(door, place, path):
+    grant = door.grant()
+    word = path.split("/")[1]
+    with door.lasting(grant, path) as lasting:
+        time.sleep(0.5)
+        assert lasting.lives()
+        place.end(grant)
+        eventually(lambda: not lasting.lives(), within=LIMIT)
+        eventually(lambda: not place.target.under_way[word], within=LIMIT)
+        # It does not look complete: neither the last chunk nor the whole length was sent.
+        assert not lasting.text.endswith(b"0\r\n\r\n")
+        assert lasting.size < 100_000 * 64 * 1024
+    eventually(lambda: grant.runs.get().state == "cut")
+
+
+@pytest.mark.parametrize("path", ["/download/S-42?pieces=100000", "/watch/S-42"])
+def test_the_deadline_cuts_it_within_half_a_second(door, place, path):
+    grant = door.grant(duration=4)
+    with door.lasting(grant, path) as lasting:
+        eventually(lambda: not lasting.lives(), within=60 - over(grant))
+        assert_in_time((lasting.ended_at - grant.expires_at).total_seconds(), most=LATE)
+
+
+def test_a_download_of_100_mb_passes_whole(door, place):
+    grant = door.grant()
+    reply = place.ask(grant, "GET /download/S-42?pieces=1600")
+    assert len(reply.body) == 1600 * 64 * 1024
+    eventually(lambda: grant.runs.get().output_bytes == 1600 * 64 * 1024)
+
+
+@contextlib.asynccontextmanager
+async def socket_of(place, grant, **more):
+    async with (
+        aiohttp.ClientSession() as client,
+        client.ws_connect(
+            f"{place.base}/http/prices/socket/S-42", ssl=place.context(), autoclose=False, protocols=("prices", "other"),
+            headers={"Authorization": f"Bearer {place.token(grant)}"}, **more,
+        ) as socket,
+    ):  # fmt: skip
+        yield socket
+
+
+def talk(place, grant, conversation, **more):
+    """Run a conversation on a WebSocket through the gateway."""
+    place.token(grant)
+
+    async def run():
+        async with asyncio.timeout(120), socket_of(place, grant, **more) as socket:
+            return await conversation(socket)
+
+    return asyncio.run(run())
+
+
+def test_messages_of_a_websocket_pass_both_ways(door, place):
+    async def conversation(socket):
+        await socket.send_str("hello")
+        assert await socket.receive_str() == "hello"
+        await socket.send_bytes(b"\0\1")
+        assert await socket.receive_bytes() == b"\0\1"
+        return socket.protocol
+
+    grant = door.grant()
+    assert talk(place, grant, conversation) == "prices"
+    assert place.target.heard[-2:] == ["hello", b"\0\1"]
+    eventually(lambda: grant.runs.get().state == "done")
+
+
+def test_a_websocket_that_the_target_closes_is_closed_with_its_code(door, place):
+    async def conversation(socket):
+        await socket.send_str("bye")
+        return await socket.receive()
+
+    message = talk(place, door.grant(), conversation)
+    assert (message.data, message.extra) == (4001, "enough")
+
+
+def test_the_reason_of_a_closed_websocket_never_has_the_credential(door, place):
+    async def conversation(socket):
+        await socket.send_str("leak")
+        return await socket.receive()
+
+    message = talk(place, door.grant(), conversation)
+    assert (message.data, message.extra) == (4001, "(removed)")
+
+
+@pytest.mark.parametrize("by", ["revoke", "deadline"])
+def test_the_end_closes_a_websocket_with_the_reason(door, place, by):
+    grant = door.grant(duration=4 if by == "deadline" else 3600)
+
+    async def conversation(socket):
+        await socket.send_str("hello")
+        assert await socket.receive_str() == "hello"
+        if by == "revoke":
+            await asyncio.to_thread(end_apart, place, grant)
+        # The database is on this machine, and a coroutine would leave a connection of its own behind.
+        return await socket.receive(), dt.datetime.now(dt.UTC)
+
+    message, at = talk(place, grant, conversation)
+    assert message.data == 1008
+    assert message.extra == f"{grant.ref} has ended: {'revoked' if by == 'revoke' else 'expired'}."
+    if by == "deadline":
+        assert_in_time((at - grant.expires_at).total_seconds(), most=LATE)
+    eventually(lambda: not place.target.under_way["socket"], within=LIMIT)
+
+
+def test_a_client_that_reads_nothing_of_a_websocket_holds_up_no_end(door, place):
+    grant = door.grant()
+
+    async def conversation(socket):
+        await socket.send_str("flood")
+        await asyncio.sleep(1)
+        socket._response.connection.transport.pause_reading()
+        await asyncio.sleep(1)
+        assert place.target.under_way["socket"]
+        await asyncio.to_thread(end_apart, place, grant)
+        await asyncio.to_thread(eventually, lambda: not place.target.under_way["socket"], within=LIMIT)
+
+    talk(place, grant, conversation)
+
+
+def test_a_websocket_needs_a_command_that_says_so(door, place):
+    grant = door.grant()
+    reply = place.ask(
+        grant, "GET /prices/S-42", Connection="Upgrade", Upgrade="websocket", Sec_WebSocket_Version="13",
+        Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==",
+    )  # fmt: skip
+    assert reply.status == 403
+    assert "websocket: true" in reply.json["detail"]
+
+
+GOOD = {
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"Sec-WebSocket-Key": None}, 400),
+        ({"Sec-WebSocket-Key": "c2hvcnQ="}, 400),
+        ({"Sec-WebSocket-Key": "not base64 at all!"}, 400),
+        ({"Connection": "close"}, 400),
+        ({"Sec-WebSocket-Version": None}, 426),
+        ({"Sec-WebSocket-Version": "8"}, 426),
+    ],
+)
+def test_a_websocket_that_no_client_can_open_is_not_opened_at_the_target(door, place, changes, status):
+    grant, before = door.grant(), len(place.target.requests)
+    headers = {name: value for name, value in {**GOOD, **changes}.items() if value is not None}
+    reply = place.ask(grant, "GET /socket/S-42", Upgrade="websocket", **headers)
+    assert (reply.status, reply.json["code"]) == (status, "request_malformed")
+    if status == 426:
+        assert reply.headers["sec-websocket-version"] == "13"
+    assert len(place.target.requests) == before
+    assert not grant.runs.exists()
+
+
+def test_a_request_that_its_client_gives_up_says_so(door, place):
+    grant = door.grant()
+    place.target.late["/quiet/S-42"] = 60
+    try:
+        with door.begin(grant, "/quiet/S-42"):
+            eventually(lambda: place.target.under_way["quiet"])
+        eventually(lambda: grant.runs.get().state == "cut")
+    finally:
+        place.target.late.clear()
+    assert grant.runs.get().reason == "canceled by its client"
+
+
+def test_a_held_request_that_is_not_in_the_grant_anymore_says_so_and_not_that_its_client_canceled_it(door):
+    grant = door.grant()
+    with door.held(grant) as held:
+        grant.runs.update(argv=["another"])
+        decide_hold(run_id=grant.runs.get().pk, actor=door.world.bob, allow=True, now=clock.now())
+        assert "no longer in the grant" in held.answer().text
+    eventually(lambda: grant.runs.get().state == "failed")
+    assert grant.runs.get().reason == "The command is no longer in the grant."

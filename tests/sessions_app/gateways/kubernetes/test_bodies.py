@@ -1,0 +1,77 @@
+"""Bodies are read in full, by one reading alone, beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
+
+from sessions_app.gateways.core.heads import HeadRefused
+from sessions_app.gateways.kubernetes.asked import read_asked
+from sessions_app.gateways.kubernetes.bodies import APPLY, JSON, MOST_YAML, read_body
+from tests.sessions_app.gateways.core.test_aside import longest_turn
+
+
+async def read(data: bytes, kind: str) -> tuple[int, bytes]:
+    """Send a body to a server that reads it, and return the status and what it would send on, or why not."""
+
+    async def handle(request):
+        try:
+            return web.Response(body=(await read_body(read_asked(request))).data)
+        except HeadRefused as error:
+            return web.Response(status=error.status, text=error.reason)
+
+    async with RawTestServer(handle) as server, aiohttp.ClientSession() as client:
+        url, headers = server.make_url("/kubernetes/a/b"), {"content-type": kind}
+        async with client.patch(url, data=data, headers=headers) as answer:
+            return answer.status, await answer.read()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: 1\nb: [x, 2.5, null, true]", {"a": 1, "b": ["x", 2.5, None, True]}),
+        ("a: 2026-01-01", {"a": "2026-01-01"}),
+        ('{"a": 1}', {"a": 1}),
+    ],
+)
+def test_an_apply_may_be_yaml(text, value):
+    status, sent = asyncio.run(read(text.encode(), APPLY))
+    assert (status, json.loads(sent)) == (200, value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: &x [1]\nb: *x", "anchors and aliases"), ("a: &x 1", "anchors and aliases"), ("a: 1\na: 2", "a key is repeated"),
+        ("1: a", "a key is not a text"), ("a: " + "[" * 101 + "]" * 101, "nested too deeply"), ("a: " + "[" * 100_000, "not valid JSON or YAML"),
+        ("a: !!binary aGk=", "a value that JSON does not know"), ("a: 1\n---\nb: 2", "not valid JSON or YAML"), ("a: [", "not valid JSON or YAML"),
+    ],
+    ids=lambda value: value[:20],
+)  # fmt: skip
+def test_yaml_that_two_readers_could_read_differently_is_refused(text, says):
+    status, reason = asyncio.run(read(text.encode(), APPLY))
+    assert status == 400
+    assert says in reason.decode()
+
+
+def test_json_is_nested_no_deeper_than_yaml():
+    for levels, status in ((100, 200), (102, 400), (100_000, 400)):
+        assert asyncio.run(read(b"[" * levels + b"]" * levels, JSON))[0] == status
+
+
+def test_yaml_is_read_for_an_apply_alone_and_never_much_of_it():
+    assert asyncio.run(read(b"a: 1", "application/yaml"))[0] == 415
+    assert asyncio.run(read(b"a: 1", JSON))[0] == 400
+    assert asyncio.run(read(b"a: 1\nb: " + b"x" * MOST_YAML, APPLY))[0] == 413
+
+
+def test_the_loop_turns_while_yaml_is_read():
+    lines = b"".join(b"key-%d: [a, 1, true, {b: c}]\n" % number for number in range(100_000))
+    for size in (15_000, MOST_YAML):
+        data = lines[: lines.rindex(b"\n", 0, size)]
+        assert longest_turn(lambda data=data: read(data, APPLY)) < 0.02

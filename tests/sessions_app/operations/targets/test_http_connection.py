@@ -1,0 +1,134 @@
+"""The connection of an HTTP cluster behind Stint's own gateway: its credential is stored, kept and never shown."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from broker.kernel.errors import InvalidInput
+from sessions_app.models import Cluster
+from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
+from sessions_app.operations.catalogue.catalogue_rows import cluster_data
+from sessions_app.operations.catalogue.save_document import save_document
+from sessions_app.operations.targets.cluster_connection import (
+    STORED,
+    catalogue_schemas,
+    parameters_of,
+    stored_secrets,
+)
+from tests.support.world import SETUP
+
+KEY = "k" * 40
+HEADER = "{proxy: stint, inject: {header: X-Api-Key, value: hunter2}}"
+
+
+def pay(connection: str, name: str = "pay", address: str = "pay.example.com") -> str:
+    return (
+        f"name: {name}\nkind: http\nenvironment: production\nrisk: high\nconnection: {connection}\n"
+        f"targets: [{{name: {name}, address: {address}}}]\n"
+    )
+
+
+def apply(world, *texts: str):
+    files = {f"clusters/{at}.yaml": text for at, text in enumerate(texts)}
+    return apply_catalogue(files=files, actor=SETUP, now=world.now, on_server=True)
+
+
+def save(world, text: str, name: str = "pay"):
+    return save_document(kind="clusters", source=text, actor=world.admin, now=world.now, name=name)
+
+
+def stored() -> dict[str, str]:
+    return stored_secrets(Cluster.objects.get(name="pay").sealed_connection)
+
+
+def parameters():
+    cluster = Cluster.objects.get(name="pay")
+    return parameters_of("http", cluster.connection, cluster.sealed_connection)
+
+
+def test_an_injected_credential_is_sealed_and_shown_nowhere(world):
+    plan = apply(world, pay(HEADER))
+    cluster = Cluster.objects.get(name="pay")
+    assert cluster.connection == {"proxy": "stint", "inject": {"header": "X-Api-Key"}}
+    assert cluster_data(cluster)["connection"]["inject"] == {"header": "X-Api-Key", "value": STORED}
+    assert "hunter2" not in json.dumps([str(change) for change in plan.changes])
+    assert parameters().inject.value.get_secret_value() == "hunter2"
+
+
+def test_a_nested_secret_may_stand_in_the_environment_of_the_server(world, monkeypatch):
+    monkeypatch.setenv("PAY_SECRET", "from-env")
+    oauth = "{token_url: 'https://id.example.com/t', client_id: stint, client_secret: {env: PAY_SECRET}}"
+    apply(world, pay(f"{{proxy: stint, inject: {{oauth: {oauth}}}}}"))
+    assert stored() == {"inject.oauth.client_secret": "from-env"}
+    with pytest.raises(InvalidInput) as caught:
+        save(world, pay(f"{{proxy: stint, inject: {{oauth: {oauth}}}}}"))
+    assert "only `manage.py apply`" in str(caught.value.fields)
+
+
+def test_the_same_credential_again_changes_nothing_and_a_stored_one_stays(world):
+    apply(world, pay(HEADER))
+    assert apply(world, pay(HEADER)).changes == []
+    save(world, pay(HEADER.replace("hunter2", STORED)).replace("risk: high", "risk: low"))
+    assert stored() == {"inject.value": "hunter2"}
+
+
+@pytest.mark.parametrize("changed", ["header", "address"])
+def test_a_stored_credential_is_not_sent_where_it_has_not_gone_before(world, changed):
+    apply(world, pay(HEADER))
+    header, address = ("X-Other", "pay.example.com") if changed == "header" else ("X-Api-Key", "192.0.2.66")
+    with pytest.raises(InvalidInput) as caught:
+        save(
+            world,
+            pay(f"{{proxy: stint, inject: {{header: {header}, value: {STORED}}}}}", address=address),
+        )
+    assert "enter it again" in str(caught.value.fields)
+
+
+def test_another_way_to_inject_forgets_the_secret_of_the_last_one(world):
+    apply(world, pay(HEADER))
+    apply(world, pay("{proxy: stint, inject: {basic: {user: stint, password: hunter3}}}"))
+    assert stored() == {"inject.basic.password": "hunter3"}
+    apply(world, pay("{proxy: stint}"))
+    assert stored() == {}
+
+
+@pytest.mark.parametrize("said", ["", f", proxy_key: {STORED}"])
+def test_a_cluster_moves_to_the_gateway_without_the_key_of_its_proxy(world, said):
+    apply(world, pay(f"{{proxy: nginx, proxy_key: {KEY}}}"))
+    save(world, pay(f"{{proxy: stint{said}}}"))
+    assert (stored(), parameters().own) == ({}, True)
+
+
+def test_a_public_host_leads_to_one_cluster_and_not_to_stint(world, settings):
+    settings.PUBLIC_URL = "https://stint.example.com"
+    settings.GATEWAY_PUBLIC_URL = "https://gateway.example.com:8443"
+    settings.MCP_URL = "https://tools.example.com"
+    host = "{proxy: stint, public_host: pay.example.com}"
+    apply(world, pay(host), pay("{proxy: stint}", "other"))
+    assert apply(world, pay(host)).changes == []
+    for connection, says in (
+        (host, "is the public host of pay already"),
+        ("{proxy: stint, public_host: stint.example.com}", "address of Stint itself"),
+        ("{proxy: stint, public_host: gateway.example.com}", "address of Stint itself"),
+        ("{proxy: stint, public_host: tools.example.com}", "address of Stint itself"),
+        ("{proxy: stint, public_host: 127.0.0.1}", "is an IP address"),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            save(world, pay(connection, "other"), "other")
+        assert says in str(caught.value.fields)
+
+
+def test_the_schema_lets_a_nested_secret_be_a_reference():
+    import jsonschema
+
+    schema = catalogue_schemas()["clusters"]
+    (http,) = (
+        one["then"]["properties"]["connection"]
+        for one in schema["allOf"]
+        if one["if"]["properties"]["kind"]["const"] == "http"
+    )
+    jsonschema.validate({"proxy": "stint", "inject": {"header": "X-A", "value": {"env": "KEY"}}}, http)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"proxy": "stint", "inject": {"header": "X-A", "value": {"vault": "KEY"}}}, http)

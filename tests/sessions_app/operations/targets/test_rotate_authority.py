@@ -1,0 +1,62 @@
+"""A prepared authority takes over."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import transaction
+
+from sessions_app.models import SigningKey
+from sessions_app.operations.targets.ensure_authority import ensure_authority
+from sessions_app.operations.targets.prepare_authority import prepare_authority
+from sessions_app.operations.targets.retire_authority import retire_authority
+from sessions_app.operations.targets.rotate_authority import NotPrepared, rotate_authority
+from sessions_app.queries.authority import GATEWAY_CA, SSH_USER_CA, active_authority, trusted_authorities
+from tests.support.acts import Started, at_once, last, wait_for_waiters
+from tests.support.world import SETUP
+
+
+@pytest.fixture(params=[SSH_USER_CA, GATEWAY_CA])
+def purpose(request):
+    return request.param
+
+
+def test_the_new_one_signs_and_both_are_trusted(db, now, purpose):
+    old = ensure_authority(purpose, now=now)
+    prepare_authority(purpose, actor=SETUP, now=now)
+    fresh = rotate_authority(purpose, actor=SETUP, now=now)
+    assert active_authority(purpose) == fresh
+    assert trusted_authorities(purpose) == [old, fresh]
+    assert last("ca.rotated", fresh.fingerprint).data == {"before": old.fingerprint}
+
+
+def test_without_a_prepared_one_nothing_changes(db, now, purpose):
+    old = ensure_authority(purpose, now=now)
+    with pytest.raises(NotPrepared):
+        rotate_authority(purpose, actor=SETUP, now=now)
+    assert active_authority(purpose) == old
+
+
+def test_an_old_authority_is_not_rotated_back_to(db, now, purpose):
+    ensure_authority(purpose, now=now)
+    prepare_authority(purpose, actor=SETUP, now=now)
+    rotate_authority(purpose, actor=SETUP, now=now)
+    with pytest.raises(NotPrepared):
+        rotate_authority(purpose, actor=SETUP, now=now)
+
+
+def test_rotated_by_two_at_once_one_signs(stint_db, now, purpose):
+    ensure_authority(purpose, now=now)
+    prepare_authority(purpose, actor=SETUP, now=now)
+    at_once(*[lambda: rotate_authority(purpose, actor=SETUP, now=now)] * 3)
+    assert SigningKey.objects.filter(is_active=True).count() == 1
+
+
+def test_one_that_is_retired_at_this_moment_never_signs(stint_db, owner_connection, now, purpose):
+    old = ensure_authority(purpose, now=now)
+    coming = prepare_authority(purpose, actor=SETUP, now=now)
+    with transaction.atomic():
+        retire_authority(purpose, fingerprint=coming.fingerprint, actor=SETUP, now=now)
+        rotating = Started(lambda: rotate_authority(purpose, actor=SETUP, now=now))
+        wait_for_waiters(owner_connection, 1)
+    assert isinstance(rotating.result(), NotPrepared)
+    assert active_authority(purpose) == old

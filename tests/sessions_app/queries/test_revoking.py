@@ -1,0 +1,28 @@
+"""What a target must know of other grants when one ends there."""
+
+from __future__ import annotations
+
+from sessions_app.models import Lease
+from sessions_app.queries.revoking import is_contained, neighbors_of
+from tests.support.acts import change, run, session, use
+
+
+def test_other_grants_at_the_same_host_are_named_until_they_are_proven_gone(world):
+    mine, theirs, elsewhere = (world.grant() for _ in range(3))
+    for grant, target in ((mine, "web-1"), (theirs, "web-1"), (elsewhere, "web-2")):
+        at = use(grant, target, now=world.now)
+        run(at, session(at, now=world.now), now=world.now)
+    leases = list(mine.leases.all())
+    assert neighbors_of(mine, leases) == {("127.0.0.1", 2201): [theirs.mark]}
+    Lease.objects.filter(grant=theirs).update(gone_at=world.now)
+    assert neighbors_of(mine, leases) == {("127.0.0.1", 2201): []}
+
+
+def test_a_grant_is_contained_unless_a_command_of_it_asks_for_a_group(world):
+    assert is_contained(world.grant())
+    grouped = world.catalogue["command-sets/restart-web.yaml"].replace(
+        "    hold: true\n", "    hold: true\n    contain: group\n"
+    )
+    accepted = "accept: {'uncontained commands[2].contain': for a test}\n"
+    change(world, {"command-sets/restart-web.yaml": grouped + accepted})
+    assert not is_contained(world.grant())

@@ -1,0 +1,71 @@
+"""Running commands on a cluster from the page of a grant, as far as it needs no gateway."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.management import call_command
+
+from sessions_app.models import CommandOrder
+from tests.sessions_app.gateways.kubernetes.test_webhook import reached_directly
+from tests.sessions_app.operations.test_kubernetes_grants import SET, cluster, kube, started  # noqa: F401
+from tests.support.kubernetes_place import accepted
+
+EXEC = """\
+  - run: exec {pod} -n {ns} -c app -- echo say {word}
+    where: {pod: {choice: [web-1, web-2]}, word: {pattern: "[a-z]+"}}
+    effect: change
+"""
+
+
+@pytest.fixture
+def grant(kube, cluster, capsys):  # noqa: F811
+    text = accepted(SET.replace("examples:", f"{EXEC}examples:"))
+    kube.apply({**kube.catalogue, "command-sets/scale-shop.yaml": text})
+    call_command("kubernetes_target_setup", "prod", "--command-set", "scale-shop")
+    cluster.apply(capsys.readouterr().out)
+    return started(kube)
+
+
+def page_of(client, grant, query=""):
+    return client.get(f"/grants/{grant.ref}/{query}").content.decode()
+
+
+def run(client, grant, index, **values):
+    form = {f"v.{index}.{name}": value for name, value in values.items()}
+    return client.post(f"/grants/{grant.ref}/run/", {"index": index, "target": "prod-1", **form})
+
+
+def test_each_command_that_is_one_request_has_a_form_and_the_others_say_where_they_run(grant, as_alice):
+    page = page_of(as_alice, grant)
+    assert page.count(f'action="/grants/{grant.ref}/run/"') == 2
+    assert page.count(", from a terminal") == 1
+    assert 'name="v.2.pod"' in page
+    assert f"/grants/{grant.ref}/credential/" in page
+    assert "ssh -p" not in page
+
+
+def test_running_orders_the_line(grant, as_alice):
+    answer = run(as_alice, grant, 2, pod="web-1", word="hello")
+    order = CommandOrder.objects.get()
+    assert answer["Location"] == f"/grants/{grant.ref}/?order={order.pk}&target=prod-1#log"
+    assert order.line == "exec web-1 -n web -c app -- echo say hello"
+    assert "Waiting for a gateway" in page_of(as_alice, grant, f"?order={order.pk}")
+
+
+def test_a_refused_value_is_said_beside_its_form(grant, as_alice):
+    answer = run(as_alice, grant, 2, pod="web-1", word="UP")
+    assert answer.status_code == 403
+    assert "Not allowed: word: " in answer.content.decode()
+
+
+def test_a_command_for_a_terminal_alone_and_others_grants_take_no_order(grant, as_alice, as_bob):
+    assert run(as_alice, grant, 1).status_code == 400
+    assert run(as_bob, grant, 0).status_code == 404
+    assert not CommandOrder.objects.exists()
+
+
+def test_a_cluster_that_is_reached_directly_offers_no_form(kube, as_alice):  # noqa: F811
+    grant = started(reached_directly(kube))
+    assert "/run/" not in page_of(as_alice, grant)
+    assert run(as_alice, grant, 0).status_code == 400
+    assert not CommandOrder.objects.exists()

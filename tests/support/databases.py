@@ -1,0 +1,249 @@
+"""Databases of the tests: copies of the migrated template. One that was used is emptied and used again, because a copy is a
+thousand files: ext4 looks long for inodes that were not just deleted, and most of the tests' time went there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from django.db import connections
+from psycopg import sql
+
+from tests.environment import POSTGRES
+
+# Seconds for which a backend may be on its way out.
+PATIENCE = 40
+_numbers = itertools.count(1)
+_unused: list[str] = []
+
+# All that says what a database is, but for its rows: whatever a test changed in it, it is not the template any more.
+_SCHEMA = """
+SELECT md5(string_agg(line, E'\\n' ORDER BY line)) FROM (
+    SELECT format('%s %s %s %s', relname, relkind, relowner, relacl)
+      FROM pg_class WHERE relnamespace = 'public'::regnamespace
+    UNION ALL SELECT format('%s %s %s %s %s %s', attrelid::regclass, attname, atttypid, attnotnull, attisdropped, attacl)
+      FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid WHERE relnamespace = 'public'::regnamespace
+    UNION ALL SELECT format('%s %s %s %s', proname, md5(prosrc), proowner, proacl)
+      FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    UNION ALL SELECT format('%s %s %s %s', tgname, tgrelid::regclass, tgenabled, tgfoid::regproc)
+      FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT format('%s %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT format('%s %s', nspname, nspacl) FROM pg_namespace WHERE nspname !~ '^pg_(temp|toast)'
+    UNION ALL SELECT extname FROM pg_extension
+    UNION ALL SELECT format('%s %s %s', datacl, datallowconn, datconnlimit) FROM pg_database WHERE datname = current_database()
+    UNION ALL SELECT format('%s %s', setrole, setconfig)
+      FROM pg_db_role_setting JOIN pg_database ON pg_database.oid = setdatabase WHERE datname = current_database()
+) lines (line)
+"""
+# A table keeps its file when its rows are deleted, so this finds each that ever had one, and some that have none now.
+_FILLED = """
+SELECT relname FROM pg_class
+ WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND pg_relation_size(oid) > 0 ORDER BY relname
+"""
+_ROWS = "SELECT md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM {} t"
+_OTHERS = """
+SELECT count(*) FROM pg_stat_activity
+ WHERE datname = current_database() AND pid <> pg_backend_pid() AND usesysid IS NOT NULL
+"""
+_COUNTED = "SELECT sequencename, start_value, last_value FROM pg_sequences WHERE schemaname = 'public'"
+
+
+class _Template:
+    """What a copy has before anything is written to it."""
+
+    def __init__(self) -> None:
+        with _connect("stint") as template:
+            self.schema = _one(template, _SCHEMA)
+            self.rows = {table: _hash(template, table) for table in _filled(template)}
+            self.kept = {table: _copy_out(template, table) for table in self.rows}
+            self.counted = dict.fromkeys(template.execute(_COUNTED).fetchall())
+
+
+_template = cache(_Template)
+
+
+def owner(statement: str) -> None:
+    """Run a statement about databases as the owner of the schema."""
+    with _connect("postgres") as connection:
+        connection.execute(statement)
+
+
+def use(name: str) -> None:
+    """Point Django at a database."""
+    connections.close_all()
+    for handle in connections.all():
+        handle.settings_dict["NAME"] = name
+    settings.DATABASES["default"]["NAME"] = name
+
+
+def copy_of_template() -> str:
+    """Make a new database as `migrate` leaves one. Returns its name."""
+    name = f"stint_{os.getpid()}_{next(_numbers)}"
+    # File by file takes a third of what copying by the write-ahead log takes: the template is small and nobody writes to it.
+    owner(f"CREATE DATABASE {name} TEMPLATE stint STRATEGY FILE_COPY")
+    return name
+
+
+def appending_at_once(name: str) -> str:
+    """Let entries be appended to the record as they are made, and not with a commit, for tests in which nothing is committed.
+    Returns the name.
+    """
+    trigger = "audit_pending_append"
+    with _connect(name) as connection:
+        made = _one(connection, f"SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname = '{trigger}'")
+        connection.execute(f"DROP TRIGGER {trigger} ON audit_pending")
+        connection.execute(str(made).replace("INITIALLY DEFERRED", "INITIALLY IMMEDIATE"))
+    return name
+
+
+@contextlib.contextmanager
+def own_database() -> Iterator[str]:
+    """A database as `migrate` leaves one, in which commits are real; Django uses it meanwhile, and then again what it used
+    before. Yields its name.
+    """
+    before = settings.DATABASES["default"]["NAME"]
+    name = _unused.pop() if _unused else copy_of_template()
+    use(name)
+    try:
+        yield name
+    finally:
+        use(before)
+        if _empty(name):
+            _unused.append(name)
+        else:
+            drop_database(name)
+
+
+def drop_database(name: str) -> None:
+    """Drop a database; a backend that is on its way out keeps it for a moment.
+
+    By turns with FORCE, which ends what the owner began, and without, which ends an autovacuum: that is the superuser's.
+    """
+    until = time.monotonic() + PATIENCE
+    for force in itertools.cycle((" WITH (FORCE)", "")):
+        try:
+            return owner(f"DROP DATABASE {name}{force}")
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
+            if time.monotonic() > until:
+                break
+            # The connection of a thread that is over is in a cycle.
+            gc.collect()
+            if time.monotonic() > until - PATIENCE / 2:
+                _end_idle(name)
+            time.sleep(0.1)
+    raise RuntimeError(
+        f"{name} is still in use, perhaps by a process that a test left behind: {_who_is_in(name)}"
+    )
+
+
+@contextlib.contextmanager
+def no_new_connections(connected: psycopg.Connection[Any]) -> Iterator[None]:
+    """Let nobody connect to the database of a connection, who is not connected, until the block ends."""
+    name = connected.info.dbname
+    owner(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    try:
+        yield
+    finally:
+        owner(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
+def _empty(name: str) -> bool:
+    """Bring a database back to what it was when it was copied. False where that can't be: it is somebody's still, or its
+    schema was changed.
+    """
+    try:
+        with _alone(name) as used, used.transaction():
+            return _one(used, _SCHEMA) == _template().schema and _put_back(used)
+    except psycopg.Error:
+        return False
+
+
+@contextlib.contextmanager
+def _alone(name: str) -> Iterator[psycopg.Connection]:
+    """A connection to a database that nobody else has: at once, or when the last backend is gone that was on its way out."""
+    with _connect(name) as connection:
+        connection.execute("SET lock_timeout = '1s'")
+        for _ in range(20):
+            if not _one(connection, _OTHERS):
+                break
+            time.sleep(0.02)
+        else:
+            raise psycopg.errors.ObjectInUse(f"{name} is still in use")
+        yield connection
+
+
+def _put_back(used: psycopg.Connection) -> bool:
+    changed = [table for table in _filled(used) if _hash(used, table) != _template().rows.get(table)]
+    # The record and its like refuse to be emptied, which is what their triggers are for.
+    for table in changed:
+        used.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(sql.Identifier(table)))
+        used.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+    for table in changed:
+        _copy_in(used, table, _template().kept.get(table, b""))
+    used.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    for table in changed:
+        used.execute(sql.SQL("ALTER TABLE {} ENABLE TRIGGER USER").format(sql.Identifier(table)))
+    for name, start, _ in set(used.execute(_COUNTED).fetchall()) - _template().counted.keys():
+        last = next(last for each, _, last in _template().counted if each == name)
+        used.execute("SELECT setval(%s::regclass, %s, %s)", [name, last or start, last is not None])
+    return True
+
+
+def _copy_out(connection: psycopg.Connection, table: str) -> bytes:
+    statement = sql.SQL("COPY {} TO STDOUT").format(sql.Identifier(table))
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        return b"".join(copy)
+
+
+def _copy_in(connection: psycopg.Connection, table: str, rows: bytes) -> None:
+    if not rows:
+        return
+    statement = sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(table))
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(rows)
+
+
+def _filled(connection: psycopg.Connection) -> list[str]:
+    return [table for (table,) in connection.execute(_FILLED)]
+
+
+def _hash(connection: psycopg.Connection, table: str) -> str | int | None:
+    return _one(connection, sql.SQL(_ROWS).format(sql.Identifier(table)))
+
+
+def _one(connection: psycopg.Connection, statement: str | sql.Composed) -> str | int | None:
+    row = connection.execute(statement).fetchone()
+    return row[0] if row else None
+
+
+def _connect(name: str) -> psycopg.Connection:
+    return psycopg.connect(POSTGRES.url("stint_owner", name), autocommit=True)
+
+
+def _end_idle(name: str) -> None:
+    """End the application's backends that wait for a client. A process that lives connects again; what is left of one that
+    died does not.
+    """
+    with psycopg.connect(POSTGRES.url("stint_app", "postgres"), autocommit=True) as app:
+        app.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = current_user AND state = 'idle'",
+            [name],
+        )
+
+
+def _who_is_in(name: str) -> list[tuple[object, ...]]:
+    # As the application's role, which sees what its own backends do.
+    with psycopg.connect(POSTGRES.url("stint_app", "postgres"), autocommit=True) as app:
+        return app.execute(
+            "SELECT pid, usename, backend_type, state, application_name, query FROM pg_stat_activity WHERE datname = %s",
+            [name],
+        ).fetchall()

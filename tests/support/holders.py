@@ -1,0 +1,228 @@
+"""Holders of open grants that only write down what happens to them, in a loop whose time the test lets pass."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import datetime as dt
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from django.db import connections
+from prometheus_client import REGISTRY
+
+from sessions_app.gateways.core.clock import LoopClock
+from sessions_app.gateways.core.enders import Enders
+from sessions_app.gateways.core.registry import OpenSession, Registry
+from sessions_app.queries.grants import GrantNow
+from tests.support.pace import allow
+
+START = dt.datetime(2026, 3, 29, 0, 59, tzinfo=dt.UTC)
+# Seconds after which a scenario hangs, whatever it waits for.
+_LONGEST = 60.0
+
+
+class StillLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time stands still until the test lets it pass. Threads and sockets are served as always."""
+
+    def __init__(self) -> None:
+        self._passed = 1000.0
+        super().__init__()
+
+    def time(self) -> float:
+        return self._passed
+
+    def jump(self, seconds: float) -> None:
+        self._passed += seconds
+
+
+async def settle() -> None:
+    """Let everything happen that waits for nothing."""
+    for _ in range(12):
+        await asyncio.sleep(0)
+
+
+async def passes(seconds: float) -> None:
+    """Let the loop's time pass, and everything happen that it brings."""
+    asyncio.get_running_loop().jump(seconds)
+    await settle()
+
+
+async def comes_true(truth: Callable[[], object], *, within: float = 10.0) -> None:
+    """Wait until something is so, which threads or the database bring about. Fails when it is not so in time."""
+    end = time.monotonic() + allow(within)
+    while not truth():
+        assert time.monotonic() < end, "it did not come true"
+        await asyncio.to_thread(time.sleep, 0.002)
+
+
+def play_out(scenario: Callable[[], Awaitable[None]]) -> None:
+    """Run a scenario in a loop whose time stands still, and fail if it hangs. Its threads are over when it is, so that none
+    asks the database of the next test.
+    """
+    hung, before = threading.Event(), set(threading.enumerate())
+
+    async def run() -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def cut() -> None:
+            hung.set()
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(task.cancel)
+
+        timer = threading.Timer(allow(_LONGEST), cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            await scenario()
+        finally:
+            timer.cancel()
+            connections.close_all()
+
+    with asyncio.Runner(loop_factory=StillLoop) as runner:
+        try:
+            # Django's connections within a loop are those of its context. A browser leaves its own loop and connections in
+            # this thread's, which would be another test's here.
+            runner.run(run(), context=contextvars.Context())
+        except asyncio.CancelledError:
+            assert not hung.is_set(), "the scenario hangs"
+            raise
+    for thread in set(threading.enumerate()) - before:
+        thread.join(allow(10))
+        assert not thread.is_alive(), f"{thread.name} goes on"
+
+
+def metric(name: str, **labels: str) -> float:
+    """The value of a metric now."""
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+class Clock(LoopClock):
+    """A database clock that goes with the running loop's time, if any, and can jump."""
+
+    def __init__(self) -> None:
+        super().__init__(START, 0.0)
+        self._began = self._loop_time()
+        self._jumped = 0.0
+
+    def now(self) -> dt.datetime:
+        return START + dt.timedelta(seconds=self._loop_time() - self._began + self._jumped)
+
+    def jump(self, seconds: float) -> None:
+        self._jumped += seconds
+
+    @staticmethod
+    def _loop_time() -> float:
+        with suppress(RuntimeError):
+            return asyncio.get_running_loop().time()
+        return 0.0
+
+
+class Sent(NamedTuple):
+    """A report that was sent."""
+
+    chain: object
+    function: Callable[..., object]
+    arguments: dict[str, Any]
+    plain: dict[str, Any]
+
+
+class Told:
+    """Reports that are only written down. Those on the chains in ``waiting`` were not delivered yet."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sent] = []
+        self.waiting: dict[object, None] = {}
+
+    def send(self, chain, function, /, *, plain, **arguments) -> None:
+        self.sent.append(Sent(chain, function, arguments, dict(plain)))
+
+    def chains(self):
+        return self.waiting.keys()
+
+
+@dataclass(eq=False)
+class Holder:
+    """A user of a session that only writes down what happens to it. A ``slow`` one stays when it is stopped."""
+
+    session: OpenSession
+    finish_by: dt.datetime | None = None
+    said: list[str] = field(default_factory=list)
+    stopped: str = ""
+    finish_seconds: int = 600
+    slow: bool = False
+    stops: int = 0
+
+    def tell(self, text: str) -> None:
+        self.said.append(text)
+
+    def stop(self, reason: str) -> None:
+        self.stops += 1
+        self.stopped = self.stopped or reason
+        if not self.slow:
+            self.session.leave(self)
+
+
+def use_of_grant(grant_id: int = 1, *, expires_at: dt.datetime = START + dt.timedelta(hours=1), **more):
+    """A use of a grant, as far as what is open cares."""
+    facts = {"grant_ref": f"GR-{grant_id}", "finish_seconds": 600, "credential_id": None, **more}
+    return SimpleNamespace(grant_id=grant_id, expires_at=expires_at, **facts)
+
+
+def session_of(
+    registry: Registry, use=None, *, proof: str = "key", row: int | None = None, **more
+) -> OpenSession:
+    """An open session; with a ``row``, it is registered."""
+    session = OpenSession(registry, use or use_of_grant(), client_address="192.0.2.1", proof=proof, **more)
+    if row is not None:
+        session.opened(row)
+    return session
+
+
+def holder_of(session: OpenSession, finish_by: dt.datetime | None = None, **more) -> Holder:
+    """A holder who has entered a session."""
+    holder = Holder(session, finish_by, **more)
+    session.enter(holder)
+    return holder
+
+
+@dataclass
+class Scene:
+    """What is open, with its deadlines."""
+
+    clock: Clock
+    told: Told
+    registry: Registry
+    enders: Enders
+
+    def jump(self, seconds: float) -> None:
+        """Let the loop's time pass, with nothing happening yet."""
+        asyncio.get_running_loop().jump(seconds)
+
+    def use(self, seconds: float, grant_id: int = 1, **more):
+        return use_of_grant(grant_id, expires_at=self.clock.now() + dt.timedelta(seconds=seconds), **more)
+
+    def holder(self, use, finish_by=None, **more) -> Holder:
+        return holder_of(session_of(self.registry, use), finish_by, **more)
+
+    def now(self, use, **changes) -> dict[int, GrantNow]:
+        facts = {"ref": use.grant_ref, "live": True, "expires_at": use.expires_at, "finish_until": None,
+                 "end_reason": "", "cut": False, **changes}  # fmt: skip
+        return {use.grant_id: GrantNow(**facts)}
+
+
+def play(scenario: Callable[[Scene], Awaitable[None]]) -> None:
+    """Run a scenario with a scene of its own."""
+
+    async def run() -> None:
+        clock, told = Clock(), Told()
+        registry = Registry(told, clock)
+        registry.watcher = enders = Enders(registry, clock)
+        await scenario(Scene(clock, told, registry, enders))
+
+    play_out(run)
