@@ -6,10 +6,10 @@ UNUSED := DATABASE_URL=postgresql:///unused REDIS_URL=redis://unused STINT_SECRE
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up install image test lint mutants bench screenshots clean
+.PHONY: help demo up install image test test-all lint mutants bench screenshots clean
 
 help: ## Show what make can do here
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Play the main job on real servers, then serve the pages; ONCE=1 exits after the story
 	@.ci/bootstrap demo
@@ -25,13 +25,17 @@ install: ## Install this version below PREFIX=/opt/stint for ACCOUNT=stint; need
 image: ## Build the container image IMAGE on BASE, a Debian image; without BASE, make one first
 	@IMAGE="$(IMAGE)" BASE="$(BASE)" .ci/image
 
-test: ## Run lint and all tests; T="tests/broker -k word" runs those tests alone, SHUFFLE=1 in random order, FULL=1 at length
+test: ## Run lint, the quick tests and the smoke tests; T="tests/broker -k word" runs those tests alone, SHUFFLE=1 in random order
 	@.ci/bootstrap test
 	@$(if $(T),,$(MAKE) --no-print-directory lint)
-	$(PYTHON) -m pytest $(or $(T),-n 4 --dist loadfile --no-loadscope-reorder) $(if $(SHUFFLE),--random-order)
+	@$(PYTHON) -m $(if $(T),pytest $(T) $(if $(SHUFFLE),--random-order),tests.run quick smoke)
+
+test-all: ## Run all tests at full breadth, by groups; G="timing ssh" runs the tests of that group with that word in their names
+	@.ci/bootstrap test
+	@FULL=1 $(PYTHON) -m tests.run $(G)
 
 lint: ## Check style, types, directions of imports, lengths and templates
-	@.ci/bootstrap test
+	@.ci/bootstrap lint
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(UNUSED) $(PYTHON) -m mypy

@@ -10,8 +10,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+import asyncssh  # noqa: F401  # starts ldconfig(8) when it is imported, which no quick test may do
 import hypothesis
 import psycopg
 import pytest
@@ -31,17 +31,11 @@ hypothesis.settings.register_profile(
     "stint",
     max_examples=examples(100),
     deadline=None,
+    # `make test` tries the same each time; `make test-all` looks further.
+    derandomize=not FULL,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("stint")
-
-
-# What takes long begins first, so that no process is left with it at the end. Slowest first; where there are two lists, a
-# file of one and a file of the other take turns, because browsers compute while gateways wait.
-_LONG = (
-    (("journeys/test_every", "journeys"), ("sessions_app/gateways",)),
-    (("guides", "broker/test_", "sessions_app/api", "sessions_app/test_", "sessions_app/web"),),
-)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -51,10 +45,9 @@ def pytest_xdist_setupnodes() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what only a whole product of parameters would try, and put what takes long before the rest."""
+    """Leave out what only a whole product of parameters would try."""
     if not FULL and not any("[" in name for name in config.args):
         _spread(config, items)
-    _long_first(config, items)
 
 
 def _spread(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -83,19 +76,6 @@ def _choices(item: pytest.Item) -> tuple[str, list[str]]:
     fixture = list(chosen.params).index(turns.args[0])
     mine = [f"{test} {number} {one}" for number, one in enumerate(ids) if number != fixture]
     return str(item.path), [test, ids[fixture], *mine]
-
-
-def _long_first(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Files and their tests stay in order otherwise, unless they are shuffled."""
-    if config.getoption("--random-order", default=None):
-        return
-    files = {item.path: item.path.relative_to(ROOT / "tests").as_posix() for item in items}
-    ranks: dict[Path, tuple[int, int, int]] = {}
-    for number, lists in enumerate(_LONG):
-        for which, places in enumerate(lists):
-            mine = [path for place in places for path, name in files.items() if name.startswith(place)]
-            ranks.update({path: (number, turn, which) for turn, path in enumerate(dict.fromkeys(mine))})
-    items.sort(key=lambda item: ranks.get(item.path, (len(_LONG), 0, 0)))
 
 
 def pytest_collection_finish() -> None:
@@ -143,7 +123,7 @@ def stint_db(django_db_setup, django_db_blocker) -> Iterator[Database]:
 
 
 @pytest.fixture
-def other_process(stint_db: Database) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def other_process(processes, stint_db: Database) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Start another process that runs a script with some words on the test's database, once it says that it is so far."""
     started: list[subprocess.Popen[bytes]] = []
     env = {**stint_db.env, "DJANGO_SETTINGS_MODULE": "broker.settings"}

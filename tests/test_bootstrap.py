@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.processes
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 TOOLS = ("bash", "cat", "dirname", "find", "mkdir", "sha256sum", "python3")
 # Stands for the virtual environment's Python: notes what it is asked to do.
@@ -96,6 +98,13 @@ def test_what_the_demo_plays_with_is_asked_for_a_demo_and_not_for_a_run(tree: Tr
     needed = {"curl", "kubernetes-client"}
     assert needed <= set(tree.bootstrap("demo").stderr.split())
     assert not needed & set(tree.bootstrap("run").stderr.split())
+
+
+def test_lint_asks_for_no_programs_and_installs_no_servers(tree: Tree) -> None:
+    tree.program("python", NOTING_PYTHON.format(log=tree.log), tree.root / ".venv" / "bin")
+    done = tree.bootstrap("lint")
+    assert done.returncode == 0, done.stderr
+    assert tree.installed() == [".requirements/lint.txt"]
 
 
 def test_it_installs_once_and_again_only_what_changed(tree: Tree) -> None:

@@ -16,7 +16,7 @@ from tests.support.databases import own_database
 from tests.support.gateway import eventually
 from tests.support.replay import world_again
 
-pytestmark = pytest.mark.usefixtures("django_db_setup")
+pytestmark = [pytest.mark.usefixtures("django_db_setup"), pytest.mark.timing]
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,11 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from tests.environment import ROOT
+
+pytestmark = pytest.mark.processes
 
 _ASK = """
 import subprocess, tests.environment

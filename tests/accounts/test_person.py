@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import subprocess
 
+import asyncssh
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -22,9 +22,9 @@ def person(*words: str) -> list[str]:
 
 @pytest.fixture
 def key(tmp_path):
-    path = tmp_path / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
-    return str(path.with_suffix(".pub"))
+    path = tmp_path / "key.pub"
+    asyncssh.generate_private_key("ssh-ed25519").write_public_key(path)
+    return str(path)
 
 
 def test_a_person_comes_with_groups_password_key_and_token(db, monkeypatch, key):

@@ -20,6 +20,8 @@ from broker.embedded.state import temporary_state_dir
 from tests.environment import ROOT
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.processes
+
 STEPS = [
     "Priya requests",
     "Two people approve",
@@ -127,8 +129,22 @@ def demo() -> Iterator[Demo]:
                 running.process.wait(allow(20))
 
 
+@pytest.mark.smoke
+def test_its_first_steps_bring_access_and_an_interrupt_leaves_nothing() -> None:
+    with demo() as running:
+        running.wait_for(STEPS[5], within=180)
+        running.learn_folder()
+        running.process.send_signal(signal.SIGINT)
+        running.status()
+        for begun in STEPS[:4]:
+            assert begun in running.said
+        assert "FAILED" not in running.said
+        assert not running.left()
+        assert not running.folder.exists()
+
+
 @pytest.fixture(scope="module")
-def both() -> Iterator[tuple[Demo, Demo]]:
+def both(processes) -> Iterator[tuple[Demo, Demo]]:
     """Two at the same time, for each takes half a minute: one goes well, the other loses its targets, whichever is looked at first."""
     with demo() as good, demo() as bad:
         # They run by then, and the story, which waits for nobody, has not begun.

@@ -11,6 +11,8 @@ import pytest
 
 from tests.environment import ROOT
 
+pytestmark = pytest.mark.processes
+
 
 @functools.cache
 def start(**changes: str | None) -> subprocess.CompletedProcess[str]:

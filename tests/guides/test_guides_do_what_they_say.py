@@ -12,6 +12,8 @@ from tests.support.guide_reader import Reader
 from tests.support.guide_site import GuideSite, guide_site
 from tests.support.guides import fences, guides
 
+pytestmark = pytest.mark.guides
+
 GROUPS = {"operators": "priya", "service-owners": "jonas", "security": "mara", "agents": "scribe"}
 
 

@@ -20,6 +20,8 @@ from tests.support.guides import fences
 from tests.support.machine import Machine, machine
 from tests.support.ssh_host import SshHost, ssh_host
 
+pytestmark = pytest.mark.guides
+
 PROGRAMS = {"systemctl": 'echo "restarted $2"', "journalctl": 'echo "nginx started"'}
 
 

@@ -26,7 +26,7 @@ expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def chromium(browsers) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = start_chromium(playwright)
         yield browser
@@ -34,7 +34,7 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def serve(live_world, stint_db, tmp_path) -> Iterator[Callable[..., str]]:
+def serve(processes, live_world, stint_db, tmp_path) -> Iterator[Callable[..., str]]:
     """Start the web process, and with ``streams`` the streams process, in whose database a sweeper counts as alive."""
     from sessions_app.models import Sweeper
 

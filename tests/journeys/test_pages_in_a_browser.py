@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.support import acts
@@ -53,6 +54,7 @@ def test_what_is_wrong_is_said_at_its_field_once_with_the_focus_there(live_world
     expect(alice.get_by_text("No target is chosen.").filter(visible=True)).to_have_count(1)
 
 
+@pytest.mark.smoke
 def test_ask_at_a_desk_approve_on_a_phone_use_and_kill(live_world, visit):
     from broker.kernel import clock
 
@@ -112,6 +114,7 @@ def test_a_button_that_is_pressed_slowly_right_after_a_field_is_clicked(live_wor
     expect(alice.locator("h1")).to_contain_text("You requested restart-web on web")
 
 
+@pytest.mark.smoke
 def test_all_that_decides_or_ends_works_without_a_script(live_world, visit):
     alice = visit("alice", java_script_enabled=False)
     alice.goto("/requests/new/")

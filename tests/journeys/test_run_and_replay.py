@@ -14,6 +14,8 @@ from tests.support.gateway import Place, eventually
 from tests.support.pace import allow
 from tests.support.site import serve
 
+pytestmark = pytest.mark.timing
+
 
 @pytest.fixture(scope="module")
 def place(chromium, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:

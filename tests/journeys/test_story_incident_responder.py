@@ -34,7 +34,7 @@ _numbers = itertools.count(10)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
+def place(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
     with django_db_blocker.unblock():
         yield from make_place(tmp_path_factory)
 

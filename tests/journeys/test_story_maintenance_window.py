@@ -12,11 +12,13 @@ from tests.sessions_app.gateways.conftest import make_place
 from tests.support.gateway import Place, eventually, on_target
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.timing
+
 LONG = 60
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
+def place(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
     from broker.kernel import clock
 
     with django_db_blocker.unblock():

@@ -100,7 +100,7 @@ class Office:
 
 
 @pytest.fixture(scope="module")
-def office(django_db_setup, django_db_blocker, tmp_path_factory) -> Iterator[Office]:
+def office(processes, django_db_setup, django_db_blocker, tmp_path_factory) -> Iterator[Office]:
     from sessions_app.connectors.http.snippets import Site, snippet
 
     with contextlib.ExitStack() as stack:

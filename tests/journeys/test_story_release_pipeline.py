@@ -223,7 +223,7 @@ def state(job: Job) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def pipeline(django_db_setup, django_db_blocker, tmp_path_factory) -> Iterator[Pipeline]:
+def pipeline(processes, django_db_setup, django_db_blocker, tmp_path_factory) -> Iterator[Pipeline]:
     from sessions_app.connectors.http.snippets import Site, snippet
 
     with contextlib.ExitStack() as stack:

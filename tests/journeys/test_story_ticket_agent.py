@@ -52,7 +52,7 @@ workflow: {kinds: [ticket]}
 
 
 @pytest.fixture
-def place(django_db_setup, django_db_blocker, tmp_path):
+def place(processes, django_db_setup, django_db_blocker, tmp_path):
     with mcp_place(django_db_blocker, tmp_path, files=FILES) as running:
         yield running
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.support.gateway import eventually
 from tests.support.pace import allow
+
+pytestmark = pytest.mark.timing
 
 
 def test_the_view_is_lost_and_found(live_world, visit, complaints):

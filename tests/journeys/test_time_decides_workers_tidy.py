@@ -27,19 +27,21 @@ from tests.support.acts import LOCKS_HERE, run, session, use
 from tests.support.gateway import ROOT, Place, eventually, on_target
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.timing
+
 MANY = 500
 _numbers = itertools.count(500_000)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
+def place(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
     """A live gateway."""
     with django_db_blocker.unblock():
         yield from make_place(tmp_path_factory)
 
 
 @pytest.fixture
-def valkey() -> Iterator[EmbeddedValkey]:
+def valkey(processes) -> Iterator[EmbeddedValkey]:
     """A real queue of the test's own."""
     with temporary_state_dir("stint-queue-") as folder, EmbeddedValkey(folder) as server:
         yield server

@@ -24,6 +24,8 @@ from tests.support.acts import Started, after, events, intact, policy, session, 
 from tests.support.gateway import eventually
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.timing
+
 
 @pytest.fixture
 def world(live_world):

@@ -19,6 +19,8 @@ from tests.support import nursery
 from tests.support.gateway import eventually
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.timing
+
 
 def cookie_of(identity, **more) -> str:
     """The cookie of a signed-in browser."""
@@ -32,17 +34,17 @@ def cookie_of(identity, **more) -> str:
 
 
 @pytest.fixture
-def processes() -> Iterator[list[nursery.Forked]]:
-    """What was started."""
-    started: list[nursery.Forked] = []
-    yield started
-    for process in started:
+def started(processes) -> Iterator[list[nursery.Forked]]:
+    """The streams processes of a test."""
+    all_of_them: list[nursery.Forked] = []
+    yield all_of_them
+    for process in all_of_them:
         process.terminate()
         process.wait(timeout=allow(10))
 
 
 @pytest.fixture
-def start(stint_db, tmp_path, processes) -> Callable[..., str]:
+def start(stint_db, tmp_path, started) -> Callable[..., str]:
     """Start the streams process on a free port, with settings of one's own."""
 
     def run(**settings: str) -> str:
@@ -50,7 +52,7 @@ def start(stint_db, tmp_path, processes) -> Callable[..., str]:
         words = ("-m", "uvicorn", "--port", str(port), "--log-level", "warning", "broker.asgi:application")
         with (tmp_path / "streams.log").open("ab") as log:
             env = {**stint_db.env, **settings}
-            processes.append(nursery.start(*words, cwd=ROOT, env=env, stdout=log, stderr=log))
+            started.append(nursery.start(*words, cwd=ROOT, env=env, stdout=log, stderr=log))
         base = f"http://127.0.0.1:{port}"
         wait_for(base)
         return base
@@ -270,13 +272,13 @@ def test_streams_end_while_the_database_says_nothing_and_are_there_again_after_t
 
 
 def test_a_process_that_is_told_to_stop_ends_its_streams_without_a_word_in_the_log(
-    live_world, streams, processes, tmp_path
+    live_world, streams, started, tmp_path
 ):
     with ask(streams, cookie_of(live_world.alice)) as stream:
         begun(stream)
-        processes[0].terminate()
+        started[0].terminate()
         assert stream.read() == b""
-        processes[0].wait(allow(10))
+        started[0].wait(allow(10))
     assert (tmp_path / "streams.log").read_text() == ""
 
 

@@ -1,6 +1,5 @@
-"""How much of what could be tried is tried: every value, role and page at a desk, and all that they make together otherwise.
-
-``CI=true make test`` and ``make test FULL=1`` try all of it. The tests are the same.
+"""How much of what could be tried is tried: ``make test`` tries every value, role and page once, here and in CI, and
+``make test-all`` all that they make together (``FULL=1``). The tests are the same.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ from typing import TypeVar
 Case = TypeVar("Case")
 Value = TypeVar("Value")
 
-FULL = os.environ.get("CI") == "true" or os.environ.get("FULL") == "1"
+FULL = os.environ.get("FULL") == "1"
 
 
 def examples(most: int) -> int:
-    """How many examples hypothesis makes of what deserves `most` of them: a fifth at a desk."""
+    """How many examples hypothesis makes of what deserves `most` of them: a fifth in ``make test``."""
     return most if FULL else -(-most // 5)
 
 
 def some(values: Sequence[Value], turn: int) -> Sequence[Value]:
-    """The value whose turn it is at a desk, all of them otherwise: for what each of many places is tried with."""
+    """The value whose turn it is in ``make test``, all of them otherwise: for what each of many places is tried with."""
     return values if FULL else (values[turn % len(values)],)
 
 

@@ -175,9 +175,13 @@ def http_target(folder: Path | None = None) -> Iterator[Target]:
         await web.TCPSite(runner, "127.0.0.1", target.port, ssl_context=target.tls).start()
         ready.set()
 
-    thread = threading.Thread(
-        target=lambda: (loop.run_until_complete(serve()), loop.run_forever()), daemon=True
-    )
+    def run() -> None:
+        # Run once, so that a stop while it starts is not taken for the end of the start alone.
+        starting = loop.create_task(serve())
+        loop.run_forever()
+        assert starting.done()
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     assert ready.wait(allow(10))
     try:

@@ -29,6 +29,8 @@ from broker.audit.signed_note import Statement, checkpoint_text, read, sign, ver
 from tests.broker.audit.build import AT, bulk_build
 from tests.environment import ROOT
 
+pytestmark = pytest.mark.processes
+
 Tamper = Callable[..., None]
 VERIFIER = ROOT / "broker" / "audit" / "offline.py"
 

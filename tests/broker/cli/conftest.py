@@ -91,7 +91,7 @@ class Laptops:
 
 
 @pytest.fixture(scope="module")
-def laptops(tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Laptops]:
+def laptops(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Laptops]:
     """Stint as it runs, for a module."""
     from broker.kernel import clock
 

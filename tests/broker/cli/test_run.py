@@ -306,6 +306,7 @@ def test_a_run_goes_on_with_the_token_that_its_file_holds_by_then(with_heartbeat
     goes_on_and_is_ended(process, tag)
 
 
+@pytest.mark.timing
 def test_a_token_that_is_not_good_any_more_is_no_end_of_a_grant_before_its_time():
     class Wire:
         """Takes one heartbeat, and then no token."""

@@ -31,7 +31,7 @@ print(address, token, "STINT_TOKEN" in os.environ)
 
 
 @pytest.fixture
-def door(tmp_path, django_db_setup, django_db_blocker) -> Iterator[Door]:
+def door(processes, tmp_path, django_db_setup, django_db_blocker) -> Iterator[Door]:
     """An MCP server behind its gateway, with a policy that needs nobody's approval."""
     free = files(0)["policies/desk-work.yaml"].replace("\n  - {count: 1, from: [approvers]}", " none")
     with mcp_place(django_db_blocker, tmp_path, files={"policies/desk-work.yaml": free}) as door:

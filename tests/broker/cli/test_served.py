@@ -34,7 +34,7 @@ def kubeconfig(**more) -> str:
 
 
 @pytest.fixture
-def hostile(tmp_path) -> Iterator[tuple[dict[str, object], Terminal]]:
+def hostile(processes, tmp_path) -> Iterator[tuple[dict[str, object], Terminal]]:
     """A server that says whatever a test wants, and a person who is signed in there."""
     answers: dict[str, object] = {
         "/me/ssh-keys": {"results": [{"public_key": KEY}], "next": None},

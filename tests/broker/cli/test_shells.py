@@ -76,6 +76,7 @@ def test_completion_says_nothing_when_stint_is_silent(stint_on_path):
     assert (done.stdout.strip(), done.stderr) == ("", "")
 
 
+@pytest.mark.processes
 def test_it_is_installed_by_pip_with_a_handful_of_packages(tmp_path):
     """From what is in version control, as from a clean clone; into an environment that has nothing else."""
     clone = tmp_path / "clone"

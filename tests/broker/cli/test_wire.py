@@ -63,6 +63,7 @@ def test_a_repeat_that_meets_the_first_try_is_sent_again_until_there_is_its_answ
     assert len({headers["Idempotency-Key"] for _, headers in server.asked}) == 1
 
 
+@pytest.mark.slow
 def test_what_stays_in_progress_is_not_called_refused_and_other_conflicts_are_not_repeated(server):
     server.answers = [IN_PROGRESS] * 4 + [(409, {}, {"title": "Ended.", "code": "grant_over"})]
     for status, asked in ((Exit.UNREACHABLE, 4), (Exit.REFUSED, 5)):

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from broker.demo import ports
 from tests.support.gateway import ROOT
 
@@ -27,6 +29,7 @@ def test_the_kernel_gives_a_free_port_to_nobody_by_itself():
     assert not any(lowest <= ports.free_port() <= highest for _ in range(100))
 
 
+@pytest.mark.processes
 def test_no_other_process_is_given_a_port_before_somebody_listens_on_it():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

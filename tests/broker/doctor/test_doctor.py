@@ -51,7 +51,7 @@ def state(settings, tmp_path) -> Path:
 
 
 @pytest.fixture
-def doctor(stint_db, state):
+def doctor(processes, stint_db, state):
     """Runs the command in a process of its own, as an operator does, with changes to its environment."""
 
     def run(*words: str, **changes: str) -> subprocess.CompletedProcess[str]:
@@ -72,7 +72,7 @@ def test_where_nothing_is_wrong_it_says_what_it_saw(world, state):
     assert re.search(r"^test ends access, and was seen \d s ago$", seen, re.MULTILINE)
 
 
-def test_whatever_is_not_right_comes_with_what_to_do(world, state):
+def test_whatever_is_not_right_comes_with_what_to_do(live_world, state):
     for part in PARTS:
         for one in found(part):
             assert one.said

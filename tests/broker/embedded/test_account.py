@@ -13,6 +13,8 @@ from broker.embedded.postgres import EmbeddedPostgres
 from broker.embedded.state import temporary_state_dir
 from broker.embedded.valkey import EmbeddedValkey
 
+pytestmark = pytest.mark.processes
+
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start servers as another account")
 
 

@@ -22,6 +22,8 @@ from broker.embedded.server import StartFailedError, UnreachableStateDirError
 from broker.embedded.state import temporary_state_dir
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.timing
+
 # Starts a server and stays, until it is killed.
 LAUNCHER = """
 import sys, time
@@ -35,13 +37,13 @@ time.sleep(600)
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[EmbeddedPostgres]:
+def server(processes) -> Iterator[EmbeddedPostgres]:
     with temporary_state_dir("stint-test-") as path, EmbeddedPostgres(path) as running:
         yield running
 
 
 @pytest.fixture
-def launch() -> Iterator[Callable[[Path], tuple[subprocess.Popen[str], int]]]:
+def launch(processes) -> Iterator[Callable[[Path], tuple[subprocess.Popen[str], int]]]:
     """Give a function that starts a launcher on a state folder and returns it with the server's pid."""
     launchers: list[subprocess.Popen[str]] = []
 

@@ -20,6 +20,8 @@ from broker.embedded.state import (
     write_urls,
 )
 
+pytestmark = pytest.mark.processes
+
 URLS = RunningUrls(database="postgresql://a", owner="postgresql://o", queue="redis://q", secret_key="s3cret")
 
 

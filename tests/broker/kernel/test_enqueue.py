@@ -33,6 +33,7 @@ def test_nothing_is_sent_before_the_commit(dead_queue, django_capture_on_commit_
     assert len(callbacks) == 1
 
 
+@pytest.mark.timing
 def test_a_dead_queue_is_not_waited_for_and_not_asked_again_at_once(db, dead_queue):
     began = time.monotonic()
     module._send("grants.provision", {"grant_id": 1})
@@ -40,6 +41,7 @@ def test_a_dead_queue_is_not_waited_for_and_not_asked_again_at_once(db, dead_que
     assert module._silent_until >= began + module._SILENCE
 
 
+@pytest.mark.timing
 def test_a_queue_that_accepts_and_says_nothing_is_given_up_soon(db, settings):
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"redis://127.0.0.1:{server.getsockname()[1]}/0"

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from django.apps import apps
 from django.db import connection
+
+from tests.environment import POSTGRES, ROOT
+from tests.support.databases import drop_database, owner
 
 MODELS = [
     model
@@ -31,3 +38,23 @@ def test_a_table_has_the_columns_keys_constraints_and_indexes_of_its_model(db, m
         for field in model._meta.local_concrete_fields
         if field.remote_field and getattr(field, "db_constraint", False)
     }
+
+
+def manage(name: str, *words: str) -> None:
+    """Run a command of Stint on a database."""
+    urls = {
+        f"DATABASE{of}_URL": POSTGRES.url(role, name)
+        for of, role in (("", "stint_app"), ("_OWNER", "stint_owner"))
+    }
+    subprocess.run([sys.executable, "manage.py", *words], cwd=ROOT, env={**os.environ, **urls}, check=True)
+
+
+@pytest.mark.smoke
+def test_an_empty_database_is_complete_after_one_command():
+    name = f"stint_{os.getpid()}_empty"
+    owner(f"CREATE DATABASE {name}")
+    try:
+        manage(name, "migrate", "--no-input", "--verbosity", "0")
+        manage(name, "migrate", "--check")
+    finally:
+        drop_database(name)

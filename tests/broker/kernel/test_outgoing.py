@@ -60,6 +60,7 @@ def test_a_head_of_endless_lines_is_no_answer():
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n{}"], ids=len)
+@pytest.mark.timing
 def test_a_body_that_drips_and_says_no_length_is_not_whole_though_what_came_could_be_read(head):
     # The head has to come in time, however busy the machine is.
     with server(head, drip=b" ") as url:
@@ -69,6 +70,7 @@ def test_a_body_that_drips_and_says_no_length_is_not_whole_though_what_came_coul
 
 
 @pytest.mark.parametrize("drip", [b"", b"x"], ids=["breaks off", "drips"])
+@pytest.mark.timing
 def test_a_body_that_is_shorter_than_it_said_is_not_whole(drip):
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\npart of it"
     with server(head, drip=drip) as url:

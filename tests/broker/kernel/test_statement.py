@@ -74,6 +74,7 @@ def test_an_error_of_the_database_is_one_of_the_databases_errors(stint_db):
     assert issubclass(DatabaseSilent, OperationalError)
 
 
+@pytest.mark.timing
 def test_a_database_that_says_nothing_is_waited_for_no_longer_than_two_seconds(stint_db):
     sleeps = Statement("test_sleeps", "SELECT pg_sleep($1::float8)")
     with pytest.raises(DatabaseSilent, match="did not respond"):

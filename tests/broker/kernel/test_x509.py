@@ -69,6 +69,7 @@ def test_each_certificate_has_a_key_and_a_number_of_its_own():
         issue(authority, [], now=NOW)
 
 
+@pytest.mark.processes
 def test_a_fingerprint_is_what_openssl_prints(tmp_path):
     made = make_authority("Stint", now=NOW)
     file = tmp_path / "ca.pem"

@@ -18,6 +18,8 @@ from broker.processes.nursery import _PR_SET_CHILD_SUBREAPER, Nursery, NurseryGo
 from broker.processes.supervisor import Process, Supervisor
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.processes
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 

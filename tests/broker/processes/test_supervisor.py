@@ -20,6 +20,8 @@ from broker.processes import supervisor as module
 from broker.processes.supervisor import Process, Supervisor
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.timing
+
 # Ignores polite requests, and so does its child.
 STUBBORN = "trap '' TERM INT; sh -c 'echo child $$; sleep 600' & echo own $$; wait; sleep 600"
 
@@ -194,7 +196,7 @@ sys.exit(Supervisor(processes).run())
 
 
 @pytest.fixture
-def supervise() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def supervise(processes) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def start(*scripts: str) -> subprocess.Popen[str]:

@@ -25,6 +25,8 @@ from broker.embedded.valkey import EmbeddedValkey
 from broker.processes.up import _environment, main, parse
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.processes
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 CONFIGURED = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "STINT_SECRET_KEY", "STINT_SECRET_KEY_FILE")
 

@@ -23,6 +23,8 @@ from tests.environment import ROOT
 from tests.support.acts import Started, wait_for_waiters
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.timing
+
 READY, ALIVE = b"READY=1", b"WATCHDOG=1"
 
 

@@ -16,6 +16,8 @@ from broker.processes.serve import parse, python_argv
 from broker.production.settings_file import meanings
 from tests.environment import ROOT
 
+pytestmark = pytest.mark.processes
+
 KUBERNETES = ROOT / ".deploy/kubernetes"
 OVERLAYS = ["base", "overlays/small", "overlays/large"]
 RUN = ("Deployment", "StatefulSet", "Job")

@@ -22,6 +22,8 @@ from tests.environment import ROOT
 from tests.support.nginx import application, nginx
 from tests.support.postgres_server import self_signed
 
+pytestmark = pytest.mark.processes
+
 URL = "https://stint.example.com"
 UNITS = ["stint-web@8000", "stint-streams@8001", "stint-worker@1", "stint-gateway@edge", "stint-migrate"]
 SECRETS = {"stint.env", "owner.env", "secret_key", "database.sql"}
@@ -207,7 +209,7 @@ def test_a_value_with_a_space_is_quoted():
 
 
 @pytest.fixture
-def site(written, tmp_path):
+def site(processes, written, tmp_path):
     """The site as it is written, at free ports, before two applications: pages and streams."""
     key, certificate = self_signed("127.0.0.1", "stint.example.com")
     (tmp_path / "key.pem").write_text(key)

@@ -18,6 +18,8 @@ from tests.support.acts import run, session, use
 from tests.support.breadth import FULL, some
 from tests.support.receiver import webhook_file
 
+pytestmark = pytest.mark.slow
+
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 BODIES = (None, {}, [], {"name": "x", "duration": "1h"}, b"\xff")
 CANARY = "the-canary-reason"

@@ -18,6 +18,8 @@ from tests.support.breadth import FULL
 from tests.support.gateway import eventually
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.slow
+
 # What no schema can say, such as which names there are, is refused with 400; so valid data may well be refused.
 UNSAYABLE = "positive_data_acceptance"
 # They would take away the token that the run calls with.
@@ -51,7 +53,7 @@ class Server:
 
 
 @pytest.fixture
-def server(live_world, stint_db, tmp_path):
+def server(processes, live_world, stint_db, tmp_path):
     """The web process as it is run in production, on a database of its own."""
     port = free_port()
     env = {**stint_db.env, "STINT_API_PER_MINUTE": "1000000", "STINT_API_STRANGERS_PER_MINUTE": "1000000"}

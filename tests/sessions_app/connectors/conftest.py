@@ -26,7 +26,7 @@ def public_ca(ca) -> str:
 
 
 @pytest.fixture(scope="session")
-def sshd(public_ca) -> Iterator[SshTarget]:
+def sshd(processes, public_ca) -> Iterator[SshTarget]:
     with SshTarget([public_ca], ["web"], options=["Subsystem sftp internal-sftp"]) as target:
         yield target
 

@@ -167,6 +167,7 @@ def test_a_target_that_does_not_answer_is_an_error_that_may_pass(case):
         case.connector.observe(case.down)
 
 
+@pytest.mark.timing
 def test_a_target_that_hangs_is_given_up_in_time(case):
     began = time.monotonic()
     with pytest.raises(ConnectorError) as caught:

@@ -57,7 +57,7 @@ def make_place(tmp_path_factory, *, contain: str = "group", start: bool = True) 
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
+def place(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
     """The gateway and its targets, with `contain: group`."""
     with django_db_blocker.unblock():
         yield from make_place(tmp_path_factory)

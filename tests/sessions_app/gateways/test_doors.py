@@ -33,6 +33,7 @@ def test_ssh_is_a_door_of_its_own():
     assert list(doors([], ADDRESSES)) == []
 
 
+@pytest.mark.processes
 def test_the_names_are_known_without_any_library_of_a_protocol():
     code = "import sys, sessions_app.gateways.doors; print(sorted({'asyncssh', 'aiohttp', 'django'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

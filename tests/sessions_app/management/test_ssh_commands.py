@@ -52,6 +52,7 @@ def test_a_cluster_that_is_not_there_is_told(world, command):
         run(command, "no-such")
 
 
+@pytest.mark.processes
 def test_a_check_tells_right_from_wrong_and_exits_accordingly(world):
     run("ssh_ca")
     with SshTarget([], ["web"]) as sshd:

@@ -53,7 +53,7 @@ max_duration: 4h
 
 
 @pytest.fixture
-def cluster(tmp_path) -> Cluster:
+def cluster(processes, tmp_path) -> Cluster:
     with ApiServer(tmp_path, cache_seconds=0.2) as server:
         yield in_process(server)
 

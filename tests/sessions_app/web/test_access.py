@@ -42,6 +42,8 @@ from tests.support.issuer import trust_file
 from tests.support.receiver import webhook_file
 from tests.support.sources import DESK
 
+pytestmark = pytest.mark.slow
+
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKzvB1fbdKgV4q8yHg7b0P3n5H5m3m7sJf4rQ0o9lqkQ alice@laptop"
 
 

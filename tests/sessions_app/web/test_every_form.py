@@ -19,6 +19,8 @@ from tests.support.factors import just_signed_in
 from tests.support.forms import TICKED, Control, Form, Page
 from tests.support.scene import make_scene
 
+pytestmark = pytest.mark.slow
+
 # Longer than any field takes, of no form that any of them has.
 NONSENSE = "?! " * 2_500
 # What only who writes Stint would understand.

@@ -11,6 +11,8 @@ from tests.sessions_app.web.pages import ACTS, READABLE, reader
 from tests.sessions_app.web.test_access import things
 from tests.support.breadth import some
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["things"]
 
 NAMES = (

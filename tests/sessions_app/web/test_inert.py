@@ -11,6 +11,8 @@ from sessions_app.operations.workflows.close_workflow import close_workflow
 from tests.sessions_app.web.grants.test_grants import finish
 from tests.support import acts
 
+pytestmark = pytest.mark.slow
+
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7|add:7 }}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
+import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -33,6 +34,8 @@ from tests.support.issuer import trust_file
 from tests.support.receiver import webhook_file
 from tests.support.sources import DESK
 from tests.support.world import SETUP
+
+pytestmark = pytest.mark.slow
 
 MOST = 45
 

@@ -74,7 +74,7 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def proxy(site):
+def proxy(processes, site):
     with nginx(snippet("nginx", site)) as running:
         yield running
 

@@ -31,6 +31,7 @@ def test_a_door_that_is_shut_is_the_proof(connector, proxy):
     assert KEY not in json.dumps(found.detail)
 
 
+@pytest.mark.processes
 def test_a_door_that_is_open_is_not_gone(connector, site):
     with nginx(f"location / {{ proxy_pass {site.upstream}; }}") as open_door:
         found = connector.revoke(lease(place_at(open_door.port)))
@@ -41,11 +42,13 @@ def test_a_door_that_is_open_is_not_gone(connector, site):
         assert "http_target_setup tickets" in looked["refuses requests without a token"].fix
 
 
+@pytest.mark.processes
 def test_a_proxy_that_refuses_by_itself_does_not_ask_stint(connector):
     with nginx("location / { return 403; }") as own:
         assert not steps(connector, place_at(own.port))["asks Stint"].ok
 
 
+@pytest.mark.processes
 def test_a_proxy_with_another_key_is_told(connector, site):
     with nginx(snippet("nginx", replace(site, proxy_key="another" * 6))) as other:
         found = steps(connector, place_at(other.port))["asks Stint"]
@@ -53,6 +56,7 @@ def test_a_proxy_with_another_key_is_told(connector, site):
         assert "different proxy key" in found.detail
 
 
+@pytest.mark.processes
 def test_when_stint_does_not_answer_the_door_is_shut_but_not_proven(connector, site):
     with nginx(snippet("nginx", replace(site, stint="http://127.0.0.1:1"))) as alone:
         found = connector.verify(lease(place_at(alone.port)))
@@ -62,6 +66,7 @@ def test_when_stint_does_not_answer_the_door_is_shut_but_not_proven(connector, s
         assert not steps(connector, place_at(alone.port))["refuses requests without a token"].ok
 
 
+@pytest.mark.processes
 def test_a_proxy_is_known_by_its_certificate(connector, tmp_path):
     made, key = certificate("api.example.com")
     (tmp_path / "c.pem").write_text(made)

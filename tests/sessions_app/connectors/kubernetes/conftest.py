@@ -44,7 +44,7 @@ SPACES = ("stint-test-web", "stint-test-api", "stint-test-other")
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory) -> Iterator[Cluster]:
+def cluster(processes, tmp_path_factory) -> Iterator[Cluster]:
     """One cluster for all of these tests."""
     with contextlib.ExitStack() as stack:
         if REAL:

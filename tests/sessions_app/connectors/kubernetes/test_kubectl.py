@@ -24,6 +24,8 @@ from tests.support.kubernetes.cluster import in_process
 from tests.support.kubernetes.server import ApiServer
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.timing
+
 LABELS = {"app": "shop"}
 POD = {"metadata": {"name": "web-1", "labels": LABELS}, "spec": {"containers": [{"name": "c", "image": "i"}]},
        "status": {"phase": "Running"}}  # fmt: skip
@@ -59,7 +61,7 @@ LINES = [
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory):
+def shop(processes, tmp_path_factory):
     with ApiServer(tmp_path_factory.mktemp("kubectl"), cache_seconds=0.0) as server:
         cluster = in_process(server)
         for name in ("web", "stint-grants"):

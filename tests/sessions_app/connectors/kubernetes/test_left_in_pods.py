@@ -35,6 +35,8 @@ from tests.support.kubernetes.cluster import eventually, in_process
 from tests.support.kubernetes.server import ApiServer
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.timing
+
 # An image with all programs, and images with sh and sleep alone.
 SHELLS = ("dash", "busybox", "bash")
 FORKER = "import os, time\nend = time.time() + 60\nwhile time.time() < end:\n    if os.fork(): os._exit(0)\n"
@@ -49,7 +51,7 @@ LEAVER = "sleep 1001 & setsid -f sleep 1002; (setsid sh -c 'cd /; exec sleep 100
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster(processes, tmp_path_factory):
     with ApiServer(tmp_path_factory.mktemp("left"), cache_seconds=0.0) as server:
         made = in_process(server)
         made.call("POST", "/api/v1/namespaces", {"metadata": {"name": "web"}})

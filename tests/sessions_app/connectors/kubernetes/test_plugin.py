@@ -15,6 +15,8 @@ import pytest
 from sessions_app.connectors.kubernetes import plugin
 from sessions_app.connectors.kubernetes.kubeconfig import exec_kubeconfig
 
+pytestmark = pytest.mark.processes
+
 GOOD = {
     "values": {"Token": "kube-token", "Server": "https://x"},
     "expires_at": "2026-11-24T22:10:00.123456+02:00",

@@ -20,7 +20,7 @@ from tests.support.kubernetes.tls import authority
 
 
 @pytest.fixture
-def own(tmp_path, connector):
+def own(processes, tmp_path, connector):
     """A cluster of one test's own."""
     with ApiServer(tmp_path, cache_seconds=0.0) as server:
         cluster = in_process(server)

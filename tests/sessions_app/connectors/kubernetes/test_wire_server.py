@@ -26,6 +26,8 @@ from tests.support.kubernetes.spdy import DICTIONARY, SYN_STREAM, Frame, Session
 from tests.support.kubernetes.store import Refusal
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.processes
+
 TICKER = 'n=0; while :; do n=$((n + 1)); echo "tick $n"; sleep 0.1; done'
 PODS, APPS = "/api/v1/namespaces/web/pods", "/apis/apps/v1/namespaces/web"
 
@@ -36,7 +38,7 @@ def pod(name: str, *argv: str, **more) -> dict:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster(processes, tmp_path_factory):
     with ApiServer(tmp_path_factory.mktemp("wire"), cache_seconds=0.0) as server:
         made = in_process(server)
         made.call("POST", "/api/v1/namespaces", {"metadata": {"name": "web"}})

@@ -15,7 +15,7 @@ from tests.support.postgres_shop import Shop, set_up
 
 
 @pytest.fixture(scope="session", params=majors(), ids=lambda major: f"postgres{major}")
-def shop(request) -> Iterator[Shop]:
+def shop(processes, request) -> Iterator[Shop]:
     with temporary_state_dir("stint-pg-") as state, PostgresServer(state, request.param) as server:
         yield set_up(server)
 

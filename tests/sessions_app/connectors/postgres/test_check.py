@@ -12,7 +12,7 @@ from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.postgres.setup import login_trigger, target_setup
 from tests.support.gateway import eventually
 
-pytestmark = pytest.mark.by_turns("shop")
+pytestmark = [pytest.mark.by_turns("shop"), pytest.mark.timing]
 
 
 @pytest.fixture

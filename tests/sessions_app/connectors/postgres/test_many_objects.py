@@ -12,7 +12,7 @@ from sessions_app.connectors.base import ConnectorError
 from tests.support.postgres_server import PostgresServer, majors
 from tests.support.postgres_shop import Shop, set_up
 
-pytestmark = pytest.mark.by_turns("narrow")
+pytestmark = [pytest.mark.by_turns("narrow"), pytest.mark.processes]
 
 # The lock table of such a server has room for some two thousand objects.
 NARROW = {"max_connections": "20", "max_prepared_transactions": "0", "max_locks_per_transaction": "10"}
@@ -20,7 +20,7 @@ MANY = 6000
 
 
 @pytest.fixture(scope="module", params=majors(), ids=lambda major: f"postgres{major}")
-def narrow(request) -> Iterator[Shop]:
+def narrow(processes, request) -> Iterator[Shop]:
     with (
         temporary_state_dir("stint-pg-") as state,
         PostgresServer(state, request.param, settings=NARROW) as server,

@@ -14,7 +14,7 @@ from sessions_app.policy.commands.ssh.decide import CompiledSet as SSHCommands
 from tests.support.pace import allow
 from tests.support.postgres_shop import commands
 
-pytestmark = pytest.mark.by_turns("shop")
+pytestmark = [pytest.mark.by_turns("shop"), pytest.mark.timing]
 
 
 def role_of(shop, spec) -> tuple:

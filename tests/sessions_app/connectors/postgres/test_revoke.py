@@ -19,7 +19,7 @@ from sessions_app.connectors.postgres.names import role_names
 from tests.support.gateway import eventually
 from tests.support.pace import allow
 
-pytestmark = pytest.mark.by_turns("shop")
+pytestmark = [pytest.mark.by_turns("shop"), pytest.mark.timing]
 
 WRITE = ("SELECT, INSERT, UPDATE (status) ON app.orders", "ROLE reporting_reader")
 

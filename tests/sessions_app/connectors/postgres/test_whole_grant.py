@@ -88,6 +88,7 @@ def end(world, grant):
     return deprovision_grant(grant_id=grant.pk, now=clock.now)
 
 
+@pytest.mark.smoke
 def test_the_holder_does_what_was_approved_and_nothing_of_it_is_left_after_the_end(world, shop, grant):
     with login(world, grant) as session:
         assert session.execute("SELECT count(*) FROM app.orders").fetchone() == (2,)

@@ -11,6 +11,8 @@ from broker.demo.sshd import SshTarget
 from sessions_app.connectors.base import CheckStep, Place
 from tests.sessions_app.connectors.conftest import facts_of
 
+pytestmark = pytest.mark.processes
+
 
 def checked(connector, target, host_ca="") -> dict[str, CheckStep]:
     return {step.name: step for step in connector.check(Place(cluster="web", target=target, host_ca=host_ca))}

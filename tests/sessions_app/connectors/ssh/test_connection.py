@@ -54,6 +54,7 @@ def test_without_any_key_nothing_is_talked_to(ca, sshd):
         dial(ca, facts_of(sshd, host_key=""))
 
 
+@pytest.mark.processes
 def test_a_host_authority_proves_the_host(ca, public_ca, tmp_path):
     subprocess.run(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "host_ca")], check=True
@@ -134,6 +135,7 @@ def test_two_hundred_at_once_all_come_through_a_server_with_its_usual_limits(ca,
     assert asyncio.run(run()) == ["hello\n"] * 60
 
 
+@pytest.mark.processes
 def test_a_refused_certificate_is_not_offered_twice(ca, public_ca):
     """Each refusal earns the gateway's address a penalty."""
     import asyncssh
@@ -208,6 +210,7 @@ def test_what_targets_are_offered_has_no_failure_by_ssh_audit(ca, sshd):
 @pytest.mark.parametrize(
     ("kind", "bits", "algorithm"), [("rsa", "3072", "rsa-sha2-512"), ("ecdsa", "256", "ecdsa-sha2-nistp256")]
 )
+@pytest.mark.processes
 def test_a_host_with_a_key_of_another_kind_is_known_by_it_and_without_sha1(
     ca, public_ca, tmp_path, kind, bits, algorithm
 ):

@@ -29,6 +29,8 @@ from tests.sessions_app.connectors.contract import Case
 from tests.support.gateway import eventually
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.timing
+
 
 def at(target: TargetFacts) -> Place:
     return Place(cluster="web", target=target)

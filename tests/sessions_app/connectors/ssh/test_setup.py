@@ -22,7 +22,7 @@ GATEWAY, DESK = "127.0.0.1", "127.0.0.9"
 
 
 @pytest.fixture
-def host(tmp_path) -> Iterator[SshHost]:
+def host(processes, tmp_path) -> Iterator[SshHost]:
     with ssh_host(tmp_path) as one:
         yield one
 
@@ -172,6 +172,7 @@ def test_without_an_authority_there_is_nothing_to_install():
         Setup(cluster="web", accounts=["stint"], ca_keys=[])
 
 
+@pytest.mark.processes
 def test_the_empty_list_is_one_that_openssh_reads(tmp_path, public_ca):
     krl, key = tmp_path / "krl", tmp_path / "key.pub"
     krl.write_bytes(empty_krl())

@@ -17,6 +17,8 @@ from sessions_app.connectors.marks import GRANT_MARK, Mark
 from sessions_app.connectors.ssh.sweep import Swept, parse_sweep, sweep_command
 from tests.support.gateway import eventually
 
+pytestmark = pytest.mark.processes
+
 # An account of no one else on this machine, nor of another process of the tests.
 SOMEONE = 60_000 + os.getpid() % 4_000
 # Forks and exits again and again, each time in a session of its own, and writes down now and then that it did.

@@ -16,6 +16,8 @@ from sessions_app.connectors.ssh.wrapper import force_command
 from tests.support.gateway import eventually, new_tag, on_target
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.processes
+
 # Of this process alone: others run these tests on this machine, and a sweep kills all that has its mark.
 GRANT = f"mark-of-grant-{os.getpid()}"
 SHELLS = [shell for shell in ("sh", "bash", "dash", "zsh", "fish") if shutil.which(shell)]

@@ -58,6 +58,7 @@ def test_no_kind_has_more_turns_than_its_share():
     assert asyncio.run(scene()) == ["a", "a", "b"]
 
 
+@pytest.mark.timing
 def test_a_token_that_was_valid_waits_for_no_stranger_until_it_is_not():
     held = threading.Event()
 

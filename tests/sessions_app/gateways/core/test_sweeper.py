@@ -24,6 +24,8 @@ from tests.support.pace import allow
 from tests.support.threads import in_thread
 from tests.support.world import HOST_KEY
 
+pytestmark = pytest.mark.timing
+
 MANY = 3 * THREADS_PER_GROUP
 HANGING = 4
 

@@ -94,7 +94,7 @@ def door(site):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, django_db_setup, django_db_blocker):
+def place(processes, tmp_path_factory, django_db_setup, django_db_blocker):
     """The gateway as a process, with an application behind it, both by TLS."""
     with http_place(django_db_blocker, tmp_path_factory.mktemp("http")) as place:
         yield place

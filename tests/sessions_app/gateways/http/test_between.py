@@ -92,6 +92,7 @@ def wait_until_past(owner, moment: dt.datetime) -> None:
 
 
 @pytest.mark.parametrize("line", [CHANGES, READS])
+@pytest.mark.timing
 def test_a_request_that_waits_for_the_record_until_its_token_has_expired_is_not_passed(
     door, used, owner_connection, line
 ):
@@ -107,6 +108,7 @@ def test_a_request_that_waits_for_the_record_until_its_token_has_expired_is_not_
     assert not runs(RunState.DONE)
 
 
+@pytest.mark.timing
 def test_a_read_whose_token_has_expired_leaves_those_that_are_written_with_it_alone(
     door, site, used, owner_connection
 ):

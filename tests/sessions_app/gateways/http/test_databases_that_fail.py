@@ -42,6 +42,7 @@ def test_a_database_that_is_gone_lets_nothing_pass(door, token):
     door.flush()
 
 
+@pytest.mark.timing
 def test_a_database_that_does_not_answer_is_not_waited_for(door, token, owner_connection):
     assert door.nginx(token).status == 200
     door.flush()

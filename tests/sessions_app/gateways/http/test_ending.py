@@ -18,11 +18,13 @@ from tests.support.http_door import HTTPDoor
 from tests.support.http_place import HEADER, http_place
 from tests.support.pace import assert_in_time
 
+pytestmark = pytest.mark.timing
+
 LIMIT, LATE = 2.0, 0.5
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, django_db_setup, django_db_blocker):
+def place(processes, tmp_path_factory, django_db_setup, django_db_blocker):
     """The gateway without a worker and with a Redis that is not there."""
 
     def alone(env):

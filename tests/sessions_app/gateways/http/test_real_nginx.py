@@ -54,7 +54,7 @@ def site_of(upstream, web):
 
 
 @pytest.fixture(scope="module")
-def scene(django_db_setup, django_db_blocker):
+def scene(processes, django_db_setup, django_db_blocker):
     from broker.kernel import clock
 
     with contextlib.ExitStack() as stack:
@@ -69,6 +69,7 @@ def scene(django_db_setup, django_db_blocker):
         yield Scene(world, database.env, web, upstream, proxy)
 
 
+@pytest.mark.smoke
 def test_what_is_allowed_arrives_as_it_was_sent(scene):
     answer, head = scene.ask("GET /tickets/T-42")
     assert (answer.status, answer.body) == (200, b"yes")
@@ -95,6 +96,7 @@ def test_without_a_token_nothing_arrives(scene):
     assert head is None
 
 
+@pytest.mark.smoke
 def test_a_refusal_reaches_the_client_as_something_it_can_ask_for(scene):
     answer, head = scene.ask("GET /tickets/T-43")
     assert answer.status == 403

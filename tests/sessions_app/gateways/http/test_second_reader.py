@@ -32,7 +32,7 @@ class Read:
 
 
 @pytest.fixture(scope="module")
-def second(place):
+def second(processes, place):
     """nginx in front of the application, which it trusts without a check."""
     lines = f"location / {{ proxy_pass https://127.0.0.1:{place.target.port}; proxy_http_version 1.1; }}"
     with nginx(lines, http=_TIMES) as running:

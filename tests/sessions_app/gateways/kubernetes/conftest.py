@@ -12,7 +12,7 @@ REVISIONS = "/apis/apps/v1/namespaces/shop/replicasets"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
+def place(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
     with (
         django_db_blocker.unblock(),
         kubernetes_place(django_db_blocker, tmp_path_factory.mktemp("kube")) as made,

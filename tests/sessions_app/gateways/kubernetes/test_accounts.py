@@ -22,7 +22,7 @@ MARKS = [f"{number:032x}" for number in range(8)]
 
 
 @pytest.fixture
-def clusters(tmp_path):
+def clusters(processes, tmp_path):
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
     with ApiServer(tmp_path / "one") as one, ApiServer(tmp_path / "other") as other:

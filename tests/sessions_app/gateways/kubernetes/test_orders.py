@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import functools
 import json
 import os
@@ -479,9 +480,9 @@ def test_an_answer_that_no_text_can_have_is_printed_all_the_same():
 
 
 def test_a_request_for_whose_answer_there_is_no_room_is_not_sent(tmp_path):
-    room, use = Room(of_one=MOST), SimpleNamespace(grant_id=7)
-    sending = sending_of("get pods -n web", clock.now())
-    recorder = Recorder(tmp_path, "x.cast", title="x", started=clock.now(), room=Kept(10_000, "it is full"))
+    room, use, at = Room(of_one=MOST), SimpleNamespace(grant_id=7), dt.datetime(2026, 11, 30, tzinfo=dt.UTC)
+    sending = sending_of("get pods -n web", at)
+    recorder = Recorder(tmp_path, "x.cast", title="x", started=at, room=Kept(10_000, "it is full"))
 
     async def sent() -> object:
         upstream = Upstream()

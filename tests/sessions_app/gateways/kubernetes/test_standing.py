@@ -54,7 +54,7 @@ commands:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
+def place(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
     files = {
         "command-sets/apply-shop.yaml": APPLY,
         "policies/prod-work.yaml": policy("prod-work", command_sets=["release-shop", "apply-shop"]),

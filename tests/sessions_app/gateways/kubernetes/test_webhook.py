@@ -316,7 +316,7 @@ class TestBehindAnApiServer:
     """An API server that asks Stint's web process before RBAC, over HTTP."""
 
     @pytest.fixture
-    def scene(self, django_db_setup, django_db_blocker):
+    def scene(self, processes, django_db_setup, django_db_blocker):
         with contextlib.ExitStack() as stack:
             database = stack.enter_context(fresh_database(django_db_blocker))
             clock.sync()

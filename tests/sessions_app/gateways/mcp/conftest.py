@@ -16,7 +16,7 @@ def legacy_server() -> bool:
 
 
 @pytest.fixture(scope="module")
-def door(django_db_setup, django_db_blocker, tmp_path_factory, legacy_server) -> Iterator[Door]:
+def door(processes, django_db_setup, django_db_blocker, tmp_path_factory, legacy_server) -> Iterator[Door]:
     with mcp_place(django_db_blocker, tmp_path_factory.mktemp("mcp"), legacy=legacy_server) as running:
         yield running
 

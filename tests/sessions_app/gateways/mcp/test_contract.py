@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator
 
@@ -11,44 +10,22 @@ import pytest
 from sessions_app.gateways.mcp.answers import SIGN_OF_LIFE_S
 from tests.sessions_app.gateways.contract import *  # noqa: F403  # the contract is these tests
 from tests.sessions_app.gateways.contract import LIMIT, ended, open_sessions, revoke
-from tests.support.doors import MCPDoor, policies
+from tests.support.doors import MCPDoor
+from tests.support.every_gateway import mcp_door
 from tests.support.gateway import eventually
-from tests.support.mcp_place import mcp_place
-from tests.support.mcp_site import COMMAND_SET
-from tests.support.proxy import BlackHole, black_hole
+
+pytestmark = pytest.mark.timing
 
 # A streams process only stops: pages connect to another one, and agents call again.
 test_a_gateway_that_drains_lets_nobody_new_in_and_what_is_under_way_go_on = None
 test_a_gateway_that_drains_keeps_the_end_of_what_is_under_way = None
 test_a_gateway_that_drains_can_still_be_told_to_stop = None
 
-FLOOD = """
-  - tool: flood_ticket
-    arguments: {id: "{ticket}"}
-    effect: read
-  - tool: burst_ticket
-    arguments: {id: "{ticket}"}
-    effect: read
-  - deny"""
-FILES = {
-    **policies("desk", "agent-ticket"),
-    "command-sets/agent-ticket.yaml": COMMAND_SET.replace("\n  - deny", FLOOD).partition("\naccept:")[0]
-    + "\n",
-}
-
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[MCPDoor]:
-    folder, ways = tmp_path_factory.mktemp("mcp"), list[BlackHole]()
-    with contextlib.ExitStack() as stack:
-
-        def through(env: dict[str, str]) -> dict[str, str]:
-            way, url = stack.enter_context(black_hole(folder / "hole", env["DATABASE_URL"]))
-            ways.append(way)
-            return {**env, "DATABASE_URL": url}
-
-        with mcp_place(django_db_blocker, folder, files=FILES, change=through) as place:
-            yield MCPDoor(place, ways[0])
+def door(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[MCPDoor]:
+    with mcp_door(django_db_blocker, tmp_path_factory) as door:
+        yield door
 
 
 def test_no_call_is_open_at_the_server_once_its_session_is_closed_whatever_its_client_reads(door):

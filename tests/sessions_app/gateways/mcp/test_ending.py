@@ -26,6 +26,8 @@ from tests.support.mcp_place import now
 from tests.support.mcp_site import Raw, token_of
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.timing
+
 META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientCapabilities": {},

@@ -6,24 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.sessions_app.gateways.conftest import make_place
 from tests.sessions_app.gateways.contract import *  # noqa: F403  # the contract is these tests
 from tests.sessions_app.gateways.contract import revoke
-from tests.support.doors import SSHDoor, policies
-from tests.support.proxy import black_hole
+from tests.support.doors import SSHDoor
+from tests.support.every_gateway import ssh_door
+
+pytestmark = pytest.mark.timing
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[SSHDoor]:
-    with django_db_blocker.unblock():
-        for place in make_place(tmp_path_factory, start=False):
-            with black_hole(place.folder / "hole", place.env["DATABASE_URL"]) as (way, url):
-                place.world.catalogue.update({**place.catalogue(), **policies("web", "restart-web")})
-                place.world.apply()
-                opened = SSHDoor(place, way, url)
-                opened.start()
-                yield opened
-                opened.stop()
+def door(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[SSHDoor]:
+    with ssh_door(django_db_blocker, tmp_path_factory) as door:
+        yield door
 
 
 def test_who_is_connected_is_told_that_the_gateway_restarts(door):

@@ -20,7 +20,7 @@ from tests.support.acts import run, session, use
 from tests.support.gateway import Place, eventually, new_tag, on_target
 from tests.support.pace import allow, assert_in_time
 
-pytestmark = pytest.mark.by_turns("place")
+pytestmark = [pytest.mark.by_turns("place"), pytest.mark.timing]
 LIMIT = 2.0
 # Where no command has to be contained, one way of containing stands for both.
 ONE_WAY = pytest.mark.parametrize("place", ["group"], indirect=True, scope="module")
@@ -28,7 +28,7 @@ CONTAINED = ["sleep", "nohup", "setsid", "pipe", "stubborn", "daemon", "fork"]
 
 
 @pytest.fixture(scope="module", params=["group", "pidns"])
-def place(request, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
+def place(processes, request, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
     with django_db_blocker.unblock():
         yield from make_place(tmp_path_factory, contain=request.param)
 

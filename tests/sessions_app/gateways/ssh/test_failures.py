@@ -21,11 +21,11 @@ from tests.support.gateway import ROOT, Place, eventually, new_tag, on_target
 from tests.support.pace import allow, assert_in_time
 from tests.support.proxy import BlackHole, black_hole
 
-pytestmark = pytest.mark.by_turns("place")
+pytestmark = [pytest.mark.by_turns("place"), pytest.mark.timing]
 
 
 @pytest.fixture(scope="module", params=["group", "pidns"])
-def place(request, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
+def place(processes, request, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
     """Each test starts and ends the gateway by itself."""
     with django_db_blocker.unblock():
         yield from make_place(tmp_path_factory, contain=request.param, start=False)
@@ -148,7 +148,7 @@ def test_without_its_database_a_gateway_kills_what_was_cut_and_leaves_what_may_f
     with place.running("sleep", finish=True) as (client, finishing):
         place.ssh("test", "leave", str(tag))
         # Ten seconds without the database end everything, and this has to be later than what is looked at.
-        eventually(lambda: seconds_over(grant) > -2.5, within=15)
+        eventually(lambda: seconds_over(grant) > -2.5, within=30)
         hole.freeze()
         eventually(lambda: seconds_over(grant) > -0.1, within=5)
         eventually(lambda: not on_target(tag), within=allow(2))

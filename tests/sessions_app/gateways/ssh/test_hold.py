@@ -11,6 +11,8 @@ import pytest
 from tests.support.gateway import eventually
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.timing
+
 
 @pytest.fixture
 def grant(place):

@@ -142,6 +142,7 @@ def test_ssh_check_takes_nothing_from_where_it_runs(place, surroundings):
     assert "FAIL" not in done.stdout
 
 
+@pytest.mark.processes
 def test_a_gateway_takes_nothing_from_where_it_runs(
     tmp_path_factory, django_db_setup, django_db_blocker, surroundings
 ):
@@ -173,6 +174,7 @@ def their_folder() -> Iterator[str]:
         yield folder
 
 
+@pytest.mark.processes
 def test_an_account_without_a_name_and_a_home_will_do(their_folder):
     """As containers have them: the library asks for both, and fails where there is neither."""
     env = {

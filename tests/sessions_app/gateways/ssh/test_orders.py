@@ -19,6 +19,8 @@ from tests.sessions_app.gateways.ssh.test_ending import LIMIT, ended, revoke, se
 from tests.support.gateway import eventually, new_tag, on_target
 from tests.support.pace import allow, assert_in_time
 
+pytestmark = pytest.mark.timing
+
 BROWSER = "203.0.113.7"
 RESTART, SAY, ACT, FINISH, HELD = 1, 2, 3, 4, 5
 

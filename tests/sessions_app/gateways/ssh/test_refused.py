@@ -17,6 +17,8 @@ from broker.demo.ports import free_port
 from tests.support.gateway import eventually
 from tests.support.pace import allow
 
+pytestmark = pytest.mark.timing
+
 
 @pytest.fixture
 def grant(place):

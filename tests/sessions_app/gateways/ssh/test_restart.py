@@ -13,11 +13,13 @@ from tests.sessions_app.gateways.conftest import make_place
 from tests.support.acts import policy
 from tests.support.gateway import Place, eventually
 
+pytestmark = pytest.mark.timing
+
 MANY, FIRST = 5_000, 10_000
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
+def place(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
     """The test starts and ends the gateway by itself."""
     with django_db_blocker.unblock():
         yield from make_place(tmp_path_factory, start=False)

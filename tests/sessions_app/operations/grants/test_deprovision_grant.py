@@ -298,6 +298,7 @@ def test_a_worker_that_lives_keeps_its_claim_and_its_place_however_slow_the_targ
     assert slow.asked_for == 1
 
 
+@pytest.mark.timing
 def test_a_claim_is_renewed_for_no_longer_than_a_call_may_take(live_world, slow):
     world = live_world
     grant = end(world, used_grant(world, "web-1"))
@@ -313,6 +314,7 @@ def test_a_claim_is_renewed_for_no_longer_than_a_call_may_take(live_world, slow)
 
 
 @pytest.mark.usefixtures("unhurried_claim")
+@pytest.mark.timing
 def test_who_waits_for_targets_that_hang_holds_no_connection_and_keeps_the_claim(
     live_world, slow, monkeypatch
 ):

@@ -42,7 +42,7 @@ def kept(settings, tmp_path) -> Path:
 
 
 @pytest.fixture
-def dump(stint_db, tmp_path) -> Callable[[], Restore]:
+def dump(processes, stint_db, tmp_path) -> Callable[[], Restore]:
     """Dump the database as it is; what it returns puts it back in its place."""
     tools, file = POSTGRES.binaries.postgres.parent, tmp_path / "stint.dump"
 

@@ -52,6 +52,7 @@ def test_nothing_begins_in_a_grant_that_is_over(site):
     assert not Lease.objects.filter(grant=grant).exists()
 
 
+@pytest.mark.processes
 def test_at_the_end_the_proxy_is_asked_and_says_that_the_door_is_shut(site):
     from tests.support.nginx import nginx
 
@@ -70,6 +71,7 @@ def test_at_the_end_the_proxy_is_asked_and_says_that_the_door_is_shut(site):
     assert evidence["statuses"] == {"without_token": 401, "with_unknown_token": 401}
 
 
+@pytest.mark.processes
 def test_a_door_that_is_open_keeps_the_grant_from_being_ended(site):
     from tests.support.nginx import nginx
 
@@ -99,6 +101,7 @@ def test_a_token_used_at_two_targets_has_a_session_and_a_lease_at_each(site):
     ]
 
 
+@pytest.mark.processes
 def test_each_target_at_which_a_token_was_used_is_asked_at_the_end(site):
     from tests.support.nginx import nginx
 

@@ -30,6 +30,7 @@ def points_at(sshd: SshTarget) -> None:
     Target.objects.filter(name="web-1").update(port=sshd.port, host_key=sshd.host_key, address="127.0.0.1")
 
 
+@pytest.mark.processes
 def test_a_target_that_is_set_up_is_found_right_in_every_step(world):
     ca = ensure_authority(SSH_USER_CA, now=world.now)
     with SshTarget([ca.public_key], ["web"]) as sshd:
@@ -46,6 +47,7 @@ def test_a_target_that_is_set_up_is_found_right_in_every_step(world):
     assert intact()
 
 
+@pytest.mark.processes
 def test_a_target_that_does_not_trust_the_authority_is_told_what_to_do(world):
     ensure_authority(SSH_USER_CA, now=world.now)
     with SshTarget([], ["web"]) as sshd:

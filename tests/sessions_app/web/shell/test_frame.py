@@ -18,6 +18,8 @@ from tests.support import acts
 from tests.support.issuer import trust_file
 from tests.support.receiver import webhook_file
 
+pytestmark = pytest.mark.slow
+
 INLINE = re.compile(r"\sstyle=|<style|<script(?![^>]*\ssrc=)|\son[a-z]+=|javascript:", re.IGNORECASE)
 
 

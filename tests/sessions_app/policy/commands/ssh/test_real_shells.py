@@ -1,6 +1,6 @@
 """Compared with real shells: an accepted line reaches a target as exactly the approved words.
 
-`STINT_SHELL_SEED=n` repeats a run that failed; the seed is in the message of the failure.
+At full breadth a new seed is drawn; `STINT_SHELL_SEED=n` repeats a run that failed, whose message has the seed.
 """
 
 import os
@@ -14,6 +14,9 @@ import pytest
 
 from sessions_app.policy.commands.ssh.lines import LineRefused, parse_line
 from sessions_app.policy.commands.ssh.quoting import quote, quote_argv
+from tests.support.breadth import FULL
+
+pytestmark = pytest.mark.processes
 
 SHELLS = {
     "dash": ["dash"],
@@ -22,7 +25,7 @@ SHELLS = {
     "fish": ["fish", "--no-config"],
 }
 LINES = 20_000
-SEEDS = [20_260_101, int(os.environ.get("STINT_SHELL_SEED", secrets.randbelow(2**32)))]
+SEEDS = [20_260_101, *([int(os.environ.get("STINT_SHELL_SEED", secrets.randbelow(2**32)))] if FULL else [])]
 
 # A function prints its words, each with a NUL behind it, and a line end behind the last: no word can hold either.
 POSIX_SHOW = "show() { printf '%s\\0' \"$@\"; printf '\\n'; }\n"
@@ -108,7 +111,7 @@ def compare(
     assert len(seen) == len(expected), f"seed {seed}: {shell} stopped at {texts[len(seen)]!r}"
 
 
-@pytest.fixture(scope="module", params=SEEDS, ids=["fixed-seed", "random-seed"])
+@pytest.fixture(scope="module", params=SEEDS, ids=["fixed-seed", "random-seed"][: len(SEEDS)])
 def sample(request: pytest.FixtureRequest) -> tuple[int, list[tuple[str, tuple[str, ...]]]]:
     """A seed and its accepted lines."""
     print(f"STINT_SHELL_SEED={request.param}")
@@ -156,7 +159,7 @@ def test_the_line_as_typed_means_the_same_to_the_shell_itself(
 
 
 def test_any_word_without_a_line_end_survives_quoting_in_every_shell(shell: str, tmp_path: Path) -> None:
-    seed = SEEDS[1]
+    seed = SEEDS[-1]
     rng = random.Random(seed)
     alphabet = [chr(code) for code in range(1, 256) if chr(code) not in "\r\n"] + list("€日本𝄞\u200b\u202e")
     words = [

@@ -1,0 +1,81 @@
+"""Which tests run when. `make test` runs the groups quick and smoke; `make test-all` runs all of them.
+
+A test is in the first of the groups that it is marked with, or whose fixture it uses, however deep; in `quick` otherwise.
+A quick test starts no process: it is made to fail if it does.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+# In the order in which they are looked for. What each is, is said in pyproject.toml, with the marks.
+GROUPS = ("smoke", "timing", "browsers", "guides", "slow", "processes", "quick")
+MOST_SECONDS = 3
+STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
+
+group_of_tests = pytest.StashKey[dict[str, str]]()
+_quick_test: str | None = None
+
+
+@pytest.fixture(scope="session")
+def processes() -> None:
+    """For fixtures that start processes: whatever uses them is in that group."""
+
+
+@pytest.fixture(scope="session")
+def browsers() -> None:
+    """For fixtures that start browsers: whatever uses them is in that group."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test with its group, before `-m` chooses by marks."""
+    groups = {item: _group(item) for item in items}
+    for item, group in groups.items():
+        item.add_marker(group)
+    config.stash[group_of_tests] = {item.nodeid: group for item, group in groups.items()}
+
+
+def _group(item: pytest.Item) -> str:
+    used = getattr(item, "fixturenames", ())
+    return next((one for one in GROUPS if item.get_closest_marker(one) or one in used), "quick")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Remember which quick test runs."""
+    global _quick_test
+    _quick_test = item.nodeid if item.get_closest_marker("quick") else None
+    try:
+        return (yield)
+    finally:
+        _quick_test = None
+
+
+def _refuse(event: str, _: object) -> None:
+    if event in STARTS and _quick_test:
+        raise RuntimeError(f"{_quick_test} starts a process: mark it with pytest.mark.processes")
+
+
+# There is no way to take such a hook away.
+sys.addaudithook(_refuse)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which quick tests take long, so that they are made quicker or moved."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport) and "quick" in report.keywords:
+                seconds[report.nodeid] += report.duration
+    slow = [(name, taken) for name, taken in seconds.most_common() if taken > MOST_SECONDS]
+    if slow:
+        terminalreporter.section(
+            f"quick tests that take over {MOST_SECONDS} s: make them quicker, or mark them slow"
+        )
+        for name, taken in slow:
+            terminalreporter.line(f"{taken:6.1f} s  {name}")
