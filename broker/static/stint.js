@@ -126,29 +126,38 @@
   const isLive = el => el.closest('#pulse, [data-live]');
   // Other parts say that they wait, or that nothing came.
   const busy = (part, waits) => part.setAttribute('aria-busy', waits);
-  const stale = (part, status) => {
-    part.querySelector(':scope > .stale')?.remove();
-    const note = document.createElement(part.matches('ol, ul') ? 'li' : 'p');
-    note.className = 'stale note t-warn';
-    note.textContent = status === 401 ? 'You are signed out. Sign in in another tab; your input stays here.'
-      : 'This may be out of date. Try again.';
-    part.prepend(note);
+  const note = (part, ...content) => {
+    const shown = part.querySelector(':scope > .stale');
+    const added = document.createElement(part.matches('ol, ul') ? 'li' : 'p');
+    added.className = 'stale note t-warn';
+    added.append(...content);
+    if (shown?.textContent === added.textContent) return;
+    shown?.remove();
+    part.prepend(added);
+    say(added.textContent);
   };
-  // Signing in loses nothing that is typed.
-  let typed = false;
-  hear('htmx:beforeOnLoad', event => {
-    if (!typed || !event.detail.xhr.getResponseHeader('HX-Redirect')) return;
-    event.preventDefault();
-    stale(document.getElementById('main'), 401);
-  });
+  // Whoever was signed out elsewhere stays on the page, with what is typed on it.
+  const signedOut = (part, text, href) => {
+    const link = Object.assign(document.createElement('a'), { href, target: '_blank', textContent: 'Continue in another tab' });
+    note(part, `${text} `, link, '; your input stays here.');
+  };
   hear('htmx:beforeRequest', event => {
     if (!isLive(event.target)) busy(event.detail.target, true);
   });
-  const failed = event => { if (isLive(event.target)) lost(true); else stale(event.detail.target, event.detail.xhr?.status); };
+  const failed = ({ target, detail }) => {
+    const part = isLive(target) ? document.getElementById('main') : detail.target;
+    const signIn = detail.xhr?.status === 401 && detail.xhr.getResponseHeader('Location');
+    if (signIn) signedOut(part, detail.xhr.responseText, signIn);
+    else if (isLive(target)) lost(true);
+    else note(part, 'This may be out of date. Try again.');
+  };
   ['htmx:sendError', 'htmx:timeout', 'htmx:responseError'].forEach(name => hear(name, failed));
   hear('htmx:afterRequest', event => {
     if (!isLive(event.target)) busy(event.detail.target, false);
-    else if (event.detail.successful) lost(false);
+    else if (event.detail.successful) {
+      lost(false);
+      document.querySelector('#main > .stale')?.remove();
+    }
   });
   // Sends what was read, so that the page can say what changed.
   hear('htmx:configRequest', event => {
@@ -217,7 +226,6 @@
   });
   // The last of a chosen and a typed time counts.
   hear('input', ({ target: { name, form } }) => {
-    typed = true;
     if (name === 'other_duration') all('[name=duration]').forEach(el => { el.checked = false; });
     else if (name === 'duration' && form.other_duration) form.other_duration.value = '';
   }, true);

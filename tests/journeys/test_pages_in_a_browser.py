@@ -175,6 +175,20 @@ def test_of_a_time_that_is_chosen_and_one_that_is_typed_the_last_counts(live_wor
     expect(typed).to_have_value("")
 
 
+def test_a_page_that_is_signed_out_elsewhere_stays_and_goes_on_after_the_next_sign_in(live_world, visit):
+    alice = visit("alice", forgiven=" 401")
+    alice.goto("/grants/")
+    session = alice.context.cookies()
+    alice.context.clear_cookies(name="stint_session")
+    alice.evaluate("htmx.trigger('#pulse', 'look')")
+    expect(alice.locator("#main > .stale")).to_contain_text("You are signed out.")
+    expect(alice.locator("#say")).to_contain_text("You are signed out.")
+    assert alice.url.endswith("/grants/")
+    alice.context.add_cookies(session)
+    alice.evaluate("htmx.trigger('#pulse', 'look')")
+    expect(alice.locator("#main > .stale")).to_have_count(0)
+
+
 def test_who_is_signed_out_while_typing_loses_nothing_and_a_double_click_sends_once(live_world, visit):
     from sessions_app.models import AccessRequest
 
@@ -185,9 +199,11 @@ def test_who_is_signed_out_while_typing_loses_nothing_and_a_double_click_sends_o
     alice.context.clear_cookies(name="stint_session")
     alice.get_by_label("Reason").fill("Certificate renewal")
     expect(alice.locator("#outcome")).to_contain_text("You are signed out")
-    # Meanwhile the page asks what has changed.
+    # Meanwhile the page asks what has changed, again and again.
     alice.evaluate("htmx.trigger('#pulse', 'look')")
-    expect(alice.locator("#main > .stale")).to_contain_text("your input stays here")
+    note = alice.locator("#main > .stale")
+    expect(note).to_have_text("You are signed out. Continue in another tab; your input stays here.")
+    expect(note.get_by_role("link")).to_have_attribute("href", "/sign-in/?next=/requests/new/")
     # What the panel said before stays.
     expect(alice.locator("#outcome")).to_contain_text("You are signed out")
     expect(alice.get_by_label("Reason")).to_have_value("Certificate renewal")

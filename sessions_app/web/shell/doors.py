@@ -70,19 +70,19 @@ def _refuse_unstorable(request: HttpRequest) -> None:
 def sign_in_first(request: HttpRequest) -> HttpResponse:
     """Redirect to the sign-in page, or to the step that the sign-in lacks.
 
-    A fragment redirects its whole page instead of showing the form in its place. A form sent by someone who is signed
-    out stays where it is, with what was typed.
+    A fragment takes no page away: it gets a 401 whose text says what is wrong and whose ``Location`` helps, and the
+    page shows both. A form sent by someone who is signed out stays where it is, with what was typed.
     """
     current: HtmxDetails | None = getattr(request, "htmx", None)
     missing = getattr(request, "missing", "")
-    if request.method == "POST" and not missing:
-        if current:
-            return HttpResponse(status=401)
-        if typed(request):
-            return not_sent(request, status=401)
+    if request.method == "POST" and not missing and not current and typed(request):
+        return not_sent(request, status=401)
     path = (current.current_url_abs_path or "/") if current else request.get_full_path()
     there = redirect(missing) if missing else redirect_to_login(path)
-    return HttpResponse(status=204, headers={"HX-Redirect": there["Location"]}) if current else there
+    if not current:
+        return there
+    text = "Your sign-in needs another step." if missing else "You are signed out."
+    return HttpResponse(text, status=401, content_type="text/plain", headers={"Location": there["Location"]})
 
 
 def who(request: HttpRequest) -> Identity:

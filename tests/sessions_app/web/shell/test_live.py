@@ -76,10 +76,12 @@ def test_a_page_that_is_far_behind_looks_at_everything(world, as_bob, now):
     assert len(told(as_bob.get("/pulse/", before))["families"]) > 10
 
 
-def test_strangers_hear_nothing_and_a_page_without_a_session_goes_to_the_sign_in(browser):
+def test_strangers_hear_nothing_and_a_page_without_a_session_hears_so_and_stays(browser):
     assert browser().get("/pulse/").status_code == 302
     answer = browser().get("/pulse/", **AS_PART, HTTP_HX_CURRENT_URL="http://testserver/grants/")
-    assert (answer.status_code, answer["HX-Redirect"]) == (204, "/sign-in/?next=/grants/")
+    assert (answer.status_code, answer.content) == (401, b"You are signed out.")
+    assert answer["Location"] == "/sign-in/?next=/grants/"
+    assert "HX-Redirect" not in answer
 
 
 def test_where_no_proxy_routes_the_stream_browsers_are_told_to_stop_asking(browser):
