@@ -15,6 +15,7 @@ from django.urls import reverse
 from accounts.addresses import address_of
 from broker.kernel import clock
 from broker.kernel.errors import NotFound, StintError
+from broker.kernel.snapshot import one_snapshot
 from sessions_app.connectors.base import Credential
 from sessions_app.models import Grant, GrantState, RequestState
 from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
@@ -36,6 +37,7 @@ from sessions_app.web.shell.doors import ACT, back, page, who
 from sessions_app.web.shell.forms import typed_duration
 from sessions_app.web.shell.home_page import LIVE
 from sessions_app.web.shell.pages import page_of
+from sessions_app.web.shell.recording import Output, output_for
 
 View = Callable[[HttpRequest, str], HttpResponse]
 
@@ -94,7 +96,7 @@ def _number(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 18 else None
 
 
-def _page(request: HttpRequest, grant: Grant) -> GrantPage:
+def _page(request: HttpRequest, ref: str) -> GrantPage:
     query = request.GET
     asked = Asked(
         show=query.get("show", ""),
@@ -103,10 +105,20 @@ def _page(request: HttpRequest, grant: Grant) -> GrantPage:
         order=_number(query.get("order", "")),
     )
     target = request.POST.get("target") or query.get("target", "")
-    return grant_page(grant, who(request), clock.now(), asked=asked, target=target, typed=request.POST.dict())
+    with one_snapshot():
+        grant = find_grant(request, ref)
+        return grant_page(
+            grant, who(request), clock.now(), asked=asked, target=target, typed=request.POST.dict()
+        )
 
 
-@page()
+def _output(request: HttpRequest, shown: GrantPage) -> Output | None:
+    """Return the output that the page shows, after recording that it is watched."""
+    run = shown.log.opened
+    return output_for(run, who(request), clock.now()) if run else None
+
+
+@page(writes=True)
 def detail(request: HttpRequest, ref: str) -> HttpResponse:
     """Show one grant: live while it lasts, and its receipt after that."""
     return _detail(request, ref)
@@ -142,12 +154,12 @@ def _detail(
     """Show a grant. ``form`` is the form that was sent. If the page no longer has it, the error is shown at the top.
     ``issued`` is shown, but never stored.
     """
-    grant = find_grant(request, ref)
-    live = _page(request, grant)
+    live = _page(request, ref)
     failed = request.POST.get("index", "") if form == "run" else ""
     context = {
         "live": live,
-        "grant": grant,
+        "grant": live.grant,
+        "output": _output(request, live),
         "error": error,
         "form": form if live.has_form(form, _number(failed or request.POST.get("seconds", ""))) else "",
         "failed": _number(failed),
@@ -159,14 +171,14 @@ def _detail(
     return render(request, "grants/grant.html", context, status=error.status if error else 200)
 
 
-@page()
+@page(writes=True)
 def live(request: HttpRequest, ref: str) -> HttpResponse:
     """Return the live part of the page, or 204 if it has not changed since ``seen``."""
-    grant = find_grant(request, ref)
-    shown = _page(request, grant)
+    shown = _page(request, ref)
     if request.GET.get("seen") == shown.seen:
         return HttpResponse(status=204)
-    return render(request, "grants/_grant_live.html", {"live": shown, "grant": grant})
+    context = {"live": shown, "grant": shown.grant, "output": _output(request, shown)}
+    return render(request, "grants/_grant_live.html", context)
 
 
 @page()

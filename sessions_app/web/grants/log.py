@@ -31,7 +31,6 @@ from sessions_app.web.grants.runnable import runs_by_gateway
 from sessions_app.web.shell import words
 from sessions_app.web.shell.forms import PARAMETER
 from sessions_app.web.shell.pages import Page, page_of
-from sessions_app.web.shell.recording import Output, output_for
 from sessions_app.web.shell.words import Look, took
 from sessions_app.web.templatetags.stint import some_of
 from sessions_app.web.templatetags.times import say_rough
@@ -85,12 +84,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
-    """A command that was tried, with its output if that is shown. ``ask`` is the query of the form that requests the
+    """A command that was tried. ``open``: its output is shown. ``ask`` is the query of the form that requests the
     command, if the reader may request it.
     """
 
     run: CommandRun
-    output: Output | None
     open: bool
     may_decide: bool
     may_withdraw: bool
@@ -195,6 +193,11 @@ class Log:
     observed: str
 
     @property
+    def opened(self) -> CommandRun | None:
+        """The run whose output is shown."""
+        return next((entry.run for entry in self.entries if entry.open), None)
+
+    @property
     def filtered(self) -> bool:
         """Whether there is or will be something to filter."""
         return self.counts.any or self.observed == Observed.ALL
@@ -225,23 +228,17 @@ class Log:
 
 
 def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Log:
-    """Return a page of a grant's log for a reader."""
+    """Return a page of a grant's log for a reader. To be read in one snapshot, so that rows and counts agree."""
     show = asked.show if asked.show in FILTERS else ""
-    # Orders are read first: one that a gateway claims meanwhile is shown as its order or as its run, never as neither.
     orders = _recent(grant, now, asked.order)
     runs = grant.runs.select_related("target", "decided_by", "session", "order")
     page = page_of(runs.filter(FILTERS[show]) if show else runs, key="pk", before=asked.before, size=SIZE)
     for run in page.rows:
         run.grant = grant
-    ran = {order.pk: run.pk for run in page.rows if (order := getattr(run, "order", None))}
-    opened = _opened(asked, page, {order.pk: order.run_id for order in orders} | ran)
+    opened = _opened(asked, page, {order.pk: order.run_id for order in orders})
     return Log(
         entries=_entries(page.rows, grant, reader, now, opened),
-        orders=[
-            _order(order, now)
-            for order in orders
-            if order.run_id is None and order.pk not in ran and not page.newer
-        ],
+        orders=[_order(order, now) for order in orders if order.run_id is None and not page.newer],
         counts=_counts(grant),
         before=page.before,
         newer=page.newer,
@@ -281,7 +278,6 @@ def _entries(
     return [
         RunEntry(
             run=run,
-            output=output_for(run, reader, now) if run.pk == opened else None,
             open=run.pk == opened,
             may_decide=run.pk in decidable,
             may_withdraw=own and run.waits(now),

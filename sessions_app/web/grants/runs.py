@@ -27,7 +27,7 @@ def _find(request: HttpRequest, ref: str, run: int) -> CommandRun:
     return found
 
 
-@page()
+@page(writes=True)
 def output(request: HttpRequest, ref: str, run: int) -> HttpResponse:
     """Show what a command printed, so far if it runs. Return 204 if its recording still has ``size`` bytes."""
     found = _find(request, ref, run)

@@ -47,7 +47,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 # The player's terminal is written in WebAssembly.
 @csp_update({"script-src": [WASM_UNSAFE_EVAL]})  # type: ignore[untyped-decorator]  # the library has no types
-@page()
+@page(writes=True)
 def detail(request: HttpRequest, run: int) -> HttpResponse:
     """Show one recording to watch, read and search."""
     found = _watched(request, run)
@@ -56,14 +56,14 @@ def detail(request: HttpRequest, run: int) -> HttpResponse:
     return render(request, "record/recording.html", {"replay": shown, "run": found, "grant": found.grant})
 
 
-@page()
+@page(writes=True)
 def cast(request: HttpRequest, run: int) -> HttpResponse:
     """Download the file, as asciicast v2."""
     found = _watched(request, run)
     path = recording_file(found.recording)
     if path is None:
         raise Http404
-    return FileResponse(  # type: ignore[return-value]  # a door answers with any kind of response
+    return FileResponse(  # type: ignore[return-value]  # a page answers with any kind of response
         path.open("rb"),
         content_type="application/x-asciicast",
         filename=f"{found.grant.ref}-{found.pk}.cast",

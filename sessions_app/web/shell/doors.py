@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Concatenate, ParamSpec, cast
 
 from django.contrib.auth.views import redirect_to_login
@@ -17,6 +18,7 @@ from django_htmx.middleware import HtmxDetails
 from accounts.models import Identity
 from broker.audit.queries import last_number
 from broker.kernel.errors import InvalidInput, NotFound, StintError
+from broker.kernel.snapshot import one_snapshot
 from sessions_app.models.visibility import hold_still
 from sessions_app.web.shell.errors import not_sent, typed
 
@@ -30,21 +32,27 @@ FORM = (*READ, *ACT)
 SEEN = "stint.seen"
 
 
-def page(methods: Sequence[str] = READ) -> Callable[[View[P]], View[P]]:
-    """Make a view a page: for signed-in people and the given methods only, never cached, with errors shown as pages."""
+def page(methods: Sequence[str] = READ, *, writes: bool = False) -> Callable[[View[P]], View[P]]:
+    """Make a view a page: for signed-in people and the given methods only, never cached, with errors shown as pages.
+
+    What is shown is read from one snapshot, so that no two of its parts disagree. A view that ``writes`` when it is
+    read, for instance that someone watched a recording, reads without.
+    """
 
     def decorate(view: View[P]) -> View[P]:
         @functools.wraps(view)
         def inner(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return sign_in_first(request)
-            # Take this before anything is read, so that everything that happens later makes the page update.
-            if request.method == "GET":
-                request.META[SEEN] = last_number()
-                hold_still(who(request))
             try:
                 _refuse_unstorable(request)
-                return view(request, *args, **kwargs)
+                if request.method not in READ:
+                    return view(request, *args, **kwargs)
+                with nullcontext() if writes else one_snapshot():
+                    # Read this first, so that everything that happens later makes the page update.
+                    request.META[SEEN] = last_number()
+                    hold_still(who(request))
+                    return view(request, *args, **kwargs)
             except NotFound as error:
                 raise Http404(error.message) from error
             except StintError as error:

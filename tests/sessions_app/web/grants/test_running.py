@@ -7,7 +7,6 @@ import re
 
 import pytest
 from django.conf import settings
-from django.db import connection
 
 from sessions_app.models import CommandOrder, CommandRun, Grant
 from sessions_app.operations.sessions.fail_order import fail_order
@@ -121,25 +120,6 @@ def test_when_the_order_has_a_run_its_output_is_open_while_it_runs(grant, opened
     assert as_alice.get(f"{url}?size={size}").status_code == 204
     path.write_text(path.read_text() + '[0.2, "o", "and more"]\n')
     assert b"and more" in as_alice.get(f"{url}?size={size}").content
-
-
-@pytest.mark.parametrize("read", ["commandorder", "commandrun"])
-def test_an_order_that_a_gateway_claims_while_the_page_is_read_is_shown(grant, opened, as_alice, now, read):
-    """As its order or as its run, but once, whichever of them the page has read by then."""
-    run(as_alice, grant, 1, **{"v.1.lines": "20"})
-    order, claimed = CommandOrder.objects.get(), []
-
-    def claim(execute, sql, params, many, context):
-        answer = execute(sql, params, many, context)
-        if not claimed and f'FROM "sessions_app_{read}"' in sql:
-            claimed.append(True)
-            try_command(use=opened[0], session_id=opened[1], line=order.line, order_id=order.pk, now=now)
-        return answer
-
-    with connection.execute_wrapper(claim):
-        log = page_of(as_alice, grant, f"?order={order.pk}").partition('id="log"')[2]
-    assert claimed
-    assert log.count("<code>echo log nginx 20</code>") == 1
 
 
 def test_an_output_that_is_over_is_asked_for_no_more(grant, opened, as_alice, now):

@@ -1,0 +1,24 @@
+"""Everything that one page reads, as it was at one moment."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from django.db import connection, transaction
+
+_ONE = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+# Within a transaction that has begun, the level stands.
+_WITHIN = "SET TRANSACTION READ ONLY"
+
+
+@contextlib.contextmanager
+def one_snapshot() -> Iterator[None]:
+    """Read everything in this block from one snapshot of the database. Writing raises InternalError.
+
+    See https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ
+    """
+    begun = connection.in_atomic_block
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_WITHIN if begun else _ONE)
+        yield
