@@ -19,7 +19,7 @@ from django.core.cache import caches
 from django.db import connection, connections
 
 from tests.environment import POSTGRES, ROOT, STATE
-from tests.support.breadth import FULL, examples, spread
+from tests.support.breadth import FULL, examples
 from tests.support.databases import appending_at_once, copy_of_template, own_database, use
 from tests.support.replay import world_again
 from tests.support.world import World
@@ -42,40 +42,6 @@ hypothesis.settings.load_profile("stint")
 def pytest_xdist_setupnodes() -> None:
     """Let the processes that share the tests share this one's server and template as well."""
     os.environ["STINT_TEST_SHARED"] = str(STATE)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what only a whole product of parameters would try."""
-    if not FULL and not any("[" in name for name in config.args):
-        _spread(config, items)
-
-
-def _spread(config: pytest.Config, items: list[pytest.Item]) -> None:
-    together: dict[str, list[tuple[pytest.Item, list[str]]]] = {}
-    for item in items:
-        group, choices = _choices(item)
-        together.setdefault(group, []).append((item, choices))
-    kept = set(itertools.chain.from_iterable(map(spread, together.values())))
-    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-    items[:] = [item for item in items if item in kept]
-
-
-def _choices(item: pytest.Item) -> tuple[str, list[str]]:
-    """What a case is spread with, and its choices. The tests of a file that is marked `by_turns` are spread with each other:
-    they take turns in the choices of the fixture that the mark names.
-    """
-    chosen = getattr(item, "callspec", None)
-    test, _, _ = item.nodeid.partition("[")
-    if chosen is None:
-        return test, [test]
-    # pytest's only word for what was chosen together: its numbers go on counting in the next value of a fixture.
-    ids = chosen._idlist
-    turns = item.get_closest_marker("by_turns")
-    if turns is None or turns.args[0] not in chosen.params:
-        return test, [f"{number} {one}" for number, one in enumerate(ids)]
-    fixture = list(chosen.params).index(turns.args[0])
-    mine = [f"{test} {number} {one}" for number, one in enumerate(ids) if number != fixture]
-    return str(item.path), [test, ids[fixture], *mine]
 
 
 def pytest_collection_finish() -> None:

@@ -10,7 +10,7 @@ from tests.support.browser import PHONE
 from tests.support.gateway import eventually
 from tests.support.pace import allow
 
-pytestmark = [pytest.mark.by_turns("site"), pytest.mark.timing]
+pytestmark = pytest.mark.timing
 
 
 @pytest.fixture(params=["streams", "polling"])

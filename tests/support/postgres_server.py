@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -38,6 +39,10 @@ _SETTINGS = {
 def majors() -> list[int]:
     """The major versions whose programs are here: the system's and the wheel's."""
     return sorted({found.major for found in binaries._postgres_candidates()})
+
+
+# For tests of what differs between versions: they run with a shop of each.
+each_version = pytest.mark.parametrize("shop", majors(), indirect=True, ids=lambda major: f"postgres{major}")
 
 
 class PostgresServer(TargetServer):

@@ -11,9 +11,10 @@ from broker.demo.ports import free_port
 from sessions_app.connectors.postgres.names import role_names
 from tests.sessions_app.connectors.contract import *  # noqa: F403  # the contract is these tests
 from tests.sessions_app.connectors.contract import Case
+from tests.support.postgres_server import each_version
 from tests.support.postgres_shop import commands
 
-pytestmark = pytest.mark.by_turns("shop")
+pytestmark = each_version
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given as given_
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -12,8 +11,6 @@ from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.kinds import decide
 from sessions_app.policy.commands.postgres.privileges import quoted
 from tests.support.breadth import examples
-
-pytestmark = pytest.mark.by_turns("shop")
 
 TABLES = ["orders", "invoices", "Weird; DROP TABLE x"]
 COLUMNS = ["id", "status", 'Odd "Name']

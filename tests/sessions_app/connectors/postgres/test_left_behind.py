@@ -8,8 +8,9 @@ import psycopg
 import pytest
 
 from sessions_app.connectors.base import ConnectorError
+from tests.support.postgres_server import each_version
 
-pytestmark = pytest.mark.by_turns("shop")
+pytestmark = each_version
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,6 @@ import pytest
 from sessions_app.connectors.base import ConnectorError
 from tests.support.pace import allow
 
-pytestmark = pytest.mark.by_turns("shop")
-
 LAST = 150
 GRANTS = ("SELECT, UPDATE (status) ON app.orders", "ROLE reporting_reader")
 

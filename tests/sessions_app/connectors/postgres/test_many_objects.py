@@ -12,18 +12,18 @@ from sessions_app.connectors.base import ConnectorError
 from tests.support.postgres_server import PostgresServer, majors
 from tests.support.postgres_shop import Shop, set_up
 
-pytestmark = [pytest.mark.by_turns("narrow"), pytest.mark.processes]
+pytestmark = pytest.mark.processes
 
 # The lock table of such a server has room for some two thousand objects.
 NARROW = {"max_connections": "20", "max_prepared_transactions": "0", "max_locks_per_transaction": "10"}
 MANY = 6000
 
 
-@pytest.fixture(scope="module", params=majors(), ids=lambda major: f"postgres{major}")
-def narrow(processes, request) -> Iterator[Shop]:
+@pytest.fixture(scope="module")
+def narrow(processes) -> Iterator[Shop]:
     with (
         temporary_state_dir("stint-pg-") as state,
-        PostgresServer(state, request.param, settings=NARROW) as server,
+        PostgresServer(state, majors()[-1], settings=NARROW) as server,
     ):
         shop = set_up(server)
         shop.admin("CREATE ROLE maker; CREATE ROLE passer; GRANT maker TO stint_broker WITH ADMIN OPTION")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app.connectors.postgres.names import PATTERN, Comment, mark_of, read_comment, role_names
+from sessions_app.connectors.postgres.setup import target_setup
 
 MARK = "0123456789abcdef" * 2
 
@@ -62,3 +63,10 @@ def test_what_somebody_else_wrote_is_no_comment_of_its_own(text):
 )
 def test_a_comment_that_was_changed_into_nonsense_is_none(change):
     assert read_comment(COMMENT.text().replace(*change)) is None
+
+
+def test_a_set_up_for_a_name_that_could_break_out_is_refused():
+    for name in ("a$stint$b", "a\nb"):
+        with pytest.raises(ValueError, match="is not a valid role name"):
+            target_setup(broker=name)
+    assert 'CREATE ROLE "a""b" LOGIN' in target_setup(broker='a"b')

@@ -12,9 +12,10 @@ from sessions_app.connectors.base import ConnectorError, Lease
 from sessions_app.connectors.postgres.names import role_names
 from sessions_app.policy.commands.ssh.decide import CompiledSet as SSHCommands
 from tests.support.pace import allow
+from tests.support.postgres_server import each_version
 from tests.support.postgres_shop import commands
 
-pytestmark = [pytest.mark.by_turns("shop"), pytest.mark.timing]
+pytestmark = [each_version, pytest.mark.timing]
 
 
 def role_of(shop, spec) -> tuple:

@@ -18,8 +18,9 @@ from sessions_app.connectors.postgres import revoke as ending
 from sessions_app.connectors.postgres.names import role_names
 from tests.support.gateway import eventually
 from tests.support.pace import allow
+from tests.support.postgres_server import each_version
 
-pytestmark = [pytest.mark.by_turns("shop"), pytest.mark.timing]
+pytestmark = [each_version, pytest.mark.timing]
 
 WRITE = ("SELECT, INSERT, UPDATE (status) ON app.orders", "ROLE reporting_reader")
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import base64
 
 import psycopg
-import pytest
 
 from sessions_app.connectors.postgres.scram import new_password, verifier
-
-pytestmark = pytest.mark.by_turns("shop")
 
 
 def test_a_verifier_is_what_libpq_makes_of_the_same_password_and_salt(shop):

@@ -13,8 +13,6 @@ import pytest
 from sessions_app.connectors.postgres.statements import statements
 from tests.support.pace import allow
 
-pytestmark = pytest.mark.by_turns("shop")
-
 LOG_FUNCTIONS = (
     "pg_current_logfile(text), pg_stat_file(text), pg_read_binary_file(text, bigint, bigint, boolean)"
 )

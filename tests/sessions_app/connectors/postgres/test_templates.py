@@ -7,8 +7,6 @@ import pytest
 from sessions_app.connectors.base import ConnectorError, Lease
 from tests.support.postgres_shop import commands
 
-pytestmark = pytest.mark.by_turns("shop")
-
 # What makes a role one that can be handed on: the SQL, the database it is run in, and what is said of it.
 FAULTS = {
     "owns a table": ("CREATE TABLE app.its_own (); ALTER TABLE app.its_own OWNER TO {role}", "shop", "owns table app.its_own"),

@@ -17,9 +17,10 @@ from sessions_app.policy.documents import DocumentError
 from tests.sessions_app.api.conftest import api  # noqa: F401 - a fixture
 from tests.sessions_app.connectors.postgres.test_whole_grant import catalogue
 from tests.support.acts import awake
+from tests.support.postgres_server import each_version
 from tests.support.world import SETUP
 
-pytestmark = pytest.mark.by_turns("shop")
+pytestmark = each_version
 
 SET = """
 name: read-orders

@@ -18,9 +18,10 @@ from sessions_app.operations.targets.reconcile_cluster import reconcile_cluster
 from sessions_app.queries.receipts import receipt
 from tests.support.acts import awake, intact
 from tests.support.pace import allow
+from tests.support.postgres_server import each_version
 from tests.support.world import SETUP
 
-pytestmark = pytest.mark.by_turns("shop")
+pytestmark = each_version
 
 SET = """
 name: read-orders

@@ -20,7 +20,7 @@ from tests.support.acts import run, session, use
 from tests.support.gateway import Place, eventually, new_tag, on_target
 from tests.support.pace import allow, assert_in_time
 
-pytestmark = [pytest.mark.by_turns("place"), pytest.mark.timing]
+pytestmark = pytest.mark.timing
 LIMIT = 2.0
 # Where no command has to be contained, one way of containing stands for both.
 ONE_WAY = pytest.mark.parametrize("place", ["group"], indirect=True, scope="module")

@@ -21,7 +21,7 @@ from tests.support.gateway import ROOT, Place, eventually, new_tag, on_target
 from tests.support.pace import allow, assert_in_time
 from tests.support.proxy import BlackHole, black_hole
 
-pytestmark = [pytest.mark.by_turns("place"), pytest.mark.timing]
+pytestmark = pytest.mark.timing
 
 
 @pytest.fixture(scope="module", params=["group", "pidns"])
