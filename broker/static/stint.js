@@ -138,7 +138,7 @@
   };
   // Whoever was signed out elsewhere stays on the page, with what is typed on it.
   const signedOut = (part, text, href) => {
-    const link = Object.assign(document.createElement('a'), { href, target: '_blank', textContent: 'Continue in another tab' });
+    const link = Object.assign(document.createElement('a'), { href, target: '_blank', textContent: 'Sign in in another tab' });
     note(part, `${text} `, link, '; your input stays here.');
   };
   hear('htmx:beforeRequest', event => {
