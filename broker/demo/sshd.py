@@ -20,7 +20,7 @@ from sessions_app.connectors.ssh.setup import principal_of
 
 _PRIVILEGE_SEPARATION = Path("/run/sshd")
 _EMPTY_KRL = b"SSHKRL\n\0" + (1).to_bytes(4, "big") + bytes(8 + 8 + 8 + 4 + 4)
-_START_TIMEOUT = 10.0
+_START_TIMEOUT = 60.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

@@ -15,7 +15,7 @@ from broker.embedded.account import launch_argv, may_enter, server_account, sock
 from broker.embedded.errors import EmbeddedError
 from broker.embedded.lock import Lock
 
-_START_S = 30.0
+_START_S = 60.0
 _STOP_S = 5.0
 # sockaddr_un has 108 bytes, including the final NUL: unix(7).
 _SOCKET_PATH_BYTES = 107

@@ -47,7 +47,7 @@ def test_what_another_person_does_shows_without_a_reload(live_world, visit, with
     if with_streams:
         bob.wait_for_timeout(500)
     live_world.decide(asked, live_world.dora, comment="Go ahead", now=now())
-    expect(bob.locator(".verdict")).to_contain_text("Approved", timeout=allow(10_000))
+    expect(bob.locator(".verdict")).to_contain_text("Approved", timeout=allow(10) * 1000)
     expect(bob.locator("#decide")).to_contain_text("This request is closed")
     assert bob.evaluate("window.same && window.scrollY > 0")
     assert asked.ref in bob.url
@@ -63,7 +63,7 @@ def test_hands_and_eyes_are_not_disturbed(live_world, visit):
     bob.get_by_label("Comment").focus()
     live_world.grant(who=live_world.deployer, now=now())
     expect(bob.locator("main")).to_contain_text(
-        "Deployer has restart-web on the same cluster", timeout=allow(10_000)
+        "Deployer has restart-web on the same cluster", timeout=allow(10) * 1000
     )
     expect(bob.get_by_label("Comment")).to_have_value("Looks right, but")
     expect(bob.get_by_label("Comment")).to_be_focused()
@@ -79,7 +79,7 @@ def test_title_icon_counts_and_an_announcement_say_what_waits(live_world, visit)
     icon = bob.locator("link[rel=icon]")
     expect(icon).to_have_attribute("href", "/static/favicon.svg")
     live_world.request(now=now())
-    expect(bob.locator("#say")).to_contain_text("Alice requests restart-web on web", timeout=allow(10_000))
+    expect(bob.locator("#say")).to_contain_text("Alice requests restart-web on web", timeout=allow(10) * 1000)
     expect(bob).to_have_title("(1) Record, Stint")
     expect(icon).to_have_attribute("href", "/static/favicon-waiting.svg")
     expect(bob.locator(".side .count").first).to_have_text("1 waiting")
@@ -90,7 +90,7 @@ def test_title_icon_counts_and_an_announcement_say_what_waits(live_world, visit)
 
     asked = AccessRequest.objects.get()
     live_world.decide(asked, now=now())
-    expect(alice.locator("#say")).to_contain_text("is approved", timeout=allow(10_000))
+    expect(alice.locator("#say")).to_contain_text("is approved", timeout=allow(10) * 1000)
     expect(bob).to_have_title("Record, Stint")
     expect(icon).to_have_attribute("href", "/static/favicon.svg")
 
@@ -100,19 +100,19 @@ def test_home_approvals_grants_and_one_grant_follow(live_world, visit):
     bob.goto("/approvals/")
     asked = live_world.request(now=now())
     expect(bob.locator("h2", has_text="Waiting for you").locator("../..")).to_contain_text(
-        "Alice requests restart-web", timeout=allow(10_000)
+        "Alice requests restart-web", timeout=allow(10) * 1000
     )
-    expect(alice.locator("main")).to_contain_text("waiting since", timeout=allow(10_000))
+    expect(alice.locator("main")).to_contain_text("waiting since", timeout=allow(10) * 1000)
     bob.goto("/grants/?show=now")
     grant = live_world.grant(now=now())
-    expect(bob.locator("main")).to_contain_text(grant.ref, timeout=allow(10_000))
+    expect(bob.locator("main")).to_contain_text(grant.ref, timeout=allow(10) * 1000)
     alice.goto(f"/grants/{grant.ref}/")
     alice.locator("summary", has_text="End access").click()
     alice.get_by_label("Reason (for the record)").fill("Enough")
     moment = now()
     used = acts.use(grant, now=moment)
     acts.run(used, acts.session(used, now=moment), "echo restart sshd", now=moment)
-    expect(alice.locator("#log")).to_contain_text("Nothing reached the target", timeout=allow(10_000))
+    expect(alice.locator("#log")).to_contain_text("Nothing reached the target", timeout=allow(10) * 1000)
     expect(alice.get_by_label("Reason (for the record)")).to_have_value("Enough")
     expect(alice.get_by_role("button", name=f"End {grant.ref}")).to_be_visible()
     assert asked.ref
@@ -141,7 +141,7 @@ def test_a_page_that_nobody_sees_asks_nothing_and_catches_up(live_world, visit, 
         "Object.defineProperty(document, 'hidden', {value: false, configurable: true});"
         "document.dispatchEvent(new Event('visibilitychange'))"
     )
-    expect(bob.locator("main")).to_contain_text("Alice requests restart-web", timeout=allow(10_000))
+    expect(bob.locator("main")).to_contain_text("Alice requests restart-web", timeout=allow(10) * 1000)
     streamed = [url for url in asked if "/streams/changes?after=" in url]
     assert len(streamed) == 1
     assert (":" + bob.evaluate("location.port") not in streamed[0]) is with_streams
@@ -192,7 +192,7 @@ def test_what_is_typed_to_close_an_incident_stays_when_somebody_acts(live_world,
     bob.locator("#note").fill("The disk was full")
     live_world.respond(incident, now=now())
     expect(bob.locator("aside", has_text="Access for this incident")).to_contain_text(
-        "Alice", timeout=allow(10_000)
+        "Alice", timeout=allow(10) * 1000
     )
     expect(bob.locator("#note")).to_be_visible()
     expect(bob.locator("#note")).to_have_value("The disk was full")
@@ -212,7 +212,7 @@ def test_buttons_that_run_commands_come_with_the_start_of_incident_and_break_gla
         expect(alice.locator("#run h2")).to_have_text("Allowed commands")
         provision_grant(grant_id=grant.pk, now=now())
         row = alice.locator("#run li", has_text="echo log nginx {lines}")
-        expect(row.get_by_role("button", name="Run")).to_be_visible(timeout=allow(10_000))
+        expect(row.get_by_role("button", name="Run")).to_be_visible(timeout=allow(10) * 1000)
         row.get_by_label("lines").fill("100")
         acts.run(
             acts.use(grant, now=now()),
@@ -220,6 +220,6 @@ def test_buttons_that_run_commands_come_with_the_start_of_incident_and_break_gla
             "echo no",
             now=now(),
         )
-        expect(alice.locator("#log")).to_contain_text("Nothing reached the target", timeout=allow(10_000))
+        expect(alice.locator("#log")).to_contain_text("Nothing reached the target", timeout=allow(10) * 1000)
         expect(row.get_by_label("lines")).to_have_value("100")
         assert alice.evaluate("window.same")

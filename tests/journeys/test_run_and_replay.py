@@ -50,11 +50,11 @@ def test_run_a_command_see_it_print_and_kill_it_with_proof(place, visit):
     row.get_by_label("kind").select_option("flood")
     row.get_by_label("tag").fill("7")
     row.get_by_role("button", name="Run").click()
-    expect(alice.locator("#log .out")).to_contain_text("0123456789", timeout=allow(10000))
+    expect(alice.locator("#log .out")).to_contain_text("0123456789", timeout=allow(10) * 1000)
     alice.locator("summary", has_text="End access").click()
     alice.get_by_role("button", name=f"End {grant.ref}").click()
     expect(alice.locator("h2", has_text="Receipt")).to_be_visible()
-    expect(alice.locator("main")).to_contain_text("1 of 1 target confirmed", timeout=allow(10000))
+    expect(alice.locator("main")).to_contain_text("1 of 1 target confirmed", timeout=allow(10) * 1000)
     expect(alice.locator("main")).to_contain_text("access removed")
     assert alice.request.get(f"/grants/{grant.ref}/receipt.json").json()["state"] == "ended"
 

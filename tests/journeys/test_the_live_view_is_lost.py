@@ -20,7 +20,7 @@ def test_the_view_is_lost_and_found(live_world, visit, complaints):
     note = alice.locator("[data-lost]")
     expect(note).to_be_hidden()
     alice.route(re.compile("/(pulse|streams)/"), lambda route: route.abort())
-    expect(note).to_be_visible(timeout=allow(10_000))
+    expect(note).to_be_visible(timeout=allow(10) * 1000)
     expect(note).to_contain_text("Live updates are disconnected. Access is not affected.")
     # The page asks every two seconds by itself, so nothing is answered before the button is pressed; it alone asks for
     # the stream again so soon.

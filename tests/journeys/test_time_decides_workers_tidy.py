@@ -169,8 +169,8 @@ def lateness(ids: list[int]) -> list[float]:
 
 
 def on_time(seconds: float) -> float:
-    """How late an end may be that may be so late: on a busy machine, whoever ends it may not even run for a while."""
-    return seconds if allow(1) == 1 else allow(seconds) + 5
+    """How late an end may be that may be so late, of deadlines in the last ten seconds."""
+    return seconds + allow(10) - 10
 
 
 def test_a_queue_that_stops_during_500_expiries_makes_no_end_late(place, valkey):
@@ -335,7 +335,7 @@ def test_a_gateway_that_is_frozen_when_a_grant_is_revoked_lets_nothing_run_for_l
             os.kill(place.gateway.pid, signal.SIGSTOP)
             try:
                 revoke(grant.pk)
-                eventually(lambda: not on_target(tag), within=on_time(2))
+                eventually(lambda: not on_target(tag), within=2)
             finally:
                 os.kill(place.gateway.pid, signal.SIGCONT)
 

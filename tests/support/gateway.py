@@ -210,7 +210,7 @@ class Place(Running):
                 "manage.py", "gateway", "--doors", "ssh", "--ssh-port", str(self.port), "--name", self.name,
                 cwd=ROOT, env={**self.env, **env}, stdout=subprocess.DEVNULL, stderr=log,
             )  # fmt: skip
-        eventually(self._answers, within=20)
+        eventually(self._answers, within=60)
 
     def _answers(self) -> bool:
         assert self.gateway is not None

@@ -1,40 +1,98 @@
-"""What a busy machine may take: deadlines in tests grow with how many processes share a core."""
+"""Deadlines in tests leave out the time in which the machine stalled.
+
+A thread sleeps again and again, for a moment, and measures how much too late it wakes up. That is a stall, unless this process
+used the processor meanwhile: then the code under test held the interpreter.
+"""
 
 from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
+import threading
+from collections import deque
+from collections.abc import Iterator
+from time import monotonic, process_time, sleep
 from typing import Any
 
-_MOST = 8.0
+_SLEEP = 0.01
+# Less than this is what threads take from each other: sys.getswitchinterval().
+_LEAST = 0.005
+
+# When each ended, and its seconds.
+_stalls: deque[tuple[float, float]] = deque(maxlen=20_000)
+_asleep_since: tuple[float, float]
+_lock: threading.Lock
 
 
 def allow(seconds: float) -> float:
-    """Return the seconds that something may take now which takes at most `seconds` on a machine of its own.
+    """Return how long the last `seconds` in which this process could run have taken: longer by the stalls among them.
 
-    The same on a quiet machine; on a busy one as many times longer as there are processes that want a core, eight at most.
-    Read from /proc/loadavg (proc_loadavg(5)): the last minute's mean, or this moment where that is more. Each process of a
-    shared run wants one.
+    After a wait, this is exactly the time that it may have taken. Before a wait, it is an estimate; see `stalled`.
     """
-    mean, _, _, now, _ = Path("/proc/loadavg").read_text(encoding="ascii").split()
-    sharing = os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
-    wanting = max(float(mean), float(now.partition("/")[0]), float(sharing))
-    return seconds * min(_MOST, max(1.0, wanting / (os.cpu_count() or 1)))
+    for ago, lost in _newest_first():
+        if ago > seconds:
+            break
+        seconds += lost
+    return seconds
+
+
+def stalled(seconds: float) -> float:
+    """Return the longest stall in the last `seconds`. What failed meanwhile says nothing, if that is long."""
+    return max((lost for ago, lost in _newest_first() if ago <= seconds), default=0.0)
 
 
 def assert_in_time(late: float, *, most: float) -> None:
     """Fail unless something came within `most` seconds of its deadline, `late` seconds after it, and not before.
 
-    A gateway knows the time by the database's answers, which say it as late as they come on a busy machine.
+    A gateway's clock is ahead by as much as the database's answer was late, which it asks every five seconds.
     """
-    assert -allow(0.1) < late < allow(most), f"it came {late:.2f} s after its deadline"
+    early = allow(5) - 5 + 0.1
+    assert -early < late < allow(most), f"it came {late:.2f} s after its deadline"
 
 
 def unhurried(changes: dict[str, Any], *, most: float = 20) -> dict[str, Any]:
-    """Let a grant's `duration` of less than a minute grow with the load, to `most` seconds: idle connections and clients wait
-    30 s.
+    """Let a grant's `duration` of less than a minute grow as stalls make it, to `most` seconds: idle connections and clients
+    wait 30 s.
     """
     if changes.get("duration", 60) < 60:
         changes["duration"] = max(changes["duration"], math.ceil(min(allow(changes["duration"]), most)))
     return changes
+
+
+def _newest_first() -> Iterator[tuple[float, float]]:
+    """How many seconds ago each stall ended, and how long it was."""
+    now, stalls = _seen()
+    return ((now - ended, lost) for ended, lost in reversed(stalls) if lost > _LEAST)
+
+
+def _seen() -> tuple[float, list[tuple[float, float]]]:
+    """What time it is, and the stalls; the last is perhaps not over yet."""
+    with _lock:
+        now = monotonic()
+        return now, [*_stalls, (now, _overdue())]
+
+
+def _overdue() -> float:
+    at, used = _asleep_since
+    return monotonic() - at - _SLEEP - (process_time() - used)
+
+
+def _watch() -> None:
+    global _asleep_since
+    while True:
+        sleep(_SLEEP)
+        with _lock:
+            if (lost := _overdue()) > _LEAST:
+                _stalls.append((monotonic(), lost))
+            _asleep_since = monotonic(), process_time()
+
+
+def _start() -> None:
+    global _asleep_since, _lock
+    _asleep_since, _lock = (monotonic(), process_time()), threading.Lock()
+    threading.Thread(target=_watch, name="pace", daemon=True).start()
+
+
+# A forked process has none of the threads of the one that it comes from.
+os.register_at_fork(after_in_child=_start)
+_start()

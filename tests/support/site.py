@@ -15,7 +15,6 @@ from playwright.sync_api import Browser, Page, Playwright, expect
 from broker.demo.ports import free_port
 from tests.environment import ROOT
 from tests.support.nursery import Forked, start
-from tests.support.pace import allow
 from tests.support.world import PASSWORD
 
 CHROMIUM = "/usr/bin/chromium-headless-shell"
@@ -82,7 +81,7 @@ def _process(log: Path, port: int, url: str, env: Mapping[str, str], *command: s
         assert "Traceback" not in log.read_text(), log.read_text()
     finally:
         process.terminate()
-        process.wait(allow(20))
+        process.wait(60)
 
 
 def start_server(log: Path, port: int, env: Mapping[str, str], *command: str) -> Forked:
@@ -96,7 +95,7 @@ def start_server(log: Path, port: int, env: Mapping[str, str], *command: str) ->
 
 def wait_for(url: str, process: Forked, log: Path) -> None:
     """Wait until a server answers."""
-    for _ in range(300):
+    for _ in range(600):
         assert process.poll() is None, log.read_text()
         try:
             with urllib.request.urlopen(url, timeout=5):

@@ -325,7 +325,7 @@ def test_a_gateway_that_is_heard_does_not(pod):
     silent = math.ceil(min(allow(2), 5))
     words = quiet(pod, 60, silent)
     lived = played(lambda session: below(session, pod, words, heartbeats=4 * silent))
-    assert 3 * silent - 1 < lived < 3 * silent + allow(4)
+    assert 3 * silent - 1 < lived < allow(3 * silent + 4)
 
 
 def test_the_guards_own_deadline_ends_the_command_however_loud_the_gateway_is(pod):
