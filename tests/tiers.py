@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
+
+from tests.support import pace
 
 # In the order in which they are looked for. What each is, is said in pyproject.toml, with the marks.
 GROUPS = ("smoke", "timing", "browsers", "guides", "slow", "processes", "quick")
 MOST_SECONDS = 3
+# Shorter stalls of the machine fail no test: none measures anything shorter.
+STALL_SECONDS = 0.1
+# Where pytest's cache keeps which tests failed while the machine stalled.
+INCONCLUSIVE = "stint/inconclusive"
 STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
 
 group_of_tests = pytest.StashKey[dict[str, str]]()
@@ -54,6 +60,20 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
     finally:
         _quick_test = None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say of a test that measured time and failed while the machine stalled that it shows nothing."""
+    report = yield
+    stalled = pace.stalled(call.duration)
+    if report.failed and item.get_closest_marker("timing") and stalled > STALL_SECONDS:
+        report.sections.append((f"inconclusive: the machine stalled for {stalled:.1f} s", ""))
+        if (cache := getattr(item.config, "cache", None)) is not None:
+            cache.set(INCONCLUSIVE, [*cache.get(INCONCLUSIVE, []), item.nodeid])
+    return report
 
 
 def _refuse(event: str, _: object) -> None:

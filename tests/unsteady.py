@@ -1,0 +1,33 @@
+"""Which tests that measure time failed and then passed alone, in the last five runs of all of them: one that did so twice fails.
+
+They are kept outside the repository, so that a new clone knows them as well.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+RUNS = 5
+
+
+def again_unsteady(names: list[str]) -> list[str]:
+    """Keep which tests were unsteady in this run, and return those of them that were so in one of the last runs."""
+    file = _file()
+    before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    runs = [*before, {"at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "unsteady": names}][-RUNS:]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    written = file.with_suffix(f".{os.getpid()}")
+    written.write_text(json.dumps(runs, indent=1), encoding="utf-8")
+    written.replace(file)
+    times = Counter(name for run in runs for name in run["unsteady"])
+    return [name for name in names if times[name] > 1]
+
+
+def _file() -> Path:
+    # https://specifications.freedesktop.org/basedir-spec/latest/
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "stint-tests" / "unsteady.json"
