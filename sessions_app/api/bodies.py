@@ -1,7 +1,11 @@
-"""Request bodies. Their examples are part of the published OpenAPI description."""
+"""Request bodies. Their examples are part of the published OpenAPI description.
+
+A time in an example is a timedelta from when the description is read, so that what is copied from it is accepted.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 import zoneinfo
 from typing import Any
 
@@ -182,8 +186,8 @@ class Wanted(Body):
     examples=[
         _example({"title": "Checkout is slow", "severity": "P2", "clusters": ["web"]}, "An incident"),
         _example(
-            {"kind": "change", "title": "New kernel", "clusters": ["web"], "starts_at": "2026-11-28T01:00:00Z",
-             "ends_at": "2026-11-28T03:00:00Z", "assignee": "alice"}, "A change",
+            {"kind": "change", "title": "New kernel", "clusters": ["web"], "starts_at": dt.timedelta(days=7),
+             "ends_at": dt.timedelta(days=7, hours=2), "assignee": "alice"}, "A change",
         ),
     ]
 )  # fmt: skip
@@ -350,7 +354,7 @@ class NewIdentity(Body):
         return attrs
 
 
-@extend_schema_serializer(examples=[_example({"since": "2026-11-28T02:00:00Z"})])
+@extend_schema_serializer(examples=[_example({"since": dt.timedelta(days=-1)})])
 class Replay(Body):
     """What to replay: one `message`, by its number, or all events `since` a time in the last 30 days."""
 

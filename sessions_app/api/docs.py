@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from broker.kernel import clock
 from sessions_app.api.schema import openapi
 
 _REF = "#/components/schemas/"
@@ -54,15 +57,32 @@ class Operation:
     parameters: tuple[Member, ...]
     body: str
     members: tuple[Member, ...]
-    example: str
+    sample: Mapping[str, Any] | None
     answers: tuple[Answer, ...]
+
+    @property
+    def example(self) -> str:
+        """An example of the body, with times as of now. Empty if there is none."""
+        return json.dumps(self.sample, cls=_FromNow, indent=2, ensure_ascii=False) if self.sample else ""
+
+
+class _FromNow(DjangoJSONEncoder):
+    """Writes a timedelta as the time that it is from now, at the full hour."""
+
+    def default(self, o: Any) -> Any:
+        if isinstance(o, dt.timedelta):
+            o = (clock.now() + o).replace(minute=0, second=0, microsecond=0)
+        return super().default(o)
 
 
 @require_safe
 def schema(_request: HttpRequest) -> HttpResponse:
     """Return the OpenAPI 3.1 description. It contains nothing about anyone, so it requires no sign-in."""
     return JsonResponse(
-        openapi(), content_type="application/vnd.oai.openapi+json", json_dumps_params={"indent": 2}
+        openapi(),
+        encoder=_FromNow,
+        content_type="application/vnd.oai.openapi+json",
+        json_dumps_params={"indent": 2},
     )
 
 
@@ -105,7 +125,7 @@ def _operation(method: str, path: str, said: Mapping[str, Any]) -> Operation:
         parameters=tuple(_parameter(parameter) for parameter in said.get("parameters", [])),
         body=body,
         members=tuple(_members(openapi()["components"]["schemas"][body])) if body else (),
-        example=json.dumps(examples[0], indent=2, ensure_ascii=False) if examples else "",
+        sample=next(iter(examples), None),
         answers=_answers(said["responses"]),
     )
 

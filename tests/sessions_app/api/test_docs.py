@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import html
+import json
 import re
 
 import pytest
 from django.test import Client
 from jsonschema import Draft202012Validator
 
+from broker.kernel import clock
 from sessions_app.api import schema
+from tests.support.receiver import webhook_file
 
 
 @pytest.fixture
@@ -65,6 +70,24 @@ def test_examples_of_bodies_fit_their_schema(described):
             assert list(Draft202012Validator(document).iter_errors(example["value"])) == [], path
             checked += 1
     assert checked >= 10
+
+
+def test_times_in_examples_are_accepted_whenever_they_are_read(described, api, world, monkeypatch):
+    world.apply(webhook_file(None))
+    later = world.now + dt.timedelta(days=60)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    paths = api().client.get("/api/schema/").json()["paths"]
+
+    def examples(path: str) -> list[dict]:
+        content = paths[f"/api/v1{path}"]["post"]["requestBody"]["content"]["application/json"]
+        return [example["value"] for example in content["examples"].values()]
+
+    change = examples("/workflows")[1]
+    (replay,) = examples("/webhooks/{name}/replay")
+    assert api("alice").post("/workflows", change).status_code == 201
+    assert api("admin").post("/webhooks/chat/replay", replay).status_code == 200
+    page = html.unescape(api().client.get("/api/docs/").content.decode())
+    assert json.dumps(replay, indent=2) in page
 
 
 def test_enums_are_listed(described):
