@@ -30,18 +30,18 @@ MAX_QUERY = 100
 def record(request: HttpRequest) -> HttpResponseBase:
     """List the entries about what the reader may see, latest first, as a page or as a file."""
     question = _question(request.GET)
-    me = who(request)
+    me, now = who(request), clock.now()
     wanted = request.GET.get("format")
     if wanted == "csv":
-        return csv_file("record.csv", reads.COLUMNS, reads.lines(reads.exported(question, me)))
+        return csv_file("record.csv", reads.COLUMNS, reads.lines(reads.exported(question, me, now)))
     if wanted == "json":
-        return json_file("record.jsonl", map(reads.as_json, reads.exported(question, me)))
+        return json_file("record.jsonl", map(reads.as_json, reads.exported(question, me, now)))
     return _record(request, question)
 
 
 def _record(request: HttpRequest, question: Question, error: StintError | None = None) -> HttpResponse:
-    me = who(request)
-    found = reads.answer(question, me, _before(request.GET.get("before", "")))
+    me, now = who(request), clock.now()
+    found = reads.answer(question, me, now, _before(request.GET.get("before", "")))
     context = {
         "page": found,
         "told": reads.told(found.rows),
@@ -50,7 +50,7 @@ def _record(request: HttpRequest, question: Question, error: StintError | None =
         "families": reads.EVENTS,
         "types": reads.OBJECTS,
         "saved": reads.saved_by(me),
-        "everybodys": reads.everybodys(clock.now()),
+        "everybodys": reads.everybodys(now),
         "integrity": integrity(),
         "may_verify": me.is_superuser,
         "heading": "Matching entries, latest first" if question.filters() else "Entries, latest first",

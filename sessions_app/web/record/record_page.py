@@ -133,10 +133,10 @@ def chips(question: Question) -> list[Chip]:
     ]
 
 
-def answer(question: Question, reader: Identity, before: int | None) -> Newest:
+def answer(question: Question, reader: Identity, now: dt.datetime, before: int | None) -> Newest:
     """Return a page of the entries that match and that the reader may see, newest first."""
     return newest_visible(
-        narrowed(question), reader, before=before, text=question.text, cluster=question.cluster
+        narrowed(question, now), reader, before=before, text=question.text, cluster=question.cluster
     )
 
 
@@ -158,7 +158,7 @@ def _about(entry: AuditEntry) -> Linked:
     return Linked(f"{entry.object_type} {entry.object_ref}")
 
 
-def narrowed(question: Question) -> QuerySet[AuditEntry]:
+def narrowed(question: Question, now: dt.datetime) -> QuerySet[AuditEntry]:
     """Return the entries that match all filters except text and cluster, for which each entry has to be read."""
     found = entries()
     if question.event in FAMILIES:
@@ -173,7 +173,7 @@ def narrowed(question: Question) -> QuerySet[AuditEntry]:
     found = found.filter(**{name: value for name, value in exact.items() if value})
     if question.grant and question.object:
         found = found.filter(object_ref=question.object)
-    return _between(found, *_stretch(question))
+    return _between(found, *_stretch(question, now))
 
 
 def _between(
@@ -187,11 +187,11 @@ def _between(
     return found
 
 
-def _stretch(question: Question) -> tuple[dt.datetime | None, dt.datetime | None]:
+def _stretch(question: Question, now: dt.datetime) -> tuple[dt.datetime | None, dt.datetime | None]:
     """Return the start and the exclusive end in the reader's time zone; None means unbounded."""
     since, until = _day(question.since), _day(question.until)
     from_hour, to_hour = parse_hour(question.since_time), parse_hour(question.until_time)
-    today = timezone.localdate()
+    today = timezone.localdate(now)
     begin = (since or until or today) if from_hour is not None else since
     end = (
         (until or since or today) if to_hour is not None else until + dt.timedelta(days=1) if until else None
@@ -216,12 +216,12 @@ def _day(text: str) -> dt.date | None:
     return day
 
 
-def exported(question: Question, reader: Identity) -> Iterator[AuditEntry]:
+def exported(question: Question, reader: Identity, now: dt.datetime) -> Iterator[AuditEntry]:
     """Yield every entry that matches and that the reader may see, newest first.
 
     Dates are read at once: the time zone of the reader is only active until the response begins.
     """
-    return _all(narrowed(question), question, reader)
+    return _all(narrowed(question, now), question, reader)
 
 
 def _all(found: QuerySet[AuditEntry], question: Question, reader: Identity) -> Iterator[AuditEntry]:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 
 import pytest
 from django.test import Client
 
+from broker.kernel import clock
 from tests.support.factors import just_signed_in
+
+
+@pytest.fixture
+def at_noon(monkeypatch) -> dt.datetime:
+    """It is noon on a Wednesday, in the middle of a month, and stays so."""
+    noon = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
+    monkeypatch.setattr(clock, "now", lambda: noon)
+    return noon
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ def test_an_owner_sees_the_entries_about_a_machine(world, as_alice):
     assert ("request.created", request.ref) in shown(as_alice)
 
 
+@pytest.mark.usefixtures("at_noon")
 def test_the_record_is_asked_for_hours_and_not_only_days(world, as_bob, settings):
     # A Tuesday at 15:20 in Berlin, where Bob is.
     world.bob.time_zone = "Europe/Berlin"
@@ -72,6 +73,14 @@ def test_the_record_is_asked_for_hours_and_not_only_days(world, as_bob, settings
     assert grant.ref.encode() not in exported
 
 
+@pytest.mark.usefixtures("at_noon")
+def test_hours_without_a_day_are_those_of_today_by_the_clock_of_the_database(world, as_bob):
+    grant = world.grant()
+    assert ("grant.active", grant.ref) in shown(as_bob, "?since_time=11:00&until_time=13:00")
+    assert shown(as_bob, "?until_time=11:00&since_time=10:00") == []
+
+
+@pytest.mark.usefixtures("at_noon")
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_a_file_of_the_record_has_the_hours_of_the_page_that_it_is_exported_from(world, as_bob, form):
     world.bob.time_zone = "Europe/Berlin"
@@ -217,6 +226,7 @@ def test_a_cluster_stands_for_itself_its_grants_and_their_requests(world, as_bob
     }
 
 
+@pytest.mark.usefixtures("at_noon")
 def test_days_bound_what_is_found(world, as_bob, now):
     grant = world.grant()
     today = f"{now:%Y-%m-%d}"
