@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 
-from django.utils import timezone
-
 from sessions_app.models import AccessRequest, EndReason, GatewayNode, Grant, Notice
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.comment_request import comment_request
@@ -88,9 +86,9 @@ def test_from_home_an_approver_is_one_click_from_the_page_and_one_from_approving
     assert request.state == "approved"
 
 
-def test_a_policy_with_windows_puts_asking_again_into_the_next_one(world, as_alice):
+def test_a_policy_with_windows_puts_asking_again_into_the_next_one(world, as_alice, now):
     past = world.request()
-    day = timezone.now() + dt.timedelta(days=2)
+    day = now + dt.timedelta(days=2)
     window = {"days": [f"{day:%a}".lower()], "from": "01:00", "to": "05:00", "zone": "UTC"}
     world.apply(acts.policy(world, windows=[window]))
     answer = as_alice.get(f"/requests/new/?from={past.ref}")

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from broker.kernel import clock
 from sessions_app.models import Approval, Cluster, CommandRun, EndReason, Grant, RequestState, Workflow
 from sessions_app.operations.grants.end_grant import end_grant
 from tests.support import acts
@@ -429,7 +430,9 @@ def test_a_question_that_is_refused_is_kept(asked, as_bob, as_charlie):
 # The list
 
 
-def test_what_waits_can_be_filtered_and_what_was_decided_is_listed(world, asked, as_bob, now):
+def test_what_waits_can_be_filtered_and_what_was_decided_is_listed(world, asked, as_bob, now, monkeypatch):
+    # No midnight passes before the decisions of today are counted.
+    monkeypatch.setattr(clock, "now", lambda: now)
     grant = world.grant()
     used = acts.use(grant, now=now)
     tried = acts.run(used, acts.session(used, now=now), "echo stop nginx", now=now)
