@@ -141,7 +141,7 @@ ticket: "(CHG|INC)-[0-9]+"
 windows:
   - {{days: [mon, tue, wed, thu, fri, sat, sun], from: "00:00", to: "00:00", zone: Europe/Berlin}}
 freezes:
-  - {{from: "2030-11-25T00:00:00+01:00", to: "2030-12-02T00:00:00+01:00", reason: The sale of the year}}
+  - {{from: "2099-11-23T00:00:00+01:00", to: "2099-11-30T00:00:00+01:00", reason: The sale of the year}}
 extension: {{times: 1, by: 30m, approvals: same}}
 """,
     "policies/web-work.yaml": """
