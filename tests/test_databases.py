@@ -13,8 +13,8 @@ from broker.kernel import clock
 from tests.environment import POSTGRES
 from tests.support import databases
 from tests.support.databases import own_database
-from tests.support.gateway import eventually
 from tests.support.replay import world_again
+from tests.support.waits import eventually
 
 pytestmark = [pytest.mark.usefixtures("django_db_setup"), pytest.mark.timing]
 

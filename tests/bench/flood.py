@@ -19,8 +19,8 @@ from urllib.parse import urlencode
 from tests.bench.database import database, fill_grants
 from tests.bench.report import Report, median, percentile
 from tests.environment import POSTGRES
-from tests.support.gateway import eventually
 from tests.support.site import serve
+from tests.support.waits import eventually
 
 ADDRESSES = 1000
 # Requests a second. What more of them would do to ends, on two cores, is to take the processor.

@@ -7,7 +7,7 @@ import datetime as dt
 from tests.bench.database import fill_grants
 from tests.bench.place import bare_place
 from tests.bench.report import Report, median, percentile
-from tests.support.gateway import eventually
+from tests.support.waits import eventually
 
 # Filling takes part of it.
 AHEAD = dt.timedelta(seconds=6)

@@ -15,7 +15,8 @@ from broker.embedded.valkey import EmbeddedValkey
 from broker.processes.argv import worker_argv
 from tests.bench.database import database
 from tests.environment import POSTGRES
-from tests.support.gateway import ROOT, Place, eventually, write_act
+from tests.support.gateway import ROOT, Place, write_act
+from tests.support.waits import eventually
 
 
 @contextlib.contextmanager

@@ -16,7 +16,8 @@ from typing import BinaryIO
 from broker.demo.ports import free_port
 from broker.embedded.state import temporary_state_dir
 from tests.bench.report import Report, median
-from tests.support.gateway import ROOT, eventually
+from tests.support.gateway import ROOT
+from tests.support.waits import eventually
 
 STARTS = 3
 IDLE_AFTER_S = 20.0

@@ -16,7 +16,7 @@ from tests.bench.deaths import Deaths
 from tests.bench.place import place_with_targets, queue, worker
 from tests.bench.report import Report, median, percentile
 from tests.bench.ssh import running_commands
-from tests.support.gateway import Place, eventually
+from tests.support.gateway import Place
 from tests.support.outside import (
     Outside,
     outside,
@@ -25,6 +25,7 @@ from tests.support.outside import (
     tell_pagerduty,
 )
 from tests.support.site import serve
+from tests.support.waits import eventually
 
 GRANTS, ROUNDS = 100, 2
 SECRET = "secret-of-the-subscription"

@@ -7,8 +7,8 @@ from playwright.sync_api import Request, expect
 
 from tests.support import acts
 from tests.support.browser import PHONE
-from tests.support.gateway import eventually
 from tests.support.pace import allow
+from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing
 

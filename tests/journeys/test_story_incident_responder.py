@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.sessions_app.gateways.conftest import make_place
-from tests.support.gateway import Place, eventually, on_target
+from tests.support.gateway import Place, on_target
 from tests.support.outside import (
     Outside,
     outside,
@@ -25,6 +25,7 @@ from tests.support.outside import (
     tell_pagerduty,
 )
 from tests.support.site import serve
+from tests.support.waits import eventually
 
 ID = "Q1ABCDEF2GHI"
 SECRET = "secret-of-the-subscription"

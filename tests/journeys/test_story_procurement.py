@@ -16,10 +16,10 @@ import pytest
 from tests.conftest import fresh_database
 from tests.support.acts import events, last
 from tests.support.api_site import PROXY_KEY, token_of
-from tests.support.gateway import eventually
 from tests.support.nginx import Application, Nginx, application, nginx
 from tests.support.receiver import SECRET, Receiver, endpoint, receiver, webhook_file
 from tests.support.site import serve
+from tests.support.waits import eventually
 from tests.support.world import World, make_world
 
 FILES = {

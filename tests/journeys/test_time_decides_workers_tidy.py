@@ -24,8 +24,9 @@ from broker.embedded.state import temporary_state_dir
 from broker.embedded.valkey import EmbeddedValkey
 from tests.sessions_app.gateways.conftest import make_place
 from tests.support.acts import LOCKS_HERE, run, session, use
-from tests.support.gateway import ROOT, Place, eventually, on_target
+from tests.support.gateway import ROOT, Place, on_target
 from tests.support.pace import allow
+from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing
 

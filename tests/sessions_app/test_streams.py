@@ -16,8 +16,8 @@ from django.contrib.sessions.backends.db import SessionStore
 from broker.demo.ports import free_port
 from tests.environment import ROOT
 from tests.support import nursery
-from tests.support.gateway import eventually
 from tests.support.pace import allow
+from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing
 

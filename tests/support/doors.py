@@ -16,12 +16,13 @@ from typing import Any, Protocol
 
 import yaml
 
-from tests.support.gateway import Place, connections_at, eventually, on_target
+from tests.support.gateway import Place, connections_at, on_target
 from tests.support.mcp_place import Door as MCPPlace
 from tests.support.mcp_site import Raw, Said, token_of
 from tests.support.pace import allow, unhurried
 from tests.support.proxy import BlackHole
 from tests.support.running import DoorOf
+from tests.support.waits import eventually
 from tests.support.world import World
 
 # What both policies of a cluster allow, beside what they are about.

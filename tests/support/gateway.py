@@ -10,15 +10,16 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from broker.demo.ports import free_port
 from broker.demo.sshd import SshTarget
 from tests.support import nursery
-from tests.support.pace import allow, unhurried
+from tests.support.pace import unhurried
 from tests.support.running import Running
+from tests.support.waits import eventually
 from tests.support.world import World
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -129,19 +130,6 @@ def deserted_at(port: int) -> set[str]:
 def _peers(port: int, state: str) -> set[str]:
     rows = [row.split() for row in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
     return {row[2] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == state}
-
-
-def eventually(truth: Callable[[], object], *, within: float = 10.0, every: float = 0.02) -> float:
-    """Wait until something is so, and return how long it took. Fails when it is not so in time.
-
-    What takes long is asked for less often, as asking may read all of /proc: to a tenth of the time that it takes.
-    """
-    began = time.monotonic()
-    while not truth():
-        took = time.monotonic() - began
-        assert took < within or took < allow(within), f"it was not so within {took:.1f} s"
-        time.sleep(max(every, min(0.25, took / 10)))
-    return time.monotonic() - began
 
 
 @dataclass

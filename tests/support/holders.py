@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import datetime as dt
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -51,14 +50,6 @@ async def passes(seconds: float) -> None:
     """Let the loop's time pass, and everything happen that it brings."""
     asyncio.get_running_loop().jump(seconds)
     await settle()
-
-
-async def comes_true(truth: Callable[[], object], *, within: float = 10.0) -> None:
-    """Wait until something is so, which threads or the database bring about. Fails when it is not so in time."""
-    end = time.monotonic() + allow(within)
-    while not truth():
-        assert time.monotonic() < end, "it did not come true"
-        await asyncio.to_thread(time.sleep, 0.002)
 
 
 def play_out(scenario: Callable[[], Awaitable[None]]) -> None:

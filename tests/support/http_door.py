@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.doors import Answer, Flood, Held, Lasting
-from tests.support.gateway import eventually
 from tests.support.http_place import Place, Reply
 from tests.support.http_target import Target
 from tests.support.pace import allow, unhurried
 from tests.support.proxy import BlackHole
 from tests.support.running import DoorOf
+from tests.support.waits import eventually
 
 
 @dataclass

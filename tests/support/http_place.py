@@ -18,10 +18,10 @@ from typing import Any
 from broker.demo.ports import free_port
 from tests.environment import ROOT
 from tests.support import nursery
-from tests.support.gateway import eventually
 from tests.support.http_target import SECRET, Target, http_target
 from tests.support.pace import allow
 from tests.support.running import Running
+from tests.support.waits import eventually
 from tests.support.world import World, make_world
 
 COMMAND_SET = """

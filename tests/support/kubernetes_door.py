@@ -19,11 +19,12 @@ from urllib.parse import urlencode
 import aiohttp
 
 from tests.support.doors import Answer, Flood, Held, Lasting
-from tests.support.gateway import connections_at, eventually, new_tag, on_target
+from tests.support.gateway import connections_at, new_tag, on_target
 from tests.support.kubernetes_place import Place
 from tests.support.pace import allow
 from tests.support.proxy import BlackHole
 from tests.support.running import DoorOf
+from tests.support.waits import eventually
 
 WEB = "/apis/apps/v1/namespaces/shop/deployments/web"
 EXEC = "/api/v1/namespaces/shop/pods/web-1/exec"

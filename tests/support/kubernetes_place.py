@@ -24,13 +24,14 @@ from django.core.management import call_command
 from broker.demo.ports import free_port
 from tests.conftest import fresh_database
 from tests.support import nursery
-from tests.support.gateway import ACT, ROOT, eventually
+from tests.support.gateway import ACT, ROOT
 from tests.support.kubernetes.cluster import Cluster
 from tests.support.kubernetes.kubelet import Kubelet
 from tests.support.kubernetes.real import some_cluster
 from tests.support.kubernetes.server import ApiServer
 from tests.support.pace import unhurried
 from tests.support.running import Running
+from tests.support.waits import eventually
 from tests.support.world import World, make_world
 
 SET = """

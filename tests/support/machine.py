@@ -16,8 +16,8 @@ from pathlib import Path
 from broker.embedded.binaries import find_valkey
 from broker.embedded.state import temporary_state_dir
 from tests.environment import ROOT
-from tests.support.gateway import eventually
 from tests.support.postgres_server import self_signed
+from tests.support.waits import eventually
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PLACES = "etc opt run srv/lib srv/log srv/cache srv/backups usr"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from broker.demo.ports import free_port
 from broker.demo.sshd import usable_sshd
-from tests.support.gateway import eventually
 from tests.support.pace import allow
+from tests.support.waits import eventually
 
 # As Debian ships it, but for where it listens, and where the administrator's key is: nobody's home is touched.
 _CONFIG = """Include /etc/ssh/sshd_config.d/*.conf

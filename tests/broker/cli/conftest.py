@@ -14,9 +14,10 @@ import pytest
 from broker.demo.ports import free_port
 from tests.sessions_app.gateways.conftest import make_place
 from tests.support.acts import policy
-from tests.support.gateway import Place, eventually
+from tests.support.gateway import Place
 from tests.support.site import serve
 from tests.support.terminal import Terminal
+from tests.support.waits import eventually
 
 SCOPES = ("read", "request", "decide", "end")
 LOOK = """

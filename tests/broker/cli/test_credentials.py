@@ -17,12 +17,13 @@ from tests.sessions_app.operations.test_kubernetes_grants import POLICY as KUBE_
 from tests.sessions_app.operations.test_kubernetes_grants import SET as KUBE_SET
 from tests.support import nursery
 from tests.support.acts import policy
-from tests.support.gateway import ROOT, eventually
+from tests.support.gateway import ROOT
 from tests.support.kubernetes.cluster import in_process
 from tests.support.kubernetes.server import ApiServer
 from tests.support.pace import allow
 from tests.support.postgres_server import PostgresServer, majors
 from tests.support.postgres_shop import BROKER, set_up
+from tests.support.waits import eventually
 
 READ = """
 name: read-orders

@@ -14,8 +14,8 @@ from broker.kernel import clock
 from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
 from tests.support.acts import policy
 from tests.support.catalogue import FILES
-from tests.support.gateway import eventually
 from tests.support.terminal import without_color
+from tests.support.waits import eventually
 from tests.support.world import SETUP
 
 ASK = ("request", "web", "restart-web", "-m", "Nightly restart", "-p", "unit=nginx", "--yes")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.gateway import eventually
+from tests.support.waits import eventually
 
 
 def test_a_command_that_needs_nobody_runs_at_once(laptops):

@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection
 
 from broker.kernel.lock import held, is_shown, shown, still_here
 from tests.support.acts import Started
-from tests.support.gateway import eventually
+from tests.support.waits import eventually
 
 HOLDER = """
 import django; django.setup()

@@ -18,8 +18,8 @@ from sessions_app.operations.workflows.read_workflow import read_workflow
 from tests.sessions_app.api.conftest import ALL_SCOPES, Caller, token_for
 from tests.sessions_app.api.test_me import TOKEN
 from tests.support.acts import LOCKS_HERE, Started, at_once, events
-from tests.support.gateway import eventually
 from tests.support.sources import SOURCE, is_closed, is_open, speaking_for
+from tests.support.waits import eventually
 
 ASK = {
     "cluster": "web",

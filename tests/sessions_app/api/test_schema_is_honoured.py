@@ -15,8 +15,8 @@ from broker.demo.ports import free_port
 from tests.environment import ROOT
 from tests.sessions_app.api.conftest import token_for
 from tests.support.breadth import FULL
-from tests.support.gateway import eventually
 from tests.support.pace import allow
+from tests.support.waits import eventually
 
 pytestmark = pytest.mark.slow
 

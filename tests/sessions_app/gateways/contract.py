@@ -22,8 +22,9 @@ from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from tests.support.acts import locked
-from tests.support.gateway import deserted_at, eventually
+from tests.support.gateway import deserted_at
 from tests.support.pace import allow, assert_in_time
+from tests.support.waits import eventually
 
 LIMIT = 2.0
 

@@ -9,7 +9,7 @@ import pytest
 from tests.sessions_app.gateways.contract import ended, revoke
 from tests.support.doors import Door
 from tests.support.every_gateway import DOORS
-from tests.support.gateway import eventually
+from tests.support.waits import eventually
 
 pytestmark = pytest.mark.smoke
 

@@ -12,9 +12,9 @@ from joserfc import jwk
 from sessions_app.issuers.fetch import CannotFetch
 from sessions_app.issuers.keys import AGAIN, KEPT, read_keys
 from tests.support.acts import at_once
-from tests.support.gateway import eventually
 from tests.support.issuer import issuer_on_loopback, rsa_key
 from tests.support.pace import allow
+from tests.support.waits import eventually
 
 
 def short_key() -> jwk.RSAKey:

@@ -10,8 +10,8 @@ from psycopg import sql
 
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.postgres.setup import login_trigger
-from tests.support.gateway import eventually
 from tests.support.postgres_server import each_version
+from tests.support.waits import eventually
 
 pytestmark = [each_version, pytest.mark.timing]
 

@@ -16,9 +16,9 @@ from sessions_app.connectors.base import ConnectorError, Lease
 from sessions_app.connectors.postgres import connection
 from sessions_app.connectors.postgres import revoke as ending
 from sessions_app.connectors.postgres.names import role_names
-from tests.support.gateway import eventually
 from tests.support.pace import allow
 from tests.support.postgres_server import each_version
+from tests.support.waits import eventually
 
 pytestmark = [each_version, pytest.mark.timing]
 

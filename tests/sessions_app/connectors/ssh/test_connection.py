@@ -18,7 +18,7 @@ from sessions_app.connectors.base import ConnectorError, Place
 from sessions_app.connectors.ssh.connection import Dialer, Errand, cut, known_hosts, read_public_keys
 from sessions_app.connectors.ssh.options import CIPHERS, KEY_EXCHANGES, MACS
 from tests.sessions_app.connectors.conftest import facts_of
-from tests.support.gateway import eventually
+from tests.support.waits import eventually
 
 
 def dial(ca, target, *, host_ca="", command="echo hello", dialer=None):

@@ -26,8 +26,8 @@ from sessions_app.policy.scope import TargetFacts
 from tests.sessions_app.connectors.conftest import facts_of
 from tests.sessions_app.connectors.contract import *  # noqa: F403  # the contract is these tests
 from tests.sessions_app.connectors.contract import Case
-from tests.support.gateway import eventually
 from tests.support.pace import allow
+from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing
 

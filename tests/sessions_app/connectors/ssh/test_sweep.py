@@ -15,7 +15,7 @@ import pytest
 
 from sessions_app.connectors.marks import GRANT_MARK, Mark
 from sessions_app.connectors.ssh.sweep import Swept, parse_sweep, sweep_command
-from tests.support.gateway import eventually
+from tests.support.waits import eventually
 
 pytestmark = pytest.mark.processes
 

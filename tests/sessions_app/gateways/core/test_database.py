@@ -12,9 +12,10 @@ from django.db import InterfaceError, InternalError, OperationalError, connectio
 
 from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core.database import Database, NotTaken, guarded
-from tests.support.holders import comes_true, play_out, settle
+from tests.support.holders import play_out, settle
 from tests.support.pace import allow
 from tests.support.threads import in_thread
+from tests.support.waits import comes_true
 
 PATIENCE = 10
 # A function that is guarded may look whether its thread's connection is still good.

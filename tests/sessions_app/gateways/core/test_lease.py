@@ -25,7 +25,6 @@ from tests.support.holders import (
     START,
     Holder,
     Told,
-    comes_true,
     holder_of,
     metric,
     passes,
@@ -34,6 +33,7 @@ from tests.support.holders import (
     settle,
     use_of_grant,
 )
+from tests.support.waits import comes_true
 
 NAME = "gateway-1"
 LEASE_LOST = "stint_gateway_lease_lost_total"

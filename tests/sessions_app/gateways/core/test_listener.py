@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from sessions_app.gateways.core.listener import cancelled, listen, numbers
-from tests.support.holders import comes_true, play_out, settle
+from tests.support.holders import play_out, settle
+from tests.support.waits import comes_true
 
 LISTENERS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'stint-listen'"
 

@@ -19,16 +19,8 @@ from sessions_app.gateways.core.lease import LOST, Known, Question
 from sessions_app.gateways.core.node import Node
 from tests.support.acts import session, use
 from tests.support.databases import no_new_connections
-from tests.support.holders import (
-    START,
-    Holder,
-    comes_true,
-    holder_of,
-    passes,
-    play_out,
-    session_of,
-    settle,
-)
+from tests.support.holders import START, Holder, holder_of, passes, play_out, session_of, settle
+from tests.support.waits import comes_true
 
 NAME = "gateway-1"
 KNOWN = Known(name=NAME, version="1.2")

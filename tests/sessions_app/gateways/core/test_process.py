@@ -12,7 +12,8 @@ import pytest
 
 from sessions_app.gateways.core.door import Shared
 from sessions_app.gateways.core.process import STOPPING, CannotListen, Gateway, Options
-from tests.support.holders import comes_true, play_out
+from tests.support.holders import play_out
+from tests.support.waits import comes_true
 
 NAME = "gateway-1"
 

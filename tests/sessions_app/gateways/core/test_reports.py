@@ -14,8 +14,9 @@ from sessions_app.gateways.core import reports
 from sessions_app.gateways.core.database import Database, NotTaken, guarded
 from sessions_app.gateways.core.reports import Reports
 from tests.support.acts import events, run, session, use
-from tests.support.holders import comes_true, passes, play_out, settle
+from tests.support.holders import passes, play_out, settle
 from tests.support.pace import allow
+from tests.support.waits import comes_true
 
 
 def ask(sql: str, *values: object):

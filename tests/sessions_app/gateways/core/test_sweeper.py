@@ -18,10 +18,10 @@ from sessions_app.gateways.core.sweeper import revokers as make_undoers
 from tests.support.acts import policy, run, session, use
 from tests.support.databases import no_new_connections
 from tests.support.fakes import serving
-from tests.support.gateway import eventually
 from tests.support.holders import metric
 from tests.support.pace import allow
 from tests.support.threads import in_thread
+from tests.support.waits import eventually
 from tests.support.world import HOST_KEY
 
 pytestmark = pytest.mark.timing

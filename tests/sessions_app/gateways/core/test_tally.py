@@ -12,8 +12,8 @@ from broker.kernel import clock
 from sessions_app.gateways.core.tally import MOST, Tally
 from sessions_app.operations.sessions.proofs.proxy import RequestUse
 from sessions_app.policy.commands.answers import Allowed
-from tests.support.gateway import eventually
 from tests.support.pace import allow
+from tests.support.waits import eventually
 
 
 class Written(list):

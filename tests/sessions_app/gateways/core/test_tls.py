@@ -21,7 +21,8 @@ from sessions_app.models import SigningKey
 from sessions_app.operations.targets.prepare_authority import prepare_authority
 from sessions_app.operations.targets.rotate_authority import rotate_authority
 from sessions_app.queries.authority import GATEWAY_CA
-from tests.support.holders import comes_true, passes, play_out
+from tests.support.holders import passes, play_out
+from tests.support.waits import comes_true
 from tests.support.web_sites import Echo, listening
 from tests.support.world import SETUP
 

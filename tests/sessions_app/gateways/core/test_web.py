@@ -9,7 +9,8 @@ import time
 import pytest
 
 from sessions_app.gateways.core.web import HEAD_BYTES, HEAD_S, IDLE_S, LINGER_S
-from tests.support.holders import comes_true, passes, play_out, settle
+from tests.support.holders import passes, play_out, settle
+from tests.support.waits import comes_true
 from tests.support.web_sites import Echo, Listening, listening
 
 GET = b"GET /echo/a HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from tests.support.gateway import eventually
 from tests.support.http_target import SECRET
+from tests.support.waits import eventually
 
 PRICE, PUBLIC = "/prices/S-42", "/public/S-42"
 

@@ -18,8 +18,8 @@ from sessions_app.operations.grants.revoke_http_token import revoke_http_token
 from sessions_app.operations.sessions.record_refused_request import record_refused_request
 from tests.support.acts import Started, last, wait_for_waiters
 from tests.support.api_site import FILES, add_site, grant_on_site, token_of, use_of
-from tests.support.gateway import eventually
 from tests.support.pace import allow
+from tests.support.waits import eventually
 
 CHANGES = "POST /tickets/T-42/reopen"
 READS = "GET /tickets/T-42/comments?page=2"

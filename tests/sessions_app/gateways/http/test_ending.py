@@ -13,10 +13,10 @@ from django.db import connection
 
 from broker.kernel import clock
 from sessions_app.operations.sessions.decide_hold import decide_hold
-from tests.support.gateway import eventually
 from tests.support.http_door import HTTPDoor
 from tests.support.http_place import HEADER, http_place
 from tests.support.pace import assert_in_time
+from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing
 

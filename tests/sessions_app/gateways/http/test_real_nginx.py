@@ -24,10 +24,11 @@ from tests.conftest import fresh_database
 from tests.support.acts import Started, events, wait_for_waiters
 from tests.support.api_site import PROXY_KEY, add_site, grant_on_site, token_of
 from tests.support.breadth import examples
-from tests.support.gateway import connections_at, eventually
+from tests.support.gateway import connections_at
 from tests.support.nginx import application, nginx
 from tests.support.pace import allow
 from tests.support.site import serve, serve_and_kill
+from tests.support.waits import eventually
 from tests.support.world import make_world
 
 

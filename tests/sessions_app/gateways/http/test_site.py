@@ -18,10 +18,10 @@ from sessions_app.gateways.http.exchange import SOON_S
 from sessions_app.gateways.http.hosts import EVERY_S
 from tests.sessions_app.gateways.http.test_ending import GOOD
 from tests.sessions_app.gateways.http.test_proofs import proof
-from tests.support.gateway import eventually
 from tests.support.http_place import HEADER, cluster
 from tests.support.http_target import SECRET, Target
 from tests.support.pace import allow
+from tests.support.waits import eventually
 
 PNG = bytes(range(256)) * 40
 

@@ -12,7 +12,7 @@ from tests.sessions_app.gateways.contract import *  # noqa: F403  # the contract
 from tests.sessions_app.gateways.contract import LIMIT, ended, open_sessions, revoke
 from tests.support.doors import MCPDoor
 from tests.support.every_gateway import mcp_door
-from tests.support.gateway import eventually
+from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing
 

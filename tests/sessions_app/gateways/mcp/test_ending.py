@@ -21,10 +21,11 @@ from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.revoke_http_token import revoke_http_token
 from tests.support.acts import Started, last, wait_for_waiters
-from tests.support.gateway import deserted_at, eventually
+from tests.support.gateway import deserted_at
 from tests.support.mcp_place import now
 from tests.support.mcp_site import Raw, token_of
 from tests.support.pace import allow
+from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing
 

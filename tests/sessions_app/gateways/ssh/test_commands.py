@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.support.acts import events, intact, last
-from tests.support.gateway import eventually
+from tests.support.waits import eventually
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from asyncssh.packet import String
 
 from tests.sessions_app.gateways.conftest import make_place
 from tests.support.acts import run, session, use
-from tests.support.gateway import Place, eventually, new_tag, on_target
+from tests.support.gateway import Place, new_tag, on_target
 from tests.support.pace import allow, assert_in_time
+from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing
 LIMIT = 2.0

@@ -17,9 +17,10 @@ from tests.sessions_app.gateways.conftest import make_place
 from tests.sessions_app.gateways.ssh.test_ending import ONE_WAY, ended, revoke, seconds_over
 from tests.support import nursery
 from tests.support.acts import intact
-from tests.support.gateway import ROOT, Place, eventually, new_tag, on_target
+from tests.support.gateway import ROOT, Place, new_tag, on_target
 from tests.support.pace import allow, assert_in_time
 from tests.support.proxy import BlackHole, black_hole
+from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.gateway import eventually
 from tests.support.pace import allow
+from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing
 

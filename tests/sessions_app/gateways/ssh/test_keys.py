@@ -5,8 +5,9 @@ from __future__ import annotations
 from broker.kernel import clock
 from sessions_app.models import Session
 from tests.support.acts import locked
-from tests.support.gateway import eventually, on_target
+from tests.support.gateway import on_target
 from tests.support.pace import allow
+from tests.support.waits import eventually
 
 
 def revoke_key(place) -> None:

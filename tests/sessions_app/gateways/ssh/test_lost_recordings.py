@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from tests.support import acts
-from tests.support.gateway import eventually
+from tests.support.waits import eventually
 
 MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
 

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.gateway import eventually, new_tag, on_target
+from tests.support.gateway import new_tag, on_target
 from tests.support.pace import allow
+from tests.support.waits import eventually
 
 
 class Terminal:

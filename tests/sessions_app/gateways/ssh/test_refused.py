@@ -14,8 +14,8 @@ import asyncssh
 import pytest
 
 from broker.demo.ports import free_port
-from tests.support.gateway import eventually
 from tests.support.pace import allow
+from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing
 

@@ -11,7 +11,8 @@ from django.db import connection
 from tests.bench.database import fill_grants, owner
 from tests.sessions_app.gateways.conftest import make_place
 from tests.support.acts import policy
-from tests.support.gateway import Place, eventually
+from tests.support.gateway import Place
+from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing
 

@@ -20,8 +20,8 @@ from sessions_app.operations.grants.transition import StaleGrant
 from sessions_app.operations.sessions.close_session import close_session
 from tests.support.acts import Started, after, at_once, change, events, intact, last, run, session, undo, use
 from tests.support.fakes import serving
-from tests.support.gateway import eventually
 from tests.support.pace import allow
+from tests.support.waits import eventually
 
 # Where the world's targets are.
 PLACE = {"web-1": "root@127.0.0.1:2201", "web-2": "root@127.0.0.1:2202"}

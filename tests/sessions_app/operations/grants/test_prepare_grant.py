@@ -28,7 +28,7 @@ from sessions_app.operations.grants.transition import StaleGrant
 from sessions_app.operations.requests.extend_grant import extend_grant
 from tests.support.acts import Started, after, events, intact, last, undo
 from tests.support.fakes import serving
-from tests.support.gateway import eventually
+from tests.support.waits import eventually
 
 
 def prepare(grant: Grant, now: dt.datetime) -> Grant:

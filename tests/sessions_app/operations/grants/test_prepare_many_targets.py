@@ -12,7 +12,7 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.prepare_grant import PLACES, prepare_grant
 from tests.support.acts import Started, after, change, undo
 from tests.support.fakes import serving
-from tests.support.gateway import eventually
+from tests.support.waits import eventually
 
 TARGETS = 2 * PLACES + 1
 

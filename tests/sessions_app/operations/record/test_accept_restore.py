@@ -29,7 +29,7 @@ from sessions_app.operations.sweep.sweep import sweep
 from tests.environment import POSTGRES
 from tests.support.acts import awake, events, intact, last, run, session, use
 from tests.support.databases import drop_database, owner
-from tests.support.gateway import eventually
+from tests.support.waits import eventually
 
 Restore = Callable[[], None]
 

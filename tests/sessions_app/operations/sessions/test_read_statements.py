@@ -16,7 +16,7 @@ from tests.sessions_app.connectors.postgres.conftest import nothing_left, shop  
 from tests.sessions_app.connectors.postgres.test_statements import log_allowed  # noqa: F401
 from tests.sessions_app.connectors.postgres.test_whole_grant import end, grant, login  # noqa: F401
 from tests.support.acts import events, intact, last
-from tests.support.gateway import eventually
+from tests.support.waits import eventually
 
 
 @pytest.fixture

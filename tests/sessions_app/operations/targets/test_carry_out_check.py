@@ -14,7 +14,7 @@ from sessions_app.operations.targets.check_target import check_target
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.queries.authority import SSH_USER_CA
 from tests.support.acts import LOCKS_HERE, after, at_once, events, intact, last
-from tests.support.gateway import eventually
+from tests.support.waits import eventually
 from tests.support.world import make_world
 
 

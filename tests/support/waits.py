@@ -1,0 +1,47 @@
+"""Waiting for what threads, databases and processes do: the only limits in seconds that quick tests have.
+
+No machine is slow enough to reach them. They keep a test that fails from hanging.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+from tests.support.pace import allow
+
+PATIENCE = 60.0
+
+
+def eventually(truth: Callable[[], object], *, within: float = PATIENCE, every: float = 0.02) -> float:
+    """Wait until something is so, and return how long it took. Fails when it is not so in time.
+
+    What takes long is asked for less often, as asking may read all of /proc: to a tenth of the time that it takes.
+    """
+    began = time.monotonic()
+    while not truth():
+        took = time.monotonic() - began
+        assert took < within or took < allow(within), f"it was not so within {took:.1f} s"
+        time.sleep(max(every, min(0.25, took / 10)))
+    return time.monotonic() - began
+
+
+async def comes_true(truth: Callable[[], object], *, within: float = PATIENCE) -> None:
+    """Wait in an event loop until something is so, which threads or the database bring about."""
+    end = time.monotonic() + allow(within)
+    while not truth():
+        assert time.monotonic() < end, "it did not come true"
+        await asyncio.to_thread(time.sleep, 0.002)
+
+
+def happens(event: threading.Event) -> None:
+    """Wait until an event is set."""
+    assert event.wait(PATIENCE), "it did not happen"
+
+
+def ends(thread: threading.Thread) -> None:
+    """Wait until a thread has ended."""
+    thread.join(PATIENCE)
+    assert not thread.is_alive(), f"{thread.name} goes on"
