@@ -6,7 +6,6 @@ import contextlib
 import datetime as dt
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from django.db import connection, transaction
 from broker.audit.models import AuditEntry
 from broker.audit.verify import verify
 from tests.support.pace import allow
+from tests.support.waits import PATIENCE, ends, eventually
 
 # The server is shared with the tests of other processes, whose databases have the same objects with the same numbers. Whoever
 # waits for a row or a transaction holds a lock of its database as well; pg_stat_activity stands still within a transaction.
@@ -97,7 +97,7 @@ def at_once(*acts: Callable[[], Any]) -> list[Any]:
 
     def work(index: int) -> None:
         try:
-            barrier.wait(allow(10))
+            barrier.wait(PATIENCE)
             results[index] = acts[index]()
         except Exception as error:  # noqa: BLE001  # the test looks at it
             results[index] = error
@@ -108,8 +108,7 @@ def at_once(*acts: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(allow(30))
-        assert not thread.is_alive(), "an act hangs"
+        ends(thread)
     return results
 
 
@@ -131,20 +130,14 @@ class Started:
 
     def result(self) -> Any:
         """Wait for the end and return what came of it."""
-        self._thread.join(allow(30))
-        assert not self._thread.is_alive(), "the act hangs"
+        ends(self._thread)
         return self._result
 
 
 def wait_for_waiters(owner: psycopg.Connection[Any], count: int) -> None:
     """Wait until so many acts wait for a lock that another one holds."""
-    began = time.monotonic()
-    while time.monotonic() - began < allow(10):
-        row = owner.execute(f"SELECT count(DISTINCT pid) FROM {LOCKS_HERE} AND NOT granted").fetchone()
-        if row and row[0] >= count:
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"there were never {count} acts waiting")
+    waiting = f"SELECT count(DISTINCT pid) >= %s FROM {LOCKS_HERE} AND NOT granted"
+    eventually(lambda: owner.execute(waiting, [count]).fetchone() == (True,))
 
 
 def let_ends_wait(owner: psycopg.Connection[Any]) -> None:

@@ -19,11 +19,9 @@ from sessions_app.gateways.core.clock import LoopClock
 from sessions_app.gateways.core.enders import Enders
 from sessions_app.gateways.core.registry import OpenSession, Registry
 from sessions_app.queries.grants import GrantNow
-from tests.support.pace import allow
+from tests.support.waits import PATIENCE, ends
 
 START = dt.datetime(2026, 3, 29, 0, 59, tzinfo=dt.UTC)
-# Seconds after which a scenario hangs, whatever it waits for.
-_LONGEST = 60.0
 
 
 class StillLoop(asyncio.SelectorEventLoop):
@@ -66,7 +64,7 @@ def play_out(scenario: Callable[[], Awaitable[None]]) -> None:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(task.cancel)
 
-        timer = threading.Timer(allow(_LONGEST), cut)
+        timer = threading.Timer(PATIENCE, cut)
         timer.daemon = True
         timer.start()
         try:
@@ -84,8 +82,7 @@ def play_out(scenario: Callable[[], Awaitable[None]]) -> None:
             assert not hung.is_set(), "the scenario hangs"
             raise
     for thread in set(threading.enumerate()) - before:
-        thread.join(allow(10))
-        assert not thread.is_alive(), f"{thread.name} goes on"
+        ends(thread)
 
 
 def metric(name: str, **labels: str) -> float:

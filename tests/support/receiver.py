@@ -10,12 +10,11 @@ import json
 import socketserver
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.pace import allow
+from tests.support.waits import eventually
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -66,12 +65,9 @@ class Receiver(socketserver.ThreadingTCPServer):
         """What the messages tell of, in the order in which they came."""
         return [one.json["type"] for one in self.came]
 
-    def wait_for(self, count: int, within: float = 30) -> list[Came]:
+    def wait_for(self, count: int) -> list[Came]:
         """Wait until so many requests have come."""
-        began = time.monotonic()
-        while len(self.came) < count:
-            assert time.monotonic() - began < allow(within), f"{len(self.came)} of {count} messages came"
-            time.sleep(0.02)
+        eventually(lambda: len(self.came) >= count)
         return self.came
 
     def handle_error(self, request: Any, client_address: Any) -> None:

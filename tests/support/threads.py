@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from django.db import connection
 
-from tests.support.pace import allow
+from tests.support.waits import PATIENCE
 
 Answer = TypeVar("Answer")
 
@@ -23,4 +23,4 @@ def in_thread(work: Callable[[], Answer]) -> Answer:
             connection.close()
 
     with ThreadPoolExecutor(max_workers=1) as pool:
-        return pool.submit(run).result(timeout=allow(30))
+        return pool.submit(run).result(timeout=PATIENCE)

@@ -19,7 +19,7 @@ from broker.audit.verify import Verdict, verify
 from sessions_app.models import Sweeper
 from tests.broker.audit.build import AT, bulk_build
 from tests.support.acts import Started
-from tests.support.pace import allow
+from tests.support.waits import ends, happens
 
 ALICE = Actor(name="alice", id=7, kind="person")
 
@@ -194,7 +194,7 @@ def test_appends_at_the_same_time_make_one_chain_without_gaps(stint_db: Any) -> 
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(timeout=allow(120))
+        ends(worker)
     verdict = verify(connection=connection)
     assert verdict.ok, verdict.detail
     assert verdict.entries == before + threads * each
@@ -218,10 +218,10 @@ def test_a_verification_is_not_disturbed_by_appends(stint_db: Any) -> None:
     writer.start()
     try:
         verdicts = [verify(connection=connection)]
-        assert begun.wait(60)
+        happens(begun)
         verdicts += [verify(connection=connection) for _ in range(15)]
     finally:
         stop.set()
-        writer.join(timeout=60)
+        ends(writer)
     assert all(verdict.ok for verdict in verdicts), verdicts
     assert verdicts[-1].entries > verdicts[0].entries

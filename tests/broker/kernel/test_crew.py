@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import threading
-import time
 
 from broker.kernel.crew import Crew
+from tests.support.waits import eventually, happens
 
 
-def settled(crew: Crew, within: float = 30) -> None:
-    end = time.monotonic() + within
-    while crew._busy:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+def settled(crew: Crew) -> None:
+    eventually(lambda: not crew._busy)
 
 
 def test_one_act_for_each_key_and_so_many_in_all():
     crew, go = Crew(2), threading.Event()
-    assert crew.start("a", lambda: go.wait(30))
+    assert crew.start("a", lambda: happens(go))
     assert not crew.start("a", go.set)
-    assert crew.start("b", lambda: go.wait(30))
+    assert crew.start("b", lambda: happens(go))
     assert not crew.start("c", go.set)
     assert not go.is_set()
     go.set()

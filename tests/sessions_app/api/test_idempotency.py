@@ -19,7 +19,7 @@ from tests.sessions_app.api.conftest import ALL_SCOPES, Caller, token_for
 from tests.sessions_app.api.test_me import TOKEN
 from tests.support.acts import LOCKS_HERE, Started, at_once, events
 from tests.support.sources import SOURCE, is_closed, is_open, speaking_for
-from tests.support.waits import eventually
+from tests.support.waits import eventually, happens
 
 ASK = {
     "cluster": "web",
@@ -194,7 +194,7 @@ def test_while_a_target_is_asked_nothing_of_the_record_is_held(live_world, makin
     grant = prepared(live_world)
     caller = Caller(live_world.alice, token_for(live_world.alice, live_world.now))
     answers, calls = threading.Event(), making.calls
-    making.after = lambda: answers.wait(30)
+    making.after = lambda: happens(answers)
     first = Started(lambda: credential(caller, grant))
     try:
         eventually(lambda: "issue web-1" in calls)

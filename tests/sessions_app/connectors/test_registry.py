@@ -10,6 +10,7 @@ from sessions_app.connectors import registry
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.fake import FakeConnector
 from sessions_app.connectors.registry import ConnectorType
+from tests.support.waits import ends, happens
 
 
 def test_a_registered_kind_is_served_and_another_is_refused_for_good():
@@ -26,17 +27,17 @@ def test_who_asks_while_types_are_being_loaded_waits_for_them():
 
     def load() -> None:
         begun.set()
-        assert go_on.wait(20)
+        happens(go_on)
         registry.register(ConnectorType(kind="late", title="Late", make=FakeConnector, default_port=1))
 
     registry.load_by(load)
     first = threading.Thread(target=lambda: seen.append(registry.find("late")))
     first.start()
-    assert begun.wait(20)
+    happens(begun)
     second = threading.Thread(target=lambda: seen.append(registry.find("late")))
     second.start()
     second.join(0.1)
     go_on.set()
-    first.join(20)
-    second.join(20)
+    ends(first)
+    ends(second)
     assert [one.title for one in seen] == ["Late", "Late"]

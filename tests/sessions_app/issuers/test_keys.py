@@ -13,8 +13,7 @@ from sessions_app.issuers.fetch import CannotFetch
 from sessions_app.issuers.keys import AGAIN, KEPT, read_keys
 from tests.support.acts import at_once
 from tests.support.issuer import issuer_on_loopback, rsa_key
-from tests.support.pace import allow
-from tests.support.waits import eventually
+from tests.support.waits import PATIENCE, ends, eventually
 
 
 def short_key() -> jwk.RSAKey:
@@ -74,7 +73,7 @@ def test_an_issuer_that_did_not_answer_is_not_asked_again_for_each_token(issuer,
 @pytest.fixture
 def asking(issuer, document, keyring, monkeypatch):
     """Somebody who waits for an answer of the issuer, for longer than any of these tests takes."""
-    monkeypatch.setattr("sessions_app.issuers.fetch.TOTAL_SECONDS", allow(60))
+    monkeypatch.setattr("sessions_app.issuers.fetch.TOTAL_SECONDS", 2 * PATIENCE)
     started = []
 
     def ask() -> None:
@@ -87,13 +86,13 @@ def asking(issuer, document, keyring, monkeypatch):
         thread = threading.Thread(target=ask)
         thread.start()
         started.append(thread)
-        eventually(lambda: len(issuer.asked) > before, within=30)
+        eventually(lambda: len(issuer.asked) > before)
         return thread
 
     yield start
     issuer.awake.set()
     for thread in started:
-        thread.join(allow(30))
+        ends(thread)
 
 
 def test_an_issuer_that_hangs_holds_up_no_token_of_another(asking, document, keyring):
@@ -118,7 +117,7 @@ def test_while_it_is_asked_what_is_known_of_an_issuer_counts_and_nobody_waits_fo
 
 
 def test_tokens_that_come_together_have_an_issuer_asked_once(issuer, document, keyring, monkeypatch):
-    monkeypatch.setattr("sessions_app.issuers.keys.PATIENCE", allow(20))
+    monkeypatch.setattr("sessions_app.issuers.keys.PATIENCE", PATIENCE)
     found = at_once(*[lambda: keyring.find(document(), "key-1")] * 4)
     assert [key.kid for key in found] == ["key-1"] * 4
     assert len(issuer.asked) == 2

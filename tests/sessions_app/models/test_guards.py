@@ -21,7 +21,7 @@ from sessions_app.operations.grants.revoke_http_token import revoke_http_token
 from sessions_app.operations.sessions.open_request_session import open_request_session
 from tests.support.acts import after
 from tests.support.api_site import add_site, grant_on_site, use_of
-from tests.support.pace import allow
+from tests.support.waits import PATIENCE
 
 EDGES = {
     ("scheduled", "provisioning"),
@@ -298,7 +298,7 @@ def announced(listening) -> list[str]:
     """All that was announced of grants since it was last asked for: what comes before an announcement made now."""
     sql("SELECT pg_notify('stint_grant', 'now')")
     payloads: list[str] = []
-    for note in listening.notifies(timeout=allow(30)):
+    for note in listening.notifies(timeout=PATIENCE):
         payloads.append(note.payload)
         if note.payload == "now":
             break

@@ -13,11 +13,9 @@ from django.db import InterfaceError, InternalError, OperationalError, connectio
 from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core.database import Database, NotTaken, guarded
 from tests.support.holders import play_out, settle
-from tests.support.pace import allow
 from tests.support.threads import in_thread
-from tests.support.waits import comes_true
+from tests.support.waits import PATIENCE, comes_true
 
-PATIENCE = 10
 # A function that is guarded may look whether its thread's connection is still good.
 pytestmark = pytest.mark.usefixtures("stint_db")
 
@@ -266,7 +264,7 @@ def test_each_thread_remembers_for_itself_when_its_connection_was_used(stint_db)
         idle = backend()
         cut_off(stint_db, idle)
         with ThreadPoolExecutor(1) as other:
-            other.submit(guarded, lambda: None).result(allow(PATIENCE))
+            other.submit(guarded, lambda: None).result(PATIENCE)
         return idle, guarded(backend)
 
     idle, used = in_thread(idle_in_another_thread)

@@ -33,7 +33,7 @@ from tests.support.holders import (
     settle,
     use_of_grant,
 )
-from tests.support.waits import comes_true
+from tests.support.waits import comes_true, happens
 
 NAME = "gateway-1"
 LEASE_LOST = "stint_gateway_lease_lost_total"
@@ -62,7 +62,7 @@ class Door:
     def ask(self) -> int:
         self.threads.append(threading.current_thread().name)
         self.begun.set()
-        assert self.go.wait(30)
+        happens(self.go)
         failure = self.failures.pop(0) if self.failures else None
         if failure is not None:
             raise failure

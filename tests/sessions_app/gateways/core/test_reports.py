@@ -15,8 +15,7 @@ from sessions_app.gateways.core.database import Database, NotTaken, guarded
 from sessions_app.gateways.core.reports import Reports
 from tests.support.acts import events, run, session, use
 from tests.support.holders import passes, play_out, settle
-from tests.support.pace import allow
-from tests.support.waits import comes_true
+from tests.support.waits import PATIENCE, comes_true, happens
 
 
 def ask(sql: str, *values: object):
@@ -57,7 +56,7 @@ async def _deliver(*sent: tuple) -> tuple[bool, list]:
     try:
         for function, arguments, plain in sent:
             told.send("one session", function, plain=plain, **arguments)
-        return await told.wait(allow(10)), heard
+        return await told.wait(PATIENCE), heard
     finally:
         await database.run(lambda: connection.close())
         database.stop()
@@ -133,7 +132,7 @@ class Taking:
 
     def __call__(self, **arguments: object) -> None:
         self.tried.append(arguments)
-        assert self.go.wait(30)
+        happens(self.go)
         if self.failures:
             raise self.failures.pop(0)
         self.taken.append(self.name)
@@ -158,7 +157,7 @@ class Desk:
         for _ in range(2):
             # Each thread comes once it has answered what it had begun.
             meeting = threading.Barrier(2)
-            await asyncio.gather(*(self.database.run(meeting.wait, timeout=allow(10)) for _ in range(2)))
+            await asyncio.gather(*(self.database.run(meeting.wait, timeout=PATIENCE) for _ in range(2)))
             await settle()
 
 
@@ -301,7 +300,7 @@ def test_reports_that_nobody_waits_for_are_told_all_the_same():
         taken: list[str] = []
         told = Reports(database)
         told.send("a", Taking("close", taken), plain={})
-        assert await told.wait(allow(5)) is True
+        assert await told.wait(PATIENCE) is True
         assert taken == ["close"]
         database.stop()
 

@@ -12,8 +12,7 @@ from broker.kernel import clock
 from sessions_app.gateways.core.tally import MOST, Tally
 from sessions_app.operations.sessions.proofs.proxy import RequestUse
 from sessions_app.policy.commands.answers import Allowed
-from tests.support.pace import allow
-from tests.support.waits import eventually
+from tests.support.waits import eventually, happens
 
 
 class Written(list):
@@ -79,7 +78,7 @@ def test_those_that_come_while_one_is_written_are_written_together(live_world):
 
     def write(requests, answered, now):
         calls.append(sorted(one.decision.argv[1] for one in requests))
-        assert go.wait(allow(10))
+        happens(go)
         return [True] * len(requests)
 
     tally = Tally(write)

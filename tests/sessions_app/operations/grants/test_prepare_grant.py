@@ -28,7 +28,7 @@ from sessions_app.operations.grants.transition import StaleGrant
 from sessions_app.operations.requests.extend_grant import extend_grant
 from tests.support.acts import Started, after, events, intact, last, undo
 from tests.support.fakes import serving
-from tests.support.waits import eventually
+from tests.support.waits import eventually, happens
 
 
 def prepare(grant: Grant, now: dt.datetime) -> Grant:
@@ -165,11 +165,11 @@ def test_a_revoke_during_provisioning_wins_and_what_was_made_is_unmade(live_worl
 
     def wait() -> None:
         made.set()
-        assert go_on.wait(20)
+        happens(go_on)
 
     making.after = wait
     worker = Started(lambda: prepare(grant, world.now))
-    assert made.wait(20)
+    happens(made)
     end(world, grant)
     # A look now would prove nothing: something is still being made.
     waiting = undo(grant, now=world.now)
@@ -190,9 +190,9 @@ class Hung(FakeConnector):
 
     def provision(self, spec):
         if spec.place.target.name == "web-2":
-            assert self.first.wait(20)
+            happens(self.first)
             self.asked.set()
-            assert self.go_on.wait(20)
+            happens(self.go_on)
         made = super().provision(spec)
         self.first.set()
         return made
@@ -218,7 +218,7 @@ def test_a_revoke_waits_for_no_target_that_hangs_while_something_is_made_longer(
     for event in (hung.first, hung.asked, hung.go_on):
         event.clear()
     maker = Started(lambda: prepare(grant, world.now))
-    assert hung.asked.wait(20)
+    happens(hung.asked)
     end(world, grant)
     waiting = undo(grant, now=world.now)
     assert hung.at() == set(), "it is not in use any more, whatever the maker does"
@@ -290,7 +290,7 @@ class Gates:
     def _wait(self) -> None:
         number = next(self._numbers)
         self._waiting.append(number)
-        assert self._gates[number // 2].wait(20)
+        happens(self._gates[number // 2])
 
     def start(self, grant: Grant, now: dt.datetime) -> Started:
         """Begin to make it, and return once that has come to where it waits."""

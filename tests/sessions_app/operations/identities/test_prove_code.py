@@ -15,7 +15,7 @@ from sessions_app.models import Notice
 from sessions_app.operations.identities.prove_code import WrongCode, prove_code
 from tests.support.acts import events, last
 from tests.support.factors import SECRET, STEP, code_of, give_app, wrong_code
-from tests.support.pace import allow
+from tests.support.waits import PATIENCE
 
 
 def prove(world, code: str, *, at=None, who=None) -> Authenticator:
@@ -65,7 +65,7 @@ def test_of_two_who_type_one_code_at_the_same_time_one_gets_in(live_world):
 
     def one(_: int) -> str:
         try:
-            together.wait(allow(10))
+            together.wait(PATIENCE)
             return str(prove(live_world, code).type)
         except WrongCode:
             return "refused"

@@ -28,6 +28,7 @@ from tests.support.receiver import (
     send_all,
     webhook_file,
 )
+from tests.support.waits import eventually, happens
 
 
 @pytest.fixture(autouse=True)
@@ -187,7 +188,7 @@ def test_a_receiver_that_hangs_delays_no_other(live_world, hook):
     """As the worker does it: each endpoint in a thread of its own."""
     world, release = live_world, threading.Event()
     with receiver() as slow:
-        slow.answer = lambda _wire: release.wait(60)
+        slow.answer = lambda _wire: happens(release)
         world.apply({**webhook_file(hook), **webhook_file(slow, name="slow")})
         for number in range(3):
             world.request(reason=f"Number {number}")
@@ -205,12 +206,7 @@ def test_a_receiver_that_hangs_delays_no_other(live_world, hook):
 def _settle(slow: Receiver, crew: Crew) -> None:
     """Let the crew come home before the database goes."""
     slow.answer = answered(200)
-    done = threading.Event()
-    while not crew.start(endpoint("slow").pk, done.set):
-        done.wait(0.05)
-    assert done.wait(30)
-    while crew._busy:
-        done.wait(0.01)
+    eventually(lambda: not crew._busy)
     connection.close()
 
 

@@ -10,8 +10,8 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.queries.grants import hold_of
-from tests.support import pace
 from tests.support.acts import after, at_once, change, events, last, run, session, use
+from tests.support.waits import PATIENCE
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_gateways_hear_of_it_at_once(live_world, app_connection):
     tried = run(used, session(used, now=live_world.now), "echo stop nginx", now=live_world.now)
     app_connection.execute("LISTEN stint_hold")
     decide_hold(run_id=tried.run_id, actor=live_world.bob, allow=True, now=live_world.now)
-    assert [note.payload for note in app_connection.notifies(timeout=pace.allow(10), stop_after=1)] == [
+    assert [note.payload for note in app_connection.notifies(timeout=PATIENCE, stop_after=1)] == [
         str(tried.run_id)
     ]
 
