@@ -6,6 +6,8 @@ No machine is slow enough to reach them. They keep a test that fails from hangin
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import inspect
 import threading
 import time
 from collections.abc import Callable
@@ -28,10 +30,10 @@ def eventually(truth: Callable[[], object], *, within: float = PATIENCE, every: 
     return time.monotonic() - began
 
 
-async def comes_true(truth: Callable[[], object], *, within: float = PATIENCE) -> None:
-    """Wait in an event loop until something is so, which threads or the database bring about."""
-    end = time.monotonic() + allow(within)
-    while not truth():
+async def comes_true(truth: Callable[[], object]) -> None:
+    """Wait in an event loop until something is so, which threads or the database bring about. It may have to be awaited."""
+    end = time.monotonic() + PATIENCE
+    while not (await found if inspect.isawaitable(found := truth()) else found):
         assert time.monotonic() < end, "it did not come true"
         await asyncio.to_thread(time.sleep, 0.002)
 
@@ -45,3 +47,10 @@ def ends(thread: threading.Thread) -> None:
     """Wait until a thread has ended."""
     thread.join(PATIENCE)
     assert not thread.is_alive(), f"{thread.name} goes on"
+
+
+def drip(send: Callable[[bytes], object], piece: bytes, stop: threading.Event) -> None:
+    """Send a piece again and again, until told to stop or nobody is there to take it."""
+    with contextlib.suppress(OSError):
+        while not stop.wait(0.02):
+            send(piece)

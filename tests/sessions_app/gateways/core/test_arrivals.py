@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 
 import pytest
 
 from sessions_app.gateways.core.arrivals import HANDSHAKE_S, Limits
 from tests.support.holders import passes, play_out, settle
+from tests.support.waits import comes_true
 from tests.support.web_sites import Echo, Listening, listening
 
 
@@ -99,7 +99,7 @@ def test_a_token_makes_room_for_the_next_connection_and_only_once():
         assert b"200 OK" in await asks(second, "/echo/a")
         assert not await is_served(place, "127.0.0.2")
         first[1].close()
-        await asyncio.to_thread(time.sleep, 0.1)
+        await comes_true(lambda: len(place.web._arrivals._places._taken) == 1)
         assert not await is_served(place, "127.0.0.2")
         second[1].close()
         await served_at_last(place, "127.0.0.2")
@@ -129,6 +129,10 @@ async def status_of(connection, path: str) -> int:
     return int(head.split()[1])
 
 
+async def has_a_place(connection, grant_id: int) -> bool:
+    return await status_of(connection, f"/echo/proven/{grant_id}") == 200
+
+
 def test_a_grant_has_its_share_of_the_connections_and_the_rest_is_for_others():
     async def scenario(place):
         taken = [await place.connect() for _ in range(3)]
@@ -143,12 +147,7 @@ def test_a_grant_has_its_share_of_the_connections_and_the_rest_is_for_others():
         assert await status_of(two, "/echo/proven/1") == 429
         taken.append(two := await place.connect())
         one[1].transport.abort()
-        for _ in range(200):
-            if await status_of(two, "/echo/proven/1") == 200:
-                break
-            await asyncio.to_thread(time.sleep, 0.01)
-        else:
-            pytest.fail("the place of a connection that is gone stays taken")
+        await comes_true(lambda: has_a_place(two, 1))
         for _, writer in taken:
             writer.close()
 
@@ -183,12 +182,8 @@ def test_a_place_of_a_grant_is_lost_with_a_request_that_proves_nothing(path):
 
 
 async def served_at_last(place: Listening, source: str) -> None:
-    """Fail if a new connection from an address is not answered soon."""
-    for _ in range(200):
-        if await is_served(place, source):
-            return
-        await asyncio.to_thread(time.sleep, 0.01)
-    pytest.fail("it was never served")
+    """Wait until a new connection from an address is answered."""
+    await comes_true(lambda: is_served(place, source))
 
 
 def test_closing_drops_those_in_their_handshake():

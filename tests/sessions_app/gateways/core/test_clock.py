@@ -3,56 +3,46 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 
 import pytest
 
 from sessions_app.gateways.core.clock import LoopClock
 from tests.support.holders import START
-
-# A reading is carried forward in microseconds.
-EXACT = dt.timedelta(microseconds=2)
+from tests.support.steady import Steady
 
 
 def span(seconds: float) -> dt.timedelta:
     return dt.timedelta(seconds=seconds)
 
 
-def between(clock: LoopClock, read_at: float, database: dt.datetime = START) -> bool:
-    """Whether the clock says the database's time plus exactly what has passed since the reading."""
-    before = time.monotonic() - read_at
-    said = clock.now()
-    after = time.monotonic() - read_at
-    return database + span(before) - EXACT <= said <= database + span(after) + EXACT
+@pytest.fixture
+def steady(monkeypatch) -> Steady:
+    steady = Steady()
+    monkeypatch.setattr("sessions_app.gateways.core.clock.time", steady)
+    return steady
 
 
 @pytest.mark.parametrize("ago", [0.0, 7.5, 86_400.0])
-def test_the_time_goes_on_from_the_reading_as_fast_as_the_steady_clock(ago):
-    read_at = time.monotonic() - ago
-    clock = LoopClock(START, read_at)
-    assert between(clock, read_at)
-    time.sleep(0.02)
-    assert between(clock, read_at)
+def test_the_time_goes_on_from_the_reading_as_fast_as_the_steady_clock(steady, ago):
+    clock = LoopClock(START, steady.at - ago)
+    assert clock.now() == START + span(ago)
+    steady.at += 0.25
+    assert clock.now() == START + span(ago + 0.25)
 
 
-def test_a_new_reading_replaces_the_old_one_wholly():
-    clock = LoopClock(START, time.monotonic() - 500)
-    earlier, read_at = START - span(3600), time.monotonic() - 20
-    clock.set(earlier, read_at)
-    assert between(clock, read_at, earlier)
+def test_a_new_reading_replaces_the_old_one_wholly(steady):
+    clock = LoopClock(START, steady.at - 500)
+    clock.set(START - span(3600), steady.at - 20)
+    assert clock.now() == START - span(3580)
 
 
-def test_the_time_is_aware_and_the_same_in_seconds_since_1970():
-    clock = LoopClock(START, time.monotonic())
-    before, said, after = clock.now(), clock.epoch(), clock.now()
-    assert before.utcoffset() == dt.timedelta(0)
-    assert before.timestamp() <= said <= after.timestamp()
+def test_the_time_is_aware_and_the_same_in_seconds_since_1970(steady):
+    clock = LoopClock(START, steady.at)
+    assert clock.now().utcoffset() == dt.timedelta(0)
+    assert clock.epoch() == START.timestamp()
 
 
 @pytest.mark.parametrize("seconds", [3600.0, 0.0, -3600.0])
-def test_what_is_left_until_a_moment_is_negative_once_it_has_passed(seconds):
-    clock = LoopClock(START, time.monotonic())
-    before = clock.now()
-    left = clock.until(before + span(seconds))
-    passed = (clock.now() - before).total_seconds()
-    assert seconds - passed <= left <= seconds
+def test_what_is_left_until_a_moment_is_negative_once_it_has_passed(steady, seconds):
+    clock = LoopClock(START, steady.at)
+    assert clock.until(START + span(seconds)) == seconds

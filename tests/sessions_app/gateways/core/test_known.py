@@ -13,8 +13,8 @@ from sessions_app.gateways.core import known
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.known import Admissions
 from sessions_app.gateways.core.turns import Turns
-from tests.support.pace import allow
-from tests.support.waits import comes_true
+from tests.support.holders import play_out, settle
+from tests.support.waits import comes_true, happens
 
 
 def test_addresses_take_turns_however_often_each_asks():
@@ -49,7 +49,7 @@ def test_no_kind_has_more_turns_than_its_share():
                 await gate.wait()
 
         tasks = [asyncio.create_task(come(kind)) for kind in "aaaabc"]
-        await asyncio.sleep(0.01)
+        await settle()
         first = list(inside)
         gate.set()
         await asyncio.gather(*tasks)
@@ -58,38 +58,35 @@ def test_no_kind_has_more_turns_than_its_share():
     assert asyncio.run(scene()) == ["a", "a", "b"]
 
 
-@pytest.mark.timing
 def test_a_token_that_was_valid_waits_for_no_stranger_until_it_is_not():
-    held = threading.Event()
+    held, asked_again = threading.Event(), threading.Event()
 
-    def slow() -> None:
-        held.wait(allow(20))
-
-    async def scene() -> list[bool]:
-        database = Database(threads=known.STRANGERS + 2, name="known")
+    async def scene() -> None:
+        database = Database(threads=known.STRANGERS + 1, name="known")
         asked = Admissions(database)
         assert await asked.ask("mine", "192.0.2.9", lambda: "a use") == "a use"
         strangers = [
-            asyncio.create_task(asked.ask(f"{n}", f"192.0.2.{n}", slow)) for n in range(known.STRANGERS + 5)
+            asyncio.create_task(asked.ask(f"{n}", f"192.0.2.{n}", lambda: happens(held)))
+            for n in range(known.STRANGERS + 5)
         ]
-        await asyncio.sleep(0.05)
-        quick = [await answered(asked.ask("mine", "192.0.2.1", lambda: "a use"), within=allow(5))]
+        await settle()
+        assert await asked.ask("mine", "192.0.2.1", lambda: "a use") == "a use"
         with pytest.raises(ZeroDivisionError):
             await asked.ask("mine", "192.0.2.1", lambda: 1 // 0)
-        quick.append(await answered(asked.ask("mine", "192.0.2.1", lambda: "a use"), within=0.5))
+        again = asyncio.create_task(asked.ask("mine", "192.0.2.1", asked_again.set))
+        await begun(database)
+        assert not asked_again.is_set()
         held.set()
-        await asyncio.gather(*strangers)
+        await asyncio.gather(*strangers, again)
         database.stop()
-        return quick
 
-    async def answered(asking, *, within: float) -> bool:
-        try:
-            await asyncio.wait_for(asking, within)
-        except TimeoutError:
-            return False
-        return True
+    play_out(scene)
 
-    assert asyncio.run(scene()) == [True, False]
+
+async def begun(database: Database) -> None:
+    """Let all begin that waits for nothing but a thread."""
+    await settle()
+    await database.run(lambda: None)
 
 
 def test_strangers_that_hang_up_hold_one_thread_however_many_they_are():
@@ -97,15 +94,14 @@ def test_strangers_that_hang_up_hold_one_thread_however_many_they_are():
 
     def slow(number: int) -> None:
         inside.append(number)
-        held.wait(allow(20))
+        happens(held)
 
     async def scene() -> None:
         database = Database(threads=8, name="known")
         asked = Admissions(database)
         for number in range(8):
             asking = asyncio.create_task(asked.ask(f"{number}", "192.0.2.1", slow, number=number))
-            await comes_true(lambda: inside)
-            await asyncio.sleep(0.05)
+            await begun(database)
             asking.cancel()
             await asyncio.wait([asking])
             assert asking.cancelled()
@@ -114,14 +110,15 @@ def test_strangers_that_hang_up_hold_one_thread_however_many_they_are():
         assert await asked.ask("next", "192.0.2.1", lambda: "a use") == "a use"
         database.stop()
 
-    asyncio.run(scene())
+    play_out(scene)
 
 
 def test_what_is_raised_for_a_stranger_that_has_hung_up_is_no_error_of_the_gateway():
-    held, errors = threading.Event(), []
+    begun, held, errors = threading.Event(), threading.Event(), []
 
     def dead() -> None:
-        held.wait(allow(20))
+        begun.set()
+        happens(held)
         raise ValueError
 
     async def scene() -> None:
@@ -129,7 +126,7 @@ def test_what_is_raised_for_a_stranger_that_has_hung_up_is_no_error_of_the_gatew
         database = Database(threads=1, name="known")
         asked = Admissions(database)
         asking = asyncio.create_task(asked.ask("x", "192.0.2.1", dead))
-        await asyncio.sleep(0.05)
+        await comes_true(begun.is_set)
         asking.cancel()
         await asyncio.wait([asking])
         held.set()
@@ -137,7 +134,7 @@ def test_what_is_raised_for_a_stranger_that_has_hung_up_is_no_error_of_the_gatew
         gc.collect()
         database.stop()
 
-    asyncio.run(scene())
+    play_out(scene)
     assert errors == []
 
 

@@ -227,7 +227,7 @@ def test_a_part_that_failed_already_keeps_nobody_from_leaving():
         raise ValueError("x")
 
     async def scenario() -> None:
-        failed, waiting = asyncio.ensure_future(fail()), asyncio.ensure_future(asyncio.sleep(3600))
+        failed, waiting = asyncio.ensure_future(fail()), asyncio.ensure_future(asyncio.Event().wait())
         await asyncio.sleep(0)
         for task in (failed, waiting):
             await cancelled(task)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import datetime as dt
 import threading
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
@@ -20,6 +19,7 @@ from sessions_app.gateways.core.node import Node
 from tests.support.acts import session, use
 from tests.support.databases import no_new_connections
 from tests.support.holders import START, Holder, holder_of, passes, play_out, session_of, settle
+from tests.support.steady import Steady
 from tests.support.waits import comes_true
 
 NAME = "gateway-1"
@@ -134,14 +134,14 @@ def test_a_node_begins_with_its_lease_and_the_databases_time(world, monkeypatch)
     with_node(scenario)
 
 
-def test_a_node_without_its_lease_yet_is_no_gateway_and_goes_by_the_reading_that_it_was_given():
+def test_a_node_without_its_lease_yet_is_no_gateway_and_goes_by_the_reading_that_it_was_given(monkeypatch):
+    steady = Steady()
+    monkeypatch.setattr("sessions_app.gateways.core.clock.time", steady)
+
     async def scenario():
         database = Database(threads=1, name="ends")
-        read_at = time.monotonic() - 50
-        node = Node(KNOWN, database=database, reading=clock.Reading(START, read_at))
-        before, said, after = time.monotonic(), node.clock.now(), time.monotonic()
-        assert before - read_at <= (said - START).total_seconds() + 1e-5
-        assert (said - START).total_seconds() - 1e-5 <= after - read_at
+        node = Node(KNOWN, database=database, reading=clock.Reading(START, steady.at - 50))
+        assert node.clock.now() == START + dt.timedelta(seconds=50)
         assert node.id == 0
         node.lease.stop()
         database.stop()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 
 import pytest
 
+from sessions_app.gateways.core import web
 from sessions_app.gateways.core.web import HEAD_BYTES, HEAD_S, IDLE_S, LINGER_S
 from tests.support.holders import passes, play_out, settle
 from tests.support.waits import comes_true
@@ -39,11 +39,22 @@ async def asks(place: Listening, path: str, host: str = "localhost", more: str =
     return int(head.split()[1]), body
 
 
-async def arrives() -> None:
-    """Give what was written the time to arrive."""
-    for _ in range(5):
-        await asyncio.to_thread(time.sleep, 0.01)
-        await settle()
+@pytest.fixture
+def heard(monkeypatch) -> bytearray:
+    """What has arrived at the listener."""
+    heard, receive = bytearray(), web._Connection.data_received
+
+    def data_received(connection, data):
+        heard.extend(data)
+        receive(connection, data)
+
+    monkeypatch.setattr(web._Connection, "data_received", data_received)
+    return heard
+
+
+async def arrives(heard: bytearray, sent: bytes) -> None:
+    """Wait until what was sent last has arrived."""
+    await comes_true(lambda: heard.endswith(sent))
 
 
 def problem_of(raw: bytes) -> dict[str, object]:
@@ -153,20 +164,22 @@ def test_a_head_is_bounded_as_a_whole():
     with_sites(scenario, echo)
 
 
-def test_a_head_that_comes_slowly_is_cut_however_often_a_byte_of_it_comes():
+def test_a_head_that_comes_slowly_is_cut_however_often_a_byte_of_it_comes(heard):
     async def scenario(place):
         reader, writer = await place.connect()
-        for byte in GET[: int(HEAD_S) + 2]:
-            writer.write(bytes([byte]))
-            await arrives()
+        for end in range(1, int(HEAD_S)):
+            writer.write(GET[end - 1 : end])
+            await arrives(heard, GET[:end])
             await passes(1.0)
+        assert not reader.at_eof()
+        await passes(1.0)
         assert await reader.read() == b""
         writer.close()
 
     with_sites(scenario)
 
 
-def test_a_connection_is_kept_between_two_requests_but_not_for_ever_and_the_next_head_must_hurry():
+def test_a_connection_is_kept_between_two_requests_but_not_for_ever_and_the_next_head_must_hurry(heard):
     async def scenario(place):
         reader, writer = await place.connect()
         for _ in range(2):
@@ -174,7 +187,7 @@ def test_a_connection_is_kept_between_two_requests_but_not_for_ever_and_the_next
             assert b"200 OK" in await reader.readuntil(b"GET /echo/a ")
             await passes(HEAD_S + 1)
         writer.write(GET[:5])
-        await arrives()
+        await arrives(heard, GET[:5])
         await passes(HEAD_S + 1)
         assert await reader.read() == b""
         writer.close()
@@ -188,7 +201,7 @@ def test_a_connection_is_kept_between_two_requests_but_not_for_ever_and_the_next
     with_sites(scenario)
 
 
-def test_a_body_is_passed_on_as_it_was_sent_and_one_that_nobody_reads_is_waited_for_only_briefly():
+def test_a_body_is_passed_on_as_it_was_sent_and_one_that_nobody_reads_is_waited_for_only_briefly(heard):
     async def scenario(place):
         packed = b"\x1f\x8b not unpacked"
         head = b"POST /echo/a HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\nConnection: close\r\n"
@@ -197,8 +210,9 @@ def test_a_body_is_passed_on_as_it_was_sent_and_one_that_nobody_reads_is_waited_
         reader, writer = await place.connect()
         writer.write(b"POST /echo/unread HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nabc")
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
-        writer.write(b"thrown away, and no reset for it")
-        await arrives()
+        late = b"thrown away, and no reset for it"
+        writer.write(late)
+        await arrives(heard, late)
         await passes(LINGER_S + 1)
         await reader.read()
         writer.close()
@@ -206,16 +220,15 @@ def test_a_body_is_passed_on_as_it_was_sent_and_one_that_nobody_reads_is_waited_
     with_sites(scenario)
 
 
-def test_a_body_may_take_longer_than_a_head():
+def test_a_body_may_take_longer_than_a_head(heard):
     async def scenario(place):
         reader, writer = await place.connect()
-        writer.write(
-            b"POST /echo/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nConnection: close\r\n\r\n"
-        )
-        for byte in (b"a", b"b", b"c", b"d"):
-            await arrives()
+        head = b"POST /echo/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nConnection: close\r\n\r\n"
+        for piece in (head, b"a", b"b", b"c"):
+            writer.write(piece)
+            await arrives(heard, piece)
             await passes(HEAD_S + 1)
-            writer.write(byte)
+        writer.write(b"d")
         assert (await reader.read()).endswith(b"POST /echo/a abcd")
         writer.close()
 

@@ -37,7 +37,7 @@ async def called(token: str, meanwhile) -> list[dict[str, Any]]:
         asked = Asked(
             method="tools/call", params=CALL, id=1, modern=True, headers={"accept": "application/json"}
         )
-        gone = asyncio.create_task(asyncio.sleep(60))
+        gone = asyncio.create_task(asyncio.Event().wait())
         await service.call(caller, asked, Answer(send, asked), gone)
         gone.cancel()
     finally:

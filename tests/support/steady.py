@@ -1,0 +1,13 @@
+"""A steady clock that stands still until the test moves it."""
+
+from __future__ import annotations
+
+
+class Steady:
+    """Stands in for the module ``time`` in code that reads ``time.monotonic``."""
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+
+    def monotonic(self) -> float:
+        return self.at
