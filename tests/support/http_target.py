@@ -17,8 +17,8 @@ from urllib.parse import quote
 from aiohttp import WSMsgType, web
 
 from broker.demo.ports import free_port
-from tests.support.pace import allow
 from tests.support.postgres_server import self_signed
+from tests.support.waits import ends, happens
 
 SECRET = "target-secret-0123456789"
 PIECE = bytes(64 * 1024)
@@ -183,12 +183,12 @@ def http_target(folder: Path | None = None) -> Iterator[Target]:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    assert ready.wait(allow(10))
+    happens(ready)
     try:
         yield target
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        ends(thread)
 
 
 async def _dripped(request: web.BaseRequest, every: float) -> web.StreamResponse:

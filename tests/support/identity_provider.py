@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote_plus, urlencode, urlsplit
 
 from tests.support.issuer import Issuer, issuer_on_loopback
+from tests.support.waits import happens
 
 CLIENT_ID, CLIENT_SECRET = "stint at work", "canary-client:secret/7f3a"
 
@@ -47,7 +48,7 @@ class IdentityProvider(Issuer):
         if parts.path not in ("/.well-known/openid-configuration", "/authorize"):
             return super().published(path)
         self.asked.append(parts.path)
-        self.awake.wait(30)
+        happens(self.awake)
         if parts.path in self.answers:
             return self.answers[parts.path]
         if parts.path == "/authorize":
@@ -83,7 +84,7 @@ class IdentityProvider(Issuer):
 
     def posted(self, path: str, headers: Any, body: str) -> tuple[int, dict[str, str], bytes]:
         self.asked.append(path)
-        self.awake.wait(30)
+        happens(self.awake)
         if path in self.answers:
             return self.answers[path]
         sent = {name: values[0] for name, values in parse_qs(body, strict_parsing=True).items()}

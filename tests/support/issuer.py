@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 import yaml
 from joserfc import jwk, jws
 
+from tests.support.waits import ends, happens
+
 AUDIENCE = "https://stint.example.com"
 
 
@@ -42,7 +44,7 @@ class Issuer:
 
     def published(self, path: str) -> tuple[int, dict[str, str], bytes]:
         self.asked.append(path)
-        self.awake.wait(30)
+        happens(self.awake)
         if path in self.answers:
             return self.answers[path]
         found = {
@@ -172,4 +174,4 @@ def issuer_on_loopback(issuer: SomeIssuer | None = None) -> Iterator[SomeIssuer]
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        ends(thread)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 
 from broker.demo.ports import free_port
+from tests.support.waits import ends, eventually
 
 DESK_TOKEN = "desk-token-that-only-stint-has"
 MODERN = b"2026-07-28"
@@ -192,14 +192,9 @@ def desk(
     thread = threading.Thread(target=running.run, daemon=True)
     thread.start()
     try:
-        for _ in range(1500):
-            if running.started:
-                break
-            time.sleep(0.02)
-        else:
-            raise AssertionError("the desk did not start")
+        eventually(lambda: running.started)
         yield made
     finally:
         made.go.set()
         running.should_exit = True
-        thread.join(20)
+        ends(thread)

@@ -171,6 +171,7 @@ def test_a_private_key_in_a_key_or_a_name_is_masked_as_well(db: None) -> None:
     assert MASKED.match(kept)
 
 
+@pytest.mark.timing
 def test_a_hostile_text_is_masked_soon() -> None:
     for text in (
         "-----BEGIN " * 6000,

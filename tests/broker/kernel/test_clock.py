@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 
 import pytest
 from django.db import connection
@@ -12,50 +11,43 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from broker.kernel import clock
+from tests.support.steady import Steady
 
-pytestmark = pytest.mark.timing
+
+@pytest.fixture
+def steady(monkeypatch) -> Steady:
+    steady = Steady()
+    monkeypatch.setattr(clock, "time", steady)
+    return steady
 
 
-@pytest.mark.parametrize("slow", [0.0, 0.4])
-def test_an_answer_that_comes_late_sets_the_clock_back_by_nothing(stint_db, slow):
+@pytest.mark.parametrize("late", [0.0, 0.4])
+def test_an_answer_that_comes_late_sets_the_clock_back_by_nothing(stint_db, steady, late):
     """Every deadline would come as much later."""
 
-    def late(execute, sql, params, many, context):
-        result = execute(sql, params, many, context)
-        time.sleep(slow)
+    def answer(execute, *asked):
+        result = execute(*asked)
+        steady.at += late
         return result
 
-    asked = time.monotonic()
-    with connection.execute_wrapper(late):
-        clock.sync()
-    began = time.monotonic()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        (at_least,) = cursor.fetchone()
-    ahead = (clock.now() - at_least).total_seconds()
-    took = time.monotonic() - began
-    clock.sync()
-    # By no more than the answer was late, which may be more than it was told to be.
-    assert 0 <= ahead < began - asked + took
+    asked = steady.at
+    with connection.execute_wrapper(answer):
+        reading = clock.sync()
+    assert reading.monotonic == asked
+    assert (clock.now() - reading.database).total_seconds() == late
 
 
-def test_a_connection_that_has_to_be_made_first_sets_the_clock_ahead_by_nothing(stint_db):
+def test_a_connection_that_has_to_be_made_first_sets_the_clock_ahead_by_nothing(stint_db, steady):
     def slowly(**_: object) -> None:
-        time.sleep(1)
+        steady.at += 1
 
     connection.close()
     connection_created.connect(slowly)
-    asked = time.monotonic()
     try:
-        clock.sync()
+        reading = clock.sync()
     finally:
         connection_created.disconnect(slowly)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        (at_least,) = cursor.fetchone()
-    ahead = (clock.now() - at_least).total_seconds()
-    # Of the time that it took, a second went by before it was asked.
-    assert 0 <= ahead < time.monotonic() - asked - 0.9
+    assert clock.now() == reading.database
 
 
 START = dt.datetime(2026, 3, 4, tzinfo=dt.UTC)

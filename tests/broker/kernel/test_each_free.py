@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 import pytest
@@ -12,12 +11,15 @@ from broker.kernel import each_free as module
 from broker.kernel.each_free import each_free, for_a_while
 from broker.kernel.errors import Conflict
 from sessions_app.models import Notice
+from tests.support.steady import Steady
 
 
 @pytest.fixture(autouse=True)
-def _time_is_not_up(monkeypatch) -> None:
-    """However slow the machine is; where the time is up, a test says so itself."""
-    monkeypatch.setattr(module, "AWHILE", 60.0)
+def steady(monkeypatch) -> Steady:
+    """However slow the machine is, the time is up where a test says so."""
+    steady = Steady()
+    monkeypatch.setattr(module, "time", steady)
+    return steady
 
 
 @pytest.fixture
@@ -133,12 +135,10 @@ def test_a_database_that_is_gone_fails_them_all_and_no_row_is_blamed(notices, mo
     assert (failed, caplog.records) == ({}, [])
 
 
-def test_when_the_time_is_up_the_rest_is_left_to_the_next_time(notices, live_world, monkeypatch):
-    monkeypatch.setattr(module, "AWHILE", 0.1)
-
+def test_when_the_time_is_up_the_rest_is_left_to_the_next_time(notices, live_world, steady):
     def slowly(pk: int) -> None:
         read(pk, now=live_world.now)
-        time.sleep(0.1)
+        steady.at += module.AWHILE
 
     assert each_free(due(), slowly, failed={}) == 1
     assert left() == ["second", "third"]

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 
+from broker.kernel import outgoing
 from broker.kernel.outgoing import Outgoing, Unreached
+from tests.support import waits
 from tests.support.pace import allow
+from tests.support.steady import Steady
 
 # Far longer than any test waits: what is not cut hangs visibly.
 FOREVER = 60.0
@@ -31,8 +36,8 @@ def server(*parts: bytes, drip: bytes = b"", heard: list[bytes] | None = None) -
                 heard.append(asked)
             for part in parts:
                 taken.sendall(part)
-            while drip and not stop.wait(0.02):
-                taken.sendall(drip)
+            if drip:
+                waits.drip(taken.sendall, drip, stop)
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=serve, args=(listening,), daemon=True)
@@ -41,7 +46,37 @@ def server(*parts: bytes, drip: bytes = b"", heard: list[bytes] | None = None) -
             yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
         finally:
             stop.set()
-            thread.join(FOREVER)
+            waits.ends(thread)
+
+
+class Deadline:
+    """The deadline of an exchange, which passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.clock, self.cuts = Steady(), []
+
+    def timer(self, _seconds: float, cut: Callable[[], None]) -> threading.Thread:
+        self.cuts.append(cut)
+        return threading.Timer(0, lambda: None)
+
+    def passes(self) -> None:
+        self.clock.at += FOREVER
+        for cut in self.cuts:
+            cut()
+
+
+@pytest.fixture
+def cut_in_the_body(monkeypatch) -> None:
+    """The deadline passes once the head of the answer was read."""
+    deadline, read = Deadline(), http.client.HTTPResponse.read
+
+    def late(answer: http.client.HTTPResponse, most: int) -> bytes:
+        deadline.passes()
+        return read(answer, most)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", late)
+    monkeypatch.setattr(outgoing, "time", deadline.clock)
+    monkeypatch.setattr(outgoing, "threading", SimpleNamespace(Thread=threading.Thread, Timer=deadline.timer))
 
 
 def asking(total: float = 0.4, most: int = 1000) -> Outgoing:
@@ -60,21 +95,32 @@ def test_a_head_of_endless_lines_is_no_answer():
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n{}"], ids=len)
-@pytest.mark.timing
-def test_a_body_that_drips_and_says_no_length_is_not_whole_though_what_came_could_be_read(head):
-    # The head has to come in time, however busy the machine is.
+def test_a_body_that_drips_and_says_no_length_is_not_whole_though_what_came_could_be_read(
+    cut_in_the_body, head
+):
     with server(head, drip=b" ") as url:
-        reply = asking(total=allow(3)).exchange(url)
+        reply = asking(total=FOREVER).exchange(url)
     assert reply.status == 200
     assert not reply.whole
 
 
-@pytest.mark.parametrize("drip", [b"", b"x"], ids=["breaks off", "drips"])
+SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\npart of it"
+
+
+def test_a_body_that_breaks_off_is_not_whole():
+    with server(SHORT) as url:
+        assert not asking(total=FOREVER, most=9000).exchange(url).whole
+
+
+def test_a_body_that_drips_and_is_shorter_than_it_said_is_not_whole(cut_in_the_body):
+    with server(SHORT, drip=b"x") as url:
+        assert not asking(total=FOREVER, most=9000).exchange(url).whole
+
+
 @pytest.mark.timing
-def test_a_body_that_is_shorter_than_it_said_is_not_whole(drip):
-    head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\npart of it"
-    with server(head, drip=drip) as url:
-        assert not asking(total=allow(3) if drip else FOREVER, most=9000).exchange(url).whole
+def test_a_body_that_drips_is_cut_at_its_deadline():
+    with server(SHORT, drip=b"x") as url:
+        assert not asking(total=allow(3), most=9000).exchange(url).whole
 
 
 def test_what_comes_in_time_is_whole():
@@ -128,7 +174,7 @@ def test_the_password_in_an_address_is_not_sent_as_its_host():
         thread.start()
         port = listening.getsockname()[1]
         asking(total=FOREVER).exchange(f"http://user:secret@127.0.0.1:{port}/a?b=1")
-        thread.join(FOREVER)
+        waits.ends(thread)
     assert came[0].startswith(b"GET /a?b=1 HTTP/1.1\r\n")
     assert b"\r\nHost: 127.0.0.1:%d\r\n" % port in came[0]
     assert b"secret" not in came[0]

@@ -22,8 +22,24 @@ def test_a_registered_kind_is_served_and_another_is_refused_for_good():
     assert caught.value.permanent
 
 
-def test_who_asks_while_types_are_being_loaded_waits_for_them():
-    begun, go_on, seen = threading.Event(), threading.Event(), []
+class Lock:
+    """A lock that says when somebody waits for it."""
+
+    def __init__(self, waiting: threading.Event) -> None:
+        self._lock, self._waiting = threading.RLock(), waiting
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            self._waiting.set()
+            self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_who_asks_while_types_are_being_loaded_waits_for_them(monkeypatch):
+    begun, waiting, go_on, seen = threading.Event(), threading.Event(), threading.Event(), []
+    monkeypatch.setattr(registry, "_loading", Lock(waiting))
 
     def load() -> None:
         begun.set()
@@ -36,7 +52,7 @@ def test_who_asks_while_types_are_being_loaded_waits_for_them():
     happens(begun)
     second = threading.Thread(target=lambda: seen.append(registry.find("late")))
     second.start()
-    second.join(0.1)
+    happens(waiting)
     go_on.set()
     ends(first)
     ends(second)

@@ -11,6 +11,7 @@ import pytest
 from broker.kernel.networks import why_not
 from sessions_app.issuers.fetch import MOST, CannotFetch, fetch_json
 from tests.sessions_app.issuers.conftest import LOOPBACK
+from tests.support.waits import drip, ends
 
 
 def test_a_json_object_is_fetched(issuer):
@@ -72,20 +73,16 @@ def test_a_server_that_drips_is_given_up_on(monkeypatch):
     monkeypatch.setattr("sessions_app.issuers.fetch.TOTAL_SECONDS", 0.5)
     stop = threading.Event()
 
-    def drip(server: socket.socket) -> None:
+    def answer(server: socket.socket) -> None:
         taken, _ = server.accept()
         with taken:
             taken.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            while not stop.wait(0.05):
-                try:
-                    taken.sendall(b" ")
-                except OSError:
-                    return
+            drip(taken.sendall, b" ", stop)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=drip, args=(server,), daemon=True)
+        thread = threading.Thread(target=answer, args=(server,), daemon=True)
         thread.start()
         with pytest.raises(CannotFetch):
             fetch_json(f"http://127.0.0.1:{server.getsockname()[1]}/", allowed=LOOPBACK)
         stop.set()
-        thread.join(10)
+        ends(thread)

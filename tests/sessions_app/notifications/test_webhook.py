@@ -6,7 +6,7 @@ import datetime as dt
 import ipaddress
 import socket
 import ssl
-import time
+import threading
 
 import pytest
 from cryptography import x509
@@ -18,6 +18,7 @@ from broker.kernel.networks import why_not
 from sessions_app.notifications.webhook import Forbidden, NotTaken, Post, Webhook, check_url, sign
 from sessions_app.policy.webhooks import key_of_secret
 from tests.support.receiver import SECRET, answered, receiver
+from tests.support.waits import drip, happens
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8")]
 KEY = key_of_secret(SECRET)
@@ -183,21 +184,24 @@ def test_a_receiver_that_is_gone_says_so(hook):
 
 
 def test_a_receiver_that_says_nothing_is_cut(hook):
-    hook.answer = lambda _wire: time.sleep(20)
+    over = threading.Event()
+    hook.answer = lambda _wire: happens(over)
     with pytest.raises(NotTaken, match="too long"):
         inside(total=0.5).send(post(hook.url))
+    over.set()
 
 
 def test_one_that_sends_a_byte_now_and_then_is_cut_as_well(hook):
-    def drip(wire) -> None:
-        for byte in b"HTTP/1.1 200 OK\r\nX-Slow: " + b"y" * 400:
-            wire.write(bytes([byte]))
-            wire.flush()
-            time.sleep(0.05)
+    over = threading.Event()
 
-    hook.answer = drip
+    def answer(wire) -> None:
+        wire.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        drip(wire.write, b"y", over)
+
+    hook.answer = answer
     with pytest.raises(NotTaken):
         inside(total=0.5).send(post(hook.url))
+    over.set()
 
 
 def test_one_that_accepts_and_never_speaks_tls_is_cut():

@@ -7,7 +7,6 @@ import json
 import socket
 import ssl
 import threading
-import time
 
 import pytest
 from pydantic import SecretStr
@@ -19,7 +18,7 @@ from sessions_app.connectors.kubernetes.connector import KubernetesConnector
 from tests.sessions_app.connectors.kubernetes.conftest import place_of
 from tests.support.kubernetes.cluster import Cluster
 from tests.support.kubernetes.tls import authority
-from tests.support.pace import allow
+from tests.support.waits import drip
 
 
 @pytest.fixture
@@ -65,17 +64,16 @@ def whole(body: bytes, status: str = "200 OK", headers: str = ""):
 
 
 def test_a_dripping_answer_is_given_up(answering):
-    def drip(connection):
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-        for _ in range(100):
-            connection.sendall(b" ")
-            time.sleep(0.05)
+    stop = threading.Event()
 
-    with answering(drip) as place:
-        began = time.monotonic()
+    def answer(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        drip(connection.sendall, b" ", stop)
+
+    with answering(answer) as place:
         with pytest.raises(ConnectorError) as caught:
             Api(place, seconds=1).call("GET", "/version")
-        assert time.monotonic() - began < allow(5)
+        stop.set()
         assert not caught.value.permanent
 
 

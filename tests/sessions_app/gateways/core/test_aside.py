@@ -6,7 +6,9 @@ import asyncio
 import gc
 import io
 import json
+import threading
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import aiohttp
@@ -16,8 +18,11 @@ from aiohttp.test_utils import RawTestServer
 
 from sessions_app.gateways.core.aside import SMALL, aside
 from sessions_app.gateways.core.heads import read_framing
+from sessions_app.gateways.http import answers, carried
 from sessions_app.gateways.http.answers import picked
 from sessions_app.gateways.http.carried import Media, read_carried
+from sessions_app.gateways.kubernetes import bodies
+from sessions_app.gateways.kubernetes import standing as standings
 from sessions_app.gateways.kubernetes.asked import read_asked
 from sessions_app.gateways.kubernetes.bodies import Body, read_body
 from sessions_app.gateways.kubernetes.deciding import Decided, compared
@@ -33,6 +38,23 @@ BODY = b'{"price": [' + b",".join([b"0.12345678"] * 49_000) + b"]}"
 LARGER = b"[" + b",".join([BODY] * 5) + b"]"
 ANSWER = b'{"price": 7, "more": [' + b",".join([b'{"a":[]}'] * 90_000) + b"]}"
 FIELDS = ("price", "more[].b")
+
+
+@pytest.fixture
+def beside(monkeypatch):
+    """Note in which threads a function of a module runs; gives what says whether they are all others than the loop's."""
+
+    def watch(module, name: str) -> Callable[[], bool]:
+        threads, really = [], getattr(module, name)
+
+        def noted(*given):
+            threads.append(threading.current_thread())
+            return really(*given)
+
+        monkeypatch.setattr(module, name, noted)
+        return lambda: bool(threads) and threading.main_thread() not in threads
+
+    return watch
 
 
 def longest_turn(work) -> float:
@@ -63,15 +85,9 @@ def longest_turn(work) -> float:
     return longest
 
 
-def busy(seconds: float) -> None:
-    until = time.thread_time() + seconds
-    while time.thread_time() < until:
-        pass
-
-
 def test_what_is_large_is_read_beside_the_loop_and_what_is_small_at_once():
-    assert longest_turn(lambda: aside(SMALL + 1, busy, 0.2)) < 0.1
-    assert longest_turn(lambda: aside(SMALL, busy, 0.2)) >= 0.2
+    assert asyncio.run(aside(SMALL, threading.current_thread)) is threading.main_thread()
+    assert asyncio.run(aside(SMALL + 1, threading.current_thread)) is not threading.main_thread()
 
 
 async def http_body(request):
@@ -105,6 +121,21 @@ def asked(read, body, answer):
 
 
 @pytest.mark.parametrize(
+    ("read", "body", "answer", "reader"),
+    [
+        (http_body, BODY, b"", (carried, "_json_of")),
+        (kubernetes_body, LARGER, b"", (bodies, "_read")),
+        (nothing, b"", ANSWER, (answers, "projected")),
+    ],
+)
+def test_a_body_or_an_answer_is_read_beside_the_loop(beside, read, body, answer, reader):
+    is_beside = beside(*reader)
+    asyncio.run(asked(read, body, answer)())
+    assert is_beside()
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize(
     ("read", "body", "answer"),
     [(http_body, BODY, b""), (kubernetes_body, LARGER, b""), (nothing, b"", ANSWER)],
 )
@@ -117,10 +148,12 @@ def test_an_object_that_a_small_request_is_compared_with_is_compared_beside_the_
     large = json.dumps({"data": ["x"] * 20_000}).encode()
     request = read_request("PATCH", "/api/v1/namespaces/web/configmaps/shop", "")
 
+    compares = []
+
     def decide(standing):
         if standing.target is None:
             return Decided(Refused("it has to be read", None, "target"), "", request=request)
-        busy(0.2)
+        compares.append(threading.current_thread())
         return Decided(Refused("it does not fit", None, "value"), "", request=request)
 
     async def work():
@@ -136,9 +169,13 @@ def test_an_object_that_a_small_request_is_compared_with_is_compared_beside_the_
             found = await compared(Reader(Near()), use, decide, size=10, agent="x")
             assert found.decision.code == "value"
 
-    assert longest_turn(work) < 0.1
+    asyncio.run(work())
+    assert compares
+    assert threading.main_thread() not in compares
 
 
-def test_a_large_body_is_bound_to_a_version_beside_the_loop():
+def test_a_large_body_is_bound_to_a_version_beside_the_loop(beside):
+    is_beside = beside(standings, "_bound")
     body = Body(JSON, None, json.dumps({"data": {str(key): ["x"] * 10 for key in range(50_000)}}).encode())
-    assert longest_turn(lambda: bound(body, "7")) < 0.05
+    asyncio.run(bound(body, "7"))
+    assert is_beside()

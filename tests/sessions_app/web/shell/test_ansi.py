@@ -72,6 +72,7 @@ def test_every_color_has_its_place_in_the_palette(number):
     assert 0 <= nearest(number, 255 - number, number // 2) < 16
 
 
+@pytest.mark.timing
 def test_a_line_that_is_begun_again_and_again_costs_no_more_than_its_length():
     began = time.perf_counter()
     assert len(plain("x" * 30_000 + "\ry" * 30_000)) == 30_000

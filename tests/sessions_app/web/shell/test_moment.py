@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import time
+import datetime as dt
+import itertools
 
 import pytest
 
 from broker.kernel import clock
 from sessions_app.web.shell.moment import one_moment, page_now
 
+START = dt.datetime(2026, 3, 4, tzinfo=dt.UTC)
 
-def test_a_page_is_of_one_moment_however_long_it_takes(db):
+
+@pytest.fixture
+def _the_time_goes_on(monkeypatch) -> None:
+    """By a second each time that it is asked for."""
+    seconds = itertools.count()
+    monkeypatch.setattr(clock, "now", lambda: START + dt.timedelta(seconds=next(seconds)))
+
+
+@pytest.mark.usefixtures("_the_time_goes_on")
+def test_a_page_is_of_one_moment_however_long_it_takes():
     with one_moment():
         first = page_now()
-        time.sleep(0.01)
-        assert page_now() == first
         assert first < clock.now()
+        assert page_now() == first
 
 
-def test_the_next_page_is_of_a_later_one(db):
+@pytest.mark.usefixtures("_the_time_goes_on")
+def test_the_next_page_is_of_a_later_one():
     with one_moment():
         first = page_now()
     with one_moment():

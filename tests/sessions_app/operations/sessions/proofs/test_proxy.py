@@ -61,10 +61,8 @@ def test_the_deadline_holds_although_no_message_ever_came(site):
     assert ask(token)
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE sessions_app_grant SET expires_at = clock_timestamp() + interval '50 ms' WHERE id = %s",
-            [grant.pk],
+            "UPDATE sessions_app_grant SET expires_at = clock_timestamp() WHERE id = %s", [grant.pk]
         )
-        cursor.execute("SELECT pg_sleep(0.06)")
     assert ask(token) is None
     assert Grant.objects.get(pk=grant.pk).state == "active"
 

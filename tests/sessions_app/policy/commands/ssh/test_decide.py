@@ -266,6 +266,7 @@ def test_wicked_values_are_one_inert_word_or_refused(make_set: Any) -> None:
         refused(compiled, line)
 
 
+@pytest.mark.timing
 def test_deciding_among_50_commands_takes_far_less_than_a_millisecond(make_set: Any) -> None:
     commands = [
         {"run": f"journalctl --no-pager -u unit{n} -n {{lines}}", "where": {"lines": {"int": [1, 1000]}}}
