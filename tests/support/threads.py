@@ -1,11 +1,14 @@
-"""Another connection for a moment."""
+"""Another thread for a moment, and which threads did something."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from types import ModuleType
+from typing import Any, TypeVar
 
+import pytest
 from django.db import connection
 
 from tests.support.waits import PATIENCE
@@ -24,3 +27,15 @@ def in_thread(work: Callable[[], Answer]) -> Answer:
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         return pool.submit(run).result(timeout=PATIENCE)
+
+
+def runs_beside(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str) -> Callable[[], bool]:
+    """Note which threads run a function of a module; return what says whether some did, and the main thread did not."""
+    threads, really = [], getattr(module, name)
+
+    def noted(*given: Any) -> Any:
+        threads.append(threading.current_thread())
+        return really(*given)
+
+    monkeypatch.setattr(module, name, noted)
+    return lambda: bool(threads) and threading.main_thread() not in threads

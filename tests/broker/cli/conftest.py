@@ -125,4 +125,4 @@ def _nothing_is_left_over(request) -> Iterator[None]:
         "pk", flat=True
     ):
         end_grant(grant_id=pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
-    eventually(lambda: not Grant.objects.exclude(state=GrantState.ENDED).exists(), within=60)
+    eventually(lambda: not Grant.objects.exclude(state=GrantState.ENDED).exists())

@@ -8,7 +8,6 @@ import io
 import json
 import threading
 import time
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import aiohttp
@@ -31,6 +30,7 @@ from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.http.bodies import MAX_BODY
 from sessions_app.policy.commands.http.carried import Plan
 from sessions_app.policy.commands.kubernetes.reading import read_request
+from tests.support.threads import runs_beside
 
 JSON = "application/json"
 # Long to read within what may be read of a body, and of an answer.
@@ -38,23 +38,6 @@ BODY = b'{"price": [' + b",".join([b"0.12345678"] * 49_000) + b"]}"
 LARGER = b"[" + b",".join([BODY] * 5) + b"]"
 ANSWER = b'{"price": 7, "more": [' + b",".join([b'{"a":[]}'] * 90_000) + b"]}"
 FIELDS = ("price", "more[].b")
-
-
-@pytest.fixture
-def beside(monkeypatch):
-    """Note in which threads a function of a module runs; gives what says whether they are all others than the loop's."""
-
-    def watch(module, name: str) -> Callable[[], bool]:
-        threads, really = [], getattr(module, name)
-
-        def noted(*given):
-            threads.append(threading.current_thread())
-            return really(*given)
-
-        monkeypatch.setattr(module, name, noted)
-        return lambda: bool(threads) and threading.main_thread() not in threads
-
-    return watch
 
 
 def longest_turn(work) -> float:
@@ -128,8 +111,8 @@ def asked(read, body, answer):
         (nothing, b"", ANSWER, (answers, "projected")),
     ],
 )
-def test_a_body_or_an_answer_is_read_beside_the_loop(beside, read, body, answer, reader):
-    is_beside = beside(*reader)
+def test_a_body_or_an_answer_is_read_beside_the_loop(monkeypatch, read, body, answer, reader):
+    is_beside = runs_beside(monkeypatch, *reader)
     asyncio.run(asked(read, body, answer)())
     assert is_beside()
 
@@ -174,8 +157,8 @@ def test_an_object_that_a_small_request_is_compared_with_is_compared_beside_the_
     assert threading.main_thread() not in compares
 
 
-def test_a_large_body_is_bound_to_a_version_beside_the_loop(beside):
-    is_beside = beside(standings, "_bound")
+def test_a_large_body_is_bound_to_a_version_beside_the_loop(monkeypatch):
+    is_beside = runs_beside(monkeypatch, standings, "_bound")
     body = Body(JSON, None, json.dumps({"data": {str(key): ["x"] * 10 for key in range(50_000)}}).encode())
     asyncio.run(bound(body, "7"))
     assert is_beside()

@@ -183,7 +183,7 @@ def logged(caplog, event: str) -> list[dict[str, object]]:
 def test_a_report_is_told_with_all_that_it_says_and_without_the_plain_words():
     async def scenario(desk):
         taking = desk.send("a", "one", plain={"reason": "closed"}, reason="it said so", session_id=5)
-        assert await desk.reports.wait(1) is True
+        assert await desk.reports.wait(seconds=1) is True
         assert taking.tried == [{"reason": "it said so", "session_id": 5}]
         assert desk.delivered == [1]
 
@@ -270,14 +270,14 @@ def test_waiting_says_whether_all_was_told_in_the_time():
         assert await desk.reports.wait(0) is True
         quick, slow = desk.send("a", "quick"), desk.send("b", "slow")
         slow.go.clear()
-        waiting = asyncio.create_task(desk.reports.wait(3))
+        waiting = asyncio.create_task(desk.reports.wait(seconds=3))
         await comes_true(lambda: quick.tried and slow.tried)
         await passes(2.99)
         assert not waiting.done()
         await passes(0.02)
         assert waiting.result() is False
         slow.go.set()
-        assert await desk.reports.wait(3) is True
+        assert await desk.reports.wait(seconds=3) is True
 
     with_desk(scenario)
 
@@ -286,7 +286,7 @@ def test_a_report_that_fails_by_a_fault_is_logged_and_holds_up_nothing_behind_it
     async def scenario(desk):
         desk.send("a", "close", ZeroDivisionError("a fault"))
         desk.send("a", "next")
-        assert await desk.reports.wait(1) is True
+        assert await desk.reports.wait(seconds=1) is True
         await settle()
         assert (desk.taken, desk.delivered, set(desk.reports.chains())) == (["next"], [1], set())
 

@@ -11,9 +11,10 @@ from aiohttp import web
 from aiohttp.test_utils import RawTestServer
 
 from sessions_app.gateways.core.heads import HeadRefused
+from sessions_app.gateways.kubernetes import bodies
 from sessions_app.gateways.kubernetes.asked import read_asked
 from sessions_app.gateways.kubernetes.bodies import APPLY, JSON, MOST_YAML, read_body
-from tests.sessions_app.gateways.core.test_aside import longest_turn
+from tests.support.threads import runs_beside
 
 
 async def read(data: bytes, kind: str) -> tuple[int, bytes]:
@@ -70,8 +71,9 @@ def test_yaml_is_read_for_an_apply_alone_and_never_much_of_it():
     assert asyncio.run(read(b"a: 1\nb: " + b"x" * MOST_YAML, APPLY))[0] == 413
 
 
-def test_the_loop_turns_while_yaml_is_read():
+@pytest.mark.parametrize("size", [15_000, MOST_YAML])
+def test_yaml_is_read_beside_the_loop(monkeypatch, size):
+    is_beside = runs_beside(monkeypatch, bodies, "_read")
     lines = b"".join(b"key-%d: [a, 1, true, {b: c}]\n" % number for number in range(100_000))
-    for size in (15_000, MOST_YAML):
-        data = lines[: lines.rindex(b"\n", 0, size)]
-        assert longest_turn(lambda data=data: read(data, APPLY)) < 0.02
+    asyncio.run(read(lines[: lines.rindex(b"\n", 0, size)], APPLY))
+    assert is_beside()

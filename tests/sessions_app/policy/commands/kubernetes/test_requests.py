@@ -853,6 +853,7 @@ def test_a_switch_is_read_as_the_api_server_reads_it_or_refused(key, value):
 PLACES = {"a": {"pattern": "[a-z0-9:-]+"}, "b": {"pattern": "(x+x+)+y"}}
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("line", "method", "url", "body"),
     [
