@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
-import collections
+import os
 import random
 import socket
+import threading
 from pathlib import Path
 
-# Claims that are remembered, of those that were handed out last: whoever asked has begun to listen by then.
-_claims: collections.deque[socket.socket] = collections.deque()
-_MOST = 64
+_BLOCK = 100
+_claims: list[socket.socket] = []
+_ports: list[int] = []
+_lock = threading.Lock()
+# A fork has its parent's memory, so the two would give the same ports.
+os.register_at_fork(after_in_child=_ports.clear)
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that is free, and that no other process is given meanwhile.
+    """Return a port of the loopback interface that is free, and that nobody is given again while this process lives.
 
-    It is not one that the kernel hands out by itself (ip_local_port_range, ip(7)) if enough are left beside those, and is
-    claimed by the name of an abstract socket (unix(7)), which ends with this process. Raises OSError if none is found.
+    It is not one that the kernel hands out by itself (ip_local_port_range, ip(7)) if enough are left beside those. It is of
+    a block that this process has claimed by the name of an abstract socket (unix(7)), which ends with this process. Raises
+    OSError if none is found.
     """
-    for port in random.sample(_range(), 500):
-        if _claim(port):
-            return port
+    with _lock:
+        while True:
+            while _ports:
+                port = _ports.pop()
+                if _is_free(port):
+                    return port
+            _ports.extend(_claim_block())
+
+
+def _claim_block() -> range:
+    ports = _range()
+    for first in random.sample(ports[::_BLOCK], len(ports[::_BLOCK])):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0stint-ports-{first}")
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return range(first, min(first + _BLOCK, ports.stop))
     raise OSError("no port is free on 127.0.0.1")
 
 
@@ -30,16 +52,10 @@ def _range() -> range:
     return range(10_000, lowest) if lowest > 12_000 else range(10_000, 65_536)
 
 
-def _claim(port: int) -> bool:
-    claim = socket.socket(socket.AF_UNIX)
-    try:
-        claim.bind(f"\0stint-port-{port}")
-        with socket.socket() as probe:
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
             probe.bind(("127.0.0.1", port))
-    except OSError:
-        claim.close()
-        return False
-    _claims.append(claim)
-    if len(_claims) > _MOST:
-        _claims.popleft().close()
+        except OSError:
+            return False
     return True

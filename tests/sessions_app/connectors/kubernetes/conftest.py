@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pytest
 from pydantic import SecretStr
 
+from broker.demo.ports import free_port
 from sessions_app.connectors.base import GrantSpec, Lease, Place
 from sessions_app.connectors.kubernetes.connector import KubernetesConnector
 from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
@@ -144,8 +145,7 @@ def hung() -> Iterator[int]:
 
 @pytest.fixture
 def closed() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
+    return free_port()
 
 
 Step = Callable[[], object]

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import pytest
 
+from broker.demo.ports import free_port
 from broker.demo.sshd import SshTarget
 from sessions_app.connectors.base import ConnectorError, Place
 from sessions_app.connectors.ssh.connection import Dialer, Errand, cut, known_hosts, read_public_keys
@@ -182,8 +183,7 @@ def test_keys_are_read_with_or_without_names_before_them(public_ca, before):
 
 def test_what_targets_are_offered_has_no_failure_by_ssh_audit(ca, sshd):
     """It listens, and looks at what comes."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     audit = subprocess.Popen(
         [sys.executable, "-m", "ssh_audit.ssh_audit", "--client-audit", "--json", f"--port={port}", "--timeout=60"],
         stdout=subprocess.PIPE, text=True,
