@@ -17,7 +17,7 @@ from tests.environment import ROOT
 from tests.support.nursery import Forked, start
 from tests.support.world import PASSWORD
 
-CHROMIUM = "/usr/bin/chromium-headless-shell"
+CHROMIUM = Path(__file__).with_name("chromium")
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run",
@@ -25,7 +25,7 @@ ARGUMENTS = [
 
 
 def start_chromium(playwright: Playwright) -> Browser:
-    """Start Debian's Chromium."""
+    """Start Debian's Chromium, with the priority of any other process."""
     return playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
 
 
