@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import asyncssh
 import pytest
 
-from broker.demo.sshd import SshTarget
+from broker.demo.sshd import SshTarget, usable_sshd
 from sessions_app.connectors.ssh.certificates import Authority
 from sessions_app.connectors.ssh.connector import SSHConnector
 from sessions_app.policy.scope import TargetFacts
@@ -48,15 +49,24 @@ def target(sshd) -> TargetFacts:
     return facts_of(sshd)
 
 
+@dataclass(frozen=True)
+class Account:
+    """An account of a target: its name, and its number, which no other process of this machine has."""
+
+    name: str
+    uid: int
+
+
 @pytest.fixture
-def account(request):
-    """An account with a given login shell, for as long as the test runs."""
-    # Of this run alone: another one, or the rest of one that was killed, may not get in its way.
-    name = f"stint-test-{os.getpid()}"
-    subprocess.run(
-        ["useradd", "--no-create-home", "--password", "*", "--shell", request.param, name], check=True
-    )
-    try:
-        yield name
-    finally:
-        subprocess.run(["userdel", "--force", name], check=True)
+def account(request, tmp_path, monkeypatch) -> Account:
+    """An account with a given login shell, which only those SSH servers know that the test starts."""
+    # Another run's account has another number: what belongs to it is looked for on the whole machine.
+    made = Account("stint-test", 10_000 + os.getpid() % 50_000)
+    accounts, program = tmp_path / "passwd", tmp_path / "sshd"
+    line = f"{made.name}:*:{made.uid}:{made.uid}::/:{request.param}\n"
+    accounts.write_text(Path("/etc/passwd").read_text(encoding="utf-8") + line, encoding="utf-8")
+    inside = f'mount --bind {accounts} /etc/passwd && exec {usable_sshd()} "$@"'
+    program.write_text(f"#!/bin/sh\nexec unshare --mount sh -c '{inside}' sshd \"$@\"\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return made

@@ -57,16 +57,16 @@ def test_a_command_of_the_targets_own_is_noticed(connector, public_ca):
 
 @pytest.mark.parametrize("account", ["/bin/sh"], indirect=True)
 def test_an_account_that_is_not_root_is_checked_as_itself(connector, public_ca, account):
-    with SshTarget([public_ca], ["web"], account=account) as sshd:
+    with SshTarget([public_ca], ["web"], account=account.name) as sshd:
         steps = checked(connector, facts_of(sshd))
-    assert steps["account"].detail.endswith(account)
+    assert steps["account"].detail.endswith(account.name)
     assert steps["login shell"].ok
     assert steps["death signal"].ok
 
 
 @pytest.mark.parametrize("account", ["/usr/bin/env"], indirect=True)
 def test_a_login_shell_that_is_none_lets_nothing_run(connector, public_ca, account):
-    with SshTarget([public_ca], ["web"], account=account) as sshd:
+    with SshTarget([public_ca], ["web"], account=account.name) as sshd:
         steps = checked(connector, facts_of(sshd))
     assert not all(step.ok for step in steps.values())
 

@@ -152,14 +152,14 @@ def test_of_an_account_that_is_not_root_only_what_a_command_left_is_in_question(
     connector, public_ca, account
 ):
     """Its other connections are sshd's, and each has processes without a mark."""
-    with SshTarget([public_ca], ["web"], account=account) as sshd:
+    with SshTarget([public_ca], ["web"], account=account.name) as sshd:
         where, began = facts_of(sshd), dt.datetime.now(dt.UTC) - dt.timedelta(seconds=5)
         # Eight at a time: some begin and end while others look.
         leases = [replace(left(where), since=began) for _ in range(32)]
         with ThreadPoolExecutor(8) as pool:
             unsure = [evidence.left for evidence in pool.map(connector.revoke, leases) if not evidence.gone]
         assert not unsure
-        words = ["setpriv", f"--reuid={account}", "--clear-groups", "setsid", "env", "-i", "sleep", "600"]
+        words = ["setpriv", f"--reuid={account.uid}", "--clear-groups", "setsid", "env", "-i", "sleep", "600"]
         with subprocess.Popen(words) as hidden:
             # It has been setpriv, setsid and env by then.
             eventually(lambda: _words(hidden.pid).startswith(b"sleep\0"))
