@@ -91,22 +91,20 @@ def stint_db(django_db_setup, django_db_blocker) -> Iterator[Database]:
 @pytest.fixture
 def other_process(processes, stint_db: Database) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Start another process that runs a script with some words on the test's database, once it says that it is so far."""
-    started: list[subprocess.Popen[bytes]] = []
     env = {**stint_db.env, "DJANGO_SETTINGS_MODULE": "broker.settings"}
+    with contextlib.ExitStack() as stack:
 
-    def start(script: str, *words: str, says: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", script, *words], cwd=ROOT, env=env, stdout=subprocess.PIPE
-        )
-        started.append(process)
-        assert process.stdout.readline().decode() == f"{says}\n"
-        return process
+        def start(script: str, *words: str, says: str) -> subprocess.Popen[bytes]:
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", script, *words], cwd=ROOT, env=env, stdout=subprocess.PIPE
+                )
+            )
+            stack.callback(process.kill)
+            assert process.stdout.readline().decode() == f"{says}\n"
+            return process
 
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+        yield start
 
 
 @pytest.fixture

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
+import subprocess
+import sys
 
 import psycopg
 import pytest
@@ -130,3 +134,18 @@ def test_one_that_a_dead_client_left_behind_is_dropped_all_the_same(monkeypatch)
         databases.drop_database(name)
         with pytest.raises(psycopg.OperationalError):
             left.execute("SELECT 1")
+
+
+_HOLDS = "import os, psycopg, time; opened = psycopg.connect(os.environ['DATABASE_URL']); print(flush=True); time.sleep(600)"
+
+
+def test_a_process_that_a_test_started_with_one_ends_with_it():
+    with own_database() as name:
+        env = {**os.environ, "DATABASE_URL": POSTGRES.url("stint_app", name)}
+        left = subprocess.Popen([sys.executable, "-c", _HOLDS], env=env, stdout=subprocess.PIPE)
+        left.stdout.readline()
+    status = left.poll()
+    left.kill()
+    left.communicate()
+    assert status == -signal.SIGKILL
+    assert databases._unused == [name]

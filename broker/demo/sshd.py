@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -45,7 +45,8 @@ class SshTarget:
     ``ca_keys`` are public keys in OpenSSH format. Their certificates are accepted only for one of ``clusters``. Only
     ``account`` can log in. Programs in the folder ``programs`` are found first. ``options`` are additional lines of
     sshd_config, which take precedence over those below. ``host_ca`` (path of a private key) signs a host certificate
-    for 127.0.0.1. ``port`` 0 selects a free one. After ``stop``, nothing is left except what its commands have changed.
+    for 127.0.0.1. ``port`` 0 selects a free one. ``environment`` is added to that of its commands. After ``stop``, nothing is
+    left except what its commands have changed, and /run/sshd, which all sshd processes of a machine share.
     """
 
     ca_keys: Sequence[str]
@@ -55,10 +56,10 @@ class SshTarget:
     options: Sequence[str] = ()
     host_ca: Path | None = None
     port: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
     exempt_from_penalties: bool = True
     folder: Path = field(default=Path(), init=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
-    _made_separation: bool = field(default=False, init=False)
 
     def __enter__(self) -> Self:
         self.start()
@@ -107,9 +108,6 @@ class SshTarget:
         if self.folder.name:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder = Path()
-        if self._made_separation:
-            with contextlib.suppress(OSError):
-                _PRIVILEGE_SEPARATION.rmdir()
 
     def kill(self) -> None:
         """Stop it with all its connections, but keep its folder and port, so that ``start`` brings it back."""
@@ -144,9 +142,7 @@ class SshTarget:
     def _prepare(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="stint-sshd-"))
         self.folder.chmod(0o755)
-        if not _PRIVILEGE_SEPARATION.is_dir():
-            _PRIVILEGE_SEPARATION.mkdir(mode=0o755)
-            self._made_separation = True
+        _PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
         _keygen("-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(self.folder / "host_key"))
         if self.host_ca is not None:
             _keygen(
@@ -168,6 +164,7 @@ class SshTarget:
         (self.folder / "sshd_config").write_text("\n".join(self._config()) + "\n", encoding="utf-8")
 
     def _config(self) -> list[str]:
+        environment = {"HOME": f"{self.folder}/home", "PATH": self._path, **self.environment}
         return [
             *self.options,
             f"ListenAddress {self.address}:{self.port}",
@@ -188,7 +185,7 @@ class SshTarget:
             "PermitUserRC no",
             "DisableForwarding yes",
             # Without a shell's startup files: what those of this machine do is not part of the target.
-            f"SetEnv HOME={self.folder}/home PATH={self._path}",
+            " ".join(["SetEnv", *(f"{name}={value}" for name, value in environment.items())]),
             "ClientAliveInterval 10",
             "ClientAliveCountMax 2",
             *([f"PerSourcePenaltyExemptList {self.address}"] if self.exempt_from_penalties else []),

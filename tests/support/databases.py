@@ -19,6 +19,7 @@ from django.db import connections
 from psycopg import sql
 
 from tests.environment import POSTGRES
+from tests.support.leftovers import end_all, started_with
 
 # Seconds for which a backend may be on its way out.
 PATIENCE = 40
@@ -108,7 +109,7 @@ def appending_at_once(name: str) -> str:
 @contextlib.contextmanager
 def own_database() -> Iterator[str]:
     """A database as `migrate` leaves one, in which commits are real; Django uses it meanwhile, and then again what it used
-    before. Yields its name.
+    before. What was started with it in its environment ends with it. Yields its name.
     """
     before = settings.DATABASES["default"]["NAME"]
     name = _unused.pop() if _unused else copy_of_template()
@@ -117,6 +118,7 @@ def own_database() -> Iterator[str]:
         yield name
     finally:
         use(before)
+        end_all(started_with("DATABASE_URL", POSTGRES.url("stint_app", name)))
         if _empty(name):
             _unused.append(name)
         else:

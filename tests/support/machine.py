@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,16 +15,16 @@ from pathlib import Path
 from broker.embedded.binaries import find_valkey
 from broker.embedded.state import temporary_state_dir
 from tests.environment import ROOT
+from tests.support.leftovers import holding
 from tests.support.postgres_server import self_signed
 from tests.support.waits import eventually
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PLACES = "etc opt run srv/lib srv/log srv/cache srv/backups usr"
-# Another test may be adding an account at this moment, so that a lock is gone before it is copied.
 _OWN = """
 set -e
 cd $1
-cp -a /etc/. etc 2>/dev/null || test -s etc/passwd
+cp -a /etc/. etc
 mount --bind etc /etc; mount --bind opt /opt; mount --bind run /run; mount --bind usr /usr/local/sbin
 mount --bind srv/lib /var/lib; mount --bind srv/log /var/log; mount --bind srv/cache /var/cache
 mount --bind srv/backups /var/backups
@@ -77,17 +76,10 @@ def machine() -> Iterator[Machine]:
             ["unshare", "--mount", "--net", "--propagation", "private", "bash", "-c", _OWN, "sh", str(folder)],
             stdout=subprocess.PIPE, env={**os.environ, "PATH": PATH},
         )  # fmt: skip
-        assert holder.stdout is not None
-        try:
-            assert holder.stdout.readline() == b"made\n"
+        with holding(holder, "net"):
             made = Machine(folder, holder.pid)
             _furnish(made)
             yield made
-        finally:
-            _end_all(holder.pid)
-            holder.kill()
-            holder.wait()
-            holder.stdout.close()
 
 
 def _furnish(made: Machine) -> None:
@@ -113,24 +105,3 @@ def _furnish(made: Machine) -> None:
         "$as $bin/pg_ctl -D data -w -l log -o '-c max_connections=300 -k /run/postgresql' start >/dev/null"
     )
     made.do(f"cd /var/lib && {find_valkey()} --daemonize yes --save '' >/dev/null")
-
-
-def _end_all(space: int) -> None:
-    """End every process of the machine: those in its network."""
-    here = Path(f"/proc/{space}/ns/net").readlink()
-
-    def left() -> list[int]:
-        found = []
-        for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if int(process.name) != space and (process / "ns/net").readlink() == here:
-                    found.append(int(process.name))
-        return found
-
-    def ended() -> bool:
-        for pid in left():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        return not left()
-
-    eventually(ended, within=20)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from pathlib import Path
 
 from broker.demo.ports import free_port
 from broker.demo.sshd import usable_sshd
+from tests.support.leftovers import holding
 from tests.support.pace import allow
 from tests.support.waits import eventually
 
@@ -26,10 +25,8 @@ UsePAM no
 PerSourcePenalties no
 LogLevel VERBOSE
 """
-# Another test may be adding an account at this moment, so that a lock is gone before it is copied.
 _OWN_FOLDERS = (
-    "mount -t tmpfs tmpfs $1 && { cp -a /etc/. $1 2>/dev/null; [ -s $1/passwd ]; } && mount --bind $1 /etc && "
-    "mount -t tmpfs tmpfs /run"
+    "mount -t tmpfs tmpfs $1 && cp -a /etc/. $1 && mount --bind $1 /etc && mount -t tmpfs tmpfs /run"
 )
 
 
@@ -103,17 +100,10 @@ def ssh_host(folder: Path, *, network: int = 0) -> Iterator[SshHost]:
         ["unshare", "--mount", "sh", "-c", f"{_OWN_FOLDERS} && echo made && exec sleep infinity", "sh", str(folder / "etc")],
         stdout=subprocess.PIPE,
     )  # fmt: skip
-    try:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"made\n"
+    with holding(holder, "mnt"):
         host._space = holder.pid
         _start(host, sshd)
         yield host
-    finally:
-        _stop(host)
-        holder.kill()
-        holder.wait()
-        holder.stdout.close()
 
 
 def _start(host: SshHost, sshd: str) -> None:
@@ -130,13 +120,3 @@ def _start(host: SshHost, sshd: str) -> None:
 def _answers(host: SshHost) -> bool:
     asked = f"exec 3<>/dev/tcp/127.0.0.1/{host.port} && head -c 4 <&3"
     return host.run(f"timeout 5 bash -c '{asked}'").stdout == "SSH-"
-
-
-def _stop(host: SshHost) -> None:
-    """Stop sshd, if it has started at all."""
-    if (host.folder / "sshd.log").exists() and host.starts:
-        found: list[str] = []
-        # The file is gone for a moment while sshd begins anew.
-        eventually(lambda: found.append(host.run("cat /run/sshd.pid").stdout.strip()) or found[-1])
-        os.kill(int(found[-1]), signal.SIGKILL)
-        eventually(lambda: not _answers(host))

@@ -14,6 +14,7 @@ from broker.demo.sshd import SshTarget, usable_sshd
 from sessions_app.connectors.ssh.certificates import Authority
 from sessions_app.connectors.ssh.connector import SSHConnector
 from sessions_app.policy.scope import TargetFacts
+from tests.support.leftovers import mark
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +29,8 @@ def public_ca(ca) -> str:
 
 @pytest.fixture(scope="session")
 def sshd(processes, public_ca) -> Iterator[SshTarget]:
-    with SshTarget([public_ca], ["web"], options=["Subsystem sftp internal-sftp"]) as target:
+    options = ["Subsystem sftp internal-sftp"]
+    with SshTarget([public_ca], ["web"], options=options, environment=mark()) as target:
         yield target
 
 

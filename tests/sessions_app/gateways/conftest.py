@@ -12,6 +12,7 @@ from broker.demo.sshd import SshTarget
 from tests.environment import POSTGRES
 from tests.support.databases import own_database
 from tests.support.gateway import Place, write_act
+from tests.support.leftovers import mark
 from tests.support.world import make_world
 
 # Backends of other roles, such as an owner's that is on its way out or an autovacuum, are not the application's to end.
@@ -43,8 +44,8 @@ def make_place(tmp_path_factory, *, contain: str = "group", start: bool = True) 
         ca = ensure_authority(SSH_USER_CA, now=clock.now())
         write_act(folder)
         with (
-            SshTarget([ca.public_key], ["web"], programs=folder) as one,
-            SshTarget([ca.public_key], ["web"], programs=folder) as two,
+            SshTarget([ca.public_key], ["web"], programs=folder, environment=mark()) as one,
+            SshTarget([ca.public_key], ["web"], programs=folder, environment=mark()) as two,
         ):
             place = Place(make_world(clock.now()), folder, env, {"web-1": one, "web-2": two}, contain)
             place.world.apply(place.catalogue(), now=clock.now())
