@@ -64,6 +64,12 @@ def test_an_account_that_is_not_root_is_checked_as_itself(connector, public_ca, 
     assert steps["death signal"].ok
 
 
+@pytest.mark.parametrize("account", ["/bin/sh"], indirect=True)
+def test_an_account_of_these_tests_is_none_of_this_machine(account):
+    with pytest.raises(KeyError):
+        pwd.getpwnam(account.name)
+
+
 @pytest.mark.parametrize("account", ["/usr/bin/env"], indirect=True)
 def test_a_login_shell_that_is_none_lets_nothing_run(connector, public_ca, account):
     with SshTarget([public_ca], ["web"], account=account.name) as sshd:
