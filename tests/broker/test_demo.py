@@ -19,6 +19,7 @@ import pytest
 from broker.embedded.state import temporary_state_dir
 from tests.environment import ROOT
 from tests.support.pace import allow
+from tests.support.waits import PATIENCE
 
 pytestmark = pytest.mark.processes
 
@@ -126,7 +127,7 @@ def demo() -> Iterator[Demo]:
         finally:
             if running.process.poll() is None:
                 running.process.send_signal(signal.SIGTERM)
-                running.process.wait(allow(20))
+                running.process.wait(PATIENCE)
 
 
 @pytest.mark.smoke

@@ -17,7 +17,7 @@ from broker.demo.ports import free_port
 from tests.environment import ROOT
 from tests.support import nursery
 from tests.support.pace import allow
-from tests.support.waits import eventually
+from tests.support.waits import PATIENCE, eventually
 
 pytestmark = pytest.mark.timing
 
@@ -40,7 +40,7 @@ def started(processes) -> Iterator[list[nursery.Forked]]:
     yield all_of_them
     for process in all_of_them:
         process.terminate()
-        process.wait(timeout=allow(10))
+        process.wait(timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -278,7 +278,7 @@ def test_a_process_that_is_told_to_stop_ends_its_streams_without_a_word_in_the_l
         begun(stream)
         started[0].terminate()
         assert stream.read() == b""
-        started[0].wait(allow(10))
+        started[0].wait(PATIENCE)
     assert (tmp_path / "streams.log").read_text() == ""
 
 

@@ -14,7 +14,6 @@ from django.db import connection, transaction
 
 from broker.audit.models import AuditEntry
 from broker.audit.verify import verify
-from tests.support.pace import allow
 from tests.support.waits import PATIENCE, ends, eventually
 
 # The server is shared with the tests of other processes, whose databases have the same objects with the same numbers. Whoever
@@ -168,7 +167,7 @@ def locked(grant, seconds: float) -> Iterator[None]:
     holder = threading.Thread(target=hold)
     holder.start()
     try:
-        assert held.wait(allow(10))
+        assert held.wait(PATIENCE)
         yield
     finally:
         done.set()

@@ -22,7 +22,7 @@ from tests.support.mcp_site import Raw, Said, token_of
 from tests.support.pace import allow, unhurried
 from tests.support.proxy import BlackHole
 from tests.support.running import DoorOf
-from tests.support.waits import eventually
+from tests.support.waits import PATIENCE, eventually
 from tests.support.world import World
 
 # What both policies of a cluster allow, beside what they are about.
@@ -158,7 +158,7 @@ class _Command:
         return bool(on_target(self.tag)) or self.client.poll() is None
 
     def said(self) -> str:
-        out, err = self.client.communicate(timeout=allow(30))
+        out, err = self.client.communicate(timeout=PATIENCE)
         return (err + out[:2000]).decode(errors="replace")
 
 
@@ -167,7 +167,7 @@ class _HeldCommand:
     client: subprocess.Popen[bytes]
 
     def answer(self) -> Answer:
-        out, err = self.client.communicate(timeout=allow(20))
+        out, err = self.client.communicate(timeout=PATIENCE)
         return Answer(self.client.returncode == 0, (err + out).decode())
 
 
@@ -272,7 +272,7 @@ class _Call:
         return self.thread.is_alive()
 
     def said(self) -> str:
-        self.thread.join(allow(30))
+        self.thread.join(PATIENCE)
         assert not self.thread.is_alive(), "the call goes on"
         return self.text
 
@@ -340,7 +340,7 @@ class MCPDoor(DoorOf):
             yield call
         finally:
             desk.go.set()
-            call.thread.join(allow(30))
+            call.thread.join(PATIENCE)
 
     @contextlib.contextmanager
     def flood(self, grant: Any, tool: str = "flood_ticket") -> Iterator[Flood]:

@@ -14,10 +14,10 @@ from typing import Any
 from tests.support.doors import Answer, Flood, Held, Lasting
 from tests.support.http_place import Place, Reply
 from tests.support.http_target import Target
-from tests.support.pace import allow, unhurried
+from tests.support.pace import unhurried
 from tests.support.proxy import BlackHole
 from tests.support.running import DoorOf
-from tests.support.waits import eventually
+from tests.support.waits import PATIENCE, eventually
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Reading:
         return self.thread.is_alive()
 
     def said(self) -> str:
-        self.thread.join(allow(30))
+        self.thread.join(PATIENCE)
         assert not self.thread.is_alive(), "the answer goes on"
         return self.text.decode(errors="replace")
 
@@ -71,7 +71,7 @@ class _Waiting:
         self.reply = self.place.ask(self.grant, self.request, self.body, timeout=400)
 
     def answer(self) -> Answer:
-        self.thread.join(allow(30))
+        self.thread.join(PATIENCE)
         assert self.reply is not None, "it still waits"
         return answer_of(self.reply)
 
@@ -134,7 +134,7 @@ class HTTPDoor(DoorOf):
         finally:
             with contextlib.suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)
-            reading.thread.join(allow(30))
+            reading.thread.join(PATIENCE)
 
     @contextlib.contextmanager
     def flood(self, grant: Any, path: str = "/flood/S-42") -> Iterator[Flood]:

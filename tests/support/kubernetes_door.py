@@ -21,10 +21,9 @@ import aiohttp
 from tests.support.doors import Answer, Flood, Held, Lasting
 from tests.support.gateway import connections_at, new_tag, on_target
 from tests.support.kubernetes_place import Place
-from tests.support.pace import allow
 from tests.support.proxy import BlackHole
 from tests.support.running import DoorOf
-from tests.support.waits import eventually
+from tests.support.waits import PATIENCE, eventually
 
 WEB = "/apis/apps/v1/namespaces/shop/deployments/web"
 EXEC = "/api/v1/namespaces/shop/pods/web-1/exec"
@@ -75,7 +74,7 @@ class Client:
         return bool(on_target(self.tag)) or self.thread.is_alive()
 
     def said(self) -> str:
-        self.thread.join(allow(30))
+        self.thread.join(PATIENCE)
         assert not self.thread.is_alive(), "the exec goes on"
         return self.text
 
@@ -97,7 +96,7 @@ class HeldRequest:
         self.got = self.door.restart(self.grant)
 
     def answer(self) -> Answer:
-        self.thread.join(allow(20))
+        self.thread.join(PATIENCE)
         assert self.got is not None, "nothing came of it"
         return self.got
 
@@ -158,7 +157,7 @@ class KubernetesDoor(DoorOf):
             yield client
         finally:
             self._kill(client.tag)
-            client.thread.join(allow(30))
+            client.thread.join(PATIENCE)
 
     @contextlib.contextmanager
     def flood(self, grant: Any) -> Iterator[Flood]:

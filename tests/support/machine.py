@@ -17,7 +17,6 @@ from broker.embedded.state import temporary_state_dir
 from tests.environment import ROOT
 from tests.support.leftovers import holding
 from tests.support.postgres_server import self_signed
-from tests.support.waits import eventually
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PLACES = "etc opt run srv/lib srv/log srv/cache srv/backups usr"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from broker.demo.ports import free_port
 from tests.support.pace import allow
+from tests.support.waits import PATIENCE
 
 _CONF = """
 daemon off;
@@ -166,7 +167,7 @@ def nginx(server: str, *, http: str = "", tls: bool = False, port: int | None = 
             yield Nginx(port, folder)
         finally:
             process.terminate()
-            process.wait(allow(10))
+            process.wait(PATIENCE)
             log.close()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
-from tests.support.pace import allow
+from tests.support.waits import PATIENCE
 
 SOCKET = ".s.PGSQL.5432"
 
@@ -31,12 +31,12 @@ class BlackHole:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(allow(10))
+        assert self._ready.wait(PATIENCE)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(allow(10))
+        self._thread.join(PATIENCE)
 
     def freeze(self) -> None:
         """Pass nothing on any more, and close nothing."""

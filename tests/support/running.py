@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.support.nursery import Forked
 from tests.support.pace import allow
+from tests.support.waits import PATIENCE
 from tests.support.world import World
 
 
@@ -26,14 +27,14 @@ class Running:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.gateway.pid, signal.SIGCONT)
             self.gateway.send_signal(number)
-        status = self.gateway.wait(allow(20))
+        status = self.gateway.wait(PATIENCE)
         self.gateway = None
         return status
 
     def exits(self) -> int:
         """Wait until the gateway has ended by itself, and return its exit status."""
         assert self.gateway is not None
-        status = self.gateway.wait(allow(20))
+        status = self.gateway.wait(PATIENCE)
         self.gateway = None
         return status
 

@@ -20,10 +20,9 @@ from tests.support.acts import policy
 from tests.support.gateway import ROOT
 from tests.support.kubernetes.cluster import in_process
 from tests.support.kubernetes.server import ApiServer
-from tests.support.pace import allow
 from tests.support.postgres_server import PostgresServer, majors
 from tests.support.postgres_shop import BROKER, set_up
-from tests.support.waits import eventually
+from tests.support.waits import PATIENCE, eventually
 
 READ = """
 name: read-orders
@@ -161,7 +160,7 @@ def kubernetes_gateway(laptops):
         yield
     finally:
         gateway.send_signal(signal.SIGTERM)
-        gateway.wait(allow(20))
+        gateway.wait(PATIENCE)
 
 
 def answers(port: int) -> bool:

@@ -17,6 +17,7 @@ import pytest
 from broker.processes.nursery import _PR_SET_CHILD_SUBREAPER, Nursery, NurseryGone, _prctl
 from broker.processes.supervisor import Process, Supervisor
 from tests.support.pace import allow
+from tests.support.waits import PATIENCE
 
 pytestmark = pytest.mark.processes
 
@@ -56,7 +57,7 @@ def group(
         yield supervisor
     finally:
         supervisor.stop()
-        thread.join(allow(20))
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 

@@ -19,6 +19,7 @@ import pytest
 from broker.processes import supervisor as module
 from broker.processes.supervisor import Process, Supervisor
 from tests.support.pace import allow
+from tests.support.waits import PATIENCE
 
 pytestmark = pytest.mark.timing
 
@@ -44,7 +45,7 @@ def running(*processes: Process, out: io.StringIO, first_delay: float = 0.5) -> 
         yield supervisor
     finally:
         supervisor.stop()
-        thread.join(allow(20))
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 
@@ -100,7 +101,7 @@ def test_a_stage_starts_when_the_one_below_is_ready_and_stops_before_it(
     once = shell("migrate", f"test -e {mark} && echo migrated", stage=1, once=True)
     web = shell("web", ending.format("web", ""), stage=2)
     with running(web, once, database, out=out) as supervisor:
-        assert supervisor.ready.wait(allow(15))
+        assert supervisor.ready.wait(PATIENCE)
         assert until(lambda: "web starts" in out.getvalue())
     said = [line.split("| ")[1] for line in out.getvalue().splitlines()]
     assert said == ["database starts", "migrated", "web starts", "web ends", "database ends"]
@@ -115,7 +116,7 @@ def test_an_early_process_begins_with_the_step_below_and_counts_as_ready_after_i
         "web", f"touch {loaded}; sleep 600", stage=2, early=True, ready=lambda: "done" in out.getvalue()
     )
     with running(web, migrate, out=out) as supervisor:
-        assert supervisor.ready.wait(allow(15))
+        assert supervisor.ready.wait(PATIENCE)
 
 
 def test_what_began_with_a_step_is_stopped_when_the_step_fails(tmp_path: Path, patient: None) -> None:
@@ -229,7 +230,7 @@ def test_a_signal_stops_the_group_in_order_with_status_0(
     assert supervisor.stdout is not None
     supervisor.stdout.readline()
     supervisor.send_signal(number)
-    said, _ = supervisor.communicate(timeout=allow(10))
+    said, _ = supervisor.communicate(timeout=PATIENCE)
     assert "good bye" in said
     assert supervisor.returncode == 0
 
@@ -242,10 +243,10 @@ def test_lines_are_joined_with_names_in_color_on_a_terminal_and_plain_elsewhere(
     terminal, plain, uncolored = Terminal(), io.StringIO(), Terminal()
     for out in (terminal, plain):
         with running(process, out=out) as supervisor:
-            assert supervisor.ready.wait(allow(15))
+            assert supervisor.ready.wait(PATIENCE)
     monkeypatch.setenv("NO_COLOR", "1")
     with running(process, out=uncolored) as supervisor:
-        assert supervisor.ready.wait(allow(15))
+        assert supervisor.ready.wait(PATIENCE)
     assert terminal.getvalue() == "\x1b[32mweb |\x1b[0m one\n\x1b[32mweb |\x1b[0m two\n"
     assert plain.getvalue() == uncolored.getvalue() == "web | one\nweb | two\n"
 
@@ -253,7 +254,7 @@ def test_lines_are_joined_with_names_in_color_on_a_terminal_and_plain_elsewhere(
 def test_a_log_line_cannot_steer_the_terminal() -> None:
     out = Terminal()
     with running(shell("web", r"printf 'a\033]0;b\007c\303\251\n'", once=True), out=out) as supervisor:
-        assert supervisor.ready.wait(allow(15))
+        assert supervisor.ready.wait(PATIENCE)
     assert out.getvalue() == "web | a\\x1b]0;b\\x07cé\n"
 
 
@@ -267,7 +268,7 @@ def test_descriptors_that_are_passed_on_stay_open_and_others_do_not(tmp_path: Pa
             shell("b", script.format(fd), once=True),
             out=out,
         ) as supervisor:
-            assert supervisor.ready.wait(allow(15))
+            assert supervisor.ready.wait(PATIENCE)
     finally:
         os.close(fd)
     assert f"a | {tmp_path}" in out.getvalue()

@@ -24,6 +24,7 @@ from broker.embedded.state import running_urls, temporary_state_dir
 from broker.embedded.valkey import EmbeddedValkey
 from broker.processes.up import _environment, main, parse
 from tests.support.pace import allow
+from tests.support.waits import PATIENCE
 
 pytestmark = pytest.mark.processes
 
@@ -140,7 +141,7 @@ def test_all_starts_from_an_empty_folder_and_ctrl_c_stops_all_within_five_second
 
     begun = time.monotonic()
     up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(allow(10)) == 0
+    assert up.process.wait(PATIENCE) == 0
     assert time.monotonic() - begun < allow(5)
     assert up.processes() == []
     assert running_urls(up.state) is None

@@ -16,7 +16,7 @@ from tests.environment import ROOT
 from tests.sessions_app.api.conftest import token_for
 from tests.support.breadth import FULL
 from tests.support.pace import allow
-from tests.support.waits import eventually
+from tests.support.waits import PATIENCE, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +70,7 @@ def server(processes, live_world, stint_db, tmp_path):
         yield Server(url, log)
     finally:
         process.terminate()
-        process.wait(allow(20))
+        process.wait(PATIENCE)
 
 
 def _wait(url: str, process: subprocess.Popen, log: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Self
 
 from tests.support.kubernetes.server import Call
 from tests.support.kubernetes.tls import authority
-from tests.support.pace import allow
+from tests.support.waits import PATIENCE
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Recorder:
         self._loop, self._ready = asyncio.new_event_loop(), threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        assert self._ready.wait(allow(10))
+        assert self._ready.wait(PATIENCE)
         return self
 
     def __exit__(self, *_: object) -> None:

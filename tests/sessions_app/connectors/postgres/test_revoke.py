@@ -18,7 +18,7 @@ from sessions_app.connectors.postgres import revoke as ending
 from sessions_app.connectors.postgres.names import role_names
 from tests.support.pace import allow
 from tests.support.postgres_server import each_version
-from tests.support.waits import eventually
+from tests.support.waits import PATIENCE, eventually
 
 pytestmark = [each_version, pytest.mark.timing]
 
@@ -168,7 +168,7 @@ def test_sessions_in_every_state_end(shop):
     evidence = given.revoke()
     assert time.monotonic() - began < allow(5)
     for thread in threads:
-        thread.join(allow(10))
+        thread.join(PATIENCE)
     assert evidence.gone
     assert evidence.detail["backends_ended"] >= len(states)
     assert all(dead(session) for session in sessions)

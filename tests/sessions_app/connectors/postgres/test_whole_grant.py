@@ -17,8 +17,8 @@ from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.targets.reconcile_cluster import reconcile_cluster
 from sessions_app.queries.receipts import receipt
 from tests.support.acts import awake, intact
-from tests.support.pace import allow
 from tests.support.postgres_server import each_version
+from tests.support.waits import PATIENCE
 from tests.support.world import SETUP
 
 pytestmark = each_version
@@ -105,7 +105,7 @@ def test_the_holder_does_what_was_approved_and_nothing_of_it_is_left_after_the_e
         query = threading.Thread(target=lambda: _cut(session, cut))
         query.start()
         ended = end(world, grant)
-        query.join(allow(10))
+        query.join(PATIENCE)
     assert ended.state == GrantState.ENDED, ended.last_error
     assert "terminating connection" in cut[0]
     assert shop.admin("SELECT count(*) FROM pg_roles WHERE rolname LIKE %s", f"%{grant.mark}%") == [(0,)]

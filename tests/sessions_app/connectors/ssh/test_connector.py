@@ -27,7 +27,7 @@ from tests.sessions_app.connectors.conftest import facts_of
 from tests.sessions_app.connectors.contract import *  # noqa: F403  # the contract is these tests
 from tests.sessions_app.connectors.contract import Case
 from tests.support.pace import allow
-from tests.support.waits import eventually
+from tests.support.waits import PATIENCE, eventually
 
 pytestmark = pytest.mark.timing
 
@@ -203,7 +203,7 @@ def test_many_sweeps_at_once_all_come_through(connector, target):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(allow(60))
+        thread.join(PATIENCE)
     assert gone == [True] * 24
 
 

@@ -15,7 +15,7 @@ from sessions_app.connectors.ssh.sweep import count_command, parse_sweep, sweep_
 from sessions_app.connectors.ssh.wrapper import force_command
 from tests.support.gateway import new_tag, on_target
 from tests.support.pace import allow
-from tests.support.waits import eventually
+from tests.support.waits import PATIENCE, eventually
 
 pytestmark = pytest.mark.processes
 
@@ -86,7 +86,7 @@ def test_the_targets_own_clock_ends_all_of_it(contain, kind):
     began = time.monotonic()
     line = wrapped("sh", "-c", kind.format(tag, tag), contain=contain, seconds=0.6)
     with subprocess.Popen(["sh", "-c", line], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        assert process.wait(allow(10)) in (137, -signal.SIGKILL)
+        assert process.wait(PATIENCE) in (137, -signal.SIGKILL)
     assert 0.5 < time.monotonic() - began < allow(5)
     eventually(lambda: not on_target(tag), within=5)
 

@@ -21,7 +21,7 @@ from tests.support.fakes import serving
 from tests.support.holders import metric
 from tests.support.pace import allow
 from tests.support.threads import in_thread
-from tests.support.waits import eventually
+from tests.support.waits import PATIENCE, eventually
 from tests.support.world import HOST_KEY
 
 pytestmark = pytest.mark.timing
@@ -271,7 +271,7 @@ def test_the_threads_keep_no_process_alive_and_end_with_the_stop(sweeper):
     assert all(thread.is_alive() for thread in sweeper._threads)
     sweeper.stop()
     for thread in sweeper._threads:
-        thread.join(allow(10))
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 
@@ -299,7 +299,7 @@ def test_news_wake_the_sweeper_and_so_does_a_cluster_that_has_nothing_left_to_un
     assert sweeper._wake.is_set()
     sweeper._wake.clear()
     sweeper._revokers.take([ending(live_world, "web", "web-1")])
-    assert sweeper._wake.wait(allow(10))
+    assert sweeper._wake.wait(PATIENCE)
 
 
 # What a failure does

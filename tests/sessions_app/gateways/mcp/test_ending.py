@@ -25,7 +25,7 @@ from tests.support.gateway import deserted_at
 from tests.support.mcp_place import now
 from tests.support.mcp_site import Raw, token_of
 from tests.support.pace import allow
-from tests.support.waits import eventually
+from tests.support.waits import PATIENCE, eventually
 
 pytestmark = pytest.mark.timing
 
@@ -50,7 +50,7 @@ class Watching:
         self.answer = client.call("watch_ticket", {"id": "T-42"}, Accept="application/json")
 
     def result(self):
-        self._thread.join(allow(30))
+        self._thread.join(PATIENCE)
         assert self.answer is not None, "the call goes on"
         return self.answer.json["result"]
 

@@ -19,7 +19,7 @@ from tests.sessions_app.gateways.conftest import make_place
 from tests.support.acts import run, session, use
 from tests.support.gateway import Place, new_tag, on_target
 from tests.support.pace import allow, assert_in_time
-from tests.support.waits import eventually
+from tests.support.waits import PATIENCE, eventually
 
 pytestmark = pytest.mark.timing
 LIMIT = 2.0
@@ -136,7 +136,7 @@ def test_a_revoke_at_any_moment_leaves_nothing(place):
         revoke(grant)
         tags.append(tag)
         grants.append(grant)
-    assert all(client.wait(allow(10)) == 255 for client in clients)
+    assert all(client.wait(PATIENCE) == 255 for client in clients)
     eventually(lambda: not any(on_target(tag) for tag in tags), within=LIMIT)
     eventually(lambda: all(ended(grant) for grant in grants))
 

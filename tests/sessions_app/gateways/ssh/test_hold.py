@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.pace import allow
-from tests.support.waits import eventually
+from tests.support.waits import PATIENCE, eventually
 
 pytestmark = pytest.mark.timing
 
@@ -47,7 +46,7 @@ def decide(place, run, *, allow: bool) -> None:
 def test_an_allowed_command_runs_once_and_says_who_allowed_it(place, grant):
     with waiting(place, grant) as (client, run):
         decide(place, run, allow=True)
-        out, err = client.communicate(timeout=allow(10))
+        out, err = client.communicate(timeout=PATIENCE)
         assert (client.returncode, out) == (0, b"held nginx\n")
         assert b"waiting for approval" in err
         assert b"Bob allowed it once" in err
@@ -70,6 +69,6 @@ def test_a_hold_that_nobody_decides_lapses(place, grant):
 
     with waiting(place, grant) as (client, run):
         CommandRun.objects.filter(pk=run.pk).update(hold_lapses_at=run.tried_at)
-        out, err = client.communicate(timeout=allow(10))
+        out, err = client.communicate(timeout=PATIENCE)
         assert (client.returncode, out) == (255, b"")
         assert b"Timed out: not approved in time" in err

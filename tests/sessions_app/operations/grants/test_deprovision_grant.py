@@ -20,8 +20,7 @@ from sessions_app.operations.grants.transition import StaleGrant
 from sessions_app.operations.sessions.close_session import close_session
 from tests.support.acts import Started, after, at_once, change, events, intact, last, run, session, undo, use
 from tests.support.fakes import serving
-from tests.support.pace import allow
-from tests.support.waits import eventually
+from tests.support.waits import PATIENCE, eventually
 
 # Where the world's targets are.
 PLACE = {"web-1": "root@127.0.0.1:2201", "web-2": "root@127.0.0.1:2202"}
@@ -200,7 +199,7 @@ class Slow(FakeConnector):
     def revoke(self, lease) -> Evidence:
         self.asked_for += 1
         self.asked.set()
-        assert self.answer.wait(allow(60))
+        assert self.answer.wait(PATIENCE)
         return super().revoke(lease)
 
 
@@ -323,7 +322,7 @@ def test_who_waits_for_targets_that_hang_holds_no_connection_and_keeps_the_claim
     # None of them has waited for long before all are counted.
     monkeypatch.setattr(
         "sessions_app.operations.grants.deprovision_grant.wait",
-        lambda *args, **more: counted.wait(allow(60)) and futures.wait(*args, **more),
+        lambda *args, **more: counted.wait(PATIENCE) and futures.wait(*args, **more),
     )
 
     def connections() -> int:
