@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -14,9 +15,8 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.sessions.backends.db import SessionStore
 
 from broker.demo.ports import free_port
-from tests.environment import ROOT
-from tests.support import nursery
 from tests.support.pace import allow
+from tests.support.running import start as start_process
 from tests.support.waits import PATIENCE, eventually
 
 pytestmark = pytest.mark.timing
@@ -34,9 +34,9 @@ def cookie_of(identity, **more) -> str:
 
 
 @pytest.fixture
-def started(processes) -> Iterator[list[nursery.Forked]]:
+def started(processes) -> Iterator[list[subprocess.Popen[bytes]]]:
     """The streams processes of a test."""
-    all_of_them: list[nursery.Forked] = []
+    all_of_them: list[subprocess.Popen[bytes]] = []
     yield all_of_them
     for process in all_of_them:
         process.terminate()
@@ -52,7 +52,7 @@ def start(stint_db, tmp_path, started) -> Callable[..., str]:
         words = ("-m", "uvicorn", "--port", str(port), "--log-level", "warning", "broker.asgi:application")
         with (tmp_path / "streams.log").open("ab") as log:
             env = {**stint_db.env, **settings}
-            started.append(nursery.start(*words, cwd=ROOT, env=env, stdout=log, stderr=log))
+            started.append(start_process(*words, env=env, stdout=log, stderr=log))
         base = f"http://127.0.0.1:{port}"
         wait_for(base)
         return base

@@ -16,9 +16,8 @@ from pathlib import Path
 
 from broker.demo.ports import free_port
 from broker.demo.sshd import SshTarget
-from tests.support import nursery
 from tests.support.pace import unhurried
-from tests.support.running import Running
+from tests.support.running import Running, start
 from tests.support.waits import eventually
 from tests.support.world import World
 
@@ -143,7 +142,7 @@ class Place(Running):
     contain: str = "group"
     name: str = "tested"
     port: int = field(default_factory=free_port)
-    gateway: nursery.Forked | None = None
+    gateway: subprocess.Popen[bytes] | None = None
 
     def catalogue(self) -> dict[str, str]:
         """The cluster with its real targets, and the commands."""
@@ -194,9 +193,9 @@ class Place(Running):
     def start(self, **env: str) -> None:
         """Start the gateway and wait until it answers."""
         with (self.folder / "gateway.log").open("ab") as log:
-            self.gateway = nursery.start(
+            self.gateway = start(
                 "manage.py", "gateway", "--doors", "ssh", "--ssh-port", str(self.port), "--name", self.name,
-                cwd=ROOT, env={**self.env, **env}, stdout=subprocess.DEVNULL, stderr=log,
+                env={**self.env, **env}, stderr=log,
             )  # fmt: skip
         eventually(self._answers, within=60)
 

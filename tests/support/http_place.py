@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from broker.demo.ports import free_port
-from tests.environment import ROOT
-from tests.support import nursery
 from tests.support.http_target import SECRET, Target, http_target
 from tests.support.pace import allow
-from tests.support.running import Running
+from tests.support.running import Running, start
 from tests.support.waits import eventually
 from tests.support.world import World, make_world
 
@@ -134,7 +132,7 @@ class Place(Running):
     folder: Path
     env: dict[str, str]
     port: int = field(default_factory=free_port)
-    gateway: nursery.Forked | None = None
+    gateway: subprocess.Popen[bytes] | None = None
     tokens: dict[int, str] = field(default_factory=dict)
 
     @property
@@ -228,9 +226,9 @@ class Place(Running):
     def start(self) -> None:
         """Start the gateway and wait until it answers."""
         with (self.folder / "gateway.log").open("ab") as log:
-            self.gateway = nursery.start(
+            self.gateway = start(
                 "manage.py", "gateway", "--doors", "http", "--port", str(self.port), "--name", "tested",
-                cwd=ROOT, env=self.env, stdout=subprocess.DEVNULL, stderr=log,
+                env=self.env, stderr=log,
             )  # fmt: skip
         eventually(self._answers, within=20)
 

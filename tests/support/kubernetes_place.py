@@ -23,14 +23,13 @@ from django.core.management import call_command
 
 from broker.demo.ports import free_port
 from tests.conftest import fresh_database
-from tests.support import nursery
-from tests.support.gateway import ACT, ROOT
+from tests.support.gateway import ACT
 from tests.support.kubernetes.cluster import Cluster
 from tests.support.kubernetes.kubelet import Kubelet
 from tests.support.kubernetes.real import some_cluster
 from tests.support.kubernetes.server import ApiServer
 from tests.support.pace import unhurried
-from tests.support.running import Running
+from tests.support.running import Running, start
 from tests.support.waits import eventually
 from tests.support.world import World, make_world
 
@@ -115,7 +114,7 @@ class Place(Running):
     folder: Path
     env: dict[str, str]
     port: int
-    gateway: nursery.Forked | None = None
+    gateway: subprocess.Popen[bytes] | None = None
     tokens: dict[int, str] = field(default_factory=dict)
 
     @property
@@ -255,9 +254,9 @@ class Place(Running):
     def start(self, **env: str) -> None:
         """Start the gateway and wait until it answers."""
         with self.log.open("ab") as log:
-            self.gateway = nursery.start(
+            self.gateway = start(
                 "manage.py", "gateway", "--doors", "kubernetes", "--port", str(self.port), "--name", "tested",
-                cwd=ROOT, env={**self.env, **env}, stdout=subprocess.DEVNULL, stderr=log,
+                env={**self.env, **env}, stderr=log,
             )  # fmt: skip
         eventually(self._answers, within=30)
 

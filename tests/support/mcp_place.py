@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,6 @@ from broker.demo.ports import free_port
 from tests.conftest import fresh_database
 from tests.support.mcp_desk import Desk, desk
 from tests.support.mcp_site import Raw, add_desk, grant_on_desk, token_of
-from tests.support.nursery import Forked
 from tests.support.running import Running
 from tests.support.site import start_server, wait_for
 from tests.support.world import World, make_world
@@ -28,7 +28,7 @@ class Door(Running):
     port: int
     env: dict[str, str]
     log: Path
-    gateway: Forked | None = None
+    gateway: subprocess.Popen[bytes] | None = None
 
     @property
     def base(self) -> str:

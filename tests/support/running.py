@@ -6,19 +6,32 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import IO, Any
 
-from tests.support.nursery import Forked
+from tests.environment import ROOT
 from tests.support.pace import allow
 from tests.support.waits import PATIENCE
 from tests.support.world import World
 
 
+def start(
+    *words: str, env: Mapping[str, str], stderr: IO[bytes], stdout: IO[bytes] | int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """Start `python WORDS` in the repository."""
+    command = [sys.executable, *words]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+    )
+
+
 class Running:
     """Whatever runs a gateway as a process."""
 
-    gateway: Forked | None
+    gateway: subprocess.Popen[bytes] | None
 
     def stop(self, number: int = signal.SIGKILL) -> int:
         """End the gateway by a signal and return its exit status."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -13,8 +14,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, Playwright, expect
 
 from broker.demo.ports import free_port
-from tests.environment import ROOT
-from tests.support.nursery import Forked, start
+from tests.support.running import start
 from tests.support.world import PASSWORD
 
 CHROMIUM = Path(__file__).with_name("chromium")
@@ -72,7 +72,9 @@ def serve_and_kill(env: Mapping[str, str], folder: Path) -> Iterator[tuple[str, 
 
 
 @contextlib.contextmanager
-def _process(log: Path, port: int, url: str, env: Mapping[str, str], *command: str) -> Iterator[Forked]:
+def _process(
+    log: Path, port: int, url: str, env: Mapping[str, str], *command: str
+) -> Iterator[subprocess.Popen[bytes]]:
     log.unlink(missing_ok=True)
     process = start_server(log, port, env, *command)
     try:
@@ -84,16 +86,14 @@ def _process(log: Path, port: int, url: str, env: Mapping[str, str], *command: s
         process.wait(60)
 
 
-def start_server(log: Path, port: int, env: Mapping[str, str], *command: str) -> Forked:
+def start_server(log: Path, port: int, env: Mapping[str, str], *command: str) -> subprocess.Popen[bytes]:
     """Start a web server's process; what it writes is added to a log."""
     with log.open("ab") as out:
-        return start(
-            "-m", *command, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning",
-            cwd=ROOT, env=env, stdout=out, stderr=out,
-        )  # fmt: skip
+        words = ("-m", *command, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning")
+        return start(*words, env=env, stdout=out, stderr=out)
 
 
-def wait_for(url: str, process: Forked, log: Path) -> None:
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     """Wait until a server answers."""
     for _ in range(600):
         assert process.poll() is None, log.read_text()

@@ -15,13 +15,12 @@ from django.core.management import call_command
 from broker.embedded.state import temporary_state_dir
 from tests.sessions_app.operations.test_kubernetes_grants import POLICY as KUBE_POLICY
 from tests.sessions_app.operations.test_kubernetes_grants import SET as KUBE_SET
-from tests.support import nursery
 from tests.support.acts import policy
-from tests.support.gateway import ROOT
 from tests.support.kubernetes.cluster import in_process
 from tests.support.kubernetes.server import ApiServer
 from tests.support.postgres_server import PostgresServer, majors
 from tests.support.postgres_shop import BROKER, set_up
+from tests.support.running import start
 from tests.support.waits import PATIENCE, eventually
 
 READ = """
@@ -154,7 +153,7 @@ def kubernetes_gateway(laptops):
     port = int(laptops.place.env["STINT_GATEWAY_PUBLIC_URL"].rpartition(":")[2])
     words = ("manage.py", "gateway", "--doors", "kubernetes", "--port", str(port), "--name", "kubernetes")
     with (laptops.place.folder / "kubernetes.log").open("ab") as log:
-        gateway = nursery.start(*words, cwd=ROOT, env=laptops.place.env, stdout=log, stderr=log)
+        gateway = start(*words, env=laptops.place.env, stdout=log, stderr=log)
     try:
         eventually(lambda: answers(port), within=30)
         yield

@@ -15,11 +15,11 @@ from broker.demo.ports import free_port
 from sessions_app.queries.comparisons import comparison
 from tests.sessions_app.gateways.conftest import make_place
 from tests.sessions_app.gateways.ssh.test_ending import ONE_WAY, ended, revoke, seconds_over
-from tests.support import nursery
 from tests.support.acts import intact
 from tests.support.gateway import ROOT, Place, new_tag, on_target
 from tests.support.pace import allow, assert_in_time
 from tests.support.proxy import BlackHole, black_hole
+from tests.support.running import start
 from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing
@@ -165,10 +165,8 @@ def test_without_its_database_a_gateway_kills_what_was_cut_and_leaves_what_may_f
 def test_two_gateways_of_one_database_do_not_touch_each_others_sessions(gateway):
     port = free_port()
     with (gateway.folder / "second.log").open("ab") as log:
-        second = nursery.start(
-            "manage.py", "gateway", "--doors", "ssh", "--ssh-port", str(port), "--name", "second",
-            cwd=ROOT, env=gateway.env, stdout=subprocess.DEVNULL, stderr=log,
-        )  # fmt: skip
+        words = ("manage.py", "gateway", "--doors", "ssh", "--ssh-port", str(port), "--name", "second")
+        second = start(*words, env=gateway.env, stderr=log)
     first_port = gateway.port
     try:
         grant = gateway.grant()
