@@ -21,8 +21,8 @@ from django.db import connection, connections
 from tests.environment import POSTGRES, ROOT, STATE
 from tests.support.breadth import FULL, examples
 from tests.support.databases import appending_at_once, copy_of_template, own_database, use
-from tests.support.replay import world_again
-from tests.support.world import World
+from tests.support.world.replay import world_again
+from tests.support.world.world import World
 
 _numbers = itertools.count(1)
 

@@ -53,8 +53,8 @@ def _site() -> Iterator[tuple[Any, str]]:
     from broker.kernel import clock
     from tests.bench.database import empty_database
     from tests.environment import POSTGRES
-    from tests.support.scene import make_scene
-    from tests.support.site import serve
+    from tests.support.browser.site import serve
+    from tests.support.world.scene import make_scene
 
     with empty_database() as name, tempfile.TemporaryDirectory(prefix="stint-screenshots-") as folder:
         scene = make_scene(clock.now(), Path(folder), extremes=False)
@@ -73,7 +73,7 @@ def _every_page(scene: Any, site: str, folder: Path, wanted: set[str]) -> int:
     from playwright.sync_api import sync_playwright
 
     from tests.sessions_app.web.pages import OPEN, READABLE, addresses, reader
-    from tests.support.site import sign_in, start_chromium
+    from tests.support.browser.site import sign_in, start_chromium
 
     count = 0
     looks = [(name, reader(name), addresses(scene, reader(name))[name]) for name in READABLE]
@@ -96,7 +96,7 @@ def _every_page(scene: Any, site: str, folder: Path, wanted: set[str]) -> int:
 
 
 def _take(page: Any, url: str, folder: Path, name: str) -> int:
-    from tests.support.stage import is_page, is_shown
+    from tests.support.browser.stage import is_page, is_shown
 
     if not is_shown(page, url):
         return 0
@@ -119,8 +119,8 @@ def _readme(scene: Any, site: str, folder: Path) -> int:
     from playwright.sync_api import sync_playwright
 
     from tests.sessions_app.web.pages import addresses
-    from tests.support.png import with_palette
-    from tests.support.site import sign_in, start_chromium
+    from tests.support.browser.png import with_palette
+    from tests.support.browser.site import sign_in, start_chromium
 
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.png"):

@@ -17,8 +17,8 @@ from broker.kernel import clock
 from tests.environment import POSTGRES
 from tests.support import databases
 from tests.support.databases import own_database
-from tests.support.replay import world_again
 from tests.support.waits import eventually
+from tests.support.world.replay import world_again
 
 pytestmark = [pytest.mark.usefixtures("django_db_setup"), pytest.mark.timing]
 

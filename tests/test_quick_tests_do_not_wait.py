@@ -22,7 +22,13 @@ TESTS = str(ROOT / "tests")
 # They wait with limits that no machine reaches, and are servers that are slow on purpose.
 EXEMPT = tuple(
     str(ROOT / "tests/support" / name)
-    for name in ("waits.py", "databases.py", "http_target.py", "kubernetes/", "nginx.py")
+    for name in (
+        "waits.py",
+        "databases.py",
+        "servers/http_target.py",
+        "servers/kubernetes/",
+        "servers/nginx.py",
+    )
 )
 CLOCKS = {"monotonic", "perf_counter", "process_time", "thread_time"}
 TAKE_A_LIMIT = {"wait", "join", "result", "timeout", "settimeout", "acquire"}

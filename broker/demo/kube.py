@@ -112,7 +112,7 @@ class Kube:
 
     def _start(self) -> str:
         """Start the API server. Returns its administrator's kubeconfig."""
-        command = [sys.executable, "-m", "tests.support.kubernetes.serve", str(self._folder)]
+        command = [sys.executable, "-m", "tests.support.servers.kubernetes.serve", str(self._folder)]
         # Its own session: Ctrl-C reaches the demo, which stops it.
         running = subprocess.Popen(
             command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True

@@ -6,8 +6,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.models import Identity
-from tests.support.acts import events, last
-from tests.support.world import PASSWORD
+from tests.support.world.acts import events, last
+from tests.support.world.world import PASSWORD
 
 NEW = "another horse, another battery"
 

@@ -10,8 +10,8 @@ from django.core.management import CommandError, call_command
 
 from accounts.models import APIToken, Identity, SSHPublicKey
 from broker.kernel.crypto import token_digest
-from tests.support.acts import last
-from tests.support.world import PASSWORD
+from tests.support.world.acts import last
+from tests.support.world.world import PASSWORD
 
 
 def person(*words: str) -> list[str]:

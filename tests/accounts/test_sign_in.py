@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Identity
 from broker.audit.backlog import catch_up
-from tests.support.acts import events, last
-from tests.support.world import PASSWORD
+from tests.support.world.acts import events, last
+from tests.support.world.world import PASSWORD
 
 URL = "/sign-in/"
 

@@ -17,7 +17,7 @@ from sessions_app.connectors.kubernetes.kubeconfig import token_kubeconfig
 from tests.bench.database import database
 from tests.bench.place import environment
 from tests.bench.report import Report, median
-from tests.support.kubernetes_place import Place, gateway_before
+from tests.support.servers.kubernetes_place import Place, gateway_before
 
 ROUNDS, WATCHES, AT_ONCE = 8, 1000, 50
 WATCH = "/api/v1/namespaces/shop/pods?watch=true"

@@ -10,7 +10,7 @@ import psycopg
 
 from tests.environment import POSTGRES
 from tests.support.databases import drop_database, use
-from tests.support.world import World, make_world
+from tests.support.world.world import World, make_world
 
 _numbers = itertools.count(1)
 

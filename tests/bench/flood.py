@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from tests.bench.database import database, fill_grants
 from tests.bench.report import Report, median, percentile
 from tests.environment import POSTGRES
-from tests.support.site import serve
+from tests.support.browser.site import serve
 from tests.support.waits import eventually
 
 ADDRESSES = 1000

@@ -20,10 +20,10 @@ from tests.bench.database import database
 from tests.bench.place import environment
 from tests.bench.report import Report, median, percentile
 from tests.environment import ROOT
-from tests.support.http_place import Place, gateway_before
-from tests.support.http_target import Target
-from tests.support.nginx import nginx
-from tests.support.postgres_server import self_signed
+from tests.support.servers.http_place import Place, gateway_before
+from tests.support.servers.http_target import Target
+from tests.support.servers.nginx import nginx
+from tests.support.servers.postgres_server import self_signed
 from tests.support.waits import eventually
 
 SECONDS, ROUNDS, ONE_BY_ONE = 3, 3, 300

@@ -20,8 +20,8 @@ from broker.demo.ports import free_port
 from tests.bench.database import database, owner
 from tests.bench.report import Report, median
 from tests.environment import POSTGRES, ROOT
-from tests.support.api_site import PROXY_KEY, add_site, grant_on_site, token_of
-from tests.support.nginx import nginx
+from tests.support.servers.nginx import nginx
+from tests.support.world.api_site import PROXY_KEY, add_site, grant_on_site, token_of
 
 FEW, MANY = 10, 100_000
 SECONDS, ROUNDS, KEYS = 3, 3, 5_000

@@ -15,7 +15,7 @@ from typing import Any
 from tests.bench.database import empty_database, owner
 from tests.bench.report import Report, percentile
 from tests.environment import POSTGRES
-from tests.support.scene import Scene, make_scene
+from tests.support.world.scene import Scene, make_scene
 
 GRANTS, ENTRIES, PEOPLE, ROUNDS = 100_000, 1_000_000, 2_000, 20
 READERS = ("alice", "bob", "admin")
@@ -102,7 +102,7 @@ def _weigh(report: Report, name: str, folder: str) -> None:
     """What a browser that was never here gets for the sign-in page and home, headers included."""
     import os
 
-    from tests.support.site import serve
+    from tests.support.browser.site import serve
 
     env = {**os.environ, "DATABASE_URL": POSTGRES.url("stint_app", name)}
     with serve(env, Path(folder)) as site:

@@ -14,8 +14,8 @@ from broker.demo.sshd import SshTarget
 from broker.embedded.valkey import EmbeddedValkey
 from broker.processes.argv import worker_argv
 from tests.bench.database import database
-from tests.environment import POSTGRES
-from tests.support.gateway import ROOT, Place, write_act
+from tests.environment import POSTGRES, ROOT
+from tests.support.servers.gateway import Place, write_act
 from tests.support.waits import eventually
 
 

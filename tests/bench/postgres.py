@@ -15,8 +15,8 @@ import psycopg
 
 from broker.embedded.state import temporary_state_dir
 from tests.bench.report import Report, median, percentile
-from tests.support.postgres_server import PostgresServer, majors
-from tests.support.postgres_shop import Given, Shop, set_up
+from tests.support.servers.postgres_server import PostgresServer, majors
+from tests.support.servers.postgres_shop import Given, Shop, set_up
 
 REVOKES, WARM = 200, 5
 CROWD, WORKERS = 200, 8

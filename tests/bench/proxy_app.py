@@ -35,7 +35,7 @@ from sessions_app.models import Grant
 from sessions_app.operations.sessions.proofs.proxy import RequestUse, approved
 from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.http.decide import decide_request
-from tests.support.http_target import SECRET
+from tests.support.servers.http_target import SECRET
 
 _tally, _pool = Tally(), urllib3.PoolManager(maxsize=16)
 _upstream = f"http://127.0.0.1:{os.environ.get('BENCH_UPSTREAM', '')}"

@@ -17,7 +17,7 @@ from tests.bench import lateness
 from tests.bench.deaths import Deaths
 from tests.bench.place import place_with_targets, queue, worker
 from tests.bench.report import Report, median, percentile
-from tests.support.gateway import Place, new_tag
+from tests.support.servers.gateway import Place, new_tag
 from tests.support.waits import eventually
 
 LOGINS = 40

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from broker.demo.ports import free_port
 from broker.embedded.state import temporary_state_dir
 from tests.bench.report import Report, median
-from tests.support.gateway import ROOT
+from tests.environment import ROOT
 from tests.support.waits import eventually
 
 STARTS = 3

@@ -16,15 +16,15 @@ from tests.bench.deaths import Deaths
 from tests.bench.place import place_with_targets, queue, worker
 from tests.bench.report import Report, median, percentile
 from tests.bench.ssh import running_commands
-from tests.support.gateway import Place
-from tests.support.outside import (
+from tests.support.browser.site import serve
+from tests.support.servers.gateway import Place
+from tests.support.servers.outside import (
     Outside,
     outside,
     pagerduty_event,
     signed_by_pagerduty,
     tell_pagerduty,
 )
-from tests.support.site import serve
 from tests.support.waits import eventually
 
 GRANTS, ROUNDS = 100, 2

@@ -15,10 +15,10 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel import clock
 from sessions_app.models import Cluster, GatewayNode, Notice, Observation, Sweeper, Target
-from tests.support.acts import awake
 from tests.support.databases import use
 from tests.support.pace import allow
-from tests.support.world import SETUP
+from tests.support.world.acts import awake
+from tests.support.world.world import SETUP
 
 
 @pytest.fixture

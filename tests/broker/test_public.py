@@ -9,7 +9,7 @@ import yaml
 from django.test import Client
 from jsonschema import Draft202012Validator
 
-from tests.support.world import CATALOGUE
+from tests.support.world.world import CATALOGUE
 
 FOLDERS = [
     "clusters", "command-sets", "groups", "policies", "trust-policies", "webhook-messages", "webhooks",

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 from sessions_app.web.docs.guides_page import SHELVES, guide_page
 from tests.environment import ROOT
-from tests.support.guides import fences, guides, source
+from tests.support.world.guides import fences, guides, source
 
 # What a block may be, and by what it is followed in `test_guides_do_what_they_say.py`: yaml and console are applied and
 # run, and so is sql; json is parsed. `text` shows an answer or a shape, so nothing in it can be typed.

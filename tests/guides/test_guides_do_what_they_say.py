@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.environment import ROOT
-from tests.support.guide_reader import Reader
-from tests.support.guide_site import GuideSite, guide_site
-from tests.support.guides import fences, guides
+from tests.support.servers.guide_site import GuideSite, guide_site
+from tests.support.world.guide_reader import Reader
+from tests.support.world.guides import fences, guides
 
 pytestmark = pytest.mark.guides
 

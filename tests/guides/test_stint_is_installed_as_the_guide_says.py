@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from tests.environment import ROOT
-from tests.support.acts import Started
-from tests.support.guide_reader import Reader
-from tests.support.guides import fences
-from tests.support.machine import Machine, machine
-from tests.support.ssh_host import SshHost, ssh_host
+from tests.support.servers.machine import Machine, machine
+from tests.support.servers.ssh_host import SshHost, ssh_host
+from tests.support.world.acts import Started
+from tests.support.world.guide_reader import Reader
+from tests.support.world.guides import fences
 
 pytestmark = pytest.mark.guides
 

@@ -11,11 +11,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.conftest import fresh_database
-from tests.support.browser import DESK
-from tests.support.scene import make_scene
-from tests.support.site import serve as running_site
-from tests.support.site import sign_in, start_chromium
-from tests.support.stage import Stage
+from tests.support.browser.screens import DESK
+from tests.support.browser.site import serve as running_site
+from tests.support.browser.site import sign_in, start_chromium
+from tests.support.browser.stage import Stage
+from tests.support.world.scene import make_scene
 
 # A form that is refused is answered with its page and a status that says so, which the console repeats.
 REFUSED = re.compile("the server responded with a status of (400|409|422) ")

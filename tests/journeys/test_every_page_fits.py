@@ -11,8 +11,8 @@ from playwright.sync_api import Page, Response
 
 from tests.sessions_app.web.pages import OPEN, PUBLIC, asking, open_address, walk
 from tests.support.breadth import FULL
-from tests.support.fits import misfits
-from tests.support.stage import go, is_page, is_shown, lines
+from tests.support.browser.fits import misfits
+from tests.support.browser.stage import go, is_page, is_shown, lines
 
 # Who sees most goes first.
 PEOPLE = ("admin", "alice", "bob", "charlie")

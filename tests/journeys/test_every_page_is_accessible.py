@@ -6,10 +6,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.sessions_app.web.pages import OPEN, PUBLIC, READABLE, addresses, asking, open_address, reader
-from tests.support import axe
 from tests.support.breadth import FULL
-from tests.support.browser import DESK, PHONE
-from tests.support.stage import go, is_page, is_shown, lines
+from tests.support.browser import axe
+from tests.support.browser.screens import DESK, PHONE
+from tests.support.browser.stage import go, is_page, is_shown, lines
 
 TABLET = {"width": 768, "height": 1024}
 # What changes with the width is mostly whether things fit, which is looked at elsewhere, on every screen.

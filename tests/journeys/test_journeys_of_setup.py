@@ -5,8 +5,8 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from broker.demo.sshd import SshTarget
-from tests.support.acts import Started
-from tests.support.browser import PHONE
+from tests.support.browser.screens import PHONE
+from tests.support.world.acts import Started
 
 
 def workflow() -> None:

@@ -7,9 +7,9 @@ import datetime as dt
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support import acts
-from tests.support.browser import PHONE
-from tests.support.site import settle
+from tests.support.browser.screens import PHONE
+from tests.support.browser.site import settle
+from tests.support.world import acts
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Request, expect
 
-from tests.support import acts
-from tests.support.browser import PHONE
+from tests.support.browser.screens import PHONE
 from tests.support.pace import allow
 from tests.support.waits import eventually
+from tests.support.world import acts
 
 pytestmark = pytest.mark.timing
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.support import acts
-from tests.support.browser import PHONE
-from tests.support.site import settle, sign_in
+from tests.support.browser.screens import PHONE
+from tests.support.browser.site import settle, sign_in
+from tests.support.world import acts
 
 # Presses a button twice; returns which of the presses would send the form.
 TWICE = """() => {

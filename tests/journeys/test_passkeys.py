@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.acts import last
-from tests.support.factors import codes_on
-from tests.support.site import sign_in
+from tests.support.browser.site import sign_in
+from tests.support.world.acts import last
+from tests.support.world.factors import codes_on
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.sessions_app.gateways.conftest import make_place
-from tests.support.browser import PHONE, SMALLEST
-from tests.support.gateway import Place
+from tests.support.browser.screens import PHONE, SMALLEST
+from tests.support.browser.site import serve
 from tests.support.pace import allow
-from tests.support.site import serve
+from tests.support.servers.gateway import Place
 from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing

@@ -5,11 +5,11 @@ from __future__ import annotations
 from playwright.sync_api import Page, expect
 
 from broker.kernel import clock
-from tests.support import axe
-from tests.support.browser import DESK, SMALLEST
-from tests.support.factors import STEP, code_of, codes_on, secret_on
-from tests.support.passkeys import give_passkey
-from tests.support.site import sign_in
+from tests.support.browser import axe
+from tests.support.browser.screens import DESK, SMALLEST
+from tests.support.browser.site import sign_in
+from tests.support.world.factors import STEP, code_of, codes_on, secret_on
+from tests.support.world.passkeys import give_passkey
 
 
 def fits(page: Page) -> None:

@@ -7,9 +7,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.axe import load, violations
-from tests.support.identity_provider import environment_of, provider_on_loopback
-from tests.support.site import serve
+from tests.support.browser.axe import load, violations
+from tests.support.browser.site import serve
+from tests.support.servers.identity_provider import environment_of, provider_on_loopback
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from tests.sessions_app.web.pages import walk
-from tests.support import markup
-from tests.support.stage import go, is_page, lines
+from tests.support.browser.stage import go, is_page, lines
+from tests.support.world import markup
 
 ESCAPED = f"\x1b[31m{markup.EVIL}\x1b]8;;javascript:window.canary=1\x07link\x1b]8;;\x07\x1b[0m\n"
 # Anything that only markup that was let through can have made.

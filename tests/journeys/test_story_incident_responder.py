@@ -16,15 +16,15 @@ import pytest
 import yaml
 
 from tests.sessions_app.gateways.conftest import make_place
-from tests.support.gateway import Place, on_target
-from tests.support.outside import (
+from tests.support.browser.site import serve
+from tests.support.servers.gateway import Place, on_target
+from tests.support.servers.outside import (
     Outside,
     outside,
     pagerduty_event,
     signed_by_pagerduty,
     tell_pagerduty,
 )
-from tests.support.site import serve
 from tests.support.waits import eventually
 
 ID = "Q1ABCDEF2GHI"

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from tests.sessions_app.gateways.conftest import make_place
-from tests.support.gateway import Place, on_target
 from tests.support.pace import allow
+from tests.support.servers.gateway import Place, on_target
 from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from tests.conftest import fresh_database
-from tests.support.acts import events, last
-from tests.support.api_site import PROXY_KEY, token_of
-from tests.support.nginx import Application, Nginx, application, nginx
-from tests.support.receiver import SECRET, Receiver, endpoint, receiver, webhook_file
-from tests.support.site import serve
+from tests.support.browser.site import serve
+from tests.support.servers.nginx import Application, Nginx, application, nginx
+from tests.support.servers.receiver import SECRET, Receiver, endpoint, receiver, webhook_file
 from tests.support.waits import eventually
-from tests.support.world import World, make_world
+from tests.support.world.acts import events, last
+from tests.support.world.api_site import PROXY_KEY, token_of
+from tests.support.world.world import World, make_world
 
 FILES = {
     "clusters/suppliers.yaml": f"""

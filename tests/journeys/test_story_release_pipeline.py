@@ -21,13 +21,13 @@ import yaml
 from django.db import connection
 
 from tests.conftest import fresh_database
-from tests.support.acts import awake, last
-from tests.support.api_site import PROXY_KEY
-from tests.support.issuer import Issuer, issuer_on_loopback
-from tests.support.nginx import Application, Nginx, application, nginx
-from tests.support.outside import Outside, outside, signed_by_github
-from tests.support.site import serve
-from tests.support.world import World, make_world
+from tests.support.browser.site import serve
+from tests.support.servers.issuer import Issuer, issuer_on_loopback
+from tests.support.servers.nginx import Application, Nginx, application, nginx
+from tests.support.servers.outside import Outside, outside, signed_by_github
+from tests.support.world.acts import awake, last
+from tests.support.world.api_site import PROXY_KEY
+from tests.support.world.world import World, make_world
 
 SECRET = "the-secret-of-the-repository"
 EXCHANGE = {

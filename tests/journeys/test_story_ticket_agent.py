@@ -9,10 +9,10 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from sessions_app.models import CommandRun, EndReason, Grant, Session
-from tests.support.mcp_client import client_of
-from tests.support.mcp_place import mcp_place, now
-from tests.support.mcp_site import Raw
+from tests.support.servers.mcp_client import client_of
+from tests.support.servers.mcp_place import mcp_place, now
 from tests.support.waits import eventually
+from tests.support.world.mcp_site import Raw
 
 FILES = {
     "command-sets/agent-ticket.yaml": """

@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from broker.demo.sshd import SshTarget
 from tests.journeys.test_journeys_of_setup import workflow
-from tests.support.browser import DESK
-from tests.support.site import settle
+from tests.support.browser.screens import DESK
+from tests.support.browser.site import settle
 
 PASSWORD = "a first administrator's words"
 

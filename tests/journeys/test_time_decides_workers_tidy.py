@@ -22,11 +22,12 @@ from django.db.models import Model
 from broker.celery import app
 from broker.embedded.state import temporary_state_dir
 from broker.embedded.valkey import EmbeddedValkey
+from tests.environment import ROOT
 from tests.sessions_app.gateways.conftest import make_place
-from tests.support.acts import LOCKS_HERE, run, session, use
-from tests.support.gateway import ROOT, Place, on_target
 from tests.support.pace import allow
+from tests.support.servers.gateway import Place, on_target
 from tests.support.waits import eventually
+from tests.support.world.acts import LOCKS_HERE, run, session, use
 
 pytestmark = pytest.mark.timing
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from sessions_app.connectors.fake import FakeConnector
-from tests.support.fakes import serving
+from tests.support.world.fakes import serving
 
 
 @pytest.fixture

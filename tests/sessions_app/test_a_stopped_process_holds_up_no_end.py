@@ -20,9 +20,9 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.identities.disable_identity import disable_identity
 from sessions_app.operations.sweep.sweep import end_baseless, sweep
 from sessions_app.operations.targets.reconcile_cluster import SILENT, reconcile_all
-from tests.support.acts import Started, after, events, intact, policy, session, use
 from tests.support.pace import allow
 from tests.support.waits import eventually
+from tests.support.world.acts import Started, after, events, intact, policy, session, use
 
 pytestmark = pytest.mark.timing
 

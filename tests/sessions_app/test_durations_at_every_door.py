@@ -14,7 +14,7 @@ from sessions_app.policy.documents import DocumentError, load_yaml, validate
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.web.shell.forms import draft_of_link
 from tests.sessions_app.api.conftest import Caller, token_for
-from tests.support.factors import just_signed_in
+from tests.support.world.factors import just_signed_in
 
 POLICY = "name: p\nclusters: [web]\ncommand_sets: [restart-web]\nrequesters: {groups: [a]}\napprovals: none\nmax_duration: %s\n"
 FORM = {

@@ -25,8 +25,8 @@ from broker.audit.verify import verify
 from broker.kernel.errors import StintError
 from sessions_app.connectors.fake import FakeConnector, place_of
 from tests.support.breadth import examples
-from tests.support.replay import world_again
-from tests.support.world import SETUP
+from tests.support.world.replay import world_again
+from tests.support.world.world import SETUP
 
 RANK = {"scheduled": 0, "provisioning": 1, "active": 2, "revoking": 3, "ended": 4}
 LINES = (

@@ -45,10 +45,10 @@ from sessions_app.operations.sessions.try_call import try_call
 from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.policy.commands.mcp.decide import decided
 from tests.sessions_app.operations.sessions.test_note_deviation import tries
-from tests.support.acts import after, change, events, intact, last, policy, run, session, undo, use
-from tests.support.api_site import add_site, grant_on_site
-from tests.support.issuer import issuer_on_loopback
-from tests.support.mcp_site import add_desk, grant_unseen, token_of
+from tests.support.servers.issuer import issuer_on_loopback
+from tests.support.world.acts import after, change, events, intact, last, policy, run, session, undo, use
+from tests.support.world.api_site import add_site, grant_on_site
+from tests.support.world.mcp_site import add_desk, grant_unseen, token_of
 
 
 @pytest.fixture(params=["at the call", "at the commit"])
@@ -273,7 +273,7 @@ def test_a_broken_connection_in_the_middle_of_an_act_leaves_neither_act_nor_entr
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         (pid,) = cursor.fetchone()
-    from tests.support.acts import LOCKS_HERE, Started, wait_for_waiters
+    from tests.support.world.acts import LOCKS_HERE, Started, wait_for_waiters
 
     with owner_connection.transaction():
         owner_connection.execute("SELECT FROM audit_head FOR UPDATE")

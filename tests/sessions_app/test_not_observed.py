@@ -14,9 +14,9 @@ from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.queries.receipts import receipt
 from tests.sessions_app.api.conftest import api  # noqa: F401 - a fixture
 from tests.sessions_app.web.conftest import browser  # noqa: F401 - a fixture
-from tests.support.acts import undo
-from tests.support.catalogue import FILES
-from tests.support.fakes import serving
+from tests.support.world.acts import undo
+from tests.support.world.catalogue import FILES
+from tests.support.world.fakes import serving
 
 # What would be a guess: a count of nothing, or that there was nothing.
 GUESSES = (

@@ -13,9 +13,9 @@ from broker.audit.models import AuditEntry
 from broker.audit.verify import verify
 from broker.kernel import clock
 from tests.conftest import fresh_database
-from tests.support import replay
-from tests.support.replay import world_again
-from tests.support.world import make_world
+from tests.support.world import replay
+from tests.support.world.replay import world_again
+from tests.support.world.world import make_world
 
 # What differs from one world to the next: the database's clock, and the passwords of machines, which nobody has.
 _ITS_OWN = {"created_at", "password", "person"}

@@ -27,12 +27,12 @@ from tests.environment import CANARY
 from tests.sessions_app.api.test_everywhere import addresses, fill
 from tests.sessions_app.web.pages import READABLE
 from tests.sessions_app.web.test_access import things
-from tests.support.acts import run, session, use
-from tests.support.factors import SECRET as SECRET_OF_APP
-from tests.support.factors import give_app
-from tests.support.receiver import SECRET
-from tests.support.world import PASSWORD as PASSWORD_OF_ALL
-from tests.support.world import SETUP
+from tests.support.servers.receiver import SECRET
+from tests.support.world.acts import run, session, use
+from tests.support.world.factors import SECRET as SECRET_OF_APP
+from tests.support.world.factors import give_app
+from tests.support.world.world import PASSWORD as PASSWORD_OF_ALL
+from tests.support.world.world import SETUP
 
 __all__ = ["things"]
 

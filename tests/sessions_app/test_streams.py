@@ -16,7 +16,7 @@ from django.contrib.sessions.backends.db import SessionStore
 
 from broker.demo.ports import free_port
 from tests.support.pace import allow
-from tests.support.running import start as start_process
+from tests.support.servers.running import start as start_process
 from tests.support.waits import PATIENCE, eventually
 
 pytestmark = pytest.mark.timing

@@ -8,7 +8,7 @@ from broker.processes.argv import worker_argv
 from sessions_app import tasks
 from sessions_app.models import EndReason, GrantState, Observation
 from sessions_app.operations.grants.end_grant import end_grant
-from tests.support.receiver import receiver, webhook_file
+from tests.support.servers.receiver import receiver, webhook_file
 from tests.support.waits import eventually
 
 

@@ -19,7 +19,7 @@ from sessions_app.operations.catalogue.remove_document import remove_document
 from sessions_app.operations.catalogue.save_document import save_document
 from sessions_app.operations.catalogue.save_draft import OnlyAdministratorsSetUp
 from sessions_app.operations.targets.cluster_connection import STORED, stored_secrets
-from tests.support.world import HOST_KEY
+from tests.support.world.world import HOST_KEY
 
 DORA = {"administrators": {"identities": ["dora"]}}
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHR3sv1Lwo0KTYFjZl1WyZ3Fu8vPoS4vQ8qO8wYQq8dX"

@@ -23,7 +23,7 @@ from accounts.operations.remove_ssh_key import remove_ssh_key
 from accounts.queries import identity_by_fingerprint
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from sessions_app.operations.identities.disable_identity import disable_identity
-from tests.support.acts import Started, last, wait_for_waiters
+from tests.support.world.acts import Started, last, wait_for_waiters
 
 
 def line(key) -> str:

@@ -9,7 +9,7 @@ from accounts.operations.confirm_email import AddressChanged, confirm_email
 from accounts.operations.link_provider import NotLinked, link_provider
 from broker.kernel.errors import NotFound
 from sessions_app.operations.identities.change_identity import change_identity
-from tests.support.acts import events, last
+from tests.support.world.acts import events, last
 
 NEW = "bob@elsewhere.example"
 

@@ -7,8 +7,8 @@ import pytest
 from accounts.models import Identity
 from accounts.operations.create_identity import NameTaken, create_identity
 from broker.kernel.errors import InvalidInput
-from tests.support.acts import at_once, last
-from tests.support.world import PASSWORD, SETUP
+from tests.support.world.acts import at_once, last
+from tests.support.world.world import PASSWORD, SETUP
 
 
 def make(now, **fields) -> Identity:

@@ -14,7 +14,7 @@ from broker.audit.models import AuditEntry
 from broker.kernel.crypto import token_digest
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
-from tests.support.acts import Started, last, wait_for_waiters
+from tests.support.world.acts import Started, last, wait_for_waiters
 
 DAY = dt.timedelta(days=1)
 

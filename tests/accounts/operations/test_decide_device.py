@@ -10,7 +10,7 @@ from accounts.operations.decide_device import decide_device
 from accounts.operations.find_device import UnknownCode
 from broker.kernel.errors import Forbidden
 from tests.accounts.operations.test_start_device import start
-from tests.support.acts import events, last
+from tests.support.world.acts import events, last
 
 
 @pytest.fixture(autouse=True)

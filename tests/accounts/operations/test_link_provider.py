@@ -6,7 +6,7 @@ import pytest
 
 from accounts.models import Identity, ProviderLink
 from accounts.operations.link_provider import NotLinked, link_provider
-from tests.support.acts import at_once, events, last
+from tests.support.world.acts import at_once, events, last
 
 ISSUER = "https://id.example.com"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from accounts.operations.note_sign_in import note_failed_sign_in, note_sign_in, note_sign_out
-from tests.support.acts import last
+from tests.support.world.acts import last
 
 
 def test_a_sign_in_and_a_sign_out_are_their_identitys(world):

@@ -7,7 +7,7 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 
 from accounts.operations.purge_sessions import purge_sessions
-from tests.support.acts import after
+from tests.support.world.acts import after
 
 
 def test_sessions_are_kept_for_as_long_as_they_last(world):

@@ -22,9 +22,9 @@ from sessions_app.operations.identities.disable_identity import disable_identity
 from sessions_app.operations.identities.reset_factors import reset_factors
 from tests.accounts.operations.test_decide_device import decide
 from tests.accounts.operations.test_start_device import start
-from tests.support.acts import Started, after
-from tests.support.factors import SECRET, give_app
-from tests.support.world import PASSWORD, SETUP
+from tests.support.world.acts import Started, after
+from tests.support.world.factors import SECRET, give_app
+from tests.support.world.world import PASSWORD, SETUP
 
 
 @pytest.fixture(autouse=True)

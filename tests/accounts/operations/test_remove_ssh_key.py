@@ -8,8 +8,8 @@ from accounts.operations.add_ssh_key import add_ssh_key
 from accounts.operations.remove_ssh_key import remove_ssh_key
 from accounts.queries import identity_by_fingerprint
 from broker.kernel.errors import NotFound
-from tests.support.acts import events, last
-from tests.support.world import HOST_KEY
+from tests.support.world.acts import events, last
+from tests.support.world.world import HOST_KEY
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 
 from accounts.operations.reset_password import reset_password
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
-from tests.support.acts import events, last
-from tests.support.world import SETUP
+from tests.support.world.acts import events, last
+from tests.support.world.world import SETUP
 
 NEW = "another horse, another battery"
 

@@ -9,7 +9,7 @@ import pytest
 from accounts.operations.create_token import create_token
 from accounts.operations.revoke_presented_token import revoke_presented_token
 from broker.kernel.errors import NotFound
-from tests.support.acts import last
+from tests.support.world.acts import last
 
 
 def test_whoever_has_a_token_revokes_it_once(world):

@@ -9,7 +9,7 @@ import pytest
 from accounts.operations.create_token import create_token
 from accounts.operations.revoke_token import revoke_token
 from broker.kernel.errors import NotFound
-from tests.support.acts import events, last
+from tests.support.world.acts import events, last
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from django.core.cache import caches
 from accounts.operations.set_password import set_password
 from accounts.passwords import TooManyTries, WrongPassword
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
-from tests.support.acts import events, last
-from tests.support.world import PASSWORD
+from tests.support.world.acts import events, last
+from tests.support.world.world import PASSWORD
 
 NEW = "another horse, another battery"
 

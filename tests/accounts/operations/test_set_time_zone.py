@@ -6,7 +6,7 @@ import pytest
 
 from accounts.operations.set_time_zone import set_time_zone
 from broker.kernel.errors import InvalidInput, NotFound
-from tests.support.acts import last
+from tests.support.world.acts import last
 
 
 def test_a_person_chooses_and_the_record_has_before_and_after(world):

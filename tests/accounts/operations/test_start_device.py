@@ -10,7 +10,7 @@ from accounts.clients import ScopeNotOffered, UnknownClient
 from accounts.codes import ALPHABET, typed_code
 from accounts.models import APIToken, DeviceAuthorization
 from accounts.operations.start_device import start_device
-from tests.support.acts import events
+from tests.support.world.acts import events
 
 
 def start(world, now=None, **changes):

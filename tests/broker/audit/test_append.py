@@ -18,8 +18,8 @@ from broker.audit.record import record
 from broker.audit.verify import Verdict, verify
 from sessions_app.models import Sweeper
 from tests.broker.audit.build import AT, bulk_build
-from tests.support.acts import Started
 from tests.support.waits import ends, happens
+from tests.support.world.acts import Started
 
 ALICE = Actor(name="alice", id=7, kind="person")
 

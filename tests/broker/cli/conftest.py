@@ -13,11 +13,11 @@ import pytest
 
 from broker.demo.ports import free_port
 from tests.sessions_app.gateways.conftest import make_place
-from tests.support.acts import policy
-from tests.support.gateway import Place
-from tests.support.site import serve
-from tests.support.terminal import Terminal
+from tests.support.browser.site import serve
+from tests.support.servers.gateway import Place
+from tests.support.servers.terminal import Terminal
 from tests.support.waits import eventually
+from tests.support.world.acts import policy
 
 SCOPES = ("read", "request", "decide", "end")
 LOOK = """

@@ -15,13 +15,13 @@ from django.core.management import call_command
 from broker.embedded.state import temporary_state_dir
 from tests.sessions_app.operations.test_kubernetes_grants import POLICY as KUBE_POLICY
 from tests.sessions_app.operations.test_kubernetes_grants import SET as KUBE_SET
-from tests.support.acts import policy
-from tests.support.kubernetes.cluster import in_process
-from tests.support.kubernetes.server import ApiServer
-from tests.support.postgres_server import PostgresServer, majors
-from tests.support.postgres_shop import BROKER, set_up
-from tests.support.running import start
+from tests.support.servers.kubernetes.cluster import in_process
+from tests.support.servers.kubernetes.server import ApiServer
+from tests.support.servers.postgres_server import PostgresServer, majors
+from tests.support.servers.postgres_shop import BROKER, set_up
+from tests.support.servers.running import start
 from tests.support.waits import PATIENCE, eventually
+from tests.support.world.acts import policy
 
 READ = """
 name: read-orders

@@ -6,8 +6,8 @@ import pytest
 
 from accounts.operations.create_identity import create_identity
 from broker.kernel import clock
-from tests.support.acts import policy
-from tests.support.world import SETUP
+from tests.support.world.acts import policy
+from tests.support.world.world import SETUP
 
 WORDS = ("request", "web", "restart-web", "-p", "unit=nginx", "--yes")
 

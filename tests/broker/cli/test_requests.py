@@ -12,11 +12,11 @@ import yaml
 
 from broker.kernel import clock
 from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
-from tests.support.acts import policy
-from tests.support.catalogue import FILES
-from tests.support.terminal import without_color
+from tests.support.servers.terminal import without_color
 from tests.support.waits import eventually
-from tests.support.world import SETUP
+from tests.support.world.acts import policy
+from tests.support.world.catalogue import FILES
+from tests.support.world.world import SETUP
 
 ASK = ("request", "web", "restart-web", "-m", "Nightly restart", "-p", "unit=nginx", "--yes")
 

@@ -15,7 +15,7 @@ import pytest
 from broker.cli.errors import NotSignedIn
 from broker.cli.heartbeat import Heartbeat
 from broker.cli.shell import Shell
-from tests.support.gateway import new_tag, tagged
+from tests.support.servers.gateway import new_tag, tagged
 from tests.support.waits import eventually
 
 RUN = ("run", "--cluster", "web", "--set", "look-at-web", "-m", "Nightly")

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.mcp_place import Door, mcp_place, now
-from tests.support.mcp_site import Raw, files
-from tests.support.site import serve
-from tests.support.terminal import Terminal
+from tests.support.browser.site import serve
+from tests.support.servers.mcp_place import Door, mcp_place, now
+from tests.support.servers.terminal import Terminal
+from tests.support.world.mcp_site import Raw, files
 
 WORK = ("run", "--cluster", "desk", "--set", "agent-ticket", "--param", "ticket=T-42", "-m", "Nightly")
 READ = """

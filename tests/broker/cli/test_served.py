@@ -14,7 +14,7 @@ from broker.cli import credentials, served, sshing
 from broker.cli.errors import CliError
 from broker.cli.shell import Shell
 from broker.kernel.x509 import fingerprint, make_authority
-from tests.support.terminal import Terminal
+from tests.support.servers.terminal import Terminal
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ"
 GATEWAY = {"host": "127.0.0.1", "port": 1, "host_keys": [KEY]}

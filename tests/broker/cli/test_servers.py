@@ -8,7 +8,7 @@ import stat
 import pytest
 from django.test import Client
 
-from tests.support.factors import just_signed_in
+from tests.support.world.factors import just_signed_in
 
 
 def let_in(laptops, code: str, answer: str = "allow", who: str = "alice") -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from broker.demo import ports
-from tests.support.gateway import ROOT
+from tests.environment import ROOT
 
 # More than one block has.
 MANY = 120

@@ -28,9 +28,9 @@ from broker.embedded.valkey import EmbeddedValkey
 from broker.kernel import clock, x509
 from sessions_app.models import GatewayNode, Sweeper
 from tests.environment import ROOT
-from tests.support.acts import awake
-from tests.support.mail_server import mail_server
-from tests.support.postgres_server import self_signed
+from tests.support.servers.mail_server import mail_server
+from tests.support.servers.postgres_server import self_signed
+from tests.support.world.acts import awake
 
 
 def found(part: str, level: Level | None = None) -> list[Finding]:
@@ -252,7 +252,7 @@ def test_a_record_that_is_broken_or_not_verified_is_found(world):
 
 
 def test_every_target_is_asked_and_the_look_is_recorded(live_world):
-    from tests.support.acts import last
+    from tests.support.world.acts import last
 
     targets = found("targets")
     assert {one.said.partition(":")[0] for one in targets} >= {"web web-1", "web web-2"}

@@ -12,8 +12,8 @@ import pytest
 from django.db import DatabaseError, connection
 
 from broker.kernel.lock import held, is_shown, shown, still_here
-from tests.support.acts import Started
 from tests.support.waits import eventually
+from tests.support.world.acts import Started
 
 HOLDER = """
 import django; django.setup()

@@ -20,8 +20,8 @@ from broker.embedded.state import temporary_state_dir
 from broker.embedded.valkey import EmbeddedValkey
 from broker.processes.argv import gateway_argv
 from tests.environment import ROOT
-from tests.support.acts import Started, wait_for_waiters
 from tests.support.pace import allow
+from tests.support.world.acts import Started, wait_for_waiters
 
 pytestmark = pytest.mark.timing
 

@@ -19,8 +19,8 @@ from broker.demo.ports import free_port
 from broker.production import main as production
 from broker.production.settings_file import UnsafeValueError, meanings, settings_file
 from tests.environment import ROOT
-from tests.support.nginx import application, nginx
-from tests.support.postgres_server import self_signed
+from tests.support.servers.nginx import application, nginx
+from tests.support.servers.postgres_server import self_signed
 
 pytestmark = pytest.mark.processes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import CommandSetVersion, Grant
-from tests.support.acts import run, session, use
+from tests.support.world.acts import run, session, use
 
 DRAFT = """
 name: restart-web

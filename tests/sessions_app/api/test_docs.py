@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from broker.kernel import clock
 from sessions_app.api import schema
-from tests.support.receiver import webhook_file
+from tests.support.servers.receiver import webhook_file
 
 
 @pytest.fixture

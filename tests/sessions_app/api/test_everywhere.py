@@ -14,9 +14,9 @@ from sessions_app.models import CommandRun, Notice
 from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 from tests.sessions_app.api.conftest import Caller
 from tests.sessions_app.api.test_me import TOKEN, public_key
-from tests.support.acts import run, session, use
 from tests.support.breadth import FULL, some
-from tests.support.receiver import webhook_file
+from tests.support.servers.receiver import webhook_file
+from tests.support.world.acts import run, session, use
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from sessions_app.operations.targets.prepare_authority import prepare_authority
 from sessions_app.operations.targets.retire_authority import retire_authority
 from sessions_app.operations.targets.rotate_authority import rotate_authority
 from sessions_app.queries.authority import GATEWAY_CA
-from tests.support.world import SETUP
+from tests.support.world.world import SETUP
 
 ONE, TWO = "ssh-ed25519 AAAAone", "ssh-ed25519 AAAAtwo"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import CommandRun, Grant, GrantState
-from tests.support.acts import after, change, policy, run, session, undo, use
+from tests.support.world.acts import after, change, policy, run, session, undo, use
 
 
 @pytest.fixture
@@ -287,7 +287,7 @@ def test_a_silent_target_is_asked_again_by_who_may_end_the_grant(api, world, mad
 
 
 def test_a_held_grant_is_let_go_on_by_an_approver(api, world):
-    from tests.support.acts import change, policy
+    from tests.support.world.acts import change, policy
 
     change(world, policy(world, deviations={"limit": 1}))
     grant = world.grant()

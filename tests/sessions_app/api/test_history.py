@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from tests.support import acts
+from tests.support.world import acts
 
 
 def test_versions_and_their_difference_are_for_those_who_answer_for_a_policy(api, world):

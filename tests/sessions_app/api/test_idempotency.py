@@ -17,9 +17,9 @@ from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.workflows.read_workflow import read_workflow
 from tests.sessions_app.api.conftest import ALL_SCOPES, Caller, token_for
 from tests.sessions_app.api.test_me import TOKEN
-from tests.support.acts import LOCKS_HERE, Started, at_once, events
-from tests.support.sources import SOURCE, is_closed, is_open, speaking_for
 from tests.support.waits import eventually, happens
+from tests.support.world.acts import LOCKS_HERE, Started, at_once, events
+from tests.support.world.sources import SOURCE, is_closed, is_open, speaking_for
 
 ASK = {
     "cluster": "web",

@@ -13,9 +13,9 @@ from accounts.models import APIToken, SSHPublicKey
 from sessions_app.models import Notice
 from sessions_app.policy.policies import canonical
 from tests.sessions_app.api.conftest import Caller, token_for
-from tests.support.acts import events, last
-from tests.support.factors import just_signed_in
-from tests.support.world import PASSWORD
+from tests.support.world.acts import events, last
+from tests.support.world.factors import just_signed_in
+from tests.support.world.world import PASSWORD
 
 TOKEN = {"label": "nightly", "scopes": ["read", "request"], "lifetime": "30d"}
 

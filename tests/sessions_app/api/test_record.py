@@ -9,7 +9,7 @@ from accounts.operations.create_token import create_token
 from broker.audit.models import AuditEntry
 from sessions_app.models import Grant
 from tests.sessions_app.api.conftest import Caller
-from tests.support.sources import SOURCE, is_open, speaking_for
+from tests.support.world.sources import SOURCE, is_open, speaking_for
 
 
 def rows(caller, query: str = "") -> list[dict]:

@@ -9,7 +9,7 @@ import pytest
 
 from sessions_app.models import CommandRun
 from sessions_app.queries.recorded import CHUNK_BYTES
-from tests.support import acts
+from tests.support.world import acts
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from sessions_app.models import AccessRequest, Approval, Grant
 from tests.sessions_app.api.conftest import Caller, token_for
-from tests.support.acts import change, policy
+from tests.support.world.acts import change, policy
 
 ASK = {
     "cluster": "web",

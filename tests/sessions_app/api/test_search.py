@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from tests.support import acts
+from tests.support.world import acts
 
 
 def hits(caller, text: str) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ import pytest
 
 from sessions_app.models import WebhookEndpoint
 from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
-from tests.support.receiver import SECRET, endpoint, webhook_file
+from tests.support.servers.receiver import SECRET, endpoint, webhook_file
 
 
 @pytest.fixture

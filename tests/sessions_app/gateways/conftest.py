@@ -11,9 +11,9 @@ import pytest
 from broker.demo.sshd import SshTarget
 from tests.environment import POSTGRES
 from tests.support.databases import own_database
-from tests.support.gateway import Place, write_act
 from tests.support.leftovers import mark
-from tests.support.world import make_world
+from tests.support.servers.gateway import Place, write_act
+from tests.support.world.world import make_world
 
 # Backends of other roles, such as an owner's that is on its way out or an autovacuum, are not the application's to end.
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename = current_user"

@@ -21,10 +21,10 @@ from sessions_app.operations.identities.disable_identity import disable_identity
 from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.workflows.close_workflow import close_workflow
-from tests.support.acts import locked
-from tests.support.gateway import deserted_at
 from tests.support.pace import allow, assert_in_time
+from tests.support.servers.gateway import deserted_at
 from tests.support.waits import eventually
+from tests.support.world.acts import locked
 
 LIMIT = 2.0
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.sessions_app.gateways.contract import ended, revoke
-from tests.support.doors import Door
-from tests.support.every_gateway import DOORS
+from tests.support.servers.doors import Door
+from tests.support.servers.every_gateway import DOORS
 from tests.support.waits import eventually
 
 pytestmark = pytest.mark.smoke

@@ -10,13 +10,13 @@ from django.test import Client
 from broker.audit.models import AuditEntry
 from sessions_app.models import AccessRequest, Grant, InboundDelivery, Workflow, WorkflowSource
 from sessions_app.operations.workflows.read_workflow import read_workflow
-from tests.support.acts import after, intact, last
-from tests.support.outside import (
+from tests.support.servers.outside import (
     outside,
     pagerduty_event,
     signed_by_pagerduty,
     tell_pagerduty,
 )
+from tests.support.world.acts import after, intact, last
 
 ID = "Q1ABCDEF2GHIJK"
 REF = f"pagerduty:{ID}"

@@ -8,7 +8,7 @@ import pytest
 
 from sessions_app.issuers.keys import Keyring
 from sessions_app.policy.trust import TrustPolicyDocument
-from tests.support.issuer import issuer_on_loopback
+from tests.support.servers.issuer import issuer_on_loopback
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8")]
 

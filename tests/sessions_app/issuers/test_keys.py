@@ -11,9 +11,9 @@ from joserfc import jwk
 
 from sessions_app.issuers.fetch import CannotFetch
 from sessions_app.issuers.keys import AGAIN, KEPT, read_keys
-from tests.support.acts import at_once
-from tests.support.issuer import issuer_on_loopback, rsa_key
+from tests.support.servers.issuer import issuer_on_loopback, rsa_key
 from tests.support.waits import PATIENCE, ends, eventually
+from tests.support.world.acts import at_once
 
 
 def short_key() -> jwk.RSAKey:

@@ -10,10 +10,10 @@ from sessions_app.issuers.fetch import CannotFetch
 from sessions_app.issuers.keys import AGAIN, KEPT
 from sessions_app.issuers.provider import Asked, Client, NotProven, Provider
 from tests.sessions_app.issuers.conftest import LOOPBACK, Clock
-from tests.support.acts import Started
-from tests.support.identity_provider import CLIENT_ID, CLIENT_SECRET, provider_on_loopback
 from tests.support.pace import allow
+from tests.support.servers.identity_provider import CLIENT_ID, CLIENT_SECRET, provider_on_loopback
 from tests.support.waits import eventually
+from tests.support.world.acts import Started
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 

@@ -6,8 +6,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.factors import factors_of
-from tests.support.acts import last
-from tests.support.factors import give_app
+from tests.support.world.acts import last
+from tests.support.world.factors import give_app
 
 
 def test_the_last_administrator_gets_in_again_from_the_shell(world, capsys):

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from broker.demo.sshd import SshTarget
-from tests.support.acts import events
+from tests.support.world.acts import events
 
 
 def run(*words: str) -> str:

@@ -19,9 +19,9 @@ from sessions_app.models import (
 from sessions_app.operations.grants.issue_http_token import issue_http_token
 from sessions_app.operations.grants.revoke_http_token import revoke_http_token
 from sessions_app.operations.sessions.open_request_session import open_request_session
-from tests.support.acts import after
-from tests.support.api_site import add_site, grant_on_site, use_of
 from tests.support.waits import PATIENCE
+from tests.support.world.acts import after
+from tests.support.world.api_site import add_site, grant_on_site, use_of
 
 EDGES = {
     ("scheduled", "provisioning"),

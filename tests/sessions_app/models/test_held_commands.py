@@ -16,7 +16,7 @@ from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
 from sessions_app.queries.deciders import holds_for
 from sessions_app.queries.grants import hold_of
 from sessions_app.queries.notices import unread_of
-from tests.support import acts
+from tests.support.world import acts
 
 STOP = "echo stop nginx"
 

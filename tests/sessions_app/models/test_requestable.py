@@ -27,8 +27,8 @@ from sessions_app.web.identities.who_can_page import who_can
 from sessions_app.web.requests import terms
 from sessions_app.web.shell import waiting
 from tests.sessions_app.api.conftest import Caller, token_for
-from tests.support.acts import policy
-from tests.support.world import CATALOGUE
+from tests.support.world.acts import policy
+from tests.support.world.world import CATALOGUE
 
 ASK = {
     "command_set": "restart-web", "duration": 3600, "reason": "Nightly restart", "parameters": {"unit": "nginx"},
@@ -43,7 +43,7 @@ FORM = {
 def shared(world):
     """A policy over `web` and `prod` that asks for no approval. Charlie and a machine of his are named on `web` alone."""
     from accounts.operations.create_identity import create_identity
-    from tests.support.world import SETUP
+    from tests.support.world.world import SETUP
 
     create_identity(username="helper", kind="agent", owner=world.charlie, actor=SETUP, now=world.now)
     web = yaml.safe_load(CATALOGUE["clusters/web.yaml"])

@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from broker.kernel.networks import why_not
 from sessions_app.notifications.webhook import Forbidden, NotTaken, Post, Webhook, check_url, sign
 from sessions_app.policy.webhooks import key_of_secret
-from tests.support.receiver import SECRET, answered, receiver
+from tests.support.servers.receiver import SECRET, answered, receiver
 from tests.support.waits import drip, happens
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8")]

@@ -10,7 +10,7 @@ from django.test import Client
 
 from accounts.models import APIToken, DeviceAuthorization
 from tests.sessions_app.api.conftest import Caller
-from tests.support.factors import just_signed_in
+from tests.support.world.factors import just_signed_in
 
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 

@@ -19,10 +19,10 @@ from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.identities.prove_token import keyring
 from sessions_app.queries.tokens import outlived_token
 from tests.sessions_app.api.conftest import ALL_SCOPES, Caller, token_for
-from tests.support.acts import change, last, policy
-from tests.support.api_site import add_site, grant_on_site
-from tests.support.factors import just_signed_in
-from tests.support.issuer import issuer_on_loopback
+from tests.support.servers.issuer import issuer_on_loopback
+from tests.support.world.acts import change, last, policy
+from tests.support.world.api_site import add_site, grant_on_site
+from tests.support.world.factors import just_signed_in
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 TYPE = "urn:ietf:params:oauth:token-type:"

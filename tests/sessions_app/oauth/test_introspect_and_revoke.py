@@ -9,7 +9,7 @@ import pytest
 from accounts.models import Identity
 from sessions_app.models import Cluster, Grant
 from tests.sessions_app.api.conftest import Caller, token_for
-from tests.support.api_site import add_site, grant_on_site, token_of
+from tests.support.world.api_site import add_site, grant_on_site, token_of
 
 INACTIVE = {"active": False}
 

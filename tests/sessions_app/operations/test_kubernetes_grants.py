@@ -21,8 +21,8 @@ from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.requests.check_request import check_request
 from sessions_app.policy.commands.kubernetes.off_limits import ACCOUNTS
 from tests.sessions_app.api.conftest import Caller, token_for
-from tests.support.kubernetes.cluster import Cluster, in_process
-from tests.support.kubernetes.server import ApiServer
+from tests.support.servers.kubernetes.cluster import Cluster, in_process
+from tests.support.servers.kubernetes.server import ApiServer
 
 SET = """\
 name: scale-shop

@@ -10,7 +10,7 @@ import pytest
 from sessions_app.operations.reconcile_recordings import reconcile_recordings
 from sessions_app.operations.sessions.purge_recordings import purge_recordings
 from tests.sessions_app.operations.test_recover_recording import DAY, MINUTE, file_of, folder, lost, touch
-from tests.support import acts
+from tests.support.world import acts
 
 __all__ = ["folder", "lost"]
 ORPHAN = "GR-ZZZZ/4711.cast"

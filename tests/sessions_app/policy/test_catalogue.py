@@ -15,7 +15,7 @@ from sessions_app.policy.catalogue import (
     schemas,
 )
 from sessions_app.policy.documents import DocumentError
-from tests.support.world import CATALOGUE
+from tests.support.world.world import CATALOGUE
 
 CLUSTER = CATALOGUE["clusters/web.yaml"]
 SET = CATALOGUE["command-sets/restart-web.yaml"]

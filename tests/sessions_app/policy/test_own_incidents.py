@@ -31,8 +31,8 @@ from sessions_app.policy.catalogue import schemas
 from sessions_app.queries import deciders
 from sessions_app.web.shell.waiting import count_waiting
 from tests.sessions_app.api.conftest import Caller, token_for
-from tests.support.acts import after, awake, change, events, last, policy, undo
-from tests.support.world import SETUP
+from tests.support.world.acts import after, awake, change, events, last, policy, undo
+from tests.support.world.world import SETUP
 
 ON_CALL = "name: on-call\nmembers: [alice, robot, deployer]\n"
 ASK = {

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from sessions_app.policy.trust import TrustPolicyDocument, conditions, workflow_key
-from tests.support.issuer import Issuer
+from tests.support.servers.issuer import Issuer
 
 NOW = dt.datetime(2026, 11, 25, 12, 0, tzinfo=dt.UTC)
 ISSUER = Issuer(url="https://token.actions.githubusercontent.com")

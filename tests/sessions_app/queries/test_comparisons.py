@@ -10,8 +10,8 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.record_allowed_requests import AllowedRequests, record_allowed_requests
 from sessions_app.queries.comparisons import comparison, sentence
-from tests.support.acts import after, run, session, use
-from tests.support.api_site import add_site, grant_on_site, token_of, use_of
+from tests.support.world.acts import after, run, session, use
+from tests.support.world.api_site import add_site, grant_on_site, token_of, use_of
 
 
 def worked(world, *lines: str, minutes: int = 12):

@@ -10,7 +10,7 @@ from broker.cli import wording
 from sessions_app.models import AccessRequest, EndReason
 from sessions_app.operations.grants.end_grant import end_grant
 from tests.sessions_app.api.conftest import Caller, token_for
-from tests.support.factors import just_signed_in
+from tests.support.world.factors import just_signed_in
 
 FORM = {
     "kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "1h", "reason": "Nightly restart",

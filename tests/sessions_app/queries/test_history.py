@@ -16,7 +16,7 @@ from sessions_app.models import DocumentVersion
 from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
 from sessions_app.policy.policies import digest_of
 from sessions_app.queries.history import difference, rights_at, versions_of
-from tests.support import acts
+from tests.support.world import acts
 
 HOUR = dt.timedelta(hours=1)
 

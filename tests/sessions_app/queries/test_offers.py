@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sessions_app.models import CommandSetVersion
 from sessions_app.queries.offers import offers
-from tests.support.acts import policy
+from tests.support.world.acts import policy
 
 LOOK = """
 name: look-at-web

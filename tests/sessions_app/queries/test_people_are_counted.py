@@ -23,8 +23,8 @@ from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.queries import deciders
 from sessions_app.web.shell.waiting import count_waiting
 from tests.sessions_app.api.conftest import Caller, token_for
-from tests.support.acts import change, last, policy, run, session, undo, use
-from tests.support.world import SETUP
+from tests.support.world.acts import change, last, policy, run, session, undo, use
+from tests.support.world.world import SETUP
 
 TWO = [{"count": 2, "from": ["approvers"]}]
 FOUR = "name: approvers\nmembers: [alice2, bob, bob2, dora]\n"

@@ -11,9 +11,9 @@ from broker.audit.queries import entries
 from sessions_app.models import AccessPolicy, AccessRequest, Cluster, CommandSet, Grant
 from sessions_app.queries import record as queries
 from sessions_app.queries.record import newest_visible, visible_entries
-from tests.support import acts
-from tests.support.acts import policy
-from tests.support.replay import world_again
+from tests.support.world import acts
+from tests.support.world.acts import policy
+from tests.support.world.replay import world_again
 
 # Under which the ways of reading are chosen: everybody sees few things, everybody sees many, and windows that end early.
 WAYS = [(2_000, 20_000), (0, 20_000), (0, 7), (2, 11)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sessions_app.models import Lease
 from sessions_app.queries.revoking import is_contained, neighbors_of
-from tests.support.acts import change, run, session, use
+from tests.support.world.acts import change, run, session, use
 
 
 def test_other_grants_at_the_same_host_are_named_until_they_are_proven_gone(world):

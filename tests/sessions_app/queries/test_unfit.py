@@ -9,7 +9,7 @@ from sessions_app.models import Cluster
 from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
 from sessions_app.operations.catalogue.save_document import save_document
 from sessions_app.queries.unfit import unenforced_on
-from tests.support.world import SETUP
+from tests.support.world.world import SETUP
 
 NGINX = f"{{proxy: nginx, proxy_key: {'k' * 40}}}"
 HELD = "{request: POST /pay, body: {}, hold: true, effect: change}"

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from broker.kernel import clock
-from tests.support.factors import just_signed_in
+from tests.support.world.factors import just_signed_in
 
 
 @pytest.fixture

@@ -37,10 +37,10 @@ from tests.sessions_app.web.pages import (
     address,
     page_names,
 )
-from tests.support import acts
-from tests.support.issuer import trust_file
-from tests.support.receiver import webhook_file
-from tests.support.sources import DESK
+from tests.support.servers.issuer import trust_file
+from tests.support.servers.receiver import webhook_file
+from tests.support.world import acts
+from tests.support.world.sources import DESK
 
 pytestmark = pytest.mark.slow
 

@@ -15,9 +15,9 @@ from django.test import Client
 from broker.kernel import clock
 from tests.sessions_app.web.pages import STATES, addresses
 from tests.support.breadth import some
-from tests.support.factors import just_signed_in
-from tests.support.forms import TICKED, Control, Form, Page
-from tests.support.scene import make_scene
+from tests.support.browser.forms import TICKED, Control, Form, Page
+from tests.support.world.factors import just_signed_in
+from tests.support.world.scene import make_scene
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from sessions_app.operations.requests.comment_request import comment_request
 from sessions_app.operations.requests.save_bookmark import save_bookmark
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from tests.sessions_app.web.grants.test_grants import finish
-from tests.support import acts
+from tests.support.world import acts
 
 pytestmark = pytest.mark.slow
 

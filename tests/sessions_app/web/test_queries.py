@@ -27,13 +27,13 @@ from tests.sessions_app.web.pages import READABLE, STATES
 from tests.sessions_app.web.test_access import (
     things,  # noqa: F401  # the fixture: one of everything that a page can be about
 )
-from tests.support import acts
 from tests.support.breadth import some
-from tests.support.factors import just_signed_in
-from tests.support.issuer import trust_file
-from tests.support.receiver import webhook_file
-from tests.support.sources import DESK
-from tests.support.world import SETUP
+from tests.support.servers.issuer import trust_file
+from tests.support.servers.receiver import webhook_file
+from tests.support.world import acts
+from tests.support.world.factors import just_signed_in
+from tests.support.world.sources import DESK
+from tests.support.world.world import SETUP
 
 pytestmark = pytest.mark.slow
 

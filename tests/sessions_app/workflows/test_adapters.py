@@ -22,7 +22,7 @@ from sessions_app.workflows.base import (
     moment_of,
 )
 from sessions_app.workflows.registry import types
-from tests.support.outside import (
+from tests.support.servers.outside import (
     outside,
     pagerduty_event,
     pagerduty_incident,

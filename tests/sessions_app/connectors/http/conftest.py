@@ -21,7 +21,7 @@ from sessions_app.connectors.http.connector import HTTPConnector
 from sessions_app.connectors.http.parameters import HTTPParameters
 from sessions_app.connectors.http.snippets import Site, snippet
 from sessions_app.policy.scope import TargetFacts
-from tests.support.nginx import application, nginx
+from tests.support.servers.nginx import application, nginx
 
 KEY = "a-proxy-key-of-the-tests-0123456789-0123"
 

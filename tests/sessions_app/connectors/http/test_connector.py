@@ -12,7 +12,7 @@ from sessions_app.connectors.base import ConnectorError, Lease
 from sessions_app.connectors.http.parameters import HTTPParameters
 from sessions_app.connectors.http.snippets import PROXIES, snippet
 from tests.sessions_app.connectors.http.conftest import KEY, certificate, place_at
-from tests.support.nginx import nginx
+from tests.support.servers.nginx import nginx
 
 
 def lease(place):

@@ -19,9 +19,9 @@ from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
 from sessions_app.connectors.kubernetes.setup import ceiling, target_setup
 from sessions_app.policy.commands.kinds import compile_open, compile_set, parse_text
 from sessions_app.policy.scope import TargetFacts
-from tests.support.kubernetes.cluster import Cluster, from_kubeconfig, in_process
-from tests.support.kubernetes.real import REAL
-from tests.support.kubernetes.server import ApiServer
+from tests.support.servers.kubernetes.cluster import Cluster, from_kubeconfig, in_process
+from tests.support.servers.kubernetes.real import REAL
+from tests.support.servers.kubernetes.server import ApiServer
 
 SET = """\
 name: restart-shop

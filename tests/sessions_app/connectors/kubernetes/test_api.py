@@ -16,8 +16,8 @@ from sessions_app.connectors.kubernetes import api as apis
 from sessions_app.connectors.kubernetes.api import Api
 from sessions_app.connectors.kubernetes.connector import KubernetesConnector
 from tests.sessions_app.connectors.kubernetes.conftest import place_of
-from tests.support.kubernetes.cluster import Cluster
-from tests.support.kubernetes.tls import authority
+from tests.support.servers.kubernetes.cluster import Cluster
+from tests.support.servers.kubernetes.tls import authority
 from tests.support.waits import drip
 
 

@@ -19,10 +19,10 @@ from sessions_app.connectors.kubernetes.objects import RBAC, name_of
 from sessions_app.connectors.kubernetes.setup import ceiling, target_setup
 from sessions_app.policy.commands.kinds import compile_open, compile_set, parse_text
 from tests.sessions_app.connectors.kubernetes.conftest import SET, Ground, place_of, set_up
-from tests.support.kubernetes.cluster import eventually, in_process
-from tests.support.kubernetes.server import ApiServer, Fault
-from tests.support.kubernetes.tls import authority
 from tests.support.pace import allow
+from tests.support.servers.kubernetes.cluster import eventually, in_process
+from tests.support.servers.kubernetes.server import ApiServer, Fault
+from tests.support.servers.kubernetes.tls import authority
 
 WEB, API, OTHER = "stint-test-web", "stint-test-api", "stint-test-other"
 PODS = f"/api/v1/namespaces/{WEB}/pods"

@@ -12,8 +12,8 @@ from sessions_app.policy.commands.kinds import compile_set, decide, parse_docume
 from sessions_app.policy.commands.kubernetes.lines import parse_line
 from sessions_app.policy.commands.kubernetes.rights import NEVER_BY_RULE, Request
 from tests.support.breadth import examples
-from tests.support.kubernetes.rbac import GROUP, Attributes, User
-from tests.support.kubernetes.store import Store
+from tests.support.servers.kubernetes.rbac import GROUP, Attributes, User
+from tests.support.servers.kubernetes.store import Store
 
 TOKEN = "ab" * 16
 ACCOUNT = User(

@@ -20,9 +20,9 @@ from sessions_app.policy.commands.kubernetes.lines import parse_line
 from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent, read_request
 from sessions_app.policy.commands.kubernetes.rights import Request
 from tests.sessions_app.connectors.kubernetes.test_plugin import stint  # noqa: F401
-from tests.support.kubernetes.cluster import in_process
-from tests.support.kubernetes.server import ApiServer
 from tests.support.pace import allow
+from tests.support.servers.kubernetes.cluster import in_process
+from tests.support.servers.kubernetes.server import ApiServer
 
 pytestmark = pytest.mark.timing
 

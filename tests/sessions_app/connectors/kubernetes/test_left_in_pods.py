@@ -31,9 +31,9 @@ from sessions_app.connectors.kubernetes.left_in_pods import (
 from sessions_app.connectors.kubernetes.remote import STDERR, STDOUT, Container, Server, exec_in
 from sessions_app.connectors.kubernetes.wrapper import NOT_STARTED, wrapped
 from sessions_app.connectors.marks import GRANT_MARK, CannotWrap, Mark, run_mark
-from tests.support.kubernetes.cluster import eventually, in_process
-from tests.support.kubernetes.server import ApiServer
 from tests.support.pace import allow
+from tests.support.servers.kubernetes.cluster import eventually, in_process
+from tests.support.servers.kubernetes.server import ApiServer
 from tests.support.waits import PATIENCE
 
 pytestmark = pytest.mark.timing

@@ -14,9 +14,9 @@ from sessions_app.connectors.kubernetes.setup import ANYWHERE, ceiling, target_s
 from sessions_app.policy.commands.kinds import compile_open, compile_set, parse_text
 from sessions_app.policy.commands.kubernetes.rights import PolicyRule
 from tests.sessions_app.connectors.kubernetes.conftest import SET, Ground, place_of, set_up
-from tests.support.kubernetes.cluster import in_process
-from tests.support.kubernetes.server import ApiServer
-from tests.support.kubernetes.tls import authority
+from tests.support.servers.kubernetes.cluster import in_process
+from tests.support.servers.kubernetes.server import ApiServer
+from tests.support.servers.kubernetes.tls import authority
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.connectors.kubernetes.objects import RBAC, name_of
-from tests.support.kubernetes.cluster import eventually
+from tests.support.servers.kubernetes.cluster import eventually
 
 WEB, OTHER = "stint-test-web", "stint-test-other"
 

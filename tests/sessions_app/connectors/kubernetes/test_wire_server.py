@@ -19,12 +19,12 @@ from pathlib import Path
 import pytest
 
 from sessions_app.connectors.kubernetes.kubeconfig import token_kubeconfig
-from tests.support.kubernetes.cluster import Cluster, eventually, in_process
-from tests.support.kubernetes.patches import JSON, STRATEGIC, patched
-from tests.support.kubernetes.server import ApiServer
-from tests.support.kubernetes.spdy import DICTIONARY, SYN_STREAM, Frame, Session
-from tests.support.kubernetes.store import Refusal
 from tests.support.pace import allow
+from tests.support.servers.kubernetes.cluster import Cluster, eventually, in_process
+from tests.support.servers.kubernetes.patches import JSON, STRATEGIC, patched
+from tests.support.servers.kubernetes.server import ApiServer
+from tests.support.servers.kubernetes.spdy import DICTIONARY, SYN_STREAM, Frame, Session
+from tests.support.servers.kubernetes.store import Refusal
 
 pytestmark = pytest.mark.processes
 

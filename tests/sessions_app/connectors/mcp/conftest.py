@@ -11,7 +11,7 @@ from sessions_app.connectors.base import Place
 from sessions_app.connectors.mcp.connector import MCPConnector
 from sessions_app.connectors.mcp.parameters import MCPParameters
 from sessions_app.policy.scope import TargetFacts
-from tests.support.mcp_desk import DESK_TOKEN, Desk, desk
+from tests.support.servers.mcp_desk import DESK_TOKEN, Desk, desk
 
 
 def place_at(port: int, *, name: str = "desk", **parameters) -> Place:

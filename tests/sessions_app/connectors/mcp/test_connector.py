@@ -16,7 +16,7 @@ from sessions_app.connectors.mcp.reach import conversation_with
 from sessions_app.connectors.mcp.upstream import name_for_tls
 from sessions_app.policy.commands.kinds import compile_open, parse_text
 from tests.sessions_app.connectors.mcp.conftest import place_at
-from tests.support.mcp_desk import DESK_TOKEN, desk
+from tests.support.servers.mcp_desk import DESK_TOKEN, desk
 
 SET = """
 name: agent-ticket

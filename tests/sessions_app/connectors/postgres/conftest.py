@@ -10,8 +10,8 @@ import pytest
 
 from broker.embedded.state import temporary_state_dir
 from sessions_app.connectors.base import Lease
-from tests.support.postgres_server import PostgresServer, majors
-from tests.support.postgres_shop import Shop, set_up
+from tests.support.servers.postgres_server import PostgresServer, majors
+from tests.support.servers.postgres_shop import Shop, set_up
 
 
 @pytest.fixture(scope="session")

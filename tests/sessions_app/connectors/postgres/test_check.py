@@ -10,7 +10,7 @@ from psycopg import sql
 
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.postgres.setup import login_trigger
-from tests.support.postgres_server import each_version
+from tests.support.servers.postgres_server import each_version
 from tests.support.waits import eventually
 
 pytestmark = [each_version, pytest.mark.timing]

@@ -11,8 +11,8 @@ from broker.demo.ports import free_port
 from sessions_app.connectors.postgres.names import role_names
 from tests.sessions_app.connectors.contract import *  # noqa: F403  # the contract is these tests
 from tests.sessions_app.connectors.contract import Case
-from tests.support.postgres_server import each_version
-from tests.support.postgres_shop import commands
+from tests.support.servers.postgres_server import each_version
+from tests.support.servers.postgres_shop import commands
 
 pytestmark = each_version
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from sessions_app.connectors.base import ConnectorError, Lease
-from tests.support.postgres_server import each_version
+from tests.support.servers.postgres_server import each_version
 
 pytestmark = each_version
 

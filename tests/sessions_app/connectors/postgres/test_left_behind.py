@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from sessions_app.connectors.base import ConnectorError
-from tests.support.postgres_server import each_version
+from tests.support.servers.postgres_server import each_version
 
 pytestmark = each_version
 

@@ -9,8 +9,8 @@ import pytest
 
 from broker.embedded.state import temporary_state_dir
 from sessions_app.connectors.base import ConnectorError
-from tests.support.postgres_server import PostgresServer, majors
-from tests.support.postgres_shop import Shop, set_up
+from tests.support.servers.postgres_server import PostgresServer, majors
+from tests.support.servers.postgres_shop import Shop, set_up
 
 pytestmark = pytest.mark.processes
 

@@ -12,8 +12,8 @@ from sessions_app.connectors.base import ConnectorError, Lease
 from sessions_app.connectors.postgres.names import role_names
 from sessions_app.policy.commands.ssh.decide import CompiledSet as SSHCommands
 from tests.support.pace import allow
-from tests.support.postgres_server import each_version
-from tests.support.postgres_shop import commands
+from tests.support.servers.postgres_server import each_version
+from tests.support.servers.postgres_shop import commands
 
 pytestmark = [each_version, pytest.mark.timing]
 

@@ -17,7 +17,7 @@ from sessions_app.connectors.postgres import connection
 from sessions_app.connectors.postgres import revoke as ending
 from sessions_app.connectors.postgres.names import role_names
 from tests.support.pace import allow
-from tests.support.postgres_server import each_version
+from tests.support.servers.postgres_server import each_version
 from tests.support.waits import PATIENCE, eventually
 
 pytestmark = [each_version, pytest.mark.timing]

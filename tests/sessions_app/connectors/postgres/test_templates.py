@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.connectors.base import ConnectorError, Lease
-from tests.support.postgres_shop import commands
+from tests.support.servers.postgres_shop import commands
 
 # What makes a role one that can be handed on: the SQL, the database it is run in, and what is said of it.
 FAULTS = {

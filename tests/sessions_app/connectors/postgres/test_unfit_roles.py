@@ -16,9 +16,9 @@ from sessions_app.operations.targets.reconcile_cluster import reconcile_cluster
 from sessions_app.policy.documents import DocumentError
 from tests.sessions_app.api.conftest import api  # noqa: F401 - a fixture
 from tests.sessions_app.connectors.postgres.test_whole_grant import catalogue
-from tests.support.acts import awake
-from tests.support.postgres_server import each_version
-from tests.support.world import SETUP
+from tests.support.servers.postgres_server import each_version
+from tests.support.world.acts import awake
+from tests.support.world.world import SETUP
 
 pytestmark = each_version
 

@@ -16,10 +16,10 @@ from sessions_app.operations.grants.issue_credential import issue_credential
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.targets.reconcile_cluster import reconcile_cluster
 from sessions_app.queries.receipts import receipt
-from tests.support.acts import awake, intact
-from tests.support.postgres_server import each_version
+from tests.support.servers.postgres_server import each_version
 from tests.support.waits import PATIENCE
-from tests.support.world import SETUP
+from tests.support.world.acts import awake, intact
+from tests.support.world.world import SETUP
 
 pytestmark = each_version
 

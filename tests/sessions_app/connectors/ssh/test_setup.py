@@ -14,7 +14,7 @@ from sessions_app.connectors.base import CheckStep, Place
 from sessions_app.connectors.ssh.krl import empty_krl, empty_krl_base64
 from sessions_app.connectors.ssh.setup import NoSetup, Setup
 from sessions_app.policy.scope import TargetFacts
-from tests.support.ssh_host import SshHost, ssh_host
+from tests.support.servers.ssh_host import SshHost, ssh_host
 from tests.support.waits import eventually
 
 # Where the connector's connections come from on this machine, and where an administrator's do here.

@@ -13,8 +13,8 @@ import pytest
 from sessions_app.connectors.marks import GRANT_MARK, CannotWrap, Mark, run_mark
 from sessions_app.connectors.ssh.sweep import count_command, parse_sweep, sweep_command
 from sessions_app.connectors.ssh.wrapper import force_command
-from tests.support.gateway import new_tag, on_target
 from tests.support.pace import allow
+from tests.support.servers.gateway import new_tag, on_target
 from tests.support.waits import PATIENCE, eventually
 
 pytestmark = pytest.mark.processes

@@ -8,9 +8,9 @@ import contextlib
 import pytest
 
 from sessions_app.gateways.core.arrivals import HANDSHAKE_S, Limits
-from tests.support.holders import passes, play_out, settle
+from tests.support.servers.web_sites import Echo, Listening, listening
 from tests.support.waits import comes_true
-from tests.support.web_sites import Echo, Listening, listening
+from tests.support.world.holders import passes, play_out, settle
 
 
 @pytest.fixture(autouse=True)

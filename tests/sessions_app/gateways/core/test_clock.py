@@ -7,8 +7,8 @@ import datetime as dt
 import pytest
 
 from sessions_app.gateways.core.clock import LoopClock
-from tests.support.holders import START
 from tests.support.steady import Steady
+from tests.support.world.holders import START
 
 
 def span(seconds: float) -> dt.timedelta:

@@ -12,9 +12,9 @@ from django.db import InterfaceError, InternalError, OperationalError, connectio
 
 from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core.database import Database, NotTaken, guarded
-from tests.support.holders import play_out, settle
 from tests.support.threads import in_thread
 from tests.support.waits import PATIENCE, comes_true
+from tests.support.world.holders import play_out, settle
 
 # A function that is guarded may look whether its thread's connection is still good.
 pytestmark = pytest.mark.usefixtures("stint_db")

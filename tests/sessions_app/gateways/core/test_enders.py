@@ -9,7 +9,7 @@ import pytest
 from sessions_app.gateways.core.registry import Ended
 from sessions_app.queries.grant_tokens import RAN_OUT, REPLACED, UNKNOWN, TokenNow
 from sessions_app.queries.grants import TIME_OVER
-from tests.support.holders import holder_of, metric, passes, play, session_of, settle
+from tests.support.world.holders import holder_of, metric, passes, play, session_of, settle
 
 CUT = "stint_gateway_cut_seconds"
 

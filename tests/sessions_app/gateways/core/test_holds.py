@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from sessions_app.gateways.core.holds import Holds
-from tests.support.holders import passes, play_out, settle
+from tests.support.world.holders import passes, play_out, settle
 
 
 def waiting(holds: Holds, run_id: int) -> asyncio.Task[None]:

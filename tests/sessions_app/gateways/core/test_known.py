@@ -13,8 +13,8 @@ from sessions_app.gateways.core import known
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.known import Admissions
 from sessions_app.gateways.core.turns import Turns
-from tests.support.holders import play_out, settle
 from tests.support.waits import comes_true, happens
+from tests.support.world.holders import play_out, settle
 
 
 def test_addresses_take_turns_however_often_each_asks():

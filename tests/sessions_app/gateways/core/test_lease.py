@@ -20,8 +20,9 @@ from sessions_app.gateways.core.enders import Enders
 from sessions_app.gateways.core.lease import LOST, Known, Lease, Question
 from sessions_app.gateways.core.listener import cancelled
 from sessions_app.gateways.core.registry import NOT_HELD, Registry
-from tests.support.acts import session, use
-from tests.support.holders import (
+from tests.support.waits import comes_true, happens
+from tests.support.world.acts import session, use
+from tests.support.world.holders import (
     START,
     Holder,
     Told,
@@ -33,7 +34,6 @@ from tests.support.holders import (
     settle,
     use_of_grant,
 )
-from tests.support.waits import comes_true, happens
 
 NAME = "gateway-1"
 LEASE_LOST = "stint_gateway_lease_lost_total"

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from sessions_app.gateways.core.listener import cancelled, listen, numbers
-from tests.support.holders import play_out, settle
 from tests.support.waits import comes_true
+from tests.support.world.holders import play_out, settle
 
 LISTENERS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'stint-listen'"
 

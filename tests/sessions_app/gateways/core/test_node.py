@@ -16,11 +16,11 @@ from broker.kernel import clock
 from sessions_app.gateways.core.database import Database, NotTaken
 from sessions_app.gateways.core.lease import LOST, Known, Question
 from sessions_app.gateways.core.node import Node
-from tests.support.acts import session, use
 from tests.support.databases import no_new_connections
-from tests.support.holders import START, Holder, holder_of, passes, play_out, session_of, settle
 from tests.support.steady import Steady
 from tests.support.waits import comes_true
+from tests.support.world.acts import session, use
+from tests.support.world.holders import START, Holder, holder_of, passes, play_out, session_of, settle
 
 NAME = "gateway-1"
 KNOWN = Known(name=NAME, version="1.2")

@@ -12,8 +12,8 @@ import pytest
 
 from sessions_app.gateways.core.door import Shared
 from sessions_app.gateways.core.process import STOPPING, CannotListen, Gateway, Options
-from tests.support.holders import play_out
 from tests.support.waits import comes_true
+from tests.support.world.holders import play_out
 
 NAME = "gateway-1"
 
@@ -75,8 +75,8 @@ def test_doors_open_with_the_lease_and_close_when_the_process_is_told_to_stop(wo
 
 
 def test_what_is_open_is_cut_before_the_doors_are_closed(world):
-    from tests.support.acts import use
-    from tests.support.holders import holder_of, session_of
+    from tests.support.world.acts import use
+    from tests.support.world.holders import holder_of, session_of
 
     log: list[str] = []
     door, grant = Recorded("one", log), world.grant()

@@ -13,9 +13,9 @@ from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core import reports
 from sessions_app.gateways.core.database import Database, NotTaken, guarded
 from sessions_app.gateways.core.reports import Reports
-from tests.support.acts import events, run, session, use
-from tests.support.holders import passes, play_out, settle
 from tests.support.waits import PATIENCE, comes_true, happens
+from tests.support.world.acts import events, run, session, use
+from tests.support.world.holders import passes, play_out, settle
 
 
 def ask(sql: str, *values: object):

@@ -15,14 +15,14 @@ from broker.kernel.bulkhead import THREADS_PER_GROUP, Bulkhead
 from sessions_app.connectors.fake import FakeConnector
 from sessions_app.gateways.core.sweeper import Sweeper, _kept_alive, _observe, _revoke
 from sessions_app.gateways.core.sweeper import revokers as make_undoers
-from tests.support.acts import policy, run, session, use
 from tests.support.databases import no_new_connections
-from tests.support.fakes import serving
-from tests.support.holders import metric
 from tests.support.pace import allow
 from tests.support.threads import in_thread
 from tests.support.waits import PATIENCE, eventually
-from tests.support.world import HOST_KEY
+from tests.support.world.acts import policy, run, session, use
+from tests.support.world.fakes import serving
+from tests.support.world.holders import metric
+from tests.support.world.world import HOST_KEY
 
 pytestmark = pytest.mark.timing
 

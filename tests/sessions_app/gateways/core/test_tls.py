@@ -20,10 +20,10 @@ from sessions_app.models import SigningKey
 from sessions_app.operations.targets.prepare_authority import prepare_authority
 from sessions_app.operations.targets.rotate_authority import rotate_authority
 from sessions_app.queries.authority import GATEWAY_CA
-from tests.support.holders import passes, play_out
+from tests.support.servers.web_sites import Echo, listening
 from tests.support.waits import comes_true
-from tests.support.web_sites import Echo, listening
-from tests.support.world import SETUP
+from tests.support.world.holders import passes, play_out
+from tests.support.world.world import SETUP
 
 
 @pytest.fixture(autouse=True)

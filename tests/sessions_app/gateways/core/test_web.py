@@ -9,9 +9,9 @@ import pytest
 
 from sessions_app.gateways.core import web
 from sessions_app.gateways.core.web import HEAD_BYTES, HEAD_S, IDLE_S, LINGER_S
-from tests.support.holders import passes, play_out, settle
+from tests.support.servers.web_sites import Echo, Listening, listening
 from tests.support.waits import comes_true
-from tests.support.web_sites import Echo, Listening, listening
+from tests.support.world.holders import passes, play_out, settle
 
 GET = b"GET /echo/a HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.support.api_site import PROXY_KEY, add_site, grant_on_site, token_of
-from tests.support.http_place import http_place
+from tests.support.servers.http_place import http_place
+from tests.support.world.api_site import PROXY_KEY, add_site, grant_on_site, token_of
 
 
 @dataclass

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tests.support.http_target import SECRET
+from tests.support.servers.http_target import SECRET
 from tests.support.waits import eventually
 
 PRICE, PUBLIC = "/prices/S-42", "/public/S-42"

@@ -8,7 +8,7 @@ import pytest
 
 from broker.audit.models import AuditEntry
 from sessions_app.models import CommandRun
-from tests.support.api_site import PROXY_KEY
+from tests.support.world.api_site import PROXY_KEY
 
 BEARER = f"Bearer {PROXY_KEY}"
 

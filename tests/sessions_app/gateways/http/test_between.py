@@ -14,10 +14,10 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.issue_http_token import issue_http_token
 from sessions_app.operations.grants.revoke_http_token import revoke_http_token
 from sessions_app.operations.sessions.record_refused_request import record_refused_request
-from tests.support.acts import Started, last, wait_for_waiters
-from tests.support.api_site import FILES, add_site, grant_on_site, token_of, use_of
 from tests.support.pace import allow
 from tests.support.waits import eventually
+from tests.support.world.acts import Started, last, wait_for_waiters
+from tests.support.world.api_site import FILES, add_site, grant_on_site, token_of, use_of
 
 CHANGES = "POST /tickets/T-42/reopen"
 READS = "GET /tickets/T-42/comments?page=2"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.sessions_app.gateways.contract import *  # noqa: F403  # the contract is these tests
-from tests.support.every_gateway import http_door
-from tests.support.http_door import HTTPDoor
+from tests.support.servers.every_gateway import http_door
+from tests.support.servers.http_door import HTTPDoor
 
 pytestmark = pytest.mark.timing
 

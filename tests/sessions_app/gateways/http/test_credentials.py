@@ -15,7 +15,7 @@ from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.http.credentials import LONGEST_S, Credentials
 from sessions_app.gateways.http.upstream import MOST_TOKEN, Upstream, trusting
 from sessions_app.policy.scope import TargetFacts
-from tests.support.http_target import http_target
+from tests.support.servers.http_target import http_target
 
 
 @pytest.fixture

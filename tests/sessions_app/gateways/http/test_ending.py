@@ -13,9 +13,9 @@ from django.db import connection
 
 from broker.kernel import clock
 from sessions_app.operations.sessions.decide_hold import decide_hold
-from tests.support.http_door import HTTPDoor
-from tests.support.http_place import HEADER, http_place
 from tests.support.pace import assert_in_time
+from tests.support.servers.http_door import HTTPDoor
+from tests.support.servers.http_place import HEADER, http_place
 from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing

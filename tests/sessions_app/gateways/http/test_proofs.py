@@ -16,8 +16,8 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from broker.audit.attempts import append_attempts
 from sessions_app.gateways.core.proofs import ProofRefused, check_proof
 from sessions_app.models import CommandRun, ProofUsed, Session
-from tests.support.acts import after, events, last
-from tests.support.api_site import FILES, add_site, grant_on_site, token_of
+from tests.support.world.acts import after, events, last
+from tests.support.world.api_site import FILES, add_site, grant_on_site, token_of
 
 URL = "http://api.example.com/tickets/T-42"
 

@@ -21,15 +21,15 @@ from sessions_app.models import EndReason
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.policy.commands.http.targets import TargetRefused, read_target
 from tests.conftest import fresh_database
-from tests.support.acts import Started, events, wait_for_waiters
-from tests.support.api_site import PROXY_KEY, add_site, grant_on_site, token_of
 from tests.support.breadth import examples
-from tests.support.gateway import connections_at
-from tests.support.nginx import application, nginx
+from tests.support.browser.site import serve, serve_and_kill
 from tests.support.pace import allow
-from tests.support.site import serve, serve_and_kill
+from tests.support.servers.gateway import connections_at
+from tests.support.servers.nginx import application, nginx
 from tests.support.waits import eventually
-from tests.support.world import make_world
+from tests.support.world.acts import Started, events, wait_for_waiters
+from tests.support.world.api_site import PROXY_KEY, add_site, grant_on_site, token_of
+from tests.support.world.world import make_world
 
 
 class Scene:
@@ -363,7 +363,7 @@ def test_it_ends_with_the_grant(scene):
 
 def test_every_decision_is_in_the_record(scene):
     from sessions_app.models import CommandRun
-    from tests.support.acts import last
+    from tests.support.world.acts import last
 
     grant = grant_on_site(scene.world, ticket="T-8")
     token = token_of(grant, scene.world)
@@ -399,7 +399,7 @@ def test_what_was_answered_just_before_the_web_process_stops_is_in_the_record(sc
 
 def test_what_was_read_just_before_the_web_process_is_killed_is_in_the_record(scene, tmp_path):
     from sessions_app.models import CommandRun
-    from tests.support.acts import last
+    from tests.support.world.acts import last
 
     grant = grant_on_site(scene.world, ticket="T-10")
     token = token_of(grant, scene.world)

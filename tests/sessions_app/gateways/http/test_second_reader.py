@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.sessions_app.gateways.http.test_raw import ONE, SMUGGLED, asked
-from tests.support.nginx import Nginx, nginx
 from tests.support.pace import allow
+from tests.support.servers.nginx import Nginx, nginx
 
 PREFIX = "/http/prices"
 # nginx waits no longer than this for the rest of a request, or for the next one.

@@ -8,12 +8,12 @@ from broker.demo.ports import free_port
 from broker.kernel import clock
 from sessions_app.gateways.core.arrivals import Limits
 from sessions_app.gateways.http.site import HTTPSite
-from tests.support.doors import policies
-from tests.support.holders import play_out
-from tests.support.http_place import COMMAND_SET, HEADER, cluster
-from tests.support.http_target import Target
-from tests.support.mcp_site import token_of
-from tests.support.web_sites import listening
+from tests.support.servers.doors import policies
+from tests.support.servers.http_place import COMMAND_SET, HEADER, cluster
+from tests.support.servers.http_target import Target
+from tests.support.servers.web_sites import listening
+from tests.support.world.holders import play_out
+from tests.support.world.mcp_site import token_of
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from sessions_app.gateways.http.exchange import SOON_S
 from sessions_app.gateways.http.hosts import EVERY_S
 from tests.sessions_app.gateways.http.test_ending import GOOD
 from tests.sessions_app.gateways.http.test_proofs import proof
-from tests.support.http_place import HEADER, cluster
-from tests.support.http_target import SECRET, Target
 from tests.support.pace import allow
+from tests.support.servers.http_place import HEADER, cluster
+from tests.support.servers.http_target import SECRET, Target
 from tests.support.waits import eventually
 
 PNG = bytes(range(256)) * 40
@@ -361,8 +361,8 @@ def test_without_a_token_it_asks_for_one_and_an_unknown_one_is_not_recorded(plac
 
 
 def test_a_token_that_was_replaced_is_not_taken(place, price_grant):
-    from tests.support.http_place import now
-    from tests.support.mcp_site import token_of
+    from tests.support.servers.http_place import now
+    from tests.support.world.mcp_site import token_of
 
     assert place.ask(price_grant, "GET /prices/S-42").status == 200
     old = place.token(price_grant)
@@ -451,7 +451,7 @@ def refuse_once(server: socket.socket) -> None:
 
 def test_a_held_upload_shows_its_digest_to_the_second_person(place, price_grant):
     from sessions_app.operations.sessions.decide_hold import decide_hold
-    from tests.support.http_place import now
+    from tests.support.servers.http_place import now
 
     replies = []
     place.token(price_grant)

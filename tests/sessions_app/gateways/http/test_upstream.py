@@ -17,7 +17,7 @@ from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.http.answers import mapped
 from sessions_app.gateways.http.upstream import Upstream, address_of, host_of
 from sessions_app.policy.scope import TargetFacts
-from tests.support.http_target import http_target
+from tests.support.servers.http_target import http_target
 
 
 def place(port: int, *, address: str = "127.0.0.1", **more) -> Place:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.kubernetes_place import Place, kubernetes_place
+from tests.support.servers.kubernetes_place import Place, kubernetes_place
 
 REVISIONS = "/apis/apps/v1/namespaces/shop/replicasets"
 

@@ -14,9 +14,9 @@ from sessions_app.gateways.core.client import Client
 from sessions_app.gateways.kubernetes.accounts import Accounts
 from sessions_app.gateways.kubernetes.upstream import AHEAD, KEPT_S
 from tests.sessions_app.connectors.kubernetes.conftest import place_of, set_up
-from tests.support.kubernetes.cluster import in_process
-from tests.support.kubernetes.server import ApiServer, Fault
 from tests.support.pace import allow
+from tests.support.servers.kubernetes.cluster import in_process
+from tests.support.servers.kubernetes.server import ApiServer, Fault
 
 MARKS = [f"{number:032x}" for number in range(8)]
 

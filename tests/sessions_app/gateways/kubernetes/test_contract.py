@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.sessions_app.gateways.contract import *  # noqa: F403  # the contract is these tests
-from tests.support.every_gateway import kubernetes_door
-from tests.support.kubernetes_door import KubernetesDoor
+from tests.support.servers.every_gateway import kubernetes_door
+from tests.support.servers.kubernetes_door import KubernetesDoor
 
 pytestmark = pytest.mark.timing
 

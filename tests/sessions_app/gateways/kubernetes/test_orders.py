@@ -33,11 +33,11 @@ from sessions_app.queries.recordings import Room as Kept
 from tests.sessions_app.gateways.kubernetes.test_requests import image, revision
 from tests.sessions_app.gateways.kubernetes.test_standing import WEB, containers, meanwhile, with_containers
 from tests.sessions_app.gateways.kubernetes.test_streams import LIMIT, in_container, revoke
-from tests.support.acts import last
-from tests.support.gateway import new_tag, tagged
-from tests.support.kubernetes.server import Fault
-from tests.support.kubernetes_place import DEPLOYMENT
+from tests.support.servers.gateway import new_tag, tagged
+from tests.support.servers.kubernetes.server import Fault
+from tests.support.servers.kubernetes_place import DEPLOYMENT
 from tests.support.waits import eventually
+from tests.support.world.acts import last
 
 BROWSER = "203.0.113.7"
 PODS, WATCH, LOGS, SCALE, IMAGE, RESTART, EXEC, FINISH, COUNT = range(9)

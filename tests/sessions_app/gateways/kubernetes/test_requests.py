@@ -17,7 +17,7 @@ from sessions_app.operations.grants.issue_credential import issue_credential
 from sessions_app.operations.grants.revoke_http_token import revoke_http_token
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.queries.receipts import receipt
-from tests.support.kubernetes.server import Fault
+from tests.support.servers.kubernetes.server import Fault
 from tests.support.waits import eventually
 
 WEB = "/apis/apps/v1/namespaces/shop/deployments/web"

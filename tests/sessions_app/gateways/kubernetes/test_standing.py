@@ -14,9 +14,9 @@ import pytest
 from broker.kernel import clock
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from tests.sessions_app.gateways.kubernetes.test_requests import revision
-from tests.support.kubernetes.server import Fault
-from tests.support.kubernetes_place import DEPLOYMENT, Place, kubernetes_place, policy
 from tests.support.pace import allow
+from tests.support.servers.kubernetes.server import Fault
+from tests.support.servers.kubernetes_place import DEPLOYMENT, Place, kubernetes_place, policy
 from tests.support.waits import eventually
 
 APPS = "/apis/apps/v1/namespaces/shop"

@@ -8,8 +8,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-from tests.support import flood
 from tests.support.pace import allow
+from tests.support.servers import flood
 
 SOURCES = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
 

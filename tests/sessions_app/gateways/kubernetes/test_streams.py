@@ -23,10 +23,10 @@ from sessions_app.gateways.kubernetes.streams import channels, outcome_in, strea
 from sessions_app.models import EndReason
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.policy.commands.kubernetes.reading import read_request
-from tests.support.gateway import new_tag, on_target, tagged
-from tests.support.kubernetes.server import Fault
-from tests.support.kubernetes.spdy import Session
 from tests.support.pace import allow
+from tests.support.servers.gateway import new_tag, on_target, tagged
+from tests.support.servers.kubernetes.server import Fault
+from tests.support.servers.kubernetes.spdy import Session
 from tests.support.waits import eventually
 
 LIMIT = 2.0

@@ -24,13 +24,13 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.policy.commands.kubernetes.off_limits import ACCOUNTS
 from tests.conftest import fresh_database
 from tests.sessions_app.operations.test_kubernetes_grants import POLICY, SET, cluster, kube, started  # noqa: F401
-from tests.support.acts import last
-from tests.support.kubernetes.cluster import in_process
-from tests.support.kubernetes.rbac import Attributes, User
-from tests.support.kubernetes.server import ApiServer
-from tests.support.kubernetes.webhook import Webhook, review
-from tests.support.site import serve_and_kill
-from tests.support.world import make_world
+from tests.support.browser.site import serve_and_kill
+from tests.support.servers.kubernetes.cluster import in_process
+from tests.support.servers.kubernetes.rbac import Attributes, User
+from tests.support.servers.kubernetes.server import ApiServer
+from tests.support.servers.kubernetes.webhook import Webhook, review
+from tests.support.world.acts import last
+from tests.support.world.world import make_world
 
 KEY = "w" * 40
 OPEN_PODS = """\

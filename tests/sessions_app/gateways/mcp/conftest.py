@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.mcp_place import Door, mcp_place, now
+from tests.support.servers.mcp_place import Door, mcp_place, now
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from sessions_app.gateways.mcp.cluster import ClusterService
 from sessions_app.gateways.mcp.uses import Uses
 from sessions_app.models import CommandRun, EndReason
 from sessions_app.operations.grants.end_grant import end_grant
-from tests.support.acts import last
-from tests.support.mcp_desk import desk
-from tests.support.mcp_site import add_desk, grant_on_desk, token_of
+from tests.support.servers.mcp_desk import desk
+from tests.support.world.acts import last
+from tests.support.world.mcp_site import add_desk, grant_on_desk, token_of
 
 CALL = {"name": "read_ticket", "arguments": {"id": "T-42"}}
 

@@ -10,8 +10,8 @@ import pytest
 from sessions_app.gateways.mcp.answers import SIGN_OF_LIFE_S
 from tests.sessions_app.gateways.contract import *  # noqa: F403  # the contract is these tests
 from tests.sessions_app.gateways.contract import LIMIT, ended, open_sessions, revoke
-from tests.support.doors import MCPDoor
-from tests.support.every_gateway import mcp_door
+from tests.support.servers.doors import MCPDoor
+from tests.support.servers.every_gateway import mcp_door
 from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing

@@ -11,8 +11,8 @@ from sessions_app.models import CommandRun, EndReason, Session
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.queries.comparisons import comparison
 from tests.sessions_app.gateways.http.test_proofs import proof
-from tests.support.acts import last
-from tests.support.mcp_site import Raw, token_of
+from tests.support.world.acts import last
+from tests.support.world.mcp_site import Raw, token_of
 
 
 @pytest.fixture(scope="module")

@@ -20,12 +20,12 @@ from sessions_app.models import CommandRun, EndReason, Grant, Session
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.revoke_http_token import revoke_http_token
-from tests.support.acts import Started, last, wait_for_waiters
-from tests.support.gateway import deserted_at
-from tests.support.mcp_place import now
-from tests.support.mcp_site import Raw, token_of
 from tests.support.pace import allow
+from tests.support.servers.gateway import deserted_at
+from tests.support.servers.mcp_place import now
 from tests.support.waits import PATIENCE, eventually
+from tests.support.world.acts import Started, last, wait_for_waiters
+from tests.support.world.mcp_site import Raw, token_of
 
 pytestmark = pytest.mark.timing
 

@@ -8,9 +8,9 @@ import datetime as dt
 import pytest
 
 from sessions_app.models import AccessRequest, Grant
-from tests.support.mcp_client import MODES, client_of
-from tests.support.mcp_place import now
-from tests.support.mcp_site import Raw
+from tests.support.servers.mcp_client import MODES, client_of
+from tests.support.servers.mcp_place import now
+from tests.support.world.mcp_site import Raw
 
 
 def token(door, who, *scopes):

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from sessions_app.models import CommandRun
-from tests.support.mcp_client import MODES, client_of
+from tests.support.servers.mcp_client import MODES, client_of
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["server-of-2026", "server-of-2025"])

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from tests.support.acts import events, intact, last
 from tests.support.waits import eventually
+from tests.support.world.acts import events, intact, last
 
 
 @pytest.fixture

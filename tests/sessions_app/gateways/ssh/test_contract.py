@@ -8,8 +8,8 @@ import pytest
 
 from tests.sessions_app.gateways.contract import *  # noqa: F403  # the contract is these tests
 from tests.sessions_app.gateways.contract import revoke
-from tests.support.doors import SSHDoor
-from tests.support.every_gateway import ssh_door
+from tests.support.servers.doors import SSHDoor
+from tests.support.servers.every_gateway import ssh_door
 
 pytestmark = pytest.mark.timing
 

@@ -16,10 +16,10 @@ import pytest
 from asyncssh.packet import String
 
 from tests.sessions_app.gateways.conftest import make_place
-from tests.support.acts import run, session, use
-from tests.support.gateway import Place, new_tag, on_target
 from tests.support.pace import allow, assert_in_time
+from tests.support.servers.gateway import Place, new_tag, on_target
 from tests.support.waits import PATIENCE, eventually
+from tests.support.world.acts import run, session, use
 
 pytestmark = pytest.mark.timing
 LIMIT = 2.0

@@ -13,14 +13,15 @@ import pytest
 
 from broker.demo.ports import free_port
 from sessions_app.queries.comparisons import comparison
+from tests.environment import ROOT
 from tests.sessions_app.gateways.conftest import make_place
 from tests.sessions_app.gateways.ssh.test_ending import ONE_WAY, ended, revoke, seconds_over
-from tests.support.acts import intact
-from tests.support.gateway import ROOT, Place, new_tag, on_target
 from tests.support.pace import allow, assert_in_time
-from tests.support.proxy import BlackHole, black_hole
-from tests.support.running import start
+from tests.support.servers.gateway import Place, new_tag, on_target
+from tests.support.servers.proxy import BlackHole, black_hole
+from tests.support.servers.running import start
 from tests.support.waits import eventually
+from tests.support.world.acts import intact
 
 pytestmark = pytest.mark.timing
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from broker.kernel import clock
 from sessions_app.models import Session
-from tests.support.acts import locked
-from tests.support.gateway import on_target
 from tests.support.pace import allow
+from tests.support.servers.gateway import on_target
 from tests.support.waits import eventually
+from tests.support.world.acts import locked
 
 
 def revoke_key(place) -> None:

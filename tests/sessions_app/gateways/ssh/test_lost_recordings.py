@@ -8,8 +8,8 @@ import signal
 
 import pytest
 
-from tests.support import acts
 from tests.support.waits import eventually
+from tests.support.world import acts
 
 MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
 

@@ -17,8 +17,8 @@ import pytest
 from sessions_app.connectors.ssh.connection import CLIENT_OPTIONS
 from sessions_app.connectors.ssh.options import CIPHERS, KEY_EXCHANGES, MACS
 from sessions_app.gateways.ssh.server import SERVER_OPTIONS
+from tests.environment import ROOT
 from tests.sessions_app.gateways.conftest import make_place
-from tests.support.gateway import ROOT
 
 GIVEN_EACH_TIME = {"host", "port", "known_hosts", "server_host_key_algs", "username", "server_host_keys"}
 # An account without a name and a home, which can read this folder all the same.

@@ -16,8 +16,8 @@ from broker.demo.ports import free_port
 from sessions_app.models import CommandOrder, CommandRun, Session
 from sessions_app.operations.sessions.order_command import LAPSES, LineRefused, order_command
 from tests.sessions_app.gateways.ssh.test_ending import LIMIT, ended, revoke, seconds_over
-from tests.support.gateway import new_tag, on_target
 from tests.support.pace import allow, assert_in_time
+from tests.support.servers.gateway import new_tag, on_target
 from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing

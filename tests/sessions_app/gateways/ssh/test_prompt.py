@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.gateway import new_tag, on_target
 from tests.support.pace import allow
+from tests.support.servers.gateway import new_tag, on_target
 from tests.support.waits import eventually
 
 

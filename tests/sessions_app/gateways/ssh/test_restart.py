@@ -10,9 +10,9 @@ from django.db import connection
 
 from tests.bench.database import fill_grants, owner
 from tests.sessions_app.gateways.conftest import make_place
-from tests.support.acts import policy
-from tests.support.gateway import Place
+from tests.support.servers.gateway import Place
 from tests.support.waits import eventually
+from tests.support.world.acts import policy
 
 pytestmark = pytest.mark.timing
 

@@ -22,7 +22,7 @@ from sessions_app.models import (
 from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.requests.extend_grant import extend_grant
-from tests.support.acts import (
+from tests.support.world.acts import (
     Started,
     after,
     at_once,
@@ -36,7 +36,7 @@ from tests.support.acts import (
     use,
     wait_for_waiters,
 )
-from tests.support.world import SETUP
+from tests.support.world.world import SETUP
 
 SET = "command-sets/restart-web.yaml"
 

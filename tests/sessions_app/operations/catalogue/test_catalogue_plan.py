@@ -9,8 +9,8 @@ from django.db import IntegrityError
 from broker.audit.models import AuditEntry
 from sessions_app.operations.catalogue.catalogue_plan import MOST_TOLD, Change, MoreWouldEnd, note, one_change
 from sessions_app.policy.policies import digest_of
-from tests.support.acts import Started, last, wait_for_waiters
-from tests.support.world import SETUP
+from tests.support.world.acts import Started, last, wait_for_waiters
+from tests.support.world.world import SETUP
 
 
 def make(name: str, plan, ends=()) -> None:

@@ -8,7 +8,7 @@ from broker.kernel.errors import Conflict, NotFound
 from sessions_app.models import CommandSetVersion
 from sessions_app.operations.catalogue.publish_command_set import NotFitToPublish, key_of, publish_command_set
 from sessions_app.operations.catalogue.save_draft import OnlyAdministratorsSetUp, save_draft
-from tests.support.acts import at_once, last
+from tests.support.world.acts import at_once, last
 
 
 def draft(world, old="echo stop", new="echo halt") -> CommandSetVersion:

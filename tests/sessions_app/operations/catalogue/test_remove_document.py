@@ -10,7 +10,7 @@ from sessions_app.models import AccessPolicy, Cluster, CommandSet, EndReason, Gr
 from sessions_app.operations.catalogue.catalogue_plan import MoreWouldEnd
 from sessions_app.operations.catalogue.remove_document import remove_document
 from sessions_app.operations.catalogue.save_draft import OnlyAdministratorsSetUp
-from tests.support.acts import intact, last
+from tests.support.world.acts import intact, last
 
 THINGS = [
     ("clusters", "web", Cluster, "cluster.removed", EndReason.CLUSTER_REMOVED),

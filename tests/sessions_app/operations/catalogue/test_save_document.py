@@ -12,8 +12,8 @@ from sessions_app.models import AccessPolicy, Cluster, Grant, GrantState
 from sessions_app.operations.catalogue.catalogue_plan import MoreWouldEnd
 from sessions_app.operations.catalogue.save_document import ChangedMeanwhile, save_document, state_of
 from sessions_app.operations.catalogue.save_draft import CannotBeRead, OnlyAdministratorsSetUp
-from tests.support.acts import change, events, intact, last
-from tests.support.acts import policy as policy_file
+from tests.support.world.acts import change, events, intact, last
+from tests.support.world.acts import policy as policy_file
 
 
 def save(world, source, who=None, *, kind="policies", **more):

@@ -9,7 +9,7 @@ from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.operations.catalogue.publish_command_set import publish_command_set
 from sessions_app.operations.catalogue.save_draft import DraftReplaced, OnlyAdministratorsSetUp, save_draft
 from sessions_app.operations.requests.check_request import NotRequestable
-from tests.support.acts import change, last, policy
+from tests.support.world.acts import change, last, policy
 
 
 def draft(world, *, who=None, old="echo stop", new="echo halt", more=""):

@@ -9,8 +9,8 @@ from sessions_app.models import Cluster, GrantState
 from sessions_app.operations.catalogue.catalogue_plan import Plan
 from sessions_app.operations.catalogue.write_cluster import write_cluster
 from sessions_app.policy.catalogue import ClusterDocument
-from tests.support.acts import events
-from tests.support.world import SETUP
+from tests.support.world.acts import events
+from tests.support.world.world import SETUP
 
 
 @pytest.fixture

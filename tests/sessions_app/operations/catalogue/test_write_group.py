@@ -11,8 +11,8 @@ from sessions_app.operations.catalogue.catalogue_plan import Plan
 from sessions_app.operations.catalogue.write_group import remove_group, write_group
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.policy.catalogue import GroupDocument
-from tests.support.acts import events, last
-from tests.support.world import SETUP
+from tests.support.world.acts import events, last
+from tests.support.world.world import SETUP
 
 
 def write(members, now, name="operators") -> Plan:

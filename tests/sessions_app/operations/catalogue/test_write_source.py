@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sessions_app.models import WorkflowSource
-from tests.support.acts import after, change, events
-from tests.support.sources import SOURCE, speaking_for
+from tests.support.world.acts import after, change, events
+from tests.support.world.sources import SOURCE, speaking_for
 
 
 def test_saving_a_source_again_clears_what_went_wrong_and_only_when_it_says_something_else(world):

@@ -8,8 +8,8 @@ import yaml
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import TrustPolicy
 from sessions_app.policy.catalogue import schemas
-from tests.support.acts import change, events, last
-from tests.support.issuer import Issuer
+from tests.support.servers.issuer import Issuer
+from tests.support.world.acts import change, events, last
 
 ISSUER = Issuer(url="https://token.actions.githubusercontent.com")
 

@@ -8,8 +8,8 @@ from sessions_app.models import WebhookEndpoint, WebhookMessage
 from sessions_app.operations.catalogue.catalogue_plan import Plan
 from sessions_app.operations.catalogue.remove_row import remove_row
 from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
-from tests.support.receiver import endpoint, receiver, send_all, webhook_file
-from tests.support.world import SETUP
+from tests.support.servers.receiver import endpoint, receiver, send_all, webhook_file
+from tests.support.world.world import SETUP
 
 
 def test_a_new_webhook_is_told_of_what_happens_from_then_on_and_so_is_one_that_comes_back(world):

@@ -9,8 +9,8 @@ from sessions_app.operations.grants.apply_extension import apply_extension
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.requests.extend_grant import extend_grant
-from tests.support.acts import after, change, events, policy
-from tests.support.world import SETUP
+from tests.support.world.acts import after, change, events, policy
+from tests.support.world.world import SETUP
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.grants.cut_unfinished import UNFINISHED, cut_unfinished, record_finished
-from tests.support.acts import events, last, run, session, use
+from tests.support.world.acts import events, last, run, session, use
 
 
 def test_what_runs_or_waits_is_cut_and_what_is_over_stays(world, now):

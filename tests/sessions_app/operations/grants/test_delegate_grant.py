@@ -17,7 +17,7 @@ from sessions_app.operations.identities.disable_identity import disable_identity
 from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
 from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.queries.deciders import deciders_in
-from tests.support.acts import TRIAGE, after, change, last, policy, run, session, use
+from tests.support.world.acts import TRIAGE, after, change, last, policy, run, session, use
 
 TERMS = {"delegation": {"depth": 2, "to": {"identities": ["robot", "deployer", "charlie"]}}}
 NARROW = """
@@ -221,7 +221,7 @@ def test_who_handed_it_on_sees_it_and_may_end_it_and_others_do_not(world, grant)
 
 
 def test_an_end_and_a_handing_on_at_the_same_moment_leave_nothing_behind(live_world):
-    from tests.support.acts import at_once
+    from tests.support.world.acts import at_once
 
     world = live_world
     change(world, {"command-sets/restart-nginx.yaml": NARROW, **policy(world, **TERMS)})

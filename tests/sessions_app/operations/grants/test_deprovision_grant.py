@@ -18,9 +18,21 @@ from sessions_app.operations.grants.deprovision_grant import CLAIM, LONGEST, dep
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.transition import StaleGrant
 from sessions_app.operations.sessions.close_session import close_session
-from tests.support.acts import Started, after, at_once, change, events, intact, last, run, session, undo, use
-from tests.support.fakes import serving
 from tests.support.waits import PATIENCE, eventually
+from tests.support.world.acts import (
+    Started,
+    after,
+    at_once,
+    change,
+    events,
+    intact,
+    last,
+    run,
+    session,
+    undo,
+    use,
+)
+from tests.support.world.fakes import serving
 
 # Where the world's targets are.
 PLACE = {"web-1": "root@127.0.0.1:2201", "web-2": "root@127.0.0.1:2202"}

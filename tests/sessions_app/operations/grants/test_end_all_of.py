@@ -10,7 +10,7 @@ from sessions_app.operations.grants.end_all_of import NothingToEnd, end_all_of
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.proofs.holder import ByHolder
-from tests.support.acts import after, events, intact, last
+from tests.support.world.acts import after, events, intact, last
 
 
 def end_all(world, who, actor, **more) -> list[Grant]:

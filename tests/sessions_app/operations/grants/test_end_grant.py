@@ -11,7 +11,7 @@ from sessions_app.models import CommandRun, EndReason, Grant, GrantState, Sessio
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.proofs.holder import ByHolder
-from tests.support.acts import Started, after, at_once, events, intact, last, session, use
+from tests.support.world.acts import Started, after, at_once, events, intact, last, session, use
 
 
 def end(world, grant: Grant, actor=None, *, now=None, **more) -> Grant:

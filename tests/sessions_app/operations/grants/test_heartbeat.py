@@ -13,7 +13,7 @@ from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.proofs.holder import ByHolder
 from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.policy.policies import PolicyDocument
-from tests.support.acts import after, change, last, policy, session
+from tests.support.world.acts import after, change, last, policy, session
 
 
 @pytest.fixture

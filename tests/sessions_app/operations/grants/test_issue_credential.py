@@ -13,7 +13,7 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.issue_credential import TargetDidNotAnswer, issue_credential
 from sessions_app.operations.grants.prepare_grant import prepare_grant
-from tests.support.acts import last
+from tests.support.world.acts import last
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.issue_http_token import NotItsHolder, NotOverHTTP, issue_http_token
 from sessions_app.operations.grants.provision_grant import provision_grant
-from tests.support.acts import last
-from tests.support.api_site import add_site, grant_on_site
+from tests.support.world.acts import last
+from tests.support.world.api_site import add_site, grant_on_site
 
 
 @pytest.fixture

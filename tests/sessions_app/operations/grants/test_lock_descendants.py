@@ -10,7 +10,7 @@ from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.lock_descendants import lock_descendants
 from sessions_app.operations.grants.provision_grant import provision_grant
-from tests.support.acts import after, change, policy, run, session, undo, use
+from tests.support.world.acts import after, change, policy, run, session, undo, use
 
 TERMS = {"delegation": {"depth": 2, "to": {"identities": ["robot", "deployer", "charlie"]}}}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sessions_app.models import Grant, GrantState, Target
 from sessions_app.operations.grants.make_grant import make_grant
 from sessions_app.policy.scope import Extent
-from tests.support.acts import after, awake, last
-from tests.support.world import SETUP
+from tests.support.world.acts import after, awake, last
+from tests.support.world.world import SETUP
 
 
 def test_waiting_does_not_eat_the_granted_time(world):

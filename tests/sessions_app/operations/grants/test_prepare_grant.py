@@ -26,9 +26,9 @@ from sessions_app.operations.grants.prepare_grant import (
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.grants.transition import StaleGrant
 from sessions_app.operations.requests.extend_grant import extend_grant
-from tests.support.acts import Started, after, events, intact, last, undo
-from tests.support.fakes import serving
 from tests.support.waits import eventually, happens
+from tests.support.world.acts import Started, after, events, intact, last, undo
+from tests.support.world.fakes import serving
 
 
 def prepare(grant: Grant, now: dt.datetime) -> Grant:
@@ -237,7 +237,7 @@ import os, sys, time
 from broker.kernel import clock
 from sessions_app.connectors.fake import FakeConnector
 from sessions_app.operations.grants.prepare_grant import prepare_grant
-from tests.support.fakes import serving
+from tests.support.world.fakes import serving
 def hang():
     # Both targets' threads come here, and a line must stay whole.
     os.write(1, b"making\n")
@@ -365,7 +365,7 @@ def test_what_was_answered_while_a_late_maker_finished_proves_nothing(live_world
 
 
 def test_a_grant_over_three_targets_of_which_one_is_down_ends_on_two_at_once(world, making):
-    from tests.support.acts import change
+    from tests.support.world.acts import change
 
     web = world.catalogue["clusters/web.yaml"]
     third = (
@@ -420,7 +420,7 @@ def test_a_message_that_was_lost_is_sent_again_by_the_sweep(world, making):
 
 
 def test_what_is_made_stands_where_the_lease_says_though_the_catalogue_moved(world, making):
-    from tests.support.acts import change
+    from tests.support.world.acts import change
 
     grant = prepare(world.grant(), world.now)
     web = world.catalogue["clusters/web.yaml"]

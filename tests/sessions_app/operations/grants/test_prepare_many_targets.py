@@ -10,9 +10,9 @@ from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import EndReason, GrantState, Lease
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.prepare_grant import PLACES, prepare_grant
-from tests.support.acts import Started, after, change, undo
-from tests.support.fakes import serving
 from tests.support.waits import eventually
+from tests.support.world.acts import Started, after, change, undo
+from tests.support.world.fakes import serving
 
 TARGETS = 2 * PLACES + 1
 

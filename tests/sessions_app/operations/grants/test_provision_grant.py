@@ -11,7 +11,7 @@ from sessions_app.models import AccessPolicy, AccessRequest, EndReason, Grant, G
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.sweep.sweep import sweep
-from tests.support.acts import after, at_once, awake, change, events, intact, last, policy
+from tests.support.world.acts import after, at_once, awake, change, events, intact, last, policy
 
 
 def provision(grant: Grant, now: dt.datetime) -> Grant:

@@ -8,7 +8,7 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import Grant, Notice
 from sessions_app.operations.grants.release_grant import MayNotRelease, NotHeld, release_grant
 from tests.sessions_app.operations.sessions.test_note_deviation import tries
-from tests.support.acts import change, last, policy, run
+from tests.support.world.acts import change, last, policy, run
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from sessions_app.models import EndReason, Grant, GrantState
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.grants.retry_revoke import retry_revoke
-from tests.support.acts import events, last, undo
+from tests.support.world.acts import events, last, undo
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import GrantState
 from sessions_app.operations.grants.issue_http_token import issue_http_token
 from sessions_app.operations.grants.revoke_http_token import revoke_http_token
-from tests.support.acts import last
-from tests.support.api_site import add_site, grant_on_site
+from tests.support.world.acts import last
+from tests.support.world.api_site import add_site, grant_on_site
 
 
 def test_whoever_has_it_revokes_it_once_and_the_grant_goes_on(world):

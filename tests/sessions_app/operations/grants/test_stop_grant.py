@@ -7,7 +7,7 @@ import pytest
 from broker.kernel.errors import NotFound
 from sessions_app.models import GrantState
 from sessions_app.operations.grants.stop_grant import stop_grant
-from tests.support.acts import after, change, last
+from tests.support.world.acts import after, change, last
 
 
 def stop(world, grant, who, **more):
@@ -54,7 +54,7 @@ def test_end_lets_commands_finish_and_kill_does_not(world):
 
 def test_a_viewer_may_look_and_not_end(world):
     from sessions_app.models import Grant
-    from tests.support.acts import policy
+    from tests.support.world.acts import policy
 
     change(world, policy(world, viewers={"identities": ["charlie"]}))
     grant = world.grant()

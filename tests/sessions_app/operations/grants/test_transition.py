@@ -8,8 +8,8 @@ from django.db import IntegrityError, transaction
 from broker.audit.record import NotInTransaction
 from sessions_app.models import Grant, GrantState
 from sessions_app.operations.grants.transition import StaleGrant, transition
-from tests.support.acts import events, last
-from tests.support.world import SETUP
+from tests.support.world.acts import events, last
+from tests.support.world.world import SETUP
 
 
 def test_a_move_is_one_row_and_one_entry_with_where_it_came_from(world):

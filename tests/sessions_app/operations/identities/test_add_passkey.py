@@ -12,8 +12,8 @@ from accounts.passkeys import BadPasskey, ask_to_add
 from broker.kernel.errors import Forbidden, InvalidInput
 from sessions_app.models import Notice
 from sessions_app.operations.identities.add_passkey import MOST, TooManyPasskeys, add_passkey
-from tests.support.acts import events, intact, last
-from tests.support.passkeys import ORIGIN, Device, give_passkey
+from tests.support.world.acts import events, intact, last
+from tests.support.world.passkeys import ORIGIN, Device, give_passkey
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,9 @@ from sessions_app.operations.identities.add_totp import AppThere, add_totp
 from sessions_app.operations.identities.change_factors import SignInEnded
 from sessions_app.operations.identities.prove_code import WrongCode, prove_code
 from sessions_app.operations.identities.reset_factors import reset_factors
-from tests.support.acts import Started, events, intact, last, wait_for_waiters
-from tests.support.factors import SECRET, STEP, code_of, wrong_code
-from tests.support.passkeys import ORIGIN, give_passkey
+from tests.support.world.acts import Started, events, intact, last, wait_for_waiters
+from tests.support.world.factors import SECRET, STEP, code_of, wrong_code
+from tests.support.world.passkeys import ORIGIN, give_passkey
 
 
 def add(world, who=None, code: str = "", secret: str = SECRET):

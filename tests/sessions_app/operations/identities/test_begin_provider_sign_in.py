@@ -11,7 +11,7 @@ from sessions_app.operations.identities.begin_provider_sign_in import (
     ProviderDoesNotAnswer,
     begin_provider_sign_in,
 )
-from tests.support.identity_provider import provider_on_loopback, settings_of
+from tests.support.servers.identity_provider import provider_on_loopback, settings_of
 
 
 def test_each_sign_in_has_secrets_of_its_own_and_one_that_the_address_does_not_tell(settings):

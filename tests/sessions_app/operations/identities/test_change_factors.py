@@ -19,7 +19,7 @@ from sessions_app.operations.identities.change_factors import (
     lock_self,
     note_change,
 )
-from tests.support.acts import intact, last
+from tests.support.world.acts import intact, last
 
 
 def test_nobody_else_changes_them_until_the_transaction_is_over(live_world, owner_connection):

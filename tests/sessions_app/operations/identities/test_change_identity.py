@@ -18,8 +18,8 @@ from sessions_app.operations.identities.change_identity import (
 from sessions_app.operations.identities.disable_identity import OnlyAdministrators
 from sessions_app.operations.notifications.send_notices import send_notices
 from sessions_app.operations.requests.decide_request import MayNotDecide
-from tests.support.acts import events, last
-from tests.support.world import SETUP
+from tests.support.world.acts import events, last
+from tests.support.world.world import SETUP
 
 
 def change(world, who, *, actor=None, **changes):

@@ -21,7 +21,7 @@ from sessions_app.operations.identities.disable_identity import (
 )
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.proofs.holder import ByHolder
-from tests.support.acts import Started, after, events, intact, last, run, session, use, wait_for_waiters
+from tests.support.world.acts import Started, after, events, intact, last, run, session, use, wait_for_waiters
 
 
 def disable(world, who: Identity, actor=None) -> Identity:

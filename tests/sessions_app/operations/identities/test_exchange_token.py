@@ -18,8 +18,8 @@ from sessions_app.operations.identities.exchange_token import (
     exchange_token,
 )
 from sessions_app.operations.identities.prove_token import keyring
-from tests.support import acts
-from tests.support.issuer import issuer_on_loopback
+from tests.support.servers.issuer import issuer_on_loopback
+from tests.support.world import acts
 
 
 @pytest.fixture

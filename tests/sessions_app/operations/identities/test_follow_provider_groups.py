@@ -6,7 +6,7 @@ from django.contrib.auth.models import Group
 
 from sessions_app.models import EndReason, Grant, GrantState
 from sessions_app.operations.identities.follow_provider_groups import follow_provider_groups
-from tests.support.acts import events, last
+from tests.support.world.acts import events, last
 
 
 def follow(world, named, governed, person=None) -> set[str]:

@@ -12,9 +12,9 @@ from broker.kernel.errors import NotFound
 from sessions_app.operations.identities.begin_provider_sign_in import begin_provider_sign_in
 from sessions_app.operations.identities.prove_by_provider import NotConfirmed, prove_by_provider
 from sessions_app.operations.identities.sign_in_by_provider import Answer, NotSignedIn
-from tests.support.acts import events, last
-from tests.support.factors import give_app
-from tests.support.identity_provider import provider_on_loopback, settings_of
+from tests.support.servers.identity_provider import provider_on_loopback, settings_of
+from tests.support.world.acts import events, last
+from tests.support.world.factors import give_app
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from accounts.factors import factors_of
 from broker.kernel.errors import Forbidden, NotFound
 from sessions_app.models import Notice
 from sessions_app.operations.identities.prove_code import WrongCode, prove_code
-from tests.support.acts import events, last
-from tests.support.factors import SECRET, STEP, code_of, give_app, wrong_code
 from tests.support.waits import PATIENCE
+from tests.support.world.acts import events, last
+from tests.support.world.factors import SECRET, STEP, code_of, give_app, wrong_code
 
 
 def prove(world, code: str, *, at=None, who=None) -> Authenticator:

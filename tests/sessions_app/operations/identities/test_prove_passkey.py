@@ -10,8 +10,8 @@ from accounts.factors import factors_of
 from accounts.models import Identity
 from accounts.passkeys import BadPasskey, ask_to_show
 from sessions_app.operations.identities.prove_passkey import prove_passkey
-from tests.support.acts import events, last
-from tests.support.passkeys import ORIGIN, Device, give_passkey
+from tests.support.world.acts import events, last
+from tests.support.world.passkeys import ORIGIN, Device, give_passkey
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 from sessions_app.issuers.tokens import NoToken
 from sessions_app.operations.identities.prove_token import keyring, prove_token
 from sessions_app.policy.trust import TrustPolicyDocument
-from tests.support.issuer import issuer_on_loopback, rsa_key
+from tests.support.servers.issuer import issuer_on_loopback, rsa_key
 
 # Time is the database's.
 pytestmark = pytest.mark.django_db

@@ -9,8 +9,8 @@ from accounts.factors import factors_of
 from broker.kernel.errors import NotFound
 from sessions_app.models import Notice
 from sessions_app.operations.identities.remove_factor import LastFactor, remove_factor
-from tests.support.acts import events, intact, last
-from tests.support.factors import give_app
+from tests.support.world.acts import events, intact, last
+from tests.support.world.factors import give_app
 
 
 def app_of(person) -> Authenticator:

@@ -9,8 +9,8 @@ from broker.kernel.errors import Forbidden
 from sessions_app.models import Notice
 from sessions_app.operations.identities.prove_code import WrongCode, prove_code
 from sessions_app.operations.identities.renew_codes import NothingToRecover, renew_codes
-from tests.support.acts import last
-from tests.support.factors import give_app
+from tests.support.world.acts import last
+from tests.support.world.factors import give_app
 
 
 def test_new_ones_take_the_place_of_the_old_ones(world):

@@ -9,9 +9,9 @@ from accounts.factors import factors_of
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from sessions_app.models import Notice
 from sessions_app.operations.identities.reset_factors import NoFactor, reset_factors
-from tests.support.acts import events, intact, last
-from tests.support.factors import give_app
-from tests.support.world import SETUP
+from tests.support.world.acts import events, intact, last
+from tests.support.world.factors import give_app
+from tests.support.world.world import SETUP
 
 
 def reset(world, who, actor, reason: str = "lost phone"):

@@ -12,9 +12,9 @@ from broker.audit.models import AuditEntry
 from broker.kernel.crypto import new_token, token_digest
 from sessions_app.models import TrustPolicy
 from sessions_app.operations.identities.revoke_issued_tokens import revoke_issued_tokens
-from tests.support.acts import Started, after, change, wait_for_waiters
-from tests.support.issuer import trust_file
-from tests.support.world import SETUP
+from tests.support.servers.issuer import trust_file
+from tests.support.world.acts import Started, after, change, wait_for_waiters
+from tests.support.world.world import SETUP
 
 RUN = "github:9001:77001:1"
 

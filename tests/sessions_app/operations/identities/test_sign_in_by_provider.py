@@ -9,9 +9,9 @@ import pytest
 from accounts.operations.link_provider import NotLinked
 from sessions_app.operations.identities.begin_provider_sign_in import begin_provider_sign_in
 from sessions_app.operations.identities.sign_in_by_provider import Answer, NotSignedIn, sign_in_by_provider
-from tests.support.acts import last
-from tests.support.factors import give_app
-from tests.support.identity_provider import provider_on_loopback, settings_of
+from tests.support.servers.identity_provider import provider_on_loopback, settings_of
+from tests.support.world.acts import last
+from tests.support.world.factors import give_app
 
 
 @pytest.fixture

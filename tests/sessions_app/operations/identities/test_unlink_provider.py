@@ -10,7 +10,7 @@ from accounts.operations.link_provider import link_provider
 from broker.kernel.errors import Forbidden, NotFound
 from sessions_app.models import Notice
 from sessions_app.operations.identities.unlink_provider import unlink_provider
-from tests.support.acts import events, last
+from tests.support.world.acts import events, last
 
 
 def linked(world):

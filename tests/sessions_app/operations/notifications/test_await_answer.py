@@ -8,7 +8,7 @@ from sessions_app.models import EndReason, Escalation
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.notifications.await_answer import await_answer
 from sessions_app.queries import facts
-from tests.support.acts import after, at_once, change, policy, run, session, undo, use
+from tests.support.world.acts import after, at_once, change, policy, run, session, undo, use
 
 STEPS = [
     {"after": "10m", "notify": {"groups": ["approvers"]}},

@@ -18,8 +18,7 @@ from sessions_app.operations.notifications.deliver_webhooks import (
     due_endpoints,
 )
 from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
-from tests.support.acts import after, at_once, events, last
-from tests.support.receiver import (
+from tests.support.servers.receiver import (
     SECRET,
     Receiver,
     answered,
@@ -29,6 +28,7 @@ from tests.support.receiver import (
     webhook_file,
 )
 from tests.support.waits import eventually, happens
+from tests.support.world.acts import after, at_once, events, last
 
 
 @pytest.fixture(autouse=True)

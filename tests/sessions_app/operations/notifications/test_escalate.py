@@ -9,7 +9,7 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.notifications.escalate import escalate
 from sessions_app.operations.requests.review_break_glass import review_break_glass
 from sessions_app.operations.sessions.decide_hold import decide_hold
-from tests.support.acts import after, at_once, change, events, last, policy, run, session, undo, use
+from tests.support.world.acts import after, at_once, change, events, last, policy, run, session, undo, use
 
 STEPS = [
     {"after": "10m", "notify": {"groups": ["leads"]}},
@@ -110,7 +110,7 @@ def test_where_nobody_of_a_step_is_there_administrators_are_told(world):
 def test_a_step_may_be_for_a_webhook_alone(world):
     from sessions_app.models import WebhookMessage
     from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
-    from tests.support.receiver import webhook_file
+    from tests.support.servers.receiver import webhook_file
 
     world.catalogue |= webhook_file(None, name="pager", scope="policies", events="request.escalated")
     escalating(world, [{"after": "5m", "notify": {"webhooks": ["pager"]}}])

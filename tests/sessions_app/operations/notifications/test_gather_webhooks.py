@@ -11,8 +11,8 @@ from sessions_app.operations.catalogue.remove_document import remove_document
 from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.policy.webhooks import EVENTS, message_schema
-from tests.support.acts import after, at_once, change, policy, run, session, use
-from tests.support.receiver import endpoint, webhook_file
+from tests.support.servers.receiver import endpoint, webhook_file
+from tests.support.world.acts import after, at_once, change, policy, run, session, use
 
 ALL = {"events": " ".join(EVENTS)}
 

@@ -9,7 +9,7 @@ from broker.audit.events import Event
 from sessions_app.models import Notice
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.warn_holders import warn_holders
-from tests.support.acts import after
+from tests.support.world.acts import after
 
 
 def told(world, *people, subject="Hello") -> list[str]:

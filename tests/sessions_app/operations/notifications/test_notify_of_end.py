@@ -15,7 +15,7 @@ from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.requests.withdraw_request import withdraw_request
 from sessions_app.operations.sessions.try_command import lease
 from sessions_app.queries.deciders import reviewers
-from tests.support.acts import after, awake, undo, use
+from tests.support.world.acts import after, awake, undo, use
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import pytest
 
 from sessions_app.models import CommandRun, Notice
 from sessions_app.queries.deciders import deciders_in
-from tests.support.acts import change, run, session, use
+from tests.support.world.acts import change, run, session, use
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessions_app.models import Grant, Notice
-from tests.support.acts import policy
+from tests.support.world.acts import policy
 
 
 def told(event: str) -> list[tuple[str, str, str]]:

@@ -6,8 +6,8 @@ import pytest
 
 from broker.kernel.errors import NotFound
 from sessions_app.operations.notifications.pause_webhook import PausedAlready, pause_webhook
-from tests.support.acts import last
-from tests.support.receiver import endpoint, receiver, send_all, webhook_file
+from tests.support.servers.receiver import endpoint, receiver, send_all, webhook_file
+from tests.support.world.acts import last
 
 
 def test_nothing_goes_to_a_paused_endpoint_and_what_happens_waits(world, settings):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sessions_app.models import WebhookMessage
 from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 from sessions_app.operations.notifications.purge_webhooks import purge_webhooks
-from tests.support.acts import after
-from tests.support.receiver import webhook_file
+from tests.support.servers.receiver import webhook_file
+from tests.support.world.acts import after
 
 
 def test_messages_are_kept_for_thirty_days(world):

@@ -7,7 +7,7 @@ import pytest
 from broker.kernel.errors import NotFound
 from sessions_app.models import Notice
 from sessions_app.operations.notifications.read_notice import read_notice
-from tests.support.acts import after
+from tests.support.world.acts import after
 
 
 def test_the_first_reading_counts(world):

@@ -7,8 +7,8 @@ import pytest
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import WebhookMessage
 from sessions_app.operations.notifications.replay_webhooks import replay_webhooks
-from tests.support.acts import after, last
-from tests.support.receiver import answered, endpoint, receiver, send_all, webhook_file
+from tests.support.servers.receiver import answered, endpoint, receiver, send_all, webhook_file
+from tests.support.world.acts import after, last
 
 
 @pytest.fixture

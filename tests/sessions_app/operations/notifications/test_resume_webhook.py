@@ -7,8 +7,8 @@ import pytest
 from broker.kernel.errors import NotFound
 from sessions_app.operations.notifications.pause_webhook import pause_webhook
 from sessions_app.operations.notifications.resume_webhook import NotPaused, resume_webhook
-from tests.support.acts import after, last
-from tests.support.receiver import endpoint, receiver, send_all, webhook_file
+from tests.support.servers.receiver import endpoint, receiver, send_all, webhook_file
+from tests.support.world.acts import after, last
 
 
 def test_all_that_waited_goes_in_order(world, settings):

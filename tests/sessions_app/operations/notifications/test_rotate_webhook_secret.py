@@ -8,8 +8,8 @@ import pytest
 
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.operations.notifications.rotate_webhook_secret import rotate_webhook_secret
-from tests.support.acts import after, last
-from tests.support.receiver import SECRET, endpoint, receiver, send_all, webhook_file
+from tests.support.servers.receiver import SECRET, endpoint, receiver, send_all, webhook_file
+from tests.support.world.acts import after, last
 
 
 @pytest.fixture

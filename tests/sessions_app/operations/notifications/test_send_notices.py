@@ -9,8 +9,8 @@ from django.core import mail
 
 from sessions_app.models import Notice
 from sessions_app.operations.notifications.send_notices import CLAIM, MOST_ATTEMPTS, mail_is_due, send_notices
-from tests.support.acts import after, at_once, events
-from tests.support.mail_server import mail_server
+from tests.support.servers.mail_server import mail_server
+from tests.support.world.acts import after, at_once, events
 
 
 def alone(notice: Notice) -> Notice:

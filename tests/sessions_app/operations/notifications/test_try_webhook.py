@@ -8,8 +8,8 @@ import pytest
 from broker.kernel.errors import NotFound
 from sessions_app.operations.notifications.try_webhook import try_webhook
 from sessions_app.policy.webhooks import message_schema
-from tests.support.acts import last
-from tests.support.receiver import SECRET, endpoint, receiver, send_all, webhook_file
+from tests.support.servers.receiver import SECRET, endpoint, receiver, send_all, webhook_file
+from tests.support.world.acts import last
 
 
 def test_a_test_goes_out_signed_and_in_the_published_form(world, settings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sessions_app.models import Notice
 from sessions_app.operations.notifications.warn_holders import warn_holders
 from sessions_app.operations.requests.extend_grant import extend_grant
-from tests.support.acts import after
+from tests.support.world.acts import after
 
 
 def warnings() -> list[str]:

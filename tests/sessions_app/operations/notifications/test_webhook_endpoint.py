@@ -22,8 +22,8 @@ from sessions_app.operations.notifications.webhook_endpoint import (
 from sessions_app.policy.documents import DocumentError
 from sessions_app.policy.policies import Who
 from sessions_app.policy.webhooks import WebhookDocument, key_of_secret
-from tests.support.acts import after, change
-from tests.support.receiver import SECRET, endpoint, webhook_file
+from tests.support.servers.receiver import SECRET, endpoint, webhook_file
+from tests.support.world.acts import after, change
 
 OTHER = "whsec_" + "QUJD" * 10
 

@@ -27,9 +27,9 @@ from sessions_app.operations.sessions.open_session import open_session
 from sessions_app.operations.sessions.proofs.holder import ByHolder
 from sessions_app.operations.sweep.sweep import sweep
 from tests.environment import POSTGRES
-from tests.support.acts import awake, events, intact, last, run, session, use
 from tests.support.databases import drop_database, owner
 from tests.support.waits import eventually
+from tests.support.world.acts import awake, events, intact, last, run, session, use
 
 Restore = Callable[[], None]
 

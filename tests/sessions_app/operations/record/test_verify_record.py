@@ -11,7 +11,7 @@ from broker.audit.models import AuditHead, AuditVerification
 from broker.audit.note import note_verification
 from broker.audit.verify import verify
 from sessions_app.operations.record.verify_record import CheckpointsUnreadable, NotForYou, verify_record
-from tests.support.acts import after, last
+from tests.support.world.acts import after, last
 
 
 def whole(world) -> None:

@@ -14,7 +14,7 @@ from sessions_app.operations.requests.check_request import (
 )
 from sessions_app.policy.decision import Outcome
 from sessions_app.queries import facts
-from tests.support.acts import after, policy
+from tests.support.world.acts import after, policy
 
 
 def check(world, who=None, *, now=None, **changes):
@@ -103,7 +103,7 @@ def test_a_removed_cluster_policy_or_command_set_can_not_be_asked_for(world):
         from django.db import transaction
 
         from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
-        from tests.support.world import SETUP
+        from tests.support.world.world import SETUP
 
         step = transaction.savepoint()
         if gone != "policies/web-work.yaml":

@@ -9,7 +9,7 @@ from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import Comment, Notice
 from sessions_app.operations.requests import comment_request as operation
 from sessions_app.operations.requests.comment_request import ThreadIsFull, comment_request
-from tests.support.acts import events, last
+from tests.support.world.acts import events, last
 
 
 def say(world, request, who, text="Which host first?"):

@@ -10,8 +10,8 @@ from sessions_app.models import AccessRequest, Approval, Grant, Notice, RequestS
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide, ScopeChanged
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.queries.extents import left_digest
-from tests.support.acts import after, at_once, change, events, intact, last, policy
-from tests.support.world import SETUP, make_world
+from tests.support.world.acts import after, at_once, change, events, intact, last, policy
+from tests.support.world.world import SETUP, make_world
 
 TWO = [{"count": 2, "from": ["approvers"]}]
 
@@ -390,7 +390,7 @@ def test_an_odd_verdict_is_refused(world):
 @pytest.fixture
 def two_of_two(stint_db):
     from broker.kernel import clock
-    from tests.support.world import CATALOGUE
+    from tests.support.world.world import CATALOGUE
 
     clock.sync()
     one = CATALOGUE["policies/web-work.yaml"].replace("{count: 1,", "{count: 2,")

@@ -14,7 +14,7 @@ from sessions_app.operations.requests.decide_request import AlreadyDecided, MayN
 from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.operations.requests.withdraw_request import withdraw_request
-from tests.support.acts import (
+from tests.support.world.acts import (
     Started,
     after,
     at_once,
@@ -27,7 +27,7 @@ from tests.support.acts import (
     use,
     wait_for_waiters,
 )
-from tests.support.sources import SOURCE, is_open, speaking_for
+from tests.support.world.sources import SOURCE, is_open, speaking_for
 
 ASKED = {"extension": {"times": 2, "by": "1h", "approvals": "same"}}
 

@@ -8,7 +8,7 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import Notice
 from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.operations.requests.remind_request import MayNotRemind, remind_request
-from tests.support.acts import after, at_once, events, last, policy
+from tests.support.world.acts import after, at_once, events, last, policy
 
 
 def remind(world, request, who=None, *, now=None):

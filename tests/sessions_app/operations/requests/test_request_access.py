@@ -13,7 +13,7 @@ from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.requests.check_request import BoundToOtherWorkflow
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.operations.workflows.close_workflow import close_workflow
-from tests.support.acts import after, at_once, awake, change, events, last, policy
+from tests.support.world.acts import after, at_once, awake, change, events, last, policy
 
 
 def told(event: str) -> set[str]:

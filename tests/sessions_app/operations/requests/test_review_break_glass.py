@@ -9,7 +9,7 @@ from sessions_app.models import EndReason, Grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
 from sessions_app.operations.requests.review_break_glass import StillInUse, review_break_glass
-from tests.support.acts import after, at_once, awake, change, last
+from tests.support.world.acts import after, at_once, awake, change, last
 
 
 @pytest.fixture

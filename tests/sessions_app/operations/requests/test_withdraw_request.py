@@ -8,7 +8,7 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import Grant, RequestState
 from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.operations.requests.withdraw_request import withdraw_request
-from tests.support.acts import at_once, events, last
+from tests.support.world.acts import at_once, events, last
 
 
 def withdraw(world, request, who=None):

@@ -15,7 +15,7 @@ from sessions_app.operations.sessions.authorize_use import authorize_use, holder
 from sessions_app.operations.sessions.proofs.holder import ByHolder
 from sessions_app.operations.sessions.proofs.proxy import ByProxy
 from sessions_app.operations.sessions.proofs.token import ByToken
-from tests.support import api_site, mcp_site
+from tests.support.world import api_site, mcp_site
 
 
 @pytest.fixture(params=["holder", "token", "proxy"])

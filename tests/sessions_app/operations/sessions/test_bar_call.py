@@ -13,8 +13,8 @@ from sessions_app.operations.sessions.bar_call import bar_call
 from sessions_app.operations.sessions.note_deviation import refused_runs
 from sessions_app.operations.sessions.open_session import TokenIsOver
 from sessions_app.operations.sessions.proofs.token import ByToken
-from tests.support.acts import last, session
-from tests.support.mcp_site import add_desk, grant_unseen, token_of
+from tests.support.world.acts import last, session
+from tests.support.world.mcp_site import add_desk, grant_unseen, token_of
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from sessions_app.operations.sessions.order_command import order_command
 from sessions_app.operations.sessions.renew_gateway import renew_gateway
 from sessions_app.queries.orders import orders_to_claim
 from tests.sessions_app.operations.test_kubernetes_grants import cluster, kube, started  # noqa: F401
-from tests.support import acts
+from tests.support.world import acts
 
 
 def test_of_gateways_that_claim_at_once_one_gets_it(live_world):

@@ -9,8 +9,8 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sessions.close_session import close_session
 from sessions_app.operations.sessions.record_allowed_requests import AllowedRequests, record_allowed_requests
 from sessions_app.policy.commands.kinds import decide
-from tests.support import api_site
-from tests.support.acts import (
+from tests.support.world import api_site
+from tests.support.world.acts import (
     Started,
     after,
     at_once,

@@ -7,7 +7,7 @@ import pytest
 from sessions_app.operations.sessions.fail_order import fail_order
 from sessions_app.operations.sessions.order_command import order_command
 from sessions_app.operations.sessions.try_command import try_command
-from tests.support import acts
+from tests.support.world import acts
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.sessions.finish_run import finish_run
-from tests.support.acts import after, events, last, run, session, use
+from tests.support.world.acts import after, events, last, run, session, use
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.open_session import GrantIsHeld, GrantIsOver
 from sessions_app.operations.sessions.proofs.holder import ByHolder
-from tests.support.acts import (
+from tests.support.world.acts import (
     Started,
     change,
     events,

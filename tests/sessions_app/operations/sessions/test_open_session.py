@@ -8,7 +8,7 @@ from accounts.models import SSHPublicKey
 from sessions_app.models import EndReason, Session
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
-from tests.support.acts import Started, after, at_once, last, session, use, wait_for_waiters
+from tests.support.world.acts import Started, after, at_once, last, session, use, wait_for_waiters
 
 
 def test_a_session_is_registered_with_where_it_came_from_and_what_proved_it(world):

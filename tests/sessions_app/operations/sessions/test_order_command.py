@@ -18,7 +18,7 @@ from sessions_app.operations.sessions.order_command import (
     TooManyOrders,
     order_command,
 )
-from tests.support import acts
+from tests.support.world import acts
 
 RESTART, LOG = 0, 1
 

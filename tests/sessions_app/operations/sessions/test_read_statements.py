@@ -15,8 +15,8 @@ from sessions_app.queries.comparisons import comparison
 from tests.sessions_app.connectors.postgres.conftest import nothing_left, shop  # noqa: F401
 from tests.sessions_app.connectors.postgres.test_statements import log_allowed  # noqa: F401
 from tests.sessions_app.connectors.postgres.test_whole_grant import end, grant, login  # noqa: F401
-from tests.support.acts import events, intact, last
 from tests.support.waits import eventually
+from tests.support.world.acts import events, intact, last
 
 
 @pytest.fixture

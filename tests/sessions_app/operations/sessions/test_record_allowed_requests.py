@@ -14,8 +14,8 @@ from sessions_app.models import CommandRun, Grant, GrantCredential, RequestCount
 from sessions_app.operations.sessions.open_request_session import open_request_session
 from sessions_app.operations.sessions.record_allowed_requests import AllowedRequests, record_allowed_requests
 from sessions_app.policy.commands.kinds import decide
-from tests.support.acts import intact, last
-from tests.support.api_site import grant_on_site, token_of, use_of, used
+from tests.support.world.acts import intact, last
+from tests.support.world.api_site import grant_on_site, token_of, use_of, used
 
 REOPEN = "POST /tickets/T-42/reopen"
 

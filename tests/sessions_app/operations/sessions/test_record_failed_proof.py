@@ -5,8 +5,8 @@ from __future__ import annotations
 from broker.audit.attempts import append_attempts
 from sessions_app.models import CommandRun
 from sessions_app.operations.sessions.record_failed_proof import record_failed_proof
-from tests.support.acts import after, last
-from tests.support.api_site import used
+from tests.support.world.acts import after, last
+from tests.support.world.api_site import used
 
 
 def fail(use, now, line="GET /tickets/T-42") -> None:

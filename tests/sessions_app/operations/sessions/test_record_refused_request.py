@@ -19,9 +19,9 @@ from sessions_app.operations.sessions.record_refused_request import (
     record_dead_token,
     record_refused_request,
 )
-from tests.support import mcp_site
-from tests.support.acts import after, events, intact, last
-from tests.support.api_site import FILES, add_site, grant_on_site, token_of, used
+from tests.support.world import mcp_site
+from tests.support.world.acts import after, events, intact, last
+from tests.support.world.api_site import FILES, add_site, grant_on_site, token_of, used
 
 
 @pytest.fixture

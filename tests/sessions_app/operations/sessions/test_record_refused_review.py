@@ -10,7 +10,7 @@ from broker.audit.attempts import append_attempts
 from sessions_app.models import CommandRun, Grant
 from sessions_app.operations.sessions.record_refused_review import record_dead_account, record_refused_review
 from tests.sessions_app.operations.test_kubernetes_grants import cluster, kube, started  # noqa: F401
-from tests.support.acts import events, intact, last
+from tests.support.world.acts import events, intact, last
 
 
 @pytest.fixture

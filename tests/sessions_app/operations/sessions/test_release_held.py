@@ -13,7 +13,7 @@ from sessions_app.operations.sessions.close_session import close_session
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.open_session import SessionIsOver
 from sessions_app.operations.sessions.release_held import StillHeld, release_held
-from tests.support.acts import Started, after, at_once, events, run, session, use, wait_for_waiters
+from tests.support.world.acts import Started, after, at_once, events, run, session, use, wait_for_waiters
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from sessions_app.models import CommandRun, Notice
 from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.remind_hold import RemindedAlready, remind_hold
-from tests.support import acts
+from tests.support.world import acts
 
 
 @pytest.fixture

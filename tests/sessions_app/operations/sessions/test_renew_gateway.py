@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sessions_app.models import GatewayNode
 from sessions_app.operations.sessions.renew_gateway import renew_gateway
-from tests.support.acts import after, at_once
+from tests.support.world.acts import after, at_once
 
 
 def test_a_gateway_has_one_row_however_often_it_comes(world):

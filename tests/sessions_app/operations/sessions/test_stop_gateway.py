@@ -5,7 +5,7 @@ from __future__ import annotations
 from sessions_app.models import GatewayNode, Session
 from sessions_app.operations.sessions.renew_gateway import renew_gateway
 from sessions_app.operations.sessions.stop_gateway import stop_gateway, stop_lost_gateways
-from tests.support.acts import after, events, session, use
+from tests.support.world.acts import after, events, session, use
 
 
 def open_at(world, name: str) -> Session:

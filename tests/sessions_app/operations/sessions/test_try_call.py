@@ -19,8 +19,8 @@ from sessions_app.operations.sessions.try_call import Waiting, try_call
 from sessions_app.operations.sessions.try_command import UNREAD
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.mcp.decide import decided
-from tests.support.acts import after, last, session
-from tests.support.mcp_site import add_desk, grant_unseen, token_of
+from tests.support.world.acts import after, last, session
+from tests.support.world.mcp_site import add_desk, grant_unseen, token_of
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_hold_that_lapsed_is_asked_for_anew(call, world):
 
 
 def test_arguments_that_nobody_could_read_are_not_held(world):
-    from tests.support.mcp_site import COMMAND_SET
+    from tests.support.world.mcp_site import COMMAND_SET
 
     long = COMMAND_SET.replace('arguments: {id: "{ticket}"}\n    effect: change\n    hold: true', (
         'arguments: {id: "{ticket}", a: {pattern: "x*"}, b: {pattern: "x*"}, c: {pattern: "x*"}}\n    effect: change\n    hold: true'

@@ -13,7 +13,7 @@ from sessions_app.models import CommandRun, EndReason, Lease, Notice, RunState
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.close_session import close_session
-from tests.support.acts import (
+from tests.support.world.acts import (
     Started,
     after,
     at_once,

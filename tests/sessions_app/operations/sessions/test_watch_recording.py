@@ -7,7 +7,7 @@ import pytest
 from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun
 from sessions_app.operations.sessions.watch_recording import VISIT, watch_recording
-from tests.support import acts
+from tests.support.world import acts
 
 
 @pytest.fixture

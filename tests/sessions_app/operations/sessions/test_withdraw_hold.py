@@ -10,7 +10,7 @@ from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
 from sessions_app.queries.grants import hold_of
-from tests.support import acts
+from tests.support.world import acts
 
 
 @pytest.fixture

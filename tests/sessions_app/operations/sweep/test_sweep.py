@@ -24,8 +24,8 @@ from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.operations.sweep.sweep import end_baseless, sweep
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.queries.grants import next_due, overdue_revocation_seconds, to_revoke_now
-from tests.support.acts import after, at_once, change, events, intact, last, policy, run, session, use
-from tests.support.sources import SOURCE, is_open, speaking_for
+from tests.support.world.acts import after, at_once, change, events, intact, last, policy, run, session, use
+from tests.support.world.sources import SOURCE, is_open, speaking_for
 
 
 def swept(now: dt.datetime, **more):
@@ -108,7 +108,7 @@ def test_a_start_whose_message_was_lost_is_found(world):
 
 def test_a_start_that_a_dead_process_left_half_way_is_finished(world):
     from sessions_app.operations.grants.transition import transition
-    from tests.support.world import SETUP
+    from tests.support.world.world import SETUP
 
     grant = world.grant(start=False)
     transition(grant=grant, to=GrantState.PROVISIONING, actor=SETUP, now=world.now)

@@ -13,9 +13,9 @@ from sessions_app.operations.targets.carry_out_check import carry_out_check, los
 from sessions_app.operations.targets.check_target import check_target
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.queries.authority import SSH_USER_CA
-from tests.support.acts import LOCKS_HERE, after, at_once, events, intact, last
 from tests.support.waits import eventually
-from tests.support.world import make_world
+from tests.support.world.acts import LOCKS_HERE, after, at_once, events, intact, last
+from tests.support.world.world import make_world
 
 
 def ask(world) -> TargetCheck:

@@ -10,7 +10,7 @@ from guardian.shortcuts import assign_perm
 from broker.kernel.errors import NotFound
 from sessions_app.models import Cluster, Target, TargetCheck
 from sessions_app.operations.targets.check_target import OnlyAdministratorsCheck, check_target
-from tests.support.acts import after
+from tests.support.world.acts import after
 
 
 def ask(world, who=None, *, now=None, target="web-1"):

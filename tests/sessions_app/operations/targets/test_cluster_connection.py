@@ -16,8 +16,8 @@ from sessions_app.operations.catalogue.catalogue_rows import cluster_data
 from sessions_app.operations.catalogue.save_document import save_document
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.targets.cluster_connection import STORED, parameters_of, stored_secrets
-from tests.support.fakes import serving
-from tests.support.world import SETUP
+from tests.support.world.fakes import serving
+from tests.support.world.world import SETUP
 
 
 class Parameters(ConnectionParameters):
@@ -34,7 +34,7 @@ def fake(world):
 
 
 def cluster_file(connection: str, address: str = "127.0.0.1", name: str = "vault") -> str:
-    from tests.support.world import HOST_KEY
+    from tests.support.world.world import HOST_KEY
 
     return (
         f"name: {name}\nkind: ssh\nenvironment: production\nrisk: high\nconnection: {connection}\n"

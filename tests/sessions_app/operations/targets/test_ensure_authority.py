@@ -17,7 +17,7 @@ from sessions_app.queries.authority import (
     private_key_of,
     trusted_authorities,
 )
-from tests.support.acts import at_once, last
+from tests.support.world.acts import at_once, last
 
 
 @pytest.mark.parametrize(

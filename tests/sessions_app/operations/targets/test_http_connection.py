@@ -17,7 +17,7 @@ from sessions_app.operations.targets.cluster_connection import (
     parameters_of,
     stored_secrets,
 )
-from tests.support.world import SETUP
+from tests.support.world.world import SETUP
 
 KEY = "k" * 40
 HEADER = "{proxy: stint, inject: {header: X-Api-Key, value: hunter2}}"

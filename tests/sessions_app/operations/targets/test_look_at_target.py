@@ -6,7 +6,7 @@ from broker.audit.actor import Actor
 from sessions_app.connectors.base import CheckStep
 from sessions_app.models import Target
 from sessions_app.operations.targets.look_at_target import LONGEST, kept, look_at_target
-from tests.support.acts import last
+from tests.support.world.acts import last
 
 BY = Actor.system("ssh_check")
 

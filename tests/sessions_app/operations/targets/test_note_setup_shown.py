@@ -8,8 +8,8 @@ import pytest
 from django.core.management import call_command
 from django.db import DatabaseError
 
-from tests.support.acts import last
-from tests.support.api_site import PROXY_KEY, add_site
+from tests.support.world.acts import last
+from tests.support.world.api_site import PROXY_KEY, add_site
 
 POSTGRES = (
     "name: shop\nkind: postgres\nsummary: x\nenvironment: staging\nrisk: low\n"

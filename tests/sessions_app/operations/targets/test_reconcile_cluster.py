@@ -17,9 +17,9 @@ from sessions_app.operations.targets.reconcile_cluster import (
     reconcile_cluster,
 )
 from sessions_app.queries.revoking import installation_mark
-from tests.support.acts import after, events, last, undo
-from tests.support.fakes import serving
-from tests.support.world import HOST_KEY
+from tests.support.world.acts import after, events, last, undo
+from tests.support.world.fakes import serving
+from tests.support.world.world import HOST_KEY
 
 WEB_1, WEB_2 = "root@127.0.0.1:2201", "root@127.0.0.1:2202"
 

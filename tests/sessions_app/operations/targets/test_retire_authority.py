@@ -12,8 +12,8 @@ from sessions_app.operations.targets.prepare_authority import prepare_authority
 from sessions_app.operations.targets.retire_authority import StillSigns, retire_authority
 from sessions_app.operations.targets.rotate_authority import rotate_authority
 from sessions_app.queries.authority import GATEWAY_CA, SSH_USER_CA, trusted_authorities
-from tests.support.acts import events
-from tests.support.world import SETUP
+from tests.support.world.acts import events
+from tests.support.world.world import SETUP
 
 
 @pytest.fixture(params=[SSH_USER_CA, GATEWAY_CA])

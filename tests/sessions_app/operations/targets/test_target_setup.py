@@ -7,7 +7,7 @@ import pytest
 from sessions_app.models import Cluster
 from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
 from sessions_app.operations.targets.target_setup import HIDDEN_KEY, http_sites, setup_texts
-from tests.support.world import SETUP
+from tests.support.world.world import SETUP
 
 KEY = "k" * 40
 CA = "-----BEGIN CERTIFICATE-----\\nMIIB\\n-----END CERTIFICATE-----"

@@ -12,7 +12,7 @@ from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.operations.workflows.close_workflow import close_workflow
-from tests.support.acts import after, at_once, awake, events, intact, last, policy, run, session, use
+from tests.support.world.acts import after, at_once, awake, events, intact, last, policy, run, session, use
 
 SAME = {"incident": {"on_call": ["on-call"], "max_duration": "2h", "approvals": "same"}}
 

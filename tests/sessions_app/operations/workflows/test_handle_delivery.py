@@ -10,8 +10,8 @@ from django.db import transaction
 from sessions_app.models import InboundDelivery, Workflow, WorkflowSource
 from sessions_app.operations.workflows.handle_delivery import KEPT, handle_delivery, handle_lost_deliveries
 from sessions_app.operations.workflows.read_workflow import read_workflow
-from tests.support.acts import Started, after, at_once, change, events, last, wait_for_waiters
-from tests.support.sources import SOURCE, is_open, speaking_for
+from tests.support.world.acts import Started, after, at_once, change, events, last, wait_for_waiters
+from tests.support.world.sources import SOURCE, is_open, speaking_for
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import Workflow
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.operations.workflows.join_workflow import WorkflowClosed, join_workflow
-from tests.support.acts import Started, at_once, events, intact, last, wait_for_waiters
+from tests.support.world.acts import Started, at_once, events, intact, last, wait_for_waiters
 
 
 def join(world, workflow, who=None):

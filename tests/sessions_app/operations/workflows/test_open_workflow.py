@@ -9,7 +9,7 @@ from django.db import IntegrityError, InternalError, transaction
 
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import Workflow
-from tests.support.acts import at_once, events, last
+from tests.support.world.acts import at_once, events, last
 
 
 def test_an_incident_gets_the_next_reference_and_is_recorded(world):

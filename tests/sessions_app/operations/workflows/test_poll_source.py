@@ -13,8 +13,8 @@ from sessions_app.operations.sweep.sweep import end_baseless
 from sessions_app.operations.workflows.poll_source import poll_source, reread_workflow, sources_to_ask
 from sessions_app.operations.workflows.read_workflow import RESPITE, WorkflowUnreadable, read_workflow
 from sessions_app.workflows.base import Standing, Status
-from tests.support.acts import after, awake, policy
-from tests.support.sources import SOURCE, is_closed, is_open, speaking_for
+from tests.support.world.acts import after, awake, policy
+from tests.support.world.sources import SOURCE, is_closed, is_open, speaking_for
 
 REF = "pager:Q1"
 

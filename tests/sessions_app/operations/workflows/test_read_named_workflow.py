@@ -7,8 +7,8 @@ import pytest
 from sessions_app.operations.workflows.read_named_workflow import read_named_workflow
 from sessions_app.operations.workflows.read_workflow import UnknownWorkflow
 from sessions_app.operations.workflows.workflow_sources import SourceUnreadable
-from tests.support.acts import after, change
-from tests.support.sources import SOURCE, is_open, speaking_for
+from tests.support.world.acts import after, change
+from tests.support.world.sources import SOURCE, is_open, speaking_for
 
 
 @pytest.fixture

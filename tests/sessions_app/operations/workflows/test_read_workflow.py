@@ -15,9 +15,9 @@ from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.operations.workflows.read_workflow import SourceUnreadable, UnknownWorkflow, read_workflow
 from sessions_app.workflows.base import Standing, Status
-from tests.support.acts import Started, after, awake, events, intact, last, policy, wait_for_waiters
-from tests.support.outside import outside
-from tests.support.sources import DESK, SOURCE, is_closed, is_open, speaking_for
+from tests.support.servers.outside import outside
+from tests.support.world.acts import Started, after, awake, events, intact, last, policy, wait_for_waiters
+from tests.support.world.sources import DESK, SOURCE, is_closed, is_open, speaking_for
 
 REF = "pager:Q1"
 

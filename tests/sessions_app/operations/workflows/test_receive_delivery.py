@@ -18,8 +18,8 @@ from sessions_app.operations.workflows.receive_delivery import (
 from sessions_app.operations.workflows.workflow_sources import SourceUnreadable
 from sessions_app.workflows import registry
 from sessions_app.workflows.base import MAX_DELIVERY
-from tests.support.acts import Started, after, at_once, change, events, intact, last, wait_for_waiters
-from tests.support.sources import SOURCE, delivery, is_open, signed, speaking_for
+from tests.support.world.acts import Started, after, at_once, change, events, intact, last, wait_for_waiters
+from tests.support.world.sources import SOURCE, delivery, is_open, signed, speaking_for
 
 OVER = delivery("INC-1")
 

@@ -11,9 +11,9 @@ from sessions_app.models import WorkflowSource
 from sessions_app.operations.workflows.receive_delivery import NotFromSource, receive_delivery
 from sessions_app.operations.workflows.rotate_source_secret import rotate_source_secret
 from sessions_app.operations.workflows.workflow_sources import secrets_of
-from tests.support.acts import Started, after, change, last, wait_for_waiters
-from tests.support.outside import signed_by_standard
-from tests.support.sources import DESK, delivery
+from tests.support.servers.outside import signed_by_standard
+from tests.support.world.acts import Started, after, change, last, wait_for_waiters
+from tests.support.world.sources import DESK, delivery
 
 BEFORE = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

@@ -19,8 +19,8 @@ from sessions_app.operations.workflows.workflow_sources import (
 from sessions_app.policy.catalogue import SourceDocument
 from sessions_app.policy.documents import DocumentError
 from sessions_app.workflows.standard import Standard
-from tests.support.acts import change
-from tests.support.sources import DESK, SOURCE, speaking_for
+from tests.support.world.acts import change
+from tests.support.world.sources import DESK, SOURCE, speaking_for
 
 URL = "http://127.0.0.1:1/tickets/{id}"
 WEBHOOK = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

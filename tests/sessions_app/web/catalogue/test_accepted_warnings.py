@@ -8,7 +8,7 @@ from broker.kernel.errors import StintError
 from sessions_app.operations.catalogue.publish_command_set import NotFitToPublish, key_of, publish_command_set
 from sessions_app.operations.catalogue.save_draft import save_draft
 from tests.sessions_app.api.conftest import Caller, token_for
-from tests.support.acts import after
+from tests.support.world.acts import after
 
 KEY = "unknown_program commands[0].run"
 REASON = "Our own script, which restarts one unit and checks it"

@@ -6,7 +6,7 @@ from sessions_app.models import CommandSet
 from sessions_app.operations.catalogue.save_draft import save_draft
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.web.catalogue.policies_page import sentences
-from tests.support import acts
+from tests.support.world import acts
 
 TRY = "/command-sets/restart-web/try/"
 

@@ -19,8 +19,8 @@ from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.operations.targets.reconcile_cluster import reconcile_cluster
 from sessions_app.queries.authority import SSH_USER_CA
 from tests.sessions_app.web.test_queries import count
-from tests.support.fakes import serving
-from tests.support.world import HOST_KEY
+from tests.support.world.fakes import serving
+from tests.support.world.world import HOST_KEY
 
 STEPS = [{"name": "reachable", "ok": False, "detail": "no answer", "fix": "Open `port 22` <b>there</b>."}]
 

@@ -8,8 +8,8 @@ import pytest
 
 from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.operations.catalogue.save_draft import save_draft
-from tests.support.acts import change, policy
-from tests.support.mcp_site import files
+from tests.support.world.acts import change, policy
+from tests.support.world.mcp_site import files
 
 EDIT = "/command-sets/restart-web/edit/"
 

@@ -6,7 +6,7 @@ import datetime as dt
 import re
 
 from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
-from tests.support import acts
+from tests.support.world import acts
 
 
 def test_a_difference_is_marked_line_by_line_and_leads_to_who_made_it(world, browser):

@@ -9,8 +9,8 @@ import pytest
 from sessions_app.models import AccessPolicy, GrantState
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.web.catalogue.policies_page import sentences
-from tests.support.acts import change
-from tests.support.acts import policy as policy_file
+from tests.support.world.acts import change
+from tests.support.world.acts import policy as policy_file
 
 EDIT = "/policies/web-work/edit/"
 SIMULATE = "/policies/web-work/simulate/"

@@ -11,8 +11,8 @@ from accounts.models import APIToken
 from sessions_app.models import Grant, TrustPolicy
 from sessions_app.operations.identities.exchange_token import exchange_token
 from sessions_app.operations.identities.prove_token import keyring
-from tests.support.acts import change, policy
-from tests.support.issuer import issuer_on_loopback, trust_file
+from tests.support.servers.issuer import issuer_on_loopback, trust_file
+from tests.support.world.acts import change, policy
 
 
 @pytest.fixture

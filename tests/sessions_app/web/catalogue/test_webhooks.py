@@ -9,8 +9,8 @@ import pytest
 
 from sessions_app.models import WebhookEndpoint, WebhookMessage
 from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
-from tests.support.acts import change, events, policy
-from tests.support.receiver import SECRET, endpoint, webhook_file
+from tests.support.servers.receiver import SECRET, endpoint, webhook_file
+from tests.support.world.acts import change, events, policy
 
 FILE = """
 name: pager

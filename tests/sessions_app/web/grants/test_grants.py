@@ -13,7 +13,7 @@ from sessions_app.models import AccessRequest, CommandRun, EndReason, Grant, Gra
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.sessions.finish_run import finish_run
-from tests.support import acts
+from tests.support.world import acts
 
 
 @pytest.fixture

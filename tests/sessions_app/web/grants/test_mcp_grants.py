@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import CommandRun, Target
-from tests.support.acts import session
-from tests.support.mcp_site import add_desk, grant_unseen, token_of
+from tests.support.world.acts import session
+from tests.support.world.mcp_site import add_desk, grant_unseen, token_of
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from django.test import Client
 from broker.kernel import clock
 from sessions_app.models import CommandOrder, Grant
 from sessions_app.operations.sessions.try_command import try_command
-from tests.support import acts
-from tests.support.factors import just_signed_in
 from tests.support.threads import in_thread
+from tests.support.world import acts
+from tests.support.world.factors import just_signed_in
 
 
 @pytest.fixture

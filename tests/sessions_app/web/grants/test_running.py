@@ -14,7 +14,7 @@ from sessions_app.operations.sessions.order_command import LAPSES
 from sessions_app.operations.sessions.try_command import try_command
 from sessions_app.queries.recordings import recording_path
 from tests.sessions_app.web.grants.test_grants import finish
-from tests.support import acts
+from tests.support.world import acts
 
 
 @pytest.fixture

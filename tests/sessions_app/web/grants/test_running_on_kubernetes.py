@@ -8,7 +8,7 @@ from django.core.management import call_command
 from sessions_app.models import CommandOrder
 from tests.sessions_app.gateways.kubernetes.test_webhook import reached_directly
 from tests.sessions_app.operations.test_kubernetes_grants import SET, cluster, kube, started  # noqa: F401
-from tests.support.kubernetes_place import accepted
+from tests.support.servers.kubernetes_place import accepted
 
 EXEC = """\
   - run: exec {pod} -n {ns} -c app -- echo say {word}

@@ -7,7 +7,7 @@ import datetime as dt
 from sessions_app.models import AccessRequest, EndReason, GatewayNode, Grant, Notice
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.comment_request import comment_request
-from tests.support import acts
+from tests.support.world import acts
 
 
 def home(client) -> str:

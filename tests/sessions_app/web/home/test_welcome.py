@@ -13,7 +13,7 @@ from sessions_app.models import AccessPolicy, Cluster, CommandSet, Target, Targe
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.policy.commands.kinds import starter
 from sessions_app.queries.authority import SSH_USER_CA
-from tests.support.world import HOST_KEY, SETUP
+from tests.support.world.world import HOST_KEY, SETUP
 
 CLUSTER = {
     "act": "save", "name": "web", "summary": "", "environment": "production", "risk": "medium", "rows": "1", "t0.name": "web-1",

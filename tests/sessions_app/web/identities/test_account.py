@@ -9,8 +9,8 @@ from django.core.cache import caches
 from accounts.models import APIToken, Identity, SSHPublicKey
 from broker.kernel.crypto import token_digest
 from tests.sessions_app.web.test_access import PUBLIC_KEY
-from tests.support import acts
-from tests.support.world import PASSWORD
+from tests.support.world import acts
+from tests.support.world.world import PASSWORD
 
 
 def test_a_key_is_added_and_removed(world, as_alice):

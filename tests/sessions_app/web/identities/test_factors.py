@@ -17,8 +17,8 @@ from tests.sessions_app.web.pages import ACTS, PUBLIC, READABLE
 from tests.sessions_app.web.test_access import (
     things,  # noqa: F401  # the fixture: one of everything that a page can be about
 )
-from tests.support.acts import events, last
-from tests.support.factors import (
+from tests.support.world.acts import events, last
+from tests.support.world.factors import (
     SECRET,
     code_of,
     codes_on,
@@ -28,7 +28,7 @@ from tests.support.factors import (
     sign_in,
     wrong_code,
 )
-from tests.support.world import PASSWORD
+from tests.support.world.world import PASSWORD
 
 APP, CONFIRM = "/account/factors/app/", "/account/confirm/"
 

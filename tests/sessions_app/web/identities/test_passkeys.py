@@ -10,9 +10,9 @@ from accounts.factors import factors_of
 from accounts.models import Identity
 from broker.kernel import clock
 from tests.sessions_app.web.identities.test_factors import age
-from tests.support.acts import events, last
-from tests.support.factors import codes_on, give_app, sign_in
-from tests.support.passkeys import ORIGIN, Device, give_passkey
+from tests.support.world.acts import events, last
+from tests.support.world.factors import codes_on, give_app, sign_in
+from tests.support.world.passkeys import ORIGIN, Device, give_passkey
 
 ASK, ALONE, STEP, ADD = (
     "/sign-in/passkey/ask/", "/sign-in/passkey/", "/sign-in/second-step/", "/account/factors/passkey/",

@@ -10,9 +10,9 @@ from accounts.models import Identity, SSHPublicKey
 from accounts.operations.create_token import create_token
 from sessions_app.models import AccessPolicy, Notice
 from tests.sessions_app.web.test_access import PUBLIC_KEY
-from tests.support import acts
-from tests.support.acts import policy
-from tests.support.factors import give_app
+from tests.support.world import acts
+from tests.support.world.acts import policy
+from tests.support.world.factors import give_app
 
 
 def listed(client, query: str = "") -> list[str]:

@@ -20,9 +20,9 @@ from tests.sessions_app.web.test_access import (
     PUBLIC_KEY,
     things,  # noqa: F401  # the fixture: one of everything that a page can be about
 )
-from tests.support.acts import events, last
-from tests.support.factors import SECRET, code_of, give_app, just_signed_in, sign_in
-from tests.support.world import PASSWORD
+from tests.support.world.acts import events, last
+from tests.support.world.factors import SECRET, code_of, give_app, just_signed_in, sign_in
+from tests.support.world.world import PASSWORD
 
 SIX_MINUTES = dt.timedelta(minutes=6)
 GIVEN, OWN = "words that root made up", "words that erin made up"

@@ -26,10 +26,15 @@ from sessions_app.operations.identities.begin_provider_sign_in import ANSWER_PAT
 from sessions_app.web.identities.provider import LONGEST
 from tests.accounts.operations.test_start_device import start
 from tests.sessions_app.web.test_access import PUBLIC_KEY
-from tests.support.acts import events, last
-from tests.support.factors import SECRET, code_of, give_app
-from tests.support.identity_provider import CLIENT_ID, CLIENT_SECRET, provider_on_loopback, settings_of
-from tests.support.world import PASSWORD
+from tests.support.servers.identity_provider import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    provider_on_loopback,
+    settings_of,
+)
+from tests.support.world.acts import events, last
+from tests.support.world.factors import SECRET, code_of, give_app
+from tests.support.world.world import PASSWORD
 
 BEGIN = "/sign-in/provider/"
 

@@ -14,9 +14,9 @@ from tests.sessions_app.web.pages import ACTS, PUBLIC, READABLE
 from tests.sessions_app.web.test_access import (
     things,  # noqa: F401  # the fixture: one of everything that a page can be about
 )
-from tests.support.acts import events, last
-from tests.support.factors import SECRET, code_of, give_app, second_step, sign_in, wrong_code
-from tests.support.world import PASSWORD
+from tests.support.world.acts import events, last
+from tests.support.world.factors import SECRET, code_of, give_app, second_step, sign_in, wrong_code
+from tests.support.world.world import PASSWORD
 
 STEP_URL = "/sign-in/second-step/"
 

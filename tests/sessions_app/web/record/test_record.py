@@ -22,10 +22,10 @@ from sessions_app.operations.catalogue.save_document import NOUN
 from sessions_app.operations.workflows.read_workflow import read_workflow
 from sessions_app.tasks import _verify as verify_record
 from sessions_app.web.record.record_page import OBJECTS
-from tests.support import acts
-from tests.support.issuer import trust_file
-from tests.support.receiver import webhook_file
-from tests.support.sources import DESK, SOURCE, is_open, speaking_for
+from tests.support.servers.issuer import trust_file
+from tests.support.servers.receiver import webhook_file
+from tests.support.world import acts
+from tests.support.world.sources import DESK, SOURCE, is_open, speaking_for
 
 
 def checkpoint() -> None:

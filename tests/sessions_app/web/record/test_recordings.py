@@ -13,7 +13,7 @@ from django.conf import settings
 from sessions_app.models import CommandRun
 from sessions_app.web.record.recordings_page import recordings
 from tests.sessions_app.web.grants.test_grants import finish
-from tests.support import acts
+from tests.support.world import acts
 
 VENDOR = Path(settings.BASE_DIR) / "broker" / "static" / "vendor"
 

@@ -12,8 +12,8 @@ from django.utils import timezone
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import AccessRequest, Grant, RequestState, Sweeper, Workflow
 from sessions_app.web.shell.forms import draft_of_form, draft_of_link, parse_start
-from tests.support import acts
-from tests.support.sources import SOURCE, is_closed, is_open, speaking_for
+from tests.support.world import acts
+from tests.support.world.sources import SOURCE, is_closed, is_open, speaking_for
 
 FORM = {
     "kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "1h", "reason": "Nightly restart",

@@ -10,8 +10,8 @@ import pytest
 from broker.kernel import clock
 from sessions_app.models import Approval, Cluster, CommandRun, EndReason, Grant, RequestState, Workflow
 from sessions_app.operations.grants.end_grant import end_grant
-from tests.support import acts
-from tests.support.world import HOST_KEY
+from tests.support.world import acts
+from tests.support.world.world import HOST_KEY
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from sessions_app.models import Approval, EndReason, Grant, Verdict
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.comment_request import comment_request
 from sessions_app.web.shell import waiting
-from tests.support.scene import make_scene
+from tests.support.world.scene import make_scene
 
 
 def lists(identity: Identity, now) -> dict[str, int]:

@@ -19,8 +19,8 @@ from sessions_app.web.record.timeline_page import span_of
 from sessions_app.web.record.timeline_question import By, Question, Zoom
 from sessions_app.web.shell.board import Group, Span, Stretch, draw_board
 from sessions_app.web.shell.files import plain
-from tests.support import acts
-from tests.support.acts import after, policy
+from tests.support.world import acts
+from tests.support.world.acts import after, policy
 
 pytestmark = pytest.mark.usefixtures("at_noon")
 

@@ -12,8 +12,8 @@ from broker.kernel.errors import InvalidInput
 from sessions_app.models import AccessRequest, Grant
 from sessions_app.web.shell.faults import Faults, faults_of
 from tests.sessions_app.web.requests.test_asking import FORM
-from tests.support.acts import policy
-from tests.support.world import PASSWORD
+from tests.support.world.acts import policy
+from tests.support.world.world import PASSWORD
 
 ERROR = re.compile(r'<span class="error" id="wrong-([\w-]+)">(.*?)</span>')
 

@@ -13,9 +13,9 @@ from django.utils import timezone
 from broker.settings import BASE_DIR
 from sessions_app.web.shell.moment import one_moment
 from sessions_app.web.templatetags.times import window
-from tests.support import acts
-from tests.support.issuer import trust_file
-from tests.support.receiver import webhook_file
+from tests.support.servers.issuer import trust_file
+from tests.support.servers.receiver import webhook_file
+from tests.support.world import acts
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import re
 
 from broker.audit.queries import last_number
 from sessions_app.models import Notice
-from tests.support import acts
+from tests.support.world import acts
 
 AS_PART = {"HTTP_HX_REQUEST": "true"}
 

@@ -18,7 +18,7 @@ from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.queries.notices import outcome_of, unread_of, with_outcomes
 from sessions_app.web.shell.waiting import count_waiting
-from tests.support import acts
+from tests.support.world import acts
 
 
 @pytest.fixture

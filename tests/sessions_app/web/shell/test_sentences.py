@@ -10,8 +10,8 @@ from broker.audit.events import Event
 from broker.audit.models import AuditEntry
 from sessions_app.models import EndReason
 from sessions_app.web.shell.sentences import LONGEST, sentence
-from tests.support import acts
-from tests.support.replay import world_again
+from tests.support.world import acts
+from tests.support.world.replay import world_again
 
 
 def told(event: str, ref: str = "GR-7F3K", actor: str = "alice", **data) -> str:

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from sessions_app.models import AccessRequest, CommandRun, Grant, RequestState, RunState, Workflow
-from tests.support import acts
+from tests.support.world import acts
 
 FORM = {"title": "Checkout is slow", "severity": "P2", "cluster": ["web"]}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import InboundDelivery, WorkflowSource
-from tests.support.sources import DESK, SOURCE, is_open, speaking_for
+from tests.support.world.sources import DESK, SOURCE, is_open, speaking_for
 
 SECRETS = ("desk-token-of-stint", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 

@@ -13,8 +13,8 @@ from broker.kernel.moments import Sayer
 from sessions_app.models import AccessRequest, Grant, Notice, Workflow
 from sessions_app.policy.policies import WorkflowNeeded
 from sessions_app.queries.workflows import fitting, takes
-from tests.support import acts
-from tests.support.acts import policy
+from tests.support.world import acts
+from tests.support.world.acts import policy
 
 FORM = {"kind": "ticket", "title": "A customer's refund", "cluster": ["web"], "assignee": "Alice"}
 

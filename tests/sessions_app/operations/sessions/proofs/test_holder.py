@@ -13,7 +13,7 @@ from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.proofs.holder import ByHolder
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.kinds import decide
-from tests.support.acts import after
+from tests.support.world.acts import after
 
 NUMBERS = itertools.count(900_000)
 
@@ -42,7 +42,7 @@ def test_the_deadline_holds_although_no_message_ever_came(world):
 
 def test_a_node_whose_clock_is_back_by_hours_opens_nothing_that_is_over(world):
     begun = after(world, hours=-3)
-    from tests.support.acts import awake
+    from tests.support.world.acts import awake
 
     awake(begun)
     grant = world.grant(now=begun)

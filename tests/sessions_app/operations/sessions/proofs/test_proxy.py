@@ -15,7 +15,7 @@ from sessions_app.operations.sessions.authorize_use import authorize_use, only
 from sessions_app.operations.sessions.proofs.proxy import ByProxy
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.kinds import decide
-from tests.support.api_site import PROXY_KEY, add_site, grant_on_site, token_of
+from tests.support.world.api_site import PROXY_KEY, add_site, grant_on_site, token_of
 
 
 @pytest.fixture

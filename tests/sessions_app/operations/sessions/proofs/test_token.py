@@ -11,8 +11,8 @@ from sessions_app.models import Cluster, EndReason, Grant, GrantCredential, Leas
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sessions.authorize_use import authorize_use, only
 from sessions_app.operations.sessions.proofs.token import ByToken
-from tests.support.mcp_desk import DESK_TOKEN
-from tests.support.mcp_site import add_desk, grant_unseen, token_of
+from tests.support.servers.mcp_desk import DESK_TOKEN
+from tests.support.world.mcp_site import add_desk, grant_unseen, token_of
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from sessions_app.policy.commands.kubernetes.bodies import JSON_PATCH, MERGE, ST
 from sessions_app.policy.commands.kubernetes.decide import decide_request
 from sessions_app.policy.commands.kubernetes.reading import Sent, read_request
 from tests.support.breadth import examples
-from tests.support.kubernetes.patches import patched
-from tests.support.kubernetes.store import Refusal
+from tests.support.servers.kubernetes.patches import patched
+from tests.support.servers.kubernetes.store import Refusal
 
 OBJECT = {
     "metadata": {"name": "web", "labels": {"app": "web"}, "annotations": {"team": "shop", "note": "kept"}},

@@ -25,8 +25,8 @@ from sessions_app.policy.commands.kubernetes.reading import Sent, read_request
 from sessions_app.policy.commands.kubernetes.texts import Slot, match
 from sessions_app.policy.commands.parameters import Pattern
 from sessions_app.policy.documents import DocumentError
-from tests.support.kubernetes.streams import on
 from tests.support.pace import allow as allow_seconds
+from tests.support.servers.kubernetes.streams import on
 
 MERGE, STRATEGIC = "application/merge-patch+json", "application/strategic-merge-patch+json"
 JSON_PATCH, SERVER_SIDE = "application/json-patch+json", "application/apply-patch+yaml"

@@ -1,0 +1,109 @@
+"""Each gateway with its target behind it, and a way to its database that can be broken: for the contract and smoke tests."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.sessions_app.gateways.conftest import make_place
+from tests.support.servers.doors import TERMS, MCPDoor, SSHDoor, policies
+from tests.support.servers.http_door import HTTPDoor
+from tests.support.servers.http_place import http_place
+from tests.support.servers.kubernetes_door import KubernetesDoor
+from tests.support.servers.kubernetes_place import kubernetes_place, policy
+from tests.support.servers.mcp_place import mcp_place
+from tests.support.servers.proxy import BlackHole, black_hole
+from tests.support.world.mcp_site import COMMAND_SET
+
+KUBERNETES_FILES = {
+    "policies/prod-work.yaml": policy("prod-work", **TERMS),
+    "policies/prod-tickets.yaml": policy("prod-tickets", **TERMS, workflow={"kinds": ["ticket"]}),
+}
+_FLOOD = """
+  - tool: flood_ticket
+    arguments: {id: "{ticket}"}
+    effect: read
+  - tool: burst_ticket
+    arguments: {id: "{ticket}"}
+    effect: read
+  - deny"""
+MCP_FILES = {
+    **policies("desk", "agent-ticket"),
+    "command-sets/agent-ticket.yaml": COMMAND_SET.replace("\n  - deny", _FLOOD).partition("\naccept:")[0]
+    + "\n",
+}
+Change = Callable[[dict[str, str]], dict[str, str]]
+
+
+@contextlib.contextmanager
+def ssh_door(blocker: Any, tmp_path_factory: Any) -> Iterator[SSHDoor]:
+    """The gateway for hosts."""
+    with blocker.unblock():
+        for place in make_place(tmp_path_factory, start=False):
+            with black_hole(place.folder / "hole", place.env["DATABASE_URL"]) as (way, url):
+                place.world.catalogue.update({**place.catalogue(), **policies("web", "restart-web")})
+                place.world.apply()
+                opened = SSHDoor(place, way, url)
+                opened.start()
+                yield opened
+                opened.stop()
+
+
+@contextlib.contextmanager
+def http_door(blocker: Any, tmp_path_factory: Any) -> Iterator[HTTPDoor]:
+    """The gateway for HTTP."""
+    folder = tmp_path_factory.mktemp("http")
+    with (
+        _breakable(folder) as (ways, through, close),
+        http_place(blocker, folder, change=through) as place,
+    ):
+        yield HTTPDoor(place, ways[0])
+        place.stop(signal.SIGTERM)
+        close()
+
+
+@contextlib.contextmanager
+def kubernetes_door(blocker: Any, tmp_path_factory: Any) -> Iterator[KubernetesDoor]:
+    """The gateway for clusters, before a Kubernetes API that speaks its wire format."""
+    folder = tmp_path_factory.mktemp("kube")
+    with (
+        blocker.unblock(),
+        _breakable(folder) as (ways, through, close),
+        kubernetes_place(blocker, folder, files=KUBERNETES_FILES, change=through) as place,
+    ):
+        yield KubernetesDoor(place, ways[0])
+        place.stop(signal.SIGTERM)
+        close()
+
+
+@contextlib.contextmanager
+def mcp_door(blocker: Any, tmp_path_factory: Any) -> Iterator[MCPDoor]:
+    """The gateway for tools."""
+    folder = tmp_path_factory.mktemp("mcp")
+    with (
+        _breakable(folder) as (ways, through, _),
+        mcp_place(blocker, folder, files=MCP_FILES, change=through) as place,
+    ):
+        yield MCPDoor(place, ways[0])
+
+
+DOORS = {"ssh": ssh_door, "http": http_door, "kubernetes": kubernetes_door, "mcp": mcp_door}
+
+
+@contextlib.contextmanager
+def _breakable(folder: Path) -> Iterator[tuple[list[BlackHole], Change, Callable[[], None]]]:
+    """Give a list for the way to the database, what puts that way into an environment, and what ends it before the block
+    does: what it still holds of a gateway that was killed would keep the database in use.
+    """
+    ways: list[BlackHole] = []
+    with contextlib.ExitStack() as stack:
+
+        def through(env: dict[str, str]) -> dict[str, str]:
+            way, url = stack.enter_context(black_hole(folder / "hole", env["DATABASE_URL"]))
+            ways.append(way)
+            return {**env, "DATABASE_URL": url}
+
+        yield ways, through, stack.close

@@ -1,0 +1,233 @@
+"""Stint as `manage.py up` runs it, with a real target of each kind, at the names that the guides call them by."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from broker.demo.database import BROKER, SUPERUSER, ShopDatabase
+from broker.demo.desk import Desk
+from broker.demo.main import Ports, run_stint
+from broker.demo.ports import free_port
+from broker.demo.tickets import TicketsApi
+from broker.embedded.state import temporary_state_dir
+from sessions_app.connectors.kubernetes.kubeconfig import token_kubeconfig
+from tests.environment import ROOT
+from tests.support.servers.kubernetes.cluster import in_process
+from tests.support.servers.kubernetes.server import ApiServer
+from tests.support.servers.ssh_host import SshHost, ssh_host
+
+URL, SSH_PORT = "https://stint.example.com", "-p 2222"
+PEOPLE = ("priya", "mara", "jonas", "admin")
+# People as the guides have them, each with a token for the command line; Priya has an SSH key, and an agent.
+_PEOPLE = """
+import datetime as dt, json, pathlib, sys
+import django
+django.setup()
+from accounts.operations.add_ssh_key import add_ssh_key
+from accounts.operations.create_identity import create_identity
+from accounts.operations.create_token import create_token
+from broker.audit.actor import Actor
+from broker.kernel import clock
+now, setup, made = clock.now(), Actor.system("test"), {}
+for name in ("priya", "mara", "jonas", "admin"):
+    made[name] = create_identity(username=name, name=name.title(), is_superuser=name == "admin", actor=setup, now=now)
+made["scribe"] = create_identity(username="scribe", kind="agent", owner=made["priya"], actor=setup, now=now)
+made["deployer"] = create_identity(username="deployer", kind="service", owner=made["jonas"], actor=setup, now=now)
+add_ssh_key(identity_id=made["priya"].pk, public_key=sys.stdin.read(), actor=made["priya"], now=now)
+tokens = {}
+for name, who in made.items():
+    tokens[name] = create_token(
+        identity_id=who.pk, label="guides", scopes=["read", "request", "decide", "end"], lifetime=dt.timedelta(days=1),
+        actor=who.owner or who, now=now,
+    )[1]
+print(json.dumps(tokens))
+"""
+# What the target's administrator has there anyway: programs that the guides run.
+_PROGRAMS = {
+    "systemctl": 'case "$1" in restart) echo "restarted $2" ;; *) echo "$*" ;; esac',
+    "journalctl": 'echo "nginx started"',
+}
+
+
+class Site(Protocol):
+    """Where a guide is followed: what stands in it for what is here, and the shells of people."""
+
+    @property
+    def names(self) -> dict[str, str]: ...
+
+    def superuser(self, database: str) -> str: ...
+
+    def here(self, document: dict[str, Any]) -> dict[str, Any]: ...
+
+    def run(self, command: str, who: str, work: Path) -> subprocess.CompletedProcess[str]: ...
+
+
+@dataclass
+class GuideSite:
+    """A running Stint, its targets, and the homes of people."""
+
+    folder: Path
+    ports: Ports
+    env: dict[str, str]
+    host: SshHost
+    shop: ShopDatabase
+    tickets: TicketsApi
+    desk: Desk
+    kubernetes: ApiServer
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What stands in the guides for what is here."""
+        return {
+            f"{URL}/mcp": f"http://127.0.0.1:{self.ports.streams}/mcp",
+            URL: self.ports.url,
+            SSH_PORT: f"-p {self.ports.ssh}",
+            "https://tickets.example.com": self.tickets.url,
+            "postgresql://postgres@shop-db.example.com/shop": self.superuser("shop"),
+        }
+
+    def superuser(self, database: str) -> str:
+        """Where the administrator of the database signs in."""
+        return f"postgresql://{SUPERUSER}:{self.shop.password}@127.0.0.1:{self.shop.port}/{database}"
+
+    def here(self, document: dict[str, Any]) -> dict[str, Any]:
+        """A document of the catalogue whose targets are those that run here."""
+        places: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+            "web-1.example.com": ({"port": self.host.port, "host_key": self.host.host_key}, {}),
+            "shop-db.example.com": ({"port": self.shop.port}, {"sslmode": "prefer"}),
+            "tickets.example.com": ({"port": self.tickets.port}, {"tls": False}),
+            "desk.example.com": ({"port": self.desk.port}, {"tls": False}),
+            "prod.example.com": ({"port": self.kubernetes.port}, {}),
+        }
+        for target in document.get("targets", []):
+            if target["address"] in places:
+                more, connection = places[target["address"]]
+                target |= {"address": "127.0.0.1", **more}
+                if connection:
+                    document["connection"] |= connection
+        return document
+
+    def run(self, command: str, who: str, work: Path) -> subprocess.CompletedProcess[str]:
+        """Run what somebody types in a folder."""
+        return subprocess.run(
+            ["bash", "-c", command], cwd=work, env=self.env_of(who, work), text=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False,
+        )  # fmt: skip
+
+    def env_of(self, who: str, work: Path) -> dict[str, str]:
+        """What somebody's shell has; an administrator's is on Stint's own machine."""
+        mine = {
+            "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}:/usr/sbin", "HOME": str(self.folder / who),
+            "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONWARNINGS": "error", "PWD": str(work),
+            "STINT_URL": self.ports.url, "STINT_TOKEN": self.tokens[who],
+        }  # fmt: skip
+        secrets = {
+            "SHOP_DB_PASSWORD": self.shop.broker_password, "TICKETS_PROXY_KEY": self.tickets.proxy_key, "STOCK_API_KEY": "the-key-of-the-stock-api",
+            "DESK_TOKEN": self.desk.token, "PAGERDUTY_TOKEN": "none", "PAGERDUTY_WEBHOOK_SECRET": "none-of-theirs",
+            "GITHUB_WEBHOOK_SECRET": "none-of-theirs-either",
+        }  # fmt: skip
+        of_the_server = {name: value for name, value in self.env.items() if not name.startswith("DJANGO_")}
+        return {**of_the_server, **mine, **secrets} if who == "admin" else mine
+
+
+@contextlib.contextmanager
+def guide_site() -> Iterator[GuideSite]:
+    """Start all of it, and leave nothing."""
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(temporary_state_dir("stint-guides-"))
+        ports = Ports(free_port(), free_port(), free_port(), free_port())
+        log = stack.enter_context((folder / "stint.log").open("wb"))
+        env = stack.enter_context(run_stint(folder, ports, log))
+        (folder / "host").mkdir()
+        host = stack.enter_context(ssh_host(folder / "host"))
+        shop = stack.enter_context(ShopDatabase(folder / "shop"))
+        tickets = stack.enter_context(TicketsApi(folder / "nginx", ports.url))
+        desk = stack.enter_context(Desk())
+        # Tickets of Stint's own get their numbers when they are opened.
+        desk.tickets |= {f"TKT-{number}": "The printer is on fire" for number in range(2000)}
+        (folder / "kubernetes").mkdir()
+        kubernetes = stack.enter_context(ApiServer(folder / "kubernetes"))
+        site = GuideSite(folder, ports, env, host, shop, tickets, desk, kubernetes)
+        _fill_shop(site)
+        _programs(site)
+        _people(site)
+        _fill_kubernetes(site)
+        yield site
+
+
+def _fill_shop(site: GuideSite) -> None:
+    from sessions_app.connectors.postgres.setup import target_setup
+
+    site.shop.fill(target_setup(broker=BROKER))
+
+
+def _fill_kubernetes(site: GuideSite) -> None:
+    """A pod to look at, and the kubeconfig of the cluster's administrator."""
+    cluster = in_process(site.kubernetes)
+    for name in ("shop", "checkout"):
+        assert cluster.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})[0] == 201
+    pod = {"metadata": {"name": "web-1"}, "spec": {"containers": [{"name": "web", "image": "shop"}]}}
+    assert cluster.call("POST", "/api/v1/namespaces/shop/pods", pod)[0] == 201
+    config = token_kubeconfig(
+        name="prod", server=f"https://{cluster.address}:{cluster.port}", ca=cluster.ca, namespace="",
+        token=cluster.token,
+    )  # fmt: skip
+    (site.folder / "admin" / ".kube").mkdir()
+    (site.folder / "admin" / ".kube" / "config").write_text(config, encoding="utf-8")
+
+
+def _programs(site: GuideSite) -> None:
+    """What is on the PATH: of the people, and of Stint's account on the target."""
+    mine, theirs = site.folder / "bin", site.folder / "programs"
+    _script(mine / "stint", f'PYTHONPATH="{ROOT}" exec "{sys.executable}" -m broker.cli "$@"')
+    _script(mine / "python", f'exec "{sys.executable}" "$@"')
+    _script(mine / "psql", f'exec "{site.shop.psql}" "$@"')
+    _script(mine / "ssh", 'exec /usr/bin/ssh -F "$HOME/.ssh/config" "$@"')
+    for name, text in _PROGRAMS.items():
+        _script(theirs / name, text)
+    path = f"SetEnv PATH={theirs}:/usr/local/bin:/usr/bin:/bin"
+    done = site.host.run(f"printf 'Match User stint\\n{path}\\n' > /etc/ssh/sshd_config.d/99-programs.conf")
+    assert done.returncode == 0, done.stderr
+
+
+def _script(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.parent.chmod(0o755)
+    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+    path.chmod(0o755)
+
+
+def _people(site: GuideSite) -> None:
+    for who in (*PEOPLE, "scribe"):
+        ssh = site.folder / who / ".ssh"
+        ssh.mkdir(parents=True, mode=0o700)
+        (ssh / "config").write_text(
+            f"Host stint.example.com\nHostName 127.0.0.1\nIdentityFile {ssh}/id_ed25519\n"
+            f"Host web-1.example.com\nHostName 127.0.0.1\nPort {site.host.port}\nIdentityFile {site.host.admin_key}\n"
+            f"Host *\nIdentitiesOnly yes\nIdentityAgent none\nBatchMode yes\nLogLevel ERROR\n"
+            f"StrictHostKeyChecking accept-new\nUserKnownHostsFile {ssh}/known_hosts\n",
+            encoding="ascii",
+        )
+    key = site.folder / "priya" / ".ssh" / "id_ed25519"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "priya", "-f", str(key)], check=True)
+    made = subprocess.run(
+        [sys.executable, "-c", _PEOPLE], input=key.with_suffix(".pub").read_text(encoding="ascii"), text=True,
+        capture_output=True, check=False, cwd=ROOT, env={**site.env, "DJANGO_SETTINGS_MODULE": "broker.settings"},
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    site.tokens = json.loads(made.stdout)
+
+
+def as_yaml(document: dict[str, Any]) -> str:
+    return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))

@@ -1,0 +1,1 @@
+"""People, catalogues, grants and what is done with them."""

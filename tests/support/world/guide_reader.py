@@ -1,0 +1,117 @@
+"""Somebody who does what the guides say, block by block."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from tests.support.servers.guide_site import Site, as_yaml
+from tests.support.world.guides import Fence, steps
+
+# References stand in guides for those that come up when they are followed.
+_REF = re.compile(r"\b(?:REQ-\d+|GR-[0-9A-Z]{4,}|(?:INC|CHG|TKT|TSK)-\d+)\b")
+
+
+@dataclass
+class Reader:
+    """Somebody who does what a guide says, in a folder of their own."""
+
+    site: Site
+    work: Path
+    refs: dict[str, str] = field(default_factory=dict)
+
+    def follow(self, fence: Fence) -> None:
+        if "no-run" in fence.options:
+            return
+        if fence.language == "yaml":
+            self._write(fence)
+        elif fence.language == "json":
+            json.loads(fence.text)
+            if "file" in fence.options:
+                (self.work / fence.options["file"]).write_text(self._here(fence.text), encoding="utf-8")
+        elif fence.language == "sql":
+            self._sql(fence)
+        elif fence.language == "console":
+            self._type(fence)
+
+    def apply(self, *options: str) -> None:
+        """Make the catalogue what the files in the folder say."""
+        command = " ".join(("python manage.py apply catalogue", *options))
+        self._run(command, "admin", 0, Fence("", 0, "console", {}, command))
+
+    def _write(self, fence: Fence) -> None:
+        """Put a document into the catalogue. Keys that go `over` one make another document, that is planned at the end."""
+        document = yaml.safe_load(fence.text)
+        if over := fence.options.get("over"):
+            path = Path(over).with_stem(f"{Path(over).stem}-of-line-{fence.line}")
+            whole = yaml.safe_load((self.work / "catalogue" / over).read_text(encoding="utf-8"))
+            self._put("variants", path, {**whole, **document, "name": path.stem})
+            return
+        assert fence.file, f"{fence.place}: say which file it is, as in `# policies/web-work.yaml`"
+        self._put("catalogue", Path(fence.file), self.site.here(document))
+
+    def _put(self, folder: str, file: Path, document: dict[str, object]) -> None:
+        path = self.work / folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(as_yaml(document), encoding="utf-8")
+
+    def plan_variants(self) -> None:
+        """Plan what goes over documents, all of it at once, on top of the catalogue."""
+        if not (self.work / "variants").exists():
+            return
+        shutil.copytree(self.work / "catalogue", self.work / "variants", dirs_exist_ok=True)
+        self._run("python manage.py apply variants --plan", "admin", 0, Fence("", 0, "console", {}, ""))
+
+    def _sql(self, fence: Fence) -> None:
+        """Run it as the superuser of the shop's server, in the database that the block names."""
+        (self.work / "block.sql").write_text(fence.text, encoding="utf-8")
+        where = self.site.superuser(fence.options.get("database", "shop"))
+        self._run(f"psql -v ON_ERROR_STOP=1 {where} -f block.sql", "admin", 0, fence)
+
+    def _type(self, fence: Fence) -> None:
+        status = int(fence.options.get("status", "0"))
+        typed = list(steps(fence.text))
+        assert typed, f"{fence.place}: a console has commands, behind `$ `"
+        for number, step in enumerate(typed):
+            last = number == len(typed) - 1
+            command = self._here(step.command)
+            said = self._run(command, fence.options.get("as", "priya"), status if last else 0, fence)
+            self._compare(step.answer, said, fence)
+
+    def _run(self, command: str, who: str, status: int, fence: Fence) -> str:
+        done = self.site.run(command, who, self.work)
+        assert done.returncode == status, f"{fence.place}: {command}\nstatus {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    def _here(self, text: str) -> str:
+        for name, here in {**self.site.names, **self.refs}.items():
+            text = text.replace(name, here)
+        return text
+
+    def _compare(self, answer: list[str], said: str, fence: Fence) -> None:
+        """Find each line of the answer, in order; `…` is anything, and a new reference is what stands there."""
+        at = 0
+        for line in answer:
+            names: list[str] = []
+            found = re.compile(self._pattern(line, names), re.MULTILINE).search(said, at)
+            assert found, f"{fence.place}: “{line}” is not what is said:\n{said}"
+            self.refs |= dict(zip(names, found.groups(), strict=True))
+            at = found.end()
+
+    def _pattern(self, line: str, names: list[str]) -> str:
+        parts = []
+        for text in re.split(f"({_REF.pattern}|…)", self._here(line).strip()):
+            if text == "…":
+                parts.append(".*?")
+            elif _REF.fullmatch(text) and text not in self.refs.values() and text not in names:
+                names.append(text)
+                parts.append(rf"({text.partition('-')[0]}-[0-9A-Z]+)")
+            else:
+                # Columns are as wide as what stands in them.
+                parts.append(r"\s+".join(re.escape(word) for word in re.split(r"\s+", text)))
+        return rf"^\s*{''.join(parts)}\s*$"

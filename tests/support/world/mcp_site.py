@@ -1,0 +1,176 @@
+"""An mcp cluster in the catalogue, grants on it, their tokens, and clients."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support.servers.mcp_desk import DESK_TOKEN
+
+COMMAND_SET = """
+name: agent-ticket
+kind: mcp
+summary: Read one ticket, summarize it and close it
+risk: medium
+parameters:
+  ticket: {pattern: "T-[0-9]{1,8}"}
+commands:
+  - tool: read_ticket
+    arguments: {id: "{ticket}"}
+    effect: read
+  - tool: save_summary
+    arguments: {id: "{ticket}", text: {pattern: ".{1,500}"}}
+    effect: change
+  - tool: close_ticket
+    arguments: {id: "{ticket}"}
+    effect: change
+    hold: true
+  - tool: watch_ticket
+    arguments: {id: "{ticket}"}
+    effect: read
+  - tool: fail_ticket
+    arguments: {id: "{ticket}"}
+    effect: read
+  - deny: "export_*"
+examples:
+  allow: ['read_ticket {"id": "T-42"}']
+  refuse: ['export_attachments {"id": "T-42"}']
+accept:
+  effect commands[2].effect: it can be opened again
+"""
+
+
+def files(port: int) -> dict[str, str]:
+    """The files of a cluster whose server listens there."""
+    return {
+        "clusters/desk.yaml": f"""
+name: desk
+kind: mcp
+summary: The support desk
+environment: production
+risk: medium
+connection: {{token: {DESK_TOKEN}, tls: false}}
+targets:
+  - {{name: desk, address: 127.0.0.1, port: {port}}}
+""",
+        "command-sets/agent-ticket.yaml": COMMAND_SET.replace(
+            "\naccept:\n  effect commands[2].effect: it can be opened again", ""
+        ),
+        "policies/desk-work.yaml": """
+name: desk-work
+summary: Work on tickets
+clusters: [desk]
+command_sets: [agent-ticket]
+requesters: {groups: [operators]}
+approvals:
+  - {count: 1, from: [approvers]}
+max_duration: 4h
+deviations: {limit: 20, people: hold}
+""",
+    }
+
+
+def add_desk(world: Any, port: int, more: dict[str, str] | None = None) -> None:
+    """Add the cluster to the catalogue of a world."""
+    world.catalogue.update({**files(port), **(more or {})})
+    world.apply()
+
+
+def grant_on_desk(world: Any, *, ticket: str = "T-42", **changes: Any) -> Any:
+    """A live grant for one ticket, of the robot or who is given; its tools have been looked at."""
+    from sessions_app.operations.grants.prepare_grant import prepare_grant
+
+    now = changes.pop("now", None) or world.now
+    asked = {
+        "cluster": "desk",
+        "command_set": "agent-ticket",
+        "parameters": {"ticket": ticket},
+        "who": world.robot,
+    }
+    grant = world.grant(now=now, **{**asked, **changes})
+    return prepare_grant(grant_id=grant.pk, now=lambda: now)
+
+
+def grant_unseen(world: Any, *, pins: dict[str, str] | None = None, **changes: Any) -> Any:
+    """A live grant whose server nobody has asked, as if its tools had been seen with these digests."""
+    from django.db import transaction
+
+    from sessions_app.models import Lease
+    from sessions_app.operations.grants.provision_grant import activate
+
+    asked = {
+        "cluster": "desk",
+        "command_set": "agent-ticket",
+        "parameters": {"ticket": "T-42"},
+        "who": world.robot,
+    }
+    grant = world.grant(**{**asked, **changes})
+    Lease.objects.filter(grant=grant).update(
+        made={"tools": pins or {"read_ticket": "0" * 64}}, made_until=grant.expires_at
+    )
+    with transaction.atomic():
+        activate(grant, world.now)
+    return grant
+
+
+def token_of(grant: Any, world: Any, *, now: Any = None, **of_its_own: Any) -> str:
+    """The text of a fresh token; the one before it is over."""
+    from sessions_app.operations.grants.issue_http_token import issue_http_token
+
+    return issue_http_token(grant_id=grant.pk, actor=world.alice, now=now or world.now, **of_its_own)[1]
+
+
+@dataclass
+class Said:
+    """An answer over HTTP."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Raw:
+    """A client that says what the test wants it to say, right or wrong."""
+
+    url: str
+    token: str = ""
+
+    def send(self, body: Any, *, method: str = "POST", timeout: float = 30, **headers: str | None) -> Said:
+        given = {
+            "Content-Type": "application/json", "Accept": "application/json, text/event-stream",
+            **({"Authorization": f"Bearer {self.token}"} if self.token else {}),
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }  # fmt: skip
+        data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            self.url, data=data, method=method, headers={k: v for k, v in given.items() if v is not None}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
+                return Said(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read())
+        except urllib.error.HTTPError as error:
+            return Said(error.code, {k.lower(): v for k, v in error.headers.items()}, error.read())
+
+    def modern(self, method: str, params: dict[str, Any] | None = None, **headers: Any) -> Said:
+        """A request of 2026-07-28 as it must be, but for the headers that are given."""
+        params = params or {}
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+        body = {"jsonrpc": "2.0", "id": 7, "method": method, "params": {"_meta": meta, **params}}
+        routed = {"MCP_Protocol_Version": "2026-07-28", "Mcp_Method": method}
+        if isinstance(params.get("name"), str):
+            routed["Mcp_Name"] = params["name"]
+        return self.send(body, **{**routed, **headers})
+
+    def call(self, name: str, arguments: Any = None, **headers: Any) -> Said:
+        return self.modern("tools/call", {"name": name, "arguments": arguments or {}}, **headers)
