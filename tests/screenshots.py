@@ -6,6 +6,7 @@ They go to ``.cache/screenshots``; with README=1 those of the README go to ``.re
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import shutil
 import sys
@@ -116,10 +117,10 @@ def _take(page: Any, url: str, folder: Path, name: str) -> int:
 
 def _readme(scene: Any, site: str, folder: Path) -> int:
     """The best pages, cut to one screen and with few colors, so that they are small."""
+    from PIL import Image
     from playwright.sync_api import sync_playwright
 
     from tests.sessions_app.web.pages import addresses
-    from tests.support.browser.png import with_palette
     from tests.support.browser.site import sign_in, start_chromium
 
     folder.mkdir(exist_ok=True)
@@ -135,7 +136,10 @@ def _readme(scene: Any, site: str, folder: Path) -> int:
             page = context.new_page()
             sign_in(page, who)
             page.goto(looks[name])
-            (folder / f"{name}.png").write_bytes(with_palette(page.screenshot()))
+            with Image.open(io.BytesIO(page.screenshot())) as taken:
+                taken.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
+                    folder / f"{name}.png", optimize=True
+                )
             context.close()
         browser.close()
     sizes = {path.name: path.stat().st_size for path in sorted(folder.glob("*.png"))}
