@@ -7,15 +7,15 @@ import os
 import secrets
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.waits import eventually
+
 # What a run starts inherits this in its environment, and no other run has the same.
 MARK = "STINT_TEST_RUN"
-_SECONDS = 20
 _failed = pytest.StashKey[bool]()
 
 # Says of a process, given as its folder in /proc, whether it is meant.
@@ -74,12 +74,13 @@ def holding(holder: subprocess.Popen[bytes], namespace: str) -> Iterator[None]:
 
 def end_all(chosen: Chosen) -> None:
     """Kill the chosen processes, and what they start meanwhile, until none is left."""
-    until = time.monotonic() + _SECONDS
-    while (pids := list(chosen_pids(chosen))) and time.monotonic() < until:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.01)
+    eventually(lambda: not [_kill(pid) for pid in chosen_pids(chosen)], every=0.01)
+
+
+def _kill(pid: int) -> int:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    return pid
 
 
 def chosen_pids(chosen: Chosen) -> Iterator[int]:
