@@ -126,30 +126,23 @@
   const isLive = el => el.closest('#pulse, [data-live]');
   // Other parts say that they wait, or that nothing came.
   const busy = (part, waits) => part.setAttribute('aria-busy', waits);
-  const note = (part, ...content) => {
-    const shown = part.querySelector(':scope > .stale');
-    const added = document.createElement(part.matches('ol, ul') ? 'li' : 'p');
-    added.className = 'stale note t-warn';
-    added.append(...content);
-    if (shown?.textContent === added.textContent) return;
-    shown?.remove();
-    part.prepend(added);
-    say(added.textContent);
-  };
-  // Whoever was signed out elsewhere stays on the page, with what is typed on it.
-  const signedOut = (part, text, href) => {
-    const link = Object.assign(document.createElement('a'), { href, target: '_blank', textContent: 'Sign in in another tab' });
-    note(part, `${text} `, link, '; your input stays here.');
+  const note = (part, html) => {
+    const box = part.querySelector(':scope > .stale') || document.createElement(part.matches('ol, ul') ? 'li' : 'p');
+    if (box.html === html) return;
+    box.className = 'stale note t-warn';
+    box.html = box.innerHTML = html;
+    part.prepend(box);
+    say(box.textContent);
   };
   hear('htmx:beforeRequest', event => {
     if (!isLive(event.target)) busy(event.detail.target, true);
   });
+  // Whoever was signed out elsewhere stays on the page, with what is typed on it.
   const failed = ({ target, detail }) => {
-    const part = isLive(target) ? document.getElementById('main') : detail.target;
-    const signIn = detail.xhr?.status === 401 && detail.xhr.getResponseHeader('Location');
-    if (signIn) signedOut(part, detail.xhr.responseText, signIn);
-    else if (isLive(target)) lost(true);
-    else note(part, 'This may be out of date. Try again.');
+    const out = detail.xhr?.getResponseHeader('Location');
+    if (isLive(target) && !out) lost(true);
+    else note(isLive(target) ? document.getElementById('main') : detail.target, out ? detail.xhr.responseText
+      : 'This may be out of date. Try again.');
   };
   ['htmx:sendError', 'htmx:timeout', 'htmx:responseError'].forEach(name => hear(name, failed));
   hear('htmx:afterRequest', event => {

@@ -78,8 +78,8 @@ def _refuse_unstorable(request: HttpRequest) -> None:
 def sign_in_first(request: HttpRequest) -> HttpResponse:
     """Redirect to the sign-in page, or to the step that the sign-in lacks.
 
-    A fragment takes no page away: it gets a 401 whose text says what is wrong and whose ``Location`` helps, and the
-    page shows both. A form sent by someone who is signed out stays where it is, with what was typed.
+    A fragment takes no page away: it gets a 401 with ``Location``, and the page shows its text. A form sent by someone
+    who is signed out stays where it is, with what was typed.
     """
     current: HtmxDetails | None = getattr(request, "htmx", None)
     missing = getattr(request, "missing", "")
@@ -89,8 +89,9 @@ def sign_in_first(request: HttpRequest) -> HttpResponse:
     there = redirect(missing) if missing else redirect_to_login(path)
     if not current:
         return there
-    text = "Your sign-in needs another step." if missing else "You are signed out."
-    return HttpResponse(text, status=401, content_type="text/plain", headers={"Location": there["Location"]})
+    answer = render(request, "ui/_signed_out.html", {"missing": missing, "url": there["Location"]}, status=401)
+    answer["Location"] = there["Location"]
+    return answer
 
 
 def who(request: HttpRequest) -> Identity:

@@ -79,7 +79,8 @@ def test_a_page_that_is_far_behind_looks_at_everything(world, as_bob, now):
 def test_strangers_hear_nothing_and_a_page_without_a_session_hears_so_and_stays(browser):
     assert browser().get("/pulse/").status_code == 302
     answer = browser().get("/pulse/", **AS_PART, HTTP_HX_CURRENT_URL="http://testserver/grants/")
-    assert (answer.status_code, answer.content) == (401, b"You are signed out.")
+    assert answer.status_code == 401
+    assert answer.content.startswith(b"You are signed out.")
     assert answer["Location"] == "/sign-in/?next=/grants/"
     assert "HX-Redirect" not in answer
 
