@@ -89,7 +89,9 @@ def sign_in_first(request: HttpRequest) -> HttpResponse:
     there = redirect(missing) if missing else redirect_to_login(path)
     if not current:
         return there
-    answer = render(request, "ui/_signed_out.html", {"missing": missing, "url": there["Location"]}, status=401)
+    answer = render(
+        request, "ui/_signed_out.html", {"missing": missing, "url": there["Location"]}, status=401
+    )
     answer["Location"] = there["Location"]
     return answer
 
