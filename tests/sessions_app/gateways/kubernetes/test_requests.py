@@ -176,7 +176,7 @@ def test_each_run_has_the_address_of_its_own_client(place, client):
     assert all(f"from {source}" in page for source in sources)
 
 
-def test_the_cluster_itself_takes_no_token_of_the_gateway_(place):
+def test_the_cluster_itself_takes_no_token_of_the_gateway(place):
     grant = place.grant()
     assert place.cluster.as_holder("GET", "/api/v1/namespaces/shop/pods", place.token(grant)) == 401
 
