@@ -115,7 +115,9 @@ def _rights(api: Api, apply: str) -> Iterator[CheckStep]:
 def _not_too_much(api: Api, apply: str) -> CheckStep:
     """Check for excess permissions: whoever has Stint's token can do what Stint may do."""
     asks = (Ask("", "*", "*", "*"), Ask("", "escalate", GROUP, "clusterroles"), Ask("", "bind", GROUP, "clusterroles"),
-            Ask("", "get", "", "secrets"))  # fmt: skip
+            Ask("", "impersonate", "", "users"), Ask("", "get", "", "secrets"),
+            Ask("", "create", "authorization.openshift.io", "clusterrolebindings"),
+            Ask("", "create", "admissionregistration.k8s.io", "mutatingwebhookconfigurations"))  # fmt: skip
     held = [ask for ask in asks if _may(api, ask)]
     if held:
         detail = f"Stint may {'; '.join(map(str, held))}, which it does not need"

@@ -165,7 +165,7 @@ def why_not_within(parent: Grant, request: AccessRequest, now: dt.datetime) -> s
         theirs = commands.compiled(request.command_set_version, request.parameters, kept(parent, request))
     except (StintError, DocumentError, CompileError) as error:
         return str(error)
-    return covers(ours, theirs) or ""
+    return covers(ours, theirs) or theirs.off_limits(parent.cluster.connection) or ""
 
 
 def kept(parent: Grant, request: AccessRequest) -> list[int] | None:

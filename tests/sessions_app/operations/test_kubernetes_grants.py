@@ -14,6 +14,7 @@ from sessions_app.connectors.kubernetes.objects import name_of
 from sessions_app.models import EndReason, Grant, GrantState, Lease
 from sessions_app.operations.catalogue.publish_command_set import NotFitToPublish, key_of, publish_command_set
 from sessions_app.operations.catalogue.save_draft import save_draft
+from sessions_app.operations.grants.delegate_grant import NotWithin, Part, delegate_grant
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.issue_credential import issue_credential
@@ -39,6 +40,17 @@ commands:
 examples:
   allow: ["get pods -n web"]
   refuse: ["get secrets -n web"]
+"""
+EVERYWHERE = """\
+name: look
+kind: kubernetes
+summary: See which pods there are
+risk: medium
+commands:
+  - run: get pods -A
+    effect: read
+examples: {allow: ["get pods -A"], refuse: ["get secrets -A"]}
+accept: {"whole_cluster commands[0].run": Pods show no secrets}
 """
 POLICY = """\
 name: kube-work
@@ -131,6 +143,21 @@ def test_a_request_for_the_namespace_of_stints_accounts_is_refused_at_every_door
         assert answer.status_code == 400, (path, answer.body)
         assert "Stint's own" in json.dumps(answer.body), path
     assert world.request(**{**ask, "parameters": {"ns": "web"}}).pk
+
+
+def test_a_part_of_a_grant_on_every_namespace_never_reaches_stints_accounts(kube, cluster, capsys):
+    world = own(kube, {
+        "command-sets/look.yaml": EVERYWHERE,
+        "command-sets/scale-shop.yaml": SET.replace("  - run: scale deployment/shop -n {ns}\n    effect: change\n", ""),
+        "policies/kube.yaml": POLICY.replace("[scale-shop]", "[look]") + "delegation: {depth: 1, to: {identities: [robot]}}\n",
+    })  # fmt: skip
+    call_command("kubernetes_target_setup", "prod")
+    cluster.apply(capsys.readouterr().out)
+    asked = world.grant(cluster="prod", command_set="look", parameters={})
+    grant = prepare_grant(grant_id=asked.pk, now=lambda: world.now)
+    part = Part(identity="robot", command_set="scale-shop", parameters={"ns": "api"})
+    with pytest.raises(NotWithin, match="Stint's own"):
+        delegate_grant(grant_id=grant.pk, actor=world.alice, part=part, now=world.now)
 
 
 @pytest.mark.parametrize(

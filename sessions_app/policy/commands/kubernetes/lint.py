@@ -11,14 +11,13 @@ from sessions_app.policy.commands.kubernetes.checks import ANYTHING
 from sessions_app.policy.commands.kubernetes.document import KubernetesCommandSet, KubernetesRule
 from sessions_app.policy.commands.kubernetes.entering import Enters
 from sessions_app.policy.commands.kubernetes.lint_lines import line_findings
-from sessions_app.policy.commands.kubernetes.off_limits import off_limits
+from sessions_app.policy.commands.kubernetes.off_limits import VIEWS, off_limits
 from sessions_app.policy.commands.kubernetes.resources import group_name, known_resource
 from sessions_app.policy.commands.kubernetes.rights import ANY, DOORS, Right
 from sessions_app.policy.commands.kubernetes.steps import Step
 from sessions_app.policy.commands.kubernetes.texts import all_values, match
 from sessions_app.policy.commands.parameters import ParameterType
 
-_RBAC = "rbac.authorization.k8s.io"
 _READ = frozenset(("get", "list", "watch"))
 _DESTROYS = frozenset(("delete", "deletecollection"))
 _MAKES = frozenset(("create", "update", "patch"))
@@ -47,12 +46,16 @@ _DECIDES = {
     "endpointslices": "traffic to a service goes to the addresses that are listed there",
     "ingresses": "external traffic goes wherever it says, and with some controllers, its annotations run code",
     "networkpolicies": "it decides who can reach the pods",
-    "apiservices": "requests to a part of the API, and who sends them, go to a server that it chooses",
     "customresourcedefinitions": "objects of its kind pass through a webhook that it chooses, and are deleted with it",
-    "validatingadmissionpolicies": "it decides what the API server admits",
     "storageclasses": "it decides which program creates volumes, and with which secrets",
     "csidrivers": "it decides which pod tokens are passed to a program on the node",
     "priorityclasses": "pods that use it evict other pods from their nodes",
+}
+# What is lost with objects of these groups.
+_REMOVED = {
+    "admissionregistration.k8s.io": "what it refused or changed is then admitted as it is",
+    "apiregistration.k8s.io": "a part of the API stops answering, for Stint too",
+    "apiextensions.k8s.io": "every object of its kind is deleted with it, in every namespace",
 }
 # Subresources without further consequences.
 _PLAIN_PARTS = frozenset(
@@ -66,8 +69,12 @@ _RUN_PODS = frozenset(
      "cdi.kubevirt.io", "apps.openshift.io", "build.openshift.io", "monitoring.coreos.com", "postgresql.cnpg.io",
      "acid.zalan.do", "pkg.crossplane.io", "operators.coreos.com", "app.k8s.io")
 )  # fmt: skip
+# What shows credentials to its readers: Kubernetes, OpenShift and Rancher.
+_CREDENTIALS = frozenset(
+    ("secrets", "imagestreams/secrets.image.openshift.io", "oauthaccesstokens.oauth.openshift.io",
+     "oauthauthorizetokens.oauth.openshift.io", "oauthclients.oauth.openshift.io", "tokens.management.cattle.io")
+)  # fmt: skip
 _ANY_NAMES = ("a", "coredns-1", "web-0", "x1")
-_WEBHOOKS = frozenset(("mutatingwebhookconfigurations", "validatingwebhookconfigurations"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,24 +142,6 @@ def _wildcards(place: _Place) -> Iterator[Finding]:
                 )
 
 
-def _escalation(place: _Place) -> Iterator[Finding]:
-    for verb in ("escalate", "bind", "impersonate"):
-        if verb in place.right.verbs:
-            yield place.found(
-                "error",
-                "escalation",
-                f"`{verb}` lets the holder take on any rights of others",
-                f"remove {verb}",
-            )
-    if _RBAC in place.right.groups and place.may(_MAKES | _DESTROYS):
-        yield place.found(
-            "error",
-            "escalation",
-            "whoever writes roles and bindings gives out rights that remain after the grant ends",
-            "let Stint create them: use one command set for each task",
-        )
-
-
 def _off_limits(place: _Place) -> Iterator[Finding]:
     for namespace, rule in place.right.rules(place.types):
         if why := off_limits(namespace, rule, types=place.types):
@@ -162,17 +151,18 @@ def _off_limits(place: _Place) -> Iterator[Finding]:
                 f"it {why}",
                 "list the intended namespaces with choice, or use a pattern that begins with your own text"
                 if "namespace" in why
-                else "remove it: Stint itself creates and revokes the tokens of a grant",
+                else "remove it: Stint grants this to nobody",
             )
             return
 
 
 def _secrets(place: _Place) -> Iterator[Finding]:
-    if "" in place.right.groups and "secrets" in place.right.resources:
+    found = next((one for one in place.right.things if one in _CREDENTIALS), None)
+    if found:
         yield place.found(
             "warning",
             "secrets",
-            "what is read from secrets is still known after the grant ends, and lists show their full content",
+            f"what is read from {found} is still known after the grant ends, and lists show their full content",
             "remove them, or allow only get on the one that is needed with `names` and accept it with a reason",
         )
 
@@ -186,41 +176,48 @@ def _doors(place: _Place) -> Iterator[Finding]:
                 f"{resource} {_INTO[resource]}",
                 "remove it, or name one object with `names` and accept it with a reason",
             )
-    if _WEBHOOKS & place.plain and place.may(_MAKES | _DESTROYS):
-        yield place.found(
-            "warning",
-            "past_rbac",
-            "whoever writes webhooks can read and change every request to the API server",
-            "remove it, or accept it with a reason",
-        )
 
 
 def _decides(place: _Place) -> Iterator[Finding]:
-    if not place.may(_MAKES):
-        return
-    for resource in sorted(_DECIDES.keys() & place.plain):
-        yield place.found(
-            "warning", "decides_more", f"it changes {resource}: {_DECIDES[resource]}",
-            "remove it, or name one object with `names` and accept it with a reason",
-        )  # fmt: skip
+    if place.may(_MAKES):
+        for resource in sorted(_DECIDES.keys() & place.plain):
+            yield place.found(
+                "warning", "decides_more", f"it changes {resource}: {_DECIDES[resource]}",
+                "remove it, or name one object with `names` and accept it with a reason",
+            )  # fmt: skip
     for group in place.right.groups:
-        unknown = [one for one in sorted(place.plain) if known_resource(group, one).namespaced is None]
-        unknown += [one for one in place.right.resources if _part(one) not in _PLAIN_PARTS]
-        if group in _RUN_PODS:
+        if place.may(_DESTROYS) and (why := _REMOVED.get(group)):
             yield place.found(
-                "warning", "workload", f"{group} runs the pods that {', '.join(sorted(place.plain))} define, with any image and any account of the namespace",
-                "remove it, or accept it with a reason",
+                "warning", "decides_more", f"it deletes {', '.join(place.right.things)}: {why}",
+                "remove it, or name one object with `names` and accept it with a reason",
             )  # fmt: skip
-        elif unknown and group != ANY:
-            yield place.found(
-                "warning", "unknown_resource", f"the linter does not know what {', '.join(unknown)} of {group_name(group)} does to the cluster: it may run pods or grant rights",
-                "check what its controller does, and accept it with that as the reason",
-            )  # fmt: skip
+        yield from _unknown(place, group)
 
 
-def _part(resource: str) -> str:
-    """Return the subresource of a resource; a harmless one if there is none."""
-    return resource.partition("/")[2] or "scale"
+def _unknown(place: _Place, group: str) -> Iterator[Finding]:
+    """Yield what to know about resources of which only the cluster's administrator knows what they do."""
+    makes = not (_READ | _DESTROYS).issuperset(place.right.verbs)
+    if makes and group in _RUN_PODS:
+        yield place.found(
+            "warning", "workload", f"{group} runs the pods that {', '.join(sorted(place.plain))} define, with any image and any account of the namespace",
+            "remove it, or accept it with a reason",
+        )  # fmt: skip
+        return
+    unknown = [one for one in place.right.resources if _is_unknown(group, one, makes=makes)]
+    if unknown and group != ANY:
+        yield place.found(
+            "warning", "unknown_resource", f"the linter does not know what {', '.join(unknown)} of {group_name(group)} does to the cluster: it may run pods or grant rights",
+            "check what its controller does, and accept it with that as the reason",
+        )  # fmt: skip
+
+
+def _is_unknown(group: str, resource: str, *, makes: bool) -> bool:
+    """Whether nobody here knows what a right on a resource does. To view objects is harmless, whatever they are."""
+    plural, _, part = resource.partition("/")
+    known = known_resource(group, plural).namespaced is not None
+    if makes:
+        return part not in _PLAIN_PARTS if part else not known
+    return not known and part not in VIEWS
 
 
 def _workloads(place: _Place) -> Iterator[Finding]:
@@ -271,7 +268,7 @@ def _any_object(place: _Place) -> Iterator[Finding]:
 
 
 _LOOKS: tuple[Callable[[_Place], Iterator[Finding]], ...] = (
-    _off_limits, _wildcards, _escalation, _secrets, _doors, _decides, _workloads, _reach, _any_object,
+    _off_limits, _wildcards, _secrets, _doors, _decides, _workloads, _reach, _any_object,
 )  # fmt: skip
 
 

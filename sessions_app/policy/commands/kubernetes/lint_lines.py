@@ -17,7 +17,6 @@ from sessions_app.policy.commands.ssh.document import SSHCommand, SSHCommandSet
 from sessions_app.policy.commands.ssh.lint import lint as lint_programs
 from sessions_app.policy.commands.ssh.templates import Slot
 
-_INTERCEPTING = frozenset(("admissionregistration.k8s.io", "apiregistration.k8s.io"))
 # Fields with which a pod leaves its container, and what they do.
 _LEAVES = {
     "hostPath": "mounts the node's own files", "hostNetwork": "is in the node's network",
@@ -42,11 +41,6 @@ def line_findings(document: KubernetesCommandSet, index: int, rule: KubernetesRu
         if isinstance(check, Writes | Applies):
             for field in check.fields:
                 yield from _field(where, rule, field, applied=isinstance(check, Applies))
-        if isinstance(check, Applies) and _INTERCEPTING.intersection(step.right.groups):
-            yield Finding(
-                "error", "past_rbac", where, "whoever applies it reads and changes the requests of everyone to the API server",
-                "remove it",
-            )  # fmt: skip
         if isinstance(check, Enters) and check.words:
             yield from _program(document, index, rule, check)
     if isinstance(rule, KubectlLine) and rule.contain == "none":

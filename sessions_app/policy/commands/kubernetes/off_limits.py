@@ -1,9 +1,10 @@
-"""What no grant may hold on any cluster: rights in Stint's own namespaces, and rights to create what outlives the
-grant.
+"""What no grant may hold on any cluster: rights in Stint's own namespaces, rights of others, and rights to create what
+outlives the grant.
 
 Reading or creating objects in the namespace of Stint's account gives Stint's own rights. In the namespace of the
-grants' accounts it gives the rights of every other holder. Service account tokens, requested or stored in a secret, and
-approved certificates stay valid after the grant's bindings are gone.
+grants' accounts it gives the rights of every other holder. Roles, bindings, service account tokens, requested or stored
+in a secret, and approved certificates stay valid after the grant's bindings are gone. Webhooks and admission policies
+can keep Stint from removing those.
 """
 
 from __future__ import annotations
@@ -18,9 +19,21 @@ from sessions_app.policy.commands.parameters import ParameterType
 OWN_NAMESPACE, ACCOUNTS = "stint-system", "stint-grants"
 OWN = frozenset((OWN_NAMESPACE, ACCOUNTS))
 _READ = frozenset(("get", "list", "watch"))
-# The kubelet's API enters every pod of a node; webhooks and aggregated APIs read and change the requests of everyone.
+_REMOVE = frozenset(("delete", "deletecollection"))
+# The kubelet's API enters every pod of a node.
 _ENTERING = "nodes/proxy"
+# Webhooks, admission policies and aggregated APIs read, change or refuse the requests of everyone.
 _INTERCEPTING = frozenset(("admissionregistration.k8s.io", "apiregistration.k8s.io"))
+# Whoever writes objects of these groups gives out rights on the cluster, or identities that have them: RBAC, OpenShift,
+# Rancher, KubeSphere, Capsule, RBAC Manager, and the cloud accounts of Config Connector and AWS Controllers.
+_GIVING = frozenset(
+    ("rbac.authorization.k8s.io", "authorization.openshift.io", "user.openshift.io", "oauth.openshift.io",
+     "security.openshift.io", "management.cattle.io", "iam.kubesphere.io", "capsule.clastix.io",
+     "rbacmanager.reactiveops.io", "iam.cnrm.cloud.google.com", "iam.services.k8s.aws")
+)  # fmt: skip
+_TAKING = ("escalate", "bind", "impersonate")
+# Subresources that only say how the object is, whatever it is. Reading any other can open a stream or return secrets.
+VIEWS = ("", "status", "scale", "log")
 _CORE, _CERTIFICATES = "", "certificates.k8s.io"
 
 
@@ -32,6 +45,8 @@ def off_limits(
     `namespace` may contain places for values of `types`. One that could become Stint's own namespace is refused. `own`
     are Stint's namespaces on the cluster.
     """
+    if rights := _rights_of_others(rule):
+        return rights
     if _makes_tokens(rule):
         return "creates service account tokens, which stay valid after the grant ends"
     if _approves_certificates(rule):
@@ -40,6 +55,8 @@ def off_limits(
         return _reaches_own((namespace,), types, own)
     if _changes_namespaces(rule) and (why := _reaches_own(rule.names, types, own)):
         return why
+    if _intercepts(rule):
+        return "decides about everyone's requests to the API server, including those with which Stint ends access"
     if any(_is_own_everywhere(group, resource, rule.verbs) for group, resource in _pairs(rule)):
         return f"reaches every namespace, including Stint's own: {' and '.join(sorted(own))}"
     return None
@@ -59,6 +76,25 @@ def _pairs(rule: PolicyRule) -> Iterable[tuple[str, str]]:
     return ((group, resource) for group in rule.groups for resource in rule.resources)
 
 
+def _rights_of_others(rule: PolicyRule) -> str | None:
+    taking = next((verb for verb in _TAKING if verb in rule.verbs), None)
+    if taking:
+        return f"lets the holder take on any rights of others: {taking}"
+    if _writes(rule) and any(word_listed(group, rule.groups) for group in _GIVING):
+        return "gives out rights or identities, which remain after the grant ends"
+    return None
+
+
+def _writes(rule: PolicyRule) -> bool:
+    return not _READ.issuperset(rule.verbs)
+
+
+def _intercepts(rule: PolicyRule) -> bool:
+    """Whether a rule can add or change what stands between everyone and the API server. Removing it hides nothing."""
+    listed = any(word_listed(group, rule.groups) for group in _INTERCEPTING)
+    return listed and not (_READ | _REMOVE).issuperset(rule.verbs)
+
+
 def _makes_tokens(rule: PolicyRule) -> bool:
     """Whether a rule can create service account tokens. Kubernetes fills a `kubernetes.io/service-account-token` secret
     with a token that never expires.
@@ -74,7 +110,7 @@ def _makes_tokens(rule: PolicyRule) -> bool:
 def _approves_certificates(rule: PolicyRule) -> bool:
     changed = {"certificatesigningrequests/approval", "certificatesigningrequests/status", "certificatesigningrequests/*", "*/approval", "*/status"}  # fmt: skip
     return word_listed(_CERTIFICATES, rule.groups) and (
-        (not _READ.issuperset(rule.verbs) and not changed.isdisjoint(rule.resources))
+        (_writes(rule) and not changed.isdisjoint(rule.resources))
         or any(word_listed(verb, rule.verbs) for verb in ("approve", "sign"))
     )
 
@@ -109,11 +145,11 @@ def _is_own_everywhere(group: str, resource: str, verbs: tuple[str, ...]) -> boo
     Only the cluster knows whether a custom resource is namespaced, and many of them run pods where they are, so it
     counts as namespaced.
     """
-    plural = resource.partition("/")[0]
+    plural, _, part = resource.partition("/")
     if (group, resource) == (_CORE, _ENTERING):
         return True
-    if group in _INTERCEPTING:
-        return not _READ.issuperset(verbs)
-    if known_resource(group, plural).namespaced is False and ANY not in (group, plural):
+    known = known_resource(group, plural).namespaced
+    if known is False and ANY not in (group, plural):
         return False
-    return not _READ.issuperset(verbs) or plural in ("secrets", ANY) or resource in DOORS
+    views = plural not in ("secrets", ANY) and resource not in DOORS and (known or part in VIEWS)
+    return not (views and _READ.issuperset(verbs))

@@ -79,7 +79,10 @@ _OF_THE_CLUSTER = {
     "apiextensions.k8s.io": "customresourcedefinitions:crd,crds:customresourcedefinition",
     "admissionregistration.k8s.io": "mutatingwebhookconfigurations::mutatingwebhookconfiguration "
         "validatingwebhookconfigurations::validatingwebhookconfiguration "
-        "validatingadmissionpolicies::validatingadmissionpolicy",
+        "validatingadmissionpolicies::validatingadmissionpolicy "
+        "validatingadmissionpolicybindings::validatingadmissionpolicybinding "
+        "mutatingadmissionpolicies::mutatingadmissionpolicy "
+        "mutatingadmissionpolicybindings::mutatingadmissionpolicybinding",
     "certificates.k8s.io": "certificatesigningrequests:csr:certificatesigningrequest",
     "apiregistration.k8s.io": "apiservices::apiservice",
 }  # fmt: skip

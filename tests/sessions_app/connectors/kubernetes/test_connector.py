@@ -359,6 +359,22 @@ def test_stint_can_not_give_more_than_its_ceiling(ground, cluster):
     assert ground.connector.revoke(ground.forgotten(beyond)).gone
 
 
+@pytest.mark.parametrize(
+    ("what", "where"),
+    [("workflows, groups: [argoproj.io]", "cluster: true"),
+     ("rolebindings, groups: [authorization.openshift.io]", f"namespaces: [{WEB}]"),
+     ("mutatingwebhookconfigurations, groups: [admissionregistration.k8s.io]", "cluster: true")],
+)  # fmt: skip
+def test_what_no_grant_may_hold_is_not_made_whatever_was_published(ground, what, where):
+    resource, _, groups = what.partition(", ")
+    rule = f"  - rule: {{verbs: [create], resources: [{resource}], {groups}, {where}}}\n    effect: change\n"
+    text = f"name: beyond\nkind: kubernetes\nsummary: Beyond\nrisk: high\ncommands:\n{rule}"
+    beyond = dataclasses.replace(ground.spec(), commands=compile_set(parse_text(text), {}))
+    with pytest.raises(ConnectorError, match="no grant may include") as caught:
+        ground.connector.provision(beyond)
+    assert caught.value.permanent
+
+
 def test_a_place_that_is_limited_to_namespaces_gives_nothing_beyond(ground, cluster):
     limited = place_of(cluster, namespaces=(API,))
     with pytest.raises(ConnectorError, match=WEB) as caught:

@@ -116,6 +116,8 @@ def test_an_account_that_may_do_everything_is_advised_against(own):
     step = own.connector.check(own.place)[-2]
     assert step.ok
     assert "does not need" in step.detail
+    for what in ("impersonate users", "authorization.openshift.io", "mutatingwebhookconfigurations"):
+        assert what in step.detail
     assert step.fix
 
 

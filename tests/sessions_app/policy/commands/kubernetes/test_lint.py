@@ -34,9 +34,15 @@ RBAC = "rbac.authorization.k8s.io"
     [
         (rule(["*"], ["pods"]), "wildcard"), (rule(["get"], ["*"]), "wildcard"), (rule(["get"], ["pods"], ["*"]), "wildcard"),
         (rule(["get"], ["*/log"]), "wildcard"),
-        (rule(["escalate"], ["roles"], [RBAC]), "escalation"), (rule(["bind"], ["roles"], [RBAC]), "escalation"),
-        (rule(["impersonate"], ["serviceaccounts"]), "escalation"), (rule(["create"], ["rolebindings"], [RBAC]), "escalation"),
-        (rule(["patch"], ["roles"], [RBAC]), "escalation"),
+        (rule(["escalate"], ["roles"], [RBAC]), "off_limits"), (rule(["bind"], ["roles"], [RBAC]), "off_limits"),
+        (rule(["impersonate"], ["serviceaccounts"]), "off_limits"), (rule(["create"], ["rolebindings"], [RBAC]), "off_limits"),
+        (rule(["patch"], ["roles"], [RBAC]), "off_limits"),
+        (rule(["delete"], ["clusterrolebindings"], [RBAC], cluster=True, names=["a"]), "off_limits"),
+        (rule(["create"], ["rolebindings"], ["authorization.openshift.io"]), "off_limits"),
+        (rule(["patch"], ["groups"], ["user.openshift.io"], cluster=True, names=["a"]), "off_limits"),
+        (rule(["create"], ["oauthaccesstokens"], ["oauth.openshift.io"], cluster=True), "off_limits"),
+        (rule(["use"], ["securitycontextconstraints"], ["security.openshift.io"], cluster=True, names=["privileged"]), "off_limits"),
+        (rule(["create"], ["projectroletemplatebindings"], ["management.cattle.io"]), "off_limits"),
         (rule(["create"], ["serviceaccounts/token"]), "off_limits"), (rule(["create"], ["secrets"]), "off_limits"),
         (rule(["create"], ["serviceaccounts/token"], cluster=True), "off_limits"),
     ],
@@ -64,6 +70,14 @@ def test_what_gives_away_everything_can_not_be_published(command, code):
         ("patch scaledjobs.keda.sh -n web", "workload"), ("create jobs.batch.volcano.sh -n web", "workload"),
         ("patch widgets.example.com -n web", "unknown_resource"),
         (rule(["update"], ["customresourcedefinitions"], ["apiextensions.k8s.io"], cluster=True, names=["a"]), "decides_more"),
+        (rule(["delete"], ["customresourcedefinitions"], ["apiextensions.k8s.io"], cluster=True, names=["a"]), "decides_more"),
+        ("delete validatingwebhookconfiguration/a", "decides_more"),
+        (rule(["delete"], ["mutatingadmissionpolicybindings"], ["admissionregistration.k8s.io"], cluster=True, names=["a"]), "decides_more"),
+        (rule(["delete"], ["apiservices"], ["apiregistration.k8s.io"], cluster=True, names=["a"]), "decides_more"),
+        (rule(["get"], ["virtualmachineinstances/console"], ["subresources.kubevirt.io"]), "unknown_resource"),
+        (rule(["use"], ["widgets"], ["example.com"]), "unknown_resource"),
+        (rule(["get"], ["tokens"], ["management.cattle.io"], cluster=True, names=["a"]), "secrets"),
+        (rule(["get"], ["imagestreams/secrets"], ["image.openshift.io"]), "secrets"),
         (rule(["patch"], ["services"]), "decides_more"), (rule(["patch"], ["endpoints"]), "decides_more"),
         (rule(["patch"], ["endpointslices"], ["discovery.k8s.io"]), "decides_more"), (rule(["patch"], ["ingresses"], ["networking.k8s.io"]), "decides_more"),
         (rule(["delete", "patch"], ["networkpolicies"], ["networking.k8s.io"], names=["a"], namespaces=["web"]), "decides_more"),
@@ -169,11 +183,21 @@ def test_a_custom_resource_of_the_whole_cluster_may_run_pods_in_stints_own_names
     assert ("error", "off_limits") not in found(rule(["get", "list"], [resource], [group], cluster=True))
 
 
+def test_a_subresource_that_only_the_cluster_knows_is_not_read_in_every_namespace():
+    console = (["get"], ["virtualmachineinstances/console"], ["subresources.kubevirt.io"])
+    assert ("error", "off_limits") in found(rule(*console, cluster=True))
+    assert ("error", "off_limits") not in found(
+        rule(["get"], ["widgets/status"], ["example.com"], cluster=True)
+    )
+
+
 @pytest.mark.parametrize(
     ("resource", "group"),
     [("mutatingwebhookconfigurations", "admissionregistration.k8s.io"),
      ("validatingwebhookconfigurations", "admissionregistration.k8s.io"),
-     ("validatingadmissionpolicies", "admissionregistration.k8s.io"), ("apiservices", "apiregistration.k8s.io")],
+     ("validatingadmissionpolicies", "admissionregistration.k8s.io"), ("apiservices", "apiregistration.k8s.io"),
+     ("validatingadmissionpolicybindings", "admissionregistration.k8s.io"),
+     ("mutatingadmissionpolicies", "admissionregistration.k8s.io")],
 )  # fmt: skip
 def test_what_stands_between_stint_and_its_cluster_is_changed_by_nobody(resource, group):
     for more in ({}, {"names": ["a"]}):
@@ -263,11 +287,11 @@ def test_a_field_that_decides_what_a_pod_runs_has_to_be_accepted_with_a_reason(f
 
 
 def test_rights_and_webhooks_are_applied_by_nobody():
-    assert ("error", "escalation") in applied("rules", kind="Role", version="rbac.authorization.k8s.io/v1")
+    assert ("error", "off_limits") in applied("rules", kind="Role", version="rbac.authorization.k8s.io/v1")
     hooks = applied(
         "webhooks", kind="MutatingWebhookConfiguration", version="admissionregistration.k8s.io/v1"
     )
-    assert ("error", "past_rbac") in hooks
+    assert ("error", "off_limits") in hooks
     assert applied("spec.replicas") == set()
 
 
