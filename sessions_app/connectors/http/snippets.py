@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from urllib.parse import urlsplit
 
+from sessions_app.policy.commands.http.headers import OVERRIDES
+
 PROXIES = ("nginx", "traefik", "caddy", "envoy")
 
 
@@ -39,6 +41,11 @@ class Site:
         return urlsplit(self.origin).netloc
 
     @property
+    def scheme(self) -> str:
+        """How clients reach it: ``https`` or ``http``."""
+        return urlsplit(self.origin).scheme
+
+    @property
     def mark(self) -> str:
         """The target's name as an identifier: underscores instead of hyphens."""
         return self.target.replace("-", "_")
@@ -53,14 +60,14 @@ def snippet(proxy: str, site: Site) -> str:
     return write(site)
 
 
-# Frameworks let these headers change the method or path, after the proxy has decided on others.
-OVERRIDES = (
-    "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Original-URI", "X-Rewrite-URL",
-    "X-Rewrite-URI",
+# A client could name another host, path or client in these. Each proxy says the rest of it itself.
+_FORWARDED = (
+    "X-Forwarded-Method", "X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Host", "X-Forwarded-Port",
+    "X-Forwarded-Server", "Forwarded", "X-Real-IP", "X-Envoy-Original-Path", "X-Envoy-Original-Method",
 )  # fmt: skip
-_STRIPPED = (*OVERRIDES, "DPoP", "Upgrade")
-# Headers from Stint: the holder of the token, and the grant.
-_SAID = ("Stint-Holder", "Stint-Grant")
+_STRIPPED = (*OVERRIDES, *_FORWARDED, "DPoP", "Upgrade")
+# Headers from Stint: the holder of the token, and the grant. And from the proxy: who asks, and how.
+_SAID = ("Stint-Holder", "Stint-Grant", "X-Forwarded-For", "X-Forwarded-Proto")
 
 
 def _spellings(name: str) -> list[str]:
@@ -72,8 +79,8 @@ def _spellings(name: str) -> list[str]:
 
 
 def _spelled() -> list[str]:
-    """Return every spelling of headers that the application must not get. Of headers from Stint, only the canonical one
-    may pass.
+    """Return every spelling of headers that the application must not get. Of headers from Stint and from the proxy, only
+    the canonical one may pass.
     """
     others = [_spellings(name)[1:] for name in _SAID]
     return [spelled for names in (*map(_spellings, _STRIPPED), *others) for spelled in names]
@@ -121,6 +128,9 @@ location {site.base_path} {{
     proxy_set_header Stint-Holder $stint_holder_{site.mark};
     proxy_set_header Stint-Grant $stint_grant_{site.mark};
     proxy_set_header Connection "";
+    # If nginx is behind another proxy, ngx_http_realip_module makes $remote_addr the client's address.
+    proxy_set_header X-Forwarded-For $remote_addr;
+    proxy_set_header X-Forwarded-Proto {site.scheme};
 {stripped}
 }}
 """
@@ -130,8 +140,8 @@ def _traefik(site: Site) -> str:
     names = (*_spelled(), "Authorization", *_TRAEFIK_OWN)
     stripped = "\n".join(f'          {name}: ""' for name in names)
     return f"""\
-# Dynamic configuration (file provider). Leave trustForwardHeader off; otherwise a client could claim another method or
-# path. A response that has begun continues after its grant ends: limit it with respondingTimeouts.writeTimeout of the
+# Dynamic configuration (file provider). Leave trustForwardHeader off, and forwardedHeaders.insecure of the entry point;
+# otherwise a client could claim another method, path or address. A response that has begun continues after its grant ends: limit it with respondingTimeouts.writeTimeout of the
 # entry point.
 http:
   routers:
@@ -205,7 +215,7 @@ def _caddy(site: Site) -> str:
 def _envoy(site: Site) -> str:
     stint, upstream = urlsplit(site.stint), urlsplit(site.upstream)
     removed = "\n".join(
-        f"              - remove: {name.lower()}"
+        f"          - remove: {name.lower()}"
         for name in (*_STRIPPED, "Authorization", "Stinturi", "Stintclient", "Stintprobe")
     )
     return f"""\
@@ -248,6 +258,10 @@ http_filters:
       "@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
       mutations:
         request_mutations:
+          - append:
+              header: {{key: x-forwarded-for, value: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}}
+              append_action: OVERWRITE_IF_EXISTS_OR_ADD
+          - append: {{header: {{key: x-forwarded-proto, value: {site.scheme}}}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}}
 {removed}
   - name: envoy.filters.http.router
     typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}

@@ -9,7 +9,6 @@ from urllib.parse import unquote
 
 from aiohttp.web import BaseRequest
 
-from sessions_app.connectors.http.snippets import OVERRIDES
 from sessions_app.gateways.core.heads import (
     Framing,
     HeadRefused,
@@ -19,6 +18,7 @@ from sessions_app.gateways.core.heads import (
 )
 from sessions_app.gateways.http.answers import EVENTS
 from sessions_app.gateways.http.carried import Media, media_of
+from sessions_app.policy.commands.http.headers import OVERRIDES
 
 
 @dataclass(frozen=True)

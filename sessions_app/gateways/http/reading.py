@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from sessions_app.connectors.http.snippets import OVERRIDES
+from sessions_app.policy.commands.http.headers import OVERRIDES
 
 Environ = Mapping[str, Any]
 # The headers that change a request, by their names in WSGI.

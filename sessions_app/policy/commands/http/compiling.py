@@ -18,6 +18,7 @@ from sessions_app.policy.commands.http.document import (
     HTTPRequest,
     Rule,
 )
+from sessions_app.policy.commands.http.headers import one_spelling
 from sessions_app.policy.commands.http.targets import read_target
 from sessions_app.policy.commands.http.templates import Template, pattern_of, place_in
 from sessions_app.policy.commands.parameters import Int, ParameterType, PathBelow
@@ -103,9 +104,10 @@ def unenforced(rule: HTTPRequest, connection: Mapping[str, object]) -> str | Non
 def _injected_too(rule: HTTPRequest, inject: object) -> str | None:
     """Return, as a clause, where a rule lets the holder give what the cluster's credential is given in."""
     said = inject if isinstance(inject, Mapping) else {}
-    header, query = str(said.get("header", "")).lower(), said.get("query")
-    if header in rule.headers or query in rule.query:
-        name = header if header in rule.headers else query
+    header, query = one_spelling(str(said.get("header", ""))), said.get("query")
+    in_headers = next((name for name in rule.headers if one_spelling(name) == header), None)
+    if in_headers or query in rule.query:
+        name = in_headers or query
         return f"lets the holder give {name} in {clip(rule.text)}, where the cluster injects its credential: remove it"
     return None
 

@@ -7,6 +7,7 @@ read. Denies match broadly (any letter case and spelling of a value, with or wit
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.answers import Refused
@@ -26,6 +27,7 @@ from sessions_app.policy.commands.http.contents import (
     words_of,
 )
 from sessions_app.policy.commands.http.fitting import carried_faults, faults_inside, undigested
+from sessions_app.policy.commands.http.headers import is_method_field
 from sessions_app.policy.commands.http.targets import Target, read_target
 from sessions_app.policy.commands.http.templates import ANY, check_method
 from sessions_app.policy.commands.parameters import ValueRefused
@@ -44,7 +46,7 @@ class Allowed(answers.Allowed):
     command: Command = field(repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Asked:
     """A request to decide. ``headers`` by lowercase name; None if the caller is not Stint's own gateway, which alone
     sees them and can limit answers.
@@ -61,6 +63,15 @@ class Asked:
     def path(self) -> str:
         """The path without escapes."""
         return self.target.path
+
+    @cached_property
+    def methods(self) -> frozenset[str]:
+        """Its method, and those that frameworks take from its fields instead: `_method=DELETE`."""
+        inside = self.body.fields if isinstance(self.body, Form) else self.body
+        fields = [*self.target.query.items(), *(inside.items() if isinstance(inside, Mapping) else ())]
+        return frozenset(
+            (self.method, *(str(value).upper() for name, value in fields if is_method_field(name)))
+        )
 
 
 def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
@@ -166,7 +177,7 @@ def target_faults(one: Command, target: Target, matched: dict[str, str]) -> Iter
 
 def _is_denied(one: Command, asked: Asked) -> bool:
     """Whether a deny matches. Returns True if in doubt."""
-    if one.template.method not in (ANY, asked.method):
+    if one.template.method != ANY and one.template.method not in asked.methods:
         return False
     found = one.pattern.fullmatch(asked.path)
     if found is None:

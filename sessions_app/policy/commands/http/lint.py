@@ -6,8 +6,9 @@ from itertools import combinations
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.findings import Finding, Severity, document_findings
 from sessions_app.policy.commands.http.document import HTTPCommandSet, HTTPDeny, HTTPRequest, Rule
-from sessions_app.policy.commands.http.templates import ANY, Place
-from sessions_app.policy.commands.parameters import ParameterType, PathBelow, Pattern
+from sessions_app.policy.commands.http.headers import is_method_field
+from sessions_app.policy.commands.http.templates import ANY, Place, place_in
+from sessions_app.policy.commands.parameters import Choice, ParameterType, PathBelow, Pattern
 from sessions_app.policy.commands.patterns import compile_pattern
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -27,6 +28,8 @@ _DECIDING = (
     "websocket",
 )
 _ANYTHING = ("a", "a b", "A-1", "é", "a.b", "a~b", "a=b", "a,b", "(a)", "1")
+# What a body that nobody sees can hide.
+_HIDDEN = ". Rails, Laravel, Symfony and others take `_method=DELETE` in it for the method"
 _VERBS = frozenset(("delete", "remove", "destroy", "purge", "drop", "reset", "disable", "revoke"))
 _ADMIN = frozenset(
     ("admin", "internal", "debug", "actuator", "graphql", "rpc", "exec", "shell", "batch", "proxy")
@@ -74,6 +77,7 @@ def _rule_findings(document: HTTPCommandSet, index: int, rule: Rule) -> Iterator
         yield from _reach_findings(index, rule)
         yield from _stream_findings(index, rule)
         yield from _freedom_findings(document, index, rule)
+        yield from _method_findings(document, index, rule)
 
 
 def _found(
@@ -139,7 +143,7 @@ def _freedom_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) -
     method = rule.template().method
     if method in _WITH_BODY and rule.content == "none":
         yield _found(
-            index, "body", "free_body", f"a proxy that does not send the body of {method} (nginx, Traefik, Caddy, Envoy) lets any pass",
+            index, "body", "free_body", f"a proxy that does not send the body of {method} (nginx, Traefik, Caddy, Envoy) lets any pass{_HIDDEN if method == 'POST' else ''}",
             "add body: with a limit for each key, or use this only with Stint's own gateway (proxy: stint), which refuses a body",
         )  # fmt: skip
     if rule.upload is not None and rule.effect == "read":
@@ -158,6 +162,48 @@ def _freedom_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) -
             "it uses no parameter of the grant, so it covers more than one workflow",
             "use a parameter in the path, query, body or form",
         )  # fmt: skip
+
+
+def _method_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) -> Iterator[Finding]:
+    """Find what applications with a framework take for the method of a request."""
+    text = rule.text
+    for where, among in (*rule.limited, ("files", rule.files)):
+        for name in filter(is_method_field, among):
+            methods = _values(document, rule, among[name])
+            if methods is None:
+                yield _found(
+                    index, f"{where}.{name}", "free_method",
+                    f"many frameworks take {name} for the method, and the holder can give any in {clip(text)}",
+                    f"list the methods that {name} may have with choice, or remove it", "error",
+                )  # fmt: skip
+                continue
+            yield _found(
+                index, f"{where}.{name}", "method_field",
+                f"many frameworks take {name} for the method: {clip(text)} can then be {' or '.join(methods)}",
+                "allow the method itself instead of the field, if the application has it",
+            )  # fmt: skip
+            if "DELETE" in methods and rule.effect != "destructive":
+                yield _found(
+                    index, "effect", "effect", f"{name} makes it a DELETE, which removes something permanently",
+                    "set effect: destructive", "error",
+                )  # fmt: skip
+    types = rule.upload.types if rule.upload else ()
+    read = [media for media in types if "/json" in media or "+json" in media]
+    if read:
+        yield _found(
+            index, "upload", "method_field",
+            f"some frameworks read {read[0]} as fields, and a `_method` in it as the method, which nothing here checks",
+            "limit its keys with body, or check that the application reads no fields from it",
+        )  # fmt: skip
+
+
+def _values(document: HTTPCommandSet, rule: HTTPRequest, constraint: object) -> tuple[str, ...] | None:
+    """Return the values that a field may have, in capitals; None if they are not listed."""
+    name = place_in(constraint)
+    type_ = document.type_of(rule, name) if name else constraint
+    if isinstance(type_, Choice):
+        return tuple(value.upper() for value in type_.choices)
+    return (type_.upper(),) if isinstance(type_, str) else None
 
 
 def _segments(rule: Rule) -> list[str]:

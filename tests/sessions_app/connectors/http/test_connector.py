@@ -149,25 +149,44 @@ def test_proxies_that_pass_underscores_on_drop_every_spelling(site):
             "X_HTTP_Method_Override",
             "X-HTTP_Method-Override",
             "X_Original_URL",
+            "X_Forwarded_For",
         ):
             assert name in text
     for name in ("X_Forwarded_Uri", "X-Forwarded_Uri", "X_Forwarded-Method"):
         assert f"header_up -{name}\n" in snippet("caddy", site)
-    assert "header_up -X-Forwarded-Uri\n" not in snippet("caddy", site)
+    asks, _, passes = snippet("caddy", site).partition("reverse_proxy")
+    assert "header_up -X-Forwarded-Uri\n" not in asks
+    assert "header_up -X-Forwarded-For\n" not in passes
 
 
-OVERRIDES = [
-    "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Original-URI", "X-Rewrite-URL",
-    "X-Rewrite-URI",
+CHANGING = [
+    "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-Method", "X-Original-URL", "X-Original-URI",
+    "X-Original-Path", "X-Rewrite-URL", "X-Rewrite-URI", "X-Override-URL", "X-Forwarded-Method", "X-Forwarded-Uri",
+    "X-Forwarded-Prefix", "X-Forwarded-Host", "Forwarded",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", OVERRIDES)
+@pytest.mark.parametrize("name", CHANGING)
 def test_no_proxy_passes_on_a_header_that_would_change_the_request(site, name):
     assert f'proxy_set_header {name} "";' in snippet("nginx", site)
     assert f"header_up -{name}\n" in snippet("caddy", site)
     assert f'          {name}: ""\n' in snippet("traefik", site)
     assert f"- remove: {name.lower()}\n" in snippet("envoy", site)
+
+
+def test_who_asks_is_said_by_the_proxy_and_never_by_a_client(site):
+    import yaml
+
+    assert "proxy_set_header X-Forwarded-For $remote_addr;" in snippet("nginx", site)
+    take = yaml.safe_load(snippet("envoy", site))["http_filters"][2]["typed_config"]["mutations"]
+    written = {
+        one["append"]["header"]["key"]: one["append"]["append_action"]
+        for one in take["request_mutations"]
+        if "append" in one
+    }
+    assert written == dict.fromkeys(("x-forwarded-for", "x-forwarded-proto"), "OVERWRITE_IF_EXISTS_OR_ADD")
+    for proxy in ("traefik", "caddy"):
+        assert 'X-Forwarded-For: ""' not in snippet(proxy, site)
 
 
 def test_who_the_holder_is_is_said_by_stint_alone_whatever_spelling_a_client_sends(site):

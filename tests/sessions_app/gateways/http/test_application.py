@@ -6,9 +6,9 @@ import pytest
 from django.db import DatabaseError
 
 from broker.audit.models import AuditEntry
-from sessions_app.connectors.http.snippets import OVERRIDES
 from sessions_app.models import CommandRun, EndReason, Grant, GrantCredential, Lease, RequestCount, Session
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.policy.commands.http.headers import OVERRIDES
 from sessions_app.queries.comparisons import comparison
 from tests.support.world.acts import last
 from tests.support.world.api_site import PROXY_KEY, add_second_target, grant_on_site, token_of

@@ -204,11 +204,22 @@ def test_headers_of_stints_own_from_a_client_change_nothing(scene):
 @pytest.mark.parametrize(
     "header",
     ["X-HTTP-Method-Override: DELETE", "X-HTTP-Method: DELETE", "X-Method-Override: DELETE", "X-Original-URL: /admin",
-     "X-Rewrite-URL: /admin", "X-Original-URI: /admin", "X-Rewrite-URI: /admin", "x-http-method-override: GET"],
+     "X-Rewrite-URL: /admin", "X-Original-URI: /admin", "X-Rewrite-URI: /admin", "x-http-method-override: GET",
+     "X-Original-Method: DELETE"],
 )  # fmt: skip
 def test_headers_that_would_change_method_or_path_are_refused(scene, header):
     answer, head = scene.ask("GET /tickets/T-42", header)
     assert (answer.status, head) == (403, None)
+
+
+def test_the_application_is_told_no_other_host_path_or_client_than_the_real_ones(scene):
+    names = ("For", "Proto", "Host", "Prefix", "Method", "Uri")
+    _, head = scene.ask(
+        "GET /tickets/T-42", *(f"X-Forwarded-{name}: evil" for name in names), "Forwarded: host=evil"
+    )
+    assert b"evil" not in head
+    assert b"X-Forwarded-For: 127.0.0.1\r\n" in head
+    assert b"X-Forwarded-Proto: http\r\n" in head
 
 
 def test_a_spelling_with_underscores_never_arrives(scene):

@@ -16,6 +16,7 @@ from broker.demo.ports import free_port
 from sessions_app.gateways.http.carried import PIECE_S
 from sessions_app.gateways.http.exchange import SOON_S
 from sessions_app.gateways.http.hosts import EVERY_S
+from sessions_app.policy.commands.http.headers import OVERRIDES
 from tests.sessions_app.gateways.http.test_ending import GOOD
 from tests.sessions_app.gateways.http.test_proofs import proof
 from tests.support.pace import allow
@@ -39,6 +40,18 @@ def multipart(*parts: tuple[str, bytes]) -> tuple[bytes, str]:
     """A form of parts with these headers and contents, and its media type."""
     body = b"".join(b"--bound\r\n%b\r\n\r\n%b\r\n" % (head.encode(), content) for head, content in parts)
     return body + b"--bound--\r\n", "multipart/form-data; boundary=bound"
+
+
+FORM = {"Content_Type": "application/x-www-form-urlencoded"}
+METHOD_FIELDS = ("_method", "X-HTTP-Method-Override")
+
+
+def in_parts(name: str) -> tuple[bytes, dict[str, str]]:
+    """A form of parts with a note and this field, and its headers."""
+    fields = (("text", b"a"), (name, b"DELETE"))
+    parts = ((f'Content-Disposition: form-data; name="{one}"', value) for one, value in fields)
+    body, media = multipart(*parts)
+    return body, {"Content_Type": media}
 
 
 # What passes
@@ -277,17 +290,16 @@ def test_a_token_that_is_bound_to_a_key_needs_its_proof_for_this_address(place, 
         ("PUT /prices/S-42", {"price": 999}, {}, "price"),
         ("PUT /prices/S-42", {"price": 9, "owner": "eve"}, {}, "owner"),
         ("PUT /prices/S-42", b'{"price": 9, "price": 8}', {"Content_Type": "application/json"}, "repeated"),
-        ("PUT /prices/S-42", b"price=9", {"Content_Type": "application/x-www-form-urlencoded"}, ""),
+        ("PUT /prices/S-42", b"price=9", FORM, ""),
         ("GET /prices/S-42", {"price": 9}, {}, "body"),
         ("GET /prices/S-41", None, {}, "Nearest: GET /prices/S-42"),
-        (
-            "POST /notes/S-42",
-            b"text=a&text=b",
-            {"Content_Type": "application/x-www-form-urlencoded"},
-            "repeated",
-        ),
+        ("POST /notes/S-42", b"text=a&text=b", FORM, "repeated"),
         ("PUT /photos/S-42", PNG, {"Content_Type": "text/html"}, ""),
-        ("GET /prices/S-42", None, {"X_HTTP_Method_Override": "DELETE"}, "X-HTTP-Method-Override"),
+        *(("GET /prices/S-42", None, {name.replace("-", "_"): "DELETE"}, name) for name in OVERRIDES),
+        ("POST /notes/S-42?_method=DELETE", b"text=a", FORM, "_method"),
+        *(("POST /notes/S-42", f"text=a&{name}=DELETE".encode(), FORM, name) for name in METHOD_FIELDS),
+        *(("PUT /prices/S-42", {"price": 9, name: "DELETE"}, {}, name) for name in METHOD_FIELDS),
+        *(("POST /notes/S-42", *in_parts(name), name) for name in METHOD_FIELDS),
         ("GET /prices/S-42?currency=EUR&currency=USD", None, {}, "repeated"),
         ("GET /prices/../prices/S-42", None, {}, ""),
         ("GET /watch/S-42", None, {"Accept": "text/event-stream, */*"}, None),

@@ -44,6 +44,38 @@ def form(files=None, **fields):
     return Form({"name": "Ada", "team": "ops", **fields}, files or {})
 
 
+OVERRIDING = (
+    HEAD
+    + """
+  - {request: POST /people, form: {_method: {choice: [patch, delete]}}, effect: destructive}
+  - {request: POST /teams, body: {X-HTTP-Method-Override: DELETE}, effect: destructive}
+  - {request: POST /places, query: {_method: DELETE}, effect: destructive}
+  - deny: DELETE /people
+  - deny: DELETE /teams
+  - deny: DELETE /places
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [("/people", Form({"_method": "delete"})), ("/teams", {"X-HTTP-Method-Override": "DELETE"}), ("/places?_method=DELETE", ABSENT)],
+)  # fmt: skip
+def test_a_denied_method_stays_denied_when_a_field_says_it(target, body):
+    overriding = compile_set(parse_text(OVERRIDING), {})
+    refused = gateway(overriding, "POST", target, body)
+    assert isinstance(refused, Refused)
+    assert refused.code == "denied"
+    assert isinstance(gateway(overriding, "POST", "/people", Form({"_method": "patch"})), Allowed)
+
+
+@pytest.mark.parametrize("name", ["x-api-key", "x_api_key"])
+def test_a_holder_gives_no_spelling_of_the_header_that_the_gateway_injects(name):
+    text = HEAD + f"  - {{request: GET /a, effect: read, headers: {{{name}: a}}}}\n"
+    injecting = {"proxy": "stint", "inject": {"header": "X-Api-Key", "value": "b"}}
+    assert name in (compile_set(parse_text(text), {}).unenforced(injecting) or "")
+
+
 PHOTO = File("image/png", 5000, "", "a.png")
 
 
@@ -243,6 +275,9 @@ def test_approvers_read_every_limit_in_words(compiled):
         ("{request: GET /a, effect: read, headers: {te: trailers}}", "gateway itself"),
         ("{request: GET /a, effect: read, headers: {x-forwarded-for: a}}", "was decided"),
         ("{request: GET /a, effect: read, headers: {x-http-method-override: a}}", "was decided"),
+        ("{request: GET /a, effect: read, headers: {x_http_method_override: a}}", "was decided"),
+        ("{request: GET /a, effect: read, headers: {x_forwarded-for: a}}", "was decided"),
+        ("{request: GET /a, effect: read, headers: {x-original-method: a}}", "was decided"),
         ("{request: GET /a, effect: read, headers: {stinttarget: a}}", "was decided"),
         ("{request: GET /a, effect: read, headers: {content-type: a}}", "was decided"),
     ],

@@ -41,6 +41,13 @@ def test_starters_are_fit_to_be_published(starter):
         ("{request: 'GET /a/{a}', stream: true, effect: read}", ("warning", "stream")),
         ("{request: 'GET /a/{a}', websocket: true, effect: read}", ("warning", "websocket")),
         ("{request: 'PUT /a/{a}', upload: {max: 1MB, types: [text/csv]}, effect: read}", ("error", "effect")),
+        ("{request: 'POST /a/{a}', form: {_method: {pattern: '[A-Z]+'}}, effect: destructive}", ("error", "free_method")),
+        ("{request: 'POST /a/{a}', body: {X-HTTP-Method-Override: '{a}'}, effect: destructive}", ("error", "free_method")),
+        ("{request: 'POST /a/{a}', files: {_method: {max: 1KB, types: [text/plain]}}, effect: change}", ("error", "free_method")),
+        ("{request: 'POST /a/{a}', form: {_method: PATCH}, effect: change}", ("warning", "method_field")),
+        ("{request: 'POST /a/{a}', query: {x_method_override: PUT}, effect: change}", ("warning", "method_field")),
+        ("{request: 'POST /a/{a}', form: {_method: {choice: [patch, delete]}}, effect: change}", ("error", "effect")),
+        ("{request: 'POST /a/{a}', upload: {max: 1MB, types: [application/jsonrequest]}, effect: change}", ("warning", "method_field")),
     ],
 )  # fmt: skip
 def test_each_doubt_is_found(rule, finding):
@@ -59,6 +66,15 @@ def test_requests_that_meet_with_other_limits_are_told():
     assert ("warning", "overlap") not in found(
         "{request: GET /a/b, effect: read}", "{request: GET /a/c, effect: read}"
     )
+
+
+def test_a_body_that_a_proxy_does_not_send_may_hide_another_method():
+    (one,) = (
+        one
+        for one in lint(parse_text(HEAD + "  - {request: 'POST /a/{a}', effect: change}\n"))
+        if one.code == "free_body"
+    )
+    assert "_method=DELETE" in one.message
 
 
 def test_every_finding_says_why_and_how_to_fix_it():
