@@ -194,6 +194,8 @@ def _caddy(site: Site) -> str:
 # (global).
 {site.origin} {{
     route {matcher} {{
+        # Caddy drops every header that a client names in Connection, even Stint-Holder and Stint-Grant.
+        request_header -Connection
         forward_auth {site.stint} {{
             uri /authz/forward
             header_up Stintproxy "{site.proxy_key}"

@@ -197,6 +197,12 @@ def test_who_the_holder_is_is_said_by_stint_alone_whatever_spelling_a_client_sen
     assert "headers_with_underscores_action: REJECT_REQUEST" in snippet("envoy", site)
 
 
+def test_a_client_does_not_make_caddy_drop_what_stint_says(site):
+    assert snippet("caddy", site).index("request_header -Connection") < snippet("caddy", site).index(
+        "forward_auth"
+    )
+
+
 def test_caddy_is_one_that_keeps_no_client_s_copy_of_what_stint_sets(site):
     assert "2.11.2 or newer" in snippet("caddy", site)
 
