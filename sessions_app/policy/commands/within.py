@@ -53,7 +53,7 @@ def type_within(inner: ParameterType, outer: ParameterType) -> bool:
     if isinstance(inner, PathBelow) and isinstance(outer, PathBelow):
         return f"{inner.root.rstrip('/')}/".startswith(f"{outer.root.rstrip('/')}/")
     if isinstance(inner, Name | WorkflowValue) and isinstance(outer, Name | WorkflowValue):
-        return _longest(inner) <= _longest(outer)
+        return longest_of(inner) <= longest_of(outer)
     if isinstance(inner, Cidr) and isinstance(outer, Cidr):
         return all(accepts(outer, str(ipaddress.ip_network(one))) for one in inner.networks)
     if isinstance(inner, Duration) and isinstance(outer, Duration):
@@ -68,7 +68,8 @@ def _bare(type_: ParameterType) -> tuple[type, str]:
     return type(type_), type_.model_copy(update={"source": None}).model_dump_json()
 
 
-def _longest(type_: Name | WorkflowValue) -> int:
+def longest_of(type_: Name | WorkflowValue) -> int:
+    """Return the most characters of a name."""
     return type_.longest if isinstance(type_, Name) else _WORKFLOW_NAME
 
 

@@ -9,17 +9,26 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from sessions_app.policy.commands.document import EFFECT_RANK, Effect
+from sessions_app.policy.commands.document import Effect
 from sessions_app.policy.commands.findings import Severity
-from sessions_app.policy.commands.parameters import Duration, Int
 from sessions_app.policy.commands.ssh.lint_values import WRITABLE, below
 from sessions_app.policy.commands.ssh.modes import mode_code
 from sessions_app.policy.commands.ssh.places import file_codes, keeps_nothing
-from sessions_app.policy.commands.ssh.table import NUMBER_OPTION, REST, Option, Shape, Table
-from sessions_app.policy.commands.ssh.words import Place, Spoken
+from sessions_app.policy.commands.ssh.reading import (
+    abbreviated_option,
+    dangers_of,
+    find_option,
+    is_count,
+    is_one_of,
+    kinds_of,
+    value_behind,
+    verbs_of,
+)
+from sessions_app.policy.commands.ssh.table import NUMBER_OPTION, Option, Shape, Table
+from sessions_app.policy.commands.ssh.words import Spoken
 
 # Directories of the programs that the table knows. A file elsewhere can have the same name and be a different program.
 _FOLDERS = (
@@ -33,10 +42,9 @@ _FOLDERS = (
     "/usr/lib/",
 )
 _INIT = ("/etc/init.d/", "/etc/rc.d/init.d/", "/etc/rc.d/")
-_COUNT = re.compile(r"[0-9][0-9A-Fa-fx.,:-]*[smhd]?")
-_DASHED = re.compile(r"-[^0-9]")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 _DEEPEST = 8
+_NARROW = "list the values with choice, or exclude that word by a pattern or by fixed text around the value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,14 @@ class _At:
     shapes: tuple[Shape, ...]
     title: str
     seen: frozenset[str]
+
+    @property
+    def abbreviates(self) -> bool:
+        return any(shape.abbreviates for shape in self.shapes)
+
+    @property
+    def undashed(self) -> bool:
+        return any(shape.undashed for shape in self.shapes)
 
 
 def judge(table: Table, words: Sequence[Spoken], *, says_read: bool) -> list[Hit]:
@@ -103,7 +119,8 @@ class _Judge:
             return
         elsewhere = "/" in path and not path.startswith(_FOLDERS)
         if shape is None or elsewhere:
-            yield self._unknown("unknown_program", path, "is not a program the linter knows: it could do anything",
+            takes = ", and it takes values that are chosen at each run" if self._any_free else ""
+            yield self._unknown("unknown_program", path, f"is not a program the linter knows: it could do anything{takes}",
                                 "check what it does and accept it with that as the reason; set effect: change, and list its values with choice")  # fmt: skip
         if shape is None:
             yield from self._everywhere(name, words)
@@ -120,11 +137,8 @@ class _Judge:
         if below(path, WRITABLE):
             yield self._danger("writable_path", path)
 
-    def _unknown(self, code: str, shown: str, why: str, fix: str, *, free: bool | None = None) -> Hit:
-        severity: Severity = (
-            "error" if self._says_read or (self._any_free if free is None else free) else "warning"
-        )
-        return Hit(severity, code, shown, why, fix)
+    def _unknown(self, code: str, shown: str, why: str, fix: str) -> Hit:
+        return Hit("error" if self._says_read else "warning", code, shown, why, fix)
 
     def _danger(self, code: str, shown: str, *, severity: Severity | None = None) -> Hit:
         danger = self._table.dangers[code]
@@ -150,14 +164,14 @@ class _Judge:
 
     def _environment(self, text: str) -> Iterator[Hit]:
         name, equals, _ = text.partition("=")
-        if equals and _is_one_of(name.removesuffix("+"), self._table.environment):
+        if equals and is_one_of(name.removesuffix("+"), self._table.environment):
             yield self._danger("environment", f"{name}=")
 
     def _assigned(self, word: Spoken) -> Iterator[Hit]:
         """Check a variable for the program that follows. Those for language, time zone and display are harmless."""
         name = word.text.partition("=")[0]
         yield from (known := list(self._environment(word.text)))
-        if not known and not _is_one_of(name, self._table.harmless_environment):
+        if not known and not is_one_of(name, self._table.harmless_environment):
             yield self._unknown("unknown_variable", f"{name}=", "is a variable the linter does not know: it may decide what a program loads or starts",
                                 "remove it, or check what it does and accept it with that as the reason")  # fmt: skip
 
@@ -169,8 +183,10 @@ class _Judge:
             word = words[position]
             if word.text == "--":
                 position += 1  # some programs read options after it anyway
-            elif self._is_option(at.shapes, word):
+            elif self._is_option(at, word):
                 taken, hits = self._option(at, words[position:], seen)
+                if at.undashed:
+                    yield from self._words(at, word)
                 yield from hits
                 position += taken
             elif shape.wraps is not None or shape.verbs:
@@ -191,7 +207,7 @@ class _Judge:
         shape = at.shapes[0]
         whole = shape.bare if shape.bare is not None and not operands else shape
         yield from self._whole(at, whole)
-        for word, kind in zip(operands, _kinds(shape.operands, len(operands)), strict=True):
+        for word, kind in zip(operands, kinds_of(shape.operands, len(operands)), strict=True):
             yield from self._operand(at, word, kind)
 
     def _whole(self, at: _At, shape: Shape) -> Iterator[Hit]:
@@ -208,15 +224,15 @@ class _Judge:
         if not words:
             yield from self._whole(at, shape.bare or shape)
             return
-        texts = words[0].texts
-        if texts is None:
+        if words[0].texts is None and shape.operands == ("none",):
             yield Hit("error", "free_verb", at.title, "has a value in place of its verb, so what it does is not fixed",
                       "write one command for each verb, or use choice")  # fmt: skip
             return
-        for text in texts:
-            inner = shape.by_verb.get(text) or shape.by_verb.get("*")
-            title = f"{at.title} {text}"
-            yield from self._words((shape,), at.title, text)
+        yield from self._words(at, words[0])
+        if shape.operands != ("none",):
+            yield from self._value(at.title, words[0], shape.operands[0])
+        for verb, inner in verbs_of(shape, words[0], abbreviates=at.abbreviates):
+            title = f"{at.title} {verb}"
             if inner is None:
                 yield self._unknown("unknown_verb", title, "is not a command the linter knows: it may do anything",
                                     "check what it does and accept it with that as the reason")  # fmt: skip
@@ -230,46 +246,48 @@ class _Judge:
             yield from self._assigned(words[0])
             words = words[1:]
         skipped, inner = words[: shape.wraps], words[shape.wraps :]
-        if shape.operands == ("text",) and not all(map(_is_count, skipped)):
+        if shape.operands == ("text",) and not all(map(is_count, skipped)):
             skipped, inner = (), words  # without a number, time or mask, nothing is skipped
-        for word, kind in zip(skipped, _kinds(shape.operands, len(skipped)), strict=True):
+        for word, kind in zip(skipped, kinds_of(shape.operands, len(skipped)), strict=True):
             yield from self._operand(at, word, kind)
         whole = shape.bare if shape.bare is not None and not inner else shape
         yield from self._whole(at, whole)
         if inner:
             yield from self.program(inner, depth + 1)
 
-    def _is_option(self, shapes: Sequence[Shape], word: Spoken) -> bool:
+    def _is_option(self, at: _At, word: Spoken) -> bool:
         if word.head.startswith("-"):
-            return len(word.text) > 1 or any("-" in shape.known for shape in shapes)
+            return len(word.text) > 1 or any("-" in shape.known for shape in at.shapes)
+        if at.undashed:
+            return word.head[:1].isalpha()
         name, equals, _ = word.head.partition("=")
-        return bool(equals) and any(name in shape.known for shape in shapes if shape.has_pairs)
+        return bool(equals) and any(name in shape.known for shape in at.shapes if shape.has_pairs)
 
     def _option(self, at: _At, words: Sequence[Spoken], seen: set[str]) -> tuple[int, list[Hit]]:
         """Read one option and its value. Return the number of words consumed, and the hits."""
         word = words[0]
         name, equals, _ = word.head.partition("=")
-        is_long = (
-            not name.startswith("-") or name.startswith("--") or any(one.single_dash for one in at.shapes)
-        )
-        if not is_long and (len(word.pieces) > 1 or not _find(at.shapes, name)):
+        is_long = not name.startswith("-") and not at.undashed
+        is_long = is_long or name.startswith("--") or any(one.single_dash for one in at.shapes)
+        if not is_long and (len(word.pieces) > 1 or not find_option(at.shapes, name)):
             return self._cluster(at, words, seen)
         if not equals and len(word.pieces) > 1:
             return 1, [self._free_option(at, word)]
-        option = _find(at.shapes, name) or _abbreviated(at.shapes, name)
+        option = find_option(at.shapes, name) or abbreviated_option(at.shapes, name)
         if option is None:
             return 1, self._unknown_option(at, word)
         seen.add(option.name)
-        value = word.after(len(name) + 1) if equals else _value_behind(option, words)
+        value = word.after(len(name) + 1) if equals else value_behind(option, words)
         return 2 if value is not None and not equals else 1, self._known(at, option, value)
 
     def _cluster(self, at: _At, words: Sequence[Spoken], seen: set[str]) -> tuple[int, list[Hit]]:
-        """Read combined one-letter options: `-xzf`. One with a value takes the rest, or the next word."""
+        """Read combined one-letter options: `-xzf`, or `xzf` where they need no dash. One with a value takes the rest, or the next word."""
         word, hits = words[0], list[Hit]()
-        if re.fullmatch(r"-[0-9]+", word.text) and (number := _find(at.shapes, NUMBER_OPTION)):
+        if re.fullmatch(r"-[0-9]+", word.text) and (number := find_option(at.shapes, NUMBER_OPTION)):
             return 1, self._known(at, number, None)
-        for index, letter in enumerate(word.head[1:], start=1):
-            option = _find(at.shapes, f"-{letter}")
+        dash = "-" if word.head.startswith("-") else ""
+        for index, letter in enumerate(word.head[len(dash) :], start=len(dash)):
+            option = find_option(at.shapes, dash + letter)
             if option is None and any(shape.takes_any_option for shape in at.shapes):
                 continue
             if option is None:
@@ -277,7 +295,7 @@ class _Judge:
             seen.add(option.name)
             if option.takes:
                 rest = word.after(index + 1)
-                value = rest if rest.text else _value_behind(option, words)
+                value = rest if rest.text else value_behind(option, words)
                 return 2 if value is not None and not rest.text else 1, hits + self._known(at, option, value)
             hits += self._known(at, option, None)
         return 1, hits + ([self._free_option(at, word)] if len(word.pieces) > 1 else [])
@@ -300,7 +318,7 @@ class _Judge:
         known = list(self._one_unknown(at.title, word))
         return known or [
             self._unknown("unknown_option", f"{at.title} {word.text}", "is an option the linter does not know",
-                          "remove it, or check what it does and accept it with that as the reason", free=word.is_free)
+                          "remove it, or check what it does and accept it with that as the reason")
         ]  # fmt: skip
 
     def _known(self, at: _At, option: Option, value: Spoken | None) -> list[Hit]:
@@ -316,23 +334,20 @@ class _Judge:
         return hits
 
     def _operand(self, at: _At, word: Spoken, kind: str) -> Iterator[Hit]:
-        texts = word.texts or (word.text,)
-        for text in texts:
-            yield from self._words(at.shapes, at.title, text)
+        yield from self._words(at, word)
         yield from self._value(at.title, word, kind)
 
-    def _words(self, shapes: Sequence[Shape], title: str, text: str) -> Iterator[Hit]:
-        """Check a word against the globs of the shapes. The first match counts."""
-        globs = (pair for shape in shapes for pair in shape.globs)
-        code = next((code for glob, code in globs if fnmatchcase(text, glob)), None)
-        if code is not None:
-            yield self._danger(code, f"{title} {text}")
+    def _words(self, at: _At, word: Spoken) -> Iterator[Hit]:
+        """Check what a word is, or can be, for the shapes."""
+        for code, shown in dangers_of(at.shapes, word, abbreviates=at.abbreviates):
+            hit = self._danger(code, f"{at.title} {shown}")
+            yield hit if word.texts is not None else replace(hit, fix=_NARROW)
 
     def _value(self, shown: str, word: Spoken, kind: str) -> Iterator[Hit]:
         """Check what a word can do through its role for the program."""
         if kind == "none":
             yield self._unknown("unknown_word", f"{shown} {word.text}", "has a word the linter does not know",
-                                "remove it, or check what it does and accept it with that as the reason", free=word.is_free)  # fmt: skip
+                                "remove it, or check what it does and accept it with that as the reason")  # fmt: skip
         elif kind in ("read", "write"):
             for code in file_codes(self._table.places, word, writes=kind == "write"):
                 yield self._danger(code, f"{shown} {word.text}")
@@ -353,48 +368,5 @@ class _Judge:
                 yield self._danger(code, f"{shown} {text}")
 
 
-def _is_count(word: Spoken) -> bool:
-    """Whether a word can only be a number, a time or a mask: `5`, `1m`, `0x3`, `0-3`."""
-    if word.texts is None:
-        return all(
-            not isinstance(piece, Place) or isinstance(piece.type_, Int | Duration) for piece in word.pieces
-        )
-    return all(_COUNT.fullmatch(text) for text in word.texts)
-
-
-def _is_one_of(name: str, globs: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, glob) for glob in globs)
-
-
-def _value_behind(option: Option, words: Sequence[Spoken]) -> Spoken | None:
-    """Return the value of an option that takes one. A word that looks like an option is never read as a value."""
-    if not option.takes or len(words) < 2:
-        return None
-    value = words[1]
-    return None if _DASHED.match(value.head) else value
-
-
 def _effect(shown: str, effect: Effect) -> Hit:
     return Hit("warning", None, shown, "", "", effect)
-
-
-def _find(shapes: Sequence[Shape], name: str) -> Option | None:
-    return next((shape.known[name] for shape in shapes if name in shape.known), None)
-
-
-def _abbreviated(shapes: Sequence[Shape], name: str) -> Option | None:
-    """Return the option that an abbreviation stands for, as GNU programs accept it; the most dangerous candidate."""
-    if not name.startswith("--") or len(name) < 3:
-        return None
-    found = [option for shape in shapes for option in shape.known.values() if option.name.startswith(name)]
-    return min(found, key=lambda option: (option.danger is None, EFFECT_RANK[option.effect]), default=None)
-
-
-def _kinds(kinds: Sequence[str], count: int) -> list[str]:
-    """Return the kind of each of ``count`` operands."""
-    if REST not in kinds:
-        return [kinds[min(index, len(kinds) - 1)] for index in range(count)]
-    at = kinds.index(REST)
-    first, last = list(kinds[:at]), list(kinds[at + 1 :])
-    middle = max(0, count - len(first) - len(last))
-    return (first + [first[-1]] * middle + last)[-count:] if count else []

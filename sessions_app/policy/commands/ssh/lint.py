@@ -6,14 +6,12 @@ from itertools import combinations
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import EFFECT_RANK
 from sessions_app.policy.commands.findings import Finding, Severity, document_findings
-from sessions_app.policy.commands.parameters import ParameterType, ValueRefused
 from sessions_app.policy.commands.ssh.command import Command
 from sessions_app.policy.commands.ssh.document import SSHCommandSet
 from sessions_app.policy.commands.ssh.judge import Hit, judge
 from sessions_app.policy.commands.ssh.lint_values import type_findings, value_findings
 from sessions_app.policy.commands.ssh.places import is_secret
 from sessions_app.policy.commands.ssh.table import table
-from sessions_app.policy.commands.ssh.templates import Slot, Word
 
 __all__ = ["Finding", "Severity", "lint"]
 
@@ -106,9 +104,7 @@ def _overlaps(commands: list[Command]) -> Iterator[Finding]:
     for command in commands:
         by_shape.setdefault((command.texts[0], len(command.words)), []).append(command)
     for first, second in (pair for group in by_shape.values() for pair in combinations(group, 2)):
-        if all(
-            _may_meet(first, one, second, other) for one, other in zip(first.words, second.words, strict=True)
-        ):
+        if _may_meet(first, second):
             same = first.rule.model_dump(exclude={"run", "where"}) == second.rule.model_dump(
                 exclude={"run", "where"}
             )
@@ -121,39 +117,20 @@ def _overlaps(commands: list[Command]) -> Iterator[Finding]:
             )
 
 
-def _may_meet(first: Command, one: Word, second: Command, other: Word) -> bool:
-    """Whether some text could match both words. Returns True if in doubt."""
-    if _literal(one) is not None and _literal(other) is not None:
-        return one == other
-    if _literal(one) is not None:
-        return _fits(second, other, _literal(one) or "")
-    if _literal(other) is not None:
-        return _fits(first, one, _literal(other) or "")
-    return True
+def _may_meet(first: Command, second: Command) -> bool:
+    """Whether some line could match both. Returns True if in doubt."""
+    return (
+        all(one.may_meet(other) for one, other in zip(first.spoken, second.spoken, strict=True))
+        and _repeats(first, second)
+        and _repeats(second, first)
+    )
 
 
-def _literal(word: Word) -> str | None:
-    return word[0] if len(word) == 1 and isinstance(word[0], str) else None
-
-
-def _fits(command: Command, word: Word, text: str) -> bool:
-    edges = _edge(word), _edge(tuple(reversed(word)))
-    if not text.startswith(edges[0]) or not text.endswith(edges[1]):
-        return False
-    piece = word[0]
-    if len(word) > 1 or not isinstance(piece, Slot):
-        return True
-    return _accepts(command.document.type_of(command.rule, piece.name), text)
-
-
-def _edge(pieces: Iterable[str | Slot]) -> str:
-    first = next(iter(pieces))
-    return first if isinstance(first, str) else ""
-
-
-def _accepts(type_: ParameterType, text: str) -> bool:
-    try:
-        type_.accept(text)
-    except ValueRefused:
-        return False
-    return True
+def _repeats(one: Command, other: Command) -> bool:
+    """Whether the words of one command can be equal where the other has the same value."""
+    places = [(name, position) for name, _, position in other.whole_word_types()]
+    return all(
+        one.spoken[at].may_meet(one.spoken[again])
+        for (name, at), (same, again) in combinations(places, 2)
+        if name == same
+    )

@@ -35,6 +35,8 @@ def file_codes(places: Places, word: Spoken, *, writes: bool) -> Iterator[str]:
     """Yield the dangers of a word that names a file that is read or written."""
     if word.texts is None:
         yield from _open(places, word.below, writes=writes)
+        if _may_be_hidden(places, word, writes=writes):
+            yield "writes_decisive" if writes else "secrets_below"
         return
     for path in map(located, word.texts):
         if writes and not holds(places.not_written, path):
@@ -77,6 +79,14 @@ def _open(places: Places, folder: str | None, *, writes: bool) -> Iterator[str]:
         yield "erases_logs"
     elif _reaches(places.settings, folder):
         yield "writes_settings"
+
+
+def _may_be_hidden(places: Places, word: Spoken, *, writes: bool) -> bool:
+    """Whether a free name can be that of a file in home folders: `.bashrc`, `.pgpass`. A path is held against folders."""
+    if word.takes_paths or not (word.may_fit(".*") or word.may_fit("*/.*")):
+        return False
+    names = (place.strip("/") for place in (places.decisive if writes else places.secrets))
+    return any(word.may_be(name) or word.may_fit(f"*/{name}") for name in names if name.startswith("."))
 
 
 def keeps_nothing(places: Places, word: Spoken) -> bool:

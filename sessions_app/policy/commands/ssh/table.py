@@ -95,6 +95,10 @@ class Shape(BaseModel):
     )
     assigns: StrictBool = Field(default=False, description="NAME=value may stand before that command")
     single_dash: StrictBool = Field(default=False, description="Long options begin with one dash")
+    undashed: StrictBool = Field(default=False, description="Letters without a dash are options as well")
+    abbreviates: StrictBool = Field(
+        default=False, description="Verbs and words can be abbreviated, also within its verbs"
+    )
 
     @cached_property
     def known(self) -> Mapping[str, Option]:
@@ -110,6 +114,15 @@ class Shape(BaseModel):
     def globs(self) -> tuple[tuple[str, str], ...]:
         """Each glob of its `words` with its danger, in order."""
         return tuple((glob, code) for globs, code in self.words.items() for glob in globs.split())
+
+    @cached_property
+    def loose(self) -> tuple[tuple[str, str], ...]:
+        """Globs of the words that are dangerous options although they begin with no dash, each with its danger."""
+        return tuple(
+            (f"*{one.name}*" if self.undashed else f"{one.name}=*", one.danger)
+            for one in self.known.values()
+            if one.danger and not one.name.startswith("-")
+        )
 
     @cached_property
     def takes_any_option(self) -> bool:
@@ -142,6 +155,11 @@ class Shape(BaseModel):
             if kind != REST and kind not in get_args(Kind):
                 yield Problem(path, f"`{kind}` is not a kind of operand")
         yield from _twice(path, [verb for verbs in self.verbs for verb in verbs.split()])
+        if self.abbreviates and "*" in every_verb(self):
+            yield Problem(
+                path,
+                "can be abbreviated: list its verbs in place of `*`, or one of them can pass for another",
+            )
         for verbs, shape in self.verbs.items():
             yield from shape.problems(f"{path}.{verbs}", dangers)
         if self.bare is not None:
@@ -276,6 +294,11 @@ BUILT_IN = frozenset(
         "writable_path",
     )
 )
+
+
+def every_verb(shape: Shape) -> set[str]:
+    """Return all verbs of a shape, and those within them."""
+    return set(shape.by_verb).union(*map(every_verb, shape.verbs.values()))
 
 
 def codes_of(shape: Shape) -> set[str]:

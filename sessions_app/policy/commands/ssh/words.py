@@ -7,10 +7,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
-from sessions_app.policy.commands.parameters import Choice, ParameterType, PathBelow, Pattern
+import re2
+
+from sessions_app.policy.commands.meeting import ANYTHING, can_meet, of_glob
+from sessions_app.policy.commands.parameters import (
+    Choice,
+    Cidr,
+    Duration,
+    Int,
+    Name,
+    ParameterType,
+    PathBelow,
+    Pattern,
+    WorkflowValue,
+)
 from sessions_app.policy.commands.patterns import compile_pattern
 from sessions_app.policy.commands.ssh.document import SSHCommand, SSHCommandSet
 from sessions_app.policy.commands.ssh.templates import Slot, Word
+from sessions_app.policy.commands.within import accepts, longest_of
 
 # With more texts than this, a word is not expanded and counts as open.
 _MOST = 1000
@@ -33,6 +47,7 @@ _ANY_NAMES = (
 # A literal beginning that ends in one of these names the owner, and the value only picks one of its objects.
 _SEPARATORS = ("-", "_", "@", ".", ":", "/", "=")
 _ONLY_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
+_WILD = re.compile(r"\[!?\]?[^\]]*\]|[*?]")
 
 
 @dataclass(frozen=True)
@@ -72,6 +87,16 @@ class Spoken:
         return self.pieces[0] if self.pieces and isinstance(self.pieces[0], str) else ""
 
     @property
+    def tail(self) -> str:
+        """The literal text that it ends with."""
+        return self.pieces[-1] if self.pieces and isinstance(self.pieces[-1], str) else ""
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether it is written out."""
+        return all(isinstance(one, str) for one in self.pieces)
+
+    @property
     def is_free(self) -> bool:
         """Whether someone chooses a part of it at each run, other than from a list."""
         return any(
@@ -92,11 +117,58 @@ class Spoken:
             and not _takes(first.type_, _ANY_NAMES)
         )
 
+    @cached_property
+    def pattern(self) -> str:
+        """An RE2 pattern of every text that it can be, and perhaps of a few more."""
+        return "".join(
+            re2.escape(one) if isinstance(one, str) else f"(?:{_pattern_of(one.type_)})"
+            for one in self.pieces
+        )
+
+    def may_be(self, text: str) -> bool:
+        """Whether it can be this text."""
+        if self.texts is not None:
+            return text in self.texts
+        only = self.pieces[0]
+        if len(self.pieces) == 1 and isinstance(only, Place) and not isinstance(only.type_, Pattern):
+            return accepts(only.type_, text)
+        try:
+            return compile_pattern(self.pattern).fullmatch(text) is not None
+        except ValueError:  # put together, they are no pattern: `\Q` without an end, or too large
+            return True
+
+    def may_fit(self, glob: str, *, begins: bool = False) -> bool:
+        """Whether it can be a text that fits a glob, or with `begins` the beginning of one."""
+        parts = _WILD.split(glob)
+        if not begins and len(parts) == 1:
+            return self.may_be(glob)
+        if not _fits_start(self.head, parts[0]) or not (begins or _fits_end(self.tail, parts[-1])):
+            return False
+        return can_meet(self.pattern + ANYTHING if begins else self.pattern, of_glob(glob))
+
+    def may_meet(self, other: Spoken) -> bool:
+        """Whether some text can be both words. Returns True if in doubt."""
+        if self.texts is not None:
+            return any(map(other.may_be, self.texts))
+        if other.texts is not None:
+            return any(map(self.may_be, other.texts))
+        types = [one.type_ for word in (self, other) for one in word.pieces if isinstance(one, Place)]
+        if len(types) == len(self.pieces) + len(other.pieces) and all(isinstance(one, Int) for one in types):
+            (low, high), (least, most) = (one.bounds for one in types if isinstance(one, Int))
+            return low <= most and least <= high
+        ends_fit = _fits_start(self.head, other.head) and _fits_end(self.tail, other.tail)
+        return ends_fit and can_meet(self.pattern, other.pattern)
+
     def after(self, count: int) -> Spoken:
         """Return the word without its first ``count`` characters, which must be literal."""
         head = self.head[count:]
         rest = self.pieces[1:] if self.head else self.pieces
         return Spoken((head, *rest) if head else rest or ("",), self.text[count:])
+
+    @property
+    def takes_paths(self) -> bool:
+        """Whether a value in it can lead to other folders."""
+        return any(isinstance(one, Place) and _takes_slashes(one.type_) for one in self.pieces)
 
     @cached_property
     def below(self) -> str | None:
@@ -104,9 +176,36 @@ class Spoken:
         head, first = self.head, self.pieces[0]
         if isinstance(first, Place) and isinstance(first.type_, PathBelow):
             return first.type_.root
-        if any(isinstance(one, Place) and _takes_slashes(one.type_) for one in self.pieces):
+        if self.takes_paths:
             return "/"
         return (head.rpartition("/")[0] or "/") if "/" in head else None
+
+
+def _fits_start(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
+
+
+def _fits_end(one: str, other: str) -> bool:
+    return one.endswith(other) or other.endswith(one)
+
+
+def _pattern_of(type_: ParameterType) -> str:
+    """Return an RE2 pattern of all values of a type."""
+    if isinstance(type_, Pattern):
+        return type_.pattern
+    if isinstance(type_, Choice):
+        return "|".join(map(re2.escape, type_.choices))
+    if isinstance(type_, Int):
+        return ("-?" if type_.bounds[0] < 0 else "") + "[0-9]{1,19}"
+    if isinstance(type_, PathBelow):
+        return f"{re2.escape(type_.root.rstrip('/'))}/.+"
+    if isinstance(type_, Cidr):
+        return "[0-9a-f.:/]+"
+    if isinstance(type_, Duration):
+        return "[0-9]{1,9}[smhd]"
+    if isinstance(type_, Name | WorkflowValue):
+        return f"[A-Za-z0-9_][A-Za-z0-9._-]{{0,{longest_of(type_) - 1}}}"
+    return ANYTHING
 
 
 def _takes_slashes(type_: ParameterType) -> bool:

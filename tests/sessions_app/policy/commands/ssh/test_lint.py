@@ -141,6 +141,7 @@ def test_a_group_that_processes_can_leave_must_be_accepted_where_it_is_asked_for
 def test_a_change_that_is_called_reading_is_an_error(make_set: Any) -> None:
     assert ("error", "effect") in codes(make_set({"run": "systemctl restart x", "effect": "read"}))
     assert ("error", "effect") in codes(make_set({"run": "rm /srv/x", "effect": "read"}))
+    assert ("error", "effect") in codes(make_set({"run": "monit validate", "effect": "read"}))
     assert codes(make_set({"run": "systemctl is-active x", "effect": "read"})) == set()
 
 
@@ -149,6 +150,38 @@ def test_commands_that_one_line_fits_are_named(make_set: Any) -> None:
     assert ("warning", "overlap") in codes(make_set(free, {"run": "ls a", "hold": True}))
     assert ("warning", "overlap") in codes(make_set("ls a", "ls a"))
     assert codes(make_set(free, "ls /srv", "ls", "ls a b")) == set()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "meet"),
+    [({"choice": ["a", "b"]}, {"choice": ["c"]}, False), ({"choice": ["a", "b"]}, {"choice": ["b"]}, True),
+     ({"int": [1, 5]}, {"int": [6, 9]}, False), ({"int": [1, 6]}, {"int": [6, 9]}, True), ({"int": [1, 5]}, {"pattern": "[a-z]+"}, False),
+     ({"choice": ["a", "b"]}, {"pattern": "[c-z]+"}, False), ({"pattern": "web-[a-z]+"}, {"pattern": "db-[a-z]+"}, False),
+     ({"pattern": "[a-z]+"}, {"pattern": "[a-z]+-[0-9]"}, False), ({"name": 9}, {"path": "/srv"}, False),
+     ({"pattern": "[a-z]+"}, {"name": 9}, True), ({"path": "/srv"}, {"path": "/srv/app"}, True), ({"path": "/srv"}, {"path": "/opt"}, False)],
+)  # fmt: skip
+def test_commands_overlap_only_if_their_values_can_be_the_same(
+    make_set: Any, one: dict[str, Any], other: dict[str, Any], meet: bool
+) -> None:
+    document = make_set({"run": "ls {x}", "where": {"x": one}}, {"run": "ls {y}", "where": {"y": other}})
+    assert (("warning", "overlap") in codes(document)) == meet
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "meet"),
+    [("ls web-{x}", "ls db-{x}", False), ("ls {x}.log", "ls {x}.txt", False), ("ls web-{x}", "ls {x}", True), ("ls {x} {x}", "ls a b", False), ("ls {x} {x}", "ls a a", True)],
+)  # fmt: skip
+def test_commands_overlap_only_if_fixed_text_and_repeated_values_allow_it(
+    make_set: Any, one: str, other: str, meet: bool
+) -> None:
+    where = {"x": {"name": 9}}
+    both = [{"run": run, "where": where if "{x}" in run else {}} for run in (one, other)]
+    assert (("warning", "overlap") in codes(make_set(*both))) == meet
+
+
+def test_a_pattern_whose_quote_has_no_end_is_read_as_any_text(make_set: Any) -> None:
+    rule = {"run": "getent passwd web-{x}", "where": {"x": {"pattern": r"\Qa"}}}
+    assert ("warning", "overlap") in codes(make_set(rule, "getent passwd db"))
 
 
 def test_a_set_without_commands_examples_or_use_is_named(make_set: Any) -> None:

@@ -125,10 +125,13 @@ def test_an_unknown_program_that_is_told_as_reading_is_an_error(make_set: Any) -
     "type_",
     [{"name": 20}, {"pattern": "v[0-9]+"}, {"path": "/srv/app"}, {"int": [1, 9]}, {"cidr": ["10.0.0.0/8"]}],
 )
-def test_an_unknown_program_with_a_value_that_is_free_is_an_error(
+def test_an_unknown_program_with_a_value_can_be_accepted_but_not_as_reading(
     make_set: Any, type_: dict[str, Any]
 ) -> None:
-    assert ("error", "unknown_program") in codes(make_set, "mytool {x}", x=type_)
+    assert codes(make_set, "mytool {x}", x=type_) == {("warning", "unknown_program")}
+    assert codes(make_set, "mytool {x}", "read", x=type_) == {("error", "unknown_program")}
+    (finding,) = findings(make_set, "mytool {x}", x=type_)
+    assert "chosen at each run" in finding.message
 
 
 def test_an_unknown_program_with_listed_or_bound_values_is_a_warning(make_set: Any) -> None:
@@ -256,6 +259,50 @@ def test_what_is_acted_on_is_written_out_listed_or_begun(make_set: Any, line: st
     assert "free_name" not in {code for _, code in codes(make_set, line.replace("{n}", "web-{n}"))}
 
 
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [("mysqladmin {x}", "destroys"), ("getent {x} root", "free_verb"), ("date {x}", "clock"), ("nmcli networking {x}", "free_verb"),
+     ("ps {x}", "environ"), ("iw dev wlan0 {x}", "free_verb"), ("systemctl restart web-{x}", "stops"), ("tee .{x}", "writes_decisive"),
+     ("cat /srv/app/.{x}", "secrets_below"), ("ip monitor {x}", "reads"), ("vault {x}", "cluster_run")],
+)  # fmt: skip
+def test_a_value_is_told_if_it_can_be_a_dangerous_word_of_its_place(
+    make_set: Any, line: str, code: str
+) -> None:
+    assert code in {found for _, found in codes(make_set, line, "read", x={"name": 40})}
+
+
+@pytest.mark.parametrize(
+    ("line", "pattern"),
+    [("mysqladmin {x}", "stat[a-z]+"), ("date {x}", "[+].*"), ("ps {x}", "[aux]+"), ("ps {x}", "[0-9]+"), ("sysctl {x}", r"vm\.[a-z_]+"),
+     ("cat /srv/app/{x}", "[a-z]+"), ("systemctl --no-pager status {x}", "web-[0-9]+")],
+)  # fmt: skip
+def test_a_pattern_that_excludes_the_dangerous_words_gives_no_finding(
+    make_set: Any, line: str, pattern: str
+) -> None:
+    assert not codes(make_set, line, "read", x={"pattern": pattern}) - {
+        ("warning", "broad_pattern"),
+        ("warning", "path_pattern"),
+    }
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["getent passwd {n}", "iw dev {n} info", "wg show {n} peers", "sysctl net.ipv4.{n}", "ps -u {n}", "ip addr show dev {n}", "nmcli device show {n}"],
+)  # fmt: skip
+def test_a_value_where_no_word_is_dangerous_gives_no_finding(make_set: Any, line: str) -> None:
+    assert codes(make_set, line, "read") == set()
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [("ip link s eth0 down", "network"), ("ip l s eth0 down", "network"), ("ip xfrm s flush", "network"), ("ip m add x dev eth0", "network"),
+     ("ip netns e a id", "starter"), ("bridge link s dev eth0", "network"), ("mysqladmin shut", "destroys"), ("mysqladmin dr shop", "destroys"),
+     ("nmcli d w c x", "network"), ("nmcli d wifi show-p", "prints_secrets"), ("btrfs su d /srv/x", "destroys")],
+)  # fmt: skip
+def test_an_abbreviation_counts_as_each_word_that_it_begins(make_set: Any, line: str, code: str) -> None:
+    assert code in {found for _, found in codes(make_set, line, "read")}
+
+
 def test_each_value_of_a_choice_is_judged(make_set: Any) -> None:
     assert "stops" in {
         code for _, code in codes(make_set, "systemctl start {u}", u={"choice": ["nginx", "poweroff.target"]})
@@ -266,6 +313,7 @@ def test_each_value_of_a_choice_is_judged(make_set: Any) -> None:
     assert "writes_decisive" in {
         code for _, code in codes(make_set, "tee {u}", u={"choice": ["/srv/x", "/etc/sudoers"]})
     }
+    assert "option_writes" in {code for _, code in codes(make_set, "dd {u}", u={"choice": ["of=/srv/x"]})}
 
 
 @pytest.mark.parametrize("root", ["/", "/etc", "/etc/cron.d", "/var", "/root", "/home/app", "/usr/local/bin"])
@@ -370,7 +418,8 @@ def test_every_danger_has_its_programs_and_every_kind_of_it_is_there() -> None:
      ("  atrm: {operands: name}", "  atrm: {options: -x=nam}", "`-x=nam` is not an option"), ("  atrm: {operands: name}", "  atrm: {options: -x -x=}", "`-x` appears twice"),
      ("  atrm: {operands: name}", "  atrm: {effect: write}", "effect"), ("  atrm: {operands: name}", "  atrm: &a {operands: name}", "anchors"),
      ("  suid: {can", "  suid2: {can", "`suid` is missing"), ('severity: error, effect: change, why: "is a shell', 'severity: bad, effect: change, why: "is a shell', "severity"),
-     ("  atrm: {operands: name}", "  atrm: {operands: name}\n  atrm: {}", "twice")],
+     ("  atrm: {operands: name}", "  atrm: {operands: name}\n  atrm: {}", "twice"),
+     ("  atrm: {operands: name}", "  atrm: {abbreviates: true, verbs: {x: {verbs: {'*': {}}}}}", "in place of")],
 )  # fmt: skip
 def test_a_table_with_a_slip_of_the_pen_is_refused_as_a_whole(old: str, new: str, says: str) -> None:
     text = PROGRAMS.read_text(encoding="utf-8")
