@@ -40,6 +40,7 @@ lint: ## Check style, types, directions of imports, lengths and templates
 	$(PYTHON) -m ruff format --check .
 	$(UNUSED) $(PYTHON) -m mypy
 	$(UNUSED) $(PYTHON) -W ignore manage.py makemigrations --check --dry-run --skip-checks
+	$(UNUSED) $(PYTHON) -W ignore manage.py check --tag pickle
 	.venv/bin/lint-imports
 	$(PYTHON) -m tests.limits
 	$(PYTHON) -m djlint --lint templates

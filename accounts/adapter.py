@@ -12,10 +12,13 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from accounts.addresses import address_of
+from accounts.attempts import Secret, TooManyTries, count_attempt, note_usual_address
 from accounts.factors import factor_used, forget_proofs, note_provider, provider_of
 from accounts.models import Identity
 from accounts.operations.note_sign_in import note_failed_sign_in, note_sign_in, note_sign_out
@@ -67,9 +70,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
             raise ImmediateHttpResponse(redirect("account_login"))
         with transaction.atomic():
             super().login(request, user)
+            address, now = self.get_client_ip(request), clock.now()
+            note_usual_address(user, address, now)
             note_sign_in(
-                identity=user, address=self.get_client_ip(request), provider=provider_of(request, user),
-                factor=factor_used(request, user), now=clock.now(),
+                identity=user, address=address, provider=provider_of(request, user),
+                factor=factor_used(request, user), now=now,
             )  # fmt: skip
         del request.session[_HELD]
 
@@ -99,6 +104,22 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         super().logout(request)
         if isinstance(identity, Identity):
             note_sign_out(identity=identity, now=clock.now())
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> Identity | None:
+        """Return the person whose name and password these are; None if they are wrong. Raises ValidationError if there
+        were too many attempts, without checking.
+        """
+        name = str(credentials["username"])
+        try:
+            attempt = count_attempt(
+                Secret.PASSWORD, account=name, address=address_of(request), now=clock.now()
+            )
+        except TooManyTries as error:
+            raise ValidationError(str(error)) from error
+        user: Identity | None = super().authenticate(request, **credentials)
+        if user is not None:
+            attempt.was_right()
+        return user
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         """Record the name that was tried. Neither the answer nor its timing depends on whether the name exists."""

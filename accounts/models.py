@@ -263,3 +263,29 @@ class DeviceAuthorization(models.Model):
 
     def __str__(self) -> str:
         return f"{self.client_id} from {self.address or 'an unknown address'}"
+
+
+class AttemptCount(models.Model):
+    """How often a password or a code was guessed lately (`accounts.attempts`). ``subject`` is a digest of what is
+    counted: an address, an account or both. Each attempt moves ``until``, the time at which all of them are forgotten.
+    """
+
+    subject = models.CharField(max_length=64, primary_key=True)
+    until = models.DateTimeField(db_index=True)
+
+    class Meta:
+        default_permissions = ()
+
+
+class UsualAddress(models.Model):
+    """An address (`source_of`) from which someone has signed in. After ``until``, it is no longer usual."""
+
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+")
+    source = models.CharField(max_length=64)
+    until = models.DateTimeField(db_index=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["identity", "source"], name="usual_address_once")
+        ]

@@ -1,16 +1,15 @@
-"""Passwords of people: which ones are accepted, and how many wrong ones someone who is signed in may try."""
+"""Passwords of people: which ones are accepted, and how someone who is signed in proves theirs."""
 
 from __future__ import annotations
 
+import datetime as dt
+
 from django.contrib.auth.password_validation import validate_password
-from django.core.cache import caches
 from django.core.exceptions import ValidationError
 
+from accounts.attempts import Secret, count_attempt
 from accounts.models import Identity
-from broker.kernel.errors import Forbidden, InvalidInput, StintError
-
-_TRIES = 5
-_WITHIN = 300
+from broker.kernel.errors import Forbidden, InvalidInput
 
 
 class WrongPassword(InvalidInput):
@@ -18,31 +17,24 @@ class WrongPassword(InvalidInput):
 
     code = "wrong_password"
 
-
-class TooManyTries(StintError):
-    """Too many wrong passwords were tried."""
-
-    code = "too_many_tries"
-    status = 429
-
-
-def check_password(identity: Identity, password: str) -> None:
-    """Raise WrongPassword unless it is the identity's password. After five wrong ones, raise TooManyTries without
-    checking.
-
-    Otherwise, someone who finds a signed-in browser could keep guessing. Attempts are counted for five minutes by each
-    web process, outside the database, where a failure would roll the count back.
-    """
-    counter, key = caches["local"], f"wrong-password:{identity.pk}"
-    counter.add(key, 0, _WITHIN)
-    if counter.incr(key) > _TRIES:
-        raise TooManyTries("Too many wrong passwords.", hint="Try again in five minutes.")
-    if not identity.check_password(password):
-        raise WrongPassword(
-            "Wrong password.", hint="Enter the password you sign in with.",
+    def __init__(self) -> None:
+        super().__init__(
+            "Wrong password.",
+            hint="Enter the password you sign in with.",
             fields={"current": ["Wrong password."]},
-        )  # fmt: skip
-    counter.delete(key)
+        )
+
+
+def check_password(identity: Identity, password: str, *, address: str, now: dt.datetime) -> None:
+    """Raise WrongPassword unless it is the identity's password, or TooManyTries without checking. Otherwise, someone who
+    finds a signed-in browser could keep guessing.
+
+    Call it outside of the transaction of the act, which would take back the count.
+    """
+    attempt = count_attempt(Secret.PASSWORD, account=identity.username, address=address, now=now)
+    if not identity.check_password(password):
+        raise WrongPassword
+    attempt.was_right()
 
 
 def store_password(identity: Identity, password: str) -> None:

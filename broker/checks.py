@@ -101,3 +101,24 @@ def risky_settings(*_: Any, **__: Any) -> list[CheckMessage]:
             )
         )
     return found
+
+
+# Settings that can make Stint unpickle what it reads from the database or the queue, with the only values that don't.
+_NO_PICKLE = {
+    "SESSION_ENGINE": "accounts.sessions",
+    "SESSION_SERIALIZER": "django.contrib.sessions.serializers.JSONSerializer",
+    **{f"CELERY_{name}_SERIALIZER": "json" for name in ("TASK", "RESULT", "EVENT")},
+    **{f"CELERY_{name}ACCEPT_CONTENT": ["json"] for name in ("", "RESULT_")},
+}
+_NO_CACHE = "django.core.cache.backends.dummy.DummyCache"
+
+
+@register("pickle", Tags.security)
+def unpickling_settings(*_: Any, **__: Any) -> list[CheckMessage]:
+    """Report settings by which whoever can write to the database or the queue could run code in Stint's processes."""
+    chosen = {name: getattr(settings, name, safe) or safe for name, safe in _NO_PICKLE.items()}
+    wrong = [f"{name} = {value!r}" for name, value in chosen.items() if value != _NO_PICKLE[name]]
+    caches = {name: cache.get("BACKEND") for name, cache in settings.CACHES.items()}
+    wrong += [f"CACHES[{name!r}] = {value}" for name, value in caches.items() if value != _NO_CACHE]
+    hint = "Remove this setting: caches, and serializers other than JSON, unpickle what they read."
+    return [Error(f"Stint does not run with {one}.", hint=hint, id="stint.E008") for one in wrong]

@@ -87,20 +87,8 @@ _database_url, _owner_url, _queue_url, SECRET_KEY = urls()
 DATABASES = {"default": database(_owner_url if "migrate" in sys.argv[1:2] else _database_url)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-CACHES = {
-    # Both are larger than the default, with which a few hundred addresses would evict the counts of others' failed
-    # attempts. The default cache is in the database, so that failed sign-ins are counted once for all processes, and
-    # outlive the queue.
-    "default": {
-        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
-        "LOCATION": "stint_cache",
-        "OPTIONS": {"MAX_ENTRIES": 20_000},
-    },
-    "local": {
-        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
-        "OPTIONS": {"MAX_ENTRIES": 20_000},
-    },
-}
+# A cache would unpickle what it reads, so there is none: whoever can write to it could run code here (stint.E008).
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 
 CELERY_BROKER_URL = _queue_url
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -111,6 +99,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 2,
     "visibility_timeout": 300,
 }
+CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -213,9 +202,11 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/sign-in/"
 ACCOUNT_SESSION_REMEMBER = False
-# Otherwise, the proxy's address would be everyone's, and one stranger's failed sign-ins would lock all people out.
+# Behind a proxy, the last address that it added counts. Without one, nothing that the caller says counts. Otherwise, the
+# proxy's address would be everyone's, and one stranger's failed sign-ins would delay all people.
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if envbool("STINT_BEHIND_PROXY", False) else 0
-ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key"}
+# Stint's own limits are shared by all processes, and say how long to wait (`accounts.attempts`).
+ACCOUNT_RATE_LIMITS = False
 MFA_ADAPTER = "accounts.adapter.FactorAdapter"
 # `required`: a sign-in without a second factor opens only the page that sets one up.
 SECOND_FACTOR = envstr("STINT_SECOND_FACTOR", "") or "optional"
@@ -323,23 +314,15 @@ TIME_ZONE = "UTC"
 # --- API --------------------------------------------------------------------------------------------------------
 
 # Limits on calls to each web process: by one identity, and by one address without an identity.
-_API_RATES = {
-    "identity": f"{envint('STINT_API_PER_MINUTE', 600)}/min",
-    "stranger": f"{envint('STINT_API_STRANGERS_PER_MINUTE', 60)}/min",
-}
+API_PER_MINUTE = envint("STINT_API_PER_MINUTE", 600)
+API_STRANGERS_PER_MINUTE = envint("STINT_API_STRANGERS_PER_MINUTE", 60)
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "sessions_app.api.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["sessions_app.api.permissions.ScopedAccess"],
-    "DEFAULT_THROTTLE_CLASSES": [
-        "sessions_app.api.throttling.PerIdentity",
-        "sessions_app.api.throttling.PerStranger",
-    ],
-    "DEFAULT_THROTTLE_RATES": _API_RATES,
-    # Behind a proxy, the last address that it added counts. Without one, nothing that the caller says counts.
-    "NUM_PROXIES": 1 if SECURE_PROXY_SSL_HEADER else 0,
+    "DEFAULT_THROTTLE_CLASSES": ["sessions_app.api.throttling.PerCaller"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["sessions_app.api.parsers.StrictJSON"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "sessions_app.api.negotiation.OnlyJSON",

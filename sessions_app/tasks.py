@@ -12,7 +12,7 @@ from celery import shared_task
 from django.conf import settings
 from django.db import connection
 
-from accounts.operations.purge_sessions import purge_sessions
+from accounts.operations.purge_sign_ins import purge_sign_ins
 from broker.audit.actor import Actor
 from broker.audit.attempts import append_attempts
 from broker.audit.checkpoint import make_checkpoint
@@ -262,8 +262,8 @@ def purge_old_webhooks(**_: Any) -> None:
 
 @shared_task(name="sessions.purge", acks_late=True)
 def purge_signed_out(**_: Any) -> None:
-    """Delete expired browser sessions."""
-    _clerks.start("purge sessions", lambda: purge_sessions(now=clock.now()))
+    """Delete what is left of old sign-ins."""
+    _clerks.start("purge sign-ins", lambda: purge_sign_ins(now=clock.now()))
 
 
 @shared_task(name="recordings.purge", acks_late=True)

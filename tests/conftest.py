@@ -15,7 +15,6 @@ import asyncssh  # noqa: F401  # starts ldconfig(8) when it is imported, which n
 import hypothesis
 import psycopg
 import pytest
-from django.core.cache import caches
 from django.db import connection, connections
 
 from tests.environment import POSTGRES, ROOT, STATE
@@ -122,11 +121,14 @@ def owner_connection(stint_db: Database) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture(autouse=True)
-def _the_clock_is_read_anew() -> None:
-    """No test lives on another's reading of the database's clock: one that needs it asks for a database, always."""
-    from broker.kernel import clock
+def _nothing_is_remembered() -> None:
+    """No test lives on another's reading of the database's clock: one that needs it asks for a database, always. People have
+    the same ids in each test, and what was counted of those before is not theirs.
+    """
+    from broker.kernel import clock, recent
 
     clock._reading = None
+    recent.forget()
 
 
 @pytest.fixture(autouse=True)
@@ -146,8 +148,6 @@ def now():
 @pytest.fixture
 def world(db, now) -> World:
     """People and a small catalogue, gone after the test."""
-    # They have the same ids each time, and what was counted of those before is not theirs.
-    caches["local"].clear()
     return world_again(now)
 
 

@@ -88,7 +88,7 @@ NO_ACTS = {
     "a gateway takes what was ordered with an entry, and what becomes of it has one": """
         sessions_app.operations.sessions.claim_order.claim_order""",
     "throws away what is over": """
-        accounts.operations.purge_sessions.purge_sessions sessions_app.operations.notifications.purge_webhooks.purge_webhooks""",
+        accounts.operations.purge_sign_ins.purge_sign_ins sessions_app.operations.notifications.purge_webhooks.purge_webhooks""",
     "part of verbs that are recorded": """
         sessions_app.operations.identities.change_factors.end_sign_ins sessions_app.operations.grants.cut_unfinished.cut_unfinished
         sessions_app.operations.catalogue.save_draft.write_draft sessions_app.operations.catalogue.keep_versions.keep_versions

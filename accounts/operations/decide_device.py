@@ -16,7 +16,7 @@ from broker.kernel.errors import Forbidden
 
 
 def decide_device(
-    *, user_code: str, allow: bool, identity: Identity, now: dt.datetime
+    *, user_code: str, allow: bool, identity: Identity, address: str, now: dt.datetime
 ) -> DeviceAuthorization:
     """Decide once about the program that shows the code. Approval lets it fetch a token of this person.
 
@@ -29,7 +29,7 @@ def decide_device(
         )
     if allow:
         ensure_recently_proven(identity, now)
-    found = find_device(user_code=user_code, identity=identity, now=now)
+    found = find_device(user_code=user_code, identity=identity, address=address, now=now)
     event = Event.IDENTITY_DEVICE_AUTHORIZED if allow else Event.IDENTITY_DEVICE_DENIED
     with transaction.atomic():
         state = DeviceState.ALLOWED if allow else DeviceState.DENIED

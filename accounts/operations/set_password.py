@@ -8,25 +8,31 @@ from django.db import transaction
 
 from accounts.actors import actor_of
 from accounts.models import Identity
-from accounts.passwords import check_password, store_password
+from accounts.passwords import WrongPassword, check_password, store_password
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import InvalidInput, NotFound
 
 
-def set_password(*, identity_id: int, current: str, new: str, actor: Identity, now: dt.datetime) -> Identity:
+def set_password(
+    *, identity_id: int, current: str, new: str, actor: Identity, address: str, now: dt.datetime
+) -> Identity:
     """Set one's own password, given the current one. Every session that was signed in before ends.
 
     Raises NotFound (another identity), Forbidden (a machine), WrongPassword, TooManyTries, InvalidInput (rejected by
     the password rules).
     """
+    proven = Identity.objects.filter(pk=identity_id).first()
+    if proven is None or proven.pk != actor.pk:
+        raise NotFound("Identity not found.")
+    check_password(proven, current, address=address, now=now)
+    if new == current:
+        raise InvalidInput("This is already your password.", fields={"new": ["Choose another one."]})
     with transaction.atomic():
         identity = Identity.objects.select_for_update(no_key=True).filter(pk=identity_id).first()
-        if identity is None or identity.pk != actor.pk:
-            raise NotFound("Identity not found.")
-        check_password(identity, current)
-        if new == current:
-            raise InvalidInput("This is already your password.", fields={"new": ["Choose another one."]})
+        # Someone may have set another one since it was checked.
+        if identity is None or identity.password != proven.password:
+            raise WrongPassword
         store_password(identity, new)
         record(
             event=Event.IDENTITY_PASSWORD_CHANGED, actor=actor_of(actor), object_type="identity",

@@ -15,7 +15,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from accounts.passwords import TooManyTries
+from accounts.attempts import TooManyTries
 from broker.kernel.errors import StintError, Unavailable
 from broker.kernel.problems import CONTENT_TYPE, from_error, problem
 from sessions_app.api.parsers import TooLarge
@@ -24,8 +24,6 @@ from sessions_app.operations.requests.request_access import RequestRefused
 log = structlog.get_logger(__name__)
 
 _WHOLE_BODY = "body"
-# Seconds for Retry-After, by status.
-_WAIT = {Unavailable.status: "1", TooManyTries.status: "300"}
 
 
 def handle(error: Exception, context: Mapping[str, Any]) -> Response:
@@ -60,11 +58,17 @@ def _body(error: Exception) -> tuple[dict[str, Any], dict[str, str]]:
         rules = [asdict(result) for result in error.decision.results]
         return {**from_error(error), "rules": rules}, {}
     if isinstance(error, StintError):
-        return from_error(error), {"Retry-After": _WAIT[error.status]} if error.status in _WAIT else {}
+        return from_error(error), _later(error)
     if isinstance(error, exceptions.APIException):
         return _of_framework(error)
     log.error("api.failed", exc_info=error)
     return problem(status=500, code="internal_error", title="Internal error. It has been logged."), {}
+
+
+def _later(error: StintError) -> dict[str, str]:
+    if isinstance(error, TooManyTries):
+        return {"Retry-After": f"{error.wait}"}
+    return {"Retry-After": "1"} if error.status == Unavailable.status else {}
 
 
 def _of_framework(error: exceptions.APIException) -> tuple[dict[str, Any], dict[str, str]]:

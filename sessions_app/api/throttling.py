@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.cache import caches
+from django.conf import settings
 from rest_framework.request import Request
-from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.throttling import BaseThrottle
+
+from accounts.addresses import address_of
+from broker.kernel import recent
+from broker.kernel.networks import source_of
 
 
-class PerIdentity(SimpleRateThrottle):
-    """All tokens and sessions of one identity together."""
+class PerCaller(BaseThrottle):
+    """All tokens and sessions of one identity together; without a valid one, all of one address. Guesses are counted
+    before they are refused.
+    """
 
-    cache = caches["local"]
-    scope = "identity"
+    _wait = 0.0
 
-    def get_cache_key(self, request: Request, view: Any) -> str | None:
-        """Return the cache key of the identity; None for unauthenticated callers."""
-        return f"throttle:identity:{request.user.pk}" if request.user.is_authenticated else None
+    def allow_request(self, request: Request, view: Any) -> bool:
+        """Count a call, and return whether it is one of those that the settings allow in a minute."""
+        known = request.user.is_authenticated
+        caller = request.user.pk if known else source_of(address_of(request._request))  # noqa: SLF001  # Django's
+        calls, self._wait = recent.count(("api", known, caller), 60)
+        return calls <= (settings.API_PER_MINUTE if known else settings.API_STRANGERS_PER_MINUTE)
 
-
-class PerStranger(SimpleRateThrottle):
-    """One address without a valid token or session. Guesses are counted before they are refused."""
-
-    cache = caches["local"]
-    scope = "stranger"
-
-    def get_cache_key(self, request: Request, view: Any) -> str | None:
-        """Return the cache key of the address; None for authenticated callers."""
-        return None if request.user.is_authenticated else f"throttle:stranger:{self.get_ident(request)}"
+    def wait(self) -> float:
+        """Return in how many seconds the next call is allowed."""
+        return self._wait

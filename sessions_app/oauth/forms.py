@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
 import structlog
-from django.core.cache import caches
 from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.views.decorators.csrf import csrf_exempt
 
 from accounts.addresses import address_of
+from broker.kernel import recent
 from broker.kernel.errors import StintError
 from broker.kernel.networks import source_of
 
@@ -120,10 +121,11 @@ def answer(value: dict[str, Any], status: int = 200) -> HttpResponse:
 
 def _brake(request: HttpRequest, name: str, per_minute: int) -> None:
     """Limit the rate, to slow down mistakes and guessing. This is not a quota. Raises OAuthError."""
-    counter, key = caches["local"], f"oauth:{name}:{source_of(address_of(request))}"
-    counter.add(key, 0, 60)
-    if counter.incr(key) > per_minute:
-        raise OAuthError("slow_down", "Too many requests.", status=429, **{"Retry-After": "60"})
+    calls, wait = recent.count(("oauth", name, source_of(address_of(request))), 60)
+    if calls > per_minute:
+        raise OAuthError(
+            "slow_down", "Too many requests.", status=429, **{"Retry-After": f"{math.ceil(wait)}"}
+        )
 
 
 def _form(request: HttpRequest) -> Form:

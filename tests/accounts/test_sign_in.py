@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
+import re
 
 import pytest
-from allauth.core.internal import ratelimit
 from django.contrib.sessions.models import Session
-from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from accounts.attempts import Secret, count_attempt
 from accounts.models import Identity
 from broker.audit.backlog import catch_up
+from broker.kernel import clock, recent
 from tests.support.world.acts import events, last
 from tests.support.world.world import PASSWORD
 
@@ -22,10 +22,9 @@ URL = "/sign-in/"
 
 @pytest.fixture(autouse=True)
 def fresh(request) -> None:
-    """There are people, and no failures are counted yet."""
+    """There are people."""
     if "live_world" not in request.fixturenames:
         request.getfixturevalue("world")
-        cache.clear()
 
 
 @pytest.fixture
@@ -130,29 +129,63 @@ def test_failures_are_counted_over_all_spellings(client):
         sign_in(client, spelling, "wrong password")
     locked = sign_in(client)
     assert locked.status_code == 200
-    assert "Too many failed login attempts" in errors(locked)
+    assert re.search(r"Too many wrong passwords\. Try again in (1 minute|\d+ seconds)\.", errors(locked))
     assert "_auth_user_id" not in client.session
 
 
 def test_locking_tells_nothing_about_who_exists(client):
     for name in ("nobody",) * 5:
         sign_in(client, name, "wrong password")
-    assert "Too many failed login attempts" in errors(sign_in(client, "nobody", "wrong password"))
+    assert "Too many wrong passwords" in errors(sign_in(client, "nobody", "wrong password"))
 
 
-def test_another_person_is_not_locked_out_by_it(client):
+def guessed(address: str) -> None:
+    """Somebody typed five wrong passwords for Alice there."""
     for _ in range(5):
-        sign_in(client, "alice", "wrong password")
-    assert sign_in(Client(REMOTE_ADDR="192.0.2.9"), "bob").status_code == 302
+        count_attempt(Secret.PASSWORD, account="alice", address=address, now=clock.now())
 
 
-def test_too_many_tries_from_one_place_are_answered_with_a_page(client, monkeypatch):
-    # The tries of one minute are counted, and each takes as long as its hash.
-    began = time.time()
-    monkeypatch.setattr(ratelimit.time, "time", lambda: began)
-    codes = [sign_in(client, f"nobody-{number}", "wrong password").status_code for number in range(35)]
-    assert codes[-1] == 429
-    assert "Too many attempts" in sign_in(client).content.decode()
+def test_a_stranger_who_guesses_locks_nobody_out(client):
+    guessed("127.0.0.1")
+    assert "Too many wrong passwords" in errors(sign_in(client))
+    assert sign_in(Client(REMOTE_ADDR="192.0.2.9")).status_code == 302
+
+
+@pytest.mark.parametrize(("proxies", "counted"), [(0, "127.0.0.1"), (1, "192.0.2.9")])
+def test_what_a_stranger_says_of_their_address_buys_no_guesses(client, settings, proxies, counted):
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = proxies
+    guessed(counted)
+    # A proxy that Stint trusts puts the true address last.
+    client.defaults["HTTP_X_FORWARDED_FOR"] = "198.51.100.1, 192.0.2.9"
+    assert "Too many wrong passwords" in errors(sign_in(client))
+
+
+def test_where_one_has_signed_in_before_guesses_from_elsewhere_delay_nothing(client):
+    assert sign_in(client).status_code == 302
+    for number in range(100):
+        count_attempt(Secret.PASSWORD, account="alice", address=f"203.0.113.{number}", now=clock.now())
+    assert "from where you signed in before" in errors(sign_in(Client(REMOTE_ADDR="192.0.2.9")))
+    assert sign_in(Client()).status_code == 302
+
+
+def test_too_many_tries_from_one_place_are_answered_with_a_page(client):
+    for _ in range(30):
+        recent.count(("sign-ins", "127.0.0.1"), 60)
+    answer = sign_in(client)
+    assert (answer.status_code, answer["Retry-After"]) == (429, "60")
+    assert "Try again in 1 minute." in answer.content.decode()
+
+
+def test_nothing_that_a_sign_in_or_a_page_reads_is_unpickled(client, monkeypatch):
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(f"pickle.{name}", lambda *_, name=name, **__: pytest.fail(f"pickle.{name}"))
+    sign_in(client, "alice", "wrong password")
+    assert sign_in(client)["Location"] == "/"
+    assert client.get("/").status_code == client.get("/api/v1/me").status_code == 200
+
+
+def test_the_database_has_no_table_of_pickles(client):
+    assert "stint_cache" not in connection.introspection.table_names()
 
 
 def test_machines_never_sign_in_even_with_a_password(client, world):
@@ -260,7 +293,6 @@ def test_an_unknown_name_costs_as_many_queries_as_a_known_one(client):
 
 
 def test_when_the_record_refuses_nobody_gets_in_and_everybody_gets_out(live_world, owner_connection):
-    cache.clear()
     client, inside = Client(raise_request_exception=False), Client()
     sign_in(inside)
     owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append_at_commit FROM stint_app")

@@ -8,6 +8,7 @@ from django.contrib.auth import update_session_auth_hash
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.addresses import address_of
 from accounts.models import Scope
 from accounts.operations.set_password import set_password
 from accounts.operations.set_time_zone import set_time_zone
@@ -113,7 +114,8 @@ class MyPassword(Endpoint):
         """Change your password. Your other sessions end; keys and tokens stay valid."""
         sent = self.body(NewPassword)
         me = self.identity
-        changed = set_password(identity_id=me.pk, actor=me, now=clock.now(), **sent)
+        here = address_of(request._request)  # noqa: SLF001  # Django's request
+        changed = set_password(identity_id=me.pk, actor=me, address=here, now=clock.now(), **sent)
         if self.token is None:
             update_session_auth_hash(request._request, changed)  # noqa: SLF001  # Django's session
         return self.answer(MeShape, changed)

@@ -6,9 +6,9 @@ import hashlib
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.core.cache import caches
 
 from accounts.models import Identity
+from broker.kernel import recent
 from sessions_app.operations.sessions.authorize_use import AnyUse
 from sessions_app.operations.sessions.try_command import explain
 from sessions_app.policy.commands.answers import Refused
@@ -40,25 +40,14 @@ def request_url(holder_id: int, cluster: str, question: Question | None, *, name
     """
     if not named:
         return _found(holder_id, cluster, question)
-    cache, about = caches["local"], hashlib.sha256(f"{cluster} {named}".encode()).hexdigest()
-    key = f"denials:{holder_id}:{about}"
-    url: str | None = cache.get(key)
+    key = ("denials", holder_id, cluster, hashlib.sha256(named.encode()).digest())
+    url: str | None = recent.kept(key)
     if url is None:
-        if not _may_look(holder_id):
+        if recent.count(("denials", holder_id), _KEPT_S)[0] > _MOST:
             return ""
         url = _found(holder_id, cluster, question)
-        cache.set(key, url, _KEPT_S)
+        recent.keep(key, url, _KEPT_S)
     return url
-
-
-def _may_look(holder_id: int) -> bool:
-    cache, key = caches["local"], f"denials:{holder_id}"
-    cache.add(key, 0, _KEPT_S)
-    try:
-        return cache.incr(key) <= _MOST
-    except ValueError:
-        # The minute ended meanwhile.
-        return True
 
 
 def _found(holder_id: int, cluster: str, question: Question | None) -> str:

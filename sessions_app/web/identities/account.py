@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
 
+from accounts.addresses import address_of
 from accounts.factors import factors_of
 from accounts.middleware import before_own_password
 from accounts.models import Identity, Scope, SSHPublicKey, answered_for_by
@@ -175,4 +176,6 @@ def _set_password(request: HttpRequest) -> Identity:
             "The new passwords don't match.", fields={"again": ["Enter the new password again."]}
         )
     current = request.POST.get("current", "")
-    return set_password(identity_id=me.pk, current=current, new=new, actor=me, now=clock.now())
+    return set_password(
+        identity_id=me.pk, current=current, new=new, actor=me, address=address_of(request), now=clock.now()
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -45,6 +47,7 @@ def device(request: HttpRequest) -> HttpResponse:
 
 
 def _act(request: HttpRequest, code: str, *, answer: bool | None) -> DeviceAuthorization:
-    if answer is None:
-        return find_device(user_code=code, identity=who(request), now=clock.now())
-    return decide_device(user_code=code, allow=answer, identity=who(request), now=clock.now())
+    asked: dict[str, Any] = {
+        "user_code": code, "identity": who(request), "address": address_of(request), "now": clock.now(),
+    }  # fmt: skip
+    return find_device(**asked) if answer is None else decide_device(**asked, allow=answer)

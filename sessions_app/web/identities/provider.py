@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from allauth.account.adapter import get_adapter
 from allauth.account.views import LoginView
-from allauth.decorators import rate_limit
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
@@ -27,6 +27,7 @@ from sessions_app.issuers.provider import Asked
 from sessions_app.operations.identities.begin_provider_sign_in import begin_provider_sign_in
 from sessions_app.operations.identities.prove_by_provider import prove_by_provider
 from sessions_app.operations.identities.sign_in_by_provider import Answer, sign_in_by_provider
+from sessions_app.web.identities.few import few
 from sessions_app.web.identities.proving import ask_again
 from sessions_app.web.shell.doors import ACT, page, who
 
@@ -42,6 +43,11 @@ class SignIn(LoginView):  # type: ignore[misc]  # allauth ships no types
     """
 
     template_name = "identities/sign_in.html"
+
+    @method_decorator(few)
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Sign in, or show what is wrong."""
+        return cast(HttpResponse, super().post(request, *args, **kwargs))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add the available ways to sign in."""
@@ -61,7 +67,7 @@ class SignIn(LoginView):  # type: ignore[misc]  # allauth ships no types
 
 @require_POST
 @never_cache
-@rate_limit(action="login")  # type: ignore[untyped-decorator]  # allauth ships no types
+@few
 def begin(request: HttpRequest) -> HttpResponse:
     """Send a browser to the provider.
 
@@ -78,7 +84,7 @@ def begin(request: HttpRequest) -> HttpResponse:
 
 
 @page(ACT)
-@rate_limit(action="login")  # type: ignore[untyped-decorator]  # allauth ships no types
+@few
 def confirm(request: HttpRequest) -> HttpResponse:
     """Send a signed-in person to the provider, which asks them again who they are."""
     there = _own(request, request.POST.get("next", ""))
@@ -102,7 +108,7 @@ def _to_provider(request: HttpRequest, there: str, confirms: int | None = None) 
 
 @require_GET
 @never_cache
-@rate_limit(action="login", limit_get=True)  # type: ignore[untyped-decorator]  # allauth ships no types
+@few
 def answer(request: HttpRequest) -> HttpResponse:
     """Accept the provider's answer from a browser, once, and sign in the person it identifies, or note that the person
     who is signed in has confirmed.

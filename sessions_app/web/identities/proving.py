@@ -6,11 +6,9 @@ They are used at the second step of a sign-in, before factors are changed, and b
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, cast
 
-from allauth.core.internal import ratelimit
 from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -18,10 +16,11 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from accounts.addresses import address_of
+from accounts.attempts import Secret, count_attempt
 from accounts.factors import factors_of, note_proof, provider_of, recently_proven
 from accounts.models import Identity
 from accounts.passkeys import State, possible
-from accounts.passwords import TooManyTries, check_password
+from accounts.passwords import check_password
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.operations.identities.prove_code import prove_code
@@ -39,11 +38,17 @@ _OURS = {"csrfmiddlewaretoken", _PROVES, *_PROOFS}
 
 def prove_factor(request: HttpRequest, identity: Identity) -> Authenticator:
     """Return the second factor that the form proves. Raises WrongCode, BadPasskey, TooManyTries."""
-    where: dict[str, Any] = {"identity_id": identity.pk, "address": address_of(request), "now": clock.now()}
-    with _counted(request, identity):
-        if "passkey" in request.POST:
-            return prove_passkey(answer=request.POST["passkey"], state=take_asked(request, "show"), **where)
-        return prove_code(code=request.POST.get("code", ""), **where)
+    here: dict[str, Any] = {"address": address_of(request), "now": clock.now()}
+    by_passkey = "passkey" in request.POST
+    secret = Secret.PASSKEY if by_passkey else Secret.CODE
+    attempt = count_attempt(secret, account=identity.username, **here)
+    if by_passkey:
+        answer, state = request.POST["passkey"], take_asked(request, "show")
+        shown = prove_passkey(identity_id=identity.pk, answer=answer, state=state, **here)
+    else:
+        shown = prove_code(identity_id=identity.pk, code=request.POST.get("code", ""), **here)
+    attempt.was_right()
+    return shown
 
 
 def keep_asked(request: HttpRequest, what: str, state: State) -> None:
@@ -69,21 +74,8 @@ def prove_again(request: HttpRequest, identity: Identity) -> Authenticator | Non
     """
     if "password" not in request.POST or factors_of(identity).any:
         return prove_factor(request, identity)
-    check_password(identity, request.POST["password"])
+    check_password(identity, request.POST["password"], address=address_of(request), now=clock.now())
     return None
-
-
-@contextmanager
-def _counted(request: HttpRequest, identity: Identity) -> Iterator[None]:
-    """Count wrong attempts per person and per address across all processes, with the limits for wrong passwords."""
-    used = ratelimit.consume(
-        request, app="allauth.account", action="login_failed", key=f"second-factor:{identity.pk}"
-    )  # fmt: skip
-    if used is None:
-        raise TooManyTries("Too many wrong codes.", hint="Try again in five minutes.")
-    yield
-    # Remove only this attempt from the count. Earlier wrong ones stay.
-    used.rollback()
 
 
 def recently(

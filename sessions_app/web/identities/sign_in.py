@@ -8,7 +8,6 @@ from allauth.account.internal.flows.login import perform_login
 from allauth.account.models import Login
 from allauth.account.stages import LoginStageController
 from allauth.account.utils import get_next_redirect_url
-from allauth.decorators import rate_limit
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -24,6 +23,7 @@ from accounts.passkeys import ask_to_show, possible
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.operations.identities.prove_passkey import prove_passkey
+from sessions_app.web.identities.few import few
 from sessions_app.web.identities.proving import keep_asked, prove_factor, take_asked
 from sessions_app.web.shell.doors import FORM
 
@@ -58,7 +58,7 @@ def second_step(request: HttpRequest) -> HttpResponse:
 @before_second_factor
 @never_cache
 @require_POST
-@rate_limit(action="login")  # type: ignore[untyped-decorator]  # allauth ships no types
+@few
 def passkey_ask(request: HttpRequest) -> HttpResponse:
     """Return what the browser passes to a device to ask for a passkey.
 
@@ -73,7 +73,7 @@ def passkey_ask(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @require_POST
-@rate_limit(action="login")  # type: ignore[untyped-decorator]  # allauth ships no types
+@few
 def passkey(request: HttpRequest) -> HttpResponse:
     """Sign in with a passkey alone. Its device verified the user, which is the second factor."""
     if request.user.is_authenticated:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from django.core.cache import caches
 
 from accounts.models import APIToken
 from accounts.operations.decide_device import decide_device
@@ -13,13 +12,14 @@ from tests.accounts.operations.test_start_device import start
 from tests.support.world.acts import events, last
 
 
-@pytest.fixture(autouse=True)
-def nobody_tried_yet():
-    caches["local"].clear()
-
-
 def decide(world, codes, who=None, *, allow=True):
-    return decide_device(user_code=codes.user_code, allow=allow, identity=who or world.alice, now=world.now)
+    return decide_device(
+        user_code=codes.user_code,
+        allow=allow,
+        identity=who or world.alice,
+        address="192.0.2.7",
+        now=world.now,
+    )
 
 
 def test_a_yes_is_recorded_with_what_it_is_for_and_makes_no_token_yet(world):

@@ -5,21 +5,15 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from django.core.cache import caches
 
+from accounts.attempts import TooManyTries
 from accounts.operations.decide_device import decide_device
 from accounts.operations.find_device import UnknownCode, find_device
-from accounts.passwords import TooManyTries
 from tests.accounts.operations.test_start_device import start
 
 
-@pytest.fixture(autouse=True)
-def nobody_tried_yet():
-    caches["local"].clear()
-
-
 def find(world, code, who=None, now=None):
-    return find_device(user_code=code, identity=who or world.alice, now=now or world.now)
+    return find_device(user_code=code, identity=who or world.alice, address="192.0.2.7", now=now or world.now)
 
 
 def test_who_types_the_code_sees_where_the_program_asked_from(world):
@@ -29,10 +23,10 @@ def test_who_types_the_code_sees_where_the_program_asked_from(world):
 
 def test_codes_that_never_were_are_too_old_or_decided_get_one_answer(world):
     old, used = start(world).user_code, start(world).user_code
-    decide_device(user_code=used, allow=True, identity=world.bob, now=world.now)
+    decide_device(user_code=used, allow=True, identity=world.bob, address="192.0.2.7", now=world.now)
     late = world.now + dt.timedelta(minutes=10)
     answers = set()
-    for code, now in (("BCDF-GHJK", world.now), ("nonsense", world.now), (old, late), (used, world.now)):
+    for code, now in (("BCDF-GHJK", world.now), ("nonsense", world.now), (used, world.now), (old, late)):
         with pytest.raises(UnknownCode) as refusal:
             find(world, code, now=now)
         answers.add((str(refusal.value), str(refusal.value.fields)))

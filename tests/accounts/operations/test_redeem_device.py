@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from django.core.cache import caches
 from django.db import transaction
 
 from accounts.clients import UnknownClient
@@ -25,11 +24,6 @@ from tests.accounts.operations.test_start_device import start
 from tests.support.world.acts import Started, after
 from tests.support.world.factors import SECRET, give_app
 from tests.support.world.world import PASSWORD, SETUP
-
-
-@pytest.fixture(autouse=True)
-def nobody_tried_yet():
-    caches["local"].clear()
 
 
 def redeem(world, codes, *, at=0.0, client_id="stint-cli"):
@@ -100,7 +94,12 @@ NEW = "another horse, another battery"
 ENDS = {
     "disabled and enabled": disabled_and_enabled,
     "own password": lambda world: set_password(
-        identity_id=world.alice.pk, current=PASSWORD, new=NEW, actor=world.alice, now=world.now
+        identity_id=world.alice.pk,
+        current=PASSWORD,
+        new=NEW,
+        actor=world.alice,
+        address="192.0.2.7",
+        now=world.now,
     ),
     "password reset": lambda world: reset_password(
         identity_id=world.alice.pk, new=NEW, actor=SETUP, now=world.now

@@ -7,7 +7,6 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
-from django.core.cache import caches
 from django.test import Client
 
 ALL_SCOPES = ("read", "request", "decide", "end", "administer")
@@ -57,12 +56,6 @@ def token_for(identity, now, *scopes: str, lifetime: dt.timedelta = dt.timedelta
         now=now,
     )
     return text
-
-
-@pytest.fixture(autouse=True)
-def nobody_asked_before():
-    """Each test begins with its full number of requests a minute."""
-    caches["local"].clear()
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from django.core.cache import caches
 from django.db import transaction
 from django.urls import get_resolver
 
+from broker.kernel import recent
 from sessions_app.api.endpoint import Endpoint
 from sessions_app.models import CommandRun, Notice
 from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
@@ -83,7 +83,7 @@ def fill(route: str, things: dict[str, str]) -> str:
 
 def tried(caller: Caller, method: str, path: str, body=None):
     """Call, and undo what it did."""
-    caches["local"].clear()
+    recent.forget()
     with transaction.atomic():
         answer = caller(method, path, body)
         transaction.set_rollback(True)

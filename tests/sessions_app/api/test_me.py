@@ -194,7 +194,8 @@ def test_a_token_needs_the_current_password_too_and_five_guesses_are_all_there_a
         refused = api("alice").post("/me/password", wrong, **{"Idempotency-Key": f"k{number}"})
         assert (refused.status_code, refused.body["code"]) == (400, "wrong_password")
     enough = api("alice").post("/me/password", NEW_PASSWORD)
-    assert (enough.status_code, enough.body["code"], enough["Retry-After"]) == (429, "too_many_tries", "300")
+    assert (enough.status_code, enough.body["code"]) == (429, "too_many_tries")
+    assert 50 < int(enough["Retry-After"]) <= 60
     assert api("bob", "read", "decide").post("/me/password", NEW_PASSWORD).status_code == 403
     assert api("robot").post("/me/password", NEW_PASSWORD).status_code == 400
     assert "identity.password_changed" not in events()

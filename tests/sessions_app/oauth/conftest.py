@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 import pytest
-from django.core.cache import caches
 from django.test import Client
 
 
@@ -25,12 +24,6 @@ class OAuth:
         response = self.client.post(f"/oauth/{path}", body, content_type=kind, headers=headers)
         response.body = json.loads(response.content) if response.content else None
         return response
-
-
-@pytest.fixture(autouse=True)
-def nobody_asked_before():
-    """Each test begins with its full number of requests a minute."""
-    caches["local"].clear()
 
 
 @pytest.fixture

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from http import HTTPStatus
 
 import pytest
-from django.core.cache import caches
 from django.db import transaction
 from django.http import HttpResponse
 from django.test import Client
 
-from broker.kernel import clock
+from broker.kernel import clock, recent
 from tests.sessions_app.web.pages import STATES, addresses
 from tests.support.breadth import some
 from tests.support.browser.forms import TICKED, Control, Form, Page
@@ -41,7 +40,6 @@ COMPANIONS = {
 
 @pytest.fixture
 def scene(db, tmp_path):
-    caches["local"].clear()
     return make_scene(clock.now(), tmp_path, extremes=False)
 
 
@@ -96,7 +94,7 @@ def _attempts(form: Form) -> Iterator[tuple[str, dict[str, list[str]]]]:
 
 def _send(client: Client, form: Form, sent: dict[str, list[str]], button: tuple[str, str]) -> HttpResponse:
     """The answer to a form, of which nothing stays."""
-    caches["default"].clear()
+    recent.forget()
     client.cookies.pop("messages", None)
     with transaction.atomic():
         answer = client.post(form.action, {**sent, **({button[0]: [button[1]]} if button[0] else {})})

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -53,11 +52,6 @@ def reached_directly(world, *, key=KEY, **changes):
     world.apply(files)
     world.catalogue |= files
     return world
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_remembered():
-    caches["local"].clear()
 
 
 @pytest.fixture

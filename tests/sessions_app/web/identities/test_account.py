@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from django.core.cache import caches
-
 from accounts.models import APIToken, Identity, SSHPublicKey
 from broker.kernel.crypto import token_digest
 from tests.sessions_app.web.test_access import PUBLIC_KEY
@@ -108,7 +106,6 @@ def test_a_new_password_keeps_this_browser_and_ends_the_other_sessions(world, br
 
 
 def test_a_password_that_is_not_right_is_refused_beside_the_form_and_sent_back_never(as_alice):
-    caches["local"].clear()
     for typed, said in (
         ({"current": "a wrong guess"}, "Wrong password"),
         ({"again": "a different one"}, "The new passwords don"),
@@ -125,7 +122,6 @@ def test_a_password_that_is_not_right_is_refused_beside_the_form_and_sent_back_n
 
 
 def test_guessing_the_password_in_a_browser_that_was_left_signed_in_stops_soon(as_alice):
-    caches["local"].clear()
     codes = [change(as_alice, current="a wrong guess").status_code for _ in range(6)]
     assert codes == [400] * 5 + [429]
 

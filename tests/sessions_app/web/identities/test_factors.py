@@ -6,7 +6,6 @@ import datetime as dt
 import re
 
 import pytest
-from django.core.cache import cache, caches
 from django.test import Client
 
 from accounts.factors import factors_of, offer_secret, offered_secret
@@ -31,13 +30,6 @@ from tests.support.world.factors import (
 from tests.support.world.world import PASSWORD
 
 APP, CONFIRM = "/account/factors/app/", "/account/confirm/"
-
-
-@pytest.fixture(autouse=True)
-def fresh(world):
-    """No failures are counted yet."""
-    cache.clear()
-    caches["local"].clear()
 
 
 @pytest.fixture

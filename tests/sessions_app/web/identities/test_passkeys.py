@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from django.core.cache import cache
 from django.test import Client
 
+from accounts.attempts import Secret, count_attempt
 from accounts.factors import factors_of
 from accounts.models import Identity
 from broker.kernel import clock
@@ -22,7 +22,6 @@ ASK, ALONE, STEP, ADD = (
 @pytest.fixture(autouse=True)
 def at_a_name(world, settings):
     settings.PUBLIC_URL = ORIGIN
-    cache.clear()
 
 
 @pytest.fixture
@@ -51,6 +50,15 @@ def test_it_is_the_second_step_after_the_password(client, device):
     assert "Use a passkey" in client.get(STEP).content.decode()
     assert show(client, device, STEP)["Location"] == "/"
     assert client.get("/").status_code == 200
+
+
+def test_guesses_at_passwords_and_codes_delay_no_passkey(client, device):
+    sign_in(client)
+    for secret in (Secret.PASSWORD, Secret.CODE):
+        for _ in range(5):
+            count_attempt(secret, account="alice", address="127.0.0.1", now=clock.now())
+    assert show(client, device, STEP)["Location"] == "/"
+    assert show(Client(), device, ALONE)["Location"] == "/"
 
 
 def test_one_that_does_not_make_sure_of_the_person_is_a_second_step_and_no_more(client, world):

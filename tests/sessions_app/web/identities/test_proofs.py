@@ -6,7 +6,6 @@ import datetime as dt
 import re
 
 import pytest
-from django.core.cache import cache, caches
 from django.test import Client
 
 from accounts.models import APIToken, DeviceAuthorization, DeviceState, SSHPublicKey
@@ -28,13 +27,6 @@ SIX_MINUTES = dt.timedelta(minutes=6)
 GIVEN, OWN = "words that root made up", "words that erin made up"
 KEY = {"public_key": PUBLIC_KEY, "label": "Laptop"}
 TOKEN = {"label": "ci", "scope": ["read", "request"], "days": "7"}
-
-
-@pytest.fixture(autouse=True)
-def fresh(world):
-    """No failures are counted yet."""
-    cache.clear()
-    caches["local"].clear()
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from allauth.mfa.models import Authenticator
 from django.contrib.sessions.models import Session
-from django.core.cache import cache
 from django.test import Client
 from joserfc import jwk, jws
 
@@ -47,12 +46,11 @@ def provider():
 
 @pytest.fixture(autouse=True)
 def at_work(request, provider, settings) -> None:
-    """People sign in by the provider, and no failures are counted yet."""
+    """People sign in by the provider."""
     for name, value in settings_of(provider).items():
         setattr(settings, name, value)
     if "live_world" not in request.fixturenames:
         request.getfixturevalue("world")
-        cache.clear()
 
 
 @pytest.fixture
@@ -511,7 +509,6 @@ def test_where_there_is_no_provider_nothing_of_it_is_there(client, settings):
 
 
 def test_when_the_record_refuses_nobody_gets_in(live_world, provider, owner_connection):
-    cache.clear()
     client = Client(raise_request_exception=False)
     owner_connection.execute("REVOKE EXECUTE ON FUNCTION audit_append_at_commit FROM stint_app")
     assert sign_in(client, provider).status_code == 500

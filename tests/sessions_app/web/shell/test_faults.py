@@ -6,7 +6,6 @@ import re
 from html import unescape
 
 import pytest
-from django.core.cache import caches
 
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import AccessRequest, Grant
@@ -16,11 +15,6 @@ from tests.support.world.acts import policy
 from tests.support.world.world import PASSWORD
 
 ERROR = re.compile(r'<span class="error" id="wrong-([\w-]+)">(.*?)</span>')
-
-
-@pytest.fixture(autouse=True)
-def fresh():
-    caches["local"].clear()
 
 
 def said(page: str) -> dict[str, str]:
