@@ -54,8 +54,7 @@ READS = {
         /sign-in/provider/ /account/confirm/provider/ /sign-in/passkey/ask/
         sessions_app.operations.identities.begin_provider_sign_in.begin_provider_sign_in""",
     "part of verbs that are recorded": """
-        sessions_app.operations.grants.lock_descendants.lock_descendants
-        accounts.operations.find_device.find_device""",
+        sessions_app.operations.grants.lock_descendants.lock_descendants""",
     "starts other processes, each of which records its acts": "manage.py:up manage.py:demo manage.py:serve",
     "writes files of a machine that has no record yet": "manage.py:production",
     "a client of the API, at which the credential is recorded": "manage.py:kube_credential",
@@ -87,6 +86,8 @@ NO_ACTS = {
     "when a key was last used; the session that it opened is recorded": "accounts.operations.note_key_use.note_key_use",
     "a gateway takes what was ordered with an entry, and what becomes of it has one": """
         sessions_app.operations.sessions.claim_order.claim_order""",
+    "counts a guess at a code; what is decided about the program has an entry": """
+        accounts.operations.find_device.find_device""",
     "throws away what is over": """
         accounts.operations.purge_sign_ins.purge_sign_ins sessions_app.operations.notifications.purge_webhooks.purge_webhooks""",
     "part of verbs that are recorded": """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
 from allauth.account.adapter import get_adapter
@@ -37,17 +37,13 @@ MOST_KEPT = 3
 LONGEST = 600
 
 
+@method_decorator(few, name="post")
 class SignIn(LoginView):  # type: ignore[misc]  # allauth ships no types
     """The sign-in page. If people sign in through the provider, the password form for administrators is one
     link away.
     """
 
     template_name = "identities/sign_in.html"
-
-    @method_decorator(few)
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Sign in, or show what is wrong."""
-        return cast(HttpResponse, super().post(request, *args, **kwargs))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add the available ways to sign in."""
