@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -20,6 +19,7 @@ from broker.kernel.errors import StintError, Unavailable
 from broker.kernel.problems import CONTENT_TYPE, from_error, problem
 from sessions_app.api.parsers import TooLarge
 from sessions_app.operations.requests.request_access import RequestRefused
+from sessions_app.policy.decision import RuleResult
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ def _translated(error: Exception) -> Exception:
 
 def _body(error: Exception) -> tuple[dict[str, Any], dict[str, str]]:
     if isinstance(error, RequestRefused):
-        rules = [asdict(result) for result in error.decision.results]
+        rules = [_rule(result) for result in error.decision.results]
         return {**from_error(error), "rules": rules}, {}
     if isinstance(error, StintError):
         return from_error(error), _later(error)
@@ -69,6 +69,12 @@ def _later(error: StintError) -> dict[str, str]:
     if isinstance(error, TooManyTries):
         return {"Retry-After": f"{error.wait}"}
     return {"Retry-After": "1"} if error.status == Unavailable.status else {}
+
+
+def _rule(result: RuleResult) -> dict[str, Any]:
+    """Return the result of a rule in the form of `RuleShape`."""
+    names = ("rule", "permitted", "message", "fix", "offer")
+    return {name: getattr(result, name) for name in names}
 
 
 def _of_framework(error: exceptions.APIException) -> tuple[dict[str, Any], dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from sessions_app.policy.policies import Clause
 
@@ -36,16 +36,29 @@ class Deny:
     moments: tuple[dt.datetime, ...] = ()
 
 
+class Tagged(Protocol):
+    """A rule, as its results name it."""
+
+    tag: ClassVar[str]
+
+
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """The result of one rule, as pages and the API show it."""
+    """The result of one rule, as pages and the API show it. ``of`` is the rule's class, by which results are told
+    apart.
+    """
 
-    rule: str
+    of: type[Tagged]
     permitted: bool
     message: str
     fix: str = ""
     offer: dict[str, Any] = field(default_factory=dict)
     moments: tuple[dt.datetime, ...] = ()
+
+    @property
+    def rule(self) -> str:
+        """The rule's name, for people and programs outside."""
+        return self.of.tag
 
 
 class Outcome(StrEnum):

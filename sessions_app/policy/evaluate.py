@@ -161,5 +161,5 @@ def evaluate(*, ask: Ask, facts: Facts, policy: PolicyDocument) -> Decision:
 def _result(rule: Rule, ask: Ask, facts: Facts) -> RuleResult:
     answer = rule.verify(ask, facts)
     if isinstance(answer, Deny):
-        return RuleResult(rule.tag, False, answer.message, answer.fix, answer.offer, answer.moments)
-    return RuleResult(rule.tag, True, answer.message)
+        return RuleResult(type(rule), False, answer.message, answer.fix, answer.offer, answer.moments)
+    return RuleResult(type(rule), True, answer.message)

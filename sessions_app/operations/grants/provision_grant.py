@@ -24,20 +24,7 @@ from sessions_app.operations.notifications.notify import notify
 from sessions_app.policy.approvals import Standing, resolve
 from sessions_app.policy.decision import Outcome, RuleResult
 from sessions_app.policy.evaluate import evaluate
-from sessions_app.policy.rules import (
-    SWEEPER_SILENCE,
-    AtOnce,
-    BreakGlassReviewed,
-    EnoughApprovers,
-    InWindow,
-    OnCall,
-    OwnIncidentReviewed,
-    RoleInWorkflow,
-    Rule,
-    Start,
-    SweeperAlive,
-    WithinWorkflow,
-)
+from sessions_app.policy.rules import BIND_THE_REQUEST, BIND_UNTIL_THE_START, SWEEPER_SILENCE
 from sessions_app.queries import facts
 from sessions_app.queries.catalogue import freeze_catalogue
 from sessions_app.queries.deciders import counted_verdicts
@@ -47,14 +34,6 @@ PROVISIONER = Actor.system("provision")
 # A message that no worker took is sent again after this long.
 ASK_AGAIN = dt.timedelta(seconds=5)
 AT_ONCE = dt.timedelta(minutes=1)
-# These were decided with the request. No grant is refused for the time it was to start at, or for a review that its
-# holder owes since then.
-_PASSED: frozenset[type[Rule]] = frozenset(
-    {Start, AtOnce, BreakGlassReviewed, OwnIncidentReviewed, EnoughApprovers, SweeperAlive}
-)
-# A running grant is not refused for its time either, or because a responder handed over the on-call duty. What leaves
-# the planned time of its workflow ends when that time changes.
-_RUNNING: frozenset[type[Rule]] = frozenset({InWindow, OnCall, RoleInWorkflow, WithinWorkflow})
 
 
 def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
@@ -209,6 +188,6 @@ def refusal(
     decision = evaluate(ask=ask, facts=world, policy=document)
     if decision.outcome is not Outcome.REFUSED:
         return None
-    passed = _PASSED | _RUNNING if grant.state == GrantState.ACTIVE else _PASSED
-    ignored = {rule.tag for rule in passed}
-    return next((result for result in decision.refusals if result.rule not in ignored), None)
+    started = grant.state == GrantState.ACTIVE
+    passed = BIND_THE_REQUEST | BIND_UNTIL_THE_START if started else BIND_THE_REQUEST
+    return next((result for result in decision.refusals if result.of not in passed), None)

@@ -38,7 +38,18 @@ from sessions_app.policy.rules.workflow import (
     WorkflowOpen,
 )
 
+# These bind a request alone. No grant is refused for the time it was to start at, or for a review that its holder owes
+# since then. Approvals are counted again by themselves.
+BIND_THE_REQUEST: frozenset[type[Rule]] = frozenset(
+    {Start, AtOnce, BreakGlassReviewed, OwnIncidentReviewed, EnoughApprovers, SweeperAlive}
+)
+# These bind a request and the start. A running grant is not refused for its time, or because a responder handed over the
+# duty. What leaves the planned time of its workflow ends when that time changes.
+BIND_UNTIL_THE_START: frozenset[type[Rule]] = frozenset({InWindow, OnCall, RoleInWorkflow, WithinWorkflow})
+
 __all__ = [
+    "BIND_THE_REQUEST",
+    "BIND_UNTIL_THE_START",
     "SWEEPER_SILENCE",
     "Ask",
     "AtOnce",

@@ -15,6 +15,7 @@ from broker.kernel.errors import StintError
 from sessions_app.models import Grant, RequestKind
 from sessions_app.policy.decision import RuleResult
 from sessions_app.policy.durations import say_duration
+from sessions_app.policy.rules import Reason, Ticket
 from sessions_app.queries.preview import Preview
 from sessions_app.web.requests.asking_page import AskPage
 from sessions_app.web.shell.faults import Faults
@@ -22,7 +23,7 @@ from sessions_app.web.templatetags.stint import in_zone
 from sessions_app.web.templatetags.times import say_moment, say_rough, when, when_both, window
 
 # Rules about fields that may simply not be filled in yet. They are shown as questions, not as refusals.
-SOFT = ("reason", "ticket")
+SOFT = (Reason, Ticket)
 MOST_TARGETS, MOST_OVERLAPS = 4, 3
 
 
@@ -69,7 +70,7 @@ class Outcome:
     def refused(self) -> bool:
         """Whether the policy refuses it for more than fields that are not filled in yet."""
         refusals = self.preview.decision.refusals if self.preview else ()
-        return any(one.rule not in SOFT for one in refusals)
+        return any(one.of not in SOFT for one in refusals)
 
     @property
     def approvals(self) -> int:
@@ -208,7 +209,7 @@ class Outcome:
                         note=f"Fix the marked fields{', or use this' if buttons else ''}.",
                         buttons=buttons,
                     )
-            elif result.rule in SOFT:
+            elif result.of in SOFT:
                 yield OutcomeStep(tone="warn", icon="ask", title=message, note=fix)
             else:
                 links = [

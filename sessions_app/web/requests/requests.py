@@ -21,6 +21,7 @@ from sessions_app.operations.requests.request_access import request_access
 from sessions_app.operations.requests.save_bookmark import save_bookmark
 from sessions_app.operations.requests.withdraw_request import withdraw_request
 from sessions_app.operations.workflows.read_named_workflow import read_named_workflow
+from sessions_app.policy.rules import HasTargets
 from sessions_app.queries.facts import targets_of
 from sessions_app.queries.named import with_names
 from sessions_app.web.requests.asking_page import AskPage, ask_page
@@ -35,8 +36,8 @@ from sessions_app.web.shell.home_page import again
 from sessions_app.web.shell.pages import page_of
 from sessions_app.web.templatetags.times import say_moment
 
-# The rules that don't depend on time.
-UNTIMED = (*SOFT, "has_targets")
+# The rules that don't depend on time, as faults name them.
+UNTIMED = frozenset(rule.tag for rule in (*SOFT, HasTargets))
 
 
 @page(FORM)
