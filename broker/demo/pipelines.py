@@ -60,6 +60,7 @@ class Pipelines(http.server.ThreadingHTTPServer):
         """Start a run for a release."""
         self.runs[run] = {
             "id": run, "status": "running", "title": f"Release {release}", "facts": {"release": release},
+            "opened_by": "jonas@example.com", "changed_by": [],
         }  # fmt: skip
 
     def finish(self, run: str) -> None:

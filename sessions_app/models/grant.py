@@ -185,7 +185,7 @@ class Grant(models.Model):
     heartbeat_seconds = models.PositiveIntegerField(null=True, blank=True)
     heartbeat_due_at = models.DateTimeField(null=True, blank=True)
     warned_at = models.DateTimeField(null=True, blank=True)
-    # When the review of access without approval is due: break-glass, or for the holder's own incident. None if people
+    # When the review of access without approval is due: break-glass, or for an incident that may be the holder's own. None if people
     # or the policy approved it.
     review_due_at = models.DateTimeField(null=True, blank=True)
     reviewed_at = models.DateTimeField(null=True, blank=True)
@@ -255,7 +255,7 @@ class Grant(models.Model):
 
     @property
     def is_own_incident(self) -> bool:
-        """Whether it started for an incident that its holder opened, without approval."""
+        """Whether it started without approval for an incident that its holder opened or changed, or may have."""
         return self.review_due_at is not None and not self.break_glass
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.db.models.functions import Now
 
 from accounts.models import Identity
@@ -159,7 +159,9 @@ class Workflow(models.Model):
 
     It is Stint's own (``source`` None), or of ``source`` under ``outside_id``, as read at ``read_at``. ``facts`` maps
     names to texts that commands can be bound to. ``starts_at`` and ``ends_at`` are its planned time; access for it
-    stays within. ``assigned`` and ``on_call`` are people as the source names them.
+    stays within. ``assigned`` and ``on_call`` are people as the source names them. So are ``named_openers``, who opened it
+    (empty if the source does not tell; who was named first stays), and ``named_changers``, who last changed its severity,
+    urgency or assignees (None if it does not tell).
     """
 
     provider = models.CharField(max_length=32, default=OWN)
@@ -178,6 +180,8 @@ class Workflow(models.Model):
     members = models.ManyToManyField(Identity, related_name="joined_work")
     assigned = models.JSONField(default=list)
     on_call = models.JSONField(default=list)
+    named_openers = models.JSONField(default=list, db_default=Value([], models.JSONField()))
+    named_changers = models.JSONField(null=True, default=None)
     facts = models.JSONField(default=dict)
     url = models.CharField(max_length=500, blank=True)
     starts_at = models.DateTimeField(null=True, blank=True)
@@ -234,6 +238,11 @@ class Workflow(models.Model):
     def id_there(self) -> str:
         """Its id in its source."""
         return self.outside_id or self.ref
+
+    @property
+    def opener(self) -> str:
+        """Who opened it, as far as that is known: an identity, or people as its source names them."""
+        return str(self.opened_by) if self.opened_by else ", ".join(self.named_openers)
 
     @property
     def link(self) -> str:

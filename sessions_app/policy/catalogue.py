@@ -146,7 +146,13 @@ class SourceDocument(_File):
         description="Clusters that the workflows of one service are on, by its ID or name; instead of `clusters`",
     )
     people: Literal["email", "username"] = Field(
-        default="email", description="How its assignees and on-call people are matched to identities"
+        default="email", description="How the people that it names are matched to identities"
+    )
+    trusted_openers: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
+        default=(),
+        max_length=50,
+        description="Systems such as monitoring, as the source names them. What they open counts as opened by someone "
+        "else, so only list what no requester can make open something",
     )
 
     @model_validator(mode="after")

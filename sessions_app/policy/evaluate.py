@@ -36,6 +36,7 @@ from sessions_app.policy.rules import (
     WorkflowFresh,
     WorkflowOnCluster,
     WorkflowOpen,
+    WorkflowVouches,
 )
 
 
@@ -87,6 +88,8 @@ def rules_of(
         planned.append(InWindow(policy.windows))
     if policy.ticket is not None:
         planned.append(Ticket(policy.ticket))
+    if policy.workflow and policy.workflow.approvals == "none" and policy.clauses:
+        planned.append(WorkflowVouches())
     return (*common, *planned, *bound)
 
 
@@ -129,9 +132,11 @@ def clauses_for(
 
 
 def vouches(policy: PolicyDocument, workflow: WorkflowFacts | None) -> bool:
-    """Whether the policy lets the facts of this workflow replace approvals. Never if the requester opened it."""
+    """Whether the policy lets the facts of this workflow replace approvals. Only if it is known to be another person's
+    doing.
+    """
     terms = policy.workflow
-    return bool(terms and terms.approvals == "none" and workflow and not workflow.own_doing)
+    return bool(terms and terms.approvals == "none" and workflow and workflow.doing.is_others)
 
 
 def review_within(policy: PolicyDocument, *, break_glass: bool, own_incident: bool) -> int | None:

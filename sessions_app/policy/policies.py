@@ -68,9 +68,10 @@ class BreakGlass(_Document):
 class Incident(_Document):
     """Who can start immediately while an incident is open on the cluster. The access ends with the incident.
 
-    ``own`` is for people who opened the incident themselves. With ``review``, they need a reason, and someone else must
-    review the access within ``review_within``, as with break-glass access. With ``forbid``, they get no access. Machines
-    never get access for their own incidents.
+    ``own`` is for people who opened the incident themselves, or last changed its severity, urgency or assignee, and for
+    incidents of which this is unknown. With ``review``, they need a reason, and someone else must review the access
+    within ``review_within``, as with break-glass access. With ``forbid``, they get no access. Machines never get access
+    for such incidents.
     """
 
     on_call: tuple[Name, ...] = Field(min_length=1)
@@ -85,8 +86,8 @@ class WorkflowNeeded(_Document):
 
     ``sources`` are names of sources, with ``stint`` for Stint's own workflows. By default, any source is accepted.
     ``staleness`` is in seconds: a workflow that could not be read for longer counts as closed. With
-    ``approvals: none``, people who are assigned or on call start immediately, unless they opened the workflow
-    themselves.
+    ``approvals: none``, people who are assigned or on call start immediately if someone else is known to have opened the
+    workflow, and they did not last change its severity, urgency or assignee.
     """
 
     kinds: tuple[Literal["incident", "change", "ticket", "task", "pipeline"], ...] = Field(min_length=1)

@@ -14,7 +14,7 @@ from django.db.models import Max
 
 from accounts.mailboxes import folded
 from accounts.models import Identity
-from accounts.queries import are_same_person, group_names, groups_of_people, same_person
+from accounts.queries import group_names, groups_of_people, same_person
 from broker.kernel.errors import StintError
 from sessions_app.connectors.registry import commands_of
 from sessions_app.models import (
@@ -38,6 +38,7 @@ from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.rules import Ask, Facts, WorkflowFacts
 from sessions_app.policy.scope import Scope, TargetFacts
 from sessions_app.policy.trust import TrustPolicyDocument
+from sessions_app.queries.doings import doing_of, people_by
 
 log = structlog.get_logger(__name__)
 
@@ -152,7 +153,7 @@ def workflow_facts(workflow: Workflow, requester: Identity, now: dt.datetime) ->
         severity=workflow.severity,
         roles=roles_in(workflow, requester),
         silence=silence,
-        own_doing=is_own_doing(requester, workflow),
+        doing=doing_of(requester, workflow),
         starts_at=workflow.starts_at,
         ends_at=workflow.ends_at,
     )
@@ -162,10 +163,11 @@ def roles_in(workflow: Workflow, identity: Identity) -> frozenset[str]:
     """Return an identity's roles in a workflow.
 
     People that a source names are matched by email address, or by username if the source's document says so. A machine
-    matches nobody.
+    matches nobody, and neither does an address that its owner has not confirmed.
     """
-    by = workflow.source.document.get("people", "email") if workflow.source else "email"
-    spelled = folded(identity.email if by == "email" else identity.username)
+    by = people_by(workflow.source) if workflow.source else "email"
+    confirmed = "" if identity.email_unconfirmed else identity.email
+    spelled = folded(confirmed if by == "email" else identity.username)
     named = {
         "assignee": bool(spelled) and identity.is_person and spelled in map(folded, workflow.assigned),
         "on_call": bool(spelled) and identity.is_person and spelled in map(folded, workflow.on_call),
@@ -224,22 +226,25 @@ def ask_now(request: AccessRequest, now: dt.datetime) -> Ask:
     return replace(ask_of(request), duration=duration, starts_at=None if started else request.starts_at)
 
 
-def is_own_doing(identity: Identity, workflow: Workflow | None) -> bool:
-    """Whether the identity opened the workflow, through any account or machine. Access because of it then needs a
-    review by someone else.
-    """
-    opener = workflow.opened_by if workflow else None
-    return opener is not None and are_same_person(identity, opener)
-
-
 def review_within(request: AccessRequest) -> int | None:
     """Return the seconds within which someone else must review the access; None if people or the policy approve it."""
-    own = is_own_doing(request.requester, request.workflow)
+    own = not doing_of(request.requester, request.workflow).is_others
     return evaluate.review_within(
         policy_document(request.policy),
         break_glass=request.kind == RequestKind.BREAK_GLASS,
         own_incident=own and request.kind == RequestKind.INCIDENT,
     )
+
+
+def why_not_vouched(request: AccessRequest, grant: Grant) -> str:
+    """Return why the workflow of a grant may now be its holder's own doing, as a sentence without its period, if the
+    grant began by it without approvals or a review; empty if it does not matter, or is known to be another person's.
+    """
+    by_incident = request.kind == RequestKind.INCIDENT and not request.approvals.exists()
+    if request.workflow is None or not (request.vouched or by_incident) or grant.review_due_at is not None:
+        return ""
+    doing = doing_of(request.requester, request.workflow)
+    return "" if doing.is_others else doing.said(request.workflow.ref, str(request.requester))
 
 
 def clauses_of(request: AccessRequest, document: PolicyDocument) -> tuple[Clause, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accounts.models import Identity, Kind
-from accounts.queries import are_same_person, groups_of_people
+from accounts.queries import groups_of_people
 from sessions_app.models import (
     OWN,
     AccessPolicy,
@@ -16,9 +16,11 @@ from sessions_app.models import (
     ClusterGroupObjectPermission,
     ClusterUserObjectPermission,
     RequestKind,
+    Workflow,
 )
 from sessions_app.policy.replay import PastRequest
-from sessions_app.policy.rules import Ask, WorkflowFacts
+from sessions_app.policy.rules import Ask, Doing, WorkflowFacts
+from sessions_app.queries.doings import Doings
 
 SPAN = dt.timedelta(days=90)
 MOST = 5000
@@ -41,15 +43,15 @@ def past_requests(policy: AccessPolicy, now: dt.datetime) -> Past:
         .values(
             "number", "created_at", "kind", "requester_id", "requester__username", "cluster_id", "cluster__name",
             "command_set_version__command_set__name", "targets", "duration", "starts_at", "reason", "ticket",
-            "workflow__ref", "workflow__kind", "workflow__source__name", "workflow__severity", "workflow__opened_by_id",
+            "workflow__ref", "workflow__kind", "workflow__source__name", "workflow__severity", "workflow_id",
             "requester__kind", "state",
         )[: MOST + 1]
     )  # fmt: skip
     groups = _groups({row["requester_id"] for row in rows})
     by_cluster = _asking_by_cluster({row["requester_id"] for row in rows}, policy)
-    own = _own_doings(rows)
+    doings = _doings(rows)
     return Past(
-        [_past(row, groups.get(row["requester_id"], frozenset()), by_cluster, own) for row in rows[:MOST]],
+        [_past(row, groups.get(row["requester_id"], frozenset()), by_cluster, doings) for row in rows[:MOST]],
         len(rows) > MOST,
     )
 
@@ -58,7 +60,7 @@ def _past(
     row: Mapping[str, Any],
     groups: frozenset[str],
     by_cluster: set[tuple[int, int]],
-    own: set[tuple[int, int]],
+    doings: Mapping[tuple[int, int], Doing],
 ) -> PastRequest:
     return PastRequest(
         ref=f"REQ-{row['number']}",
@@ -80,22 +82,20 @@ def _past(
             workflow=row["workflow__ref"] or "",
         ),
         is_person=row["requester__kind"] == Kind.PERSON,
-        workflow=_workflow(row, own),
+        workflow=_workflow(row, doings),
     )
 
 
-def _own_doings(rows: Iterable[Mapping[str, Any]]) -> set[tuple[int, int]]:
-    """Return the pairs of requester and opener, as ids, in which both are the same person, through any account or
-    machine.
-    """
-    pairs = {
-        (row["requester_id"], row["workflow__opened_by_id"]) for row in rows if row["workflow__opened_by_id"]
-    }
-    people = Identity.objects.select_related("owner").in_bulk({pk for pair in pairs for pk in pair})
-    return {pair for pair in pairs if are_same_person(people[pair[0]], people[pair[1]])}
+def _doings(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[int, int], Doing]:
+    """Return whose doing a workflow was, by the ids of the requester and the workflow."""
+    pairs = {(row["requester_id"], row["workflow_id"]) for row in rows if row["workflow_id"]}
+    people = Identity.objects.select_related("owner").in_bulk({person for person, _ in pairs})
+    found = Workflow.objects.select_related("source", "opened_by__owner").in_bulk({one for _, one in pairs})
+    doings = Doings(found.values())
+    return {(person, one): doings.of(people[person], found[one]) for person, one in pairs}
 
 
-def _workflow(row: Mapping[str, Any], own: set[tuple[int, int]]) -> WorkflowFacts | None:
+def _workflow(row: Mapping[str, Any], doings: Mapping[tuple[int, int], Doing]) -> WorkflowFacts | None:
     """Return the workflow that a request named, as it is now. The roles at that time are not stored, so the requester
     gets all that a policy can require.
     """
@@ -104,7 +104,7 @@ def _workflow(row: Mapping[str, Any], own: set[tuple[int, int]]) -> WorkflowFact
     return WorkflowFacts(
         kind=row["workflow__kind"], source=row["workflow__source__name"] or OWN, severity=row["workflow__severity"],
         roles=frozenset({"assignee", "member", "on_call"}),
-        own_doing=(row["requester_id"], row["workflow__opened_by_id"]) in own,
+        doing=doings[row["requester_id"], row["workflow_id"]],
     )  # fmt: skip
 
 

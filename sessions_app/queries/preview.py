@@ -20,6 +20,7 @@ from sessions_app.models import (
 from sessions_app.policy.commands.answers import CompiledSet
 from sessions_app.policy.decision import Decision
 from sessions_app.policy.policies import Clause, PolicyDocument
+from sessions_app.policy.rules import Doing
 from sessions_app.queries import deciders
 from sessions_app.queries.held_already import held_already, held_by_others
 
@@ -32,7 +33,7 @@ class Preview:
     ``draft`` is the request as it would be stored, without a number. Its rules and digest are those of any request.
     ``parameters`` include those taken from the workflow. ``vouched``: the workflow stands in for approvals.
     ``starts_later``: access would not start at once if it were approved now. ``reviewed``: nobody approves it, so that
-    someone else has to review it. What only a person reads is asked for when it is read.
+    someone else has to review it. ``doing`` says who opened or changed the workflow. What only a person reads is asked for when it is read.
     """
 
     decision: Decision
@@ -45,6 +46,7 @@ class Preview:
     parameters: dict[str, str]
     vouched: bool
     reviewed: bool
+    doing: Doing
     targets: tuple[Target, ...]
     compiled: CompiledSet
     starts_at: dt.datetime

@@ -24,6 +24,8 @@ CALL_SECONDS = 5.0
 MAX_ANSWER = 1024 * 1024
 MAX_DELIVERY = 1024 * 1024
 LONGEST_ID = 120
+# The most people that are read from one list of an answer.
+MOST_NAMES = 100
 # Nobody plans beyond these dates. Far beyond them, times can't be shown in every time zone, or read back from the
 # database.
 EARLIEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
@@ -70,6 +72,10 @@ class Status:
     ``outside_id`` is the source's own id of an open workflow, which may have been asked for by another, such as its
     number. ``assigned`` and ``on_call`` are email addresses or names in lowercase. ``services`` are ids and names of what it
     concerns. ``values`` maps names to texts that commands can be bound to. ``reason`` says why it is not open.
+
+    ``opened_by`` are those who opened it, and ``changed_by`` those who last changed its severity, urgency or assignees, in
+    the same form; systems by their id. Nobody in ``opened_by``, or None in ``changed_by``, means that the source does not
+    tell. Nobody whom a requester could choose, such as by an editable name, may be in either.
     """
 
     standing: Standing
@@ -85,6 +91,8 @@ class Status:
     ends_at: dt.datetime | None = None
     values: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
+    opened_by: tuple[str, ...] = ()
+    changed_by: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +223,7 @@ def moment_of(value: Any) -> dt.datetime | None:
 def names_of(values: Any) -> tuple[str, ...]:
     """Return texts in lowercase, without duplicates, at most a hundred."""
     found = [text_of(value).casefold() for value in values] if isinstance(values, list | tuple) else []
-    return tuple(dict.fromkeys(name for name in found if name))[:100]
+    return tuple(dict.fromkeys(name for name in found if name))[:MOST_NAMES]
 
 
 def at(data: Any, *path: str | int) -> Any:

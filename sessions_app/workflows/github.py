@@ -30,6 +30,7 @@ from sessions_app.workflows.base import (
     body_key,
     hex_digest,
     id_of,
+    names_of,
     same,
     text_of,
 )
@@ -97,6 +98,9 @@ class GitHub:
             url=text_of(at(job, "html_url"), 500),
             services=tuple(filter(None, (text_of(at(run, "repository", "id")), values["repository"]))),
             values={name: value for name, value in values.items() if value},
+            # Who started the run, and who ran this attempt. Nothing about a job can be changed.
+            opened_by=_both(at(run, "actor", "login"), at(run, "triggering_actor", "login")),
+            changed_by=(),
         )
 
     def _ask(self, path: str) -> Any:
@@ -131,6 +135,12 @@ class GitHub:
             if check_run := at(said, "check_run", "id"):
                 return _hint(repository, at(run, "id"), at(run, "run_attempt"), check_run, over=over)
         return _hint(repository, at(run, "id"), at(run, "run_attempt"), None, over=over) if run else []
+
+
+def _both(*logins: Any) -> tuple[str, ...]:
+    """Return the names; none if one is missing, since it could be anyone's."""
+    found = [text_of(login) for login in logins]
+    return names_of(found) if all(found) else ()
 
 
 def _hint(repository: str, run: Any, attempt: Any, job: Any, *, over: bool) -> list[Hint]:

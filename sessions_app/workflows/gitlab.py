@@ -32,6 +32,7 @@ from sessions_app.workflows.base import (
     body_key,
     each,
     id_of,
+    names_of,
     same,
     text_of,
 )
@@ -92,6 +93,9 @@ class GitLab:
             url=text_of(at(job, "web_url"), 500),
             services=(project,),
             values={name: value for name, value in values.items() if value},
+            # Who started the pipeline, played the job, or ran it again. Nothing about a job can be changed.
+            opened_by=names_of([at(job, "user", "username")]),
+            changed_by=(),
         )
 
     def verify_webhook(

@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr
 
 from sessions_app.workflows.asking import ask
 from sessions_app.workflows.base import (
+    LATEST,
     Adapter,
     AdapterType,
     Address,
@@ -31,6 +32,7 @@ from sessions_app.workflows.base import (
     event_of,
     hex_digest,
     id_of,
+    moment_of,
     names_of,
     same,
     text_of,
@@ -40,6 +42,17 @@ _ID = re.compile(r"[A-Z0-9]{5,32}")
 _SEVERITY = re.compile(r"P[1-4]")
 _OPEN = ("triggered", "acknowledged")
 _CLOSING = ("incident.resolved",)
+# Log entries that change no priority, urgency or assignee. Every other entry may.
+_NO_CHANGE = frozenset(
+    f"{kind}_log_entry"
+    for kind in (
+        "trigger", "acknowledge", "unacknowledge", "annotate", "notify", "snooze", "resolve", "reach_ack_limit",
+        "reach_trigger_limit", "exhaust_escalation_path", "repeat_escalation_path",
+    )
+)  # fmt: skip
+_ACKNOWLEDGED = "acknowledge_log_entry"
+# The entries on one page of the log, and the most pages that are read.
+_PAGE, _MOST_PAGES = 100, 5
 
 
 class Parameters(SourceParameters):
@@ -52,17 +65,20 @@ class Parameters(SourceParameters):
 
 
 class PagerDuty:
-    """Reads incidents, and the people on call for the escalation policy of each."""
+    """Reads incidents, who opened and changed each, and the people on call for its escalation policy."""
 
     def __init__(self, parameters: Parameters) -> None:
         self._url = parameters.url
         self._token = parameters.token
 
     def status(self, outside_id: str) -> Status:
-        """Ask for one incident and, if it is open, for the people on call. Raises SourceError, NotAnId."""
+        """Ask for one incident and, if it is open, for the people behind it. Raises SourceError, NotAnId."""
         if not _ID.fullmatch(outside_id):
             raise NotAnId("A PagerDuty incident has an ID like Q1ABCDEF2GHIJK.")
-        incident = at(self._ask(f"/incidents/{outside_id}?include[]=assignees"), "incident")
+        incident = at(
+            self._ask(f"/incidents/{outside_id}?include[]=assignees&include[]=first_trigger_log_entries"),
+            "incident",
+        )
         if incident is None:
             return Status(standing=Standing.UNKNOWN, reason="PagerDuty has no such incident.")
         status = text_of(at(incident, "status"))
@@ -73,7 +89,7 @@ class PagerDuty:
         return self._open(incident, status)
 
     def _open(self, incident: Any, status: str) -> Status:
-        service = at(incident, "service")
+        outside_id, service = id_of(at(incident, "id"), _ID), at(incident, "service")
         severity = text_of(at(incident, "priority", "summary"))
         values = {
             "number": text_of(at(incident, "incident_number")),
@@ -85,7 +101,7 @@ class PagerDuty:
         return Status(
             standing=Standing.OPEN,
             # It also answers about the number of an incident.
-            outside_id=id_of(at(incident, "id"), _ID),
+            outside_id=outside_id,
             title=text_of(at(incident, "title")) or text_of(at(incident, "summary")),
             url=text_of(at(incident, "html_url"), 500),
             severity=severity if _SEVERITY.fullmatch(severity) else "",
@@ -93,6 +109,8 @@ class PagerDuty:
             on_call=self._on_call(text_of(at(incident, "escalation_policy", "id"))),
             services=tuple(filter(None, (values["service_id"], values["service"]))),
             values={name: value for name, value in values.items() if value},
+            opened_by=self._names([at(incident, "first_trigger_log_entry", "agent")]),
+            changed_by=self._changed_by(outside_id),
         )
 
     def _on_call(self, policy: str) -> tuple[str, ...]:
@@ -101,6 +119,26 @@ class PagerDuty:
             return ()
         answer = self._ask(f"/oncalls?escalation_policy_ids[]={policy}&include[]=users&limit=100")
         return names_of([at(one, "user", "email") for one in each(answer, "oncalls")])
+
+    def _changed_by(self, outside_id: str) -> tuple[str, ...] | None:
+        """Return who last changed an incident, for each kind of change; None if its log is too long to tell."""
+        entries: list[Any] = []
+        for page in range(_MOST_PAGES):
+            answer = self._ask(f"/incidents/{outside_id}/log_entries?limit={_PAGE}&offset={page * _PAGE}")
+            entries += each(answer, "log_entries")
+            if at(answer, "more") is False:
+                return self._names(_changers(entries))
+        return None
+
+    def _names(self, agents: Sequence[Any]) -> tuple[str, ...]:
+        """Return the email addresses of users; of anything else, its ID. People can edit their names there, so they are
+        never told by these.
+        """
+        found = {text_of(at(agent, "id")): _is_user(agent) for agent in agents}
+        return names_of([self._email(one) or one if user else one for one, user in found.items() if one])
+
+    def _email(self, user: str) -> str:
+        return text_of(at(self._ask(f"/users/{user}"), "user", "email")) if _ID.fullmatch(user) else ""
 
     def _ask(self, path: str) -> Any:
         return ask(
@@ -128,6 +166,25 @@ class PagerDuty:
             return []
         resolved = kind in _CLOSING or at(event, "data", "status") == "resolved"
         return [Hint(outside_id=outside_id, closed=resolved)]
+
+
+def _changers(entries: Sequence[Any]) -> list[Any]:
+    """Return the users who last made each kind of change. What PagerDuty does by itself, such as an escalation, is
+    nobody's. Whoever acknowledges an incident that they were not assigned to takes it.
+    """
+    assigned = {text_of(at(one, "id")) for entry in entries for one in each(entry, "assignees")}
+    last: dict[str, tuple[dt.datetime, Any]] = {}
+    for entry in entries:
+        kind, agent = text_of(at(entry, "type")), at(entry, "agent")
+        taken = kind == _ACKNOWLEDGED and text_of(at(agent, "id")) not in assigned
+        moment = moment_of(at(entry, "created_at")) or LATEST
+        if (taken or kind not in _NO_CHANGE) and (kind not in last or moment >= last[kind][0]):
+            last[kind] = (moment, agent)
+    return [agent for _, agent in last.values() if _is_user(agent)]
+
+
+def _is_user(agent: Any) -> bool:
+    return text_of(at(agent, "type")) in ("user", "user_reference")
 
 
 def _make(parameters: Parameters) -> Adapter:

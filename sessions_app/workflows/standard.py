@@ -2,7 +2,7 @@
 (https://www.standardwebhooks.com).
 
 A delivery is `{"type": …, "data": {"id": …, "status": …}}`. An answer has id and status at ``root``. It can also have
-`title`, `url`, `severity`, `assignees`, `on_call`, `service`, `starts_at`, `ends_at` and `facts`.
+`title`, `url`, `severity`, `assignees`, `on_call`, `service`, `starts_at`, `ends_at`, `opened_by`, `changed_by` and `facts`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from sessions_app.workflows.asking import ask
 from sessions_app.workflows.base import (
+    MOST_NAMES,
     Adapter,
     AdapterType,
     Address,
@@ -117,6 +118,8 @@ class Standard:
             starts_at=moment_of(workflow.get("starts_at")),
             ends_at=moment_of(workflow.get("ends_at")),
             values={name: value for name, value in values.items() if value and _FACT.fullmatch(name)},
+            opened_by=names_of([workflow.get("opened_by")]),
+            changed_by=_changed_by(workflow.get("changed_by")),
         )
 
     def verify_webhook(
@@ -135,6 +138,13 @@ class Standard:
             if _ID.fullmatch(outside_id)
             else []
         )
+
+
+def _changed_by(names: Any) -> tuple[str, ...] | None:
+    """Return who last changed it; None if that is not a list of names, since a lost one could be anyone's."""
+    found = names_of(names)
+    whole = isinstance(names, list) and len(names) <= MOST_NAMES and all(text_of(name) for name in names)
+    return found if whole else None
 
 
 def verify_standard(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: dt.datetime) -> str:

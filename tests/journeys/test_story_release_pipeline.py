@@ -133,6 +133,7 @@ class Job:
         self.at.github.pages[f"/repositories/9001/actions/runs/{self.run_id}"] = {
             "id": self.run_id, "event": "release", "head_branch": self.release, "head_sha": "4f1c0d2e9ab7",
             "display_title": self.release, "path": ".github/workflows/deploy.yml", "repository": repository,
+            "actor": {"login": "octocat"}, "triggering_actor": {"login": "octocat"},
         }  # fmt: skip
 
     def claims(self, **changes: Any) -> dict[str, Any]:

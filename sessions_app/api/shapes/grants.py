@@ -46,7 +46,7 @@ class GrantShape(Shape):
     break_glass = serializers.BooleanField()
     own_incident = serializers.BooleanField(
         source="is_own_incident",
-        help_text="The holder opened the incident, and no one approved the access.",
+        help_text="No one approved the access, and the holder opened or changed the incident, or may have.",
     )
     starts_at = Moment()
     expires_at = Moment()

@@ -28,7 +28,12 @@ class WorkflowShape(Shape):
     ends_at = Moment(allow_null=True)
     read_at = Moment(allow_null=True, help_text="When its source last reported it as open.")
     opened_at = Moment()
-    opened_by = serializers.CharField(source="opened_by.username", allow_null=True)
+    opened_by = serializers.SerializerMethodField(
+        help_text="Who opened it: a username, or names as the source has them. Empty if that is not known."
+    )
+    changed_by = serializers.SerializerMethodField(
+        help_text="Who last changed its severity, urgency or assignees, as the source names them. Null if that is not known."
+    )
     closed_at = Moment(allow_null=True)
     closed_by = serializers.CharField(source="closed_by.username", allow_null=True)
     close_note = serializers.CharField()
@@ -36,6 +41,14 @@ class WorkflowShape(Shape):
     def get_clusters(self, workflow: Workflow) -> list[str]:
         """Names of the clusters, sorted."""
         return sorted(cluster.name for cluster in workflow.clusters.all())
+
+    def get_opened_by(self, workflow: Workflow) -> list[str]:
+        """Names of those who opened it."""
+        return [workflow.opened_by.username] if workflow.opened_by else list(workflow.named_openers)
+
+    def get_changed_by(self, workflow: Workflow) -> list[str] | None:
+        """Names of those who last changed it. Nothing about Stint's own changes."""
+        return workflow.named_changers if workflow.source else []
 
     def get_kept_by(self, workflow: Workflow) -> str:
         """Name of the source."""

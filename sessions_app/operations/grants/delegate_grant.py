@@ -36,6 +36,7 @@ from sessions_app.policy.durations import say_duration
 from sessions_app.policy.scope import Extent
 from sessions_app.queries import commands, facts
 from sessions_app.queries.chain import chain_of
+from sessions_app.queries.doings import doing_of
 
 _MOST = 200
 
@@ -120,19 +121,22 @@ def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> st
     )
     if not listed or delegate is None:
         return f"{parent.policy} does not allow delegation to this identity."
-    if _opened_by(delegate, parent):
-        return f"{delegate} or its owner opened {parent.workflow}, and machines get no access from their own workflows."
+    if why := _own_doing(delegate, parent):
+        return f"{why}, and machines get no access from workflows that are, or may be, their own."
     holders = {grant.holder_id for grant in chain_of(parent)}
     return f"{delegate} already holds it." if delegate.pk in holders else ""
 
 
-def _opened_by(delegate: Identity, grant: Grant) -> bool:
-    """Whether the delegate is a machine that opened, by any account, the workflow that let the grant start without
-    approval.
+def _own_doing(delegate: Identity, grant: Grant) -> str:
+    """Return how the workflow that let the grant start without approval may be the delegate's own doing, without a
+    period; empty for people, and if it is known to be another person's.
     """
     first = chain_of(grant)[0].request
     by_workflow = first.kind == RequestKind.INCIDENT or first.vouched
-    return not delegate.is_person and by_workflow and facts.is_own_doing(delegate, grant.workflow)
+    if delegate.is_person or not by_workflow or grant.workflow is None:
+        return ""
+    doing = doing_of(delegate, grant.workflow)
+    return "" if doing.is_others else doing.said(grant.workflow.ref, f"{delegate} or its owner")
 
 
 def delegates_of(parent: Grant, now: dt.datetime) -> list[Identity]:
@@ -153,7 +157,7 @@ def delegates_of(parent: Grant, now: dt.datetime) -> list[Identity]:
     listed = Q(username__in=names) | Q(groups__name__in=terms.to.groups)
     found = Identity.objects.active().filter(listed).exclude(pk__in=[one.holder_id for one in chain])
     named = found.select_related("owner").distinct().order_by("username")[:_MOST]
-    return [one for one in named if not _opened_by(one, parent)]
+    return [one for one in named if not _own_doing(one, parent)]
 
 
 def why_not_within(parent: Grant, request: AccessRequest, now: dt.datetime) -> str:

@@ -164,6 +164,8 @@ def why_not_start(grant: Grant, now: dt.datetime) -> str:
         standing = resolve(clauses=clauses, verdicts=verdicts, digest=request.digest).standing
         if standing is not Standing.APPROVED:
             return "Its approvals are no longer valid."
+    if grant.state != GrantState.ACTIVE and (why := facts.why_not_vouched(request, grant)):
+        return f"{why}. Request it again."
     refused = refusal(request, grant, targets, now)
     return refused.message if refused else ""
 

@@ -9,6 +9,8 @@ from broker.audit.events import Event
 from sessions_app.models import AccessRequest, Asks, Grant
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.policy.policies import PolicyDocument
+from sessions_app.policy.rules import Whose
+from sessions_app.queries.doings import doing_of
 
 
 def notify_of_start(
@@ -37,6 +39,10 @@ def how_it_began(grant: Grant) -> str:
     """Return how the holder got access without approval, as a phrase before the name of the cluster."""
     if grant.break_glass:
         return f"{grant.holder} used break-glass access"
-    if grant.is_own_incident:
-        return f"{grant.holder} opened {grant.workflow} and started access without approval"
+    if grant.is_own_incident and grant.workflow:
+        doing = doing_of(grant.holder, grant.workflow)
+        if doing.whose is Whose.OWN:
+            said = doing.said(grant.workflow.ref, str(grant.holder))
+            return f"{said} and started access without approval"
+        return f"{grant.holder} started access without approval for {grant.workflow}"
     return f"{grant.holder} has access for {grant.workflow}"

@@ -22,6 +22,7 @@ from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.documents import DocumentError
 from sessions_app.policy.evaluate import evaluate, vouches
 from sessions_app.policy.policies import PolicyDocument
+from sessions_app.policy.rules import UNTOLD
 from sessions_app.policy.starts import begins_at
 from sessions_app.queries import commands, facts
 from sessions_app.queries.preview import Preview
@@ -268,6 +269,7 @@ def _preview(
         parameters=ask.parameters,
         vouched=draft.vouched,
         reviewed=facts.review_within(draft) is not None,
+        doing=world.workflow.doing if world.workflow else UNTOLD,
         targets=tuple(targets),
         compiled=_compiled(cluster, version, ask.parameters, decision),
         starts_at=starts_at,

@@ -117,6 +117,7 @@ def check_extension(
         )
     if refused := refusal(grant.request, grant, facts.targets_of(grant.request), now):
         raise MayNotExtend(refused.message, hint="Request new access.", moments=refused.moments)
+    _check_vouched(grant, document, terms)
     earlier = grant.extensions.filter(state__in=[RequestState.APPROVED, RequestState.PENDING])
     if deciding is not None:
         earlier = earlier.exclude(pk=deciding.pk)
@@ -136,6 +137,14 @@ def check_extension(
         )
     _check_time(grant, document, end, now)
     return terms
+
+
+def _check_vouched(grant: Grant, document: PolicyDocument, terms: Extension) -> None:
+    """Check that people approve the extension, or that the workflow still stands in for them."""
+    if document.clauses and terms.approvals != "none":
+        return
+    if why := facts.why_not_vouched(grant.request, grant):
+        raise MayNotExtend(f"{why}.", hint="Request new access, which is approved or reviewed.")
 
 
 def _check_time(grant: Grant, document: PolicyDocument, end: dt.datetime, now: dt.datetime) -> None:

@@ -138,10 +138,18 @@ def _save(requester: Identity, ask: NewRequest, preview: Preview, now: dt.dateti
             "targets": [target.name for target in preview.targets], "parameters": as_words(preview.parameters),
             "starts_at": ask.starts_at.isoformat() if ask.starts_at else None, "duration": ask.duration,
             "policy": f"{preview.policy.name} v{preview.policy.version}", "digest": preview.digest,
-            "reason": request.reason, "ticket": request.ticket, **workflow_fact(request),
+            "reason": request.reason, "ticket": request.ticket, **workflow_fact(request), **_doing_fact(preview),
         },
     )  # fmt: skip
     return request
+
+
+def _doing_fact(preview: Preview) -> dict[str, str]:
+    """Return whose doing the workflow was, as the record stores what the decision relied on."""
+    if preview.workflow is None:
+        return {}
+    said = preview.doing.said(preview.workflow.ref, preview.draft.requester.username)
+    return {"workflow_of": preview.doing.whose, "workflow_doing": said}
 
 
 def _start(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:

@@ -191,6 +191,8 @@ def _learn(
         if workflow is None:
             _check_not_outrun(source, outside_id, known, now)
             return _make(source, outside_id, status, wanted, clusters, now)
+        # Who opened it never changes. Whoever can edit that there later was not the first to be named.
+        wanted["named_openers"] = workflow.named_openers or wanted["named_openers"]
         changed = [name for name, value in wanted.items() if getattr(workflow, name) != value]
         for name, value in wanted.items():
             setattr(workflow, name, value)
@@ -205,7 +207,7 @@ def _learn(
             ended = _end_without_room(workflow, clusters, now)
             record(
                 event=Event.WORKFLOW_CHANGED, actor=SOURCE, object_type="workflow", object_ref=workflow.ref, now=now,
-                data={"changed": changed, "grants_ended": ended},
+                data={"changed": changed, "grants_ended": ended, **_people_of(workflow)},
             )  # fmt: skip
     return workflow
 
@@ -236,6 +238,8 @@ def _wanted(source: WorkflowSource, status: Status) -> dict[str, Any]:
         "url": status.url if status.url.startswith(("https://", "http://")) else "",
         "assigned": list(status.assigned),
         "on_call": list(status.on_call),
+        "named_openers": list(status.opened_by),
+        "named_changers": None if status.changed_by is None else list(status.changed_by),
         "facts": dict(status.values),
         "starts_at": status.starts_at,
         "ends_at": status.ends_at,
@@ -270,9 +274,14 @@ def _make(
     record(
         event=Event.WORKFLOW_OPENED, actor=SOURCE, object_type="workflow", object_ref=workflow.ref, now=now,
         data={"kind": workflow.kind, "title": workflow.title, "severity": workflow.severity, "source": source.name,
-              "clusters": [cluster.name for cluster in clusters]},
+              "clusters": [cluster.name for cluster in clusters], **_people_of(workflow)},
     )  # fmt: skip
     return workflow
+
+
+def _people_of(workflow: Workflow) -> dict[str, Any]:
+    """Return who opened and last changed it, as the record stores what the source says."""
+    return {"opened_by": workflow.named_openers, "changed_by": workflow.named_changers}
 
 
 def _free_ref(source: WorkflowSource, outside_id: str) -> str:

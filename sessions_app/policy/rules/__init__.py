@@ -17,6 +17,7 @@ from sessions_app.policy.rules.asking import (
     SweeperAlive,
     Ticket,
 )
+from sessions_app.policy.rules.doing import UNTOLD, Act, Doing, Whose
 from sessions_app.policy.rules.emergencies import (
     AtOnce,
     BreakGlassReviewed,
@@ -36,6 +37,7 @@ from sessions_app.policy.rules.workflow import (
     WorkflowFresh,
     WorkflowOnCluster,
     WorkflowOpen,
+    WorkflowVouches,
 )
 
 # These bind a request alone. No grant is refused for the time it was to start at, or for a review that its holder owes
@@ -51,10 +53,13 @@ __all__ = [
     "BIND_THE_REQUEST",
     "BIND_UNTIL_THE_START",
     "SWEEPER_SILENCE",
+    "UNTOLD",
+    "Act",
     "Ask",
     "AtOnce",
     "BreakGlassReviewed",
     "Covers",
+    "Doing",
     "EnoughApprovers",
     "Facts",
     "HasTargets",
@@ -76,10 +81,12 @@ __all__ = [
     "Start",
     "SweeperAlive",
     "Ticket",
+    "Whose",
     "WithinWorkflow",
     "WorkflowFacts",
     "WorkflowFits",
     "WorkflowFresh",
     "WorkflowOnCluster",
     "WorkflowOpen",
+    "WorkflowVouches",
 ]

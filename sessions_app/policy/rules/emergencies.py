@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from sessions_app.policy.decision import Deny, Permit
 from sessions_app.policy.policies import BreakGlass, Incident
-from sessions_app.policy.rules.facts import Ask, Facts
+from sessions_app.policy.rules.doing import UNTOLD, Whose
+from sessions_app.policy.rules.facts import Ask, Facts, said_of
 
 _INCIDENT = "incident"
 
@@ -112,8 +113,8 @@ class AtOnce:
 
 @dataclass(frozen=True, slots=True)
 class OwnIncident:
-    """Opening an incident is not an approval. The policy can forbid access for one's own incident, and machines never
-    get it.
+    """Opening an incident is not an approval, and neither is changing one. The policy can forbid access for incidents
+    that are, or may be, the requester's own, and machines never get it.
     """
 
     tag: ClassVar[str] = "own_incident"
@@ -123,33 +124,35 @@ class OwnIncident:
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if facts.workflow is None:
             return Deny("The incident has no known opener.", "Choose an open incident.")
-        if not facts.workflow.own_doing:
-            return Permit("Someone else opened the incident.")
+        doing = facts.workflow.doing
+        said = said_of(doing, ask, facts)
+        if doing.is_others:
+            return Permit(f"{said}.")
+        fix = "Have someone else open an incident in Stint, or request planned access."
+        own = doing.whose is Whose.OWN
         if not facts.is_person:
-            return Deny(
-                f"{ask.incident} was opened by {ask.requester} or its owner, and machines get no access from their own incidents.",
-                "Have someone else open the incident, or request planned access.",
-            )
+            whose = "their own incidents" if own else "incidents that may be their own"
+            return Deny(f"{said}, and machines get no access from {whose}.", fix)
         if self.terms is None or self.terms.own == "forbid":
-            return Deny(
-                f"You opened {ask.incident} yourself, and {self.policy} gives no access for your own incidents.",
-                "Have someone else open the incident, or request planned access.",
-            )
-        return Permit("You opened the incident yourself.")
+            whose = "your own incidents" if own else "incidents that may be your own"
+            return Deny(f"{said}, and {self.policy} gives no access for {whose}.", fix)
+        return Permit(f"{said}." if own else f"{said}, so it counts as your own.")
 
 
 @dataclass(frozen=True, slots=True)
 class OwnIncidentReviewed:
-    """Access for one's own incident without approval is like break-glass access: it needs a reason, and no overdue
-    review.
+    """Access without approval, for an incident that is or may be one's own, is like break-glass access: it needs a
+    reason, and no overdue review.
     """
 
     tag: ClassVar[str] = "own_incident_reviewed"
 
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
-        if facts.workflow is not None and not facts.workflow.own_doing:
+        doing = facts.workflow.doing if facts.workflow else UNTOLD
+        if doing.is_others:
             return Permit("No review needed.")
-        return _reviewed(ask, facts, "Access for your own incident")
+        kind = "your own incident" if doing.whose is Whose.OWN else "an incident that may be your own"
+        return _reviewed(ask, facts, f"Access for {kind}")
 
 
 def _reviewed(ask: Ask, facts: Facts, kind: str) -> Permit | Deny:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from sessions_app.policy.decision import Deny, Permit
+from sessions_app.policy.rules.doing import UNTOLD, Doing
 from sessions_app.policy.starts import begins_at
 
 
@@ -38,8 +39,7 @@ class WorkflowFacts:
     """The facts of the named workflow.
 
     ``roles`` are the requester's: `assignee`, `member` and `on_call`. ``silence`` is the time in seconds since its
-    source confirmed that it is open; None for Stint's own workflows. ``own_doing``: the requester opened it in any
-    guise, through their owner, their machine, or another account of theirs.
+    source confirmed that it is open; None for Stint's own workflows. ``doing`` says who opened or changed it.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class WorkflowFacts:
     severity: str = ""
     roles: frozenset[str] = frozenset()
     silence: float | None = None
-    own_doing: bool = False
+    doing: Doing = UNTOLD
     starts_at: dt.datetime | None = None
     ends_at: dt.datetime | None = None
 
@@ -65,7 +65,7 @@ class Facts:
     targets_live: bool
     sweeper_silence: float | None
     # Grants that began without approval and whose review is overdue. These are break-glass access, or access for an
-    # incident that the requester opened.
+    # incident that may be the requester's own.
     overdue_reviews: tuple[str, ...]
     # For each person whose approval would count, their groups among those of the policy; None if unknown.
     approvers: tuple[frozenset[str], ...] | None
@@ -95,4 +95,14 @@ def start_of(ask: Ask, facts: Facts) -> dt.datetime:
     """Return when the requested time begins. Without its own start it begins with the workflow, or at once."""
     return ask.starts_at or begins_at(
         facts.now, workflow=facts.workflow.starts_at if facts.workflow else None
+    )
+
+
+def said_of(doing: Doing, ask: Ask, facts: Facts) -> str:
+    """Return what is known of whose doing the named workflow is, without a period. A machine may also be meant by its
+    owner.
+    """
+    return doing.said(
+        ask.workflow or ask.incident or "the workflow",
+        "You" if facts.is_person else f"{ask.requester} or its owner",
     )

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from sessions_app.policy.decision import Deny, Permit, say_utc
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import WorkflowNeeded
-from sessions_app.policy.rules.facts import Ask, Facts, WorkflowFacts, start_of
+from sessions_app.policy.rules.facts import Ask, Facts, WorkflowFacts, said_of, start_of
 
 _PARTS = {"assignee": "assigned to", "member": "a member of", "on_call": "on call for"}
 
@@ -102,6 +102,22 @@ class RoleInWorkflow:
             f"{ask.requester} is not {said} {ask.workflow or 'the workflow'}.",
             f"Someone who is {said} it can submit the request.",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowVouches:
+    """Whether the workflow replaces approvals, as the policy says. If it may be the requester's own doing, people approve,
+    so this never denies.
+    """
+
+    tag: ClassVar[str] = "workflow_vouches"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.workflow is None:
+            return Permit("No workflow is named, so people approve.")
+        doing = facts.workflow.doing
+        so = "no approval is needed" if doing.is_others else "people approve"
+        return Permit(f"{said_of(doing, ask, facts)}, so {so}.")
 
 
 @dataclass(frozen=True, slots=True)

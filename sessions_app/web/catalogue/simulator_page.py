@@ -28,7 +28,7 @@ from sessions_app.policy.durations import parse_duration
 from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.replay import named
-from sessions_app.policy.rules import Ask, Facts, WorkflowFacts
+from sessions_app.policy.rules import Act, Ask, Doing, Facts, Whose, WorkflowFacts
 from sessions_app.queries import deciders, facts
 from sessions_app.web.shell.forms import parse_start
 from sessions_app.web.shell.words import Look, plural
@@ -41,6 +41,7 @@ NAMED = 8
 PERMITTED, DENIED = Look("ok", "check", "Yes"), Look("bad", "x", "No")
 # The names of the workflow that the simulator assumes.
 SUPPOSED, SUPPOSED_INCIDENT = "The workflow", "The incident"
+SUPPOSED_OPENER = "assumed"
 NO_SEVERITY = "none"
 # The roles that the requester can have in the workflow, and what each includes.
 PARTS = (
@@ -53,6 +54,12 @@ _ROLES = {
     "assignee": frozenset({"assignee", "member"}), "member": frozenset({"member"}),
     "on_call": frozenset({"on_call", "member"}), "nobody": frozenset[str](),
 }  # fmt: skip
+# Who opened the workflow.
+OPENERS = (
+    (Whose.OTHER.value, "Someone else"),
+    (Whose.OWN.value, "The requester"),
+    (Whose.UNKNOWN.value, "Unknown"),
+)
 TOO_FAR = "The start or duration is too far in the future to be granted."
 
 
@@ -61,8 +68,8 @@ class Question:
     """The assumptions of a simulation, as typed.
 
     ``incident``: a workflow is open. ``workflow``, ``source``, ``severity`` and ``part`` say what it is, and which role
-    the requester has in it. If one of them is empty, it is what the policy wants. ``from_…`` and ``to_…`` are the
-    workflow's planned time, if it has one.
+    the requester has in it. If one of them is empty, it is what the policy wants. ``opener`` says who opened it: someone
+    else if empty. ``from_…`` and ``to_…`` are the workflow's planned time, if it has one.
     """
 
     person: str = ""
@@ -77,6 +84,7 @@ class Question:
     source: str = ""
     severity: str = ""
     part: str = ""
+    opener: str = ""
     from_day: str = ""
     from_hour: str = ""
     to_day: str = ""
@@ -99,6 +107,7 @@ def question_of(data: QueryDict) -> Question:
         "source",
         "severity",
         "part",
+        "opener",
         "from_day",
         "from_hour",
         "to_day",
@@ -127,6 +136,7 @@ class Options:
     sources: Sequence[str] = ()
     severities: Sequence[str] = ()
     parts: Sequence[tuple[str, str]] = PARTS
+    openers: Sequence[tuple[str, str]] = OPENERS
 
     @property
     def open_label(self) -> str:
@@ -321,8 +331,11 @@ def _workflow(question: Question, document: PolicyDocument) -> WorkflowFacts:
     """Return the assumed workflow: an incident if the policy wants no workflow, and otherwise the one that was chosen.
     A choice that is missing or impossible is replaced by the first that the form offers.
     """
+    doing = _doing(question)
     if document.workflow is None:
-        return WorkflowFacts(kind=WorkflowKind.INCIDENT.value, source=OWN, roles=_ROLES["assignee"])
+        return WorkflowFacts(
+            kind=WorkflowKind.INCIDENT.value, source=OWN, roles=_ROLES["assignee"], doing=doing
+        )
     offered = Options((), (), (), **_workflow_options(document))
     starts_at, ends_at = _planned(question, document)
     severity = _chosen(question.severity, offered.severities)
@@ -333,7 +346,14 @@ def _workflow(question: Question, document: PolicyDocument) -> WorkflowFacts:
         roles=_ROLES[_chosen(question.part, [part for part, _ in offered.parts])],
         starts_at=starts_at,
         ends_at=ends_at,
+        doing=doing,
     )
+
+
+def _doing(question: Question) -> Doing:
+    """Return who opened the assumed workflow."""
+    whose = Whose(_chosen(question.opener, [value for value, _ in OPENERS]))
+    return Doing(whose, Act.OPENED, SUPPOSED_OPENER if whose is Whose.OTHER else "")
 
 
 def _planned(question: Question, document: PolicyDocument) -> tuple[dt.datetime | None, dt.datetime | None]:

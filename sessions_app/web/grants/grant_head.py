@@ -48,7 +48,7 @@ class GrantHead:
         if grant.break_glass:
             found.append(Look("glass", "flame", "Break-glass"))
         elif grant.is_own_incident:
-            found.append(Look("glass", "flame", "Own incident, no approval"))
+            found.append(Look("glass", "flame", "Incident, no approval"))
         if grant.workflow:
             found.append(self._workflow())
         if grant.request.ticket:

@@ -12,6 +12,7 @@ from accounts.models import Identity
 from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Lease, Observed, RequestState, Session, Target
 from sessions_app.operations.grants.delegate_grant import delegates_of
+from sessions_app.operations.notifications.notify_of_start import how_it_began
 from sessions_app.queries.chain import chain_of, tree_below
 from sessions_app.queries.deciders import may_not_decide_in, may_not_review, reviewers
 from sessions_app.queries.endings import endings
@@ -107,13 +108,10 @@ class GrantPage:
     @property
     def unapproved_start(self) -> str:
         """A sentence about who started it without approval, and why."""
-        opened = (
-            f" opened {self.grant.workflow.ref} and"
-            if self.grant.is_own_incident and self.grant.workflow
-            else ""
-        )
+        own = self.grant.is_own_incident
+        began = how_it_began(self.grant) if own else f"{self.grant.holder} started without approval"
         reason = self.grant.request.reason
-        return f"{self.grant.holder}{opened} started without approval{f': “{reason}”' if reason else ''}."
+        return f"{began}{f': “{reason}”' if reason else ''}."
 
     @property
     def target_names(self) -> str:

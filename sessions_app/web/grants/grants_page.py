@@ -29,7 +29,7 @@ class GrantRow:
         """The look of access that nobody approved; None if somebody did."""
         if self.card.grant.break_glass:
             return Look("glass", "flame", "Break-glass")
-        return Look("glass", "flame", "Own incident") if self.card.grant.is_own_incident else None
+        return Look("glass", "flame", "No approval") if self.card.grant.is_own_incident else None
 
     @property
     def commands(self) -> str:

@@ -163,7 +163,7 @@ class Receipt:
         if self.grant.break_glass:
             return "no one: break-glass access"
         if self.grant.is_own_incident and self.grant.workflow:
-            return f"no one: its holder opened {self.grant.workflow.ref}"
+            return f"no one: {self.grant.workflow.ref}, with a review"
         return "the policy (no approval needed)"
 
     @property

@@ -150,14 +150,14 @@ def state_look(person: Identity, now: dt.datetime) -> Look:
 
 
 # The label beside a grant that began without approval.
-BREAK_GLASS, OWN_INCIDENT = Look("glass", "flame", "Break-glass"), Look("glass", "flame", "Own incident")
+BREAK_GLASS, UNAPPROVED = Look("glass", "flame", "Break-glass"), Look("glass", "flame", "No approval")
 
 
 def urgency(grant: Grant) -> Look | None:
     """Return the look of a grant that began without approval; None for any other."""
     if grant.break_glass:
         return BREAK_GLASS
-    return OWN_INCIDENT if grant.is_own_incident else None
+    return UNAPPROVED if grant.is_own_incident else None
 
 
 @dataclass(frozen=True, slots=True)

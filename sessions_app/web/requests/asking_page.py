@@ -25,7 +25,7 @@ from sessions_app.operations.workflows.open_workflow import PREFIX
 from sessions_app.policy.durations import show_duration
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.windows import upcoming
-from sessions_app.queries.facts import is_own_doing
+from sessions_app.queries.doings import doing_of
 from sessions_app.queries.workflows import (
     fitting,
     is_unread,
@@ -237,7 +237,7 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
         windows=upcoming(terms.windows, now, 3) if terms and terms.windows is not None else None,
         ticket_required=_wanted_by_all(documents, draft.kind, lambda one: one.ticket is not None),
         reason_required=draft.kind == RequestKind.BREAK_GLASS
-        or (draft.kind == RequestKind.INCIDENT and is_own_doing(identity, workflow))
+        or (draft.kind == RequestKind.INCIDENT and not doing_of(identity, workflow).is_others)
         or _wanted_by_all(documents, draft.kind, lambda one: one.reason == "required"),
         kinds=[kind for kind in KINDS if by_kind.get(kind, every)],
         incidents=incidents,
@@ -306,7 +306,7 @@ def open_incidents(clusters: Sequence[Cluster]) -> list[Workflow]:
     """Return the open incidents on the clusters with their clusters, the worst and newest first."""
     through = Workflow.clusters.through.objects.filter(cluster__in=clusters)
     found = Workflow.objects.open().filter(kind=WorkflowKind.INCIDENT, pk__in=through.values("workflow_id"))
-    found = found.select_related("opened_by__owner").prefetch_related("clusters")
+    found = found.select_related("opened_by__owner", "source").prefetch_related("clusters")
     return list(found.order_by("severity", "-pk")[:MOST])
 
 

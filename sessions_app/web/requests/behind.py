@@ -11,6 +11,7 @@ from sessions_app.models import (
     Workflow,
 )
 from sessions_app.queries import facts
+from sessions_app.queries.doings import doing_of
 
 
 class Behind(NamedTuple):
@@ -18,7 +19,7 @@ class Behind(NamedTuple):
 
     ``planned``: it has a planned time. ``covers``: that time covers all of the requested time. ``part`` is the
     requester's role in words. ``bound`` are the parameters taken from the workflow, each with the name of the fact and
-    its value.
+    its value. ``doing`` is what is known of whose doing it is, without a period.
     """
 
     workflow: Workflow
@@ -26,6 +27,7 @@ class Behind(NamedTuple):
     covers: bool
     part: str
     bound: Sequence[tuple[str, str, str]]
+    doing: str
 
     @property
     def assigned(self) -> str:
@@ -55,4 +57,5 @@ def behind_of(request: AccessRequest, starts_at: dt.datetime) -> Behind | None:
         covers=(workflow.starts_at or starts_at) <= starts_at and end <= (workflow.ends_at or end),
         part=next((said for role, said in _PARTS.items() if role in roles), "has no known role in it"),
         bound=[(name, fact, request.parameters.get(name, "")) for name, fact in taken.items()],
+        doing=doing_of(request.requester, workflow).said(workflow.ref, str(request.requester)),
     )

@@ -54,7 +54,7 @@ def _held(run: CommandRun, at: dt.datetime) -> Decided:
 
 
 def _review(grant: Grant, at: dt.datetime) -> Decided:
-    access = "break-glass access" if grant.break_glass else "access for their own incident"
+    access = "break-glass access" if grant.break_glass else "incident access without approval"
     url = reverse("grant", args=[grant.ref])
     what = f"{access} to {grant.cluster}"
     return Decided(at, grant.ref, url, str(grant.holder), what, Look("ok", "eye", "reviewed"))

@@ -110,5 +110,5 @@ def _unapproved(asked: AccessRequest, grant: Grant | None) -> str:
         return "Started immediately with break-glass access"
     if not asked.workflow:
         return "No approval needed"
-    opened = f", which {asked.requester} opened" if grant and grant.is_own_incident else ""
-    return f"Started immediately for {asked.workflow.ref}{opened}"
+    reviewed = ", with a review" if grant and grant.is_own_incident else ""
+    return f"Started immediately for {asked.workflow.ref}{reviewed}"

@@ -103,7 +103,7 @@ class GrantCard:
         """The kind of access that nobody approved: `break-glass access`; empty if somebody did."""
         if self.grant.break_glass:
             return "break-glass access"
-        return "access for their own incident" if self.grant.is_own_incident else ""
+        return "incident access without approval" if self.grant.is_own_incident else ""
 
 
 def request_card(request: AccessRequest, now: dt.datetime) -> RequestCard:

@@ -81,7 +81,7 @@ def _delegated(ref: str, data: Data) -> str:
 
 def _started(ref: str, data: Data) -> str:
     if data.get("incident"):
-        return f"started {ref} without approval for {data['incident']}, which they opened{why(data)}"
+        return f"started {ref} without approval for {data['incident']}{why(data)}"
     return f"started break-glass access ({ref}){why(data)}"
 
 

@@ -213,7 +213,7 @@ def workflow_row(workflow: Workflow) -> WorkflowRow:
         look=workflow_state(workflow),
         says=f"{workflow.get_kind_display()}{severity}: {workflow.title}",
         where=where(workflow),
-        owner=str(owner or (f"opened by {workflow.opened_by}" if workflow.opened_by else "")),
+        owner=str(owner or (f"opened by {workflow.opener}" if workflow.opener else "")),
         note="Can't be read right now"
         if workflow.read_error and workflow.state == WorkflowState.OPEN
         else "",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from accounts.models import Identity
 from sessions_app.models import Cluster, Grant, GrantState, RequestKind, Workflow
 from sessions_app.policy.durations import say_duration, show_duration
-from sessions_app.queries.facts import is_own_doing
+from sessions_app.policy.rules import Doing
+from sessions_app.queries.doings import Doings
 from sessions_app.queries.named import with_names
 from sessions_app.web.requests.asking_page import open_incidents
 from sessions_app.web.requests.fields import fields_of
@@ -22,14 +23,14 @@ from sessions_app.web.shell.words import plural
 class Offer:
     """The access that one person can get for an incident, with the command set that fits best.
 
-    ``ready``: nothing is left to choose, and no reason is needed. ``own``: they opened the incident themselves, and
-    nobody approves.
+    ``ready``: nothing is left to choose, and no reason is needed. ``review``: why someone else reviews it, as a sentence
+    without its period, since nobody approves and the incident may be their own doing; empty if nobody has to.
     """
 
     draft: Draft
     approvals: int
     ready: bool
-    own: bool
+    review: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +52,21 @@ def calls_for(identity: Identity) -> list[Call]:
             Grant.objects.not_ended().filter(holder=identity, workflow__in=found)
         ).exclude(state=GrantState.REVOKING)
     }
-    return [Call(one, offer_for(identity, terms, one), held.get(one.pk)) for one in found]
+    doings = Doings(found)
+    return [Call(one, _offer_for(terms, one, doings.of(identity, one)), held.get(one.pk)) for one in found]
 
 
-def offer_for(identity: Identity, terms: Sequence[Terms], incident: Workflow) -> Offer | None:
+def _offer_for(terms: Sequence[Terms], incident: Workflow, doing: Doing) -> Offer | None:
     """Return the offer that fits an incident best.
 
     Offers that are ready come first, then those with the fewest approvals, then those with the most commands.
     """
-    own = is_own_doing(identity, incident)
-    if own:
+    review = "" if doing.is_others else doing.said(incident.ref)
+    if review:
         terms = [one for one in terms if one.document.incident and one.document.incident.own != "forbid"]
     touched = {cluster.pk for cluster in incident.clusters.all()}
     offers = [
-        (option.size, _offer(terms, incident, cluster, option, own=own and not option.approvals))
+        (option.size, _offer(terms, incident, cluster, option, "" if option.approvals else review))
         for cluster in clusters_of(terms)
         if cluster.pk in touched
         for option in sets_on(terms, cluster, RequestKind.INCIDENT)
@@ -78,8 +80,7 @@ def _offer(
     incident: Workflow,
     cluster: Cluster,
     option: SetOption,
-    *,
-    own: bool,
+    review: str,
 ) -> Offer:
     draft = Draft(
         kind=RequestKind.INCIDENT,
@@ -96,8 +97,8 @@ def _offer(
             incident=draft.incident, parameters=filled,
         ),
         option.approvals,
-        all(filled.values()) and not own,
-        own,
+        all(filled.values()) and not review,
+        review,
     )  # fmt: skip
 
 
@@ -110,10 +111,10 @@ def offered(call: Call) -> str:
         offer.draft,
         f"after {plural(offer.approvals, 'approval')}" if offer.approvals else "immediately",
     )
-    if offer.own:
+    if offer.review:
         says = (
-            "You opened this incident yourself, so give a reason. Access starts immediately, "
-            "all approvers are notified, and someone else reviews it."
+            f"{offer.review}, so give a reason. Access starts immediately, all approvers are notified, "
+            "and someone else reviews it."
         )
     elif offer.ready:
         length = say_duration(draft.seconds)

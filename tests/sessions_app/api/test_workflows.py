@@ -27,7 +27,7 @@ def test_an_incident_is_opened_seen_and_listed(api):
     opened = answer.body
     assert answer["Location"] == f"/api/v1/workflows/{opened['ref']}"
     assert (opened["kind"], opened["state"], opened["clusters"]) == ("incident", "open", ["web"])
-    assert opened["opened_by"] == "bob"
+    assert (opened["opened_by"], opened["changed_by"]) == (["bob"], [])
     assert api("alice").get(f"/workflows/{opened['ref']}").body == opened
     assert [row["ref"] for row in api("alice").get("/workflows?state=open").body["results"]] == [
         opened["ref"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sessions_app.policy.decision import Outcome
 from sessions_app.policy.evaluate import evaluate, rules_of
 from sessions_app.policy.policies import PolicyDocument
-from sessions_app.policy.rules import Ask, Facts, WorkflowFacts
+from sessions_app.policy.rules import Ask, Doing, Facts, Whose, WorkflowFacts
 
 NOW = dt.datetime(2026, 10, 20, 12, tzinfo=dt.UTC)
 POLICY = {
@@ -116,7 +116,7 @@ OPEN = replace(
     workflow_open=True,
     workflow_on_cluster=True,
     approvers=(),
-    workflow=WorkflowFacts(kind="incident", source="stint"),
+    workflow=WorkflowFacts(kind="incident", source="stint", doing=Doing(Whose.OTHER, by="bob")),
 )
 
 

@@ -153,9 +153,9 @@ def test_it_is_reviewed_by_somebody_else_and_never_by_who_opened_it(duty):
     page = Client()
     page.force_login(duty.bob, backend="accounts.backends.PasswordBackend")
     shown = page.get(f"/grants/{grant.ref}/").content.decode()
-    assert "Own incident, no approval" in shown
-    assert "Review access for their own incident" in shown
-    assert "access for their own incident" in page.get("/approvals/").content.decode()
+    assert "Incident, no approval" in shown
+    assert "Review incident access without approval" in shown
+    assert "incident access without approval" in page.get("/approvals/").content.decode()
     page.post(f"/grants/{grant.ref}/review/", {"note": "Fine."})
     grant.refresh_from_db()
     assert (grant.reviewed_by, grant.review_note) == (duty.bob, "Fine.")

@@ -24,6 +24,7 @@ from sessions_app.workflows.base import (
 from sessions_app.workflows.registry import types
 from tests.support.servers.outside import (
     outside,
+    pagerduty_entry,
     pagerduty_event,
     pagerduty_incident,
     pagerduty_on_call,
@@ -131,7 +132,11 @@ def open_pages(asked, own="") -> dict[str, object]:
     job = {"id": 77 if own == "" else own, "run_id": 9001, "run_attempt": 1}
     incident = pagerduty_incident(IDS["pagerduty"] if own == "" else own)
     return {
-        f"/incidents/{asked}?include[]=assignees": incident,
+        f"/incidents/{asked}?include[]=assignees&include[]=first_trigger_log_entries": incident,
+        f"/incidents/{incident['incident']['id']}/log_entries?limit=100&offset=0": {
+            "log_entries": [],
+            "more": False,
+        },
         "/oncalls?escalation_policy_ids[]=PANZZEQ&include[]=users&limit=100": pagerduty_on_call(),
         "/repositories/42/actions/jobs/77": {**job, "status": "in_progress"},
         "/repositories/42/actions/runs/9001": {"id": 9001},
@@ -165,6 +170,41 @@ def test_an_open_incident_of_pagerduty_with_who_is_on_call(system):
     assert status.services == ("PIJ90N7", "Checkout")
     assert status.values["service"] == "Checkout"
     assert system.asked[0][1]["authorization"] == "Token token=t0ken"
+
+
+SELF, ALICE = {"PAL0001": "alice@example.com"}, ("alice@example.com",)
+
+
+def by_service() -> dict[str, object]:
+    return {"first_trigger_log_entry": pagerduty_entry("trigger", "PSHOP01")}
+
+
+@pytest.mark.parametrize(
+    ("log", "more", "opened_by", "changed_by"),
+    [
+        # Names can be edited there, so nobody is told by theirs.
+        ((), {}, ("bob@example.com",), ()),
+        ((), by_service(), ("pshop01",), ()),
+        ((), {"first_trigger_log_entry": None}, (), ()),
+        ((), {"first_trigger_log_entry": pagerduty_entry("trigger", "PGONE01")}, ("pgone01",), ()),
+        *[((pagerduty_entry(kind, "PAL0001"),), {}, ("bob@example.com",), ALICE)
+          for kind in ("assign", "escalate", "delegate", "urgency_change", "priority_change", "anything_new")],
+        # Whoever was assigned to it may acknowledge it; anyone else takes it by that.
+        ((pagerduty_entry("acknowledge", "PAL0001"),), {}, ("bob@example.com",), ALICE),
+        ((pagerduty_entry("acknowledge", "PAL0001"), pagerduty_entry("assign", "PSHOP01", assignees=[{"id": "PAL0001"}])),
+         {}, ("bob@example.com",), ()),
+        ((pagerduty_entry("annotate", "PAL0001"),), {}, ("bob@example.com",), ()),
+        # The last of its kind counts, wherever it is in the log.
+        ((pagerduty_entry("assign", "PAL0001", "2026-11-10T02:00:00+02:00"), pagerduty_entry("assign", "PBOB001")), {},
+         ("bob@example.com",), ("bob@example.com",)),
+        ((*[pagerduty_entry("annotate", "PAL0001")] * 150, pagerduty_entry("assign", "PAL0001")), {}, ("bob@example.com",), ALICE),
+        ((pagerduty_entry("annotate", "PAL0001"),) * 501, {}, ("bob@example.com",), None),
+    ],
+)  # fmt: skip
+def test_who_opened_an_incident_of_pagerduty_and_last_changed_it(system, log, more, opened_by, changed_by):
+    tell_pagerduty(system, "Q1ABCDEF2GHIJK", log=log, users=SELF, **more)
+    status = made(PD, system.url).status("Q1ABCDEF2GHIJK")
+    assert (status.opened_by, status.changed_by) == (opened_by, changed_by)
 
 
 def test_a_resolved_incident_of_pagerduty_is_closed(system):
@@ -232,6 +272,41 @@ def test_a_branch_of_github_is_no_release(system):
     run = {"id": 9001, "head_branch": "v2.4.1", "head_sha": "c" * 40, "event": "push"}
     system.pages |= {"/repositories/42/actions/jobs/77": job, "/repositories/42/actions/runs/9001": run}
     assert "release" not in made(GH, system.url).status("42:9001:1:77").values
+
+
+@pytest.mark.parametrize(
+    ("run", "opened_by"),
+    [({"actor": {"login": "Mara"}, "triggering_actor": {"login": "noah"}}, ("mara", "noah")),
+     ({"actor": {"login": "mara"}, "triggering_actor": {"login": "mara"}}, ("mara",)),
+     ({"actor": None, "triggering_actor": {"login": "mara"}}, ()), ({"actor": {"login": "mara"}}, ())],
+)  # fmt: skip
+def test_a_job_of_github_was_opened_by_who_started_the_run_and_who_ran_it_again(system, run, opened_by):
+    system.pages |= open_pages("")
+    system.pages["/repositories/42/actions/runs/9001"] = {"id": 9001, **run}
+    status = made(GH, system.url).status("42:9001:1:77")
+    assert (status.opened_by, status.changed_by) == (opened_by, ())
+
+
+def test_a_job_of_gitlab_was_opened_by_its_user(system):
+    system.pages |= open_pages("")
+    assert made(GL, system.url).status("5:77").opened_by == ()
+    system.pages["/api/v4/projects/5/jobs/77"]["user"] = {"id": 1, "username": "Mara", "name": "noah"}
+    status = made(GL, system.url).status("5:77")
+    assert (status.opened_by, status.changed_by) == (("mara",), ())
+
+
+@pytest.mark.parametrize(
+    ("said", "opened_by", "changed_by"),
+    [({}, (), None), ({"opened_by": "Mara@example.com", "changed_by": []}, ("mara@example.com",), ()),
+     ({"opened_by": ["mara"], "changed_by": "mara"}, (), None), ({"changed_by": ["Mara", "noah"]}, (), ("mara", "noah")),
+     ({"changed_by": ["mara", None]}, (), None), ({"changed_by": ["mara"] * 101}, (), None)],
+)  # fmt: skip
+def test_another_system_says_who_opened_and_changed_its_work_in_a_field_of_each(
+    system, said, opened_by, changed_by
+):
+    system.pages[f"/api/{IDS['standard']}"] = {"id": IDS["standard"], "status": "open", **said}
+    status = made(STD, system.url).status(IDS["standard"])
+    assert (status.opened_by, status.changed_by) == (opened_by, changed_by)
 
 
 def test_github_signs_the_raw_body():

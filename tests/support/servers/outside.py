@@ -79,6 +79,7 @@ def pagerduty_incident(
         "urgency": "high", "priority": {"id": "P53ZZH5", "type": "priority_reference", "summary": "P1"},
         "service": {"id": "PIJ90N7", "type": "service_reference", "summary": "Checkout"},
         "escalation_policy": {"id": "PANZZEQ", "type": "escalation_policy_reference", "summary": "Web"},
+        "first_trigger_log_entry": pagerduty_entry("trigger", "PBOB001"),
         "assignments": [
             {"at": "2026-11-10T00:31:52Z",
              "assignee": {"id": "PXPGF42", "type": "user", "summary": "Alice", "email": "Alice@example.com"}},
@@ -93,13 +94,30 @@ def pagerduty_on_call(*emails: str) -> dict[str, Any]:
     return {"oncalls": [{"user": user, "escalation_level": 1} for user in users], "limit": 100, "more": False}
 
 
+def pagerduty_entry(kind: str, agent: str, at: str = "2026-11-10T00:31:52Z", **more) -> dict[str, Any]:
+    """An entry of an incident's log. ``agent`` is the ID of a user, who can choose the summary, or of a service, which
+    begins with PS.
+    """
+    what = "service_reference" if agent.startswith("PS") else "user_reference"
+    return {
+        "id": "R2XGXEI3W0FHMSDXHDIBQGBQ5E", "type": f"{kind}_log_entry", "created_at": at,
+        "agent": {"id": agent, "type": what, "summary": "dora@example.com"}, **more,
+    }  # fmt: skip
+
+
 def tell_pagerduty(
-    system: Outside, outside_id: str, status: str = "triggered", on_call: tuple[str, ...] = (), **more
-) -> None:
-    """Let the system answer about one incident as PagerDuty does."""
-    system.pages[f"/incidents/{outside_id}?include[]=assignees"] = pagerduty_incident(
-        outside_id, status, **more
-    )
+    system: Outside, outside_id: str, status: str = "triggered", on_call: tuple[str, ...] = (),
+    log: tuple[dict[str, Any], ...] = (), users: dict[str, str] | None = None, **more,
+) -> None:  # fmt: skip
+    """Let the system answer about one incident as PagerDuty does. ``users`` maps IDs to addresses; PBOB001 opens it."""
+    asked = f"/incidents/{outside_id}?include[]=assignees&include[]=first_trigger_log_entries"
+    system.pages[asked] = pagerduty_incident(outside_id, status, **more)
+    for page in range(0, len(log) + 1, 100):
+        system.pages[f"/incidents/{outside_id}/log_entries?limit=100&offset={page}"] = {
+            "log_entries": log[page : page + 100], "limit": 100, "offset": page, "more": len(log) > page + 100,
+        }  # fmt: skip
+    for user, email in {"PBOB001": "Bob@example.com", **(users or {})}.items():
+        system.pages[f"/users/{user}"] = {"user": {"id": user, "type": "user", "email": email}}
     system.pages["/oncalls?escalation_policy_ids[]=PANZZEQ&include[]=users&limit=100"] = pagerduty_on_call(
         *on_call
     )

@@ -42,8 +42,14 @@ def speaking_for(provider: str = "fake", kind: str = "incident") -> Iterator[Fak
 
 
 def is_open(**more) -> Status:
-    """What a source says of open work."""
-    return Status(**{"standing": Standing.OPEN, "title": "Checkout is slow", "severity": "P1", **more})
+    """What a source says of open work, which Bob opened and nobody changed since."""
+    said = {
+        "title": "Checkout is slow",
+        "severity": "P1",
+        "opened_by": ("bob@example.com",),
+        "changed_by": (),
+    }
+    return Status(**{"standing": Standing.OPEN, **said, **more})
 
 
 def is_closed() -> Status:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from django.db import DatabaseError, transaction
 
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import EndReason, Grant, Workflow, WorkflowSource
@@ -295,3 +296,19 @@ def test_a_ticket_asked_for_in_small_letters_is_the_one_that_the_source_means(wo
         for ref in ("desk:tkt-9", "desk:TKT-9", "desk:tkt-9"):
             assert read_workflow(ref=ref, now=world.now).ref == "desk:TKT-9"
     assert Workflow.objects.count() == 1
+
+
+def test_who_opened_it_is_whom_the_source_named_first(world, pager):
+    pager.workflows["Q1"] = is_open(opened_by=(), changed_by=None)
+    workflow = read_workflow(ref=REF, now=world.now)
+    assert (workflow.named_openers, workflow.named_changers, workflow.opener) == ([], None, "")
+    for named in ("alice@example.com", "bob@example.com"):
+        pager.workflows["Q1"] = is_open(opened_by=(named,), changed_by=("dora@example.com",))
+        workflow = read_workflow(ref=REF, now=world.now)
+        assert (workflow.named_openers, workflow.named_changers) == (
+            ["alice@example.com"],
+            ["dora@example.com"],
+        )
+    with pytest.raises(DatabaseError, match="Who opened a workflow never changes"), transaction.atomic():
+        Workflow.objects.update(named_openers=["bob@example.com"])
+    assert last("workflow.changed", REF).data["opened_by"] == ["alice@example.com"]

@@ -102,6 +102,15 @@ def test_the_work_that_a_policy_wants_is_supposed_as_it_is_chosen(world, as_bob)
     assert "Needs 1 approval" in simulated(as_bob, **fitting, workflow="'", part="x" * 999, severity="<b>")
 
 
+def test_the_simulator_supposes_who_opened_the_incident(world, as_bob):
+    assumed = {"kind": "incident", "incident": "on"}
+    assert "Someone else (assumed) opened The incident." in simulated(as_bob, **assumed)
+    assert "You opened The incident." in simulated(as_bob, **assumed, opener="own")
+    page = simulated(as_bob, **assumed, opener="unknown")
+    assert "Who opened The incident is unknown, so it counts as your own." in page
+    assert "machines get no access" in simulated(as_bob, **assumed, opener="unknown", person="robot")
+
+
 def test_breaking_glass_is_simulated_as_well(world, as_bob):
     assert "Starts without approval" in simulated(as_bob, kind="break_glass")
     assert "1 h 30 min exceeds the limit of 1 h" in simulated(as_bob, kind="break_glass", duration="90m")

@@ -1,0 +1,102 @@
+"""Whose doing a workflow is, for a requester.
+
+The people whom a source names are matched by email address or username, as its document says, through any account. Only an
+address that its owner confirmed makes somebody else of them. Whoever can't be matched could be anyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from django.db.models import Q
+
+from accounts.mailboxes import canonical, folded
+from accounts.models import Identity
+from accounts.queries import are_same_person
+from sessions_app.models import Workflow, WorkflowSource
+from sessions_app.policy.rules import UNTOLD, Act, Doing, Whose
+
+
+def doing_of(identity: Identity, workflow: Workflow | None) -> Doing:
+    """Return whose doing one workflow is, for one identity. Unknown without a workflow."""
+    return Doings([workflow]).of(identity, workflow) if workflow else UNTOLD
+
+
+def people_by(source: WorkflowSource) -> str:
+    """Return by what the people of a source are matched: `email` or `username`."""
+    return str(source.document.get("people", "email"))
+
+
+class Doings:
+    """Whose doing several workflows are. The accounts of those whom their sources name are read once."""
+
+    def __init__(self, workflows: Iterable[Workflow]) -> None:
+        names = {(people_by(one.source), name) for one in workflows if one.source for name in _named(one)}
+        self._accounts = _accounts(names)
+
+    def of(self, identity: Identity, workflow: Workflow) -> Doing:
+        """Return whose doing one of the workflows is, for an identity.
+
+        One's own doing counts before anything unknown, and both before that someone else opened it.
+        """
+        source = workflow.source
+        acts = [
+            *self._acts(identity, source, Act.OPENED, workflow.named_openers or None),
+            *self._acts(identity, source, Act.CHANGED, workflow.named_changers),
+        ] if source else [_in_stint(identity, workflow)]  # fmt: skip
+        return min(acts, key=lambda one: (Whose.OWN, Whose.UNKNOWN, Whose.OTHER).index(one.whose))
+
+    def _acts(
+        self, identity: Identity, source: WorkflowSource, act: Act, names: Sequence[str] | None
+    ) -> list[Doing]:
+        if names is None:
+            return [Doing(Whose.UNKNOWN, act)]
+        return [Doing(self._whose(identity, source, name), act, name) for name in names]
+
+    def _whose(self, identity: Identity, source: WorkflowSource, name: str) -> Whose:
+        by = people_by(source)
+        accounts = self._accounts.get((by, folded(name)), ())
+        if any(are_same_person(identity, one) for one in accounts):
+            return Whose.OWN
+        sure = any(by == "username" or not one.email_unconfirmed for one in accounts)
+        return Whose.OTHER if sure or name in _trusted(source) else Whose.UNKNOWN
+
+
+def _in_stint(identity: Identity, workflow: Workflow) -> Doing:
+    """Return whose doing one of Stint's own workflows is. Nothing about it changes after it was opened."""
+    opener = workflow.opened_by
+    if opener is None:
+        return UNTOLD
+    whose = Whose.OWN if are_same_person(identity, opener) else Whose.OTHER
+    return Doing(whose, Act.OPENED, opener.username)
+
+
+def _named(workflow: Workflow) -> list[str]:
+    return [*workflow.named_openers, *(workflow.named_changers or ())]
+
+
+def _trusted(source: WorkflowSource) -> frozenset[str]:
+    return frozenset(name.casefold() for name in source.document.get("trusted_openers", ()))
+
+
+def _accounts(names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], list[Identity]]:
+    """Return the accounts that have one of the names, by what they are matched by and the folded name."""
+    wanted = list(names)
+    if not wanted:
+        return {}
+    found: dict[tuple[str, str], list[Identity]] = {}
+    having = Q(person__in={_stored(name) for by, name in wanted if by == "email"}) | Q(
+        username__in={folded(name) for by, name in wanted if by == "username"}
+    )
+    for one in Identity.objects.select_related("owner").filter(having):
+        for key in {("email", folded(one.email)), ("username", folded(one.username))}:
+            found.setdefault(key, []).append(one)
+    return found
+
+
+def _stored(address: str) -> str:
+    """Return an address as the database compares it: Identity.person."""
+    try:
+        return canonical(address).upper()
+    except ValueError:
+        return address.upper()
