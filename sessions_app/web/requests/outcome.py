@@ -15,7 +15,7 @@ from broker.kernel.errors import StintError
 from sessions_app.models import Grant, RequestKind
 from sessions_app.policy.decision import RuleResult
 from sessions_app.policy.durations import say_duration
-from sessions_app.policy.rules import Reason, Ticket
+from sessions_app.policy.rules import Reason, Ticket, WorkflowVouches
 from sessions_app.queries.preview import Preview
 from sessions_app.web.requests.asking_page import AskPage
 from sessions_app.web.shell.faults import Faults
@@ -249,7 +249,7 @@ class Outcome:
             tone="warn",
             mark=str(self.approvals),
             title=f"Needs {_many(self.approvals, 'approval')}",
-            note=f"{', and '.join(wanted)}: {', '.join(self.approvers)}.{usual}",
+            note=f"{_vouching(preview)}{', and '.join(wanted)}: {', '.join(self.approvers)}.{usual}",
         )
 
     def _no_approval(self, preview: Preview) -> OutcomeStep:
@@ -261,7 +261,7 @@ class Outcome:
         elif self.ask.draft.kind == RequestKind.INCIDENT:
             note = "All approvers are notified. Windows and freezes don't apply."
         else:
-            note = f"{preview.version.command_set} needs no approval here."
+            note = _vouching(preview) or f"{preview.version.command_set} needs no approval here."
         return OutcomeStep(
             tone="glass" if self.urgent else "ok",
             icon="flame" if self.urgent else "check",
@@ -303,6 +303,11 @@ class Outcome:
             title=f"Recorded, and ends {ends}",
             note=f"{sooner}You can end it early. {more}",
         )
+
+
+def _vouching(preview: Preview) -> str:
+    """Return whether the workflow replaces approvals, as a sentence and a space; empty if the policy does not ask."""
+    return "".join(f"{one.message} " for one in preview.decision.results if one.of is WorkflowVouches)
 
 
 def _many(count: int, noun: str) -> str:

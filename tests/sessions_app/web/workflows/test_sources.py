@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import InboundDelivery, WorkflowSource
+from sessions_app.operations.workflows.read_workflow import read_workflow
+from tests.support.world.acts import change, policy
 from tests.support.world.sources import DESK, SOURCE, is_open, speaking_for
 
 SECRETS = ("desk-token-of-stint", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -116,3 +118,26 @@ def test_the_open_work_of_a_source_is_one_press_away(as_admin, world):
     page = as_admin.get("/workflows/?source=pager").content.decode()
     assert ("pager:Q1" in page, own.ref in page) == (True, False)
     assert 'data-copy="http://testserver/' in as_admin.get("/sources/pager/").content.decode()
+
+
+def test_pages_say_only_what_is_known_of_who_opened_the_work_and_changed_it(world, as_alice, as_bob):
+    vouching = {"kinds": ["incident"], "requester": "assignee", "approvals": "none"}
+    asked = {"kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "1h", "p.unit": "nginx",
+             "incident": "pager:Q1", "targets_of": "web", "target": ["web-1"], "reason": "As agreed"}  # fmt: skip
+    with speaking_for() as adapter:
+        change(world, {"workflow-sources/pager.yaml": SOURCE, **policy(world, workflow=vouching)})
+        adapter.workflows["Q1"] = is_open(assigned=("alice@example.com",), opened_by=(), changed_by=None)
+        read_workflow(ref="pager:Q1", now=world.now)
+        page = as_alice.get("/workflows/pager:Q1/").content.decode()
+        assert "Who opened pager:Q1 is unknown, so give a reason." in page
+        assert page.count("pager does not say") == 2
+        page = as_alice.post("/requests/preview/", asked).content.decode()
+        assert "Needs 1 approval" in page
+        assert "Who opened pager:Q1 is unknown, so people approve." in page
+        request = world.request(workflow="pager:Q1")
+        assert "Who opened pager:Q1 is unknown." in as_bob.get(f"/approvals/{request.ref}/").content.decode()
+        adapter.workflows["Q1"] = is_open(assigned=("alice@example.com",))
+        read_workflow(ref="pager:Q1", now=world.now)
+        assert "opened by bob@example.com" in as_alice.get("/workflows/pager:Q1/").content.decode()
+        page = as_alice.post("/requests/preview/", asked).content.decode()
+        assert "Someone else (bob@example.com) opened pager:Q1, so no approval is needed." in page
