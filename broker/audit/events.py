@@ -101,7 +101,7 @@ class Event(StrEnum):
     DRIFT_RESOLVED = "drift.resolved"
 
     # A grant began without approvals, under a policy that allows this, with a reason. It was break-glass access, or
-    # access for an incident that its holder opened; the data says which. The approvers were notified.
+    # access for an incident that may be its holder's own; the data says which. The approvers were notified.
     BREAKGLASS_STARTED = "breakglass.started"
     # An approver reviewed such a grant afterwards and gave a verdict.
     BREAKGLASS_REVIEWED = "breakglass.reviewed"

@@ -73,7 +73,7 @@ EVENTS: Mapping[str, Sent] = {
         "A held command was escalated", {"notified": _TEXTS, "step": _COUNT, "waited": _COUNT}
     ),
     Event.BREAKGLASS_STARTED.value: Sent(
-        "Access started without approval: break-glass, or the holder's own incident", {"reason": _TEXT, "incident": _TEXT}
+        "Access started without approval: break-glass, or an incident that may be the holder's own", {"reason": _TEXT, "incident": _TEXT}
     ),
     Event.BREAKGLASS_REVIEWED.value: Sent("Access without approval was reviewed", {"note": _TEXT}),
     Event.BREAKGLASS_OVERDUE.value: Sent("The review of access without approval is overdue", {"notified": _TEXTS}),

@@ -107,12 +107,12 @@ def _incident(document: PolicyDocument) -> str:
 
 def _own(terms: Incident, *, same: bool) -> str:
     if terms.own == "forbid":
-        return "Whoever opened the incident gets no access for it."
+        return "Whoever opened or last changed the incident, or may have, gets no access for it."
     if same:
-        return "A machine gets no access for an incident it opened."
+        return "A machine gets no access for an incident that it may have opened or changed."
     return (
-        "Whoever opened the incident must give a reason, and someone else reviews it within "
-        f"{say_duration(terms.review_within)}. A machine gets no access for an incident it opened."
+        "Whoever opened or last changed the incident, or may have, must give a reason, and someone else reviews it within "
+        f"{say_duration(terms.review_within)}. A machine gets no access for such an incident."
     )
 
 

@@ -287,7 +287,10 @@ def forbid_by_page(world, files: dict[str, str], _: Any) -> None:
     saved = client.post(
         "/policies/web-work/edit/", {"source": files["policies/web-work.yaml"], "act": "save"}, follow=True
     )
-    assert "Whoever opened the incident gets no access for it." in saved.content.decode()
+    assert (
+        "Whoever opened or last changed the incident, or may have, gets no access for it."
+        in saved.content.decode()
+    )
 
 
 @pytest.mark.parametrize("forbid", [forbid_by_apply, forbid_by_api, forbid_by_page])
