@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -52,16 +52,25 @@ def resolve(*, clauses: Sequence[Clause], verdicts: Sequence[CountedVerdict], di
     return Resolution(Standing.PENDING if any(missing) else Standing.APPROVED, missing)
 
 
-def lacking(clauses: Sequence[Clause], people: Sequence[frozenset[str]]) -> tuple[int, ...]:
+def _shares(groups: frozenset[str], clause: frozenset[str]) -> bool:
+    return not groups.isdisjoint(clause)
+
+
+def lacking(
+    clauses: Sequence[Clause],
+    people: Sequence[frozenset[str]],
+    fits: Callable[[frozenset[str], frozenset[str]], bool] = _shares,
+) -> tuple[int, ...]:
     """Return how many people each clause lacks if ``people``, each given by their groups, are assigned in the best way
-    (bipartite matching).
+    (bipartite matching). ``fits`` says whether someone in these groups counts for a clause with those.
     """
+    wanted = [frozenset(clause.groups) for clause in clauses]
     seats = [index for index, clause in enumerate(clauses) for _ in range(clause.count)]
     taken: dict[int, int] = {}
 
     def seat(person: int, tried: set[int]) -> bool:
         for number, clause in enumerate(seats):
-            if number in tried or people[person].isdisjoint(clauses[clause].groups):
+            if number in tried or not fits(people[person], wanted[clause]):
                 continue
             tried.add(number)
             if number not in taken or seat(taken[number], tried):
@@ -74,6 +83,12 @@ def lacking(clauses: Sequence[Clause], people: Sequence[frozenset[str]]) -> tupl
             seat(person, set())
     filled = [seats[number] for number in taken]
     return tuple(clause.count - filled.count(index) for index, clause in enumerate(clauses))
+
+
+def at_least(after: Sequence[Clause], before: Sequence[Clause]) -> bool:
+    """Whether everyone who meets the clauses ``after`` also meets those ``before``, each by a different person."""
+    people = [frozenset(clause.groups) for clause in after for _ in range(clause.count)]
+    return not any(lacking(before, people, frozenset.issubset))
 
 
 def short_of(clauses: Sequence[Clause], people: Sequence[frozenset[str]], one: str, many: str) -> str:

@@ -17,10 +17,11 @@ from broker.kernel.errors import Conflict, NotFound, StintError
 from broker.kernel.text import checked_text
 from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.operations.catalogue.catalogue_lock import lock_catalogue
-from sessions_app.operations.catalogue.save_draft import OnlyAdministratorsSetUp, may_set_up
+from sessions_app.operations.catalogue.save_draft import NeedsAnother, OnlyAdministratorsSetUp, may_set_up
 from sessions_app.policy.commands.examples import check_examples
 from sessions_app.queries.commands import document_of
 from sessions_app.queries.unfit import unfit_where_used
+from sessions_app.queries.widening import wider_set
 
 
 class NotFitToPublish(StintError):
@@ -36,8 +37,9 @@ def publish_command_set(
     """Publish a draft. ``accepted`` maps `code where` of a warning to the reason for accepting it; approvers see the
     reasons.
 
-    Anyone who may write drafts of the set may publish them. Live grants keep the version that was approved.
-    Raises OnlyAdministratorsSetUp, NotFound, Conflict (already published), NotFitToPublish.
+    Anyone who may write drafts of the set may publish them, but only administrators of Stint what allows more than the
+    published version. Live grants keep the version that was approved.
+    Raises OnlyAdministratorsSetUp, NeedsAnother, NotFound, Conflict (already published), NotFitToPublish.
     """
     with transaction.atomic():
         lock_catalogue()
@@ -53,6 +55,9 @@ def publish_command_set(
             raise OnlyAdministratorsSetUp("Only administrators can publish command sets.")
         if version.published_at is not None:
             raise Conflict(f"{version} is already published.", hint="Save a new draft to change it.")
+        name = version.command_set.name
+        if not actor.is_superuser and (wider := wider_set(name, document_of(version))):
+            raise NeedsAnother.because("command set", name, wider)
         reasons = {key: checked_text(text, field="reason") for key, text in (accepted or {}).items()}
         version.accepted = {**version.accepted, **reasons}
         return publish(version=version, actor=actor_of(actor), by=actor, now=now)

@@ -23,6 +23,7 @@ from sessions_app.operations.catalogue.catalogue_plan import Plan, one_change
 from sessions_app.operations.catalogue.catalogue_rows import cluster_data, cluster_document, plain
 from sessions_app.operations.catalogue.save_draft import (
     CannotBeRead,
+    NeedsAnother,
     OnlyAdministratorsSetUp,
     keep_name,
     may_set_up,
@@ -47,7 +48,9 @@ from sessions_app.policy.documents import (
     path_text,
 )
 from sessions_app.policy.policies import PolicyDocument, digest_of
+from sessions_app.policy.widening import wider_cluster, wider_policy
 from sessions_app.queries import facts
+from sessions_app.queries.widening import wider_set
 
 Kind = Literal[
     "groups", "clusters", "command-sets", "webhooks", "policies", "workflow-sources", "trust-policies"
@@ -87,8 +90,8 @@ def save_document(
     are the grants whose end was announced before. ``plan_only`` changes nothing.
 
     Administrators of Stint may save everything. Administrators of a cluster or a policy may change it. But they may
-    neither point a cluster elsewhere, nor add to a policy what is not theirs to give.
-    Raises CannotBeRead with lines, OnlyAdministratorsSetUp, ChangedMeanwhile, MoreWouldEnd.
+    neither point a cluster elsewhere, nor add to a policy what is not theirs to give, nor widen what a document gives.
+    Raises CannotBeRead with lines, OnlyAdministratorsSetUp, NeedsAnother, ChangedMeanwhile, MoreWouldEnd.
     """
     try:
         catalogue = read_one(kind, source)
@@ -200,24 +203,32 @@ def _at(data: Any, path: tuple[str | int, ...]) -> Any:
 
 
 def _check_may(kind: Kind, name: str, catalogue: Catalogue, actor: Identity) -> None:
-    if actor.is_superuser:
-        return
+    if not actor.is_superuser and (wider := _wider(kind, name, catalogue, actor)):
+        raise NeedsAnother.because(NOUN[kind], name, wider)
+
+
+def _wider(kind: Kind, name: str, catalogue: Catalogue, actor: Identity) -> list[str]:
+    """Return what of the document may allow more than before. Raises OnlyAdministratorsSetUp for what the actor may not
+    change at all.
+    """
     if kind == "clusters" and (
         cluster := Cluster.objects.live().administered_by(actor).filter(name=name).first()
     ):
-        _check_not_aimed(cluster, catalogue.clusters[name])
-        return
+        before = cluster_document(cluster)
+        _check_not_aimed(before, catalogue.clusters[name])
+        return wider_cluster(before, catalogue.clusters[name])
     if kind == "command-sets" and may_set_up(actor, CommandSet.objects.live().filter(name=name)):
-        return
+        return wider_set(name, catalogue.command_sets[name].document)
     policy = AccessPolicy.objects.live().administered_by(actor).filter(name=name).first()
     if kind != "policies" or policy is None:
         raise OnlyAdministratorsSetUp(f"Only its administrators can change the {NOUN[kind]} {name}.")
-    _check_not_wider(facts.policy_document(policy), catalogue.policies[name][0], actor)
+    stored, after = facts.policy_document(policy), catalogue.policies[name][0]
+    _check_theirs(stored, after, actor)
+    return wider_policy(stored, after)
 
 
-def _check_not_aimed(cluster: Cluster, after: ClusterDocument) -> None:
+def _check_not_aimed(before: ClusterDocument, after: ClusterDocument) -> None:
     """Stop administrators of one cluster from pointing Stint's credentials elsewhere: targets trust Stint, not them."""
-    before = cluster_document(cluster)
     if plain(after).get("administrators") != plain(before).get("administrators"):
         raise OnlyAdministratorsSetUp("Only Stint administrators can choose who administers a cluster.")
     if changed := aimed_elsewhere(before, after):
@@ -227,7 +238,7 @@ def _check_not_aimed(cluster: Cluster, after: ClusterDocument) -> None:
         )
 
 
-def _check_not_wider(before: PolicyDocument, after: PolicyDocument, actor: Identity) -> None:
+def _check_theirs(before: PolicyDocument, after: PolicyDocument, actor: Identity) -> None:
     """Stop administrators of one policy from giving access to what others administer, and from choosing who else may
     change it.
     """

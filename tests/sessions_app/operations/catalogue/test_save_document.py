@@ -11,9 +11,11 @@ from guardian.shortcuts import assign_perm
 from sessions_app.models import AccessPolicy, Cluster, Grant, GrantState
 from sessions_app.operations.catalogue.catalogue_plan import MoreWouldEnd
 from sessions_app.operations.catalogue.save_document import ChangedMeanwhile, save_document, state_of
-from sessions_app.operations.catalogue.save_draft import CannotBeRead, OnlyAdministratorsSetUp
+from sessions_app.operations.catalogue.save_draft import CannotBeRead, NeedsAnother, OnlyAdministratorsSetUp
 from tests.support.world.acts import change, events, intact, last
 from tests.support.world.acts import policy as policy_file
+
+DORA = {"identities": ["dora"]}
 
 
 def save(world, source, who=None, *, kind="policies", **more):
@@ -146,7 +148,29 @@ def test_who_administers_a_policy_brings_nothing_of_others_under_it(world):
     with pytest.raises(OnlyAdministratorsSetUp, match="who administers"):
         save(world, policy(world, administrators={"identities": ["dora", "bob"]}), world.dora)
     assign_perm("administer_cluster", world.dora, Cluster.objects.get(name="db"))
-    assert save(world, policy(world, clusters=["web", "db"], **mine), world.dora).changes
+    with pytest.raises(NeedsAnother):
+        save(world, policy(world, clusters=["web", "db"], **mine), world.dora)
+
+
+WIDER = {
+    "policies": lambda world: policy(
+        world, administrators=DORA, requesters={"groups": ["operators"], "identities": ["dora"]}, approvals="none"
+    ),
+    "command-sets": lambda world: world.catalogue["command-sets/restart-web.yaml"].replace("[nginx, haproxy]", "[nginx, haproxy, httpd]"),
+    "clusters": lambda world: cluster(world, administrators=DORA, requesters=DORA),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WIDER)
+def test_nobody_who_administers_one_document_widens_it_alone(world, kind):
+    change(world, policy_file(world, administrators=DORA))
+    save(world, cluster(world, administrators=DORA), kind="clusters")
+    name = {"policies": "web-work", "command-sets": "restart-web", "clusters": "web"}[kind]
+    before = state_of(kind, name)
+    with pytest.raises(NeedsAnother, match="another administrator must publish it"):
+        save(world, WIDER[kind](world), world.dora, kind=kind)
+    assert state_of(kind, name) == before
+    assert save(world, WIDER[kind](world), kind=kind).changes
 
 
 def test_what_is_said_already_changes_nothing(world):

@@ -7,7 +7,12 @@ import pytest
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.operations.catalogue.publish_command_set import publish_command_set
-from sessions_app.operations.catalogue.save_draft import DraftReplaced, OnlyAdministratorsSetUp, save_draft
+from sessions_app.operations.catalogue.save_draft import (
+    DraftReplaced,
+    NeedsAnother,
+    OnlyAdministratorsSetUp,
+    save_draft,
+)
 from sessions_app.operations.requests.check_request import NotRequestable
 from tests.support.world.acts import change, last, policy
 
@@ -83,9 +88,12 @@ def administered(world, *names: str) -> None:
     change(world, {**policy(world, administrators={"identities": ["bob"]}), **copies})
 
 
-def test_who_administers_every_policy_that_names_a_set_may_write_it(world):
+def test_who_administers_every_policy_that_names_a_set_may_write_it_and_narrow_it(world):
     administered(world)
-    version = draft(world, who=world.bob)
+    with pytest.raises(NeedsAnother):
+        publish_command_set(version_id=draft(world, who=world.bob).pk, actor=world.bob, now=world.now)
+    fewer = world.catalogue["command-sets/restart-web.yaml"].replace("[nginx, haproxy]", "[nginx]")
+    version = save_draft(source=fewer, actor=world.bob, now=world.now)
     assert (
         publish_command_set(version_id=version.pk, actor=world.bob, now=world.now).published_by == world.bob
     )
