@@ -34,7 +34,7 @@ READS = {
         GET:/api/v1/me GET:/api/v1/me/ssh-keys GET:/api/v1/me/tokens GET:/api/v1/me/notices GET:/api/v1/clusters
         GET:/api/v1/clusters/<api_name:name> GET:/api/v1/command-sets GET:/api/v1/command-sets/<api_name:name>
         GET:/api/v1/command-sets/<api_name:name>/versions/<api_id:number> GET:/api/v1/policies
-        GET:/api/v1/policies/<api_name:name> GET:/api/v1/requests GET:/api/v1/requests/<api_request:ref> GET:/api/v1/grants
+        GET:/api/v1/policies/<api_name:name> GET:/api/v1/proposals GET:/api/v1/proposals/<api_id:proposal_id> GET:/api/v1/requests GET:/api/v1/requests/<api_request:ref> GET:/api/v1/grants
         GET:/api/v1/grants/<api_grant:ref> GET:/api/v1/grants/<api_grant:ref>/receipt
         GET:/api/v1/grants/<api_grant:ref>/runs GET:/api/v1/grants/<api_grant:ref>/sessions GET:/api/v1/workflows
         GET:/api/v1/workflows/<api_workflow:ref> GET:/api/v1/webhooks GET:/api/v1/webhooks/<api_name:name>

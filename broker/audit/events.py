@@ -190,6 +190,15 @@ class Event(StrEnum):
 
     # A set of catalog files was applied in one transaction; the data has counts and the files' digest.
     CATALOGUE_APPLIED = "catalogue.applied"
+    # Someone proposed a version of a document that may widen what it gives; the data says by which keys. It changes
+    # nothing until another administrator publishes it.
+    PROPOSAL_CREATED = "proposal.created"
+    # Another administrator published a proposal, and the document changed.
+    PROPOSAL_PUBLISHED = "proposal.published"
+    # Another administrator refused a proposal.
+    PROPOSAL_REFUSED = "proposal.refused"
+    # Who had made a proposal withdrew or replaced it.
+    PROPOSAL_WITHDRAWN = "proposal.withdrawn"
     # A draft of a command set replaced an earlier one; the data has its digest. A draft allows nothing.
     COMMAND_SET_DRAFTED = "command_set.drafted"
     # A version of a command set was published and can't change anymore; the data has its digest.

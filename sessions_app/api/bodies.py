@@ -239,6 +239,13 @@ class NewVerdict(Body):
     narrowing = Narrowing(allow_null=True, default=None)
 
 
+@extend_schema_serializer(examples=[_example({"comment": "Two approvals must stay."})])
+class Refusal(Body):
+    """Why a proposal is refused; its proposer reads it."""
+
+    comment = Text(default="", allow_blank=True, max_length=MAX_TEXT)
+
+
 @extend_schema_serializer(examples=[_example({"note": "Work is done.", "kill": False})])
 class End(Body):
     """The reason, and whether to cut commands that could otherwise finish."""

@@ -23,6 +23,7 @@ from sessions_app.models import (
     CommandSetVersion,
     Grant,
     Notice,
+    Proposal,
     RequestState,
     Target,
     WebhookEndpoint,
@@ -107,6 +108,11 @@ def policies(identity: Identity) -> QuerySet[AccessPolicy]:
     return AccessPolicy.objects.live().visible_to(identity)
 
 
+def proposals(identity: Identity) -> QuerySet[Proposal]:
+    """Proposals for documents that the identity administers."""
+    return Proposal.objects.visible_to(identity).select_related("proposed_by", "decided_by")
+
+
 def identities(identity: Identity) -> QuerySet[Identity]:
     """Everyone for administrators; otherwise the identity itself and the machines that it owns."""
     found = Identity.objects.select_related("owner").prefetch_related("groups")
@@ -184,6 +190,11 @@ def version_of(identity: Identity, name: str, number: int | None) -> CommandSetV
 def policy_of(identity: Identity, name: str) -> AccessPolicy:
     """Return a policy by name. Raises NotFound."""
     return _one(policies(identity).filter(name=name), "policy")
+
+
+def proposal_of(identity: Identity, proposal_id: int) -> Proposal:
+    """Return a proposal. Raises NotFound."""
+    return _one(proposals(identity).filter(pk=proposal_id), "proposal")
 
 
 def identity_of(identity: Identity, username: str) -> Identity:

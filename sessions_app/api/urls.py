@@ -11,6 +11,7 @@ from sessions_app.api.views import (
     grants,
     identities,
     me,
+    proposals,
     recordings,
     requests,
     webhooks,
@@ -40,6 +41,13 @@ COMMAND_SETS = [
     path("/<api_name:name>/try", catalogue.CommandTry.as_view()),
     path("/<api_name:name>/versions/<api_id:number>", catalogue.OneVersion.as_view()),
     path("/<api_name:name>/versions/<api_id:number>/publish", catalogue.VersionPublish.as_view()),
+]
+PROPOSALS = [
+    path("", proposals.Proposals.as_view()),
+    path("/<api_id:proposal_id>", proposals.OneProposal.as_view()),
+    path("/<api_id:proposal_id>/publish", proposals.ProposalPublish.as_view()),
+    path("/<api_id:proposal_id>/refuse", proposals.ProposalRefuse.as_view()),
+    path("/<api_id:proposal_id>/withdraw", proposals.ProposalWithdraw.as_view()),
 ]
 REQUESTS = [
     path("", requests.Requests.as_view()),
@@ -100,6 +108,7 @@ urlpatterns = [
     path("v1/policies/<api_name:name>", catalogue.OnePolicy.as_view()),
     path("v1/catalogue/plan", catalogue.CataloguePlan.as_view()),
     path("v1/catalogue/apply", catalogue.CatalogueApply.as_view()),
+    path("v1/proposals", include(PROPOSALS)),
     path("v1/requests", include(REQUESTS)),
     path("v1/grants", include(GRANTS)),
     path("v1/workflows", include(WORKFLOWS)),

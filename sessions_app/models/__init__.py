@@ -24,6 +24,7 @@ from sessions_app.models.policy import (
     AccessPolicyUserObjectPermission,
     requestable,
 )
+from sessions_app.models.proposal import Proposal, ProposalState
 from sessions_app.models.reconcile import Drift, DriftKind, Installation, Observation
 from sessions_app.models.request import (
     AccessRequest,
@@ -93,6 +94,8 @@ __all__ = [
     "Observation",
     "Observed",
     "ProofUsed",
+    "Proposal",
+    "ProposalState",
     "ReadStatement",
     "RequestCount",
     "RequestKind",

@@ -188,8 +188,8 @@ _POLICY: Mapping[str, Narrows] = {
     "extension": _extension, "break_glass": _break_glass, "incident": _incident, "deviations": _deviations,
     "workflow": _workflow, "heartbeat": _heartbeat, "delegation": _delegation,
 }  # fmt: skip
-# Where a cluster is, and how Stint logs in, is not for its administrators at all.
+# Where a cluster is, how Stint logs in, and who administers it is not for its administrators at all.
 _CLUSTER: Mapping[str, Narrows] = {
     "summary": _any, "environment": _any, "risk": _any, "connection": _any, "targets": _any, "host_ca": _any,
-    "requesters": _people, "approvers": _people, "viewers": _people,
+    "requesters": _people, "approvers": _people, "viewers": _people, "administrators": _any,
 }  # fmt: skip

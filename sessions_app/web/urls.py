@@ -7,7 +7,7 @@ from django.views.generic import TemplateView
 
 from accounts.middleware import before_own_password, before_second_factor
 from sessions_app.policy import references
-from sessions_app.web.catalogue import clusters, command_sets, history, policies, trust, webhooks
+from sessions_app.web.catalogue import clusters, command_sets, history, policies, proposals, trust, webhooks
 from sessions_app.web.docs import guides
 from sessions_app.web.grants import grants, runs
 from sessions_app.web.home import home, welcome
@@ -149,6 +149,9 @@ urlpatterns: list[URLPattern] = [
     path("policies/<slug:name>/remove/", policies.remove, name="policy_remove"),
     path("policies/<slug:name>/", policies.detail, name="policy"),
     path("history/<slug:type_>/<str:name>/", history.history, name="history"),
+    path("proposals/<int:proposal>/publish/", proposals.publish, name="proposal_publish"),
+    path("proposals/<int:proposal>/refuse/", proposals.refuse, name="proposal_refuse"),
+    path("proposals/<int:proposal>/withdraw/", proposals.withdraw, name="proposal_withdraw"),
     path("rights/", history.rights, name="rights"),
     path("webhooks/", webhooks.index, name="webhooks"),
     path("new/webhook/", webhooks.new, name="webhook_new"),

@@ -154,6 +154,17 @@ def test_they_replace_its_secret_and_change_the_rest(world, kind):
     assert save(world, kept, world.dora).changes
 
 
+def test_what_they_propose_holds_no_secret(world):
+    document = cluster_of("postgres")
+    save(world, document)
+    opened = {**document, "requesters": {"identities": ["dora"]}}
+    with pytest.raises(OnlyAdministratorsSetUp, match="can't contain a secret"):
+        save(world, opened, world.dora)
+    assert save(
+        world, {**opened, "connection": {**LOGINS["postgres"], "password": STORED}}, world.dora
+    ).proposal
+
+
 def test_they_replace_what_is_injected_but_not_where(world):
     inject = {"header": "X-Api-Key", "value": "hunter22"}
     document = {**cluster_of("http"), "connection": {"proxy": "stint", "inject": inject}}

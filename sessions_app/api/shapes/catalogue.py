@@ -6,8 +6,18 @@ from typing import Any
 
 from rest_framework import serializers
 
+from broker.kernel import clock
 from sessions_app.api.fields import Choice, Moment, Shape, shown_as
-from sessions_app.models import Cluster, CommandSet, CommandSetVersion, Environment, Risk
+from sessions_app.models import (
+    Cluster,
+    CommandSet,
+    CommandSetVersion,
+    Environment,
+    Proposal,
+    ProposalState,
+    Risk,
+)
+from sessions_app.operations.catalogue.document_state import standing_of
 from sessions_app.policy.commands.kinds import compile_open, describe
 from sessions_app.queries.commands import document_of
 
@@ -136,6 +146,31 @@ class PolicyShape(Shape):
     digest = serializers.CharField()
     document = serializers.DictField()
     changed_at = Moment()
+
+
+class ProposalShape(Shape):
+    """A version of a document that may allow more than the stored one, so another administrator must publish it."""
+
+    id = serializers.IntegerField()
+    kind = Choice(choices=["policies", "clusters", "command-sets"])
+    name = serializers.CharField(help_text="The name of the document.")
+    state = serializers.SerializerMethodField()
+    wider = serializers.ListField(child=serializers.CharField(), help_text="The keys that may allow more.")
+    diff = serializers.ListField(
+        child=serializers.CharField(), help_text="The lines that differ, as a unified diff."
+    )
+    source = serializers.CharField(help_text="The YAML source.")  # type: ignore[assignment]  # shadows DRF's attribute
+    proposed_by = serializers.CharField(source="proposed_by.username")
+    proposed_at = Moment()
+    lapses_at = Moment()
+    decided_by = serializers.CharField(source="decided_by.username", allow_null=True)
+    decided_at = Moment(allow_null=True)
+    comment = serializers.CharField()
+
+    @shown_as({"type": "string", "enum": ProposalState.values})
+    def get_state(self, proposal: Proposal) -> str:
+        """State; a proposal also lapses when its document changes."""
+        return standing_of(proposal, clock.now())
 
 
 class TriedShape(Shape):

@@ -16,7 +16,7 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record, rehearsal
 from broker.kernel.errors import Conflict
-from sessions_app.models import Grant
+from sessions_app.models import Grant, Proposal
 from sessions_app.operations.catalogue.catalogue_lock import lock_catalogue
 from sessions_app.operations.catalogue.keep_versions import keep_versions
 from sessions_app.operations.grants.lock_descendants import lock_descendants
@@ -48,13 +48,16 @@ class Plan:
     """The plan of a change, with its steps in order.
 
     ``unused`` are things that are in the catalogue but in no file. ``ending`` are all grants that end. ``warnings``
-    name what can't be intended.
+    name what can't be intended. ``wider`` are the keys because of which another administrator must publish the changes,
+    and ``proposal`` is what they publish.
     """
 
     changes: list[Change] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     ending: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
+    wider: list[str] = field(default_factory=list)
+    proposal: Proposal | None = None
 
     @property
     def ends(self) -> tuple[str, ...]:

@@ -17,7 +17,9 @@ from broker.kernel.errors import Conflict, NotFound, StintError
 from broker.kernel.text import checked_text
 from sessions_app.models import CommandSet, CommandSetVersion
 from sessions_app.operations.catalogue.catalogue_lock import lock_catalogue
-from sessions_app.operations.catalogue.save_draft import NeedsAnother, OnlyAdministratorsSetUp, may_set_up
+from sessions_app.operations.catalogue.catalogue_plan import Plan, note
+from sessions_app.operations.catalogue.propose_version import propose_version
+from sessions_app.operations.catalogue.save_draft import OnlyAdministratorsSetUp, may_set_up
 from sessions_app.policy.commands.examples import check_examples
 from sessions_app.queries.commands import document_of
 from sessions_app.queries.unfit import unfit_where_used
@@ -37,9 +39,10 @@ def publish_command_set(
     """Publish a draft. ``accepted`` maps `code where` of a warning to the reason for accepting it; approvers see the
     reasons.
 
-    Anyone who may write drafts of the set may publish them, but only administrators of Stint what allows more than the
-    published version. Live grants keep the version that was approved.
-    Raises OnlyAdministratorsSetUp, NeedsAnother, NotFound, Conflict (already published), NotFitToPublish.
+    Anyone who may write drafts of the set may publish them. If they are no administrator of Stint, and it may allow more
+    than the published version, it stays a draft, with a proposal that another administrator must publish. Live grants
+    keep the version that was approved.
+    Raises OnlyAdministratorsSetUp, NotFound, Conflict (already published), NotFitToPublish, AlreadyProposed.
     """
     with transaction.atomic():
         lock_catalogue()
@@ -55,12 +58,27 @@ def publish_command_set(
             raise OnlyAdministratorsSetUp("Only administrators can publish command sets.")
         if version.published_at is not None:
             raise Conflict(f"{version} is already published.", hint="Save a new draft to change it.")
-        name = version.command_set.name
-        if not actor.is_superuser and (wider := wider_set(name, document_of(version))):
-            raise NeedsAnother.because("command set", name, wider)
         reasons = {key: checked_text(text, field="reason") for key, text in (accepted or {}).items()}
         version.accepted = {**version.accepted, **reasons}
+        wider = [] if actor.is_superuser else wider_set(version.command_set.name, document_of(version))
+        if wider:
+            return _propose(version, wider, actor, now)
         return publish(version=version, actor=actor_of(actor), by=actor, now=now)
+
+
+def _propose(
+    version: CommandSetVersion, wider: list[str], actor: Identity, now: dt.datetime
+) -> CommandSetVersion:
+    _check_fit(version)
+    rehearsed, published = Plan(), version.command_set.published
+    note(
+        rehearsed, "change", "command set", version.command_set.name, published and published.document, version.document
+    )  # fmt: skip
+    propose_version(
+        kind="command-sets", name=version.command_set.name, source=version.source, accepted=version.accepted,
+        wider=wider, diff=rehearsed.changes[0].diff, actor=actor, now=now,
+    )  # fmt: skip
+    return version
 
 
 def publish(
@@ -70,13 +88,7 @@ def publish(
 
     Raises NotFitToPublish.
     """
-    problems = problems_of(version)
-    if problems:
-        raise NotFitToPublish(
-            f"{version.command_set} can't be published.",
-            hint=" ".join(text for texts in problems.values() for text in texts),
-            fields=problems,
-        )
+    _check_fit(version)
     if version.command_set.removed_at is not None:
         version.command_set.removed_at = None
         version.command_set.save(update_fields=["removed_at"])
@@ -88,6 +100,15 @@ def publish(
         data={"version": version.number, "digest": version.digest, "accepted": version.accepted},
     )  # fmt: skip
     return version
+
+
+def _check_fit(version: CommandSetVersion) -> None:
+    if problems := problems_of(version):
+        raise NotFitToPublish(
+            f"{version.command_set} can't be published.",
+            hint=" ".join(text for texts in problems.values() for text in texts),
+            fields=problems,
+        )
 
 
 def key_of(finding: Mapping[str, str]) -> str:

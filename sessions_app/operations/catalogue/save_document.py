@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from accounts.actors import actor_of
 from accounts.models import Identity
+from broker.audit.record import rehearsal
 from broker.kernel.errors import Conflict
-from sessions_app.models import (
-    AccessPolicy,
-    Cluster,
-    CommandSet,
-    CommandSetVersion,
-    TrustPolicy,
-    WebhookEndpoint,
-    WorkflowSource,
-)
+from sessions_app.models import AccessPolicy, Cluster, CommandSet
 from sessions_app.operations.catalogue.catalogue_names import unknown_names
 from sessions_app.operations.catalogue.catalogue_plan import Plan, one_change
-from sessions_app.operations.catalogue.catalogue_rows import cluster_data, cluster_document, plain
+from sessions_app.operations.catalogue.catalogue_rows import cluster_document, plain
+from sessions_app.operations.catalogue.document_state import NOUN, Kind, state_of
+from sessions_app.operations.catalogue.propose_version import propose_version
 from sessions_app.operations.catalogue.save_draft import (
     CannotBeRead,
-    NeedsAnother,
     OnlyAdministratorsSetUp,
     keep_name,
     may_set_up,
@@ -35,9 +29,7 @@ from sessions_app.operations.catalogue.write_policy import write_policy
 from sessions_app.operations.catalogue.write_source import write_source
 from sessions_app.operations.catalogue.write_trust_policy import write_trust_policy
 from sessions_app.operations.catalogue.write_webhook import write_webhook
-from sessions_app.operations.notifications.webhook_endpoint import endpoint_data
-from sessions_app.operations.targets.cluster_connection import aimed_elsewhere
-from sessions_app.operations.workflows.workflow_sources import shown_document
+from sessions_app.operations.targets.cluster_connection import aimed_elsewhere, names_secrets
 from sessions_app.policy.catalogue import Catalogue, ClusterDocument, read_one
 from sessions_app.policy.documents import (
     MAX_PROBLEMS,
@@ -47,23 +39,10 @@ from sessions_app.policy.documents import (
     load_yaml_with_lines,
     path_text,
 )
-from sessions_app.policy.policies import PolicyDocument, digest_of
+from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.widening import wider_cluster, wider_policy
 from sessions_app.queries import facts
 from sessions_app.queries.widening import wider_set
-
-Kind = Literal[
-    "groups", "clusters", "command-sets", "webhooks", "policies", "workflow-sources", "trust-policies"
-]  # fmt: skip
-NOUN: dict[Kind, str] = {
-    "groups": "group",
-    "clusters": "cluster",
-    "command-sets": "command set",
-    "webhooks": "webhook",
-    "policies": "policy",
-    "workflow-sources": "workflow source",
-    "trust-policies": "trust policy",
-}
 
 
 class ChangedMeanwhile(Conflict):
@@ -90,8 +69,9 @@ def save_document(
     are the grants whose end was announced before. ``plan_only`` changes nothing.
 
     Administrators of Stint may save everything. Administrators of a cluster or a policy may change it. But they may
-    neither point a cluster elsewhere, nor add to a policy what is not theirs to give, nor widen what a document gives.
-    Raises CannotBeRead with lines, OnlyAdministratorsSetUp, NeedsAnother, ChangedMeanwhile, MoreWouldEnd.
+    neither point a cluster elsewhere, nor add to a policy what is not theirs to give. What may widen a document changes
+    nothing yet: the plan has a ``proposal``, which another administrator must publish.
+    Raises CannotBeRead with lines, OnlyAdministratorsSetUp, ChangedMeanwhile, MoreWouldEnd, AlreadyProposed.
     """
     try:
         catalogue = read_one(kind, source)
@@ -99,10 +79,10 @@ def save_document(
         raise CannotBeRead(NOUN[kind], error.problems) from error
     found = next(iter(_documents(catalogue).keys()))
     keep_name(name, found, NOUN[kind])
-    filters = {"clusters": "cluster__name", "policies": "policy__name", "groups": "holder__groups__name"}
-    which: dict[str, Any] = {filters[kind]: found} if kind in filters else {"pk": None}
-    with one_change(actor=actor_of(actor), now=now, plan_only=plan_only, told=told, **which) as plan:
-        _check_may(kind, found, catalogue, actor)
+    with one_change(
+        actor=actor_of(actor), now=now, plan_only=plan_only, told=told, **grants_of(kind, found)
+    ) as plan:
+        wider = wider_than_stored(kind, catalogue, actor)
         _check_names(kind, source, catalogue)
         if based_on is not None and based_on != state_of(kind, found):
             raise ChangedMeanwhile(
@@ -110,12 +90,46 @@ def save_document(
                 hint="Copy your changes, reload, and apply them again.",
             )
         try:
-            _write(catalogue, plan, actor, now)
+            if wider and not plan_only:
+                _propose(kind, source, catalogue, wider, plan, actor, now)
+            else:
+                write_documents(catalogue, plan, actor, now)
         except DocumentError as error:
             lines = load_yaml_with_lines(source)[1]
             placed = [Problem(one.path, one.message, line_of(lines, one.path)) for one in error.problems]
             raise CannotBeRead(NOUN[kind], placed) from error
+        plan.wider = wider if plan.changes else []
     return plan
+
+
+def grants_of(kind: Kind, name: str) -> dict[str, Any]:
+    """Return the filter of the grants that a change of the document may end."""
+    filters = {"clusters": "cluster__name", "policies": "policy__name", "groups": "holder__groups__name"}
+    return {filters[kind]: name} if kind in filters else {"pk": None}
+
+
+def _propose(
+    kind: Kind,
+    source: str,
+    catalogue: Catalogue,
+    wider: list[str],
+    plan: Plan,
+    actor: Identity,
+    now: dt.datetime,
+) -> None:
+    """Put a proposal into the plan, if the document would change. Raises DocumentError if it could not be saved."""
+    if any(map(names_secrets, catalogue.clusters.values())):
+        raise OnlyAdministratorsSetUp(
+            "A change that another administrator must publish can't contain a secret. Nothing was saved.",
+            hint="Replace the secret first, without other changes.",
+        )
+    rehearsed = Plan()
+    with rehearsal():
+        write_documents(catalogue, rehearsed, actor, now)
+    for change in rehearsed.changes:
+        plan.proposal = propose_version(
+            kind=kind, name=change.name, source=source, wider=wider, diff=change.diff, actor=actor, now=now
+        )
 
 
 def _documents(catalogue: Catalogue) -> Mapping[str, Any]:
@@ -131,39 +145,14 @@ def _documents(catalogue: Catalogue) -> Mapping[str, Any]:
     return next((found for found in others if found), catalogue.groups)
 
 
-def state_of(kind: Kind, name: str) -> str:
-    """Return a digest of what the catalogue has under the name; empty if there is nothing."""
-    if kind == "clusters":
-        cluster = Cluster.objects.live().filter(name=name).first()
-        return digest_of(cluster_data(cluster)) if cluster else ""
-    if kind == "workflow-sources":
-        source = WorkflowSource.objects.live().filter(name=name).first()
-        return digest_of(shown_document(source)) if source else ""
-    if kind == "policies":
-        return AccessPolicy.objects.live().filter(name=name).values_list("digest", flat=True).first() or ""
-    if kind == "trust-policies":
-        return TrustPolicy.objects.live().filter(name=name).values_list("digest", flat=True).first() or ""
-    if kind == "webhooks":
-        endpoint = WebhookEndpoint.objects.live().filter(name=name).first()
-        return digest_of(endpoint_data(endpoint)) if endpoint else ""
-    if kind == "command-sets":
-        published = CommandSetVersion.objects.filter(
-            command_set__name=name, command_set__removed_at__isnull=True, published_at__isnull=False
-        )
-        return published.order_by("-number").values_list("digest", flat=True).first() or ""
-    members = (
-        Identity.objects.filter(groups__name=name).order_by("username").values_list("username", flat=True)
-    )
-    return digest_of(list(members))
-
-
-def _write(catalogue: Catalogue, plan: Plan, actor: Identity, now: dt.datetime) -> None:
+def write_documents(catalogue: Catalogue, plan: Plan, actor: Identity, now: dt.datetime) -> None:
+    """Make the catalogue match all documents. Raises DocumentError."""
     for group in catalogue.groups.values():
         write_group(group, plan, actor_of(actor), now)
     for cluster in catalogue.clusters.values():
         write_cluster(cluster, plan, actor_of(actor), now)
     for command_set in catalogue.command_sets.values():
-        write_command_set(command_set, plan, actor_of(actor), now)
+        write_command_set(command_set, plan, actor_of(actor), now, by=actor)
     for webhook in catalogue.webhooks.values():
         write_webhook(webhook, plan, actor_of(actor), now)
     for one in catalogue.sources.values():
@@ -202,15 +191,14 @@ def _at(data: Any, path: tuple[str | int, ...]) -> Any:
     return data
 
 
-def _check_may(kind: Kind, name: str, catalogue: Catalogue, actor: Identity) -> None:
-    if not actor.is_superuser and (wider := _wider(kind, name, catalogue, actor)):
-        raise NeedsAnother.because(NOUN[kind], name, wider)
+def wider_than_stored(kind: Kind, catalogue: Catalogue, actor: Identity) -> list[str]:
+    """Return the keys by which the one document may allow more than the stored one; none for administrators of Stint.
 
-
-def _wider(kind: Kind, name: str, catalogue: Catalogue, actor: Identity) -> list[str]:
-    """Return what of the document may allow more than before. Raises OnlyAdministratorsSetUp for what the actor may not
-    change at all.
+    Raises OnlyAdministratorsSetUp for what the actor may not change at all.
     """
+    if actor.is_superuser:
+        return []
+    name = next(iter(_documents(catalogue)))
     if kind == "clusters" and (
         cluster := Cluster.objects.live().administered_by(actor).filter(name=name).first()
     ):

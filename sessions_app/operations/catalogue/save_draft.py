@@ -30,20 +30,6 @@ class OnlyAdministratorsSetUp(Forbidden):
     code = "only_administrators"
 
 
-class NeedsAnother(Forbidden):
-    """The change may give more than before, so the person who makes it can't be the only one who wants it."""
-
-    code = "needs_another_administrator"
-
-    @classmethod
-    def because(cls, noun: str, name: str, wider: Sequence[str]) -> NeedsAnother:
-        """Return the error for a document of which these keys may allow more than before."""
-        return cls(
-            f"This may widen the {noun} {name} ({', '.join(wider)}), so another administrator must publish it.",
-            hint="Ask a Stint administrator, or change only what narrows it.",
-        )
-
-
 class DraftReplaced(Conflict):
     """The draft is not the one that the writer saw."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
+from accounts.models import Identity
 from broker.audit.actor import Actor
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import (
@@ -36,10 +37,11 @@ def write_command_set(
     actor: Actor,
     now: dt.datetime,
     *,
+    by: Identity | None = None,
     findings: Sequence[Finding] | None = None,
 ) -> None:
-    """Publish the command set in the file, unless it is already published. ``findings`` are the linter's, if it ran
-    before.
+    """Publish the command set in the file, unless it is already published. ``by`` is the person who does, if it is one.
+    ``findings`` are the linter's, if it ran before.
 
     Raises InvalidInput if it is not fit to publish.
     """
@@ -48,9 +50,9 @@ def write_command_set(
         return
     current = command_set.published if command_set else None
     live = command_set is not None and command_set.removed_at is None
-    version = write_draft(file=file, actor=None, now=now, findings=findings)
+    version = write_draft(file=file, actor=by, now=now, findings=findings)
     try:
-        publish(version=version, actor=actor, by=None, now=now)
+        publish(version=version, actor=actor, by=by, now=now)
     except NotFitToPublish as error:
         place = f"command-sets/{file.name}"
         raise InvalidInput(

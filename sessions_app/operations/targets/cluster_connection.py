@@ -32,6 +32,15 @@ STORED = "(stored)"
 LONGEST_SECRET = 64 * 1024
 
 
+def names_secrets(document: ClusterDocument) -> bool:
+    """Whether the document contains a secret itself, not only that the stored one stays."""
+    given = document.connection
+    return any(
+        nested.has(given, name) and nested.at(given, name) != STORED
+        for name in secret_fields(_type(document).parameters)
+    )
+
+
 def settled(document: ClusterDocument) -> ClusterDocument:
     """Return the document without what its kind implies. Raises DocumentError for what its kind does not use."""
     type_ = _type(document)

@@ -20,6 +20,7 @@ from sessions_app.queries.authority import SSH_USER_CA
 from sessions_app.queries.facts import Unreadable
 from sessions_app.web.catalogue import clusters_page as reads
 from sessions_app.web.catalogue.cluster_form import MOST_TARGETS, ClusterForm, form_of, form_of_post
+from sessions_app.web.catalogue.proposals_page import proposal_for
 from sessions_app.web.home.welcome_page import unfinished
 from sessions_app.web.shell.documents import administered, editing, list_documents
 from sessions_app.web.shell.doors import ACT, FORM, back, page, who
@@ -39,9 +40,12 @@ def index(request: HttpRequest) -> HttpResponse:
 def detail(request: HttpRequest, name: str) -> HttpResponse:
     """Show one cluster."""
     found = get_object_or_404(reads.clusters(who(request)), name=name)
-    return render(
-        request, "catalogue/cluster.html", {"shown": reads.cluster_page(found, who(request), clock.now())}
-    )
+    me, now = who(request), clock.now()
+    context = {
+        "shown": reads.cluster_page(found, me, now),
+        "proposed": proposal_for("clusters", name, me, now),
+    }
+    return render(request, "catalogue/cluster.html", context)
 
 
 @page()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from django.urls import reverse
 
+from accounts.models import Identity
 from sessions_app.models import (
     AccessPolicy,
     AccessRequest,
@@ -21,10 +22,12 @@ from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.examples import ExampleFailure, check_examples
 from sessions_app.policy.commands.kinds import kinds, lint
 from sessions_app.policy.documents import DocumentError, Problem, line_of, load_yaml_with_lines
+from sessions_app.queries.widening import wider_set
 from sessions_app.web.catalogue.command_sets_page import Difference, Finding, Tab, difference, found
 from sessions_app.web.shell.words import Linked, plural
 
 ACCEPT = "accept."
+ANOTHER = "It may allow more than the published version, so another administrator must publish it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ def publishing(
     saved: bool,
     checked: Checked,
     typed: Mapping[str, str],
+    writer: Identity,
 ) -> Publishing:
     """Return the content of the box beside the editor. ``saved``: the text is the saved draft. ``typed`` holds the
     reasons.
@@ -116,15 +120,16 @@ def publishing(
     if not saved:
         return Publishing("The text has unsaved changes. Save it first.")
     use = use_of(command_set)
+    alone = writer.is_superuser or not checked.document or not wider_set(command_set.name, checked.document)
     return Publishing(
-        button=f"Publish v{draft.number}",
+        button=f"{'Publish' if alone else 'Propose'} v{draft.number}",
         warnings=[
             ToAccept(f"{ACCEPT}{one.key}", one.message, typed.get(f"{ACCEPT}{one.key}", ""))
             for one in checked.findings
             if one.severity == "warning" and not one.accepted
         ],
         policies=[Linked(one.name, reverse("policy", args=[one.name])) for one in use.policies],
-        says=" ".join(_consequences(use, draft, before)),
+        says=" ".join([*_consequences(use, draft, before), *([] if alone else [ANOTHER])]),
     )
 
 

@@ -17,12 +17,15 @@ from sessions_app.operations.catalogue.save_draft import CannotBeRead, save_draf
 from sessions_app.policy.commands.kinds import starter
 from sessions_app.web.catalogue import command_set_editor as editor
 from sessions_app.web.catalogue import command_sets_page as reads
+from sessions_app.web.catalogue.proposals_page import proposal_for
 from sessions_app.web.shell.documents import PLACES, Editing, administered, edited_at, list_documents
 from sessions_app.web.shell.doors import ACT, FORM, page, who
 from sessions_app.web.shell.editor import Typed, sent
 from sessions_app.web.shell.forms import PARAMETER
 from sessions_app.web.shell.removing import Removal, press_remove
 from sessions_app.web.shell.saving import Outcome
+
+PROPOSED = "{} may allow more than the published version, so another administrator must publish it. They were notified."
 
 
 @page()
@@ -36,12 +39,22 @@ def index(request: HttpRequest) -> HttpResponse:
 def detail(request: HttpRequest, name: str) -> HttpResponse:
     """Show one version of a command set: the requested one, or else the newest published one."""
     found, version = _version(request, name, request.GET.get("version", ""))
-    shown = reads.command_set_page(found, version, who(request))
-    return render(
-        request,
-        "catalogue/command_set.html",
-        {"shown": shown, "parameters": reads.tried_parameters(shown.document, {})},
-    )
+    return _detail(request, found, version, {"parameters": {}})
+
+
+def _detail(
+    request: HttpRequest, found: CommandSet, version: CommandSetVersion, tried: dict[str, Any]
+) -> HttpResponse:
+    """Render one version. ``tried`` has the values of the form that tries a command, and its result."""
+    me = who(request)
+    shown = reads.command_set_page(found, version, me)
+    context = {
+        **tried,
+        "shown": shown,
+        "parameters": reads.tried_parameters(shown.document, tried["parameters"]),
+        "proposed": proposal_for("command-sets", found.name, me, clock.now()),
+    }
+    return render(request, "catalogue/command_set.html", context)
 
 
 def _version(request: HttpRequest, name: str, number: str) -> tuple[CommandSet, CommandSetVersion]:
@@ -70,9 +83,7 @@ def try_command(request: HttpRequest, name: str) -> HttpResponse:
     context: dict[str, Any] = {"result": result, "line": line}
     if getattr(request, "htmx", None):
         return render(request, "catalogue/_tried.html", context)
-    shown = reads.command_set_page(found, version, who(request))
-    context["parameters"] = reads.tried_parameters(shown.document, values)
-    return render(request, "catalogue/command_set.html", {"shown": shown, **context})
+    return _detail(request, found, version, {**context, "parameters": values})
 
 
 def _tried(request: HttpRequest) -> tuple[str, dict[str, str]]:
@@ -129,7 +140,8 @@ def _editor(
         "save_first": not is_saved, "result": tried, "line": line,
         "parameters": reads.tried_parameters(checked.document, values),
         "publishing": editor.publishing(
-            command_set, draft=draft, before=before, saved=is_saved, checked=checked, typed=request.POST
+            command_set, draft=draft, before=before, saved=is_saved, checked=checked, typed=request.POST,
+            writer=who(request),
         ) if command_set else None,
         "templates": [] if command_set else editor.templates(request.GET.get("start", "")),
     }  # fmt: skip
@@ -176,7 +188,10 @@ def publish(request: HttpRequest, name: str) -> HttpResponse:
         )
     except StintError as error:
         return _editor(request, found, error)
-    messages.success(request, f"{published} is published. New requests use it.")
+    if published.published_at is None:
+        messages.success(request, PROPOSED.format(published))
+    else:
+        messages.success(request, f"{published} is published. New requests use it.")
     return redirect("command_set", name)
 
 

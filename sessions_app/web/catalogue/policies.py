@@ -16,6 +16,7 @@ from sessions_app.policy.starter_policy import policy_source
 from sessions_app.queries import facts
 from sessions_app.web.catalogue import policies_page as reads
 from sessions_app.web.catalogue import simulator_page as simulating
+from sessions_app.web.catalogue.proposals_page import proposal_for
 from sessions_app.web.catalogue.replay_page import replay_past
 from sessions_app.web.shell.documents import administered, editing, list_documents
 from sessions_app.web.shell.doors import ACT, FORM, page, who
@@ -37,9 +38,12 @@ def index(request: HttpRequest) -> HttpResponse:
 def detail(request: HttpRequest, name: str) -> HttpResponse:
     """Show one policy in plain sentences."""
     found = get_object_or_404(AccessPolicy.objects.live().visible_to(who(request)).distinct(), name=name)
-    return render(
-        request, "catalogue/policy.html", {"shown": reads.policy_page(found, who(request), clock.now())}
-    )
+    me, now = who(request), clock.now()
+    context = {
+        "shown": reads.policy_page(found, me, now),
+        "proposed": proposal_for("policies", name, me, now),
+    }
+    return render(request, "catalogue/policy.html", context)
 
 
 @page()

@@ -9,9 +9,10 @@ from django.http import HttpRequest
 
 from broker.kernel import clock
 from broker.kernel.errors import StintError
-from sessions_app.models import Grant
+from sessions_app.models import Grant, Proposal
 from sessions_app.operations.catalogue.catalogue_plan import MoreWouldEnd, Plan
-from sessions_app.operations.catalogue.save_document import Kind, save_document
+from sessions_app.operations.catalogue.document_state import Kind
+from sessions_app.operations.catalogue.save_document import save_document
 from sessions_app.operations.catalogue.save_draft import CannotBeRead
 from sessions_app.policy.documents import Problem
 from sessions_app.web.shell.doors import who
@@ -84,9 +85,19 @@ def press(
         return Outcome(error=error)
 
 
+def proposed(proposal: Proposal) -> str:
+    """Return a sentence that says that a document was proposed and not saved."""
+    return (
+        f"{proposal.name} is unchanged: your change may widen its {', '.join(proposal.wider)}, "
+        "so another administrator must publish it. They were notified."
+    )
+
+
 def said(outcome: Outcome, name: str) -> str:
     """Return a sentence that says what was saved."""
     plan = outcome.plan
+    if plan and plan.proposal:
+        return proposed(plan.proposal)
     if plan is None or not plan.changes:
         return f"No changes to {name}."
     many = len(plan.ends)

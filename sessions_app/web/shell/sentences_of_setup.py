@@ -127,10 +127,23 @@ _IDENTITIES: dict[str, Act] = {
     Event.IDENTITY_PASSWORD_CHANGED: "set the password of {ref}",
 }
 
+
+def _proposed_by(data: Data) -> str:
+    return f" that {data['proposed_by']} proposed" if data.get("proposed_by") else ""
+
+
 _CATALOGUE: dict[str, Act] = {
     Event.CATALOGUE_APPLIED: lambda _ref, data: (
         f"applied {many(data.get('count', 0), 'change')} to the catalog"
     ),
+    Event.PROPOSAL_CREATED: lambda ref, data: (
+        f"proposed a change of {ref} that may widen its {' and '.join(data.get('wider') or ['access'])}"
+    ),
+    Event.PROPOSAL_PUBLISHED: lambda ref, data: f"published the change of {ref}{_proposed_by(data)}",
+    Event.PROPOSAL_REFUSED: lambda ref, data: (
+        f"refused the change of {ref}{_proposed_by(data)}{why(data, 'comment')}"
+    ),
+    Event.PROPOSAL_WITHDRAWN: "withdrew a proposed change of {ref}",
     Event.COMMAND_SET_DRAFTED: "saved a draft of command set {ref}",
     Event.COMMAND_SET_PUBLISHED: lambda ref, data: (
         f"published version {data.get('version', '')} of command set {ref}"

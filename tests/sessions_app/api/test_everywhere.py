@@ -17,6 +17,7 @@ from tests.sessions_app.api.test_me import TOKEN, public_key
 from tests.support.breadth import FULL, some
 from tests.support.servers.receiver import webhook_file
 from tests.support.world.acts import run, session, use
+from tests.support.world.proposals import delegate, propose
 
 pytestmark = pytest.mark.slow
 
@@ -39,6 +40,7 @@ def addresses(patterns=None, prefix: str = "") -> Iterator[tuple[str, type[Endpo
 def things(world, api, settings, tmp_path) -> dict[str, str]:
     """One thing of Alice's, and of what she may see, for each part of an address."""
     world.apply(webhook_file(None))
+    delegate(world)
     used = use(world.grant(reason=CANARY), now=world.now)
     gather_webhooks(now=world.now)
     run(used, session(used, now=world.now), "echo stop nginx", now=world.now)
@@ -57,6 +59,7 @@ def things(world, api, settings, tmp_path) -> dict[str, str]:
         "<api_id:key_id>": str(key["id"]),
         "<api_id:token_id>": str(token["id"]),
         "<api_id:notice_id>": str(Notice.objects.latest("pk").pk),
+        "<api_id:proposal_id>": str(propose(world).pk),
         "<api_id:number>": "1",
         "<api_user:username>": "alice",
         "<api_name:kind>": "policy",
@@ -153,5 +156,6 @@ def test_every_view_names_its_scope_or_is_for_administrators():
                     "publish",
                     "command-sets",
                     "webhooks",
+                    "proposals",
                 )
             ), route

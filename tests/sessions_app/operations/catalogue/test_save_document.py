@@ -10,12 +10,12 @@ from guardian.shortcuts import assign_perm
 
 from sessions_app.models import AccessPolicy, Cluster, Grant, GrantState
 from sessions_app.operations.catalogue.catalogue_plan import MoreWouldEnd
-from sessions_app.operations.catalogue.save_document import ChangedMeanwhile, save_document, state_of
-from sessions_app.operations.catalogue.save_draft import CannotBeRead, NeedsAnother, OnlyAdministratorsSetUp
+from sessions_app.operations.catalogue.document_state import state_of
+from sessions_app.operations.catalogue.save_document import ChangedMeanwhile, save_document
+from sessions_app.operations.catalogue.save_draft import CannotBeRead, OnlyAdministratorsSetUp
 from tests.support.world.acts import change, events, intact, last
 from tests.support.world.acts import policy as policy_file
-
-DORA = {"identities": ["dora"]}
+from tests.support.world.proposals import WIDER, delegate
 
 
 def save(world, source, who=None, *, kind="policies", **more):
@@ -148,29 +148,20 @@ def test_who_administers_a_policy_brings_nothing_of_others_under_it(world):
     with pytest.raises(OnlyAdministratorsSetUp, match="who administers"):
         save(world, policy(world, administrators={"identities": ["dora", "bob"]}), world.dora)
     assign_perm("administer_cluster", world.dora, Cluster.objects.get(name="db"))
-    with pytest.raises(NeedsAnother):
-        save(world, policy(world, clusters=["web", "db"], **mine), world.dora)
-
-
-WIDER = {
-    "policies": lambda world: policy(
-        world, administrators=DORA, requesters={"groups": ["operators"], "identities": ["dora"]}, approvals="none"
-    ),
-    "command-sets": lambda world: world.catalogue["command-sets/restart-web.yaml"].replace("[nginx, haproxy]", "[nginx, haproxy, httpd]"),
-    "clusters": lambda world: cluster(world, administrators=DORA, requesters=DORA),
-}  # fmt: skip
+    assert save(world, policy(world, clusters=["web", "db"], **mine), world.dora).proposal
 
 
 @pytest.mark.parametrize("kind", WIDER)
-def test_nobody_who_administers_one_document_widens_it_alone(world, kind):
-    change(world, policy_file(world, administrators=DORA))
-    save(world, cluster(world, administrators=DORA), kind="clusters")
-    name = {"policies": "web-work", "command-sets": "restart-web", "clusters": "web"}[kind]
+def test_what_may_widen_a_document_changes_nothing_and_is_proposed(world, kind):
+    delegate(world)
+    name = WIDER[kind].name
     before = state_of(kind, name)
-    with pytest.raises(NeedsAnother, match="another administrator must publish it"):
-        save(world, WIDER[kind](world), world.dora, kind=kind)
-    assert state_of(kind, name) == before
-    assert save(world, WIDER[kind](world), kind=kind).changes
+    shown = save(world, WIDER[kind].source(world), world.dora, kind=kind, plan_only=True)
+    assert (shown.wider, shown.proposal, len(shown.changes)) == (WIDER[kind].wider, None, 1)
+    plan = save(world, WIDER[kind].source(world), world.dora, kind=kind)
+    assert (plan.changes, plan.proposal.wider, state_of(kind, name)) == ([], WIDER[kind].wider, before)
+    assert intact()
+    assert save(world, WIDER[kind].source(world), kind=kind).changes
 
 
 def test_what_is_said_already_changes_nothing(world):

@@ -249,7 +249,7 @@ def test_what_ends_is_said_before_a_second_press_ends_it(world, as_admin):
 
 
 def test_a_policy_that_changed_meanwhile_is_not_overwritten(world, as_admin):
-    from sessions_app.operations.catalogue.save_document import state_of
+    from sessions_app.operations.catalogue.document_state import state_of
 
     seen = state_of("policies", "web-work")
     change(world, policy_file(world, max_duration="3h"))

@@ -1,0 +1,62 @@
+"""Documents whose administrators are not administrators of Stint, and changes that widen them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import yaml
+
+from tests.support.world.acts import change, policy
+
+
+class Wider(NamedTuple):
+    """A change of one document: its name, the keys that it widens, and its text."""
+
+    name: str
+    wider: list[str]
+    source: Callable[[Any], str]
+
+
+def administrators(*names: str) -> dict[str, Any]:
+    """The administrators as a document names them."""
+    return {"administrators": {"identities": list(names)}}
+
+
+def web_work(world, **changes: Any) -> str:
+    """The world's policy as Dora and Bob administer it."""
+    return policy(world, **administrators("dora", "bob"), **changes)["policies/web-work.yaml"]
+
+
+def web(world, **changes: Any) -> str:
+    """The world's cluster as Dora and Bob administer it."""
+    written = yaml.safe_load(world.catalogue["clusters/web.yaml"])
+    return json.dumps({**written, **administrators("dora", "bob"), **changes})
+
+
+WIDER = {
+    "policies": Wider(
+        "web-work", ["requesters", "approvals"],
+        lambda world: web_work(world, requesters={"groups": ["operators"], "identities": ["dora"]}, approvals="none"),
+    ),
+    "clusters": Wider("web", ["requesters"], lambda world: web(world, requesters={"identities": ["dora"]})),
+    "command-sets": Wider(
+        "restart-web", ["commands"],
+        lambda world: world.catalogue["command-sets/restart-web.yaml"].replace("[nginx, haproxy]", "[nginx, haproxy, httpd]"),
+    ),
+}  # fmt: skip
+
+
+def delegate(world) -> None:
+    """Let Dora and Bob administer the world's policy, with its command set, and its cluster."""
+    change(world, {"policies/web-work.yaml": web_work(world), "clusters/web.yaml": web(world)})
+
+
+def propose(world, kind: str = "policies", who=None):
+    """Dora, or who is given, saves what widens a document."""
+    from sessions_app.operations.catalogue.save_document import save_document
+
+    plan = save_document(kind=kind, source=WIDER[kind].source(world), actor=who or world.dora, now=world.now)
+    assert plan.proposal is not None
+    return plan.proposal
