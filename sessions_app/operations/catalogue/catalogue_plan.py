@@ -20,8 +20,10 @@ from sessions_app.models import Grant, Proposal
 from sessions_app.operations.catalogue.catalogue_lock import lock_catalogue
 from sessions_app.operations.catalogue.keep_versions import keep_versions
 from sessions_app.operations.grants.lock_descendants import lock_descendants
+from sessions_app.policy.policies import digest_of
 
-# Each change has its own record entry. The entry of the whole change names at most this many.
+# Each change has its own record entry. The entry of the whole change names at most this many; its digest is over the
+# type, name, number and digest of every version, in order.
 MOST_TOLD = 200
 
 Action = Literal["create", "change", "remove"]
@@ -133,6 +135,7 @@ def _record_whole(plan: Plan, actor: Actor, now: dt.datetime) -> None:
                 "count": len(plan.changes),
                 "changes": [f"{change.action} {change.type} {change.name}" for change in plan.changes[:MOST_TOLD]],
                 "versions": [f"{each.number} {each.digest}" for each in kept[:MOST_TOLD]],
+                "digest": digest_of([[each.type, each.name, each.number, each.digest] for each in kept]),
             },
         )  # fmt: skip
 

@@ -7,6 +7,7 @@ from django.contrib.auth.models import Group
 from django.db import IntegrityError
 
 from broker.audit.models import AuditEntry
+from sessions_app.models import DocumentVersion
 from sessions_app.operations.catalogue.catalogue_plan import MOST_TOLD, Change, MoreWouldEnd, note, one_change
 from sessions_app.policy.policies import digest_of
 from tests.support.world.acts import Started, last, wait_for_waiters
@@ -29,7 +30,11 @@ def test_what_is_done_inside_stays_with_one_entry_for_the_whole(world):
     assert names() == {"new-1", "new-2"}
     entry = last("catalogue.applied")
     changes = ["create group new-1", "create group new-2"]
-    assert entry.data == {"count": 2, "changes": changes, "versions": [f"1 {digest_of({'members': []})}"] * 2}
+    digest = digest_of({"members": []})
+    assert entry.data == {
+        "count": 2, "changes": changes, "versions": [f"1 {digest}"] * 2,
+        "digest": digest_of([["group", change.split()[-1], 1, digest] for change in changes]),
+    }  # fmt: skip
 
 
 def test_where_nothing_changes_nothing_is_recorded(world):
@@ -39,11 +44,15 @@ def test_where_nothing_changes_nothing_is_recorded(world):
     assert AuditEntry.objects.count() == before
 
 
-def test_of_very_many_the_entry_names_the_first_and_counts_all(world):
+def test_of_very_many_the_entry_names_the_first_and_its_digest_is_over_all(world):
     with one_change(actor=SETUP, now=world.now) as plan:
         plan.changes.extend(Change("create", "group", f"new-{n}") for n in range(MOST_TOLD + 1))
     data = last("catalogue.applied").data
     assert (data["count"], len(data["changes"])) == (MOST_TOLD + 1, MOST_TOLD)
+    kept = DocumentVersion.objects.filter(name__startswith="new-").order_by("pk")
+    assert data["digest"] == digest_of(
+        [list(row) for row in kept.values_list("type", "name", "number", "digest")]
+    )
 
 
 def test_a_plan_leaves_nothing_behind(world):
