@@ -1,4 +1,4 @@
-"""Proposals, whose content never changes."""
+"""Proposals, whose content never changes, and the terms that a request is approved with."""
 
 from __future__ import annotations
 
@@ -15,11 +15,18 @@ CREATE TRIGGER stint_proposal_fixed BEFORE UPDATE ON sessions_app_proposal FOR E
              (NEW.kind, NEW.name, NEW.source, NEW.accepted, NEW.wider, NEW.diff, NEW.based_on, NEW.proposed_by_id,
               NEW.proposed_at, NEW.lapses_at))
     EXECUTE FUNCTION stint_refuse('A proposal stays as it was made; settle it, or make another.');
+CREATE TRIGGER stint_request_terms_fixed BEFORE UPDATE ON sessions_app_accessrequest FOR EACH ROW
+    WHEN (OLD.terms IS DISTINCT FROM NEW.terms)
+    EXECUTE FUNCTION stint_refuse('What was asked for never changes; withdraw the request and ask again.');
+"""
+REMOVE = """
+DROP TRIGGER stint_request_terms_fixed ON sessions_app_accessrequest;
+DROP TRIGGER stint_proposal_fixed ON sessions_app_proposal;
 """
 
 
 class Migration(migrations.Migration):
-    """One table."""
+    """One table and one column."""
 
     dependencies = [
         ("sessions_app", "0005_questions"),
@@ -64,5 +71,8 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
-        migrations.RunSQL(GUARD, "DROP TRIGGER stint_proposal_fixed ON sessions_app_proposal"),
+        migrations.AddField(
+            model_name="accessrequest", name="terms", field=models.JSONField(default=dict),
+        ),
+        migrations.RunSQL(GUARD, REMOVE),
     ]  # fmt: skip

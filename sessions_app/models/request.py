@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import connection, models
 from django.db.models import Exists, OuterRef, Q
@@ -100,6 +100,8 @@ class AccessRequest(models.Model):
     targets = models.JSONField(default=list)
     starts_at = models.DateTimeField(null=True, blank=True)
     duration = models.PositiveIntegerField()
+    # The policy's terms at the time of the request. The policy can narrow them later, but not widen them.
+    terms: models.JSONField[Any, Any] = models.JSONField(default=dict)
     reason = models.TextField(blank=True)
     ticket = models.CharField(max_length=200, blank=True)
     digest = models.CharField(max_length=64)

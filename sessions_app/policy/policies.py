@@ -164,6 +164,17 @@ class Delegation(_Document):
     to: Who
 
 
+class Terms(_Document):
+    """What holds for access after it was approved: how it can be extended and delegated, how many refused commands it
+    survives, and how often its holder must report, in seconds.
+    """
+
+    extension: Extension | None = None
+    deviations: Deviations | None = None
+    heartbeat: int | None = None
+    delegation: Delegation | None = None
+
+
 class PolicyDocument(_Document):
     """Who can request which command sets on which clusters, for how long, and with which approvals."""
 
@@ -225,6 +236,11 @@ class PolicyDocument(_Document):
                 "incident: approvals can't be `same` when the policy needs none; use `approvals: none`"
             )
         return self
+
+    @property
+    def terms(self) -> Terms:
+        """The terms that a request is approved with."""
+        return Terms(**{key: getattr(self, key) for key in Terms.model_fields})
 
     @property
     def groups(self) -> tuple[str, ...]:

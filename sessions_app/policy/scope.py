@@ -46,6 +46,7 @@ class Scope:
     workflow: str | None = None
     workflow_facts: Mapping[str, str] = field(default_factory=dict)
     connection: Mapping[str, Any] = field(default_factory=dict)
+    terms: Mapping[str, Any] = field(default_factory=dict)
 
     def digest(self) -> str:
         """Return the SHA-256 over every field, in hex. Any change results in another digest."""
@@ -61,6 +62,8 @@ class Scope:
             named["parent"] = self.parent
         if self.connection:
             named["connection"] = dict(self.connection)
+        if self.terms:
+            named["terms"] = dict(self.terms)
         return digest_of(
             {
                 "requester": self.requester,

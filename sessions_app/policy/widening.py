@@ -27,6 +27,7 @@ from sessions_app.policy.policies import (
     Extension,
     Incident,
     PolicyDocument,
+    Terms,
     Who,
     WorkflowNeeded,
 )
@@ -39,6 +40,11 @@ Narrows = Callable[[Any, Any], bool]
 def wider_policy(before: PolicyDocument, after: PolicyDocument) -> list[str]:
     """Return the keys of a policy that may allow more, or ask for less, than before."""
     return _wider(_POLICY, before, after)
+
+
+def within_terms(policy: PolicyDocument, terms: Terms) -> PolicyDocument:
+    """Return the policy with those of its terms that are wider than ``terms`` replaced by them."""
+    return policy.model_copy(update={key: getattr(terms, key) for key in _wider(_POLICY, terms, policy)})
 
 
 def wider_cluster(before: ClusterDocument, after: ClusterDocument) -> list[str]:

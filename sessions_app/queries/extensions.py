@@ -6,7 +6,7 @@ import datetime as dt
 from typing import NamedTuple
 
 from sessions_app.models import Grant, GrantState
-from sessions_app.queries.facts import readable_document
+from sessions_app.queries.facts import approved_document, readable_document
 
 HALF_AN_HOUR = 1800
 
@@ -20,7 +20,7 @@ class Extension(NamedTuple):
 
 def extensions(grant: Grant, now: dt.datetime) -> list[Extension]:
     """Return the extensions that the policy allows now: half an hour and the longest one, or none."""
-    document = readable_document(grant.policy)
+    document = approved_document(grant.request) if readable_document(grant.policy) else None
     running = grant.state == GrantState.ACTIVE and grant.expires_at > now
     if document is None or document.extension is None or grant.review_due_at or not running:
         return []

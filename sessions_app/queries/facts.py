@@ -34,10 +34,11 @@ from sessions_app.models import (
 )
 from sessions_app.policy import evaluate
 from sessions_app.policy.evaluate import clauses_for
-from sessions_app.policy.policies import Clause, PolicyDocument
+from sessions_app.policy.policies import Clause, PolicyDocument, Terms
 from sessions_app.policy.rules import Ask, Facts, WorkflowFacts
 from sessions_app.policy.scope import Scope, TargetFacts
 from sessions_app.policy.trust import TrustPolicyDocument
+from sessions_app.policy.widening import within_terms
 from sessions_app.queries.doings import doing_of, people_by
 
 log = structlog.get_logger(__name__)
@@ -65,6 +66,19 @@ def policy_document(policy: AccessPolicy) -> PolicyDocument:
 def _checked(text: str) -> PolicyDocument:
     """Return the document in a text. The cache key is the text itself, so any change in a row is checked again."""
     return PolicyDocument.model_validate(json.loads(text))
+
+
+def terms_of(document: PolicyDocument) -> dict[str, Any]:
+    """Return the terms of a policy as a request stores them."""
+    return document.terms.model_dump(mode="json", exclude_none=True)
+
+
+def approved_document(request: AccessRequest) -> PolicyDocument:
+    """Return the document of a request's policy, with terms no wider than those that were requested and approved.
+
+    Raises Unreadable.
+    """
+    return within_terms(policy_document(request.policy), Terms.model_validate(request.terms))
 
 
 def trust_document(policy: TrustPolicy) -> TrustPolicyDocument:
@@ -314,6 +328,7 @@ def scope_of(request: AccessRequest, targets: Sequence[Target] | None = None) ->
         workflow=request.workflow.ref if request.workflow else None,
         workflow_facts=bound_facts(request.workflow, request.command_set_version) if request.workflow else {},
         connection=request.cluster.connection,
+        terms=request.terms,
     )
 
 

@@ -110,7 +110,7 @@ def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> st
     silent = parent.heartbeat_due_at is not None and parent.heartbeat_due_at <= now
     if parent.state != GrantState.ACTIVE or parent.expires_at <= now or silent or parent.held_at is not None:
         raise GrantIsOver(f"{parent.ref} is not active.", hint="Only active grants can be delegated.")
-    terms = facts.policy_document(parent.policy).delegation
+    terms = facts.approved_document(parent.request).delegation
     if terms is None or parent.review_due_at is not None:
         return f"{parent.ref} can't be delegated."
     if len(chain_of(parent)) > terms.depth:
@@ -141,8 +141,8 @@ def _own_doing(delegate: Identity, grant: Grant) -> str:
 
 def delegates_of(parent: Grant, now: dt.datetime) -> list[Identity]:
     """Return the identities that the holder can delegate a part of a grant to now, by name."""
-    document = facts.readable_document(parent.policy)
-    terms = document.delegation if document else None
+    readable = facts.readable_document(parent.policy)
+    terms = facts.approved_document(parent.request).delegation if readable else None
     if (
         terms is None
         or parent.review_due_at is not None
@@ -194,7 +194,7 @@ def _request(parent: Grant, delegate: Identity, part: Part, now: dt.datetime) ->
         number=next_number(), kind=RequestKind.DELEGATION, requester=delegate, cluster=parent.cluster,
         policy=parent.policy, policy_version=parent.policy.version, command_set_version=version, parent=parent,
         workflow=parent.workflow, parameters=_parameters(parent, version, part.parameters),
-        targets=[target.pk for target in targets], duration=duration, reason=part.reason,
+        targets=[target.pk for target in targets], duration=duration, terms=parent.request.terms, reason=part.reason,
         state=RequestState.APPROVED, created_at=now, decided_at=now, lapses_at=now,
     )  # fmt: skip
     if why := why_not_within(parent, request, now):

@@ -46,7 +46,7 @@ def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.
         command_set_version=version,
         workflow=request.workflow,
         parent=request.parent,
-        heartbeat_seconds=facts.policy_document(request.policy).heartbeat,
+        heartbeat_seconds=facts.approved_document(request).heartbeat,
         parameters=request.parameters,
         commands=sorted(extent.commands),
         mark=installation_mark() + secrets.token_hex(12),

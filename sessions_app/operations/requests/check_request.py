@@ -252,6 +252,7 @@ def _preview(
         open_there = open_workflows(requester, cluster, fitting(document.workflow))
         world = replace(world, fitting=tuple(open_there.values_list("ref", flat=True)[:MOST_OFFERED]))
     draft = _draft(policy, cluster, version, targets, workflow, requester, ask)
+    draft.terms = facts.terms_of(document)
     decision = evaluate(ask=facts.ask_of(draft, named=ask.workflow or ""), facts=world, policy=document)
     starts_at = begins_at(now, asked=ask.starts_at, workflow=workflow.starts_at if workflow else None)
     ends_at = starts_at + dt.timedelta(seconds=ask.duration)

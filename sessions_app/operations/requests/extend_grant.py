@@ -97,7 +97,7 @@ def check_extension(
 
     Raises MayNotExtend, InvalidInput.
     """
-    document = facts.policy_document(grant.policy)
+    document = facts.approved_document(grant.request)
     terms = document.extension
     if grant.parent_id is not None:
         raise MayNotExtend(
@@ -176,6 +176,7 @@ def _save(
         parameters=grant.parameters,
         targets=sorted(grant.targets.values_list("pk", flat=True)),
         duration=seconds,
+        terms=grant.request.terms,
         reason=reason,
         ticket=grant.request.ticket,
         created_at=now,

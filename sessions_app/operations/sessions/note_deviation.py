@@ -66,7 +66,7 @@ def refused_runs(grant: Grant) -> CommandRunQuerySet:
 
 
 def _terms(grant: Grant) -> Deviations:
-    return facts.policy_document(grant.policy).deviations_of(person=grant.holder.is_person)
+    return facts.approved_document(grant.request).deviations_of(person=grant.holder.is_person)
 
 
 def _is_held(grant: Grant) -> bool:

@@ -23,7 +23,7 @@ OTHER = {
     "requester": "mallory", "kind": "break_glass", "cluster": "db", "host_ca": "ssh-ed25519 BBBB",
     "command_set": "restart-db", "command_set_version": 4, "command_set_digest": "d" * 64,
     "parameters": {"unit": "haproxy"}, "targets": (), "starts_at": None, "duration": 3601, "extends": "GR-7F3K", "parent": "GR-7F3K",
-    "workflow": "INC-101", "connection": {"user": "stint"}, "workflow_facts": {"ends_at": "later"},
+    "workflow": "INC-101", "connection": {"user": "stint"}, "workflow_facts": {"ends_at": "later"}, "terms": {"heartbeat": 60},
 }  # fmt: skip
 OTHER_TARGET = {"id": 2, "name": "web-2", "address": "10.0.0.2", "port": 23, "account": "app", "host_key": ""}
 EXTENT = Extent(3600, frozenset({0, 1, 2}), frozenset({10, 11}))

@@ -12,7 +12,7 @@ from sessions_app.policy.approvals import at_least, lacking
 from sessions_app.policy.catalogue import ClusterDocument
 from sessions_app.policy.commands.kinds import parse_document
 from sessions_app.policy.policies import Clause, PolicyDocument
-from sessions_app.policy.widening import wider_cluster, wider_commands, wider_policy
+from sessions_app.policy.widening import wider_cluster, wider_commands, wider_policy, within_terms
 
 DAY, NIGHT = ({"days": ["mon", "tue"], "from": start, "to": end, "zone": "Europe/Berlin"}
               for start, end in (("08:00", "18:00"), ("22:00", "06:00")))  # fmt: skip
@@ -137,6 +137,20 @@ CLAUSES = st.lists(
 def test_people_who_meet_stricter_clauses_meet_the_looser_ones(before, after, people):
     if at_least(after, before) and not any(lacking(after, people)):
         assert not any(lacking(before, people))
+
+
+def test_terms_that_were_approved_are_narrowed_by_the_policy_and_never_widened():
+    loose = {
+        "extension": POLICY["extension"],
+        "deviations": {"limit": 20},
+        "heartbeat": "1m",
+        "delegation": POLICY["delegation"],
+    }
+    strict = {"extension": None, "deviations": {"limit": 5}, "heartbeat": "30s", "delegation": None}
+    before, after = policy(**loose), policy(**strict)
+    assert within_terms(after, before.terms).terms == after.terms
+    assert within_terms(before, after.terms).terms == after.terms
+    assert within_terms(before, before.terms) == before
 
 
 def test_who_may_request_see_or_allow_on_a_cluster_is_what_widens_it():

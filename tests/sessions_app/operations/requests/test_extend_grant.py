@@ -8,8 +8,10 @@ import pytest
 
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import EndReason, Grant, GrantState, Notice, RequestState, Target
+from sessions_app.operations.grants.delegate_grant import delegates_of
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
+from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
 from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
 from sessions_app.operations.requests.request_access import RequestRefused
@@ -298,3 +300,23 @@ def test_a_duty_handed_over_at_the_source_takes_no_running_access_and_still_lets
         change(world, policy(world, **terms, summary="In other words"))
     grant.refresh_from_db()
     assert grant.state == GrantState.ACTIVE
+
+
+def test_what_the_policy_allows_more_of_later_is_not_part_of_what_was_approved(world):
+    request = world.request()
+    change(
+        world,
+        policy(
+            world,
+            extension={"times": 9, "by": "3h", "approvals": "none"},
+            delegation={"to": {"identities": ["robot"]}},
+        ),
+    )
+    grant = provision_grant(grant_id=Grant.objects.get(request=world.decide(request)).pk, now=world.now)
+    assert grant.state == GrantState.ACTIVE
+    with pytest.raises(MayNotExtend, match="at most 1 h"):
+        extend(world, grant, 2 * 3600)
+    assert delegates_of(grant, world.now) == []
+    change(world, policy(world, extension=None))
+    with pytest.raises(MayNotExtend, match="does not allow extensions"):
+        extend(world, grant)
