@@ -6,9 +6,10 @@ import datetime as dt
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
+from django.db.models.lookups import GreaterThan
 
 from accounts.models import Identity, answered_for_by
 from sessions_app.models.catalogue import Cluster, CommandSetVersion, Target
@@ -67,6 +68,12 @@ def handed_on_by(identity: Identity) -> RawSQL:
     return RawSQL(_HANDED_ON, (identity.pk, identity.pk), output_field=models.BigAutoField())  # noqa: S611
 
 
+def all_above_usable(now: dt.datetime) -> Q:
+    """Return the condition that a grant was not delegated, or that every grant above it is usable at ``now``."""
+    until = Func(F("parent"), function="stint_usable_until", output_field=models.DateTimeField())
+    return Q(parent__isnull=True) | Q(GreaterThan(until, now))
+
+
 class GrantQuerySet(models.QuerySet["Grant"]):
     """Filters on grants."""
 
@@ -110,6 +117,7 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         """Grants that authorize at ``now``. The statements of gateways use the same condition."""
         return self.filter(
             Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now),
+            all_above_usable(now),
             state=GrantState.ACTIVE,
             held_at__isnull=True,
             starts_at__lte=now,

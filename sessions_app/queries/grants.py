@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import connection
-from django.db.models import Count, Min
+from django.db.models import BooleanField, Count, ExpressionWrapper, Min, Q
 from django.db.models.functions import Least
 
 from broker.kernel.each_free import BATCH
 from sessions_app.models import CommandRun, EndReason, Grant, GrantState, RunState
+from sessions_app.models.grant import all_above_usable
 
 TIME_OVER = "expired"
 
@@ -29,30 +30,31 @@ class GrantNow:
 
 
 def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
-    """Return the state of each grant. A grant whose holder is disabled is not live; one that does not exist is left
-    out.
+    """Return the state of each grant. One that does not exist is left out.
+
+    A grant is not live if its holder is disabled or missed a heartbeat, or if a grant above it is not usable.
     """
-    rows = Grant.objects.filter(pk__in=list(ids)).values_list(
-        "pk",
-        "ref",
-        "state",
-        "expires_at",
-        "finish_until",
-        "end_reason",
-        "holder__is_active",
-        "holder__owner__is_active",
+    fit = {
+        "held_by_active": Q(holder__is_active=True) & ~Q(holder__owner__is_active=False),
+        "heard_of": Q(Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now), all_above_usable(now)),
+    }
+    rows = (
+        Grant.objects.filter(pk__in=list(ids))
+        .annotate(**{name: ExpressionWrapper(one, output_field=BooleanField()) for name, one in fit.items()})
+        .values_list("pk", "ref", "state", "expires_at", "finish_until", "end_reason", *fit)
     )
     return {
         pk: GrantNow(
             ref=ref,
-            live=state == GrantState.ACTIVE and expires_at > now and active and owner_active is not False,
+            live=state == GrantState.ACTIVE and expires_at > now and held and heard,
             expires_at=expires_at,
             finish_until=finish_until,
             end_reason=end_reason,
+            # At the deadline, heartbeats stop and the grants above are over too; commands may still finish.
             cut=(finish_until is None or finish_until <= now) and (
-                state in (GrantState.REVOKING, GrantState.ENDED) or not active or owner_active is False),
+                state in (GrantState.REVOKING, GrantState.ENDED) or not held or (not heard and expires_at > now)),
         )
-        for pk, ref, state, expires_at, finish_until, end_reason, active, owner_active in rows
+        for pk, ref, state, expires_at, finish_until, end_reason, held, heard in rows
     }  # fmt: skip
 
 

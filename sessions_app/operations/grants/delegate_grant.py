@@ -107,8 +107,7 @@ def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> st
 
     Raises GrantIsOver.
     """
-    silent = parent.heartbeat_due_at is not None and parent.heartbeat_due_at <= now
-    if parent.state != GrantState.ACTIVE or parent.expires_at <= now or silent or parent.held_at is not None:
+    if not Grant.objects.in_use(now).filter(pk=parent.pk).exists():
         raise GrantIsOver(f"{parent.ref} is not active.", hint="Only active grants can be delegated.")
     terms = facts.approved_document(parent.request).delegation
     if terms is None or parent.review_due_at is not None:

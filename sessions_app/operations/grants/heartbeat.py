@@ -7,6 +7,7 @@ import datetime as dt
 from accounts.models import Identity
 from broker.kernel.errors import Conflict, Forbidden, NotFound
 from sessions_app.models import Grant, GrantState
+from sessions_app.models.grant import all_above_usable
 from sessions_app.operations.grants.errors import GrantIsOver
 
 # The grant ends after this many missed heartbeats in a row.
@@ -35,7 +36,7 @@ def heartbeat_due(grant: Grant, now: dt.datetime) -> dt.datetime | None:
 def heartbeat(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
     """Move the deadline by which an active grant needs its next heartbeat.
 
-    A grant that was silent for too long stays over, even if nobody has ended it yet. A heartbeat is not recorded, but
+    A grant that was silent for too long, or that was delegated from one, stays over, even if nobody has ended it yet. A heartbeat is not recorded, but
     its absence is. Raises NotFound, NotItsHolder, NoHeartbeat, GrantIsOver.
     """
     grant = Grant.objects.visible_to(actor).filter(pk=grant_id).first()
@@ -48,7 +49,11 @@ def heartbeat(*, grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
             f"{grant.ref} needs no heartbeat.", hint="It ends when it expires, or when you end it."
         )
     alive = Grant.objects.filter(
-        pk=grant.pk, state=GrantState.ACTIVE, expires_at__gt=now, heartbeat_due_at__gt=now
+        all_above_usable(now),
+        pk=grant.pk,
+        state=GrantState.ACTIVE,
+        expires_at__gt=now,
+        heartbeat_due_at__gt=now,
     )
     if not alive.update(heartbeat_due_at=heartbeat_due(grant, now)):
         raise GrantIsOver(f"{grant.ref} is not active.", hint="Request new access.")

@@ -140,7 +140,8 @@ COLUMNS = """
 
 
 def live(at: str = "") -> str:
-    """Return the SQL condition that a grant is usable now, by its active holder, while the record is not contradicted.
+    """Return the SQL condition that a grant and all those above it are usable now, by their active holders, while the
+    record is not contradicted.
 
     ``at`` is a moment as a SQL expression. The grant must be usable then, and still when the statement runs.
     """
@@ -149,6 +150,7 @@ def live(at: str = "") -> str:
     return f"""
        g.state = 'active' AND g.starts_at <= {at or clock} AND g.expires_at > {late}
    AND (g.heartbeat_due_at IS NULL OR g.heartbeat_due_at > {late})
+   AND (g.parent_id IS NULL OR stint_usable_until(g.parent_id) > {late})
    AND t.removed_at IS NULL AND c.removed_at IS NULL AND i.is_active
    AND CASE WHEN i.owner_id IS NULL THEN true
             ELSE (SELECT o.is_active FROM accounts_identity o WHERE o.id = i.owner_id) END

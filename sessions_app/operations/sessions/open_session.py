@@ -14,6 +14,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.audit.standing import check_stands
 from sessions_app.models import Grant, GrantCredential, GrantState, Session
+from sessions_app.models.grant import all_above_usable
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.authorize_use import AnyUse, holder_of
 
@@ -54,7 +55,7 @@ def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
             holder__is_active=True,
         )
         .filter(Q(holder__owner__isnull=True) | Q(holder__owner__is_active=True))
-        .filter(Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now))
+        .filter(Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now), all_above_usable(now))
         .first()
     )
     if grant is None:

@@ -13,6 +13,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.text import recordable, recordable_line
 from sessions_app.models import CommandRun, Grant, GrantCredential, GrantState, RunState
+from sessions_app.models.grant import all_above_usable
 from sessions_app.operations.sessions.authorize_use import holder_of, place_of
 from sessions_app.operations.sessions.note_deviation import lock_watched, note_deviation
 from sessions_app.operations.sessions.proofs.proxy import RequestUse
@@ -102,6 +103,8 @@ def why_over(grant: Grant, now: dt.datetime) -> str:
         return "the grant has expired"
     if grant.heartbeat_due_at is not None and grant.heartbeat_due_at <= now:
         return "its heartbeat was missed"
+    if not Grant.objects.filter(all_above_usable(now), pk=grant.pk).exists():
+        return "the grant that it was delegated from is over"
     return ""
 
 

@@ -35,7 +35,8 @@ SELECT g.id, g.ref, t.id, k.id, s.id, k.jkt, c.sealed_connection, g.expires_at
 """,  # fixed text
 )
 _LOCK = f"""
-SELECT k.id, t.id, least(g.expires_at, k.expires_at, g.heartbeat_due_at)
+SELECT k.id, t.id, least(g.expires_at, k.expires_at, g.heartbeat_due_at,
+       CASE WHEN g.parent_id IS NOT NULL THEN stint_usable_until(g.parent_id) END)
 {TOKENS}
  WHERE k.id = ANY(%s::bigint[]) AND t.id = ANY(%s::bigint[]) AND {LIVE}
  ORDER BY g.id FOR NO KEY UPDATE OF g, k

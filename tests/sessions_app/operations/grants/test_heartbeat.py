@@ -6,14 +6,18 @@ import pytest
 import yaml
 
 from broker.kernel.errors import NotFound
-from sessions_app.models import EndReason, GrantState
+from sessions_app.models import EndReason, Grant, GrantState
+from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.heartbeat import NoHeartbeat, NotItsHolder, heartbeat
+from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.proofs.holder import ByHolder
+from sessions_app.operations.sessions.record_refused_request import why_over
 from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.policy.policies import PolicyDocument
-from tests.support.world.acts import after, change, last, policy, session
+from sessions_app.queries.grants import grants_now
+from tests.support.world.acts import after, change, last, policy, session, use
 
 
 @pytest.fixture
@@ -64,6 +68,33 @@ def test_who_was_silent_for_too_long_may_do_nothing_although_nobody_has_ended_it
         session(in_time, now=after(world, seconds=90))
     grant.refresh_from_db()
     assert grant.state == GrantState.ACTIVE
+
+
+def test_what_was_delegated_is_over_with_the_heartbeats_above_although_nobody_has_ended_it_yet(world):
+    change(
+        world,
+        policy(world, heartbeat="30s", delegation={"depth": 2, "to": {"identities": ["deployer", "robot"]}}),
+    )
+    top = below = world.grant()
+    for who in (world.deployer, world.robot):
+        part = Part(identity=who.username, command_set="restart-web", parameters={})
+        made = delegate_grant(grant_id=below.pk, actor=below.holder, part=part, now=world.now)
+        below = provision_grant(grant_id=made.pk, now=world.now)
+        heard(world, below, 60, who)
+    held, over = use(below, now=after(world, seconds=89)), after(world, seconds=90)
+    assert grants_now([below.pk], after(world, seconds=89))[below.pk].live
+
+    assert authorize_use(by=ByHolder(below.holder_id, "web-1", None, over)) == []
+    with pytest.raises(GrantIsOver):
+        session(held, now=over)
+    with pytest.raises(GrantIsOver):
+        heard(world, below, 90, world.robot)
+    # So a gateway cuts what is open there.
+    (state,) = grants_now([below.pk], over).values()
+    assert (state.live, state.cut) == (False, True)
+    assert not Grant.objects.in_use(over).filter(pk__in=[top.pk, below.pk]).exists()
+    below.refresh_from_db()
+    assert why_over(below, over) == "the grant that it was delegated from is over"
 
 
 def test_only_its_holder_keeps_it_alive(world, grant):
