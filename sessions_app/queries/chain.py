@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from django.db import models
+from django.db.models.expressions import RawSQL
+
 from sessions_app.models import Grant
 
 _DEEPEST = 10
@@ -11,8 +14,15 @@ def chain_of(grant: Grant) -> list[Grant]:
     """Return the grants that a grant was delegated from, the first one first, followed by the grant itself."""
     found = [grant]
     while found[0].parent_id is not None and len(found) <= _DEEPEST:
-        found.insert(0, Grant.objects.select_related("holder__owner").get(pk=found[0].parent_id))
+        above = Grant.objects.select_related("holder__owner", "policy", "cluster").get(pk=found[0].parent_id)
+        found.insert(0, above)
     return found
+
+
+def in_tree_of(grant: Grant) -> RawSQL:
+    """Return the ids of all grants in the tree of delegations that a grant belongs to, itself included."""
+    # The SQL text is constant; the grant is a parameter.
+    return RawSQL("SELECT unnest(stint_tree(%s))", (grant.pk,), output_field=models.BigAutoField())
 
 
 def tree_below(grant: Grant) -> list[tuple[int, Grant]]:

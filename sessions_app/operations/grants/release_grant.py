@@ -13,8 +13,9 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, NotFound
 from broker.kernel.text import checked_text
-from sessions_app.models import Grant, GrantState
+from sessions_app.models import CommandRun, Grant, GrantState
 from sessions_app.operations.notifications.notify import notify
+from sessions_app.queries.chain import in_tree_of
 from sessions_app.queries.deciders import may_not_decide_in
 
 
@@ -31,7 +32,10 @@ class MayNotRelease(Forbidden):
 
 
 def release_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.datetime) -> Grant:
-    """Let commands run again. Refusals until now no longer count. Raises NotFound, MayNotRelease, NotHeld."""
+    """Let commands run again. Refusals until now, also those in grants delegated from it, no longer count.
+
+    Raises NotFound, MayNotRelease, NotHeld.
+    """
     note = checked_text(note, field="note")
     with transaction.atomic():
         grant = (
@@ -46,7 +50,8 @@ def release_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.dat
             raise MayNotRelease(why_not, hint="Another approver must release it.")
         if grant.held_at is None or grant.state != GrantState.ACTIVE:
             raise NotHeld(f"{grant.ref} is not held.")
-        last = grant.runs.aggregate(last=Max("pk"))["last"] or 0
+        runs = CommandRun.objects.filter(grant__in=in_tree_of(grant))
+        last = runs.aggregate(last=Max("pk"))["last"] or 0
         Grant.objects.filter(pk=grant.pk).update(held_at=None, deviations_after=last)
         record(
             event=Event.GRANT_RELEASED, actor=actor_of(actor), object_type="grant", object_ref=grant.ref, now=now,

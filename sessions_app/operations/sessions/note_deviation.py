@@ -1,10 +1,13 @@
-"""Count the refused commands of a grant, and end or hold it when there are too many."""
+"""Count the refused commands of a grant and of all in its tree of delegations, and end or hold it when there are too many."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
 
+from django.db import connection
+
+from accounts.models import Kind
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
@@ -15,6 +18,7 @@ from sessions_app.operations.grants.lock_descendants import lock_descendants
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.policy.policies import Deviations
 from sessions_app.queries import facts
+from sessions_app.queries.chain import chain_of, in_tree_of
 from sessions_app.queries.deciders import deciders_in
 
 WATCHER = Actor.system("deviations")
@@ -23,46 +27,60 @@ SHOWN = 10
 SHOWN_LENGTH = 200
 
 
-def lock_watched(*, grant_id: int) -> None:
-    """Lock a grant and all grants delegated from it. Call it before the refusal is recorded.
+_LOCK = """
+SELECT id FROM sessions_app_grant
+ WHERE id = ANY(stint_tree(%s)) AND (state <> 'ended' OR id = %s)
+ ORDER BY id FOR NO KEY UPDATE
+"""
 
-    Ending a grant locks the grant first and the record afterwards. In the opposite order, the two could deadlock.
+
+def lock_watched(*, grant_id: int) -> None:
+    """Lock all grants in the tree of delegations that a grant belongs to. Call it before any other lock, and before the
+    refusal is recorded.
+
+    Ending a grant locks it, then those delegated from it, then the record. In another order, the two could deadlock.
     """
-    found = (
-        Grant.objects.filter(pk=grant_id)
-        .select_for_update(no_key=True, of=("self",))
-        .values_list("pk", flat=True)
-    )
-    lock_descendants(grant_ids=list(found))
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, [grant_id, grant_id])
 
 
 def note_deviation(*, grant_id: int, now: dt.datetime) -> Grant:
-    """Check whether a grant has reached the limit on refusals of its policy, or Stint's own if the policy sets none.
+    """Check whether a grant, with all grants in its tree of delegations, has reached the limit on refusals of its
+    policy, or Stint's own if the policy sets none.
 
-    If so, a machine's grant ends. A person's grant is held or ends, as the policy says. Its approvers are notified of
-    what was tried. Call it in the transaction of a refusal that began with ``lock_watched``.
+    If so, the grant at the top is held or ends, as the policy says, and what was delegated from it ends. If a person is
+    at the top, and only the limit for machines is reached, the machine's grant below that person ends. Approvers are
+    notified of what was tried. Call it in the transaction of a refusal that began with ``lock_watched``.
     """
     grant = Grant.objects.select_related("policy", "holder", "cluster").get(pk=grant_id)
     if grant.state != GrantState.ACTIVE or grant.held_at is not None:
         return grant
-    tried = refused_runs(grant)
-    count = tried.count()
-    if count < _terms(grant).limit:
+    reached, tried, count = _reached(grant)
+    if reached is None:
         return grant
     lines = [run.line[:SHOWN_LENGTH] for run in tried.order_by("-pk")[:SHOWN]][::-1]
-    if _is_held(grant):
-        _hold(grant, count, lines, now)
+    if _is_held(reached):
+        _hold(reached, count, lines, now)
     else:
         note = f"{count} refused, the last: {lines[-1]}"[:500]
-        end_grant(grant_id=grant_id, actor=None, reason=EndReason.DEVIATION, now=now, note=note)
-    _notify(grant, count, lines, now)
+        end_grant(grant_id=reached.pk, actor=None, reason=EndReason.DEVIATION, now=now, note=note)
+    _notify(reached, count, lines, now)
     grant.refresh_from_db()
     return grant
 
 
-def refused_runs(grant: Grant) -> CommandRunQuerySet:
-    """Return the refused commands of a grant since an approver last released it."""
-    return CommandRun.objects.filter(grant=grant, state=RunState.REFUSED, pk__gt=grant.deviations_after)
+def _reached(grant: Grant) -> tuple[Grant | None, CommandRunQuerySet, int]:
+    """Return the grant whose limit is reached, if any, with the refusals that count and their number."""
+    chain = chain_of(grant)
+    tried = CommandRun.objects.filter(
+        grant__in=in_tree_of(grant), state=RunState.REFUSED, pk__gt=chain[0].deviations_after
+    )
+    by_machines = tried.exclude(grant__holder__kind=Kind.PERSON)
+    machines = [one for one in chain[1:] if not one.holder.is_person]
+    for top, counted in ((chain[0], tried), *((one, by_machines) for one in machines[:1])):
+        if (count := counted.count()) >= _terms(top).limit:
+            return top, counted, count
+    return None, tried, 0
 
 
 def _terms(grant: Grant) -> Deviations:

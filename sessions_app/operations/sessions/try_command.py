@@ -68,10 +68,11 @@ def try_command(
     """
     decision = _may_be_kept(decision or decide(use.compiled, line), line, order_id)
     with transaction.atomic():
+        if isinstance(decision, Refused):
+            lock_watched(grant_id=use.grant_id)
         grant = lock_live(use, now)
         lock_open(use, session_id)
         if isinstance(decision, Refused):
-            lock_watched(grant_id=use.grant_id)
             run = _save(use, session_id, line, RunState.REFUSED, now, reason=decision.reason)
             _answer(order_id, run)
             _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": run.reason})

@@ -10,7 +10,6 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.authorize_use import authorize_use, only
 from sessions_app.operations.sessions.bar_call import bar_call
-from sessions_app.operations.sessions.note_deviation import refused_runs
 from sessions_app.operations.sessions.open_session import TokenIsOver
 from sessions_app.operations.sessions.proofs.token import ByToken
 from tests.support.world.acts import last, session
@@ -42,7 +41,7 @@ def test_it_is_recorded_with_its_reason_and_counts_as_no_deviation(use, world, g
         "barred",
         "the tool has changed",
     )
-    assert not refused_runs(grant).exists()
+    assert not grant.runs.filter(state="refused").exists()
 
 
 def test_it_is_no_attempt_of_a_token_that_is_over(use, world, grant):

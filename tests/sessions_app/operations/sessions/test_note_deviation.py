@@ -9,9 +9,12 @@ from broker.audit.models import AuditBacklog
 from sessions_app.models import CommandRun, EndReason, Grant, GrantState, Notice
 from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.provision_grant import provision_grant
+from sessions_app.operations.grants.release_grant import release_grant
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.open_session import GrantIsHeld, GrantIsOver
 from sessions_app.operations.sessions.proofs.holder import ByHolder
+from sessions_app.policy import policies
 from tests.support.world.acts import (
     Started,
     change,
@@ -137,20 +140,83 @@ def test_a_refusal_that_ends_something_and_its_end_by_a_person_do_not_wait_for_e
     assert AuditBacklog.objects.count() == 0
 
 
-def test_what_was_handed_on_of_a_grant_ends_when_the_grant_is_held(world):
-    change(
-        world,
-        policy(world, deviations={"limit": 3}, delegation={"depth": 1, "to": {"identities": ["deployer"]}}),
-    )
+def test_a_refusal_below_and_an_end_above_do_not_wait_for_each_other(live_world, handed_on, owner_connection):
+    grant, child = handed_on
+    used = use(provision_grant(grant_id=child.pk, now=live_world.now), now=live_world.now)
+    opened = session(used, now=live_world.now)
+    with transaction.atomic():
+        Grant.objects.select_for_update().get(pk=grant.pk)
+        worker = Started(lambda: run(used, opened, "echo restart sshd", now=live_world.now))
+        wait_for_waiters(owner_connection, 1)
+        end_grant(grant_id=grant.pk, actor=live_world.bob, reason=EndReason.REVOKED, now=live_world.now)
+    assert isinstance(worker.result(), GrantIsOver)
+
+
+def hand_on(world, grant, who, actor):
+    part = Part(identity=who.username, command_set="restart-web", parameters={})
+    made = delegate_grant(grant_id=grant.pk, actor=actor, part=part, now=world.now)
+    return provision_grant(grant_id=made.pk, now=world.now)
+
+
+@pytest.fixture
+def delegating(world):
+    def change_to(limit):
+        to = {"depth": 2, "to": {"identities": ["deployer", "robot"]}}
+        change(world, policy(world, delegation=to, deviations=limit and {"limit": limit}))
+
+    return change_to
+
+
+def states(*grants):
+    return [Grant.objects.get(pk=grant.pk).state for grant in grants]
+
+
+def test_refusals_in_delegated_grants_count_together_and_hold_the_grant_above(world, delegating):
+    delegating(3)
     grant = world.grant()
-    part = Part(identity="deployer", command_set="restart-web", parameters={})
-    child = delegate_grant(grant_id=grant.pk, actor=world.alice, part=part, now=world.now)
-    tries(world, grant, 3)
+    one, two = (
+        hand_on(world, grant, world.deployer, world.alice),
+        hand_on(world, grant, world.robot, world.alice),
+    )
+    for part in (grant, one):
+        tries(world, part, 1)
+    assert states(grant, one, two) == [GrantState.ACTIVE] * 3
+    tries(world, two, 1)
     grant.refresh_from_db()
-    child.refresh_from_db()
-    assert grant.held_at is not None
-    assert (child.state, child.end_reason) == (GrantState.ENDED, EndReason.DEVIATION)
-    assert grant.ref in child.end_note
+    assert grant.held_at == world.now
+    assert states(grant, one, two) == [GrantState.ACTIVE, GrantState.REVOKING, GrantState.REVOKING]
+    one.refresh_from_db()
+    assert (one.end_reason, grant.ref in one.end_note) == (EndReason.DEVIATION, True)
+    # Nor does delegating again begin the count again; a release does.
+    release_grant(grant_id=grant.pk, actor=world.bob, now=world.now)
+    tries(world, hand_on(world, grant, world.robot, world.alice), 2)
+    assert Grant.objects.get(pk=grant.pk).held_at is None
+
+
+def test_machines_below_a_machine_share_its_limit_and_all_end(world, delegating):
+    delegating(3)
+    grant = world.grant(who=world.deployer)
+    below = hand_on(world, grant, world.robot, world.deployer)
+    tries(world, grant, 2)
+    tries(world, below, 1)
+    assert states(grant, below) == [GrantState.REVOKING, GrantState.REVOKING]
+
+
+def test_machines_below_a_person_share_the_limit_for_machines_and_only_the_branch_ends(
+    world, delegating, monkeypatch
+):
+    delegating(None)
+    monkeypatch.setattr(policies, "MACHINES_LIMIT", policies.Deviations(limit=3))
+    grant = world.grant()
+    one, two = (
+        hand_on(world, grant, world.deployer, world.alice),
+        hand_on(world, grant, world.robot, world.alice),
+    )
+    tries(world, grant, 3)
+    tries(world, one, 2)
+    assert states(grant, one, two) == [GrantState.ACTIVE] * 3
+    tries(world, two, 1)
+    assert states(grant, one, two) == [GrantState.ACTIVE, GrantState.ACTIVE, GrantState.REVOKING]
 
 
 MARKER = "-----BEGIN PRIVATE KEY-----"
