@@ -13,8 +13,9 @@ from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.operations.sessions.authorize_use import AnyUse
+from sessions_app.operations.sessions.note_deviation import lock_watched
 from sessions_app.operations.sessions.open_session import open_session
-from sessions_app.operations.sessions.try_command import Tried, try_command
+from sessions_app.operations.sessions.try_command import Tried, decided, try_command
 from sessions_app.policy.commands.answers import Allowed, Refused
 
 # Seconds after which the database counts as unavailable. Nothing has run by then.
@@ -70,7 +71,11 @@ def _try(
     *, session: OpenSession[AnyUse], gateway_id: int, line: str, order_id: int | None,
     decision: Allowed | Refused | None, now: dt.datetime,
 ) -> tuple[int, Tried]:  # fmt: skip
+    decision = decided(session.use, line, order_id=order_id, decision=decision)
     with transaction.atomic():
+        if isinstance(decision, Refused):
+            # Before the session, which locks its grant: a refusal locks the grants above it first.
+            lock_watched(grant_id=session.use.grant_id)
         session_id = session.id or open_session(
             use=session.use,
             gateway_id=gateway_id,

@@ -66,7 +66,7 @@ def try_command(
     ``order_id`` is the order that the attempt answers; it gets the run. Nothing may be sent to the target before this
     has returned `allowed`. Raises GrantIsOver, SessionIsOver, TokenIsOver.
     """
-    decision = _may_be_kept(decision or decide(use.compiled, line), line, order_id)
+    decision = decided(use, line, order_id=order_id, decision=decision)
     with transaction.atomic():
         if isinstance(decision, Refused):
             lock_watched(grant_id=use.grant_id)
@@ -95,8 +95,11 @@ def try_command(
     return Tried(run_id=run.pk, verdict="allowed", decision=decision, message="", deadline=deadline)
 
 
-def _may_be_kept(decision: Allowed | Refused, line: str, order_id: int | None) -> Allowed | Refused:
-    """Refuse a line that must be stored until it runs, but can't be stored as it is."""
+def decided(
+    use: AnyUse, line: str, *, order_id: int | None, decision: Allowed | Refused | None
+) -> Allowed | Refused:
+    """Return the decision on a line. One that must be stored until it runs, but can't be stored as it is, is refused."""
+    decision = decision or decide(use.compiled, line)
     if isinstance(decision, Allowed) and decision.hold and len(line) > MAX_STORED:
         return Refused(UNREAD, None, "value")
     if isinstance(decision, Allowed) and decision.hold and recordable(line) != line:
