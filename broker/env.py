@@ -43,20 +43,23 @@ def envbool(name: str, default: bool) -> bool:
     return value in _TRUE
 
 
-def envint(name: str, default: int) -> int:
+def envint(name: str, default: int, *, least: int | None = None) -> int:
     """Return variable `name` as a whole number, or `default` if it is not set or empty.
 
-    Raises `EnvError` if it is not a whole number.
+    Raises `EnvError` if it is not a whole number, or less than `least`.
     """
     value = envstr(name, "")
     if not value:
         return default
     try:
-        return int(value)
+        number = int(value)
     except ValueError:
         raise EnvError(
             f"{name} is {value!r}, which is not a whole number. Set it to a number such as {default}."
         ) from None
+    if least is not None and number < least:
+        raise EnvError(f"{name} is {number}. Set it to {least} or more.")
+    return number
 
 
 def envlist(name: str, default: Sequence[str] = ()) -> list[str]:

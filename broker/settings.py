@@ -33,6 +33,10 @@ RECORDING_BYTES = envint("STINT_RECORDING_MIB", 16) * 2**20
 RECORDINGS_BYTES_PER_GRANT = envint("STINT_RECORDINGS_MIB_PER_GRANT", 256) * 2**20
 RECORDINGS_BYTES = envint("STINT_RECORDINGS_MIB", 20_480) * 2**20
 RECORDINGS_DAYS = envint("STINT_RECORDINGS_DAYS", 365)
+# How much can wait for approvers at once. A person's accounts and machines count together.
+OPEN_REQUESTS_PER_PERSON = envint("STINT_OPEN_REQUESTS_PER_PERSON", 20, least=1)
+WAITING_COMMANDS_PER_GRANT = envint("STINT_WAITING_COMMANDS_PER_GRANT", 10, least=1)
+WAITING_COMMANDS_PER_PERSON = envint("STINT_WAITING_COMMANDS_PER_PERSON", 30, least=1)
 
 # Checkpoints of the record: the log that they name, the file that keeps them outside the database, and the key that
 # signs them (Ed25519, in PEM). An empty key: a key of Stint's own, sealed in the database.
@@ -40,8 +44,7 @@ RECORD_ORIGIN = f"{urlsplit(PUBLIC_URL).netloc}/record"
 CHECKPOINTS_FILE = Path(envstr("STINT_CHECKPOINTS_FILE", str(STATE_DIR / "checkpoints.txt")))
 CHECKPOINT_KEY = envsecret("STINT_CHECKPOINT_KEY", "")
 
-# Live streams. 0: pages ask at their own address, where a proxy routes /streams/. Otherwise, they ask at this port of
-# their host.
+# Live streams. 0: pages ask at their own address, where a proxy routes /streams/. Otherwise, at this port.
 STREAMS_DIRECT_PORT = envint("STINT_STREAMS_DIRECT_PORT", 0)
 STREAMS_MOST = envint("STINT_STREAMS_MOST", 2000)
 # Host patterns name no origin, and a Content Security Policy can't name an IPv6 address.
@@ -52,7 +55,6 @@ STREAMS_ORIGINS = (
     if STREAMS_DIRECT_PORT
     else frozenset()
 )
-
 # The address for MCP clients: the streams process, behind the proxy or at its own port.
 MCP_URL = at_port(PUBLIC_URL, STREAMS_DIRECT_PORT) if STREAMS_DIRECT_PORT else PUBLIC_URL
 
@@ -60,8 +62,7 @@ SSH_GATEWAY_HOST = envstr("STINT_SSH_HOST", "127.0.0.1")
 SSH_GATEWAY_PORT = envint("STINT_SSH_PORT", 2222)
 # The host that people type. Behind a load balancer, it differs from where the gateway listens.
 SSH_PUBLIC_HOST = envstr("STINT_SSH_PUBLIC_HOST", "127.0.0.1")
-# The addresses from which targets see the gateway connect; they go into each certificate. Empty: the local address in
-# use.
+# The addresses from which targets see it connect, in each certificate. Empty: the local address in use.
 SSH_SOURCE_ADDRESS = envlist("STINT_SSH_SOURCE_ADDRESS", [])
 
 # The TLS listener of the web gateways, and the URL that clients use.
@@ -75,9 +76,8 @@ GATEWAY_CERTIFICATE = envstr("STINT_GATEWAY_CERTIFICATE", "")
 GATEWAY_KEY = envstr("STINT_GATEWAY_KEY", "")
 if bool(GATEWAY_CERTIFICATE) != bool(GATEWAY_KEY):
     raise ImproperlyConfigured("Set both STINT_GATEWAY_CERTIFICATE and STINT_GATEWAY_KEY, or neither.")
-# The longest that a gateway which is told to drain waits for what is under way.
+# The longest that a drain waits for what is under way, and the port of Prometheus metrics on loopback; 0: none.
 GATEWAY_DRAIN_MINUTES = envint("STINT_GATEWAY_DRAIN_MINUTES", 10)
-# Prometheus metrics of the gateway process, on loopback; 0: none.
 GATEWAY_METRICS_PORT = envint("STINT_GATEWAY_METRICS_PORT", 0)
 
 # --- Database, queue, secret ------------------------------------------------------------------------------------

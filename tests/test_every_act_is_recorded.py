@@ -54,7 +54,9 @@ READS = {
         /sign-in/provider/ /account/confirm/provider/ /sign-in/passkey/ask/
         sessions_app.operations.identities.begin_provider_sign_in.begin_provider_sign_in""",
     "part of verbs that are recorded": """
-        sessions_app.operations.grants.lock_descendants.lock_descendants""",
+        sessions_app.operations.grants.lock_descendants.lock_descendants
+        accounts.operations.lock_person.lock_person
+        sessions_app.operations.requests.limit_requests.limit_requests sessions_app.operations.sessions.limit_holds.limit_holds""",
     "starts other processes, each of which records its acts": "manage.py:up manage.py:demo manage.py:serve",
     "writes files of a machine that has no record yet": "manage.py:production",
     "a client of the API, at which the credential is recorded": "manage.py:kube_credential",
@@ -81,6 +83,8 @@ NO_ACTS = {
         sessions_app.operations.notifications.notify_of_hold.notify_of_hold sessions_app.operations.notifications.notify_of_hold.notify_people_of_hold
         sessions_app.operations.notifications.notify_of_start.notify_of_start sessions_app.operations.notifications.warn_holders.warn_holders
         sessions_app.operations.notifications.await_answer.await_answer
+        sessions_app.operations.notifications.notify_approvers.notify_approvers
+        sessions_app.operations.notifications.combine_webhooks.combine_webhooks
         sessions_app.operations.notifications.gather_webhooks.gather_webhooks sessions_app.operations.notifications.gather_webhooks.queue""",
     "once used, it is good no second time; its use is recorded": "sessions_app.operations.grants.use_proof.use_proof",
     "when a key was last used; the session that it opened is recorded": "accounts.operations.note_key_use.note_key_use",

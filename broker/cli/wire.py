@@ -27,6 +27,8 @@ _LONGEST_PAUSE = 20.0
 _AGAIN = frozenset({429, 502, 503, 504})
 # The code of a repeat that came before the first request, whose answer was lost, is over.
 _IN_PROGRESS = "idempotency_key_in_use"
+# The code of a request that has to wait until a person decides another one.
+_TOO_MANY_OPEN = "too_many_open_requests"
 _LARGEST = 32 * 1024 * 1024
 _STATUS = {
     400: Exit.USAGE, 401: Exit.NOT_SIGNED_IN, 403: Exit.REFUSED, 404: Exit.NOT_FOUND, 409: Exit.REFUSED, 422: Exit.REFUSED,
@@ -186,6 +188,8 @@ class Wire:
         code = str(said.get("code", ""))
         # What is still in progress was not refused.
         status = Exit.UNREACHABLE if code == _IN_PROGRESS else _STATUS.get(answer.status, Exit.UNREACHABLE)
+        if code == _TOO_MANY_OPEN:
+            status = Exit.REFUSED
         return CliError(
             str(said["title"]), str(said.get("detail", "")), status=status, code=code, fields=said.get("fields"),
             rules=said.get("rules", ()),
@@ -234,12 +238,11 @@ def _json(data: bytes) -> Any:
 
 def _passes(answer: Answer) -> bool:
     """Whether the same request may succeed in a moment."""
-    if answer.status != 409:
-        return answer.status in _AGAIN
     try:
-        return bool(_json(answer.data).get("code") == _IN_PROGRESS)
+        code = _json(answer.data).get("code") if answer.status in (409, 429) else ""
     except Unreachable:
-        return False
+        code = ""
+    return code == _IN_PROGRESS or (answer.status in _AGAIN and code != _TOO_MANY_OPEN)
 
 
 def _pause(number: int) -> float:

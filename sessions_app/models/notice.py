@@ -28,6 +28,11 @@ class Asks(models.TextChoices):
     AGAIN = "again", "to submit a new request, because its request was not approved"
     TIME = "time", "to extend its grant, or to finish"
     LIVE = "live", "to know about its grant while it lasts"
+    DIGEST = "digest", "decisions on what its sender waits for"
+
+
+# What approvers are asked on behalf of one person (``sender``).
+OF_APPROVERS = (Asks.VERDICT, Asks.DECISION, Asks.DIGEST)
 
 
 # A notification of a near end is about an end within this time.
@@ -65,6 +70,9 @@ class Notice(models.Model):
     """One notification to one person. The row is also the queue of its mail.
 
     ``asks``, with its ``request``, ``run`` or ``grant``, says whether it still concerns its reader (``queries.notices``).
+    ``sender`` is the person who asks an approver, by any account or machine, and ``urgent`` whether it is for an incident
+    or break-glass. ``count`` is how many times something would have been told without ``notify_approvers``; ``run`` is
+    the newest of them.
     """
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="notices")
@@ -102,6 +110,17 @@ class Notice(models.Model):
         db_index=False,
         db_constraint=False,
     )
+    sender = models.ForeignKey(
+        Identity,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+    urgent = models.BooleanField(default=False, db_default=False)
+    count = models.PositiveIntegerField(default=1, db_default=1)
     also_to = models.EmailField("also mailed to", blank=True, default="", db_default="")
     created_at = models.DateTimeField(db_default=Now())
     read_at = models.DateTimeField(null=True, blank=True)
@@ -127,6 +146,9 @@ class Notice(models.Model):
                 name="notice_given_up",
             ),
             models.Index(fields=["identity", "-id"], name="notice_of_identity"),
+            models.Index(
+                fields=["identity", "-created_at"], condition=Q(sender__isnull=False), name="notice_of_sender"
+            ),
             models.Index(fields=["identity", "-id"], condition=Q(read_at__isnull=True), name="notice_unread"),
         ]
 

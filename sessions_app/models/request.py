@@ -25,6 +25,11 @@ class RequestKind(models.TextChoices):
     DELEGATION = "delegation", "Delegation"
 
 
+# Access that can't wait. It is limited and notified apart from other requests, so that these hold none of it up.
+URGENT_KINDS = (RequestKind.INCIDENT, RequestKind.BREAK_GLASS)
+URGENT = Q(kind__in=URGENT_KINDS) | Q(extends__isnull=False, extends__request__kind__in=URGENT_KINDS)
+
+
 class RequestState(models.TextChoices):
     """The state of a request. All but PENDING are final."""
 
@@ -155,6 +160,12 @@ class AccessRequest(models.Model):
     def ref(self) -> str:
         """The reference that people see: REQ-1042."""
         return f"REQ-{self.number}"
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether it is break-glass, for an incident, or extends a grant that is: the condition `URGENT` for this row."""
+        kind = self.extends.request.kind if self.extends else self.kind
+        return kind in URGENT_KINDS
 
 
 class Verdict(models.TextChoices):

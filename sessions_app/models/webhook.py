@@ -106,6 +106,11 @@ class WebhookMessage(models.Model):
     entry = models.BigIntegerField(null=True)
     event = models.CharField(max_length=40)
     object_ref = models.CharField(max_length=255, blank=True)
+    # The person who asks approvers by it, by any account or machine, and whether for an incident or break-glass.
+    sender = models.ForeignKey(
+        Identity, null=True, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    urgent = models.BooleanField(default=False, db_default=False)
     payload = models.TextField()
     state = models.CharField(max_length=8, choices=WebhookState.choices, default=WebhookState.PENDING)
     created_at = models.DateTimeField(db_default=Now())

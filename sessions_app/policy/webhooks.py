@@ -19,6 +19,8 @@ from sessions_app.policy.policies import Name, Who
 SECRET_PREFIX = "whsec_"  # noqa: S105  # the prefix of keys
 SHORTEST_KEY, LONGEST_KEY = 24, 64
 TEST_EVENT = "webhook.test"
+# What endpoints of policies get instead of many messages that one person asks approvers by.
+DIGEST_EVENT = "approvals.digest"
 _TEXT: Mapping[str, Any] = {"type": "string"}
 _TEXTS: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}}
 _COUNT: Mapping[str, Any] = {"type": "integer"}
@@ -85,6 +87,16 @@ EVENTS: Mapping[str, Sent] = {
     Event.IDENTITY_DISABLED.value: Sent("An identity was disabled"),
     Event.RECORD_BROKEN.value: Sent("A verification of the record failed"),
 }  # fmt: skip
+
+
+# What every endpoint can get.
+OTHERS: Mapping[str, Sent] = {
+    TEST_EVENT: Sent("A test message"),
+    DIGEST_EVENT: Sent(
+        "More requests and held commands of one person wait, for which no message of their own is sent",
+        {"count": _COUNT, "refs": {**_TEXTS, "description": "Of requests, and of grants with held commands"}},
+    ),
+}
 
 
 def _url(text: str) -> str:
@@ -173,7 +185,7 @@ def message(
     *, event: str, at: dt.datetime, entry: int | None, about: Subject, data: Mapping[str, Any]
 ) -> str:
     """Return the JSON text of a message: references, names, and the facts that ``EVENTS`` lists, nothing else."""
-    known = EVENTS[event].facts if event in EVENTS else {}
+    known = {**EVENTS, **OTHERS}[event].facts
     body = {
         "type": event,
         "timestamp": at.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -205,7 +217,7 @@ def message_schema(events: Iterable[str] = tuple(EVENTS)) -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Messages of outgoing webhooks",
-        "oneOf": [*(_one(event, EVENTS[event]) for event in events), _one(TEST_EVENT, Sent("A test message"))],
+        "oneOf": [_one(event, sent) for event, sent in {**{name: EVENTS[name] for name in events}, **OTHERS}.items()],
     }  # fmt: skip
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce
 
 from accounts.models import Identity
 from sessions_app.models import (
@@ -26,7 +28,7 @@ from sessions_app.queries.grants import WITHDRAWN
 
 # Open notices are searched only among this many of the newest unread ones, because every page counts them.
 NEWEST = 500
-DECISIONS = frozenset((Asks.VERDICT, Asks.DECISION, Asks.RELEASE, Asks.REVIEW))
+DECISIONS = frozenset((Asks.VERDICT, Asks.DECISION, Asks.DIGEST, Asks.RELEASE, Asks.REVIEW))
 
 
 def unread_of(identity: Identity, now: dt.datetime) -> NoticeQuerySet:
@@ -40,12 +42,41 @@ def unread_of(identity: Identity, now: dt.datetime) -> NoticeQuerySet:
 
 def _decidable(identity: Identity, now: dt.datetime) -> Q:
     """Return the condition that a notice asks for a decision that this identity may still make."""
+    requests, holds = deciders.requests_for(identity, now), deciders.holds_for(identity, now)
+    # Those that came after the notice, and until the newest that it tells of.
+    told = holds.filter(
+        grant=OuterRef("grant"), pk__lte=OuterRef("run"), tried_at__gte=OuterRef("created_at")
+    )
     return (
-        Q(asks=Asks.VERDICT, request__in=deciders.requests_for(identity, now))
-        | Q(asks=Asks.DECISION, run__in=deciders.holds_for(identity, now))
+        Q(asks=Asks.VERDICT, request__in=requests)
+        | Q(Q(run__in=holds) | Q(Exists(told), count__gt=1), asks=Asks.DECISION)
+        | Q(_sent_by("requester", requests) | _sent_by("grant__holder", holds), asks=Asks.DIGEST)
         | Q(asks=Asks.RELEASE, grant__in=deciders.releases_for(identity, now))
         | Q(asks=Asks.REVIEW, grant__in=deciders.to_be_reviewed_by(identity))
     )
+
+
+def _sent_by(whose: str, rows: QuerySet[Any]) -> Q:
+    """Return the condition that the sender of a notice is behind one of these rows. ``whose`` names their account."""
+    behind = Coalesce(f"{whose}__owner__person", f"{whose}__person")
+    return Q(sender__person__in=rows.order_by().annotate(behind=behind).values("behind"))
+
+
+def digest_waits(notice: Notice, now: dt.datetime) -> bool:
+    """Whether anything that the sender of a digest asks for still waits for someone, and its reader has not read it."""
+    requests = AccessRequest.objects.filter(state=RequestState.PENDING, lapses_at__gt=now)
+    waits = _sent_by("requester", requests) | _sent_by("grant__holder", CommandRun.objects.waiting(now))
+    return Notice.objects.filter(waits, pk=notice.pk, read_at__isnull=True).exists()
+
+
+def combined(identity: Identity, now: dt.datetime) -> dict[str, int]:
+    """Return how many times the identity was not notified separately of what still waits for it, by who asked."""
+    found = unread_of(identity, now).filter(Q(asks=Asks.DIGEST) | Q(asks=Asks.DECISION, count__gt=1))
+    counts: dict[str, int] = {}
+    for notice in found.select_related("sender"):
+        told = 0 if notice.asks == Asks.DIGEST else 1
+        counts[str(notice.sender)] = counts.get(str(notice.sender), 0) + notice.count - told
+    return counts
 
 
 def _open(now: dt.datetime) -> Q:
@@ -93,6 +124,8 @@ def outcome_of(notice: Notice, now: dt.datetime) -> str:
 def _outcome(notice: Notice, now: dt.datetime) -> str:
     if notice.asks == Asks.AGAIN:
         return "Requested again" if vars(notice)["asked_again"] else ""
+    if notice.asks == Asks.DIGEST or (notice.asks == Asks.DECISION and notice.count > 1):
+        return "" if vars(notice)["decidable"] else "None is waiting for you"
     if notice.request:
         return _of_request(notice, notice.request, now)
     if notice.run:

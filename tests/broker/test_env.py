@@ -44,6 +44,10 @@ def test_a_number_that_is_none_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv(NAME, "80 00")
     with pytest.raises(EnvError, match="not a whole number"):
         envint(NAME, 8000)
+    monkeypatch.setenv(NAME, "0")
+    assert envint(NAME, 8000) == 0
+    with pytest.raises(EnvError, match="Set it to 1 or more"):
+        envint(NAME, 8000, least=1)
 
 
 def test_a_list_that_is_set_but_empty_means_nothing_and_not_the_default(

@@ -90,6 +90,9 @@ class NoticeShape(Shape):
     subject = serializers.CharField()
     body = serializers.CharField()
     path = serializers.CharField(help_text="The page it links to.")
+    count = serializers.IntegerField(
+        help_text="How many events it tells of: many of one requester, or of one grant, are one notification."
+    )
     created_at = Moment()
     read_at = Moment(allow_null=True)
     outcome = serializers.SerializerMethodField(help_text="The outcome, once it is settled; else empty.")

@@ -33,7 +33,7 @@ from sessions_app.gateways.http.relay import Relay
 from sessions_app.gateways.http.upstream import SILENT_S, Upstream
 from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.proofs.gateway import GatewayUse
-from sessions_app.operations.sessions.try_command import Tried
+from sessions_app.operations.sessions.try_command import TOO_MANY_WAITING, Tried
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.http.bodies import BodyRefused
 from sessions_app.policy.commands.http.carried import plan
@@ -267,7 +267,7 @@ class Exchange(Cuttable):
             denial_of, use=self._use, method=self._asked.method, target=self._asked.target, refused=refused,
             body=self._body.content,
         )  # fmt: skip
-        made = NotMade(403, "request_refused", "")
+        made = NotMade(429 if refused.code == TOO_MANY_WAITING else 403, "request_refused", "")
         made.body = denial.as_problem()
         return made
 

@@ -6,11 +6,12 @@ from accounts.models import Identity
 from broker.kernel import clock
 from sessions_app.gateways.http.denials import Denial, deny
 from sessions_app.operations.sessions.proofs.gateway import GatewayUse
+from sessions_app.operations.sessions.try_command import TOO_MANY_WAITING
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.http.contents import Content
 
 # Another grant would not change a refusal with these codes.
-_NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "body"))
+_NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "body", TOO_MANY_WAITING))
 
 
 def denial_of(*, use: GatewayUse, method: str, target: str, body: Content, refused: Refused) -> Denial:

@@ -10,12 +10,12 @@ from django.conf import settings
 from accounts.models import Identity
 from broker.kernel import recent
 from sessions_app.operations.sessions.authorize_use import AnyUse
-from sessions_app.operations.sessions.try_command import explain
+from sessions_app.operations.sessions.try_command import TOO_MANY_WAITING, explain
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.queries.offers import Question, offers
 
 # Another grant would not change a refusal with these codes.
-_NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty"))
+_NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty", TOO_MANY_WAITING))
 
 
 # Seconds for which an answer about a named question is kept, and how many are looked for meanwhile for one holder: each

@@ -15,12 +15,13 @@ from sessions_app.connectors.mcp.wire import Message
 from sessions_app.gateways.mcp.answers import text_result
 from sessions_app.operations.sessions.proofs.token import CallUse
 from sessions_app.operations.sessions.try_call import Waiting
+from sessions_app.operations.sessions.try_command import TOO_MANY_WAITING
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.queries.grant_tokens import ENDS_OF_TOKENS
 from sessions_app.queries.offers import offers
 
 # Another grant would not change a refusal with these codes.
-_NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty"))
+_NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty", TOO_MANY_WAITING))
 
 
 def refusal(use: CallUse, refused: Refused, line: str) -> Message:

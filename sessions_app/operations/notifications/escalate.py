@@ -25,6 +25,7 @@ from sessions_app.models import (
     RequestState,
 )
 from sessions_app.operations.notifications.notify import notify
+from sessions_app.operations.notifications.notify_approvers import notify_approvers
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import Step
 from sessions_app.queries import facts
@@ -53,7 +54,6 @@ class _Waiting:
     path: str
     subject: str
     waits: bool
-    asks: Asks
     of: AccessRequest | CommandRun | Grant
 
 
@@ -107,11 +107,17 @@ def _tell(waiting: _Waiting, step: Step, row: Escalation, now: dt.datetime) -> N
             "webhooks": list(step.notify.webhooks), **({"run": row.run_id} if row.run_id else {}),
         },
     )  # fmt: skip
-    notify(
-        people=people, event=waiting.event, subject=waiting.subject, path=waiting.path, now=now, asks=waiting.asks,
-        of=waiting.of,
-        body=f"No answer for {say_duration(max(60, waited // 60 * 60))}.",
-    )  # fmt: skip
+    body = f"No answer for {say_duration(max(60, waited // 60 * 60))}."
+    if isinstance(waiting.of, Grant):
+        notify(
+            people=people, event=waiting.event, subject=waiting.subject, body=body, path=waiting.path, now=now,
+            asks=Asks.REVIEW, of=waiting.of,
+        )  # fmt: skip
+    else:
+        notify_approvers(
+            people=people, event=waiting.event, subject=waiting.subject, body=body, path=waiting.path, now=now,
+            of=waiting.of, again=True,
+        )  # fmt: skip
 
 
 def _people(waiting: _Waiting, step: Step) -> list[Identity]:
@@ -129,14 +135,14 @@ def _waiting(row: Escalation, now: dt.datetime) -> _Waiting:
             event=Event.REQUEST_ESCALATED, type="request", ref=request.ref, policy=request.policy, by=[request.requester],
             path=f"/approvals/{request.ref}/",
             subject=f"Reminder: {request.requester} is waiting for {request.command_set_version.command_set} on {request.cluster}",
-            waits=request.state == RequestState.PENDING and request.lapses_at > now, asks=Asks.VERDICT, of=request,
+            waits=request.state == RequestState.PENDING and request.lapses_at > now, of=request,
         )  # fmt: skip
     if row.run:
         run = row.run
         return _Waiting(
             event=Event.COMMAND_ESCALATED, type="grant", ref=run.grant.ref, policy=run.grant.policy, by=holders_of(run.grant),
             path=f"/grants/{run.grant.ref}/", subject=f"Reminder: {run.grant.holder} is waiting to run {run.line} on {run.target}",
-            waits=run.waits(now), asks=Asks.DECISION, of=run,
+            waits=run.waits(now), of=run,
         )  # fmt: skip
     if row.grant is None:
         raise ValueError(f"escalation {row.pk} has no subject")
@@ -144,5 +150,5 @@ def _waiting(row: Escalation, now: dt.datetime) -> _Waiting:
     return _Waiting(
         event=Event.BREAKGLASS_ESCALATED, type="grant", ref=grant.ref, policy=grant.policy, by=holders_of(grant),
         path=f"/grants/{grant.ref}/", subject=f"Reminder: {grant.ref} needs a review",
-        waits=grant.reviewed_at is None and grant.state in (GrantState.REVOKING, GrantState.ENDED), asks=Asks.REVIEW, of=grant,
+        waits=grant.reviewed_at is None and grant.state in (GrantState.REVOKING, GrantState.ENDED), of=grant,
     )  # fmt: skip

@@ -16,6 +16,8 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models import QuerySet
 
+from accounts.models import Identity
+from broker.audit.events import Event
 from broker.audit.models import MAIN_LOG, AuditEntry
 from broker.audit.queries import last_number
 from broker.kernel.errors import StintError
@@ -28,6 +30,7 @@ from sessions_app.models import (
     WebhookScope,
     WebhookState,
 )
+from sessions_app.operations.notifications.combine_webhooks import combine_webhooks
 from sessions_app.policy import references
 from sessions_app.policy.webhooks import Subject, message
 from sessions_app.queries import facts
@@ -36,6 +39,10 @@ from sessions_app.queries.named import with_names
 log = structlog.get_logger(__name__)
 
 BATCH = 500
+# Events by which someone asks approvers to decide.
+_ASKING = frozenset((
+    Event.REQUEST_CREATED, Event.REQUEST_REMINDED, Event.REQUEST_ESCALATED, Event.COMMAND_HELD, Event.COMMAND_ESCALATED,
+))  # fmt: skip
 _REQUEST = re.compile(references.REQUEST)
 _PAGES = {"request": "requests", "grant": "grants", "workflow": "incidents", "identity": "people"}
 
@@ -84,16 +91,21 @@ def _gather(endpoint_id: int, head: int, now: dt.datetime) -> int:
         # Entries after a full batch come with the next run.
         seen = entries[-1].seq if len(entries) == BATCH else head
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(after=seen)
-        return len(queue(endpoint, entries, now))
+        return len(queue(endpoint, entries, now, combine=endpoint.scope == WebhookScope.POLICIES))
 
 
-def queue(endpoint: WebhookEndpoint, entries: Sequence[AuditEntry], now: dt.datetime) -> list[WebhookMessage]:
-    """Write the messages for those entries that the endpoint gets. Existing messages stay as they are."""
+def queue(
+    endpoint: WebhookEndpoint, entries: Sequence[AuditEntry], now: dt.datetime, *, combine: bool = False
+) -> list[WebhookMessage]:
+    """Write the messages for those entries that the endpoint gets. Existing messages stay as they are.
+
+    With ``combine``, many that one person asks approvers by are one digest, as in `notify_approvers`.
+    """
     about = _Things(entries)
-    found = [entry for entry in entries if _is_told(endpoint, entry, about)]
-    return WebhookMessage.objects.bulk_create(
-        [_message(endpoint, entry, about, now) for entry in found], ignore_conflicts=True
-    )
+    found = [_message(endpoint, entry, about, now) for entry in entries if _is_told(endpoint, entry, about)]
+    if combine:
+        found = combine_webhooks(endpoint=endpoint, found=found, now=now)
+    return WebhookMessage.objects.bulk_create(found, ignore_conflicts=True)
 
 
 def _is_told(endpoint: WebhookEndpoint, entry: AuditEntry, about: _Things) -> bool:
@@ -107,14 +119,14 @@ def _is_told(endpoint: WebhookEndpoint, entry: AuditEntry, about: _Things) -> bo
 def _message(
     endpoint: WebhookEndpoint, entry: AuditEntry, about: _Things, now: dt.datetime
 ) -> WebhookMessage:
-    page = _PAGES.get(entry.object_type)
+    page, (sender, urgent) = _PAGES.get(entry.object_type), about.sender_of(entry)
     subject = Subject(
         type=entry.object_type, ref=entry.object_ref, actor=entry.actor, names=about.names_of(entry),
         url=f"{settings.PUBLIC_URL}/{page}/{entry.object_ref}/" if page else f"{settings.PUBLIC_URL}/record/",
     )  # fmt: skip
     return WebhookMessage(
         endpoint=endpoint, key=f"msg_{endpoint.pk}_{entry.seq}", entry=entry.seq, event=entry.event,
-        object_ref=entry.object_ref, created_at=now, next_attempt_at=now, state=WebhookState.PENDING,
+        object_ref=entry.object_ref, created_at=now, next_attempt_at=now, state=WebhookState.PENDING, sender=sender, urgent=urgent,
         payload=message(event=entry.event, at=entry.at, entry=entry.seq, about=subject, data=entry.data),
     )  # fmt: skip
 
@@ -131,12 +143,23 @@ class _Things:
         grants = with_names(Grant.objects.filter(ref__in=refs["grant"]), rules=True)
         requests = with_names(AccessRequest.objects.filter(number__in=numbers), rules=True)
         self._found: dict[str, Grant | AccessRequest] = {}
-        self._found |= {grant.ref: grant for grant in grants.select_related("request", "workflow")}
-        self._found |= {request.ref: request for request in requests.select_related("workflow")}
+        grants = grants.select_related("request", "workflow", "holder__owner")
+        self._found |= {grant.ref: grant for grant in grants}
+        requests = requests.select_related("workflow", "requester__owner", "extends__request")
+        self._found |= {request.ref: request for request in requests}
 
     def policy_of(self, entry: AuditEntry) -> AccessPolicy | None:
         found = self._found.get(entry.object_ref)
         return found.policy if found else None
+
+    def sender_of(self, entry: AuditEntry) -> tuple[Identity | None, bool]:
+        """Return the person who asks approvers by an entry, if one does, and whether it is urgent."""
+        found = self._found.get(entry.object_ref)
+        if found is None or entry.event not in _ASKING:
+            return None, False
+        who = found.holder if isinstance(found, Grant) else found.requester
+        request = found.request if isinstance(found, Grant) else found
+        return who.owner or who, request.is_urgent
 
     def names_of(self, entry: AuditEntry) -> Mapping[str, Any]:
         found = self._found.get(entry.object_ref)

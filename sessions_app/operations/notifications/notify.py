@@ -41,14 +41,15 @@ def notify(
     about = {} if of is None else {_NAMES[type(of)]: of}
     wanted = {told.pk: told.time_zone for told in (person.owner or person for person in people)}
     Notice.objects.bulk_create(
-        Notice(identity_id=pk, event=event.value, subject=_said(subject, wanted[pk])[:200],
-               body=_said(body, wanted[pk]), path=path, asks=asks, also_to=also_to, created_at=now,
+        Notice(identity_id=pk, event=event.value, subject=said(subject, wanted[pk])[:200],
+               body=said(body, wanted[pk]), path=path, asks=asks, also_to=also_to, created_at=now,
                next_attempt_at=now, **about)
         for pk in sorted(wanted)
     )  # fmt: skip
 
 
-def _said(words: Words, time_zone: str) -> str:
+def said(words: Words, time_zone: str) -> str:
+    """Return a text as a person in that time zone reads it."""
     return words if isinstance(words, str) else words(Sayer.of(time_zone))
 
 

@@ -7,15 +7,16 @@ from collections.abc import Iterable
 
 from accounts.models import Identity
 from broker.audit.events import Event
-from sessions_app.models import Asks, CommandRun
+from sessions_app.models import CommandRun
 from sessions_app.operations.notifications.await_answer import await_answer
-from sessions_app.operations.notifications.notify import notified_first, notify
+from sessions_app.operations.notifications.notify import notified_first
+from sessions_app.operations.notifications.notify_approvers import notify_approvers
 from sessions_app.queries import facts
 from sessions_app.queries.deciders import deciders_in
 
 
 def notify_of_hold(*, run: CommandRun, now: dt.datetime) -> bool:
-    """Write a notice for everyone who may allow the command, and return whether there is anyone.
+    """Notify everyone who may allow the command, and return whether there is anyone.
 
     While the same command is waiting, there is only one notice: trying it again notifies nobody.
     """
@@ -28,21 +29,18 @@ def notify_of_hold(*, run: CommandRun, now: dt.datetime) -> bool:
     return bool(people)
 
 
-def hold_subject(run: CommandRun) -> str:
-    """Return the subject of the notice of a held command, as it is stored."""
-    return f"{run.grant.holder} is waiting to run {run.line} on {run.target}"[:200]
-
-
-def notify_people_of_hold(run: CommandRun, people: Iterable[Identity], now: dt.datetime) -> None:
-    """Write the notice of a held command for these people."""
+def notify_people_of_hold(
+    run: CommandRun, people: Iterable[Identity], now: dt.datetime, *, again: bool = False
+) -> None:
+    """Notify these people of a held command. ``again`` is a reminder."""
     until = run.hold_lapses_at or now
-    notify(
+    notify_approvers(
         people=people,
         event=Event.COMMAND_HELD,
-        subject=hold_subject(run),
+        subject=f"{run.grant.holder} is waiting to run {run.line} on {run.target}",
         body=lambda say: f"{run.grant.ref}. Allow it once or deny it before {say.moment(until)}.",
         path=f"/grants/{run.grant.ref}/",
-        asks=Asks.DECISION,
         of=run,
         now=now,
+        again=again,
     )

@@ -16,10 +16,11 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.text import recordable
-from sessions_app.models import Notice
+from sessions_app.models import Asks, Notice
 from sessions_app.notifications.base import Message, NotReached, NotSent
 from sessions_app.notifications.email import Email
 from sessions_app.operations.notifications.notify import notify
+from sessions_app.queries.notices import digest_waits
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +41,8 @@ def send_notices(*, now: Callable[[], dt.datetime]) -> int:
     Return how many were mailed.
 
     Without an address, a notice is only in the page. Mailing is given up if the server refuses permanently, if the
-    address is not valid, or after a dozen failures. Administrators are then notified.
+    address is not valid, or after a dozen failures. Administrators are then notified. A digest is not mailed if nothing
+    that it tells of still waits.
 
     Any number of processes can do this at once: none gets what another has claimed. No transaction is open while
     waiting for the server.
@@ -87,6 +89,10 @@ def _give_back(batch: Sequence[Notice]) -> None:
 
 def _mail(notice: Notice, email: Email, now: Callable[[], dt.datetime]) -> int:
     """Try one notice, and return how many were mailed. Raises NotReached: the others need not be tried now."""
+    if notice.asks == Asks.DIGEST and not digest_waits(notice, now()):
+        # What it gathered was decided, or its reader has seen it in the page.
+        _tried(notice).update(next_attempt_at=None)
+        return 0
     if not _begin(notice, now()):
         return 0
     try:

@@ -14,6 +14,7 @@ from broker.kernel.errors import Conflict, InvalidInput, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import AccessRequest, Asks, Comment
 from sessions_app.operations.notifications.notify import notify
+from sessions_app.operations.notifications.notify_approvers import notify_approvers
 from sessions_app.queries.deciders import deciders_of
 
 LONGEST = 2000
@@ -64,17 +65,16 @@ def comment_request(*, request_id: int, author: Identity, text: str, now: dt.dat
 
 def _notify(request: AccessRequest, author: Identity, text: str, now: dt.datetime) -> None:
     asker = request.requester
-    by_asker = author.pk in (asker.pk, asker.owner_id)
+    if author.pk in (asker.pk, asker.owner_id):
+        notify_approvers(
+            people=_others_of(request, author), event=Event.REQUEST_COMMENTED, of=request, now=now,
+            subject=f"{author} replies on {request.ref}", body=text, path=f"/approvals/{request.ref}/#thread",
+        )  # fmt: skip
+        return
     notify(
-        people=_others_of(request, author) if by_asker else [asker],
-        event=Event.REQUEST_COMMENTED,
-        subject=f"{author} {'replies on' if by_asker else 'asks about'} {request.ref}",
-        body=text,
-        path=f"/{'approvals' if by_asker else 'requests'}/{request.ref}/#thread",
-        asks=Asks.VERDICT if by_asker else Asks.ANSWER,
-        of=request,
-        now=now,
-    )
+        people=[asker], event=Event.REQUEST_COMMENTED, asks=Asks.ANSWER, of=request, now=now,
+        subject=f"{author} asks about {request.ref}", body=text, path=f"/requests/{request.ref}/#thread",
+    )  # fmt: skip
 
 
 def _others_of(request: AccessRequest, author: Identity) -> list[Identity]:

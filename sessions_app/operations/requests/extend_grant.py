@@ -13,13 +13,15 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from broker.kernel.text import checked_text
-from sessions_app.models import AccessRequest, Asks, Grant, GrantState, RequestKind, RequestState
+from sessions_app.models import AccessRequest, Grant, GrantState, RequestKind, RequestState
 from sessions_app.models.request import next_number
 from sessions_app.operations.grants.apply_extension import apply_extension
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.provision_grant import refusal
 from sessions_app.operations.notifications.await_answer import await_answer
-from sessions_app.operations.notifications.notify import notified_first, notify
+from sessions_app.operations.notifications.notify import notified_first
+from sessions_app.operations.notifications.notify_approvers import notify_approvers
+from sessions_app.operations.requests.limit_requests import limit_requests
 from sessions_app.operations.workflows.read_workflow import SourceUnreadable, UnknownWorkflow, read_workflow
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import Extension, PolicyDocument
@@ -39,7 +41,8 @@ def extend_grant(
 ) -> AccessRequest:
     """Request a later end for an active grant of the requester. If the policy needs no approval, extend it at once.
 
-    Sessions continue meanwhile. Raises NotFound (not the requester's grant), GrantIsOver, MayNotExtend, InvalidInput.
+    Sessions continue meanwhile. Raises NotFound (not the requester's grant), GrantIsOver, MayNotExtend, InvalidInput,
+    TooManyOpenRequests.
     """
     reason = checked_text(reason, field="reason")
     read_workflow_of(Grant.objects.filter(holder=requester, pk=grant_id), now)
@@ -63,8 +66,11 @@ def extend_grant(
             raise GrantIsOver(f"{grant.ref} has ended, so it can't be extended.", hint="Request new access.")
         document = facts.policy_document(grant.policy)
         terms = check_extension(grant=grant, seconds=seconds, now=now)
+        starts = terms.approvals == "none" or not document.clauses
+        if not starts:
+            limit_requests(requester=requester, urgent=grant.request.is_urgent, now=now)
         request = _save(grant, requester, seconds, reason, document, now)
-        if terms.approvals == "none" or not document.clauses:
+        if starts:
             request.state, request.decided_at = RequestState.APPROVED, now
             request.save(update_fields=["state", "decided_at"])
             record(
@@ -193,13 +199,12 @@ def _save(
 
 
 def _notify(request: AccessRequest, document: PolicyDocument, now: dt.datetime) -> None:
-    notify(
+    notify_approvers(
         people=notified_first(deciders_of(request), document),
         event=Event.REQUEST_CREATED,
         subject=f"{request.requester} requests {say_duration(request.duration)} more on {request.cluster}",
         body=request.reason,
         path=f"/approvals/{request.ref}/",
-        asks=Asks.VERDICT,
         of=request,
         now=now,
     )

@@ -11,8 +11,8 @@ from accounts.models import Identity, answered_for_by
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, NotFound
-from sessions_app.models import AccessRequest, Asks, RequestState
-from sessions_app.operations.notifications.notify import notify
+from sessions_app.models import AccessRequest, RequestState
+from sessions_app.operations.notifications.notify_approvers import notify_approvers
 from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.deciders import deciders_of
@@ -50,14 +50,14 @@ def remind_request(*, request_id: int, actor: Identity, now: dt.datetime) -> Acc
             event=Event.REQUEST_REMINDED, actor=actor_of(actor), object_type="request", object_ref=request.ref,
             now=now, data={"notified": sorted(person.username for person in people)},
         )  # fmt: skip
-        notify(
+        notify_approvers(
             people=people,
             event=Event.REQUEST_REMINDED,
             subject=f"Reminder: {request.requester} is waiting for {request.command_set_version.command_set} on {request.cluster}",
             body=f"For {say_duration(request.duration)}. {request.reason}",
             path=f"/approvals/{request.ref}/",
-            asks=Asks.VERDICT,
             of=request,
+            again=True,
             now=now,
         )
     return request

@@ -14,17 +14,19 @@ from broker.audit.record import record
 from broker.kernel import text
 from broker.kernel.errors import StintError
 from broker.kernel.moments import Sayer
-from sessions_app.models import AccessRequest, Asks, RequestKind, RequestState, Workflow
+from sessions_app.models import AccessRequest, RequestKind, RequestState, Workflow
 from sessions_app.models.request import next_number
 from sessions_app.operations.grants.make_grant import as_words, make_grant, workflow_fact
 from sessions_app.operations.notifications.await_answer import await_answer
-from sessions_app.operations.notifications.notify import notified_first, notify
+from sessions_app.operations.notifications.notify import notified_first
+from sessions_app.operations.notifications.notify_approvers import notify_approvers
 from sessions_app.operations.notifications.notify_of_start import notify_of_start
 from sessions_app.operations.requests.check_request import (
     NewRequest,
     check_request,
     for_its_workflow,
 )
+from sessions_app.operations.requests.limit_requests import limit_requests
 from sessions_app.operations.workflows.read_named_workflow import read_named_workflow
 from sessions_app.operations.workflows.read_workflow import UnknownWorkflow
 from sessions_app.policy.decision import Decision, Outcome
@@ -58,7 +60,7 @@ def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) ->
     """Request one command set on one cluster. If no approval is needed, the grant is created at once.
 
     Submitting a form twice returns the request that the first submission created. Raises NotRequestable, InvalidInput,
-    RequestRefused.
+    RequestRefused, TooManyOpenRequests.
     """
     if ask.kind == RequestKind.EXTENSION:
         raise RequestRefusedKind(
@@ -92,6 +94,8 @@ def _ask(requester: Identity, ask: NewRequest, now: dt.datetime) -> AccessReques
         preview = check_request(requester=requester, ask=ask, now=now)
         if preview.decision.outcome is Outcome.REFUSED:
             raise RequestRefused(preview.decision)
+        if preview.decision.outcome is not Outcome.STARTS:
+            limit_requests(requester=requester, urgent=preview.draft.is_urgent, now=now)
         request = _save(requester, ask, preview, now)
         if preview.decision.outcome is Outcome.STARTS:
             _start(request, preview, now)
@@ -176,13 +180,12 @@ def _start(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
 
 
 def _notify_approvers(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
-    notify(
+    notify_approvers(
         people=notified_first(deciders_of(request), preview.document),
         event=Event.REQUEST_CREATED,
         subject=f"{request.requester} requests {preview.version.command_set} on {preview.cluster}",
         body=lambda say: _facts(request, preview, say),
         path=f"/approvals/{request.ref}/",
-        asks=Asks.VERDICT,
         of=request,
         now=now,
     )

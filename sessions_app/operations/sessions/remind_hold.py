@@ -12,7 +12,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict
 from sessions_app.models import CommandRun, Notice
-from sessions_app.operations.notifications.notify_of_hold import hold_subject, notify_people_of_hold
+from sessions_app.operations.notifications.notify_of_hold import notify_people_of_hold
 from sessions_app.operations.sessions.withdraw_hold import lock_own_hold
 from sessions_app.queries.deciders import deciders_in
 
@@ -35,13 +35,13 @@ def remind_hold(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandRun
         run = lock_own_hold(run_id, actor, now)
         people = deciders_in(run.grant)
         told = Notice.objects.filter(
-            identity__in=people, event=Event.COMMAND_HELD.value, subject=hold_subject(run), created_at__gt=now - EVERY
-        )  # fmt: skip
-        if told.exists():
+            identity__in=people, sender__isnull=False, grant=run.grant, created_at__gt=now - EVERY
+        )
+        if run.tried_at > now - EVERY or told.exists():
             raise RemindedAlready(
                 "Approvers were notified less than a minute ago.", hint="Try again in a minute."
             )
-        notify_people_of_hold(run, people, now)
+        notify_people_of_hold(run, people, now, again=True)
         record(
             event=Event.COMMAND_REMINDED, actor=actor_of(actor), object_type="grant", object_ref=run.grant.ref, now=now,
             data={"run": run.pk, "target": run.target.name, "notified": len(people)},

@@ -15,6 +15,7 @@ from sessions_app.models import CommandOrder, CommandRun, RunState
 from sessions_app.operations.grants.write_lease import write_lease
 from sessions_app.operations.notifications.notify_of_hold import notify_of_hold
 from sessions_app.operations.sessions.authorize_use import AnyUse, holder_of, place_of
+from sessions_app.operations.sessions.limit_holds import limit_holds
 from sessions_app.operations.sessions.note_deviation import lock_watched, note_deviation
 from sessions_app.operations.sessions.open_session import lock_live, lock_open
 from sessions_app.policy.commands.answers import Allowed, Refused
@@ -26,6 +27,8 @@ NOBODY_MAY_ALLOW = (
     "This command needs approval, and no approver is available. Ask an administrator to name "
     "approvers for the cluster."
 )
+# The code of a refusal because too many others wait. Another grant would not change it.
+TOO_MANY_WAITING = "too_many_waiting"
 # Characters. A reason may quote the line, and both must fit in one record entry.
 MAX_REASON = 1000
 UNSHOWN = "it contains a private key, which is masked, so an approver could not read what they allow"
@@ -81,6 +84,8 @@ def try_command(
                 run_id=run.pk, verdict="refused", decision=decision, message=explain(decision), deadline=None
             )
         if decision.hold:
+            if why := limit_holds(grant=grant, now=now):
+                return _put_off(use, session_id, line, why, now, order_id)
             run = _hold(use, session_id, line, decision, now, order_id)
             told = notify_of_hold(run=run, now=now)
             return Tried(
@@ -137,6 +142,21 @@ def _hold(
     _answer(order_id, run)
     _record(Event.COMMAND_HELD, use, run, now, {"argv": run.argv, "index": decision.index})
     return run
+
+
+def _put_off(
+    use: AnyUse, session_id: int, line: str, why: str, now: dt.datetime, order_id: int | None
+) -> Tried:
+    """Refuse a line that may be tried again later. It does not count as a deviation."""
+    run = _save(use, session_id, line, RunState.FAILED, now, reason=why)
+    run.ended_at = now
+    run.save(update_fields=["ended_at"])
+    _answer(order_id, run)
+    _record(
+        Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": run.reason, "code": TOO_MANY_WAITING}
+    )
+    refused = Refused(why, None, TOO_MANY_WAITING)
+    return Tried(run_id=run.pk, verdict="refused", decision=refused, message=why, deadline=None)
 
 
 def _save(

@@ -16,6 +16,7 @@ from sessions_app.models import AccessRequest, RequestState, Verdict
 from sessions_app.operations.requests.decide_request import ScopeChanged, decide_request
 from sessions_app.queries.extents import left_digest, left_of
 from sessions_app.queries.named import with_names
+from sessions_app.queries.notices import combined
 from sessions_app.web.requests.changes import changes_since, signed_summary
 from sessions_app.web.requests.deciding_page import changed_note, request_page
 from sessions_app.web.requests.decisions import decided_by, decided_today
@@ -58,6 +59,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "others": request_cards(_others(me, [asked.pk for asked in mine])[:MOST_OTHERS], now),
         "decided": decided_by(me),
         "today": decided_today(me, now),
+        "combined": combined(me, now),
     }
     return render(request, "requests/approvals.html", context)
 

@@ -57,6 +57,14 @@ def test_a_repeat_carries_the_key_of_the_first_try(server):
 IN_PROGRESS = (409, {}, {"title": "Still in progress.", "code": "idempotency_key_in_use"})
 
 
+def test_too_many_open_requests_are_refused_at_once_because_only_a_person_changes_that(server):
+    full = (429, {"Retry-After": "300"}, {"title": "20 requests wait.", "code": "too_many_open_requests"})
+    server.answers = [full]
+    with pytest.raises(CliError) as refused:
+        Wire(server.url, "stint_x").post("/requests")
+    assert (refused.value.status, refused.value.code) == (Exit.REFUSED, "too_many_open_requests")
+
+
 def test_a_repeat_that_meets_the_first_try_is_sent_again_until_there_is_its_answer(server):
     server.answers = [IN_PROGRESS, IN_PROGRESS, (201, {}, {"ref": "REQ-12"})]
     assert Wire(server.url, "stint_x").post("/requests") == {"ref": "REQ-12"}

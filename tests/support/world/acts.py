@@ -80,6 +80,20 @@ def undo(grant, *, now: dt.datetime):
     return deprovision_grant(grant_id=grant.pk, now=lambda: now)
 
 
+def try_to_hold(world, grant, *numbers: int, now: dt.datetime | None = None):
+    """Try one held command for each number, after `vary_holds`."""
+    used = use(grant, now=now or world.now)
+    opened = session(used, now=now or world.now)
+    return [run(used, opened, f"echo stop nginx {number}", now=now or world.now) for number in numbers]
+
+
+def vary_holds(world) -> None:
+    """Give the held command of the world's set a number that is free."""
+    name, once = "command-sets/restart-web.yaml", "  - run: echo stop {unit}\n"
+    many = "  - run: echo stop {unit} {number}\n    where: {number: {int: [1, 100]}}\n"
+    change(world, {name: world.catalogue[name].replace(once, many)})
+
+
 def policy(world, **changes: Any) -> dict[str, str]:
     """The file of the world's policy with some keys changed; None takes one out."""
     import yaml

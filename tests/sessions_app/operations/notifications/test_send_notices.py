@@ -7,10 +7,25 @@ import re
 import pytest
 from django.core import mail
 
+from broker.audit.events import Event
 from sessions_app.models import Notice
+from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.send_notices import CLAIM, MOST_ATTEMPTS, mail_is_due, send_notices
 from tests.support.servers.mail_server import mail_server
 from tests.support.world.acts import after, at_once, events
+
+
+def tell(world, times: int) -> None:
+    """Tell Bob and Dora so many things."""
+    for number in range(times):
+        notify(
+            people=[world.bob, world.dora],
+            event=Event.GRANT_ENDED,
+            subject=f"{number}",
+            body="",
+            path="/",
+            now=world.now,
+        )
 
 
 def alone(notice: Notice) -> Notice:
@@ -88,8 +103,7 @@ def test_a_server_that_does_not_answer_is_asked_again_later_and_not_for_ever(wor
 def test_a_server_that_can_not_be_reached_is_asked_for_one_notice_and_not_for_each_that_is_due(
     world, no_server
 ):
-    for _ in range(15):
-        world.request()
+    tell(world, 15)
     due = Notice.objects.filter(next_attempt_at__lte=world.now)
     count = due.count()
     assert send_notices(now=lambda: world.now) == 0
@@ -98,8 +112,7 @@ def test_a_server_that_can_not_be_reached_is_asked_for_one_notice_and_not_for_ea
 
 
 def test_many_are_mailed_over_one_connection(world, settings):
-    for _ in range(15):
-        world.request()
+    tell(world, 15)
     count = Notice.objects.count()
     with mail_server(settings) as server:
         assert send_notices(now=lambda: world.now) == count
@@ -137,8 +150,7 @@ def test_an_impossible_address_is_given_up_at_once_and_administrators_are_told(
 
 
 def test_administrators_are_told_once_a_day_of_a_person_who_can_not_be_mailed_to(world, settings):
-    for _ in range(5):
-        world.request()
+    tell(world, 5)
     with mail_server(settings) as server:
         server.refuses = {
             person.email: "550 5.1.1 unknown" for person in (world.bob, world.dora, world.admin)
@@ -203,8 +215,7 @@ def test_nothing_due_reaches_no_server(world, no_server):
 
 
 def test_sent_by_several_at_once_each_is_mailed_once(live_world, settings):
-    for _ in range(15):
-        live_world.request()
+    tell(live_world, 15)
     count = Notice.objects.count()
     with mail_server(settings) as server:
         mailed = at_once(*[lambda: send_notices(now=lambda: live_world.now)] * 3)

@@ -1,0 +1,131 @@
+"""Notify approvers of what waits for them, without more mail than they can read from one person."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+
+from accounts.models import Identity
+from accounts.operations.lock_person import lock_person
+from broker.audit.events import Event
+from sessions_app.models import AccessRequest, Asks, CommandRun, Notice
+from sessions_app.models.notice import OF_APPROVERS
+from sessions_app.operations.notifications.notify import Words, said
+
+# Within this time, more about the same request, or more held commands of the same grant, change the notice instead.
+A_WHILE = dt.timedelta(minutes=10)
+# After so many notices about one person within the period, an approver gets a digest of the others.
+MOST, PERIOD = 3, dt.timedelta(hours=1)
+# How long a digest gathers before it is mailed. Notices of incidents and break-glass are counted apart, and soon mailed.
+GATHERS, GATHERS_URGENT = dt.timedelta(minutes=15), dt.timedelta(minutes=2)
+LISTED = 10
+_LONGEST = 4000
+
+
+def notify_approvers(
+    *,
+    people: Iterable[Identity],
+    event: Event,
+    subject: Words,
+    body: Words,
+    path: str,
+    of: AccessRequest | CommandRun,
+    now: dt.datetime,
+    again: bool = False,
+) -> None:
+    """Notify each of these people of a request or a held command, with one notice for each request, and one for the
+    held commands of a grant.
+
+    What comes within a while changes that notice, and is not mailed again, unless it is a reminder (``again``). After
+    three notices about one person, by any of their accounts and machines, within an hour, the others are one digest.
+    Call it in the transaction of the act.
+    """
+    told = {person.pk: person for person in people}
+    urgent = (of if isinstance(of, AccessRequest) else of.grant.request).is_urgent
+    asker = lock_person(identity=of.requester if isinstance(of, AccessRequest) else of.grant.holder)
+    recent = (
+        Notice.objects.select_for_update(no_key=True, of=("self",))
+        .filter(identity__in=told, sender__person=asker.person, urgent=urgent)
+        .filter(created_at__gt=now - PERIOD, asks__in=OF_APPROVERS)
+        .order_by("-pk")
+    )
+    before: dict[int, list[Notice]] = {}
+    for notice in recent:
+        before.setdefault(notice.identity_id, []).append(notice)
+    merging = not again and (isinstance(of, AccessRequest) or _others_wait(of, now))
+    new = []
+    for pk, person in sorted(told.items()):
+        mine = before.get(pk, [])
+        fresh = Notice(
+            identity_id=pk, event=event.value, subject=said(subject, person.time_zone)[:200], path=path,
+            body=said(body, person.time_zone), created_at=now, next_attempt_at=now, sender=asker, urgent=urgent, **_about(of),
+        )  # fmt: skip
+        if merging and (same := _same(mine, fresh, now)):
+            _merge(same, fresh)
+        elif sum(one.asks != Asks.DIGEST for one in mine) < MOST:
+            new.append(fresh)
+        elif digest := _gathering(mine):
+            _merge(digest, fresh)
+        else:
+            new.append(_digest(fresh, asker, now))
+    Notice.objects.bulk_create(new)
+
+
+def _about(of: AccessRequest | CommandRun) -> dict[str, object]:
+    if isinstance(of, AccessRequest):
+        return {"asks": Asks.VERDICT, "request": of}
+    return {"asks": Asks.DECISION, "run": of, "grant": of.grant}
+
+
+def _others_wait(run: CommandRun, now: dt.datetime) -> bool:
+    """Whether approvers still have to look at what they were told of the grant."""
+    return CommandRun.objects.waiting(now).filter(grant=run.grant).exclude(pk=run.pk).exists()
+
+
+def _same(mine: Sequence[Notice], fresh: Notice, now: dt.datetime) -> Notice | None:
+    """Return the notice of the same request, or of held commands of the same grant, from within a while."""
+    lately = (one for one in mine if one.asks == fresh.asks and one.created_at > now - A_WHILE)
+    return next(
+        (one for one in lately if (one.request_id, one.grant_id) == (fresh.request_id, fresh.grant_id)), None
+    )
+
+
+def _gathering(mine: Sequence[Notice]) -> Notice | None:
+    """Return the digest that was not mailed yet."""
+    waiting = (one for one in mine if one.asks == Asks.DIGEST and one.mailed_at is None and not one.attempts)
+    return next((one for one in waiting if one.next_attempt_at is not None), None)
+
+
+def _digest(fresh: Notice, asker: Identity, now: dt.datetime) -> Notice:
+    return Notice(
+        identity_id=fresh.identity_id, event=fresh.event, subject=_more(1, asker), body=fresh.subject, path="/approvals/",
+        asks=Asks.DIGEST, sender=asker, urgent=fresh.urgent, created_at=now,
+        next_attempt_at=now + (GATHERS_URGENT if fresh.urgent else GATHERS),
+    )  # fmt: skip
+
+
+def _merge(kept: Notice, fresh: Notice) -> None:
+    """Let a notice also say what a new one would have said. It is unread again."""
+    if kept.asks == Asks.VERDICT:
+        kept.event, kept.subject, kept.path = fresh.event, fresh.subject, fresh.path
+        kept.body = f"{fresh.body}\n\n{kept.body}"[:_LONGEST]
+    else:
+        kept.body = _listed(kept, fresh.subject)
+    kept.count += 1
+    if kept.asks == Asks.DIGEST and kept.sender is not None:
+        kept.subject = _more(kept.count, kept.sender)
+    if kept.asks == Asks.DECISION and fresh.run is not None:
+        kept.run = fresh.run
+        grant = fresh.run.grant
+        kept.subject = f"{grant.holder} is waiting to run {kept.count} commands under {grant.ref}"[:200]
+    kept.read_at = None
+    kept.save(update_fields=["event", "subject", "path", "body", "count", "run", "read_at"])
+
+
+def _listed(kept: Notice, line: str) -> str:
+    lines = [kept.subject] if kept.asks == Asks.DECISION and kept.count == 1 else kept.body.split("\n")
+    return "\n".join([*lines, line][:LISTED])
+
+
+def _more(count: int, asker: Identity) -> str:
+    return f"{count} more {'request' if count == 1 else 'requests'} by {asker}"[:200]

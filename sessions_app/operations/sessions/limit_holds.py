@@ -1,0 +1,38 @@
+"""Limit how many commands wait for a second person."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.conf import settings
+from django.db.models import Q
+
+from accounts.models import Identity
+from accounts.operations.lock_person import lock_person
+from accounts.queries import same_person
+from sessions_app.models import CommandRun, Grant
+from sessions_app.models.request import URGENT_KINDS
+
+
+def limit_holds(*, grant: Grant, now: dt.datetime) -> str:
+    """Return why no other command of a locked grant may wait for a second person now; empty if one may.
+
+    The commands of one grant are counted, and those of all accounts and machines of its holder, urgent grants
+    (`AccessRequest.is_urgent`) apart from others. Call it in the transaction that saves the run.
+    """
+    waiting = CommandRun.objects.waiting(now)
+    if waiting.filter(grant=grant).count() >= settings.WAITING_COMMANDS_PER_GRANT:
+        return _why(settings.WAITING_COMMANDS_PER_GRANT, f"{grant.ref} wait", "Withdraw one")
+    lock_person(identity=grant.holder)
+    theirs = Identity.objects.filter(same_person(grant.holder))
+    urgent = Q(grant__request__kind__in=URGENT_KINDS)
+    alike = waiting.filter(urgent if grant.request.is_urgent else ~urgent, grant__holder__in=theirs)
+    if alike.count() >= settings.WAITING_COMMANDS_PER_PERSON:
+        return _why(settings.WAITING_COMMANDS_PER_PERSON, "yours and your machines wait", "Withdraw some")
+    return ""
+
+
+def _why(most: int, whose: str, do: str) -> str:
+    return (
+        f"{most} commands of {whose} for approval, which is the limit. {do}, or wait until they are decided."
+    )
