@@ -4,13 +4,11 @@ record.
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.exceptions import ImmediateHttpResponse
-from allauth.mfa.adapter import DefaultMFAAdapter
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -23,7 +21,6 @@ from accounts.factors import factor_used, forget_proofs, note_provider, provider
 from accounts.models import Identity
 from accounts.operations.note_sign_in import note_failed_sign_in, note_sign_in, note_sign_out
 from broker.kernel import clock
-from broker.kernel.crypto import seal, unseal
 
 # Session key of the auth hash at the first step of a sign-in. It is compared until the sign-in is complete.
 _HELD = "stint.signing_in"
@@ -129,15 +126,3 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
 
     def _note_failure(self, request: HttpRequest, name: str, reason: str) -> None:
         note_failed_sign_in(name=name, address=self.get_client_ip(request), reason=reason, now=clock.now())
-
-
-class FactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth ships no types
-    """Second factors. What a reader of the database could use is stored encrypted."""
-
-    def encrypt(self, text: str) -> str:
-        """Return the encrypted secret of an authenticator app, or encrypted recovery codes, as they are stored."""
-        return base64.b64encode(seal(text.encode(), purpose="second factor")).decode()
-
-    def decrypt(self, encrypted_text: str) -> str:
-        """Return the secret. Raises CannotDecrypt."""
-        return unseal(base64.b64decode(encrypted_text), purpose="second factor").decode()

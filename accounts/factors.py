@@ -15,6 +15,7 @@ from allauth.account.internal.flows.login import (
 )
 from allauth.mfa import app_settings
 from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import generate_totp_secret
 from django.conf import settings
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
@@ -23,7 +24,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest
 
 from accounts.models import Identity, Kind
-from broker.kernel.crypto import CannotDecrypt, seal, unseal
+from broker.kernel.crypto import CannotDecrypt, Place, place_of, seal, unseal
 from broker.kernel.errors import Forbidden, InvalidInput
 
 REAL = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
@@ -35,7 +36,6 @@ PROOF_LASTS = dt.timedelta(minutes=5)
 # Pages that a sign-in may still have to complete before it counts, by URL name.
 OWN_PASSWORD, SECOND_FACTOR = "account_password", "factors"
 _NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
-_PURPOSE = "authenticator app that is set up"
 
 
 class ProofNeeded(Forbidden):
@@ -95,22 +95,43 @@ def said(factor: Authenticator) -> str:
 def offer_secret(identity: Identity, now: dt.datetime) -> tuple[str, str]:
     """Return a new secret for an authenticator app, and a ticket that identifies it in the person's next form."""
     secret = str(generate_totp_secret())
-    text = json.dumps([identity.pk, secret, (now + PROOF_LASTS).timestamp()])
-    return secret, base64.urlsafe_b64encode(seal(text.encode(), purpose=_PURPOSE)).decode()
+    text = json.dumps([secret, (now + PROOF_LASTS).timestamp()])
+    return secret, base64.urlsafe_b64encode(seal(text.encode(), place=_offer_to(identity))).decode()
 
 
 def offered_secret(identity: Identity, ticket: str, now: dt.datetime) -> str:
     """Return the secret that the person was offered with this ticket. Raises InvalidInput."""
     try:
         sealed = base64.b64decode(ticket.encode("ascii"), altchars=b"-_", validate=True)
-        whose, secret, until = json.loads(unseal(sealed, purpose=_PURPOSE))
+        secret, until = json.loads(unseal(sealed, place=_offer_to(identity)))
     except (ValueError, CannotDecrypt):
-        whose, secret, until = 0, "", 0
-    if whose != identity.pk or now.timestamp() > until:
+        secret, until = "", 0
+    if now.timestamp() > until:
         raise InvalidInput(
             "This page has expired.", hint="Scan the new code below and remove the old entry from your app."
         )
     return str(secret)
+
+
+def _offer_to(identity: Identity) -> Place:
+    return place_of(identity, "the authenticator app being set up")
+
+
+def put_secret(factor: Authenticator, name: str, secret: str) -> None:
+    """Put a secret into a factor's data, encrypted for its row. The caller saves the row."""
+    sealed = seal(secret.encode(), place=place_of(factor, f"data.{name}"))
+    factor.data[name] = base64.b64encode(sealed).decode()
+
+
+def secret_of(factor: Authenticator, name: str) -> str:
+    """Return a secret from a factor's data. Raises CannotDecrypt."""
+    return unseal(base64.b64decode(factor.data[name]), place=place_of(factor, f"data.{name}")).decode()
+
+
+def recovery_codes_of(factor: Authenticator) -> list[str]:
+    """Return all of a person's recovery codes, used or not. Raises CannotDecrypt."""
+    opened = Authenticator(data={"seed": secret_of(factor, "seed")})
+    return list(RecoveryCodes(opened).generate_codes())
 
 
 def note_proof(request: HttpRequest, identity: Identity, factor: Authenticator | None, **facts: bool) -> None:

@@ -207,7 +207,6 @@ ACCOUNT_SESSION_REMEMBER = False
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if envbool("STINT_BEHIND_PROXY", False) else 0
 # Stint's own limits are shared by all processes, and say how long to wait (`accounts.attempts`).
 ACCOUNT_RATE_LIMITS = False
-MFA_ADAPTER = "accounts.adapter.FactorAdapter"
 # `required`: a sign-in without a second factor opens only the page that sets one up.
 SECOND_FACTOR = envstr("STINT_SECOND_FACTOR", "") or "optional"
 if SECOND_FACTOR not in ("optional", "required"):

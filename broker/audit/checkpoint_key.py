@@ -15,10 +15,8 @@ from broker.audit.events import Event
 from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditKey
 from broker.audit.record import record
 from broker.audit.signed_note import verifier_key
-from broker.kernel.crypto import seal, unseal
+from broker.kernel.crypto import Place, seal, unseal
 from broker.kernel.errors import StintError
-
-PURPOSE = "checkpoints"
 
 
 class NotACheckpointKey(StintError):
@@ -59,7 +57,7 @@ def known_signer(*, log: str = MAIN_LOG, using: str = "default") -> Signer | Non
     row = AuditKey.objects.using(using).filter(log=log).first()
     if row is None:
         return None
-    sealed = unseal(bytes(row.sealed_private_key), purpose=PURPOSE)
+    sealed = unseal(bytes(row.sealed_private_key), place=_place(log))
     return Signer(row.origin, Ed25519PrivateKey.from_private_bytes(sealed))
 
 
@@ -87,13 +85,17 @@ def signer(*, now: dt.datetime, log: str = MAIN_LOG) -> Signer:
 def _make(log: str, now: dt.datetime) -> Signer:
     made = Signer(settings.RECORD_ORIGIN, Ed25519PrivateKey.generate())
     with transaction.atomic():
-        sealed = seal(made.key.private_bytes_raw(), purpose=PURPOSE)
+        sealed = seal(made.key.private_bytes_raw(), place=_place(log))
         AuditKey.objects.create(log=log, origin=made.name, sealed_private_key=sealed, created_at=now)
         record(
             event=Event.RECORD_KEY_CREATED, actor=Actor.system("setup"), object_type="log", object_ref=log, now=now,
             data={"verifier": made.verifier},
         )  # fmt: skip
     return made
+
+
+def _place(log: str) -> Place:
+    return Place("audit_key", log, "sealed_private_key")
 
 
 def _given(pem: str) -> Ed25519PrivateKey:

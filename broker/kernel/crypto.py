@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import secrets
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
+from django.db import connection
+from django.db.models import Model
 
 from broker.kernel.errors import StintError
 
@@ -18,10 +22,33 @@ _NONCE = 12
 
 
 class CannotDecrypt(StintError):
-    """The stored secret was sealed under another ``STINT_SECRET_KEY``, or was altered."""
+    """The stored secret was sealed under another ``STINT_SECRET_KEY`` or for another place, or was altered."""
 
     code = "cannot_decrypt"
     status = 500
+
+
+class Place(NamedTuple):
+    """The one place where a sealed secret can be opened: a field of a row, whose primary key is ``row``."""
+
+    table: str
+    row: int | str
+    field: str
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.row}, {self.field}"
+
+
+def place_of(row: Model, field: str) -> Place:
+    """Return the place of a row's field. A row that is not stored yet gets its primary key here."""
+    about = row._meta  # noqa: SLF001  # Django documents it
+    if row.pk is None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT nextval(pg_get_serial_sequence(%s, %s))", [about.db_table, about.pk.column]
+            )
+            row.pk = cursor.fetchone()[0]
+    return Place(about.db_table, row.pk, field)
 
 
 def _derived(purpose: str) -> bytes:
@@ -29,24 +56,23 @@ def _derived(purpose: str) -> bytes:
     return material.derive(settings.SECRET_KEY.encode())
 
 
-def _key(purpose: str) -> AESGCM:
-    return AESGCM(_derived(purpose))
-
-
-def seal(plain: bytes, *, purpose: str) -> bytes:
-    """Encrypt for storage. ``purpose`` separates keys, so that a sealed value can't be moved to another use."""
+def seal(plain: bytes, *, place: Place) -> bytes:
+    """Encrypt a secret for one place. Whoever can write to the database can't have it used in another row or field."""
     nonce = secrets.token_bytes(_NONCE)
-    return nonce + _key(purpose).encrypt(nonce, plain, purpose.encode())
+    return nonce + AESGCM(_derived("sealed")).encrypt(nonce, plain, json.dumps(place).encode())
 
 
-def unseal(sealed: bytes, *, purpose: str) -> bytes:
-    """Decrypt what ``seal`` encrypted. Raises CannotDecrypt."""
+def unseal(sealed: bytes, *, place: Place) -> bytes:
+    """Decrypt what ``seal`` encrypted for the same place. Raises CannotDecrypt."""
     try:
-        return _key(purpose).decrypt(sealed[:_NONCE], sealed[_NONCE:], purpose.encode())
-    except InvalidTag as error:
+        return AESGCM(_derived("sealed")).decrypt(
+            sealed[:_NONCE], sealed[_NONCE:], json.dumps(place).encode()
+        )
+    except (InvalidTag, ValueError) as error:
         raise CannotDecrypt(
-            f"The stored {purpose} can't be decrypted.",
-            hint="Set STINT_SECRET_KEY to the value it was stored under.",
+            f"The secret in {place} can't be decrypted.",
+            hint="Set STINT_SECRET_KEY to the value it was stored under. "
+            "If that is correct, the secret was altered or copied from another row: enter it again.",
         ) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from broker.kernel.crypto import unseal
+from broker.kernel.crypto import place_of, unseal
 from broker.kernel.x509 import Pair
 from sessions_app.models import SigningKey
 
@@ -29,7 +29,7 @@ def private_key_of(key: SigningKey) -> bytes:
 
     Raises CannotDecrypt with another STINT_SECRET_KEY.
     """
-    return unseal(bytes(key.sealed_private_key), purpose=key.purpose)
+    return unseal(bytes(key.sealed_private_key), place=place_of(key, "sealed_private_key"))
 
 
 def gateway_ca_pair(key: SigningKey) -> Pair:

@@ -18,7 +18,7 @@ from sessions_app.operations.catalogue.catalogue_rows import cluster_data
 from sessions_app.operations.catalogue.remove_document import remove_document
 from sessions_app.operations.catalogue.save_document import save_document
 from sessions_app.operations.catalogue.save_draft import OnlyAdministratorsSetUp
-from sessions_app.operations.targets.cluster_connection import STORED, stored_secrets
+from sessions_app.operations.targets.cluster_connection import STORED, readable_secrets
 from tests.support.world.world import HOST_KEY
 
 DORA = {"administrators": {"identities": ["dora"]}}
@@ -149,7 +149,7 @@ def test_they_replace_its_secret_and_change_the_rest(world, kind):
         "risk": "low",
     }
     assert save(world, fresh, world.dora).changes
-    assert stored_secrets(Cluster.objects.get(name="place").sealed_connection) == {secret: "n" * 40}
+    assert readable_secrets(Cluster.objects.get(name="place")) == {secret: "n" * 40}
     kept = {**fresh, "connection": {**LOGINS[kind], secret: STORED}, "summary": "Kept"}
     assert save(world, kept, world.dora).changes
 
@@ -171,7 +171,7 @@ def test_they_replace_what_is_injected_but_not_where(world):
     save(world, document)
     fresh = {"proxy": "stint", "inject": {**inject, "value": "hunter33"}}
     assert save(world, {**document, "connection": fresh}, world.dora).changes
-    stored = stored_secrets(Cluster.objects.get(name="place").sealed_connection)
+    stored = readable_secrets(Cluster.objects.get(name="place"))
     assert stored == {"inject.value": "hunter33"}
     elsewhere = {"proxy": "stint", "inject": {**inject, "header": "X-Mallory"}}
     with pytest.raises(OnlyAdministratorsSetUp, match=r"connection\.inject"):

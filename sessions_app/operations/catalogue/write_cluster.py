@@ -28,6 +28,8 @@ from sessions_app.operations.catalogue.end_without_basis import end_without_basi
 from sessions_app.operations.catalogue.give_permission import give_permission
 from sessions_app.operations.targets.cluster_connection import (
     read_connection,
+    readable_secrets,
+    sealed_secrets,
     settled,
 )
 from sessions_app.policy.catalogue import (
@@ -48,16 +50,20 @@ def write_cluster(
     cluster = Cluster.objects.filter(name=document.name).first()
     before = cluster_data(cluster) if cluster and cluster.removed_at is None else None
     document = settled(document)
-    seen, sealed, shown = read_connection(document, cluster, on_server=on_server)
+    seen, secrets, shown = read_connection(document, cluster, on_server=on_server)
     _check_public_host(document.name, seen.get("public_host"))
     after = plain(document.model_copy(update={"connection": shown}))
-    if cluster is None:
-        cluster = Cluster(name=document.name, created_at=now)
     if before == after:
         return
-    if cluster.pk and seen == cluster.connection:
-        _renew_secrets(cluster, document, sealed)
-    cluster.connection, cluster.sealed_connection = seen, sealed
+    if cluster is None:
+        cluster = Cluster(name=document.name, created_at=now)
+        cluster.sealed_connection = sealed_secrets(secrets, cluster)
+    else:
+        if secrets != readable_secrets(cluster):
+            cluster.sealed_connection = sealed_secrets(secrets, cluster)
+        if seen == cluster.connection:
+            _renew_secrets(cluster, document)
+    cluster.connection = seen
     cluster.kind, cluster.summary, cluster.removed_at = document.kind, document.summary, None
     cluster.environment, cluster.risk, cluster.host_ca = (
         document.environment,
@@ -104,7 +110,7 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _renew_secrets(cluster: Cluster, document: ClusterDocument, sealed: bytes) -> None:
+def _renew_secrets(cluster: Cluster, document: ClusterDocument) -> None:
     """Store the new secrets in open leases of targets that stay, so that revoking uses them. Targets that the cluster
     no longer has get no new secret.
     """
@@ -115,7 +121,7 @@ def _renew_secrets(cluster: Cluster, document: ClusterDocument, sealed: bytes) -
         grant__cluster=cluster,
         gone_at__isnull=True,
         connection=cluster.connection,
-    ).update(sealed_connection=sealed)
+    ).update(sealed_connection=cluster.sealed_connection)
 
 
 def _targets(cluster: Cluster, document: ClusterDocument, now: dt.datetime) -> None:

@@ -11,7 +11,12 @@ from sessions_app.models import (
     WorkflowSource,
 )
 from sessions_app.operations.catalogue.catalogue_plan import Plan, note
-from sessions_app.operations.workflows.workflow_sources import read_secrets, shown_document
+from sessions_app.operations.workflows.workflow_sources import (
+    read_secrets,
+    readable_secrets,
+    sealed,
+    shown_document,
+)
 from sessions_app.policy.catalogue import (
     SourceDocument,
 )
@@ -25,17 +30,15 @@ def write_source(
     source = WorkflowSource.objects.filter(name=document.name).first()
     live = source is not None and source.removed_at is None
     before = shown_document(source) if source and live else None
-    seen, kept = read_secrets(document, source if live else None, on_server=on_server)
+    seen, secrets = read_secrets(document, source if live else None, on_server=on_server)
+    stored = readable_secrets(source) if source and live else None
     if source is None:
         source = WorkflowSource(name=document.name, created_at=now)
-    elif live and seen == source.document and kept == bytes(source.sealed):
+    elif live and (seen, secrets) == (source.document, stored):
         return
-    source.provider, source.summary, source.document, source.sealed = (
-        document.provider,
-        document.summary,
-        seen,
-        kept,
-    )
+    source.provider, source.summary, source.document = document.provider, document.summary, seen
+    if secrets != stored:
+        source.sealed = sealed(secrets, source)
     source.changed_at, source.removed_at, source.last_error = now, None, ""
     source.save()
     after = shown_document(source)

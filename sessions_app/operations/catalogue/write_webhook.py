@@ -15,6 +15,7 @@ from sessions_app.operations.catalogue.catalogue_plan import Plan, note
 from sessions_app.operations.notifications.webhook_endpoint import (
     check_address,
     endpoint_data,
+    put_secret,
     read_secret,
     set_owners,
 )
@@ -33,14 +34,15 @@ def write_webhook(
     live = stored if stored and stored.removed_at is None else None
     before = endpoint_data(live) if live else None
     check_address(document)
-    secret, other = read_secret(document.secret, live, on_server=on_server)
+    secret = read_secret(document.secret, live, on_server=on_server)
     # One that comes back takes only the row of the old one.
     endpoint = live or WebhookEndpoint(
         pk=stored.pk if stored else None, name=document.name, created_at=now, after=last_number()
     )
     endpoint.summary, endpoint.url, endpoint.scope = document.summary, document.url, document.scope
-    endpoint.events, endpoint.sealed_secret = sorted(set(document.events)), secret
-    if other:
+    endpoint.events, other = sorted(set(document.events)), secret is not None
+    if secret is not None:
+        put_secret(endpoint, secret)
         # This ends a key rotation in progress: nobody trusts the key before the last one anymore.
         endpoint.sealed_previous, endpoint.previous_until = b"", None
     endpoint.save()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime as dt
 
 from allauth.mfa.models import Authenticator
-from allauth.mfa.totp.internal.auth import TOTP
 from django.db import transaction
 
 from accounts.actors import actor_of
+from accounts.factors import put_secret
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.kernel.errors import Conflict
@@ -44,10 +44,10 @@ def add_totp(*, secret: str, code: str, actor: Identity, now: dt.datetime) -> li
                 hint="Check that your phone's clock is correct, then enter the current six digits.",
                 fields={"code": ["Invalid code."]},
             )  # fmt: skip
-        app = TOTP.activate(identity, secret).instance
-        # Store the time step, so that this code can't be used again.
-        app.data["step"], app.created_at = step, now
-        app.save(update_fields=["data", "created_at"])
+        # With the time step, so that this code can't be used again.
+        app = Authenticator(user=identity, type=Authenticator.Type.TOTP, data={"step": step}, created_at=now)
+        put_secret(app, "secret", secret)
+        app.save()
         codes = first_codes(identity)
         end_sign_ins(identity)
         note_change(

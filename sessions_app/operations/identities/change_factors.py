@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 
+from accounts.factors import put_secret, recovery_codes_of
 from accounts.models import Identity
 from broker.audit.actor import Actor
 from broker.audit.events import Event
@@ -57,7 +58,10 @@ def first_codes(identity: Identity) -> list[str]:
     """Create recovery codes for a locked person who has none, and return them. They are shown only once."""
     if Authenticator.objects.filter(user=identity, type=Authenticator.Type.RECOVERY_CODES).exists():
         return []
-    return list(RecoveryCodes.activate(identity).generate_codes())
+    codes = Authenticator(user=identity, type=Authenticator.Type.RECOVERY_CODES, data={"used_mask": 0})
+    put_secret(codes, "seed", RecoveryCodes.generate_seed())
+    codes.save()
+    return recovery_codes_of(codes)
 
 
 def note_change(

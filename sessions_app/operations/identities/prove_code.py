@@ -8,11 +8,10 @@ from allauth.core.internal.cryptokit import compare_user_code
 from allauth.mfa import app_settings
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
-from allauth.mfa.utils import decrypt
 from django.db import transaction
 
 from accounts.actors import actor_of
-from accounts.factors import codes_left
+from accounts.factors import codes_left, recovery_codes_of, secret_of
 from accounts.models import Identity
 from accounts.operations.note_sign_in import note_failed_sign_in
 from broker.audit.events import Event
@@ -68,7 +67,7 @@ def _use(identity: Identity, code: str, now: dt.datetime) -> Authenticator | Non
 
 
 def _fits_app(_identity: Identity, app: Authenticator, code: str, now: dt.datetime) -> bool:
-    step = step_of(decrypt(app.data["secret"]), code, now, after=app.data.get("step", 0))
+    step = step_of(secret_of(app, "secret"), code, now, after=app.data.get("step", 0))
     if step is not None:
         app.data["step"] = step
         app.save(update_fields=["data"])
@@ -76,9 +75,13 @@ def _fits_app(_identity: Identity, app: Authenticator, code: str, now: dt.dateti
 
 
 def _fits_codes(identity: Identity, codes: Authenticator, code: str, now: dt.datetime) -> bool:
-    if not codes.wrap().validate_code(code):
+    used = codes.data["used_mask"]
+    fits = [compare_user_code(actual=code, expected=one) for one in recovery_codes_of(codes)]
+    at = next((at for at, fit in enumerate(fits) if fit and not used >> at & 1), None)
+    if at is None:
         return False
-    codes.refresh_from_db()
+    codes.data["used_mask"] = used | 1 << at
+    codes.save(update_fields=["data"])
     left = codes_left(codes)
     note_change(
         identity=identity, event=Event.IDENTITY_RECOVERY_USED, actor=actor_of(identity), data={"left": left}, now=now,

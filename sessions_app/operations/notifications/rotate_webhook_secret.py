@@ -11,7 +11,12 @@ from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import InvalidInput
-from sessions_app.operations.notifications.webhook_endpoint import lock_endpoint, new_secret, sealed
+from sessions_app.operations.notifications.webhook_endpoint import (
+    keep_previous,
+    lock_endpoint,
+    new_secret,
+    put_secret,
+)
 
 OVERLAP = dt.timedelta(hours=24)
 LONGEST_OVERLAP = dt.timedelta(days=7)
@@ -32,9 +37,11 @@ def rotate_webhook_secret(
     secret = new_secret()
     with transaction.atomic():
         endpoint = lock_endpoint(endpoint_id, actor)
-        endpoint.sealed_previous = bytes(endpoint.sealed_secret) if overlap else b""
-        endpoint.previous_until = now + overlap if overlap else None
-        endpoint.sealed_secret = sealed(secret)
+        endpoint.sealed_previous, endpoint.previous_until = b"", None
+        if overlap:
+            keep_previous(endpoint)
+            endpoint.previous_until = now + overlap
+        put_secret(endpoint, secret)
         endpoint.save(update_fields=["sealed_previous", "previous_until", "sealed_secret"])
         record(
             event=Event.WEBHOOK_ROTATED, actor=actor_of(actor), object_type="webhook", object_ref=endpoint.name, now=now,

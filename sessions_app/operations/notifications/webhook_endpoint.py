@@ -13,7 +13,7 @@ from django.contrib.auth.models import Group
 
 from accounts.models import Identity
 from accounts.names import canonical_username
-from broker.kernel.crypto import CannotDecrypt, seal, unseal
+from broker.kernel.crypto import CannotDecrypt, place_of, seal, unseal
 from broker.kernel.errors import NotFound
 from broker.kernel.networks import Network
 from sessions_app.models import WebhookEndpoint
@@ -23,7 +23,6 @@ from sessions_app.policy.documents import DocumentError, Problem
 from sessions_app.policy.policies import Who
 from sessions_app.policy.webhooks import WebhookDocument, key_of_secret, secret_of_key
 
-PURPOSE = "webhook secret"
 KEY_BYTES = 32
 
 
@@ -45,43 +44,53 @@ def new_secret() -> str:
     return secret_of_key(secrets.token_bytes(KEY_BYTES))
 
 
-def sealed(secret: str) -> bytes:
-    """Return a signing secret in its stored form, encrypted."""
-    return seal(secret.encode(), purpose=PURPOSE)
+def put_secret(endpoint: WebhookEndpoint, secret: str) -> None:
+    """Set the signing secret of an endpoint, encrypted for its row."""
+    endpoint.sealed_secret = _sealed(endpoint, "sealed_secret", secret)
 
 
-def read_secret(given: Any, before: WebhookEndpoint | None, *, on_server: bool) -> tuple[bytes, bool]:
-    """Return the signing secret of a document, encrypted, and whether it differs from the one before.
+def keep_previous(endpoint: WebhookEndpoint) -> None:
+    """Make the signing secret the previous one. One that can't be decrypted is dropped."""
+    secret = _stored(endpoint)
+    endpoint.sealed_previous = _sealed(endpoint, "sealed_previous", secret) if secret else b""
+
+
+def read_secret(given: Any, before: WebhookEndpoint | None, *, on_server: bool) -> str | None:
+    """Return the new signing secret of a document; None if the stored one stays.
 
     No secret, or ``(stored)``, keeps the stored one; a new endpoint gets a new one. Raises DocumentError.
     """
     if given is None or given == STORED:
-        if before is not None and before.sealed_secret:
-            return bytes(before.sealed_secret), False
-        return sealed(new_secret()), True
+        return None if before is not None and before.sealed_secret else new_secret()
     try:
         text = secret_of_server(given, on_server=on_server)
         key_of_secret(text)
     except ValueError as error:
         raise DocumentError([Problem("secret", str(error))]) from error
-    if before is not None and text == _stored(before):
-        return bytes(before.sealed_secret), False
-    return sealed(text), True
+    return None if before is not None and text == _stored(before) else text
+
+
+def _sealed(endpoint: WebhookEndpoint, field: str, secret: str) -> bytes:
+    return seal(secret.encode(), place=place_of(endpoint, field))
+
+
+def _opened(endpoint: WebhookEndpoint, field: str) -> str:
+    return unseal(bytes(getattr(endpoint, field)), place=place_of(endpoint, field)).decode()
 
 
 def _stored(endpoint: WebhookEndpoint) -> str | None:
     try:
-        return unseal(bytes(endpoint.sealed_secret), purpose=PURPOSE).decode()
+        return _opened(endpoint, "sealed_secret")
     except CannotDecrypt:
         return None
 
 
 def signing_keys(endpoint: WebhookEndpoint, now: dt.datetime) -> Sequence[bytes]:
     """Return the current signing keys, newest first. During a rotation, there are two. Raises CannotDecrypt."""
-    kept = [bytes(endpoint.sealed_secret)]
+    fields = ["sealed_secret"]
     if endpoint.sealed_previous and endpoint.previous_until and endpoint.previous_until > now:
-        kept.append(bytes(endpoint.sealed_previous))
-    return [key_of_secret(unseal(one, purpose=PURPOSE).decode()) for one in kept]
+        fields.append("sealed_previous")
+    return [key_of_secret(_opened(endpoint, field)) for field in fields]
 
 
 def endpoint_data(endpoint: WebhookEndpoint) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from broker.kernel.crypto import CannotDecrypt, seal, unseal
+from broker.kernel.crypto import CannotDecrypt, place_of, seal, unseal
 from sessions_app.connectors import nested
 from sessions_app.connectors.base import ConnectionParameters, ConnectorError, secret_fields
 from sessions_app.connectors.registry import ConnectorType, find, type_of, types
@@ -26,10 +26,10 @@ from sessions_app.workflows.registry import types as source_types
 
 log = structlog.get_logger(__name__)
 
-PURPOSE = "cluster connection"
 # Replaces stored secrets in documents. When it is submitted again, it means the stored secret.
 STORED = "(stored)"
 LONGEST_SECRET = 64 * 1024
+_FIELD = "sealed_connection"
 
 
 def names_secrets(document: ClusterDocument) -> bool:
@@ -66,8 +66,8 @@ def _settled_target(target: TargetDocument, type_: ConnectorType) -> TargetDocum
 
 def read_connection(
     document: ClusterDocument, before: Cluster | None, *, on_server: bool
-) -> tuple[dict[str, Any], bytes, dict[str, Any]]:
-    """Return the public values of a connection, its sealed secrets, and how it is shown in documents.
+) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
+    """Return the public values of a connection, its secrets by path, and how it is shown in documents.
 
     ``{env: NAME}`` and ``{file: PATH}`` refer to what the server that Stint runs on has, so they are read only if
     ``on_server``. Otherwise, anyone who edits a cluster on a page could send the server's files to a host of their own.
@@ -76,7 +76,7 @@ def read_connection(
     parameters = _type(document).parameters
     secrets = secret_fields(parameters)
     document = _read_texts(document, parameters, on_server=on_server)
-    stored = {} if before is None or before.kind != document.kind else _readable_secrets(before)
+    stored = {} if before is None or before.kind != document.kind else readable_secrets(before)
     moved = before is None or _moved(document, before, secrets)
     given, problems = dict(document.connection), []
     unused = parameters.unused_secrets(given)
@@ -96,8 +96,7 @@ def read_connection(
     shown = seen
     for name, value in plain.items():
         shown = nested.put(shown, name, STORED if stored.get(name) == value else "(new)")
-    unchanged = before is not None and plain == stored
-    return seen, bytes(before.sealed_connection) if unchanged and before else _sealed(plain), shown
+    return seen, plain, shown
 
 
 def _plain_secrets(parameters: ConnectionParameters, names: frozenset[str]) -> dict[str, str]:
@@ -133,11 +132,14 @@ def _texts(parameters: type[ConnectionParameters]) -> frozenset[str]:
 
 
 def parameters_of(
-    kind: str, connection: Mapping[str, Any], sealed: bytes | memoryview[int]
+    kind: str, connection: Mapping[str, Any], sealed: bytes | memoryview[int], *, cluster_id: int
 ) -> ConnectionParameters:
-    """Return the stored parameters of a cluster or a lease. Raises ConnectorError and CannotDecrypt."""
+    """Return the stored parameters of a cluster, or of a lease of one of its grants. Raises ConnectorError and
+    CannotDecrypt.
+    """
     try:
-        return type_of(kind).parameters.model_validate(_with_secrets(connection, stored_secrets(sealed)))
+        secrets = stored_secrets(sealed, cluster_id=cluster_id)
+        return type_of(kind).parameters.model_validate(_with_secrets(connection, secrets))
     except ValidationError as error:
         raise ConnectorError(
             "The stored credentials can't be read. Save the cluster's connection again.", permanent=True
@@ -146,7 +148,7 @@ def parameters_of(
 
 def shown_connection(cluster: Cluster) -> dict[str, Any]:
     """Return the connection as documents show it, with secrets as ``(stored)``."""
-    return _with_secrets(cluster.connection, dict.fromkeys(_readable_secrets(cluster), STORED))
+    return _with_secrets(cluster.connection, dict.fromkeys(readable_secrets(cluster), STORED))
 
 
 def _with_secrets(connection: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
@@ -156,37 +158,41 @@ def _with_secrets(connection: Mapping[str, Any], secrets: Mapping[str, str]) -> 
     return found
 
 
-def _readable_secrets(cluster: Cluster) -> dict[str, str]:
-    """Return the stored secrets; none if they were sealed under another key, so that they can be entered again."""
+def readable_secrets(cluster: Cluster) -> dict[str, str]:
+    """Return the stored secrets; none if they can't be decrypted, so that they can be entered again."""
     try:
-        return stored_secrets(cluster.sealed_connection)
+        return stored_secrets(cluster.sealed_connection, cluster_id=cluster.pk)
     except CannotDecrypt:
         return {}
 
 
-def stored_secrets(sealed: bytes | memoryview[int]) -> dict[str, str]:
-    """Return sealed secrets by name. Raises CannotDecrypt."""
+def stored_secrets(sealed: bytes | memoryview[int], *, cluster_id: int) -> dict[str, str]:
+    """Return the sealed secrets of a cluster by name. A lease has a copy, which opens for the cluster of its grant.
+
+    Raises CannotDecrypt.
+    """
     if not sealed:
         return {}
-    found: dict[str, str] = json.loads(unseal(bytes(sealed), purpose=PURPOSE))
+    found: dict[str, str] = json.loads(unseal(bytes(sealed), place=place_of(Cluster(pk=cluster_id), _FIELD)))
     return found
 
 
 @functools.lru_cache(maxsize=1024)
-def key_digest(sealed: bytes, name: str) -> bytes:
+def key_digest(sealed: bytes, name: str, *, cluster_id: int) -> bytes:
     """Return the SHA-256 digest of the key of this name in a cluster's sealed connection. If there is none, return a
     digest that no key has.
     """
     try:
-        key = stored_secrets(sealed).get(name, "")
+        key = stored_secrets(sealed, cluster_id=cluster_id).get(name, "")
     except CannotDecrypt as error:
         log.warning("cluster_key.unreadable", name=name, error=str(error))
         key = ""
     return hashlib.sha256(key.encode()).digest() if key else secrets.token_bytes(32)
 
 
-def _sealed(secrets: Mapping[str, str]) -> bytes:
-    return seal(json.dumps(secrets).encode(), purpose=PURPOSE) if secrets else b""
+def sealed_secrets(secrets: Mapping[str, str], cluster: Cluster) -> bytes:
+    """Return the secrets of a cluster in their stored form, encrypted for its row; empty if there are none."""
+    return seal(json.dumps(secrets).encode(), place=place_of(cluster, _FIELD)) if secrets else b""
 
 
 def _type(document: ClusterDocument) -> ConnectorType:

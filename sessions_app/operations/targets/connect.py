@@ -53,7 +53,7 @@ def _place(
     sealed: bytes | memoryview[int],
 ) -> Place:
     try:
-        parameters = parameters_of(cluster.kind, connection, sealed)
+        parameters = parameters_of(cluster.kind, connection, sealed, cluster_id=cluster.pk)
     except CannotDecrypt as error:
         raise ConnectorError(str(error), permanent=True) from error
     return Place(cluster=cluster.name, target=target, parameters=parameters, host_ca=host_ca)

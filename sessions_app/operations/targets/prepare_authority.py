@@ -15,7 +15,7 @@ from django.db import transaction
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
-from broker.kernel.crypto import seal
+from broker.kernel.crypto import place_of, seal
 from broker.kernel.errors import Conflict
 from broker.kernel.lock import in_turn
 from broker.kernel.x509 import fingerprint, make_authority
@@ -55,15 +55,16 @@ def prepared_authority(purpose: str) -> SigningKey | None:
 def make_key(purpose: str, *, actor: Actor, now: dt.datetime, active: bool) -> SigningKey:
     """Create an authority, sealed under STINT_SECRET_KEY, in the caller's transaction."""
     made = _MAKERS[purpose](now)
-    key = SigningKey.objects.create(
+    key = SigningKey(
         purpose=purpose,
         public_key=made.public,
         fingerprint=made.fingerprint,
-        sealed_private_key=seal(made.private, purpose=purpose),
         created_at=now,
         activated_at=now if active else None,
         is_active=active,
     )
+    key.sealed_private_key = seal(made.private, place=place_of(key, "sealed_private_key"))
+    key.save(force_insert=True)
     record(
         event=Event.CA_CREATED, actor=actor, object_type="ca", object_ref=made.fingerprint, now=now,
         data={"purpose": purpose, "signs": active},

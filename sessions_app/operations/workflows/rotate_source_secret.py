@@ -33,7 +33,7 @@ def rotate_source_secret(*, name: str, actor: Identity, now: dt.datetime) -> str
             raise NotFound("Workflow source not found.")
         before = secrets_of(source)
         new = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-        source.sealed = sealed(Secrets(before.parameters, (new, *before.webhook)[:KEPT]))
+        source.sealed = sealed(Secrets(before.parameters, (new, *before.webhook)[:KEPT]), source)
         source.changed_at = now
         source.save(update_fields=["sealed", "changed_at"])
         record(

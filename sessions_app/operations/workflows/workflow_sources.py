@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from broker.kernel.crypto import CannotDecrypt, seal, unseal
+from broker.kernel.crypto import CannotDecrypt, place_of, seal, unseal
 from broker.kernel.errors import Unavailable
 from sessions_app.models import WorkflowSource
 from sessions_app.operations.targets.cluster_connection import STORED, secret_of
@@ -18,7 +18,6 @@ from sessions_app.policy.documents import DocumentError, Problem, problems_of
 from sessions_app.workflows.base import Adapter, AdapterType, secret_fields
 from sessions_app.workflows.registry import find, types
 
-PURPOSE = "workflow source"
 # With an empty secret, for example from an unset variable, anyone could sign.
 SHORTEST_SECRET = 8
 
@@ -41,14 +40,14 @@ def secrets_of(source: WorkflowSource) -> Secrets:
     """Return a source's secrets. Raises CannotDecrypt."""
     if not source.sealed:
         return Secrets()
-    found = json.loads(unseal(bytes(source.sealed), purpose=PURPOSE))
+    found = json.loads(unseal(bytes(source.sealed), place=place_of(source, "sealed")))
     return Secrets(found["parameters"], tuple(found["webhook"]))
 
 
-def sealed(secrets: Secrets) -> bytes:
-    """Return a source's secrets in their stored form, encrypted."""
+def sealed(secrets: Secrets, source: WorkflowSource) -> bytes:
+    """Return the secrets of a source in their stored form, encrypted for its row alone."""
     text = json.dumps({"parameters": dict(secrets.parameters), "webhook": secrets.webhook})
-    return seal(text.encode(), purpose=PURPOSE)
+    return seal(text.encode(), place=place_of(source, "sealed"))
 
 
 def adapter_of(source: WorkflowSource) -> Adapter:
@@ -79,15 +78,15 @@ def kind_of(source: WorkflowSource, said: str) -> str:
 
 def read_secrets(
     document: SourceDocument, before: WorkflowSource | None, *, on_server: bool
-) -> tuple[dict[str, Any], bytes]:
-    """Return the visible part of a source's document, and its secrets, encrypted.
+) -> tuple[dict[str, Any], Secrets]:
+    """Return the visible part of a source's document, and its secrets.
 
     ``{env: NAME}`` and ``{file: PATH}`` are read only ``on_server``. ``(stored)`` means the stored secret. It is never
     sent to an address that has not received it before. Raises DocumentError.
     """
     parameters = _type(document).parameters
     names = secret_fields(parameters)
-    stored = _readable(before) if before and before.provider == document.provider else Secrets()
+    stored = readable_secrets(before) if before and before.provider == document.provider else Secrets()
     given, problems = dict(document.parameters), []
     plain = {name: value for name, value in given.items() if name not in names}
     moved = before is None or plain != before.document.get("parameters", {})
@@ -110,9 +109,7 @@ def read_secrets(
     seen = document.model_dump(mode="json", exclude={"parameters", "webhook_secrets"}, exclude_defaults=True)
     seen["parameters"] = checked.model_dump(mode="json", exclude=set(names), exclude_defaults=True)
     kept = {name: _text(getattr(checked, name)) for name in names if getattr(checked, name) is not None}
-    new = Secrets(kept, tuple(webhook))
-    unchanged = before is not None and new == stored
-    return seen, bytes(before.sealed) if unchanged and before else sealed(new)
+    return seen, Secrets(kept, tuple(webhook))
 
 
 def _webhook(
@@ -136,7 +133,7 @@ def _webhook(
 
 def shown_document(source: WorkflowSource) -> dict[str, Any]:
     """Return a stored source in the form of its document, with ``(stored)`` for each secret."""
-    secrets = _readable(source)
+    secrets = readable_secrets(source)
     parameters = {**source.document.get("parameters", {}), **dict.fromkeys(secrets.parameters, STORED)}
     shown = {**source.document, "parameters": parameters}
     if secrets.webhook:
@@ -144,8 +141,8 @@ def shown_document(source: WorkflowSource) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if value}
 
 
-def _readable(source: WorkflowSource) -> Secrets:
-    """Return the stored secrets; none if they were encrypted with another key, so that they can be entered again."""
+def readable_secrets(source: WorkflowSource) -> Secrets:
+    """Return the stored secrets; none if they can't be decrypted, so that they can be entered again."""
     try:
         return secrets_of(source)
     except CannotDecrypt:

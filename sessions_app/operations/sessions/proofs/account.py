@@ -56,7 +56,8 @@ def asking_clusters(digest: bytes) -> list[AskingCluster]:
     rows, found = _CLUSTERS.retried(()), []
     for at in range(rows.ntuples):
         id_, name, accounts, sealed = (rows.get_value(at, column) for column in range(rows.nfields))
-        if hmac.compare_digest(key_digest(sealed or b"", "webhook_key"), digest):
+        own = key_digest(sealed or b"", "webhook_key", cluster_id=number(id_))
+        if hmac.compare_digest(own, digest):
             found.append(AskingCluster(number(id_), text(name), text(accounts) or ACCOUNTS))
     return found
 

@@ -19,8 +19,8 @@ from sessions_app.policy.commands.http.compiling import CompiledSet
 _AT_GATEWAY = Statement(
     "stint_authorize_at_gateway",
     f"""
-SELECT g.id, g.ref, t.id, g.expires_at, k.id, k.digest, k.jkt, least(g.expires_at, k.expires_at), c.name,
-       c.connection::text, c.sealed_connection
+SELECT g.id, g.ref, t.id, g.expires_at, k.id, k.digest, k.jkt, least(g.expires_at, k.expires_at), c.id,
+       c.name, c.connection::text, c.sealed_connection
 {TOKENS}
  WHERE k.digest = $1::text AND $2::text IN (c.name, t.name) AND c.kind = 'http'
    AND c.connection->>'proxy' = 'stint' AND {LIVE}
@@ -58,10 +58,27 @@ class AtGateway:
         return _AT_GATEWAY(values)
 
     def use(self, row: Row) -> GatewayUse:
-        grant, ref, target, expires_at, key, digest, jkt, good_until, cluster, connection, sealed = row
+        (
+            grant,
+            ref,
+            target,
+            expires_at,
+            key,
+            digest,
+            jkt,
+            good_until,
+            cluster_id,
+            cluster,
+            connection,
+            sealed,
+        ) = row
         fields = approved((ref or b"", number(grant), number(target)))
         stored = (text(connection), sealed or b"")
-        place = Place(cluster=text(cluster), target=fields["target"], parameters=_parameters(*stored))
+        place = Place(
+            cluster=text(cluster),
+            target=fields["target"],
+            parameters=_parameters(*stored, number(cluster_id)),
+        )
         return GatewayUse(
             **fields, expires_at=moment(expires_at), credential_id=number(key), credential_digest=text(digest),
             jkt=text(jkt), good_until=moment(good_until), place=place, stored=stored,
@@ -70,5 +87,5 @@ class AtGateway:
 
 # Rows are read each time; only their interpretation is kept.
 @functools.lru_cache(maxsize=256)
-def _parameters(connection: str, sealed: bytes) -> ConnectionParameters:
-    return parameters_of("http", json.loads(connection), sealed)
+def _parameters(connection: str, sealed: bytes, cluster_id: int) -> ConnectionParameters:
+    return parameters_of("http", json.loads(connection), sealed, cluster_id=cluster_id)

@@ -30,7 +30,7 @@ _AT_KUBERNETES = Statement(
     "stint_authorize_kubernetes",
     f"""
 SELECT {COLUMNS},
-       v.digest, k.id, k.jkt, c.connection::text, c.sealed_connection, least(g.expires_at, k.expires_at), k.digest
+       v.digest, k.id, k.jkt, c.id, c.connection::text, c.sealed_connection, least(g.expires_at, k.expires_at), k.digest
 {TOKENS}{MADE}
  WHERE k.digest = $1::text AND {GOOD_TOKEN} AND g.held_at IS NULL AND c.kind = 'kubernetes'
    AND $2::text IN (c.name, t.name) AND NOT c.connection ? 'direct' AND {live()}
@@ -39,7 +39,7 @@ SELECT {COLUMNS},
 _OF_HOLDER = Statement(
     "stint_authorize_at_kubernetes",
     f"""
-SELECT {COLUMNS}, v.digest, c.connection::text, c.sealed_connection
+SELECT {COLUMNS}, v.digest, c.id, c.connection::text, c.sealed_connection
   FROM sessions_app_grant g
   JOIN sessions_app_grant_targets gt ON gt.grant_id = g.id
   JOIN sessions_app_target t ON t.id = gt.target_id AND t.cluster_id = g.cluster_id
@@ -73,9 +73,9 @@ class AtKubernetes:
         return _AT_KUBERNETES(values)
 
     def use(self, row: Row) -> KubernetesUse:
-        digest, key, jkt, connection, sealed, good_until, credential = row[19:]
+        digest, key, jkt, *stored, good_until, credential = row[19:]
         return KubernetesUse(
-            **_placed(row, digest, connection, sealed), credential_id=number(key), credential_digest=text(credential),
+            **_placed(row, digest, *stored), credential_id=number(key), credential_digest=text(credential),
             good_until=moment(good_until), jkt=text(jkt),
         )  # fmt: skip
 
@@ -110,9 +110,13 @@ class OfHolder:
         return HolderUse(**_placed(row, *row[19:]))
 
 
-def _placed(row: Row, digest: bytes | None, connection: bytes | None, sealed: bytes | None) -> dict[str, Any]:
+def _placed(
+    row: Row, digest: bytes | None, cluster: bytes | None, connection: bytes | None, sealed: bytes | None
+) -> dict[str, Any]:
     fields = fields_of(row, text(digest), CompiledSet)
-    parameters = parameters_of("kubernetes", json.loads(text(connection)), sealed or b"")
+    parameters = parameters_of(
+        "kubernetes", json.loads(text(connection)), sealed or b"", cluster_id=number(cluster)
+    )
     return {
         **fields,
         "place": Place(cluster=fields["cluster"], target=fields["target"], parameters=parameters),

@@ -28,7 +28,7 @@ LIVE = f"{GOOD_TOKEN} AND g.held_at IS NULL AND {live()}"
 _OF_PROXY = Statement(
     "stint_authorize_request",
     f"""
-SELECT g.id, g.ref, t.id, k.id, s.id, k.jkt, c.sealed_connection, g.expires_at
+SELECT g.id, g.ref, t.id, k.id, s.id, k.jkt, c.id, c.sealed_connection, g.expires_at
 {TOKENS}
   LEFT JOIN sessions_app_session s ON s.credential_id = k.id AND s.target_id = t.id
  WHERE k.digest = $1::text AND t.name = $2::text AND c.kind = 'http' AND {LIVE}
@@ -86,8 +86,9 @@ class ByProxy:
         return _OF_PROXY.retried(values)
 
     def use(self, row: Row) -> RequestUse | None:
-        grant, ref, target, key, session, jkt, sealed, expires_at = row
-        if not hmac.compare_digest(key_digest(sealed or b"", "proxy_key"), self.proxy_digest):
+        grant, ref, target, key, session, jkt, cluster, sealed, expires_at = row
+        digest = key_digest(sealed or b"", "proxy_key", cluster_id=number(cluster))
+        if not hmac.compare_digest(digest, self.proxy_digest):
             return None
         return RequestUse(
             **approved((ref or b"", number(grant), number(target))), expires_at=moment(expires_at), credential_id=number(key),

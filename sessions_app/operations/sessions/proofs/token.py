@@ -28,7 +28,7 @@ _OF_TOKEN = Statement(
     "stint_authorize_call",
     f"""
 SELECT {COLUMNS},
-       v.digest, k.id, k.jkt, g.held_at IS NOT NULL, c.connection::text, c.sealed_connection, l.made::text,
+       v.digest, k.id, k.jkt, g.held_at IS NOT NULL, c.id, c.connection::text, c.sealed_connection, l.made::text,
        least(g.expires_at, k.expires_at), k.digest
 {TOKENS}{MADE}
  WHERE k.digest = $1::text AND {GOOD_TOKEN} AND c.kind = 'mcp' AND c.name = $2::text AND {live()}
@@ -64,12 +64,14 @@ class ByToken:
         return _OF_TOKEN(values)
 
     def use(self, row: Row) -> CallUse:
-        digest, key, jkt, held, parameters, sealed, made, good_until, credential = row[19:]
+        digest, key, jkt, held, cluster, parameters, sealed, made, good_until, credential = row[19:]
         fields = fields_of(row, text(digest), CompiledSet)
         place = Place(
             cluster=self.cluster,
             target=fields["target"],
-            parameters=parameters_of("mcp", json.loads(text(parameters)), sealed or b""),
+            parameters=parameters_of(
+                "mcp", json.loads(text(parameters)), sealed or b"", cluster_id=number(cluster)
+            ),
         )
         return CallUse(
             **fields, credential_id=number(key), credential_digest=text(credential), good_until=moment(good_until),

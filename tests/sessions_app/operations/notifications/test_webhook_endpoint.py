@@ -15,6 +15,7 @@ from sessions_app.operations.notifications.webhook_endpoint import (
     endpoint_data,
     lock_endpoint,
     owners_of,
+    put_secret,
     read_secret,
     set_owners,
     signing_keys,
@@ -36,21 +37,19 @@ def chat(world) -> WebhookEndpoint:
 
 @pytest.mark.parametrize("given", [None, "(stored)", SECRET])
 def test_what_says_nothing_new_keeps_the_stored_secret(chat, given):
-    assert read_secret(given, chat, on_server=False) == (bytes(chat.sealed_secret), False)
+    assert read_secret(given, chat, on_server=False) is None
 
 
 def test_another_secret_takes_its_place(chat):
-    sealed, other = read_secret(OTHER, chat, on_server=False)
-    assert (other, OTHER.encode() in sealed) == (True, False)
+    put_secret(chat, read_secret(OTHER, chat, on_server=False))
+    assert signing_keys(chat, None) == [key_of_secret(OTHER)]
+    assert OTHER.encode() not in bytes(chat.sealed_secret)
 
 
 @pytest.mark.parametrize("given", [None, "(stored)"])
-def test_a_new_endpoint_gets_a_secret_of_its_own(db, given):
-    made = [read_secret(given, None, on_server=False) for _ in range(2)]
-    keys = [signing_keys(WebhookEndpoint(sealed_secret=sealed), None) for sealed, _ in made]
-    assert [other for _, other in made] == [True, True]
-    assert keys[0] != keys[1]
-    assert {len(key) for (key,) in keys} == {32}
+def test_a_new_endpoint_gets_a_secret_of_its_own(given):
+    keys = {key_of_secret(read_secret(given, None, on_server=False)) for _ in range(2)}
+    assert [len(key) for key in keys] == [32, 32]
 
 
 @pytest.mark.parametrize(
@@ -79,9 +78,8 @@ def test_nothing_is_signed_with_what_was_sealed_under_another_key_and_it_can_be_
     settings.SECRET_KEY = "another-key-than-that-under-which-it-was-stored"
     with pytest.raises(CannotDecrypt):
         signing_keys(chat, None)
-    sealed, other = read_secret(SECRET, chat, on_server=False)
-    chat.sealed_secret = sealed
-    assert (other, signing_keys(chat, None)) == (True, [key_of_secret(SECRET)])
+    put_secret(chat, read_secret(SECRET, chat, on_server=False))
+    assert signing_keys(chat, None) == [key_of_secret(SECRET)]
 
 
 def test_an_address_inside_is_refused_where_the_settings_do_not_allow_it(settings):

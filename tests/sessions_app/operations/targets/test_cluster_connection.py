@@ -15,7 +15,12 @@ from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
 from sessions_app.operations.catalogue.catalogue_rows import cluster_data
 from sessions_app.operations.catalogue.save_document import save_document
 from sessions_app.operations.grants.prepare_grant import prepare_grant
-from sessions_app.operations.targets.cluster_connection import STORED, parameters_of, stored_secrets
+from sessions_app.operations.targets.cluster_connection import (
+    STORED,
+    parameters_of,
+    readable_secrets,
+    stored_secrets,
+)
 from tests.support.world.fakes import serving
 from tests.support.world.world import SETUP
 
@@ -49,7 +54,7 @@ def apply(world, text: str, *, on_server: bool = True):
 
 
 def stored(name: str = "vault") -> dict[str, str]:
-    return stored_secrets(Cluster.objects.get(name=name).sealed_connection)
+    return readable_secrets(Cluster.objects.get(name=name))
 
 
 def test_a_secret_is_sealed_and_shown_nowhere(world):
@@ -59,7 +64,7 @@ def test_a_secret_is_sealed_and_shown_nowhere(world):
     assert b"hunter2" not in bytes(cluster.sealed_connection)
     assert cluster_data(cluster)["connection"] == {"retries": 5, "password": STORED}
     assert "hunter2" not in json.dumps([str(change) for change in plan.changes])
-    parameters = parameters_of("ssh", cluster.connection, cluster.sealed_connection)
+    parameters = parameters_of("ssh", cluster.connection, cluster.sealed_connection, cluster_id=cluster.pk)
     assert parameters.password.get_secret_value() == "hunter2"
     assert "hunter2" not in repr(parameters)
 
@@ -155,7 +160,7 @@ def test_a_new_secret_undoes_what_the_old_one_made(world, fake):
     prepare_grant(grant_id=grant.pk, now=lambda: world.now)
     apply(world, cluster_file("{password: hunter3}"))
     lease = Lease.objects.get(grant=grant)
-    assert stored_secrets(lease.sealed_connection) == {"password": "hunter3"}
+    assert stored_secrets(lease.sealed_connection, cluster_id=grant.cluster_id) == {"password": "hunter3"}
 
 
 def test_a_new_secret_is_told_to_no_place_that_the_cluster_has_left(world, fake):
@@ -171,7 +176,10 @@ def test_a_new_secret_is_told_to_no_place_that_the_cluster_has_left(world, fake)
     prepare_grant(grant_id=grant.pk, now=lambda: world.now)
     apply(world, cluster_file("{password: hunter3}", address="192.0.2.7"))
     lease = Lease.objects.get(grant=grant)
-    assert (lease.address, stored_secrets(lease.sealed_connection)) == ("127.0.0.1", {"password": "hunter2"})
+    assert (lease.address, stored_secrets(lease.sealed_connection, cluster_id=grant.cluster_id)) == (
+        "127.0.0.1",
+        {"password": "hunter2"},
+    )
 
 
 def test_a_secret_that_can_not_be_decrypted_any_more_can_be_given_again(world, settings):

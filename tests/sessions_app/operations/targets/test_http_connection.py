@@ -15,7 +15,7 @@ from sessions_app.operations.targets.cluster_connection import (
     STORED,
     catalogue_schemas,
     parameters_of,
-    stored_secrets,
+    readable_secrets,
 )
 from tests.support.world.world import SETUP
 
@@ -40,12 +40,12 @@ def save(world, text: str, name: str = "pay"):
 
 
 def stored() -> dict[str, str]:
-    return stored_secrets(Cluster.objects.get(name="pay").sealed_connection)
+    return readable_secrets(Cluster.objects.get(name="pay"))
 
 
 def parameters():
     cluster = Cluster.objects.get(name="pay")
-    return parameters_of("http", cluster.connection, cluster.sealed_connection)
+    return parameters_of("http", cluster.connection, cluster.sealed_connection, cluster_id=cluster.pk)
 
 
 def test_an_injected_credential_is_sealed_and_shown_nowhere(world):

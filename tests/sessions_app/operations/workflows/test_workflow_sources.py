@@ -12,7 +12,6 @@ from sessions_app.operations.workflows.workflow_sources import (
     adapter_of,
     kind_of,
     read_secrets,
-    sealed,
     secrets_of,
     shown_document,
 )
@@ -58,12 +57,12 @@ def test_a_source_without_secrets_has_none():
 
 def test_sent_back_as_it_is_shown_it_is_what_is_stored(desk):
     shown = SourceDocument.model_validate(shown_document(desk))
-    assert read_secrets(shown, desk, on_server=False) == (desk.document, bytes(desk.sealed))
+    assert read_secrets(shown, desk, on_server=False) == (desk.document, secrets_of(desk))
 
 
 def test_another_secret_takes_the_place_of_one_and_the_others_stay(desk):
     _, kept = read_secrets(document(token="another-token"), desk, on_server=False)
-    assert secrets_of(WorkflowSource(sealed=kept)) == Secrets({"token": "another-token"}, (WEBHOOK,))
+    assert kept == Secrets({"token": "another-token"}, (WEBHOOK,))
 
 
 @pytest.mark.parametrize("changes", [{"url": "https://elsewhere.example/{id}"}, {"root": "result"}])
@@ -73,7 +72,7 @@ def test_a_stored_secret_is_not_sent_where_it_has_not_gone_before(desk, changes)
     # Whoever may change the server's files may do so.
     read_secrets(document(**changes), desk, on_server=True)
     _, kept = read_secrets(document(**changes, token="again"), desk, on_server=False)
-    assert secrets_of(WorkflowSource(sealed=kept)).parameters == {"token": "again"}
+    assert kept.parameters == {"token": "again"}
 
 
 def test_nothing_is_stored_for_a_new_source_or_of_another_provider(desk):
@@ -90,7 +89,7 @@ def test_secrets_of_the_server_are_read_on_it_alone(desk, monkeypatch):
     given = document(token={"env": "DESK_TOKEN"})
     assert "only `manage.py apply`" in problems(given, desk)["parameters.token"]
     _, kept = read_secrets(given, desk, on_server=True)
-    assert secrets_of(WorkflowSource(sealed=kept)).parameters["token"] == "of-the-environment"
+    assert kept.parameters["token"] == "of-the-environment"
 
 
 def test_what_does_not_fit_is_told_at_its_place_without_the_secret(desk):
@@ -140,14 +139,10 @@ def test_what_was_sealed_under_another_key_counts_as_not_stored_and_can_be_given
     assert shown_document(desk)["parameters"] == {"url": URL}
     assert problems(document(), desk)["parameters.token"] == "no secret is stored: enter it"
     _, kept = read_secrets(document(token="again", webhook_secrets=[WEBHOOK]), desk, on_server=False)
-    assert secrets_of(WorkflowSource(sealed=kept)) == Secrets({"token": "again"}, (WEBHOOK,))
+    assert kept == Secrets({"token": "again"}, (WEBHOOK,))
 
 
 def test_its_work_is_of_the_kind_that_it_says_or_that_its_provider_has(desk):
     assert kind_of(desk, "change") == "change"
     assert kind_of(WorkflowSource(provider="pagerduty"), "") == "incident"
     assert kind_of(WorkflowSource(provider="nobody"), "") == "ticket"
-
-
-def test_sealed_twice_it_is_not_the_same_to_whoever_looks(db):
-    assert sealed(Secrets({"token": "x"})) != sealed(Secrets({"token": "x"}))

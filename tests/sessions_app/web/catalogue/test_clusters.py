@@ -14,7 +14,7 @@ from sessions_app.connectors.base import ConnectionParameters
 from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import Cluster, GrantState, Target, TargetCheck
 from sessions_app.operations.grants.prepare_grant import prepare_grant
-from sessions_app.operations.targets.cluster_connection import stored_secrets
+from sessions_app.operations.targets.cluster_connection import readable_secrets
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.operations.targets.reconcile_cluster import reconcile_cluster
 from sessions_app.queries.authority import SSH_USER_CA
@@ -319,7 +319,7 @@ def test_a_secret_that_is_not_typed_again_stays(world, vaults, as_admin):
     again = {**VAULT, "connection.password": "", "summary": "The vault"}
     assert as_admin.post("/clusters/vault/edit/", again).status_code == 302
     cluster = Cluster.objects.get(name="vault")
-    assert (cluster.summary, stored_secrets(cluster.sealed_connection)) == (
+    assert (cluster.summary, readable_secrets(cluster)) == (
         "The vault",
         {"password": "hunter2"},
     )
@@ -357,7 +357,7 @@ def test_a_credential_to_inject_is_typed_into_fields_of_its_own(world, as_admin)
     assert as_admin.post("/clusters/pay/edit/", again).status_code == 302
     cluster = Cluster.objects.get(name="pay")
     assert cluster.connection == {"proxy": "stint", "inject": {"header": "X-Api-Key"}}
-    assert (cluster.summary, stored_secrets(cluster.sealed_connection)) == (
+    assert (cluster.summary, readable_secrets(cluster)) == (
         "Payments",
         {"inject.value": "hunter2"},
     )
