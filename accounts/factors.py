@@ -23,7 +23,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest
 
-from accounts.models import Identity, Kind
+from accounts.models import APIToken, Identity, Kind
 from broker.kernel.crypto import CannotDecrypt, Place, place_of, seal, unseal
 from broker.kernel.errors import Forbidden, InvalidInput
 
@@ -191,6 +191,20 @@ def ensure_recently_proven(identity: Identity, now: dt.datetime) -> None:
         raise ProofNeeded(
             "Confirm your identity.",
             hint=f"Open {settings.PUBLIC_URL}/account/confirm/, then try again within five minutes.",
+        )
+
+
+class SignInNeeded(Forbidden):
+    """A token asked for something that would outlive it."""
+
+    code = "sign_in_needed"
+
+
+def ensure_signed_in(by: APIToken | None, what: str) -> None:
+    """Raise SignInNeeded if the actor used a token. ``what`` would still be there after its end, such as `add SSH keys`."""
+    if by is not None:
+        raise SignInNeeded(
+            f"A token can't {what}.", hint=f"Sign in to {settings.PUBLIC_URL}, or use `manage.py person`."
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from accounts.models import Identity
+from collections.abc import Collection
+
+from accounts.models import APIToken, Identity
 from broker.audit.actor import Actor
 from broker.kernel.errors import Conflict
 
@@ -33,3 +35,10 @@ def lock_recipient(identity: Identity, actor: Identity | Actor) -> None:
                 f"{one} is disabled{'' if one.is_person else ', or its owner is'}.",
                 hint="Ask an administrator to enable it.",
             )
+
+
+def lock_made_by(token_ids: Collection[int]) -> list[APIToken]:
+    """Lock the tokens that were created with these tokens, and with those, and return the ones that are not revoked."""
+    rows = APIToken.objects.filter(made_by__in=token_ids, revoked_at__isnull=True).select_related("identity")
+    made = list(rows.select_for_update(no_key=True, of=("self",)).order_by("pk"))
+    return made + lock_made_by([one.pk for one in made]) if made else []

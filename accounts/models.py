@@ -203,10 +203,12 @@ class Scope(models.TextChoices):
 class APIToken(models.Model):
     """A bearer token of an identity. It is shown once; only its digest is stored.
 
-    ``workflow`` is the reference of the workflow that all its requests are bound to; empty for none.
+    ``workflow`` is the reference of the workflow that all its requests are bound to; empty for none. ``made_by`` is the
+    token that created it, which it does not outlive; None if a person, the server or a trust policy did.
     """
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="tokens")
+    made_by = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="+")
     label = models.CharField(max_length=100)
     hint = models.CharField(max_length=16)
     digest = models.CharField(max_length=64, unique=True)

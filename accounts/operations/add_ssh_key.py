@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from django.db import IntegrityError, transaction
 
 from accounts.actors import actor_of
-from accounts.factors import ensure_recently_proven
+from accounts.factors import ensure_recently_proven, ensure_signed_in
 from accounts.locks import lock_recipient
-from accounts.models import Identity, SSHPublicKey
+from accounts.models import APIToken, Identity, SSHPublicKey
 from accounts.queries import may_give_credentials
 from broker.audit.actor import Actor
 from broker.audit.events import Event
@@ -36,16 +36,24 @@ class KeyTaken(Conflict):
 
 
 def add_ssh_key(
-    *, identity_id: int, public_key: str, label: str = "", actor: Identity | Actor, now: dt.datetime
+    *,
+    identity_id: int,
+    public_key: str,
+    label: str = "",
+    actor: Identity | Actor,
+    by: APIToken | None = None,
+    now: dt.datetime,
 ) -> SSHPublicKey:
     """Register an OpenSSH public key line: ed25519, ECDSA, RSA of at least 3072 bits, or a security key's. An ``Actor``
-    is someone with a shell on the server, who may register one for anybody.
+    is someone with a shell on the server, who may register one for anybody. ``by`` is the token that the actor used, which
+    may not register any.
 
     Raises InvalidInput for anything else, including private keys and certificates. Also raises KeyTaken, NotFound,
-    ProofNeeded, IdentityDisabled, and Forbidden for another person's keys.
+    ProofNeeded, SignInNeeded, IdentityDisabled, and Forbidden for another person's keys.
     """
     algorithm, blob, comment = _parse(public_key)
     label = checked_text(label, field="label", longest=100)
+    ensure_signed_in(by, "add SSH keys")
     identity = Identity.objects.filter(pk=identity_id).first()
     if identity is None:
         raise NotFound("Identity not found.")

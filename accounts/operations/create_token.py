@@ -42,8 +42,8 @@ def create_token(
     """Create a token for oneself or for a machine that one owns. Return it with its text, which is shown only this
     once. An ``Actor`` is someone with a shell on the server, who may create one for anybody.
 
-    ``by`` is the token that the actor used; the new one gets no scope that it lacks, and does not outlive it.
-    ``workflow`` is the reference of the workflow that all its requests are bound to.
+    ``by`` is the token that the actor used. The new one gets no scope that it lacks, is bound to the same workflow, and
+    ends with it, also when it is revoked. ``workflow`` is the reference of the workflow that all its requests are bound to.
 
     Raises InvalidInput for unknown or no scopes, a missing or too long label, or a lifetime over 90 days. Also raises
     Forbidden for others' tokens, MoreThanItself, NotFound, ProofNeeded, IdentityDisabled.
@@ -72,8 +72,11 @@ def create_token(
     text = new_token("stint")
     with transaction.atomic():
         lock_recipient(identity, actor)
+        if by is not None:
+            _lock(by)
+            workflow = by.workflow
         token = APIToken.objects.create(
-            identity=identity, label=label, hint=text[:10], digest=token_digest(text), scopes=wanted, workflow=workflow,
+            identity=identity, label=label, hint=text[:10], digest=token_digest(text), scopes=wanted, workflow=workflow, made_by=by,
             created_at=now, expires_at=now + lifetime,
         )  # fmt: skip
         record(
@@ -81,10 +84,17 @@ def create_token(
             object_ref=identity.username,
             data={
                 "token_id": token.pk, "scopes": wanted, "expires_at": token.expires_at.isoformat(),
-                **({"workflow": workflow} if workflow else {}),
+                **({"workflow": workflow} if workflow else {}), **({"made_by": by.pk} if by else {}),
             },
         )  # fmt: skip
     return token, text
+
+
+def _lock(by: APIToken) -> None:
+    """Lock the token that creates another, which must not be left over when it is revoked meanwhile."""
+    rows = APIToken.objects.select_for_update(no_key=True).filter(pk=by.pk, revoked_at__isnull=True)
+    if not rows.exists():
+        raise MoreThanItself("This token has been revoked.", hint="Sign in, or use another token.")
 
 
 def _check_within(by: APIToken, scopes: Collection[str], expires_at: dt.datetime) -> None:

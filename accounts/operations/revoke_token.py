@@ -1,4 +1,4 @@
-"""Revoke an API token."""
+"""Revoke an API token, with all that were created with it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import datetime as dt
 from django.db import transaction
 
 from accounts.actors import actor_of
+from accounts.locks import lock_made_by
 from accounts.models import APIToken, Identity, answered_for_by
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
@@ -14,7 +15,9 @@ from broker.kernel.errors import NotFound
 
 
 def revoke_token(*, token_id: int, actor: Identity, now: dt.datetime) -> APIToken:
-    """Revoke a token at once: one's own, one of a machine one owns, or any as an administrator. Raises NotFound."""
+    """Revoke a token at once: one's own, one of a machine one owns, or any as an administrator. So are the tokens that
+    were created with it, and with those. Raises NotFound.
+    """
     tokens = APIToken.objects.select_related("identity").filter(revoked_at__isnull=True)
     if not actor.is_superuser:
         tokens = tokens.filter(answered_for_by(actor, "identity"))
@@ -22,10 +25,12 @@ def revoke_token(*, token_id: int, actor: Identity, now: dt.datetime) -> APIToke
         token = tokens.select_for_update(no_key=True, of=("self",)).filter(pk=token_id).first()
         if token is None:
             raise NotFound("Token not found.")
-        token.revoked_at = now
-        token.save(update_fields=["revoked_at"])
-        record_end(
-            event=Event.IDENTITY_TOKEN_REVOKED, actor=actor_of(actor), object_type="identity", now=now,
-            object_ref=token.identity.username, data={"token_id": token.pk},
-        )  # fmt: skip
+        family = [token, *lock_made_by([token.pk])]
+        APIToken.objects.filter(pk__in=[one.pk for one in family]).update(revoked_at=now)
+        for one in family:
+            record_end(
+                event=Event.IDENTITY_TOKEN_REVOKED, actor=actor_of(actor), object_type="identity", now=now,
+                object_ref=one.identity.username, data={"token_id": one.pk},
+            )  # fmt: skip
+    token.revoked_at = now
     return token

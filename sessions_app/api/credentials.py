@@ -30,9 +30,9 @@ class Credentials(Endpoint):
         return self.page(reads.keys(owner), KeyShape, self.query(ByNumber))
 
     def add_key(self, owner: Identity) -> Response:
-        """Register a key."""
+        """Register a key. Raises SignInNeeded for a token."""
         sent = self.body(NewKey)
-        key = add_ssh_key(identity_id=owner.pk, actor=self.identity, now=clock.now(), **sent)
+        key = add_ssh_key(identity_id=owner.pk, actor=self.identity, by=self.token, now=clock.now(), **sent)
         return self.answer(KeyShape, key, status=201)
 
     def remove_key(self, owner: Identity, key_id: int) -> Response:

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.actors import actor_of
+from accounts.factors import ensure_signed_in
 from accounts.models import Identity, Kind
 from accounts.operations.create_identity import create_identity
 from broker.kernel import clock
@@ -39,9 +40,14 @@ class Identities(Endpoint):
     @described(IdentityShape, body=NewIdentity, status=201)
     @once
     def post(self, request: Request) -> Response:
-        """Create a person, service or agent. Administrators only."""
+        """Create a person, service or agent. Administrators only.
+
+        A token can't set a password or create administrators, which would outlive it; it gets `sign_in_needed`.
+        """
         self.administrators_only()
         sent = self.body(NewIdentity)
+        if sent["password"] is not None or sent["administrator"]:
+            ensure_signed_in(self.token, "set passwords or create administrators")
         owner = sent.pop("owner")
         made = create_identity(
             owner=_owner(owner) if owner else None,
@@ -116,7 +122,7 @@ class IdentityKeys(_Theirs):
     @described(KeyShape, body=NewKey, status=201)
     @once
     def post(self, request: Request, username: str) -> Response:
-        """Add an SSH public key to a machine that you own."""
+        """Add an SSH public key to a machine that you own. A token can't; it gets `sign_in_needed`."""
         return self.add_key(self.theirs(username))
 
 
@@ -142,7 +148,7 @@ class IdentityTokens(_Theirs):
     @described(FreshTokenShape, body=NewToken, status=201)
     @once
     def post(self, request: Request, username: str) -> Response:
-        """Create an API token for a machine that you own. Its value is shown once."""
+        """Create an API token for a machine that you own. Its value is shown once. One created with a token ends with it."""
         return self.make_token(self.theirs(username))
 
 

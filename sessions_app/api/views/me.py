@@ -48,7 +48,8 @@ class MyKeys(Credentials):
     def post(self, request: Request) -> Response:
         """Add an SSH public key: ed25519, ECDSA, RSA with at least 3072 bits, or a security key.
 
-        A browser session needs a proof of identity from the last five minutes; otherwise it gets `proof_needed`.
+        This needs a browser session with a proof of identity from the last five minutes; otherwise it gets
+        `proof_needed`, or `sign_in_needed` with a token.
         """
         return self.add_key(self.identity)
 
@@ -75,7 +76,8 @@ class MyTokens(Credentials):
     @described(FreshTokenShape, body=NewToken, status=201)
     @once
     def post(self, request: Request) -> Response:
-        """Create an API token. Its value is shown once. A token can't create one with more scopes than its own.
+        """Create an API token. Its value is shown once. A token can't create one with more scopes than its own or a later end;
+        revoking it revokes both.
 
         A browser session needs a proof of identity from the last five minutes; otherwise it gets `proof_needed`.
         """

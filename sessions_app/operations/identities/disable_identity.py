@@ -7,6 +7,7 @@ import datetime as dt
 from django.db import transaction
 
 from accounts.actors import actor_of
+from accounts.locks import lock_made_by
 from accounts.models import APIToken, Identity, answered_for_by
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
@@ -39,7 +40,11 @@ def disable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> 
         # Enabling it again must not bring back a session or a token that someone may have taken meanwhile.
         identity.sign_ins_ended += 1
         identity.save(update_fields=["is_active", "disabled_at", "sign_ins_ended"])
-        tokens = APIToken.objects.filter(identity=identity, revoked_at__isnull=True).update(revoked_at=now)
+        own = list(
+            APIToken.objects.filter(identity=identity, revoked_at__isnull=True).values_list("pk", flat=True)
+        )
+        revoked = {*own, *(one.pk for one in lock_made_by(own))}
+        tokens = APIToken.objects.filter(pk__in=revoked).update(revoked_at=now)
         # Lock all of them in one order, so that two acts with several ends can't wait for each other in a circle.
         affected = answered_for_by(identity, "holder")
         grants = list(

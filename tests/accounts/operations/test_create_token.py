@@ -115,3 +115,8 @@ def test_one_that_is_being_made_while_its_maker_is_disabled_is_worth_nothing_onc
     assert isinstance(made.result(), IdentityDisabled), made.result()
     enable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now)
     assert not APIToken.objects.filter(revoked_at__isnull=True).exists()
+
+
+def test_one_that_is_made_with_a_token_of_a_run_is_bound_to_the_same_run(world):
+    of_run, _ = make(world, workflow="github:acme/shop/1", lifetime=2 * DAY)
+    assert make(world, by=of_run)[0].workflow == "github:acme/shop/1"

@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from accounts.operations.create_token import create_token
+from accounts.operations.create_token import MoreThanItself, create_token
 from accounts.operations.revoke_token import revoke_token
 from broker.kernel.errors import NotFound
 from tests.support.world.acts import events, last
@@ -44,3 +44,20 @@ def test_a_token_is_revoked_once(world, token):
     with pytest.raises(NotFound):
         revoke_token(token_id=token.pk, actor=world.alice, now=world.now)
     assert events("robot").count("identity.token_revoked") == 1
+
+
+def test_what_was_made_with_a_token_is_revoked_with_it_and_so_is_what_that_made(world, token):
+    def made_with(by, who):
+        return create_token(
+            identity_id=who.pk, label="next", scopes=["read"], lifetime=dt.timedelta(hours=1), actor=who, by=by,
+            now=world.now,
+        )[0]  # fmt: skip
+
+    child = made_with(token, world.robot)
+    others = [made_with(child, world.robot), made_with(None, world.robot)]
+    revoke_token(token_id=token.pk, actor=world.alice, now=world.now)
+    for one in (child, *others):
+        one.refresh_from_db()
+    assert [one.is_valid(world.now) for one in (child, *others)] == [False, False, True]
+    with pytest.raises(MoreThanItself, match="revoked"):
+        made_with(child, world.robot)

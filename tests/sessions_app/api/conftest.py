@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 from django.test import Client
 
+from tests.support.world.factors import just_signed_in
+
 ALL_SCOPES = ("read", "request", "decide", "end", "administer")
 GONE = ("GR-ZZZZ", "REQ-999999", "nothing", "nobody")
 
@@ -56,6 +58,12 @@ def token_for(identity, now, *scopes: str, lifetime: dt.timedelta = dt.timedelta
         now=now,
     )
     return text
+
+
+@pytest.fixture
+def signed_in(world):
+    """`signed_in("alice")` calls as Alice with a browser that she has just signed in with."""
+    return lambda name: Caller(getattr(world, name), client=just_signed_in(Client(), getattr(world, name)))
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def addresses(patterns=None, prefix: str = "") -> Iterator[tuple[str, type[Endpo
 
 
 @pytest.fixture
-def things(world, api, settings, tmp_path) -> dict[str, str]:
+def things(world, api, signed_in, settings, tmp_path) -> dict[str, str]:
     """One thing of Alice's, and of what she may see, for each part of an address."""
     world.apply(webhook_file(None))
     delegate(world)
@@ -48,7 +48,7 @@ def things(world, api, settings, tmp_path) -> dict[str, str]:
     (tmp_path / "1.cast").write_text(f'{{"version": 2}}\n[0.1, "o", "{CANARY}"]\n')
     CommandRun.objects.update(recording="1.cast")
     world.request(reason=CANARY)
-    key = api("alice").post("/me/ssh-keys", {"public_key": public_key(), "label": CANARY}).body
+    key = signed_in("alice").post("/me/ssh-keys", {"public_key": public_key(), "label": CANARY}).body
     token = api("alice").post("/me/tokens", {**TOKEN, "label": CANARY}).body
     Notice.objects.create(identity=world.alice, event="x", subject=CANARY, path="/")
     return {

@@ -41,12 +41,19 @@ def test_others_are_not_there(api, who):
     assert hidden.content.replace(b"bob", b"nobody") == absent.content
 
 
-def test_an_administrator_makes_people_and_machines(api):
+def test_a_token_gives_nobody_a_password_and_makes_no_administrator(api):
+    for more in ({}, {"password": None, "administrator": True}):
+        refused = api("admin").post("/identities", {**PERSON, **more})
+        assert (refused.status_code, refused.body["code"]) == (403, "sign_in_needed")
+    assert not Identity.objects.filter(username=PERSON["username"]).exists()
+
+
+def test_an_administrator_makes_people_and_machines(api, signed_in):
     made = api("admin").post("/identities", AGENT)
     assert made.status_code == 201, made.body
     assert made["Location"] == "/api/v1/identities/night-robot"
     assert (made.body["owner"], made.body["kind"], made.body["administrator"]) == ("bob", "agent", False)
-    person = api("admin").post("/identities", {**PERSON, "groups": ["operators"]})
+    person = signed_in("admin").post("/identities", {**PERSON, "groups": ["operators"]})
     assert (person.status_code, person.body["groups"]) == (201, ["operators"])
     assert Identity.objects.get(username="erin").check_password(PERSON["password"])
     assert PERSON["password"] not in person.content.decode()
@@ -118,25 +125,28 @@ def test_nobody_disables_themselves_and_only_administrators_disable(api):
 
 
 @pytest.mark.parametrize("who", ["alice", "robot"])
-def test_the_owner_and_the_machine_itself_make_its_keys_and_tokens(api, world, who):
+def test_the_owner_and_the_machine_itself_make_its_tokens(api, world, who):
     made = api(who).post("/identities/robot/tokens", TOKEN)
     assert made.status_code == 201, made.body
     assert Caller(world.robot, made.body["token"]).get("/me").body["username"] == "robot"
-    key = api(who).post("/identities/robot/ssh-keys", {"public_key": public_key()})
+    assert api(who).delete(f"/identities/robot/tokens/{made.body['id']}").status_code == 204
+
+
+def test_the_owner_adds_keys_of_a_machine_and_the_machine_itself_can_remove_them(api, signed_in):
+    key = signed_in("alice").post("/identities/robot/ssh-keys", {"public_key": public_key()})
     assert key.status_code == 201, key.body
     assert [row["id"] for row in api("alice").get("/identities/robot/ssh-keys").body["results"]] == [
         key.body["id"]
     ]
-    assert api(who).delete(f"/identities/robot/ssh-keys/{key.body['id']}").status_code == 204
-    assert api(who).delete(f"/identities/robot/tokens/{made.body['id']}").status_code == 204
+    assert api("robot").delete(f"/identities/robot/ssh-keys/{key.body['id']}").status_code == 204
 
 
-def test_nobody_else_does_administrators_neither_but_they_take_them_back(api):
+def test_nobody_else_does_administrators_neither_but_they_take_them_back(api, signed_in):
     for whose in ("bob", "robot"):
         assert api("admin").post(f"/identities/{whose}/tokens", TOKEN).status_code == 403
-        refused = api("admin").post(f"/identities/{whose}/ssh-keys", {"public_key": public_key()})
+        refused = signed_in("admin").post(f"/identities/{whose}/ssh-keys", {"public_key": public_key()})
         assert refused.status_code == 403
-    key = api("bob").post("/me/ssh-keys", {"public_key": public_key()}).body["id"]
+    key = signed_in("bob").post("/me/ssh-keys", {"public_key": public_key()}).body["id"]
     assert [row["id"] for row in api("admin").get("/identities/bob/ssh-keys").body["results"]] == [key]
     assert api("admin").delete(f"/identities/bob/ssh-keys/{key}").status_code == 204
     for path in ("tokens", "ssh-keys"):
@@ -146,7 +156,7 @@ def test_nobody_else_does_administrators_neither_but_they_take_them_back(api):
         assert hidden.content.replace(b"robot", b"nobody") == absent.content
 
 
-def test_a_key_of_one_machine_is_not_found_at_another(api):
-    key = api("alice").post("/identities/robot/ssh-keys", {"public_key": public_key()}).body["id"]
+def test_a_key_of_one_machine_is_not_found_at_another(api, signed_in):
+    key = signed_in("alice").post("/identities/robot/ssh-keys", {"public_key": public_key()}).body["id"]
     assert api("alice").delete(f"/identities/deployer/ssh-keys/{key}").status_code == 404
     assert len(api("alice").get("/identities/robot/ssh-keys").body["results"]) == 1

@@ -36,8 +36,8 @@ def test_one_learns_who_one_is_and_what_the_token_may_do(api, who, kind, owner):
 # Keys
 
 
-def test_a_key_is_registered_listed_and_taken_back(api):
-    made = api("alice").post("/me/ssh-keys", {"public_key": public_key()})
+def test_a_key_is_registered_listed_and_taken_back(api, signed_in):
+    made = signed_in("alice").post("/me/ssh-keys", {"public_key": public_key()})
     assert made.status_code == 201, made.body
     assert made.body["label"] == "me@laptop"
     assert made.body["fingerprint"].startswith("SHA256:")
@@ -48,10 +48,17 @@ def test_a_key_is_registered_listed_and_taken_back(api):
     assert api("alice").get("/me/ssh-keys").body["results"] == []
 
 
-def test_a_key_belongs_to_one_identity_for_ever(api):
+def test_a_token_adds_no_key_which_would_outlive_it(api):
+    for who, path in (("alice", "/me"), ("alice", "/identities/robot"), ("robot", "/me")):
+        refused = api(who).post(f"{path}/ssh-keys", {"public_key": public_key()})
+        assert (refused.status_code, refused.body["code"]) == (403, "sign_in_needed")
+    assert not SSHPublicKey.objects.exists()
+
+
+def test_a_key_belongs_to_one_identity_for_ever(signed_in):
     key = {"public_key": public_key()}
-    assert api("alice").post("/me/ssh-keys", key).status_code == 201
-    taken = api("bob").post("/me/ssh-keys", key)
+    assert signed_in("alice").post("/me/ssh-keys", key).status_code == 201
+    taken = signed_in("bob").post("/me/ssh-keys", key)
     assert (taken.status_code, taken.body["code"]) == (409, "key_taken")
 
 
@@ -66,8 +73,8 @@ def test_what_is_no_public_key_is_refused(api, subtests):
 
 
 @pytest.mark.parametrize("who", ["bob", "robot", "charlie", "admin"])
-def test_anothers_key_is_not_among_ones_own(api, who):
-    made = api("alice").post("/me/ssh-keys", {"public_key": public_key()}).body["id"]
+def test_anothers_key_is_not_among_ones_own(api, signed_in, who):
+    made = signed_in("alice").post("/me/ssh-keys", {"public_key": public_key()}).body["id"]
     hidden, absent = api(who).delete(f"/me/ssh-keys/{made}"), api(who).delete("/me/ssh-keys/999999")
     assert hidden.status_code == 404
     assert hidden.content.replace(f"/{made}".encode(), b"/999999") == absent.content
@@ -114,7 +121,10 @@ def test_a_token_makes_none_that_outlives_it(world, now):
     refused = short.post("/me/tokens", {**sent, "lifetime": "3h"})
     assert (refused.status_code, refused.body["code"]) == (403, "scope_missing")
     assert "outlives it" in refused.body["detail"] + refused.body["title"]
-    assert short.post("/me/tokens", {**sent, "lifetime": "1h"}).status_code == 201
+    made = short.post("/me/tokens", {**sent, "lifetime": "1h"})
+    assert made.status_code == 201
+    assert short.delete(f"/me/tokens/{APIToken.objects.earliest('pk').pk}").status_code == 204
+    assert Caller(world.alice, token=made.body["token"]).get("/me").status_code == 401
 
 
 def test_a_browser_session_makes_any_token(world):

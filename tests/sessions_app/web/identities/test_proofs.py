@@ -13,7 +13,7 @@ from accounts.operations.create_identity import create_identity
 from broker.audit.actor import Actor
 from broker.kernel import clock
 from tests.accounts.operations.test_start_device import start
-from tests.sessions_app.api.conftest import Caller, token_for
+from tests.sessions_app.api.conftest import Caller
 from tests.sessions_app.web.pages import ACTS, PUBLIC, READABLE
 from tests.sessions_app.web.test_access import (
     PUBLIC_KEY,
@@ -106,17 +106,16 @@ def test_a_session_that_calls_the_api_is_asked_the_same(world, left_open, path):
     assert caller.post(path, body).status_code == 201
 
 
-def test_a_session_that_never_showed_anything_is_asked_and_a_token_is_its_own_proof(world):
+def test_a_session_that_never_showed_anything_is_asked(world):
     client = Client()
     client.force_login(world.alice, backend="accounts.backends.PasswordBackend")
     assert Caller(world.alice, client=client).post("/me/ssh-keys", KEY).status_code == 403
-    assert Caller(world.alice, token_for(world.alice, world.now)).post("/me/ssh-keys", KEY).status_code == 201
 
 
 @pytest.fixture
 def erin(world):
     """A person whom an administrator has just made, by the API, with a password."""
-    admin = Caller(world.admin, token_for(world.admin, world.now))
+    admin = Caller(world.admin, client=just_signed_in(Client(), world.admin))
     body = {"username": "erin", "kind": "person", "password": GIVEN}
     assert admin.post("/identities", body).status_code == 201
     client = Client()
