@@ -69,12 +69,14 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     )
     is_active = models.BooleanField("enabled", default=True)
     disabled_at = models.DateTimeField(null=True, blank=True)
-    # The person behind an account: all accounts with one mail address, in upper or lower case, belong to one person. A
-    # machine stands for its owner as well; see `accounts.queries.persons_of`.
+    # The person behind an account: all accounts with one mail address, in upper or lower case, belong to one person.
+    # Empty for a person's account without one: nobody knows whose it is. A machine stands for its owner as well; see
+    # `accounts.queries.persons_of`.
     person = models.GeneratedField(
         expression=Case(
-            When(email="", then=Concat(Value("#", models.TextField()), Cast("id", models.TextField()))),
-            default=Upper(Cast("email", models.TextField())),
+            When(~Q(email=""), then=Upper(Cast("email", models.TextField()))),
+            When(kind=Kind.PERSON, then=Value("", models.TextField())),
+            default=Concat(Value("#", models.TextField()), Cast("id", models.TextField())),
         ),
         output_field=models.TextField(),
         db_persist=True,

@@ -59,6 +59,10 @@ def group_names(identity: Identity) -> frozenset[str]:
     return frozenset(identity.groups.values_list("name", flat=True))
 
 
+# The person of accounts of people without a mail address: it could be anybody.
+UNKNOWN = ""
+
+
 def persons_of(identity: Identity) -> frozenset[str]:
     """Return the people that an account stands for: the person with its mail address and, for a machine, its owner."""
     owner = identity.owner or identity
@@ -66,23 +70,31 @@ def persons_of(identity: Identity) -> frozenset[str]:
 
 
 def are_same_person(one: Identity, other: Identity) -> bool:
-    """Whether two accounts stand for the same person: the same account, an owner and their machine, two machines of one
-    owner, or accounts with one mail address.
+    """Whether two accounts stand for the same person, or could: the same account, an owner and their machine, two
+    machines of one owner, accounts with one mail address, or one of a person without any.
     """
-    return not persons_of(one).isdisjoint(persons_of(other))
+    persons = persons_of(one), persons_of(other)
+    return not persons[0].isdisjoint(persons[1]) or any(UNKNOWN in those for those in persons)
 
 
 def same_person(identity: Identity) -> Q:
-    """Return `are_same_person` as a condition on accounts."""
+    """Return the condition on accounts that they stand for the same person. Those without a mail address are one."""
     persons = persons_of(identity)
     return Q(person__in=persons) | Q(owner__person__in=persons)
 
 
-def people_in(groups: Iterable[str], *, but: Iterable[Identity]) -> QuerySet[Identity]:
-    """Return the enabled accounts of people in any of the groups, except every account of a person in ``but``."""
+def known_but(people: QuerySet[Identity], but: Iterable[Identity]) -> QuerySet[Identity]:
+    """Return the accounts of people who are known to be others than everyone in ``but``: none if one of these has no
+    mail address.
+    """
     barred = frozenset[str]().union(*(persons_of(identity) for identity in but))
-    people = Identity.objects.active().filter(kind=Kind.PERSON).exclude(person__in=barred)
-    return people.filter(groups__name__in=list(groups)).distinct()
+    return people.none() if UNKNOWN in barred else people.exclude(person__in=barred | {UNKNOWN})
+
+
+def people_in(groups: Iterable[str], *, but: Iterable[Identity]) -> QuerySet[Identity]:
+    """Return the enabled accounts of people in any of the groups who are known to be others than those in ``but``."""
+    people = Identity.objects.active().filter(kind=Kind.PERSON, groups__name__in=list(groups))
+    return known_but(people, but).distinct()
 
 
 def each_person(accounts: Iterable[Identity]) -> list[Identity]:

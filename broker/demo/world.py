@@ -58,10 +58,18 @@ def people(
     now = clock.now()
     for username, (name, groups) in PEOPLE.items():
         create_identity(
-            username=username, name=name, password=passwords[username], groups=groups, time_zone="Europe/Berlin",
+            username=username, name=name, email=f"{username}@example.com", password=passwords[username], groups=groups,
+            time_zone="Europe/Berlin",
             actor=DEMO, now=now,
         )  # fmt: skip
-    create_identity(username="admin", password=passwords["admin"], is_superuser=True, actor=DEMO, now=now)
+    create_identity(
+        username="admin",
+        email="admin@example.com",
+        password=passwords["admin"],
+        is_superuser=True,
+        actor=DEMO,
+        now=now,
+    )
     priya = Identity.objects.get(username="priya")
     create_identity(username=AGENT, name="Scribe", kind="agent", owner=priya, actor=DEMO, now=now)
     create_identity(

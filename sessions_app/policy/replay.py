@@ -29,6 +29,7 @@ class PastRequest:
     state: str = ""
     by_cluster: bool = False
     is_person: bool = True
+    is_known: bool = True
     workflow: WorkflowFacts | None = None
 
 
@@ -89,4 +90,5 @@ def _facts_then(past: PastRequest, document: PolicyDocument, approvers: Approver
         workflow=workflow,
         kinds_fit=True,
         is_person=past.is_person,
+        is_known=past.is_known,
     )

@@ -3,7 +3,8 @@ reason.
 
 Nobody decides what is their own, through any account or machine. Their own is what they or their machines request or
 hold, and what another account of the same person does. So is what was delegated from a grant of any of these. Machines
-decide nothing. People count, not accounts: a person who has decided with one account has decided.
+decide nothing. People count, not accounts: a person who has decided with one account has decided. Accounts of people
+without an email address could be anybody's: they decide nothing, and nobody decides for them.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from guardian.shortcuts import get_users_with_perms
 
 from accounts.models import Identity, Kind
 from accounts.queries import (
+    UNKNOWN,
     are_same_person,
     each_person,
     group_names,
     groups_of_people,
+    known_but,
     people_in,
     persons_of,
 )
@@ -42,6 +45,7 @@ from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.queries import facts
 from sessions_app.queries.chain import chain_of
 
+_ADD_ADDRESS = "Ask an administrator to add one."
 OVER = (GrantState.REVOKING, GrantState.ENDED)
 
 
@@ -67,8 +71,8 @@ def requests_for(person: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
         AccessRequest.objects.filter(
             state=RequestState.PENDING, lapses_at__gt=now, policy__in=AccessPolicy.objects.holding(person, "approve")
         )
-        .exclude(requester__person=person.person)
-        .exclude(requester__owner__person=person.person)
+        .exclude(requester__person__in=[person.person, UNKNOWN])
+        .exclude(requester__owner__person__in=[person.person, UNKNOWN])
         .exclude(Exists(_given(Approval.objects.filter(request=OuterRef("pk")), person)))
     )  # fmt: skip
 
@@ -130,7 +134,10 @@ def why_never_met(document: PolicyDocument) -> str:
     twins = "".join(
         f"; {' and '.join(names)} are one person" for names in accounts.values() if len(names) > 1
     )
-    return f"no request could be approved: it needs {said}{twins}"
+    people = Identity.objects.active().filter(groups__name__in=groups, person=UNKNOWN)
+    nameless = people.distinct().order_by("username").values_list("username", flat=True)
+    unknown = f"; {', '.join(nameless)}: without an email address, nobody counts" if nameless else ""
+    return f"no request could be approved: it needs {said}{twins}{unknown}"
 
 
 # Decisions within a grant: held commands, and whether a held grant may continue.
@@ -151,10 +158,9 @@ def deciders_in(grant: Grant) -> list[Identity]:
     permitted: Any = get_users_with_perms(
         grant.cluster, only_with_perms_in=["approve_cluster"], with_group_users=True, with_superusers=False
     )
-    barred = frozenset[str]().union(*(persons_of(holder) for holder in holders_of(grant)))
     by_policy = Q(groups__name__in=facts.policy_document(grant.policy).approver_groups)
     found = Identity.objects.active().filter(by_policy | Q(pk__in=permitted.values("pk")), kind=Kind.PERSON)
-    return each_person(found.exclude(person__in=barred).distinct().order_by("name", "username"))
+    return each_person(known_but(found, holders_of(grant)).distinct().order_by("name", "username"))
 
 
 def holds_for(person: Identity, now: dt.datetime) -> CommandRunQuerySet:
@@ -222,8 +228,7 @@ def administrators(*, but: Iterable[Identity]) -> list[Identity]:
     """Return the enabled administrators, one account per person, without those who are the same person as one of
     ``but``.
     """
-    barred = frozenset[str]().union(*(persons_of(identity) for identity in but))
-    found = Identity.objects.active().filter(is_superuser=True).exclude(person__in=barred)
+    found = known_but(Identity.objects.active().filter(is_superuser=True), but)
     return each_person(found.order_by("name", "username"))
 
 
@@ -245,7 +250,7 @@ def reviews_for(person: Identity) -> GrantQuerySet:
 
 
 def _decides(person: Identity) -> bool:
-    return person.is_person and person.is_active
+    return person.is_person and person.is_active and person.person != UNKNOWN
 
 
 def _barred(person: Identity, behind: Iterable[Identity], own: str) -> str:
@@ -255,6 +260,10 @@ def _barred(person: Identity, behind: Iterable[Identity], own: str) -> str:
     behind = list(behind)
     if any(one.pk == person.pk for one in behind):
         return own
+    if person.person == UNKNOWN:
+        return f"Your account has no email address, so you could be anybody. {_ADD_ADDRESS}"
+    if nameless := next((one for one in behind if UNKNOWN in persons_of(one)), None):
+        return f"The account of {nameless.owner or nameless} has no email address, so you could be the same person. {_ADD_ADDRESS}"
     if any(are_same_person(one, person) for one in behind):
         return "You and the requester are the same person, or you own the requesting machine."
     if not Identity.objects.active().filter(pk=person.pk).exists():

@@ -14,7 +14,13 @@ from django.db.models import Max
 
 from accounts.mailboxes import folded
 from accounts.models import Identity
-from accounts.queries import group_names, groups_of_people, same_person
+from accounts.queries import (
+    UNKNOWN,
+    group_names,
+    groups_of_people,
+    persons_of,
+    same_person,
+)
 from broker.kernel.errors import StintError
 from sessions_app.connectors.registry import commands_of
 from sessions_app.models import (
@@ -135,6 +141,7 @@ def facts_for(
         approvers=groups_of_people(document.approver_groups, but=[requester]),
         **named_workflow(workflow, requester, cluster, now),
         is_person=requester.is_person,
+        is_known=UNKNOWN not in persons_of(requester),
         kinds_fit=version is not None and version.command_set.kind == commands_of(cluster.kind),
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accounts.models import Identity, Kind
-from accounts.queries import groups_of_people
+from accounts.queries import UNKNOWN, groups_of_people
 from sessions_app.models import (
     OWN,
     AccessPolicy,
@@ -44,7 +44,7 @@ def past_requests(policy: AccessPolicy, now: dt.datetime) -> Past:
             "number", "created_at", "kind", "requester_id", "requester__username", "cluster_id", "cluster__name",
             "command_set_version__command_set__name", "targets", "duration", "starts_at", "reason", "ticket",
             "workflow__ref", "workflow__kind", "workflow__source__name", "workflow__severity", "workflow_id",
-            "requester__kind", "state",
+            "requester__kind", "requester__person", "requester__owner__person", "state",
         )[: MOST + 1]
     )  # fmt: skip
     groups = _groups({row["requester_id"] for row in rows})
@@ -82,6 +82,7 @@ def _past(
             workflow=row["workflow__ref"] or "",
         ),
         is_person=row["requester__kind"] == Kind.PERSON,
+        is_known=UNKNOWN not in (row["requester__person"], row["requester__owner__person"]),
         workflow=_workflow(row, doings),
     )
 

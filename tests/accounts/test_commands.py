@@ -66,12 +66,14 @@ def test_after_three_tries_nothing_was_changed(world, typed):
 def test_the_first_administrator_is_asked_for_what_is_not_given(db, typed, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     typed("short", "short", NEW, "something else", NEW, NEW)
+    monkeypatch.setattr("builtins.input", lambda _prompt: "root@example.com")
     call_command("createsuperuser", username="root")
     told = capsys.readouterr()
     assert "too short" in told.err
     assert "do not match" in told.err
     assert "root is an administrator" in told.out
-    assert Identity.objects.get(username="root").check_password(NEW)
+    made = Identity.objects.get(username="root")
+    assert (made.email, made.check_password(NEW)) == ("root@example.com", True)
 
 
 def test_without_a_terminal_and_without_a_name_nobody_is_made(db, monkeypatch):

@@ -24,31 +24,36 @@ _TRIES = 3
 class Command(StintCommand):
     """Asks for missing values. Administrators configure Stint; even they can't approve their own requests."""
 
-    help = "Create an administrator. With --noinput, uses DJANGO_SUPERUSER_USERNAME and DJANGO_SUPERUSER_PASSWORD."
+    help = "Create an administrator. With --noinput, uses DJANGO_SUPERUSER_USERNAME, _EMAIL and _PASSWORD."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--username", help="username of the administrator")
+        parser.add_argument(
+            "--email", help="email address; without one, they can't approve or review anything"
+        )
         parser.add_argument(
             "--noinput", "--no-input", action="store_false", dest="interactive",
             help="do not prompt; without a password in the environment, no one can sign in as them with a password",
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
-        username, password = options["username"], None
+        username, email, password = options["username"], options["email"], None
         if options["interactive"]:
             if not sys.stdin.isatty():
                 raise CommandError("No terminal to prompt on. Use --noinput, and pass --username.")
             username = username or input("Username: ")
+            email = input("Email: ") if email is None else email
             password = self._ask_password(username)
         else:
             username = username or os.environ.get("DJANGO_SUPERUSER_USERNAME")
+            email = os.environ.get("DJANGO_SUPERUSER_EMAIL") if email is None else email
             password = os.environ.get("DJANGO_SUPERUSER_PASSWORD")
         if not username:
             raise CommandError("A username is required (--username).")
         try:
             made = create_identity(
-                username=username, password=password, is_superuser=True, actor=Actor.system("createsuperuser"),
-                now=clock.now(),
+                username=username, email=(email or "").strip(), password=password, is_superuser=True,
+                actor=Actor.system("createsuperuser"), now=clock.now(),
             )  # fmt: skip
         except StintError as error:
             raise CommandError(str(error)) from error

@@ -37,7 +37,11 @@ class Command(StintCommand):
         add("username")
         add("--admin", action="store_true", help="make a new person an administrator")
         add("--full-name", default="", help="name that others see")
-        add("--email", default="", help="address for notifications")
+        add(
+            "--email",
+            default="",
+            help="email address; without one, a person can't approve, and nobody can approve for them",
+        )
         add("--group", action="append", default=[], help="group to join; created if missing; repeat for more")
         add("--kind", choices=Kind.values, default="", help="what is created (default: person)")
         add("--owner", default="", help="person who answers for a service or an agent")

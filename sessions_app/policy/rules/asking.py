@@ -150,6 +150,15 @@ class SweeperAlive:
         )
 
 
+def nobody_else(facts: Facts) -> Deny:
+    """Return the denial for a requester without an email address: anyone who decides could be the same person."""
+    whose = "Your account" if facts.is_person else "The account of your owner"
+    return Deny(
+        f"{whose} has no email address, so nobody is known to be another person.",
+        "Ask an administrator to add one.",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class EnoughApprovers:
     """A request that nobody could ever approve is refused at once, with the reason."""
@@ -160,6 +169,8 @@ class EnoughApprovers:
     def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
         if facts.approvers is None:
             return Deny("The approvers could not be determined.", "Try again.")
+        if self.clauses and not facts.is_known:
+            return nobody_else(facts)
         if said := short_of(self.clauses, facts.approvers, "other person", "other people"):
             return Deny(
                 f"Needs {said}.",

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from sessions_app.policy.decision import Deny, Permit
 from sessions_app.policy.policies import BreakGlass, Incident
+from sessions_app.policy.rules.asking import nobody_else
 from sessions_app.policy.rules.doing import UNTOLD, Whose
 from sessions_app.policy.rules.facts import Ask, Facts, said_of
 
@@ -156,6 +157,8 @@ class OwnIncidentReviewed:
 
 
 def _reviewed(ask: Ask, facts: Facts, kind: str) -> Permit | Deny:
+    if not facts.is_known:
+        return nobody_else(facts)
     if facts.overdue_reviews:
         them = " and ".join(facts.overdue_reviews)
         return Deny(

@@ -79,6 +79,8 @@ class Facts:
     kinds_fit: bool = False
     # Whether the requester is a person, not a machine.
     is_person: bool = False
+    # Whether others can be known to be other people: the requester, and the owner of a machine, have an email address.
+    is_known: bool = False
 
 
 class Rule(Protocol):

@@ -31,7 +31,7 @@ TWO = (frozenset({"approvers"}), frozenset({"approvers"}))
 FACTS = Facts(
     now=NOW, requester_enabled=True, may_request=True, policy_live=True, cluster_live=True,
     command_set_published=True, targets_live=True, sweeper_silence=0.5, overdue_reviews=(), approvers=TWO,
-    kinds_fit=True,
+    kinds_fit=True, is_known=True,
 )  # fmt: skip
 REFUSING = {
     "requester_enabled": False, "may_request": False, "policy_live": False, "cluster_live": False,

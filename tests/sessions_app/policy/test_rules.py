@@ -24,7 +24,7 @@ TWO = (frozenset({"approvers"}), frozenset({"approvers", "leads"}))
 FACTS = rules.Facts(
     now=NOW, requester_enabled=True, may_request=True, policy_live=True, cluster_live=True,
     command_set_published=True, targets_live=True, sweeper_silence=0.5, overdue_reviews=(), approvers=TWO,
-    kinds_fit=True,
+    kinds_fit=True, is_known=True,
 )  # fmt: skip
 NOON = Window.model_validate({"days": ["tue"], "from": "12:00", "to": "14:00", "zone": "UTC"})
 FREEZE = Freeze.model_validate({"from": NOW + 2 * HOUR, "to": NOW + 4 * HOUR, "reason": "Sale"})

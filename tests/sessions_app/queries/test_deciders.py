@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Identity, Kind
-from accounts.queries import are_same_person, same_person
+from accounts.queries import persons_of, same_person
 from sessions_app.models import (
     AccessPolicy,
     AccessRequest,
@@ -160,7 +160,7 @@ def check(accounts: list[Identity], things: list[tuple[int, int | None, set[int]
             assert (grant.pk in to_review) is may, (person.username, deciders.may_not_review(grant, person))
         assert count_waiting(person, now) == len(asked) + len(held) + len(to_review)
         others = set(Identity.objects.filter(same_person(person), pk__in=[one.pk for one in accounts]))
-        assert others == {one for one in accounts if are_same_person(person, one)}
+        assert others == {one for one in accounts if persons_of(one) & persons_of(person)}
     for request, hold, grant in zip(requests, holds, over, strict=True):
         for people, why_not in (
             (deciders.deciders_of(request), lambda one, it=request: deciders.may_not_decide(it, one)),

@@ -21,6 +21,7 @@ from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.requests.remind_request import remind_request
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.queries import deciders
+from sessions_app.queries.facts import policy_document
 from sessions_app.web.shell.waiting import count_waiting
 from tests.sessions_app.api.conftest import Caller, token_for
 from tests.support.world.acts import change, last, policy, run, session, undo, use
@@ -267,3 +268,30 @@ def test_the_plan_of_one_document_says_so_as_well(twins):
     (source,) = policy(twins, approvals=TWO, summary="Told").values()
     plan = save_document(kind="policies", source=source, actor=twins.admin, now=twins.now, plan_only=True)
     assert plan.warnings == [WARNING]
+
+
+def test_accounts_without_an_address_decide_nothing_since_they_could_be_anybodys(twins):
+    asked = twins.request()
+    Identity.objects.filter(username__in=("bob2", "dora")).update(email="")
+    for name in ("bob2", "dora"):
+        said = deciders.may_not_decide(asked, Identity.objects.get(username=name))
+        assert said.startswith("Your account has no email address")
+        assert not deciders.requests_for(Identity.objects.get(username=name), twins.now)
+    assert [one.username for one in deciders.deciders_of(asked)] == ["bob"]
+    with pytest.raises(RequestRefused, match="only 1 other person is available"):
+        twins.request()
+    Identity.objects.filter(username="alice2").update(email="")
+    never = deciders.why_never_met(policy_document(asked.policy))
+    assert never.endswith("; alice2, bob2, dora: without an email address, nobody counts")
+
+
+def test_for_a_requester_without_an_address_nobody_is_another_person(world):
+    asked, grant = world.request(), world.grant()
+    Identity.objects.filter(pk=world.alice.pk).update(email="")
+    asked = AccessRequest.objects.select_related("requester").get(pk=asked.pk)
+    assert "account of Alice has no email address" in deciders.may_not_decide(asked, world.bob)
+    assert not deciders.requests_for(world.bob, world.now)
+    assert deciders.deciders_of(asked) == deciders.deciders_in(Grant.objects.get(pk=grant.pk)) == []
+    for who, whose in ((world.alice, "Your account"), (world.robot, "The account of your owner")):
+        with pytest.raises(RequestRefused, match=f"{whose} has no email address.*administrator"):
+            world.request(who=Identity.objects.get(pk=who.pk))

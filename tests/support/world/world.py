@@ -175,7 +175,7 @@ def make_world(now: dt.datetime, files: dict[str, str] | None = None) -> World:
         return create_identity(username=name, name=name.title(), actor=SETUP, now=now, **more)
 
     people = {name: make(name, email=f"{name}@example.com") for name in ("alice", "bob", "dora", "charlie")}
-    admin = make("admin", is_superuser=True)
+    admin = make("admin", email="admin@example.com", is_superuser=True)
     robot = make("robot", kind="agent", owner=people["alice"])
     deployer = make("deployer", kind="service", owner=people["alice"])
     for person in (*people.values(), admin):
