@@ -65,7 +65,7 @@ app.conf.task_routes = {task: {"queue": queue} for queue, tasks in _QUEUES.items
 app.conf.beat_schedule = {
     "sweep": {"task": "sweep.tick", "schedule": 1.0, "options": {"expires": 5}},
     "verify": {"task": "record.verify", "schedule": 600.0, "options": {"expires": 300}},
-    "checkpoint": {"task": "record.checkpoint", "schedule": 60.0, "options": {"expires": 50}},
+    "checkpoint": {"task": "record.checkpoint", "schedule": 5.0, "options": {"expires": 5}},
     "attempts": {"task": "record.attempts", "schedule": 5.0, "options": {"expires": 5}},
     "reconcile": {"task": "clusters.reconcile_all", "schedule": 60.0, "options": {"expires": 50}},
     "statements": {"task": "statements.read_all", "schedule": 10.0, "options": {"expires": 8}},
@@ -82,6 +82,9 @@ app.conf.beat_schedule = {
     "escalate": {"task": "answers.escalate", "schedule": 5.0, "options": {"expires": 5}},
     "baseless": {"task": "sweep.baseless", "schedule": 2.0, "options": {"expires": 5}},
 }
+# Otherwise, a worker that is restarted within a task's interval would never run it.
+for _entry in app.conf.beat_schedule.values():
+    _entry["last_run_at"] = dt.datetime.min.replace(year=2000, tzinfo=dt.UTC)
 app.autodiscover_tasks(["sessions_app"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import time
 from functools import partial
@@ -15,12 +16,14 @@ from django.db import connection
 from accounts.operations.purge_sign_ins import purge_sign_ins
 from broker.audit.actor import Actor
 from broker.audit.attempts import append_attempts
-from broker.audit.checkpoint import make_checkpoint
+from broker.audit.checkpoint import checkpoint_is_due, make_checkpoint
 from broker.audit.note import note_verification
+from broker.audit.queries import latest_verification
 from broker.audit.verify import verify
 from broker.kernel import clock
 from broker.kernel.bulkhead import Bulkhead
 from broker.kernel.crew import Crew
+from broker.kernel.errors import StintError
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.prepare_grant import prepare_grant
@@ -44,6 +47,8 @@ from sessions_app.queries.revoking import clusters_of, clusters_of_leases, clust
 
 # Seconds. A tick sweeps again if something falls due before the next tick.
 TICK, SHORTEST_SLEEP = 0.9, 0.05
+# A whole verification is good for that long.
+VERIFIED = dt.timedelta(minutes=9)
 # The threads of the queue are for time-critical work that waits for nothing but the database. Work that waits for
 # others, or that can read for long, runs in its own threads. This covers targets that may never answer, workflow
 # sources, the record and its disk, webhook receivers, and the mail server.
@@ -158,8 +163,12 @@ def warn(**_: Any) -> None:
 
 @shared_task(name="record.verify", acks_late=True)
 def verify_record(**_: Any) -> None:
-    """Verify the whole record again, so that pages show when it was last intact."""
-    _keepers.start("verify", _verify)
+    """Verify the whole record again, so that pages show when it was last intact. Not if that was done a moment ago, before
+    this worker was restarted.
+    """
+    last, due = latest_verification(), clock.now() - VERIFIED
+    if last is None or last.whole_at is None or last.whole_at < due:
+        _keepers.start("verify", _verify)
 
 
 def _verify() -> None:
@@ -169,8 +178,9 @@ def _verify() -> None:
 
 @shared_task(name="record.checkpoint", acks_late=True)
 def checkpoint(**_: Any) -> None:
-    """Sign the current state of the record, if it has grown since the last checkpoint."""
-    _sign_soon()
+    """Sign the current state of the record, if it has grown since a checkpoint that is almost a minute old."""
+    if checkpoint_is_due(now=clock.now()):
+        _sign_soon()
 
 
 def _sign_soon() -> None:
@@ -184,6 +194,9 @@ def _sign() -> None:
         _unsigned.clear()
         try:
             make_checkpoint(now=clock.now())
+        except (StintError, OSError) as error:
+            # Pages and probes report it, and it is tried again.
+            log.warning("checkpoint.failed", error=str(error))
         finally:
             # Also after a failure, which would otherwise be logged for every end.
             time.sleep(1)

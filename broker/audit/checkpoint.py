@@ -17,12 +17,14 @@ from django.db import connection, transaction
 from broker.audit.chain import genesis
 from broker.audit.checkpoint_key import Signer, signer
 from broker.audit.kept_outside import keep_outside, last_kept
-from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditTree, AuditTrouble
+from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditEntry, AuditTree, AuditTrouble
 from broker.audit.signed_note import Statement, checkpoint_text, read, sign
 from broker.audit.standing import contradiction, settle, standing, write_standing
 from broker.audit.tree import Tree
 from broker.kernel.errors import StintError
 
+# Asked every five seconds, this leaves five more to sign within a minute.
+_DUE = dt.timedelta(seconds=50)
 # The PostgreSQL advisory lock that is held while a checkpoint is made.
 _LOCK = 0x5354_4350
 
@@ -53,6 +55,19 @@ class _Grown:
 
     tree: Tree
     last_hash: bytes
+
+
+def checkpoint_is_due(*, now: dt.datetime, log: str = MAIN_LOG) -> bool:
+    """Whether the log has grown since its newest checkpoint, which is almost a minute old, or the last attempt failed.
+
+    Asked of the database, so that a worker that is restarted loses no time.
+    """
+    if AuditTrouble.objects.filter(log=log).exists():
+        return True
+    newest = newest_checkpoint(log=log)
+    if newest is not None and now - newest.at < _DUE:
+        return False
+    return AuditEntry.objects.filter(log=log, seq__gt=newest.size if newest else 0).exists()
 
 
 def make_checkpoint(*, now: dt.datetime, log: str = MAIN_LOG) -> AuditCheckpoint | None:

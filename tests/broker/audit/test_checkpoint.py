@@ -17,7 +17,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from django.core.management import CommandError, call_command
 from django.db import connection, connections, transaction
 
-from broker.audit.checkpoint import CheckpointRefused, make_checkpoint, newest_checkpoint
+from broker.audit.checkpoint import (
+    CheckpointRefused,
+    checkpoint_is_due,
+    make_checkpoint,
+    newest_checkpoint,
+)
 from broker.audit.checkpoint_key import CheckpointKeyMissing, NotACheckpointKey, known_signer, signer
 from broker.audit.diagnose import Problem
 from broker.audit.kept_outside import last_kept
@@ -466,3 +471,12 @@ def rechain(tamper: Tamper, first: int, last: int) -> None:
 def test_times_are_written_in_utc() -> None:
     berlin = AT.astimezone(dt.timezone(dt.timedelta(hours=1)))
     assert checkpoint_text(Statement(NAME, 1, bytes(32)), berlin).endswith("time 2026-11-25T09:30:00Z\n")
+
+
+def test_the_next_one_is_due_before_a_minute_is_over_whichever_worker_made_the_last(db):
+    build(3)
+    assert checkpoint_is_due(now=AT)
+    make_checkpoint(now=AT)
+    assert not checkpoint_is_due(now=AT + dt.timedelta(hours=1))
+    build(1)
+    assert [checkpoint_is_due(now=AT + dt.timedelta(seconds=s)) for s in (49, 50)] == [False, True]
