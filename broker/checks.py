@@ -92,6 +92,14 @@ def risky_settings(*_: Any, **__: Any) -> list[CheckMessage]:
                 id="stint.W001",
             )
         )
+    if settings.SECURE and not settings.EMAIL_HOST:
+        found.append(
+            Warning(
+                "STINT_SMTP_HOST is not set, so mails to approvers and holders are dropped.",
+                hint="Set it to a mail server, or have people watch the pages.",
+                id="stint.W003",
+            )
+        )
     if settings.SECURE and settings.SECOND_FACTOR != "required":
         found.append(
             Warning(

@@ -352,8 +352,8 @@ EMAIL_USE_TLS = envbool("STINT_SMTP_TLS", True)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = envstr("STINT_MAIL_FROM", "stint@localhost")
 if not EMAIL_HOST:
-    # Without a server, mail goes to the log instead of being lost silently.
-    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+    # Mails contain names and links, so the log gets them only on request, for development. `send_notices` drops them.
+    EMAIL_BACKEND = f"django.core.mail.backends.{'console' if envbool('STINT_MAIL_TO_LOG', False) else 'dummy'}.EmailBackend"
 
 # --- Outgoing webhooks, and issuers of machines' tokens ------------------------------------------------------------
 

@@ -56,6 +56,7 @@ def test_a_secret_given_twice_is_refused(tmp_path):
         ({"STINT_ALLOWED_HOSTS": "*"}, "stint.E004"),
         ({"STINT_PUBLIC_URL": "https://stint.example.com"}, "stint.W001"),
         ({"STINT_PUBLIC_URL": "https://stint.example.com"}, "stint.W002"),
+        ({"STINT_PUBLIC_URL": "https://stint.example.com"}, "stint.W003"),
     ],
 )
 def test_a_risky_choice_is_named_with_a_hint(changes, finding):

@@ -32,6 +32,8 @@ BATCH = 10
 # Longer than waiting for a mail server can take. After this, another process takes over from one that died.
 CLAIM = dt.timedelta(minutes=5)
 FIRST_WAIT = dt.timedelta(minutes=1)
+# What the settings choose without a mail server.
+_NO_SERVER = "django.core.mail.backends.dummy.EmailBackend"
 # Within this time, administrators are told only once that a person can't be reached by email.
 TOLD_AGAIN = dt.timedelta(days=1)
 
@@ -40,9 +42,9 @@ def send_notices(*, now: Callable[[], dt.datetime]) -> int:
     """Mail due notices in small batches, longest waiting first, until none is left or the server can't be reached.
     Return how many were mailed.
 
-    Without an address, a notice is only in the page. Mailing is given up if the server refuses permanently, if the
-    address is not valid, or after a dozen failures. Administrators are then notified. A digest is not mailed if nothing
-    that it tells of still waits.
+    Without an address, or without a mail server, a notice is only in the page. Mailing is given up if the server refuses
+    permanently, if the address is not valid, or after a dozen failures. Administrators are then notified. A digest is not
+    mailed if nothing that it tells of still waits.
 
     Any number of processes can do this at once: none gets what another has claimed. No transaction is open while
     waiting for the server.
@@ -74,7 +76,7 @@ def _claim(now: dt.datetime) -> list[Notice]:
         free = (
             _due(now)
             .select_for_update(skip_locked=True, no_key=True, of=("self",))
-            .select_related("identity")
+            .select_related("identity", "grant", "request")
         )
         batch = list(free.order_by("next_attempt_at", "pk")[:BATCH])
         Notice.objects.filter(pk__in=[notice.pk for notice in batch]).update(next_attempt_at=now + CLAIM)
@@ -93,6 +95,8 @@ def _mail(notice: Notice, email: Email, now: Callable[[], dt.datetime]) -> int:
         # What it gathered was decided, or its reader has seen it in the page.
         _tried(notice).update(next_attempt_at=None)
         return 0
+    if settings.EMAIL_BACKEND == _NO_SERVER:
+        return _drop(notice)
     if not _begin(notice, now()):
         return 0
     try:
@@ -104,6 +108,14 @@ def _mail(notice: Notice, email: Email, now: Callable[[], dt.datetime]) -> int:
         return 0
     _tried(notice).update(mailed_at=now(), next_attempt_at=None, last_error="")
     return 1
+
+
+def _drop(notice: Notice) -> int:
+    """Leave a notice to its page. It is not mailed later either, when there is a mail server and it is old."""
+    if _tried(notice).update(next_attempt_at=None):
+        about = notice.grant.ref if notice.grant else notice.request.ref if notice.request else ""
+        log.info("mail.dropped", notice=notice.pk, about=about, why="STINT_SMTP_HOST is not set")
+    return 0
 
 
 def _send(notice: Notice, email: Email) -> None:

@@ -76,6 +76,19 @@ def test_without_an_address_it_is_only_in_the_page(world, notice):
     assert notice.next_attempt_at is None
 
 
+def test_without_a_mail_server_it_is_dropped_and_the_log_has_its_reference_but_no_names_or_links(
+    world, settings, caplog
+):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+    caplog.set_level("INFO")
+    asked = world.request()
+    send_notices(now=lambda: world.now)
+    assert not Notice.objects.to_mail().exists()
+    lines = [record.msg for record in caplog.records if "mail.dropped" in str(record.msg)]
+    assert {line["about"] for line in lines} == {asked.ref}
+    assert not re.search("Bob|bob@|Alice|http|/", str([line | {"timestamp": ""} for line in lines]))
+
+
 @pytest.fixture
 def no_server(settings) -> None:
     """Nobody listens at port 9."""
