@@ -17,6 +17,7 @@ from kombu import Queue
 from kombu.transport import TRANSPORT_ALIASES
 
 from broker.kernel import clock
+from broker.kernel.errors import Overtaken
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
 
@@ -25,6 +26,8 @@ class StintTask(Task):  # type: ignore[type-arg]
     """A worker's task. ``Request`` is a name and not an import, because only a worker needs everything behind it."""
 
     Request = "broker.processes.on_time:OnTime"
+    # Not an error of the task: another process did it.
+    throws = (Overtaken,)
 
 
 def now() -> dt.datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
@@ -84,31 +85,31 @@ def risky_settings(*_: Any, **__: Any) -> list[CheckMessage]:
                 id="stint.E007",
             )
         )
-    if settings.SECURE and not settings.SSH_SOURCE_ADDRESS:
-        found.append(
-            Warning(
-                "STINT_SSH_SOURCE_ADDRESS is not set.",
-                hint="Set it to the source addresses of the gateway; certificates are bound to them.",
-                id="stint.W001",
-            )
+    return [*found, *_unset()]
+
+
+def _unset() -> Iterator[CheckMessage]:
+    """Report what a deployment should set and has not."""
+    if not settings.SECURE:
+        return
+    if not settings.SSH_SOURCE_ADDRESS:
+        yield Warning(
+            "STINT_SSH_SOURCE_ADDRESS is not set.",
+            hint="Set it to the source addresses of the gateway; certificates are bound to them.",
+            id="stint.W001",
         )
-    if settings.SECURE and not settings.EMAIL_HOST:
-        found.append(
-            Warning(
-                "STINT_SMTP_HOST is not set, so mails to approvers and holders are dropped.",
-                hint="Set it to a mail server, or have people watch the pages.",
-                id="stint.W003",
-            )
+    if not settings.EMAIL_HOST:
+        yield Warning(
+            "STINT_SMTP_HOST is not set, so mails to approvers and holders are dropped.",
+            hint="Set it to a mail server, or have people watch the pages.",
+            id="stint.W003",
         )
-    if settings.SECURE and settings.SECOND_FACTOR != "required":
-        found.append(
-            Warning(
-                "People without a second factor sign in with a password alone.",
-                hint="Set STINT_SECOND_FACTOR=required, so that everyone sets one up at the next sign-in.",
-                id="stint.W002",
-            )
+    if settings.SECOND_FACTOR != "required":
+        yield Warning(
+            "People without a second factor sign in with a password alone.",
+            hint="Set STINT_SECOND_FACTOR=required, so that everyone sets one up at the next sign-in.",
+            id="stint.W002",
         )
-    return found
 
 
 # Settings that can make Stint unpickle what it reads from the database or the queue, with the only values that don't.

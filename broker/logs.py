@@ -40,9 +40,16 @@ def logging_by(*, json: bool, level: str) -> dict[str, Any]:
                 ],
             }
         },
-        "filters": {"queue": {"()": "broker.kernel.queue_log.OneLineAMinute"}},
+        "filters": {
+            "queue": {"()": "broker.kernel.outage_log.QueueGone"},
+            "database": {"()": "broker.kernel.outage_log.DatabaseGone"},
+        },
         "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": "stint", "filters": ["queue"]}
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "stint",
+                "filters": ["queue", "database"],
+            }
         },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import structlog
 from django.db import connections
 
+from broker.kernel.errors import Overtaken
+
 log = structlog.get_logger(__name__)
 
 # A group gets a few threads, so that one with members that hang does not take them all. After a turn, in seconds, a
@@ -139,6 +141,8 @@ class Bulkhead:
         work.since = time.monotonic()
         try:
             self._act(work.item)
+        except Overtaken as error:
+            log.info("bulkhead.overtaken", item=work.item, why=str(error))
         except Exception:
             # The edge of a thread: one item must not stop the others, and it will be found again.
             log.exception("bulkhead.failed", item=work.item)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable
 import structlog
 from django.db import connections
 
+from broker.kernel.errors import Overtaken
+
 log = structlog.get_logger(__name__)
 
 
@@ -33,6 +35,8 @@ class Crew:
     def _work(self, key: Hashable, act: Callable[[], object]) -> None:
         try:
             act()
+        except Overtaken as error:
+            log.info("crew.overtaken", key=str(key), why=str(error))
         except Exception:
             # The edge of a thread: no one could catch the error, and the row will be found again.
             log.exception("crew.failed", key=str(key))

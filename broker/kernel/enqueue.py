@@ -11,7 +11,7 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from broker.kernel.queue_log import OneLineAMinute
+from broker.kernel.outage_log import QueueGone
 
 log = structlog.get_logger(__name__)
 
@@ -19,7 +19,7 @@ _SILENCE = 5.0
 # Seconds. Callers wait this long before they ask again for a row, so that a row has at most one message in flight.
 _HINT_LASTS = 5
 _silent_until = 0.0
-_said = OneLineAMinute()
+_said = QueueGone()
 
 
 def enqueue(task: str, **ids: int | str) -> None:

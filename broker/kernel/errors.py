@@ -63,6 +63,12 @@ class Conflict(StintError):
     status = 409
 
 
+class Overtaken(Conflict):
+    """Another process was first. Nothing is left to do for one that works in the background."""
+
+    code = "overtaken"
+
+
 class Unavailable(StintError):
     """A component that is needed to do this safely does not answer; nothing was changed."""
 

@@ -32,7 +32,10 @@ def handle(error: Exception, context: Mapping[str, Any]) -> Response:
     request = context.get("request")
     body, headers = _body(_translated(error))
     body["instance"] = request.path if request is not None else ""
-    return Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
+    answer = Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
+    # What is worth a line was written above. Django would write one for each answer while the database is away.
+    vars(answer)["_has_been_logged"] = body["status"] == Unavailable.status
+    return answer
 
 
 def _translated(error: Exception) -> Exception:

@@ -16,7 +16,7 @@ from django.conf import settings
 from prometheus_client import start_http_server
 
 from broker.kernel import clock
-from broker.kernel.errors import StintError
+from broker.kernel.errors import StintError, Unavailable
 from broker.processes.watchdog import report
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.door import Door, Shared
@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 THREADS = 6
 # Within which the event loop must have turned once to count as alive.
 _TURN_S = 5.0
+# Between looks at a database that does not answer at the start.
+_AGAIN_S = 1.0
 STOPPING = "the gateway is stopping"
 
 
@@ -70,20 +72,33 @@ class Gateway:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, or until what is under way at SIGUSR1 is over.
 
-        Raises Unavailable without a database, CannotListen, and what a door raises for bad settings.
+        Waits for the database at the start. Raises CannotListen, and what a door raises for bad settings.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGUSR1, self._drain.set)
         try:
-            await self._begin()
+            if not await self._begun():
+                return
             try:
                 await self._serve()
             finally:
                 await self._shut_down()
         finally:
             self._database.stop()
+
+    async def _begun(self) -> bool:
+        """Begin as soon as the database answers. Return False if the process is to stop before that."""
+        while not self._stop.is_set():
+            try:
+                await self._begin()
+            except Unavailable as error:
+                log.warning("gateway.waits", error=str(error))
+                await _first_of(self._stop.wait(), asyncio.sleep(_AGAIN_S))
+            else:
+                return True
+        return False
 
     async def _begin(self) -> None:
         name = self._options.name

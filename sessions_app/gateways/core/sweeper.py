@@ -15,7 +15,7 @@ import structlog
 
 from broker.kernel import clock
 from broker.kernel.bulkhead import THREADS, Bulkhead
-from broker.kernel.errors import StintError, Unavailable
+from broker.kernel.errors import Overtaken, StintError, Unavailable
 from sessions_app.gateways.core import metrics
 from sessions_app.gateways.core.database import guarded
 from sessions_app.models import Grant, GrantState
@@ -118,6 +118,9 @@ def revokers(*, on_idle: Callable[[], None]) -> Bulkhead:
 def _revoke(grant_id: int) -> None:
     try:
         grant = guarded(deprovision_grant, grant_id=grant_id, now=clock.now)
+    except Overtaken as error:
+        log.info("revoke.overtaken", grant=grant_id, why=str(error))
+        return
     except StintError as error:
         log.warning("revoke.waits", grant=grant_id, error=str(error))
         return

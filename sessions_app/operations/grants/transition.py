@@ -13,7 +13,7 @@ from broker.audit.backlog import record_end, record_ends
 from broker.audit.events import Event
 from broker.audit.record import Json, record
 from broker.audit.standing import check_stands
-from broker.kernel.errors import Conflict
+from broker.kernel.errors import Overtaken
 from sessions_app.models import EndReason, Grant, GrantState
 
 _EVENT = {
@@ -24,7 +24,7 @@ _EVENT = {
 }
 
 
-class StaleGrant(Conflict):
+class StaleGrant(Overtaken):
     """The grant changed after it was read. Nothing was written."""
 
     code = "stale_grant"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from broker.kernel.crew import Crew
+from broker.kernel.errors import Overtaken
 from tests.support.waits import eventually, happens
 
 
@@ -31,3 +33,16 @@ def test_one_that_fails_makes_room_for_the_next():
     settled(crew)
     assert crew.start("a", lambda: None)
     settled(crew)
+
+
+def test_one_whose_work_another_process_has_done_is_no_error(caplog):
+    caplog.set_level(logging.INFO)
+    crew = Crew(1)
+
+    def act() -> None:
+        raise Overtaken("Another process has taken over.")
+
+    assert crew.start("a", act)
+    settled(crew)
+    (line,) = [one for one in caplog.records if "overtaken" in str(one.msg)]
+    assert (line.levelno, "exc_info" in line.msg) == (logging.INFO, False)

@@ -9,7 +9,9 @@ import socket
 from dataclasses import dataclass, field
 
 import pytest
+from django.db import OperationalError
 
+from sessions_app.gateways.core import process
 from sessions_app.gateways.core.door import Shared
 from sessions_app.gateways.core.process import STOPPING, CannotListen, Gateway, Options
 from tests.support.waits import comes_true
@@ -72,6 +74,34 @@ def test_doors_open_with_the_lease_and_close_when_the_process_is_told_to_stop(wo
 
     play_out(scenario)
     assert row().stopped_at is not None
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_while_the_database_is_away_it_waits_with_closed_doors_until_it_is_back_or_told_to_stop(
+    world, monkeypatch, comes_back
+):
+    log: list[str] = []
+    away, set_up = iter([True] * 3 + [not comes_back] * 1000), process._set_up
+
+    def asked(**arguments: str) -> None:
+        log.append("asks")
+        if next(away):
+            raise OperationalError("connection refused")
+        set_up(**arguments)
+
+    monkeypatch.setattr(process, "_set_up", asked)
+    monkeypatch.setattr(process, "_AGAIN_S", 0)
+
+    async def scenario():
+        running = asyncio.create_task(Gateway(Options(name=NAME), [Recorded("one", log)]).run())
+        await comes_true(lambda: len(log) >= 5)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
+
+    play_out(scenario)
+    assert [line for line in log if line != "asks"] == (
+        ["one opens at True", f"one closes: {STOPPING}"] if comes_back else []
+    )
 
 
 def test_what_is_open_is_cut_before_the_doors_are_closed(world):

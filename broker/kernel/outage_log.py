@@ -1,0 +1,118 @@
+"""Report that the queue or the database is gone in one line, once a minute for each process.
+
+Otherwise, everything that asks for it writes a line each second, or a traceback for each message and each request.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import django.db
+import psycopg
+from kombu.exceptions import OperationalError as QueueError
+from redis.exceptions import RedisError
+
+EVERY_S = 60.0
+# The loggers of Celery's connection to the queue. Other loggers report on tasks.
+_OF_QUEUE = ("celery.beat", "celery.worker.consumer", "celery.worker.request", "kombu")
+# Connection exceptions, and a server that shuts down or starts (PostgreSQL Error Codes). Without a code, the client could
+# not connect, or lost the connection.
+_GONE = ("08", "57P")
+
+
+class OneLineAMinute(logging.Filter):
+    """Lets through one record a minute about an outage, without its traceback. All others pass unchanged."""
+
+    said = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def why(self, record: logging.LogRecord) -> BaseException | None:
+        """Return the error that says that it is gone; None for a record about anything else."""
+        raise NotImplementedError
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is written."""
+        error = self.why(record)
+        if error is None:
+            return True
+        record.msg, record.args = f"{self.said}: %s", (" ".join(str(error).split()),)
+        record.exc_info = record.exc_text = record.stack_info = None
+        # structlog's formatter renders a dictionary otherwise.
+        vars(record).pop("_name", None)
+        return self.may_say()
+
+    def may_say(self) -> bool:
+        """Whether a minute has passed since the last report."""
+        with self._lock:
+            now = time.monotonic()
+            if now < self._next:
+                return False
+            self._next = now + EVERY_S
+            return True
+
+
+class QueueGone(OneLineAMinute):
+    """Celery writes a traceback for each message that it can't send."""
+
+    said = "The queue is not available; ends and starts continue without it"
+
+    def why(self, record: logging.LogRecord) -> BaseException | None:
+        if not record.name.startswith(_OF_QUEUE):
+            return None
+        gone = QueueError, RedisError, OSError
+        return next((error for error in _errors(record) if isinstance(error, gone)), None)
+
+
+class DatabaseGone(OneLineAMinute):
+    """Every page, task and thread that asks the database fails, and says so."""
+
+    said = "The database does not respond; this process waits for it"
+
+    def why(self, record: logging.LogRecord) -> BaseException | None:
+        if record.levelno < logging.WARNING:
+            return None
+        return next((error for error in _handled(record) if is_outage(error)), None)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether an error of Django or psycopg says that there is no connection to the database, not that it refuses something."""
+    if isinstance(error, django.db.InterfaceError | psycopg.InterfaceError):
+        return True
+    if not isinstance(error, django.db.OperationalError | psycopg.OperationalError):
+        return False
+    code = getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None)
+    return code is None or code.startswith(_GONE)
+
+
+def _handled(record: logging.LogRecord) -> Iterator[BaseException]:
+    """Yield the error that the record is about or that is being handled, and what it was raised from."""
+    given: Any = record.msg.get("exc_info") if isinstance(record.msg, dict) else None
+    error = (
+        record.exc_info[1]
+        if record.exc_info
+        else given
+        if isinstance(given, BaseException)
+        else sys.exception()
+    )
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _errors(record: logging.LogRecord) -> Iterator[BaseException]:
+    """Yield the errors of a record, and their causes."""
+    given = record.args if isinstance(record.args, tuple) else ()
+    for first in (record.exc_info[1] if record.exc_info else None, *given):
+        error = first
+        while isinstance(error, BaseException):
+            yield error
+            error = error.__cause__ or error.__context__
