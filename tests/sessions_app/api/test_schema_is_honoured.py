@@ -38,7 +38,16 @@ PARTS = {
         "ssh-gateway",
         "web-gateway",
     ),
-    "admin": ("identities", "catalogue", "command-sets", "record", "webhooks", "history", "rights"),
+    "admin": (
+        "identities",
+        "catalogue",
+        "command-sets",
+        "proposals",
+        "record",
+        "webhooks",
+        "history",
+        "rights",
+    ),
 }
 # Alice's run goes on beside it.
 HURTS_ALICE = ("postIdentityDisable",)
