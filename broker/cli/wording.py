@@ -87,6 +87,8 @@ def commands(found: Sequence[Row]) -> str:
 
 def _command(one: Row) -> str:
     marks = [plain(one["effect"])] if one["effect"] != "read" else []
+    if one["as_root"]:
+        marks.append("as root")
     if one["hold"]:
         marks.append("each run needs approval")
     if one["finish_seconds"]:

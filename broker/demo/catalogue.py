@@ -25,6 +25,7 @@ parameters:
   unit: {choice: [nginx, haproxy]}
 commands:
   - run: systemctl restart {unit}
+    as: root
     effect: change
   - run: systemctl --no-pager status {unit}
     effect: read

@@ -100,10 +100,12 @@ class Lease:
     made: Mapping[str, Json] = field(default_factory=dict)
     before: Mapping[str, Json] = field(default_factory=dict)
     # Since when something of the grant may be there; None if unknown. The marks of other grants that may have something
-    # at the same place. Whether all its commands ran where they could leave nothing behind (`contain: pidns`).
+    # at the same place. Whether all its commands ran where they could leave nothing behind (`contain: pidns`), and whether
+    # some ran as root.
     since: dt.datetime | None = None
     others: tuple[str, ...] = ()
     contained: bool = False
+    as_root: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,10 +59,15 @@ def neighbors_of(grant: Grant, leases: Sequence[Lease]) -> dict[tuple[str, int],
     return marks
 
 
-def is_contained(grant: Grant) -> bool:
-    """Whether all its commands run in namespaces of their own, which end with them."""
+def how_commands_ran(grant: Grant) -> dict[str, bool]:
+    """Return whether all its commands were ``contained`` in namespaces of their own, which end with them, and whether some
+    ran ``as_root``. If they can't be read, the worse is assumed.
+    """
     try:
         commands = compiled(grant.command_set_version, grant.parameters, grant.commands).commands
     except ValueError:
-        return False
-    return all(getattr(command, "contain", None) == "pidns" for command in commands)
+        return {"contained": False, "as_root": True}
+    return {
+        "contained": all(getattr(command, "contain", None) == "pidns" for command in commands),
+        "as_root": any(getattr(command.rule, "as_root", False) for command in commands),
+    }

@@ -68,6 +68,9 @@ class CommandShape(Shape):
     text = serializers.CharField()
     free = FreeParameterShape(many=True)
     effect = Choice(choices=EFFECTS)
+    as_root = serializers.BooleanField(
+        help_text="It runs as root, even where Stint logs in as another account."
+    )
     hold = serializers.BooleanField(help_text="Each run needs the approval of a second person.")
     finish_seconds = serializers.IntegerField(
         allow_null=True,

@@ -24,7 +24,14 @@ from sessions_app.connectors.base import (
 )
 from sessions_app.connectors.marks import GRANT_MARK, Mark
 from sessions_app.connectors.ssh import check as checks
+from sessions_app.connectors.ssh.as_root import end_command
 from sessions_app.connectors.ssh.certificates import Authority
+from sessions_app.connectors.ssh.check_commands import (
+    parse_answers,
+    questions_command,
+    questions_of,
+    step_of,
+)
 from sessions_app.connectors.ssh.connection import HANDSHAKES, Dialer, Errand, unreachable
 from sessions_app.connectors.ssh.sweep import (
     Swept,
@@ -34,6 +41,7 @@ from sessions_app.connectors.ssh.sweep import (
     parse_sweep,
     sweep_command,
 )
+from sessions_app.policy.commands.ssh.decide import CompiledSet
 from sessions_app.policy.scope import TargetFacts
 
 ANSWER_TIMEOUT = 25.0
@@ -89,9 +97,21 @@ class SSHConnector:
         asked = _now()
         said = self._run(lease.place, f"{lease.grant_ref} sweep", command)
         evidence = _evidence(lease.place, said, asked)
+        if lease.as_root and lease.place.target.account != "root":
+            evidence = self._with_root(lease, evidence)
         if lease.place.target.account == "root" and not lease.contained:
             return replace(evidence, detail={**evidence.detail, "processes_without_mark": UNTOLD})
         return evidence
+
+    def _with_root(self, lease: Lease, evidence: Evidence) -> Evidence:
+        """Kill what carries the grant mark as root, too, and add it to the evidence."""
+        command = end_command(Mark(GRANT_MARK, lease.mark))
+        swept = _swept(lease.place.target, self._run(lease.place, f"{lease.grant_ref} root sweep", command))
+        detail = {"processes_of_root_found": swept.found, "processes_of_root_left": swept.left}
+        return replace(
+            evidence, gone=evidence.gone and swept.gone, left=_what_is_left(swept) if evidence.gone else evidence.left,
+            detail={**evidence.detail, **detail},
+        )  # fmt: skip
 
     def sweep(self, place: Place, marks: Sequence[str]) -> Evidence:
         """Kill every process that carries one of at most ``MOST_MARKS`` grant marks. Raises ConnectorError."""
@@ -116,6 +136,25 @@ class SSHConnector:
     def check(self, place: Place) -> list[CheckStep]:
         """Log in and report step by step what is right and what to fix."""
         return asyncio.run(checks.check_target(self._dialer(), place, clock=self._clock))
+
+    def check_commands(self, place: Place, sets: Sequence[CompiledSet]) -> list[CheckStep]:
+        """Report for each command set whether its programs exist on the target, and whether sudo allows what runs as root."""
+        account = place.target.account
+        asked = {one.name: questions_of(one, account) for one in sets if isinstance(one, CompiledSet)}
+        questions = [question for some in asked.values() for question in some]
+        if not questions:
+            return []
+        try:
+            said = self._run(place, "check commands", questions_command(questions))
+        except ConnectorError as error:
+            return [CheckStep("commands", False, error.message, "Check again.")]
+        answers = parse_answers(said.answer)
+        if answers is None:
+            return [CheckStep("commands", False, _proves_nothing(place.target, said).message, "Check again.")]
+        refused = {questions[number].asks for number in answers if number < len(questions)}
+        return [
+            step_of(name, some, [one for one in some if one.asks in refused]) for name, some in asked.items()
+        ]
 
     def _run(self, place: Place, label: str, command: str) -> _Said:
         with _slot(place.target):

@@ -7,7 +7,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sessions_app.connectors.ssh.as_root import SCRIPT, sudoers
 from sessions_app.connectors.ssh.krl import empty_krl_base64
+from sessions_app.connectors.ssh.wrapper import AS_ROOT
+from sessions_app.policy.commands.ssh.as_root import RootLine
 
 # The login account on targets, unless their document names another.
 ACCOUNT = "stint"
@@ -39,13 +42,14 @@ class Setup:
 
     ``accounts`` are those that Stint logs in to. ``ca_keys`` are the public keys of all CAs that are not retired.
     ``gateways`` are the addresses or networks that targets see gateways come from; without any, the settings apply to
-    every address. Raises NoSetup without a CA, and for root without an address.
+    every address. ``root_lines`` are what its command sets run as root through sudo. Raises NoSetup without a CA, and for root without an address.
     """
 
     cluster: str
     accounts: Sequence[str]
     ca_keys: Sequence[str]
     gateways: Sequence[str] = ()
+    root_lines: Sequence[RootLine] = ()
 
     def __post_init__(self) -> None:
         if not self.ca_keys:
@@ -87,6 +91,16 @@ class Setup:
         return "\n".join(lines) + "\n"
 
     @property
+    def sudoers_file(self) -> str:
+        """The file of sudoers, one for each cluster."""
+        return f"/etc/sudoers.d/stint-{self.cluster}"
+
+    @property
+    def sudoers(self) -> str:
+        """What the accounts can run as root; empty if nothing, or if they are root."""
+        return sudoers(self._by_sudo, self.root_lines) if self._by_sudo else ""
+
+    @property
     def krl(self) -> str:
         """The command that creates an empty key revocation list if there is none: without the file every login is
         refused.
@@ -112,7 +126,13 @@ class Setup:
         if ACCOUNT in self.accounts:
             found.append(
                 f"The account {ACCOUNT} is created if needed, without a password or keys: only Stint can log in as "
-                "it. You decide what it can do on the host."
+                "it. It has no rights "
+                "of its own: a command that needs root says `as: root` in its command set."
+            )
+        if self._by_sudo:
+            found.append(
+                f"sudo lets {_listed(self._by_sudo)} run exactly the {len(self.root_lines)} lines of {self.sudoers_file} as "
+                f"root, each through {AS_ROOT}, which ends it. They are those of the command sets."
             )
         if self.gateways:
             found.append(
@@ -140,6 +160,7 @@ class Setup:
                 f"chmod 0644 {CA_FILE} {KRL_FILE} {self.config_file}\n",
                 self._keep_only_if_good(),
                 self._prove_read(),
+                self._let_run_as_root(),
                 _RELOAD,
             )
         )
@@ -147,6 +168,29 @@ class Setup:
     @property
     def _accounts(self) -> list[str]:
         return sorted(set(self.accounts))
+
+    @property
+    def _by_sudo(self) -> list[str]:
+        return [name for name in self._accounts if name != "root"] if self.root_lines else []
+
+    def _let_run_as_root(self) -> str:
+        """Write the lines of sudoers only if sudo accepts and reads them. Without any, remove those of before."""
+        if not self._by_sudo:
+            return f"rm -f {self.sudoers_file}\n"
+        account, sample = self._by_sudo[0], " ".join(self.root_lines[0].sample)
+        return "".join(
+            (
+                "command -v visudo >/dev/null || { echo 'Some commands run as root: install sudo, then run this again.' >&2; exit 1; }\n",
+                _NEW_SUDO if any(line.is_expression for line in self.root_lines) else "",
+                _write(AS_ROOT, SCRIPT),
+                f"chmod 0755 {AS_ROOT}\n",
+                # sudo skips files with a period in their names.
+                _write(f"{self.sudoers_file}.new", self.sudoers),
+                _INSTALL_SUDOERS.format(
+                    file=self.sudoers_file, account=account, command=f"{AS_ROOT} {sample}"
+                ),
+            )
+        )
 
     def _let_in(self) -> str:
         """Add the principal to each account's file. Other clusters that share the host keep their lines."""
@@ -184,6 +228,24 @@ class Setup:
 _RELOAD = (
     "systemctl try-reload-or-restart ssh 2>/dev/null || systemctl try-reload-or-restart sshd 2>/dev/null || "
     '[ ! -e /run/sshd.pid ] || kill -HUP "$(cat /run/sshd.pid)"\n'
+)
+
+
+_INSTALL_SUDOERS = """\
+chmod 0440 {file}.new
+visudo -cqf {file}.new || {{ rm -f {file}.new; echo 'sudo rejects the lines above; they were removed.' >&2; exit 1; }}
+mv {file}.new {file}
+sudo -n -l -U {account} {command} >/dev/null || {{
+  echo 'sudo does not follow {file}: put "@includedir /etc/sudoers.d" at the end of /etc/sudoers.' >&2
+  exit 1
+}}
+"""
+# Before that, an expression would be taken for a word.
+_NEW_SUDO = (
+    "[ \"$(printf '%s\\n' 1.9.10 \"$(sudo -V | sed -n '1s/.* //p')\" | sort -V | head -n 1)\" = 1.9.10 ] || {\n"
+    "  echo 'Numbers and patterns in commands that run as root need sudo 1.9.10 or newer; list choices instead.' >&2\n"
+    "  exit 1\n"
+    "}\n"
 )
 
 

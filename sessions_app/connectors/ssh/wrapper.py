@@ -39,6 +39,12 @@ _SUPERVISOR = (
     'exec 3<&0; "$@" <&3 3<&- & exec 3<&- </dev/null >/dev/null 2>&1; '
     "wait $!; status=$?; [ $status != 137 ] || sweep; exit $status"
 )
+# The kernel's own ways to end a command: the death signal, and a PID namespace.
+GUARDED = ("setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", _GUARD, "stint")
+IN_NAMESPACE = ("--pid", "--fork", "--kill-child=KILL", "--", "timeout", "-s", "KILL")
+# The script on targets that runs a command as root, how it is started, and where it finds the command's time.
+AS_ROOT = "/etc/ssh/stint_as_root"
+SUDO, SECONDS = ("sudo", "-n", "--", AS_ROOT), "STINT_SECONDS"
 # sshd runs its built-in file server for a forced command that begins with this word.
 _NEVER_FIRST = "internal-sftp"
 LONGEST = 120_000
@@ -52,10 +58,12 @@ def force_command(
     grant_mark: str,
     run_id: int,
     seconds: float,
+    as_root: bool = False,
 ) -> str:
     """Return the command line that a certificate forces, safe for sh, bash, dash, zsh and fish.
 
-    ``seconds`` is how long the command may run. Raises CannotWrap for no words, no time left, or words that can't be
+    ``seconds`` is how long the command may run. ``as_root``: it goes through the target's sudo, unless the account is
+    root. Raises CannotWrap for no words, no time left, or words that can't be
     passed on.
     """
     if not argv or not argv[0] or argv[0].rpartition("/")[2] == _NEVER_FIRST:
@@ -63,7 +71,9 @@ def force_command(
     mark = str(run_mark(grant_mark, run_id))
     marked = ["env", str(Mark(GRANT_MARK, grant_mark)), mark]
     limit = _limit(seconds)
-    if contain == "group":
+    if as_root and account != "root":
+        words = [*marked, f"{SECONDS}={limit}", *SUDO, *argv]
+    elif contain == "group":
         words = [*_SUPERVISED, mark, *marked, *_group(argv, limit)]
     else:
         words = [*marked, *_pidns(argv, limit, account)]
@@ -90,8 +100,4 @@ def _group(argv: Sequence[str], limit: str) -> list[str]:
 
 def _pidns(argv: Sequence[str], limit: str, account: str) -> list[str]:
     user = [] if account == "root" else ["--user", "--map-current-user"]
-    return [
-        *("setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", _GUARD, "stint"),
-        *("unshare", *user, "--pid", "--fork", "--kill-child=KILL", "--", "timeout", "-s", "KILL", limit),
-        *argv,
-    ]
+    return [*GUARDED, "unshare", *user, *IN_NAMESPACE, limit, *argv]

@@ -128,6 +128,7 @@ class Command:
             grant_mark=use.mark,
             run_id=tried.run_id,
             seconds=self._parts.clock.until(tried.deadline),
+            as_root=tried.decision.as_root,
         )
         return Errand(
             serial=tried.serial, key_id=f"{use.grant_ref}/{tried.run_id} {use.holder}", command=command

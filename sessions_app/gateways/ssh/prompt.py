@@ -162,7 +162,7 @@ class Prompt:
 
 
 def _describe(view: CommandView) -> list[str]:
-    marks: list[str] = [view.effect]
+    marks: list[str] = [view.effect, *(["as root"] if view.as_root else [])]
     if view.hold:
         marks.append("needs approval for each run")
     if view.finish_seconds:

@@ -11,11 +11,12 @@ from django.core.management.base import CommandError
 
 from broker.kernel import clock
 from broker.kernel.command import StintCommand
-from sessions_app.connectors.ssh.setup import NoSetup, Setup
-from sessions_app.models import Target
+from sessions_app.connectors.ssh.setup import NoSetup
+from sessions_app.models import Cluster
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.operations.targets.note_setup_shown import note_setup_shown
-from sessions_app.queries.authority import SSH_USER_CA, trusted_authorities
+from sessions_app.operations.targets.target_setup import ssh_setup
+from sessions_app.queries.authority import SSH_USER_CA
 
 
 def _address(text: str) -> str:
@@ -45,20 +46,15 @@ class Command(StintCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        targets = list(Target.objects.live().filter(cluster__name=options["cluster"], cluster__kind="ssh"))
-        if not targets:
+        ensure_authority(SSH_USER_CA, now=clock.now())
+        cluster = Cluster.objects.live().filter(name=options["cluster"], kind="ssh").first()
+        try:
+            setup = cluster and ssh_setup(cluster, gateways=options["gateway"] or settings.SSH_SOURCE_ADDRESS)
+        except NoSetup as error:
+            raise CommandError(f"{error} You can also pass it with --gateway.") from error
+        if not setup:
             raise CommandError(
                 f"SSH cluster {options['cluster']} not found, or it has no targets. Create it with `manage.py apply`."
             )
-        ensure_authority(SSH_USER_CA, now=clock.now())
-        try:
-            setup = Setup(
-                cluster=options["cluster"],
-                accounts=[target.account for target in targets],
-                ca_keys=[key.public_key for key in trusted_authorities(SSH_USER_CA)],
-                gateways=options["gateway"] or settings.SSH_SOURCE_ADDRESS,
-            )
-        except NoSetup as error:
-            raise CommandError(f"{error} You can also pass it with --gateway.") from error
         note_setup_shown(cluster=options["cluster"], command="ssh_target_setup", now=clock.now())
         self.stdout.write(setup.script, ending="")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import structlog
@@ -27,7 +27,7 @@ from sessions_app.operations.grants.transition import StaleGrant, transition
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.notify_of_end import notify_of_end
 from sessions_app.operations.targets.connect import connector_for, lease_of
-from sessions_app.queries.revoking import is_contained, neighbors_of
+from sessions_app.queries.revoking import how_commands_ran, neighbors_of
 
 log = structlog.get_logger(__name__)
 
@@ -178,9 +178,9 @@ def _revoke(
         return [(lease, error) for lease in leases]
     results: list[tuple[Lease, Evidence | ConnectorError]] = []
     with ThreadPoolExecutor(max_workers=min(8, len(leases))) as pool:
-        neighbors, contained = neighbors_of(grant, leases), is_contained(grant)
+        neighbors, ran = neighbors_of(grant, leases), how_commands_ran(grant)
         asked = {
-            pool.submit(_ask, connector, grant, lease, neighbors[lease.address, lease.port], contained): lease
+            pool.submit(_ask, connector, grant, lease, neighbors[lease.address, lease.port], ran): lease
             for lease in leases
         }
         for answer in _as_answered(asked, grant, now):
@@ -213,10 +213,10 @@ def _renew(grant: Grant, now: dt.datetime, until: dt.datetime) -> None:
 
 
 def _ask(
-    connector: Connector, grant: Grant, lease: Lease, others: Sequence[str], contained: bool
+    connector: Connector, grant: Grant, lease: Lease, others: Sequence[str], ran: Mapping[str, bool]
 ) -> Evidence | ConnectorError:
     try:
-        return connector.revoke(lease_of(lease, grant, others=others, contained=contained))
+        return connector.revoke(lease_of(lease, grant, others=others, **ran))
     except ConnectorError as error:
         return error
     except Exception as error:  # one target's failure must not hide the others

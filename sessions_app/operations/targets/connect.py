@@ -59,7 +59,14 @@ def _place(
     return Place(cluster=cluster.name, target=target, parameters=parameters, host_ca=host_ca)
 
 
-def lease_of(lease: LeaseRow, grant: Grant, *, others: Sequence[str] = (), contained: bool = False) -> Lease:
+def lease_of(
+    lease: LeaseRow,
+    grant: Grant,
+    *,
+    others: Sequence[str] = (),
+    contained: bool = False,
+    as_root: bool = False,
+) -> Lease:
     """Return a stored lease as a connector needs it. Raises ConnectorError."""
     return Lease(
         grant_ref=grant.ref,
@@ -70,6 +77,7 @@ def lease_of(lease: LeaseRow, grant: Grant, *, others: Sequence[str] = (), conta
         since=lease.made_at,
         others=tuple(others),
         contained=contained,
+        as_root=as_root,
     )
 
 

@@ -18,11 +18,15 @@ from sessions_app.connectors.kubernetes.setup import target_setup as kubernetes_
 from sessions_app.connectors.postgres.parameters import PostgresParameters
 from sessions_app.connectors.postgres.setup import login_trigger
 from sessions_app.connectors.postgres.setup import target_setup as postgres_setup
-from sessions_app.models import Cluster
+from sessions_app.connectors.ssh.as_root import root_lines_of
+from sessions_app.connectors.ssh.setup import Setup
+from sessions_app.models import Cluster, Target
 from sessions_app.operations.targets.connect import place_of_target
 from sessions_app.policy.commands.answers import CompiledSet
 from sessions_app.policy.commands.kubernetes.compiling import CompiledSet as KubernetesSet
 from sessions_app.policy.commands.postgres.decide import CompiledSet as PostgresSet
+from sessions_app.policy.commands.ssh.decide import CompiledSet as SSHSet
+from sessions_app.queries.authority import SSH_USER_CA, trusted_authorities
 from sessions_app.queries.commands import published_sets
 from sessions_app.queries.gateways import mcp_address
 
@@ -47,6 +51,24 @@ def setup_texts(cluster: Cluster) -> list[SetupText]:
     makers = {"postgres": _postgres, "http": _http, "kubernetes": _kubernetes, "mcp": _mcp}
     make = makers.get(cluster.kind)
     return make(cluster) if make else []
+
+
+def ssh_setup(cluster: Cluster, *, gateways: Sequence[str]) -> Setup | None:
+    """Return the setup of an SSH cluster's targets, with what its published command sets run as root; None without any target.
+
+    ``gateways`` are the addresses or networks that targets see gateways come from. Raises NoSetup.
+    """
+    targets = Target.objects.live().filter(cluster=cluster)
+    accounts = sorted(set(targets.values_list("account", flat=True)))
+    if not accounts:
+        return None
+    commands = (
+        command for one in published_sets(cluster) if isinstance(one, SSHSet) for command in one.commands
+    )
+    return Setup(
+        cluster=cluster.name, accounts=accounts, gateways=gateways, root_lines=root_lines_of(commands),
+        ca_keys=[key.public_key for key in trusted_authorities(SSH_USER_CA)],
+    )  # fmt: skip
 
 
 def _places(cluster: Cluster) -> list[Place]:

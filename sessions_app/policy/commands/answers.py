@@ -90,6 +90,7 @@ class CommandView:
 
     `contain` is how its processes are contained, if it has any. `detail` lists its consequences, one per line: the
     rules of a kubectl-like line, the limits of a body. `denies`: it excludes uses that other commands allow.
+    `as_root`: it runs as root, even where Stint logs in as another account.
     """
 
     index: int
@@ -99,6 +100,7 @@ class CommandView:
     hold: bool = False
     finish_seconds: int | None = None
     contain: str | None = None
+    as_root: bool = False
     detail: tuple[str, ...] = ()
     denies: bool = False
 

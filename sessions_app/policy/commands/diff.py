@@ -9,7 +9,7 @@ from sessions_app.policy.commands.document import CommandSetDocument
 
 Action = Literal["added", "removed", "changed"]
 # The most important fields of a command, in this order. Others follow.
-_FIRST = ("effect", "hold", "end", "contain", "where")
+_FIRST = ("effect", "hold", "end", "as", "contain", "where")
 
 
 @dataclass(frozen=True, slots=True)

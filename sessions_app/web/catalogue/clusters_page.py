@@ -19,7 +19,7 @@ from sessions_app.connectors.ssh.setup import NoSetup, Setup
 from sessions_app.models import AccessPolicy, Cluster, Drift, Grant, Observation, Target, TargetCheck
 from sessions_app.operations.catalogue.catalogue_rows import cluster_document, cluster_row
 from sessions_app.operations.targets.cluster_connection import shown_connection
-from sessions_app.operations.targets.target_setup import SetupText, setup_texts
+from sessions_app.operations.targets.target_setup import SetupText, setup_texts, ssh_setup
 from sessions_app.policy.catalogue import ClusterDocument
 from sessions_app.queries.authority import SSH_USER_CA, trusted_authorities
 from sessions_app.queries.named import with_names
@@ -170,16 +170,11 @@ class SetupLines:
     missing: str = ""
 
 
-def setup_lines(cluster: str, accounts: Iterable[str]) -> SetupLines | None:
-    """Return the setup of a cluster's targets with these login accounts; None without any target."""
-    names = sorted(set(accounts))
-    if not names:
-        return None
-    keys = [key.public_key for key in trusted_authorities(SSH_USER_CA)]
+def setup_lines(cluster: Cluster) -> SetupLines | None:
+    """Return the setup of an SSH cluster's targets; None without any target."""
     try:
-        return SetupLines(
-            Setup(cluster=cluster, accounts=names, ca_keys=keys, gateways=settings.SSH_SOURCE_ADDRESS)
-        )
+        lines = ssh_setup(cluster, gateways=settings.SSH_SOURCE_ADDRESS)
+        return SetupLines(lines) if lines else None
     except NoSetup as error:
         return SetupLines(None, str(error))
 
@@ -289,9 +284,7 @@ def cluster_page(cluster: Cluster, reader: Identity, now: dt.datetime) -> Cluste
         may_ask=AccessPolicy.objects.requestable_by(reader, cluster.pk).exists(),
         health=health_of([cluster.pk]).get(cluster.pk, Health()),
         checks=checks_of(cluster, now) if may_set_up else None,
-        setup=setup_lines(cluster.name, (target.account for target in targets))
-        if may_set_up and _is_ssh(cluster)
-        else None,
+        setup=setup_lines(cluster) if may_set_up and _is_ssh(cluster) else None,
         texts=_texts(cluster) if may_set_up else [],
         seen=[_seen(one) for one in seen],
         unseen=sum(1 for one in seen if one.error),

@@ -54,17 +54,19 @@ class Runnable:
     @property
     def says(self) -> str:
         """Its effect, and the conditions of a run."""
+        root = " as root" if self.view.as_root else ""
         held = ", needs a second person's approval" if self.view.hold else ""
         longest = self.view.finish_seconds
         finish = f", may finish up to {say_duration(longest)} after the end" if longest else ""
-        return f"{self.view.effect}{held}{finish}"
+        return f"{self.view.effect}{root}{held}{finish}"
 
     @property
     def limits(self) -> str:
         """Its effect, whether each run is held, and the limits of its free parameters."""
         effect = "always refused" if self.view.denies else self.view.effect
         held = ["needs a second person's approval"] if self.view.hold else []
-        return ", ".join([effect, *held, *(f"{free.name}: {free.limits}" for free in self.view.free)])
+        root = ["as root"] if self.view.as_root else []
+        return ", ".join([effect, *root, *held, *(f"{free.name}: {free.limits}" for free in self.view.free)])
 
     @property
     def copied(self) -> str:

@@ -16,7 +16,7 @@ from django.urls import reverse
 from accounts.queries import groups, members
 from broker.kernel import clock
 from broker.kernel.errors import StintError
-from sessions_app.models import AccessPolicy, Environment, Risk
+from sessions_app.models import AccessPolicy, Cluster, Environment, Risk
 from sessions_app.operations.catalogue.save_document import save_document
 from sessions_app.policy.commands.ssh.starters import STARTERS
 from sessions_app.policy.commands.starters import Starter
@@ -106,7 +106,7 @@ def _check(_: HttpRequest) -> Answer:
     checks = clusters.checks_of(cluster, clock.now())
     return {
         "checks": checks,
-        "setup": clusters.setup_lines(cluster.name, (row.target.account for row in checks.rows)),
+        "setup": clusters.setup_lines(cluster),
     }
 
 
@@ -156,7 +156,19 @@ def _at_fields(outcome: Outcome) -> Faults:
 
 def _done(_: HttpRequest) -> Answer:
     policy = reads.newest_policy()
-    return {"policy": policy, "ask_url": _ask_url(policy) if policy else ""}
+    return {
+        "policy": policy,
+        "ask_url": _ask_url(policy) if policy else "",
+        "set_up_again": _with_root(policy),
+    }
+
+
+def _with_root(policy: AccessPolicy | None) -> list[Cluster]:
+    """Return the clusters whose targets need their setup again, because commands of the policy run as root there."""
+    if policy is None:
+        return []
+    found = [(cluster, clusters.setup_lines(cluster)) for cluster in policy.clusters.filter(kind="ssh")]
+    return [cluster for cluster, setup in found if setup and setup.lines and setup.lines.sudoers]
 
 
 def _ask_url(policy: AccessPolicy) -> str:

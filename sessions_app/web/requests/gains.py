@@ -68,6 +68,8 @@ def _limits(view: CommandView) -> Iterator[str]:
     yield from view.detail
     if view.denies:
         yield "Always refused"
+    if view.as_root:
+        yield "Runs as root"
     if view.hold:
         yield "Each run needs a second person's approval"
     if view.finish_seconds:

@@ -264,7 +264,7 @@ def _held_already(request: AccessRequest, starts_at: dt.datetime) -> set[Hashabl
 
 def _limits_of(view: CommandView) -> Hashable:
     """Return what must be the same for a command to be one that the requester has already."""
-    return view.text, view.hold, view.free, view.detail
+    return view.text, view.hold, view.as_root, view.free, view.detail
 
 
 def _overlapping(

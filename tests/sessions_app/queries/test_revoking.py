@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessions_app.models import Lease
-from sessions_app.queries.revoking import is_contained, neighbors_of
+from sessions_app.queries.revoking import how_commands_ran, neighbors_of
 from tests.support.world.acts import change, run, session, use
 
 
@@ -18,11 +18,13 @@ def test_other_grants_at_the_same_host_are_named_until_they_are_proven_gone(worl
     assert neighbors_of(mine, leases) == {("127.0.0.1", 2201): []}
 
 
-def test_a_grant_is_contained_unless_a_command_of_it_asks_for_a_group(world):
-    assert is_contained(world.grant())
-    grouped = world.catalogue["command-sets/restart-web.yaml"].replace(
-        "    hold: true\n", "    hold: true\n    contain: group\n"
+def test_how_a_grant_ran_follows_from_its_commands(world):
+    assert how_commands_ran(world.grant()) == {"contained": True, "as_root": False}
+    grouped = (
+        world.catalogue["command-sets/restart-web.yaml"]
+        .replace("    hold: true\n", "    hold: true\n    contain: group\n")
+        .replace("{unit}\n    effect: change\n", "{unit}\n    effect: change\n    as: root\n")
     )
     accepted = "accept: {'uncontained commands[2].contain': for a test}\n"
     change(world, {"command-sets/restart-web.yaml": grouped + accepted})
-    assert not is_contained(world.grant())
+    assert how_commands_ran(world.grant()) == {"contained": False, "as_root": True}

@@ -1,4 +1,6 @@
-"""A host with a stock sshd, of which a script may change what it wants: /etc and /run are its own, and gone afterwards."""
+"""A host with a stock sshd, of which a script may change what it wants: /etc, /run and /usr/local/bin are its own, and gone
+afterwards.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ PerSourcePenalties no
 LogLevel VERBOSE
 """
 _OWN_FOLDERS = (
-    "mount -t tmpfs tmpfs $1 && cp -a /etc/. $1 && mount --bind $1 /etc && mount -t tmpfs tmpfs /run"
+    "mount -t tmpfs tmpfs $1 && cp -a /etc/. $1 && mount --bind $1 /etc && mount -t tmpfs tmpfs /run && "
+    "mount -t tmpfs -o mode=755 tmpfs /usr/local/bin"
 )
 
 
@@ -70,6 +73,12 @@ class SshHost:
         # As over a login: nothing of the tests' environment.
         env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
         return subprocess.run(words, capture_output=True, text=True, check=False, env=env, cwd="/")
+
+    def add_program(self, name: str, text: str) -> None:
+        """Put a shell script where both root and other accounts find it."""
+        path = f"/usr/local/bin/{name}"
+        done = self.run(f"cat > {path} <<'END'\n#!/bin/sh\n{text}\nEND\nchmod 755 {path}")
+        assert done.returncode == 0, done.stderr
 
     def login(
         self, account: str, *, come_from: str, command: str = "id -un"

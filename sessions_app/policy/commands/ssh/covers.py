@@ -18,8 +18,8 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     """Return why the child may allow a line that the parent does not, or does less strictly; None if it never does.
 
     Each command of the child must be one of the parent's, with places filled or narrowed, word by word. For every line
-    that both could match, the child must hold, cut off and contain what the parent does, and never understate its
-    effect.
+    that both could match, the child must hold, cut off and contain what the parent does, run as root nothing that the parent
+    does not, and never understate its effect.
     """
     for command in child.commands:
         said = clip(deciding.text_of(command.words))
@@ -100,6 +100,8 @@ def _laxer(inner: Command, outer: Command) -> str | None:
         return "could continue for longer after the end"
     if outer.contain == "pidns" and inner.contain != "pidns":
         return "would contain its processes less strictly"
+    if inner.rule.as_root and not outer.rule.as_root:
+        return "would run as root"
     if understates(inner.rule.effect, outer.rule.effect):
         return f"{UNDERSTATED}: {clip(deciding.text_of(outer.words))}"
     return None

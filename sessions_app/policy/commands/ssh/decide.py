@@ -2,7 +2,7 @@
 
 `compile_set` does the work once per grant. `decide` then splits a line into words with the strict parser and compares
 them with each command word by word. If several commands of a set match, the strictest decides: held before free,
-destructive before change before read, cut off before allowed to finish. In a word with several values, such as
+destructive before change before read, cut off before allowed to finish, as the account before as root. In a word with several values, such as
 `{a}:{b}`, a value ends where the text after its place first appears. So the value cannot contain that text.
 """
 
@@ -32,6 +32,7 @@ class Allowed(answers.Allowed):
     """A command line that may run, as its words."""
 
     contain: Contain
+    as_root: bool
 
     @property
     def line(self) -> str:
@@ -51,11 +52,11 @@ class Command(answers.CompiledCommand):
     types: Mapping[str, ParameterType]
 
     @property
-    def strictness(self) -> tuple[bool, int, int, bool, int]:
+    def strictness(self) -> tuple[bool, int, int, bool, bool, int]:
         """The sort key: the lowest command decides."""
         finish = self.rule.finish_seconds
         rank = EFFECT_RANK[self.rule.effect]
-        return (not self.rule.hold, rank, finish or 0, self.contain == "group", self.index)
+        return (not self.rule.hold, rank, finish or 0, self.contain == "group", self.rule.as_root, self.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,14 @@ def decide_argv(compiled: CompiledSet, argv: tuple[str, ...]) -> Allowed | Refus
         if matched is not None:
             rule = command.rule
             return Allowed(
-                command.index, rule.effect, rule.hold, rule.finish_seconds, matched, argv, command.contain
+                command.index,
+                rule.effect,
+                rule.hold,
+                rule.finish_seconds,
+                matched,
+                argv,
+                command.contain,
+                rule.as_root,
             )
     return _explain(compiled, argv)
 
@@ -292,6 +300,7 @@ def _view(command: Command) -> CommandView:
         hold=command.rule.hold,
         finish_seconds=command.rule.finish_seconds,
         contain=command.contain,
+        as_root=command.rule.as_root,
     )
 
 

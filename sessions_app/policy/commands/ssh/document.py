@@ -44,6 +44,11 @@ class SSHCommand(CommandRule):
         default="cut", description="What happens to a running command when the grant ends"
     )
     contain: Contain | None = Field(default=None, description="How its processes are contained")
+    account: Literal["root"] | None = Field(
+        default=None,
+        alias="as",
+        description="It runs as root, through sudo, where the target's account is another",
+    )
 
     @property
     def text(self) -> str:
@@ -65,6 +70,11 @@ class SSHCommand(CommandRule):
         """How many seconds a run may continue after the grant's end; None if it is cut off."""
         return self.end.finish if isinstance(self.end, Finish) else None
 
+    @property
+    def as_root(self) -> bool:
+        """Whether it runs as root, whatever account Stint logs in as."""
+        return self.account == "root"
+
     def template(self) -> Template:
         """Return the command's words. Raises LineRefused for what the strict parser refuses."""
         return parse_template(self.run)
@@ -84,8 +94,8 @@ class SSHCommandSet(CommandSetDocument):
     )
 
     def contain_of(self, rule: SSHCommand) -> Contain:
-        """Return how this command's processes are contained."""
-        return rule.contain or self.contain
+        """Return how this command's processes are contained. What runs as root can have a PID namespace everywhere."""
+        return rule.contain or ("pidns" if rule.as_root else self.contain)
 
     def in_force(self, rule: CommandRule) -> Mapping[str, Any]:
         """Return the set's defaults that apply to a command, by field."""

@@ -6,6 +6,7 @@ from itertools import combinations
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import EFFECT_RANK
 from sessions_app.policy.commands.findings import Finding, Severity, document_findings
+from sessions_app.policy.commands.ssh.as_root import SudoCannotSay, root_lines
 from sessions_app.policy.commands.ssh.command import Command
 from sessions_app.policy.commands.ssh.document import SSHCommandSet
 from sessions_app.policy.commands.ssh.judge import Hit, judge
@@ -65,9 +66,33 @@ def _command_findings(command: Command) -> Iterator[Finding]:
                 f"`{text}` looks like a place for passwords or keys, and the output is recorded",
                 "remove it, or accept that the holder and reviewers of recordings can read it",
             )
+    yield from _as_root(command)
     hits = judge(table(), command.spoken, says_read=command.rule.effect == "read")
     yield from _hit_findings(command, hits)
     yield from _effect(command, hits)
+
+
+def _as_root(command: Command) -> Iterator[Finding]:
+    """Check that a target's sudo can be told to allow this command, and nothing more."""
+    if not command.rule.as_root:
+        return
+    if command.rule.contain == "group":
+        yield command.found(
+            "error",
+            "as_root",
+            "runs as root in a process group, which root can leave",
+            "remove `contain: group`",
+        )
+    types = {name: command.document.type_of(command.rule, name) for name in command.rule.names}
+    try:
+        root_lines(command.words, types)
+    except SudoCannotSay as error:
+        yield command.found(
+            "error",
+            "as_root",
+            f"runs as root, but {error}",
+            "list the values with `choice`, or remove `as: root`",
+        )
 
 
 def _hit_findings(command: Command, hits: Iterable[Hit]) -> Iterator[Finding]:

@@ -18,12 +18,15 @@ parameters:
   unit: {choice: [nginx, haproxy]}
 commands:
   - run: systemctl restart {unit}
+    # The setup of each target lets Stint's account run exactly this as root, through sudo.
+    as: root
     effect: change
   - run: systemctl --no-pager status {unit}
     effect: read
   - run: journalctl --no-pager -u {unit} -n {lines}
-    # Chosen at each run, within the type.
-    where: {lines: {int: [1, 1000]}}
+    as: root
+    # Chosen at each run.
+    where: {lines: {choice: ["100", "1000"]}}
     effect: read
 examples:
   allow: ["systemctl restart nginx", "journalctl --no-pager -u nginx -n 100"]
@@ -45,7 +48,9 @@ commands:
     where: {unit: {choice: [nginx, haproxy]}}
     effect: read
   - run: journalctl --no-pager -u {unit} -n {lines}
-    where: {unit: {choice: [nginx, haproxy]}, lines: {int: [1, 1000]}}
+    # The setup of each target lets Stint's account run exactly this as root, through sudo.
+    as: root
+    where: {unit: {choice: [nginx, haproxy]}, lines: {choice: ["100", "1000"]}}
     effect: read
   - run: uptime
     effect: read

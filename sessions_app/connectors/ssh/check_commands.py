@@ -1,0 +1,81 @@
+"""Ask a target whether the commands of command sets can run there: their programs exist, and sudo allows what runs as root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sessions_app.connectors.base import CheckStep
+from sessions_app.connectors.ssh.as_root import line_of, root_lines_of
+from sessions_app.connectors.ssh.wrapper import AS_ROOT
+from sessions_app.policy.commands.ssh.decide import Command, CompiledSet, text_of
+from sessions_app.policy.commands.ssh.quoting import quote_argv, readable
+
+# Of all sets together, as many questions are asked.
+MOST = 300
+_ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Prints the number of each question whose answer is no. An answer without its last line is none.
+_SCRIPT = (
+    "set -f; number=0; for one; do rest=${one#?}; case $one in "
+    'p*) command -v -- "$rest" ;; '
+    f'r*) (PATH={_ROOT_PATH}; command -v -- "$rest") ;; '
+    f"s*) sudo -n -l {AS_ROOT} $rest ;; "
+    'esac >/dev/null 2>&1 || echo "$number"; number=$((number + 1)); done; echo end'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question to a target: what it is called there, and what a no means and how to fix it, as clauses."""
+
+    asks: str
+    about: str
+    no: str
+    fix: str
+
+
+def questions_of(compiled: CompiledSet, account: str) -> list[Question]:
+    """Return what to ask about one command set: each program once, and each line of sudoers."""
+    found: dict[str, Question] = {}
+    for command in compiled.commands:
+        for question in _questions(command, account):
+            found.setdefault(question.asks, question)
+    return list(found.values())
+
+
+def _questions(command: Command, account: str) -> Iterator[Question]:
+    by_sudo = command.rule.as_root and account != "root"
+    program = command.plain[0] or ""
+    yield Question(
+        f"{'r' if by_sudo else 'p'}{program}", f"`{readable([program])}`", "is not on the PATH there",
+        "install it, or write its full path in the command set",
+    )  # fmt: skip
+    for line in root_lines_of([command]) if by_sudo else ():
+        yield Question(
+            f"s{' '.join(line.sample)}", f"`{text_of(command.words)}`", "is not allowed as root by sudo",
+            f"run the setup again as root; this line is missing there: `{line_of(account, line.arguments)}`",
+        )  # fmt: skip
+
+
+def questions_command(questions: Sequence[Question]) -> str:
+    """Return the command line that asks at most ``MOST`` questions."""
+    return "exec " + quote_argv(["sh", "-c", _SCRIPT, "stint", *(one.asks for one in questions[:MOST])])
+
+
+def parse_answers(output: str) -> set[int] | None:
+    """Return the numbers of the questions that were answered with no; None for anything else."""
+    *lines, last = output.splitlines() or [""]
+    if last != "end" or not all(line.isdecimal() for line in lines):
+        return None
+    return set(map(int, lines))
+
+
+def step_of(name: str, questions: Sequence[Question], refused: Sequence[Question]) -> CheckStep:
+    """Return the step for one command set."""
+    if not refused:
+        return CheckStep(
+            f"commands of {name}", True, f"its programs and rights are there ({len(questions)} checked)"
+        )
+    says = "; ".join(dict.fromkeys(f"{one.about} {one.no}" for one in refused))
+    fix = refused[0].fix
+    return CheckStep(f"commands of {name}", False, says, f"{fix[0].upper()}{fix[1:]}.")
