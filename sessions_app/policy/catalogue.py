@@ -111,7 +111,7 @@ class ClusterDocument(_File):
         unknown = [target.name for target in self.targets if self.kind == "ssh" and not target.host_key]
         if unknown and not self.host_ca:
             raise ValueError(
-                f"{', '.join(unknown)}: give a host_key (the output of `ssh-keyscan`), or a host_ca for the cluster; "
+                f"{', '.join(unknown)}: give a host_key (`cat /etc/ssh/ssh_host_ed25519_key.pub` on the host), or a host_ca for the cluster; "
                 "Stint never connects to a host that it can't verify"
             )
         return self

@@ -54,6 +54,13 @@ def test_what_is_wrong_is_said_at_its_field_once_with_the_focus_there(live_world
     expect(alice.get_by_text("No target is chosen.").filter(visible=True)).to_have_count(1)
 
 
+def test_a_form_in_the_middle_of_a_page_has_the_focus_where_something_is_wrong(live_world, visit):
+    alice = visit("alice")
+    alice.goto("/incidents/#open")
+    alice.locator("#open form").evaluate("form => { form.noValidate = true; form.requestSubmit(); }")
+    expect(alice.get_by_label("What's wrong")).to_be_focused()
+
+
 @pytest.mark.smoke
 def test_ask_at_a_desk_approve_on_a_phone_use_and_kill(live_world, visit):
     from broker.kernel import clock

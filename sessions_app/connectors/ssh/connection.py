@@ -253,7 +253,8 @@ def known_hosts(
     pinned = read_public_keys(target.host_key.splitlines())
     if target.host_key.strip() and not pinned:
         raise ConnectorError(
-            f"The host key of {target.name} in the catalog can't be read. Use the output of `ssh-keyscan`.",
+            f"The host key of {target.name} in the catalog can't be read. Copy the "
+            "output of `cat /etc/ssh/ssh_host_ed25519_key.pub` on the target.",
             permanent=True,
         )
     trusted = [] if pinned else read_public_keys(host_ca.splitlines())

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 
 from accounts.models import Identity, Kind
 from accounts.queries import groups
@@ -146,7 +147,7 @@ def change(request: HttpRequest, username: str) -> HttpResponse:
     except StintError as error:
         return _person(request, found, refused=error)
     messages.success(request, f"{changed} was updated and notified.")
-    return redirect("person", username)
+    return redirect(f"{reverse('person', args=[username])}#change")
 
 
 @page(ACT)
@@ -164,7 +165,7 @@ def change_groups(request: HttpRequest, username: str) -> HttpResponse:
     group = request.POST["group"].strip().replace(" ", "-")
     removed = request.POST.get("out") == "1"
     messages.success(request, f"Removed {found} from {group}." if removed else f"Added {found} to {group}.")
-    return redirect("person", username)
+    return redirect(f"{reverse('person', args=[username])}#groups")
 
 
 @page(ACT)

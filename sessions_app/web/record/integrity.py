@@ -17,7 +17,7 @@ from sessions_app.web.templatetags.times import ago, when
 
 ENTRIES = "entry,entries"
 NOT_VERIFIED = (
-    "The worker verifies the record every ten minutes. An administrator can verify it now, or with {}."
+    "The worker verifies the record every ten minutes. An administrator can verify it now, on this page."
 )
 
 
@@ -62,7 +62,7 @@ class Integrity:
         """The result in sentences."""
         last = self.verification
         if last is None:
-            return [format_html(NOT_VERIFIED, format_html("<code>{}</code>", "manage.py audit_verify"))]
+            return [NOT_VERIFIED]
         return self._intact(last) if last.ok else self._broken(last)
 
     def _intact(self, last: AuditVerification) -> list[SafeString | str]:

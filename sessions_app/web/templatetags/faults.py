@@ -19,7 +19,10 @@ _KEY = "faults"
 
 @register.simple_tag(takes_context=True)
 def faults(context: template.Context, error: object, names: str = "", form: str = "") -> SafeString:
-    """Show the part of an error or Faults without a field above a form, and keep the rest for the fields.
+    """Show the part of an error or Faults without a field above a form, and keep the rest for the fields. It has the focus if
+    no field has.
+
+    A form's address has no fragment: Chromium then ignores `autofocus`.
 
     ``form`` limits this to an error of that form, on a page with several.
     """
@@ -33,9 +36,14 @@ def faults(context: template.Context, error: object, names: str = "", form: str 
     if not found.above:
         return SafeString("")
     first, *rest = map(coded, found.above)
+    focus = SafeString("" if found.at else ' tabindex="-1" autofocus')
     more = format_html_join(" ", "{}", ((text,) for text in rest))
     return format_html(
-        '<div class="note t-bad" role="alert">{}<div><b>{}</b> {}</div></div>', icon("alert"), first, more
+        '<div class="note t-bad" role="alert"{}>{}<div><b>{}</b> {}</div></div>',
+        focus,
+        icon("alert"),
+        first,
+        more,
     )
 
 

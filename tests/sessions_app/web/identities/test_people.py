@@ -304,7 +304,7 @@ def test_an_administrator_changes_a_name_and_an_address_on_the_page(world, brows
     )
     form = {"name": "Alice Liddell", "email": "liddell@example.com"}
     answer = admin.post("/people/alice/change/", form, follow=True)
-    assert answer.redirect_chain == [("/people/alice/", 302)]
+    assert answer.redirect_chain == [("/people/alice/#change", 302)]
     page = answer.content.decode()
     assert "Alice Liddell was updated and notified." in page
     assert "changed the name, email address of alice" in admin.get("/record/").content.decode()

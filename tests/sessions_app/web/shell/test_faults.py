@@ -6,10 +6,12 @@ import re
 from html import unescape
 
 import pytest
+from django.template import Context, Template
 
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import AccessRequest, Grant
 from sessions_app.web.shell.faults import Faults, faults_of
+from tests.environment import ROOT
 from tests.sessions_app.web.requests.test_asking import FORM
 from tests.support.world.acts import policy
 from tests.support.world.world import PASSWORD
@@ -43,6 +45,22 @@ def test_several_are_counted_above_and_said_each_at_its_field():
     found = faults_of(error, "a b")
     assert list(found.at.items()) == [("a", "Wrong a."), ("b", "Wrong b.")]
     assert found.above == ("It is not complete.", "2 fields need fixing.")
+
+
+def test_no_form_goes_to_a_fragment_where_chromium_would_ignore_the_focus():
+    forms = {
+        path: re.findall(r'<form[^>]* action="[^"]*#', path.read_text())
+        for path in (ROOT / "templates").rglob("*.html")
+    }
+    assert [path.name for path, found in forms.items() if found] == []
+
+
+def test_what_has_no_field_has_the_focus_itself():
+    shown = Template("{% faults error 'a' %}").render
+    assert ' tabindex="-1" autofocus' in shown(Context({"error": InvalidInput("It does not fit.")}))
+    assert "autofocus" not in shown(
+        Context({"error": InvalidInput("No.", fields={"a": ["A is bad."], "b": ["B."]})})
+    )
 
 
 def test_what_has_no_field_is_said_above_so_that_nothing_is_swallowed():
