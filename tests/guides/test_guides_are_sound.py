@@ -15,12 +15,13 @@ from tests.support.world.guides import fences, guides, source
 # What a block may be, and by what it is followed in `test_guides_do_what_they_say.py`: yaml and console are applied and
 # run, and so is sql; json is parsed. `text` shows an answer or a shape, so nothing in it can be typed.
 LANGUAGES = {"yaml", "console", "sql", "json", "text"}
-OPTIONS = {"as", "status", "over", "database", "file", "no-run", "on", "reason"}
+OPTIONS = {"as", "status", "over", "database", "file", "no-run", "on", "start", "reason"}
 # What can't run in a test, with its reason: this list grows by a decision, not by itself.
 NOT_RUN = {
     "cli": ["installs into the machine"],
     "deploying": ["installs packages", "needs container tools", "needs a Kubernetes cluster"],
     "evidence": ["ends every grant of a restored database"],
+    "first-ssh-target": ["keeps running", "installs into the machine"],
     "kubernetes": ["needs a Kubernetes cluster"],
     "machines": ["needs an OIDC token of a CI job"],
 }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -10,43 +13,56 @@ import pytest
 from tests.environment import ROOT
 from tests.support.servers.guide_site import GuideSite, guide_site
 from tests.support.world.guide_reader import Reader
-from tests.support.world.guides import fences, guides
+from tests.support.world.guides import fences, guides, source
 
 pytestmark = pytest.mark.guides
 
-GROUPS = {"operators": "priya", "service-owners": "jonas", "security": "mara", "agents": "scribe"}
+
+@dataclass
+class Library:
+    """The guides that were followed on one Stint that had nobody and nothing in it, each with its folder."""
+
+    site: GuideSite
+    folder: Path
+    done: dict[str, Path] = field(default_factory=dict)
+
+    def follow(self, name: str) -> Path:
+        """Do all that a guide says, in an empty folder with no more than the catalogues of the guides that it builds on."""
+        if name in self.done:
+            return self.done[name]
+        work = self.folder / name
+        for base in builds_on(name):
+            shutil.copytree(self.follow(base) / "catalogue", work / "catalogue", dirs_exist_ok=True)
+        work.mkdir(exist_ok=True)
+        for name_of_ours in ("manage.py", "broker"):
+            (work / name_of_ours).symlink_to(ROOT / name_of_ours)
+        reader = Reader(self.site, work)
+        if builds_on(name):
+            # What other guides left is not there for this one.
+            reader.apply("--prune")
+        for fence in fences(name):
+            # What is on another machine than Stint's is followed there, in test_stint_is_installed_as_the_guide_says.py.
+            if "on" not in fence.options:
+                reader.follow(fence)
+        reader.plan_variants()
+        if any(fence.file for fence in fences(name)):
+            reader.apply()
+        self.done[name] = work
+        return work
+
+
+def builds_on(name: str) -> list[str]:
+    """The guides that a guide says it builds on."""
+    said = re.search(r"^This guide builds on (.+(?:\n.+)*)", source(name), re.MULTILINE)
+    return re.findall(r"\(/docs/([a-z-]+)/\)", said[1]) if said else []
 
 
 @pytest.fixture(scope="module")
-def site(django_db_setup) -> Iterator[GuideSite]:
-    with guide_site() as running:
-        yield running
-
-
-def follow(name: str, site: GuideSite, work: Path) -> None:
-    """Do all that a guide says, in an empty folder, with no more in the catalogue than people's groups; at the end its files
-    are applied.
-    """
-    for name_of_ours in ("manage.py", "broker"):
-        (work / name_of_ours).symlink_to(ROOT / name_of_ours)
-    reader = Reader(site, work)
-    (work / "catalogue" / "groups").mkdir(parents=True)
-    for group, member in GROUPS.items():
-        path = work / "catalogue" / "groups" / f"{group}.yaml"
-        path.write_text(f"name: {group}\nmembers: [{member}]\n", encoding="utf-8")
-    blocks = fences(name)
-    has_files = any(fence.file for fence in blocks)
-    if has_files:
-        reader.apply("--prune")
-    for fence in blocks:
-        # What is on another machine than Stint's is followed there, in test_stint_is_installed_as_the_guide_says.py.
-        if "on" not in fence.options:
-            reader.follow(fence)
-    reader.plan_variants()
-    if has_files:
-        reader.apply()
+def library(django_db_setup, tmp_path_factory) -> Iterator[Library]:
+    with guide_site() as site:
+        yield Library(site, tmp_path_factory.mktemp("guides"))
 
 
 @pytest.mark.parametrize("name", guides())
-def test_a_guide_does_what_it_says(name, site, tmp_path):
-    follow(name, site, tmp_path)
+def test_a_guide_does_what_it_says(name, library):
+    library.follow(name)
