@@ -6,7 +6,10 @@ import pytest
 
 from sessions_app.models import Cluster
 from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
-from sessions_app.operations.targets.target_setup import HIDDEN_KEY, http_sites, setup_texts
+from sessions_app.operations.targets.ensure_authority import ensure_authority
+from sessions_app.operations.targets.target_setup import HIDDEN_KEY, http_sites, setup_texts, ssh_setup
+from sessions_app.queries.authority import SSH_USER_CA
+from tests.support.world.acts import change
 from tests.support.world.world import SETUP
 
 KEY = "k" * 40
@@ -84,3 +87,21 @@ def test_for_mcp_it_is_said_who_may_reach_the_server_and_where_agents_connect(wo
     assert "one.example.com:443" in server.text
     assert "/mcp/one" in client.text
     assert "Bearer ${TOKEN}" in client.text
+
+
+def test_what_command_sets_run_as_root_is_in_the_setup(world):
+    text = world.catalogue["command-sets/restart-web.yaml"]
+    change(
+        world,
+        {
+            "command-sets/restart-web.yaml": text.replace(
+                "    effect: change\n", "    effect: change\n    as: root\n", 1
+            )
+        },
+    )
+    ensure_authority(SSH_USER_CA, now=world.now)
+    web = Cluster.objects.get(name="web")
+    web.targets.update(account="stint")
+    setup = ssh_setup(web, gateways=["192.0.2.1"])
+    assert "\nstint ALL=(root) NOPASSWD: /etc/ssh/stint_as_root echo restart nginx\n" in setup.script
+    assert "visudo -cqf /etc/sudoers.d/stint-web.new" in setup.script

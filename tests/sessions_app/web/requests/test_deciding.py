@@ -565,3 +565,17 @@ def test_who_else_is_there_leads_to_the_timeline_of_that_cluster_and_day(world, 
     later = world.request(starts_at=begins, kind="planned")
     page = as_bob.get(f"/approvals/{later.ref}/").content.decode()
     assert f"{timeline}&amp;day={begins:%Y-%m-%d}" in page
+
+
+def test_an_approver_reads_which_commands_run_as_root(world, browser):
+    text = world.catalogue["command-sets/restart-web.yaml"]
+    acts.change(
+        world,
+        {
+            "command-sets/restart-web.yaml": text.replace(
+                "    effect: change\n", "    effect: change\n    as: root\n", 1
+            )
+        },
+    )
+    page = browser("bob").get(f"/approvals/{world.request().ref}/").content.decode()
+    assert page.count("Runs as root") == 1

@@ -42,7 +42,7 @@ def allowed(compiled: CompiledSet, line: str) -> Allowed:
 def test_a_listed_command_is_allowed_as_exactly_its_words(nginx: CompiledSet) -> None:
     assert decide(nginx, "systemctl 'restart'  ngi\"nx\"") == Allowed(
         index=0, argv=("systemctl", "restart", "nginx"), effect="change", hold=False, finish_seconds=None,
-        contain="pidns", matched={},
+        contain="pidns", as_root=False, matched={},
     )  # fmt: skip
     stop = allowed(nginx, "systemctl stop nginx")
     assert (stop.index, stop.hold, stop.finish_seconds, stop.effect) == (2, True, 300, "destructive")
