@@ -22,7 +22,8 @@ def test_rows_are_numbered_in_order():
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
 def test_a_row_says_asset_attacker_defense_and_what_is_left_and_names_tests_that_exist(row):
-    assert len(row) == 6 and all(row)
+    assert len(row) == 6
+    assert all(row)
     tests = re.findall(r"\[([^]]+)\]\(([^)]+)\)", row[4])
     assert tests
     for words, path in tests:

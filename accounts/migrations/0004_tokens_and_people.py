@@ -13,7 +13,7 @@ from django.db.models.functions import Cast, Concat, Upper
 class Migration(migrations.Migration):
     """The token that created a token, and who is behind an account without an address."""
 
-    dependencies = [("accounts", "0002_shared_cache")]
+    dependencies = [("accounts", "0003_attempts")]
     operations = [
         migrations.AddField(
             model_name="apitoken",

@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
     """One table and one column."""
 
     dependencies = [
-        ("sessions_app", "0005_questions"),
+        ("sessions_app", "0006_openers"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
     operations = [

@@ -65,5 +65,5 @@ DROP FUNCTION stint_usable_until, stint_tree;
 class Migration(migrations.Migration):
     """Two functions."""
 
-    dependencies = [("sessions_app", "0005_questions")]
+    dependencies = [("sessions_app", "0007_proposals")]
     operations = [migrations.RunSQL(TREES, REMOVE)]

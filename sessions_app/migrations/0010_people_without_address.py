@@ -27,5 +27,5 @@ $body$;
 class Migration(migrations.Migration):
     """Who stands behind a grant."""
 
-    dependencies = [("sessions_app", "0005_questions"), ("accounts", "0004_tokens_and_people")]
+    dependencies = [("sessions_app", "0009_notices"), ("accounts", "0004_tokens_and_people")]
     operations = [migrations.RunSQL(STANDS_BEHIND, migrations.RunSQL.noop)]
