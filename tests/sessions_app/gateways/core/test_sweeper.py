@@ -318,16 +318,15 @@ def test_a_thread_goes_on_with_what_it_found(caplog):
 
 
 @pytest.mark.parametrize(
-    ("failure", "event", "says"),
+    ("failure", "says"),
     [
-        (OperationalError("gone"), "sweep.waits", "database"),
-        (ZeroDivisionError("a fault"), "sweep.failed", "ZeroDivisionError"),
+        (OperationalError("gone"), "The database does not respond"),
+        (ZeroDivisionError("a fault"), "sweep.failed"),
     ],
 )  # fmt: skip
-def test_a_thread_survives_every_failure_and_logs_it(caplog, failure, event, says):
+def test_a_thread_survives_every_failure_and_logs_it(caplog, failure, says):
     assert _kept_alive(raising(failure), 1.0) == 1.0
-    (logged,) = [entry.msg for entry in caplog.records if entry.msg["event"] == event]
-    assert says in logged["error"]
+    assert any(says in message for message in caplog.messages)
 
 
 def revoked() -> tuple[float, float]:
@@ -366,9 +365,7 @@ def test_a_revoke_without_a_database_waits_for_the_next_sweep(
             _revoke(pk)
 
     in_thread(without_database)
-    (logged,) = [entry.msg for entry in caplog.records if entry.msg["event"] == "revoke.waits"]
-    assert logged["grant"] == pk
-    assert "database" in logged["error"]
+    assert any("The database does not respond" in message for message in caplog.messages)
     assert states([pk]) == {("revoking", 0)}
 
 

@@ -205,7 +205,7 @@ def test_what_each_process_died_over_is_given_up(world, notice):
     send_notices(now=lambda: world.now)
     notice.refresh_from_db()
     assert (notice.given_up_at, notice.next_attempt_at) == (world.now, None)
-    assert [message.to for message in mail.outbox] == [], "the administrator has no address"
+    assert [message.to for message in mail.outbox] == [["admin@example.com"]], "the administrator is told"
 
 
 def test_words_from_people_can_not_add_headers_to_a_mail(world):

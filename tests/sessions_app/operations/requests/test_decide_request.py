@@ -189,7 +189,9 @@ def test_who_was_taken_out_of_the_group_has_no_say(world):
 
 def test_an_approval_is_not_counted_after_its_giver_lost_the_right(world):
     change(world, policy(world, approvals=TWO))
-    erin = create_identity(username="erin", groups=["approvers"], actor=SETUP, now=world.now)
+    erin = create_identity(
+        username="erin", email="erin@example.com", groups=["approvers"], actor=SETUP, now=world.now
+    )
     request = world.request()
     world.decide(request)
     as_approvers(world, "dora", "erin")
