@@ -67,6 +67,7 @@ def add(page: Page, name: str, groups: str) -> str:
     """Add a person and return the first password, which is shown once."""
     page.get_by_label("Name", exact=True).fill(name.title())
     page.get_by_label("Username").fill(name)
+    page.get_by_label("Email").fill(f"{name}@example.com")
     page.get_by_label("Groups").fill(groups)
     page.get_by_role("button", name="Add person", exact=True).click()
     expect(page.locator(".note.t-ok")).to_contain_text(f"sign in as {name}")

@@ -28,15 +28,15 @@ _GROUP = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 def add_identity(request: HttpRequest) -> tuple[Identity, str | None]:
     """Create the identity that a form describes, and return it with its initial password, if it has one.
 
-    People get an initial password, which only this response shows. If only administrators sign in with passwords,
-    people need an email address instead, by which the identity provider knows them. Raises InvalidInput, NameTaken.
+    People get an initial password, which only this response shows, unless only administrators sign in with passwords. They
+    need an email address, by which Stint and the identity provider tell them apart. Raises InvalidInput, NameTaken.
     """
     sent = request.POST
     kind = sent.get("kind", Kind.PERSON)
     password = secrets.token_urlsafe(15) if kind == Kind.PERSON and settings.PASSWORD_SIGN_IN else None
-    if kind == Kind.PERSON and not password and not sent.get("email", "").strip():
+    if kind == Kind.PERSON and not sent.get("email", "").strip():
         raise InvalidInput(
-            f"{settings.OIDC_NAME} identifies people by email address.",
+            "A person needs an email address. Accounts with the same one count as one person.",
             fields={"email": ["Enter an email address."]},
         )
     made = create_identity(

@@ -39,7 +39,13 @@ def client(root) -> Client:
 
 
 def add(client, username: str, groups: str) -> str:
-    form = {"act": "person", "name": username.title(), "username": username, "groups": groups}
+    form = {
+        "act": "person",
+        "name": username.title(),
+        "username": username,
+        "email": f"{username}@example.com",
+        "groups": groups,
+    }
     return client.post("/welcome/people/", form).content.decode()
 
 
@@ -99,7 +105,13 @@ def test_a_person_gets_a_first_password_that_is_shown_once(client):
 
 def test_a_name_that_is_taken_is_told_and_what_was_typed_stays(client):
     add(client, "alice", "operators")
-    form = {"act": "person", "username": "alice", "name": "Alice <b>", "groups": "night"}
+    form = {
+        "act": "person",
+        "username": "alice",
+        "email": "a@example.com",
+        "name": "Alice <b>",
+        "groups": "night",
+    }
     page = client.post("/welcome/people/", form).content.decode()
     assert "alice is taken" in page
     assert 'value="Alice &lt;b&gt;"' in page

@@ -256,11 +256,18 @@ def test_what_is_wrong_stands_in_the_form_with_what_was_typed(world, browser):
             {"username": "fixer", "kind": "service", "owner": "robot"},
             "Enter the username of an enabled person.",
         ),
-        ({"username": "fixer", "kind": "person", "owner": "bob"}, "A person has no owner."),
+        (
+            {"username": "fixer", "kind": "person", "email": "f@example.com", "owner": "bob"},
+            "A person has no owner.",
+        ),
         ({"username": "fixer", "kind": "ghost"}, "Choose person, service or agent."),
-        ({"username": "fixer", "kind": "person", "groups": "On Call!"}, "a valid group name"),
+        (
+            {"username": "fixer", "kind": "person", "email": "f@example.com", "groups": "On Call!"},
+            "a valid group name",
+        ),
         ({"username": "fixer", "kind": "person", "email": "nowhere"}, "valid email"),
-        ({"username": "alice", "kind": "person"}, "alice is taken."),
+        ({"username": "alice", "kind": "person", "email": "f@example.com"}, "alice is taken."),
+        ({"username": "fixer", "kind": "person"}, "A person needs an email address."),
     ):
         answer = admin.post("/new/identity/", {"name": "Fixer of things", **wrong})
         assert answer.status_code in (400, 409), wrong

@@ -154,7 +154,11 @@ def test_once_it_is_replaced_everything_opens_and_the_first_one_is_worth_nothing
 
 
 def test_a_first_password_that_the_page_made_is_replaced_too(world, browser):
-    page = browser("admin").post("/new/identity/", {"kind": "person", "username": "finn"}).content.decode()
+    page = (
+        browser("admin")
+        .post("/new/identity/", {"kind": "person", "username": "finn", "email": "finn@example.com"})
+        .content.decode()
+    )
     given = re.search(r'<code class="secret" tabindex="0">([\w-]+)</code>', page)[1]
     client = Client()
     sign_in(client, "finn", given)

@@ -747,7 +747,10 @@ def test_where_passwords_are_off_people_are_added_by_their_address_and_without_a
     admin = browser("admin")
     refused = admin.post("/new/identity/", {"kind": "person", "username": "zoe"})
     assert refused.status_code == 400
-    assert "Okta identifies people by email address. Enter an email address." in text(refused)
+    assert (
+        "A person needs an email address. Accounts with the same one count as one person. Enter an email address."
+        in text(refused)
+    )
     made = admin.post("/new/identity/", {"kind": "person", "username": "zoe", "email": "zoe@example.com"})
     assert "sign in through the identity provider as zoe@example.com" in text(made)
     assert "password" not in text(made)

@@ -164,9 +164,12 @@ def test_every_form_says_it_at_the_field(as_alice, path, form, fields):
 @pytest.mark.parametrize(
     ("form", "fields"),
     [
-        ({"kind": "person", "username": "Not A Name!"}, ["username"]),
+        ({"kind": "person", "username": "Not A Name!", "email": "e@example.com"}, ["username"]),
         ({"kind": "service", "username": "build"}, ["owner"]),
-        ({"kind": "person", "username": "erin", "groups": "Not A Group!"}, ["groups"]),
+        (
+            {"kind": "person", "username": "erin", "email": "e@example.com", "groups": "Not A Group!"},
+            ["groups"],
+        ),
         ({"kind": "person", "username": "erin", "email": "nowhere"}, ["email"]),
     ],
 )
