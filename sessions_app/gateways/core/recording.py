@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.kernel.text import recordable_line
 from sessions_app.queries.recordings import Room
 
 _BUFFER = 64 * 1024
@@ -43,7 +44,7 @@ class Recorder:
         size: tuple[int, int] = (80, 24),
         room: Room,
     ) -> None:
-        """Create ``folder/path``, readable only by its owner. Once ``room`` is used up, output is counted but not kept.
+        """Create ``folder/path``, readable only by its owner. Private keys in the title are masked. Once ``room`` is used up, output is counted but not kept.
 
         Raises OSError. An existing file is never overwritten.
         """
@@ -62,7 +63,7 @@ class Recorder:
         width, height = size
         self._line({
             "version": 2, "width": width or 80, "height": height or 24, "timestamp": int(started.timestamp()),
-            "title": title, "env": {"TERM": "dumb"},
+            "title": recordable_line(title), "env": {"TERM": "dumb"},
         })  # fmt: skip
         # The file says what it is, even if this process dies.
         self._file.flush()

@@ -14,9 +14,9 @@ from sessions_app.queries.recordings import Room
 START = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 
 
-def record(folder, *chunks, cap=1_000_000):
+def record(folder, *chunks, cap=1_000_000, title="echo"):
     room = Room(cap, "a command has 16 MiB")
-    recorder = Recorder(folder, "GR-1/7.cast", title="echo", started=START, room=room)
+    recorder = Recorder(folder, "GR-1/7.cast", title=title, started=START, room=room)
     for data, error in chunks:
         recorder.output(data, error=error)
     made = recorder.close()
@@ -31,6 +31,13 @@ def test_a_recording_is_asciicast_version_two(tmp_path):
     assert events[0][0] <= events[1][0]
     assert made.output_bytes == 8
     assert made.digest == hashlib.sha256((tmp_path / made.path).read_bytes()).hexdigest()
+
+
+def test_its_title_has_the_tried_line_as_the_record_has_it_without_a_private_key(tmp_path):
+    key = f"-----BEGIN PRIVATE KEY-----\n{'A' * 64}\n-----END PRIVATE KEY-----"
+    _, header, _ = record(tmp_path, title=f"GR-1 alice on web-1: echo '{key}'")
+    assert header["title"].startswith("GR-1 alice on web-1: echo '[private key, sha256:")
+    assert "AAAA" not in header["title"]
 
 
 def test_characters_that_are_split_over_packets_stay_whole(tmp_path):

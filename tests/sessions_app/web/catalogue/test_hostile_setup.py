@@ -77,7 +77,13 @@ def test_new_lines_of_browsers_are_one_character(world, browser):
 
 
 def test_a_group_gets_no_name_that_no_policy_could_say(world, browser):
-    form = {"act": "person", "username": "zoe", "name": "Zoe", "groups": "On Call, Übung"}
+    form = {
+        "act": "person",
+        "username": "zoe",
+        "email": "zoe@example.com",
+        "name": "Zoe",
+        "groups": "On Call, Übung",
+    }
     answer = browser("admin").post("/welcome/people/", form)
     assert answer.status_code == 400
     assert "a valid group name" in answer.content.decode()
