@@ -103,6 +103,7 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # Whoever can write to the queue could stop workers.
 CELERY_TIMEZONE = "UTC"
 
 # --- Applications -----------------------------------------------------------------------------------------------

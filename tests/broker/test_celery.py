@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from celery.beat import Scheduler
 from celery.worker import request as celery_request
+from celery.worker.consumer.control import Control
 from django.utils.module_loading import import_string
 from kombu import Connection, Message
 
@@ -96,3 +97,8 @@ def test_everything_is_due_when_a_worker_starts_since_the_one_before_may_not_hav
 
 def test_a_checkpoint_is_asked_for_often_enough_that_none_is_more_than_a_minute_after_the_last():
     assert app.conf.beat_schedule["checkpoint"]["schedule"] <= 5
+
+
+def test_nobody_controls_a_worker_through_the_queue():
+    consumer = SimpleNamespace(app=app, conninfo=SimpleNamespace(supports_exchange_type=lambda _: True))
+    assert not Control.include_if(None, consumer)
