@@ -20,7 +20,7 @@ class Extension(NamedTuple):
 
 def extensions(grant: Grant, now: dt.datetime) -> list[Extension]:
     """Return the extensions that the policy allows now: half an hour and the longest one, or none."""
-    document = approved_document(grant.request) if readable_document(grant.policy) else None
+    document = approved_document(grant) if readable_document(grant.policy) else None
     running = grant.state == GrantState.ACTIVE and grant.expires_at > now
     if document is None or document.extension is None or grant.review_due_at or not running:
         return []

@@ -79,12 +79,13 @@ def terms_of(document: PolicyDocument) -> dict[str, Any]:
     return document.terms.model_dump(mode="json", exclude_none=True)
 
 
-def approved_document(request: AccessRequest) -> PolicyDocument:
-    """Return the document of a request's policy, with terms no wider than those that were requested and approved.
+def approved_document(of: AccessRequest | Grant) -> PolicyDocument:
+    """Return the document of a policy, with terms no wider than those that were requested and approved.
 
     Raises Unreadable.
     """
-    return within_terms(policy_document(request.policy), Terms.model_validate(request.terms))
+    request = of.request if isinstance(of, Grant) else of
+    return within_terms(policy_document(of.policy), Terms.model_validate(request.terms))
 
 
 def trust_document(policy: TrustPolicy) -> TrustPolicyDocument:

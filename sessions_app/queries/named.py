@@ -17,11 +17,12 @@ LARGE = (
 
 
 def with_names(queryset: QuerySet[Named], *, rules: bool = False) -> QuerySet[Named]:
-    """Add to grants or requests the related rows that name them. Of their documents, only the policy's is read, with
-    ``rules``.
+    """Add to grants or requests the related rows that name them. Of their documents, only the policy's and the terms of a
+    grant's request are read, with ``rules``.
 
     ``.defer(None)`` reads everything.
     """
-    own = ("holder",) if queryset.model is Grant else ("requester", "extends", "workflow")
+    of_grant = ("holder", "request") if rules else ("holder",)
+    own = of_grant if queryset.model is Grant else ("requester", "extends", "workflow")
     named = queryset.select_related(*own, "cluster", "policy", "command_set_version__command_set")
     return named.defer(*LARGE) if rules else named.defer(*LARGE, "policy__document")

@@ -97,7 +97,7 @@ def test_no_page_and_no_answer_of_the_api_shows_a_secret(world, configured, capl
     shown = {name: admin.get(things.address(name)) for name in READABLE}
     values = {"NAMES": "", "<api_request:ref>": things.request.ref, "<api_workflow:ref>": things.incident.ref, "<api_grant:ref>": used.grant_ref,
               "<api_id:run_id>": str(tried.run_id), "<api_id:key_id>": "1", "<api_id:token_id>": str(token.pk),
-              "<api_id:notice_id>": "1", "<api_id:number>": "1", "<api_user:username>": "alice",
+              "<api_id:notice_id>": "1", "<api_id:proposal_id>": "1", "<api_id:number>": "1", "<api_user:username>": "alice",
               "<api_name:kind>": "policy", "<api_user:name>": "web-work"}  # fmt: skip
     for route, view in addresses():
         if hasattr(view, "get"):

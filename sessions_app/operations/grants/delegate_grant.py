@@ -109,7 +109,7 @@ def why_not_on(parent: Grant, delegate: Identity | None, now: dt.datetime) -> st
     """
     if not Grant.objects.in_use(now).filter(pk=parent.pk).exists():
         raise GrantIsOver(f"{parent.ref} is not active.", hint="Only active grants can be delegated.")
-    terms = facts.approved_document(parent.request).delegation
+    terms = facts.approved_document(parent).delegation
     if terms is None or parent.review_due_at is not None:
         return f"{parent.ref} can't be delegated."
     if len(chain_of(parent)) > terms.depth:
@@ -141,7 +141,7 @@ def _own_doing(delegate: Identity, grant: Grant) -> str:
 def delegates_of(parent: Grant, now: dt.datetime) -> list[Identity]:
     """Return the identities that the holder can delegate a part of a grant to now, by name."""
     readable = facts.readable_document(parent.policy)
-    terms = facts.approved_document(parent.request).delegation if readable else None
+    terms = facts.approved_document(parent).delegation if readable else None
     if (
         terms is None
         or parent.review_due_at is not None

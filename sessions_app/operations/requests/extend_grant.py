@@ -103,7 +103,7 @@ def check_extension(
 
     Raises MayNotExtend, InvalidInput.
     """
-    document = facts.approved_document(grant.request)
+    document = facts.approved_document(grant)
     terms = document.extension
     if grant.parent_id is not None:
         raise MayNotExtend(

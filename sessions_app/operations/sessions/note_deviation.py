@@ -84,7 +84,7 @@ def _reached(grant: Grant) -> tuple[Grant | None, CommandRunQuerySet, int]:
 
 
 def _terms(grant: Grant) -> Deviations:
-    return facts.approved_document(grant.request).deviations_of(person=grant.holder.is_person)
+    return facts.approved_document(grant).deviations_of(person=grant.holder.is_person)
 
 
 def _is_held(grant: Grant) -> bool:
