@@ -38,13 +38,19 @@ def create_identity(
     actor: Actor,
     now: dt.datetime,
 ) -> Identity:
-    """Create an identity, and its groups if they are missing. The owner of a machine is a person, never a machine.
+    """Create an identity, and its groups if they are missing. A person has an email address, by which Stint tells people
+    apart. The owner of a machine is a person, never a machine.
 
     Raises NameTaken, InvalidInput.
     """
     username, groups = checked_username(username), sorted(set(groups))
     if Identity.objects.filter(username=username).exists():
         raise _taken(username)
+    if kind == Kind.PERSON and not email.strip():
+        raise InvalidInput(
+            "A person needs an email address. Accounts with the same one count as one person.",
+            fields={"email": ["Enter an email address."]},
+        )
     if problems := _problems(owner, time_zone):
         raise InvalidInput("Some required fields are missing or invalid.", fields=problems)
     try:

@@ -25,7 +25,7 @@ def typed(monkeypatch):
 
 def test_the_first_administrator_is_in_the_record(db, monkeypatch):
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
-    call_command("createsuperuser", "--noinput", username="Root", verbosity=0)
+    call_command("createsuperuser", "--noinput", username="Root", email="root@example.com", verbosity=0)
     root = Identity.objects.get(username="root")
     assert root.is_superuser
     assert root.check_password(PASSWORD)

@@ -47,7 +47,7 @@ def test_a_person_comes_with_groups_password_key_and_token(db, monkeypatch, key)
 
 
 def test_each_act_is_recorded_as_done_from_a_shell(db, key):
-    person("dana", "--admin", "--key", key, "--token", "laptop")
+    person("dana", "--admin", "--email", "dana@example.com", "--key", key, "--token", "laptop")
     for event in ("identity.created", "identity.key_added", "identity.token_created"):
         assert last(event, "dana").actor == "system:person"
     assert last("identity.created", "dana").data["administrator"] is True

@@ -28,7 +28,12 @@ def live_world(stint_db):
     clock.sync()
     now = clock.now()
     create_identity(
-        username="root", password=PASSWORD, is_superuser=True, actor=Actor.system("createsuperuser"), now=now
+        username="root",
+        email="root@example.com",
+        password=PASSWORD,
+        is_superuser=True,
+        actor=Actor.system("createsuperuser"),
+        now=now,
     )
     Sweeper.objects.create(name="test", seen_at=now + dt.timedelta(hours=1))
     return SimpleNamespace(now=now)

@@ -41,7 +41,9 @@ PASSWORD = "canary-pa55word-of-erin"
 
 def test_no_secret_is_seen_anywhere(world, caplog, capsys):
     caplog.set_level(logging.DEBUG)
-    erin = create_identity(username="erin", password=PASSWORD, actor=SETUP, now=world.now)
+    erin = create_identity(
+        username="erin", email="erin@example.com", password=PASSWORD, actor=SETUP, now=world.now
+    )
     token, text = create_token(
         identity_id=world.alice.pk, label="ci", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.alice,
         now=world.now,
@@ -144,7 +146,7 @@ def test_nothing_secret_is_stored_in_the_clear(world):
         identity_id=world.alice.pk, label="ci", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.alice,
         now=world.now,
     )[1]  # fmt: skip
-    create_identity(username="erin", password=PASSWORD, actor=SETUP, now=world.now)
+    create_identity(username="erin", email="erin@example.com", password=PASSWORD, actor=SETUP, now=world.now)
     codes = give_app(world.alice, world.now)
     private = private_key_of(ensure_authority(SSH_USER_CA, now=world.now)).decode().splitlines()[2]
     with connection.cursor() as cursor:

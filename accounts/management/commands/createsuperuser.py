@@ -28,9 +28,7 @@ class Command(StintCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--username", help="username of the administrator")
-        parser.add_argument(
-            "--email", help="email address; without one, they can't approve or review anything"
-        )
+        parser.add_argument("--email", help="email address, by which Stint tells people apart")
         parser.add_argument(
             "--noinput", "--no-input", action="store_false", dest="interactive",
             help="do not prompt; without a password in the environment, no one can sign in as them with a password",

@@ -40,7 +40,7 @@ class Command(StintCommand):
         add(
             "--email",
             default="",
-            help="email address; without one, a person can't approve, and nobody can approve for them",
+            help="email address of a new person, by which Stint tells people apart",
         )
         add("--group", action="append", default=[], help="group to join; created if missing; repeat for more")
         add("--kind", choices=Kind.values, default="", help="what is created (default: person)")

@@ -34,11 +34,6 @@ def add_identity(request: HttpRequest) -> tuple[Identity, str | None]:
     sent = request.POST
     kind = sent.get("kind", Kind.PERSON)
     password = secrets.token_urlsafe(15) if kind == Kind.PERSON and settings.PASSWORD_SIGN_IN else None
-    if kind == Kind.PERSON and not sent.get("email", "").strip():
-        raise InvalidInput(
-            "A person needs an email address. Accounts with the same one count as one person.",
-            fields={"email": ["Enter an email address."]},
-        )
     made = create_identity(
         username=sent.get("username", ""), kind=kind, email=sent.get("email", "").strip(), password=password,
         name=checked_text(sent.get("name", ""), field="name", longest=200), owner=_owner(sent, kind),

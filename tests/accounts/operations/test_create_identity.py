@@ -12,7 +12,9 @@ from tests.support.world.world import PASSWORD, SETUP
 
 
 def make(now, **fields) -> Identity:
-    return create_identity(**{"username": "erin", "actor": SETUP, "now": now, **fields})
+    return create_identity(
+        **{"username": "erin", "email": "erin@example.com", "actor": SETUP, "now": now, **fields}
+    )
 
 
 def test_a_person_is_made_with_groups_and_the_record_says_so(db, now):

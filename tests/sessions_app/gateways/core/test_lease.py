@@ -275,7 +275,9 @@ def test_the_lease_is_renewed_each_second_and_a_failure_is_only_logged(world, ca
         await cancelled(keeping)
 
     with_lease(scenario)
-    told = [entry.getMessage() for entry in caplog.records if entry.name == "sessions_app.gateways.core.lease"]
+    told = [
+        entry.getMessage() for entry in caplog.records if entry.name == "sessions_app.gateways.core.lease"
+    ]
     assert len(told) == 2
     assert all("The database does not respond" in line for line in told)
 

@@ -89,7 +89,9 @@ def cut_off(owner) -> int:
 
 
 def lost(caplog) -> list[str]:
-    return [entry.getMessage() for entry in caplog.records if entry.name == "sessions_app.gateways.core.listener"]
+    return [
+        entry.getMessage() for entry in caplog.records if entry.name == "sessions_app.gateways.core.listener"
+    ]
 
 
 def test_each_kind_of_news_reaches_the_one_who_asked_for_it(lone_db, app_connection):

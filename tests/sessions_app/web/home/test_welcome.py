@@ -28,7 +28,7 @@ POLICY = {
 @pytest.fixture
 def root(db, now) -> Identity:
     """The first administrator, as `createsuperuser` makes one, and nobody else."""
-    return create_identity(username="root", is_superuser=True, actor=SETUP, now=now)
+    return create_identity(username="root", email="root@example.com", is_superuser=True, actor=SETUP, now=now)
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_reading_the_steps_changes_nothing_and_others_do_not_find_them(client, n
         assert client.get(f"/welcome/{step}/").status_code == 200
     assert AuditEntry.objects.count() == before
     assert client.get("/welcome/nowhere/").status_code == 404
-    alice = create_identity(username="alice", actor=SETUP, now=now)
+    alice = create_identity(username="alice", email="alice@example.com", actor=SETUP, now=now)
     other = Client()
     other.force_login(alice, backend="accounts.backends.PasswordBackend")
     assert other.get("/welcome/").status_code == 404

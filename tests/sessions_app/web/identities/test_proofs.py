@@ -116,7 +116,7 @@ def test_a_session_that_never_showed_anything_is_asked(world):
 def erin(world):
     """A person whom an administrator has just made, by the API, with a password."""
     admin = Caller(world.admin, client=just_signed_in(Client(), world.admin))
-    body = {"username": "erin", "kind": "person", "password": GIVEN}
+    body = {"username": "erin", "kind": "person", "email": "erin@example.com", "password": GIVEN}
     assert admin.post("/identities", body).status_code == 201
     client = Client()
     sign_in(client, "erin", GIVEN)
@@ -175,7 +175,12 @@ def test_after_it_the_second_factor_that_is_required_is_asked_for(erin, settings
 
 def test_who_makes_themselves_on_the_server_has_made_their_own(world, now):
     create_identity(
-        username="root", password=OWN, is_superuser=True, actor=Actor.system("createsuperuser"), now=now
+        username="root",
+        email="root@example.com",
+        password=OWN,
+        is_superuser=True,
+        actor=Actor.system("createsuperuser"),
+        now=now,
     )
     client = Client()
     sign_in(client, "root", OWN)
