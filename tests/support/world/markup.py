@@ -19,7 +19,7 @@ KEPT = {
     "accesspolicy.digest", "accessrequest.digest", "approval.digest", "commandset.kind", "commandsetversion.digest",
     "grant.ref", "grant.mark", "identity.username", "identity.password", "identity.time_zone", "notice.path",
     "commandrun.recording", "commandrun.recording_digest", "documentversion.type", "documentversion.name", "documentversion.digest", "workflow.ref", "workflow.outside_id", "bookmark.query", "signingkey.public_key",
-    "signingkey.private_key", "apitoken.digest", "sshpublickey.blob", "sshpublickey.fingerprint", "sshpublickey.algorithm",
+    "signingkey.private_key", "attemptcount.subject", "apitoken.digest", "sshpublickey.blob", "sshpublickey.fingerprint", "sshpublickey.algorithm",
 }  # fmt: skip
 
 
