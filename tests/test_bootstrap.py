@@ -56,6 +56,7 @@ def with_everything(tree: Tree) -> None:
     for name in (
         "ssh",
         "sshd",
+        "sudo",
         "nginx",
         "curl",
         "busybox",

@@ -109,7 +109,9 @@ def test_two_installations_share_no_secret(tmp_path):
         texts.append(
             "".join((tmp_path / name / "etc/stint" / secret).read_text() for secret in sorted(SECRETS))
         )
-    words = [set(re.findall(r"[\w-]{32,}", text)) for text in texts]
+    words = [
+        {word for word in re.findall(r"[\w-]{32,}", text) if not word.startswith("STINT_")} for text in texts
+    ]
     assert words[0]
     assert not words[0] & words[1]
 

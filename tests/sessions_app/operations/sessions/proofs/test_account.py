@@ -99,6 +99,7 @@ def test_a_cluster_that_goes_behind_the_gateway_again_keeps_no_key(site):
         del data["connection"][name]
     site.apply({**site.catalogue, "clusters/prod.yaml": yaml.safe_dump(data)})
     assert asking() == []
-    stored = Cluster.objects.get(name="prod").sealed_connection
-    assert "webhook_key" not in stored_secrets(stored)
-    assert "token" in stored_secrets(stored)
+    prod = Cluster.objects.get(name="prod")
+    stored = stored_secrets(prod.sealed_connection, cluster_id=prod.pk)
+    assert "webhook_key" not in stored
+    assert "token" in stored
