@@ -128,7 +128,12 @@ def test_a_machine_had_no_right_while_its_owner_was_disabled(world):
 def test_administrators_are_told_with_the_moment_from_which_they_were(world):
     at = world.now + HOUR
     create_identity(
-        username="zoe", name="Zoe", kind="person", is_superuser=True, actor=Actor.system("test"), now=at
+        username="zoe",
+        name="Zoe",
+        email="zoe@example.com",
+        is_superuser=True,
+        actor=Actor.system("test"),
+        now=at,
     )
     assert "zoe" in rights(at, "", "administer")
     assert "zoe" not in rights(world.now, "", "administer")

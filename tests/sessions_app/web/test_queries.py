@@ -92,7 +92,11 @@ def grow(world, now, about, round_: int, many: int) -> None:
                 identity_id=who.pk, label="t", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.alice, now=now
             )  # fmt: skip
         person = create_identity(
-            username=f"eve-{round_}-{number}", groups=["operators", "approvers"], actor=SETUP, now=now
+            username=f"eve-{round_}-{number}",
+            email=f"eve-{round_}-{number}@example.com",
+            groups=["operators", "approvers"],
+            actor=SETUP,
+            now=now,
         )
         create_identity(
             username=f"bot-{round_}-{number}", kind="agent", owner=world.alice, actor=SETUP, now=now
