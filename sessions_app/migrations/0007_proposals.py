@@ -72,7 +72,8 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.AddField(
-            model_name="accessrequest", name="terms", field=models.JSONField(default=dict),
+            model_name="accessrequest", name="terms",
+            field=models.JSONField(db_default=models.Value({}, models.JSONField()), default=dict),
         ),
         migrations.RunSQL(GUARD, REMOVE),
     ]  # fmt: skip

@@ -106,7 +106,9 @@ class AccessRequest(models.Model):
     starts_at = models.DateTimeField(null=True, blank=True)
     duration = models.PositiveIntegerField()
     # The policy's terms at the time of the request. The policy can narrow them later, but not widen them.
-    terms: models.JSONField[Any, Any] = models.JSONField(default=dict)
+    terms: models.JSONField[Any, Any] = models.JSONField(
+        default=dict, db_default=models.Value({}, models.JSONField())
+    )
     reason = models.TextField(blank=True)
     ticket = models.CharField(max_length=200, blank=True)
     digest = models.CharField(max_length=64)

@@ -93,7 +93,7 @@ def fill_people(name: str, count: int) -> None:
         name,
         f"""
         INSERT INTO accounts_identity (password, is_superuser, username, name, email, kind, is_active, time_zone, created_at)
-        SELECT '!', false, 'p' || i, 'P' || i, '', 'person', true, 'UTC', now() FROM generate_series(1, {count}) i
+        SELECT '!', false, 'p' || i, 'P' || i, 'p' || i || '@example.com', 'person', true, 'UTC', now() FROM generate_series(1, {count}) i
         """,
         "ANALYZE accounts_identity",
     )

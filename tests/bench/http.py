@@ -258,7 +258,7 @@ def _fill(like: int, count: int) -> tuple[str, ...]:
         *(f"ALTER TABLE sessions_app_{table} DISABLE TRIGGER USER" for table in tables),
         f"""
         INSERT INTO accounts_identity (password, is_superuser, username, name, email, kind, is_active, time_zone, created_at)
-        SELECT '!', false, 'p' || i, 'P' || i, '', 'person', true, 'UTC', now()
+        SELECT '!', false, 'p' || i, 'P' || i, 'p' || i || '@example.com', 'person', true, 'UTC', now()
           FROM generate_series(1, {max(1, count // 50)}) i
         """,
         f"""

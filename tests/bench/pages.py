@@ -146,7 +146,7 @@ def fill(name: str) -> None:
         name,
         f"""
         INSERT INTO accounts_identity (password, is_superuser, username, name, email, kind, is_active, time_zone, created_at)
-        SELECT '!', false, 'p' || i, 'Person ' || i, '', 'person', true, 'UTC', now() FROM generate_series(1, {PEOPLE}) i
+        SELECT '!', false, 'p' || i, 'Person ' || i, 'p' || i || '@example.com', 'person', true, 'UTC', now() FROM generate_series(1, {PEOPLE}) i
         """,
         "ALTER TABLE sessions_app_grant DISABLE TRIGGER USER",
         "ALTER TABLE sessions_app_grant_targets DISABLE TRIGGER USER",
