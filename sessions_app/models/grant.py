@@ -293,6 +293,9 @@ class Lease(models.Model):
     making_until = models.DateTimeField(null=True, blank=True)
     # Since when a worker has been waiting for the target's answer. Valid only while its claim on the grant is renewed.
     asked_at = models.DateTimeField(null=True, blank=True)
+    # When a revoke last got an answer from the target, whatever it said, and when it last got none.
+    answered_at = models.DateTimeField(null=True, blank=True)
+    failed_at = models.DateTimeField(null=True, blank=True)
     gone_at = models.DateTimeField(null=True, blank=True)
     evidence = models.JSONField(default=dict)
     attempts = models.PositiveIntegerField(default=0)
@@ -308,8 +311,13 @@ class Lease(models.Model):
             models.Index(fields=["address"], condition=Q(gone_at__isnull=True), name="lease_at_host"),
             models.Index(
                 fields=["target"],
-                condition=Q(gone_at__isnull=True) & (~Q(last_error="") | Q(asked_at__isnull=False)),
+                condition=Q(gone_at__isnull=True) & (Q(failed_at__isnull=False) | Q(asked_at__isnull=False)),
                 name="lease_asked_or_failing",
+            ),
+            models.Index(
+                fields=["address", "port", "answered_at"],
+                condition=Q(answered_at__isnull=False),
+                name="lease_answered",
             ),
         ]
 

@@ -118,18 +118,20 @@ def next_due() -> dt.datetime | None:
 
 _TO_REVOKE = """
 WITH due AS (SELECT id, cluster_id, next_attempt_at FROM sessions_app_grant WHERE state = 'revoking' AND next_attempt_at <= %s),
-     host AS (SELECT DISTINCT ON (grant_id) grant_id, address, port FROM sessions_app_lease
+     host AS (SELECT DISTINCT ON (grant_id) grant_id, address, port, bool_or(answered_at IS NOT NULL OR failed_at IS NOT NULL)
+                     OVER (PARTITION BY grant_id) AS again FROM sessions_app_lease
                WHERE gone_at IS NULL AND grant_id IN (SELECT id FROM due) ORDER BY grant_id, id),
-     line AS (SELECT id, next_attempt_at, row_number() OVER
-                     (PARTITION BY cluster_id, address, port ORDER BY next_attempt_at, id) AS place
+     line AS (SELECT id, next_attempt_at, coalesce(again, false) AS again, row_number() OVER
+                     (PARTITION BY cluster_id, address, port, again ORDER BY next_attempt_at, id) AS place
                 FROM due LEFT JOIN host ON host.grant_id = due.id)
-SELECT id FROM line ORDER BY place, next_attempt_at, id LIMIT %s
+SELECT id FROM line ORDER BY place * CASE WHEN again THEN 4 ELSE 1 END, again, next_attempt_at, id LIMIT %s
 """
 
 
 def to_revoke_now(now: dt.datetime, limit: int = BATCH) -> tuple[int, ...]:
     """Return the ids of grants whose targets can be asked now: the first in line at each host, then the second at each,
-    and so on. So the many that wait for a busy host hide none at another.
+    and so on. So the many that wait for a busy host hide none at another. Of each host's retries, one comes after every
+    four others.
     """
     with connection.cursor() as cursor:
         cursor.execute(_TO_REVOKE, [now, limit])

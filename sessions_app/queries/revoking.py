@@ -15,10 +15,11 @@ NEIGHBORS = 500
 
 
 def clusters_of(grant_ids: Iterable[int]) -> dict[int, int]:
-    """Return the cluster id of each of the grants that is being revoked, in the order in which their ends began."""
-    ending = Grant.objects.filter(state=GrantState.REVOKING)
-    rows = ending.filter(pk__in=list(grant_ids)).order_by("revoking_at", "pk")
-    return dict(rows.values_list("pk", "cluster_id"))
+    """Return the cluster id of each of the grants that is being revoked, in the given order."""
+    wanted = list(grant_ids)
+    ending = Grant.objects.filter(state=GrantState.REVOKING, pk__in=wanted)
+    found = dict(ending.values_list("pk", "cluster_id"))
+    return {grant_id: found[grant_id] for grant_id in wanted if grant_id in found}
 
 
 def clusters_to_make(grant_ids: Iterable[int]) -> dict[int, int]:

@@ -108,7 +108,7 @@ def _kept_alive(act: Callable[[], T], otherwise: T) -> T:
 
 
 def revokers(*, on_idle: Callable[[], None]) -> Bulkhead:
-    """Return threads that revoke grants on targets, in the order in which the grants of each cluster began to end.
+    """Return threads that revoke grants on targets, those of each cluster in the order in which they are taken.
 
     ``on_idle`` is called when a cluster has nothing left to revoke, because something may be due by then.
     """

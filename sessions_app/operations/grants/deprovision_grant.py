@@ -50,8 +50,8 @@ LONGEST_BACKOFF = 60.0
 # Administrators are notified at the fourth failure, after about ten seconds, so that a hiccup wakes nobody.
 NOTIFY_AFTER = 3
 # How many grants can be revoked at once, so that hanging targets block few workers and delay no others: in one cluster,
-# at one host, and in one cluster at hosts that failed recently or have been silent for two seconds. Only one grant at a
-# time asks such a host.
+# at one host, and in one cluster at hosts in doubt, which failed or have been silent for two seconds and have not answered
+# since. Only one grant at a time asks such a host. Retries are counted apart, and have half of the places.
 PLACES = 8
 PLACES_AT_HOST = 3
 PLACES_IN_DOUBT = 2
@@ -184,9 +184,11 @@ def _revoke(
             for lease in leases
         }
         for answer in _as_answered(asked, grant, now):
-            results.append((asked[answer], answer.result()))
+            result = answer.result()
+            results.append((asked[answer], result))
             # A target that answered must not be taken for one that hangs, however long the others take.
-            Lease.objects.filter(pk=asked[answer].pk).update(asked_at=None)
+            said = "failed_at" if isinstance(result, ConnectorError) else "answered_at"
+            Lease.objects.filter(pk=asked[answer].pk).update(**{"asked_at": None, said: now()})
     return sorted(results, key=lambda result: result[0].pk)
 
 

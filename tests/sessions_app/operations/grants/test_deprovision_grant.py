@@ -268,12 +268,12 @@ def test_a_host_that_failed_or_is_silent_is_asked_by_one_and_the_others_go_on(li
     assert slow.asked.wait(20)
     # It has been silent for a while by now.
     put_off = undo(hung[1], now=after(world, seconds=3))
-    assert (put_off.attempts, put_off.next_attempt_at) == (0, after(world, seconds=4))
+    assert (put_off.attempts, put_off.next_attempt_at) == (0, after(world, seconds=3.25))
     slow.answer.set()
     assert undo(fine, now=after(world, seconds=3)).state == GrantState.ENDED
     assert hanging.result().state == GrantState.ENDED
     assert undo(hung[1], now=after(world, seconds=4)).state == GrantState.ENDED
-    Lease.objects.filter(grant=hung[2]).update(last_error="does not answer")
+    Lease.objects.filter(grant=hung[2]).update(failed_at=after(world, seconds=4))
     assert undo(hung[2], now=after(world, seconds=4)).state == GrantState.ENDED
 
 
@@ -362,13 +362,13 @@ def test_who_waits_for_targets_that_hang_holds_no_connection_and_keeps_the_claim
 
 def test_workers_that_died_while_they_asked_a_host_that_fails_keep_nobody_from_it(world, fake_targets):
     one, other = (end(world, used_grant(world, "web-1")) for _ in range(2))
-    Lease.objects.update(asked_at=world.now, last_error="web-1 does not answer.")
+    Lease.objects.update(asked_at=world.now, failed_at=world.now)
     lapsed = after(world, seconds=10)
     Grant.objects.filter(pk=one.pk).update(next_attempt_at=lapsed)
     Grant.objects.filter(pk=other.pk).update(next_attempt_at=lapsed + dt.timedelta(seconds=0.5))
-    assert undo(one, now=lapsed).next_attempt_at == lapsed + dt.timedelta(seconds=1), "it is asked by one"
+    assert undo(one, now=lapsed).next_attempt_at == lapsed + dt.timedelta(seconds=0.25), "it is asked by one"
     assert undo(other, now=lapsed + dt.timedelta(seconds=0.5)).state == GrantState.ENDED
-    assert undo(one, now=lapsed + dt.timedelta(seconds=1)).state == GrantState.ENDED
+    assert undo(one, now=lapsed + dt.timedelta(seconds=0.5)).state == GrantState.ENDED
 
 
 def test_one_cluster_takes_few_places_also_of_targets_that_answer(live_world, slow):
