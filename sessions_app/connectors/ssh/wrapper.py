@@ -25,10 +25,11 @@ _KILL = _PID + 'kill -KILL "$pid" 2>/dev/null; '
 # Runs above the command and carries no mark itself. When sshd exits, or the command's time is over, it kills the group
 # and then everything else with the command's mark. So what left the group dies even if no gateway asks for it. `$!` is
 # set before any trap can run. A program that is just starting briefly has no visible environment, so only two empty
-# scans count.
+# scans count. A scan reads all of /proc. When hundreds of commands end together, their scans would take the CPU from those
+# whose group is not killed yet, so they wait for each other: by a lock on the input, /dev/null, and for a second at most.
 _SUPERVISOR = (
     _CHECK + "mark=$1; shift; "
-    "sweep() { none=0; for round in 1 2 3 4 5 6; do "
+    "sweep() { flock -w 1 0; none=0; for round in 1 2 3 4 5 6; do "
     f'set -- "$mark"; set -- $({FIND_MARKED}); for file in "$@"; do {_KILL}done; '
     "if [ $# -gt 0 ]; then none=0; else none=$((none + 1)); [ $none -lt 2 ] || return 0; sleep 0.02; fi; done; }; "
     "end() { trap '' TERM HUP; kill -TERM $!; "

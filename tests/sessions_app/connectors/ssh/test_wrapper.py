@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -106,6 +109,30 @@ def test_it_dies_with_the_process_that_started_it(contain, kind):
     parent.kill()
     parent.wait()
     eventually(lambda: not on_target(tag), within=5)
+
+
+def test_the_scans_of_commands_that_end_together_wait_for_each_other_but_not_for_ever():
+    tag = new_tag()
+    line = wrapped("sh", "-c", f"setsid -f sleep {tag}; sleep {tag}")
+    parent = subprocess.Popen(
+        ["bash", "-c", f"({line}) ; true"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    eventually(lambda: len(on_target(tag)) == 2)
+    with open("/dev/null", "rb") as null:
+        fcntl.flock(null, fcntl.LOCK_EX)
+        parent.kill()
+        parent.wait()
+        eventually(lambda: len(on_target(tag)) == 1 and _wait_to_scan())
+        eventually(lambda: not on_target(tag), within=10)
+
+
+def _wait_to_scan() -> bool:
+    words = b"flock\0-w\0001\0000\0"
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if file.read_bytes() == words:
+                return True
+    return False
 
 
 @pytest.mark.parametrize("contain", ["group", "pidns"])
