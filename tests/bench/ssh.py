@@ -109,7 +109,7 @@ def _crowd(report: Report, place: Place) -> None:
         clicked = _click_kill(place, grant)
         took = [moment - clicked for moment in deaths.wait().values()]
         report.note(f"revoke click to the half of them dead: {median(took):.2f} s")
-        report.figure(f"revoke click to process dead, the last of {CROWD} sessions", max(took), "s", most=2)
+        report.figure(f"revoke click to process dead, the last of {CROWD} sessions", max(took), "s", most=0.9)
         eventually(lambda: _is_ended(grant), within=20)
         proven = (grant.ended_at - grant.revoking_at).total_seconds()
         report.note(f"revoke to their end proven on the targets: {proven:.2f} s")
