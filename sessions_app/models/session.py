@@ -102,6 +102,7 @@ class RunState(models.TextChoices):
     HELD = "held"
     HOLD_DENIED = "hold_denied"
     HOLD_LAPSED = "hold_lapsed"
+    HOLD_WITHDRAWN = "withdrawn"
     ALLOWED = "allowed"
     RUNNING = "running"
     DONE = "done"

@@ -192,10 +192,11 @@ class Workflow(models.Model):
     closed_at = models.DateTimeField(null=True, blank=True)
     closed_by = models.ForeignKey(Identity, null=True, on_delete=models.PROTECT, related_name="+")
     close_note = models.TextField(blank=True)
-    # When the source last reported it open, when it was last asked, and the error since then.
+    # When the source last reported it open, when it was last asked, the error since then, and whether the source failed or refused for it.
     read_at = models.DateTimeField(null=True, blank=True)
     asked_at = models.DateTimeField(null=True, blank=True)
     read_error = models.TextField(blank=True)
+    read_failed = models.BooleanField(default=False, db_default=False)
 
     objects = WorkflowQuerySet.as_manager()
 

@@ -16,6 +16,8 @@ from sessions_app.queries.commands import compiled
 
 USED = (RunState.ALLOWED, RunState.RUNNING, RunState.DONE, RunState.CUT)
 REFUSED = (RunState.REFUSED, RunState.HOLD_DENIED, RunState.HOLD_LAPSED)
+# They never ran. One that its holder withdrew was not refused.
+NEVER_RAN = (*REFUSED, RunState.HOLD_WITHDRAWN)
 # At most this many different refused commands are listed; ``refused_times`` counts all.
 MOST_REFUSED = 20
 OVER = (GrantState.REVOKING, GrantState.ENDED)

@@ -65,10 +65,6 @@ def why_ended(grant: GrantNow) -> str:
     return "no longer active" if grant.cut else TIME_OVER
 
 
-# The reason of a run that its holder withdrew while it was held.
-WITHDRAWN = "withdrawn by its holder"
-
-
 @dataclass(frozen=True, slots=True)
 class HoldNow:
     """The outcome of a held command: `held`, `allowed`, `denied`, `lapsed` or `over`, and who decided."""
@@ -93,7 +89,7 @@ def hold_of(run_id: int, now: dt.datetime) -> HoldNow:
         return HoldNow("allowed", str(run.decided_by), f"{run.decided_by} allowed it once.")
     if run.state in (RunState.HELD, RunState.HOLD_LAPSED):
         return HoldNow("lapsed", "", "Timed out: not approved in time.")
-    if run.reason == WITHDRAWN:
+    if run.state == RunState.HOLD_WITHDRAWN:
         return HoldNow("over", "", "Withdrawn by the holder.")
     return HoldNow("over", "", f"The command is already {run.state}.")
 

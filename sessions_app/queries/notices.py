@@ -24,7 +24,6 @@ from sessions_app.models import (
 )
 from sessions_app.models.notice import NEAR_END, NoticeQuerySet
 from sessions_app.queries import deciders
-from sessions_app.queries.grants import WITHDRAWN
 
 # Open notices are searched only among this many of the newest unread ones, because every page counts them.
 NEWEST = 500
@@ -156,7 +155,7 @@ def _of_request(notice: Notice, request: AccessRequest, now: dt.datetime) -> str
 def _of_run(run: CommandRun, now: dt.datetime) -> str:
     if run.waits(now):
         return ""
-    if run.reason == WITHDRAWN:
+    if run.state == RunState.HOLD_WITHDRAWN:
         return "Withdrawn"
     if run.state == RunState.HOLD_DENIED:
         return f"Denied by {run.decided_by}" if run.decided_by else "Not allowed"

@@ -8,7 +8,7 @@ from typing import Any
 from sessions_app.models import CommandRun, EndReason, Grant, Lease, RunState
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.queries.commands import compiled
-from sessions_app.queries.comparisons import REFUSED, comparison
+from sessions_app.queries.comparisons import NEVER_RAN, comparison
 
 
 def receipt(grant: Grant, now: dt.datetime) -> dict[str, Any]:
@@ -18,8 +18,8 @@ def receipt(grant: Grant, now: dt.datetime) -> dict[str, Any]:
     runs = list(grant.runs.select_related("target").order_by("pk"))
     return {
         **summary(grant, now),
-        "run": [_run(run) for run in runs if run.state not in REFUSED and run.state != RunState.HELD],
-        "refused": [_refused(run) for run in runs if run.state in REFUSED],
+        "run": [_run(run) for run in runs if run.state not in (*NEVER_RAN, RunState.HELD)],
+        "refused": [_refused(run) for run in runs if run.state in NEVER_RAN],
         "sessions": _sessions(grant),
         "checked": [
             _checked(lease) for lease in grant.leases.select_related("target").order_by("target__name")

@@ -51,10 +51,8 @@ class OddAnswer(SourceError):
 class InTrouble(SourceError):
     """A source failed, or refused, when it was asked about one workflow. Others show whether all of it does."""
 
-    MARK = "It gave no status"
-
     def __init__(self, why: str) -> None:
-        super().__init__(f"{self.MARK}: {why}")
+        super().__init__(f"It gave no status: {why}")
 
 
 class DeliveryRefused(Exception):

@@ -295,10 +295,10 @@ class Lifecycle(RuleBasedStateMachine):
 
     def _try(self, use, session_id: int, line: str) -> None:
         from sessions_app.models import Grant
-        from sessions_app.operations.sessions.try_command import try_command
+        from tests.support.world import acts
 
         try:
-            tried = try_command(use=use, session_id=session_id, line=line, now=self.now)
+            tried = acts.run(use, session_id, line, now=self.now)
         except StintError:
             return
         grant = Grant.objects.get(pk=use.grant_id)
@@ -316,6 +316,7 @@ class Lifecycle(RuleBasedStateMachine):
         from sessions_app.models import CommandRun
         from sessions_app.operations.sessions.decide_hold import decide_hold
         from sessions_app.operations.sessions.release_held import release_held
+        from sessions_app.policy.commands.kinds import decide
 
         run = CommandRun.objects.filter(state="held").order_by("pk").first()
         if run is None:
@@ -325,7 +326,13 @@ class Lifecycle(RuleBasedStateMachine):
         for use, opened in self.lives[run.grant_id].uses:
             if opened == run.session_id and pick % 2:
                 with contextlib.suppress(StintError):
-                    released = release_held(use=use, run_id=run.pk, now=self.now)
+                    released = release_held(
+                        use=use,
+                        run_id=run.pk,
+                        line=run.line,
+                        decision=decide(use.compiled, run.line),
+                        now=self.now,
+                    )
                     assert not self.lives[run.grant_id].over
                     run.refresh_from_db()
                     assert run.decided_by.username in ("bob", "dora")

@@ -239,7 +239,7 @@ class ReceiptRunShape(Shape):
 
 
 class ReceiptRefusedShape(Shape):
-    """A command that was refused."""
+    """A command that was refused, or withdrawn before it ran."""
 
     run = serializers.IntegerField()
     command = serializers.CharField()

@@ -14,7 +14,7 @@ from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.authorize_use import AnyUse, TokenUse
 from sessions_app.operations.sessions.record_refused_request import record_dead_token
 from sessions_app.operations.sessions.release_held import release_held
-from sessions_app.operations.sessions.try_command import NOBODY_MAY_ALLOW, Tried, try_command
+from sessions_app.operations.sessions.try_command import Tried, try_command
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.queries.grants import HoldNow, hold_of
 
@@ -55,14 +55,14 @@ async def released(shared: Shared, use: AnyUse, tried: Tried) -> Tried:
 
     Raises NotReleased and StintError.
     """
-    if tried.message == NOBODY_MAY_ALLOW or not isinstance(tried.decision, Allowed):
-        raise NotReleased("held", NOBODY_MAY_ALLOW)
+    if not tried.approvable or not isinstance(tried.decision, Allowed):
+        raise NotReleased("held", tried.message)
     while True:
         try:
             hold = await shared.database.run(_hold, run_id=tried.run_id)
             if hold.state == "allowed":
                 return await shared.database.run(
-                    _release, use=use, run_id=tried.run_id, decision=tried.decision
+                    _release, use=use, run_id=tried.run_id, line=tried.line, decision=tried.decision
                 )
         except Unavailable:
             await asyncio.sleep(1)
@@ -82,7 +82,7 @@ def _failed(work: asyncio.Future[Tried]) -> bool:
 def _try(*, use: TokenUse, session_id: int, line: str, decision: Allowed | Refused) -> Tried:
     now = clock.now()
     try:
-        return try_command(use=use, session_id=session_id, line=line, decision=decision, now=now)
+        return try_command(use=use, session=session_id, line=line, decision=decision, now=now)
     except GrantIsOver:
         # Recorded even then.
         record_dead_token(token_digest=use.credential_digest, target_name=use.target.name, line=line, now=now)
@@ -93,5 +93,5 @@ def _hold(*, run_id: int) -> HoldNow:
     return hold_of(run_id, clock.now())
 
 
-def _release(*, use: AnyUse, run_id: int, decision: Allowed) -> Tried:
-    return release_held(use=use, run_id=run_id, decision=decision, now=clock.now())
+def _release(*, use: AnyUse, run_id: int, line: str, decision: Allowed) -> Tried:
+    return release_held(use=use, run_id=run_id, line=line, decision=decision, now=clock.now())

@@ -7,15 +7,12 @@ import datetime as dt
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import transaction
-
 from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.operations.sessions.authorize_use import AnyUse
-from sessions_app.operations.sessions.note_deviation import lock_watched
-from sessions_app.operations.sessions.open_session import open_session
-from sessions_app.operations.sessions.try_command import Tried, decided, try_command
+from sessions_app.operations.sessions.open_session import Opening
+from sessions_app.operations.sessions.try_command import Tried, try_command
 from sessions_app.policy.commands.answers import Allowed, Refused
 
 # Seconds after which the database counts as unavailable. Nothing has run by then.
@@ -24,8 +21,8 @@ U = TypeVar("U", bound=AnyUse)
 
 
 async def try_first(
-    database: Database, session: OpenSession[U], *, gateway_id: int, line: str, order_id: int | None = None,
-    decision: Allowed | Refused | None = None, now: dt.datetime, too_late: Callable[[Tried], None],
+    database: Database, session: OpenSession[U], *, gateway_id: int, line: str, decision: Allowed | Refused,
+    order_id: int | None = None, now: dt.datetime, too_late: Callable[[Tried], None],
 ) -> Tried:  # fmt: skip
     """Register a session, unless it is, with a command tried in it. Nothing may be sent before this has returned
     `allowed`.
@@ -36,7 +33,8 @@ async def try_first(
         session.check()
         work = asyncio.ensure_future(
             database.run(
-                _try, session=session, gateway_id=gateway_id, line=line, order_id=order_id, decision=decision, now=now
+                try_command, use=session.use, session=session.id or _opening(session, gateway_id), line=line,
+                decision=decision, order_id=order_id, now=now,
             )
         )  # fmt: skip
         session.registering(work)
@@ -46,8 +44,8 @@ async def try_first(
                 raise Unavailable(
                     "Stint's database did not respond.", hint="Nothing was run. Try again in a moment."
                 )
-            session_id, tried = work.result()
-            session.opened(session_id)
+            tried = work.result()
+            session.opened(tried.session_id)
             return tried
         finally:
             if work.done():
@@ -56,33 +54,14 @@ async def try_first(
                 work.add_done_callback(lambda done: _late(session, done, too_late))
 
 
-def _late(
-    session: OpenSession[U], work: asyncio.Future[tuple[int, Tried]], too_late: Callable[[Tried], None]
-) -> None:
+def _late(session: OpenSession[U], work: asyncio.Future[Tried], too_late: Callable[[Tried], None]) -> None:
     session.registered(work)
     if work.cancelled() or work.exception() is not None:
         return
-    session_id, tried = work.result()
+    tried = work.result()
     too_late(tried)
-    session.opened(session_id)
+    session.opened(tried.session_id)
 
 
-def _try(
-    *, session: OpenSession[AnyUse], gateway_id: int, line: str, order_id: int | None,
-    decision: Allowed | Refused | None, now: dt.datetime,
-) -> tuple[int, Tried]:  # fmt: skip
-    decision = decided(session.use, line, order_id=order_id, decision=decision)
-    with transaction.atomic():
-        if isinstance(decision, Refused):
-            # Before the session, which locks its grant: a refusal locks the grants above it first.
-            lock_watched(grant_id=session.use.grant_id)
-        session_id = session.id or open_session(
-            use=session.use,
-            gateway_id=gateway_id,
-            client_address=session.client_address,
-            proof=session.proof,
-            now=now,
-        )
-        return session_id, try_command(
-            use=session.use, session_id=session_id, line=line, order_id=order_id, decision=decision, now=now
-        )
+def _opening(session: OpenSession[U], gateway_id: int) -> Opening:
+    return Opening(gateway_id=gateway_id, client_address=session.client_address, proof=session.proof)

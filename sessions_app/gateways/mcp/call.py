@@ -21,7 +21,7 @@ from sessions_app.operations.sessions.bar_call import bar_call
 from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.proofs.token import CallUse
 from sessions_app.operations.sessions.try_call import Waiting, try_call
-from sessions_app.operations.sessions.try_command import NOBODY_MAY_ALLOW, Tried
+from sessions_app.operations.sessions.try_command import Tried
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.http.bodies import Json
 from sessions_app.policy.commands.mcp.decide import DecidedCall, decided
@@ -62,9 +62,8 @@ class Call:
         if isinstance(tried, Waiting):
             return _result(waiting(self._use, tried))
         if tried.verdict == "held":
-            nobody = tried.message == NOBODY_MAY_ALLOW
             told = stopped(self._use.grant_ref, tried.message, "held", run=tried.run_id)
-            return _result(told if nobody else waiting(self._use, tried.run_id))
+            return _result(waiting(self._use, tried.run_id) if tried.approvable else told)
         if isinstance(tried.decision, Refused) or tool is None:
             refused = (
                 tried.decision

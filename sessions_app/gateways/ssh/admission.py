@@ -11,7 +11,8 @@ from broker.kernel.errors import StintError
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.proofs.holder import ByHolder, Use
 from sessions_app.policy import references
-from sessions_app.policy.commands.ssh.decide import Allowed, decide
+from sessions_app.policy.commands.answers import Allowed, Refused
+from sessions_app.policy.commands.ssh.decide import decide
 
 _REFERENCE = re.compile(references.GRANT, re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
@@ -66,19 +67,26 @@ def admit(*, proof: Proof, now: dt.datetime) -> list[Use]:
     return authorize_use(by=ByHolder(holder.id, wish.target, wish.grant_ref, now))
 
 
-def choose(uses: list[Use], line: str | None, *, asked_as: str, public_url: str) -> Use:
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The use that applies, and the decision of its commands on the line; None for a prompt, which has no line yet."""
+
+    use: Use
+    decision: Allowed | Refused | None
+
+
+def choose(uses: list[Use], line: str | None, *, asked_as: str, public_url: str) -> Chosen:
     """Return the one use that applies. ``line`` None asks for a prompt. Raises NoAccess and SeveralGrants."""
     wish = parse_wish(asked_as)
     if not uses or wish is None:
         raise NoAccess(_nothing(wish, public_url))
-    fitting = (
-        uses if line is None else [use for use in uses if isinstance(decide(use.compiled, line), Allowed)]
-    )
+    decided = [Chosen(use, None if line is None else decide(use.compiled, line)) for use in uses]
+    fitting = [one for one in decided if not isinstance(one.decision, Refused)]
     if len(uses) == 1 or not fitting:
-        return uses[0]
+        return decided[0]
     if len(fitting) == 1:
         return fitting[0]
-    names = " or ".join(f"{use.grant_ref}.{wish.target}" for use in fitting)
+    names = " or ".join(f"{one.use.grant_ref}.{wish.target}" for one in fitting)
     raise SeveralGrants(f"{len(fitting)} of your grants match.", hint=f"Use one as the username: {names}.")
 
 

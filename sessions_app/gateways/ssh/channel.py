@@ -212,10 +212,10 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         if self._line is not None and self._terminal:
             self.note("Commands can't have a terminal. Remove -t.")
             return REFUSED
-        session = await self._connection.session_for(self._line)
+        session, decision = await self._connection.session_for(self._line)
         session.enter(self)
         try:
-            if self._line is None:
+            if self._line is None or decision is None:
                 self._prompt = Prompt(
                     self._connection.parts,
                     session,
@@ -227,7 +227,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
                 if self._stopped:
                     self._prompt.note(f"{session.use.grant_ref} has ended: {self._stopped}.")
                 return REFUSED if self._stopped else 0
-            self._command = Command(self._connection.parts, session, self._line, self)
+            self._command = Command(self._connection.parts, session, self._line, decision, self)
             if self._gone:
                 self._command.stop("the holder disconnected")
             return self._pass_on(await self._command.run(), session.use.grant_ref)

@@ -1,4 +1,4 @@
-"""One command: decided and recorded, then run on its own connection to the target, then reported."""
+"""One command: recorded as it was decided, then run on its own connection to the target, then reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.proofs.holder import Use
 from sessions_app.operations.sessions.release_held import release_held
 from sessions_app.operations.sessions.try_command import Tried
-from sessions_app.policy.commands.ssh.decide import Allowed, decide
+from sessions_app.policy.commands import answers
+from sessions_app.policy.commands.ssh.decide import Allowed
 from sessions_app.queries.grants import TIME_OVER, hold_of
 from sessions_app.queries.recordings import recording_path
 
@@ -40,16 +41,20 @@ class Command:
         parts: Parts,
         session: OpenSession[Use],
         line: str,
+        decision: answers.Allowed | answers.Refused,
         io: CommandIO,
         *,
         order_id: int | None = None,
     ) -> None:
-        """``order_id`` is the order from a page that the line carries out."""
+        """``decision`` is what the session's commands say about the line. ``order_id`` is the order from a page that it
+        carries out.
+        """
         self._order_id = order_id
         self._parts = parts
         self._session = session
         self._use = session.use
         self._line = line
+        self._decision = decision
         self._io = io
         self._stopped = ""
         self._waiting: asyncio.Task[asyncssh.SSHClientConnection] | None = None
@@ -79,10 +84,9 @@ class Command:
             cut(self._connection)
 
     async def run(self) -> Outcome:
-        """Decide, record, run, report. Raises StintError if nothing could be recorded; nothing was run then."""
-        decision = decide(self._use.compiled, self._line)
+        """Record, run, report. Raises StintError if nothing could be recorded; nothing was run then."""
         begun: asyncio.Future[Errand] = asyncio.get_running_loop().create_future()
-        if isinstance(decision, Allowed) and not decision.hold:
+        if isinstance(self._decision, Allowed) and not self._decision.hold:
             # The target's handshake continues while the attempt is recorded. The certificate waits for the record.
             self._waiting = asyncio.create_task(self._dial(begun))
         try:
@@ -104,7 +108,7 @@ class Command:
         """Register the session with its first command, and the attempt, in one transaction."""
         return await try_first(
             self._parts.database, self._session, gateway_id=self._parts.gateway_id, line=self._line,
-            order_id=self._order_id, now=self._parts.clock.now(), too_late=self._too_late,
+            decision=self._decision, order_id=self._order_id, now=self._parts.clock.now(), too_late=self._too_late,
         )  # fmt: skip
 
     def _too_late(self, tried: Tried) -> None:
@@ -141,6 +145,8 @@ class Command:
 
     async def _wait_for_release(self, tried: Tried) -> Tried | Outcome:
         """Wait until a second person has allowed the command, and use that approval, which is valid once."""
+        if not isinstance(tried.decision, answers.Allowed):
+            raise AssertionError  # noqa: TRY004  # only what is allowed is held
         self._io.note(tried.message)
         while not self._stopped:
             now = self._parts.clock.now
@@ -149,7 +155,12 @@ class Command:
                 if hold.state == "allowed":
                     self._io.note(hold.message)
                     return await self._parts.database.run(
-                        release_held, use=self._use, run_id=tried.run_id, now=now()
+                        release_held,
+                        use=self._use,
+                        run_id=tried.run_id,
+                        line=tried.line,
+                        decision=tried.decision,
+                        now=now(),
                     )
             except Unavailable:
                 await asyncio.sleep(1)

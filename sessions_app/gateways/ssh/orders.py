@@ -12,6 +12,7 @@ from sessions_app.gateways.ssh.relay import Feed
 from sessions_app.operations.sessions.authorize_use import used_from
 from sessions_app.operations.sessions.claim_order import Claimed
 from sessions_app.operations.sessions.proofs.holder import Use
+from sessions_app.policy.commands.ssh.decide import decide
 
 
 async def run_ordered(parts: Parts, registry: Registry, claimed: Claimed) -> None:
@@ -28,7 +29,8 @@ class Ordered:
         """Raises Ended when the grant is known to be over."""
         use = used_from(use, claimed.client_address)
         self._session = OpenSession(registry, use, client_address=claimed.client_address, proof=PROOF)
-        self._command = Command(parts, self._session, claimed.line, self, order_id=claimed.order_id)
+        decision = decide(use.compiled, claimed.line)
+        self._command = Command(parts, self._session, claimed.line, decision, self, order_id=claimed.order_id)
 
     async def run(self) -> None:
         """Try the line and run it if allowed. Raises StintError if nothing could be recorded."""

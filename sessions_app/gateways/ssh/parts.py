@@ -14,6 +14,7 @@ from sessions_app.gateways.core.registry import OpenSession, User
 from sessions_app.gateways.core.reports import Reports
 from sessions_app.gateways.ssh.alone import Alone
 from sessions_app.operations.sessions.proofs.holder import Use
+from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.queries.recordings import Rooms
 
 State = Literal["done", "cut", "failed", "refused"]
@@ -49,8 +50,10 @@ class Channels(Protocol):
 
     parts: Parts
 
-    async def session_for(self, line: str | None) -> OpenSession[Use]:
-        """Return the session that a line, or the prompt, belongs to. Raises NoAccess, SeveralGrants, Unavailable."""
+    async def session_for(self, line: str | None) -> tuple[OpenSession[Use], Allowed | Refused | None]:
+        """Return the session that a line, or the prompt, belongs to, and the decision on the line. Raises NoAccess,
+        SeveralGrants, Unavailable.
+        """
 
     def left(self, channel: User) -> None:
         """Handle the end of a channel."""

@@ -14,7 +14,7 @@ from sessions_app.gateways.ssh.parts import Outcome, Parts
 from sessions_app.gateways.ssh.relay import CommandIO, Feed
 from sessions_app.operations.sessions.proofs.holder import Use
 from sessions_app.policy.commands.answers import CommandView
-from sessions_app.policy.commands.ssh.decide import describe
+from sessions_app.policy.commands.ssh.decide import decide, describe
 
 LEAVING = frozenset({"exit", "quit", "logout"})
 LONGEST_LINE = 4096
@@ -121,7 +121,8 @@ class Prompt:
         self._left = True
 
     async def _try(self, line: str) -> None:
-        self.command = Command(self._parts, self._session, line, self)
+        decision = decide(self._session.use.compiled, line)
+        self.command = Command(self._parts, self._session, line, decision, self)
         self._editor.set_echo(False)  # type: ignore[attr-defined]  # of the editor's wrapper
         try:
             self._say(await self.command.run())

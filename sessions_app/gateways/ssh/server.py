@@ -23,6 +23,7 @@ from sessions_app.gateways.ssh.parts import Parts
 from sessions_app.gateways.ssh.prompt import LONGEST_LINE
 from sessions_app.operations.sessions.authorize_use import used_from
 from sessions_app.operations.sessions.proofs.holder import Use
+from sessions_app.policy.commands.answers import Allowed, Refused
 
 log = structlog.get_logger(__name__)
 
@@ -245,13 +246,15 @@ class Connection(asyncssh.SSHServer):
         self.channels.add(channel)
         return raw, channel
 
-    async def session_for(self, line: str | None) -> OpenSession[Use]:
-        """Return the session that a line, or the prompt, belongs to. Raises NoAccess, SeveralGrants, Unavailable."""
+    async def session_for(self, line: str | None) -> tuple[OpenSession[Use], Allowed | Refused | None]:
+        """Return the session that a line, or the prompt, belongs to, and the decision on the line. Raises NoAccess,
+        SeveralGrants, Unavailable.
+        """
         if self._proof is None:
             raise AssertionError
         uses = await self.parts.database.run(admit, proof=self._proof, now=self.parts.clock.now())
         chosen = choose(uses, line, asked_as=self._proof.asked_as, public_url=self._door.public_url)
-        use = used_from(chosen, self._address)
+        use = used_from(chosen.use, self._address)
         found = self._sessions.get(use.grant_id)
         if found is None or found.closed:
             found = OpenSession(
@@ -261,7 +264,7 @@ class Connection(asyncssh.SSHServer):
         else:
             # A later command uses the grant as it is now.
             found.use = use
-        return found
+        return found, chosen.decision
 
     def left(self, channel: User) -> None:
         """Handle the end of a channel."""

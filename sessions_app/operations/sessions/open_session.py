@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 
 from django.db import transaction
 from django.db.models import Q
@@ -105,19 +106,34 @@ def check_proof(fingerprint: str) -> SSHPublicKey | None:
     return key
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A session that begins with its first command. ``proof`` is the fingerprint of the proven key."""
+
+    gateway_id: int
+    client_address: str
+    proof: str
+
+
 def open_session(*, use: AnyUse, gateway_id: int, client_address: str, proof: str, now: dt.datetime) -> int:
     """Register a session and return its id. ``proof`` is the fingerprint of the proven key. Raises GrantIsOver."""
+    opening = Opening(gateway_id=gateway_id, client_address=client_address, proof=proof)
     with transaction.atomic():
         lock_live(use, now)
-        key = check_proof(proof)
-        if key is not None:
-            note_key_use(key=key, now=now)
-        session = Session.objects.create(
-            grant_id=use.grant_id, target_id=use.target.id, gateway_id=gateway_id,
-            client_address=client_address[:64], proof=proof[:100], opened_at=now,
-        )  # fmt: skip
-        record(
-            event=Event.SESSION_OPENED, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
-            data={"session": session.pk, "target": use.target.name, "from": client_address, "proof": proof},
-        )  # fmt: skip
+        return add_session(use, opening, now)
+
+
+def add_session(use: AnyUse, opening: Opening, now: dt.datetime) -> int:
+    """Register a session of a grant that is locked, and return its id. Raises SessionIsOver if the key was removed."""
+    key = check_proof(opening.proof)
+    if key is not None:
+        note_key_use(key=key, now=now)
+    session = Session.objects.create(
+        grant_id=use.grant_id, target_id=use.target.id, gateway_id=opening.gateway_id,
+        client_address=opening.client_address[:64], proof=opening.proof[:100], opened_at=now,
+    )  # fmt: skip
+    record(
+        event=Event.SESSION_OPENED, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
+        data={"session": session.pk, "target": use.target.name, "from": opening.client_address, "proof": opening.proof},
+    )  # fmt: skip
     return session.pk

@@ -14,7 +14,6 @@ from sessions_app.operations.sessions.authorize_use import AnyUse, holder_of, pl
 from sessions_app.operations.sessions.open_session import lock_live, lock_open
 from sessions_app.operations.sessions.try_command import Tried, lease
 from sessions_app.policy.commands.answers import Allowed
-from sessions_app.policy.commands.kinds import decide
 
 
 class StillHeld(Conflict):
@@ -23,10 +22,11 @@ class StillHeld(Conflict):
     code = "still_held"
 
 
-def release_held(*, use: AnyUse, run_id: int, decision: Allowed | None = None, now: dt.datetime) -> Tried:
+def release_held(*, use: AnyUse, run_id: int, line: str, decision: Allowed, now: dt.datetime) -> Tried:
     """Move an allowed held command to running, once. Raises GrantIsOver, SessionIsOver, TokenIsOver, StillHeld.
 
-    ``decision`` is that on the request which waited itself; without it, its line is decided again.
+    ``line`` and its ``decision`` are those of the attempt which waited, or of the same one made again. If the row that was
+    shown to the second person says anything else, nothing runs.
     """
     with transaction.atomic():
         grant = lock_live(use, now)
@@ -37,16 +37,17 @@ def release_held(*, use: AnyUse, run_id: int, decision: Allowed | None = None, n
         run = allowed.select_for_update(no_key=True, of=("self",)).first()
         if run is None:
             raise StillHeld("The command has not been allowed.", hint="Ask a second person to allow it.")
-        found = decision or decide(use.compiled, run.line)
-        if not isinstance(found, Allowed) or list(found.argv) != run.argv:
-            raise StillHeld("The command is no longer in the grant.", hint="Request new access.")
-        run.deadline = grant.expires_at + dt.timedelta(seconds=found.finish_seconds or 0)
+        if (line, list(decision.argv)) != (run.line, run.argv):
+            raise StillHeld("Another command was allowed.", hint="Ask a second person to allow this one.")
+        run.deadline = grant.expires_at + dt.timedelta(seconds=decision.finish_seconds or 0)
         run.state, run.started_at = RunState.RUNNING, now
         run.client_address = use.client or run.client_address
         run.save(update_fields=["deadline", "state", "started_at", "client_address"])
         lease(use, now)
         record(
             event=Event.COMMAND_ALLOWED, actor=holder_of(use), object_type="grant", object_ref=use.grant_ref, now=now,
-            data={"run": run.pk, "argv": run.argv, "index": found.index, "target": use.target.name, "held": True, **place_of(use)},
+            data={"run": run.pk, "argv": run.argv, "index": decision.index, "target": use.target.name, "held": True, **place_of(use)},
         )  # fmt: skip
-    return Tried(run_id=run.pk, verdict="allowed", decision=found, message="", deadline=run.deadline)
+    return Tried(
+        run_id=run.pk, session_id=run.session_id, line=line, verdict="allowed", decision=decision, message="", deadline=run.deadline
+    )  # fmt: skip

@@ -44,8 +44,8 @@ def _try(use: CallUse, session_id: int, call: DecidedCall, now: dt.datetime) -> 
     if isinstance(decision, Allowed) and decision.hold:
         before = _before(use, decision, now)
         if before is not None:
-            return _again(use, before, now)
-    return try_command(use=use, session_id=session_id, line=call.line, decision=decision, now=now)
+            return _again(use, before, call.line, decision, now)
+    return try_command(use=use, session=session_id, line=call.line, decision=decision, now=now)
 
 
 def _before(use: CallUse, decision: Allowed, now: dt.datetime) -> CommandRun | None:
@@ -60,10 +60,10 @@ def _before(use: CallUse, decision: Allowed, now: dt.datetime) -> CommandRun | N
     return newest if denied or newest.may_yet_run(now) else None
 
 
-def _again(use: CallUse, run: CommandRun, now: dt.datetime) -> Tried | Waiting:
+def _again(use: CallUse, run: CommandRun, line: str, decision: Allowed, now: dt.datetime) -> Tried | Waiting:
     if run.state == RunState.HELD and run.decided_at is not None:
         try:
-            return release_held(use=use, run_id=run.pk, now=now)
+            return release_held(use=use, run_id=run.pk, line=line, decision=decision, now=now)
         except StillHeld:
             # An identical call came first: an approval is valid for one run.
             return Waiting(run_id=run.pk, by="")

@@ -1,15 +1,16 @@
-"""Allow, hold or refuse one command line in a session, and record it before anything runs."""
+"""Record that one command line was allowed, held or refused, before anything runs."""
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from django.db import transaction
 
 from broker.audit.events import Event
 from broker.audit.record import Json, record
+from broker.kernel.errors import Conflict
 from broker.kernel.text import MAX_STORED, has_redaction, recordable, recordable_line, recordable_words
 from sessions_app.models import CommandOrder, CommandRun, RunState
 from sessions_app.operations.grants.write_lease import write_lease
@@ -17,9 +18,8 @@ from sessions_app.operations.notifications.notify_of_hold import notify_of_hold
 from sessions_app.operations.sessions.authorize_use import AnyUse, holder_of, place_of
 from sessions_app.operations.sessions.limit_holds import limit_holds
 from sessions_app.operations.sessions.note_deviation import lock_watched, note_deviation
-from sessions_app.operations.sessions.open_session import lock_live, lock_open
+from sessions_app.operations.sessions.open_session import Opening, add_session, lock_live, lock_open
 from sessions_app.policy.commands.answers import Allowed, Refused
-from sessions_app.policy.commands.kinds import decide
 
 HOLD_LASTS = dt.timedelta(minutes=5)
 WAITS = "This command is waiting for approval, for at most 5 minutes."
@@ -36,17 +36,26 @@ UNREAD = "it is too long for an approver to read"
 UNKEPT = "it contains a private key, which is masked, so it can't run from a page"
 
 
+class NotDecidedHere(Conflict):
+    """A command was allowed that the grant does not have: its decision belongs to another one."""
+
+    code = "not_decided_here"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """The outcome of a line. ``deadline`` is when the command is over at the latest. ``serial`` identifies its
-    certificate.
+    """The outcome of a line, with the ``line`` as it is stored. ``deadline`` is when the command is over at the latest. ``serial`` identifies its
+    certificate. ``approvable``: someone can allow it, if it is held.
     """
 
     run_id: int
+    session_id: int
+    line: str
     verdict: Literal["allowed", "held", "refused"]
     decision: Allowed | Refused
     message: str
     deadline: dt.datetime | None
+    approvable: bool = True
 
     @property
     def serial(self) -> int:
@@ -57,61 +66,72 @@ class Tried:
 def try_command(
     *,
     use: AnyUse,
-    session_id: int,
+    session: int | Opening,
     line: str,
+    decision: Allowed | Refused,
     order_id: int | None = None,
-    decision: Allowed | Refused | None = None,
     now: dt.datetime,
 ) -> Tried:
-    """Decide a line, unless its ``decision`` is known. Record the attempt, and the lease on the target, in one
-    transaction.
+    """Record the attempt of a line as it was decided, and the lease on the target, in one transaction.
 
-    ``order_id`` is the order that the attempt answers; it gets the run. Nothing may be sent to the target before this
-    has returned `allowed`. Raises GrantIsOver, SessionIsOver, TokenIsOver.
+    What a grant allows never changes, so a decision stays right for as long as its grant lasts. Whether the grant lasts
+    is read here, under its lock. ``session`` is the id of an open session, or says how to open one. ``order_id`` is the
+    order that the attempt answers; it gets the run. Nothing may be sent to the target before this has returned
+    `allowed`. Raises GrantIsOver, SessionIsOver, TokenIsOver, NotDecidedHere.
     """
-    decision = decided(use, line, order_id=order_id, decision=decision)
+    decision = _storable(decision, line, ordered=order_id is not None)
     with transaction.atomic():
         if isinstance(decision, Refused):
+            # A refusal locks the grants above it first.
             lock_watched(grant_id=use.grant_id)
         grant = lock_live(use, now)
-        lock_open(use, session_id)
+        if isinstance(decision, Allowed) and decision.index not in grant.commands:
+            raise NotDecidedHere(f"{use.grant_ref} does not have this command.", hint="Connect again.")
+        if isinstance(session, Opening):
+            session = add_session(use, session, now)
+        else:
+            lock_open(use, session)
         if isinstance(decision, Refused):
-            run = _save(use, session_id, line, RunState.REFUSED, now, reason=decision.reason)
+            run = _save(use, session, line, RunState.REFUSED, now, reason=decision.reason)
             _answer(order_id, run)
             _record(Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": run.reason})
             note_deviation(grant_id=use.grant_id, now=now)
-            return Tried(
-                run_id=run.pk, verdict="refused", decision=decision, message=explain(decision), deadline=None
-            )
+            return _tried(run, "refused", decision, explain(decision))
         if decision.hold:
             if why := limit_holds(grant=grant, now=now):
-                return _put_off(use, session_id, line, why, now, order_id)
-            run = _hold(use, session_id, line, decision, now, order_id)
-            told = notify_of_hold(run=run, now=now)
-            return Tried(
-                run_id=run.pk, verdict="held", decision=decision, deadline=None,
-                message=WAITS if told else NOBODY_MAY_ALLOW,
-            )  # fmt: skip
+                return _put_off(use, session, line, why, now, order_id)
+            run = _hold(use, session, line, decision, now, order_id)
+            approvable = notify_of_hold(run=run, now=now)
+            says = WAITS if approvable else NOBODY_MAY_ALLOW
+            return replace(_tried(run, "held", decision, says), approvable=approvable)
         deadline = grant.expires_at + dt.timedelta(seconds=decision.finish_seconds or 0)
-        run = _save(use, session_id, line, RunState.RUNNING, now, decision=decision, deadline=deadline)
+        run = _save(use, session, line, RunState.RUNNING, now, decision=decision, deadline=deadline)
         _answer(order_id, run)
         lease(use, now)
         _record(Event.COMMAND_ALLOWED, use, run, now, {"argv": run.argv, "index": decision.index})
-    return Tried(run_id=run.pk, verdict="allowed", decision=decision, message="", deadline=deadline)
+    return _tried(run, "allowed", decision, "")
 
 
-def decided(
-    use: AnyUse, line: str, *, order_id: int | None, decision: Allowed | Refused | None
-) -> Allowed | Refused:
-    """Return the decision on a line. One that must be stored until it runs, but can't be stored as it is, is refused."""
-    decision = decision or decide(use.compiled, line)
-    if isinstance(decision, Allowed) and decision.hold and len(line) > MAX_STORED:
+def _storable(decision: Allowed | Refused, line: str, *, ordered: bool) -> Allowed | Refused:
+    """Return the decision, or a refusal if the line must be stored until it runs, but can't be stored as it is."""
+    if isinstance(decision, Refused):
+        return decision
+    if decision.hold and len(line) > MAX_STORED:
         return Refused(UNREAD, None, "value")
-    if isinstance(decision, Allowed) and decision.hold and recordable(line) != line:
+    if decision.hold and recordable(line) != line:
         return Refused(UNSHOWN, None, "value")
-    if isinstance(decision, Allowed) and order_id is not None and has_redaction(line):
+    if ordered and has_redaction(line):
         return Refused(UNKEPT, None, "value")
     return decision
+
+
+def _tried(
+    run: CommandRun, verdict: Literal["allowed", "held", "refused"], decision: Allowed | Refused, message: str
+) -> Tried:
+    return Tried(
+        run_id=run.pk, session_id=run.session_id, line=run.line, verdict=verdict, decision=decision, message=message,
+        deadline=run.deadline,
+    )  # fmt: skip
 
 
 def explain(refused: Refused) -> str:
@@ -155,8 +175,7 @@ def _put_off(
     _record(
         Event.COMMAND_REFUSED, use, run, now, {"line": run.line, "why": run.reason, "code": TOO_MANY_WAITING}
     )
-    refused = Refused(why, None, TOO_MANY_WAITING)
-    return Tried(run_id=run.pk, verdict="refused", decision=refused, message=why, deadline=None)
+    return _tried(run, "refused", Refused(why, None, TOO_MANY_WAITING), why)
 
 
 def _save(

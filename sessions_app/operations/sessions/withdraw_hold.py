@@ -13,7 +13,6 @@ from broker.audit.record import record
 from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.requests.decide_request import AlreadyDecided
-from sessions_app.queries.grants import WITHDRAWN
 
 
 def withdraw_hold(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandRun:
@@ -24,7 +23,7 @@ def withdraw_hold(*, run_id: int, actor: Identity, now: dt.datetime) -> CommandR
     """
     with transaction.atomic():
         run = lock_own_hold(run_id, actor, now)
-        run.state, run.ended_at, run.reason = RunState.CUT, now, WITHDRAWN
+        run.state, run.ended_at, run.reason = RunState.HOLD_WITHDRAWN, now, f"{actor} withdrew it"
         run.save(update_fields=["state", "ended_at", "reason"])
         record(
             event=Event.COMMAND_HOLD_DECIDED, actor=actor_of(actor), object_type="grant", object_ref=run.grant.ref,

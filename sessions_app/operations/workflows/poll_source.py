@@ -89,6 +89,8 @@ def _read(pk: int, ref: str, now: dt.datetime) -> SourceUnreadable | None:
     except DataError as error:
         # It waits its turn, like other unread workflows.
         log.exception("work.unloadable", ref=ref)
-        Workflow.objects.filter(pk=pk).update(asked_at=now, read_error=f"{type(error).__name__}: {error}")
+        Workflow.objects.filter(pk=pk).update(
+            asked_at=now, read_error=f"{type(error).__name__}: {error}", read_failed=False
+        )
         return WorkflowUnreadable(f"{ref} can't be loaded.")
     return None

@@ -133,8 +133,9 @@ def _failure(
     Only open workflows show that all of a source fails. Anyone can ask for any other id, and choose one that it refuses
     or takes too long for.
     """
-    known = _note_silence(source, outside_id, str(error), now)
-    if known and (not isinstance(error, InTrouble) or _fails_for_others(source, outside_id, now)):
+    in_trouble = isinstance(error, InTrouble)
+    known = _note_silence(source, outside_id, str(error), now, failed=in_trouble)
+    if known and (not in_trouble or _fails_for_others(source, outside_id, now)):
         WorkflowSource.objects.filter(pk=source.pk).update(last_error=str(error), failed_at=now)
         return SourceUnreadable(f"{source.name} could not be read.", hint=str(error))
     return WorkflowUnreadable(f"{source.name} does not report the status of {outside_id}.", hint=str(error))
@@ -142,7 +143,7 @@ def _failure(
 
 def _failed_lately(workflows: QuerySet[Workflow], now: dt.datetime) -> Workflow | None:
     """Return the last of these workflows for which the source failed, within the respite."""
-    failed = workflows.filter(read_error__startswith=InTrouble.MARK, asked_at__gt=now - RESPITE)
+    failed = workflows.filter(read_failed=True, asked_at__gt=now - RESPITE)
     return failed.order_by("-asked_at").first()
 
 
@@ -158,10 +159,12 @@ def _note_answer(source: WorkflowSource, now: dt.datetime) -> None:
         WorkflowSource.objects.filter(pk=source.pk).update(read_at=now, last_error="", failed_at=None)
 
 
-def _note_silence(source: WorkflowSource, outside_id: str, why: str, now: dt.datetime) -> bool:
+def _note_silence(
+    source: WorkflowSource, outside_id: str, why: str, now: dt.datetime, *, failed: bool = False
+) -> bool:
     """Note why the source gave no status of a workflow. Return whether it is open here."""
     open_ = Workflow.objects.open().filter(source=source, outside_id=outside_id)
-    return bool(open_.update(asked_at=now, read_error=why))
+    return bool(open_.update(asked_at=now, read_error=why, read_failed=failed))
 
 
 def _close(
@@ -197,8 +200,8 @@ def _learn(
         for name, value in wanted.items():
             setattr(workflow, name, value)
         workflow.asked_at = workflow.read_at = now
-        workflow.read_error = ""
-        workflow.save(update_fields=[*wanted, "asked_at", "read_at", "read_error"])
+        workflow.read_error, workflow.read_failed = "", False
+        workflow.save(update_fields=[*wanted, "asked_at", "read_at", "read_error", "read_failed"])
         before = set(workflow.clusters.values_list("pk", flat=True))
         if before != {cluster.pk for cluster in clusters}:
             workflow.clusters.set(clusters)

@@ -37,7 +37,7 @@ from sessions_app.web.templatetags.times import say_rough
 
 SIZE = 50
 FILTERS: dict[str, Q] = {
-    "held": Q(state__in=[RunState.HELD, RunState.HOLD_DENIED, RunState.HOLD_LAPSED]),
+    "held": Q(state__in=[RunState.HELD, RunState.HOLD_DENIED, RunState.HOLD_LAPSED, RunState.HOLD_WITHDRAWN]),
     "refused": Q(state__in=[RunState.REFUSED, RunState.HOLD_DENIED]),
     "changes": ~Q(effect__in=["read", ""]),
 }
@@ -144,7 +144,7 @@ class RunEntry:
             return f": {run.decided_by or run.reason}"
         if run.state == RunState.DONE:
             return f"{_exit(run)}, {took(run)}"
-        if self.look == words.WITHDRAWN:
+        if run.state == RunState.HOLD_WITHDRAWN:
             return " by its holder"
         cut_short = run.state in (RunState.CUT, RunState.FAILED) and run.reason
         return f": {run.reason}" if cut_short else ""

@@ -19,7 +19,6 @@ from sessions_app.models import (
     WorkflowKind,
     WorkflowState,
 )
-from sessions_app.queries.grants import WITHDRAWN as WITHDRAWN_REASON
 from sessions_app.web.templatetags.times import say_rough
 
 
@@ -63,6 +62,7 @@ RUN: dict[str, Look] = {
     RunState.HELD: Look("warn", "pause", "Waiting for a second person"),
     RunState.HOLD_DENIED: Look("bad", "x", "Denied by a second person"),
     RunState.HOLD_LAPSED: Look("mute", "clock", "Timed out"),
+    RunState.HOLD_WITHDRAWN: Look("mute", "x", "Withdrawn"),
     RunState.ALLOWED: Look("info", "", "Starting"),
     RunState.RUNNING: Look("info", "", "Running"),
     RunState.DONE: Look("ok", "check", "Done"),
@@ -80,8 +80,6 @@ WORKFLOW: dict[str, Look] = {
     WorkflowKind.TASK: Look("info", "check", "Task"),
     WorkflowKind.PIPELINE: Look("info", "play", "Pipeline"),
 }
-
-WITHDRAWN = Look("mute", "x", "Withdrawn")
 
 EFFECT: dict[str, Look] = {
     "read": Look("mute", "eye", "read"),
@@ -162,8 +160,6 @@ def run_look(run: CommandRun, now: dt.datetime) -> Look:
     """Return the look of a command run's state. An overdue hold looks timed out even before a worker has noticed."""
     if run.state == RunState.HELD and not run.may_yet_run(now):
         return RUN[RunState.HOLD_LAPSED]
-    if run.state == RunState.CUT and run.reason == WITHDRAWN_REASON:
-        return WITHDRAWN
     if run.state == RunState.DONE and (run.signal or run.exit_status or run.reason):
         return DONE_BADLY
     return RUN.get(run.state, UNKNOWN)

@@ -66,11 +66,13 @@ def session(use_, *, now: dt.datetime, gateway: str = "gateway-1") -> int:
     return open_session(use=use_, gateway_id=node, client_address="192.0.2.1", proof="SHA256:key", now=now)
 
 
-def run(use_, session_id: int, line: str = "echo restart nginx", *, now: dt.datetime):
-    """Try a line."""
+def run(use_, session, line: str = "echo restart nginx", *, now: dt.datetime, order_id: int | None = None):
+    """Try a line in an open session, or in one that it opens."""
     from sessions_app.operations.sessions.try_command import try_command
+    from sessions_app.policy.commands.kinds import decide
 
-    return try_command(use=use_, session_id=session_id, line=line, now=now)
+    decision = decide(use_.compiled, line)
+    return try_command(use=use_, session=session, line=line, decision=decision, order_id=order_id, now=now)
 
 
 def undo(grant, *, now: dt.datetime):

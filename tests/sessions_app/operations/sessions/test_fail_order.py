@@ -6,7 +6,6 @@ import pytest
 
 from sessions_app.operations.sessions.fail_order import fail_order
 from sessions_app.operations.sessions.order_command import order_command
-from sessions_app.operations.sessions.try_command import try_command
 from tests.support.world import acts
 
 
@@ -31,7 +30,7 @@ def test_the_first_reason_stays(grant, asked, now):
 
 def test_one_that_ran_did_not_fail(grant, asked, now):
     used = acts.use(grant, now=now)
-    try_command(use=used, session_id=acts.session(used, now=now), line=asked.line, order_id=asked.pk, now=now)
+    acts.run(used, acts.session(used, now=now), asked.line, order_id=asked.pk, now=now)
     fail_order(order_id=asked.pk, error="Too late.", now=now)
     asked.refresh_from_db()
     assert asked.error == ""

@@ -148,12 +148,8 @@ def test_what_was_claimed_after_the_end_can_use_nothing(world, grant, now):
 
 
 def test_a_tried_line_answers_its_order(world, grant, now):
-    from sessions_app.operations.sessions.try_command import try_command
-
     asked = order(grant, world.alice, now, index=RESTART, values={})
     used = acts.use(grant, now=now)
-    tried = try_command(
-        use=used, session_id=acts.session(used, now=now), line=asked.line, order_id=asked.pk, now=now
-    )
+    tried = acts.run(used, acts.session(used, now=now), asked.line, order_id=asked.pk, now=now)
     asked.refresh_from_db()
     assert asked.run_id == tried.run_id

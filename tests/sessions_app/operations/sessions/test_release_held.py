@@ -31,7 +31,9 @@ def allow(world, held, *, yes=True):
 
 
 def release(world, used, held, *, now=None):
-    return release_held(use=used, run_id=held.run_id, now=now or world.now)
+    return release_held(
+        use=used, run_id=held.run_id, line=held.line, decision=held.decision, now=now or world.now
+    )
 
 
 def test_an_allowed_command_runs_once_with_the_deadline_of_the_grant(world, used, held):

@@ -5,14 +5,19 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
+from dataclasses import replace
 
 import pytest
 from django.db import transaction
 
-from sessions_app.models import CommandRun, EndReason, Lease, Notice, RunState
+from sessions_app.models import CommandRun, EndReason, Grant, Lease, Notice, RunState
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.close_session import close_session
+from sessions_app.operations.sessions.open_session import Opening
+from sessions_app.operations.sessions.renew_gateway import renew_gateway
+from sessions_app.operations.sessions.try_command import NotDecidedHere, try_command
+from sessions_app.policy.commands.kinds import decide
 from tests.support.world.acts import (
     Started,
     after,
@@ -21,6 +26,7 @@ from tests.support.world.acts import (
     events,
     intact,
     last,
+    policy,
     run,
     session,
     use,
@@ -120,6 +126,13 @@ def test_what_no_approver_could_read_whole_is_not_held(world):
     assert (tried.verdict, tried.decision.reason) == ("refused", "it is too long for an approver to read")
 
 
+def test_a_decision_on_a_command_that_the_grant_does_not_have_runs_nothing(world, used, opened):
+    of_another = replace(decide(used.compiled, "echo restart nginx"), index=99)
+    with pytest.raises(NotDecidedHere):
+        try_command(use=used, session=opened, line="echo restart nginx", decision=of_another, now=world.now)
+    assert not CommandRun.objects.exists()
+
+
 def test_a_refusal_names_the_nearest_allowed_command(world, used, opened):
     assert "echo restart nginx" in run(used, opened, "echo restart sshd", now=world.now).message
 
@@ -215,3 +228,22 @@ def test_closing_a_session_and_a_command_in_it_at_once_leave_no_command_unfinish
         wait_for_waiters(owner_connection, 1)
     assert isinstance(typed.result(), GrantIsOver)
     assert not CommandRun.objects.filter(state=RunState.RUNNING).exists()
+
+
+def test_a_refused_first_line_does_not_wait_for_an_end_above_that_waits_for_it(live_world, owner_connection):
+    from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
+    from sessions_app.operations.grants.provision_grant import provision_grant
+
+    change(live_world, policy(live_world, delegation={"depth": 1, "to": {"identities": ["deployer"]}}))
+    grant, now = live_world.grant(), live_world.now
+    part = Part(identity="deployer", command_set="restart-web", parameters={})
+    made = delegate_grant(grant_id=grant.pk, actor=live_world.alice, part=part, now=now)
+    used = use(provision_grant(grant_id=made.pk, now=now), now=now)
+    node = renew_gateway(name="gateway-1", version="1", now=now)
+    opening = Opening(gateway_id=node, client_address="192.0.2.1", proof="SHA256:key")
+    with transaction.atomic():
+        Grant.objects.select_for_update().get(pk=grant.pk)
+        worker = Started(lambda: run(used, opening, "id", now=now))
+        wait_for_waiters(owner_connection, 1)
+        end_grant(grant_id=grant.pk, actor=live_world.bob, reason=EndReason.REVOKED, now=now)
+    assert isinstance(worker.result(), GrantIsOver)

@@ -23,7 +23,7 @@ def run(world, now):
 def test_nobody_can_allow_it_any_more(world, run, now):
     withdraw_hold(run_id=run.pk, actor=world.alice, now=now)
     run.refresh_from_db()
-    assert (run.state, run.reason, run.ended_at) == ("cut", "withdrawn by its holder", now)
+    assert (run.state, run.reason, run.ended_at) == ("withdrawn", "Alice withdrew it", now)
     with pytest.raises(AlreadyDecided):
         decide_hold(run_id=run.pk, actor=world.bob, allow=True, now=now)
     assert acts.last("command.hold_decided", run.grant.ref).data["withdrawn"] is True

@@ -10,7 +10,6 @@ from django.test import Client
 
 from broker.kernel import clock
 from sessions_app.models import CommandOrder, Grant
-from sessions_app.operations.sessions.try_command import try_command
 from tests.support.threads import in_thread
 from tests.support.world import acts
 from tests.support.world.factors import just_signed_in
@@ -68,7 +67,7 @@ def test_an_order_that_a_gateway_claims_is_shown_as_its_order_or_as_its_run_but_
     order = CommandOrder.objects.get()
 
     def claim() -> None:
-        try_command(use=opened[0], session_id=opened[1], line=order.line, order_id=order.pk, now=clock.now())
+        acts.run(*opened, order.line, order_id=order.pk, now=clock.now())
 
     def page() -> str:
         return as_alice.get(f"/grants/{grant.ref}/?order={order.pk}").content.decode()

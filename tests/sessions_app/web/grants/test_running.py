@@ -11,7 +11,6 @@ from django.conf import settings
 from sessions_app.models import CommandOrder, CommandRun, Grant
 from sessions_app.operations.sessions.fail_order import fail_order
 from sessions_app.operations.sessions.order_command import LAPSES
-from sessions_app.operations.sessions.try_command import try_command
 from sessions_app.queries.recordings import recording_path
 from tests.sessions_app.web.grants.test_grants import finish
 from tests.support.world import acts
@@ -107,7 +106,7 @@ def test_an_order_that_came_to_nothing_says_why(grant, as_alice, now):
 def test_when_the_order_has_a_run_its_output_is_open_while_it_runs(grant, opened, as_alice, now):
     run(as_alice, grant)
     order = CommandOrder.objects.get()
-    tried = try_command(use=opened[0], session_id=opened[1], line=order.line, order_id=order.pk, now=now)
+    tried = acts.run(*opened, order.line, order_id=order.pk, now=now)
     path = settings.RECORDINGS_DIR / recording_path(grant.ref, tried.run_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text('{"version": 2}\n[0.1, "o", "so far\\r\\n"]\n')
