@@ -44,6 +44,15 @@ def answered_for_by(identity: Identity, path: str = "") -> Q:
     return Q((path or "pk", identity.pk)) | Q((f"{path}__owner" if path else "owner", identity.pk))
 
 
+# The same condition in SQL, on the identity ``mine``. Both values are the id of the one who answers.
+ANSWERED_FOR = "(mine.id = %s OR mine.owner_id = %s)"
+
+
+def answers_for(identity: Identity, other: Identity) -> bool:
+    """Whether the other identity is this one, or a machine that this one owns: `answered_for_by` for one row."""
+    return identity.pk in (other.pk, other.owner_id)
+
+
 class IdentityQuerySet(models.QuerySet["Identity"]):
     """Filters on identities."""
 

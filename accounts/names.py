@@ -9,7 +9,7 @@ import unicodedata
 
 from broker.kernel.errors import InvalidInput
 
-_USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,99}")
+USERNAME = "[a-z0-9][a-z0-9._@+-]{0,99}"
 
 
 def canonical_username(text: str) -> str:
@@ -20,7 +20,7 @@ def canonical_username(text: str) -> str:
 def checked_username(text: str) -> str:
     """Return the canonical username. Raises InvalidInput if it has other characters than `a-z 0-9 . _ @ + -`."""
     name = canonical_username(text)
-    if not _USERNAME.fullmatch(name):
+    if not re.fullmatch(USERNAME, name):
         raise InvalidInput(
             f"“{text}” isn't a valid username.",
             hint="Start with a letter or digit, then use letters, digits and . _ @ + - (at most 100 characters).",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.contrib.auth.models import Group
 from django.db.models import Q, QuerySet
 
-from accounts.models import APIToken, Identity, Kind, SSHPublicKey
+from accounts.models import APIToken, Identity, Kind, SSHPublicKey, answers_for
 from broker.kernel.crypto import token_digest
 
 
@@ -40,7 +40,7 @@ def may_give_credentials(actor: Identity, identity: Identity) -> bool:
     With anyone else's credentials, the actor could act as that identity. So administrators can't either: they could
     request as a machine and approve as a person.
     """
-    return actor.pk in (identity.pk, identity.owner_id)
+    return answers_for(actor, identity)
 
 
 def registered_key(fingerprint: str) -> SSHPublicKey | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from accounts.models import APIToken, Identity
+from accounts.models import APIToken, Identity, answers_for
 from accounts.queries import valid_token
 from broker.kernel.crypto import token_digest
 from sessions_app.models import Grant, GrantCredential
@@ -26,7 +26,7 @@ def introspection(text: str, reader: Identity, now: dt.datetime) -> dict[str, An
 
 
 def _may_read(reader: Identity, holder: Identity) -> bool:
-    return reader.is_superuser or reader.pk in (holder.pk, holder.owner_id)
+    return reader.is_superuser or answers_for(reader, holder)
 
 
 def _of_api(token: APIToken) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from accounts.models import Identity, answered_for_by
+from django.db import connection
+
+from accounts.models import ANSWERED_FOR, Identity, answered_for_by, answers_for
 from sessions_app.models import Grant
 
 
@@ -25,3 +27,13 @@ def test_rows_of_either_are_reached_by_a_path(world):
         == grants
     )
     assert not Grant.objects.filter(answered_for_by(world.bob, "holder")).exists()
+
+
+def test_the_condition_its_sql_and_the_question_about_one_row_agree(world):
+    everyone = list(Identity.objects.all())
+    for one in everyone:
+        answered = {other.username for other in everyone if answers_for(one, other)}
+        assert names(answered_for_by(one)) == answered
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT username FROM accounts_identity mine WHERE {ANSWERED_FOR}", [one.pk] * 2)
+            assert {username for (username,) in cursor.fetchall()} == answered

@@ -7,7 +7,7 @@ import datetime as dt
 from django.db import transaction
 
 from accounts.actors import actor_of
-from accounts.models import Identity
+from accounts.models import Identity, answers_for
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.kernel.errors import NotFound
@@ -50,7 +50,7 @@ def end_all_of(*, identity_id: int, actor: Identity, now: dt.datetime, note: str
         holder = Identity.objects.filter(pk=identity_id).first()
         if holder is None or not locked:
             raise NothingToEnd("This identity holds no grants that you can end.")
-        own = actor.pk in (holder.pk, holder.owner_id)
+        own = answers_for(actor, holder)
         reason = EndReason.RELEASED if own else EndReason.REVOKED
         ended = [
             end_grant(grant_id=grant.pk, actor=actor, reason=reason, now=now, note=note) for grant in locked

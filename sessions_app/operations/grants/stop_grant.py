@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from accounts.models import Identity
+from accounts.models import Identity, answers_for
 from broker.kernel.errors import NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import EndReason, Grant
@@ -22,6 +22,6 @@ def stop_grant(
     grant = Grant.objects.endable_by(actor).select_related("holder").filter(pk=grant_id).first()
     if grant is None:
         raise NotFound("Grant not found, or you can't end it.")
-    own = actor.pk in (grant.holder_id, grant.holder.owner_id)
+    own = answers_for(actor, grant.holder)
     reason = EndReason.RELEASED if own else EndReason.REVOKED
     return end_grant(grant_id=grant_id, actor=actor, reason=reason, now=now, note=note, cut=kill)

@@ -7,7 +7,7 @@ import datetime as dt
 from django.db import transaction
 
 from accounts.actors import actor_of
-from accounts.models import Identity
+from accounts.models import Identity, answers_for
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, InvalidInput, NotFound
@@ -65,7 +65,7 @@ def comment_request(*, request_id: int, author: Identity, text: str, now: dt.dat
 
 def _notify(request: AccessRequest, author: Identity, text: str, now: dt.datetime) -> None:
     asker = request.requester
-    if author.pk in (asker.pk, asker.owner_id):
+    if answers_for(author, asker):
         notify_approvers(
             people=_others_of(request, author), event=Event.REQUEST_COMMENTED, of=request, now=now,
             subject=f"{author} replies on {request.ref}", body=text, path=f"/approvals/{request.ref}/#thread",
@@ -78,7 +78,5 @@ def _notify(request: AccessRequest, author: Identity, text: str, now: dt.datetim
 
 
 def _others_of(request: AccessRequest, author: Identity) -> list[Identity]:
-    asker = request.requester
-    wrote = Identity.objects.active().filter(pk__in=request.comments.values("author"))
-    others = list(wrote.exclude(pk__in=[author.pk, asker.pk, asker.owner_id or asker.pk]))
-    return others or deciders_of(request)
+    wrote = Identity.objects.active().filter(pk__in=request.comments.values("author")).exclude(pk=author.pk)
+    return [one for one in wrote if not answers_for(one, request.requester)] or deciders_of(request)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from accounts.models import Identity
+from accounts.models import Identity, answers_for
 from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Lease, Observed, RequestState, Session, Target
 from sessions_app.operations.grants.delegate_grant import delegates_of
@@ -237,7 +237,7 @@ def grant_page(
     pending = grant.extensions.filter(state=RequestState.PENDING).first()
     live = grant.state == GrantState.ACTIVE and grant.expires_at > now
     below = tree_below(grant)
-    own = reader.pk in (grant.holder_id, grant.holder.owner_id)
+    own = answers_for(reader, grant.holder)
     ending = EndForm(grant, endings([grant], now)[grant.pk])
     why_not_review = may_not_review(grant, reader) if grant.review_due_at and not grant.reviewed_at else "-"
     return GrantPage(

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from django.db.models import Count, Prefetch, Q, QuerySet
 from django.template.defaultfilters import filesizeformat
 
-from accounts.models import Identity
+from accounts.models import Identity, answers_for
 from sessions_app.models import (
     AccessPolicy,
     CommandOrder,
@@ -272,7 +272,7 @@ def _entries(
 ) -> list[RunEntry]:
     held = [run.pk for run in runs if run.state == RunState.HELD]
     decidable = set(holds_for(reader, now).filter(pk__in=held).values_list("pk", flat=True))
-    own = reader.pk in (grant.holder_id, grant.holder.owner_id)
+    own = answers_for(reader, grant.holder)
     sets = askable_sets(reader, grant) if reader.pk == grant.holder_id else None
     by_gateway = runs_by_gateway(grant)
     return [

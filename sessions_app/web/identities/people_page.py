@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.db.models import Case, CharField, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
 
 from accounts.factors import Factors, factors_of, password_only
-from accounts.models import APIToken, Identity, Kind, ProviderLink, SSHPublicKey
+from accounts.models import APIToken, Identity, Kind, ProviderLink, SSHPublicKey, answers_for
 from accounts.queries import may_give_credentials
 from broker.audit.models import AuditEntry
 from broker.audit.queries import entries
@@ -251,7 +251,7 @@ def person_page(person: Identity, reader: Identity, now: dt.datetime) -> PersonP
     refused = CommandRun.objects.filter(grant__in=visible.values("pk"), state=RunState.REFUSED)
     return PersonPage(
         person=person,
-        own=reader.pk in (person.pk, person.owner_id),
+        own=answers_for(reader, person),
         holds=[
             (grant, urgency(grant))
             for grant in visible.exclude(state=GrantState.ENDED).order_by("expires_at")[:MOST]

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from django.utils import timezone
 
-from accounts.models import Identity
+from accounts.models import Identity, answers_for
 from sessions_app.models import AccessRequest, Approval, Comment, Grant, RequestState, Target, Verdict
 from sessions_app.operations.requests.remind_request import PAUSE
 from sessions_app.policy.durations import say_duration
@@ -351,7 +351,7 @@ def request_page(request: AccessRequest, reader: Identity, now: dt.datetime) -> 
     shown = RequestPage(
         asked=request,
         facts=facts,
-        own=reader.pk in (request.requester_id, request.requester.owner_id),
+        own=answers_for(reader, request.requester),
         may_not=may_not_decide(request, reader),
         mine=next((one for one in facts.approvals if one.approver_id == reader.pk), None),
         grant=getattr(request, "grant", None),
