@@ -60,7 +60,7 @@ def a_grant(shell: Shell, want: Want, *, made: Callable[[Row], None] | None = No
 def ref_of(text: str) -> str:
     """Return a reference in Stint's spelling: `gr-7f3k` is GR-7F3K. Raises Usage if the text is not a reference."""
     ref = text.strip().upper()
-    if not re.fullmatch(r"(GR-[0-9A-Z]{4,16}|REQ-[0-9]{1,9})", ref):
+    if not re.fullmatch(f"{served.GRANT}|{served.REQUEST}", ref):
         raise Usage(
             f"{text[:60]!r} is not a reference.", "Use a grant like GR-7F3K or a request like REQ-12."
         )

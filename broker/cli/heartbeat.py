@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .errors import CliError, NotSignedIn, Unreachable
-from .screen import moment, plain
+from .screen import moment, plain, spoken
 from .shell import Shell
 
 # Seconds between two polls of a grant that needs no heartbeat, and before a failed heartbeat is retried.
@@ -101,7 +101,7 @@ class Heartbeat:
         row = self._shell.wire.get(f"/grants/{self._ref}")
         self._until = moment(row.get("expires_at")) or self._until
         if row["state"] != "active":
-            self._end(plain(row["end_note"] or row["end_reason"] or row["state"]))
+            self._end(plain(row["end_note"]) or spoken(row["end_reason"] or row["state"]))
         return _LOOK
 
     def _is_past(self) -> bool:

@@ -40,10 +40,14 @@ def plain_output(text: str) -> str:
     return _DRAWS.sub("", text)
 
 
+def spoken(state: object) -> str:
+    """Return a state, or the reason of an end, as people read it."""
+    return plain(state or "").replace("_", " ")
+
+
 def word(state: object) -> str:
     """Return a state as people read it, in its color."""
-    text = plain(state or "")
-    return click.style(text.replace("_", " "), fg=_COLORS.get(text))
+    return click.style(spoken(state), fg=_COLORS.get(str(state)))
 
 
 def colored(state: str, text: str) -> str:

@@ -20,7 +20,8 @@ from .errors import CliError, Unreachable
 
 Row = Mapping[str, Any]
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_REF = re.compile(r"GR-[0-9A-Z]{4,16}")
+GRANT, REQUEST = "GR-[0-9A-Z]{4,13}", "REQ-[0-9]{1,9}"
+_REF = re.compile(GRANT)
 # RFC 1123 section 2.1, with the underscore that internal names have.
 _HOST = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .errors import NoGrant
-from .screen import Progress, ago, clock_time, plain, progress, span, word
+from .screen import Progress, ago, clock_time, plain, progress, span, spoken, word
 from .shell import Shell
 from .wire import patiently
 from .wording import missing
@@ -126,8 +126,8 @@ def _until_usable(patience: Patience, line: Progress, ref: str, seen: Look | Non
         if row["state"] == "active":
             return row
         if row["state"] not in ("scheduled", "provisioning"):
-            why = row["end_reason"] or row["state"]
-            raise NoGrant(f"{ref} has ended: {plain(why)}.", plain(row["last_error"] or row["end_note"]))
+            why = spoken(row["end_reason"] or row["state"])
+            raise NoGrant(f"{ref} has ended: {why}.", plain(row["last_error"] or row["end_note"]))
         line.show(_of_grant(row))
         patience.pause(ref)
 

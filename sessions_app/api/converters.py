@@ -6,16 +6,21 @@ from typing import Any
 
 from django.urls import register_converter
 
-from sessions_app.api.fields import WORKFLOW
+from accounts.names import USERNAME
+from sessions_app.api.fields import whole
 from sessions_app.policy import references
 
 DESCRIBED: dict[str, dict[str, Any]] = {
     "api_id": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
-    "api_name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$", "examples": ["restart-web"]},
-    "api_user": {"type": "string", "pattern": "^[a-z0-9][a-z0-9._@+-]{0,99}$", "examples": ["alice"]},
-    "api_request": {"type": "string", "pattern": f"^{references.REQUEST}$", "examples": ["REQ-1042"]},
-    "api_workflow": {"type": "string", "pattern": WORKFLOW, "examples": ["INC-101", "pagerduty:Q1ABC"]},
-    "api_grant": {"type": "string", "pattern": f"^{references.GRANT}$", "examples": ["GR-7F3K"]},
+    "api_name": {"type": "string", "pattern": whole(references.NAME), "examples": ["restart-web"]},
+    "api_user": {"type": "string", "pattern": whole(USERNAME), "examples": ["alice"]},
+    "api_request": {"type": "string", "pattern": whole(references.REQUEST), "examples": ["REQ-1042"]},
+    "api_workflow": {
+        "type": "string",
+        "pattern": whole(references.WORKFLOW),
+        "examples": ["INC-101", "pagerduty:Q1ABC"],
+    },
+    "api_grant": {"type": "string", "pattern": whole(references.GRANT), "examples": ["GR-7F3K"]},
 }
 
 

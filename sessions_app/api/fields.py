@@ -10,13 +10,12 @@ from typing import Any, TypeVar
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from accounts.names import USERNAME
 from broker.cli.durations import PATTERN, parse_duration
+from sessions_app.policy.references import NAME, WORKFLOW
 
-NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
-USERNAME = r"^[a-z0-9][a-z0-9._@+-]{0,99}$"
 DIGEST = r"^[0-9a-f]{64}$"
 EVENT = r"^[a-z_]{1,30}(\.[a-z_]{1,30})?$"
-WORKFLOW = "^((INC|CHG|TKT|TSK)-[0-9]{1,9}|[a-z0-9][a-z0-9_-]{0,62}:[A-Za-z0-9_][A-Za-z0-9_.:~-]{0,124})$"
 LONGEST = 366 * 86400
 DURATION = {
     "oneOf": [
@@ -38,6 +37,11 @@ _YEARS = range(2000, 2101)
 
 
 Getter = TypeVar("Getter", bound=Callable[..., Any])
+
+
+def whole(pattern: str) -> str:
+    """Return the pattern of JSON Schema that matches only a whole text."""
+    return f"^{pattern}$"
 
 
 def shown_as(schema: Any) -> Callable[[Getter], Getter]:
@@ -79,7 +83,7 @@ class _Patterned(Text):
         return text
 
 
-@extend_schema_field({"type": "string", "pattern": NAME, "examples": ["restart-web"]})
+@extend_schema_field({"type": "string", "pattern": whole(NAME), "examples": ["restart-web"]})
 class Name(_Patterned):
     """The name of a cluster, target, command set, policy or group."""
 
@@ -87,7 +91,7 @@ class Name(_Patterned):
     says = "Use at most 63 lowercase letters, digits, - and _."
 
 
-@extend_schema_field({"type": "string", "pattern": USERNAME, "examples": ["alice"]})
+@extend_schema_field({"type": "string", "pattern": whole(USERNAME), "examples": ["alice"]})
 class Username(_Patterned):
     """The username of an identity, in its canonical spelling."""
 
@@ -103,7 +107,9 @@ class Digest(_Patterned):
     says = "Send the `digest` of the request you read: 64 hex digits."
 
 
-@extend_schema_field({"type": "string", "pattern": WORKFLOW, "examples": ["INC-101", "pagerduty:Q1ABC"]})
+@extend_schema_field(
+    {"type": "string", "pattern": whole(WORKFLOW), "examples": ["INC-101", "pagerduty:Q1ABC"]}
+)
 class WorkflowRef(_Patterned):
     """The reference of a workflow in Stint or in a source."""
 

@@ -29,6 +29,7 @@ from sessions_app.models import (
     WebhookEndpoint,
     Workflow,
 )
+from sessions_app.policy import references
 from sessions_app.policy.approvals import resolve
 from sessions_app.policy.commands.answers import CommandView
 from sessions_app.policy.commands.kinds import describe
@@ -137,7 +138,7 @@ def tokens(identity: Identity) -> QuerySet[APIToken]:
 
 def request_of(identity: Identity, ref: str) -> AccessRequest:
     """Return a request by its reference. Raises NotFound."""
-    return _one(requests(identity).filter(number=int(ref.removeprefix("REQ-"))), "request")
+    return _one(requests(identity).filter(number=references.request_number(ref)), "request")
 
 
 def grant_of(identity: Identity, ref: str) -> Grant:

@@ -35,5 +35,6 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AlterField("commandrun", "state", models.CharField(choices=STATES, max_length=12)),
         migrations.AddField("workflow", "read_failed", models.BooleanField(db_default=False, default=False)),
+        migrations.AlterField("drift", "grant_ref", models.CharField(blank=True, max_length=16)),
         migrations.RunSQL(CARRY_OVER, BACK),
     ]

@@ -11,11 +11,12 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 from django.db.models.lookups import GreaterThan
 
-from accounts.models import Identity, answered_for_by
+from accounts.models import ANSWERED_FOR, Identity, answered_for_by
 from sessions_app.models.catalogue import Cluster, CommandSetVersion, Target
 from sessions_app.models.policy import AccessPolicy
 from sessions_app.models.request import AccessRequest
 from sessions_app.models.workflow import Workflow
+from sessions_app.policy.references import LONGEST_GRANT
 
 
 class GrantState(models.TextChoices):
@@ -51,15 +52,21 @@ class EndReason(models.TextChoices):
     RESTORED = "restored", "Database restored from a backup"
 
 
+def why_over(reason: str) -> str:
+    """Return the reason of an end as the end of a sentence, such as `workflow closed`; empty for anything else."""
+    label = str(EndReason(reason).label) if reason in EndReason.values else ""
+    return f"{label[:1].lower()}{label[1:]}"
+
+
 # Raw SQL, like `visibility.permitted`, and for the same reason.
-_HANDED_ON = """
+_HANDED_ON = f"""
 SELECT child.id FROM sessions_app_grant child
   JOIN sessions_app_grant above ON above.id = child.parent_id
   LEFT JOIN sessions_app_grant top ON top.id = above.parent_id
  WHERE child.parent_id IS NOT NULL AND EXISTS (
     SELECT FROM accounts_identity mine
-     WHERE (mine.id = %s OR mine.owner_id = %s) AND mine.id IN (above.holder_id, top.holder_id))
-"""
+     WHERE {ANSWERED_FOR} AND mine.id IN (above.holder_id, top.holder_id))
+"""  # noqa: S608  # fixed text
 
 
 def handed_on_by(identity: Identity) -> RawSQL:
@@ -83,23 +90,15 @@ class GrantQuerySet(models.QuerySet["Grant"]):
 
         With a token that is bound to a workflow: only its own for that workflow, and those delegated from its own.
         """
-        if identity.bound_to:
-            return self.filter(
-                Q(holder=identity) | Q(pk__in=handed_on_by(identity)), workflow__ref=identity.bound_to
-            )
-        if identity.is_superuser:
-            return self
-        return self.filter(
-            answered_for_by(identity, "holder")
-            | Q(pk__in=handed_on_by(identity))
-            | Q(policy__in=AccessPolicy.objects.holding(identity, "view", "approve", "administer"))
-            | Q(cluster__in=Cluster.objects.holding(identity, "view", "approve", "administer"))
-        )
+        return self._reached_by(identity, "view", "approve", "administer")
 
     def endable_by(self, identity: Identity) -> GrantQuerySet:
         """Grants that the identity may end: its own, its machines', those delegated from either, and those that it
         approves or administers.
         """
+        return self._reached_by(identity, "approve", "administer")
+
+    def _reached_by(self, identity: Identity, *permissions: str) -> GrantQuerySet:
         if identity.bound_to:
             return self.filter(
                 Q(holder=identity) | Q(pk__in=handed_on_by(identity)), workflow__ref=identity.bound_to
@@ -109,8 +108,8 @@ class GrantQuerySet(models.QuerySet["Grant"]):
         return self.filter(
             answered_for_by(identity, "holder")
             | Q(pk__in=handed_on_by(identity))
-            | Q(policy__in=AccessPolicy.objects.holding(identity, "approve", "administer"))
-            | Q(cluster__in=Cluster.objects.holding(identity, "approve", "administer"))
+            | Q(policy__in=AccessPolicy.objects.holding(identity, *permissions))
+            | Q(cluster__in=Cluster.objects.holding(identity, *permissions))
         )
 
     def in_use(self, now: dt.datetime) -> GrantQuerySet:
@@ -142,7 +141,7 @@ class Grant(models.Model):
     indices of the version's commands that the approvals left.
     """
 
-    ref = models.CharField(max_length=16)
+    ref = models.CharField(max_length=LONGEST_GRANT)
     request = models.OneToOneField(AccessRequest, on_delete=models.PROTECT, related_name="grant")
     # No index of its own: `grant_of_holder` begins with it.
     holder = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="grants", db_index=False)
@@ -260,6 +259,14 @@ class Grant(models.Model):
 
     def __str__(self) -> str:
         return self.ref
+
+    @property
+    def why_ended(self) -> str:
+        """Why it ended or is ending, and who ended it, as the end of a sentence: `revoked by Bob`; empty before."""
+        if self.ended_by_id is None:
+            return why_over(self.end_reason)
+        why = "ended" if self.end_reason == EndReason.RELEASED else why_over(self.end_reason)
+        return f"{why} by {self.ended_by}"
 
     @property
     def is_own_incident(self) -> bool:

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from sessions_app.models.catalogue import Target
+from sessions_app.policy.references import LONGEST_GRANT
 
 
 class Installation(models.Model):
@@ -52,7 +53,7 @@ class Drift(models.Model):
     target = models.ForeignKey(Target, on_delete=models.CASCADE, related_name="drift")
     kind = models.CharField(max_length=8, choices=DriftKind.choices)
     mark = models.CharField(max_length=64)
-    grant_ref = models.CharField(max_length=12, blank=True)
+    grant_ref = models.CharField(max_length=LONGEST_GRANT, blank=True)
     detail = models.TextField(blank=True)
     seen_at = models.DateTimeField()
     gone_at = models.DateTimeField(null=True, blank=True)

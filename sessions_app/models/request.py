@@ -12,6 +12,7 @@ from accounts.models import Identity, answered_for_by
 from sessions_app.models.catalogue import Cluster, CommandSetVersion
 from sessions_app.models.policy import AccessPolicy
 from sessions_app.models.workflow import Workflow
+from sessions_app.policy import references
 
 
 class RequestKind(models.TextChoices):
@@ -161,7 +162,7 @@ class AccessRequest(models.Model):
     @property
     def ref(self) -> str:
         """The reference that people see: REQ-1042."""
-        return f"REQ-{self.number}"
+        return references.request_ref(self.number)
 
     @property
     def is_urgent(self) -> bool:

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from sessions_app.policy import references
 from sessions_app.policy.commands.patterns import compile_pattern
 from sessions_app.policy.durations import Duration
 from sessions_app.policy.windows import Freeze, Window
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Name = Annotated[str, Field(pattern=f"^{references.NAME}$")]
 # Seconds after which an unread workflow counts as closed, if the policy sets no other limit.
 STALENESS = 900
 # Seconds within which access that began without approval must be reviewed, at the latest.

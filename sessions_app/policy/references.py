@@ -1,6 +1,49 @@
-"""Patterns of the references that people see. Each matches a whole reference."""
+"""The references that people see and type, as patterns that match a whole reference, and what they say.
+
+`broker/cli/served.py` and `connectors/kubernetes/plugin.py` are installed alone, and have copies of the pattern of grants.
+"""
 
 from __future__ import annotations
 
-GRANT = "GR-[0-9A-Z]{4,13}"
+import re
+
+_LONGEST = 13
+# Characters of a grant's reference, at most.
+LONGEST_GRANT = len("GR-") + _LONGEST
+GRANT = f"GR-[0-9A-Z]{{4,{_LONGEST}}}"
 REQUEST = "REQ-[0-9]{1,9}"
+# The workflows that are opened in Stint, by kind.
+PREFIXES = {"incident": "INC", "change": "CHG", "ticket": "TKT", "task": "TSK"}
+INCIDENT = f"{PREFIXES['incident']}-[0-9]{{1,9}}"
+# The name of a cluster, target, command set, policy, group or source.
+NAME = "[a-z0-9][a-z0-9_-]{0,62}"
+# Workflows that are opened in Stint, or in a source, whose id follows its name.
+WORKFLOW = f"(({'|'.join(PREFIXES.values())})-[0-9]{{1,9}}|{NAME}:[A-Za-z0-9_][A-Za-z0-9_.:~-]{{0,124}})"
+
+_BEGINNING = re.compile(f"GR-[0-9A-Z]{{0,{_LONGEST}}}", re.IGNORECASE)
+_TYPED = re.compile(f"(GR|REQ|{'|'.join(PREFIXES.values())})-?([0-9A-Z]+)", re.IGNORECASE)
+
+
+def spelled(text: str) -> str:
+    """Return what may be a reference in Stint's spelling: `gr7f3k` is GR-7F3K, and `inc-0101` is INC-101."""
+    typed = _TYPED.fullmatch(text)
+    if typed is None:
+        return text
+    prefix, rest = typed[1].upper(), typed[2].upper()
+    return f"{prefix}-{rest if prefix == 'GR' else rest.lstrip('0') or '0'}"
+
+
+def grants_beginning(text: str) -> tuple[str, str] | None:
+    """Return the first and the last reference of a grant that can begin with a text; None if none can."""
+    start = text.upper()
+    return (start, f"{start}{'Z' * _LONGEST}") if _BEGINNING.fullmatch(text) else None
+
+
+def request_ref(number: int) -> str:
+    """Return the reference of a request: `REQ-1042`."""
+    return f"REQ-{number}"
+
+
+def request_number(ref: str) -> int | None:
+    """Return the number of a request; None if this is not the reference of one."""
+    return int(ref.removeprefix("REQ-")) if re.fullmatch(REQUEST, ref) else None

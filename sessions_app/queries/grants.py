@@ -12,9 +12,9 @@ from django.db.models.functions import Least
 
 from broker.kernel.each_free import BATCH
 from sessions_app.models import CommandRun, EndReason, Grant, GrantState, RunState
-from sessions_app.models.grant import all_above_usable
+from sessions_app.models.grant import all_above_usable, why_over
 
-TIME_OVER = "expired"
+TIME_OVER = why_over(EndReason.EXPIRED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +60,7 @@ def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
 
 def why_ended(grant: GrantNow) -> str:
     """Return why a grant ended, as the end of a sentence, such as `revoked` or `workflow closed`."""
-    if grant.end_reason in EndReason.values:
-        return str(EndReason(grant.end_reason).label).lower()
-    return "no longer active" if grant.cut else TIME_OVER
+    return why_over(grant.end_reason) or ("no longer active" if grant.cut else TIME_OVER)
 
 
 @dataclass(frozen=True, slots=True)

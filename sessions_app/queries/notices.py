@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
+from django.utils.text import capfirst
 
 from accounts.models import Identity
 from sessions_app.models import (
@@ -22,6 +23,7 @@ from sessions_app.models import (
     RunState,
     Verdict,
 )
+from sessions_app.models.grant import why_over
 from sessions_app.models.notice import NEAR_END, NoticeQuerySet
 from sessions_app.queries import deciders
 
@@ -180,7 +182,4 @@ def _of_grant(notice: Notice, grant: Grant, now: dt.datetime) -> str:
 
 
 def _ended(grant: Grant) -> str:
-    if grant.end_reason in ("", EndReason.EXPIRED):
-        return "Expired"
-    word = "Revoked" if grant.end_reason == EndReason.REVOKED else "Ended"
-    return f"{word} by {grant.ended_by}" if grant.ended_by else f"{word}: {EndReason(grant.end_reason).label}"
+    return capfirst(grant.why_ended or why_over(EndReason.EXPIRED))

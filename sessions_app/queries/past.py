@@ -18,6 +18,7 @@ from sessions_app.models import (
     RequestKind,
     Workflow,
 )
+from sessions_app.policy import references
 from sessions_app.policy.replay import PastRequest
 from sessions_app.policy.rules import Ask, Doing, WorkflowFacts
 from sessions_app.queries.doings import Doings
@@ -63,7 +64,7 @@ def _past(
     doings: Mapping[tuple[int, int], Doing],
 ) -> PastRequest:
     return PastRequest(
-        ref=f"REQ-{row['number']}",
+        ref=references.request_ref(row["number"]),
         at=row["created_at"],
         state=row["state"],
         by_cluster=(row["requester_id"], row["cluster_id"]) in by_cluster,

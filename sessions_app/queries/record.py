@@ -187,7 +187,7 @@ def _few(sight: _Sight) -> dict[str, list[str]] | None:
     numbers = list(sight.requests().order_by().values_list("number", flat=True)[: FEW + 1])
     if len(numbers) > FEW:
         return None
-    return {"grant": grants, "request": [f"REQ-{number}" for number in numbers]}
+    return {"grant": grants, "request": [references.request_ref(number) for number in numbers]}
 
 
 def _of_few(

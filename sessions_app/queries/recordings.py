@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db.models import QuerySet, Sum
 
 from sessions_app.models import AccessPolicy, CommandRun
+from sessions_app.policy import references
 from sessions_app.queries.facts import readable_document
 
 # How long, in seconds, a process uses the last total size of all recordings. The size for a grant is read each time.
@@ -24,7 +25,7 @@ _NEARLY_FULL = 0.8
 _DISK_LEFT, _DISK_LEFT_BYTES = 0.05, 2**30
 # A file that nobody reported and that has not changed for this long is no longer being written.
 QUIET = dt.timedelta(minutes=1)
-_GRANT, _FILE = re.compile(r"GR-[0-9A-Z]{4,13}"), re.compile(r"([1-9][0-9]{0,17})\.cast")
+_GRANT, _FILE = re.compile(references.GRANT), re.compile(r"([1-9][0-9]{0,17})\.cast")
 
 
 @dataclass(frozen=True, slots=True)

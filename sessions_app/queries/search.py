@@ -38,12 +38,6 @@ MOST_WORK = 2000
 # Only this many of the newest runs are searched.
 MOST_RUNS = 5_000
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_WORK = re.compile(r"(INC|CHG|TKT|TSK)-?([0-9]{1,9})", re.IGNORECASE)
-# The reference of a source's workflow, in the form of the source.
-_OUTSIDE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}:[A-Za-z0-9_][A-Za-z0-9_.:~-]{0,124}")
-_BEGIN = re.compile(r"GR-[0-9A-Z]{0,13}", re.IGNORECASE)
-# A reference as people type it: `gr7f3k`.
-_WRITTEN = re.compile(r"(REQ|GR)-?([0-9A-Z]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +71,12 @@ class Found:
 
 def exact(identity: Identity, text: str) -> AccessRequest | Grant | Workflow | None:
     """Return the request, grant or workflow with this reference, if the reader may see it."""
-    written = _WRITTEN.fullmatch(text)
-    short = f"{written[1]}-{written[2]}".upper() if written else ""
-    if re.fullmatch(references.REQUEST, short):
-        return (
-            AccessRequest.objects.visible_to(identity).filter(number=int(short.removeprefix("REQ-"))).first()
-        )
-    if re.fullmatch(references.GRANT, short):
-        return Grant.objects.visible_to(identity).filter(ref=short).first()
-    match = _WORK.fullmatch(text)
-    ref = f"{match[1].upper()}-{int(match[2])}" if match else text
-    if match or _OUTSIDE.fullmatch(text):
+    ref = references.spelled(text)
+    if number := references.request_number(ref):
+        return AccessRequest.objects.visible_to(identity).filter(number=number).first()
+    if re.fullmatch(references.GRANT, ref):
+        return Grant.objects.visible_to(identity).filter(ref=ref).first()
+    if re.fullmatch(references.WORKFLOW, ref):
         return Workflow.objects.visible_to(identity).filter(ref=ref).order_by("-pk").first()
     return None
 
@@ -180,9 +169,8 @@ def _requests(identity: Identity, text: str, people: Sequence[Identity]) -> list
 
 def _grants(identity: Identity, text: str, people: Sequence[Identity], targets: Sequence[int]) -> list[Grant]:
     visible = with_names(Grant.objects.visible_to(identity)).order_by("-pk")
-    # Everything from the prefix to the last reference that can begin with it.
-    start = text.upper() if _BEGIN.fullmatch(text) else ""
-    by_ref = visible.filter(ref__gte=start, ref__lte=f"{start}{'Z' * 13}")[:MOST] if start else []
+    within = references.grants_beginning(text)
+    by_ref = visible.filter(ref__range=within)[:MOST] if within else []
     by_person = visible.filter(holder__in=[person.pk for person in people])[:MOST]
     used = Grant.targets.through.objects.filter(grant_id=OuterRef("pk"), target_id__in=targets)
     by_target = visible.filter(Exists(used))[:MOST] if targets else []

@@ -6,6 +6,7 @@ from django.urls.converters import StringConverter
 from django.views.generic import TemplateView
 
 from accounts.middleware import before_own_password, before_second_factor
+from accounts.names import USERNAME
 from sessions_app.policy import references
 from sessions_app.web.catalogue import clusters, command_sets, history, policies, proposals, trust, webhooks
 from sessions_app.web.docs import guides
@@ -33,19 +34,19 @@ class GrantRef(StringConverter):
 class Username(StringConverter):
     """Matches `alice` and `deploy@ci`."""
 
-    regex = "[a-z0-9][a-z0-9._@+-]{0,99}"
+    regex = USERNAME
 
 
 class IncidentRef(StringConverter):
     """Matches `INC-101`."""
 
-    regex = "INC-[0-9]{1,9}"
+    regex = references.INCIDENT
 
 
 class WorkflowRef(StringConverter):
     """Matches `CHG-7` and `pagerduty:Q1ABC`."""
 
-    regex = "((INC|CHG|TKT|TSK)-[0-9]{1,9}|[a-z0-9][a-z0-9_-]{0,62}:[A-Za-z0-9_][A-Za-z0-9_.:~-]{0,124})"
+    regex = references.WORKFLOW
 
 
 register_converter(WorkflowRef, "workflow")

@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 API_VERSION = "client.authentication.k8s.io/v1"
 SECONDS = 30
 MAX_ANSWER = 1024 * 1024
-_REF = re.compile(r"GR-[0-9A-Z]{4,16}")
+_REF = re.compile(r"GR-[0-9A-Z]{4,13}")
 
 
 class CannotAsk(Exception):

@@ -100,7 +100,7 @@ def _status(who: Identity, asked: OneRequest, _now: dt.datetime) -> Did:
     found = AccessRequest.objects.visible_to(who).select_related(
         "cluster", "command_set_version__command_set", "grant", "policy"
     )
-    request = found.filter(number=int(asked.request.removeprefix("REQ-"))).first()
+    request = found.filter(number=references.request_number(asked.request)).first()
     if request is None:
         raise NotFound("Request not found.")
     grant = getattr(request, "grant", None)

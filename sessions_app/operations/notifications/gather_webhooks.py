@@ -7,7 +7,6 @@ order of their commits. So nothing is missed, nothing that did not happen is sen
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,7 +42,6 @@ BATCH = 500
 _ASKING = frozenset((
     Event.REQUEST_CREATED, Event.REQUEST_REMINDED, Event.REQUEST_ESCALATED, Event.COMMAND_HELD, Event.COMMAND_ESCALATED,
 ))  # fmt: skip
-_REQUEST = re.compile(references.REQUEST)
 _PAGES = {"request": "requests", "grant": "grants", "workflow": "incidents", "identity": "people"}
 
 
@@ -139,7 +137,7 @@ class _Things:
             kind: {entry.object_ref for entry in entries if entry.object_type == kind}
             for kind in ("grant", "request")
         }
-        numbers = [int(ref.removeprefix("REQ-")) for ref in refs["request"] if _REQUEST.fullmatch(ref)]
+        numbers = filter(None, map(references.request_number, refs["request"]))
         grants = with_names(Grant.objects.filter(ref__in=refs["grant"]), rules=True)
         requests = with_names(AccessRequest.objects.filter(number__in=numbers), rules=True)
         self._found: dict[str, Grant | AccessRequest] = {}

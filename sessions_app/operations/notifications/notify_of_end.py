@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.utils.text import capfirst
+
 from broker.audit.events import Event
 from sessions_app.models import Asks, EndReason, Grant, Observed
 from sessions_app.operations.notifications.await_answer import await_answer
@@ -23,12 +25,11 @@ def notify_of_end(*, grant: Grant, now: dt.datetime) -> None:
     what = f"{grant.command_set_version.command_set} on {grant.cluster}"
     path = f"/grants/{grant.ref}/"
     if grant.end_reason not in TOLD_ALREADY:
-        by = f" by {grant.ended_by}" if grant.ended_by else ""
         note = f"\nNote: {grant.end_note}" if grant.end_note else ""
         notify(
             people=[grant.holder], event=Event.GRANT_ENDED, now=now, path=path,
             subject=f"{grant.ref} has ended: {what}",
-            body=f"Reason: {EndReason(grant.end_reason).label}{by}{note}\nThe page has the receipt.",
+            body=f"Reason: {capfirst(grant.why_ended)}{note}\nThe page has the receipt.",
         )  # fmt: skip
     due = grant.review_due_at
     if due is not None and grant.reviewed_at is None:

@@ -16,14 +16,10 @@ from broker.kernel.errors import InvalidInput
 from broker.kernel.text import checked_text
 from sessions_app.models import Cluster, Severity, Workflow, WorkflowKind
 from sessions_app.operations.requests.check_request import BoundToOtherWorkflow
+from sessions_app.policy import references
 from sessions_app.workflows.base import LATEST
 
-PREFIX = {
-    WorkflowKind.INCIDENT: "INC",
-    WorkflowKind.CHANGE: "CHG",
-    WorkflowKind.TICKET: "TKT",
-    WorkflowKind.TASK: "TSK",
-}
+PREFIX = {WorkflowKind(kind): prefix for kind, prefix in references.PREFIXES.items()}
 LONGEST_CHANGE = dt.timedelta(days=31)
 
 

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from sessions_app.models import Grant, GrantState, WorkflowState
 from sessions_app.web.shell.cards import GrantCard
-from sessions_app.web.shell.words import UNKNOWN, WORKFLOW, Look, end_sentence
+from sessions_app.web.shell.words import UNKNOWN, WORKFLOW, Look
 from sessions_app.web.templatetags.times import hour, other_day, since, when, when_both
 
 WAITING = (GrantState.SCHEDULED, GrantState.PROVISIONING)
@@ -100,8 +101,7 @@ class GrantHead:
         """How it ends, or why it ended."""
         grant, last = self.grant, when_both(self.grant.expires_at)
         if grant.end_reason:
-            why = end_sentence(grant)
-            return f"{why[:1].upper()}{why[1:]}{f': {grant.end_note}' if grant.end_note else ''}"
+            return f"{capfirst(grant.why_ended)}{grant.end_note and f': {grant.end_note}'}"
         if grant.workflow:
             return format_html("Ends when {} closes, {} at the latest", grant.workflow.ref, last)
         return format_html("Ends automatically {}, unless ended sooner", last)

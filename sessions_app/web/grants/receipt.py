@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from sessions_app.models import EndReason, Grant, GrantState, Lease, Observed
 from sessions_app.web.grants.log import Counts
-from sessions_app.web.shell.words import Look, end_sentence
+from sessions_app.web.shell.words import Look
 from sessions_app.web.templatetags.times import ago, rough, when
 
 # An end within this many seconds counts as immediate.
@@ -88,8 +89,7 @@ class Receipt:
     @property
     def title(self) -> str | SafeString:
         """The reason for the end, and how fast it was confirmed."""
-        why = end_sentence(self.grant)
-        why = f"{why[:1].upper()}{why[1:]}"
+        why = capfirst(self.grant.why_ended)
         if not self.ended:
             return format_html("{}, {}", why, ago(self.grant.revoking_at))
         took = self.summary["ended"]["seconds"]

@@ -18,11 +18,9 @@ from broker.kernel import clock
 from broker.kernel.errors import InvalidInput
 from broker.kernel.text import checked_text
 from sessions_app.operations.catalogue.document_state import state_of
+from sessions_app.policy import references
 from sessions_app.web.shell.doors import who
 from sessions_app.web.shell.saving import Outcome, press
-
-# The group names that policies accept.
-_GROUP = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 def add_identity(request: HttpRequest) -> tuple[Identity, str | None]:
@@ -62,7 +60,7 @@ def _owner(sent: QueryDict, kind: str) -> Identity | None:
 def group_names(text: str) -> list[str]:
     """Return the groups that a field names. Raises InvalidInput for a name that no policy accepts."""
     names = [word for word in re.split(r"[\s,]+", text) if word]
-    if wrong := [name for name in names if not _GROUP.fullmatch(name)]:
+    if wrong := [name for name in names if not re.fullmatch(references.NAME, name)]:
         raise InvalidInput(
             f"{wrong[0][:100]} isn't a valid group name.",
             hint="Use lowercase letters, digits, hyphens and underscores, like on-call.",

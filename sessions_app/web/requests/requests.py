@@ -21,6 +21,7 @@ from sessions_app.operations.requests.request_access import request_access
 from sessions_app.operations.requests.save_bookmark import save_bookmark
 from sessions_app.operations.requests.withdraw_request import withdraw_request
 from sessions_app.operations.workflows.read_named_workflow import read_named_workflow
+from sessions_app.policy import references
 from sessions_app.policy.rules import HasTargets
 from sessions_app.queries.facts import targets_of
 from sessions_app.queries.named import with_names
@@ -226,15 +227,10 @@ def find(request: HttpRequest, ref: str) -> AccessRequest:
     """Return a request that the reader may see. Raises Http404 both for one that doesn't exist and for one they may not
     see.
     """
-    number = ref.removeprefix("REQ-")
     found = with_names(AccessRequest.objects.visible_to(who(request))).select_related(
         "grant", "extends__request", "requester__owner", "workflow__source", "workflow__assignee"
     )
-    asked = (
-        found.defer(None).filter(number=int(number)).first()
-        if number.isdecimal() and len(number) < 10
-        else None
-    )
+    asked = found.defer(None).filter(number=references.request_number(ref)).first()
     if asked is None:
         raise Http404
     return asked

@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from accounts.models import Identity
 from broker.kernel.moments import say_day
-from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, RequestState
+from sessions_app.models import AccessRequest, Grant, GrantState, RequestState
+from sessions_app.models.grant import why_over
 from sessions_app.queries.starts import would_run
 
 Place = Callable[[dt.datetime], float]
@@ -367,9 +368,8 @@ def span_of_grant(
 def _look_of_grant(grant: Grant, end: dt.datetime, now: dt.datetime | None) -> tuple[str, str, str]:
     """Return the tone, the style and the text of a grant's bar."""
     if grant.state == GrantState.ENDED:
-        why = {EndReason.RELEASED: " by its holder", EndReason.REVOKED: ", revoked"}
-        more = why.get(EndReason(grant.end_reason), "") if grant.end_reason in EndReason.values else ""
-        return "mute", "gone", f"ended {timezone.localtime(end):%H:%M}{more if now else ''}"
+        why = why_over(grant.end_reason) if now else "ended"
+        return "mute", "gone", f"{why} {timezone.localtime(end):%H:%M}"
     if grant.state == GrantState.REVOKING:
         return "warn", "", "ending"
     if grant.state == GrantState.SCHEDULED:

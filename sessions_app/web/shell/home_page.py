@@ -27,6 +27,7 @@ from sessions_app.models import (
     Verdict,
 )
 from sessions_app.operations.requests.remind_request import PAUSE
+from sessions_app.policy import references
 from sessions_app.queries.endings import endings
 from sessions_app.queries.extensions import Extension, longest_extension
 from sessions_app.queries.named import with_names
@@ -351,7 +352,9 @@ def again(identity: Identity, most: int = 3) -> list[Again]:
     )
     latest: dict[tuple[str, str], Again] = {}
     for number, cluster, command_set, duration in rows:
-        latest.setdefault((cluster, command_set), Again(f"REQ-{number}", cluster, command_set, duration))
+        latest.setdefault(
+            (cluster, command_set), Again(references.request_ref(number), cluster, command_set, duration)
+        )
     return list(latest.values())[:most]
 
 

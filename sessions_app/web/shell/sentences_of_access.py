@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from broker.audit.events import Event
-from sessions_app.models import EndReason
+from sessions_app.models.grant import why_over
 from sessions_app.policy.durations import say_duration
 from sessions_app.web.shell.phrases import (
     Act,
@@ -60,10 +60,8 @@ def _scheduled(ref: str, data: Data) -> str:
 
 
 def _ends(ref: str, data: Data) -> str:
-    reason = data.get("reason")
-    label = str(EndReason(reason).label) if reason in EndReason.values else ""
-    because = f" ({label[:1].lower()}{label[1:]})" if label else ""
-    return f"started ending {ref}{because}{why(data, 'note')}"
+    because = why_over(str(data.get("reason")))
+    return f"started ending {ref}{because and f' ({because})'}{why(data, 'note')}"
 
 
 def _extended(ref: str, data: Data) -> str:

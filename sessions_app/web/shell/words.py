@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from sessions_app.models import (
     CommandRun,
-    EndReason,
     Grant,
     GrantState,
     RequestState,
@@ -191,13 +190,3 @@ def run_result(run: CommandRun) -> str:
     if run.state != RunState.DONE:
         return ""
     return f"killed by {run.signal}, {took(run)}" if run.signal else f"exit {run.exit_status}, {took(run)}"
-
-
-def end_sentence(grant: Grant) -> str:
-    """Return why a grant ended or is ending, as the end of a sentence: `revoked by Bob`."""
-    if not grant.end_reason:
-        return ""
-    said = {EndReason.RELEASED: "ended", EndReason.REVOKED: "revoked"}.get(EndReason(grant.end_reason))
-    if said and grant.ended_by:
-        return f"{said} by {grant.ended_by}"
-    return str(EndReason(grant.end_reason).label)

@@ -128,12 +128,6 @@ def coded(text: str) -> SafeString:
 
 
 @register.filter
-def end_sentence(grant: Grant) -> str:
-    """Return why a grant ended."""
-    return words.end_sentence(grant)
-
-
-@register.filter
 def get(mapping: dict[Any, Any], key: Any) -> Any:
     """Return the value under a key, or None."""
     return mapping.get(key)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
+from django.db import connection
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun
@@ -10,6 +13,7 @@ from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
 from sessions_app.queries.grants import hold_of
+from sessions_app.queries.receipts import receipt
 from tests.support.world import acts
 
 
@@ -49,3 +53,21 @@ def test_one_that_is_decided_or_withdrawn_stays(world, run, now):
 def test_one_that_has_lapsed_stays(world, run):
     with pytest.raises(AlreadyDecided):
         withdraw_hold(run_id=run.pk, actor=world.alice, now=run.hold_lapses_at)
+
+
+def test_it_counts_neither_as_used_nor_as_refused(world, run, now):
+    withdraw_hold(run_id=run.pk, actor=world.alice, now=now)
+    told = receipt(run.grant, now)
+    assert (told["compared"]["refused_times"], {row["times"] for row in told["compared"]["commands"]}) == (
+        0,
+        {0},
+    )
+    assert (told["run"], [row["state"] for row in told["refused"]]) == ([], ["withdrawn"])
+
+
+def test_those_that_were_withdrawn_before_there_was_a_state_for_it_get_it(run, now):
+    CommandRun.objects.update(state="cut", ended_at=now, reason="withdrawn by its holder")
+    with connection.cursor() as cursor:
+        cursor.execute(import_module("sessions_app.migrations.0011_run_states").CARRY_OVER)
+    run.refresh_from_db()
+    assert run.state == "withdrawn"
