@@ -44,6 +44,6 @@ def request_ref(number: int) -> str:
     return f"REQ-{number}"
 
 
-def request_number(ref: str) -> int | None:
-    """Return the number of a request; None if this is not the reference of one."""
-    return int(ref.removeprefix("REQ-")) if re.fullmatch(REQUEST, ref) else None
+def request_number(ref: str) -> int:
+    """Return the number of a request; 0, which none has, if this is not the reference of one."""
+    return int(ref.removeprefix("REQ-")) if re.fullmatch(REQUEST, ref) else 0

@@ -78,7 +78,7 @@ def order_command(
     if refused and isinstance(decision, Refused):
         raise LineRefused(
             f"Not allowed: {explain(decision)}", hint="Nothing was sent to the target. The attempt is in the log.",
-            fields={name: [f"{decision.reason}."] for name in values if decision.reason.startswith((f"{name} ", f"{name}:"))},
+            fields={decision.value: [f"{decision.reason}."]} if decision.value else None,
         )  # fmt: skip
     return order
 

@@ -59,12 +59,14 @@ class Allowed:
 class Refused:
     """A command that may not run: the reason as a sentence, and the nearest allowed command (None: there is none).
 
-    `code` groups refusals (`syntax`, `empty`, `left_out`, `value`, and codes of each kind).
+    `code` groups refusals (`syntax`, `empty`, `left_out`, `value`, and codes of each kind). `value` is the name of the
+    value that is refused; empty if it is not one of a form's.
     """
 
     reason: str
     nearest: str | None
     code: str
+    value: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,13 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class ValueRefused(ValueError):
-    """A value outside its type. The message is a clause: "needs a number from 1 to 1000"."""
+    """A value outside its type. The message is a clause: "needs a number from 1 to 1000". ``name`` is the parameter's, if
+    the clause names it.
+    """
+
+    def __init__(self, message: str, name: str = "") -> None:
+        self.name = name
+        super().__init__(message)
 
 
 def seconds_of(text: str) -> int:

@@ -352,9 +352,8 @@ def again(identity: Identity, most: int = 3) -> list[Again]:
     )
     latest: dict[tuple[str, str], Again] = {}
     for number, cluster, command_set, duration in rows:
-        latest.setdefault(
-            (cluster, command_set), Again(references.request_ref(number), cluster, command_set, duration)
-        )
+        one = Again(references.request_ref(number), cluster, command_set, duration)
+        latest.setdefault((cluster, command_set), one)
     return list(latest.values())[:most]
 
 

@@ -39,5 +39,5 @@ def test_the_longest_references_match():
 
 @pytest.mark.parametrize("ref", ["REQ-", "REQ-1234567890", "req-1", "REQ-1\n", "GR-7F3K"])
 def test_only_the_reference_of_a_request_has_a_number(ref):
-    assert references.request_number(ref) is None
+    assert references.request_number(ref) == 0
     assert references.request_number(references.request_ref(1042)) == 1042

@@ -32,14 +32,14 @@ def lines_for(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> A
     if command is None:
         return NOT_LISTED
     text = command.text(compiled.bindings)
-    if fault := values_fault(_free(compiled, command), values):
-        return Refused(fault, text, "value")
+    if refused := values_fault(_free(compiled, command), values, text):
+        return refused
     normal: dict[str, str] = {}
     for name, value in values.items():
         try:
             normal[name] = command.types[name].normalize(value)
         except ValueRefused as error:
-            return Refused(f"{name}: {error}", text, "value")
+            return Refused(f"{name}: {error}", text, "value", name)
     return decide(compiled, _filled(command, {**compiled.bindings, **normal}))
 
 

@@ -192,14 +192,15 @@ def _take(slot: Slot, value: str, type_: ParameterType, matched: dict[str, str])
         said = (
             f"{name} {error}" if str(error).startswith(("needs", "begins", "holds")) else f"{name}: {error}"
         )
-        raise ValueRefused(said if clip(value) in said else f"{said}; {clip(value)} is not allowed") from None
+        said = said if clip(value) in said else f"{said}; {clip(value)} is not allowed"
+        raise ValueRefused(said, name) from None
     if slot.stop and slot.stop in value:
         raise ValueRefused(
-            f"{name} must not contain {clip(slot.stop)} here, because the next value follows it"
+            f"{name} must not contain {clip(slot.stop)} here, because the next value follows it", name
         )
     if matched.setdefault(name, value) != value:
         raise ValueRefused(
-            f"{name} must be the same each time: {clip(matched[name])} and {clip(value)} differ"
+            f"{name} must be the same each time: {clip(matched[name])} and {clip(value)} differ", name
         )
 
 
@@ -217,8 +218,8 @@ def _explain(compiled: CompiledSet, argv: tuple[str, ...]) -> Refused:
             f"{clip(argv[0])} is not one of the programs allowed here: {_some(programs)}", None, "program"
         )
     nearest = max(same, key=lambda command: (_likeness(command, argv), -command.index))
-    reason, code = _difference(nearest, argv, compiled.bindings)
-    return Refused(reason, text_of(nearest.words), code)
+    reason, code, value = _difference(nearest, argv, compiled.bindings)
+    return Refused(reason, text_of(nearest.words), code, value)
 
 
 def _some(names: Iterable[str]) -> str:
@@ -244,19 +245,26 @@ def _word_fault(spec: Word, word: str, types: Mapping[str, ParameterType]) -> st
     return None
 
 
-def _difference(command: Command, argv: tuple[str, ...], bound: Mapping[str, str]) -> tuple[str, RefusalCode]:
+def _difference(
+    command: Command, argv: tuple[str, ...], bound: Mapping[str, str]
+) -> tuple[str, RefusalCode, str]:
     matched: dict[str, str] = {}
     for written, spec, word in zip(command.template.words, command.words, argv, strict=False):
         try:
             match_word(spec, word, command.types, matched)
         except ValueRefused as error:
             has_value = any(isinstance(piece, Slot) for piece in written)
-            return _bound_fault(written, word, command, bound) or str(error), "value" if has_value else "word"
+            reason = _bound_fault(written, word, command, bound) or str(error)
+            return reason, "value" if has_value else "word", error.name
     if len(argv) < len(command.words):
         rest = text_of(command.words[len(argv) :])
-        return f"the command ends too early: {clip(rest)} is missing", "length"
+        return f"the command ends too early: {clip(rest)} is missing", "length", ""
     extra = argv[len(command.words)]
-    return f"{clip(extra)} is not part of the command: {clip(text_of(command.words))} is complete", "length"
+    return (
+        f"{clip(extra)} is not part of the command: {clip(text_of(command.words))} is complete",
+        "length",
+        "",
+    )
 
 
 def _bound_fault(written: Word, word: str, command: Command, bound: Mapping[str, str]) -> str | None:
@@ -313,13 +321,15 @@ def lines_for(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> A
     if command is None:
         return NOT_LISTED
     view = _view(command)
-    fault = values_fault({free.name for free in view.free}, values)
-    if fault:
-        return Refused(fault, view.text, "value")
-    try:
-        normal = {name: command.types[name].normalize(value) for name, value in values.items()}
-    except ValueRefused as error:
-        return Refused(_form_fault(command, values) or str(error), view.text, "value")
+    if refused := values_fault({free.name for free in view.free}, values, view.text):
+        return refused
+    normal = {}
+    for name, value in values.items():
+        try:
+            normal[name] = command.types[name].normalize(value)
+        except ValueRefused as error:
+            fault = _word_fault((Slot(name),), value, command.types) or str(error)
+            return Refused(fault, view.text, "value", name)
     argv = tuple("".join(map(str, fill(word, normal))) for word in command.words)
     try:
         check_argv(argv)
@@ -345,16 +355,11 @@ def line_of(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> str
     return readable("".join(map(str, fill(word, values))) for word in command.words)
 
 
-def values_fault(names: set[str], values: Mapping[str, str]) -> str | None:
-    """Return what is missing among a form's values, or too much; None if they are those of a command's free parameters."""
+def values_fault(names: set[str], values: Mapping[str, str], text: str) -> Refused | None:
+    """Refuse a missing or unknown value of a form; None if they are those of the command's free parameters. ``text`` is
+    the command.
+    """
     for name in sorted(names.symmetric_difference(values)):
-        return f"{name} is required" if name in names else f"{name} is not a value of this command: remove it"
-    return None
-
-
-def _form_fault(command: Command, values: Mapping[str, str]) -> str | None:
-    for name, value in values.items():
-        fault = _word_fault((Slot(name),), value, command.types)
-        if fault:
-            return fault
+        fault = "is required" if name in names else "is not a value of this command: remove it"
+        return Refused(f"{name} {fault}", text, "value", name)
     return None

@@ -94,8 +94,9 @@ def test_a_value_outside_its_limits_is_refused_and_goes_to_the_log(world, grant,
 
 
 def test_a_value_can_not_become_another_word(world, grant, now):
-    with pytest.raises(LineRefused):
+    with pytest.raises(LineRefused) as refused:
         order(grant, world.alice, now, values={"lines": "1; id"})
+    assert set(refused.value.fields) == {"lines"}
     assert CommandOrder.objects.get().line == "echo log nginx '1; id'"
 
 
