@@ -179,7 +179,7 @@ def test_the_holder_reminds_and_withdraws_what_is_held(world, grant, opened, as_
     assert as_alice.post(f"{url}/remind/").status_code == 409
     assert as_bob.post(f"{url}/withdraw/").status_code == 404
     as_alice.post(f"{url}/withdraw/")
-    assert CommandRun.objects.get(pk=tried.run_id).state == "cut"
+    assert CommandRun.objects.get(pk=tried.run_id).state == "withdrawn"
     assert "<b>Withdrawn</b> by its holder" in page_of(as_alice, grant)
 
 
