@@ -1,16 +1,23 @@
-"""Evaluate a policy: the same code for the dry run, for the request, and for the recheck at the start."""
+"""Answer whether a request or a grant may be requested, approved, started, go on, or be extended."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from sessions_app.policy.case import Case
 from sessions_app.policy.decision import Decision, Deny, Outcome, RuleResult
-from sessions_app.policy.policies import LATEST_REVIEW, STALENESS, Clause, PolicyDocument
+from sessions_app.policy.policies import STALENESS, PolicyDocument
 from sessions_app.policy.rules import (
-    Ask,
+    ApprovalsStand,
     AtOnce,
     BreakGlassReviewed,
     Covers,
     EnoughApprovers,
-    Facts,
+    ExtensionInWindow,
+    ExtensionLength,
+    ExtensionNotFrozen,
+    ExtensionsLeft,
+    ExtensionWithinWorkflow,
     HasTargets,
     IncidentOnCluster,
     IncidentOpen,
@@ -18,41 +25,55 @@ from sessions_app.policy.rules import (
     KindsFit,
     MaxDuration,
     MayBreakGlass,
+    MayExtend,
     MayRequest,
+    NotDelegated,
     NotFrozen,
     OnCall,
+    OneExtension,
     OwnIncident,
     OwnIncidentReviewed,
     Reason,
     RequesterEnabled,
     RoleInWorkflow,
     Rule,
+    ScopeUnchanged,
     Start,
     SweeperAlive,
     Ticket,
     WithinWorkflow,
-    WorkflowFacts,
     WorkflowFits,
     WorkflowFresh,
     WorkflowOnCluster,
     WorkflowOpen,
+    WorkflowStillVouches,
     WorkflowVouches,
 )
+from sessions_app.policy.steps import STEPS, Step
 
 
-def rules_of(
-    policy: PolicyDocument,
-    *,
-    break_glass: bool,
-    incident: bool = False,
-    workflow: bool = False,
-    vouched: bool = False,
-) -> tuple[Rule, ...]:
-    """Return the rules of a policy for planned access, for an incident, or for break-glass access.
+def evaluate(case: Case, step: Step) -> Decision:
+    """Return what would come of the case at a step, with the result of each rule. Changes nothing and reads nothing."""
+    results = tuple(_results(case, step))
+    if not all(result.permitted for result in results):
+        return Decision(Outcome.REFUSED, results, case.clauses)
+    return Decision(Outcome.NEEDS_APPROVAL if case.clauses else Outcome.STARTS, results, case.clauses)
 
-    ``workflow``: a workflow is named, and the access is bound to it. ``vouched``: the facts of the workflow replace
-    approvals.
-    """
+
+def refusal(case: Case, step: Step) -> RuleResult | None:
+    """Return the first rule that refuses the case at a step; None if none does. The rules after it are not asked."""
+    return next((result for result in _results(case, step) if not result.permitted), None)
+
+
+def rules_of(case: Case, step: Step) -> tuple[Rule, ...]:
+    """Return the rules that a case must meet at a step, in the order in which they are asked."""
+    rules = (*_of_extension(case), *_of_grant(case), *_of_access(case), *_of_longer_access(case))
+    return tuple(rule for rule in rules if step in STEPS[type(rule)])
+
+
+def _of_access(case: Case) -> tuple[Rule, ...]:
+    """Return the rules for planned access, for access for an incident, or for break-glass access."""
+    policy, incident, break_glass = case.policy, case.is_incident, case.ask.break_glass
     common: list[Rule] = [
         RequesterEnabled(),
         Covers(policy.name, policy.clusters, policy.command_sets),
@@ -61,36 +82,44 @@ def rules_of(
         HasTargets(),
         SweeperAlive(),
     ]
+    named = bool(case.ask.workflow)
     # Incident access has its own versions of these rules, with wording for incidents.
-    bound: list[Rule] = [] if incident or not workflow else [WorkflowOpen(), WorkflowOnCluster()]
-    bound += _for_workflow(policy, named=workflow, break_glass=break_glass)
+    bound: list[Rule] = [] if incident or not named else [WorkflowOpen(), WorkflowOnCluster()]
+    bound += _for_workflow(policy, named=named, break_glass=break_glass)
     if break_glass:
-        limit = policy.break_glass.max_duration if policy.break_glass else 0
-        return (
-            *common,
-            MayBreakGlass(policy.name, policy.break_glass),
-            BreakGlassReviewed(),
-            AtOnce(),
-            MaxDuration(policy.name, limit),
-            *bound,
-        )
+        return (*common, *_for_break_glass(policy), *bound)
     if incident:
         return (*common, *_for_incidents(policy), *bound)
-    planned: list[Rule] = [
+    return (*common, *_for_planned(case), *bound)
+
+
+def _for_planned(case: Case) -> list[Rule]:
+    policy = case.policy
+    rules: list[Rule] = [
         MaxDuration(policy.name, policy.max_duration),
         Start(policy.max_horizon),
         Reason(required=policy.reason == "required"),
         NotFrozen(policy.freezes),
     ]
-    if not vouched:
-        planned.append(EnoughApprovers(policy.clauses))
+    if not case.vouched:
+        rules.append(EnoughApprovers(policy.clauses))
     if policy.windows is not None:
-        planned.append(InWindow(policy.windows))
+        rules.append(InWindow(policy.windows))
     if policy.ticket is not None:
-        planned.append(Ticket(policy.ticket))
+        rules.append(Ticket(policy.ticket))
     if policy.workflow and policy.workflow.approvals == "none" and policy.clauses:
-        planned.append(WorkflowVouches())
-    return (*common, *planned, *bound)
+        rules.append(WorkflowVouches())
+    return rules
+
+
+def _for_break_glass(policy: PolicyDocument) -> list[Rule]:
+    limit = policy.break_glass.max_duration if policy.break_glass else 0
+    return [
+        MayBreakGlass(policy.name, policy.break_glass),
+        BreakGlassReviewed(),
+        AtOnce(),
+        MaxDuration(policy.name, limit),
+    ]
 
 
 def _for_workflow(policy: PolicyDocument, *, named: bool, break_glass: bool) -> list[Rule]:
@@ -120,51 +149,34 @@ def _for_incidents(policy: PolicyDocument) -> list[Rule]:
     return rules
 
 
-def clauses_for(
-    policy: PolicyDocument, *, break_glass: bool, incident: bool, vouched: bool = False
-) -> tuple[Clause, ...]:
-    """Return the approvals that this kind of access needs; none if the workflow vouches for the requester."""
-    if break_glass:
-        return ()
-    if incident:
-        return policy.incident_clauses
-    return () if vouched else policy.clauses
+def _of_grant(case: Case) -> list[Rule]:
+    """Return the rules about that for which a grant was given."""
+    anew = case.ask.extension is not None and bool(case.policy.extension_clauses)
+    # People who approve an extension approve the access again.
+    given: list[Rule] = [] if anew else [ApprovalsStand(case.clauses), WorkflowStillVouches()]
+    return [ScopeUnchanged(), *given]
 
 
-def vouches(policy: PolicyDocument, workflow: WorkflowFacts | None) -> bool:
-    """Whether the policy lets the facts of this workflow replace approvals. Only if it is known to be another person's
-    doing.
-    """
-    terms = policy.workflow
-    return bool(terms and terms.approvals == "none" and workflow and workflow.doing.is_others)
+def _of_extension(case: Case) -> list[Rule]:
+    terms = case.policy.extension
+    return [NotDelegated(), MayExtend(case.policy.name, terms), ExtensionLength(terms)]
 
 
-def review_within(policy: PolicyDocument, *, break_glass: bool, own_incident: bool) -> int | None:
-    """Return within how many seconds someone else must review access that nobody approves; None: no review."""
-    if break_glass:
-        return policy.break_glass.review_within if policy.break_glass else LATEST_REVIEW
-    if own_incident and not policy.incident_clauses:
-        return policy.incident.review_within if policy.incident else LATEST_REVIEW
-    return None
+def _of_longer_access(case: Case) -> list[Rule]:
+    """Return the rules about the later end of a grant. Windows and freezes do not apply to incidents."""
+    policy = case.policy
+    rules: list[Rule] = [OneExtension(), ExtensionsLeft(policy.extension), ExtensionWithinWorkflow()]
+    if policy.windows is not None and not case.is_incident:
+        rules.append(ExtensionInWindow(policy.windows))
+    if not case.is_incident:
+        rules.append(ExtensionNotFrozen(policy.freezes))
+    return rules
 
 
-def evaluate(*, ask: Ask, facts: Facts, policy: PolicyDocument) -> Decision:
-    """Evaluate what would happen to ``ask`` now, with the result of each rule. Changes nothing and reads nothing."""
-    sort = {
-        "break_glass": ask.break_glass, "incident": ask.incident is not None,
-        "vouched": not ask.break_glass and ask.incident is None and vouches(policy, facts.workflow),
-    }  # fmt: skip
-    results = tuple(
-        _result(rule, ask, facts) for rule in rules_of(policy, **sort, workflow=bool(ask.workflow))
-    )
-    clauses = clauses_for(policy, **sort)
-    if not all(result.permitted for result in results):
-        return Decision(Outcome.REFUSED, results, clauses)
-    return Decision(Outcome.NEEDS_APPROVAL if clauses else Outcome.STARTS, results, clauses)
-
-
-def _result(rule: Rule, ask: Ask, facts: Facts) -> RuleResult:
-    answer = rule.verify(ask, facts)
-    if isinstance(answer, Deny):
-        return RuleResult(type(rule), False, answer.message, answer.fix, answer.offer, answer.moments)
-    return RuleResult(type(rule), True, answer.message)
+def _results(case: Case, step: Step) -> Iterator[RuleResult]:
+    for rule in rules_of(case, step):
+        answer = rule.verify(case.ask, case.facts)
+        if isinstance(answer, Deny):
+            yield RuleResult(type(rule), False, answer.message, answer.fix, answer.offer, answer.moments)
+        else:
+            yield RuleResult(type(rule), True, answer.message)

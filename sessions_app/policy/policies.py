@@ -267,6 +267,11 @@ class PolicyDocument(_Document):
         return () if self.approvals == "none" else self.approvals
 
     @property
+    def extension_clauses(self) -> tuple[Clause, ...]:
+        """The required approvals for an extension."""
+        return self.clauses if self.extension is not None and self.extension.approvals == "same" else ()
+
+    @property
     def incident_clauses(self) -> tuple[Clause, ...]:
         """The required approvals for access that is bound to an incident."""
         return self.clauses if self.incident is None or self.incident.approvals == "same" else ()

@@ -7,10 +7,12 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from sessions_app.policy.case import Case
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.policies import PolicyDocument, Who
 from sessions_app.policy.rules import Ask, Facts, WorkflowFacts
+from sessions_app.policy.steps import Step
 
 # Returns the groups of each person, other than the requester, who could approve.
 Approvers = Callable[["PastRequest"], tuple[frozenset[str], ...]]
@@ -54,8 +56,7 @@ def replay(
     """Yield the requests whose decision differs between ``before`` and ``after``, in their order."""
     for past in pasts:
         one, other = (
-            evaluate(ask=past.ask, facts=_facts_then(past, document, approvers), policy=document)
-            for document in (before, after)
+            evaluate(_case_then(past, document, approvers), Step.REQUEST) for document in (before, after)
         )
         if _needs(one) != _needs(other):
             yield Changed(past, one, other)
@@ -68,13 +69,12 @@ def _needs(decision: Decision) -> tuple[Outcome, frozenset[tuple[int, frozenset[
     return decision.outcome, frozenset((clause.count, frozenset(clause.groups)) for clause in clauses)
 
 
-def _facts_then(past: PastRequest, document: PolicyDocument, approvers: Approvers) -> Facts:
-    """Return the facts at the time of the request. Facts that would have refused it are assumed to be fine, because it
+def _case_then(past: PastRequest, document: PolicyDocument, approvers: Approvers) -> Case:
+    """Return the case at the time of the request. Facts that would have refused it are assumed to be fine, because it
     was stored.
     """
     ask = past.ask
-    workflow = past.workflow if ask.workflow else None
-    return Facts(
+    facts = Facts(
         now=past.at,
         requester_enabled=True,
         may_request=past.by_cluster or named(document.requesters, ask.requester, ask.requester_groups),
@@ -87,8 +87,9 @@ def _facts_then(past: PastRequest, document: PolicyDocument, approvers: Approver
         approvers=approvers(past),
         workflow_open=bool(ask.workflow or ask.incident),
         workflow_on_cluster=bool(ask.workflow or ask.incident),
-        workflow=workflow,
+        workflow=past.workflow if ask.workflow else None,
         kinds_fit=True,
         is_person=past.is_person,
         is_known=past.is_known,
     )
+    return Case(ref=past.ref, policy=document, version=0, ask=ask, facts=facts)

@@ -35,6 +35,14 @@ def compiled_open(version: CommandSetVersion) -> CompiledSet:
     return found
 
 
+def published_version(name: str) -> CommandSetVersion | None:
+    """Return the newest published version of the command set of this name, if there is one."""
+    published = CommandSetVersion.objects.select_related("command_set").filter(
+        command_set__name=name, command_set__removed_at__isnull=True, published_at__isnull=False
+    )
+    return published.order_by("-number").first()
+
+
 def published_sets(cluster: Cluster) -> list[CompiledSet]:
     """Return the published command sets of the cluster's policies. Sets that can't be read are left out."""
     found = CommandSet.objects.live().filter(

@@ -13,7 +13,17 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import BooleanField, Exists, F, Func, OuterRef, Q, QuerySet, Value
+from django.db.models import (
+    BooleanField,
+    Exists,
+    F,
+    Func,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+    prefetch_related_objects,
+)
 from guardian.shortcuts import get_users_with_perms
 
 from accounts.models import Identity, Kind
@@ -94,13 +104,15 @@ def eligible_approvers(clause: Clause, requester: Identity) -> list[Identity]:
     return each_person(people_in(clause.groups, but=[requester]).order_by("name", "username"))
 
 
-def counted_verdicts(request: AccessRequest) -> list[CountedVerdict]:
-    """Return the verdicts on a request, each with whether its approver may decide it now."""
-    given = list(
-        request.approvals.filter(voided_at__isnull=True)
-        .select_related("approver__owner")
-        .prefetch_related("approver__groups")
-    )
+def counted_verdicts(request: AccessRequest, *, adding: Approval | None = None) -> list[CountedVerdict]:
+    """Return the verdicts on a request, each with whether its approver may decide it now.
+
+    ``adding`` is one that is not stored yet. It replaces what the same account gave before.
+    """
+    given = list(request.approvals.filter(voided_at__isnull=True).select_related("approver__owner"))
+    if adding is not None:
+        given = [*(one for one in given if one.approver_id != adding.approver_id), adding]
+    prefetch_related_objects(given, "approver__groups")
     return [
         CountedVerdict(
             person=approval.approver.person,

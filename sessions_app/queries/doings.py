@@ -27,6 +27,28 @@ def people_by(source: WorkflowSource) -> str:
     return str(source.document.get("people", "email"))
 
 
+def roles_in(workflow: Workflow, identity: Identity) -> frozenset[str]:
+    """Return an identity's roles in a workflow.
+
+    People that a source names are matched by email address, or by username if the source's document says so. A machine
+    matches nobody, and neither does an address that its owner has not confirmed.
+    """
+    by = people_by(workflow.source) if workflow.source else "email"
+    confirmed = "" if identity.email_unconfirmed else identity.email
+    spelled = folded(confirmed if by == "email" else identity.username)
+    named = {
+        "assignee": bool(spelled) and identity.is_person and spelled in map(folded, workflow.assigned),
+        "on_call": bool(spelled) and identity.is_person and spelled in map(folded, workflow.on_call),
+    }
+    own = {
+        "assignee": workflow.assignee_id == identity.pk,
+        "member": identity.pk in (workflow.assignee_id, workflow.opened_by_id)
+        or workflow.members.filter(pk=identity.pk).exists(),
+    }
+    found = {role for roles in (named, own) for role, holds in roles.items() if holds}
+    return frozenset(found | ({"member"} if found else set()))
+
+
 class Doings:
     """Whose doing several workflows are. The accounts of those whom their sources name are read once."""
 

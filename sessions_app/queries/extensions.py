@@ -24,7 +24,7 @@ def extensions(grant: Grant, now: dt.datetime) -> list[Extension]:
     running = grant.state == GrantState.ACTIVE and grant.expires_at > now
     if document is None or document.extension is None or grant.review_due_at or not running:
         return []
-    approval = bool(document.clauses) and document.extension.approvals == "same"
+    approval = bool(document.extension_clauses)
     return [
         Extension(seconds, approval)
         for seconds in sorted({min(HALF_AN_HOUR, document.extension.by), document.extension.by})

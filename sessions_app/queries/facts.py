@@ -1,4 +1,4 @@
-"""The facts that rules and counts need, read from the database right before they are used."""
+"""The documents of policies, and the exact scope of requests, read from the database right before they are used."""
 
 from __future__ import annotations
 
@@ -6,25 +6,13 @@ import datetime as dt
 import functools
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import structlog
 from django.db.models import Max
 
-from accounts.mailboxes import folded
-from accounts.models import Identity
-from accounts.queries import (
-    UNKNOWN,
-    group_names,
-    groups_of_people,
-    persons_of,
-    same_person,
-)
 from broker.kernel.errors import StintError
-from sessions_app.connectors.registry import commands_of
 from sessions_app.models import (
-    OWN,
     AccessPolicy,
     AccessRequest,
     Cluster,
@@ -36,16 +24,12 @@ from sessions_app.models import (
     Target,
     TrustPolicy,
     Workflow,
-    WorkflowState,
 )
-from sessions_app.policy import evaluate
-from sessions_app.policy.evaluate import clauses_for
+from sessions_app.policy.case import clauses_for
 from sessions_app.policy.policies import Clause, PolicyDocument, Terms
-from sessions_app.policy.rules import Ask, Facts, WorkflowFacts
 from sessions_app.policy.scope import Scope, TargetFacts
 from sessions_app.policy.trust import TrustPolicyDocument
 from sessions_app.policy.widening import within_terms
-from sessions_app.queries.doings import doing_of, people_by
 
 log = structlog.get_logger(__name__)
 
@@ -116,167 +100,13 @@ def sweeper_silence(now: dt.datetime) -> float | None:
     return None if seen is None else max(0.0, (now - seen).total_seconds())
 
 
-def facts_for(
-    *,
-    policy: AccessPolicy,
-    document: PolicyDocument,
-    requester: Identity,
-    cluster: Cluster,
-    version: CommandSetVersion | None,
-    targets: Sequence[Target],
-    now: dt.datetime,
-    workflow: Workflow | None = None,
-) -> Facts:
-    """Return the facts for one evaluation. ``workflow`` is the one that the access would be bound to."""
-    return Facts(
-        now=now,
-        requester_enabled=Identity.objects.active().filter(pk=requester.pk).exists(),
-        may_request=AccessPolicy.objects.requestable_by(requester, cluster.pk).filter(pk=policy.pk).exists(),
-        policy_live=policy.removed_at is None,
-        cluster_live=cluster.removed_at is None,
-        command_set_published=version is not None and version.command_set.removed_at is None,
-        targets_live=bool(targets)
-        and all(t.removed_at is None and t.cluster_id == cluster.pk for t in targets),
-        sweeper_silence=sweeper_silence(now),
-        overdue_reviews=overdue_reviews(requester, now),
-        approvers=groups_of_people(document.approver_groups, but=[requester]),
-        **named_workflow(workflow, requester, cluster, now),
-        is_person=requester.is_person,
-        is_known=UNKNOWN not in persons_of(requester),
-        kinds_fit=version is not None and version.command_set.kind == commands_of(cluster.kind),
-    )
-
-
-def named_workflow(
-    workflow: Workflow | None, requester: Identity, cluster: Cluster, now: dt.datetime
-) -> dict[str, Any]:
-    """Return the facts of the named workflow that rules need, read again."""
-    found = (
-        Workflow.objects.select_related("source", "opened_by__owner").filter(pk=workflow.pk)
-        if workflow
-        else ()
-    )
-    for one in found:
-        is_open = one.state == WorkflowState.OPEN and (one.source is None or one.source.removed_at is None)
-        return {
-            "workflow_open": is_open,
-            "workflow_on_cluster": is_open and one.clusters.filter(pk=cluster.pk).exists(),
-            "workflow": workflow_facts(one, requester, now),
-        }
-    return {}
-
-
-def workflow_facts(workflow: Workflow, requester: Identity, now: dt.datetime) -> WorkflowFacts:
-    """Return a workflow as the rules see it for one requester."""
-    silence = (now - (workflow.read_at or workflow.opened_at)).total_seconds() if workflow.source else None
-    return WorkflowFacts(
-        kind=workflow.kind,
-        source=workflow.source.name if workflow.source else OWN,
-        severity=workflow.severity,
-        roles=roles_in(workflow, requester),
-        silence=silence,
-        doing=doing_of(requester, workflow),
-        starts_at=workflow.starts_at,
-        ends_at=workflow.ends_at,
-    )
-
-
-def roles_in(workflow: Workflow, identity: Identity) -> frozenset[str]:
-    """Return an identity's roles in a workflow.
-
-    People that a source names are matched by email address, or by username if the source's document says so. A machine
-    matches nobody, and neither does an address that its owner has not confirmed.
-    """
-    by = people_by(workflow.source) if workflow.source else "email"
-    confirmed = "" if identity.email_unconfirmed else identity.email
-    spelled = folded(confirmed if by == "email" else identity.username)
-    named = {
-        "assignee": bool(spelled) and identity.is_person and spelled in map(folded, workflow.assigned),
-        "on_call": bool(spelled) and identity.is_person and spelled in map(folded, workflow.on_call),
-    }
-    own = {
-        "assignee": workflow.assignee_id == identity.pk,
-        "member": identity.pk in (workflow.assignee_id, workflow.opened_by_id)
-        or workflow.members.filter(pk=identity.pk).exists(),
-    }
-    found = {role for roles in (named, own) for role, holds in roles.items() if holds}
-    return frozenset(found | ({"member"} if found else set()))
-
-
-def overdue_reviews(identity: Identity, now: dt.datetime) -> tuple[str, ...]:
-    """Return the references of grants that started without approval and whose review is overdue, oldest first. All
-    accounts of the person count.
-    """
-    overdue = Grant.objects.filter(
-        holder__in=Identity.objects.filter(same_person(identity)),
-        reviewed_at__isnull=True, review_due_at__lte=now,
-    )  # fmt: skip
-    return tuple(overdue.order_by("review_due_at", "pk").values_list("ref", flat=True))
-
-
-def ask_of(request: AccessRequest, *, named: str = "") -> Ask:
-    """Return a request, stored or not, as the rules see it when it is submitted.
-
-    ``named`` is the given reference if that workflow does not exist: the rules report what is wrong with it.
-    """
-    workflow = request.workflow.ref if request.workflow else named
-    return Ask(
-        requester=request.requester.username,
-        requester_groups=group_names(request.requester),
-        cluster=request.cluster.name,
-        command_set=request.command_set_version.command_set.name,
-        target_count=len(request.targets),
-        duration=request.duration,
-        starts_at=request.starts_at,
-        reason=request.reason,
-        ticket=request.ticket,
-        break_glass=request.kind == RequestKind.BREAK_GLASS,
-        incident=workflow if request.kind == RequestKind.INCIDENT else None,
-        workflow=workflow,
-    )
-
-
-def ask_now(request: AccessRequest, now: dt.datetime) -> Ask:
-    """Return a pending request as the rules see it now. A start that has passed means "at once"."""
-    started = request.starts_at is not None and request.starts_at <= now
-    duration = request.duration
-    if request.workflow is not None and request.workflow.ends_at is not None:
-        # Waiting for a verdict may have used up part of the workflow's planned time, and the grant ends with it.
-        begins = max(now, request.starts_at or now, request.workflow.starts_at or now)
-        left = int((request.workflow.ends_at - begins).total_seconds())
-        duration = min(duration, max(left, 1))
-    return replace(ask_of(request), duration=duration, starts_at=None if started else request.starts_at)
-
-
-def review_within(request: AccessRequest) -> int | None:
-    """Return the seconds within which someone else must review the access; None if people or the policy approve it."""
-    own = not doing_of(request.requester, request.workflow).is_others
-    return evaluate.review_within(
-        policy_document(request.policy),
-        break_glass=request.kind == RequestKind.BREAK_GLASS,
-        own_incident=own and request.kind == RequestKind.INCIDENT,
-    )
-
-
-def why_not_vouched(request: AccessRequest, grant: Grant) -> str:
-    """Return why the workflow of a grant may now be its holder's own doing, as a sentence without its period, if the
-    grant began by it without approvals or a review; empty if it does not matter, or is known to be another person's.
-    """
-    by_incident = request.kind == RequestKind.INCIDENT and not request.approvals.exists()
-    if request.workflow is None or not (request.vouched or by_incident) or grant.review_due_at is not None:
-        return ""
-    doing = doing_of(request.requester, request.workflow)
-    return "" if doing.is_others else doing.said(request.workflow.ref, str(request.requester))
-
-
 def clauses_of(request: AccessRequest, document: PolicyDocument) -> tuple[Clause, ...]:
     """Return the approvals that the policy requires for a request of this kind. An extension has its own terms."""
-    terms = document.workflow
     return clauses_for(
         document,
         break_glass=request.kind == RequestKind.BREAK_GLASS,
         incident=request.kind == RequestKind.INCIDENT,
-        vouched=request.vouched and terms is not None and terms.approvals == "none",
+        vouched=request.vouched,
     )
 
 

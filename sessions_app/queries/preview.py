@@ -17,10 +17,10 @@ from sessions_app.models import (
     Target,
     Workflow,
 )
+from sessions_app.policy.case import Case
 from sessions_app.policy.commands.answers import CompiledSet
 from sessions_app.policy.decision import Decision
 from sessions_app.policy.policies import Clause, PolicyDocument
-from sessions_app.policy.rules import Doing
 from sessions_app.queries import deciders
 from sessions_app.queries.held_already import held_already, held_by_others
 
@@ -31,22 +31,18 @@ class Preview:
     time.
 
     ``draft`` is the request as it would be stored, without a number. Its rules and digest are those of any request.
-    ``parameters`` include those taken from the workflow. ``vouched``: the workflow stands in for approvals.
-    ``starts_later``: access would not start at once if it were approved now. ``reviewed``: nobody approves it, so that
-    someone else has to review it. ``doing`` says who opened or changed the workflow. What only a person reads is asked for when it is read.
+    ``parameters`` include those taken from the workflow. ``starts_later``: access would not start at once if it were
+    approved now. What only a person reads is asked for when it is read.
     """
 
+    case: Case
     decision: Decision
     draft: AccessRequest
     policy: AccessPolicy
-    document: PolicyDocument
     cluster: Cluster
     version: CommandSetVersion
     workflow: Workflow | None
     parameters: dict[str, str]
-    vouched: bool
-    reviewed: bool
-    doing: Doing
     targets: tuple[Target, ...]
     compiled: CompiledSet
     starts_at: dt.datetime
@@ -54,6 +50,16 @@ class Preview:
     starts_later: bool
     lapses_at: dt.datetime
     digest: str
+
+    @property
+    def document(self) -> PolicyDocument:
+        """The document of the policy."""
+        return self.case.policy
+
+    @property
+    def reviewed(self) -> bool:
+        """Whether nobody approves it, so that someone else has to review it."""
+        return self.case.review_within is not None
 
     @cached_property
     def approvers(self) -> tuple[tuple[Clause, tuple[Identity, ...]], ...]:

@@ -16,16 +16,19 @@ def would_run(request: AccessRequest, now: dt.datetime) -> tuple[dt.datetime, dt
 
     An extension begins where its grant ends. If the workflow's time is over, a moment is left.
     """
-    workflow = request.workflow
-    if request.extends:
-        start = begins_at(now, asked=request.extends.expires_at)
-    else:
-        start = begins_at(now, asked=request.starts_at, workflow=workflow.starts_at if workflow else None)
+    start, workflow = _start(request, now), request.workflow
     end = ends_at(start, left_duration(request), workflow=workflow.ends_at if workflow else None)
     return start, max(end, start + _MOMENT)
 
 
 def later_start(request: AccessRequest, now: dt.datetime) -> dt.datetime | None:
     """Return when the access of a request would begin if it were given now; None if at once."""
-    start, _ = would_run(request, now)
+    start = _start(request, now)
     return start if start > now else None
+
+
+def _start(request: AccessRequest, now: dt.datetime) -> dt.datetime:
+    workflow = request.workflow
+    if request.extends:
+        return begins_at(now, asked=request.extends.expires_at)
+    return begins_at(now, asked=request.starts_at, workflow=workflow.starts_at if workflow else None)

@@ -171,6 +171,24 @@ def why_not_within(parent: Grant, request: AccessRequest, now: dt.datetime) -> s
     return covers(ours, theirs) or theirs.off_limits(parent.cluster.connection) or ""
 
 
+def why_not_delegated(grant: Grant, now: dt.datetime) -> str:
+    """Return why a delegated grant may not start or go on, in a sentence; empty if it may."""
+    request = AccessRequest.objects.select_related(
+        "requester__owner",
+        "cluster",
+        "command_set_version__command_set",
+        "workflow",
+        "parent__policy",
+        "parent__holder",
+        "parent__command_set_version__command_set",
+    ).get(pk=grant.request_id)
+    if facts.scope_of(request).digest() != request.digest:
+        return "Targets or commands changed since the approval."
+    if request.parent is None:
+        return f"{grant.ref} was not delegated."
+    return why_not_within(request.parent, request, now)
+
+
 def kept(parent: Grant, request: AccessRequest) -> list[int] | None:
     """Return the indices of the commands that a delegation has of its set. For the parent's own set, these are the
     commands that approvers left in; for another set, None (all).
@@ -209,10 +227,7 @@ def _version(parent: Grant, name: str) -> CommandSetVersion:
     if parent.command_set_version.command_set.name == name:
         # As it was approved, not as it was published since.
         return parent.command_set_version
-    published = CommandSetVersion.objects.select_related("command_set").filter(
-        command_set__name=name, command_set__removed_at__isnull=True, published_at__isnull=False
-    )
-    found = published.order_by("-number").first()
+    found = commands.published_version(name)
     if found is None:
         raise InvalidInput(
             "Command set not found.", fields={"command_set": ["Name a published command set."]}
@@ -254,7 +269,8 @@ def _make(parent: Grant, request: AccessRequest, actor: Identity, now: dt.dateti
         frozenset(command.index for command in compiled.commands),
         frozenset(request.targets),
     )
-    grant = make_grant(request=request, extent=extent, actor=actor_of(actor), now=now)
+    document = facts.approved_document(request)
+    grant = make_grant(request=request, extent=extent, document=document, actor=actor_of(actor), now=now)
     record(
         event=Event.GRANT_DELEGATED, actor=actor_of(actor), object_type="grant", object_ref=parent.ref, now=now,
         data={

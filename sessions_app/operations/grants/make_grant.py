@@ -14,9 +14,10 @@ from broker.audit.record import record
 from broker.audit.standing import check_stands
 from broker.kernel.enqueue import enqueue
 from sessions_app.models import AccessRequest, Grant, RequestKind
+from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.scope import Extent
 from sessions_app.policy.starts import begins_at, ends_at
-from sessions_app.queries import commands, facts
+from sessions_app.queries import commands
 from sessions_app.queries.chain import chain_of
 from sessions_app.queries.revoking import installation_mark
 
@@ -25,8 +26,19 @@ _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TRIES = 20
 
 
-def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.datetime) -> Grant:
+def make_grant(
+    *,
+    request: AccessRequest,
+    extent: Extent,
+    document: PolicyDocument,
+    review_within: int | None = None,
+    actor: Actor,
+    now: dt.datetime,
+) -> Grant:
     """Create a SCHEDULED grant for what approvers left of the request. Call it in the approving transaction.
+
+    ``document`` is that of its policy, with terms no wider than those of the request. Someone else has to review the
+    access within ``review_within`` seconds; None: no review.
 
     Waiting does not use up the granted time: it begins at the requested start or now, whichever is later, and no
     earlier than its workflow. It ends no later than the planned end of its workflow. Raises RecordContradicted.
@@ -46,7 +58,7 @@ def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.
         command_set_version=version,
         workflow=request.workflow,
         parent=request.parent,
-        heartbeat_seconds=facts.approved_document(request).heartbeat,
+        heartbeat_seconds=document.heartbeat,
         parameters=request.parameters,
         commands=sorted(extent.commands),
         mark=installation_mark() + secrets.token_hex(12),
@@ -55,7 +67,7 @@ def make_grant(*, request: AccessRequest, extent: Extent, actor: Actor, now: dt.
         expires_at=expires_at,
         finish_seconds=max(finish, default=0),
         created_at=now,
-        review_due_at=_review_due(request, now),
+        review_due_at=None if review_within is None else now + dt.timedelta(seconds=review_within),
     )
     grant.targets.through.objects.bulk_create(
         grant.targets.through(grant_id=grant.pk, target_id=target) for target in extent.targets
@@ -105,8 +117,3 @@ def _insert(**fields: object) -> Grant:
             if not Grant.objects.filter(ref=ref).exists():
                 raise
     raise IntegrityError("could not find a free grant reference")
-
-
-def _review_due(request: AccessRequest, now: dt.datetime) -> dt.datetime | None:
-    within = facts.review_within(request)
-    return None if within is None else now + dt.timedelta(seconds=within)

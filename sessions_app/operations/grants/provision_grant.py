@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import replace
 
 from django.db import transaction
 
@@ -13,21 +11,20 @@ from broker.audit.events import Event
 from broker.audit.standing import stands
 from broker.kernel.enqueue import enqueue
 from sessions_app.connectors.registry import type_of
-from sessions_app.models import AccessRequest, EndReason, Grant, GrantState, Target, WorkflowState
-from sessions_app.operations.grants.delegate_grant import why_not_within
+from sessions_app.models import EndReason, Grant, GrantState, WorkflowState
+from sessions_app.operations.grants.delegate_grant import why_not_delegated
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.heartbeat import heartbeat_due
 from sessions_app.operations.grants.transition import StaleGrant, transition
 from sessions_app.operations.grants.write_lease import write_lease
 from sessions_app.operations.notifications.notify import notify
-from sessions_app.policy.approvals import Standing, resolve
-from sessions_app.policy.decision import Outcome, RuleResult
-from sessions_app.policy.evaluate import evaluate
-from sessions_app.policy.rules import BIND_THE_REQUEST, BIND_UNTIL_THE_START, SWEEPER_SILENCE
+from sessions_app.policy.evaluate import refusal
+from sessions_app.policy.rules import SWEEPER_SILENCE
+from sessions_app.policy.steps import Step
 from sessions_app.queries import facts
+from sessions_app.queries.case import case_of_grant
 from sessions_app.queries.catalogue import freeze_catalogue
-from sessions_app.queries.deciders import counted_verdicts
 from sessions_app.queries.workflows import is_fresh, staleness_of
 
 PROVISIONER = Actor.system("provision")
@@ -141,55 +138,9 @@ def _could_be_ended(now: dt.datetime) -> bool:
 
 
 def why_not_start(grant: Grant, now: dt.datetime) -> str:
-    """Return why a grant may not start or continue now, in a sentence; empty if it may."""
-    request = AccessRequest.objects.select_related(
-        "requester__owner",
-        "cluster",
-        "policy",
-        "command_set_version__command_set",
-        "extends",
-        "workflow",
-        "parent__policy",
-        "parent__holder",
-        "parent__command_set_version__command_set",
-    ).get(pk=grant.request_id)
-    targets = facts.targets_of(request)
-    if facts.scope_of(request, targets).digest() != request.digest:
-        return "Targets or commands changed since the approval."
-    if request.parent is not None:
-        return why_not_within(request.parent, request, now)
-    document = facts.policy_document(request.policy)
-    if clauses := facts.clauses_of(request, document):
-        verdicts = counted_verdicts(request)
-        standing = resolve(clauses=clauses, verdicts=verdicts, digest=request.digest).standing
-        if standing is not Standing.APPROVED:
-            return "Its approvals are no longer valid."
-    if grant.state != GrantState.ACTIVE and (why := facts.why_not_vouched(request, grant)):
-        return f"{why}. Request it again."
-    refused = refusal(request, grant, targets, now)
+    """Return why a grant may not start, or not go on if it is active, in a sentence; empty if it may. Raises Unreadable."""
+    if grant.parent_id is not None:
+        return why_not_delegated(grant, now)
+    step = Step.GO_ON if grant.state == GrantState.ACTIVE else Step.START
+    refused = refusal(case_of_grant(grant, now), step)
     return refused.message if refused else ""
-
-
-def refusal(
-    request: AccessRequest, grant: Grant, targets: Sequence[Target], now: dt.datetime
-) -> RuleResult | None:
-    """Return the rule by which the policy now refuses the grant of ``request``; None if it still allows it. ``targets``
-    are those of the request that still exist.
-    """
-    document = facts.policy_document(request.policy)
-    world = facts.facts_for(
-        policy=request.policy, document=document, requester=request.requester, cluster=request.cluster,
-        version=request.command_set_version, targets=targets, now=now,
-        workflow=request.workflow,
-    )  # fmt: skip
-    # Evaluate for the grant's time, not for this moment: a start that is a moment late still fits its window, and what
-    # approvers shortened is measured as such. An extension is not part of what was requested.
-    span = min(request.duration, int((grant.expires_at - grant.starts_at).total_seconds()))
-    starts_at = grant.expires_at - dt.timedelta(seconds=span)
-    ask = replace(facts.ask_of(request), starts_at=starts_at, duration=span)
-    decision = evaluate(ask=ask, facts=world, policy=document)
-    if decision.outcome is not Outcome.REFUSED:
-        return None
-    started = grant.state == GrantState.ACTIVE
-    passed = BIND_THE_REQUEST | BIND_UNTIL_THE_START if started else BIND_THE_REQUEST
-    return next((result for result in decision.refusals if result.of not in passed), None)

@@ -17,19 +17,20 @@ from sessions_app.models import (
     Target,
     Workflow,
 )
+from sessions_app.policy.case import Case
 from sessions_app.policy.commands.answers import CompiledSet, CompileError
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.documents import DocumentError
-from sessions_app.policy.evaluate import evaluate, vouches
+from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.policies import PolicyDocument
-from sessions_app.policy.rules import UNTOLD
 from sessions_app.policy.starts import begins_at
+from sessions_app.policy.steps import Step
 from sessions_app.queries import commands, facts
+from sessions_app.queries.case import case_of_draft
 from sessions_app.queries.preview import Preview
-from sessions_app.queries.workflows import fitting, open_workflows, workflow_for
+from sessions_app.queries.workflows import workflow_for
 
 MAX_TICKET = 200
-MOST_OFFERED = 3
 FARTHEST = dt.timedelta(days=3660)
 
 
@@ -84,16 +85,31 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
             f"You can't request {ask.command_set} on {ask.cluster}.",
             hint="Choose one of the clusters and command sets offered to you, or ask an administrator for access.",
         )
-    version = _version(ask.command_set)
+    version = commands.published_version(ask.command_set)
+    if version is None:
+        raise NotRequestable(
+            f"{ask.command_set} has no published version.",
+            hint="An administrator must publish a version first.",
+        )
     targets = _targets(cluster, ask.targets)
-    workflow = _workflow(requester, ask)
-    ask = replace(
-        ask, workflow=workflow.ref if workflow else ask.workflow, parameters=_bound(version, ask, workflow)
-    )
-    previews = [
-        _preview(policy, cluster, version, targets, workflow, requester, ask, now) for policy in policies
-    ]
-    return min(previews, key=_cost)
+    workflow = workflow_for(requester, ask.workflow) if ask.workflow else None
+    # If the workflow is missing, the rules say what is wrong with its reference.
+    named = workflow.ref if workflow else ask.workflow or ""
+    wanted = {
+        "kind": ask.kind, "requester": requester, "cluster": cluster, "command_set_version": version,
+        "workflow": workflow, "parameters": _bound(version, ask, workflow), "targets": [target.pk for target in targets],
+        "starts_at": ask.starts_at, "duration": ask.duration, "reason": ask.reason.strip(), "ticket": ask.ticket.strip(),
+    }  # fmt: skip
+    cases: list[tuple[AccessRequest, Case]] = []
+    for policy, document in policies:
+        draft = AccessRequest(
+            policy=policy, policy_version=policy.version, terms=facts.terms_of(document), **wanted
+        )
+        like = cases[0][1] if cases else None
+        cases.append(
+            (draft, case_of_draft(draft, document, targets, now, named=named, offering=True, like=like))
+        )
+    return min((_preview(draft, case, targets, now) for draft, case in cases), key=_cost)
 
 
 def for_its_workflow(requester: Identity, ask: NewRequest) -> NewRequest:
@@ -112,7 +128,9 @@ def for_its_workflow(requester: Identity, ask: NewRequest) -> NewRequest:
     return replace(ask, workflow=requester.bound_to)
 
 
-def _policies(requester: Identity, ask: NewRequest, cluster: Cluster) -> list[AccessPolicy]:
+def _policies(
+    requester: Identity, ask: NewRequest, cluster: Cluster
+) -> list[tuple[AccessPolicy, PolicyDocument]]:
     found = AccessPolicy.objects.requestable_by(requester, cluster.pk).filter(
         command_sets__name=ask.command_set
     )
@@ -121,14 +139,13 @@ def _policies(requester: Identity, ask: NewRequest, cluster: Cluster) -> list[Ac
     return _readable(list(found.order_by("name")))
 
 
-def _readable(policies: list[AccessPolicy]) -> list[AccessPolicy]:
+def _readable(policies: list[AccessPolicy]) -> list[tuple[AccessPolicy, PolicyDocument]]:
     """Return the readable policies, so that an unreadable one hides no others. Raises Unreadable if none is left."""
     broken: facts.Unreadable | None = None
     kept = []
     for policy in policies:
         try:
-            facts.policy_document(policy)
-            kept.append(policy)
+            kept.append((policy, facts.policy_document(policy)))
         except facts.Unreadable as error:
             broken = error
     if broken and not kept:
@@ -158,25 +175,6 @@ def _check_form(ask: NewRequest, now: dt.datetime) -> None:
         raise InvalidInput(
             "The parameters are not valid.", fields={"parameters": ["Names and values must be text."]}
         )
-
-
-def _version(name: str) -> CommandSetVersion:
-    version = (
-        CommandSetVersion.objects.select_related("command_set")
-        .filter(command_set__name=name, command_set__removed_at__isnull=True, published_at__isnull=False)
-        .order_by("-number")
-        .first()
-    )
-    if version is None:
-        raise NotRequestable(
-            f"{name} has no published version.", hint="An administrator must publish a version first."
-        )
-    return version
-
-
-def _workflow(requester: Identity, ask: NewRequest) -> Workflow | None:
-    """Return the named workflow, if the requester can see it. If it is missing, the rules say what is wrong."""
-    return workflow_for(requester, ask.workflow) if ask.workflow else None
 
 
 def _bound(version: CommandSetVersion, ask: NewRequest, workflow: Workflow | None) -> dict[str, str]:
@@ -227,52 +225,25 @@ def _targets(cluster: Cluster, names: tuple[str, ...] | None) -> list[Target]:
     return [live[name] for name in dict.fromkeys(names)]
 
 
-def _preview(
-    policy: AccessPolicy,
-    cluster: Cluster,
-    version: CommandSetVersion,
-    targets: list[Target],
-    workflow: Workflow | None,
-    requester: Identity,
-    ask: NewRequest,
-    now: dt.datetime,
-) -> Preview:
-    document = facts.policy_document(policy)
-    world = facts.facts_for(
-        policy=policy,
-        document=document,
-        requester=requester,
-        cluster=cluster,
-        version=version,
-        targets=targets,
-        now=now,
-        workflow=workflow,
-    )
-    if document.workflow and ask.kind in (RequestKind.PLANNED, RequestKind.QUICK):
-        open_there = open_workflows(requester, cluster, fitting(document.workflow))
-        world = replace(world, fitting=tuple(open_there.values_list("ref", flat=True)[:MOST_OFFERED]))
-    draft = _draft(policy, cluster, version, targets, workflow, requester, ask)
-    draft.terms = facts.terms_of(document)
-    decision = evaluate(ask=facts.ask_of(draft, named=ask.workflow or ""), facts=world, policy=document)
-    starts_at = begins_at(now, asked=ask.starts_at, workflow=workflow.starts_at if workflow else None)
-    ends_at = starts_at + dt.timedelta(seconds=ask.duration)
-    draft.vouched = ask.kind in (RequestKind.PLANNED, RequestKind.QUICK) and vouches(document, world.workflow)
-    draft.lapses_at = _lapses_at(ask, document, workflow, ends_at, now)
+def _preview(draft: AccessRequest, case: Case, targets: list[Target], now: dt.datetime) -> Preview:
+    decision = evaluate(case, Step.REQUEST)
+    workflow = draft.workflow
+    starts_at = begins_at(now, asked=draft.starts_at, workflow=workflow.starts_at if workflow else None)
+    ends_at = starts_at + dt.timedelta(seconds=draft.duration)
+    draft.vouched = case.vouched
+    draft.lapses_at = _lapses_at(draft, case.policy, ends_at, now)
     draft.digest = facts.scope_of(draft, targets).digest()
     return Preview(
+        case=case,
         decision=decision,
         draft=draft,
-        policy=policy,
-        document=document,
-        cluster=cluster,
-        version=version,
+        policy=draft.policy,
+        cluster=draft.cluster,
+        version=draft.command_set_version,
         workflow=workflow,
-        parameters=ask.parameters,
-        vouched=draft.vouched,
-        reviewed=facts.review_within(draft) is not None,
-        doing=world.workflow.doing if world.workflow else UNTOLD,
+        parameters=draft.parameters,
         targets=tuple(targets),
-        compiled=_compiled(cluster, version, ask.parameters, decision),
+        compiled=_compiled(draft, decision),
         starts_at=starts_at,
         ends_at=ends_at,
         starts_later=starts_at > now,
@@ -281,57 +252,25 @@ def _preview(
     )
 
 
-def _draft(
-    policy: AccessPolicy,
-    cluster: Cluster,
-    version: CommandSetVersion,
-    targets: list[Target],
-    workflow: Workflow | None,
-    requester: Identity,
-    ask: NewRequest,
-) -> AccessRequest:
-    return AccessRequest(
-        kind=ask.kind,
-        requester=requester,
-        cluster=cluster,
-        policy=policy,
-        policy_version=policy.version,
-        command_set_version=version,
-        workflow=workflow,
-        parameters=ask.parameters,
-        targets=[target.pk for target in targets],
-        starts_at=ask.starts_at,
-        duration=ask.duration,
-        reason=ask.reason.strip(),
-        ticket=ask.ticket.strip(),
-    )
-
-
 def _lapses_at(
-    ask: NewRequest,
-    document: PolicyDocument,
-    workflow: Workflow | None,
-    ends_at: dt.datetime,
-    now: dt.datetime,
+    draft: AccessRequest, document: PolicyDocument, ends_at: dt.datetime, now: dt.datetime
 ) -> dt.datetime:
     """Return until when the request can be decided: no later than the end of the requested time, or of the workflow."""
     limits = [now + dt.timedelta(seconds=document.decision_time)]
-    if ask.starts_at:
+    if draft.starts_at:
         limits.append(ends_at)
-    if workflow and workflow.ends_at and workflow.ends_at > now:
-        limits.append(workflow.ends_at)
+    if draft.workflow and draft.workflow.ends_at and draft.workflow.ends_at > now:
+        limits.append(draft.workflow.ends_at)
     return min(limits)
 
 
-def _compiled(
-    cluster: Cluster, version: CommandSetVersion, parameters: dict[str, str], decision: Decision
-) -> CompiledSet:
-    compiled = _filled(version, parameters, decision)
-    if why := compiled.off_limits(cluster.connection):
+def _compiled(draft: AccessRequest, decision: Decision) -> CompiledSet:
+    compiled = _filled(draft.command_set_version, draft.parameters, decision)
+    if why := compiled.off_limits(draft.cluster.connection):
         raise InvalidInput(
             f"The command set {why}. No grant can include this.",
             hint="Use other values, or choose another command set.",
-            fields={f"parameters.{name}": [f"The command set {why}."] for name in parameters},
+            fields={f"parameters.{name}": [f"The command set {why}."] for name in draft.parameters},
         )
     return compiled
 

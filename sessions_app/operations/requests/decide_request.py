@@ -6,7 +6,6 @@ import datetime as dt
 from typing import Any
 
 from django.db import transaction
-from django.db.models import prefetch_related_objects
 
 from accounts.actors import actor_of
 from accounts.models import Identity
@@ -32,12 +31,15 @@ from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.notify_of_start import notify_of_start
 from sessions_app.operations.requests.extend_grant import check_extension, read_workflow_of
 from sessions_app.operations.requests.request_access import RequestRefused
-from sessions_app.policy.approvals import Standing, resolve
+from sessions_app.policy.approvals import Resolution, Standing, resolve
+from sessions_app.policy.case import Case
 from sessions_app.policy.decision import Outcome
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.scope import CannotWiden, Extent
+from sessions_app.policy.steps import Step
 from sessions_app.queries import facts
+from sessions_app.queries.case import case_of_request
 from sessions_app.queries.deciders import counted_verdicts, may_not_decide
 from sessions_app.queries.extents import extent_of, left_digest, left_of
 from sessions_app.queries.starts import later_start
@@ -97,21 +99,28 @@ def decide_request(
         if why_not:
             raise MayNotDecide(why_not, hint="Another approver must decide it.")
         narrowing = {name: value for name, value in (narrowing or {}).items() if value is not None}
-        if repeated := _same_verdict(request, approver, verdict, digest, narrowing, now):
-            return repeated
+        given = request.approvals.filter(approver=approver, voided_at__isnull=True).first()
+        if given is not None and _is_repeated(request, given, verdict, digest, narrowing):
+            return request
         _check_open(request, now)
         targets = facts.targets_of(request)
         _check_scope(request, targets, digest)
         _check_left(request, verdict, left)
         comment = checked_text(comment, field="comment")
-        narrowing = _checked(request, verdict, comment, narrowing)
-        Approval.objects.create(
-            request=request, approver=approver, verdict=verdict, digest=digest, narrowing=narrowing,
-            comment=comment, created_at=now,
+        extent = _checked(request, verdict, comment, narrowing)
+        approval = Approval(
+            request=request, approver=approver, verdict=verdict, digest=digest, comment=comment, created_at=now,
+            narrowing=narrowing if verdict == Verdict.APPROVE else {},
         )  # fmt: skip
-        # All that counts from here on, read once.
-        prefetch_related_objects([request], "approvals")
-        _settle(request, targets, approver, comment, narrowing, now)
+        resolution = _counted(approval)
+        approved = resolution.standing is Standing.APPROVED
+        case = _judged(request, targets, extent, now) if approved else None
+        # All is judged. From here on, it is written.
+        if given is not None:
+            given.voided_at = now
+            given.save(update_fields=["voided_at"])
+        approval.save(force_insert=True)
+        _settle(approval, resolution, extent, case)
     return request
 
 
@@ -142,29 +151,20 @@ def _load(request_id: int, approver: Identity) -> AccessRequest:
     return request
 
 
-def _same_verdict(
-    request: AccessRequest,
-    approver: Identity,
-    verdict: str,
-    digest: str,
-    narrowing: dict[str, Any],
-    now: dt.datetime,
-) -> AccessRequest | None:
-    """Return the request if this verdict is already recorded, as after a double click or a resubmitted form.
+def _is_repeated(
+    request: AccessRequest, given: Approval, verdict: str, digest: str, narrowing: dict[str, Any]
+) -> bool:
+    """Whether this verdict is already recorded, as after a double click or a resubmitted form. If not, it replaces the
+    one that was given. Raises AlreadyDecided if it can't.
 
     Until the request is settled, an approver can still change an approval into a denial. An approval is not replaced by
     one with another reduction: other approvers may have decided on what the first one left.
     """
-    given = request.approvals.filter(approver=approver, voided_at__isnull=True).first()
-    if given is None:
-        return None
     same = given.verdict == verdict and given.digest == digest
     if same and (verdict == Verdict.DENY or given.narrowing == narrowing):
-        return request
+        return True
     if request.state == RequestState.PENDING and (given.digest != request.digest or verdict == Verdict.DENY):
-        given.voided_at = now
-        given.save(update_fields=["voided_at"])
-        return None
+        return False
     if same:
         raise AlreadyDecided(
             "You have already approved this request with another scope, which still counts.",
@@ -202,7 +202,8 @@ def _check_left(request: AccessRequest, verdict: str, left: str) -> None:
         )
 
 
-def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict[str, Any]) -> dict[str, Any]:
+def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict[str, Any]) -> Extent:
+    """Return what is left of the request after this verdict."""
     if verdict not in Verdict.values:
         raise InvalidInput("A verdict is `approve` or `deny`.", fields={"verdict": ["Unknown verdict."]})
     if verdict == Verdict.DENY:
@@ -212,7 +213,7 @@ def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict
                 hint="Explain why, so the requester knows what to change.",
                 fields={"comment": ["A comment is required to deny a request."]},
             )
-        return {}
+        return Extent(0, frozenset(), frozenset())
     if request.kind == RequestKind.EXTENSION and set(narrowing) - {"duration"}:
         raise InvalidInput(
             "Only the duration of an extension can be reduced.",
@@ -227,70 +228,70 @@ def _checked(request: AccessRequest, verdict: str, comment: str, narrowing: dict
             fields={key: [str(error)] for key, kept in narrowing.items() if not kept},
         ) from error
     try:
-        left_of(request).meet([given])
+        return left_of(request).meet([given])
     except CannotWiden as error:
         raise InvalidInput(str(error), hint="Agree on a scope with the other approver, or deny.") from error
-    return narrowing
 
 
-def _settle(
-    request: AccessRequest,
-    targets: list[Target],
-    approver: Identity,
-    comment: str,
-    narrowing: dict[str, Any],
-    now: dt.datetime,
-) -> None:
-    document = facts.policy_document(request.policy)
-    resolution = resolve(
-        clauses=facts.clauses_of(request, document),
-        verdicts=counted_verdicts(request),
+def _counted(approval: Approval) -> Resolution:
+    """Count the verdicts on the request with this one, which is not stored yet."""
+    request = approval.request
+    return resolve(
+        clauses=facts.clauses_of(request, facts.policy_document(request.policy)),
+        verdicts=counted_verdicts(request, adding=approval),
         digest=request.digest,
+    )
+
+
+def _judged(request: AccessRequest, targets: list[Target], extent: Extent, now: dt.datetime) -> Case:
+    """Return the case of an approved request, judged again, because people, clusters and windows may have changed.
+
+    Raises RequestRefused, MayNotExtend.
+    """
+    if request.extends is not None:
+        return check_extension(grant=request.extends, seconds=extent.duration, now=now, deciding=request)
+    case = case_of_request(request, targets, now)
+    decision = evaluate(case, Step.APPROVE)
+    if decision.outcome is Outcome.REFUSED:
+        raise RequestRefused(decision)
+    return case
+
+
+def _settle(approval: Approval, resolution: Resolution, extent: Extent, case: Case | None) -> None:
+    """Write what follows from a verdict. ``case`` is that of the approved request; None if it is not approved."""
+    request, approver, comment, now = (
+        approval.request,
+        approval.approver,
+        approval.comment,
+        approval.created_at,
     )
     if resolution.standing is Standing.DENIED:
         _close(request, RequestState.DENIED, Event.REQUEST_DENIED, approver, comment, now)
-        _notify_requester(request, f"{approver} denied {request.ref}", comment, now)
+        _notify_requester(request, f"{approver} denied {request.ref}", comment, extent, now)
         return
-    if narrowing:
+    if approval.narrowing:
         record(
             event=Event.REQUEST_NARROWED, actor=actor_of(approver), object_type="request", object_ref=request.ref,
-            now=now, data=narrowing,
+            now=now, data=approval.narrowing,
         )  # fmt: skip
-    if resolution.standing is Standing.PENDING:
+    if case is None:
         record(
             event=Event.REQUEST_APPROVED, actor=actor_of(approver), object_type="request", object_ref=request.ref,
             now=now, data={"settled": False, "missing": sum(resolution.missing), "digest": request.digest,
                            "comment": comment},
         )  # fmt: skip
         return
-    extent = left_of(request)
-    _check_allowed_still(request, targets, extent, now)
     _close(request, RequestState.APPROVED, Event.REQUEST_APPROVED, approver, comment, now)
     if request.kind == RequestKind.EXTENSION:
         apply_extension(request=request, seconds=extent.duration, actor=actor_of(approver), now=now)
     else:
-        grant = make_grant(request=request, extent=extent, actor=actor_of(approver), now=now)
+        grant = make_grant(
+            request=request, extent=extent, document=case.policy, review_within=case.review_within,
+            actor=actor_of(approver), now=now,
+        )  # fmt: skip
         if request.kind == RequestKind.INCIDENT:
-            notify_of_start(request=request, document=document, grant=grant, now=now)
-    _notify_requester(request, f"{request.ref} is approved", comment, now)
-
-
-def _check_allowed_still(
-    request: AccessRequest, targets: list[Target], extent: Extent, now: dt.datetime
-) -> None:
-    """Evaluate the policy again on approval, because people, clusters and windows may have changed."""
-    if request.extends is not None:
-        check_extension(grant=request.extends, seconds=extent.duration, now=now, deciding=request)
-        return
-    document = facts.policy_document(request.policy)
-    world = facts.facts_for(
-        policy=request.policy, document=document, requester=request.requester, cluster=request.cluster,
-        version=request.command_set_version, targets=targets, now=now,
-        workflow=request.workflow,
-    )  # fmt: skip
-    decision = evaluate(ask=facts.ask_now(request, now), facts=world, policy=document)
-    if decision.outcome is Outcome.REFUSED:
-        raise RequestRefused(decision)
+            notify_of_start(request=request, document=case.policy, grant=grant, now=now)
+    _notify_requester(request, f"{request.ref} is approved", comment, extent, now)
 
 
 def _close(
@@ -309,20 +310,20 @@ def _close(
     )  # fmt: skip
 
 
-def _what(request: AccessRequest, now: dt.datetime, say: Sayer) -> str:
+def _what(request: AccessRequest, left: Extent, now: dt.datetime, say: Sayer) -> str:
     what = f"{request.command_set_version.command_set} on {request.cluster}"
     if request.state != RequestState.APPROVED:
         return what
     later = later_start(request, now)
     start = say.moment(later) if later else "immediately"
-    less = _less(request)
+    less = _less(request, left)
     what = f"{what}\n{less}" if less else what
     return what if request.extends else f"{what}\nIt starts {start} and ends automatically."
 
 
-def _less(request: AccessRequest) -> str:
+def _less(request: AccessRequest, left: Extent) -> str:
     """Return in words what approvers left of a request; empty if they left all of it."""
-    whole, left = extent_of(request), left_of(request)
+    whole = extent_of(request)
     parts = [
         f"{say_duration(left.duration)} instead of {say_duration(whole.duration)}" if left.duration != whole.duration else "",
         *(
@@ -336,7 +337,9 @@ def _less(request: AccessRequest) -> str:
     return f"Less than you requested: {said}." if said else ""
 
 
-def _notify_requester(request: AccessRequest, subject: str, comment: str, now: dt.datetime) -> None:
+def _notify_requester(
+    request: AccessRequest, subject: str, comment: str, left: Extent, now: dt.datetime
+) -> None:
     grant = getattr(request, "grant", None)
     denied = request.state == RequestState.DENIED
     notify(
@@ -344,7 +347,7 @@ def _notify_requester(request: AccessRequest, subject: str, comment: str, now: d
         event=Event.REQUEST_APPROVED if request.state == RequestState.APPROVED else Event.REQUEST_DENIED,
         subject=subject,
         body=lambda say: "\n".join(
-            filter(None, [_what(request, now, say), f"Comment: {comment}" if comment else ""])
+            filter(None, [_what(request, left, now, say), f"Comment: {comment}" if comment else ""])
         ),
         path=f"/requests/{request.ref}/",
         asks=Asks.AGAIN if denied else Asks.LIVE if grant else Asks.NOTHING,

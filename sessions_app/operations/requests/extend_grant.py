@@ -17,16 +17,18 @@ from sessions_app.models import AccessRequest, Grant, GrantState, RequestKind, R
 from sessions_app.models.request import next_number
 from sessions_app.operations.grants.apply_extension import apply_extension
 from sessions_app.operations.grants.errors import GrantIsOver
-from sessions_app.operations.grants.provision_grant import refusal
 from sessions_app.operations.notifications.await_answer import await_answer
 from sessions_app.operations.notifications.notify import notified_first
 from sessions_app.operations.notifications.notify_approvers import notify_approvers
 from sessions_app.operations.requests.limit_requests import limit_requests
 from sessions_app.operations.workflows.read_workflow import SourceUnreadable, UnknownWorkflow, read_workflow
+from sessions_app.policy.case import Case
 from sessions_app.policy.durations import say_duration
-from sessions_app.policy.policies import Extension, PolicyDocument
-from sessions_app.policy.windows import covering
+from sessions_app.policy.evaluate import refusal
+from sessions_app.policy.policies import PolicyDocument
+from sessions_app.policy.steps import STEPS, Step
 from sessions_app.queries import facts
+from sessions_app.queries.case import case_of_grant
 from sessions_app.queries.deciders import deciders_of
 
 
@@ -64,9 +66,10 @@ def extend_grant(
             raise NotFound("Grant not found.")
         if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
             raise GrantIsOver(f"{grant.ref} has ended, so it can't be extended.", hint="Request new access.")
-        document = facts.policy_document(grant.policy)
-        terms = check_extension(grant=grant, seconds=seconds, now=now)
-        starts = terms.approvals == "none" or not document.clauses
+        if seconds <= 0:
+            raise InvalidInput("Enter a duration.", fields={"seconds": ["Must be greater than zero."]})
+        document = check_extension(grant=grant, seconds=seconds, now=now).policy
+        starts = not document.extension_clauses
         if not starts:
             limit_requests(requester=requester, urgent=grant.request.is_urgent, now=now)
         request = _save(grant, requester, seconds, reason, document, now)
@@ -98,72 +101,17 @@ def read_workflow_of(grants: QuerySet[Grant], now: dt.datetime) -> None:
 
 def check_extension(
     *, grant: Grant, seconds: int, now: dt.datetime, deciding: AccessRequest | None = None
-) -> Extension:
-    """Return the policy's terms if they allow the extension now. ``deciding`` is the extension about to be approved.
+) -> Case:
+    """Return the case of an extension that is allowed now. ``deciding`` is the extension about to be approved.
 
-    Raises MayNotExtend, InvalidInput.
+    Raises MayNotExtend.
     """
-    document = facts.approved_document(grant)
-    terms = document.extension
-    if grant.parent_id is not None:
-        raise MayNotExtend(
-            f"{grant.ref} was delegated to you and ends with its parent grant.",
-            hint="Ask the person who delegated it.",
-        )
-    if terms is None or grant.review_due_at is not None:
-        raise MayNotExtend(
-            f"The policy {grant.policy.name} does not allow extensions.", hint="Request new access."
-        )
-    if seconds <= 0:
-        raise InvalidInput("Enter a duration.", fields={"seconds": ["Must be greater than zero."]})
-    if seconds > terms.by:
-        raise MayNotExtend(
-            f"An extension can be at most {say_duration(terms.by)}.",
-            hint=f"Request {say_duration(terms.by)} or less.",
-        )
-    if refused := refusal(grant.request, grant, facts.targets_of(grant.request), now):
-        raise MayNotExtend(refused.message, hint="Request new access.", moments=refused.moments)
-    _check_vouched(grant, document, terms)
-    earlier = grant.extensions.filter(state__in=[RequestState.APPROVED, RequestState.PENDING])
-    if deciding is not None:
-        earlier = earlier.exclude(pk=deciding.pk)
-    if earlier.filter(state=RequestState.PENDING).exists():
-        raise MayNotExtend(
-            "An extension is already waiting for approval.", hint="Wait for it, or withdraw it."
-        )
-    if earlier.count() >= terms.times:
-        raise MayNotExtend(
-            f"The limit of {terms.times} extensions has been reached.", hint="Request new access."
-        )
-    end = grant.expires_at + dt.timedelta(seconds=seconds)
-    if grant.workflow and grant.workflow.ends_at and end > grant.workflow.ends_at:
-        raise MayNotExtend(
-            f"The extension would end after {grant.workflow.ref}.",
-            hint="Shorten the extension, or move the planned end.",
-        )
-    _check_time(grant, document, end, now)
-    return terms
-
-
-def _check_vouched(grant: Grant, document: PolicyDocument, terms: Extension) -> None:
-    """Check that people approve the extension, or that the workflow still stands in for them."""
-    if document.clauses and terms.approvals != "none":
-        return
-    if why := facts.why_not_vouched(grant.request, grant):
-        raise MayNotExtend(f"{why}.", hint="Request new access, which is approved or reviewed.")
-
-
-def _check_time(grant: Grant, document: PolicyDocument, end: dt.datetime, now: dt.datetime) -> None:
-    """Check windows and freezes. They do not apply to incidents."""
-    if grant.request.kind == RequestKind.INCIDENT:
-        return
-    if document.windows is not None and not covering(document.windows, now, end):
-        raise MayNotExtend(
-            "The extension would leave the allowed time window.",
-            hint="Shorten it, or request access in another window.",
-        )
-    if any(freeze.touches(grant.expires_at, end) for freeze in document.freezes):
-        raise MayNotExtend("The extension would run into a freeze.", hint="Choose an end before the freeze.")
+    case = case_of_grant(grant, now, extension=seconds, deciding=deciding)
+    if refused := refusal(case, Step.EXTEND):
+        # What a rule about requests says is a way to change one.
+        hint = "Request new access." if Step.REQUEST in STEPS[refused.of] else refused.fix
+        raise MayNotExtend(refused.message, hint=hint, moments=refused.moments)
+    return case
 
 
 def _save(

@@ -152,8 +152,8 @@ def _doing_fact(preview: Preview) -> dict[str, str]:
     """Return whose doing the workflow was, as the record stores what the decision relied on."""
     if preview.workflow is None:
         return {}
-    said = preview.doing.said(preview.workflow.ref, preview.draft.requester.username)
-    return {"workflow_of": preview.doing.whose, "workflow_doing": said}
+    said = preview.case.doing.said(preview.workflow.ref, preview.draft.requester.username)
+    return {"workflow_of": preview.case.doing.whose, "workflow_doing": said}
 
 
 def _start(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
@@ -168,7 +168,10 @@ def _start(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
         frozenset(command.index for command in preview.compiled.commands),
         frozenset(request.targets),
     )
-    grant = make_grant(request=request, extent=extent, actor=actor_of(request.requester), now=now)
+    grant = make_grant(
+        request=request, extent=extent, document=preview.document, review_within=preview.case.review_within,
+        actor=actor_of(request.requester), now=now,
+    )  # fmt: skip
     if grant.review_due_at is not None:
         own = {"incident": preview.workflow.ref} if preview.workflow and grant.is_own_incident else {}
         record(

@@ -28,7 +28,18 @@ from sessions_app.policy.rules.emergencies import (
     OwnIncident,
     OwnIncidentReviewed,
 )
-from sessions_app.policy.rules.facts import Ask, Facts, Rule, WorkflowFacts
+from sessions_app.policy.rules.extending import (
+    ExtensionInWindow,
+    ExtensionLength,
+    ExtensionNotFrozen,
+    ExtensionsLeft,
+    ExtensionWithinWorkflow,
+    MayExtend,
+    NotDelegated,
+    OneExtension,
+)
+from sessions_app.policy.rules.facts import Ask, Facts, GrantFacts, Rule, WorkflowFacts
+from sessions_app.policy.rules.standing import ApprovalsStand, ScopeUnchanged, WorkflowStillVouches
 from sessions_app.policy.rules.times import InWindow, MaxDuration, NotFrozen, Start
 from sessions_app.policy.rules.workflow import (
     RoleInWorkflow,
@@ -40,28 +51,24 @@ from sessions_app.policy.rules.workflow import (
     WorkflowVouches,
 )
 
-# These bind a request alone. No grant is refused for the time it was to start at, or for a review that its holder owes
-# since then. Approvals are counted again by themselves.
-BIND_THE_REQUEST: frozenset[type[Rule]] = frozenset(
-    {Start, AtOnce, BreakGlassReviewed, OwnIncidentReviewed, EnoughApprovers, SweeperAlive}
-)
-# These bind a request and the start. A running grant is not refused for its time, or because a responder handed over the
-# duty. What leaves the planned time of its workflow ends when that time changes.
-BIND_UNTIL_THE_START: frozenset[type[Rule]] = frozenset({InWindow, OnCall, RoleInWorkflow, WithinWorkflow})
-
 __all__ = [
-    "BIND_THE_REQUEST",
-    "BIND_UNTIL_THE_START",
     "SWEEPER_SILENCE",
     "UNTOLD",
     "Act",
+    "ApprovalsStand",
     "Ask",
     "AtOnce",
     "BreakGlassReviewed",
     "Covers",
     "Doing",
     "EnoughApprovers",
+    "ExtensionInWindow",
+    "ExtensionLength",
+    "ExtensionNotFrozen",
+    "ExtensionWithinWorkflow",
+    "ExtensionsLeft",
     "Facts",
+    "GrantFacts",
     "HasTargets",
     "InWindow",
     "IncidentOnCluster",
@@ -69,15 +76,19 @@ __all__ = [
     "KindsFit",
     "MaxDuration",
     "MayBreakGlass",
+    "MayExtend",
     "MayRequest",
+    "NotDelegated",
     "NotFrozen",
     "OnCall",
+    "OneExtension",
     "OwnIncident",
     "OwnIncidentReviewed",
     "Reason",
     "RequesterEnabled",
     "RoleInWorkflow",
     "Rule",
+    "ScopeUnchanged",
     "Start",
     "SweeperAlive",
     "Ticket",
@@ -88,5 +99,6 @@ __all__ = [
     "WorkflowFresh",
     "WorkflowOnCluster",
     "WorkflowOpen",
+    "WorkflowStillVouches",
     "WorkflowVouches",
 ]

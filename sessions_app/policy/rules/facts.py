@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+from sessions_app.policy.approvals import CountedVerdict
 from sessions_app.policy.decision import Deny, Permit
 from sessions_app.policy.rules.doing import UNTOLD, Doing
 from sessions_app.policy.starts import begins_at
@@ -17,7 +18,8 @@ class Ask:
 
     ``duration`` is in seconds. Without ``starts_at`` the time starts with the approval. ``incident`` is the reference
     of the incident, empty if none is named, and None for other kinds of access. ``workflow`` is the reference of the
-    named workflow, for any kind of request.
+    named workflow, for any kind of request. ``extension`` is the time in seconds by which a grant is to be extended; None
+    if nothing is to be extended.
     """
 
     requester: str
@@ -32,6 +34,7 @@ class Ask:
     break_glass: bool = False
     incident: str | None = None
     workflow: str = ""
+    extension: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,29 @@ class WorkflowFacts:
     doing: Doing = UNTOLD
     starts_at: dt.datetime | None = None
     ends_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantFacts:
+    """The facts of a grant.
+
+    ``holder`` is the name to show. ``unchanged``: its targets, commands and workflow are those that were approved.
+    ``verdicts`` are all that count on its request, whose digest is ``digest``. ``by_workflow``: it was given because of
+    its workflow, without approvals. ``reviewed``: someone else has to review it, or did. ``extended`` counts its approved
+    extensions, and ``waiting`` says whether another one waits for approval.
+    """
+
+    ref: str
+    holder: str
+    expires_at: dt.datetime
+    digest: str
+    unchanged: bool
+    verdicts: tuple[CountedVerdict, ...]
+    by_workflow: bool
+    reviewed: bool
+    delegated: bool
+    extended: int
+    waiting: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +107,8 @@ class Facts:
     is_person: bool = False
     # Whether others can be known to be other people: the requester, and the owner of a machine, have an email address.
     is_known: bool = False
+    # The grant that is judged. None for a request.
+    grant: GrantFacts | None = None
 
 
 class Rule(Protocol):

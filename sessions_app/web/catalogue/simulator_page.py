@@ -16,20 +16,26 @@ from broker.kernel.errors import InvalidInput
 from sessions_app.models import (
     OWN,
     AccessPolicy,
+    AccessRequest,
     Cluster,
+    CommandSet,
     CommandSetVersion,
     RequestKind,
     Severity,
     WorkflowKind,
 )
 from sessions_app.operations.requests.check_request import FARTHEST
+from sessions_app.policy.case import Case
 from sessions_app.policy.decision import Decision, RuleResult
 from sessions_app.policy.durations import parse_duration
 from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.replay import named
-from sessions_app.policy.rules import Act, Ask, Doing, Facts, Whose, WorkflowFacts
-from sessions_app.queries import deciders, facts
+from sessions_app.policy.rules import Act, Doing, Whose, WorkflowFacts
+from sessions_app.policy.steps import Step
+from sessions_app.queries import deciders
+from sessions_app.queries.case import case_of_draft
+from sessions_app.queries.commands import published_version
 from sessions_app.web.shell.forms import parse_start
 from sessions_app.web.shell.words import Look, plural
 
@@ -238,10 +244,14 @@ def simulate(
     if cluster is None:
         raise InvalidInput("Choose a cluster.", fields={"cluster": ["Cluster not found."]})
     at = parse_start(question.day, question.hour)
-    ask = _ask(question, document, person, cluster, at, now)
-    world = _facts(question, document, policy, person, cluster, at, now)
+    draft = _draft(question, document, policy, person, cluster, at, now)
+    targets = list(cluster.targets.filter(removed_at__isnull=True))
+    draft.targets = [target.pk for target in targets]
+    case = _supposed(case_of_draft(draft, document, targets, now), question, at)
+    if policy is None:
+        case = replace(case, facts=replace(case.facts, may_request=_may_ask(person, document, cluster)))
     try:
-        decision = evaluate(ask=ask, facts=world, policy=document)
+        decision = evaluate(case, Step.REQUEST)
     except OverflowError as error:
         raise InvalidInput(TOO_FAR) from error
     approvers = [(clause, deciders.eligible_approvers(clause, person)) for clause in decision.clauses]
@@ -257,14 +267,16 @@ def _person(name: str) -> Identity:
     return person
 
 
-def _ask(
+def _draft(
     question: Question,
     document: PolicyDocument,
+    policy: AccessPolicy | None,
     person: Identity,
     cluster: Cluster,
     at: dt.datetime | None,
     now: dt.datetime,
-) -> Ask:
+) -> AccessRequest:
+    """Return the request that the question is about, without targets. Raises InvalidInput."""
     try:
         seconds = parse_duration(question.duration)
     except ValueError as error:
@@ -274,57 +286,40 @@ def _ask(
     planned = (at, *_planned(question, document)) if question.incident else (at,)
     if seconds > FARTHEST.total_seconds() or any(one and abs(one - now) > FARTHEST for one in planned):
         raise InvalidInput(TOO_FAR, fields={"duration": ["Choose a shorter duration or an earlier start."]})
-    called = SUPPOSED if document.workflow else SUPPOSED_INCIDENT
-    incident = called if question.incident else ""
-    return Ask(
-        requester=person.username,
-        requester_groups=group_names(person),
-        cluster=question.cluster,
-        command_set=question.command_set,
-        target_count=cluster.targets.filter(removed_at__isnull=True).count(),
+    # An unknown command set, or one that was never published, is refused by a rule.
+    version = published_version(question.command_set) or CommandSetVersion(
+        command_set=CommandSet(name=question.command_set, kind="")
+    )
+    return AccessRequest(
+        kind=question.kind,
+        requester=person,
+        cluster=cluster,
+        policy=policy or AccessPolicy(name=document.name),
+        policy_version=policy.version if policy else 0,
+        command_set_version=version,
         duration=seconds,
         starts_at=at if question.kind == RequestKind.PLANNED else None,
         reason=question.reason,
         ticket=question.ticket,
-        break_glass=question.kind == RequestKind.BREAK_GLASS,
-        incident=incident if question.kind == RequestKind.INCIDENT else None,
-        workflow=incident,
     )
 
 
-def _facts(
-    question: Question,
-    document: PolicyDocument,
-    policy: AccessPolicy | None,
-    person: Identity,
-    cluster: Cluster,
-    at: dt.datetime | None,
-    now: dt.datetime,
-) -> Facts:
-    version = (
-        CommandSetVersion.objects.filter(
-            command_set__name=question.command_set,
-            command_set__removed_at__isnull=True,
-            published_at__isnull=False,
-        )
-        .select_related("command_set")
-        .order_by("-number")
-        .first()
-    )
-    found = facts.facts_for(
-        policy=policy or AccessPolicy(name=document.name), document=document, requester=person, cluster=cluster,
-        version=version, targets=list(cluster.targets.filter(removed_at__isnull=True)), now=now,
-    )  # fmt: skip
+def _supposed(case: Case, question: Question, at: dt.datetime | None) -> Case:
+    """Return the case with what the question assumes: the moment at which it is requested, and the workflow."""
+    called = SUPPOSED if case.policy.workflow else SUPPOSED_INCIDENT
+    workflow = called if question.incident else ""
     # A planned request is made now and starts then. What starts at once is requested at its start.
+    now = case.facts.now
     asked_at = min(now, at) if question.kind == RequestKind.PLANNED and at else at or now
-    return replace(
-        found,
+    facts = replace(
+        case.facts,
         now=asked_at,
-        may_request=found.may_request if policy else _may_ask(person, document, cluster),
         workflow_open=question.incident,
         workflow_on_cluster=question.incident,
-        workflow=_workflow(question, document) if question.incident else None,
+        workflow=_workflow(question, case.policy) if question.incident else None,
     )
+    incident = workflow if case.is_incident else None
+    return replace(case, ask=replace(case.ask, incident=incident, workflow=workflow), facts=facts)
 
 
 def _workflow(question: Question, document: PolicyDocument) -> WorkflowFacts:

@@ -11,7 +11,7 @@ from sessions_app.models import (
     Workflow,
 )
 from sessions_app.queries import facts
-from sessions_app.queries.doings import doing_of
+from sessions_app.queries.doings import doing_of, roles_in
 
 
 class Behind(NamedTuple):
@@ -48,7 +48,7 @@ def behind_of(request: AccessRequest, starts_at: dt.datetime) -> Behind | None:
     workflow = request.workflow
     if workflow is None:
         return None
-    roles = facts.roles_in(workflow, request.requester)
+    roles = roles_in(workflow, request.requester)
     end = starts_at + dt.timedelta(seconds=request.duration)
     taken = facts.workflow_parameters(request.command_set_version)
     return Behind(

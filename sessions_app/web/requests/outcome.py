@@ -257,7 +257,7 @@ class Outcome:
         if self.urgent:
             note = "All approvers are notified, and someone else reviews it afterward."
         elif preview.reviewed and preview.workflow:
-            note = f"{preview.doing.said(preview.workflow.ref)}, {reviewed}"
+            note = f"{preview.case.doing.said(preview.workflow.ref)}, {reviewed}"
         elif self.ask.draft.kind == RequestKind.INCIDENT:
             note = "All approvers are notified. Windows and freezes don't apply."
         else:

@@ -17,8 +17,8 @@ from sessions_app.models import (
     RequestKind,
     RequestState,
 )
+from sessions_app.policy.case import clauses_for
 from sessions_app.policy.durations import say_duration
-from sessions_app.policy.evaluate import clauses_for
 from sessions_app.web.requests.terms import Terms
 
 # For the usual time of a decision: the recent requests to examine, the most decisions to use, and the fewest needed.

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions_app.policy.decision import Outcome
-from sessions_app.policy.evaluate import evaluate, rules_of
+from sessions_app.policy.case import Case
+from sessions_app.policy.decision import Decision, Outcome
+from sessions_app.policy.evaluate import evaluate as judge
+from sessions_app.policy.evaluate import rules_of
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.rules import Ask, Doing, Facts, Whose, WorkflowFacts
+from sessions_app.policy.steps import Step
 
 NOW = dt.datetime(2026, 10, 20, 12, tzinfo=dt.UTC)
 POLICY = {
@@ -43,6 +46,14 @@ def document(**changes) -> PolicyDocument:
     return PolicyDocument.model_validate({**POLICY, **changes})
 
 
+def case(*, ask: Ask = ASK, facts: Facts = FACTS, policy: PolicyDocument | None = None) -> Case:
+    return Case(ref="", policy=policy or document(), version=1, ask=ask, facts=facts)
+
+
+def evaluate(**parts) -> Decision:
+    return judge(case(**parts), Step.REQUEST)
+
+
 def test_what_every_rule_permits_needs_the_approvals_of_the_policy():
     decision = evaluate(ask=ASK, facts=FACTS, policy=document())
     assert decision.outcome is Outcome.NEEDS_APPROVAL
@@ -60,7 +71,7 @@ def test_one_refusing_fact_refuses_and_every_answer_is_shown(names):
     facts = replace(FACTS, **{name: REFUSING[name] for name in names})
     decision = evaluate(ask=ASK, facts=facts, policy=document())
     assert (decision.outcome is Outcome.REFUSED) == bool(names)
-    assert len(decision.results) == len(rules_of(document(), break_glass=False))
+    assert len(decision.results) == len(rules_of(case(), Step.REQUEST))
     assert len({result.rule for result in decision.results}) == len(decision.results)
 
 
@@ -133,7 +144,7 @@ def test_an_incident_passes_over_no_fact(names):
     facts = replace(OPEN, **{name: refusing[name] for name in names})
     decision = evaluate(ask=INCIDENT, facts=facts, policy=document())
     assert decision.outcome is (Outcome.REFUSED if names else Outcome.STARTS)
-    assert len(decision.results) == len(rules_of(document(), break_glass=False, incident=True))
+    assert len(decision.results) == len(rules_of(case(ask=INCIDENT), Step.REQUEST))
 
 
 def test_an_incident_is_as_short_as_the_policy_says():

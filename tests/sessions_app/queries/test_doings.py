@@ -13,8 +13,7 @@ from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_g
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.operations.workflows.read_workflow import read_workflow
 from sessions_app.policy.rules import Whose
-from sessions_app.queries.doings import doing_of
-from sessions_app.queries.facts import roles_in
+from sessions_app.queries.doings import doing_of, roles_in
 from sessions_app.queries.past import past_requests
 from tests.support.world.acts import after, awake, change, last, policy
 from tests.support.world.sources import SOURCE, is_open, speaking_for

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sessions_app.models import Grant, GrantState, Target
 from sessions_app.operations.grants.make_grant import make_grant
 from sessions_app.policy.scope import Extent
+from sessions_app.queries.facts import approved_document
 from tests.support.world.acts import after, awake, last
 from tests.support.world.world import SETUP
 
@@ -64,6 +65,7 @@ def test_a_grant_holds_nothing_that_was_not_given_to_it(world):
     grant = make_grant(
         request=request,
         extent=Extent(60, frozenset({3}), frozenset(request.targets[:1])),
+        document=approved_document(request),
         actor=SETUP,
         now=world.now,
     )

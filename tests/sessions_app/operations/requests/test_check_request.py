@@ -14,6 +14,7 @@ from sessions_app.operations.requests.check_request import (
 )
 from sessions_app.policy.decision import Outcome
 from sessions_app.queries import facts
+from sessions_app.queries.case import case_of_request
 from tests.support.world.acts import after, policy
 
 
@@ -41,7 +42,7 @@ def test_the_request_that_follows_has_the_digest_of_the_dry_run(world):
         preview, request = check(world, **changes), world.request(**changes)
         stored = AccessRequest.objects.get(pk=request.pk)
         assert request.digest == preview.digest == facts.scope_of(stored).digest()
-        assert facts.ask_of(preview.draft) == facts.ask_of(stored)
+        assert preview.case.ask == case_of_request(stored, preview.targets, world.now).ask
         assert request.lapses_at == preview.lapses_at
 
 
@@ -49,10 +50,8 @@ def test_a_start_that_has_passed_is_refused_when_asked_and_means_at_once_when_de
     early = after(world, minutes=-5)
     preview = check(world, starts_at=early)
     assert "start" in {result.rule for result in preview.decision.refusals}
-    assert (facts.ask_of(preview.draft).starts_at, facts.ask_now(preview.draft, world.now).starts_at) == (
-        early,
-        None,
-    )
+    decided = case_of_request(preview.draft, preview.targets, world.now)
+    assert (preview.case.ask.starts_at, decided.ask.starts_at) == (early, None)
 
 
 def test_a_refusal_shows_each_rules_answer(world):

@@ -80,6 +80,18 @@ def test_nobody_approves_the_extension_of_their_own_grant(world):
     assert end_of(grant) == after(world, minutes=60)
 
 
+def test_an_extension_that_nobody_approves_needs_the_approvals_of_its_grant(world):
+    bob, grant = type(world.bob).objects.filter(pk=world.bob.pk), world.grant()
+    bob.update(is_active=False)
+    with pytest.raises(MayNotExtend, match="approvals are no longer valid"):
+        extend(world, grant)
+    bob.update(is_active=True)
+    change(world, policy(world, **ASKED))
+    bob.update(is_active=False)
+    world.decide(extend(world, grant), world.dora)
+    assert end_of(grant) == after(world, minutes=90)
+
+
 @pytest.mark.parametrize("who", ["bob", "charlie", "admin", "robot"])
 def test_others_can_not_extend_it(world, who):
     grant = world.grant()

@@ -1,0 +1,83 @@
+"""One request or grant, with everything that a judgment of it depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sessions_app.policy.policies import LATEST_REVIEW, Clause, PolicyDocument
+from sessions_app.policy.rules import UNTOLD, Ask, Doing, Facts, WorkflowFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A request or a grant as it is at one moment, `facts.now`.
+
+    ``ref`` is its reference, and empty for a draft. ``policy`` is the document of its policy, with terms no wider than
+    those that were approved, and ``version`` the number of that document; 0 for a draft of a policy. ``counted`` says
+    whether the workflow was counted as approval when the request was submitted; None before that.
+    """
+
+    ref: str
+    policy: PolicyDocument
+    version: int
+    ask: Ask
+    facts: Facts
+    counted: bool | None = None
+
+    @property
+    def is_incident(self) -> bool:
+        """Whether this is on-call access for an incident."""
+        return self.ask.incident is not None
+
+    @property
+    def doing(self) -> Doing:
+        """Who opened or changed the named workflow. Unknown if none is named."""
+        return self.facts.workflow.doing if self.facts.workflow else UNTOLD
+
+    @property
+    def vouched(self) -> bool:
+        """Whether the workflow replaces approvals."""
+        if self.ask.break_glass or self.is_incident:
+            return False
+        return vouches(self.policy, self.facts.workflow) if self.counted is None else self.counted
+
+    @property
+    def clauses(self) -> tuple[Clause, ...]:
+        """The approvals that it needs."""
+        return clauses_for(
+            self.policy, break_glass=self.ask.break_glass, incident=self.is_incident, vouched=self.vouched
+        )
+
+    @property
+    def review_within(self) -> int | None:
+        """Within how many seconds someone else must review the access, because nobody approves it; None: no review."""
+        terms = self.policy
+        if self.ask.break_glass:
+            return terms.break_glass.review_within if terms.break_glass else LATEST_REVIEW
+        if self.is_incident and not self.doing.is_others and not terms.incident_clauses:
+            return terms.incident.review_within if terms.incident else LATEST_REVIEW
+        return None
+
+
+def clauses_for(
+    policy: PolicyDocument, *, break_glass: bool, incident: bool, vouched: bool = False
+) -> tuple[Clause, ...]:
+    """Return the approvals that this kind of access needs; none if the workflow vouches for the requester, as the policy
+    still allows.
+    """
+    if break_glass:
+        return ()
+    if incident:
+        return policy.incident_clauses
+    return () if vouched and _by_workflow(policy) else policy.clauses
+
+
+def vouches(policy: PolicyDocument, workflow: WorkflowFacts | None) -> bool:
+    """Whether the policy lets the facts of this workflow replace approvals. Only if it is known to be another person's
+    doing.
+    """
+    return bool(_by_workflow(policy) and workflow and workflow.doing.is_others)
+
+
+def _by_workflow(policy: PolicyDocument) -> bool:
+    return policy.workflow is not None and policy.workflow.approvals == "none"

@@ -1,0 +1,147 @@
+"""Rules about extensions of grants."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sessions_app.policy.decision import Deny, Permit
+from sessions_app.policy.durations import say_duration
+from sessions_app.policy.policies import Extension
+from sessions_app.policy.rules.facts import Ask, Facts, GrantFacts
+from sessions_app.policy.windows import Freeze, Window, covering
+
+_NO_GRANT = Deny("No grant is named.", "Open the grant to extend it.")
+
+
+@dataclass(frozen=True, slots=True)
+class NotDelegated:
+    """A delegated grant ends with its parent grant, so it can't be extended."""
+
+    tag: ClassVar[str] = "not_delegated"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.grant is None:
+            return _NO_GRANT
+        if facts.grant.delegated:
+            return Deny(
+                f"{facts.grant.ref} was delegated to you and ends with its parent grant.",
+                "Ask the person who delegated it.",
+            )
+        return Permit("It was not delegated.")
+
+
+@dataclass(frozen=True, slots=True)
+class MayExtend:
+    """The policy must allow extensions. Access that started without approval has none."""
+
+    tag: ClassVar[str] = "may_extend"
+    policy: str
+    terms: Extension | None
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if self.terms is not None and facts.grant is not None and not facts.grant.reviewed:
+            return Permit(f"The policy {self.policy} allows extensions.")
+        return Deny(f"The policy {self.policy} does not allow extensions.", "Request new access.")
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionLength:
+    """One extension must be within the policy's limit."""
+
+    tag: ClassVar[str] = "extension_length"
+    terms: Extension | None
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        limit = self.terms.by if self.terms else 0
+        if ask.extension is not None and 0 < ask.extension <= limit:
+            return Permit(f"{say_duration(ask.extension)} is within the limit of {say_duration(limit)}.")
+        return Deny(
+            f"An extension can be at most {say_duration(limit)}.", f"Request {say_duration(limit)} or less."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OneExtension:
+    """One extension waits for approval at a time."""
+
+    tag: ClassVar[str] = "one_extension"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.grant is None:
+            return _NO_GRANT
+        if facts.grant.waiting:
+            return Deny("An extension is already waiting for approval.", "Wait for it, or withdraw it.")
+        return Permit("No other extension waits.")
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionsLeft:
+    """A grant can be extended as often as the policy says."""
+
+    tag: ClassVar[str] = "extensions_left"
+    terms: Extension | None
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        times = self.terms.times if self.terms else 0
+        if facts.grant is not None and facts.grant.extended < times:
+            return Permit(f"{facts.grant.extended} of {times} extensions are used.")
+        return Deny(f"The limit of {times} extensions has been reached.", "Request new access.")
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionWithinWorkflow:
+    """An extension must end within the planned time of the workflow."""
+
+    tag: ClassVar[str] = "extension_within_workflow"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.grant is None:
+            return _NO_GRANT
+        closes = facts.workflow.ends_at if facts.workflow else None
+        if closes is not None and _end(ask, facts.grant) > closes:
+            return Deny(
+                f"The extension would end after {ask.workflow}.",
+                "Shorten the extension, or move the planned end.",
+            )
+        return Permit("No planned end is exceeded.")
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionInWindow:
+    """The time from now until the new end must be within the policy's windows."""
+
+    tag: ClassVar[str] = "extension_in_window"
+    windows: tuple[Window, ...]
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.grant is None:
+            return _NO_GRANT
+        if covering(self.windows, facts.now, _end(ask, facts.grant)):
+            return Permit("The new end is in the allowed window.")
+        return Deny(
+            "The extension would leave the allowed time window.",
+            "Shorten it, or request access in another window.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionNotFrozen:
+    """No extension runs into a freeze."""
+
+    tag: ClassVar[str] = "extension_not_frozen"
+    freezes: tuple[Freeze, ...]
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        grant = facts.grant
+        if grant is None:
+            return _NO_GRANT
+        if any(freeze.touches(grant.expires_at, _end(ask, grant)) for freeze in self.freezes):
+            return Deny("The extension would run into a freeze.", "Choose an end before the freeze.")
+        return Permit("No freeze at that time.")
+
+
+def _end(ask: Ask, grant: GrantFacts) -> dt.datetime:
+    """Return the end of a grant after the extension."""
+    return grant.expires_at + dt.timedelta(seconds=ask.extension or 0)

@@ -1,0 +1,59 @@
+"""Rules about a grant: whether that for which it was given still holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sessions_app.policy.approvals import Standing, resolve
+from sessions_app.policy.decision import Deny, Permit
+from sessions_app.policy.policies import Clause
+from sessions_app.policy.rules.doing import UNTOLD
+from sessions_app.policy.rules.facts import Ask, Facts
+
+_AGAIN = "Request new access, which is approved or reviewed."
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeUnchanged:
+    """The targets, the commands and the facts of the workflow must be those that were approved."""
+
+    tag: ClassVar[str] = "scope_unchanged"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if facts.grant is not None and facts.grant.unchanged:
+            return Permit("Targets and commands are those that were approved.")
+        return Deny("Targets or commands changed since the approval.", "Request new access.")
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalsStand:
+    """The approvals must be those that the policy requires now, by people who could give them now."""
+
+    tag: ClassVar[str] = "approvals_stand"
+    clauses: tuple[Clause, ...]
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        if not self.clauses:
+            return Permit("No approval needed.")
+        grant = facts.grant
+        if grant is not None:
+            counted = resolve(clauses=self.clauses, verdicts=grant.verdicts, digest=grant.digest)
+            if counted.standing is Standing.APPROVED:
+                return Permit("Its approvals are valid.")
+        return Deny("Its approvals are no longer valid.", _AGAIN)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowStillVouches:
+    """A workflow that was taken for an approval or a review must still be known to be another person's doing."""
+
+    tag: ClassVar[str] = "workflow_still_vouches"
+
+    def verify(self, ask: Ask, facts: Facts) -> Permit | Deny:
+        grant, doing = facts.grant, facts.workflow.doing if facts.workflow else UNTOLD
+        if grant is not None and (not grant.by_workflow or grant.reviewed):
+            return Permit("It does not depend on who opened its workflow.")
+        if grant is not None and doing.is_others:
+            return Permit(f"{doing.said(ask.workflow)}.")
+        return Deny(f"{doing.said(ask.workflow, grant.holder if grant else ask.requester)}.", _AGAIN)
