@@ -12,16 +12,15 @@ from sessions_app.policy.rules import UNTOLD, Ask, Doing, Facts, WorkflowFacts
 class Case:
     """A request or a grant as it is at one moment, `facts.now`.
 
-    ``ref`` is its reference, and empty for a draft. ``policy`` is the document of its policy, with terms no wider than
-    those that were approved, and ``version`` the number of that document; 0 for a draft of a policy. ``counted`` says
-    whether the workflow was counted as approval when the request was submitted; None before that.
+    ``policy`` is the document of its policy, with terms no wider than those that were approved, and ``version`` the
+    number of that document; 0 for a draft of a policy. ``counted`` says whether the workflow was counted as approval when
+    the request was submitted; None before that.
     """
 
-    ref: str
-    policy: PolicyDocument
-    version: int
     ask: Ask
     facts: Facts
+    policy: PolicyDocument
+    version: int = 0
     counted: bool | None = None
 
     @property

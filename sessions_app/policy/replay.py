@@ -92,4 +92,4 @@ def _case_then(past: PastRequest, document: PolicyDocument, approvers: Approvers
         is_person=past.is_person,
         is_known=past.is_known,
     )
-    return Case(ref=past.ref, policy=document, version=0, ask=ask, facts=facts)
+    return Case(ask=ask, facts=facts, policy=document)

@@ -58,7 +58,6 @@ def case_of_draft(
     """
     facts = _under(document, draft, like.facts if like else _facts(draft, targets, now))
     return Case(
-        ref="",
         policy=document,
         version=draft.policy_version,
         ask=like.ask if like else _ask(draft, named=named),
@@ -94,6 +93,7 @@ def case_of_grant(
     """
     request, decided = _request_of(grant)
     targets = targets_of(request)
+    unchanged = scope_of(request, targets).digest() == request.digest
     # Judged for the grant's time, not for this moment: a start that is a moment late still fits its window, and what
     # approvers shortened is measured as such. An extension is not part of what was requested.
     span = min(request.duration, int((grant.expires_at - grant.starts_at).total_seconds()))
@@ -108,7 +108,7 @@ def case_of_grant(
         holder=str(request.requester),
         expires_at=grant.expires_at,
         digest=request.digest,
-        unchanged=scope_of(request, targets).digest() == request.digest,
+        unchanged=unchanged,
         verdicts=tuple(counted_verdicts(request)) if case.clauses and not anew else (),
         by_workflow=request.workflow is not None and (request.vouched or (case.is_incident and not decided)),
         reviewed=grant.review_due_at is not None,
@@ -116,7 +116,7 @@ def case_of_grant(
         extended=others.count(RequestState.APPROVED),
         waiting=RequestState.PENDING in others,
     )
-    return replace(case, ref=grant.ref, facts=replace(case.facts, grant=found))
+    return replace(case, facts=replace(case.facts, grant=found))
 
 
 def _request_of(grant: Grant) -> tuple[AccessRequest, bool]:
@@ -142,7 +142,7 @@ def _extensions(grant: Grant, deciding: AccessRequest | None) -> tuple[str, ...]
 def _stored(request: AccessRequest, ask: Ask, facts: Facts) -> Case:
     document = approved_document(request)
     return Case(
-        ref=request.ref, policy=document, version=request.policy.version, ask=ask,
+        policy=document, version=request.policy.version, ask=ask,
         facts=_under(document, request, facts), counted=request.vouched,
     )  # fmt: skip
 

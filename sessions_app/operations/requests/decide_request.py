@@ -9,6 +9,7 @@ from django.db import transaction
 
 from accounts.actors import actor_of
 from accounts.models import Identity
+from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
@@ -120,7 +121,7 @@ def decide_request(
             given.voided_at = now
             given.save(update_fields=["voided_at"])
         approval.save(force_insert=True)
-        _settle(approval, resolution, extent, case)
+        _settle(approval, actor_of(approver), resolution, extent, case)
     return request
 
 
@@ -257,37 +258,34 @@ def _judged(request: AccessRequest, targets: list[Target], extent: Extent, now: 
     return case
 
 
-def _settle(approval: Approval, resolution: Resolution, extent: Extent, case: Case | None) -> None:
+def _settle(
+    approval: Approval, actor: Actor, resolution: Resolution, extent: Extent, case: Case | None
+) -> None:
     """Write what follows from a verdict. ``case`` is that of the approved request; None if it is not approved."""
-    request, approver, comment, now = (
-        approval.request,
-        approval.approver,
-        approval.comment,
-        approval.created_at,
-    )
+    request, comment, now = approval.request, approval.comment, approval.created_at
     if resolution.standing is Standing.DENIED:
-        _close(request, RequestState.DENIED, Event.REQUEST_DENIED, approver, comment, now)
-        _notify_requester(request, f"{approver} denied {request.ref}", comment, extent, now)
+        _close(request, RequestState.DENIED, Event.REQUEST_DENIED, actor, comment, now)
+        _notify_requester(request, f"{approval.approver} denied {request.ref}", comment, extent, now)
         return
     if approval.narrowing:
         record(
-            event=Event.REQUEST_NARROWED, actor=actor_of(approver), object_type="request", object_ref=request.ref,
+            event=Event.REQUEST_NARROWED, actor=actor, object_type="request", object_ref=request.ref,
             now=now, data=approval.narrowing,
         )  # fmt: skip
     if case is None:
         record(
-            event=Event.REQUEST_APPROVED, actor=actor_of(approver), object_type="request", object_ref=request.ref,
+            event=Event.REQUEST_APPROVED, actor=actor, object_type="request", object_ref=request.ref,
             now=now, data={"settled": False, "missing": sum(resolution.missing), "digest": request.digest,
                            "comment": comment},
         )  # fmt: skip
         return
-    _close(request, RequestState.APPROVED, Event.REQUEST_APPROVED, approver, comment, now)
+    _close(request, RequestState.APPROVED, Event.REQUEST_APPROVED, actor, comment, now)
     if request.kind == RequestKind.EXTENSION:
-        apply_extension(request=request, seconds=extent.duration, actor=actor_of(approver), now=now)
+        apply_extension(request=request, seconds=extent.duration, actor=actor, now=now)
     else:
         grant = make_grant(
             request=request, extent=extent, document=case.policy, review_within=case.review_within,
-            actor=actor_of(approver), now=now,
+            actor=actor, now=now,
         )  # fmt: skip
         if request.kind == RequestKind.INCIDENT:
             notify_of_start(request=request, document=case.policy, grant=grant, now=now)
@@ -298,14 +296,14 @@ def _close(
     request: AccessRequest,
     state: RequestState,
     event: Event,
-    approver: Identity,
+    actor: Actor,
     comment: str,
     now: dt.datetime,
 ) -> None:
     request.state, request.decided_at = state, now
     request.save(update_fields=["state", "decided_at"])
     record(
-        event=event, actor=actor_of(approver), object_type="request", object_ref=request.ref, now=now,
+        event=event, actor=actor, object_type="request", object_ref=request.ref, now=now,
         data={"settled": True, "digest": request.digest, "comment": comment},
     )  # fmt: skip
 

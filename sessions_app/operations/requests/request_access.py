@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.actors import actor_of
 from accounts.models import Identity
+from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.kernel import text
@@ -96,9 +97,10 @@ def _ask(requester: Identity, ask: NewRequest, now: dt.datetime) -> AccessReques
             raise RequestRefused(preview.decision)
         if preview.decision.outcome is not Outcome.STARTS:
             limit_requests(requester=requester, urgent=preview.draft.is_urgent, now=now)
-        request = _save(requester, ask, preview, now)
+        actor = actor_of(requester)
+        request = _save(actor, ask, preview, now)
         if preview.decision.outcome is Outcome.STARTS:
-            _start(request, preview, now)
+            _start(request, actor, preview, now)
         else:
             _notify_approvers(request, preview, now)
     return request
@@ -131,17 +133,17 @@ def _hold_workflow(ask: NewRequest) -> None:
         list(Workflow.objects.select_for_update(no_key=True).filter(ref=ask.workflow).order_by("pk"))
 
 
-def _save(requester: Identity, ask: NewRequest, preview: Preview, now: dt.datetime) -> AccessRequest:
+def _save(actor: Actor, ask: NewRequest, preview: Preview, now: dt.datetime) -> AccessRequest:
     request = preview.draft
     request.number, request.once, request.created_at = next_number(), ask.once[:LONGEST_ONCE], now
     request.save(force_insert=True)
     record(
-        event=Event.REQUEST_CREATED, actor=actor_of(requester), object_type="request", object_ref=request.ref, now=now,
+        event=Event.REQUEST_CREATED, actor=actor, object_type="request", object_ref=request.ref, now=now,
         data={
             "kind": request.kind, "cluster": preview.cluster.name, "command_set": str(preview.version),
             "targets": [target.name for target in preview.targets], "parameters": as_words(preview.parameters),
             "starts_at": ask.starts_at.isoformat() if ask.starts_at else None, "duration": ask.duration,
-            "policy": f"{preview.policy.name} v{preview.policy.version}", "digest": preview.digest,
+            "policy": f"{preview.policy.name} v{preview.case.version}", "digest": preview.digest,
             "reason": request.reason, "ticket": request.ticket, **workflow_fact(request), **_doing_fact(preview),
         },
     )  # fmt: skip
@@ -156,11 +158,11 @@ def _doing_fact(preview: Preview) -> dict[str, str]:
     return {"workflow_of": preview.case.doing.whose, "workflow_doing": said}
 
 
-def _start(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
+def _start(request: AccessRequest, actor: Actor, preview: Preview, now: dt.datetime) -> None:
     AccessRequest.objects.filter(pk=request.pk).update(state=RequestState.APPROVED, decided_at=now)
     request.state, request.decided_at = RequestState.APPROVED, now
     record(
-        event=Event.REQUEST_APPROVED, actor=actor_of(request.requester), object_type="request",
+        event=Event.REQUEST_APPROVED, actor=actor, object_type="request",
         object_ref=request.ref, now=now, data={"by": "policy", "policy": preview.policy.name},
     )  # fmt: skip
     extent = Extent(
@@ -170,12 +172,12 @@ def _start(request: AccessRequest, preview: Preview, now: dt.datetime) -> None:
     )
     grant = make_grant(
         request=request, extent=extent, document=preview.document, review_within=preview.case.review_within,
-        actor=actor_of(request.requester), now=now,
+        actor=actor, now=now,
     )  # fmt: skip
     if grant.review_due_at is not None:
         own = {"incident": preview.workflow.ref} if preview.workflow and grant.is_own_incident else {}
         record(
-            event=Event.BREAKGLASS_STARTED, actor=actor_of(request.requester), object_type="grant",
+            event=Event.BREAKGLASS_STARTED, actor=actor, object_type="grant",
             object_ref=grant.ref, now=now, data={"request": request.ref, "reason": request.reason, **own},
         )  # fmt: skip
     if request.kind in (RequestKind.BREAK_GLASS, RequestKind.INCIDENT):

@@ -47,7 +47,7 @@ def document(**changes) -> PolicyDocument:
 
 
 def case(*, ask: Ask = ASK, facts: Facts = FACTS, policy: PolicyDocument | None = None) -> Case:
-    return Case(ref="", policy=policy or document(), version=1, ask=ask, facts=facts)
+    return Case(ask=ask, facts=facts, policy=policy or document())
 
 
 def evaluate(**parts) -> Decision:
