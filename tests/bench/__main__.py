@@ -10,6 +10,7 @@ PARTS = (
     "decisions",
     "http",
     "sweeping",
+    "ends",
     "record",
     "pages",
     "ssh",
