@@ -54,7 +54,7 @@ READS = {
         /sign-in/provider/ /account/confirm/provider/ /sign-in/passkey/ask/
         sessions_app.operations.identities.begin_provider_sign_in.begin_provider_sign_in""",
     "part of verbs that are recorded": """
-        sessions_app.operations.grants.lock_descendants.lock_descendants
+        sessions_app.operations.grants.lock_descendants.lock_descendants sessions_app.operations.grants.lock_to_end.lock_to_end
         accounts.operations.lock_person.lock_person
         sessions_app.operations.requests.limit_requests.limit_requests sessions_app.operations.sessions.limit_holds.limit_holds""",
     "starts other processes, each of which records its acts": "manage.py:up manage.py:demo manage.py:serve",

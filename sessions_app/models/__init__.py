@@ -15,7 +15,9 @@ from sessions_app.models.catalogue import (
 )
 from sessions_app.models.credential import GrantCredential, ProofUsed, RequestCount
 from sessions_app.models.document_version import DocumentVersion
-from sessions_app.models.grant import BEFORE_END, EndReason, Grant, GrantQuerySet, GrantState, Lease
+from sessions_app.models.end_intent import EndIntent
+from sessions_app.models.grant import EndReason, Grant, GrantQuerySet, Lease
+from sessions_app.models.grant_state import BEFORE_END, GrantState
 from sessions_app.models.notice import Asks, Notice
 from sessions_app.models.order import CommandOrder, TargetCheck
 from sessions_app.models.policy import (
@@ -78,6 +80,7 @@ __all__ = [
     "DocumentVersion",
     "Drift",
     "DriftKind",
+    "EndIntent",
     "EndReason",
     "Environment",
     "Escalation",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import ClassVar
+from collections.abc import Collection
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import F, Func, Q
@@ -13,26 +14,11 @@ from django.db.models.lookups import GreaterThan
 
 from accounts.models import ANSWERED_FOR, Identity, answered_for_by
 from sessions_app.models.catalogue import Cluster, CommandSetVersion, Target
+from sessions_app.models.grant_state import BEFORE_END, GrantState, GrantStateField
 from sessions_app.models.policy import AccessPolicy
 from sessions_app.models.request import AccessRequest
 from sessions_app.models.workflow import Workflow
 from sessions_app.policy.references import LONGEST_GRANT
-
-
-class GrantState(models.TextChoices):
-    """The states of a grant: SCHEDULED → PROVISIONING → ACTIVE → REVOKING → ENDED. The database refuses any other
-    transition.
-    """
-
-    SCHEDULED = "scheduled"
-    PROVISIONING = "provisioning"
-    ACTIVE = "active"
-    REVOKING = "revoking"
-    ENDED = "ended"
-
-
-# The states before an end has begun.
-BEFORE_END = (GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE)
 
 
 class EndReason(models.TextChoices):
@@ -138,7 +124,7 @@ class Grant(models.Model):
     """Authority for a time: identity × cluster × command set version × parameters × window.
 
     Permission is computed at each use from ``state`` and ``expires_at``; an end needs no message. ``commands`` are the
-    indices of the version's commands that the approvals left.
+    indices of the version's commands that the approvals left. A grant whose end waits for its row is read as it will be then.
     """
 
     ref = models.CharField(max_length=LONGEST_GRANT)
@@ -166,7 +152,7 @@ class Grant(models.Model):
     break_glass = models.BooleanField(default=False)
     starts_at = models.DateTimeField()
     expires_at = models.DateTimeField()
-    state = models.CharField(max_length=12, choices=GrantState.choices, default=GrantState.SCHEDULED)
+    state = GrantStateField(max_length=12, choices=GrantState.choices, default=GrantState.SCHEDULED)
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(db_default=Now())
     activated_at = models.DateTimeField(null=True, blank=True)
@@ -259,6 +245,41 @@ class Grant(models.Model):
 
     def __str__(self) -> str:
         return self.ref
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Self:
+        """Return the grant of a row. One whose end, or cut, waits for that row has it from there (`EndIntent`)."""
+        grant = super().from_db(db, field_names, values)
+        known = grant.__dict__
+        if known.get("state") == GrantState.REVOKING and (
+            known.get("revoking_at", ...) is None or known.get("finish_until") is not None
+        ):
+            grant.end_as_intended()
+        return grant
+
+    def end_as_intended(self) -> None:
+        """Take over what its waiting ends say."""
+        intents = list(self.end_intents.all())
+        cut = next((intent for intent in intents if intent.cut), None)
+        if self.revoking_at is not None:
+            self.finish_until = cut.at if cut else self.finish_until
+        elif intents:
+            self.revoking_at, self.ended_by_id = intents[0].at, intents[0].by_id
+            self.end_reason, self.end_note = intents[0].reason, intents[0].note
+            self.finish_until = self.finish_from(intents[0].at, cut=cut is not None)
+        else:
+            # Its row has followed meanwhile.
+            fields = [field.attname for field in self._meta.concrete_fields]
+            vars(self).update(Grant.objects.values(*fields).get(pk=self.pk))
+
+    def finish_from(self, now: dt.datetime, *, cut: bool) -> dt.datetime | None:
+        """Return until when commands may finish if the grant ends at ``now``; None if they are cut.
+
+        It counts from the deadline even if the end comes late, so that nothing finishes later than approvers saw.
+        """
+        if cut or not self.finish_seconds:
+            return None
+        return min(now, self.expires_at) + dt.timedelta(seconds=self.finish_seconds)
 
     @property
     def why_ended(self) -> str:

@@ -11,7 +11,8 @@ from django.db.models.functions import Now
 
 from accounts.models import Identity
 from sessions_app.models.catalogue import Target
-from sessions_app.models.grant import Grant, GrantState, Lease
+from sessions_app.models.grant import Grant, Lease
+from sessions_app.models.grant_state import GrantState
 
 
 class GatewayNode(models.Model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
 from django.db.models import BooleanField, Count, ExpressionWrapper, Min, Q
@@ -38,24 +39,29 @@ def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
         "held_by_active": Q(holder__is_active=True) & ~Q(holder__owner__is_active=False),
         "heard_of": Q(Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now), all_above_usable(now)),
     }
-    rows = (
+    found = (
         Grant.objects.filter(pk__in=list(ids))
         .annotate(**{name: ExpressionWrapper(one, output_field=BooleanField()) for name, one in fit.items()})
-        .values_list("pk", "ref", "state", "expires_at", "finish_until", "end_reason", *fit)
+        .only("ref", "state", "expires_at", "finish_seconds", "finish_until", "revoking_at", "end_reason")
     )
-    return {
-        pk: GrantNow(
-            ref=ref,
-            live=state == GrantState.ACTIVE and expires_at > now and held and heard,
-            expires_at=expires_at,
-            finish_until=finish_until,
-            end_reason=end_reason,
-            # At the deadline, heartbeats stop and the grants above are over too; commands may still finish.
-            cut=(finish_until is None or finish_until <= now) and (
-                state in (GrantState.REVOKING, GrantState.ENDED) or not held or (not heard and expires_at > now)),
-        )
-        for pk, ref, state, expires_at, finish_until, end_reason, held, heard in rows
-    }  # fmt: skip
+    return {grant.pk: _as_now(grant, now) for grant in found}
+
+
+def _as_now(grant: Any, now: dt.datetime) -> GrantNow:
+    over = grant.state in (GrantState.REVOKING, GrantState.ENDED)
+    return GrantNow(
+        ref=grant.ref,
+        live=grant.state == GrantState.ACTIVE
+        and grant.expires_at > now
+        and grant.held_by_active
+        and grant.heard_of,
+        expires_at=grant.expires_at,
+        finish_until=grant.finish_until,
+        end_reason=grant.end_reason,
+        # At the deadline, heartbeats stop and the grants above are over too; commands may still finish.
+        cut=(grant.finish_until is None or grant.finish_until <= now)
+        and (over or not grant.held_by_active or (not grant.heard_of and grant.expires_at > now)),
+    )
 
 
 def why_ended(grant: GrantNow) -> str:
@@ -97,6 +103,7 @@ SELECT least(
     (SELECT min(expires_at) FROM sessions_app_grant WHERE state IN ('scheduled', 'provisioning', 'active')),
     (SELECT min(greatest(starts_at, next_attempt_at)) FROM sessions_app_grant WHERE state IN ('scheduled', 'provisioning')),
     (SELECT min(next_attempt_at) FROM sessions_app_grant WHERE state = 'revoking'),
+    (SELECT clock_timestamp() + interval '100 milliseconds' WHERE EXISTS (SELECT FROM sessions_app_endintent)),
     (SELECT min(lapses_at) FROM sessions_app_accessrequest WHERE state = 'pending'),
     (SELECT min(hold_lapses_at) FROM sessions_app_commandrun WHERE state = 'held'))
 """
@@ -137,7 +144,9 @@ def overdue_revocation_seconds(now: dt.datetime) -> float:
 
     It counts from the deadline or, if earlier, from when the end began. Grants whose end nobody has begun also count.
     """
-    due = Grant.objects.not_ended().aggregate(since=Min(Least("expires_at", "revoking_at")))["since"]
+    due = Grant.objects.not_ended().aggregate(
+        since=Min(Least("expires_at", "revoking_at", "end_intents__at"))
+    )["since"]
     return max(0.0, (now - due).total_seconds()) if due else 0.0
 
 

@@ -14,7 +14,7 @@ from broker.kernel.errors import NotFound
 from broker.kernel.text import checked_text, recordable
 from sessions_app.models import EndReason, Grant, GrantState
 from sessions_app.operations.grants.end_grant import end_grant
-from sessions_app.operations.grants.lock_descendants import lock_descendants
+from sessions_app.operations.grants.lock_to_end import AT_ONCE, lock_to_end
 
 
 class NothingToEnd(NotFound):
@@ -32,32 +32,22 @@ def end_all_of(*, identity_id: int, actor: Identity, now: dt.datetime, note: str
     """
     checked_text(note, field="note")
     with transaction.atomic():
+        found = Grant.objects.endable_by(actor).not_ended().filter(holder=identity_id)
         # Lock all grants before the first ends, because its entry locks the record until the commit.
-        ids = list(
-            Grant.objects.endable_by(actor)
-            .not_ended()
-            .filter(holder=identity_id)
-            .order_by("pk")
-            .values_list("pk", flat=True)
-        )
-        locked = list(
-            Grant.objects.not_ended()
-            .select_for_update(no_key=True, of=("self",))
-            .filter(pk__in=ids)
-            .order_by("pk")
-        )
-        lock_descendants(grant_ids=[grant.pk for grant in locked])
+        lock_to_end(grant_ids=found.values_list("pk", flat=True))
+        grants = list(Grant.objects.not_ended().filter(pk__in=found.values("pk")).order_by("pk"))
         holder = Identity.objects.filter(pk=identity_id).first()
-        if holder is None or not locked:
+        if holder is None or not grants:
             raise NothingToEnd("This identity holds no grants that you can end.")
         own = answers_for(actor, holder)
         reason = EndReason.RELEASED if own else EndReason.REVOKED
         ended = [
-            end_grant(grant_id=grant.pk, actor=actor, reason=reason, now=now, note=note) for grant in locked
+            end_grant(grant_id=grant.pk, actor=actor, reason=reason, now=now, note=note, patience=AT_ONCE)
+            for grant in grants
         ]
         record_end(
             event=Event.IDENTITY_GRANTS_ENDED, actor=actor_of(actor), object_type="identity", object_ref=holder.username,
-            now=now, data={"grants": [grant.ref for grant in locked if grant.state != GrantState.REVOKING],
+            now=now, data={"grants": [grant.ref for grant in grants if grant.state != GrantState.REVOKING],
                            "note": recordable(note.strip())},
         )  # fmt: skip
     return ended

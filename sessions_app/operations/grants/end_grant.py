@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection, Mapping
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from accounts.actors import actor_of
 from accounts.models import Identity
@@ -14,10 +15,26 @@ from broker.audit.events import Event
 from broker.audit.record import Json
 from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import NotFound
-from sessions_app.models import EndReason, Grant, GrantState
-from sessions_app.operations.grants.lock_descendants import lock_descendants
+from sessions_app.models import EndIntent, EndReason, Grant, GrantState
+from sessions_app.operations.grants.lock_to_end import PATIENCE, lock_to_end
 from sessions_app.operations.grants.transition import transition
 from sessions_app.operations.notifications.notify_of_end import notify_of_end
+
+_OVER = (GrantState.REVOKING, GrantState.ENDED)
+# For the grant and all below it that could not be locked. An end that is already intended is intended again only to cut more.
+_INTEND = """
+WITH RECURSIVE tree AS (
+    SELECT id, state, finish_until FROM sessions_app_grant WHERE id = %(grant)s
+    UNION ALL
+    SELECT g.id, g.state, g.finish_until FROM sessions_app_grant g JOIN tree ON g.parent_id = tree.id
+)
+INSERT INTO sessions_app_endintent (grant_id, at, by_id, reason, note, cut)
+SELECT id, %(at)s, %(by)s, CASE WHEN id = %(grant)s THEN %(reason)s ELSE 'parent_ended' END,
+       CASE WHEN id = %(grant)s THEN %(note)s ELSE %(ref)s END, %(cut)s
+  FROM tree
+ WHERE id <> ALL(%(locked)s) AND state <> 'ended' AND (state <> 'revoking' OR %(cut)s AND finish_until > %(at)s)
+   AND NOT EXISTS (SELECT FROM sessions_app_endintent e WHERE e.grant_id = tree.id AND (e.cut OR NOT %(cut)s))
+"""
 
 
 def end_grant(
@@ -28,74 +45,147 @@ def end_grant(
     now: dt.datetime,
     note: str = "",
     cut: bool = True,
+    patience: dt.timedelta = PATIENCE,
 ) -> Grant:
     """Close access at once. Afterwards, what the grant left on targets is revoked, and confirmed before the grant is
     ENDED.
 
     ``cut`` false lets running commands whose end policy is `finish` continue for as long as approvers saw. A grant that
     is already ending stays as it is, but a cut overrides a `finish` in progress. Everything delegated from it, at any
-    depth, ends in the same transaction. ``actor`` None is the clock or another part of Stint. Raises NotFound.
+    depth, ends in the same transaction. A grant that others keep locked for longer than ``patience`` is over all the same,
+    and its row follows (`EndIntent`). ``actor`` None is the clock or another part of Stint. Raises NotFound.
     """
     with transaction.atomic():
-        grant = Grant.objects.select_for_update(no_key=True).filter(pk=grant_id).first()
+        grant = Grant.objects.filter(pk=grant_id).first()
         if grant is None:
             raise NotFound("Grant not found.")
-        if grant.state == GrantState.ENDED:
+        if grant.state == GrantState.ENDED or (grant.state == GrantState.REVOKING and not cut):
             return grant
-        if grant.state == GrantState.REVOKING:
-            return _cut_all(grant, actor, note, now) if cut else grant
         # Lock all descendants before the first entry, which locks the record until the commit.
-        below = lock_descendants(grant_ids=[grant.pk])
-        _end_one(grant, actor, reason, note, now, cut=cut)
-        for one in below:
-            _end_one(one, actor, EndReason.PARENT_ENDED, grant.ref, now, cut=cut)
+        locked = lock_to_end(grant_ids=[grant_id], patience=patience)
+        settle(locked, now)
+        for one in Grant.objects.filter(pk__in=locked).select_related("holder").order_by("pk"):
+            if one.pk == grant_id:
+                grant = one
+                _end_one(one, actor, reason, note, now, cut=cut)
+            else:
+                _end_one(one, actor, EndReason.PARENT_ENDED, grant.ref, now, cut=cut)
+        if _intend(grant, locked, actor, reason, note, now, cut=cut):
+            grant = Grant.objects.get(pk=grant_id)
     return grant
 
 
+def settle(locked: Collection[int], now: dt.datetime) -> None:
+    """Let the rows of locked grants follow the ends that were intended for them. The record has who ended them and when, when that
+    took effect, and when the row followed.
+    """
+    intents = list(EndIntent.objects.filter(grant__in=locked).select_related("by"))
+    # Before the grants are read, because they count as over until then.
+    EndIntent.objects.filter(pk__in=[intent.pk for intent in intents]).delete()
+    ended: dict[int | None, EndIntent] = {}
+    for grant in (
+        Grant.objects.filter(pk__in=locked if intents else []).select_related("holder").order_by("pk")
+    ):
+        own = [intent for intent in intents if intent.grant_id == grant.pk]
+        above = ended.get(grant.parent_id)
+        if above and not own:
+            # Whoever had the row of the grant above delegated from it meanwhile.
+            own = [_handed_down(above, grant)]
+        for intent in own:
+            _follow(grant, intent, now, first=grant.pk not in ended)
+            ended.setdefault(grant.pk, intent)
+            _intend(
+                grant, locked, intent.by, EndReason(intent.reason), intent.note, intent.at, cut=intent.cut
+            )
+
+
+def _handed_down(above: EndIntent, grant: Grant) -> EndIntent:
+    return EndIntent(
+        grant=grant, at=above.at, made_at=above.made_at, by=above.by, reason=EndReason.PARENT_ENDED,
+        note=above.grant.ref, cut=above.cut,
+    )  # fmt: skip
+
+
+def _follow(grant: Grant, intent: EndIntent, now: dt.datetime, *, first: bool) -> None:
+    moments: dict[str, Json] = {
+        "in_effect_at": intent.made_at.isoformat(),
+        "settled_at": now.isoformat(),
+    }
+    if grant.state not in _OVER or not first:
+        _end_one(
+            grant, intent.by, EndReason(intent.reason), intent.note, intent.at, cut=intent.cut, more=moments
+        )
+        return
+    # It was in effect before the grant ended otherwise, such as by the clock.
+    if intent.cut:
+        _cut_now(grant, intent.at)
+    _record(grant, intent.by, intent.reason, intent.note, cut=intent.cut, now=intent.at, more=moments)
+
+
 def _end_one(
-    grant: Grant, actor: Identity | None, reason: EndReason, note: str, now: dt.datetime, *, cut: bool
+    grant: Grant,
+    actor: Identity | None,
+    reason: EndReason,
+    note: str,
+    now: dt.datetime,
+    *,
+    cut: bool,
+    more: Mapping[str, Json] | None = None,
 ) -> None:
-    """End a locked grant. If it is already ending, only cut what it lets finish."""
-    if grant.state in (GrantState.REVOKING, GrantState.ENDED):
-        if cut and grant.state == GrantState.REVOKING:
-            _cut_now(grant, actor, note, now)
+    """End a locked grant, with ``more`` about it for the record. If it is already ending, only cut what it lets finish."""
+    if grant.state in _OVER:
+        if cut and _cut_now(grant, now):
+            _record(grant, actor, grant.end_reason, note, cut=True, now=now)
         return
     who = _who(actor)
     facts = {"end_reason": reason, "end_note": note.strip(), "ended_by": actor}
-    data: dict[str, Json] = {"reason": reason.value, "note": note.strip(), "cut": cut}
+    data: dict[str, Json] = {"reason": reason.value, "note": note.strip(), "cut": cut, **(more or {})}
     if grant.state == GrantState.SCHEDULED:
         transition(grant=grant, to=GrantState.ENDED, actor=who, now=now, data=data, ended_at=now, **facts)
         notify_of_end(grant=grant, now=now)
         return
-    # Counted from the deadline even if the end comes late, so that nothing finishes later than approvers saw.
-    finish = min(now, grant.expires_at) + dt.timedelta(seconds=grant.finish_seconds)
     transition(
         grant=grant, to=GrantState.REVOKING, actor=who, now=now, data=data,
-        revoking_at=now, next_attempt_at=now, finish_until=None if cut or not grant.finish_seconds else finish, **facts,
+        revoking_at=now, next_attempt_at=now, finish_until=grant.finish_from(now, cut=cut), **facts,
     )  # fmt: skip
     enqueue("grants.deprovision", grant_id=grant.pk)
 
 
-def _cut_all(grant: Grant, actor: Identity | None, note: str, now: dt.datetime) -> Grant:
-    """Cut what an ending grant lets finish, and what its descendants let finish."""
-    below = lock_descendants(grant_ids=[grant.pk])
-    _cut_now(grant, actor, note, now)
-    for one in below:
-        _end_one(one, actor, EndReason.PARENT_ENDED, grant.ref, now, cut=True)
-    return grant
+def _cut_now(grant: Grant, now: dt.datetime) -> bool:
+    """Cut what an ending grant lets finish, and return whether there was something."""
+    if grant.state != GrantState.REVOKING or grant.finish_until is None or grant.finish_until <= now:
+        return False
+    Grant.objects.filter(pk=grant.pk).update(finish_until=now, next_attempt_at=now)
+    grant.refresh_from_db()
+    enqueue("grants.deprovision", grant_id=grant.pk)
+    return True
+
+
+def _record(
+    grant: Grant, actor: Identity | None, reason: str, note: str, *, cut: bool, now: dt.datetime,
+    more: Mapping[str, Json] | None = None,
+) -> None:  # fmt: skip
+    record_end(
+        event=Event.GRANT_REVOKING, actor=_who(actor), object_type="grant", object_ref=grant.ref, now=now,
+        data={"from": grant.state, "reason": reason, "note": note.strip(), "cut": cut, **(more or {})},
+    )  # fmt: skip
 
 
 def _who(actor: Identity | None) -> Actor:
     return actor_of(actor) if actor else Actor.system("end")
 
 
-def _cut_now(grant: Grant, actor: Identity | None, note: str, now: dt.datetime) -> Grant:
-    if grant.finish_until is not None and grant.finish_until > now:
-        Grant.objects.filter(pk=grant.pk).update(finish_until=now, next_attempt_at=now)
-        record_end(
-            event=Event.GRANT_REVOKING, actor=_who(actor), object_type="grant", object_ref=grant.ref, now=now,
-            data={"from": grant.state, "reason": grant.end_reason, "note": note.strip(), "cut": True},
+def _intend(
+    grant: Grant, locked: Collection[int], actor: Identity | None, reason: EndReason, note: str, now: dt.datetime,
+    *, cut: bool,
+) -> bool:  # fmt: skip
+    """Intend the end of what could not be locked, and return whether there was something."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _INTEND,
+            {
+                "grant": grant.pk, "ref": grant.ref, "at": now, "by": actor and actor.pk, "reason": reason.value,
+                "note": note.strip(), "cut": cut, "locked": list(locked),
+            },
         )  # fmt: skip
-        grant.refresh_from_db()
-        enqueue("grants.deprovision", grant_id=grant.pk)
-    return grant
+        return bool(cursor.rowcount)

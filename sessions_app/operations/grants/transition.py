@@ -46,9 +46,11 @@ def transition(
     """
     if to in (GrantState.PROVISIONING, GrantState.ACTIVE):
         check_stands()
-    moved = Grant.objects.filter(pk=grant.pk, state=grant.state, version=grant.version).update(
-        state=to, version=F("version") + 1, **changes
-    )
+    read = Grant.objects.filter(pk=grant.pk, version=grant.version)
+    if to not in (GrantState.REVOKING, GrantState.ENDED):
+        # An end that waits for the row stops a start, and no other end.
+        read = read.filter(state=grant.state)
+    moved = read.update(state=to, version=F("version") + 1, **changes)
     if moved != 1:
         raise StaleGrant(f"{grant.ref} is no longer {grant.state}.", hint="Reload the grant.")
     # An end proceeds even if the record refuses; a start does not.
@@ -69,7 +71,7 @@ def end_together(*, grants: Sequence[Grant], reason: EndReason, note: str, now: 
     the first. Raises StaleGrant if one of them changed.
     """
     moved = Grant.objects.filter(
-        pk__in=[grant.pk for grant in grants], state__in=[GrantState.PROVISIONING, GrantState.ACTIVE]
+        pk__in=[grant.pk for grant in grants], revoking_at__isnull=True, ended_at__isnull=True
     ).update(
         state=GrantState.REVOKING, version=F("version") + 1, revoking_at=now, next_attempt_at=now, finish_until=None,
         end_reason=reason, end_note=note, ended_by=None,

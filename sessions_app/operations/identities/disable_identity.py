@@ -15,7 +15,7 @@ from broker.audit.record import record
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from sessions_app.models import AccessRequest, EndReason, Grant, RequestState
 from sessions_app.operations.grants.end_grant import end_grant
-from sessions_app.operations.grants.lock_descendants import lock_descendants
+from sessions_app.operations.grants.lock_to_end import AT_ONCE, lock_to_end
 
 
 class OnlyAdministrators(Forbidden):
@@ -45,15 +45,8 @@ def disable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> 
         )
         revoked = {*own, *(one.pk for one in lock_made_by(own))}
         tokens = APIToken.objects.filter(pk__in=revoked).update(revoked_at=now)
-        # Lock all of them in one order, so that two acts with several ends can't wait for each other in a circle.
-        affected = answered_for_by(identity, "holder")
-        grants = list(
-            Grant.objects.not_ended()
-            .select_for_update(no_key=True, of=("self",))
-            .filter(affected)
-            .order_by("pk")
-        )
-        lock_descendants(grant_ids=[grant.pk for grant in grants])
+        grants = list(Grant.objects.not_ended().filter(answered_for_by(identity, "holder")).order_by("pk"))
+        lock_to_end(grant_ids=[grant.pk for grant in grants])
         asked = answered_for_by(identity, "requester")
         requests = list(
             AccessRequest.objects.select_for_update(no_key=True, of=("self",))
@@ -61,7 +54,9 @@ def disable_identity(*, identity_id: int, actor: Identity, now: dt.datetime) -> 
             .order_by("pk")
         )
         for grant in grants:
-            end_grant(grant_id=grant.pk, actor=actor, reason=EndReason.IDENTITY_DISABLED, now=now)
+            end_grant(
+                grant_id=grant.pk, actor=actor, reason=EndReason.IDENTITY_DISABLED, now=now, patience=AT_ONCE
+            )
         for request in requests:
             _withdraw(request, identity, actor, now)
         record_end(

@@ -149,6 +149,7 @@ def live(at: str = "") -> str:
     late = f"greatest({at}, {clock})" if at else clock
     return f"""
        g.state = 'active' AND g.starts_at <= {at or clock} AND g.expires_at > {late}
+   AND NOT EXISTS (SELECT FROM sessions_app_endintent e WHERE e.grant_id = g.id)
    AND (g.heartbeat_due_at IS NULL OR g.heartbeat_due_at > {late})
    AND (g.parent_id IS NULL OR stint_usable_until(g.parent_id) > {late})
    AND t.removed_at IS NULL AND c.removed_at IS NULL AND i.is_active

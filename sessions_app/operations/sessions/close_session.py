@@ -47,5 +47,8 @@ def close_session(*, session_id: int, reason: str, now: dt.datetime) -> None:
 def _hurry_end(grant: Grant, now: dt.datetime) -> None:
     if Session.objects.filter(grant=grant, closed_at__isnull=True).exists():
         return
-    if Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING).update(next_attempt_at=now):
+    # One whose end waits for its row is left to whoever makes the row follow.
+    if Grant.objects.filter(pk=grant.pk, state=GrantState.REVOKING, revoking_at__isnull=False).update(
+        next_attempt_at=now
+    ):
         enqueue("grants.deprovision", grant_id=grant.pk)

@@ -59,7 +59,8 @@ def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
         .filter(Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now), all_above_usable(now))
         .first()
     )
-    if grant is None:
+    # One that ended while this waited for the lock is over.
+    if grant is None or grant.end_intents.exists():
         if Grant.objects.filter(pk=use.grant_id, state=GrantState.ACTIVE, held_at__isnull=False).exists():
             raise GrantIsHeld(
                 f"{use.grant_ref} is held after too many refused commands.",

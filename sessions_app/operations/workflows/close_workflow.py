@@ -24,7 +24,7 @@ from sessions_app.models import (
     WorkflowState,
 )
 from sessions_app.operations.grants.end_grant import end_grant
-from sessions_app.operations.grants.lock_descendants import lock_descendants
+from sessions_app.operations.grants.lock_to_end import AT_ONCE, lock_to_end
 from sessions_app.operations.grants.transition import end_together
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.requests.lapse_request import lapse_request
@@ -50,15 +50,9 @@ def close_workflow(*, workflow_id: int, actor: Identity | None, now: dt.datetime
         workflow.state, workflow.closed_at, workflow.closed_by = WorkflowState.CLOSED, now, actor
         workflow.close_note = note
         workflow.save(update_fields=["state", "closed_at", "closed_by", "close_note"])
-        # Lock all of them in one order, so that two acts with several ends can't wait for each other in a circle.
-        grants = list(
-            Grant.objects.not_ended()
-            .select_for_update(no_key=True, of=("self",))
-            .select_related("holder")
-            .filter(workflow=workflow)
-            .order_by("pk")
-        )
-        parents = {one.parent_id for one in lock_descendants(grant_ids=[grant.pk for grant in grants])}
+        bound = Grant.objects.not_ended().filter(workflow=workflow)
+        locked = lock_to_end(grant_ids=bound.values_list("pk", flat=True))
+        grants = list(bound.select_related("holder").order_by("pk"))
         requests = list(
             AccessRequest.objects.select_for_update(no_key=True, of=("self",))
             .filter(workflow=workflow, state=RequestState.PENDING)
@@ -67,7 +61,7 @@ def close_workflow(*, workflow_id: int, actor: Identity | None, now: dt.datetime
             )
             .order_by("pk")
         )
-        _end(grants, parents, workflow, actor, now)
+        _end(grants, locked, workflow, actor, now)
         _tell_holders(workflow, [grant.holder for grant in grants if grant.holder != actor], note, now)
         by = actor_of(actor) if actor else SOURCE
         for request in requests:
@@ -83,7 +77,7 @@ def close_workflow(*, workflow_id: int, actor: Identity | None, now: dt.datetime
 
 def _end(
     grants: list[Grant],
-    parents: set[int | None],
+    locked: set[int],
     workflow: Workflow,
     actor: Identity | None,
     now: dt.datetime,
@@ -92,9 +86,9 @@ def _end(
     these end in one statement, except for grants that others were delegated from.
     """
     running = (GrantState.PROVISIONING, GrantState.ACTIVE)
-    together = [
-        grant for grant in grants if actor is None and grant.state in running and grant.pk not in parents
-    ]
+    below = Grant.objects.not_ended().filter(parent__in=grants)
+    alone = locked - set(below.values_list("parent_id", flat=True))
+    together = [grant for grant in grants if actor is None and grant.state in running and grant.pk in alone]
     if together:
         end_together(grants=together, reason=EndReason.WORKFLOW_CLOSED, note=workflow.ref, now=now)
         for grant in together:
@@ -103,8 +97,9 @@ def _end(
     for grant in grants:
         if grant.pk not in done:
             end_grant(
-                grant_id=grant.pk, actor=actor, reason=EndReason.WORKFLOW_CLOSED, now=now, note=workflow.ref
-            )
+                grant_id=grant.pk, actor=actor, reason=EndReason.WORKFLOW_CLOSED, now=now, note=workflow.ref,
+                patience=AT_ONCE,
+            )  # fmt: skip
 
 
 def _tell_holders(workflow: Workflow, holders: list[Identity], note: str, now: dt.datetime) -> None:

@@ -118,6 +118,16 @@ def test_a_revoke_cuts_what_is_under_way_and_says_why(door):
     assert not door.once(grant).done
 
 
+def test_a_revoke_cuts_what_is_under_way_while_others_have_the_grants_row(door):
+    grant = door.grant()
+    with door.lasting(grant) as lasting, locked(grant, 60):
+        revoke(grant)
+        eventually(lambda: not lasting.lives(), within=LIMIT)
+        assert "has ended: revoked" in lasting.said()
+        assert not door.once(grant).done
+    eventually(lambda: ended(door, grant))
+
+
 def test_the_deadline_cuts_what_is_under_way_and_says_so(door):
     grant = door.grant(duration=4)
     with door.lasting(grant) as lasting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 from django.db import connection, transaction
 
@@ -9,8 +10,12 @@ from broker.audit.backlog import catch_up
 from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun, EndReason, Grant, GrantState, Session
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.settle_end import settle_end
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.proofs.holder import ByHolder
+from sessions_app.queries.grants import grants_now, why_ended
+from tests.sessions_app.operations.grants.test_lock_descendants import tree
+from tests.support.waits import PATIENCE
 from tests.support.world.acts import Started, after, at_once, events, intact, last, session, use
 
 
@@ -99,6 +104,45 @@ def test_ended_by_many_at_once_it_ends_once(live_world):
     assert {(result.state, result.end_reason) for result in results} == {("revoking", results[0].end_reason)}
     assert events(grant.ref).count("grant.revoking") == 1
     assert intact()
+
+
+def test_a_click_takes_effect_while_a_process_that_was_stopped_has_the_row(
+    live_world, owner_connection, stint_db
+):
+    grant = live_world.grant()
+    with psycopg.connect(stint_db.env["DATABASE_OWNER_URL"], autocommit=True) as hears:
+        hears.execute("LISTEN stint_grant")
+        with owner_connection.transaction():
+            owner_connection.execute("SELECT FROM sessions_app_grant FOR UPDATE")
+            ending = end(live_world, grant, live_world.bob, note="now")
+            (heard,) = hears.notifies(timeout=PATIENCE, stop_after=1)
+            assert heard.payload == str(grant.pk)
+            assert (ending.state, ending.end_reason, ending.ended_by) == (
+                "revoking",
+                "revoked",
+                live_world.bob,
+            )
+            assert ending.revoking_at == live_world.now
+            assert authorize_use(by=ByHolder(live_world.alice.pk, "web-1", None, live_world.now)) == []
+            assert why_ended(grants_now([grant.pk], live_world.now)[grant.pk]) == "revoked"
+    assert settle_end(grant_id=grant.pk, now=live_world.now)
+    assert events(grant.ref)[-1] == "grant.revoking"
+
+
+def test_so_do_the_ends_of_all_below_it_and_of_what_can_be_locked_at_once(live_world, owner_connection):
+    first, middle, last_one = tree(live_world)
+    with owner_connection.transaction():
+        owner_connection.execute("SELECT FROM sessions_app_grant WHERE id = %s FOR UPDATE", [middle.pk])
+        end(live_world, first, live_world.bob)
+        assert ["grant.revoking" in events(one.ref) for one in (first, middle)] == [True, False]
+        assert not any(
+            one.live
+            for one in grants_now(Grant.objects.values_list("pk", flat=True), live_world.now).values()
+        )
+    assert settle_end(grant_id=middle.pk, now=live_world.now)
+    for one in (middle, last_one):
+        assert last("grant.revoking", one.ref).data["reason"] == "parent_ended"
+        assert last("grant.revoking", one.ref).actor == "bob"
 
 
 def test_an_end_does_not_hold_up_who_has_the_record_and_refers_to_the_grant(live_world):

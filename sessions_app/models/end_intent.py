@@ -1,0 +1,37 @@
+"""Ends that wait for the rows of their grants."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models.functions import Now
+
+from accounts.models import Identity
+from sessions_app.models.grant import EndReason, Grant
+
+
+class EndIntent(models.Model):
+    """The end of a grant whose row others have locked. It is in effect from its commit (`GrantStateField`, `stint_usable_until`), and
+    deleted when the row has followed.
+
+    ``at`` is when the end was asked for, and ``made_at`` when it took effect. ``cut`` false: running commands may finish.
+    """
+
+    # Without a constraint: checking it would wait for the row.
+    grant = models.ForeignKey(
+        Grant, on_delete=models.PROTECT, related_name="end_intents", db_constraint=False
+    )
+    at = models.DateTimeField()
+    made_at = models.DateTimeField(db_default=Now())
+    by = models.ForeignKey(Identity, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    reason = models.CharField(max_length=20, choices=EndReason.choices)
+    note = models.TextField(blank=True)
+    cut = models.BooleanField()
+
+    class Meta:
+        default_permissions = ()
+        ordering: ClassVar = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.grant_id}: {self.reason}"

@@ -1,0 +1,90 @@
+"""The states of a grant, read so that an end counts from its click."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.core.exceptions import FieldError
+from django.db import models
+from django.db.models.expressions import Col
+from django.db.models.lookups import Exact, In
+
+
+class GrantState(models.TextChoices):
+    """The states of a grant: SCHEDULED → PROVISIONING → ACTIVE → REVOKING → ENDED. The database refuses any other
+    transition.
+    """
+
+    SCHEDULED = "scheduled"
+    PROVISIONING = "provisioning"
+    ACTIVE = "active"
+    REVOKING = "revoking"
+    ENDED = "ended"
+
+
+# The states before an end has begun.
+BEFORE_END = (GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE)
+_BEFORE_END = ", ".join(f"'{state.value}'" for state in BEFORE_END)
+
+# The ids of the grants whose end waits for their rows (`EndIntent`). There are hardly ever any, so each statement reads them once.
+_ENDING = "ARRAY(SELECT grant_id FROM sessions_app_endintent)"
+# "sessions_app_grant"."state", or the same with an alias.
+_COLUMN = re.compile(r'(?P<table>"[^"]+"|\w+)\."state"')
+
+
+class GrantStateField(models.CharField):
+    """The state of a grant. One that waits for its end (`EndIntent`) is REVOKING in all that Django selects and filters, though its row
+    says otherwise until whoever has locked it lets go.
+
+    It is a plain CharField in the database, where triggers and the sweep see what the row says.
+    """
+
+    def deconstruct(self) -> Any:
+        """Migrations make a plain column."""
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.CharField", args, kwargs
+
+    def select_format(self, compiler: Any, sql: str, params: Any) -> tuple[str, Any]:
+        """Return the column as it is selected."""
+        found = _COLUMN.fullmatch(sql)
+        if found is None:
+            return sql, params
+        ending = f'{sql} IN ({_BEFORE_END}) AND {found["table"]}."id" = ANY({_ENDING})'
+        return f"CASE WHEN {ending} THEN '{GrantState.REVOKING.value}' ELSE {sql} END", params
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        """Return a lookup that knows of waiting ends. Raises FieldError for others."""
+        if lookup_name not in ("exact", "in"):
+            raise FieldError(f"The state of a grant can't be filtered with {lookup_name}.")
+        return super().get_lookup(lookup_name)
+
+
+def _filtered(lookup: Exact[Any] | In[Any], wanted: object, sql: str, compiler: Any) -> str:
+    """Return a condition on the column as one on the state. Indexes on the column still apply."""
+    if not isinstance(lookup.lhs, Col):
+        return sql
+    if not isinstance(wanted, (list, tuple, set)) or not all(isinstance(one, str) for one in wanted):
+        raise FieldError("The state of a grant can only be compared with states.")
+    before = {state for state in BEFORE_END if state in wanted}
+    if len(before) == (len(BEFORE_END) if GrantState.REVOKING in wanted else 0):
+        return sql
+    table = compiler.quote_name_unless_alias(lookup.lhs.alias)
+    if GrantState.REVOKING in wanted:
+        return f'({sql} OR {table}."id" = ANY({_ENDING}) AND {table}."state" IN ({_BEFORE_END}))'
+    over = f"""{table}."state" = '{GrantState.ENDED.value}' OR """ if GrantState.ENDED in wanted else ""
+    return f'({sql} AND ({over}{table}."id" <> ALL({_ENDING})))'
+
+
+@GrantStateField.register_lookup
+class _Is(Exact):  # type: ignore[type-arg]
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        sql, params = super().as_sql(compiler, connection)
+        return _filtered(self, [self.rhs], sql, compiler), params
+
+
+@GrantStateField.register_lookup
+class _IsOneOf(In):  # type: ignore[type-arg]
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        sql, params = super().as_sql(compiler, connection)
+        return _filtered(self, self.rhs, sql, compiler), params
