@@ -247,9 +247,11 @@ class Grant(models.Model):
         return self.ref
 
     @classmethod
-    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Self:
+    def from_db(
+        cls, db: str | None, field_names: Collection[str], values: Collection[Any], **more: Any
+    ) -> Self:
         """Return the grant of a row. One whose end, or cut, waits for that row has it from there (`EndIntent`)."""
-        grant = super().from_db(db, field_names, values)
+        grant = super().from_db(db, field_names, values, **more)
         known = grant.__dict__
         if known.get("state") == GrantState.REVOKING and (
             known.get("revoking_at", ...) is None or known.get("finish_until") is not None

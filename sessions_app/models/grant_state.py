@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import FieldError
 from django.db import models
@@ -33,7 +33,13 @@ _ENDING = "ARRAY(SELECT grant_id FROM sessions_app_endintent)"
 _COLUMN = re.compile(r'(?P<table>"[^"]+"|\w+)\."state"')
 
 
-class GrantStateField(models.CharField):
+if TYPE_CHECKING:
+    _Field = models.CharField[str, str]
+else:
+    _Field = models.CharField
+
+
+class GrantStateField(_Field):
     """The state of a grant. One that waits for its end (`EndIntent`) is REVOKING in all that Django selects and filters, though its row
     says otherwise until whoever has locked it lets go.
 

@@ -184,7 +184,7 @@ def _intend(
         cursor.execute(
             _INTEND,
             {
-                "grant": grant.pk, "ref": grant.ref, "at": now, "by": actor and actor.pk, "reason": reason.value,
+                "grant": grant.pk, "ref": grant.ref, "at": now, "by": actor.pk if actor else None, "reason": reason.value,
                 "note": note.strip(), "cut": cut, "locked": list(locked),
             },
         )  # fmt: skip

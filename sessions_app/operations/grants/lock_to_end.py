@@ -19,6 +19,9 @@ def lock_to_end(*, grant_ids: Iterable[int], patience: dt.timedelta = PATIENCE) 
     Call it in the transaction that ends them, before anything is recorded.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT stint_lock_to_end(%s, %s)", [list(grant_ids), patience])
+        cursor.execute(
+            "SELECT stint_lock_to_end(%s, make_interval(secs => %s))",
+            [list(grant_ids), patience.total_seconds()],
+        )
         (locked,) = cursor.fetchone()
     return set(locked)

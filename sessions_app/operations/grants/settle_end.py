@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import datetime as dt
 
-from django.db import transaction
+import structlog
+from django.db import connection, transaction
 
+from broker.kernel.each_free import each_free
+from sessions_app.models import EndIntent, Grant
 from sessions_app.operations.grants.end_grant import settle
 from sessions_app.operations.grants.lock_to_end import AT_ONCE, lock_to_end
+
+log = structlog.get_logger(__name__)
+
+# How long a process may keep the row without asking the database anything. Nothing in Stint waits within a transaction.
+IDLE = dt.timedelta(seconds=1)
+# `xmax` is the transaction that has the row.
+_END_IDLE = """
+SELECT g.ref, a.pid, pg_terminate_backend(a.pid)
+  FROM sessions_app_endintent e
+  JOIN sessions_app_grant g ON g.id = e.grant_id
+  JOIN pg_locks l ON l.locktype = 'transactionid' AND l.granted AND l.transactionid = g.xmax
+  JOIN pg_stat_activity a ON a.pid = l.pid AND a.usename = current_user AND a.datname = current_database()
+ WHERE greatest(e.made_at, a.state_change) <= clock_timestamp() - make_interval(secs => %s) AND a.state = 'idle in transaction'
+"""
 
 
 def settle_end(*, grant_id: int, now: dt.datetime) -> bool:
@@ -18,3 +35,17 @@ def settle_end(*, grant_id: int, now: dt.datetime) -> bool:
         locked = lock_to_end(grant_ids=[grant_id], patience=AT_ONCE)
         settle(locked, now)
     return grant_id in locked
+
+
+def settle_ends(failed: dict[str, str], now: dt.datetime) -> int:
+    """Do so for all grants that are free, and return how many there were. Those that fail are noted in ``failed``.
+
+    Targets are asked only afterwards, so a process that keeps a row and does nothing, such as a stopped one, loses its connection.
+    """
+    waiting = Grant.objects.filter(pk__in=EndIntent.objects.order_by().values("grant")).order_by("pk")
+    settled = each_free(waiting, lambda grant_id: settle_end(grant_id=grant_id, now=now), failed=failed)
+    with connection.cursor() as cursor:
+        cursor.execute(_END_IDLE, [IDLE.total_seconds()])
+        for ref, pid, _ in cursor.fetchall():
+            log.warning("grant.kept_by_idle_process", grant=ref, backend=pid)
+    return settled

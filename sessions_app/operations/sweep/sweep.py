@@ -25,7 +25,6 @@ from sessions_app.models import (
     AccessRequest,
     Asks,
     CommandRun,
-    EndIntent,
     EndReason,
     Grant,
     GrantState,
@@ -37,7 +36,7 @@ from sessions_app.models import (
 )
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
-from sessions_app.operations.grants.settle_end import settle_end
+from sessions_app.operations.grants.settle_end import settle_ends
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.notify_of_start import how_it_began
 from sessions_app.operations.requests.lapse_request import lapse_request
@@ -84,8 +83,10 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
     due = _look(now(), name)
     failed: dict[str, str] = {}
     # Ends come first: nothing that fails elsewhere may keep an end from being carried out.
-    ended = _end_due(now, limit) if "ends" in due else 0
-    with _impatient() if {"standing", "seen", "silent", "intended"} & set(due) else nullcontext():
+    ended = 0
+    if "ends" in due:
+        ended = _end_due(now, limit) + _guarded("intended", partial(settle_ends, failed), now(), failed)
+    with _impatient() if {"standing", "seen", "silent"} & set(due) else nullcontext():
         if "standing" in due:
             # Nothing can be used or start before this. The result is stored in the database.
             _guarded("standing", lambda _: stands(), now(), failed)
@@ -93,14 +94,8 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
             _guarded("seen", partial(_say_seen, name), now(), failed)
         if "silent" in due:
             ended += _guarded("silent", partial(_end_silent, failed), now(), failed)
-        if "intended" in due:
-            ended += _guarded("intended", partial(_settle_ends, failed), now(), failed)
     started = lapsed = 0
-    with (
-        _impatient()
-        if set(due) - {"standing", "seen", "ends", "silent", "intended", "revocations"}
-        else nullcontext()
-    ):
+    with _impatient() if set(due) - {"standing", "seen", "ends", "silent", "revocations"} else nullcontext():
         started = _start_due(now, failed) if "starts" in due else 0
         for what, lapse in (
             ("lapses", _lapse_requests),
@@ -115,7 +110,7 @@ def sweep(*, now: Callable[[], dt.datetime], name: str, limit: int = BATCH) -> S
         ended=ended,
         started=started,
         lapsed=lapsed,
-        revocations=bool({"revocations", "ends", "silent", "intended"} & set(due)),
+        revocations=bool({"revocations", "ends", "silent"} & set(due)),
         failed=failed,
     )
 
@@ -259,20 +254,10 @@ def _why_over(grant: Grant, now: dt.datetime) -> str:
     return f"{workflow.ref} could not be read for {say_duration(silence)}, so it counts as closed."
 
 
-def _settle_ends(failed: dict[str, str], now: dt.datetime) -> int:
-    """Let the rows of grants follow ends that did not wait for them."""
-    intended = Grant.objects.filter(pk__in=EndIntent.objects.order_by().values("grant")).order_by("pk")
-    return each_free(intended, lambda pk: settle_end(grant_id=pk, now=now), failed=failed)
-
-
-_LOOK = """
-SELECT sweep_look(%s, %s) || CASE WHEN EXISTS (SELECT FROM sessions_app_endintent) THEN ARRAY['intended'] ELSE '{}' END
-"""
-
-
 def _look(now: dt.datetime, name: str) -> list[str]:
     with connection.cursor() as cursor:
-        cursor.execute(_LOOK, [now, name])
+        intended = "ARRAY(SELECT 'ends' FROM sessions_app_endintent LIMIT 1)"
+        cursor.execute(f"SELECT sweep_look(%s, %s) || {intended}", [now, name])
         (due,) = cursor.fetchone()
     return list(due)
 

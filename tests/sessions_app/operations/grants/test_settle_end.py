@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
+import psycopg
 import pytest
 
 from sessions_app.models import EndIntent, EndReason, Grant
-from sessions_app.operations.grants.settle_end import settle_end
+from sessions_app.operations.grants.settle_end import settle_end, settle_ends
 from sessions_app.operations.grants.transition import StaleGrant, transition
 from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.queries.grants import overdue_revocation_seconds
 from tests.sessions_app.operations.grants.test_lock_descendants import tree
+from tests.support.waits import eventually
 from tests.support.world.acts import after, events, intact, last, locked
 
 
@@ -127,3 +131,18 @@ def test_a_start_that_is_committed_after_it_gives_nothing(world):
     intend(world, grant)
     assert not Grant.objects.in_use(after(world, seconds=1)).exists()
     assert settled(world, grant).state == "revoking"
+
+
+def test_a_process_that_keeps_the_row_and_does_nothing_loses_its_connection(
+    live_world, stint_db, monkeypatch
+):
+    monkeypatch.setattr("sessions_app.operations.grants.settle_end.IDLE", dt.timedelta(0))
+    grant, other = live_world.grant(), live_world.grant()
+    intend(live_world, grant)
+    with psycopg.connect(stint_db.env["DATABASE_URL"]) as stopped, locked(other, 60):
+        stopped.execute("SELECT FROM sessions_app_grant WHERE id = %s FOR NO KEY UPDATE", [grant.pk])
+        assert settle_ends({}, live_world.now) == 0
+        with pytest.raises(psycopg.OperationalError):
+            stopped.execute("SELECT 1")
+        stopped.close()
+        eventually(lambda: settle_ends({}, live_world.now) == 1)
