@@ -135,7 +135,7 @@ def _written_to(name: str, ids: list[int]) -> Iterator[Callable[[int], None]]:
                     live = connection.execute(
                         "SELECT ref FROM sessions_app_grant WHERE id = %s AND state = 'active' FOR NO KEY UPDATE", [grant_id]
                     ).fetchone()  # fmt: skip
-                    done.wait(lasts)
+                    connection.execute("SELECT pg_sleep(%s)", [lasts])
                     if live is not None:
                         connection.execute("UPDATE sessions_app_grant SET warned_at = now() WHERE id = %s", [grant_id])  # fmt: skip
                         connection.execute(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from broker.audit.models import AuditEntry
 from broker.audit.verify import verify
@@ -173,7 +173,8 @@ def locked(grant, seconds: float) -> Iterator[None]:
 
     def hold() -> None:
         try:
-            with transaction.atomic():
+            # Who waits for it idly is cut off if the grant ends.
+            with contextlib.suppress(OperationalError), transaction.atomic():
                 Grant.objects.select_for_update().get(pk=grant.pk)
                 held.set()
                 done.wait(seconds)
