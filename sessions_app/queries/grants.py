@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import connection
 from django.db.models import BooleanField, Count, ExpressionWrapper, Min, Q
@@ -39,29 +38,33 @@ def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
         "held_by_active": Q(holder__is_active=True) & ~Q(holder__owner__is_active=False),
         "heard_of": Q(Q(heartbeat_due_at__isnull=True) | Q(heartbeat_due_at__gt=now), all_above_usable(now)),
     }
-    found = (
+    rows = list(
         Grant.objects.filter(pk__in=list(ids))
         .annotate(**{name: ExpressionWrapper(one, output_field=BooleanField()) for name, one in fit.items()})
-        .only("ref", "state", "expires_at", "finish_seconds", "finish_until", "revoking_at", "end_reason")
+        .values_list("pk", "ref", "state", "expires_at", *fit)
     )
-    return {grant.pk: _as_now(grant, now) for grant in found}
+    # The end of a grant may still wait for its row.
+    over = Grant.objects.in_bulk(
+        [row[0] for row in rows if row[2] in (GrantState.REVOKING, GrantState.ENDED)]
+    )
+    return {
+        pk: GrantNow(
+            ref=ref,
+            live=state == GrantState.ACTIVE and expires_at > now and held and heard,
+            expires_at=expires_at,
+            finish_until=over[pk].finish_until if pk in over else None,
+            end_reason=over[pk].end_reason if pk in over else "",
+            # At the deadline, heartbeats stop and the grants above are over too; commands may still finish.
+            cut=not _may_finish(over[pk], now)
+            if pk in over
+            else not held or (not heard and expires_at > now),
+        )
+        for pk, ref, state, expires_at, held, heard in rows
+    }
 
 
-def _as_now(grant: Any, now: dt.datetime) -> GrantNow:
-    over = grant.state in (GrantState.REVOKING, GrantState.ENDED)
-    return GrantNow(
-        ref=grant.ref,
-        live=grant.state == GrantState.ACTIVE
-        and grant.expires_at > now
-        and grant.held_by_active
-        and grant.heard_of,
-        expires_at=grant.expires_at,
-        finish_until=grant.finish_until,
-        end_reason=grant.end_reason,
-        # At the deadline, heartbeats stop and the grants above are over too; commands may still finish.
-        cut=(grant.finish_until is None or grant.finish_until <= now)
-        and (over or not grant.held_by_active or (not grant.heard_of and grant.expires_at > now)),
-    )
+def _may_finish(grant: Grant, now: dt.datetime) -> bool:
+    return grant.finish_until is not None and grant.finish_until > now
 
 
 def why_ended(grant: GrantNow) -> str:
