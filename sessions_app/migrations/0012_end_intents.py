@@ -103,7 +103,7 @@ class Migration(migrations.Migration):
     """A table, three functions and what is announced."""
 
     dependencies = [
-        ("sessions_app", "0010_people_without_address"),
+        ("sessions_app", "0011_run_states"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
     operations = [

@@ -102,7 +102,7 @@ $body$;
 class Migration(migrations.Migration):
     """Doubt about a host ends with its next answer."""
 
-    dependencies = [("sessions_app", "0010_people_without_address")]
+    dependencies = [("sessions_app", "0012_end_intents")]
     operations = [
         migrations.AddField("lease", "answered_at", models.DateTimeField(null=True, blank=True)),
         migrations.AddField("lease", "failed_at", models.DateTimeField(null=True, blank=True)),
