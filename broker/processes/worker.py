@@ -28,6 +28,14 @@ class Ticks(bootsteps.StartStopStep):
         """Return the thread. It stores no file: the schedule holds nothing that the database doesn't know better."""
         return EmbeddedService(worker.app, thread=True, scheduler_cls=Scheduler)
 
+    def stop(self, parent: Any) -> None:
+        """Ask the thread to end, without waiting: as long as the queue is away, it looks for that only. It ends with the
+        process.
+        """
+        self.obj.service.stop(wait=False)
+
+    terminate = stop
+
 
 app.user_options["worker"].add(click.Option(("--ticks",), is_flag=True, help="Also run the scheduler."))
 app.steps["worker"].add(Ticks)
