@@ -1,7 +1,5 @@
 """Browsers of people, without a browser."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Callable
 
@@ -9,6 +7,7 @@ import pytest
 from django.test import Client
 
 from broker.kernel import clock
+from tests.support.world import acts
 from tests.support.world.factors import just_signed_in
 
 
@@ -46,3 +45,21 @@ def as_bob(browser) -> Client:
 @pytest.fixture
 def as_charlie(browser) -> Client:
     return browser("charlie")
+
+
+@pytest.fixture
+def as_admin(browser) -> Client:
+    return browser("admin")
+
+
+@pytest.fixture
+def grant(world):
+    """An active grant of alice."""
+    return world.grant()
+
+
+@pytest.fixture
+def opened(grant, now):
+    """The use of the grant on web-1, and a session of it."""
+    used = acts.use(grant, now=now)
+    return used, acts.session(used, now=now)

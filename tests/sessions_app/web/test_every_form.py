@@ -1,7 +1,5 @@
 """Every form of every page, with each of its fields left empty or filled with nonsense: it is said at the field, in words, once."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from http import HTTPStatus

@@ -1,7 +1,5 @@
 """A page costs as many queries with many rows as with few, whatever it lists and whatever is around what it shows."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Iterator
 
@@ -24,9 +22,7 @@ from sessions_app.models import (
 )
 from tests.sessions_app.web.grants.test_grants import finish
 from tests.sessions_app.web.pages import READABLE, STATES
-from tests.sessions_app.web.test_access import (
-    things,  # noqa: F401  # the fixture: one of everything that a page can be about
-)
+from tests.sessions_app.web.test_access import things  # noqa: F401  # the fixture: one of everything that a page can be about
 from tests.support.breadth import some
 from tests.support.servers.issuer import trust_file
 from tests.support.servers.receiver import webhook_file
@@ -92,12 +88,9 @@ def grow(world, now, about, round_: int, many: int) -> None:
                 identity_id=who.pk, label="t", scopes=["read"], lifetime=dt.timedelta(days=1), actor=world.alice, now=now
             )  # fmt: skip
         person = create_identity(
-            username=f"eve-{round_}-{number}",
-            email=f"eve-{round_}-{number}@example.com",
-            groups=["operators", "approvers"],
-            actor=SETUP,
-            now=now,
-        )
+            username=f"eve-{round_}-{number}", email=f"eve-{round_}-{number}@example.com",
+            groups=["operators", "approvers"], actor=SETUP, now=now,
+        )  # fmt: skip
         create_identity(
             username=f"bot-{round_}-{number}", kind="agent", owner=world.alice, actor=SETUP, now=now
         )
@@ -107,18 +100,14 @@ def grow(world, now, about, round_: int, many: int) -> None:
         )
         incident.clusters.set([about.grant.cluster])
         workflow = [
-            incident,
-            about.incident,
-            *(world.workflow(kind) for kind in ("change", "ticket", "task")),
-        ]
+            incident, about.incident, *(world.workflow(kind) for kind in ("change", "ticket", "task")),
+        ]  # fmt: skip
         for one in workflow:
             one.members.add(person)
         WebhookMessage.objects.create(
-            endpoint=WebhookEndpoint.objects.get(name="chat"),
-            key=f"{round_} {number}",
-            event="webhook.test",
+            endpoint=WebhookEndpoint.objects.get(name="chat"), key=f"{round_} {number}", event="webhook.test",
             payload="{}",
-        )
+        )  # fmt: skip
         desk = WorkflowSource.objects.get(name="desk")
         InboundDelivery.objects.create(source=desk, key=f"{round_} {number}", hints=[{"id": "T1"}])
         kept = Workflow.objects.create(

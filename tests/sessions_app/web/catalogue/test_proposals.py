@@ -1,38 +1,34 @@
 """Proposals in the pages: what widens is announced, shown with its difference, and decided by someone else."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.models import Proposal, ProposalState
 from sessions_app.operations.catalogue.save_document import save_document
 from sessions_app.operations.catalogue.save_draft import save_draft
 from tests.support.world.proposals import WIDER, delegate, propose, web_work
+from tests.support.world.reading import read, says
 
 
 def test_the_editor_says_that_another_administrator_must_publish_it(world, browser):
     delegate(world)
     dora, source = browser("dora"), WIDER["policies"].source(world)
     page = dora.post("/policies/web-work/edit/", {"act": "look", "source": source}).content.decode()
-    assert "so another administrator must publish it" in page
-    assert ">Propose</button>" in page
+    says(page, "so another administrator must publish it", ">Propose</button>")
     assert not Proposal.objects.exists()
     answer = dora.post("/policies/web-work/edit/", {"act": "save", "source": source}, follow=True)
     page = answer.content.decode()
-    assert "web-work is unchanged: your change may widen its requesters, approvals" in page
-    assert ">Withdraw</button>" in page
+    says(page, "web-work is unchanged: your change may widen its requesters, approvals", ">Withdraw</button>")
 
 
 def test_the_editor_of_a_command_set_proposes_what_may_allow_more(world, browser):
     delegate(world)
     draft = save_draft(source=WIDER["command-sets"].source(world), actor=world.dora, now=world.now)
     dora = browser("dora")
-    assert f"Propose v{draft.number}" in dora.get("/command-sets/restart-web/edit/").content.decode()
+    assert f"Propose v{draft.number}" in read(dora, "/command-sets/restart-web/edit/")
     page = dora.post(
         "/command-sets/restart-web/publish/", {"version": draft.pk}, follow=True
     ).content.decode()
-    assert "so another administrator must publish it. They were notified." in page
-    assert "httpd" in page
+    says(page, "so another administrator must publish it. They were notified.", "httpd")
 
 
 @pytest.mark.parametrize("kind", WIDER)
@@ -40,12 +36,10 @@ def test_the_documents_page_shows_the_difference_to_those_who_decide_it(world, b
     delegate(world)
     proposal = propose(world, kind)
     address = f"/{kind}/{WIDER[kind].name}/"
-    page = browser("bob").get(address).content.decode()
-    assert '<span\nclass="ins">' in page
-    assert f'action="/proposals/{proposal.pk}/publish/"' in page
-    assert f"/proposals/{proposal.pk}/" not in browser("alice").get(address).content.decode()
+    says(read(browser("bob"), address), '<span\nclass="ins">', f'action="/proposals/{proposal.pk}/publish/"')
+    assert f"/proposals/{proposal.pk}/" not in read(browser("alice"), address)
     assert browser("bob").post(f"/proposals/{proposal.pk}/publish/")["Location"] == address
-    assert "Proposed change" not in browser("bob").get(address).content.decode()
+    assert "Proposed change" not in read(browser("bob"), address)
 
 
 def test_one_refuses_with_a_comment_and_the_proposer_withdraws(world, browser):

@@ -1,7 +1,5 @@
 """The pages of trust policies."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest
@@ -13,6 +11,7 @@ from sessions_app.operations.identities.exchange_token import exchange_token
 from sessions_app.operations.identities.prove_token import keyring
 from tests.support.servers.issuer import issuer_on_loopback, trust_file
 from tests.support.world.acts import change, policy
+from tests.support.world.reading import answered, read, says
 
 
 @pytest.fixture
@@ -28,11 +27,12 @@ def issuer(settings, world):
 def test_one_is_made_and_changed_on_its_page_and_a_fault_has_its_line(browser, world):
     (source,) = trust_file().values()
     admin = browser("admin")
-    wrong = admin.post(
-        "/new/trust-policy/", {"source": source.replace("repository_id: ", "project: "), "act": "save"}
+    assert "repository_id or project_id" in answered(
+        admin.post(
+            "/new/trust-policy/", {"source": source.replace("repository_id: ", "project: "), "act": "save"}
+        ),
+        400,
     )
-    assert wrong.status_code == 400
-    assert "repository_id or project_id" in wrong.content.decode()
     assert (
         admin.post("/new/trust-policy/", {"source": source, "act": "save"})["Location"] == "/trust-policies/"
     )
@@ -41,8 +41,8 @@ def test_one_is_made_and_changed_on_its_page_and_a_fault_has_its_line(browser, w
         admin.post(there, {"source": source.replace("deployer", "robot"), "act": "save"}).status_code == 302
     )
     assert TrustPolicy.objects.get().identity == world.robot
-    assert "payments-deploy" in browser("alice").get("/trust-policies/").content.decode()
-    assert "payments-deploy" not in browser("bob").get("/trust-policies/").content.decode()
+    assert "payments-deploy" in read(browser("alice"), "/trust-policies/")
+    assert "payments-deploy" not in read(browser("bob"), "/trust-policies/")
 
 
 def test_a_token_is_held_against_each_condition_without_issuing_or_keeping_anything(browser, world, issuer):
@@ -69,25 +69,20 @@ def test_one_is_removed_by_two_presses_and_then_lets_nobody_in(browser, world, i
     assert not TrustPolicy.objects.live().exists()
 
 
-# Delegation and heartbeat on the grant's page
-
-
 def test_a_holder_hands_a_grant_on_and_each_page_shows_the_chain(browser, world):
     terms = {"delegation": {"to": {"identities": ["charlie"]}}, "heartbeat": "30s"}
     change(world, policy(world, **terms))
     grant = world.grant()
-    page = browser("alice").get(f"/grants/{grant.ref}/").content.decode()
-    assert "Delegate</button>" in page
-    assert "unless the holder sends one" in page
-    assert "Delegate</button>" not in browser("bob").get(f"/grants/{grant.ref}/").content.decode()
+    says(read(browser("alice"), f"/grants/{grant.ref}/"), "Delegate</button>", "unless the holder sends one")
+    assert "Delegate</button>" not in read(browser("bob"), f"/grants/{grant.ref}/")
     done = browser("alice").post(f"/grants/{grant.ref}/delegate/", {"identity": "charlie", "duration": "10m"})
     assert done.status_code == 302
     child = Grant.objects.get(parent=grant)
     assert child.expires_at - child.starts_at == dt.timedelta(minutes=10)
-    assert child.ref in browser("alice").get(f"/grants/{grant.ref}/").content.decode()
-    assert grant.ref in browser("charlie").get(f"/grants/{child.ref}/").content.decode()
-    wrong = browser("alice").post(f"/grants/{grant.ref}/delegate/", {"identity": "dora"})
-    assert wrong.status_code == 422
-    assert "does not allow delegation" in wrong.content.decode()
+    assert child.ref in read(browser("alice"), f"/grants/{grant.ref}/")
+    assert grant.ref in read(browser("charlie"), f"/grants/{child.ref}/")
+    assert "does not allow delegation" in answered(
+        browser("alice").post(f"/grants/{grant.ref}/delegate/", {"identity": "dora"}), 422
+    )
     request = browser("bob").get(f"/requests/{child.request.ref}/")
     assert request.status_code == 200

@@ -1,7 +1,5 @@
 """While the page of a grant is read, others go on; it shows all of what they did, or none of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

@@ -1,7 +1,5 @@
 """Running commands on a cluster from the page of a grant, as far as it needs no gateway."""
 
-from __future__ import annotations
-
 import pytest
 from django.core.management import call_command
 
@@ -9,6 +7,7 @@ from sessions_app.models import CommandOrder
 from tests.sessions_app.gateways.kubernetes.test_webhook import reached_directly
 from tests.sessions_app.operations.test_kubernetes_grants import SET, cluster, kube, started  # noqa: F401
 from tests.support.servers.kubernetes_place import accepted
+from tests.support.world.reading import read, says
 
 EXEC = """\
   - run: exec {pod} -n {ns} -c app -- echo say {word}
@@ -27,7 +26,7 @@ def grant(kube, cluster, capsys):  # noqa: F811
 
 
 def page_of(client, grant, query=""):
-    return client.get(f"/grants/{grant.ref}/{query}").content.decode()
+    return read(client, f"/grants/{grant.ref}/{query}")
 
 
 def run(client, grant, index, **values):
@@ -39,23 +38,8 @@ def test_each_command_that_is_one_request_has_a_form_and_the_others_say_where_th
     page = page_of(as_alice, grant)
     assert page.count(f'action="/grants/{grant.ref}/run/"') == 2
     assert page.count(", from a terminal") == 1
-    assert 'name="v.2.pod"' in page
-    assert f"/grants/{grant.ref}/credential/" in page
+    says(page, 'name="v.2.pod"', f"/grants/{grant.ref}/credential/")
     assert "ssh -p" not in page
-
-
-def test_running_orders_the_line(grant, as_alice):
-    answer = run(as_alice, grant, 2, pod="web-1", word="hello")
-    order = CommandOrder.objects.get()
-    assert answer["Location"] == f"/grants/{grant.ref}/?order={order.pk}&target=prod-1#log"
-    assert order.line == "exec web-1 -n web -c app -- echo say hello"
-    assert "Waiting for a gateway" in page_of(as_alice, grant, f"?order={order.pk}")
-
-
-def test_a_refused_value_is_said_beside_its_form(grant, as_alice):
-    answer = run(as_alice, grant, 2, pod="web-1", word="UP")
-    assert answer.status_code == 403
-    assert "Not allowed: word: " in answer.content.decode()
 
 
 def test_a_command_for_a_terminal_alone_and_others_grants_take_no_order(grant, as_alice, as_bob):

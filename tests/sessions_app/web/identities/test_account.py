@@ -1,13 +1,12 @@
 """One's own account, and everybody's for administrators."""
 
-from __future__ import annotations
-
 import re
 
 from accounts.models import APIToken, Identity, SSHPublicKey
 from broker.kernel.crypto import token_digest
 from tests.sessions_app.web.test_access import PUBLIC_KEY
 from tests.support.world import acts
+from tests.support.world.reading import answered, read
 from tests.support.world.world import PASSWORD
 
 
@@ -15,21 +14,12 @@ def test_a_key_is_added_and_removed(world, as_alice):
     as_alice.post("/account/keys/", {"public_key": PUBLIC_KEY, "label": "Laptop"})
     key = SSHPublicKey.objects.get()
     assert (key.identity, key.label) == (world.alice, "Laptop")
-    assert key.fingerprint in as_alice.get("/account/").content.decode()
+    assert key.fingerprint in read(as_alice, "/account/")
     said = as_alice.post(f"/account/keys/{key.pk}/remove/", follow=True).content.decode()
     assert f"{key.fingerprint} has been revoked" in said
-    assert key.fingerprint not in as_alice.get("/account/").content.decode()
+    assert key.fingerprint not in read(as_alice, "/account/")
     key.refresh_from_db()
     assert key.removed_at is not None
-
-
-def test_a_key_that_is_none_is_refused_beside_the_form(as_alice):
-    answer = as_alice.post("/account/keys/", {"public_key": "ssh-dss AAAA", "label": "<Old>"})
-    page = answer.content.decode()
-    assert answer.status_code == 400
-    assert "ssh-dss keys are not supported" in page
-    assert "ssh-dss AAAA</textarea>" in page
-    assert 'value="&lt;Old&gt;"' in page
 
 
 def test_nobody_removes_anothers_key_or_token(world, as_alice, as_bob):
@@ -48,19 +38,12 @@ def test_a_token_is_shown_this_once(world, as_alice):
     token = APIToken.objects.get()
     assert token.digest == token_digest(text)
     assert (token.identity, token.scopes) == (world.alice, ["read", "request"])
-    later = as_alice.get("/account/").content.decode()
+    later = read(as_alice, "/account/")
     assert text not in later
     assert token.hint in later
     as_alice.post(f"/account/tokens/{token.pk}/revoke/")
     token.refresh_from_db()
     assert token.revoked_at is not None
-
-
-def test_a_token_without_a_purpose_is_refused_and_nothing_is_lost(as_alice):
-    answer = as_alice.post("/account/tokens/", {"label": "ci", "days": "7"})
-    assert answer.status_code == 400
-    assert 'value="ci"' in answer.content.decode()
-    assert not APIToken.objects.exists()
 
 
 def test_an_owner_gives_a_key_to_a_machine_and_to_nobody_elses(world, as_alice):
@@ -78,10 +61,10 @@ def test_the_time_zone_is_ones_own_choice(world, as_alice):
     as_alice.post("/account/time-zone/", {"time_zone": "Asia/Tokyo"})
     world.alice.refresh_from_db()
     assert world.alice.time_zone == "Asia/Tokyo"
-    assert "JST" in as_alice.get("/").content.decode()
-    answer = as_alice.post("/account/time-zone/", {"time_zone": "Mars/Base"})
-    assert answer.status_code == 400
-    assert "is not a time zone" in answer.content.decode()
+    assert "JST" in read(as_alice, "/")
+    assert "is not a time zone" in answered(
+        as_alice.post("/account/time-zone/", {"time_zone": "Mars/Base"}), 400
+    )
     assert acts.last("identity.changed", "alice").data == {
         "time_zone": {"before": "UTC", "now": "Asia/Tokyo"}
     }
@@ -97,33 +80,12 @@ def change(client, current: str = PASSWORD, new: str = NEW, again: str = NEW):
 def test_a_new_password_keeps_this_browser_and_ends_the_other_sessions(world, browser):
     here, there, bobs = browser("alice"), browser("alice"), browser("bob")
     assert change(here)["Location"] == "/account/"
-    assert "Password changed" in here.get("/account/").content.decode()
+    assert "Password changed" in read(here, "/account/")
     assert there.get("/account/").status_code == 302
     assert bobs.get("/account/").status_code == 200
     world.alice.refresh_from_db()
     assert world.alice.check_password(NEW)
     assert acts.last("identity.password_changed", "alice").actor == "alice"
-
-
-def test_a_password_that_is_not_right_is_refused_beside_the_form_and_sent_back_never(as_alice):
-    for typed, said in (
-        ({"current": "a wrong guess"}, "Wrong password"),
-        ({"again": "a different one"}, "The new passwords don"),
-        ({"new": "short1", "again": "short1"}, "too short"),
-    ):
-        answer = change(as_alice, **typed)
-        page = answer.content.decode()
-        assert answer.status_code == 400
-        assert said in page
-        assert PASSWORD not in page
-        assert not [text for text in typed.values() if text in page]
-    assert as_alice.get("/account/").status_code == 200
-    assert "identity.password_changed" not in acts.events()
-
-
-def test_guessing_the_password_in_a_browser_that_was_left_signed_in_stops_soon(as_alice):
-    codes = [change(as_alice, current="a wrong guess").status_code for _ in range(6)]
-    assert codes == [400] * 5 + [429]
 
 
 def test_an_administrator_disables_and_enables(world, browser):
@@ -135,14 +97,3 @@ def test_an_administrator_disables_and_enables(world, browser):
     assert not Identity.objects.get(pk=world.alice.pk).is_active
     admin.post(f"/people/{world.alice.pk}/switch/", {"enable": "1"})
     assert Identity.objects.get(pk=world.alice.pk).is_active
-
-
-def test_administrators_find_people_by_name_or_group(browser):
-    page = browser("admin").get("/people/?q=approvers").content.decode()
-    assert "Bob" in page
-    assert "Charlie" not in page
-
-
-def test_an_administrator_can_not_disable_themselves(world, browser):
-    assert browser("admin").post(f"/people/{world.admin.pk}/switch/").status_code == 400
-    assert Identity.objects.get(pk=world.admin.pk).is_active

@@ -1,7 +1,5 @@
 """What opens Stint from elsewhere is made only by who has just shown who they are, at every door."""
 
-from __future__ import annotations
-
 import datetime as dt
 import re
 
@@ -9,9 +7,6 @@ import pytest
 from django.test import Client
 
 from accounts.models import APIToken, DeviceAuthorization, DeviceState, SSHPublicKey
-from accounts.operations.create_identity import create_identity
-from broker.audit.actor import Actor
-from broker.kernel import clock
 from tests.accounts.operations.test_start_device import start
 from tests.sessions_app.api.conftest import Caller
 from tests.sessions_app.web.pages import ACTS, PUBLIC, READABLE
@@ -19,8 +14,9 @@ from tests.sessions_app.web.test_access import (
     PUBLIC_KEY,
     things,  # noqa: F401  # the fixture: one of everything that a page can be about
 )
-from tests.support.world.acts import events, last
-from tests.support.world.factors import SECRET, code_of, give_app, just_signed_in, sign_in
+from tests.support.world.acts import events
+from tests.support.world.factors import just_signed_in, sign_in
+from tests.support.world.reading import read
 from tests.support.world.world import PASSWORD
 
 SIX_MINUTES = dt.timedelta(minutes=6)
@@ -65,25 +61,13 @@ def test_a_page_that_was_left_open_for_six_minutes_makes_no_key_or_token_until_w
     assert (made.identity, made.label) == (world.alice, form["label"])
 
 
-def test_who_has_a_second_factor_shows_that_and_not_the_password(world):
-    give_app(world.alice, clock.now())
-    browser = just_signed_in(Client(), world.alice, SIX_MINUTES)
-    assert browser.post("/account/keys/", {**KEY, "proves": "1", "password": PASSWORD}).status_code == 400
-    assert nothing_was_made(world)
-    browser.post("/account/keys/", {**KEY, "proves": "1", "code": code_of(SECRET, clock.now())})
-    assert SSHPublicKey.objects.get().label == "Laptop"
-
-
 def test_a_page_that_was_left_open_lets_no_program_in(world, left_open, code):
     for answer in (
         left_open.get(f"/device/?user_code={code}"),
         left_open.post("/device/", {"user_code": code, "answer": "allow"}),
     ):
         assert "Confirm it's you" in answer.content.decode()
-    assert (
-        f'name="next" value="/device/?user_code={code}"'
-        in left_open.get(f"/device/?user_code={code}").content.decode()
-    )
+    assert f'name="next" value="/device/?user_code={code}"' in read(left_open, f"/device/?user_code={code}")
     assert DeviceAuthorization.objects.get().state == DeviceState.PENDING
     done = left_open.post(
         "/device/", {"user_code": code, "answer": "allow", "proves": "1", "password": PASSWORD}
@@ -104,12 +88,6 @@ def test_a_session_that_calls_the_api_is_asked_the_same(world, left_open, path):
     assert left_open.get("/account/confirm/").status_code == 200
     assert left_open.post("/account/confirm/", {"password": PASSWORD})["Location"] == "/account/"
     assert caller.post(path, body).status_code == 201
-
-
-def test_a_session_that_never_showed_anything_is_asked(world):
-    client = Client()
-    client.force_login(world.alice, backend="accounts.backends.PasswordBackend")
-    assert Caller(world.alice, client=client).post("/me/ssh-keys", KEY).status_code == 403
 
 
 @pytest.fixture
@@ -140,8 +118,7 @@ def change(client: Client, new: str = OWN):
 
 
 def test_once_it_is_replaced_everything_opens_and_the_first_one_is_worth_nothing(erin):
-    page = erin.get("/account/password/").content.decode()
-    assert "Choose your own password" in page
+    assert "Choose your own password" in read(erin, "/account/password/")
     same = change(erin, GIVEN)
     assert (same.status_code, "already your password" in same.content.decode()) == (400, True)
     assert change(erin)["Location"] == "/account/"
@@ -151,39 +128,3 @@ def test_once_it_is_replaced_everything_opens_and_the_first_one_is_worth_nothing
     other = Client()
     sign_in(other, "erin", OWN)
     assert other.get("/").status_code == 200
-
-
-def test_a_first_password_that_the_page_made_is_replaced_too(world, browser):
-    page = (
-        browser("admin")
-        .post("/new/identity/", {"kind": "person", "username": "finn", "email": "finn@example.com"})
-        .content.decode()
-    )
-    given = re.search(r'<code class="secret" tabindex="0">([\w-]+)</code>', page)[1]
-    client = Client()
-    sign_in(client, "finn", given)
-    assert client.get("/")["Location"] == "/account/password/"
-
-
-def test_after_it_the_second_factor_that_is_required_is_asked_for(erin, settings):
-    settings.SECOND_FACTOR = "required"
-    assert erin.get("/")["Location"] == "/account/password/"
-    assert erin.get("/account/factors/")["Location"] == "/account/password/"
-    change(erin)
-    assert erin.get("/")["Location"] == "/account/factors/"
-
-
-def test_who_makes_themselves_on_the_server_has_made_their_own(world, now):
-    create_identity(
-        username="root",
-        email="root@example.com",
-        password=OWN,
-        is_superuser=True,
-        actor=Actor.system("createsuperuser"),
-        now=now,
-    )
-    client = Client()
-    sign_in(client, "root", OWN)
-    assert client.get("/").status_code in (200, 302)
-    assert client.get("/account/").status_code == 200
-    assert last("identity.created", "root").data["administrator"]

@@ -1,7 +1,5 @@
 """What waits for whom, as lists and as the number that every page shows."""
 
-from __future__ import annotations
-
 import pytest
 
 from accounts.models import Identity
@@ -15,12 +13,10 @@ from tests.support.world.scene import make_scene
 
 def lists(identity: Identity, now) -> dict[str, int]:
     return {
-        "holds": waiting.holds_for(identity, now).count(),
-        "requests": waiting.requests_for(identity, now).count(),
-        "reviews": waiting.reviews_for(identity).count(),
-        "releases": waiting.releases_for(identity, now).count(),
+        "holds": waiting.holds_for(identity, now).count(), "requests": waiting.requests_for(identity, now).count(),
+        "reviews": waiting.reviews_for(identity).count(), "releases": waiting.releases_for(identity, now).count(),
         "questions": waiting.questions_for(identity, now).count(),
-    }
+    }  # fmt: skip
 
 
 def test_the_number_is_that_of_the_lists_for_everybody(db, tmp_path):

@@ -1,8 +1,7 @@
 """Terminal output as HTML: colors as classes, and nothing else."""
 
-from __future__ import annotations
-
 import html
+import json
 import re
 import time
 
@@ -10,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions_app.web.shell.ansi import indexed, nearest, plain, render
+from sessions_app.web.shell.ansi import plain, render
+from sessions_app.web.shell.recording import hits, output_of
+from tests.support.world.reading import says, says_nothing_of
 
 SPAN = re.compile(r'<span class="((?:a-[fb][0-9]{1,2}|a-[ndwius])(?: a-[wius])*)">([^<>]*)</span>')
 # Pieces of what programs send, so that sequences are met more often than by chance.
@@ -30,20 +31,17 @@ OUTPUT = st.one_of(st.text(), st.lists(PIECES).map("".join))
         ("\x1b[38;2;0;200;10mgreen", '<span class="a-f2">green</span>'),
         ("\x1b[38:2::0:200:10mgreen", '<span class="a-f2">green</span>'),
         ("\x1b[48;5;17mdark", '<span class="a-b0">dark</span>'),
-        ("\x1b[33;44mboth", '<span class="a-b4">both</span>'),
-        ("\x1b[7mturned", '<span class="a-n">turned</span>'),
+        ("\x1b[33;44mboth", '<span class="a-b4">both</span>'), ("\x1b[7mturned", '<span class="a-n">turned</span>'),
         ("\x1b[7;31mturned", '<span class="a-b1">turned</span>'),
         ("\x1b[2mdim\x1b[22m not", '<span class="a-d">dim</span> not'),
         ("\x1b[31ma\x1b[39mb", '<span class="a-f1">a</span>b'),
-        ("\x1b[4mu\x1b[4:0mn", '<span class="a-u">u</span>n'),
-        ("\x1b[38;5mx", "x"),
+        ("\x1b[4mu\x1b[4:0mn", '<span class="a-u">u</span>n'), ("\x1b[38;5mx", "x"),
         ("\x1b[8mhidden is shown", "hidden is shown"),
         ("\x1b[31mone\r\ntwo", '<span class="a-f1">one</span>\n<span class="a-f1">two</span>'),
         ("\x1b[32m100%\x1b[0m\r 50", ' 50<span class="a-f2">%</span>'),
-        ("<b onclick=x>&amp;", "&lt;b onclick=x&gt;&amp;amp;"),
-        ("\x1b]8;;javascript:x\x07link\x1b]8;;\x07", "link"),
+        ("<b onclick=x>&amp;", "&lt;b onclick=x&gt;&amp;amp;"), ("\x1b]8;;javascript:x\x07link\x1b]8;;\x07", "link"),
     ],
-)
+)  # fmt: skip
 def test_what_is_shown(raw, shown):
     assert render(raw) == shown
 
@@ -51,9 +49,7 @@ def test_what_is_shown(raw, shown):
 @given(OUTPUT)
 def test_no_output_yields_markup_other_than_spans_with_classes(raw):
     rest = SPAN.sub(lambda found: found[2], render(raw))
-    assert "<" not in rest
-    assert ">" not in rest
-    assert '"' not in rest
+    says_nothing_of(rest, "<", ">", '"')
 
 
 @given(OUTPUT)
@@ -66,15 +62,71 @@ def test_nothing_that_a_terminal_obeys_or_that_hides_text_is_left(raw):
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200b]", render(raw))
 
 
-@given(st.integers(0, 255))
-def test_every_color_has_its_place_in_the_palette(number):
-    assert 0 <= indexed(number) < 16
-    assert 0 <= nearest(number, 255 - number, number // 2) < 16
-
-
 @pytest.mark.timing
 def test_a_line_that_is_begun_again_and_again_costs_no_more_than_its_length():
     began = time.perf_counter()
     assert len(plain("x" * 30_000 + "\ry" * 30_000)) == 30_000
     render("\x1b[1m" * 20_000 + "x\x1b[31m" * 20_000)
     assert time.perf_counter() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        ("\x1b[1;31mred\x1b[0m", "red"), ("\x1b]8;;http://evil.example\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1b]0;title\x07after", "after"), ("\x1bPsecret\x1b\\after", "after"), ("\x9b31mred", "red"),
+        ("10%\r50%\r100%", "100%"), ("long line\rno", "nong line"), ("a\r\nb", "a\nb"),
+        ("bell\x07 back\x08", "bell back"), ("\x1b(B\x1b[?25lshown", "shown"),
+        ("unfinished \x1b]0;never ended", "unfinished "), ("tab\tkept", "tab\tkept"),
+        ("order\u202eed", "order\ufffded"),
+    ],
+)  # fmt: skip
+def test_what_a_terminal_would_obey_is_gone(raw, text):
+    assert plain(raw) == text
+
+
+@pytest.mark.parametrize("char", ["\x85", "\u2028", "\u2029", "\x1c", "\x0b", "\x0c"])
+def test_no_character_in_the_output_hides_what_stands_around_it(settings, tmp_path, char):
+    settings.RECORDINGS_DIR = tmp_path
+    event = json.dumps([0.1, "o", f"before{char}after\n"], ensure_ascii=False)
+    (tmp_path / "x.cast").write_text('{"version": 2}\n' + event + "\n", encoding="utf-8")
+    shown = output_of("x.cast").text
+    says(shown, "before", "after")
+
+
+def test_a_line_cut_off_by_a_crash_is_left_out(settings, tmp_path):
+    settings.RECORDINGS_DIR = tmp_path
+    (tmp_path / "1.cast").write_text(
+        '{"version": 2}\n[0.1, "o", "one\\n"]\n[0.2, "i", "typed"]\n[0.3, "o", "tw'
+    )
+    assert output_of("1.cast").text == "one"
+
+
+def test_a_long_output_shows_its_end_and_says_so(settings, tmp_path):
+    settings.RECORDINGS_DIR = tmp_path
+    lines = "".join(f'[0, "o", "line {number}\\n"]\n' for number in range(1000))
+    (tmp_path / "1.cast").write_text("{}\n" + lines)
+    output = output_of("1.cast")
+    assert output.cut
+    assert output.text.splitlines()[-1] == "line 999"
+    assert len(output.text.splitlines()) == 400
+
+
+def test_no_recording_is_no_output(settings, tmp_path):
+    settings.RECORDINGS_DIR = tmp_path
+    assert output_of("") is None
+    assert output_of("missing.cast") is None
+    assert output_of(".") is None
+
+
+def test_a_text_is_found_with_the_moment_in_which_its_line_began(tmp_path):
+    path = tmp_path / "1.cast"
+    path.write_text(
+        '{"version": 2}\n[0.5, "o", "Starting\\r\\nwait"]\n[2.25, "o", "ing for \\u001b[31mNode\\u001b[0m 7\\r\\n"]\n'
+        '[9, "o", "node 8"]\n'
+    )
+    assert [(hit.at, hit.line) for hit in hits(path, "node")] == [
+        (0.5, "waiting for Node 7"),
+        (9.0, "node 8"),
+    ]
+    assert hits(path, "nothing") == []

@@ -1,7 +1,5 @@
 """Who had what, when: the chart, the table and the file."""
 
-from __future__ import annotations
-
 import csv
 import datetime as dt
 import io
@@ -17,10 +15,11 @@ from sessions_app.models import EndReason, Grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.web.record.timeline_page import span_of
 from sessions_app.web.record.timeline_question import By, Question, Zoom
-from sessions_app.web.shell.board import Group, Span, Stretch, draw_board
+from sessions_app.web.shell.board import Group, Span, draw_board
 from sessions_app.web.shell.files import plain
 from tests.support.world import acts
-from tests.support.world.acts import after, policy
+from tests.support.world.acts import after
+from tests.support.world.reading import read
 
 pytestmark = pytest.mark.usefixtures("at_noon")
 
@@ -57,9 +56,6 @@ def span(first: float, last: float, label: str = "Alice") -> Span:
     )  # fmt: skip
 
 
-# Drawing
-
-
 def draw(*spans: Span, bands=()):
     group = Group(key="web", label="web", note="", url="/", identity=None, spans=spans, bands=bands)
     return draw_board(
@@ -79,25 +75,6 @@ def test_no_bar_of_a_row_covers_another_nor_its_text():
     assert row.height >= max(bar.y for bar in row.bars) + 21
 
 
-def test_bars_that_do_not_meet_share_a_lane_and_a_row_is_no_higher_than_it_must_be():
-    row = draw(span(0, 3), span(6, 9), span(12, 15))
-    assert {bar.y for bar in row.bars} == {8}
-    assert row.height == 37
-
-
-def test_text_stands_in_a_wide_bar_and_beside_a_narrow_one():
-    wide, narrow, last = draw(span(0, 8), span(10, 10.5), span(23.5, 24)).bars
-    assert (wide.beside, narrow.beside, last.beside) == (False, True, True)
-    assert (narrow.anchor, last.anchor) == ("start", "end")
-
-
-def test_on_a_phone_a_name_stands_where_it_has_room_and_nowhere_else():
-    (alone,) = draw(span(1, 2, label="Alice Moreau")).bars
-    left, right = draw(span(1, 2, label="Alice Moreau"), span(5.5, 6.5, label="Bob")).bars
-    assert left.y == right.y
-    assert (alone.desk, left.desk, right.desk) == (False, True, False)
-
-
 SHOWN = st.tuples(
     st.integers(0, 94), st.sampled_from([1, 2, 8, 30]), st.sampled_from(["Bob", "Canary", "Alice Moreau"])
 )
@@ -114,39 +91,6 @@ def test_on_a_phone_no_name_stands_on_another(shown):
         reach += [] if bar.desk else [(bar.y, first, first + wide)]
     for (lane, _, until), (other, begins, _) in itertools.pairwise(sorted(reach)):
         assert lane != other or until <= begins + 0.1
-
-
-def test_on_a_phone_no_hour_stands_under_the_time_that_it_is_now():
-    ticks = draw_board(
-        [], start=START, end=START + dt.timedelta(days=1), now=START + dt.timedelta(hours=2.5)
-    ).ticks
-    assert [tick.label for tick in ticks] == ["00", "08", "12", "16", "20", "00"]
-    assert [tick.desk for tick in ticks] == [True, False, False, False, False, False]
-
-
-def test_on_a_phone_every_other_day_of_a_week_is_named():
-    group = Group(key="web", label="web", note="", url="/", identity=None, spans=[])
-    end = START + dt.timedelta(days=7)
-    ticks = draw_board([group], start=START, end=end, now=START - dt.timedelta(days=1)).ticks
-    assert [tick.desk for tick in ticks] == [False, True, False, True, False, True, False, True]
-
-
-def test_bars_are_cut_at_the_edges_and_bands_lie_behind():
-    bands = [
-        Stretch(
-            START + dt.timedelta(hours=6),
-            START + dt.timedelta(hours=12),
-            "open",
-            "Allowed window of web-work",
-        )
-    ]
-    row = draw(span(-5, 30), bands=bands)
-    assert (row.bars[0].x, row.bars[0].width) == ("0.000%", "100.000%")
-    assert [(band.x, band.width, band.style) for band in row.bands] == [("25.000%", "25.000%", "open")]
-    assert row.bands[0].title == "Allowed window of web-work, Wed 25 Nov 06:00 to 12:00 UTC"
-
-
-# Stretches of time
 
 
 @pytest.mark.parametrize(
@@ -170,22 +114,6 @@ def test_a_stretch_goes_from_midnight_to_midnight_in_the_readers_zone(
     assert [moment.astimezone(zoneinfo.ZoneInfo(BERLIN)).hour for moment in (start, end)] == [0, 0]
 
 
-def test_an_hour_is_as_long_on_the_day_on_which_clocks_change():
-    start = dt.datetime(2026, 10, 25, tzinfo=zoneinfo.ZoneInfo(BERLIN))
-    with timezone.override(BERLIN):
-        board = draw_board(
-            [], start=start, end=start + dt.timedelta(days=1), now=start - dt.timedelta(days=9)
-        )
-    assert [(tick.label, tick.x) for tick in board.ticks][:3] == [
-        ("00", "0.000%"),
-        ("04", "20.000%"),
-        ("08", "36.000%"),
-    ]
-
-
-# The page
-
-
 @pytest.fixture
 def story(world, now):
     """One of each: active, coming, ended early, asked, denied, break-glass access of alice; asked by a machine."""
@@ -193,14 +121,11 @@ def story(world, now):
     end_grant(grant_id=early.pk, actor=world.alice, reason=EndReason.RELEASED, now=now)
     acts.undo(early, now=now + dt.timedelta(minutes=1))
     story = {
-        "early": early,
-        "active": world.grant(),
-        "coming": world.grant(start=False, starts_at=after(world, minutes=2)),
-        "asked": world.request(),
+        "early": early, "active": world.grant(),
+        "coming": world.grant(start=False, starts_at=after(world, minutes=2)), "asked": world.request(),
         "denied": world.decide(world.request(), verdict="deny", comment="no"),
-        "glass": world.request(kind="break_glass", reason="Down").grant,
-        "machine": world.request(world.robot),
-    }
+        "glass": world.request(kind="break_glass", reason="Down").grant, "machine": world.request(world.robot),
+    }  # fmt: skip
     return {
         name: f"/{'grants' if isinstance(one, Grant) else 'requests'}/{one.ref}/"
         for name, one in story.items()
@@ -220,32 +145,13 @@ def test_each_state_has_its_bar_and_each_filter_shows_its_own(story, as_bob, fak
                 for row in file(as_bob, f"&zoom=month&state={state}")} == shown  # fmt: skip
 
 
-def test_rows_are_clusters_people_or_machines(story, as_bob):
-    assert rows(as_bob, "?zoom=month") == ["web"]
-    assert rows(as_bob, "?zoom=month&by=person") == ["alice"]
-    assert rows(as_bob, "?zoom=month&by=machine") == ["robot"]
-    assert rows(as_bob, "?zoom=month&by=person&person=charlie") == []
-    assert rows(as_bob, "?zoom=month&cluster=db") == []
-
-
 def test_one_sees_ones_own_those_of_ones_machines_and_what_one_looks_into(
     story, as_alice, as_bob, as_charlie
 ):
     assert {url for _, url in bars(as_alice, "?zoom=month")} == set(story.values())
     assert bars(as_charlie, "?zoom=month") == []
     assert file(as_charlie, "&zoom=month") == []
-    assert "Nothing in this period" in as_charlie.get("/timeline/?view=table").content.decode()
-
-
-def test_another_time_shows_what_was_then(world, as_bob, now, fake_targets):
-    grant = world.grant()
-    end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=now)
-    acts.undo(grant, now=now + dt.timedelta(seconds=5))
-    day = (now - dt.timedelta(days=40)).date()
-    assert bars(as_bob, f"?day={day}") == []
-    Grant.objects.filter(pk=grant.pk).update(starts_at=now)
-    assert [url for _, url in bars(as_bob, f"?zoom=week&day={now.date()}")] == [f"/grants/{grant.ref}/"]
-    assert bars(as_bob, f"?zoom=month&day={(now + dt.timedelta(days=62)).date()}") == []
+    assert "Nothing in this period" in read(as_charlie, "/timeline/?view=table")
 
 
 def test_the_timeline_shows_hours_and_not_only_days(world, as_bob):
@@ -260,37 +166,9 @@ def test_the_timeline_shows_hours_and_not_only_days(world, as_bob):
         ("&since=15:30&until=16:00", []), ("&since=12:00&until=14:30", []), ("&since=22:00&until=02:00", []), ("&since=never", there),
     ):  # fmt: skip
         assert [url for _, url in bars(as_bob, day + hours)] == found, hours
-    page = as_bob.get(f"/timeline/{day}&since=14:00&until=16:00").content.decode()
-    assert "Tuesday, 8 June 2027, 14:00 to 16:00" in page
+    assert "Tuesday, 8 June 2027, 14:00 to 16:00" in read(as_bob, f"/timeline/{day}&since=14:00&until=16:00")
     # From the evening over midnight.
     assert [url for _, url in bars(as_bob, "?day=2027-06-07&since=22:00&until=15:00")] == there
-
-
-def test_windows_and_freezes_lie_behind_the_cluster_that_they_are_for(world, as_bob, now):
-    hours = [
-        {
-            "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
-            "from": "00:00",
-            "to": "23:59",
-            "zone": "UTC",
-        }
-    ]
-    freeze = {
-        "from": (now + dt.timedelta(days=1)).isoformat(),
-        "to": (now + dt.timedelta(days=2)).isoformat(),
-        "reason": "Year end",
-    }
-    world.request()
-    world.apply(policy(world, windows=hours, freezes=[freeze]))
-    (row,) = board(as_bob, "?zoom=month&day=" + f"{now.date()}").chart.rows
-    styles = {band.style for band in row.bands}
-    assert "open" in styles
-    assert "frozen" in styles
-    assert any("Year end" in band.title for band in row.bands)
-    (row,) = board(as_bob, "?zoom=month&by=person&cluster=web").chart.rows
-    assert row.bands
-    (row,) = board(as_bob, "?zoom=month&by=person").chart.rows
-    assert not row.bands
 
 
 def test_what_can_not_be_drawn_is_said(world, as_bob, monkeypatch):
@@ -299,15 +177,7 @@ def test_what_can_not_be_drawn_is_said(world, as_bob, monkeypatch):
         world.request()
     shown = board(as_bob)
     assert (shown.drawn, shown.left_out, shown.at_least) == (2, 3, False)
-    assert "Showing the first 2; 3 later ones are not shown." in as_bob.get("/timeline/").content.decode()
-
-
-def test_the_table_goes_on_by_key(world, as_bob, monkeypatch):
-    requests = [world.request() for _ in range(3)]
-    page = as_bob.get("/timeline/?view=table").context
-    assert [one.request.ref for one in page["rows"]] == [one.ref for one in reversed(requests)]
-    older = as_bob.get(f"/timeline/?view=table&before={requests[1].number}").context["rows"]
-    assert [one.request.ref for one in older] == [requests[0].ref]
+    assert "Showing the first 2; 3 later ones are not shown." in read(as_bob, "/timeline/")
 
 
 def test_nonsense_in_the_address_is_a_page(as_alice):
@@ -316,32 +186,13 @@ def test_nonsense_in_the_address_is_a_page(as_alice):
         assert as_alice.get(f"/timeline/{query}").status_code == 200, query
 
 
-def test_the_way_through_time_keeps_the_filters(as_alice):
-    page = as_alice.get("/timeline/?zoom=week&by=person&day=2026-11-25&state=ended").content.decode()
-    assert "?zoom=week&amp;by=person&amp;state=ended&amp;day=2026-11-22" in page
-    assert "?zoom=week&amp;by=person&amp;state=ended&amp;day=2026-11-30" in page
-    assert "23 November to 29 November 2026, week 48" in page
-
-
-# The file
-
-
 def test_a_cell_that_a_spreadsheet_would_run_is_defused(world, as_bob):
     world.request(reason="=HYPERLINK(1)\nnext", ticket='a "quoted", one')
     (row,) = file(as_bob)
-    assert row["reason"] == "'=HYPERLINK(1)\nnext"
-    assert row["ticket"] == 'a "quoted", one'
+    assert (row["reason"], row["ticket"]) == ("'=HYPERLINK(1)\nnext", 'a "quoted", one')
     for text in ("=1", "+1", "-1", "@x", "\tx", "\rx"):
         assert plain(text) == f"'{text}"
     assert [plain(value) for value in ("1=1", 7, None, "a-b")] == ["1=1", "7", "", "a-b"]
-
-
-def test_the_file_is_no_page_and_ends_its_lines_as_the_standard_says(world, as_bob):
-    world.request()
-    answer = as_bob.get("/timeline/?format=csv")
-    assert answer["Content-Disposition"].startswith('attachment; filename="timeline-')
-    assert "no-store" in answer["Cache-Control"]
-    assert answer.getvalue().count(b"\r\n") == 2
 
 
 def test_what_is_still_ending_reaches_to_now(world, now):
@@ -351,3 +202,11 @@ def test_what_is_still_ending_reaches_to_now(world, now):
     request = grant.request
     request.refresh_from_db()
     assert span_of(request, By.CLUSTER, later).end == later
+
+
+def test_rows_are_clusters_people_or_machines(story, as_bob):
+    assert rows(as_bob, "?zoom=month") == ["web"]
+    assert rows(as_bob, "?zoom=month&by=person") == ["alice"]
+    assert rows(as_bob, "?zoom=month&by=machine") == ["robot"]
+    assert rows(as_bob, "?zoom=month&by=person&person=charlie") == []
+    assert rows(as_bob, "?zoom=month&cluster=db") == []

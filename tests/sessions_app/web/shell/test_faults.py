@@ -1,7 +1,5 @@
 """What is wrong with a form: in words, once, at its field, with the focus there, and all fields marked."""
 
-from __future__ import annotations
-
 import re
 from html import unescape
 
@@ -9,11 +7,12 @@ import pytest
 from django.template import Context, Template
 
 from broker.kernel.errors import InvalidInput
-from sessions_app.models import AccessRequest, Grant
+from sessions_app.models import AccessRequest
 from sessions_app.web.shell.faults import Faults, faults_of
 from tests.environment import ROOT
 from tests.sessions_app.web.requests.test_asking import FORM
 from tests.support.world.acts import policy
+from tests.support.world.reading import answered
 from tests.support.world.world import PASSWORD
 
 ERROR = re.compile(r'<span class="error" id="wrong-([\w-]+)">(.*?)</span>')
@@ -68,8 +67,7 @@ def test_what_has_no_field_is_said_above_so_that_nothing_is_swallowed():
         "It does not fit.", hint="Look.", fields={"gone": ["Gone is bad."], "a": ["A is bad."]}
     )
     found = faults_of(error, "a")
-    assert found.at == {"a": "A is bad."}
-    assert found.above == ("It does not fit.", "Look. Gone is bad.")
+    assert (found.at, found.above) == ({"a": "A is bad."}, ("It does not fit.", "Look. Gone is bad."))
     assert faults_of(None, "a") == Faults()
 
 
@@ -94,16 +92,6 @@ def test_a_request_says_what_is_wrong_at_the_field(as_alice, changes, field, tex
     assert not AccessRequest.objects.exists()
 
 
-def test_a_request_with_two_faults_marks_both(as_alice, world):
-    world.apply(policy(world, ticket="^CHG-[0-9]{4,}$"))
-    answer = as_alice.post("/requests/new/", {**FORM, "reason": "", "send": "1"})
-    page = answer.content.decode()
-    assert list(said(page)) == ["ticket", "reason"]
-    assert said(page)["ticket"] == "A ticket is required. Enter one like CHG-1234."
-    assert "2 fields need fixing." in page
-    assert "[0-9]" not in page
-
-
 def test_all_that_is_wrong_with_a_request_is_marked_at_once(as_alice):
     nothing = {"p.unit": "", "target": [], "reason": "", "other_duration": "90"}
     page = as_alice.post("/requests/new/", {**FORM, **nothing, "send": "1"}).content.decode()
@@ -113,28 +101,6 @@ def test_all_that_is_wrong_with_a_request_is_marked_at_once(as_alice):
         "/requests/new/", {**FORM, **nothing, "other_duration": "9h", "send": "1"}
     ).content.decode()
     assert list(said(page)) == ["p-unit", "target", "other_duration", "reason"]
-
-
-def test_no_target_ticked_is_said_in_words_by_the_api_too(api_of_alice):
-    body = {
-        "cluster": "web",
-        "command_set": "restart-web",
-        "duration": 3600,
-        "reason": "x",
-        "parameters": {},
-        "targets": [],
-    }
-    refused = api_of_alice.post("/requests", {**body, "parameters": {"unit": "nginx"}})
-    assert refused.body["title"] == "No target is chosen."
-    missing = api_of_alice.post("/requests", {**body, "targets": ["web-1"]})
-    assert missing.body["title"] == "unit is missing: it needs one of nginx, haproxy."
-
-
-@pytest.fixture
-def api_of_alice(world):
-    from tests.sessions_app.api.conftest import Caller, token_for
-
-    return Caller(world.alice, token_for(world.alice, world.now))
 
 
 @pytest.mark.parametrize(
@@ -161,24 +127,6 @@ def test_every_form_says_it_at_the_field(as_alice, path, form, fields):
     assert list(said(answer.content.decode())) == fields
 
 
-@pytest.mark.parametrize(
-    ("form", "fields"),
-    [
-        ({"kind": "person", "username": "Not A Name!", "email": "e@example.com"}, ["username"]),
-        ({"kind": "service", "username": "build"}, ["owner"]),
-        (
-            {"kind": "person", "username": "erin", "email": "e@example.com", "groups": "Not A Group!"},
-            ["groups"],
-        ),
-        ({"kind": "person", "username": "erin", "email": "nowhere"}, ["email"]),
-    ],
-)
-def test_adding_somebody_says_it_at_the_field(browser, form, fields):
-    answer = browser("admin").post("/new/identity/", form)
-    assert answer.status_code in (400, 409)
-    assert list(said(answer.content.decode())) == fields
-
-
 def test_a_cluster_marks_every_field_that_needs_fixing_and_says_how_many(browser):
     form = {"act": "save", "name": "Not A Name", "environment": "production", "risk": "high", "rows": "2",
             "t0.name": "a", "t0.address": "not an address!", "t1.name": "b", "t1.address": "b.example", "t1.port": "no port"}  # fmt: skip
@@ -188,12 +136,6 @@ def test_a_cluster_marks_every_field_that_needs_fixing_and_says_how_many(browser
     assert f"{len(found)} fields need fixing." in page
     assert found["name"] == "Must be lowercase letters, digits, hyphens and underscores, such as web-eu."
     assert "[a-z" not in page.partition("<main")[2].replace("&quot;", "")
-
-
-def test_a_cluster_without_a_target_says_so_at_the_first(browser):
-    form = {"act": "save", "name": "fresh", "environment": "production", "risk": "high", "rows": "1"}
-    page = browser("admin").post("/new/cluster/", form).content.decode()
-    assert list(said(page)) == ["t0-name"]
 
 
 LONG = "x" * 4_001
@@ -217,46 +159,10 @@ def test_a_form_of_a_grant_says_it_at_the_field_and_keeps_what_was_typed(world, 
     assert all(f'value="{text}"' in page for text in form.values() if text not in ("", "dora"))
 
 
-def test_what_an_approver_found_of_a_held_grant_is_said_at_its_field(world, as_bob):
-    grant = world.grant()
-    Grant.objects.filter(pk=grant.pk).update(held_at=world.now)
-    page = as_bob.post(f"/grants/{grant.ref}/release/", {"note": LONG}).content.decode()
-    assert list(said(page)) == ["note"]
-    assert LONG in page
-
-
-def test_a_form_that_is_gone_is_answered_above(world, as_alice):
-    grant = world.grant()
-    as_alice.post(f"/grants/{grant.ref}/end/")
-    page = as_alice.post(
-        f"/grants/{grant.ref}/extend/", {"seconds": "1800", "reason": "Slow"}
-    ).content.decode()
-    assert page.count("has ended, so it can&#x27;t be extended.") == 1
-    assert said(page) == {}
-
-
-def test_a_denial_without_a_comment_has_the_focus_at_the_comment(world, as_bob):
-    asked = world.request()
-    form = {"verdict": "deny", "digest": asked.digest}
-    page = as_bob.post(f"/approvals/{asked.ref}/decide/", form).content.decode()
-    assert said(page) == {
-        "comment": "A comment is required to deny a request. Explain why, so the requester knows what to change."
-    }
-
-
-def test_an_approval_that_leaves_no_target_says_it_at_the_targets(world, as_bob):
-    asked = world.request()
-    form = {"verdict": "approve", "digest": asked.digest, "without_target": asked.targets}
-    page = as_bob.post(f"/approvals/{asked.ref}/decide/", form).content.decode()
-    assert list(said(page)) == ["without_target"]
-
-
 def test_an_editor_says_the_line_and_the_key_in_words_with_the_focus_in_the_text(world, browser):
     (source,) = policy(world, max_duration=90).values()
     line = source.splitlines().index("max_duration: 90") + 1
-    answer = browser("admin").post("/policies/web-work/edit/", {"source": source, "act": "save"})
-    page = answer.content.decode()
-    assert answer.status_code == 400
+    page = answered(browser("admin").post("/policies/web-work/edit/", {"source": source, "act": "save"}), 400)
     says = "<code>max_duration</code>: 90 needs a unit: use 90m for minutes or 90h for hours."
     assert f'<a href="#L{line}">Line {line}</a>: {says}' in page
     assert page.count("90 needs a unit") == 1
@@ -265,18 +171,3 @@ def test_an_editor_says_the_line_and_the_key_in_words_with_the_focus_in_the_text
     )
     assert page.count(" autofocus") == 1
     assert "max_duration: 90\n" in page
-
-
-def test_a_cluster_that_is_named_in_a_policy_and_is_not_there_is_said_with_its_line(world, browser):
-    (source,) = policy(world, clusters=["web", "dbb"]).values()
-    page = (
-        browser("admin").post("/policies/web-work/edit/", {"source": source, "act": "save"}).content.decode()
-    )
-    assert "</a>: entry 2 of <code>clusters</code>: unknown cluster dbb." in page
-
-
-def test_a_policy_of_the_first_steps_says_it_at_its_field(world, browser):
-    form = {"act": "save", "name": "Not A Name", "cluster": "web", "command_set": "restart-web", "hours": "4"}
-    page = browser("admin").post("/welcome/policy/", form).content.decode()
-    assert list(said(page)) == ["name", "requesters"]
-    assert "2 fields need fixing." in page

@@ -1,20 +1,19 @@
 """What a page asks when it is told to look, and what it is answered."""
 
-from __future__ import annotations
-
 import json
 import re
 
 from broker.audit.queries import last_number
 from sessions_app.models import Notice
 from tests.support.world import acts
+from tests.support.world.reading import read
 
 AS_PART = {"HTTP_HX_REQUEST": "true"}
 
 
 def seen(client, url: str = "/record/") -> dict[str, str]:
     """What a page that was just rendered has seen."""
-    page = client.get(url).content.decode()
+    page = read(client, url)
     pulse = page[page.index('id="pulse"') :]
     return dict(re.findall(r'name="(\w+)" value="(\d+)"', pulse))
 
@@ -34,10 +33,7 @@ def test_what_happened_is_said_in_families_numbers_and_one_sentence(world, as_bo
     before = seen(as_bob)
     world.request()
     answer = as_bob.get("/pulse/", before)
-    assert told(answer) == {
-        "families": ["request", "notice"],
-        "say": "Alice requests restart-web on web.",
-    }
+    assert told(answer) == {"families": ["request", "notice"], "say": "Alice requests restart-web on web."}
     assert f'name="after" value="{last_number()}"' in answer.content.decode()
     assert 'name="waiting" value="1"' in answer.content.decode()
     assert 'name="unread" value="1"' in answer.content.decode()
@@ -85,27 +81,26 @@ def test_strangers_hear_nothing_and_a_page_without_a_session_hears_so_and_stays(
     assert "HX-Redirect" not in answer
 
 
-def test_where_no_proxy_routes_the_stream_browsers_are_told_to_stop_asking(browser):
-    assert browser().get("/streams/changes").status_code == 204
-
-
 def test_pages_find_the_stream_below_their_own_address_or_at_its_port(as_bob, settings):
-    assert 'sse-connect="/streams/changes"' in as_bob.get("/").content.decode()
+    assert 'sse-connect="/streams/changes"' in read(as_bob, "/")
     settings.STREAMS_DIRECT_PORT, settings.STREAMS_ORIGINS = 8001, {"http://testserver"}
-    assert 'sse-connect="http://testserver:8001/streams/changes"' in as_bob.get("/").content.decode()
+    assert 'sse-connect="http://testserver:8001/streams/changes"' in read(as_bob, "/")
     settings.STREAMS_ORIGINS, settings.ALLOWED_HOSTS = {"http://[::1]:8000"}, ["[::1]"]
     page = as_bob.get("/", headers={"Host": "[::1]:8000"}).content.decode()
     assert 'sse-connect="http://[::1]:8001/streams/changes"' in page
     settings.ALLOWED_HOSTS = ["testserver"]
     settings.STREAMS_ORIGINS = {"http://elsewhere"}
-    assert 'sse-connect="/streams/changes"' in as_bob.get("/").content.decode()
+    assert 'sse-connect="/streams/changes"' in read(as_bob, "/")
 
 
 def test_a_live_page_asks_for_itself_and_the_answer_to_a_form_does_not(world, as_bob):
     asked = world.request()
-    assert 'data-live="request' in as_bob.get("/").content.decode()
-    page = as_bob.get("/grants/?show=all&before=9").content.decode()
-    assert 'hx-get="/grants/?show=all&amp;before=9"' in page
-    assert 'hx-get="/grants/"' in as_bob.get("/grants/?read=what").content.decode()
+    assert 'data-live="request' in read(as_bob, "/")
+    assert 'hx-get="/grants/?show=all&amp;before=9"' in read(as_bob, "/grants/?show=all&before=9")
+    assert 'hx-get="/grants/"' in read(as_bob, "/grants/?read=what")
     refused = as_bob.post(f"/approvals/{asked.ref}/decide/", {"verdict": "deny", "digest": asked.digest})
     assert "data-live" not in refused.content.decode()
+
+
+def test_where_no_proxy_routes_the_stream_browsers_are_told_to_stop_asking(browser):
+    assert browser().get("/streams/changes").status_code == 204

@@ -1,7 +1,5 @@
 """The moment of a page."""
 
-from __future__ import annotations
-
 import datetime as dt
 import itertools
 
@@ -40,8 +38,3 @@ def test_a_page_that_acts_first_is_of_the_moment_after_it(db):
     with one_moment():
         acted = clock.now()
         assert page_now() >= acted
-
-
-def test_outside_of_a_page_there_is_no_moment():
-    with pytest.raises(LookupError):
-        page_now()

@@ -1,12 +1,11 @@
 """Forms that could not be taken: what was typed is not lost, and what others send is not shown."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
 
 from sessions_app.models import AccessRequest, Comment
+from tests.support.world.reading import answered, says
 
 OURS = {"Origin": "http://testserver"}
 TYPED = {"text": "Is the <backup> done?\r\nI read nothing of it.", "page": "request"}
@@ -24,21 +23,16 @@ def kept(page: str) -> dict[str, str]:
 
 
 def test_who_is_signed_out_while_typing_signs_in_and_sends_it_again(browser, thread):
-    answer = browser().post(thread, TYPED, headers=OURS)
-    page = answer.content.decode()
-    assert answer.status_code == 401
+    page = answered(browser().post(thread, TYPED, headers=OURS), 401)
     assert "You are signed out" in page
     assert kept(page) == {"text": "Is the &lt;backup&gt; done?\r\nI read nothing of it.", "page": "request"}
-    assert f'action="{thread}"' in page
-    assert 'href="/sign-in/" target="_blank"' in page
+    says(page, f'action="{thread}"', 'href="/sign-in/" target="_blank"')
     assert not Comment.objects.exists()
 
 
 def test_a_form_with_an_old_token_is_sent_again_with_a_new_one(browser, thread):
     client = browser("alice", enforce_csrf_checks=True)
-    answer = client.post(thread, TYPED, headers=OURS)
-    page = answer.content.decode()
-    assert answer.status_code == 403
+    page = answered(client.post(thread, TYPED, headers=OURS), 403)
     assert "This form has expired" in page
     assert not Comment.objects.exists()
     token = re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)[-1]
@@ -58,10 +52,8 @@ def test_what_another_site_sends_is_neither_shown_nor_offered(browser, thread, h
 def test_what_is_secret_is_not_put_into_a_page_once_more(browser):
     client = browser("alice", enforce_csrf_checks=True)
     for form in (
-        {"old_password": "correct horse"},
-        {"connection.token": "s3cret-correct"},
-        {"token": "correct.jwt"},
-    ):
+        {"old_password": "correct horse"}, {"connection.token": "s3cret-correct"}, {"token": "correct.jwt"},
+    ):  # fmt: skip
         page = client.post("/account/password/", form, headers=OURS).content.decode()
         assert "Nothing was changed" in page
         assert "correct" not in page

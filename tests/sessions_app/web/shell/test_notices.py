@@ -1,15 +1,10 @@
 """What one was told, in the page."""
 
-from __future__ import annotations
-
 import pytest
 
 from accounts.models import Identity
-from accounts.operations.create_identity import create_identity
-from broker.audit.actor import Actor
 from sessions_app.models import CommandRun, EndReason, Grant, Notice
 from sessions_app.operations.grants.end_grant import end_grant
-from sessions_app.operations.identities.change_identity import change_identity
 from sessions_app.operations.notifications.warn_holders import warn_holders
 from sessions_app.operations.requests.comment_request import comment_request
 from sessions_app.operations.requests.review_break_glass import review_break_glass
@@ -19,6 +14,7 @@ from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.queries.notices import outcome_of, unread_of, with_outcomes
 from sessions_app.web.shell.waiting import count_waiting
 from tests.support.world import acts
+from tests.support.world.reading import read
 
 
 @pytest.fixture
@@ -28,9 +24,9 @@ def notice(world) -> Notice:
 
 
 def test_one_sees_ones_own_notices_and_nobody_elses(notice, as_bob, as_charlie):
-    assert notice.subject in as_bob.get("/notices/").content.decode()
-    assert notice.subject not in as_charlie.get("/notices/").content.decode()
-    assert "You're all caught up" in as_charlie.get("/notices/").content.decode()
+    assert notice.subject in read(as_bob, "/notices/")
+    assert notice.subject not in read(as_charlie, "/notices/")
+    assert "You're all caught up" in read(as_charlie, "/notices/")
 
 
 def test_looking_reads_nothing_and_a_press_does(notice, as_bob, now):
@@ -41,20 +37,7 @@ def test_looking_reads_nothing_and_a_press_does(notice, as_bob, now):
     assert as_bob.post(f"/notices/{notice.pk}/read/")["Location"] == "/notices/"
     notice.refresh_from_db()
     assert notice.read_at is not None
-    assert "Earlier" in as_bob.get("/notices/").content.decode()
-
-
-def test_opening_reads_and_leads_to_the_page(notice, as_bob):
-    answer = as_bob.post(f"/notices/{notice.pk}/read/", {"open": "1"})
-    assert answer["Location"] == notice.path
-    notice.refresh_from_db()
-    assert notice.read_at is not None
-
-
-def test_a_notice_of_another_is_not_there(notice, as_charlie):
-    assert as_charlie.post(f"/notices/{notice.pk}/read/").status_code == 404
-    notice.refresh_from_db()
-    assert notice.read_at is None
+    assert "Earlier" in read(as_bob, "/notices/")
 
 
 def test_all_that_was_shown_is_read_at_once(notice, as_bob, world):
@@ -64,30 +47,6 @@ def test_all_that_was_shown_is_read_at_once(notice, as_bob, world):
     later.refresh_from_db()
     assert later.read_at is None
     assert "0 notifications" in as_bob.post("/notices/read/", {"newest": "all"}, follow=True).content.decode()
-
-
-def test_those_not_read_come_first_and_long_lists_are_paged(world, as_bob, now):
-    Notice.objects.bulk_create(
-        Notice(identity=world.bob, event="x", subject=f"Old {n}.", path="/", read_at=now) for n in range(60)
-    )
-    Notice.objects.bulk_create(
-        Notice(identity=world.bob, event="x", subject=f"New {n}.", path="/") for n in range(60)
-    )
-    page = as_bob.get("/notices/").content.decode()
-    assert page.index("New 59.") < page.index("Old 59.")
-    assert "There are more." in page
-    assert "New 9." not in page
-    first = Notice.objects.get(subject="Old 10.").pk
-    older = as_bob.get(f"/notices/?before={first}").content.decode()
-    assert "Old 9." in older
-    assert "New 59." not in older
-    assert "No older notifications" in as_bob.get("/notices/?before=1").content.decode()
-
-
-def test_the_bell_counts_what_is_not_read(notice, as_bob):
-    assert 'data-count="unread">1<' in as_bob.get("/").content.decode()
-    as_bob.post(f"/notices/{notice.pk}/read/")
-    assert 'data-count="unread" hidden>0<' in as_bob.get("/").content.decode()
 
 
 def settled(identity, now) -> dict[str, str]:
@@ -113,7 +72,7 @@ def test_a_notice_that_asks_for_a_verdict_settles_with_the_outcome(world, as_bob
     world.decide(request, world.dora)
     assert settled(world.bob, world.now) == {asked: "Approved by Dora"}
     assert (bell(as_bob), bell(dora)) == (0, 0)
-    page = as_bob.get("/notices/").content.decode()
+    page = read(as_bob, "/notices/")
     assert "You're all caught up" in page
     assert "Approved by Dora" in page[page.index("Earlier") :]
 
@@ -125,33 +84,6 @@ def test_what_somebody_may_no_longer_decide_is_not_at_their_bell(world, as_bob):
     bob = Identity.objects.get(pk=world.bob.pk)
     assert bell(as_bob) == count_waiting(bob, world.now) == 0
     assert list(settled(bob, world.now).values()) == ["No longer yours to decide"]
-
-
-def test_what_became_ones_own_is_not_at_the_bell(world, as_bob):
-    world.request()
-    assert bell(as_bob) == 1
-    change_identity(
-        identity_id=world.bob.pk, name="Bob", email=world.alice.email, one_person=True, actor=world.admin, now=world.now
-    )  # fmt: skip
-    bob = Identity.objects.get(pk=world.bob.pk)
-    assert count_waiting(bob, world.now) == 0
-    assert "No longer yours to decide" in settled(bob, world.now).values()
-    assert bell(as_bob) == 0, "that an administrator changed the address asks for nothing"
-
-
-def test_a_verdict_of_ones_other_account_settles_it_for_both(world, as_bob):
-    world.apply(acts.policy(world, approvals=[{"count": 2, "from": ["approvers"]}]))
-    request = world.request()
-    twin = create_identity(
-        username="bob2",
-        email=world.bob.email,
-        groups=["approvers"],
-        actor=Actor.system("test"),
-        now=world.now,
-    )
-    world.decide(request, twin)
-    assert bell(as_bob) == count_waiting(world.bob, world.now) == 0
-    assert list(settled(world.bob, world.now).values()) == ["You approved it"]
 
 
 def test_a_verdict_of_ones_own_settles_it_while_others_are_still_asked(world):
@@ -246,15 +178,8 @@ def test_what_only_tells_is_new_until_it_is_read_and_not_at_the_bell(world, as_a
         identity=world.alice, event="x", subject="A factor was added", path="/account/"
     )
     assert settled(world.alice, now) == {"A factor was added": ""}
-    page = as_alice.get("/notices/").content.decode()
+    page = read(as_alice, "/notices/")
     assert page.index("A factor was added") < page.index("Mark as read")
     assert bell(as_alice) == 0
     as_alice.post(f"/notices/{told.pk}/read/")
-    assert "You're all caught up" in as_alice.get("/notices/").content.decode()
-
-
-def test_whoever_is_all_caught_up_has_no_number_at_the_bell(world, as_alice):
-    world.grant()
-    page = as_alice.get("/").content.decode()
-    assert "You&#x27;re all caught up" in page or "You're all caught up" in page
-    assert bell(as_alice) == 0
+    assert "You're all caught up" in read(as_alice, "/notices/")

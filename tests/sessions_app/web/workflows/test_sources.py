@@ -1,20 +1,14 @@
 """The pages of workflow sources."""
 
-from __future__ import annotations
-
 import pytest
 
-from sessions_app.models import InboundDelivery, WorkflowSource
+from sessions_app.models import WorkflowSource
 from sessions_app.operations.workflows.read_workflow import read_workflow
 from tests.support.world.acts import change, policy
+from tests.support.world.reading import answered, read, says
 from tests.support.world.sources import DESK, SOURCE, is_open, speaking_for
 
 SECRETS = ("desk-token-of-stint", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-
-
-@pytest.fixture
-def as_admin(browser):
-    return browser("admin")
 
 
 @pytest.fixture
@@ -25,9 +19,7 @@ def desk(world):
 
 def test_no_secret_is_shown_and_what_is_stored_stays_when_the_text_is_saved(as_admin, desk):
     kept = bytes(desk.sealed)
-    pages = [
-        as_admin.get(url).content.decode() for url in ("/sources/", "/sources/desk/", "/sources/desk/edit/")
-    ]
+    pages = [read(as_admin, url) for url in ("/sources/", "/sources/desk/", "/sources/desk/edit/")]
     assert not any(secret in page for page in pages for secret in SECRETS)
     assert "(stored)" in pages[2]
     source = "name: desk\nprovider: standard\nsummary: Other words\nclusters: [web]\n"
@@ -35,14 +27,6 @@ def test_no_secret_is_shown_and_what_is_stored_stays_when_the_text_is_saved(as_a
     assert as_admin.post("/sources/desk/edit/", {"source": source, "act": "save"}).status_code == 302
     desk.refresh_from_db()
     assert (desk.summary, bytes(desk.sealed)) == ("Other words", kept)
-
-
-def test_a_stored_secret_is_not_sent_to_another_address(as_admin, desk):
-    source = "name: desk\nprovider: standard\nclusters: [web]\n"
-    source += 'parameters: {url: "https://elsewhere.example/{id}", token: (stored)}\n'
-    answer = as_admin.post("/sources/desk/edit/", {"source": source, "act": "save"})
-    assert answer.status_code == 400
-    assert "enter it again" in answer.content.decode()
 
 
 def test_a_file_of_the_server_is_not_read_for_a_page(as_admin, world):
@@ -53,10 +37,8 @@ def test_a_file_of_the_server_is_not_read_for_a_page(as_admin, world):
 
 
 def test_a_new_secret_is_shown_once(as_admin, desk):
-    shown = as_admin.post("/sources/desk/rotate/")
-    assert shown.status_code == 200
-    assert "whsec_" in shown.content.decode()
-    assert "whsec_" not in as_admin.get("/sources/desk/").content.decode()
+    assert "whsec_" in answered(as_admin.post("/sources/desk/rotate/"), 200)
+    assert "whsec_" not in read(as_admin, "/sources/desk/")
 
 
 def test_one_workflow_is_looked_up_now(as_admin, world):
@@ -64,29 +46,17 @@ def test_one_workflow_is_looked_up_now(as_admin, world):
         adapter.workflows["Q1"] = is_open()
         world.apply({"workflow-sources/pager.yaml": SOURCE})
         assert as_admin.post("/sources/pager/read/", {"id": "Q1"})["Location"] == "/workflows/pager:Q1/"
-        page = as_admin.get("/workflows/pager:Q1/").content.decode()
-        assert "Last synced" in page
+        assert "Last synced" in read(as_admin, "/workflows/pager:Q1/")
         assert as_admin.post("/sources/pager/read/", {"id": "Q2"}).status_code == 404
         adapter.down = True
         assert as_admin.post("/sources/pager/read/", {"id": "Q1"}).status_code == 503
-        assert "Not responding." in as_admin.get("/sources/pager/").content.decode()
-
-
-def test_what_was_delivered_is_listed_as_text(as_admin, desk):
-    InboundDelivery.objects.create(
-        source=desk, key="m", event="<i>x", state="handled", hints=[{"id": "T<b>1"}]
-    )
-    page = as_admin.get("/sources/desk/").content.decode()
-    assert "&lt;i&gt;x" in page
-    assert "T&lt;b&gt;1" in page
+        assert "Not responding." in read(as_admin, "/sources/pager/")
 
 
 def test_a_source_is_removed_with_its_access_by_two_presses(as_admin, world):
     with speaking_for() as adapter:
         adapter.workflows["Q1"] = is_open()
         world.apply({"workflow-sources/pager.yaml": SOURCE})
-        from sessions_app.operations.workflows.read_workflow import read_workflow
-
         grant = world.respond(read_workflow(ref="pager:Q1", now=world.now))
         page = as_admin.post("/sources/pager/remove/").content.decode()
         assert "Removing it ends 1 grant immediately" in page
@@ -100,26 +70,6 @@ def test_a_source_is_removed_with_its_access_by_two_presses(as_admin, world):
         assert as_admin.get("/sources/pager/").status_code == 404
 
 
-def test_the_page_follows_a_delivery_until_it_is_handled_and_no_longer(as_admin, desk):
-    delivery = InboundDelivery.objects.create(source=desk, key="m", event="closed", hints=[])
-    assert 'hx-get="/sources/desk/" hx-trigger="every 1s' in as_admin.get("/sources/desk/").content.decode()
-    delivery.state = "handled"
-    delivery.save()
-    assert "every 1s" not in as_admin.get("/sources/desk/").content.decode()
-
-
-def test_the_open_work_of_a_source_is_one_press_away(as_admin, world):
-    own = world.workflow()
-    with speaking_for() as adapter:
-        adapter.workflows["Q1"] = is_open()
-        world.apply({"workflow-sources/pager.yaml": SOURCE})
-        as_admin.post("/sources/pager/read/", {"id": "Q1"})
-    assert 'href="/workflows/?source=pager"' in as_admin.get("/sources/").content.decode()
-    page = as_admin.get("/workflows/?source=pager").content.decode()
-    assert ("pager:Q1" in page, own.ref in page) == (True, False)
-    assert 'data-copy="http://testserver/' in as_admin.get("/sources/pager/").content.decode()
-
-
 def test_pages_say_only_what_is_known_of_who_opened_the_work_and_changed_it(world, as_alice, as_bob):
     vouching = {"kinds": ["incident"], "requester": "assignee", "approvals": "none"}
     asked = {"kind": "planned", "cluster": "web", "command_set": "restart-web", "duration": "1h", "p.unit": "nginx",
@@ -128,16 +78,15 @@ def test_pages_say_only_what_is_known_of_who_opened_the_work_and_changed_it(worl
         change(world, {"workflow-sources/pager.yaml": SOURCE, **policy(world, workflow=vouching)})
         adapter.workflows["Q1"] = is_open(assigned=("alice@example.com",), opened_by=(), changed_by=None)
         read_workflow(ref="pager:Q1", now=world.now)
-        page = as_alice.get("/workflows/pager:Q1/").content.decode()
+        page = read(as_alice, "/workflows/pager:Q1/")
         assert "Who opened pager:Q1 is unknown, so give a reason." in page
         assert page.count("pager does not say") == 2
         page = as_alice.post("/requests/preview/", asked).content.decode()
-        assert "Needs 1 approval" in page
-        assert "Who opened pager:Q1 is unknown, so people approve." in page
+        says(page, "Needs 1 approval", "Who opened pager:Q1 is unknown, so people approve.")
         request = world.request(workflow="pager:Q1")
-        assert "Who opened pager:Q1 is unknown." in as_bob.get(f"/approvals/{request.ref}/").content.decode()
+        assert "Who opened pager:Q1 is unknown." in read(as_bob, f"/approvals/{request.ref}/")
         adapter.workflows["Q1"] = is_open(assigned=("alice@example.com",))
         read_workflow(ref="pager:Q1", now=world.now)
-        assert "opened by bob@example.com" in as_alice.get("/workflows/pager:Q1/").content.decode()
+        assert "opened by bob@example.com" in read(as_alice, "/workflows/pager:Q1/")
         page = as_alice.post("/requests/preview/", asked).content.decode()
         assert "Someone else (bob@example.com) opened pager:Q1, so no approval is needed." in page
