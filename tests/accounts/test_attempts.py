@@ -1,7 +1,5 @@
 """How often a password or a code may be guessed."""
 
-from __future__ import annotations
-
 import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,7 +1,5 @@
 """`createsuperuser` and `changepassword`, which Django brings, write entries here."""
 
-from __future__ import annotations
-
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -51,18 +49,6 @@ def test_a_password_from_the_shell_is_in_the_record(world, typed, capsys):
     assert last("identity.password_changed", "alice").actor == "system:changepassword"
 
 
-def test_after_three_tries_nothing_was_changed(world, typed):
-    typed(*["short"] * 6)
-    with pytest.raises(CommandError, match="Nothing was changed"):
-        call_command("changepassword", "alice")
-    with pytest.raises(CommandError, match="User nobody not found"):
-        call_command("changepassword", "nobody")
-    typed(NEW, NEW)
-    with pytest.raises(CommandError, match="Machines don't have passwords"):
-        call_command("changepassword", "robot")
-    assert "identity.password_changed" not in events()
-
-
 def test_the_first_administrator_is_asked_for_what_is_not_given(db, typed, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     typed("short", "short", NEW, "something else", NEW, NEW)
@@ -83,3 +69,15 @@ def test_without_a_terminal_and_without_a_name_nobody_is_made(db, monkeypatch):
         with pytest.raises(CommandError, match=said):
             call_command("createsuperuser", *arguments)
     assert not Identity.objects.exists()
+
+
+def test_after_three_tries_nothing_was_changed(world, typed):
+    typed(*["short"] * 6)
+    with pytest.raises(CommandError, match="Nothing was changed"):
+        call_command("changepassword", "alice")
+    with pytest.raises(CommandError, match="User nobody not found"):
+        call_command("changepassword", "nobody")
+    typed(NEW, NEW)
+    with pytest.raises(CommandError, match="Machines don't have passwords"):
+        call_command("changepassword", "robot")
+    assert "identity.password_changed" not in events()

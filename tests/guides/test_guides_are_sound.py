@@ -1,7 +1,5 @@
 """What holds for the text of every guide: its blocks are of known kinds, its links lead somewhere, and it is on the shelf."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

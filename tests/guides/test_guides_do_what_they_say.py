@@ -1,7 +1,5 @@
 """Every guide is followed, block by block, by the people it is for: its files are applied, and its commands are run."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """From an empty machine to the first command over SSH, by what the guides say and nothing else."""
 
-from __future__ import annotations
-
 import contextlib
 import shlex
 import shutil

@@ -1,7 +1,5 @@
 """An address that an administrator changed, and who it signs in."""
 
-from __future__ import annotations
-
 import pytest
 
 from accounts.models import Identity
@@ -37,12 +35,6 @@ def test_once_its_owner_has_confirmed_it_the_provider_may_name_them_by_it(world,
     confirm_email(identity_id=moved.pk, email=NEW, actor=world.bob, now=world.now)
     assert len([event for event in events("bob") if event == "identity.changed"]) == 2
     assert link(world) == world.bob
-
-
-def test_who_is_linked_already_stays_so_whatever_the_address_is(world):
-    assert link(world, "bob@example.com") == world.bob
-    change_identity(identity_id=world.bob.pk, name="Bob", email=NEW, actor=world.admin, now=world.now)
-    assert link(world, NEW) == world.bob
 
 
 def test_an_account_that_was_moved_along_has_to_be_confirmed_too(world):

@@ -1,7 +1,5 @@
 """Looking up the program that shows a code."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest
@@ -14,11 +12,6 @@ from tests.accounts.operations.test_start_device import start
 
 def find(world, code, who=None, now=None):
     return find_device(user_code=code, identity=who or world.alice, address="192.0.2.7", now=now or world.now)
-
-
-def test_who_types_the_code_sees_where_the_program_asked_from(world):
-    codes = start(world)
-    assert find(world, codes.user_code.lower()).address == "192.0.2.7"
 
 
 def test_codes_that_never_were_are_too_old_or_decided_get_one_answer(world):

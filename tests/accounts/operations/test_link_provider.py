@@ -1,7 +1,5 @@
 """Who somebody of the identity provider is."""
 
-from __future__ import annotations
-
 import pytest
 
 from accounts.models import Identity, ProviderLink
@@ -36,12 +34,6 @@ def test_without_one_person_of_the_address_there_is_nobody(world, email):
     with pytest.raises(NotLinked):
         link(world, email=email)
     assert not ProviderLink.objects.exists()
-
-
-def test_people_without_an_address_are_not_found_by_none(world):
-    type(world.admin).objects.filter(pk=world.admin.pk).update(email="")
-    with pytest.raises(NotLinked):
-        link(world, email="")
 
 
 def test_a_person_is_linked_to_one_subject_of_an_issuer(world):

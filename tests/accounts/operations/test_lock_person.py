@@ -1,7 +1,5 @@
 """Acts of one person that wait for each other."""
 
-from __future__ import annotations
-
 from django.db import transaction
 
 from accounts.operations.lock_person import lock_person

@@ -1,7 +1,5 @@
 """When a key was last used."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """Sign-ins that are over."""
 
-from __future__ import annotations
-
 from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.test import Client

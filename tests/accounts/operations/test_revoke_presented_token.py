@@ -1,7 +1,5 @@
 """Giving a token up by knowing it."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

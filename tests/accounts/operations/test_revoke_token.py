@@ -1,7 +1,5 @@
 """Taking API tokens back."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest
@@ -9,7 +7,7 @@ import pytest
 from accounts.operations.create_token import MoreThanItself, create_token
 from accounts.operations.revoke_token import revoke_token
 from broker.kernel.errors import NotFound
-from tests.support.world.acts import events, last
+from tests.support.world.acts import last
 
 
 @pytest.fixture
@@ -37,13 +35,6 @@ def test_a_strangers_token_is_answered_like_one_that_is_not_there(world, token):
     assert len(set(answers)) == 1
     token.refresh_from_db()
     assert token.is_valid(world.now)
-
-
-def test_a_token_is_revoked_once(world, token):
-    revoke_token(token_id=token.pk, actor=world.alice, now=world.now)
-    with pytest.raises(NotFound):
-        revoke_token(token_id=token.pk, actor=world.alice, now=world.now)
-    assert events("robot").count("identity.token_revoked") == 1
 
 
 def test_what_was_made_with_a_token_is_revoked_with_it_and_so_is_what_that_made(world, token):

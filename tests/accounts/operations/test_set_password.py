@@ -1,7 +1,5 @@
 """One's own password."""
 
-from __future__ import annotations
-
 import pytest
 
 from accounts.attempts import TooManyTries

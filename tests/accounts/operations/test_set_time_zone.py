@@ -1,7 +1,5 @@
 """The time zone that pages speak in."""
 
-from __future__ import annotations
-
 import pytest
 
 from accounts.operations.set_time_zone import set_time_zone

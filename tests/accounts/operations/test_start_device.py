@@ -1,7 +1,5 @@
 """A program asks to act as somebody."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,10 +1,7 @@
 """Posting a signed message to an address that somebody else chose."""
 
-from __future__ import annotations
-
 import datetime as dt
 import ipaddress
-import socket
 import ssl
 import threading
 
@@ -38,9 +35,6 @@ def hook():
         yield server
 
 
-# What goes out
-
-
 def test_the_published_vector_of_the_signature_comes_out():
     signed = sign(
         key="msg_p5jXN8AQM9LWM0D4loKWxJek", timestamp=1614265330, body=b'{"test": 2432232314}', secrets=[KEY]
@@ -51,30 +45,11 @@ def test_the_published_vector_of_the_signature_comes_out():
 def test_a_message_is_posted_with_its_three_headers_and_its_body_as_it_is(hook):
     assert inside().send(post(f"{hook.url}?a=1", b'{"a":"\xc3\xa9"}')).status == 200
     (came,) = hook.came
-    assert came.line == "POST /stint?a=1 HTTP/1.1"
-    assert came.headers["host"] == f"127.0.0.1:{hook.port}"
+    assert (came.line, came.headers["host"]) == ("POST /stint?a=1 HTTP/1.1", f"127.0.0.1:{hook.port}")
     assert came.headers["content-type"] == "application/json"
     assert (came.headers["webhook-id"], came.headers["webhook-timestamp"]) == ("msg_1", "1614265330")
     assert came.body == b'{"a":"\xc3\xa9"}'
     assert came.is_signed_by(SECRET)
-
-
-def test_while_keys_change_both_sign(hook):
-    other = b"n" * 32
-    both = Post(url=hook.url, key="msg_1", timestamp=1, body=b"{}", secrets=[other, KEY])
-    inside().send(both)
-    first, second = hook.came[0].headers["webhook-signature"].split(" ")
-    assert first == sign(key="msg_1", timestamp=1, body=b"{}", secrets=[other])
-    assert second == sign(key="msg_1", timestamp=1, body=b"{}", secrets=[KEY])
-
-
-def test_neither_the_address_nor_a_key_is_in_its_repr():
-    shown = repr(post("https://hooks.example.com/T0/secret-of-the-chat"))
-    assert "secret-of-the-chat" not in shown
-    assert repr(KEY) not in shown
-
-
-# Where it may go
 
 
 REFUSED = [
@@ -93,22 +68,10 @@ def test_an_address_that_leads_inside_is_refused(text):
         Webhook(agent="x", resolve=lambda _host, _port: [text]).send(post("https://hooks.example.com/"))
 
 
-@pytest.mark.parametrize("text", ["8.8.8.8", "93.184.215.14", "2606:4700::1111", "2a00:1450:4001::1"])
-def test_an_address_of_the_internet_is_not(text):
-    assert why_not(ipaddress.ip_address(text)) == ""
-
-
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.0.0.1", "0177.0.0.1", "localhost"])
 def test_other_spellings_of_loopback_are_refused(host):
     with pytest.raises(NotTaken):
         Webhook(agent="x").send(post(f"https://{host}/"))
-
-
-def test_one_inner_address_among_others_is_enough_to_refuse_a_name():
-    with pytest.raises(Forbidden):
-        Webhook(agent="x", resolve=lambda _host, _port: ["8.8.8.8", "10.0.0.1"]).send(
-            post("https://a.example/")
-        )
 
 
 def test_a_name_is_resolved_once_so_that_another_answer_later_leads_nowhere(hook):
@@ -121,15 +84,6 @@ def test_a_name_is_resolved_once_so_that_another_answer_later_leads_nowhere(hook
     inside(resolve=resolve).send(post(f"http://rebind.example:{hook.port}/"))
     assert asked == ["rebind.example"]
     assert hook.came[0].headers["host"] == f"rebind.example:{hook.port}"
-
-
-def test_a_name_is_judged_anew_on_each_attempt(hook):
-    answers = iter([["127.0.0.1"], ["10.0.0.1"]])
-    sender = inside(resolve=lambda _host, _port: next(answers))
-    sender.send(post(f"http://a.example:{hook.port}/"))
-    with pytest.raises(Forbidden, match=r"10\.0\.0\.1 is not a public address"):
-        sender.send(post(f"http://a.example:{hook.port}/"))
-    assert len(hook.came) == 1
 
 
 def test_what_clouds_keep_on_link_local_addresses_is_refused_even_where_the_settings_allow_it():
@@ -148,15 +102,6 @@ def test_without_a_setting_only_https_is_sent_to():
     with pytest.raises(Forbidden, match="not a public address"):
         check_url("https://[::1]/")
     check_url("https://hooks.example.com/")
-
-
-def test_proxies_of_the_environment_are_not_asked(hook, monkeypatch):
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert inside().send(post(hook.url)).status == 200
-
-
-# What comes back
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -204,13 +149,6 @@ def test_one_that_sends_a_byte_now_and_then_is_cut_as_well(hook):
     over.set()
 
 
-def test_one_that_accepts_and_never_speaks_tls_is_cut():
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1]
-        with pytest.raises(NotTaken, match="too long"):
-            inside(total=0.5).send(post(f"https://127.0.0.1:{port}/"))
-
-
 def test_an_endless_answer_is_not_read(hook):
     sent = []
 
@@ -231,14 +169,6 @@ def test_what_is_no_answer_is_none_and_is_not_repeated(hook, answer):
     with pytest.raises(NotTaken) as refusal:
         inside().send(post(hook.url))
     assert "not http" not in str(refusal.value)
-
-
-def test_nobody_there_is_not_taken():
-    with pytest.raises(NotTaken, match="can't be reached: Connection refused"):
-        inside().send(post("http://127.0.0.1:9/"))
-
-
-# Who is there
 
 
 def certificate(name: str) -> tuple[bytes, bytes]:

@@ -1,7 +1,5 @@
 """A caller of the OAuth endpoints."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
 from urllib.parse import urlencode

@@ -1,9 +1,10 @@
 """What every OAuth endpoint refuses the same way."""
 
-from __future__ import annotations
-
 import pytest
+from django.conf import settings
 from django.db import OperationalError
+from django.db.models import QuerySet
+from django.urls import resolve
 
 from tests.sessions_app.api.conftest import token_for
 
@@ -53,20 +54,35 @@ def test_descriptions_are_plain_ascii_as_the_rfc_wants(oauth):
 
 
 def test_without_a_database_there_is_no_token_and_the_answer_says_so(oauth, monkeypatch):
-    from django.db.models import QuerySet
-
     def gone(*_args, **_more):
         raise OperationalError("the server closed the connection")
 
     monkeypatch.setattr(QuerySet, "first", gone)
     answer = oauth("revoke", token="x")
     assert (answer.status_code, answer.body, answer["Retry-After"]) == (
-        503,
-        {"error": "temporarily_unavailable"},
-        "1",
-    )
+        503, {"error": "temporarily_unavailable"}, "1",
+    )  # fmt: skip
 
 
 def test_a_token_without_the_scope_to_read_asks_about_nothing(oauth, world):
     answer = oauth("introspect", token_for(world.alice, world.now, "request"), token="x")
     assert (answer.status_code, answer.body["error"]) == (403, "insufficient_scope")
+
+
+def test_the_metadata_lies_before_the_issuers_path_and_names_the_issuer_byte_for_byte(oauth):
+    told = oauth.client.get("/.well-known/oauth-authorization-server/oauth").json()
+    assert told["issuer"] == f"{settings.PUBLIC_URL}/oauth"
+    assert not told["issuer"].endswith("/")
+
+
+def test_each_endpoint_that_it_names_is_there(oauth):
+    told = oauth.client.get("/.well-known/oauth-authorization-server/oauth").json()
+    endpoints = [url for name, url in told.items() if name.endswith("_endpoint")]
+    assert len(endpoints) == 4
+    for url in endpoints:
+        assert resolve(url.removeprefix(settings.PUBLIC_URL))
+
+
+def test_no_scope_that_opens_further_doors_is_offered(oauth):
+    told = oauth.client.get("/.well-known/oauth-authorization-server/oauth").json()
+    assert told["scopes_supported"] == ["decide", "end", "read", "request"]

@@ -1,7 +1,5 @@
 """Asking about tokens, and giving them up."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest
