@@ -1,7 +1,5 @@
 """The web process as in production, and browsers that sign in to it."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import re
@@ -11,10 +9,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.conftest import fresh_database
+from tests.sessions_app.gateways.conftest import make_place
 from tests.support.browser.screens import DESK
 from tests.support.browser.site import serve as running_site
 from tests.support.browser.site import sign_in, start_chromium
 from tests.support.browser.stage import Stage
+from tests.support.servers.gateway import Place
 from tests.support.world.scene import make_scene
 
 # A form that is refused is answered with its page and a status that says so, which the console repeats.
@@ -101,3 +101,10 @@ def stage(chromium, django_db_setup, django_db_blocker, tmp_path_factory) -> Ite
             made = Stage(scene, site, chromium)
             yield made
             made.close()
+
+
+@pytest.fixture(scope="module")
+def place(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
+    """A live gateway with its targets, for all tests of a file."""
+    with django_db_blocker.unblock():
+        yield from make_place(tmp_path_factory)

@@ -1,10 +1,11 @@
 """The pages in a real browser: ask, decide, use and end, on a desk and on a phone, with scripts and without."""
 
-from __future__ import annotations
-
 import pytest
 from playwright.sync_api import expect
 
+from broker.kernel import clock
+from sessions_app.models import AccessRequest, Grant
+from sessions_app.operations.grants.provision_grant import provision_grant
 from tests.support.browser.screens import PHONE
 from tests.support.browser.site import settle, sign_in
 from tests.support.world import acts
@@ -20,51 +21,13 @@ TWICE = """() => {
 }"""
 
 
-def _start(world) -> object:
+def _start(world):
     """What the worker does: start the newest grant."""
-    from broker.kernel import clock
-    from sessions_app.models import Grant
-    from sessions_app.operations.grants.provision_grant import provision_grant
-
     return provision_grant(grant_id=Grant.objects.latest("pk").pk, now=clock.now())
-
-
-def test_what_is_wrong_is_said_at_its_field_once_with_the_focus_there(live_world, visit):
-    alice = visit("alice")
-    alice.goto("/requests/new/")
-    alice.get_by_label("Reason").fill("Certificate renewal")
-    alice.get_by_label("Custom duration").fill("90")
-    alice.locator(".seg label", has_text="nginx").click()
-    settle(alice)
-    alice.locator("#outcome, .decide").get_by_role("button", name="Submit").first.click()
-    field = alice.get_by_label("Custom duration")
-    expect(field).to_be_focused()
-    expect(field).to_have_value("90")
-    expect(field).to_have_accessible_description(
-        "Enter a duration. 90 needs a unit: use 90m for minutes or 90h for hours."
-    )
-    expect(alice.get_by_text("90 needs a unit").filter(visible=True)).to_have_count(1)
-    expect(alice.get_by_label("Reason")).to_have_value("Certificate renewal")
-    for box in alice.get_by_role("checkbox").all():
-        box.uncheck()
-    field.fill("90m")
-    settle(alice)
-    alice.locator("#outcome, .decide").get_by_role("button", name="Submit").first.click()
-    expect(alice.get_by_role("checkbox").first).to_be_focused()
-    expect(alice.get_by_text("No target is chosen.").filter(visible=True)).to_have_count(1)
-
-
-def test_a_form_in_the_middle_of_a_page_has_the_focus_where_something_is_wrong(live_world, visit):
-    alice = visit("alice")
-    alice.goto("/incidents/#open")
-    alice.locator("#open form").evaluate("form => { form.noValidate = true; form.requestSubmit(); }")
-    expect(alice.get_by_label("What's wrong")).to_be_focused()
 
 
 @pytest.mark.smoke
 def test_ask_at_a_desk_approve_on_a_phone_use_and_kill(live_world, visit):
-    from broker.kernel import clock
-
     alice = visit("alice")
     alice.get_by_role("link", name="Request access").first.click()
     panel = alice.locator("#outcome")
@@ -104,23 +67,6 @@ def test_ask_at_a_desk_approve_on_a_phone_use_and_kill(live_world, visit):
     expect(alice.locator("main")).to_contain_text("Ended by Alice")
 
 
-def test_a_button_that_is_pressed_slowly_right_after_a_field_is_clicked(live_world, visit):
-    alice = visit("alice")
-    alice.goto("/requests/new/")
-    alice.locator(".seg label", has_text="nginx").click()
-    alice.get_by_label("Reason").fill("Certificate renewal")
-    button = alice.locator("#outcome").get_by_role("button", name="Submit to 2 approvers")
-    button.scroll_into_view_if_needed()
-    expect(alice.locator("[aria-busy=true]")).to_have_count(0)
-    alice.wait_for_timeout(1000)
-    button.hover()
-    # Leaving the field must not replace the button between press and release.
-    alice.mouse.down()
-    alice.wait_for_timeout(1500)
-    alice.mouse.up()
-    expect(alice.locator("h1")).to_contain_text("You requested restart-web on web")
-
-
 @pytest.mark.smoke
 def test_all_that_decides_or_ends_works_without_a_script(live_world, visit):
     alice = visit("alice", java_script_enabled=False)
@@ -148,15 +94,6 @@ def test_all_that_decides_or_ends_works_without_a_script(live_world, visit):
     expect(bob.locator("#tried")).to_contain_text("refused")
 
 
-def test_the_tester_answers_while_one_types(visit):
-    alice = visit("alice")
-    alice.goto("/command-sets/restart-web/")
-    alice.get_by_label("Command", exact=True).fill("echo restart nginx")
-    expect(alice.locator("#tried")).to_contain_text("allowed")
-    alice.get_by_label("Command", exact=True).fill("echo restart nginx; id")
-    expect(alice.locator("#tried")).to_contain_text("one command per run")
-
-
 def test_light_and_dark_and_the_search_key(visit):
     alice = visit("alice", color_scheme="light")
     alice.get_by_role("button", name="Toggle dark mode").click()
@@ -182,23 +119,7 @@ def test_of_a_time_that_is_chosen_and_one_that_is_typed_the_last_counts(live_wor
     expect(typed).to_have_value("")
 
 
-def test_a_page_that_is_signed_out_elsewhere_stays_and_goes_on_after_the_next_sign_in(live_world, visit):
-    alice = visit("alice", forgiven=" 401")
-    alice.goto("/grants/")
-    session = alice.context.cookies()
-    alice.context.clear_cookies(name="stint_session")
-    alice.evaluate("htmx.trigger('#pulse', 'look')")
-    expect(alice.locator("#main > .stale")).to_contain_text("You are signed out.")
-    expect(alice.locator("#say")).to_contain_text("You are signed out.")
-    assert alice.url.endswith("/grants/")
-    alice.context.add_cookies(session)
-    alice.evaluate("htmx.trigger('#pulse', 'look')")
-    expect(alice.locator("#main > .stale")).to_have_count(0)
-
-
 def test_who_is_signed_out_while_typing_loses_nothing_and_a_double_click_sends_once(live_world, visit):
-    from sessions_app.models import AccessRequest
-
     alice = visit("alice", forgiven=" 40")
     alice.goto("/requests/new/")
     alice.locator(".seg label", has_text="nginx").click()

@@ -1,7 +1,5 @@
 """Signing in by the company's identity provider, in a real browser: under the same strict policy as every other page."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,11 +1,11 @@
 """What people, hosts and commands wrote is shown as text, in a real browser that nothing but escaping protects."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
+from django.conf import settings
 
+from sessions_app.models import CommandRun
 from tests.sessions_app.web.pages import walk
 from tests.support.browser.stage import go, is_page, lines
 from tests.support.world import markup
@@ -25,10 +25,6 @@ def spoiled(stage):
     """The scene, in which every text is markup: names, reasons, hosts, lines, and what commands printed, into a file whose
     name is markup as well.
     """
-    from django.conf import settings
-
-    from sessions_app.models import CommandRun
-
     urls = {who: walk(stage.scene, who) for who in ("alice", "bob", "admin")}
     columns = markup.spoil(settings.DATABASES["default"]["NAME"])
     name = "<img src=x onerror=window.canary=1>.cast"
@@ -37,15 +33,6 @@ def spoiled(stage):
     path.write_text(f"{json.dumps(head)}\n{json.dumps([0.1, 'o', ESCAPED])}\n")
     CommandRun.objects.exclude(recording="").update(recording=name)
     return urls, columns
-
-
-def test_every_column_for_words_is_tried(spoiled):
-    _, columns = spoiled
-    assert {
-        "identity.name", "accessrequest.reason", "accessrequest.ticket", "target.address", "commandrun.line",
-        "commandrun.reason", "cluster.summary", "approval.comment", "grant.last_error", "grant.review_note", "comment.text",
-        "notice.subject", "workflow.title", "bookmark.name",
-    } <= set(columns)  # fmt: skip
 
 
 @pytest.mark.parametrize("who", ["alice", "bob", "admin"])

@@ -3,8 +3,6 @@
 Real nginx with Stint's own snippet, the real web process, the worker's own deeds, and a receiver of signed webhooks.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Iterator
@@ -13,6 +11,11 @@ from typing import Any
 
 import pytest
 
+from broker.kernel import clock
+from sessions_app.connectors.http.snippets import Site, snippet
+from sessions_app.operations.notifications.deliver_webhooks import deliver_webhooks
+from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
+from sessions_app.operations.notifications.send_notices import send_notices
 from tests.conftest import fresh_database
 from tests.support.browser.site import serve
 from tests.support.servers.nginx import Application, Nginx, application, nginx
@@ -101,12 +104,8 @@ class Office:
 
 @pytest.fixture(scope="module")
 def office(processes, django_db_setup, django_db_blocker, tmp_path_factory) -> Iterator[Office]:
-    from sessions_app.connectors.http.snippets import Site, snippet
-
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(fresh_database(django_db_blocker))
-        from broker.kernel import clock
-
         clock.sync()
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setattr("django.conf.settings.WEBHOOK_NETWORKS", ["127.0.0.0/8"])
@@ -126,11 +125,6 @@ def office(processes, django_db_setup, django_db_blocker, tmp_path_factory) -> I
 
 def tell_all() -> None:
     """What the worker does each second: notices are mailed, webhooks sent."""
-    from broker.kernel import clock
-    from sessions_app.operations.notifications.deliver_webhooks import deliver_webhooks
-    from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
-    from sessions_app.operations.notifications.send_notices import send_notices
-
     gather_webhooks(now=clock.now())
     deliver_webhooks(endpoint_id=endpoint("purchasing").pk, now=clock.now)
     send_notices(now=clock.now)
@@ -185,25 +179,3 @@ def test_prices_are_asked_and_the_third_thing_else_ends_it(office, mailoutbox, c
     assert ended["data"]["details"]["reason"] == "deviation"
     assert (ended["data"]["holder"], ended["data"]["workflow"]) == ("robot", task.ref)
     assert "90000" not in json.dumps([came.json for came in told])
-
-
-def test_the_task_is_done_and_so_is_the_assistant(office):
-    from broker.kernel import clock
-    from sessions_app.operations.workflows.close_workflow import close_workflow
-
-    task = office.task("Toner")
-    grant = office.assistant(task)
-    assert office.ask("GET /prices/toner") == 200
-    close_workflow(workflow_id=task.pk, actor=office.world.alice, now=clock.now(), note="Bought.")
-    assert office.ask("GET /prices/toner") == 401
-    grant.refresh_from_db()
-    assert grant.end_reason == "workflow_closed"
-
-
-def test_without_a_task_there_is_nothing_to_ask_for(office):
-    from broker.kernel.errors import InvalidInput
-
-    with pytest.raises(InvalidInput, match="names no open workflow"):
-        office.world.grant(
-            who=office.world.robot, cluster="suppliers", command_set="ask-prices", parameters={}
-        )

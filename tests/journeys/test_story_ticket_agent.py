@@ -1,14 +1,19 @@
 """The ticket agent: one ticket, read, summarized and closed by MCP; not its neighbor; and nothing once the ticket is closed."""
 
-from __future__ import annotations
-
 import asyncio
+import datetime as dt
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
 
-from sessions_app.models import CommandRun, EndReason, Grant, Session
+from accounts.operations.create_token import create_token
+from sessions_app.models import AccessRequest, CommandRun, EndReason, Grant, Session
+from sessions_app.operations.grants.deprovision_grant import deprovision_grant
+from sessions_app.operations.grants.issue_credential import issue_credential
+from sessions_app.operations.grants.prepare_grant import prepare_grant
+from sessions_app.operations.grants.provision_grant import provision_grant
+from sessions_app.operations.workflows.close_workflow import close_workflow
 from tests.support.servers.mcp_client import client_of
 from tests.support.servers.mcp_place import mcp_place, now
 from tests.support.waits import eventually
@@ -59,19 +64,12 @@ def place(processes, django_db_setup, django_db_blocker, tmp_path):
 
 def worker(grant):
     """What the worker does when a grant is due."""
-    from sessions_app.operations.grants.prepare_grant import prepare_grant
-    from sessions_app.operations.grants.provision_grant import provision_grant
-
     provision_grant(grant_id=grant.pk, now=now())
     return prepare_grant(grant_id=grant.pk, now=now)
 
 
 def token_for(identity, actor):
     """An API token, as an agent's owner makes it."""
-    import datetime as dt
-
-    from accounts.operations.create_token import create_token
-
     made = create_token(
         identity_id=identity.pk, label="agent", scopes=["read", "request", "end"], lifetime=dt.timedelta(days=1),
         actor=actor, now=now(),
@@ -126,11 +124,6 @@ async def workflow(place, token, ticket, close):
 
 
 def test_an_agent_works_on_one_ticket_and_loses_it_when_the_ticket_is_closed(place):
-    from sessions_app.models import AccessRequest
-    from sessions_app.operations.grants.deprovision_grant import deprovision_grant
-    from sessions_app.operations.grants.issue_credential import issue_credential
-    from sessions_app.operations.workflows.close_workflow import close_workflow
-
     world = place.world
     ticket = world.workflow(clusters=["desk"], title="A customer can't open a link", now=now())
     place.desk.tickets = {ticket.ref: "The link is broken", "TKT-999": "A secret of another customer"}

@@ -1,7 +1,5 @@
 """Ends are on time whatever happens to worker, beat and queue, and messages do nothing that rows do not justify."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import itertools
@@ -17,13 +15,18 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 from celery import Celery
+from django.db import connection, transaction
 from django.db.models import Model
 
+from broker.audit.models import AuditCheckpoint, AuditEntry, AuditHead
 from broker.celery import app
 from broker.embedded.state import temporary_state_dir
 from broker.embedded.valkey import EmbeddedValkey
+from broker.kernel import clock
+from sessions_app.models import AccessRequest, EndReason, Grant, Lease, Notice, Observation, Sweeper
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.sessions.close_session import close_session
 from tests.environment import ROOT
-from tests.sessions_app.gateways.conftest import make_place
 from tests.support.pace import allow
 from tests.support.servers.gateway import Place, on_target
 from tests.support.waits import eventually
@@ -33,13 +36,6 @@ pytestmark = pytest.mark.timing
 
 MANY = 500
 _numbers = itertools.count(500_000)
-
-
-@pytest.fixture(scope="module")
-def place(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
-    """A live gateway."""
-    with django_db_blocker.unblock():
-        yield from make_place(tmp_path_factory)
 
 
 @pytest.fixture
@@ -54,34 +50,11 @@ def worker(
     place: Place, queue: EmbeddedValkey, name: str = "one", *, beat: bool = True, **env: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A real worker, with beat unless told otherwise."""
-    command = [
-        *(
-            sys.executable,
-            "-m",
-            "celery",
-            "-A",
-            "broker.celery:app",
-            "worker",
-            *(["-B"] if beat else []),
-            "-P",
-            "threads",
-            "-c",
-            "4",
-        ),
-        *(
-            "--scheduler",
-            "celery.beat:Scheduler",
-            "-Q",
-            "revoke,provision,upkeep,notify",
-            "-l",
-            "WARNING",
-            "-n",
-            f"{name}@test",
-        ),
-        *("--without-gossip", "--without-mingle"),
-    ]
-    from sessions_app.models import Sweeper
-
+    words = (
+        f"-m celery -A broker.celery:app worker {'-B' if beat else ''} -P threads -c 4 --scheduler celery.beat:Scheduler "
+        f"-Q revoke,provision,upkeep,notify -l WARNING -n {name}@test --without-gossip --without-mingle"
+    )
+    command = [sys.executable, *words.split()]
     # Whoever was seen before was the worker of another test.
     Sweeper.objects.filter(name="worker").delete()
     log = (place.folder / f"worker-{name}.log").open("wb")
@@ -100,9 +73,6 @@ def worker(
 
 def sweeps(name: str, since: dt.datetime | None = None) -> bool:
     """Whether a sweeper of that name has been there since then, or in the last seconds."""
-    from broker.kernel import clock
-    from sessions_app.models import Sweeper
-
     return Sweeper.objects.filter(
         name__startswith=name, seen_at__gt=since or clock.now() - dt.timedelta(seconds=8)
     ).exists()
@@ -111,8 +81,6 @@ def sweeps(name: str, since: dt.datetime | None = None) -> bool:
 @contextlib.contextmanager
 def locked(table: str) -> Iterator[Callable[[], bool]]:
     """Let nobody else read a table meanwhile, and tell whether somebody waits for it."""
-    from django.db import connection, transaction
-
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
 
@@ -128,11 +96,6 @@ def locked(table: str) -> Iterator[Callable[[], bool]]:
 
 def grants_due_in(place: Place, seconds: float, count: int, spread: float = 2.0) -> list[int]:
     """Active grants of alice whose deadlines lie close together, the first so many seconds from now."""
-    from django.db import connection
-
-    from broker.kernel import clock
-    from sessions_app.models import AccessRequest, Grant
-
     first = place.world.grant(now=clock.now())
     # The gateway's sweeper may be starting it at this very moment; what is copied must have started.
     eventually(lambda: Grant.objects.get(pk=first.pk).state == "active")
@@ -163,8 +126,6 @@ def copies(row: Model, count: int) -> list[Model]:
 
 def lateness(ids: list[int]) -> list[float]:
     """By how many seconds each end began after its deadline; waits until all have ended."""
-    from sessions_app.models import Grant
-
     ended = Grant.objects.filter(pk__in=ids, revoking_at__isnull=False)
     eventually(lambda: ended.count() == len(ids), within=40, every=0.2)
     return [(g.revoking_at - g.expires_at).total_seconds() for g in ended]
@@ -190,8 +151,6 @@ def test_a_queue_that_stops_during_500_expiries_makes_no_end_late(place, valkey)
 
 
 def test_a_queue_that_is_emptied_and_killed_loses_no_end(place, valkey):
-    from sessions_app.models import Grant
-
     with worker(place, valkey):
         eventually(lambda: sweeps("worker"), within=30)
         ids = grants_due_in(place, 5, 50)
@@ -217,8 +176,6 @@ def test_a_queue_that_is_gone_is_one_line_in_the_log_of_each_process_and_no_more
 def test_a_worker_whose_queue_is_gone_in_the_middle_of_a_task_lives_on_and_works_again_when_the_queue_is_back(
     place, valkey
 ):
-    from broker.kernel import clock
-
     with worker(place, valkey, "lives") as process:
         eventually(lambda: sweeps("worker"), within=30)
         # Beat asks each second which webhooks are due.
@@ -236,8 +193,6 @@ def test_a_worker_whose_queue_is_gone_in_the_middle_of_a_task_lives_on_and_works
 
 
 def test_a_worker_alone_ends_and_undoes_when_every_gateway_is_gone(place, valkey):
-    from sessions_app.models import Grant
-
     with worker(place, valkey):
         eventually(lambda: sweeps("worker"), within=30)
         place.stop()
@@ -250,9 +205,6 @@ def test_a_worker_alone_ends_and_undoes_when_every_gateway_is_gone(place, valkey
 
 
 def test_two_workers_with_a_beat_each_do_nothing_twice(place, valkey):
-    from broker.audit.models import AuditEntry
-    from sessions_app.models import Grant
-
     with worker(place, valkey, "one"), worker(place, valkey, "two"):
         eventually(lambda: sweeps("worker"), within=30)
         ids = grants_due_in(place, 4, 60)
@@ -265,9 +217,6 @@ def test_two_workers_with_a_beat_each_do_nothing_twice(place, valkey):
 
 
 def test_forged_doubled_and_late_messages_do_nothing_that_the_row_does_not_justify(place, valkey):
-    from broker.kernel import clock
-    from sessions_app.models import Grant
-
     active = place.world.grant(now=clock.now())
     later = place.world.grant(now=clock.now(), start=False, starts_at=clock.now() + dt.timedelta(hours=2))
     with worker(place, valkey), Celery(broker=valkey.celery_url(), set_as_current=False) as forger:
@@ -288,9 +237,6 @@ def test_forged_doubled_and_late_messages_do_nothing_that_the_row_does_not_justi
 
 def used(place: Place) -> int:
     """A grant that is active now and may have left something on web-1."""
-    from broker.kernel import clock
-    from sessions_app.operations.sessions.close_session import close_session
-
     grant, now = place.grant(), clock.now()
     opened = session(use(grant, now=now), now=now)
     run(use(grant, now=now), opened, "true", now=now)
@@ -300,17 +246,10 @@ def used(place: Place) -> int:
 
 def revoke(grant_id: int) -> None:
     """End a grant now."""
-    from broker.kernel import clock
-    from sessions_app.models import EndReason
-    from sessions_app.operations.grants.end_grant import end_grant
-
     end_grant(grant_id=grant_id, actor=None, reason=EndReason.REVOKED, now=clock.now())
 
 
 def test_a_gateway_that_is_killed_while_it_asks_a_target_delays_no_end_there(place):
-    from broker.kernel import clock
-    from sessions_app.models import Grant, Lease
-
     ids = [used(place), used(place)]
     target = place.targets["web-1"].pid
     os.kill(target, signal.SIGSTOP)
@@ -344,7 +283,6 @@ def test_a_gateway_that_is_frozen_when_a_grant_is_revoked_lets_nothing_run_for_l
 
 def test_a_worker_throws_away_what_has_expired_and_no_end_is_late(place, valkey):
     """All that others send came too late; a gateway needs no messages."""
-    from sessions_app.models import Grant, Sweeper
 
     def seen() -> dt.datetime | None:
         return Sweeper.objects.filter(name="worker").values_list("seen_at", flat=True).first()
@@ -382,10 +320,6 @@ def dead_mail_server() -> Iterator[dict[str, str]]:
 def test_5000_due_notices_and_a_dead_mail_server_leave_ends_checkpoints_and_reconciliation_on_time(
     place, valkey, dead_mail_server, settings
 ):
-    from broker.audit.models import AuditCheckpoint, AuditHead
-    from broker.kernel import clock
-    from sessions_app.models import Notice, Observation
-
     alice = place.world.alice
     Notice.objects.bulk_create(
         Notice(identity=alice, event="grant.active", subject=f"Notice {n}", path="/") for n in range(5_000)
