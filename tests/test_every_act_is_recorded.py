@@ -3,8 +3,6 @@
 What each can come to is read from the source (``support/reach.py``), so that what is added tomorrow is asked the same.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import importlib
@@ -102,14 +100,11 @@ NO_ACTS = {
 }
 # What others' classes answer, and where Stint records it; None: it shows a form, or says that one may not.
 BY_OTHERS: dict[str, Place | None] = {
-    "GET:/sign-in/": None,
-    "PUT:/sign-in/": ("accounts.operations.note_sign_in", "note_sign_in"),
-    "POST:/sign-in/": ("accounts.operations.note_sign_in", "note_sign_in"),
-    "GET:/sign-in/disabled/": None,
-    "GET:/sign-out/": None,
-    "POST:/sign-out/": ("accounts.operations.note_sign_in", "note_sign_out"),
+    "GET:/sign-in/": None, "PUT:/sign-in/": ("accounts.operations.note_sign_in", "note_sign_in"),
+    "POST:/sign-in/": ("accounts.operations.note_sign_in", "note_sign_in"), "GET:/sign-in/disabled/": None,
+    "GET:/sign-out/": None, "POST:/sign-out/": ("accounts.operations.note_sign_in", "note_sign_out"),
     "manage.py:migrate": None,
-}
+}  # fmt: skip
 
 
 def declared(lists: dict[str, str]) -> dict[str, str]:

@@ -1,7 +1,5 @@
 """One verb, one file, one file of tests of the same name."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """No two files need each other, not even at run time or for their types."""
 
-from __future__ import annotations
-
 from graphlib import CycleError, TopologicalSorter
 
 import grimp

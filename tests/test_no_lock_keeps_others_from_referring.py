@@ -4,8 +4,6 @@ A row that refers to another locks that one's key when it is committed (FOR KEY 
 holds such a lock may be waiting for the record. https://www.postgresql.org/docs/15/explicit-locking.html#LOCKING-ROWS
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Each promise of the guide to evidence is shown by tests that run in `make test`, not only by those that take long."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -4,8 +4,6 @@ Checked are the lines of its function, of its fixtures, and of the functions and
 `tests/support/waits.py`, whose one limit no machine reaches.
 """
 
-from __future__ import annotations
-
 import ast
 import inspect
 import re
@@ -23,13 +21,9 @@ TESTS = str(ROOT / "tests")
 EXEMPT = tuple(
     str(ROOT / "tests/support" / name)
     for name in (
-        "waits.py",
-        "databases.py",
-        "servers/http_target.py",
-        "servers/kubernetes/",
-        "servers/nginx.py",
+        "waits.py", "databases.py", "servers/http_target.py", "servers/kubernetes/", "servers/nginx.py",
     )
-)
+)  # fmt: skip
 CLOCKS = {"monotonic", "perf_counter", "process_time", "thread_time"}
 TAKE_A_LIMIT = {"wait", "join", "result", "timeout", "settimeout", "acquire"}
 LIMITS = {"timeout", "within"}

@@ -1,7 +1,5 @@
 """Each row of the threat model is whole, and the tests that it names are there."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
