@@ -15,6 +15,7 @@ from sessions_app.gateways.mcp.door import metadata
 from sessions_app.models import Notice, Workflow
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.identities.prove_token import keyring
+from sessions_app.queries.tokens import outlived_token
 from tests.sessions_app.api.conftest import ALL_SCOPES, Caller, token_for
 from tests.support.servers.issuer import issuer_on_loopback
 from tests.support.world.acts import change, last, policy
@@ -146,6 +147,16 @@ def test_when_it_is_over_it_keeps_alive_and_ends_what_was_asked_for_with_it_and_
     assert job.get(f"/grants/{grant.ref}").status_code == 401
     APIToken.objects.filter(pk=token.pk).update(expires_at=clock.now(), revoked_at=clock.now())
     assert job.get(f"/grants/{grant.ref}").status_code == 401
+
+
+def test_it_speaks_for_nothing_whose_deadline_has_passed(world):
+    change(world, policy(world, requesters={"identities": ["deployer"]}, approvals="none"))
+    ticket = world.workflow(who=world.deployer)
+    token, job = bound_to(world, ticket)
+    grant = started(world, world.request(world.deployer, workflow=ticket.ref))
+    APIToken.objects.filter(pk=token.pk).update(expires_at=clock.now())
+    assert outlived_token(job.token, grant.ref, grant.expires_at - dt.timedelta(seconds=1)) == token
+    assert outlived_token(job.token, grant.ref, grant.expires_at) is None
 
 
 @pytest.mark.parametrize("removed", [False, True])

@@ -230,3 +230,16 @@ def test_administrators_see_whom_a_password_alone_lets_in_and_nobody_else_does(b
     assert ">Password only<" in read(browser("admin"), "/people/")
     assert ">Password only<" not in read(browser("bob"), "/people/")
     assert "bob" in listed(browser("bob"), "?state=password"), "what others have is not told by a filter"
+
+
+def test_what_nobody_can_run_says_why_and_what_comes_nearest(world, as_bob):
+    answer = can(as_bob, line="echo restart sshd")
+    (miss,) = answer.misses
+    assert (answer.now, answer.asking, miss.command_set, miss.policies) == (
+        [],
+        [],
+        "restart-web",
+        ("web-work",),
+    )
+    assert miss.nearest
+    assert can(as_bob, line="echo restart nginx; id").misses[0].reason

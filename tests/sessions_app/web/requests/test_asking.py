@@ -262,3 +262,13 @@ def test_who_is_on_call_names_an_incident_that_is_not_read_yet(world, as_alice, 
     assert "pager:Q1 is checked when you submit" in as_alice.post("/requests/preview/", form).content.decode()
     as_alice.post("/requests/new/", {**form, "send": "1"})
     assert Grant.objects.get().workflow.ref == "pager:Q1"
+
+
+def test_what_was_closed_and_may_be_open_again_is_read_again(world, as_alice, pager):
+    as_alice.post("/requests/new/", {**FORM, "other_workflow": "pager:Q1", "send": "1"})
+    pager.workflows["Q1"] = is_closed()
+    page = as_alice.post("/requests/new/", {**FORM, "other_workflow": "pager:Q1", "read": "1"})
+    assert "pager:Q1 is closed" in page.content.decode()
+    pager.workflows["Q1"] = is_open()
+    as_alice.post("/requests/new/", {**FORM, "other_workflow": "pager:Q1", "send": "1"})
+    assert AccessRequest.objects.latest("pk").workflow.ref == "pager:Q1~2"
