@@ -10,40 +10,34 @@ import pytest
 from sessions_app.gateways.core.arrivals import HANDSHAKE_S, Limits
 from tests.support.servers.web_sites import Echo, Listening, listening
 from tests.support.waits import comes_true
-from tests.support.world.holders import passes, play_out, settle
+from tests.support.world.holders import passes, settle
+
+pytestmark = pytest.mark.usefixtures("world")
 
 
-@pytest.fixture(autouse=True)
-def world(lone_db, live_world):
-    return live_world
+def limited(**limits: int) -> contextlib.AbstractAsyncContextManager[Listening]:
+    """A listener that has few places."""
+    return listening({"echo": Echo()}, limits=Limits(**limits))
 
 
-def with_limits(scenario, **limits: int) -> None:
-    """Run a scenario with a listener that has few places."""
-
-    async def run() -> None:
-        async with listening({"echo": Echo()}, limits=Limits(**limits)) as place:
-            await scenario(place)
-
-    play_out(run)
-
-
-async def asks(connection, path: str) -> bytes:
-    """What comes back for a GET: the end of the answer, or nothing if the connection is cut."""
+async def status_of(connection, path: str) -> int:
+    """The status of the answer to a GET; 0 if the connection is cut."""
     reader, writer = connection
     writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-        return await reader.readuntil(f"GET {path} ".encode())
-    return b""
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
+        return int(head.split()[1])
+    return 0
 
 
 async def is_served(place: Listening, source: str) -> bool:
     """Whether a new connection from an address is answered."""
     with contextlib.suppress(OSError):
         connection = await place.connect(source=source)
-        said = await asks(connection, "/echo/a")
+        status = await status_of(connection, "/echo/a")
         connection[1].close()
-        return b"200 OK" in said
+        return status == 200
     return False
 
 
@@ -54,21 +48,19 @@ async def silent(place: Listening, source: str) -> asyncio.StreamWriter:
     return writer
 
 
-def test_an_address_has_few_places_without_a_token_and_takes_none_of_others():
-    async def scenario(place):
+async def test_an_address_has_few_places_without_a_token_and_takes_none_of_others():
+    async with limited(per_address=3) as place:
         held = [await place.connect(source="127.0.0.2") for _ in range(3)]
         for connection in held:
-            assert b"200 OK" in await asks(connection, "/echo/a")
+            assert await status_of(connection, "/echo/a") == 200
         assert not await is_served(place, "127.0.0.2")
         assert await is_served(place, "127.0.0.3")
         for _, writer in held:
             writer.close()
 
-    with_limits(scenario, per_address=3)
 
-
-def test_those_who_never_begin_tls_are_counted_until_their_time_is_over():
-    async def scenario(place):
+async def test_those_who_never_begin_tls_are_counted_until_their_time_is_over():
+    async with limited(per_address=3) as place:
         writers = [await silent(place, "127.0.0.2") for _ in range(3)]
         assert not await is_served(place, "127.0.0.2")
         await passes(HANDSHAKE_S + 1)
@@ -76,27 +68,23 @@ def test_those_who_never_begin_tls_are_counted_until_their_time_is_over():
         for writer in writers:
             writer.close()
 
-    with_limits(scenario, per_address=3)
 
-
-def test_a_few_addresses_that_flood_leave_a_quarter_for_those_that_have_no_connection():
-    async def scenario(place):
+async def test_a_few_addresses_that_flood_leave_a_quarter_for_those_that_have_no_connection():
+    async with limited(unproven=8, per_address=6) as place:
         writers = [await silent(place, f"127.0.0.{2 + number % 2}") for number in range(8)]
         assert not await is_served(place, "127.0.0.2")
         assert await is_served(place, "127.0.0.4")
         for writer in writers:
             writer.close()
 
-    with_limits(scenario, unproven=8, per_address=6)
 
-
-def test_a_token_makes_room_for_the_next_connection_and_only_once():
-    async def scenario(place):
+async def test_a_token_makes_room_for_the_next_connection_and_only_once():
+    async with limited(per_address=1) as place:
         first = await place.connect(source="127.0.0.2")
         for _ in range(2):
-            assert b"200 OK" in await asks(first, "/echo/proven/1")
+            assert await status_of(first, "/echo/proven/1") == 200
         second = await place.connect(source="127.0.0.2")
-        assert b"200 OK" in await asks(second, "/echo/a")
+        assert await status_of(second, "/echo/a") == 200
         assert not await is_served(place, "127.0.0.2")
         first[1].close()
         await comes_true(lambda: len(place.web._arrivals._places._taken) == 1)
@@ -104,37 +92,24 @@ def test_a_token_makes_room_for_the_next_connection_and_only_once():
         second[1].close()
         await served_at_last(place, "127.0.0.2")
 
-    with_limits(scenario, per_address=1)
 
-
-def test_all_connections_together_are_bounded_and_one_that_is_gone_leaves_its_place():
-    async def scenario(place):
+async def test_all_connections_together_are_bounded_and_one_that_is_gone_leaves_its_place():
+    async with limited(connections=2) as place:
         both = [await place.connect(source=f"127.0.0.{number}") for number in (2, 3)]
         for connection in both:
-            assert b"200 OK" in await asks(connection, "/echo/proven/1")
+            assert await status_of(connection, "/echo/proven/1") == 200
         assert not await is_served(place, "127.0.0.4")
         both[0][1].transport.abort()
         await served_at_last(place, "127.0.0.4")
         both[1][1].close()
-
-    with_limits(scenario, connections=2)
-
-
-async def status_of(connection, path: str) -> int:
-    """The status of the answer to a GET."""
-    reader, writer = connection
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-    head = await reader.readuntil(b"\r\n\r\n")
-    await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
-    return int(head.split()[1])
 
 
 async def has_a_place(connection, grant_id: int) -> bool:
     return await status_of(connection, f"/echo/proven/{grant_id}") == 200
 
 
-def test_a_grant_has_its_share_of_the_connections_and_the_rest_is_for_others():
-    async def scenario(place):
+async def test_a_grant_has_its_share_of_the_connections_and_the_rest_is_for_others():
+    async with limited(per_grant=2) as place:
         taken = [await place.connect() for _ in range(3)]
         one, two, three = taken
         for connection in (one, two, one):
@@ -151,11 +126,9 @@ def test_a_grant_has_its_share_of_the_connections_and_the_rest_is_for_others():
         for _, writer in taken:
             writer.close()
 
-    with_limits(scenario, per_grant=2)
 
-
-def test_who_is_refused_its_grants_share_still_counts_as_a_stranger():
-    async def scenario(place):
+async def test_who_is_refused_its_grants_share_still_counts_as_a_stranger():
+    async with limited(per_grant=1, per_address=1) as place:
         first = await place.connect(source="127.0.0.2")
         assert await status_of(first, "/echo/proven/1") == 200
         second = await place.connect(source="127.0.0.2")
@@ -164,12 +137,10 @@ def test_who_is_refused_its_grants_share_still_counts_as_a_stranger():
         for _, writer in (first, second):
             writer.close()
 
-    with_limits(scenario, per_grant=1, per_address=1)
-
 
 @pytest.mark.parametrize("path", ["/echo/a", "/healthz", "/nothing"])
-def test_a_place_of_a_grant_is_lost_with_a_request_that_proves_nothing(path):
-    async def scenario(place):
+async def test_a_place_of_a_grant_is_lost_with_a_request_that_proves_nothing(path):
+    async with limited(connections=1) as place:
         reader, writer = await place.connect(source="127.0.0.2")
         for _ in range(2):
             assert await status_of((reader, writer), "/echo/proven/1") == 200
@@ -178,16 +149,14 @@ def test_a_place_of_a_grant_is_lost_with_a_request_that_proves_nothing(path):
         writer.close()
         await served_at_last(place, "127.0.0.4")
 
-    with_limits(scenario, connections=1)
-
 
 async def served_at_last(place: Listening, source: str) -> None:
     """Wait until a new connection from an address is answered."""
     await comes_true(lambda: is_served(place, source))
 
 
-def test_closing_drops_those_in_their_handshake():
-    async def scenario(place):
+async def test_closing_drops_those_in_their_handshake():
+    async with limited() as place:
         reader, writer = await asyncio.open_connection("127.0.0.1", place.options.port)
         await settle()
         closing = asyncio.create_task(place.web.close())
@@ -196,5 +165,3 @@ def test_closing_drops_those_in_their_handshake():
         assert await reader.read() == b""
         await closing
         writer.close()
-
-    with_limits(scenario)

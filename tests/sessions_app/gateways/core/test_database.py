@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from django.db import InterfaceError, InternalError, OperationalError, connection, transaction
+from django.db import (
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+    transaction,
+)
 
-from broker.kernel.errors import Unavailable
+from broker.kernel.errors import StintError, Unavailable
 from sessions_app.gateways.core.database import Database, NotTaken, guarded
 from tests.support.threads import in_thread
 from tests.support.waits import PATIENCE, comes_true
-from tests.support.world.holders import play_out, settle
+from tests.support.world.holders import settle
 
 # A function that is guarded may look whether its thread's connection is still good.
 pytestmark = pytest.mark.usefixtures("stint_db")
@@ -40,48 +50,42 @@ def cut_off(database, pid: int) -> None:
         assert other.execute("SELECT pg_terminate_backend(%s, 10000)", [pid]).fetchone() == (True,)
 
 
-def using(threads: int, scenario) -> None:
-    """Run a scenario with a database of so many threads, which is stopped at its end."""
+@contextlib.asynccontextmanager
+async def running(threads: int) -> AsyncIterator[Database]:
+    database = Database(threads=threads, name="counter")
+    try:
+        yield database
+    finally:
+        database.stop()
 
-    async def run() -> None:
-        database = Database(threads=threads, name="counter")
-        try:
-            await scenario(database)
-        finally:
-            database.stop()
 
-    play_out(run)
+@pytest.fixture
+def database(request):
+    """One of one thread, or of as many as are said."""
+    return running(getattr(request, "param", 1))
 
 
 # What a failure is called
 
 
-@pytest.mark.parametrize("failure", [OperationalError("gone"), InterfaceError("closed")])
-def test_a_database_that_does_not_answer_is_unavailable_and_says_when_to_try_again(failure):
-    with pytest.raises(Unavailable) as raised:
+@pytest.mark.parametrize(
+    ("failure", "named", "hint"),
+    [
+        *((error("gone"), Unavailable, "again") for error in (OperationalError, InterfaceError)),
+        *((error("no"), NotTaken, "Nothing was run") for error in (InternalError, DataError, IntegrityError)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_database_that_does_not_respond_is_told_from_one_that_refuses(failure, named, hint):
+    with pytest.raises(named) as raised:
         guarded(raising(failure))
-    assert "database" in raised.value.message
-    assert "again" in raised.value.hint
+    assert hint in raised.value.hint
     assert raised.value.__cause__ is failure
-
-
-def test_a_database_that_refuses_says_that_nothing_was_run():
-    failure = InternalError("no")
-    with pytest.raises(NotTaken) as raised:
-        guarded(raising(failure))
-    assert "record" in raised.value.message
-    assert "Nothing was run" in raised.value.hint
-    assert raised.value.__cause__ is failure
-    assert (raised.value.code, raised.value.status) == ("not_taken", 500)
 
 
 def test_what_is_no_failure_of_the_database_keeps_its_name():
     with pytest.raises(ZeroDivisionError):
         guarded(lambda: 1 / 0)
-
-
-def test_what_a_function_is_given_and_returns_passes_unchanged():
-    assert guarded(dict, one=1, two=[2]) == {"one": 1, "two": [2]}
 
 
 # Connections
@@ -92,27 +96,18 @@ def test_a_connection_is_kept_from_one_use_to_the_next(stint_db):
     assert first == second
 
 
-def test_a_connection_that_failed_is_dropped_at_once(stint_db):
-    def work() -> tuple[int, object, int]:
+@pytest.mark.parametrize(
+    ("failure", "kept"), [(OperationalError("closed"), False), (InternalError("no"), True)]
+)
+def test_a_connection_that_failed_is_dropped_at_once_and_one_that_refused_is_kept(stint_db, failure, kept):
+    def work() -> tuple[int, bool, int]:
         first = guarded(backend)
-        with pytest.raises(Unavailable):
-            guarded(raising(OperationalError("the server closed the connection")))
-        return first, connection.connection, guarded(backend)
+        with pytest.raises(StintError):
+            guarded(raising(failure))
+        return first, connection.connection is not None, guarded(backend)
 
-    first, left, second = in_thread(work)
-    assert left is None
-    assert first != second
-
-
-def test_a_statement_that_is_refused_costs_no_connection(stint_db):
-    def work() -> tuple[int, int]:
-        first = guarded(backend)
-        with pytest.raises(NotTaken):
-            guarded(raising(InternalError("no")))
-        return first, guarded(backend)
-
-    first, second = in_thread(work)
-    assert first == second
+    first, connected, second = in_thread(work)
+    assert (connected, first == second) == (kept, kept)
 
 
 def test_a_connection_that_was_idle_for_long_is_tested_before_it_is_used(stint_db):
@@ -149,114 +144,71 @@ def test_a_transaction_whose_connection_was_closed_fails_and_is_not_continued_on
 # Threads
 
 
-def test_the_loop_goes_on_while_the_database_is_asked():
-    async def scenario(database):
-        answer = threading.Event()
-        asked = asyncio.create_task(database.run(answer.wait, timeout=PATIENCE))
-        await settle()
-        assert not asked.done()
-        answer.set()
-        assert await asked is True
-
-    using(1, scenario)
-
-
-def test_what_is_run_is_guarded_and_runs_in_a_named_thread():
-    async def scenario(database):
-        assert await database.run(lambda *, word: (threading.current_thread().name, word), word="x") == (
-            "counter_0",
-            "x",
-        )
-        with pytest.raises(Unavailable):
-            await database.run(raising(OperationalError("gone")))
-        with pytest.raises(NotTaken):
-            await database.run(raising(InternalError("no")))
-
-    using(1, scenario)
+async def test_what_is_run_is_guarded_and_runs_in_a_named_thread(database):
+    assert await database.run(lambda *, word: (threading.current_thread().name, word), word="x") == (
+        "counter_0",
+        "x",
+    )
+    with pytest.raises(Unavailable):
+        await database.run(raising(OperationalError("gone")))
+    with pytest.raises(NotTaken):
+        await database.run(raising(InternalError("no")))
 
 
-def test_as_many_run_at_once_as_there_are_threads_and_the_next_waits():
-    async def scenario(database):
-        meeting, leave = threading.Barrier(3), threading.Event()
+async def test_giving_up_waiting_does_not_stop_what_was_begun(database):
+    begun, go, done = threading.Event(), threading.Event(), threading.Event()
 
-        def work() -> bool:
-            meeting.wait(PATIENCE)
-            return leave.wait(PATIENCE)
+    def work() -> None:
+        begun.set()
+        assert go.wait(PATIENCE)
+        done.set()
 
-        both = [asyncio.create_task(database.run(work)) for _ in range(2)]
-        third = asyncio.create_task(database.run(lambda: leave.is_set()))
-        # Both of them meet this thread, so both have begun.
-        await asyncio.to_thread(meeting.wait, PATIENCE)
-        await settle()
-        assert not third.done()
-        leave.set()
-        assert await asyncio.gather(*both, third) == [True, True, True]
-
-    using(2, scenario)
+    asked = asyncio.create_task(database.run(work))
+    await comes_true(begun.is_set)
+    asked.cancel()
+    await settle()
+    assert asked.cancelled()
+    go.set()
+    await comes_true(done.is_set)
 
 
-def test_giving_up_waiting_does_not_stop_what_was_begun():
-    async def scenario(database):
-        begun, go, done = threading.Event(), threading.Event(), threading.Event()
+@pytest.mark.parametrize("database", [3], indirect=True)
+async def test_warming_opens_the_connection_of_every_thread(lone_db, database):
+    meeting = threading.Barrier(3)
 
-        def work() -> None:
-            begun.set()
-            assert go.wait(PATIENCE)
-            done.set()
+    def look() -> tuple[int, bool]:
+        meeting.wait(PATIENCE)
+        return threading.get_ident(), connection.connection is not None
 
-        asked = asyncio.create_task(database.run(work))
-        await comes_true(begun.is_set)
-        asked.cancel()
-        await settle()
-        assert asked.cancelled()
-        go.set()
-        await comes_true(done.is_set)
-
-    using(1, scenario)
+    # One that is connected already is quick, and takes nobody else's turn.
+    await database.run(connection.ensure_connection)
+    await database.warm()
+    seen = await asyncio.gather(*(database.run(look) for _ in range(3)))
+    assert len({thread for thread, _ in seen}) == 3
+    assert all(connected for _, connected in seen)
 
 
-def test_warming_opens_the_connection_of_every_thread(lone_db):
-    async def scenario(database):
-        meeting = threading.Barrier(3)
+async def test_stopping_waits_for_nothing_drops_what_is_queued_and_takes_nothing_new(database):
+    begun, go = threading.Event(), threading.Event()
+    ran: list[str] = []
 
-        def look() -> tuple[int, bool]:
-            meeting.wait(PATIENCE)
-            return threading.get_ident(), connection.connection is not None
+    def work() -> None:
+        begun.set()
+        go.wait(PATIENCE)
+        ran.append("begun")
 
-        # One that is connected already is quick, and takes nobody else's turn.
-        await database.run(connection.ensure_connection)
-        await database.warm()
-        seen = await asyncio.gather(*(database.run(look) for _ in range(3)))
-        assert len({thread for thread, _ in seen}) == 3
-        assert all(connected for _, connected in seen)
-
-    using(3, scenario)
-
-
-def test_stopping_waits_for_nothing_drops_what_is_queued_and_takes_nothing_new():
-    async def scenario(database):
-        begun, go = threading.Event(), threading.Event()
-        ran: list[str] = []
-
-        def work() -> None:
-            begun.set()
-            go.wait(PATIENCE)
-            ran.append("begun")
-
-        first = asyncio.create_task(database.run(work))
-        queued = asyncio.create_task(database.run(lambda: ran.append("queued")))
-        await comes_true(begun.is_set)
-        database.stop()
-        assert ran == [], "it did not wait"
-        with pytest.raises(RuntimeError):
-            await database.run(lambda: ran.append("new"))
-        go.set()
-        await first
-        await settle()
-        assert queued.cancelled()
-        assert ran == ["begun"]
-
-    using(1, scenario)
+    first = asyncio.create_task(database.run(work))
+    queued = asyncio.create_task(database.run(lambda: ran.append("queued")))
+    await comes_true(begun.is_set)
+    database.stop()
+    assert ran == [], "it did not wait"
+    with pytest.raises(RuntimeError):
+        await database.run(lambda: ran.append("new"))
+    go.set()
+    await first
+    await settle()
+    assert queued.cancelled()
+    assert ran == ["begun"]
 
 
 def test_each_thread_remembers_for_itself_when_its_connection_was_used(stint_db):

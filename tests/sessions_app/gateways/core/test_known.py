@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from collections.abc import Iterable
 
 import pytest
 
@@ -14,73 +15,58 @@ from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.known import Admissions
 from sessions_app.gateways.core.turns import Turns
 from tests.support.waits import comes_true, happens
-from tests.support.world.holders import play_out, settle
+from tests.support.world.holders import settle
 
 
-def test_addresses_take_turns_however_often_each_asks():
-    order: list[str] = []
+async def let_in(turns: Turns, kinds: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Who is inside before a gate opens, and the order of all after it."""
+    inside: list[str] = []
+    gate = asyncio.Event()
 
-    async def scene() -> None:
-        turns, gate = Turns(1), asyncio.Event()
+    async def come(kind: str) -> None:
+        async with turns.turn(kind):
+            inside.append(kind)
+            await gate.wait()
 
-        async def come(address: str) -> None:
-            async with turns.turn(address):
-                await gate.wait()
-                order.append(address)
-
-        flood = [asyncio.create_task(come("192.0.2.1")) for _ in range(50)]
-        await asyncio.sleep(0)
-        others = [asyncio.create_task(come(f"198.51.100.{number}")) for number in range(3)]
-        await asyncio.sleep(0)
-        gate.set()
-        await asyncio.gather(*flood, *others)
-
-    asyncio.run(scene())
-    assert {order.index(f"198.51.100.{number}") for number in range(3)} == {1, 2, 3}
+    tasks = [asyncio.create_task(come(kind)) for kind in kinds]
+    await settle()
+    first = list(inside)
+    gate.set()
+    await asyncio.gather(*tasks)
+    return first, inside
 
 
-def test_no_kind_has_more_turns_than_its_share():
-    async def scene() -> list[str]:
-        turns, gate, inside = Turns(3, each=2), asyncio.Event(), []
-
-        async def come(kind: str) -> None:
-            async with turns.turn(kind):
-                inside.append(kind)
-                await gate.wait()
-
-        tasks = [asyncio.create_task(come(kind)) for kind in "aaaabc"]
-        await settle()
-        first = list(inside)
-        gate.set()
-        await asyncio.gather(*tasks)
-        return first
-
-    assert asyncio.run(scene()) == ["a", "a", "b"]
+async def test_addresses_take_turns_however_often_each_asks():
+    others = [f"198.51.100.{number}" for number in range(3)]
+    first, order = await let_in(Turns(1), ["192.0.2.1"] * 50 + others)
+    assert first == ["192.0.2.1"]
+    assert set(order[1:4]) == set(others)
 
 
-def test_a_token_that_was_valid_waits_for_no_stranger_until_it_is_not():
+async def test_no_kind_has_more_turns_than_its_share():
+    first, _ = await let_in(Turns(3, each=2), "aaaabc")
+    assert first == ["a", "a", "b"]
+
+
+async def test_a_token_that_was_valid_waits_for_no_stranger_until_it_is_not():
     held, asked_again = threading.Event(), threading.Event()
-
-    async def scene() -> None:
-        database = Database(threads=known.STRANGERS + 1, name="known")
-        asked = Admissions(database)
-        assert await asked.ask("mine", "192.0.2.9", lambda: "a use") == "a use"
-        strangers = [
-            asyncio.create_task(asked.ask(f"{n}", f"192.0.2.{n}", lambda: happens(held)))
-            for n in range(known.STRANGERS + 5)
-        ]
-        await settle()
-        assert await asked.ask("mine", "192.0.2.1", lambda: "a use") == "a use"
-        with pytest.raises(ZeroDivisionError):
-            await asked.ask("mine", "192.0.2.1", lambda: 1 // 0)
-        again = asyncio.create_task(asked.ask("mine", "192.0.2.1", asked_again.set))
-        await begun(database)
-        assert not asked_again.is_set()
-        held.set()
-        await asyncio.gather(*strangers, again)
-        database.stop()
-
-    play_out(scene)
+    database = Database(threads=known.STRANGERS + 1, name="known")
+    asked = Admissions(database)
+    assert await asked.ask("mine", "192.0.2.9", lambda: "a use") == "a use"
+    strangers = [
+        asyncio.create_task(asked.ask(f"{n}", f"192.0.2.{n}", lambda: happens(held)))
+        for n in range(known.STRANGERS + 5)
+    ]
+    await settle()
+    assert await asked.ask("mine", "192.0.2.1", lambda: "a use") == "a use"
+    with pytest.raises(ZeroDivisionError):
+        await asked.ask("mine", "192.0.2.1", lambda: 1 // 0)
+    again = asyncio.create_task(asked.ask("mine", "192.0.2.1", asked_again.set))
+    await begun(database)
+    assert not asked_again.is_set()
+    held.set()
+    await asyncio.gather(*strangers, again)
+    database.stop()
 
 
 async def begun(database: Database) -> None:
@@ -89,31 +75,28 @@ async def begun(database: Database) -> None:
     await database.run(lambda: None)
 
 
-def test_strangers_that_hang_up_hold_one_thread_however_many_they_are():
+async def test_strangers_that_hang_up_hold_one_thread_however_many_they_are():
     held, inside = threading.Event(), []
 
     def slow(number: int) -> None:
         inside.append(number)
         happens(held)
 
-    async def scene() -> None:
-        database = Database(threads=8, name="known")
-        asked = Admissions(database)
-        for number in range(8):
-            asking = asyncio.create_task(asked.ask(f"{number}", "192.0.2.1", slow, number=number))
-            await begun(database)
-            asking.cancel()
-            await asyncio.wait([asking])
-            assert asking.cancelled()
-        assert inside == [0]
-        held.set()
-        assert await asked.ask("next", "192.0.2.1", lambda: "a use") == "a use"
-        database.stop()
-
-    play_out(scene)
+    database = Database(threads=8, name="known")
+    asked = Admissions(database)
+    for number in range(8):
+        asking = asyncio.create_task(asked.ask(f"{number}", "192.0.2.1", slow, number=number))
+        await begun(database)
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert asking.cancelled()
+    assert inside == [0]
+    held.set()
+    assert await asked.ask("next", "192.0.2.1", lambda: "a use") == "a use"
+    database.stop()
 
 
-def test_what_is_raised_for_a_stranger_that_has_hung_up_is_no_error_of_the_gateway():
+async def test_what_is_raised_for_a_stranger_that_has_hung_up_is_no_error_of_the_gateway():
     begun, held, errors = threading.Event(), threading.Event(), []
 
     def dead() -> None:
@@ -121,24 +104,21 @@ def test_what_is_raised_for_a_stranger_that_has_hung_up_is_no_error_of_the_gatew
         happens(held)
         raise ValueError
 
-    async def scene() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _, about: errors.append(about["message"]))
-        database = Database(threads=1, name="known")
-        asked = Admissions(database)
-        asking = asyncio.create_task(asked.ask("x", "192.0.2.1", dead))
-        await comes_true(begun.is_set)
-        asking.cancel()
-        await asyncio.wait([asking])
-        held.set()
-        assert await asked.ask("next", "192.0.2.1", lambda: "a use") == "a use"
-        gc.collect()
-        database.stop()
-
-    play_out(scene)
+    asyncio.get_running_loop().set_exception_handler(lambda _, about: errors.append(about["message"]))
+    database = Database(threads=1, name="known")
+    asked = Admissions(database)
+    asking = asyncio.create_task(asked.ask("x", "192.0.2.1", dead))
+    await comes_true(begun.is_set)
+    asking.cancel()
+    await asyncio.wait([asking])
+    held.set()
+    assert await asked.ask("next", "192.0.2.1", lambda: "a use") == "a use"
+    gc.collect()
+    database.stop()
     assert errors == []
 
 
-def test_strangers_who_are_too_many_of_one_address_or_in_all_are_told_to_come_again():
+async def test_strangers_who_are_too_many_of_one_address_or_in_all_are_told_to_come_again():
     held = threading.Event()
 
     async def refused(asked: Admissions, source: str) -> bool:
@@ -147,28 +127,23 @@ def test_strangers_who_are_too_many_of_one_address_or_in_all_are_told_to_come_ag
         await asyncio.sleep(0)
         return asking.done() and isinstance(asking.exception(), Unavailable)
 
-    async def scene() -> None:
-        database = Database(threads=known.STRANGERS + 1, name="known")
-        asked = Admissions(database)
-        assert await asked.ask("mine", "192.0.2.1", lambda: "a use") == "a use"
-        flood = [
-            asyncio.create_task(asked.ask(f"{n}", "192.0.2.1", held.wait)) for n in range(known.MOST_OF_ONE)
-        ]
-        await asyncio.sleep(0)
-        assert await refused(asked, "192.0.2.1")
-        assert not await refused(asked, "192.0.2.2")
-        assert await asked.ask("mine", "192.0.2.1", lambda: "a use") == "a use"
-        for number in range(known.MOST_OF_ALL - known.MOST_OF_ONE - 1):
-            address = f"198.51.{number // 200}.{number % 200}"
-            flood.append(asyncio.create_task(asked.ask("y", address, lambda: None)))
-        await asyncio.sleep(0)
-        assert await refused(asked, "192.0.2.3")
-        for task in flood[1:]:
-            task.cancel()
-        await asyncio.wait(flood[1:])
-        assert not await refused(asked, "192.0.2.1")
-        held.set()
-        await asyncio.wait(flood)
-        database.stop()
-
-    asyncio.run(scene())
+    database = Database(threads=known.STRANGERS + 1, name="known")
+    asked = Admissions(database)
+    assert await asked.ask("mine", "192.0.2.1", lambda: "a use") == "a use"
+    flood = [asyncio.create_task(asked.ask(f"{n}", "192.0.2.1", held.wait)) for n in range(known.MOST_OF_ONE)]
+    await asyncio.sleep(0)
+    assert await refused(asked, "192.0.2.1")
+    assert not await refused(asked, "192.0.2.2")
+    assert await asked.ask("mine", "192.0.2.1", lambda: "a use") == "a use"
+    for number in range(known.MOST_OF_ALL - known.MOST_OF_ONE - 1):
+        address = f"198.51.{number // 200}.{number % 200}"
+        flood.append(asyncio.create_task(asked.ask("y", address, lambda: None)))
+    await asyncio.sleep(0)
+    assert await refused(asked, "192.0.2.3")
+    for task in flood[1:]:
+        task.cancel()
+    await asyncio.wait(flood[1:])
+    assert not await refused(asked, "192.0.2.1")
+    held.set()
+    await asyncio.wait(flood)
+    database.stop()

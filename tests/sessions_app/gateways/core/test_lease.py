@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from django.db import InternalError, OperationalError
 
+from accounts.models import SSHPublicKey
 from broker.kernel import clock
 from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core.clock import LoopClock
@@ -20,6 +21,8 @@ from sessions_app.gateways.core.enders import Enders
 from sessions_app.gateways.core.lease import LOST, Known, Lease, Question
 from sessions_app.gateways.core.listener import cancelled
 from sessions_app.gateways.core.registry import NOT_HELD, Registry
+from sessions_app.models import EndReason, GatewayNode, Grant, GrantCredential, Session
+from sessions_app.operations.grants.end_grant import end_grant
 from tests.support.waits import comes_true, happens
 from tests.support.world.acts import session, use
 from tests.support.world.holders import (
@@ -29,7 +32,6 @@ from tests.support.world.holders import (
     holder_of,
     metric,
     passes,
-    play_out,
     session_of,
     settle,
     use_of_grant,
@@ -39,11 +41,6 @@ NAME = "gateway-1"
 LEASE_LOST = "stint_gateway_lease_lost_total"
 HOUR = dt.timedelta(hours=1)
 GONE = OperationalError("the database is gone")
-
-
-@pytest.fixture
-def world(lone_db, live_world):
-    return live_world
 
 
 @dataclass
@@ -95,16 +92,12 @@ class Held:
 
 
 @contextlib.asynccontextmanager
-async def leased(door: Door | None = None, **known) -> AsyncIterator[Held]:
+async def leased() -> AsyncIterator[Held]:
     """A gateway that never renewed, with a clock that is years off."""
-    told, door = Told(), door or Door()
+    told, door = Told(), Door()
     registry = Registry(told, LoopClock(START, 0.0))
     registry.watcher = enders = Enders(registry, registry.clock)
-    lease = Lease(
-        Known(**{"name": NAME, "version": "1.2", **known}),
-        registry=registry,
-        enders=enders,
-    )
+    lease = Lease(Known(name=NAME, version="1.2"), registry=registry, enders=enders)
     lease.questions.append(door.question)
     held = Held(told, registry, lease, door)
     lease.on_renewed.append(lambda: held.renewed.append(set(registry.grants)))
@@ -115,166 +108,92 @@ async def leased(door: Door | None = None, **known) -> AsyncIterator[Held]:
         lease.stop()
 
 
-def with_lease(scenario, **known) -> None:
-    """Run a scenario with a lease of its own."""
-
-    async def run() -> None:
-        async with leased(**known) as held:
-            await scenario(held)
-
-    play_out(run)
+@pytest.fixture
+def held(world):
+    return leased()
 
 
 def token(grant, **changes) -> int:
     """A token of the grant."""
-    from sessions_app.models import GrantCredential
-
     return GrantCredential.objects.create(grant=grant, digest=f"{grant.pk:064}", **changes).pk
 
 
 def revoke(world, grant) -> None:
-    from sessions_app.models import EndReason
-    from sessions_app.operations.grants.end_grant import end_grant
-
     end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=clock.now())
 
 
 # Renewing
 
 
-def test_a_renewal_says_which_gateway_is_there_since_when_and_with_which_key(world):
-    from sessions_app.models import GatewayNode
-
-    async def scenario(held):
-        # What the database said, and not how far a late answer sets the clock ahead.
-        before = clock.sync().database
-        number = await held.lease.renew()
-        row = GatewayNode.objects.get(name=NAME)
-        assert (row.pk, row.version, row.host_key, row.stopped_at) == (
-            number,
-            "1.2",
-            "ssh-ed25519 AAAA",
-            None,
-        )
-        assert before <= row.seen_at <= clock.now()
-        assert await held.lease.renew() == number
-
-    with_lease(scenario, host_key="ssh-ed25519 AAAA")
+async def test_a_renewal_says_which_gateway_is_there_since_when_and_with_which_key(held):
+    # What the database said, and not how far a late answer sets the clock ahead.
+    before = clock.sync().database
+    number = await held.lease.renew()
+    row = GatewayNode.objects.get(name=NAME)
+    assert (row.pk, row.version, row.host_key, row.stopped_at) == (number, "1.2", "", None)
+    assert before <= row.seen_at <= clock.now()
+    # What a door adds is published by the next one.
+    held.lease.known = replace(held.lease.known, host_key="ssh-ed25519 AAAA")
+    assert await held.lease.renew() == number
+    assert GatewayNode.objects.get(name=NAME).host_key == "ssh-ed25519 AAAA"
 
 
-def test_a_gateway_that_names_no_key_has_none(world):
-    from sessions_app.models import GatewayNode
-
-    async def scenario(held):
-        await held.lease.renew()
-        assert GatewayNode.objects.get(name=NAME).host_key == ""
-
-    with_lease(scenario)
-
-
-def test_a_renewal_sets_the_clock_of_all_that_is_open_to_the_databases(world, monkeypatch):
+async def test_a_renewal_sets_the_clock_of_all_that_is_open_to_the_databases(monkeypatch, held):
     # No other reading replaces it, however late it is looked at.
     monkeypatch.setattr(clock, "_RESYNC_AFTER", 3600.0)
-
-    async def scenario(held):
-        await held.lease.renew()
-        # One reading, carried forward in two places.
-        before, said, after = clock.now(), held.registry.clock.now(), clock.now()
-        assert before - dt.timedelta(microseconds=2) <= said <= after + dt.timedelta(microseconds=2)
-
-    with_lease(scenario)
+    await held.lease.renew()
+    # One reading, carried forward in two places.
+    before, said, after = clock.now(), held.registry.clock.now(), clock.now()
+    assert before - dt.timedelta(microseconds=2) <= said <= after + dt.timedelta(microseconds=2)
 
 
-def test_each_renewal_asks_the_doors_own_question_in_the_leases_own_thread(world):
-    async def scenario(held):
-        held.door.go.clear()
-        both = [asyncio.create_task(held.lease.renew()) for _ in range(2)]
-        await comes_true(held.door.begun.is_set)
-        assert held.door.threads == ["lease_0"], "one after the other"
-        held.door.go.set()
-        await asyncio.gather(*both)
-        assert held.door.threads == ["lease_0", "lease_0"]
-        assert held.door.answers == [1, 2]
-
-    with_lease(scenario)
+async def test_each_renewal_asks_the_doors_own_question_in_the_leases_own_thread(held):
+    held.door.go.clear()
+    both = [asyncio.create_task(held.lease.renew()) for _ in range(2)]
+    await comes_true(held.door.begun.is_set)
+    assert held.door.threads == ["lease_0"], "one after the other"
+    held.door.go.set()
+    await asyncio.gather(*both)
+    assert held.door.threads == ["lease_0", "lease_0"]
+    assert held.door.answers == [1, 2]
 
 
-def test_doors_that_come_later_ask_from_then_on_and_each_gets_its_own_answer(world):
-    async def scenario(held):
-        answers = []
-        held.lease.questions.append(Question(ask=lambda: "second", take=answers.append))
-        await held.lease.renew()
-        assert (held.door.answers, answers) == ([1], ["second"])
-
-    with_lease(scenario)
+async def test_doors_that_come_later_ask_from_then_on_and_each_gets_its_own_answer(held):
+    answers = []
+    held.lease.questions.append(Question(ask=lambda: "second", take=answers.append))
+    await held.lease.renew()
+    assert (held.door.answers, answers) == ([1], ["second"])
 
 
-def test_what_a_door_adds_to_what_is_known_is_published_by_the_next_renewal(world):
-    from sessions_app.models import GatewayNode
-
-    async def scenario(held):
-        await held.lease.renew()
-        held.lease.known = replace(held.lease.known, host_key="ssh-ed25519 AAAA")
-        await held.lease.renew()
-        assert GatewayNode.objects.get(name=NAME).host_key == "ssh-ed25519 AAAA"
-
-    with_lease(scenario)
-
-
-def test_a_gateway_without_doors_that_ask_renews_all_the_same(world):
-    async def scenario():
-        registry = Registry(Told(), LoopClock(START, 0.0))
-        lease = Lease(
-            Known(name=NAME, version="1"),
-            registry=registry,
-            enders=Enders(registry, registry.clock),
-        )
-        assert await lease.renew() > 0
-        assert lease.lost == ""
-        lease.stop()
-
-    play_out(scenario)
-
-
-def test_whoever_waits_for_a_renewal_is_told_after_the_cuts_that_it_made(world):
+async def test_whoever_waits_for_a_renewal_is_told_after_the_cuts_that_it_made(world, held):
     grant, other = world.grant(), world.grant()
-
-    async def scenario(held):
-        held.open(use(grant, now=world.now))
-        held.open(use(other, now=world.now))
-        revoke(world, grant)
-        await held.lease.renew()
-        assert held.renewed == [{other.pk}]
-
-    with_lease(scenario)
+    held.open(use(grant, now=world.now))
+    held.open(use(other, now=world.now))
+    revoke(world, grant)
+    await held.lease.renew()
+    assert held.renewed == [{other.pk}]
 
 
 @pytest.mark.parametrize(("failure", "named"), [(GONE, Unavailable), (InternalError("no"), NotTaken)])
-def test_a_renewal_that_failed_renews_nothing_and_says_why(world, failure, named):
-    async def scenario(held):
-        held.door.failures = [failure]
-        with pytest.raises(named):
-            await held.lease.renew()
-        assert (held.renewed, held.door.answers) == ([], [])
-
-    with_lease(scenario)
+async def test_a_renewal_that_failed_renews_nothing_and_says_why(failure, named, held):
+    held.door.failures = [failure]
+    with pytest.raises(named):
+        await held.lease.renew()
+    assert (held.renewed, held.door.answers) == ([], [])
 
 
-def test_the_lease_is_renewed_each_second_and_a_failure_is_only_logged(world, caplog):
-    async def scenario(held):
-        held.door.failures = [None, GONE, GONE, None]
-        keeping = asyncio.create_task(held.lease.keep())
-        await settle()
-        for asked in range(1, 5):
-            await passes(0.99)
-            assert len(held.door.threads) == asked - 1
-            await passes(0.02)
-            await comes_true(lambda asked=asked: len(held.door.threads) == asked)
-            await answered(held)
-        assert len(held.renewed) == 2
-        await cancelled(keeping)
-
-    with_lease(scenario)
+async def test_the_lease_is_renewed_each_second_and_a_failure_is_only_logged(caplog, held):
+    held.door.failures = [None, GONE, GONE, None]
+    keeping = asyncio.create_task(held.lease.keep())
+    await settle()
+    for asked in range(1, 5):
+        await passes(0.99)
+        assert len(held.door.threads) == asked - 1
+        await passes(0.02)
+        await comes_true(lambda asked=asked: len(held.door.threads) == asked)
+        await answered(held)
+    assert len(held.renewed) == 2
+    await cancelled(keeping)
     told = [
         entry.getMessage() for entry in caplog.records if entry.name == "sessions_app.gateways.core.lease"
     ]
@@ -288,265 +207,177 @@ async def answered(held: Held) -> None:
     await settle()
 
 
-def test_a_database_that_refuses_the_renewal_ends_the_keeping(world):
-    async def scenario(held):
-        held.door.failures = [InternalError("no")]
-        keeping = asyncio.create_task(held.lease.keep())
-        await settle()
-        await passes(1.01)
-        await comes_true(keeping.done)
-        assert isinstance(keeping.exception(), NotTaken)
-
-    with_lease(scenario)
-
-
 # Losing it
 
 
-def test_a_lease_that_was_not_renewed_for_ten_seconds_cuts_everything(world, caplog):
+async def test_a_lease_that_was_not_renewed_for_ten_seconds_cuts_everything(world, caplog, held):
     grants = [world.grant(), world.grant()]
-
-    async def scenario(held):
-        await held.lease.renew()
-        before = metric(LEASE_LOST)
-        holders = [held.open(use(grant, now=world.now), finish_by=clock.now() + HOUR) for grant in grants]
-        await passes(9.99)
-        assert (held.lease.lost, [holder.stopped for holder in holders]) == ("", ["", ""])
-        await passes(0.02)
-        assert held.lease.lost == LOST != ""
-        assert all("lost its database" in holder.stopped for holder in holders)
-        assert held.registry.sessions() == []
-        assert metric(LEASE_LOST) == before + 1
-
-    with_lease(scenario)
+    await held.lease.renew()
+    before = metric(LEASE_LOST)
+    holders = [held.open(use(grant, now=world.now), finish_by=clock.now() + HOUR) for grant in grants]
+    await passes(9.99)
+    assert (held.lease.lost, [holder.stopped for holder in holders]) == ("", ["", ""])
+    await passes(0.02)
+    assert held.lease.lost == LOST != ""
+    assert all("lost its database" in holder.stopped for holder in holders)
+    assert held.registry.sessions() == []
+    assert metric(LEASE_LOST) == before + 1
     assert [entry.msg["sessions"] for entry in caplog.records if entry.msg["event"] == "lease.lost"] == [2]
 
 
-def test_each_renewal_gives_ten_seconds_from_then_on(world):
-    async def scenario(held):
-        await held.lease.renew()
-        await passes(9)
-        await held.lease.renew()
-        await passes(9.99)
-        assert held.lease.lost == ""
-        await passes(0.02)
-        assert held.lease.lost == LOST
-
-    with_lease(scenario)
-
-
-def test_the_ten_seconds_count_from_the_question_and_not_from_its_late_answer(world):
-    async def scenario(held):
-        held.door.go.clear()
-        renewing = asyncio.create_task(held.lease.renew())
-        await comes_true(held.door.begun.is_set)
-        await passes(6)
-        held.door.go.set()
-        await renewing
-        await passes(3.99)
-        assert held.lease.lost == ""
-        await passes(0.02)
-        assert held.lease.lost == LOST
-
-    with_lease(scenario)
+async def test_the_ten_seconds_count_from_the_question_and_not_from_its_late_answer(held):
+    held.door.go.clear()
+    renewing = asyncio.create_task(held.lease.renew())
+    await comes_true(held.door.begun.is_set)
+    await passes(6)
+    held.door.go.set()
+    await renewing
+    await passes(3.99)
+    assert held.lease.lost == ""
+    await passes(0.02)
+    assert held.lease.lost == LOST
 
 
-def test_an_answer_after_more_than_ten_seconds_brings_nothing_back(world):
-    async def scenario(held):
-        await held.lease.renew()
-        held.door.begun.clear()
-        held.door.go.clear()
-        renewing = asyncio.create_task(held.lease.renew())
-        await comes_true(held.door.begun.is_set)
-        await passes(10.01)
-        assert held.lease.lost == LOST
-        held.door.go.set()
-        await renewing
-        await settle()
-        assert held.lease.lost == LOST
-        await held.lease.renew()
-        assert held.lease.lost == ""
-
+async def test_an_answer_after_more_than_ten_seconds_brings_nothing_back(held):
     lost = metric(LEASE_LOST)
-    with_lease(scenario)
+    await held.lease.renew()
+    held.door.begun.clear()
+    held.door.go.clear()
+    renewing = asyncio.create_task(held.lease.renew())
+    await comes_true(held.door.begun.is_set)
+    await passes(10.01)
+    assert held.lease.lost == LOST
+    held.door.go.set()
+    await renewing
+    await settle()
+    assert held.lease.lost == LOST
+    await held.lease.renew()
+    assert held.lease.lost == ""
+
     assert metric(LEASE_LOST) == lost + 1
 
 
-def test_a_first_answer_after_more_than_ten_seconds_holds_nothing(world):
-    async def scenario(held):
-        held.door.go.clear()
-        renewing = asyncio.create_task(held.lease.renew())
-        await comes_true(held.door.begun.is_set)
-        await passes(10.01)
-        held.door.go.set()
-        await renewing
-        await passes(0.01)
-        assert held.lease.lost == LOST
-
-    with_lease(scenario)
+async def test_a_first_answer_after_more_than_ten_seconds_holds_nothing(held):
+    held.door.go.clear()
+    renewing = asyncio.create_task(held.lease.renew())
+    await comes_true(held.door.begun.is_set)
+    await passes(10.01)
+    held.door.go.set()
+    await renewing
+    await passes(0.01)
+    assert held.lease.lost == LOST
 
 
-def test_after_a_renewal_that_took_long_the_next_one_does_not_wait(world):
-    async def scenario(held):
-        held.door.go.clear()
-        keeping = asyncio.create_task(held.lease.keep())
-        await settle()
-        await passes(1)
-        await comes_true(held.door.begun.is_set)
-        await passes(5)
-        held.door.go.set()
-        await comes_true(lambda: len(held.renewed) == 2)
-        await cancelled(keeping)
-
-    with_lease(scenario)
+async def test_after_a_renewal_that_took_long_the_next_one_does_not_wait(held):
+    held.door.go.clear()
+    keeping = asyncio.create_task(held.lease.keep())
+    await settle()
+    await passes(1)
+    await comes_true(held.door.begun.is_set)
+    await passes(5)
+    held.door.go.set()
+    await comes_true(lambda: len(held.renewed) == 2)
+    await cancelled(keeping)
 
 
-def test_failed_renewals_do_not_keep_the_lease(world):
-    async def scenario(held):
-        await held.lease.renew()
-        held.door.failures = [GONE, GONE]
-        for _ in range(2):
-            await passes(4)
-            with pytest.raises(Unavailable):
-                await held.lease.renew()
-        await passes(2.01)
-        assert held.lease.lost == LOST
-
-    with_lease(scenario)
+async def test_failed_renewals_do_not_keep_the_lease(held):
+    await held.lease.renew()
+    held.door.failures = [GONE, GONE]
+    for _ in range(2):
+        await passes(4)
+        with pytest.raises(Unavailable):
+            await held.lease.renew()
+    await passes(2.01)
+    assert held.lease.lost == LOST
 
 
-def test_a_lost_lease_comes_back_with_the_next_renewal_for_ten_seconds(world, caplog):
+async def test_each_renewal_gives_ten_seconds_from_then_on_and_one_after_the_loss_brings_the_lease_back(
+    held, caplog
+):
     caplog.set_level("INFO")
-
-    async def scenario(held):
+    await held.lease.renew()
+    for apart in (9, 10.01):
+        await passes(apart)
+        assert held.lease.lost == (LOST if apart > 10 else "")
         await held.lease.renew()
-        await held.lease.renew()
-        await passes(10.01)
-        assert held.lease.lost == LOST
-        await held.lease.renew()
-        assert held.lease.lost == ""
         await passes(9.99)
         assert held.lease.lost == ""
         await passes(0.02)
         assert held.lease.lost == LOST
-
-    with_lease(scenario)
-    assert [entry.msg["event"] for entry in caplog.records if entry.msg["event"] == "lease.back"] == [
-        "lease.back"
-    ]
-
-
-def test_a_stopped_lease_cuts_nothing_and_renews_no_more(world):
-    grant = world.grant()
-
-    async def scenario(held):
         await held.lease.renew()
-        holder = held.open(use(grant, now=world.now))
-        held.lease.stop()
-        await passes(100)
-        assert (held.lease.lost, holder.stopped) == ("", "")
-        with pytest.raises(RuntimeError):
-            await held.lease.renew()
+    assert [entry.msg["event"] for entry in caplog.records].count("lease.back") == 3
 
-    with_lease(scenario)
+
+async def test_a_stopped_lease_cuts_nothing_and_renews_no_more(world, held):
+    grant = world.grant()
+    await held.lease.renew()
+    holder = held.open(use(grant, now=world.now))
+    held.lease.stop()
+    await passes(100)
+    assert (held.lease.lost, holder.stopped) == ("", "")
+    with pytest.raises(RuntimeError):
+        await held.lease.renew()
 
 
 # What a renewal learns
 
 
-def test_a_renewal_cuts_what_was_revoked_and_nothing_else(world):
+async def test_a_renewal_cuts_what_was_revoked_and_nothing_else(world, held):
     grant, other = world.grant(), world.grant()
-
-    async def scenario(held):
-        holder = held.open(use(grant, now=world.now), finish_by=clock.now() + HOUR)
-        kept = held.open(use(other, now=world.now))
-        await held.lease.renew()
-        assert (holder.stopped, kept.stopped) == ("", "")
-        revoke(world, grant)
-        await held.lease.renew()
-        assert (holder.stopped, kept.stopped) == ("revoked", "")
-
-    with_lease(scenario)
+    holder = held.open(use(grant, now=world.now), finish_by=clock.now() + HOUR)
+    kept = held.open(use(other, now=world.now))
+    await held.lease.renew()
+    assert (holder.stopped, kept.stopped) == ("", "")
+    revoke(world, grant)
+    await held.lease.renew()
+    assert (holder.stopped, kept.stopped) == ("revoked", "")
 
 
-def test_a_renewal_cuts_a_grant_that_the_database_does_not_know(world):
-    async def scenario(held):
-        holder = held.open(use_of_grant(10**9, expires_at=clock.now() + HOUR))
-        await held.lease.renew()
-        assert holder.stopped
-
-    with_lease(scenario)
-
-
-def test_a_renewal_moves_a_deadline_that_was_moved(world):
-    from sessions_app.models import Grant
-
+async def test_a_renewal_moves_a_deadline_that_was_moved(world, held):
     grant = world.grant()
-
-    async def scenario(held):
-        holder = held.open(use(grant, now=world.now))
-        longer = grant.expires_at + HOUR
-        Grant.objects.filter(pk=grant.pk).update(expires_at=longer)
-        await held.lease.renew()
-        assert holder.session.grant.expires_at == longer
-        assert len(holder.said) == 1
-
-    with_lease(scenario)
+    holder = held.open(use(grant, now=world.now))
+    longer = grant.expires_at + HOUR
+    Grant.objects.filter(pk=grant.pk).update(expires_at=longer)
+    await held.lease.renew()
+    assert holder.session.grant.expires_at == longer
+    assert len(holder.said) == 1
 
 
-def test_a_renewal_closes_sessions_whose_token_is_no_longer_good_and_those_alone(world):
-    from sessions_app.models import GrantCredential
-
+async def test_a_renewal_closes_sessions_whose_token_is_no_longer_good_and_those_alone(world, held):
     grant = world.grant()
     good = token(grant)
-
-    async def scenario(held):
-        used = use(grant, now=world.now)
-        by_token = held.open(replace(used, credential_id=good), row=session(used, now=world.now))
-        by_key = held.open(used, row=session(used, now=world.now))
-        await held.lease.renew()
-        assert (by_token.stopped, by_key.stopped) == ("", "")
-        GrantCredential.objects.update(revoked_at=clock.now())
-        await held.lease.renew()
-        assert (by_token.stopped, by_key.stopped) == ("token replaced or revoked", "")
-
-    with_lease(scenario)
+    used = use(grant, now=world.now)
+    by_token = held.open(replace(used, credential_id=good), row=session(used, now=world.now))
+    by_key = held.open(used, row=session(used, now=world.now))
+    await held.lease.renew()
+    assert (by_token.stopped, by_key.stopped) == ("", "")
+    GrantCredential.objects.update(revoked_at=clock.now())
+    await held.lease.renew()
+    assert (by_token.stopped, by_key.stopped) == ("token replaced or revoked", "")
 
 
-def test_a_renewal_closes_a_session_whose_row_was_closed(world):
-    from sessions_app.models import Session
-
+async def test_a_renewal_closes_a_session_whose_row_was_closed(world, held):
     grant = world.grant()
-
-    async def scenario(held):
-        used = use(grant, now=world.now)
-        rows = [session(used, now=world.now) for _ in range(2)]
-        gone, kept = [held.open(used, row=row) for row in rows]
-        Session.objects.filter(pk=rows[0]).update(closed_at=clock.now(), close_reason="gateway lost")
-        await held.lease.renew()
-        assert gone.stopped
-        assert kept.stopped == ""
-        assert [number for number, _ in held.reported()] == [rows[0]]
-
-    with_lease(scenario)
+    used = use(grant, now=world.now)
+    rows = [session(used, now=world.now) for _ in range(2)]
+    gone, kept = [held.open(used, row=row) for row in rows]
+    Session.objects.filter(pk=rows[0]).update(closed_at=clock.now(), close_reason="gateway lost")
+    await held.lease.renew()
+    assert gone.stopped
+    assert kept.stopped == ""
+    assert [number for number, _ in held.reported()] == [rows[0]]
 
 
-def test_a_renewal_closes_rows_of_this_gateway_that_it_does_not_hold(world):
+async def test_a_renewal_closes_rows_of_this_gateway_that_it_does_not_hold(world, held):
     grant = world.grant()
-
-    async def scenario(held):
-        used = use(grant, now=world.now)
-        lost, other = session(used, now=world.now), session(used, now=world.now, gateway="gateway-2")
-        await held.lease.renew()
-        assert held.reported() == [(lost, NOT_HELD)]
-        assert other != lost
-
-    with_lease(scenario)
+    used = use(grant, now=world.now)
+    lost, other = session(used, now=world.now), session(used, now=world.now, gateway="gateway-2")
+    await held.lease.renew()
+    assert held.reported() == [(lost, NOT_HELD)]
+    assert other != lost
 
 
-def test_a_renewal_cuts_who_came_with_a_key_that_was_removed(world):
-    from accounts.models import SSHPublicKey
-
+async def test_a_renewal_cuts_who_came_with_a_key_that_was_removed(world, held):
     def key(fingerprint: str, **changes) -> None:
         SSHPublicKey.objects.create(
             identity=world.alice,
@@ -559,83 +390,63 @@ def test_a_renewal_cuts_who_came_with_a_key_that_was_removed(world):
     key("SHA256:gone", removed_at=world.now)
     key("SHA256:here")
     grant = world.grant()
-
-    async def scenario(held):
-        used = use(grant, now=world.now)
-        # One that is only being opened has no row yet, and is cut as well.
-        gone = held.open(used, proof="SHA256:gone")
-        kept = held.open(used, proof="SHA256:here")
-        await held.lease.renew()
-        assert "key was removed" in gone.stopped
-        assert kept.stopped == ""
-
-    with_lease(scenario)
+    used = use(grant, now=world.now)
+    # One that is only being opened has no row yet, and is cut as well.
+    gone = held.open(used, proof="SHA256:gone")
+    kept = held.open(used, proof="SHA256:here")
+    await held.lease.renew()
+    assert "key was removed" in gone.stopped
+    assert kept.stopped == ""
 
 
-def test_what_opened_while_the_database_was_asked_is_not_judged_by_its_answer(world):
-    async def scenario(held):
-        held.door.go.clear()
-        renewing = asyncio.create_task(held.lease.renew())
-        await comes_true(held.door.begun.is_set)
-        # Neither the grant nor the session nor the token is anything that the database knows.
-        fresh = held.open(use_of_grant(10**9, expires_at=clock.now() + HOUR, credential_id=10**9), row=10**9)
-        held.door.go.set()
-        await renewing
-        assert fresh.stopped == ""
-        await held.lease.renew()
-        assert fresh.stopped
-
-    with_lease(scenario)
+async def test_what_opened_while_the_database_was_asked_is_not_judged_by_its_answer(held):
+    held.door.go.clear()
+    renewing = asyncio.create_task(held.lease.renew())
+    await comes_true(held.door.begun.is_set)
+    # Neither the grant nor the session nor the token is anything that the database knows.
+    fresh = held.open(use_of_grant(10**9, expires_at=clock.now() + HOUR, credential_id=10**9), row=10**9)
+    held.door.go.set()
+    await renewing
+    assert fresh.stopped == ""
+    await held.lease.renew()
+    assert fresh.stopped
 
 
 # Looking at once
 
 
-def test_an_end_that_was_heard_of_is_looked_at_without_waiting_for_the_renewal(world):
+async def test_an_end_that_was_heard_of_is_looked_at_without_waiting_for_the_renewal(world, held):
     grant, other = world.grant(), world.grant()
-
-    async def scenario(held):
-        await held.lease.renew()
-        holder, kept = (held.open(use(one, now=world.now)) for one in (grant, other))
-        revoke(world, grant)
-        await held.lease.look([other.pk, 10**9])
-        assert (holder.stopped, kept.stopped) == ("", "")
-        await held.lease.look([10**9, grant.pk])
-        assert (holder.stopped, kept.stopped) == ("revoked", "")
-        assert len(held.door.threads) == len(held.renewed) == 1
-
-    with_lease(scenario)
+    await held.lease.renew()
+    holder, kept = (held.open(use(one, now=world.now)) for one in (grant, other))
+    revoke(world, grant)
+    await held.lease.look([other.pk, 10**9])
+    assert (holder.stopped, kept.stopped) == ("", "")
+    await held.lease.look([10**9, grant.pk])
+    assert (holder.stopped, kept.stopped) == ("revoked", "")
+    assert len(held.door.threads) == len(held.renewed) == 1
 
 
-def test_a_look_does_not_renew_the_lease(world):
+async def test_a_look_does_not_renew_the_lease(world, held):
     grant = world.grant()
-
-    async def scenario(held):
-        await held.lease.renew()
-        held.open(use(grant, now=world.now))
-        await passes(9)
-        await held.lease.look([grant.pk])
-        await passes(1.01)
-        assert held.lease.lost == LOST
-
-    with_lease(scenario)
+    await held.lease.renew()
+    held.open(use(grant, now=world.now))
+    await passes(9)
+    await held.lease.look([grant.pk])
+    await passes(1.01)
+    assert held.lease.lost == LOST
 
 
-def test_the_database_is_not_asked_about_grants_that_are_not_open_here(world):
-    async def scenario(held):
-        held.lease.stop()
-        await held.lease.look([1, 2])
-        await held.lease.look([])
-        held.open(use_of_grant(1, expires_at=clock.now() + HOUR))
-        with pytest.raises(RuntimeError):
-            await held.lease.look([1])
-
-    with_lease(scenario)
+async def test_the_database_is_not_asked_about_grants_that_are_not_open_here(held):
+    held.lease.stop()
+    await held.lease.look([1, 2])
+    await held.lease.look([])
+    held.open(use_of_grant(1, expires_at=clock.now() + HOUR))
+    with pytest.raises(RuntimeError):
+        await held.lease.look([1])
 
 
-def test_a_look_checks_the_tokens_of_the_grants_that_it_is_about_and_no_others(world):
-    from sessions_app.models import GrantCredential
-
+async def test_a_look_checks_the_tokens_of_the_grants_that_it_is_about_and_no_others(world, held):
     grants = [world.grant(), world.grant()]
     tokens = {grant.pk: token(grant) for grant in grants}
 
@@ -643,30 +454,23 @@ def test_a_look_checks_the_tokens_of_the_grants_that_it_is_about_and_no_others(w
         used = use(grant, now=world.now)
         return held.open(replace(used, credential_id=tokens[grant.pk]), row=session(used, now=world.now))
 
-    async def scenario(held):
-        await held.lease.renew()
-        first, second = (opened(held, grant) for grant in grants)
-        by_key = held.open(
-            use(grants[0], now=world.now), row=session(use(grants[0], now=world.now), now=world.now)
-        )
-        GrantCredential.objects.update(revoked_at=clock.now())
-        await held.lease.look([grants[0].pk])
-        assert [holder.stopped for holder in (first, second, by_key)] == ["token replaced or revoked", "", ""]
-
-    with_lease(scenario)
+    await held.lease.renew()
+    first, second = (opened(held, grant) for grant in grants)
+    by_key = held.open(
+        use(grants[0], now=world.now), row=session(use(grants[0], now=world.now), now=world.now)
+    )
+    GrantCredential.objects.update(revoked_at=clock.now())
+    await held.lease.look([grants[0].pk])
+    assert [holder.stopped for holder in (first, second, by_key)] == ["token replaced or revoked", "", ""]
 
 
-def test_a_look_judges_deadlines_by_the_gateways_own_reading_of_the_databases_clock(world):
+async def test_a_look_judges_deadlines_by_the_gateways_own_reading_of_the_databases_clock(world, held):
     grant = world.grant(duration=3600)
-
-    async def scenario(held):
-        holder = held.open(use(grant, now=world.now))
-        reading = clock.sync()
-        held.registry.clock.set(reading.database, reading.monotonic)
-        await held.lease.look([grant.pk])
-        assert holder.stopped == ""
-        held.registry.clock.set(reading.database + 2 * HOUR, reading.monotonic)
-        await held.lease.look([grant.pk])
-        assert holder.stopped == "expired"
-
-    with_lease(scenario)
+    holder = held.open(use(grant, now=world.now))
+    reading = clock.sync()
+    held.registry.clock.set(reading.database, reading.monotonic)
+    await held.lease.look([grant.pk])
+    assert holder.stopped == ""
+    held.registry.clock.set(reading.database + 2 * HOUR, reading.monotonic)
+    await held.lease.look([grant.pk])
+    assert holder.stopped == "expired"

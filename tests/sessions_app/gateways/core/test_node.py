@@ -10,17 +10,18 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import InternalError, OperationalError, connection, connections
 
 from broker.kernel import clock
 from sessions_app.gateways.core.database import Database, NotTaken
-from sessions_app.gateways.core.lease import LOST, Known, Question
+from sessions_app.gateways.core.lease import Known, Question
 from sessions_app.gateways.core.node import Node
+from sessions_app.models import EndReason, GatewayNode, Session
+from sessions_app.operations.grants.end_grant import end_grant
 from tests.support.databases import no_new_connections
-from tests.support.steady import Steady
 from tests.support.waits import comes_true
 from tests.support.world.acts import session, use
-from tests.support.world.holders import START, Holder, holder_of, passes, play_out, session_of, settle
+from tests.support.world.holders import Holder, holder_of, passes, session_of, settle
 
 NAME = "gateway-1"
 KNOWN = Known(name=NAME, version="1.2")
@@ -28,13 +29,8 @@ LISTENERS = "FROM pg_stat_activity WHERE datname = current_database() AND applic
 GONE = OperationalError("the database is gone")
 
 
-@pytest.fixture
-def world(lone_db, live_world):
-    return live_world
-
-
 @dataclass
-class Place:
+class Running:
     """A node, and what it has called."""
 
     node: Node
@@ -56,7 +52,7 @@ class Place:
 
 
 @contextlib.asynccontextmanager
-async def begun() -> AsyncIterator[Place]:
+async def begun() -> AsyncIterator[Running]:
     """A node with its lease, which is not started yet. Its renewals fail as the list in ``asked`` says."""
     asked: list[Exception | None] = []
 
@@ -67,218 +63,147 @@ async def begun() -> AsyncIterator[Place]:
     database = Database(threads=2, name="ends")
     node = await Node.begin(KNOWN, database=database)
     node.lease.questions.append(Question(ask=ask, take=lambda _: None))
-    place = Place(node, database, asked)
+    running = Running(node, database, asked)
     try:
-        yield place
+        yield running
     finally:
         node.lease.stop()
         database.stop()
 
 
-def with_node(scenario) -> None:
-    """Run a scenario with a node of its own."""
-
-    async def run() -> None:
-        async with begun() as place:
-            await scenario(place)
-
-    play_out(run)
+@pytest.fixture
+def running(world):
+    return begun()
 
 
-async def started(place: Place) -> None:
+async def started(running: Running) -> None:
     """Start the node and wait until it listens and has caught up."""
     renewed: list[None] = []
-    place.node.lease.on_renewed.append(lambda: renewed.append(None))
-    place.node.start()
+    running.node.lease.on_renewed.append(lambda: renewed.append(None))
+    running.node.start()
     await comes_true(lambda: renewed)
-    place.called.clear()
+    running.called.clear()
 
 
 def revoke(world, grant) -> None:
-    from sessions_app.models import EndReason
-    from sessions_app.operations.grants.end_grant import end_grant
-
     end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=clock.now())
 
 
 def row_of_gateway():
-    from sessions_app.models import GatewayNode
-
     return GatewayNode.objects.get(name=NAME)
 
 
-def cut_off(app, *, but: str = "") -> None:
-    """End the application's connections at the server, except those of a name, and wait until they are gone."""
-    app.execute(
-        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() "
-        "AND usename = current_user AND pid <> pg_backend_pid() AND application_name <> %s",
-        [but],
-    )
+def parts_failed(caplog) -> list[str]:
+    return [one.msg["part"] for one in caplog.records if one.msg["event"] == "gateway.part_failed"]
+
+
+@pytest.fixture
+def cut_off(app_connection):
+    """Ends the application's connections at the server, except those of a name, and waits until they are gone."""
+
+    def cut_off(but: str = "") -> None:
+        app_connection.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND usename = current_user AND pid <> pg_backend_pid() AND application_name <> %s",
+            [but],
+        )
+
+    yield cut_off
+    connections.close_all()
 
 
 # Beginning
 
 
-def test_a_node_begins_with_its_lease_and_the_databases_time(world, monkeypatch):
-    # The reading of the renewal is not replaced by another one, however late it is looked at.
-    monkeypatch.setattr(clock, "_RESYNC_AFTER", 3600.0)
-
-    async def scenario(place):
-        assert place.node.id == row_of_gateway().pk
-        assert place.node.lease.lost == ""
-        before, said, after = clock.now(), place.node.clock.now(), clock.now()
-        assert (before - said).total_seconds() < 1e-5
-        assert (said - after).total_seconds() < 1e-5
-        assert place.node.registry.clock is place.node.clock
-
-    with_node(scenario)
+async def test_a_node_begins_with_its_lease_and_keeps_one_clock(running):
+    assert running.node.id == row_of_gateway().pk
+    assert running.node.lease.lost == ""
+    assert running.node.registry.clock is running.node.clock
 
 
-def test_a_node_without_its_lease_yet_is_no_gateway_and_goes_by_the_reading_that_it_was_given(monkeypatch):
-    steady = Steady()
-    monkeypatch.setattr("sessions_app.gateways.core.clock.time", steady)
-
-    async def scenario():
-        database = Database(threads=1, name="ends")
-        node = Node(KNOWN, database=database, reading=clock.Reading(START, steady.at - 50))
-        assert node.clock.now() == START + dt.timedelta(seconds=50)
-        assert node.id == 0
-        node.lease.stop()
-        database.stop()
-
-    play_out(scenario)
-
-
-def test_a_node_keeps_the_deadlines_of_what_is_opened_in_it_by_its_own_clock(world):
+async def test_a_node_keeps_the_deadlines_of_what_is_opened_in_it_by_its_own_clock(world, running):
     grant = world.grant()
-
-    async def scenario(place):
-        own, reading = place.node.clock, clock.sync()
-        used = replace(use(grant, now=world.now), expires_at=own.now() + dt.timedelta(seconds=9))
-        # Its timer is set some time later, and is shorter by that.
-        holder = holder_of(session_of(place.node.registry, used))
-        await passes(4)
-        assert holder.stopped == ""
-        own.set(reading.database + dt.timedelta(seconds=30), reading.monotonic)
-        await passes(5.5)
-        assert holder.stopped == "expired"
-
-    with_node(scenario)
+    own, reading = running.node.clock, clock.sync()
+    used = replace(use(grant, now=world.now), expires_at=own.now() + dt.timedelta(seconds=9))
+    # Its timer is set some time later, and is shorter by that.
+    holder = holder_of(session_of(running.node.registry, used))
+    await passes(4)
+    assert holder.stopped == ""
+    own.set(reading.database + dt.timedelta(seconds=30), reading.monotonic)
+    await passes(5.5)
+    assert holder.stopped == "expired"
 
 
-def test_a_node_without_a_door_that_asks_begins_as_well(world):
-    async def scenario():
-        database = Database(threads=1, name="ends")
-        node = await Node.begin(KNOWN, database=database)
-        assert node.id > 0
-        for call in (node.on_heard, node.on_failed):
-            call()
-        node.on_hold(1)
-        node.lease.stop()
-        database.stop()
-
-    play_out(scenario)
-
-
-def test_a_node_without_its_lease_does_not_begin_and_leaves_no_thread_behind(world):
+@pytest.mark.usefixtures("world")
+async def test_a_node_without_its_lease_does_not_begin_and_leaves_no_thread_behind():
     def leases() -> list[str]:
         return [thread.name for thread in threading.enumerate() if thread.name.startswith("lease_")]
 
-    async def scenario():
-        before = len(leases())
-        database = Database(threads=1, name="ends")
-        with pytest.raises(NotTaken) as raised:
-            await Node.begin(replace(KNOWN, name="x" * 1000), database=database)
-        # The error keeps all of it alive, so that nothing is cleared up by chance.
-        assert raised.value.__traceback__ is not None
-        await comes_true(lambda: len(leases()) <= before)
-        database.stop()
-
-    play_out(scenario)
+    before = len(leases())
+    database = Database(threads=1, name="ends")
+    with pytest.raises(NotTaken) as raised:
+        await Node.begin(replace(KNOWN, name="x" * 1000), database=database)
+    # The error keeps all of it alive, so that nothing is cleared up by chance.
+    assert raised.value.__traceback__ is not None
+    await comes_true(lambda: len(leases()) <= before)
+    database.stop()
 
 
 # Hearing
 
 
-def test_what_was_revoked_while_nobody_listened_is_cut_once_the_node_listens(world):
+async def test_what_was_revoked_while_nobody_listened_is_cut_once_the_node_listens(world, running):
     grant = world.grant()
-
-    async def scenario(place):
-        holder = place.open(grant, now=world.now)
-        revoke(world, grant)
-        place.node.start()
-        # Time stands still, so no renewal is due.
-        await comes_true(lambda: holder.stopped)
-        assert (holder.stopped, place.called) == ("revoked", ["order"])
-
-    with_node(scenario)
+    holder = running.open(grant, now=world.now)
+    revoke(world, grant)
+    running.node.start()
+    # Time stands still, so no renewal is due.
+    await comes_true(lambda: holder.stopped)
+    assert (holder.stopped, running.called) == ("revoked", ["order"])
 
 
-def test_a_revoke_is_heard_at_once_and_said_after_the_cut(world):
+async def test_a_revoke_is_heard_at_once_and_said_after_the_cut(world, running):
     grant, other = world.grant(), world.grant()
-
-    async def scenario(place):
-        holder, kept = place.open(grant, now=world.now), place.open(other, now=world.now)
-        await started(place)
-        revoke(world, grant)
-        await comes_true(lambda: place.called)
-        assert (holder.stopped, kept.stopped) == ("revoked", "")
-        assert place.called[0] == ("heard", 1)
-
-    with_node(scenario)
+    holder, kept = running.open(grant, now=world.now), running.open(other, now=world.now)
+    await started(running)
+    revoke(world, grant)
+    await comes_true(lambda: running.called)
+    assert (holder.stopped, kept.stopped) == ("revoked", "")
+    assert running.called[0] == ("heard", 1)
 
 
-def test_orders_and_decisions_reach_the_door(world, app_connection):
-    async def scenario(place):
-        await started(place)
-        app_connection.execute("NOTIFY stint_order")
-        app_connection.execute("NOTIFY stint_hold, '7'")
-        await comes_true(lambda: len(place.called) >= 2)
-        assert place.called == ["order", ("hold", 7)]
-
-    with_node(scenario)
+async def test_orders_and_decisions_reach_the_door(app_connection, running):
+    await started(running)
+    app_connection.execute("NOTIFY stint_order")
+    app_connection.execute("NOTIFY stint_hold, '7'")
+    await comes_true(lambda: len(running.called) >= 2)
+    assert running.called == ["order", ("hold", 7)]
 
 
-def test_a_started_node_renews_its_lease_each_second(world):
-    async def scenario(place):
-        renewed: list[None] = []
-        await started(place)
-        place.node.lease.on_renewed.append(lambda: renewed.append(None))
-        await passes(1.01)
-        await comes_true(lambda: renewed)
-        assert place.called == []
-
-    with_node(scenario)
-
-
-def test_news_that_could_not_be_looked_at_are_passed_on_and_the_node_goes_on(world, app_connection):
+async def test_news_that_could_not_be_looked_at_are_passed_on_and_the_node_goes_on(
+    world, app_connection, cut_off, running
+):
     grant = world.grant()
-
-    async def scenario(place):
-        holder = place.open(grant, now=world.now)
-        await started(place)
-        with no_new_connections(app_connection):
-            cut_off(app_connection, but="stint-listen")
-            app_connection.execute("SELECT pg_notify('stint_grant', %s)", [str(grant.pk)])
-            await comes_true(lambda: place.called)
-            await settle()
-        assert place.called == [("heard", 1)]
-        assert holder.stopped == ""
-
-    with_node(scenario)
-    connections.close_all()
+    holder = running.open(grant, now=world.now)
+    await started(running)
+    with no_new_connections(app_connection):
+        cut_off(but="stint-listen")
+        app_connection.execute("SELECT pg_notify('stint_grant', %s)", [str(grant.pk)])
+        await comes_true(lambda: running.called)
+        await settle()
+    assert running.called == [("heard", 1)]
+    assert holder.stopped == ""
 
 
-def test_a_renewal_that_fails_when_the_node_begins_to_listen_is_left_to_the_next_one(world, app_connection):
-    async def scenario(place):
-        place.asked[:] = [GONE]
-        place.node.start()
-        await comes_true(lambda: not place.asked)
-        app_connection.execute("NOTIFY stint_hold, '7'")
-        await comes_true(lambda: ("hold", 7) in place.called)
-        assert place.called == ["order", ("hold", 7)]
-
-    with_node(scenario)
+async def test_a_renewal_that_fails_when_the_node_begins_to_listen_is_left_to_the_next_one(
+    app_connection, running
+):
+    running.asked[:] = [GONE]
+    running.node.start()
+    await comes_true(lambda: not running.asked)
+    app_connection.execute("NOTIFY stint_hold, '7'")
+    await comes_true(lambda: ("hold", 7) in running.called)
+    assert running.called == ["order", ("hold", 7)]
 
 
 # Parts
@@ -293,211 +218,140 @@ async def _returns() -> None:
 
 
 @pytest.mark.parametrize(("part", "error"), [(_fails, "ValueError('a fault')"), (_returns, "None")])
-def test_a_part_that_fails_or_ends_fails_the_node(world, caplog, part, error):
-    async def scenario(place):
-        place.node.keep(part(), "alone")
-        await settle()
-        assert place.called == ["failed"]
-
-    with_node(scenario)
-    failed = [entry.msg for entry in caplog.records if entry.msg["event"] == "gateway.part_failed"]
-    assert [(one["part"], one["error"]) for one in failed] == [("alone", error)]
+async def test_a_part_that_fails_or_ends_fails_the_node(caplog, part, error, running):
+    running.node.keep(part(), "alone")
+    await settle()
+    assert running.called == ["failed"]
+    assert parts_failed(caplog) == ["alone"]
+    assert error in caplog.text
 
 
-def test_a_lease_that_the_database_refuses_fails_the_node(world, caplog):
-    async def scenario(place):
-        await started(place)
-        place.asked[:] = [ValueError("a fault of the door")]
-        await passes(1.01)
-        await comes_true(lambda: place.called)
-        assert place.called == ["failed"]
-
-    with_node(scenario)
-    assert [one.msg["part"] for one in caplog.records if one.msg["event"] == "gateway.part_failed"] == [
-        "lease"
-    ]
+async def test_a_lease_that_the_database_refuses_fails_the_node(caplog, running):
+    await started(running)
+    running.asked[:] = [InternalError("no")]
+    await passes(1.01)
+    await comes_true(lambda: running.called)
+    assert running.called == ["failed"]
+    assert parts_failed(caplog) == ["lease"]
 
 
-def test_a_listener_that_fails_fails_the_node(world, app_connection, caplog):
-    async def scenario(place):
-        def order() -> None:
-            raise ValueError("a fault of the door")
+async def test_a_listener_that_fails_fails_the_node(app_connection, caplog, running):
+    def heard() -> None:
+        raise ValueError("a fault of the door")
 
-        await started(place)
-        place.node.on_hold = lambda _: None
-        place.node.on_heard = order
-        app_connection.execute("NOTIFY stint_grant, '1'")
-        await comes_true(lambda: place.called)
-        assert place.called == ["failed"]
-
-    with_node(scenario)
-    assert [one.msg["part"] for one in caplog.records if one.msg["event"] == "gateway.part_failed"] == [
-        "listener"
-    ]
+    await started(running)
+    running.node.on_heard = heard
+    app_connection.execute("NOTIFY stint_grant, '1'")
+    await comes_true(lambda: running.called)
+    assert running.called == ["failed"]
+    assert parts_failed(caplog) == ["listener"]
 
 
 @pytest.mark.parametrize("stop", ["close", "leave"])
-def test_a_part_that_fails_while_the_node_stops_fails_nothing_more(world, caplog, stop):
-    async def scenario(place):
-        go = asyncio.Event()
+async def test_a_part_that_fails_while_the_node_stops_fails_nothing_more(caplog, stop, running):
+    go = asyncio.Event()
 
-        async def part() -> None:
-            try:
-                await go.wait()
-            finally:
-                raise ValueError("a fault")
+    async def part() -> None:
+        try:
+            await go.wait()
+        finally:
+            raise ValueError("a fault")
 
-        place.node.keep(part(), "alone")
+    running.node.keep(part(), "alone")
+    await settle()
+    if stop == "close":
+        await running.node.close("stopping")
+        go.set()
         await settle()
-        if stop == "close":
-            await place.node.close("stopping")
-            go.set()
-            await settle()
-        else:
-            with contextlib.suppress(ValueError):
-                await place.node.leave()
-        (task,) = place.node._tasks
-        assert isinstance(task.exception(), ValueError)
-        await settle()
-        assert place.called == []
-
-    with_node(scenario)
-    assert not [entry for entry in caplog.records if entry.msg["event"] == "gateway.part_failed"]
+    else:
+        with contextlib.suppress(ValueError):
+            await running.node.leave()
+    (task,) = running.node._tasks
+    assert isinstance(task.exception(), ValueError)
+    await settle()
+    assert running.called == []
+    assert not parts_failed(caplog)
 
 
-def test_a_part_that_was_canceled_fails_nothing(world):
-    async def scenario(place):
-        place.node.keep(asyncio.Event().wait(), "alone")
-        await settle()
-        place.node._tasks[0].cancel()
-        await settle()
-        assert place.called == []
-
-    with_node(scenario)
+async def test_a_part_that_was_canceled_fails_nothing(running):
+    running.node.keep(asyncio.Event().wait(), "alone")
+    await settle()
+    running.node._tasks[0].cancel()
+    await settle()
+    assert running.called == []
 
 
 # Closing and leaving
 
 
-def test_closing_cuts_everybody_and_waits_until_they_are_gone(world):
-    grants = [world.grant(), world.grant()]
-
-    async def scenario(place):
-        quick = place.open(grants[0], now=world.now)
-        slow = place.open(grants[1], now=world.now, slow=True)
-        closing = asyncio.create_task(place.node.close("the gateway is stopping"))
-        await passes(1.4)
-        assert (quick.stopped, slow.stopped) == ("the gateway is stopping",) * 2
-        assert not closing.done()
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_closing_cuts_everybody_and_waits_a_second_and_a_half_for_who_is_slow(world, running, leaves):
+    quick, slow = (running.open(world.grant(), now=world.now, slow=slow) for slow in (False, True))
+    closing = asyncio.create_task(running.node.close("the gateway is stopping"))
+    await settle()
+    await passes(1.49)
+    assert (quick.stopped, slow.stopped) == ("the gateway is stopping",) * 2
+    assert not closing.done()
+    if leaves:
         slow.session.leave(slow)
-        await settle()
-        assert closing.done()
-        assert closing.exception() is None
-
-    with_node(scenario)
+    await passes(0.0 if leaves else 0.02)
+    assert closing.done()
+    assert closing.exception() is None
 
 
-def test_closing_waits_no_longer_than_a_second_and_a_half_for_who_is_slow(world):
+async def test_leaving_says_that_the_gateway_is_gone_and_closes_what_it_had_open(
+    world, owner_connection, running
+):
     grant = world.grant()
-
-    async def scenario(place):
-        place.open(grant, now=world.now, slow=True)
-        closing = asyncio.create_task(place.node.close("the gateway is stopping"))
-        await settle()
-        await passes(1.49)
-        assert not closing.done()
-        await passes(0.02)
-        assert closing.done()
-        assert closing.exception() is None
-
-    with_node(scenario)
+    await started(running)
+    lost = session(use(grant, now=world.now), now=world.now)
+    before = clock.now()
+    assert await running.node.leave() is True
+    assert before <= row_of_gateway().stopped_at <= clock.now()
+    assert Session.objects.get(pk=lost).close_reason == "gateway stopped"
+    assert all(task.done() for task in running.node._tasks)
+    count = f"SELECT count(*) {LISTENERS}"
+    await comes_true(lambda: owner_connection.execute(count).fetchone() == (0,))
+    assert running.called == []
 
 
-def test_leaving_says_that_the_gateway_is_gone_and_closes_what_it_had_open(world, owner_connection):
-    from sessions_app.models import Session
-
+async def test_leaving_waits_for_the_reports_of_ends(world, running):
     grant = world.grant()
-
-    async def scenario(place):
-        await started(place)
-        lost = session(use(grant, now=world.now), now=world.now)
-        before = clock.now()
-        assert await place.node.leave() is True
-        assert before <= row_of_gateway().stopped_at <= clock.now()
-        assert Session.objects.get(pk=lost).close_reason == "gateway stopped"
-        assert all(task.done() for task in place.node._tasks)
-        count = f"SELECT count(*) {LISTENERS}"
-        await comes_true(lambda: owner_connection.execute(count).fetchone() == (0,))
-        assert place.called == []
-
-    with_node(scenario)
+    holder = running.open(grant, now=world.now, row=True)
+    await running.node.close("the gateway is stopping")
+    assert await running.node.leave() is True
+    assert Session.objects.get(pk=holder.session.id).close_reason == "the gateway is stopping"
 
 
-def test_leaving_ends_the_renewals_without_cutting_anything(world):
-    grant = world.grant()
-
-    async def scenario(place):
-        holder = place.open(grant, now=world.now)
-        await started(place)
-        await place.node.leave()
-        await passes(100)
-        assert (place.node.lease.lost, holder.stopped) == ("", "")
-        assert place.node.lease.lost != LOST
-
-    with_node(scenario)
-
-
-def test_leaving_waits_for_the_reports_of_ends(world):
-    from sessions_app.models import Session
-
-    grant = world.grant()
-
-    async def scenario(place):
-        holder = place.open(grant, now=world.now, row=True)
-        await place.node.close("the gateway is stopping")
-        assert await place.node.leave() is True
-        assert Session.objects.get(pk=holder.session.id).close_reason == "the gateway is stopping"
-
-    with_node(scenario)
-
-
-def test_leaving_waits_two_seconds_for_reports_that_are_not_taken_and_says_so(world):
+async def test_leaving_waits_two_seconds_for_reports_that_are_not_taken_and_says_so(running):
     def report(**_: object) -> None:
         raise GONE
 
-    async def scenario(place):
-        place.node.registry.reports.send("a session", report, plain={})
-        leaving = asyncio.create_task(place.node.leave())
-        await settle()
-        await passes(1.99)
+    running.node.registry.reports.send("a session", report, plain={})
+    leaving = asyncio.create_task(running.node.leave())
+    await settle()
+    await passes(1.99)
+    assert not leaving.done()
+    await passes(0.02)
+    await comes_true(leaving.done)
+    assert leaving.result() is False
+    # That the gateway is gone is recorded all the same.
+    assert row_of_gateway().stopped_at is not None
+
+
+async def test_leaving_waits_one_second_for_its_row_and_no_longer(owner_connection, running):
+    with owner_connection.transaction(force_rollback=True):
+        owner_connection.execute("SELECT FROM sessions_app_gatewaynode FOR UPDATE")
+        leaving = asyncio.create_task(running.node.leave())
+        await comes_true(waits_for_a_lock)
+        await passes(0.99)
         assert not leaving.done()
         await passes(0.02)
-        await comes_true(leaving.done)
-        assert leaving.result() is False
-        # That the gateway is gone is recorded all the same.
-        assert row_of_gateway().stopped_at is not None
-
-    with_node(scenario)
-
-
-def test_leaving_waits_one_second_for_its_row_and_no_longer(world, owner_connection):
-    async def scenario(place):
-        with owner_connection.transaction(force_rollback=True):
-            owner_connection.execute("SELECT FROM sessions_app_gatewaynode FOR UPDATE")
-            leaving = asyncio.create_task(place.node.leave())
-            await comes_true(lambda: waits_for_a_lock())
-            await passes(0.99)
-            assert not leaving.done()
-            await passes(0.02)
-            assert leaving.done()
-            assert leaving.result() is True
-
-    with_node(scenario)
+        assert leaving.done()
+        assert leaving.result() is True
 
 
 def waits_for_a_lock() -> bool:
-    from django.db import connection
-
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')"
@@ -505,11 +359,7 @@ def waits_for_a_lock() -> bool:
         return cursor.fetchone()[0]
 
 
-def test_leaving_without_a_database_is_leaving_all_the_same(world, app_connection):
-    async def scenario(place):
-        with no_new_connections(app_connection):
-            cut_off(app_connection)
-            assert await place.node.leave() is True
-
-    with_node(scenario)
-    connections.close_all()
+async def test_leaving_without_a_database_is_leaving_all_the_same(app_connection, cut_off, running):
+    with no_new_connections(app_connection):
+        cut_off()
+        assert await running.node.leave() is True

@@ -14,15 +14,15 @@ from django.db import OperationalError
 from sessions_app.gateways.core import process
 from sessions_app.gateways.core.door import Shared
 from sessions_app.gateways.core.process import STOPPING, CannotListen, Gateway, Options
+from sessions_app.models import GatewayNode
 from tests.support.waits import comes_true
-from tests.support.world.holders import play_out
+from tests.support.world.acts import use
+from tests.support.world.holders import holder_of, session_of
+
+pytestmark = pytest.mark.usefixtures("world")
+
 
 NAME = "gateway-1"
-
-
-@pytest.fixture(autouse=True)
-def world(lone_db, live_world):
-    return live_world
 
 
 @dataclass
@@ -52,32 +52,26 @@ class Recorded:
 
 
 def row():
-    from sessions_app.models import GatewayNode
-
     return GatewayNode.objects.get(name=NAME)
 
 
-def test_doors_open_with_the_lease_and_close_when_the_process_is_told_to_stop(world):
+async def test_doors_open_with_the_lease_and_close_when_the_process_is_told_to_stop(world):
     log: list[str] = []
     doors = [Recorded("one", log, failure=RuntimeError("it fails")), Recorded("two", log)]
-
-    async def scenario():
-        running = asyncio.create_task(Gateway(Options(name=NAME), doors).run())
-        await comes_true(lambda: len(log) == 2)
-        assert log == ["one opens at True", "two opens at True"]
-        one, two = (door.shared[0] for door in doors)
-        assert one is two
-        assert (one.name, one.closed_because()) == (NAME, "")
-        os.kill(os.getpid(), signal.SIGTERM)
-        await running
-        assert log[2:] == [f"one closes: {STOPPING}", f"two closes: {STOPPING}"]
-
-    play_out(scenario)
+    running = asyncio.create_task(Gateway(Options(name=NAME), doors).run())
+    await comes_true(lambda: len(log) == 2)
+    assert log == ["one opens at True", "two opens at True"]
+    one, two = (door.shared[0] for door in doors)
+    assert one is two
+    assert (one.name, one.closed_because()) == (NAME, "")
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running
+    assert log[2:] == [f"one closes: {STOPPING}", f"two closes: {STOPPING}"]
     assert row().stopped_at is not None
 
 
 @pytest.mark.parametrize("comes_back", [True, False])
-def test_while_the_database_is_away_it_waits_with_closed_doors_until_it_is_back_or_told_to_stop(
+async def test_while_the_database_is_away_it_waits_with_closed_doors_until_it_is_back_or_told_to_stop(
     world, monkeypatch, comes_back
 ):
     log: list[str] = []
@@ -91,65 +85,46 @@ def test_while_the_database_is_away_it_waits_with_closed_doors_until_it_is_back_
 
     monkeypatch.setattr(process, "_set_up", asked)
     monkeypatch.setattr(process, "_AGAIN_S", 0)
-
-    async def scenario():
-        running = asyncio.create_task(Gateway(Options(name=NAME), [Recorded("one", log)]).run())
-        await comes_true(lambda: len(log) >= 5)
-        os.kill(os.getpid(), signal.SIGTERM)
-        await running
-
-    play_out(scenario)
+    running = asyncio.create_task(Gateway(Options(name=NAME), [Recorded("one", log)]).run())
+    await comes_true(lambda: len(log) >= 5)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running
     assert [line for line in log if line != "asks"] == (
         ["one opens at True", f"one closes: {STOPPING}"] if comes_back else []
     )
 
 
-def test_what_is_open_is_cut_before_the_doors_are_closed(world):
-    from tests.support.world.acts import use
-    from tests.support.world.holders import holder_of, session_of
-
+async def test_what_is_open_is_cut_before_the_doors_are_closed(world):
     log: list[str] = []
     door, grant = Recorded("one", log), world.grant()
-
-    async def scenario():
-        running = asyncio.create_task(Gateway(Options(name=NAME), [door]).run())
-        await comes_true(lambda: log)
-        used = use(grant, now=world.now)
-        holder = holder_of(session_of(door.shared[0].node.registry, used, row=None))
-        os.kill(os.getpid(), signal.SIGINT)
-        await running
-        assert holder.stopped == STOPPING
-
-    play_out(scenario)
+    running = asyncio.create_task(Gateway(Options(name=NAME), [door]).run())
+    await comes_true(lambda: log)
+    used = use(grant, now=world.now)
+    holder = holder_of(session_of(door.shared[0].node.registry, used, row=None))
+    os.kill(os.getpid(), signal.SIGINT)
+    await running
+    assert holder.stopped == STOPPING
 
 
-def test_a_door_that_can_not_listen_is_named_and_the_others_are_closed(world):
+async def test_a_door_that_can_not_listen_is_named_and_the_others_are_closed(world):
     log: list[str] = []
-
-    async def scenario():
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
-            doors = [Recorded("one", log), Recorded("two", log, port=port), Recorded("three", log)]
-            with pytest.raises(CannotListen, match=f"The two gateway can't start: .*{port}.*in use"):
-                await Gateway(Options(name=NAME), doors).run()
-
-    play_out(scenario)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        doors = [Recorded("one", log), Recorded("two", log, port=port), Recorded("three", log)]
+        with pytest.raises(CannotListen, match=f"The two gateway can't start: .*{port}.*in use"):
+            await Gateway(Options(name=NAME), doors).run()
     assert log[0] == "one opens at True"
     assert f"one closes: {STOPPING}" in log
     assert not any(line.startswith("three opens") for line in log)
     assert row().stopped_at is not None
 
 
-def test_a_gateway_that_lost_its_lease_says_so_to_its_doors(world):
+async def test_a_gateway_that_lost_its_lease_says_so_to_its_doors(world):
     log: list[str] = []
     door = Recorded("one", log)
-
-    async def scenario():
-        running = asyncio.create_task(Gateway(Options(name=NAME), [door]).run())
-        await comes_true(lambda: log)
-        door.shared[0].node.lease.lost = "its database is gone"
-        assert door.shared[0].closed_because() == "its database is gone"
-        os.kill(os.getpid(), signal.SIGTERM)
-        await running
-
-    play_out(scenario)
+    running = asyncio.create_task(Gateway(Options(name=NAME), [door]).run())
+    await comes_true(lambda: log)
+    door.shared[0].node.lease.lost = "its database is gone"
+    assert door.shared[0].closed_because() == "its database is gone"
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running

@@ -16,9 +16,7 @@ from tests.support.world.holders import (
     Told,
     holder_of,
     metric,
-    play_out,
     session_of,
-    settle,
     use_of_grant,
 )
 
@@ -74,29 +72,15 @@ def closings(told) -> list[tuple[int, str]]:
 # What enters, and what is told
 
 
-def test_a_session_keeps_what_it_was_opened_with(registry):
-    use = use_of_grant(7)
-    until = START + dt.timedelta(minutes=5)
-    session = session_of(registry, use, proof="SHA256:a", good_until=until)
-    assert (session.use, session.client_address, session.proof) == (use, "192.0.2.1", "SHA256:a")
-    assert (session.good_until, session.timer, session.id, session.users) == (until, None, None, set())
-    assert session_of(registry, use).good_until is None
-    assert not session.lock.locked()
-
-
-def test_a_grant_keeps_what_its_first_use_said(registry):
-    session = session_of(registry, use_of_grant(7, finish_seconds=42))
-    grant = registry.grants[7]
-    assert session.grant is grant
+def test_a_grant_keeps_what_its_first_use_said_and_other_uses_of_it_share_it(registry):
+    first, second = (
+        session_of(registry, use_of_grant(7, finish_seconds=42)),
+        session_of(registry, use_of_grant(7)),
+    )
+    other, grant = session_of(registry, use_of_grant(2)), registry.grants[7]
     assert (grant.id, grant.ref, grant.finish_seconds, grant.expires_at) == (7, "GR-7", 42, LATER)
-    assert (grant.over, grant.sessions, grant.timers) == ("", {session}, [])
-
-
-def test_uses_of_one_grant_share_it_and_uses_of_another_do_not(registry):
-    first, second, other = session_of(registry), session_of(registry), session_of(registry, use_of_grant(2))
-    assert first.grant is second.grant
-    assert other.grant is not first.grant
-    assert registry.grants == {1: first.grant, 2: other.grant}
+    assert (grant.over, grant.sessions) == ("", {first, second})
+    assert other.grant is not grant
     assert set(registry.sessions()) == {first, second, other}
 
 
@@ -108,47 +92,31 @@ def test_a_grant_speaks_for_the_users_of_all_its_sessions(registry):
     assert set(one.grant.users()) == set(holders)
 
 
-def test_only_sessions_with_a_row_are_registered(registry):
-    session_of(registry)
-    held = session_of(registry, row=5)
-    assert registry.registered() == [held]
-
-
-def test_a_session_that_nothing_ended_lets_users_in(registry):
-    session = session_of(registry)
-    session.check()
-    assert session.closed is False
-    holder = holder_of(session)
-    assert session.users == {holder}
-
-
-def test_nothing_enters_a_session_whose_grant_is_over(registry):
-    session = session_of(registry)
+def over(session) -> None:
     session.grant.over = "revoked"
+
+
+@pytest.mark.parametrize(
+    "end", [over, lambda session: session.close("cut")], ids=["its grant is over", "it is closing"]
+)
+def test_nothing_enters_a_session_that_an_end_has_reached(registry, end):
+    session = session_of(registry)
+    slow = holder_of(session, slow=True)
+    assert session.closed is False
+    end(session)
     assert session.closed is True
     with pytest.raises(Ended, match="GR-1 has ended") as ended:
         holder_of(session)
-    assert session.users == set()
+    assert session.users == {slow}
     assert (ended.value.code, ended.value.status) == ("grant_is_over", 409)
     assert ended.value.hint
 
 
-def test_nothing_enters_a_session_that_is_closing(registry):
-    session = session_of(registry)
-    slow = holder_of(session, slow=True)
-    session.close("cut")
-    assert session.closed is True
-    with pytest.raises(Ended):
-        holder_of(session)
-    assert session.users == {slow}
-
-
 def test_a_grant_that_is_over_takes_no_new_session(registry):
     session = session_of(registry)
-    session.grant.over = "revoked"
-    with pytest.raises(Ended, match="GR-1 has ended") as ended:
+    over(session)
+    with pytest.raises(Ended, match="GR-1 has ended"):
         session_of(registry)
-    assert ended.value.hint
     assert session.grant.sessions == {session}
 
 
@@ -179,14 +147,6 @@ def test_a_use_that_knows_another_deadline_moves_it_before_it_is_armed(registry,
     assert watching.grants == [("GR-1", LATER), ("GR-1", moved)]
 
 
-def test_a_grant_with_its_timers_canceled_has_none(registry):
-    grant, timers = session_of(registry).grant, [Timer(), Timer()]
-    grant.timers.extend(timers)
-    grant.disarm()
-    assert all(timer.canceled for timer in timers)
-    assert grant.timers == []
-
-
 def test_the_last_session_of_a_grant_takes_its_timers_with_it_and_no_earlier_one_does(registry):
     one, two = session_of(registry), session_of(registry)
     timer = Timer()
@@ -194,7 +154,7 @@ def test_the_last_session_of_a_grant_takes_its_timers_with_it_and_no_earlier_one
     one.close("left")
     assert (timer.canceled, registry.grants) == (False, {1: two.grant})
     two.close("left")
-    assert (timer.canceled, registry.grants) == (True, {})
+    assert (timer.canceled, registry.grants, two.grant.timers) == (True, {}, [])
 
 
 def test_a_closed_session_takes_the_timer_of_its_token_with_it(registry):
@@ -203,27 +163,19 @@ def test_a_closed_session_takes_the_timer_of_its_token_with_it(registry):
     session.close("left")
     assert timer.canceled
     assert session.timer is None
-    session.disarm()
 
 
 # Ends
 
 
-def test_at_an_end_all_are_stopped_but_those_whose_command_may_finish(registry, told):
+@pytest.mark.parametrize("cut", [False, True])
+def test_at_an_end_all_are_stopped_and_those_whose_command_may_finish_only_by_a_cut(registry, told, cut):
     session = session_of(registry, row=5)
-    plain, other, finishing = holder_of(session), holder_of(session), holder_of(session, LATER)
-    session.stop("expired", cut=False)
-    assert (plain.stopped, other.stopped, finishing.stopped) == ("expired", "expired", "")
-    assert session.users == {finishing}
-    assert told.sent == []
-
-
-def test_a_cut_stops_also_those_whose_command_may_finish(registry, told):
-    session = session_of(registry, row=5)
-    holders = holder_of(session), holder_of(session, LATER)
-    session.stop("revoked", cut=True)
-    assert [holder.stopped for holder in holders] == ["revoked", "revoked"]
-    assert closings(told) == [(5, "revoked")]
+    plain, finishing = holder_of(session), holder_of(session, LATER)
+    session.stop("expired", cut=cut)
+    assert (plain.stopped, finishing.stopped) == ("expired", "expired" if cut else "")
+    assert session.users == (set() if cut else {finishing})
+    assert closings(told) == ([(5, "expired")] if cut else [])
 
 
 def test_an_end_closes_a_session_that_nobody_uses(registry, told):
@@ -376,22 +328,19 @@ def test_a_row_whose_end_is_being_reported_is_not_reported_again(registry, told)
     assert closings(told) == [(7, NOT_HELD)]
 
 
-def test_rows_of_a_grant_wait_while_a_session_of_it_is_being_registered(registry, told):
-    async def scenario():
-        session = session_of(registry, use_of_grant(3))
-        work, other = asyncio.Future(), asyncio.Future()
-        session.registering(work)
-        session_of(registry, use_of_grant(4)).registering(other)
-        assert registry.registering == {work: 3, other: 4}
-        registry.compare([], [row(8, 3), row(9, 5)])
-        assert closings(told) == [(9, NOT_HELD)]
-        session.registered(work)
-        session.registered(work)
-        assert registry.registering == {other: 4}
-        registry.compare([], [row(8, 3)])
-        assert closings(told)[1:] == [(8, NOT_HELD)]
-
-    play_out(scenario)
+async def test_rows_of_a_grant_wait_while_a_session_of_it_is_being_registered(registry, told):
+    session = session_of(registry, use_of_grant(3))
+    work, other = asyncio.Future(), asyncio.Future()
+    session.registering(work)
+    session_of(registry, use_of_grant(4)).registering(other)
+    assert registry.registering == {work: 3, other: 4}
+    registry.compare([], [row(8, 3), row(9, 5)])
+    assert closings(told) == [(9, NOT_HELD)]
+    session.registered(work)
+    session.registered(work)
+    assert registry.registering == {other: 4}
+    registry.compare([], [row(8, 3)])
+    assert closings(told)[1:] == [(8, NOT_HELD)]
 
 
 # All at once
@@ -411,19 +360,3 @@ def test_who_came_with_a_removed_key_is_cut_and_nobody_else(registry, told):
     registry.stop_proven_by({"k1", "k2"}, "your SSH key was removed")
     assert {holder.stopped for holder in removed} == {"your SSH key was removed"}
     assert (other.stopped, other.session.closed) == ("", False)
-
-
-def test_who_waits_for_the_last_session_waits_for_all_of_them(registry):
-    async def scenario():
-        await registry.wait_empty()
-        sessions = [session_of(registry, use_of_grant(grant)) for grant in (1, 1, 2)]
-        waiting = asyncio.create_task(registry.wait_empty())
-        for session in sessions:
-            await settle()
-            assert not waiting.done()
-            session.close("left")
-        await settle()
-        assert waiting.done()
-        await registry.wait_empty()
-
-    play_out(scenario)

@@ -3,102 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
-from django.db import DataError, IntegrityError, InternalError, OperationalError, ProgrammingError, connection
+from django.db import InternalError, OperationalError
 
-from broker.kernel.errors import Unavailable
-from sessions_app.gateways.core import reports
-from sessions_app.gateways.core.database import Database, NotTaken, guarded
+from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.reports import Reports
+from sessions_app.models import CommandRun, Session
+from sessions_app.operations.sessions.close_session import close_session
+from sessions_app.operations.sessions.finish_run import finish_run
 from tests.support.waits import PATIENCE, comes_true, happens
 from tests.support.world.acts import events, run, session, use
-from tests.support.world.holders import passes, play_out, settle
-
-
-def ask(sql: str, *values: object):
-    """A function that asks the real database."""
-
-    def execute(**_: object) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, values)
-
-    return execute
-
-
-@pytest.mark.parametrize(
-    ("sql", "cause"),
-    [
-        ("SELECT %s::int2", DataError),
-        ("INSERT INTO sessions_app_sweeper (name) VALUES (NULL) RETURNING %s", IntegrityError),
-        ("SELECT %s FROM nothing_of_that_name", ProgrammingError),
-    ],
-)
-def test_a_database_that_answers_and_refuses_is_not_called_one_that_does_not_answer(stint_db, sql, cause):
-    with pytest.raises(NotTaken) as refused:
-        guarded(ask(sql, 100_000))
-    assert isinstance(refused.value.__cause__, cause)
-
-
-def test_a_database_that_went_away_is_unavailable_and_the_next_call_connects_again(stint_db):
-    with pytest.raises(Unavailable):
-        guarded(ask("SELECT pg_terminate_backend(pg_backend_pid()), %s", 1))
-    guarded(ask("SELECT %s", 1))
-
-
-async def _deliver(*sent: tuple) -> tuple[bool, list]:
-    database = Database(threads=1, name="test")
-    told = Reports(database)
-    heard: list = []
-    told.on_delivered = lambda: heard.append(None)
-    try:
-        for function, arguments, plain in sent:
-            told.send("one session", function, plain=plain, **arguments)
-        return await told.wait(PATIENCE), heard
-    finally:
-        await database.run(lambda: connection.close())
-        database.stop()
-
-
-def test_a_report_that_is_refused_for_its_words_is_told_in_plain_words(stint_db):
-    taken = []
-
-    def report(*, words: str) -> None:
-        ask("SELECT %s::text", words)()
-        taken.append(words)
-
-    assert asyncio.run(_deliver((report, {"words": "a\0b"}, {"words": "plain"}))) == (True, [None])
-    assert taken == ["plain"]
-
-
-def test_a_report_that_is_refused_as_such_gives_way_to_those_behind_it(stint_db, monkeypatch):
-    monkeypatch.setattr(reports, "RETRY", 0.05)
-    closed = []
-    refused = ask("SELECT %s::int2", 100_000)
-    done, heard = asyncio.run(
-        _deliver((refused, {}, {}), (refused, {}, {}), (lambda **_: closed.append(True), {}, {}))
-    )
-    assert (done, heard, closed) == (True, [None], [True])
-
-
-def test_the_last_report_of_a_session_is_told_until_it_is_taken(stint_db, monkeypatch):
-    monkeypatch.setattr(reports, "RETRY", 0.02)
-    answers = [100_000, 100_000, 100_000, 1]
-
-    def close(**_: object) -> None:
-        ask("SELECT %s::int2", answers.pop(0))()
-
-    assert asyncio.run(_deliver((close, {}, {}))) == (True, [None])
-    assert answers == []
+from tests.support.world.holders import passes, settle
 
 
 def test_nothing_that_a_target_says_about_an_end_is_refused(world):
-    from sessions_app.models import CommandRun, Session
-    from sessions_app.operations.sessions.close_session import close_session
-    from sessions_app.operations.sessions.finish_run import finish_run
-
     used = use(world.grant(), now=world.now)
     opened = session(used, now=world.now)
     tried = run(used, opened, now=world.now)
@@ -111,9 +34,6 @@ def test_nothing_that_a_target_says_about_an_end_is_refused(world):
     assert (row.signal, row.exit_status, row.reason) == ("A\\x00\\udc80", 2**31 - 1, "it said \\x00\\ud800")
     assert Session.objects.get(pk=opened).close_reason == "it said \\x00"
     assert {"command.finished", "session.closed"} <= set(events(used.grant_ref))
-
-
-# Order and repetition, in a loop whose time stands still
 
 
 @dataclass
@@ -161,147 +81,120 @@ class Desk:
             await settle()
 
 
-def with_desk(scenario) -> None:
-    """Run a scenario with a desk of its own."""
+@contextlib.asynccontextmanager
+async def reporting() -> AsyncIterator[Desk]:
+    database = Database(threads=2, name="reports")
+    desk = Desk(database, Reports(database))
+    desk.reports.on_delivered = lambda: desk.delivered.append(len(desk.taken))
+    try:
+        yield desk
+    finally:
+        database.stop()
 
-    async def work() -> None:
-        database = Database(threads=2, name="reports")
-        desk = Desk(database, Reports(database))
-        desk.reports.on_delivered = lambda: desk.delivered.append(len(desk.taken))
-        try:
-            await scenario(desk)
-        finally:
-            database.stop()
 
-    play_out(work)
+@pytest.fixture
+def desk():
+    return reporting()
 
 
 def logged(caplog, event: str) -> list[dict[str, object]]:
     return [entry.msg for entry in caplog.records if entry.msg["event"] == event]
 
 
-def test_a_report_is_told_with_all_that_it_says_and_without_the_plain_words():
-    async def scenario(desk):
-        taking = desk.send("a", "one", plain={"reason": "closed"}, reason="it said so", session_id=5)
-        assert await desk.reports.wait(seconds=1) is True
-        assert taking.tried == [{"reason": "it said so", "session_id": 5}]
-        assert desk.delivered == [1]
-
-    with_desk(scenario)
+async def test_a_report_is_told_with_all_that_it_says_and_without_the_plain_words(desk):
+    taking = desk.send("a", "one", plain={"reason": "closed"}, reason="it said so", session_id=5)
+    assert await desk.reports.wait(seconds=1) is True
+    assert taking.tried == [{"reason": "it said so", "session_id": 5}]
+    assert desk.delivered == [1]
 
 
-def test_a_report_waits_for_those_before_it_on_its_chain_and_for_no_others():
-    async def scenario(desk):
-        first = desk.send("a", "first", OperationalError("gone"))
-        second, third = desk.send("a", "second"), desk.send("a", "third")
-        other = desk.send("b", "other")
-        await comes_true(lambda: "other" in desk.taken and first.tried)
-        await desk.answered()
-        assert (len(first.tried), second.tried, third.tried, len(other.tried)) == (1, [], [], 1)
-        await passes(1.01)
-        await comes_true(lambda: len(desk.taken) == 4)
-        assert desk.taken == ["other", "first", "second", "third"]
-
-    with_desk(scenario)
+async def test_a_report_waits_for_those_before_it_on_its_chain_and_for_no_others(desk):
+    first = desk.send("a", "first", OperationalError("gone"))
+    second, third = desk.send("a", "second"), desk.send("a", "third")
+    other = desk.send("b", "other")
+    await comes_true(lambda: "other" in desk.taken and first.tried)
+    await desk.answered()
+    assert (len(first.tried), second.tried, third.tried, len(other.tried)) == (1, [], [], 1)
+    await passes(1.01)
+    await comes_true(lambda: len(desk.taken) == 4)
+    assert desk.taken == ["other", "first", "second", "third"]
 
 
-def test_a_report_is_repeated_each_second_until_the_database_answers(caplog):
+async def test_a_report_is_repeated_each_second_until_the_database_answers(caplog, desk):
     gone = OperationalError("gone")
-
-    async def scenario(desk):
-        taking = desk.send("a", "close", gone, gone)
-        for tried in (1, 2, 3):
-            await comes_true(lambda tried=tried: len(taking.tried) == tried)
-            await desk.answered()
-            await passes(0.99)
-            assert len(taking.tried) == tried
-            await passes(0.02)
+    taking = desk.send("a", "close", gone, gone)
+    for tried in (1, 2, 3):
+        await comes_true(lambda tried=tried: len(taking.tried) == tried)
         await desk.answered()
-        assert len(taking.tried) == 3, "it was taken"
-        assert (desk.taken, desk.delivered) == (["close"], [1])
-
-    with_desk(scenario)
+        await passes(0.99)
+        assert len(taking.tried) == tried
+        await passes(0.02)
+    await desk.answered()
+    assert len(taking.tried) == 3, "it was taken"
+    assert (desk.taken, desk.delivered) == (["close"], [1])
     told = [entry.getMessage() for entry in caplog.records]
     assert len(told) == 2
     assert all("The database does not respond" in line for line in told)
 
 
-def test_a_refused_report_is_told_in_plain_words_at_once_and_then_each_second(caplog):
-    async def scenario(desk):
-        refusals = InternalError("no"), InternalError("still no")
-        taking = desk.send("a", "close", *refusals, plain={"reason": "closed"}, reason="x", now=1)
-        await comes_true(lambda: len(taking.tried) == 2)
-        await desk.answered()
-        assert taking.tried == [{"reason": "x", "now": 1}, {"reason": "closed", "now": 1}]
-        await passes(0.99)
-        await desk.answered()
-        assert len(taking.tried) == 2
-        await passes(0.02)
-        await comes_true(lambda: desk.taken)
-        assert taking.tried[2] == taking.tried[1]
-
-    with_desk(scenario)
+async def test_a_refused_report_is_told_in_plain_words_at_once_and_then_each_second(caplog, desk):
+    refusals = InternalError("no"), InternalError("still no")
+    taking = desk.send("a", "close", *refusals, plain={"reason": "closed"}, reason="x", now=1)
+    await comes_true(lambda: len(taking.tried) == 2)
+    await desk.answered()
+    assert taking.tried == [{"reason": "x", "now": 1}, {"reason": "closed", "now": 1}]
+    await passes(0.99)
+    await desk.answered()
+    assert len(taking.tried) == 2
+    await passes(0.02)
+    await comes_true(lambda: desk.taken)
+    assert taking.tried[2] == taking.tried[1]
     assert [(one["what"], one["cause"]) for one in logged(caplog, "report.refused")] == [
         ("close", "no"), ("close", "still no"),
     ]  # fmt: skip
 
 
-def test_a_chain_is_open_until_its_last_report_was_taken():
-    async def scenario(desk):
-        assert not desk.reports.chains()
-        first, second = desk.send("a", "first"), desk.send("a", "second")
-        second.go.clear()
-        other = desk.send("b", "other")
-        other.go.clear()
-        assert set(desk.reports.chains()) == {"a", "b"}
-        await comes_true(lambda: second.tried)
-        await settle()
-        assert (len(first.tried), set(desk.reports.chains())) == (1, {"a", "b"})
-        second.go.set()
-        await comes_true(lambda: set(desk.reports.chains()) == {"b"})
-        other.go.set()
-        await comes_true(lambda: not desk.reports.chains())
-
-    with_desk(scenario)
+async def test_a_report_that_is_refused_in_plain_words_gives_way_to_those_behind_it(desk):
+    refused = desk.send("a", "refused", InternalError("no"), InternalError("still no"))
+    desk.send("a", "next")
+    assert await desk.reports.wait(PATIENCE) is True
+    assert (len(refused.tried), desk.taken, desk.delivered) == (2, ["next"], [1])
 
 
-def test_waiting_says_whether_all_was_told_in_the_time():
-    async def scenario(desk):
-        assert await desk.reports.wait(0) is True
-        quick, slow = desk.send("a", "quick"), desk.send("b", "slow")
-        slow.go.clear()
-        waiting = asyncio.create_task(desk.reports.wait(seconds=3))
-        await comes_true(lambda: quick.tried and slow.tried)
-        await passes(2.99)
-        assert not waiting.done()
-        await passes(0.02)
-        assert waiting.result() is False
-        slow.go.set()
-        assert await desk.reports.wait(seconds=3) is True
+async def test_a_chain_is_open_until_its_last_report_was_taken(desk):
+    assert not desk.reports.chains()
+    first, second = desk.send("a", "first"), desk.send("a", "second")
+    second.go.clear()
+    other = desk.send("b", "other")
+    other.go.clear()
+    assert set(desk.reports.chains()) == {"a", "b"}
+    await comes_true(lambda: second.tried)
+    await settle()
+    assert (len(first.tried), set(desk.reports.chains())) == (1, {"a", "b"})
+    second.go.set()
+    await comes_true(lambda: set(desk.reports.chains()) == {"b"})
+    other.go.set()
+    await comes_true(lambda: not desk.reports.chains())
 
-    with_desk(scenario)
+
+async def test_waiting_says_whether_all_was_told_in_the_time(desk):
+    assert await desk.reports.wait(0) is True
+    quick, slow = desk.send("a", "quick"), desk.send("b", "slow")
+    slow.go.clear()
+    waiting = asyncio.create_task(desk.reports.wait(seconds=3))
+    await comes_true(lambda: quick.tried and slow.tried)
+    await passes(2.99)
+    assert not waiting.done()
+    await passes(0.02)
+    assert waiting.result() is False
+    slow.go.set()
+    assert await desk.reports.wait(seconds=3) is True
 
 
-def test_a_report_that_fails_by_a_fault_is_logged_and_holds_up_nothing_behind_it(caplog):
-    async def scenario(desk):
-        desk.send("a", "close", ZeroDivisionError("a fault"))
-        desk.send("a", "next")
-        assert await desk.reports.wait(seconds=1) is True
-        await settle()
-        assert (desk.taken, desk.delivered, set(desk.reports.chains())) == (["next"], [1], set())
-
-    with_desk(scenario)
+async def test_a_report_that_fails_by_a_fault_is_logged_and_holds_up_nothing_behind_it(caplog, desk):
+    desk.send("a", "close", ZeroDivisionError("a fault"))
+    desk.send("a", "next")
+    assert await desk.reports.wait(seconds=1) is True
+    await settle()
+    assert (desk.taken, desk.delivered, set(desk.reports.chains())) == (["next"], [1], set())
     assert [one["error"] for one in logged(caplog, "report.failed")] == ["ZeroDivisionError: a fault"]
-
-
-def test_reports_that_nobody_waits_for_are_told_all_the_same():
-    async def scenario():
-        database = Database(threads=1, name="reports")
-        taken: list[str] = []
-        told = Reports(database)
-        told.send("a", Taking("close", taken), plain={})
-        assert await told.wait(PATIENCE) is True
-        assert taken == ["close"]
-        database.stop()
-
-    play_out(scenario)

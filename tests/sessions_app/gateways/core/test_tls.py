@@ -16,7 +16,7 @@ from cryptography import x509
 from broker.kernel.x509 import Pair, fingerprint, issue, make_authority
 from sessions_app.gateways.core.options import WebOptions
 from sessions_app.gateways.core.tls import LOOK_EVERY, GatewaySettings, Own, names_of
-from sessions_app.models import SigningKey
+from sessions_app.models import GatewayNode, SigningKey
 from sessions_app.operations.targets.prepare_authority import prepare_authority
 from sessions_app.operations.targets.rotate_authority import rotate_authority
 from sessions_app.queries.authority import GATEWAY_CA
@@ -25,10 +25,7 @@ from tests.support.waits import comes_true
 from tests.support.world.holders import passes, play_out
 from tests.support.world.world import SETUP
 
-
-@pytest.fixture(autouse=True)
-def world(lone_db, live_world):
-    return live_world
+pytestmark = pytest.mark.usefixtures("world")
 
 
 @pytest.fixture
@@ -79,56 +76,46 @@ async def shown(place, host: str | None = "localhost", *, accepted: bool = True)
     return x509.load_der_x509_certificate(found)
 
 
-def test_clients_that_trust_the_authority_accept_every_name_of_the_gateway_and_no_other():
-    async def scenario():
-        async with listening({"echo": Echo()}) as place:
-            for host in ("gateway.test", "localhost", "127.0.0.1", "::1", None):
-                assert (await shown(place, host)).issuer != (await shown(place, host)).subject
-            with pytest.raises(ssl.SSLCertVerificationError):
-                await shown(place, "other.test")
-            with pytest.raises(ssl.SSLCertVerificationError):
-                await place.connect("localhost", ssl.create_default_context())
-
-    play_out(scenario)
+async def test_clients_that_trust_the_authority_accept_every_name_of_the_gateway_and_no_other():
+    async with listening({"echo": Echo()}) as place:
+        for host in ("gateway.test", "localhost", "127.0.0.1", "::1", None):
+            assert (await shown(place, host)).issuer != (await shown(place, host)).subject
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await shown(place, "other.test")
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await place.connect("localhost", ssl.create_default_context())
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
-def test_http_1_over_tls_1_2_or_later_is_all_that_is_spoken():
-    async def scenario():
-        async with listening({"echo": Echo()}) as place:
-            _, writer = await place.connect()
-            assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
-            writer.close()
-            old = place.context()
-            old.set_ciphers("ALL:@SECLEVEL=0")
-            old.minimum_version = ssl.TLSVersion.TLSv1
-            old.maximum_version = ssl.TLSVersion.TLSv1_1
-            with pytest.raises((ssl.SSLError, ConnectionError)):
-                await place.connect("localhost", old)
-            reader, writer = await asyncio.open_connection("127.0.0.1", place.options.port)
-            writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert b"HTTP/" not in await reader.read()
-            writer.close()
-
-    play_out(scenario)
+async def test_http_1_over_tls_1_2_or_later_is_all_that_is_spoken():
+    async with listening({"echo": Echo()}) as place:
+        _, writer = await place.connect()
+        assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
+        writer.close()
+        old = place.context()
+        old.set_ciphers("ALL:@SECLEVEL=0")
+        old.minimum_version = ssl.TLSVersion.TLSv1
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await place.connect("localhost", old)
+        reader, writer = await asyncio.open_connection("127.0.0.1", place.options.port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"HTTP/" not in await reader.read()
+        writer.close()
 
 
-def test_a_public_host_name_of_a_site_has_a_certificate_of_its_own():
+async def test_a_public_host_name_of_a_site_has_a_certificate_of_its_own():
     site = Echo(frozenset({"shop.test"}))
-
-    async def scenario():
-        async with listening({"echo": site}) as place:
-            names = (await shown(place, "shop.test")).extensions.get_extension_for_class(
-                x509.SubjectAlternativeName
-            )
-            assert names.value.get_values_for_type(x509.DNSName) == ["shop.test"]
-            again = (await shown(place, "shop.test")).serial_number
-            assert again == (await shown(place, "SHOP.test")).serial_number
-            site.hosts = frozenset()
-            with pytest.raises(ssl.SSLCertVerificationError):
-                await shown(place, "shop.test")
-
-    play_out(scenario)
+    async with listening({"echo": site}) as place:
+        names = (await shown(place, "shop.test")).extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        )
+        assert names.value.get_values_for_type(x509.DNSName) == ["shop.test"]
+        again = (await shown(place, "shop.test")).serial_number
+        assert again == (await shown(place, "SHOP.test")).serial_number
+        site.hosts = frozenset()
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await shown(place, "shop.test")
 
 
 def test_a_host_whose_certificate_could_not_be_made_gets_one_later(authority, tmp_path, monkeypatch):
@@ -159,121 +146,102 @@ def test_a_certificate_that_could_not_be_used_is_made_again_at_the_next_look(aut
     assert own.fresh() is None
 
 
-def test_another_authority_that_signs_is_used_within_seconds_and_the_old_one_no_more(live_world):
+async def test_another_authority_that_signs_is_used_within_seconds_and_the_old_one_no_more(live_world):
     def rotated() -> SigningKey:
         prepare_authority(GATEWAY_CA, actor=SETUP, now=live_world.now)
         return rotate_authority(GATEWAY_CA, actor=SETUP, now=live_world.now)
 
-    async def scenario():
-        async with listening({"echo": Echo(frozenset({"shop.test"}))}) as place:
-            await shown(place), await shown(place, "shop.test")
-            fresh = await place.shared.database.run(rotated)
-            digest = fingerprint(fresh.public_key.encode())
-            await passes(LOOK_EVERY)
-            await comes_true(lambda: place.shared.node.lease.known.tls_fingerprint == digest)
-            for host in ("localhost", "shop.test"):
-                with pytest.raises(ssl.SSLCertVerificationError):
-                    await shown(place, host)
-            after = dataclasses.replace(place, ca=fresh.public_key)
-            assert (await shown(after)).issuer == (await shown(after, "shop.test")).issuer
-
-    play_out(scenario)
+    async with listening({"echo": Echo(frozenset({"shop.test"}))}) as place:
+        await shown(place), await shown(place, "shop.test")
+        fresh = await place.shared.database.run(rotated)
+        digest = fingerprint(fresh.public_key.encode())
+        await passes(LOOK_EVERY)
+        await comes_true(lambda: place.shared.node.lease.known.tls_fingerprint == digest)
+        for host in ("localhost", "shop.test"):
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await shown(place, host)
+        after = dataclasses.replace(place, ca=fresh.public_key)
+        assert (await shown(after)).issuer == (await shown(after, "shop.test")).issuer
 
 
 async def is_replaced(place, serial_number: int) -> bool:
     return (await shown(place, accepted=False)).serial_number != serial_number
 
 
-def test_a_certificate_is_replaced_each_day_and_open_connections_stay():
-    async def scenario():
-        async with listening({"echo": Echo(frozenset({"shop.test"}))}) as place:
-            public = (await shown(place, "shop.test")).serial_number
-            reader, writer = await place.connect()
-            writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            await reader.readuntil(b"ok\n")
-            first = (await shown(place)).serial_number
+async def test_a_certificate_is_replaced_each_day_and_open_connections_stay():
+    async with listening({"echo": Echo(frozenset({"shop.test"}))}) as place:
+        public = (await shown(place, "shop.test")).serial_number
+        reader, writer = await place.connect()
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await reader.readuntil(b"ok\n")
+        first = (await shown(place)).serial_number
+        await passes(LOOK_EVERY)
+        assert (await shown(place)).serial_number == first
+        clock = place.shared.node.clock
+        clock.set(clock._database + dt.timedelta(days=1), clock._monotonic)
+        await passes(LOOK_EVERY)
+        # The client's clock is not a day ahead. Meanwhile, a thread asks which authority signs.
+        await comes_true(lambda: is_replaced(place, first))
+        assert (await shown(place, "shop.test", accepted=False)).serial_number != public
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).endswith(b"ok\n")
+        writer.close()
+
+
+async def test_files_are_used_and_read_again_when_they_have_changed(authority, files):
+    one, two = leaf(authority), leaf(authority)
+    async with listening({"echo": Echo()}, **files(one)) as place:
+        place.ca = authority.certificate.decode()
+        first = await shown(place)
+        files(two)
+        await passes(LOOK_EVERY)
+        assert (await shown(place)).serial_number != first.serial_number
+
+
+async def test_files_that_can_not_be_used_leave_the_certificate_that_is_in_use(authority, files):
+    one = leaf(authority)
+    async with listening({"echo": Echo()}, **(paths := files(one))) as place:
+        place.ca = authority.certificate.decode()
+        first = (await shown(place)).serial_number
+        for broken in (
+            Pair(leaf(authority).certificate, one.key),
+            Pair(b"", b""),
+            leaf(authority, now=dt.datetime.now(dt.UTC) - dt.timedelta(days=8)),
+        ):
+            files(broken)
             await passes(LOOK_EVERY)
             assert (await shown(place)).serial_number == first
-            clock = place.shared.node.clock
-            clock.set(clock._database + dt.timedelta(days=1), clock._monotonic)
-            await passes(LOOK_EVERY)
-            # The client's clock is not a day ahead. Meanwhile, a thread asks which authority signs.
-            await comes_true(lambda: is_replaced(place, first))
-            assert (await shown(place, "shop.test", accepted=False)).serial_number != public
-            writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            assert (await reader.read()).endswith(b"ok\n")
-            writer.close()
-
-    play_out(scenario)
+        os.remove(paths["key"])  # noqa: PTH107  # a path as text
+        await passes(LOOK_EVERY)
+        assert (await shown(place)).serial_number == first
+        files(leaf(authority))
+        await passes(LOOK_EVERY)
+        assert (await shown(place)).serial_number != first
 
 
-def test_files_are_used_and_read_again_when_they_have_changed(authority, files):
-    async def scenario():
-        one, two = leaf(authority), leaf(authority)
-        async with listening({"echo": Echo()}, **files(one)) as place:
-            place.ca = authority.certificate.decode()
-            first = await shown(place)
-            files(two)
-            await passes(LOOK_EVERY)
-            assert (await shown(place)).serial_number != first.serial_number
-
-    play_out(scenario)
+async def published(place) -> str:
+    return await place.shared.database.run(lambda: GatewayNode.objects.get(name="web-1").tls_fingerprint)
 
 
-def test_files_that_can_not_be_used_leave_the_certificate_that_is_in_use(authority, files):
-    async def scenario():
-        one = leaf(authority)
-        async with listening({"echo": Echo()}, **(paths := files(one))) as place:
-            place.ca = authority.certificate.decode()
-            first = (await shown(place)).serial_number
-            for broken in (
-                Pair(leaf(authority).certificate, one.key),
-                Pair(b"", b""),
-                leaf(authority, now=dt.datetime.now(dt.UTC) - dt.timedelta(days=8)),
-            ):
-                files(broken)
-                await passes(LOOK_EVERY)
-                assert (await shown(place)).serial_number == first
-            os.remove(paths["key"])  # noqa: PTH107  # a path as text
-            await passes(LOOK_EVERY)
-            assert (await shown(place)).serial_number == first
-            files(leaf(authority))
-            await passes(LOOK_EVERY)
-            assert (await shown(place)).serial_number != first
-
-    play_out(scenario)
+async def test_what_clients_trust_is_published_and_again_when_it_changes(authority, files):
+    async with listening({"echo": Echo()}) as place:
+        assert await published(place) == fingerprint(place.ca.encode())
+    one, two = leaf(authority), leaf(authority)
+    async with listening({"echo": Echo()}, **files(one)) as place:
+        assert await published(place) == fingerprint(one.certificate)
+        files(Pair(two.certificate, one.key))
+        await passes(LOOK_EVERY)
+        await place.shared.node.lease.renew()
+        assert await published(place) == fingerprint(one.certificate)
+        files(two)
+        await passes(LOOK_EVERY)
+        await place.shared.node.lease.renew()
+        assert await published(place) == fingerprint(two.certificate)
 
 
-def test_what_clients_trust_is_published_and_again_when_it_changes(authority, files):
-    from sessions_app.models import GatewayNode
-
-    async def scenario():
-        async with listening({"echo": Echo()}) as place:
-            assert await published(place) == fingerprint(place.ca.encode())
-        one, two = leaf(authority), leaf(authority)
-        async with listening({"echo": Echo()}, **files(one)) as place:
-            assert await published(place) == fingerprint(one.certificate)
-            files(Pair(two.certificate, one.key))
-            await passes(LOOK_EVERY)
-            await place.shared.node.lease.renew()
-            assert await published(place) == fingerprint(one.certificate)
-            files(two)
-            await passes(LOOK_EVERY)
-            await place.shared.node.lease.renew()
-            assert await published(place) == fingerprint(two.certificate)
-
-    async def published(place) -> str:
-        return await place.shared.database.run(lambda: GatewayNode.objects.get(name="web-1").tls_fingerprint)
-
-    play_out(scenario)
-
-
-def test_no_authority_is_made_for_who_has_files(authority, files):
-    async def scenario():
-        async with listening({"echo": Echo()}, **files(leaf(authority))) as place:
-            assert place.ca == ""
-
-    play_out(scenario)
+async def test_no_authority_is_made_for_who_has_files(authority, files):
+    async with listening({"echo": Echo()}, **files(leaf(authority))) as place:
+        assert place.ca == ""
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,35 @@
+"""Tests that are coroutines run in a loop whose time stands still until they let it pass."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+
+import pytest
+
+from tests.support.world.holders import play_out
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Play a coroutine out. Of its fixtures, those that are asynchronous context managers are entered in its loop."""
+    test = pyfuncitem.obj
+    if not inspect.iscoroutinefunction(test):
+        return None
+    given = {name: pyfuncitem.funcargs[name] for name in inspect.signature(test).parameters}
+
+    async def run() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for name, fixture in given.items():
+                if isinstance(fixture, contextlib.AbstractAsyncContextManager):
+                    given[name] = await stack.enter_async_context(fixture)
+            await test(**given)
+
+    play_out(run)
+    return True
+
+
+@pytest.fixture
+def world(lone_db, live_world):
+    """People and a catalog in a database that threads of a gateway reach."""
+    return live_world
