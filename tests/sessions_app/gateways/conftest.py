@@ -58,10 +58,10 @@ def make_place(tmp_path_factory, *, contain: str = "group", start: bool = True) 
 
 
 @pytest.fixture(scope="module")
-def place(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
-    """The gateway and its targets, with `contain: group`."""
+def place(processes, request, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
+    """The gateway and its targets; commands are contained in a group, unless it is said how."""
     with django_db_blocker.unblock():
-        yield from make_place(tmp_path_factory)
+        yield from make_place(tmp_path_factory, contain=getattr(request, "param", "group"))
 
 
 @pytest.fixture(autouse=True)

@@ -45,6 +45,9 @@ both) echo out; echo err >&2 ;;
 esac
 """
 
+# Those that go on until they are ended.
+STAYS_ALIVE = ("sleep", "nohup", "setsid", "daemon", "fork", "pipe", "stubborn")
+
 SET = """
 name: restart-web
 kind: ssh

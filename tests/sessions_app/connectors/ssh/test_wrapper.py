@@ -17,7 +17,7 @@ from sessions_app.connectors.marks import GRANT_MARK, CannotWrap, Mark, run_mark
 from sessions_app.connectors.ssh.sweep import count_command, parse_sweep, sweep_command
 from sessions_app.connectors.ssh.wrapper import force_command
 from tests.support.pace import allow
-from tests.support.servers.gateway import new_tag, on_target
+from tests.support.servers.gateway import STAYS_ALIVE, new_tag, on_target, write_act
 from tests.support.waits import PATIENCE, eventually
 
 pytestmark = pytest.mark.processes
@@ -81,26 +81,34 @@ def test_exit_status_input_and_marks_pass(contain):
     ]
 
 
-@pytest.mark.parametrize("kind", ["sleep {}", "setsid -f sleep {}; sleep {}", "trap '' TERM HUP; sleep {}; sleep {}",
-                                  "(setsid sleep {} &) & sleep {}"])  # fmt: skip
+@pytest.fixture
+def staying(tmp_path):
+    """Wraps a command that does what it can to stay alive; gives the line and its tag."""
+    write_act(tmp_path)
+
+    def staying(kind: str, **more) -> tuple[str, int]:
+        tag = new_tag()
+        return wrapped(str(tmp_path / "test"), kind, str(tag), **more), tag
+
+    return staying
+
+
+@pytest.mark.parametrize("kind", STAYS_ALIVE)
 @pytest.mark.parametrize("contain", ["group", "pidns"])
-def test_the_targets_own_clock_ends_all_of_it(contain, kind):
-    tag = new_tag()
+def test_the_targets_own_clock_ends_all_of_it(staying, contain, kind):
+    line, tag = staying(kind, contain=contain, seconds=0.6)
     began = time.monotonic()
-    line = wrapped("sh", "-c", kind.format(tag, tag), contain=contain, seconds=0.6)
     with subprocess.Popen(["sh", "-c", line], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         assert process.wait(PATIENCE) in (137, -signal.SIGKILL)
     assert 0.5 < time.monotonic() - began < allow(5)
     eventually(lambda: not on_target(tag), within=5)
 
 
-@pytest.mark.parametrize("kind", ["sleep {}", "setsid -f sleep {}; sleep {}", "trap '' TERM HUP; sleep {}; sleep {}",
-                                  "(setsid sleep {} &) & sleep {}"])  # fmt: skip
+@pytest.mark.parametrize("kind", STAYS_ALIVE)
 @pytest.mark.parametrize("contain", ["group", "pidns"])
-def test_it_dies_with_the_process_that_started_it(contain, kind):
+def test_it_dies_with_the_process_that_started_it(staying, contain, kind):
     """As a command does with sshd's process for its connection."""
-    tag = new_tag()
-    line = wrapped("sh", "-c", kind.format(tag, tag), contain=contain)
+    line, tag = staying(kind, contain=contain)
     # The shell that starts the line is killed; the line is not its last word, so that it stays the parent.
     parent = subprocess.Popen(
         ["bash", "-c", f"({line}) ; true"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL

@@ -52,23 +52,3 @@ def test_the_recording_of_a_killed_gateway_is_counted_when_the_gateway_is_back(p
     assert kept_bytes(grant.runs.all()) == size
     assert Rooms().in_all() >= size
     assert acts.last("recording.recovered", grant.ref).data["recording_sha256"] == digest
-
-
-def test_the_recording_of_a_gateway_that_never_comes_back_is_purged_in_its_time(place, printed):
-    from broker.kernel import clock
-    from sessions_app.operations.sessions.purge_recordings import purge_recordings
-    from sessions_app.operations.sweep.sweep import end_baseless
-
-    grant, folder, file = printed
-    now = clock.now()
-    # Somebody else's sweep finds that it has not been heard of.
-    end_baseless(now=now + dt.timedelta(seconds=15))
-    run, digest, _ = settled(grant, folder, file, now=now)
-    assert (run.state, run.reason, run.recording_digest) == ("cut", "gateway lost", digest)
-    purge_recordings(folder=folder, now=now + 400 * DAY)
-    assert not file.exists()
-    run.refresh_from_db()
-    assert (run.recording_digest, run.recording_bytes) == (digest, 0)
-    gone = acts.last("recording.purged", grant.ref).data["runs"]
-    assert gone == [{"run": run.pk, "recording_sha256": digest}]
-    assert acts.intact()

@@ -8,15 +8,13 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
-from broker.demo.ports import free_port
-from sessions_app.models import CommandOrder, CommandRun, Session
+from sessions_app.models import CommandOrder, CommandRun
 from sessions_app.operations.sessions.order_command import LAPSES, LineRefused, order_command
-from tests.sessions_app.gateways.ssh.test_ending import LIMIT, ended, revoke, seconds_over
-from tests.support.pace import allow, assert_in_time
+from tests.sessions_app.gateways.ssh.test_ending import LIMIT, ended, revoke
+from tests.support.pace import allow
 from tests.support.servers.gateway import new_tag, on_target
 from tests.support.waits import eventually
 
@@ -56,10 +54,10 @@ def printed(place, run: CommandRun) -> str:
 
 
 @contextlib.contextmanager
-def running(place, grant, kind: str = "sleep", **more) -> Iterator[tuple[CommandOrder, int]]:
+def running(place, grant, kind: str) -> Iterator[tuple[CommandOrder, int]]:
     """A command that is seen to run on the target."""
     tag = new_tag()
-    asked = order(place, grant, ACT, kind=kind, tag=str(tag), **more)
+    asked = order(place, grant, ACT, kind=kind, tag=str(tag))
     try:
         eventually(lambda: on_target(tag))
         yield asked, tag
@@ -75,14 +73,15 @@ def test_it_runs_and_its_output_is_in_the_recording(place):
     assert (run.line, run.exit_status, run.target.name) == ("echo say hello", 0, "web-1")
     assert printed(place, run) == "say hello\r\n"
     assert run.recording_digest
-
-
-def test_the_session_says_that_it_came_from_the_page_and_is_closed_after_it(place):
-    grant = place.grant()
-    run_of(order(place, grant, RESTART), "done")
     eventually(lambda: grant.sessions.get().closed_at)
     session = grant.sessions.get()
     assert (session.client_address, session.proof, session.close_reason) == (BROWSER, "page", "done")
+
+
+def test_an_exit_status_is_kept_and_there_is_no_input(place):
+    grant = place.grant()
+    assert run_of(order(place, grant, ACT, kind="status", tag="3"), "done").exit_status == 3
+    assert printed(place, run_of(order(place, grant, ACT, kind="count", tag="1"), "done")) == "0\r\n"
 
 
 def test_it_begins_within_a_moment_and_on_the_target_that_was_chosen(place):
@@ -94,18 +93,6 @@ def test_it_begins_within_a_moment_and_on_the_target_that_was_chosen(place):
     assert (run.tried_at - asked.created_at).total_seconds() < allow(1)
 
 
-def test_an_exit_status_is_kept(place):
-    grant = place.grant()
-    run = run_of(order(place, grant, ACT, kind="status", tag="3"), "done")
-    assert run.exit_status == 3
-
-
-def test_input_is_at_its_end_from_the_start(place):
-    grant = place.grant()
-    run = run_of(order(place, grant, ACT, kind="count", tag="1"), "done")
-    assert printed(place, run) == "0\r\n"
-
-
 def test_what_is_refused_is_recorded_as_over_ssh_and_reaches_no_target(place):
     grant = place.grant()
     with pytest.raises(LineRefused, match="word"):
@@ -113,17 +100,6 @@ def test_what_is_refused_is_recorded_as_over_ssh_and_reaches_no_target(place):
     run = run_of(CommandOrder.objects.filter(grant=grant).latest("pk"), "refused")
     assert run.line == "echo say 'Hello; id'"
     assert "word" in run.reason
-    assert place.logins(grant) == 0
-
-
-def test_a_marker_of_a_private_key_hides_no_attempt_from_a_page(place):
-    grant = place.grant()
-    for _ in range(3):
-        with pytest.raises(LineRefused):
-            order(place, grant, SAY, word="-----BEGIN PRIVATE KEY-----; rm -rf /")
-        run = run_of(CommandOrder.objects.filter(grant=grant).latest("pk"), "refused", within=30)
-        assert "[private key, sha256:3021d90e" in run.line
-        assert "rm -rf /" in run.line
     assert place.logins(grant) == 0
 
 
@@ -151,24 +127,14 @@ def test_a_held_command_that_is_withdrawn_never_runs(place):
     assert place.logins(grant) == 0
 
 
-@pytest.mark.parametrize("kind", ["sleep", "setsid", "daemon", "stubborn"])
-def test_a_revoke_leaves_no_process(place, kind):
+def test_a_revoke_leaves_no_process(place):
     grant = place.grant()
-    with running(place, grant, kind) as (asked, tag):
+    with running(place, grant, "daemon") as (asked, tag):
         revoke(grant)
         eventually(lambda: not on_target(tag), within=LIMIT)
         assert run_of(asked, "cut").reason == "revoked"
     eventually(lambda: ended(grant))
     assert grant.leases.get().evidence["processes_left"] == 0
-
-
-def test_the_deadline_leaves_no_process(place):
-    grant = place.grant(duration=3)
-    with running(place, grant) as (asked, tag):
-        eventually(lambda: not on_target(tag), within=LIMIT - seconds_over(grant))
-        assert_in_time(seconds_over(grant), most=LIMIT)
-        assert run_of(asked, "cut").reason == "expired"
-    eventually(lambda: ended(grant))
 
 
 def test_a_command_that_may_finish_does(place):
@@ -194,15 +160,6 @@ def test_nothing_runs_under_a_grant_that_is_over_when_a_gateway_comes(place):
     assert asked.run is None
 
 
-def test_another_persons_grant_is_not_there(place):
-    from broker.kernel.errors import NotFound
-
-    grant = place.grant()
-    for who in ("bob", "charlie", "robot"):
-        with pytest.raises(NotFound):
-            order(place, grant, RESTART, who=who)
-
-
 def test_what_a_running_command_printed_can_be_read_within_a_second(place):
     grant = place.grant()
     with running(place, grant, "flood") as (asked, _):
@@ -210,20 +167,6 @@ def test_what_a_running_command_printed_can_be_read_within_a_second(place):
         path = place.folder / "state" / "recordings" / grant.ref / f"{run.pk}.cast"
         eventually(lambda: path.exists() and path.stat().st_size > 1000, within=2)
         revoke(grant)
-
-
-def test_two_gateways_claim_an_order_once(place):
-    other = replace(place, port=free_port(), name="other", gateway=None)
-    other.start()
-    try:
-        grant = place.grant()
-        asked = [order(place, grant, SAY, word="x" * (1 + number)) for number in range(6)]
-        for one in asked:
-            run_of(one, "done")
-        assert grant.runs.count() == 6
-        assert Session.objects.filter(grant=grant).count() == 6
-    finally:
-        other.stop(signal.SIGTERM)
 
 
 def test_an_order_that_was_made_while_no_gateway_ran_is_found_or_has_lapsed(place):
@@ -239,25 +182,3 @@ def test_an_order_that_was_made_while_no_gateway_ran_is_found_or_has_lapsed(plac
     lapsed.refresh_from_db()
     assert (lapsed.claimed_at, lapsed.run) == (None, None)
     assert LAPSES.total_seconds() == 30
-
-
-def test_a_gateway_that_is_killed_takes_the_command_along_and_the_run_is_closed(place):
-    grant = place.grant()
-    with running(place, grant) as (asked, tag):
-        run = run_of(asked, "running")
-        place.stop(signal.SIGKILL)
-        eventually(lambda: not on_target(tag), within=30)
-        place.start()
-        eventually(lambda: run.refresh_from_db() or run.state == "cut", within=20)
-        assert grant.sessions.get().close_reason == "gateway restarted"
-
-
-def test_a_gateway_that_stops_cuts_what_it_runs_and_says_so(place):
-    grant = place.grant()
-    with running(place, grant) as (asked, tag):
-        run = run_of(asked, "running")
-        assert place.stop(signal.SIGTERM) == 0
-        eventually(lambda: not on_target(tag), within=LIMIT)
-        run.refresh_from_db()
-        assert run.state == "cut"
-        place.start()
