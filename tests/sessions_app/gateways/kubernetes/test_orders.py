@@ -27,7 +27,7 @@ from sessions_app.gateways.kubernetes.printing import MOST, printed
 from sessions_app.gateways.kubernetes.upstream import Upstream
 from sessions_app.models import CommandOrder, CommandRun
 from sessions_app.operations.sessions.decide_hold import decide_hold
-from sessions_app.operations.sessions.order_command import LineRefused, order_command
+from sessions_app.operations.sessions.order_command import order_command
 from sessions_app.policy.commands.kubernetes.sending import sending_of
 from sessions_app.queries.recordings import Room as Kept
 from tests.sessions_app.gateways.kubernetes.test_requests import image, revision
@@ -78,7 +78,7 @@ def shown(place, run: CommandRun) -> str:
 
 
 @contextlib.contextmanager
-def running(place, grant, kind: str = "nohup") -> Iterator[tuple[CommandOrder, int]]:
+def running(place, grant, kind: str) -> Iterator[tuple[CommandOrder, int]]:
     """A command that is seen to run in the container."""
     tag = new_tag()
     asked = program(place, grant, kind, tag)
@@ -106,6 +106,8 @@ def test_it_runs_and_its_output_is_in_the_recording(place):
     )  # fmt: skip
     assert sorted(shown(place, run).split()) == ["err", "out"]
     assert run.recording_digest
+    eventually(lambda: grant.sessions.get().closed_at)
+    assert (grant.sessions.get().client_address, grant.sessions.get().proof) == (BROWSER, "page")
     allowed = last("command.allowed", grant.ref)
     assert (allowed.actor, allowed.data["from"]) == ("alice", BROWSER)
 
@@ -116,32 +118,15 @@ def test_an_exit_status_is_kept_and_there_is_no_input(place):
     assert shown(place, run_of(order(place, grant, COUNT), "done")).strip() == "0"
 
 
-def test_the_session_says_that_it_came_from_the_page_and_is_closed_after_it(place):
+def test_a_revoke_leaves_no_process(place):
     grant = place.grant()
-    run_of(program(place, grant, "both", 0), "done")
-    eventually(lambda: grant.sessions.get().closed_at)
-    session = grant.sessions.get()
-    assert (session.client_address, session.proof, session.close_reason) == (BROWSER, "page", "done")
-
-
-@pytest.mark.parametrize("kind", ["nohup", "setsid", "daemon", "stubborn"])
-def test_a_revoke_leaves_no_process(place, kind):
-    grant = place.grant()
-    with running(place, grant, kind) as (asked, tag):
+    with running(place, grant, "daemon") as (asked, tag):
         revoke(grant)
         eventually(lambda: not in_container(tag), within=LIMIT)
         run = run_of(asked, "cut")
         assert run.reason.startswith("revoked")
         assert "terminated" in run.reason
     eventually(lambda: grant.sessions.get().closed_at)
-
-
-def test_the_deadline_leaves_no_process(place):
-    grant = place.grant(duration=8)
-    with running(place, grant) as (asked, tag):
-        eventually(lambda: clock.now() > grant.expires_at, within=60)
-        eventually(lambda: not in_container(tag), within=0.5)
-        assert run_of(asked, "cut").reason.startswith("expired")
 
 
 def test_a_command_that_may_finish_goes_on_past_the_end_of_its_grant(place):
@@ -151,25 +136,6 @@ def test_a_command_that_may_finish_goes_on_past_the_end_of_its_grant(place):
     time.sleep(1)
     revoke(grant, cut=False)
     assert run_of(asked, "done", "cut", "failed").state == "done"
-
-
-def test_what_a_running_command_printed_can_be_read_meanwhile(place):
-    grant = place.grant()
-    with running(place, grant, "flood") as (asked, _):
-        run = run_of(asked, "running")
-        path = place.folder / "state" / "recordings" / grant.ref / f"{run.pk}.cast"
-        eventually(lambda: path.exists() and path.stat().st_size > 1000, within=2)
-        revoke(grant)
-
-
-def test_a_gateway_that_stops_cuts_what_it_runs_and_says_so(place):
-    grant = place.grant()
-    with running(place, grant) as (asked, tag):
-        run = run_of(asked, "running")
-        place.stop(signal.SIGTERM)
-        eventually(lambda: not in_container(tag), within=LIMIT)
-        place.start()
-        eventually(lambda: run.refresh_from_db() or run.state == "cut", within=20)
 
 
 # Single requests
@@ -239,17 +205,6 @@ def test_a_held_request_waits_and_is_sent_once_it_is_allowed(place):
     annotations = deployment(place)["spec"]["template"]["metadata"]["annotations"]
     restarted = dt.datetime.fromisoformat(annotations["kubectl.kubernetes.io/restartedAt"])
     assert began <= restarted <= clock.now()
-
-
-def test_a_held_request_that_is_denied_or_outlived_is_never_sent(place):
-    grant, before = place.grant(), deployment(place)
-    denied, outlived = (run_of(order(place, grant, RESTART), "held") for _ in range(2))
-    decide_hold(run_id=denied.pk, actor=place.world.bob, allow=False, now=clock.now())
-    eventually(lambda: denied.refresh_from_db() or denied.state == "hold_denied")
-    revoke(grant)
-    eventually(lambda: outlived.refresh_from_db() or outlived.state == "cut", within=LIMIT)
-    eventually(lambda: not grant.sessions.filter(closed_at=None).exists())
-    assert deployment(place)["spec"] == before["spec"]
 
 
 def test_an_undo_puts_the_revision_before_back_and_without_one_nothing_is_sent(place):
@@ -327,17 +282,6 @@ def with_only(place, name: str) -> None:
 
 
 @pytest.mark.usefixtures("deployed")
-def test_an_image_of_a_container_that_the_deployment_does_not_have_changes_nothing_and_the_run_says_why(
-    place,
-):
-    with_only(place, "api")
-    before = deployment(place)
-    run = run_of(order(place, place.grant(**RELEASE), SET_IMAGE), "failed")
-    assert "web has no spec.template.spec.containers[app], and the line adds none" in run.reason
-    assert deployment(place) == before
-
-
-@pytest.mark.usefixtures("deployed")
 def test_a_container_that_goes_away_meanwhile_is_not_added_again_by_an_order(place):
     with meanwhile(place, "PATCH", lambda: with_only(place, "api")) as done:
         run = run_of(order(place, place.grant(**RELEASE), SET_IMAGE), "failed")
@@ -353,22 +297,6 @@ def test_a_change_of_something_else_meanwhile_does_not_hinder_an_order(place):
     assert (len(done), [one["image"] for one in containers(place)]) == (2, ["shop/web:1.4", "shop/web:1.3"])
 
 
-@pytest.mark.usefixtures("deployed")
-def test_an_undo_does_not_undo_what_somebody_rolls_out_meanwhile(place):
-    revision(place, 11, "shop/web:1.2")
-    revision(place, 12, "shop/web:1.3")
-    before = deployment(place)["spec"]
-
-    def roll_out() -> None:
-        revision(place, 13, "shop/web:1.5")
-        place.cluster.call("PUT", WEB, DEPLOYMENT)
-
-    with meanwhile(place, "PATCH", roll_out) as done:
-        run = run_of(order(place, place.grant(**RELEASE), UNDO), "failed")
-    assert (bool(done), run.reason) == (True, "The object has been modified meanwhile. Try again.")
-    assert deployment(place)["spec"] == before
-
-
 def test_what_a_cluster_does_not_tell_is_why_nothing_was_sent(place):
     grant = place.grant(**RELEASE)
     place.server.faults.append(Fault("GET", "/apis/apps", 500))
@@ -382,32 +310,9 @@ def test_what_a_cluster_does_not_tell_is_why_nothing_was_sent(place):
 # What never runs
 
 
-def test_what_is_refused_is_recorded_and_reaches_no_cluster(place):
-    grant = place.grant()
-    place.token(grant)
-    with place.server.counted() as calls, pytest.raises(LineRefused):
-        order(place, grant, SCALE, n="99")
-    run = run_of(CommandOrder.objects.filter(grant=grant).latest("pk"), "refused")
-    assert run.line == "scale deployment/web -n shop --replicas 99"
-    assert [call for call in calls if call.method == "PATCH"] == []
-
-
 def test_a_command_that_kubectl_alone_can_run_takes_no_order(place):
     with pytest.raises(InvalidInput):
         order(place, place.grant(), WATCH)
-
-
-def test_nothing_runs_under_a_grant_that_is_over_when_a_gateway_comes(place):
-    grant = place.grant()
-    place.gateway.send_signal(signal.SIGSTOP)
-    try:
-        asked = program(place, grant, "both", 0)
-        revoke(grant)
-    finally:
-        place.gateway.send_signal(signal.SIGCONT)
-    eventually(lambda: asked.refresh_from_db() or asked.error)
-    assert "has ended" in asked.error
-    assert asked.run is None
 
 
 # What is printed

@@ -277,11 +277,6 @@ def test_a_body_that_is_no_review_is_refused_with_what_to_change(send, body, say
     assert says in answer["error"]
 
 
-def test_every_other_address_and_method_is_not_the_webhooks(send):
-    assert send(GOOD, path="/authz/kubernetes/x")[0] == 404
-    assert send(b"", method="GET")[0] == 405
-
-
 class TestWithoutItsDatabase:
     """Nothing is answered that an API server could take for a decision."""
 
