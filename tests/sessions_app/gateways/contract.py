@@ -14,13 +14,10 @@ import pytest
 
 from broker.kernel import clock
 from sessions_app.models import CommandRun, EndReason, GatewayNode, Grant, Session
-from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
 from sessions_app.operations.grants.end_grant import end_grant
-from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
 from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.sessions.decide_hold import decide_hold
-from sessions_app.operations.workflows.close_workflow import close_workflow
 from tests.support.pace import allow, assert_in_time
 from tests.support.servers.gateway import deserted_at
 from tests.support.waits import eventually
@@ -177,30 +174,6 @@ def test_a_disabled_holder_is_cut_and_let_in_no_more(door):
     enable_identity(identity_id=grant.holder.pk, actor=world.admin, now=clock.now())
     assert not door.once(grant).done
     eventually(lambda: ended(door, grant))
-
-
-def test_the_end_of_its_workflow_cuts_what_is_under_way(door):
-    ticket = door.world.workflow(clusters=[door.cluster], now=clock.now())
-    grant = door.grant(policy=f"{door.cluster}-tickets", workflow=ticket.ref)
-    with door.lasting(grant) as lasting:
-        close_workflow(workflow_id=ticket.pk, actor=door.world.bob, now=clock.now())
-        eventually(lambda: not lasting.lives(), within=LIMIT)
-        assert f"{grant.ref}" in lasting.said()
-    assert not door.once(grant).done
-    eventually(lambda: ended(door, grant))
-
-
-def test_what_was_handed_on_ends_with_the_grant_that_it_comes_from(door):
-    grant = door.grant()
-    part = Part(identity=door.delegate, command_set=grant.command_set_version.command_set.name, parameters={})
-    child = delegate_grant(grant_id=grant.pk, actor=grant.holder, part=part, now=clock.now())
-    provision_grant(grant_id=child.pk, now=clock.now())
-    door.prepare(child)
-    with door.lasting(child) as lasting:
-        revoke(grant)
-        eventually(lambda: not lasting.lives(), within=LIMIT)
-    assert not door.once(child).done
-    eventually(lambda: ended(door, child) and ended(door, grant))
 
 
 # What waits for a second person
@@ -392,15 +365,3 @@ def test_a_gateway_that_drains_keeps_the_end_of_what_is_under_way(door):
         eventually(lambda: not lasting.lives(), within=LIMIT)
     door.comes_back()
     eventually(lambda: ended(door, grant), within=30)
-
-
-def test_a_gateway_that_drains_can_still_be_told_to_stop(door):
-    grant = door.grant()
-    with door.lasting(grant) as lasting:
-        door.drain()
-        door.stop(signal.SIGTERM)
-        try:
-            eventually(lambda: not lasting.lives(), within=LIMIT)
-        finally:
-            door.start()
-    assert door.once(grant).done

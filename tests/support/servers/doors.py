@@ -25,27 +25,20 @@ from tests.support.waits import PATIENCE, eventually
 from tests.support.world.mcp_site import Raw, Said, token_of
 from tests.support.world.world import World
 
-# What both policies of a cluster allow, beside what they are about.
+# What the policy of a cluster allows, beside what it is about.
 TERMS = {
     "requesters": {"groups": ["operators"]},
     "approvals": [{"count": 1, "from": ["approvers"]}],
     "max_duration": "4h",
     "extension": {"times": 2, "by": "1h", "approvals": "none"},
-    "delegation": {"depth": 1, "to": {"identities": ["deployer", "dora"]}},
 }
 
 
 def policies(cluster: str, command_set: str) -> dict[str, str]:
-    """Return the files of two policies of a cluster: planned work, and work on a ticket."""
+    """Return the file of the policy of a cluster."""
     about = {"clusters": [cluster], "command_sets": [command_set], **TERMS}
-    planned = {"name": f"{cluster}-work", "summary": "Planned work", **about}
-    ticket = {
-        "name": f"{cluster}-tickets",
-        "summary": "Work on tickets",
-        **about,
-        "workflow": {"kinds": ["ticket"]},
-    }
-    return {f"policies/{one['name']}.yaml": yaml.safe_dump(one) for one in (planned, ticket)}
+    work = {"name": f"{cluster}-work", "summary": "Planned work", **about}
+    return {f"policies/{cluster}-work.yaml": yaml.safe_dump(work)}
 
 
 @dataclass
@@ -97,8 +90,6 @@ class Door(Protocol):
     # Where its gateway runs, and at which `port`.
     place: Any
     way: BlackHole
-    # Who may be given a part of a grant.
-    delegate: str
 
     def grant(self, **changes: Any) -> Any:
         """Return a grant that is active now; a short `duration`, in seconds, grows on a busy machine."""
@@ -123,9 +114,6 @@ class Door(Protocol):
 
     def reached(self, grant: Any) -> int:
         """Return how often something of a grant has reached the target."""
-
-    def prepare(self, grant: Any) -> None:
-        """Let its target be prepared, where a grant needs that."""
 
     def settle(self, grant: Any) -> None:
         """Do once what the worker does about ends, where the gateway does not do so itself."""
@@ -179,7 +167,6 @@ class SSHDoor(DoorOf):
     way: BlackHole
     url: str
     cluster: str = "web"
-    delegate: str = "dora"
 
     def grant(self, **changes: Any) -> Any:
         return self.place.grant(**{"policy": "web-work", **changes})
@@ -294,7 +281,6 @@ class MCPDoor(DoorOf):
     place: MCPPlace
     way: BlackHole
     cluster: str = "desk"
-    delegate: str = "deployer"
     _tokens: dict[int, str] = field(default_factory=dict)
     # How often the server had been called before there was a grant.
     _before: dict[int, int] = field(default_factory=dict)
@@ -365,11 +351,6 @@ class MCPDoor(DoorOf):
 
     def reached(self, grant: Any) -> int:
         return len(self.place.desk.calls) - self._before[grant.pk]
-
-    def prepare(self, grant: Any) -> None:
-        from sessions_app.operations.grants.prepare_grant import prepare_grant
-
-        prepare_grant(grant_id=grant.pk, now=_now)
 
     def settle(self, grant: Any) -> None:
         from sessions_app.operations.grants.deprovision_grant import deprovision_grant

@@ -18,10 +18,7 @@ from tests.support.servers.mcp_place import mcp_place
 from tests.support.servers.proxy import BlackHole, black_hole
 from tests.support.world.mcp_site import COMMAND_SET
 
-KUBERNETES_FILES = {
-    "policies/prod-work.yaml": policy("prod-work", **TERMS),
-    "policies/prod-tickets.yaml": policy("prod-tickets", **TERMS, workflow={"kinds": ["ticket"]}),
-}
+KUBERNETES_FILES = {"policies/prod-work.yaml": policy("prod-work", **TERMS)}
 _FLOOD = """
   - tool: flood_ticket
     arguments: {id: "{ticket}"}

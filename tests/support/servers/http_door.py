@@ -87,7 +87,6 @@ class HTTPDoor(DoorOf):
     place: Place
     way: BlackHole
     cluster: str = "prices"
-    delegate: str = "deployer"
     _before: dict[int, int] = field(default_factory=dict)
 
     @property

@@ -108,7 +108,6 @@ class KubernetesDoor(DoorOf):
     place: Place
     way: BlackHole
     cluster: str = "prod"
-    delegate: str = "deployer"
     _before: dict[int, int] = field(default_factory=dict)
 
     def grant(self, **changes: Any) -> Any:
@@ -198,6 +197,3 @@ class KubernetesDoor(DoorOf):
 
     def reached(self, grant: Any) -> int:
         return self._patches() - self._before[grant.pk]
-
-    def prepare(self, grant: Any) -> None:
-        self.place.prepare(grant)

@@ -61,9 +61,6 @@ class DoorOf:
     def world(self) -> World:
         return self.place.world
 
-    def prepare(self, grant: Any) -> None:
-        """Do nothing: its targets need no preparation."""
-
     def settle(self, grant: Any) -> None:
         """Do nothing: this gateway ends what is due."""
 

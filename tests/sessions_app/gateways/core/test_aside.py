@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import io
 import json
 import threading
-import time
 from types import SimpleNamespace
 
 import aiohttp
@@ -38,34 +36,6 @@ BODY = b'{"price": [' + b",".join([b"0.12345678"] * 49_000) + b"]}"
 LARGER = b"[" + b",".join([BODY] * 5) + b"]"
 ANSWER = b'{"price": 7, "more": [' + b",".join([b'{"a":[]}'] * 90_000) + b"]}"
 FIELDS = ("price", "more[].b")
-
-
-def longest_turn(work) -> float:
-    """Return how long the loop's own thread worked at most before it went on to the next in turn, in seconds of CPU."""
-    longest = 0.0
-
-    async def turn():
-        nonlocal longest
-        last = time.thread_time()
-        while True:
-            await asyncio.sleep(0)
-            now = time.thread_time()
-            longest, last = max(longest, now - last), now
-
-    async def whole():
-        turning = asyncio.create_task(turn())
-        await asyncio.sleep(0)
-        await work()
-        await asyncio.sleep(0)
-        turning.cancel()
-
-    # The collector of garbage runs in whichever thread is at work when it is due.
-    gc.disable()
-    try:
-        asyncio.run(whole())
-    finally:
-        gc.enable()
-    return longest
 
 
 def test_what_is_large_is_read_beside_the_loop_and_what_is_small_at_once():
@@ -115,15 +85,6 @@ def test_a_body_or_an_answer_is_read_beside_the_loop(monkeypatch, read, body, an
     is_beside = runs_beside(monkeypatch, *reader)
     asyncio.run(asked(read, body, answer)())
     assert is_beside()
-
-
-@pytest.mark.timing
-@pytest.mark.parametrize(
-    ("read", "body", "answer"),
-    [(http_body, BODY, b""), (kubernetes_body, LARGER, b""), (nothing, b"", ANSWER)],
-)
-def test_the_loop_turns_while_a_body_or_an_answer_is_read(read, body, answer):
-    assert longest_turn(asked(read, body, answer)) < 0.02
 
 
 def test_an_object_that_a_small_request_is_compared_with_is_compared_beside_the_loop_if_it_is_large():

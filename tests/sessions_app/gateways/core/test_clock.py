@@ -36,12 +36,6 @@ def test_a_new_reading_replaces_the_old_one_wholly(steady):
     assert clock.now() == START - span(3580)
 
 
-def test_the_time_is_aware_and_the_same_in_seconds_since_1970(steady):
-    clock = LoopClock(START, steady.at)
-    assert clock.now().utcoffset() == dt.timedelta(0)
-    assert clock.epoch() == START.timestamp()
-
-
 @pytest.mark.parametrize("seconds", [3600.0, 0.0, -3600.0])
 def test_what_is_left_until_a_moment_is_negative_once_it_has_passed(steady, seconds):
     clock = LoopClock(START, steady.at)

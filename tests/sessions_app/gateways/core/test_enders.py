@@ -59,16 +59,6 @@ def test_a_clock_that_was_set_back_does_not_end_a_grant_early():
     play(scenario)
 
 
-def test_a_timer_that_fires_a_moment_early_ends_the_grant_all_the_same():
-    async def scenario(scene):
-        holder = scene.holder(scene.use(60))
-        scene.clock.jump(-0.0009)
-        await passes(60)
-        assert holder.stopped == "expired"
-
-    play(scenario)
-
-
 def test_how_late_a_deadline_was_kept_is_measured_and_early_counts_as_in_time():
     async def scenario(scene):
         count, total = cuts("deadline")
@@ -79,21 +69,6 @@ def test_how_late_a_deadline_was_kept_is_measured_and_early_counts_as_in_time():
         scene.clock.jump(-0.0009)
         await passes(60)
         assert cuts("deadline") == (count + 2, pytest.approx(total + 0.5))
-
-    play(scenario)
-
-
-def test_watching_a_grant_anew_replaces_what_was_armed():
-    async def scenario(scene):
-        holder = scene.holder(scene.use(120))
-        grant = holder.session.grant
-        old = list(grant.timers)
-        grant.expires_at += span(3600)
-        scene.enders.watch(grant)
-        assert all(timer.cancelled() for timer in old)
-        assert len(grant.timers) == 4, "its deadline and three warnings"
-        await passes(120)
-        assert (holder.said, holder.stopped) == ([], "")
 
     play(scenario)
 
@@ -165,17 +140,6 @@ def test_one_that_is_slow_to_leave_keeps_no_limit_from_the_others():
         assert not other.stopped
         await passes(10)
         assert other.stopped == "expired"
-
-    play(scenario)
-
-
-def test_one_that_was_cut_and_is_slow_to_leave_is_not_told_that_it_may_finish():
-    async def scenario(scene):
-        use = scene.use(3600)
-        slow = scene.holder(use, slow=True, finish_by=use.expires_at + span(600))
-        scene.enders.apply([1], scene.now(use, live=False, cut=True, end_reason="revoked"))
-        assert (slow.stopped, slow.said) == ("revoked", [])
-        await settle()
 
     play(scenario)
 
@@ -273,22 +237,6 @@ def test_all_sessions_of_a_grant_end_with_it_and_are_reported_with_the_reason():
     play(scenario)
 
 
-def test_an_end_is_logged_once_with_its_reason(caplog):
-    caplog.set_level("INFO")
-
-    async def scenario(scene):
-        use = scene.use(3600)
-        scene.holder(use, finish_by=use.expires_at)
-        scene.holder(use)
-        until = scene.clock.now() + span(30)
-        for _ in range(2):
-            scene.enders.apply([1], scene.now(use, live=False, finish_until=until, end_reason="revoked"))
-
-    play(scenario)
-    (logged,) = [entry.msg for entry in caplog.records if entry.msg["event"] == "grant.over"]
-    assert (logged["grant"], logged["reason"], logged["sessions"]) == ("GR-1", "revoked", 2)
-
-
 def test_how_long_a_cut_took_that_was_heard_of_is_measured_once():
     async def scenario(scene):
         use = scene.use(3600)
@@ -300,18 +248,6 @@ def test_how_long_a_cut_took_that_was_heard_of_is_measured_once():
         assert cuts("heard") == (count + 1, pytest.approx(total + 0.25))
         scene.enders.apply([1], over)
         assert cuts("heard")[0] == count + 1
-
-    play(scenario)
-
-
-def test_a_session_that_was_registered_after_the_end_was_heard_is_refused():
-    async def scenario(scene):
-        use = scene.use(3600)
-        finishing = scene.holder(use, finish_by=use.expires_at + span(3600))
-        scene.enders.apply([1], scene.now(use, live=False, finish_until=use.expires_at))
-        assert not finishing.stopped
-        with pytest.raises(Ended):
-            scene.holder(use)
 
     play(scenario)
 
@@ -387,19 +323,6 @@ def test_a_deadline_that_was_moved_closer_is_kept_without_a_word():
     play(scenario)
 
 
-def test_what_did_not_change_is_not_armed_again():
-    async def scenario(scene):
-        use = scene.use(3600)
-        holder = scene.holder(use)
-        armed = list(holder.session.grant.timers)
-        scene.enders.apply([1], scene.now(use))
-        assert holder.session.grant.timers == armed
-        assert not any(timer.cancelled() for timer in armed)
-        assert (holder.said, holder.stopped) == ([], "")
-
-    play(scenario)
-
-
 # Tokens
 
 
@@ -423,15 +346,6 @@ def test_a_token_that_expires_closes_its_own_session_alone():
         assert holder.stopped == RAN_OUT
         assert (other.stopped, other.session.closed) == ("", False)
         assert holder.session.closed
-
-    play(scenario)
-
-
-def test_a_token_that_has_expired_closes_its_session_at_once():
-    async def scenario(scene):
-        holder = by_token(scene, scene.use(3600, credential_id=7), seconds=-5)
-        await settle()
-        assert holder.stopped == RAN_OUT
 
     play(scenario)
 
@@ -468,17 +382,6 @@ def test_a_token_that_lasts_as_long_as_its_grant_needs_no_timer_any_more():
         assert (holder.session.good_until, holder.session.timer) == (None, None)
         await passes(61)
         assert not holder.stopped
-
-    play(scenario)
-
-
-def test_a_token_that_did_not_change_is_not_armed_again():
-    async def scenario(scene):
-        holder = by_token(scene, scene.use(3600, credential_id=7), seconds=60)
-        armed = holder.session.timer
-        scene.enders.apply_tokens([holder.session], {7: standing(scene, seconds=60, why=RAN_OUT)})
-        assert holder.session.timer is armed
-        assert not armed.cancelled()
 
     play(scenario)
 

@@ -33,23 +33,6 @@ async def test_without_any_news_a_waiter_looks_again_after_two_seconds():
     assert one.exception() is None
 
 
-async def test_news_of_what_nobody_waits_for_are_lost_and_do_no_harm():
-    holds = Holds()
-    holds.heard(1)
-    one = waiting(holds, 1)
-    await settle()
-    assert not one.done()
-
-
-async def test_all_who_wait_for_one_decision_wake_with_it():
-    holds = Holds()
-    both = [waiting(holds, 1), waiting(holds, 1)]
-    await settle()
-    holds.heard(1)
-    await settle()
-    assert [(one.done(), one.exception()) for one in both] == [(True, None)] * 2
-
-
 async def test_who_waits_again_waits_for_the_next_news():
     holds = Holds()
     for news in (lambda: holds.heard(1), lambda: passes(2.01)):

@@ -205,25 +205,6 @@ def test_a_fault_of_the_door_itself_ends_the_listening_and_is_not_hidden(lone_db
     play_out(scenario)
 
 
-def test_a_canceled_task_is_gone_with_all_that_it_had_to_clear_up():
-    async def scenario():
-        cleared: list[bool] = []
-
-        async def work() -> None:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                await settle()
-                cleared.append(True)
-
-        task = asyncio.create_task(work())
-        await settle()
-        await cancelled(task)
-        assert (task.cancelled(), cleared) == (True, [True])
-
-    play_out(scenario)
-
-
 def test_a_part_that_failed_already_keeps_nobody_from_leaving():
     async def fail() -> None:
         raise ValueError("x")

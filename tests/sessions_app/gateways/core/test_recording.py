@@ -47,11 +47,6 @@ def test_characters_that_are_split_over_packets_stay_whole(tmp_path):
     assert "".join(text for _, _, text in events) == "Größe €"
 
 
-def test_the_two_streams_do_not_break_each_others_characters(tmp_path):
-    _, _, events = record(tmp_path, (b"\xc3", False), (b"\xe2\x82", True), (b"\xbc", False), (b"\xac", True))
-    assert "".join(text for _, _, text in events) == "ü€"
-
-
 def test_bytes_that_are_no_text_are_shown_as_such(tmp_path):
     _, _, events = record(tmp_path, (b"\xff\xfea", False), (b"\xc3", False))
     assert "".join(text for _, _, text in events) == "\ufffd\ufffda\ufffd"

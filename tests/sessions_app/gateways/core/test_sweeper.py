@@ -13,7 +13,7 @@ from django.db import OperationalError
 from broker.kernel import clock
 from broker.kernel.bulkhead import THREADS_PER_GROUP, Bulkhead
 from sessions_app.connectors.fake import FakeConnector
-from sessions_app.gateways.core.sweeper import Sweeper, _kept_alive, _observe, _revoke
+from sessions_app.gateways.core.sweeper import Sweeper, _kept_alive, _revoke
 from sessions_app.gateways.core.sweeper import revokers as make_undoers
 from tests.support.databases import no_new_connections
 from tests.support.pace import allow
@@ -203,15 +203,6 @@ def test_with_nothing_due_the_next_sweep_is_in_a_second_and_this_one_is_on_recor
     assert Row.objects.filter(name="gateway:test").exists()
 
 
-def test_a_name_that_is_too_long_is_cut(lone_db, live_world):
-    from sessions_app.models import Sweeper as Row
-
-    sweeper = Sweeper("x" * 200)
-    sweeper._sweep()
-    sweeper.stop()
-    assert Row.objects.filter(name="gateway:" + "x" * 92).exists()
-
-
 def test_the_next_sweep_is_when_something_is_due_and_never_later_than_in_a_second(
     sweeper, live_world, monkeypatch
 ):
@@ -275,22 +266,6 @@ def test_the_threads_keep_no_process_alive_and_end_with_the_stop(sweeper):
         assert not thread.is_alive()
 
 
-def test_a_stopped_sweeper_undoes_nothing_new(sweeper, live_world, fake_targets):
-    grant = ending(live_world, "web", "web-1")
-    sweeper.stop()
-    sweeper._wake.clear()
-    sweeper._revokers.take([grant])
-    assert not sweeper._wake.wait(0.3), "no cluster has got done"
-    assert states([grant]) == {("revoking", 0)}
-
-
-def test_news_wake_a_started_sweeper_once(sweeper):
-    sweeper.start()
-    for _ in range(2):
-        sweeper.wake()
-        eventually(lambda: not sweeper._wake.is_set())
-
-
 def test_news_wake_the_sweeper_and_so_does_a_cluster_that_has_nothing_left_to_undo(
     sweeper, live_world, fake_targets
 ):
@@ -310,11 +285,6 @@ def raising(error: Exception):
         raise error
 
     return fail
-
-
-def test_a_thread_goes_on_with_what_it_found(caplog):
-    assert _kept_alive(lambda: 0.5, 1.0) == 0.5
-    assert [entry for entry in caplog.records if entry.name.endswith("sweeper")] == []
 
 
 @pytest.mark.parametrize(
@@ -346,15 +316,6 @@ def test_how_long_a_revoke_took_until_its_proof_is_measured(sweeper, live_world,
     assert revoked() == (count + 1, pytest.approx(total + took))
 
 
-def test_a_revoke_without_a_proof_is_not_measured(sweeper, live_world, fake_targets):
-    count, _ = revoked()
-    pk = ending(live_world, "web", "web-1")
-    fake_targets.down.add("web-1")
-    _revoke(pk)
-    assert states([pk]) == {("revoking", 1)}
-    assert revoked()[0] == count
-
-
 def test_a_revoke_without_a_database_waits_for_the_next_sweep(
     sweeper, live_world, fake_targets, app_connection, caplog
 ):
@@ -367,26 +328,3 @@ def test_a_revoke_without_a_database_waits_for_the_next_sweep(
     in_thread(without_database)
     assert any("The database does not respond" in message for message in caplog.messages)
     assert states([pk]) == {("revoking", 0)}
-
-
-@pytest.mark.parametrize(
-    ("began", "ended", "counted"), [(0, 5, 5), (5, 0, 0), (None, 5, None), (0, None, None)]
-)
-def test_only_a_revoke_with_a_beginning_and_an_end_is_measured_and_never_as_less_than_nothing(
-    began, ended, counted
-):
-    from sessions_app.models import Grant
-
-    def at(seconds: float | None) -> dt.datetime | None:
-        return (
-            None
-            if seconds is None
-            else dt.datetime(2026, 3, 29, tzinfo=dt.UTC) + dt.timedelta(seconds=seconds)
-        )
-
-    count, total = revoked()
-    _observe(Grant(revoking_at=at(began), ended_at=at(ended)))
-    if counted is None:
-        assert revoked() == (count, total)
-    else:
-        assert revoked() == (count + 1, pytest.approx(total + counted))

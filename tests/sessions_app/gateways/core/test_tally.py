@@ -66,13 +66,6 @@ def test_the_first_is_written_down_at_once_and_what_repeats_it_within_a_second_w
     assert written[1].first_at <= written[1].last_at
 
 
-def test_each_request_of_each_session_is_a_first_one(tally, written):
-    tally._start = lambda: None
-    for uri, session in [("/a", 1), ("/b", 1), ("/a", 2), ("/a", 1), ("/b", 1), ("/a", 2)]:
-        add(tally, uri, session)
-    assert [(one.decision.argv[1], one.session_id) for one in written] == [("/a", 1), ("/b", 1), ("/a", 2)]
-
-
 def test_those_that_come_while_one_is_written_are_written_together(live_world):
     calls, go = [], threading.Event()
 
@@ -93,14 +86,6 @@ def test_those_that_come_while_one_is_written_are_written_together(live_world):
         thread.join()
     assert calls == [["/0"], ["/1", "/2", "/3"]]
     assert not tally._first
-
-
-def test_what_the_record_has_for_long_is_written_down_at_once_again(tally, written, monkeypatch):
-    tally._start = lambda: None
-    add(tally)
-    monkeypatch.setattr("sessions_app.gateways.core.tally.KNOWN_S", 0.0)
-    add(tally)
-    assert [one.times for one in written] == [1, 1]
 
 
 def test_a_first_one_that_is_not_taken_is_not_answered_and_not_counted_either(tally, written):

@@ -134,18 +134,6 @@ def test_a_host_whose_certificate_could_not_be_made_gets_one_later(authority, tm
     assert handshake(context, authority)
 
 
-def test_a_certificate_that_could_not_be_used_is_made_again_at_the_next_look(authority):
-    async def active() -> Pair:
-        return authority
-
-    own = Own(active, ["localhost"], lambda: dt.datetime.now(dt.UTC))
-    asyncio.run(own.look())
-    assert own.fresh() is not None
-    assert own.fresh() is not None
-    own.used()
-    assert own.fresh() is None
-
-
 async def test_another_authority_that_signs_is_used_within_seconds_and_the_old_one_no_more(live_world):
     def rotated() -> SigningKey:
         prepare_authority(GATEWAY_CA, actor=SETUP, now=live_world.now)
@@ -237,11 +225,6 @@ async def test_what_clients_trust_is_published_and_again_when_it_changes(authori
         await passes(LOOK_EVERY)
         await place.shared.node.lease.renew()
         assert await published(place) == fingerprint(two.certificate)
-
-
-async def test_no_authority_is_made_for_who_has_files(authority, files):
-    async with listening({"echo": Echo()}, **files(leaf(authority))) as place:
-        assert place.ca == ""
 
 
 @pytest.mark.parametrize(

@@ -119,21 +119,6 @@ def test_an_answer_whose_fields_cannot_be_told_apart_is_withheld(place, price_gr
     assert b"NL00" not in reply.body
 
 
-def test_an_encoded_answer_passes_as_it_is(place, price_grant, said):
-    packed = gzip.compress(b"price")
-    said[PRICE] = {"body": packed, "headers": {"Content-Encoding": "gzip"}}
-    reply = place.ask(price_grant, f"GET {PRICE}", Accept_Encoding="gzip")
-    assert reply.body == packed
-    assert reply.headers["content-encoding"] == "gzip"
-
-
-@pytest.mark.parametrize("status", [204, 304])
-def test_an_answer_without_a_body_has_none(place, price_grant, said, status):
-    said[PRICE] = {"status": status}
-    reply = place.ask(price_grant, f"GET {PRICE}")
-    assert (reply.status, reply.body) == (status, b"")
-
-
 def test_an_answer_larger_than_its_limit_does_not_pass(place, price_grant, said):
     said["/small/S-42"] = {"body": b"x" * 1001}
     reply = place.ask(price_grant, "GET /small/S-42")
@@ -154,13 +139,6 @@ def test_an_event_stream_passes_only_where_the_command_says_so(place, price_gran
     reply = place.ask(price_grant, f"GET {PRICE}")
     assert reply.status == 502
     assert "stream: true" in reply.json["title"]
-
-
-def test_a_failure_of_the_target_is_in_the_record(place, price_grant, said):
-    said[PRICE] = {"status": 500, "text": "oops"}
-    assert place.ask(price_grant, f"GET {PRICE}").status == 500
-    eventually(lambda: price_grant.runs.get().state == "done")
-    assert price_grant.runs.get().reason == "the target answered 500"
 
 
 @pytest.mark.parametrize(("request_line", "body"), [(f"GET {PRICE}", None), (f"PUT {PRICE}", {"price": 9})])

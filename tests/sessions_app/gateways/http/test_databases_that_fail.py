@@ -15,16 +15,6 @@ def world(live_world):
     return live_world
 
 
-def test_connections_that_the_database_cut_are_made_again(door, token, app_connection):
-    assert door.nginx(token).status == 200
-    app_connection.execute(
-        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
-    )
-    assert door.nginx(token).status == 200
-    door.flush()
-
-
 def test_a_database_that_is_gone_lets_nothing_pass(door, token):
     assert door.nginx(token).status == 200
     door.flush()

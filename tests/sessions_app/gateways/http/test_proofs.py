@@ -11,7 +11,7 @@ import time
 
 import pytest
 from joserfc import jws
-from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, OctKey, OKPKey
 
 from broker.audit.attempts import append_attempts
 from sessions_app.gateways.core.proofs import ProofRefused, check_proof
@@ -70,11 +70,6 @@ def test_an_ed25519_key_is_good_too(moment, db):
     assert refusal(made, key, "t", now=moment) == ""
 
 
-def test_the_address_may_be_spelled_as_urls_may(key, moment, db):
-    for url in ("HTTP://API.example.com/tickets/T-42", "http://api.example.com:80/tickets/T-42"):
-        assert refusal(proof(key, "t", now=moment.timestamp(), htu=url), key, "t", now=moment) == ""
-
-
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -110,40 +105,38 @@ def test_a_proof_of_another_key_or_none_is_refused(key, moment, db):
         assert refusal(broken, key, "t", now=moment)
 
 
-def test_keys_and_algorithms_that_prove_nothing_are_refused(key, moment, db):
-    at = moment.timestamp()
-    private = {"jwk": key.as_dict(private=True)}
-    assert "public key" in refusal(proof(key, "t", now=at, header=private), key, "t", now=moment)
-    assert "typ" in refusal(proof(key, "t", now=at, header={"typ": "JWT"}), key, "t", now=moment)
-    oct_key = OctKey.generate_key(256)
-    shared = jws.serialize_compact(
-        {"typ": "dpop+jwt", "alg": "HS256", "jwk": oct_key.as_dict()}, "{}", oct_key, algorithms=["HS256"]
-    )
-    assert "typ" in refusal(shared, key, "t", now=moment)
-    rsa = RSAKey.generate_key(2048)
-    signed = jws.serialize_compact(
-        {"typ": "dpop+jwt", "alg": "RS256", "jwk": rsa.as_dict(private=False)},
-        "{}",
-        rsa,
-        algorithms=["RS256"],
-    )
-    assert refusal(signed, key, "t", now=moment)
-    none = base64.urlsafe_b64encode(
-        json.dumps({"typ": "dpop+jwt", "alg": "none", "jwk": key.as_dict(private=False)}).encode()
-    )
-    assert refusal(none.rstrip(b"=").decode() + ".e30.", key, "t", now=moment)
+PUBLIC = "only a public key"
 
 
-@pytest.mark.parametrize("age", [0, 60, -5, 59.5])
-def test_a_proof_is_good_for_a_minute_and_five_seconds_early(key, moment, db, age):
-    made = proof(key, "t", iat=moment.timestamp() - age)
-    assert refusal(made, key, "t", now=moment) == ""
+@pytest.mark.parametrize(
+    ("alg", "make", "says"),
+    [
+        ("ES256", lambda key: key.as_dict(private=True), PUBLIC), ("ES256", lambda key: {"kty": "EC"}, "verified"),
+        ("ES256", lambda _: OctKey.generate_key(256).as_dict(), PUBLIC), ("HS256", lambda key: key.as_dict(private=False), "typ"),
+        ("RS256", lambda key: key.as_dict(private=False), "typ"), ("none", lambda key: key.as_dict(private=False), "typ"),
+    ],
+    ids=["private", "no key", "shared secret", "HS256", "RS256", "none"],
+)  # fmt: skip
+def test_keys_and_algorithms_that_prove_nothing_are_refused(key, moment, db, alg, make, says):
+    signed = proof(key, "t", now=moment.timestamp(), header={"jwk": make(key)})
+    head = {"typ": "dpop+jwt", "alg": alg, "jwk": make(key)}
+    encoded = base64.urlsafe_b64encode(json.dumps(head).encode()).rstrip(b"=").decode()
+    made = signed if alg == "ES256" else ".".join([encoded, *signed.split(".")[1:]])
+    assert says in refusal(made, key, "t", now=moment)
 
 
-@pytest.mark.parametrize("age", [60.5, -5.5])
-def test_a_proof_that_is_older_or_earlier_is_refused(key, moment, db, age):
-    made = proof(key, "t", iat=moment.timestamp() - age)
-    assert "iat" in refusal(made, key, "t", now=moment)
+@pytest.mark.parametrize("header", [{"typ": "JWT"}, {"typ": "DPOP+JWT"}, {"crit": ["b64"], "b64": True}])
+def test_a_header_of_another_kind_is_refused(key, moment, db, header):
+    made = proof(key, "t", now=moment.timestamp(), header=header)
+    assert "typ dpop+jwt" in refusal(made, key, "t", now=moment)
+
+
+@pytest.mark.parametrize(
+    ("age", "good"), [(0, True), (60, True), (-5, True), (59.5, True), (60.5, False), (-5.5, False)]
+)
+def test_a_proof_is_good_for_a_minute_and_five_seconds_early(key, moment, db, age, good):
+    said = refusal(proof(key, "t", iat=moment.timestamp() - age), key, "t", now=moment)
+    assert said == "" if good else "iat" in said
 
 
 def test_a_used_proof_is_remembered_until_it_is_too_old_on_every_clock(key, moment, db):
@@ -179,28 +172,21 @@ def test_a_proof_has_at_most_8192_characters(key, moment, db, length, good):
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "said", "good"),
     [
-        ("https://api.example.com", "https://API.example.com:443/"), ("https://api.example.com:8443/a", "https://api.example.com:8443/a"),
-        ("http://api.example.com/", "http://api.example.com"),
+        (URL, "HTTP://API.example.com/tickets/T-42", True), (URL, "http://api.example.com:80/tickets/T-42", True),
+        ("https://api.example.com", "https://API.example.com:443/", True), ("http://api.example.com/", "http://api.example.com", True),
+        ("https://api.example.com:8443/a", "https://api.example.com:8443/a", True),
+        ("https://api.example.com/", "https://api.example.com:80/", False), ("http://api.example.com/", "http://api.example.com:443/", False),
+        ("http://api.example.com/a", "http://api.example.com/A", False), ("http://api.example.com/a", "http://api.example.com/a/", False),
+        ("http://api.example.com/a", "http://user@api.example.com/a", False), ("http://api.example.com/", "http:///", False),
     ],
 )  # fmt: skip
-def test_an_address_without_a_port_or_a_path_has_the_usual_ones(key, moment, db, url, said):
-    made = proof(key, "t", now=moment.timestamp(), htu=said)
-    assert refusal(made, key, "t", url=url, now=moment) == ""
-
-
-@pytest.mark.parametrize(
-    ("url", "said"),
-    [
-        ("https://api.example.com/", "https://api.example.com:80/"), ("http://api.example.com/", "http://api.example.com:443/"),
-        ("http://api.example.com/a", "http://api.example.com/A"), ("http://api.example.com/a", "http://api.example.com/a/"),
-        ("http://api.example.com/a", "http://user@api.example.com/a"), ("http://api.example.com/", "http:///"),
-    ],
-)  # fmt: skip
-def test_another_port_path_or_host_is_another_address(key, moment, db, url, said):
-    made = proof(key, "t", now=moment.timestamp(), htu=said)
-    assert "htu" in refusal(made, key, "t", url=url, now=moment)
+def test_an_address_may_be_spelled_as_urls_may_and_another_port_path_or_host_is_another(
+    key, moment, db, url, said, good
+):
+    found = refusal(proof(key, "t", now=moment.timestamp(), htu=said), key, "t", url=url, now=moment)
+    assert found == "" if good else "htu" in found
 
 
 @pytest.mark.parametrize("payload", ["[]", '"text"', "null", "1", "{", ""])
@@ -208,25 +194,6 @@ def test_a_proof_whose_claims_are_no_object_is_refused(key, moment, db, payload)
     head = {"typ": "dpop+jwt", "alg": "ES256", "jwk": key.as_dict(private=False)}
     made = jws.serialize_compact(head, payload, key, algorithms=["ES256"])
     assert "proof" in refusal(made, key, "t", now=moment)
-
-
-@pytest.mark.parametrize(
-    ("header", "says"),
-    [
-        ({"typ": "DPOP+JWT"}, "typ dpop+jwt"), ({"crit": ["b64"], "b64": True}, "typ dpop+jwt"),
-        ({"jwk": {"kty": "EC"}}, "verified"),
-    ],
-)  # fmt: skip
-def test_a_header_of_another_kind_is_refused(key, moment, db, header, says):
-    made = proof(key, "t", now=moment.timestamp(), header=header)
-    assert says in refusal(made, key, "t", now=moment)
-
-
-def test_a_shared_secret_is_no_key_for_a_proof_whatever_the_algorithm_says(key, moment, db):
-    head = {"jwk": OctKey.generate_key(256).as_dict()}
-    assert "only a public key" in refusal(
-        proof(key, "t", now=moment.timestamp(), header=head), key, "t", now=moment
-    )
 
 
 def test_a_proof_that_is_missing_says_so(key, moment, db):

@@ -151,14 +151,6 @@ def test_one_request_is_sent_with_the_grants_own_account_and_recorded_as_a_reque
     assert (entry.data["exchanged"]["status"], len(entry.data["exchanged"]["body_sha256"])) == (200, 64)
 
 
-def test_an_image_is_set_and_a_list_is_printed(place):
-    grant = place.grant()
-    run_of(order(place, grant, IMAGE, image="shop/web:1.4"), "done")
-    (container,) = deployment(place)["spec"]["template"]["spec"]["containers"]
-    assert (container["name"], container["image"]) == ("app", "shop/web:1.4")
-    assert "web-1" in shown(place, run_of(order(place, grant, PODS), "done"))
-
-
 def test_a_followed_log_is_cut_at_the_end(place):
     grant = place.grant()
     asked = order(place, grant, LOGS, pod="web-1")
@@ -193,18 +185,6 @@ def test_nothing_is_sent_whose_recording_can_not_be_begun_and_the_run_says_why(p
         run = run_of(order(place, grant, SCALE, n="4"), "failed")
     assert run.reason == "its output can't be recorded: File exists"
     assert [call for call in calls if call.method == "PATCH"] == []
-
-
-def test_a_held_request_waits_and_is_sent_once_it_is_allowed(place):
-    grant, before = place.grant(), deployment(place)
-    began = clock.now().replace(microsecond=0)
-    run = run_of(order(place, grant, RESTART), "held")
-    assert deployment(place)["spec"] == before["spec"]
-    decide_hold(run_id=run.pk, actor=place.world.bob, allow=True, now=clock.now())
-    eventually(lambda: run.refresh_from_db() or run.state == "done")
-    annotations = deployment(place)["spec"]["template"]["metadata"]["annotations"]
-    restarted = dt.datetime.fromisoformat(annotations["kubectl.kubernetes.io/restartedAt"])
-    assert began <= restarted <= clock.now()
 
 
 def test_an_undo_puts_the_revision_before_back_and_without_one_nothing_is_sent(place):

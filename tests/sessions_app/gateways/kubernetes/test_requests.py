@@ -58,13 +58,6 @@ def test_kubectl_prints_a_refusal_with_the_nearest_line(place):
     assert [state for _, state in lines(grant)] == ["refused"]
 
 
-def test_a_refusal_says_where_to_request_what_would_allow_it(place):
-    grant = place.grant(command_set="release-shop", parameters={"image": "shop/web:1.4"})
-    done = place.run(grant, "scale", "deployment/web", "--replicas=3")
-    assert "Request it: " in done.stderr.decode()
-    assert "/requests/new/?cluster=prod&command_set=run-shop&policy=prod-work" in done.stderr.decode()
-
-
 def test_what_kubectl_asks_beside_a_line_is_counted_and_no_run_of_its_own(place):
     grant = place.grant()
     for number in (2, 4):

@@ -117,15 +117,6 @@ def states(grant) -> list[str]:
     return list(grant.runs.filter(count__isnull=True).order_by("pk").values_list("state", flat=True))
 
 
-def test_no_image_is_set_in_a_container_that_is_not_there(place):
-    place.cluster.call("PUT", WEB, with_containers("api"))
-    grant = release(place)
-    status, said = place.ask(grant, "PATCH", WEB, images(), kind=STRATEGIC)
-    assert (status, "web has no spec.template.spec.containers[app]" in said["message"]) == (403, True)
-    assert [one["name"] for one in containers(place)] == ["api"]
-    assert states(grant) == ["refused"]
-
-
 def test_a_container_that_goes_away_meanwhile_is_not_added_again(place):
     grant = release(place)
     with meanwhile(place, "PATCH", lambda: place.cluster.call("PUT", WEB, with_containers("api"))) as done:
@@ -134,19 +125,6 @@ def test_a_container_that_goes_away_meanwhile_is_not_added_again(place):
     assert (status, "It is no longer allowed" in said["message"]) == (403, True)
     assert [one["name"] for one in containers(place)] == ["api"]
     eventually(lambda: states(grant) == ["failed"])
-
-
-def test_a_change_of_something_else_meanwhile_is_no_hindrance(place):
-    grant = release(place)
-    with meanwhile(
-        place, "PATCH", lambda: place.cluster.call("PUT", WEB, with_containers("app", "side")), times=2
-    ) as done:
-        status, _ = place.ask(grant, "PATCH", WEB, images(), kind=STRATEGIC)
-    assert (status, len(done)) == (200, 2)
-    assert [(one["name"], one["image"]) for one in containers(place)] == [
-        ("app", "shop/web:1.4"), ("side", "shop/web:1.3"),
-    ]  # fmt: skip
-    eventually(lambda: states(grant) == ["done"])
 
 
 def test_a_container_that_goes_away_while_a_second_person_decides_is_not_added_again(place):
@@ -216,18 +194,6 @@ def test_kubectl_replaces_a_deployment_that_it_got_and_changes_only_what_is_list
     done = place.run(grant, "replace", "-f", "-", stdin=json.dumps(got).encode())
     assert b"it sets spec.template.spec.containers[app].image, which the line does not" in done.stderr
     assert [one["image"] for one in containers(place)] == ["shop/web:1.3"]
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [(("apply", "--server-side"), b"use kubectl without --server-side"), (("replace", "--force"), b"only with --force or --prune: leave it out")],
-)  # fmt: skip
-def test_kubectl_is_told_which_option_to_leave_out(place, words, says):
-    grant = place.grant(command_set="apply-shop")
-    place.cluster.call("POST", CONFIG, json.loads(config("hello")))
-    done = place.run(grant, *words, "-f", "-", stdin=config("bye"))
-    assert (done.returncode, says in done.stderr) == (1, True), done.stderr
-    assert greeting(place) == {"text": "hello"}
 
 
 UNDO = [

@@ -12,7 +12,6 @@ import urllib.request
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 
 from sessions_app.gateways.mcp.asked import BODY_S
@@ -21,10 +20,9 @@ from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.revoke_http_token import revoke_http_token
 from tests.support.pace import allow
-from tests.support.servers.gateway import deserted_at
 from tests.support.servers.mcp_place import now
 from tests.support.waits import PATIENCE, eventually
-from tests.support.world.acts import Started, last, wait_for_waiters
+from tests.support.world.acts import last
 from tests.support.world.mcp_site import Raw, token_of
 
 pytestmark = pytest.mark.timing
@@ -205,21 +203,6 @@ def test_the_time_of_a_token_cuts_what_is_open_with_no_message_from_anybody(door
     assert Grant.objects.get(pk=grant.pk).state == "active"
 
 
-def test_who_has_a_disabled_owner_is_cut_off(door):
-    from accounts.models import Identity
-
-    _, client = door.client()
-    watching = Watching(client, door.desk)
-    owner = Identity.objects.filter(pk=door.world.alice.pk)
-    # No event, no message: it is seen at the next look.
-    owner.update(is_active=False)
-    try:
-        assert watching.result()["isError"]
-        assert client.call("read_ticket", {"id": "T-42"}).status == 401
-    finally:
-        owner.update(is_active=True)
-
-
 def test_a_stream_of_the_older_era_is_closed_at_the_end(door):
     grant, client = door.client()
     hello = {
@@ -278,35 +261,6 @@ def test_a_call_that_its_client_gives_up_before_it_is_decided_is_written_down(do
     assert (entry.data["run"], entry.data["code"]) == (run.pk, "barred")
     assert "T-42" in entry.data["line"]
     assert len(door.desk.calls) == made
-
-
-def test_a_call_that_its_client_gives_up_while_it_is_written_down_is_over_and_never_made(door):
-    grant, client = door.client()
-    client.call("read_ticket", {"id": "T-42"})
-    made = len(door.desk.calls)
-    with psycopg.connect(door.env["DATABASE_OWNER_URL"]) as owner:
-        owner.execute("SELECT FROM audit_head FOR UPDATE")
-        given_up(client, lambda: wait_for_waiters(owner, 1) or True)
-        eventually(lambda: not deserted_at(door.port))
-        owner.rollback()
-    run = CommandRun.objects.filter(grant=grant)
-    eventually(lambda: run.latest("pk").state == "cut", within=30)
-    assert (run.count(), run.latest("pk").reason) == (2, "canceled by its client")
-    assert len(door.desk.calls) == made
-
-
-def test_a_call_whose_grant_ends_before_it_is_decided_is_written_down(door):
-    grant, client = door.client()
-    door.desk.bodies.clear()
-    with unanswered(door):
-        call = Started(lambda: client.call("read_ticket", {"id": "T-42"}, Accept="application/json"))
-        eventually(lambda: any(b"tools/list" in body for body in door.desk.bodies), within=30)
-        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=now())
-        assert call.result().json["result"]["isError"]
-    entry = last("command.refused", grant.ref)
-    assert (entry.data["code"], "T-42" in entry.data["line"]) == ("over", True)
-    assert "before it was decided; nothing was sent" in entry.data["why"]
-    assert not CommandRun.objects.filter(grant=grant).exists()
 
 
 def test_one_stream_too_many_is_told_so_on_its_own(door):

@@ -128,8 +128,3 @@ def test_a_disabled_identity_gets_nothing(door):
     Identity.objects.filter(pk=door.world.deployer.pk).update(is_active=False)
     assert raw.modern("tools/list").status == 401
     Identity.objects.filter(pk=door.world.deployer.pk).update(is_active=True)
-
-
-def test_an_unknown_tool_is_an_error_of_the_protocol(door):
-    answer = Raw(door.own, token(door, door.world.robot)).call("approve_request", {})
-    assert (answer.status, answer.json["error"]["code"]) == (200, -32602)
