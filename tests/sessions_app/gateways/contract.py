@@ -21,7 +21,7 @@ from sessions_app.operations.sessions.decide_hold import decide_hold
 from tests.support.pace import allow, assert_in_time
 from tests.support.servers.gateway import deserted_at
 from tests.support.waits import eventually
-from tests.support.world.acts import locked
+from tests.support.world.acts import locked, revoke
 
 LIMIT = 2.0
 
@@ -34,10 +34,6 @@ def nothing_is_left_over(door):
     door.way.take()
     for pk in Grant.objects.filter(state="active").values_list("pk", flat=True):
         end_grant(grant_id=pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
-
-
-def revoke(grant) -> None:
-    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
 
 
 def seconds_over(grant) -> float:

@@ -75,6 +75,15 @@ def run(use_, session, line: str = "echo restart nginx", *, now: dt.datetime, or
     return try_command(use=use_, session=session, line=line, decision=decision, order_id=order_id, now=now)
 
 
+def revoke(grant, *, cut: bool = True) -> None:
+    """End a grant now."""
+    from broker.kernel import clock
+    from sessions_app.models import EndReason
+    from sessions_app.operations.grants.end_grant import end_grant
+
+    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now(), cut=cut)
+
+
 def undo(grant, *, now: dt.datetime):
     """Carry out the end of a grant."""
     from sessions_app.operations.grants.deprovision_grant import deprovision_grant

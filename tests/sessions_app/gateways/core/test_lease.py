@@ -21,10 +21,9 @@ from sessions_app.gateways.core.enders import Enders
 from sessions_app.gateways.core.lease import LOST, Known, Lease, Question
 from sessions_app.gateways.core.listener import cancelled
 from sessions_app.gateways.core.registry import NOT_HELD, Registry
-from sessions_app.models import EndReason, GatewayNode, Grant, GrantCredential, Session
-from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.models import GatewayNode, Grant, GrantCredential, Session
 from tests.support.waits import comes_true, happens
-from tests.support.world.acts import session, use
+from tests.support.world.acts import revoke, session, use
 from tests.support.world.holders import (
     START,
     Holder,
@@ -118,10 +117,6 @@ def token(grant, **changes) -> int:
     return GrantCredential.objects.create(grant=grant, digest=f"{grant.pk:064}", **changes).pk
 
 
-def revoke(world, grant) -> None:
-    end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=clock.now())
-
-
 # Renewing
 
 
@@ -169,7 +164,7 @@ async def test_whoever_waits_for_a_renewal_is_told_after_the_cuts_that_it_made(w
     grant, other = world.grant(), world.grant()
     held.open(use(grant, now=world.now))
     held.open(use(other, now=world.now))
-    revoke(world, grant)
+    revoke(grant)
     await held.lease.renew()
     assert held.renewed == [{other.pk}]
 
@@ -328,7 +323,7 @@ async def test_a_renewal_cuts_what_was_revoked_and_nothing_else(world, held):
     kept = held.open(use(other, now=world.now))
     await held.lease.renew()
     assert (holder.stopped, kept.stopped) == ("", "")
-    revoke(world, grant)
+    revoke(grant)
     await held.lease.renew()
     assert (holder.stopped, kept.stopped) == ("revoked", "")
 
@@ -419,7 +414,7 @@ async def test_an_end_that_was_heard_of_is_looked_at_without_waiting_for_the_ren
     grant, other = world.grant(), world.grant()
     await held.lease.renew()
     holder, kept = (held.open(use(one, now=world.now)) for one in (grant, other))
-    revoke(world, grant)
+    revoke(grant)
     await held.lease.look([other.pk, 10**9])
     assert (holder.stopped, kept.stopped) == ("", "")
     await held.lease.look([10**9, grant.pk])

@@ -16,11 +16,10 @@ from broker.kernel import clock
 from sessions_app.gateways.core.database import Database, NotTaken
 from sessions_app.gateways.core.lease import Known, Question
 from sessions_app.gateways.core.node import Node
-from sessions_app.models import EndReason, GatewayNode, Session
-from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.models import GatewayNode, Session
 from tests.support.databases import no_new_connections
 from tests.support.waits import comes_true
-from tests.support.world.acts import session, use
+from tests.support.world.acts import revoke, session, use
 from tests.support.world.holders import Holder, holder_of, passes, session_of, settle
 
 NAME = "gateway-1"
@@ -83,10 +82,6 @@ async def started(running: Running) -> None:
     running.node.start()
     await comes_true(lambda: renewed)
     running.called.clear()
-
-
-def revoke(world, grant) -> None:
-    end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=clock.now())
 
 
 def row_of_gateway():
@@ -155,7 +150,7 @@ async def test_a_node_without_its_lease_does_not_begin_and_leaves_no_thread_behi
 async def test_what_was_revoked_while_nobody_listened_is_cut_once_the_node_listens(world, running):
     grant = world.grant()
     holder = running.open(grant, now=world.now)
-    revoke(world, grant)
+    revoke(grant)
     running.node.start()
     # Time stands still, so no renewal is due.
     await comes_true(lambda: holder.stopped)
@@ -166,7 +161,7 @@ async def test_a_revoke_is_heard_at_once_and_said_after_the_cut(world, running):
     grant, other = world.grant(), world.grant()
     holder, kept = running.open(grant, now=world.now), running.open(other, now=world.now)
     await started(running)
-    revoke(world, grant)
+    revoke(grant)
     await comes_true(lambda: running.called)
     assert (holder.stopped, kept.stopped) == ("revoked", "")
     assert running.called[0] == ("heard", 1)

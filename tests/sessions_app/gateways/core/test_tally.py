@@ -6,7 +6,7 @@ import contextlib
 import threading
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 
 from broker.kernel import clock
 from sessions_app.gateways.core.tally import MOST, Tally
@@ -106,8 +106,6 @@ def test_none_is_lost_or_counted_twice_when_many_threads_ask(tally, written):
         clock_connection()
 
     def clock_connection():
-        from django.db import connection
-
         connection.close()
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(6)]

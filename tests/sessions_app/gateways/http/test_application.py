@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from django.db import DatabaseError
 
 from broker.audit.models import AuditEntry
 from sessions_app.models import CommandRun, EndReason, Grant, GrantCredential, Lease, RequestCount, Session
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.requests.check_request import NewRequest
+from sessions_app.operations.requests.request_access import request_access
 from sessions_app.policy.commands.http.headers import OVERRIDES
 from sessions_app.queries.comparisons import comparison
 from tests.support.world.acts import last
@@ -176,12 +180,7 @@ def test_a_refusal_says_what_to_ask_for(door, token, site):
     assert offer["endpoint"].endswith("/api/v1/requests")
     assert offer["request"]["parameters"] == {"ticket": "T-43"}
     assert offer["missing"] == []
-    import json
-
     assert json.loads(answer.headers["stintdenial"]) == answer.json
-    from sessions_app.operations.requests.check_request import NewRequest
-    from sessions_app.operations.requests.request_access import request_access
-
     ask = NewRequest(**{**offer["request"], "targets": tuple(offer["request"]["targets"])})
     assert request_access(requester=site.alice, ask=ask, now=site.now).state == "pending"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import tempfile
 import time
@@ -17,8 +18,7 @@ from hypothesis import strategies as st
 from broker.direct import direct
 from broker.kernel import clock
 from sessions_app.connectors.http.snippets import Site, snippet
-from sessions_app.models import EndReason
-from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.models import CommandRun, RequestCount
 from sessions_app.policy.commands.http.targets import TargetRefused, read_target
 from tests.conftest import fresh_database
 from tests.support.breadth import examples
@@ -27,7 +27,7 @@ from tests.support.pace import allow
 from tests.support.servers.gateway import connections_at
 from tests.support.servers.nginx import application, nginx
 from tests.support.waits import eventually
-from tests.support.world.acts import Started, events, wait_for_waiters
+from tests.support.world.acts import Started, events, last, revoke, wait_for_waiters
 from tests.support.world.api_site import PROXY_KEY, add_site, grant_on_site, token_of
 from tests.support.world.world import make_world
 
@@ -56,8 +56,6 @@ def site_of(upstream, web):
 
 @pytest.fixture(scope="module")
 def scene(processes, django_db_setup, django_db_blocker):
-    from broker.kernel import clock
-
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(fresh_database(django_db_blocker))
         clock.sync()
@@ -96,8 +94,6 @@ def test_a_refusal_reaches_the_client_as_something_it_can_ask_for(scene):
     assert answer.status == 403
     assert head is None
     assert answer.headers["content-type"] == "application/problem+json"
-    import json
-
     said = json.loads(answer.body)
     assert said["context"]["access_request"]["request"]["parameters"] == {"ticket": "T-43"}
 
@@ -280,7 +276,7 @@ def test_an_answer_that_has_begun_goes_on_after_the_end_for_as_long_as_it_moves_
     ):
         begun = Started(lambda: proxy.get("GET /tickets/T-42", token))
         eventually(lambda: upstream.heads)
-        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
+        revoke(grant)
         assert proxy.get("GET /tickets/T-42", token).status == 401
         assert begun.result().body == b"slowly"
         assert len(upstream.heads) == 1
@@ -357,8 +353,6 @@ def ask_web(web, token, uri):
 
 
 def test_what_was_answered_just_before_the_web_process_stops_is_in_the_record(scene, tmp_path):
-    from sessions_app.models import RequestCount
-
     grant = grant_on_site(scene.world, ticket="T-9")
     token = token_of(grant, scene.world)
     with serve(scene.env, tmp_path) as web:
@@ -368,9 +362,6 @@ def test_what_was_answered_just_before_the_web_process_stops_is_in_the_record(sc
 
 
 def test_what_was_read_just_before_the_web_process_is_killed_is_in_the_record(scene, tmp_path):
-    from sessions_app.models import CommandRun
-    from tests.support.world.acts import last
-
     grant = grant_on_site(scene.world, ticket="T-10")
     token = token_of(grant, scene.world)
     with serve_and_kill(scene.env, tmp_path) as (web, kill):

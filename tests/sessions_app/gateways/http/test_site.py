@@ -12,15 +12,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from joserfc.jwk import ECKey
 
+from broker.audit.models import AuditEntry
 from broker.demo.ports import free_port
 from sessions_app.gateways.http.carried import PIECE_S
 from sessions_app.gateways.http.exchange import SOON_S
 from sessions_app.gateways.http.hosts import EVERY_S
+from sessions_app.models import Cluster
+from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.policy.commands.http.headers import OVERRIDES
 from tests.sessions_app.gateways.http.test_ending import GOOD
 from tests.sessions_app.gateways.http.test_proofs import proof
 from tests.support.pace import allow
-from tests.support.servers.http_place import HEADER, cluster
+from tests.support.servers.http_place import HEADER, cluster, now
 from tests.support.servers.http_target import SECRET, Target
 from tests.support.waits import eventually
 
@@ -29,8 +32,6 @@ PNG = bytes(range(256)) * 40
 
 def finished(grant) -> dict:
     """What the record has about the end of the grant's only run."""
-    from broker.audit.models import AuditEntry
-
     eventually(lambda: grant.runs.get().ended_at)
     entries = AuditEntry.objects.filter(event="command.finished", object_ref=grant.ref)
     return entries.get().data
@@ -176,8 +177,6 @@ def test_small_reads_that_repeat_are_counted_and_each_reaches_the_target(place, 
 
 def counted(grant) -> int:
     """How many repeats the record has."""
-    from broker.audit.models import AuditEntry
-
     entries = AuditEntry.objects.filter(event="command.allowed", object_ref=grant.ref)
     return sum(entry.data.get("times", 0) for entry in entries)
 
@@ -192,8 +191,6 @@ def runs_of(grant, number: int) -> list:
 
 def exchanged(grant) -> list[dict]:
     """What the record has about the ends of a grant's runs, oldest first."""
-    from broker.audit.models import AuditEntry
-
     entries = AuditEntry.objects.filter(event="command.finished", object_ref=grant.ref).order_by("seq")
     return [entry.data["exchanged"] for entry in entries]
 
@@ -245,8 +242,6 @@ def test_a_cluster_has_a_host_of_its_own(place, price_grant, said):
 
 
 def test_no_cluster_takes_the_gateways_own_host_over(place, price_grant):
-    from sessions_app.models import Cluster
-
     other = Cluster.objects.get(name="prices")
     other.pk, other.name, other.connection = None, "other", {**other.connection, "public_host": "localhost"}
     other.save()
@@ -439,9 +434,6 @@ def refuse_once(server: socket.socket) -> None:
 
 
 def test_a_held_upload_shows_its_digest_to_the_second_person(place, price_grant):
-    from sessions_app.operations.sessions.decide_hold import decide_hold
-    from tests.support.servers.http_place import now
-
     replies = []
     place.token(price_grant)
     waits = threading.Thread(

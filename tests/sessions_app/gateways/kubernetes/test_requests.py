@@ -11,21 +11,17 @@ from django.conf import settings
 
 from broker.audit.models import AuditEntry
 from broker.kernel import clock
-from sessions_app.models import Cluster, EndReason
-from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.models import Cluster
 from sessions_app.operations.grants.issue_credential import issue_credential
 from sessions_app.operations.grants.revoke_http_token import revoke_http_token
 from sessions_app.queries.receipts import receipt
 from tests.support.servers.kubernetes.server import Fault
 from tests.support.waits import eventually
+from tests.support.world.acts import revoke
 
 WEB = "/apis/apps/v1/namespaces/shop/deployments/web"
 SCALE = f"{WEB}/scale"
 MERGE = "application/merge-patch+json"
-
-
-def revoke(grant) -> None:
-    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
 
 
 def lines(grant) -> list[tuple[str, str]]:

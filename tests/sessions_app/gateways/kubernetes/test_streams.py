@@ -20,20 +20,15 @@ from broker.demo.ports import free_port
 from broker.kernel import clock
 from sessions_app.connectors.kubernetes.remote import CLOSE, RESIZE, STDIN
 from sessions_app.gateways.kubernetes.streams import channels, outcome_in, stream_target
-from sessions_app.models import EndReason
-from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.policy.commands.kubernetes.reading import read_request
 from tests.support.pace import allow
 from tests.support.servers.gateway import new_tag, on_target, tagged
 from tests.support.servers.kubernetes.server import Fault
 from tests.support.servers.kubernetes.spdy import Session
 from tests.support.waits import eventually
+from tests.support.world.acts import revoke
 
 LIMIT = 2.0
-
-
-def revoke(grant, *, cut: bool = True) -> None:
-    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now(), cut=cut)
 
 
 def in_container(tag: int) -> list[int]:

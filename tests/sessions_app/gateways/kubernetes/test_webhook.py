@@ -17,9 +17,9 @@ from django.test.utils import CaptureQueriesContext
 from broker.audit.models import AuditEntry
 from broker.kernel import clock
 from sessions_app.connectors.kubernetes.objects import group_of, name_of, user_of
-from sessions_app.models import EndReason, Grant, GrantState
+from sessions_app.gateways.kubernetes.webhook import AuthorizationWebhook
+from sessions_app.models import Grant, GrantState
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
-from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.policy.commands.kubernetes.off_limits import ACCOUNTS
 from tests.conftest import fresh_database
 from tests.sessions_app.operations.test_kubernetes_grants import POLICY, SET, cluster, kube, started  # noqa: F401
@@ -28,7 +28,7 @@ from tests.support.servers.kubernetes.cluster import in_process
 from tests.support.servers.kubernetes.rbac import Attributes, User
 from tests.support.servers.kubernetes.server import ApiServer
 from tests.support.servers.kubernetes.webhook import Webhook, review
-from tests.support.world.acts import last
+from tests.support.world.acts import last, revoke
 from tests.support.world.world import make_world
 
 KEY = "w" * 40
@@ -67,7 +67,6 @@ def grant(site):
 @pytest.fixture
 def send(site):
     """Sends a body to the webhook; returns the status of HTTP, the headers and the answer."""
-    from sessions_app.gateways.kubernetes.webhook import AuthorizationWebhook
 
     def inner(environ, start):
         start("404 Not Found", [])
@@ -180,7 +179,7 @@ def test_a_cluster_with_the_same_key_does_not_hide_the_one_that_a_grant_is_for(a
     data["targets"] = [{"name": "early-1", "address": "127.0.0.1", "port": 1}]
     site.apply({**site.catalogue, "clusters/early.yaml": yaml.safe_dump(data)})
     assert ask(account(grant)) == {"allowed": True}
-    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
+    revoke(grant)
     reason = ask(account(grant))["reason"]
     assert "can't be used here: the grant is revoking. Request new access: http" in reason
     assert "cluster=prod&" in reason
@@ -215,14 +214,14 @@ def test_about_who_only_has_the_name_of_an_account_there_is_no_opinion_and_no_en
         for mark in (grant.mark, dead):
             said = ask(User(user_of(ACCOUNTS, mark), groups), "delete", "secrets")
             assert said == {"allowed": False}, (groups, mark)
-    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
+    revoke(grant)
     assert ask(User(user_of(ACCOUNTS, grant.mark))) == {"allowed": False}
     assert AuditEntry.objects.filter(event="command.refused").count() == 0
 
 
 def test_an_ended_grant_is_denied_at_once(ask, grant):
     assert ask(account(grant)) == {"allowed": True}
-    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
+    revoke(grant)
     said = ask(account(grant))
     assert (said["allowed"], said["denied"]) == (False, True)
     start = f"{grant.ref} can't be used here: the grant is revoking. Request new access: http"
@@ -327,7 +326,7 @@ class TestBehindAnApiServer:
         reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "by-hand"}
         subject = {"kind": "ServiceAccount", "name": name_of(grant.mark), "namespace": ACCOUNTS}
         cluster.call("POST", f"{path}/rolebindings", {**named, "roleRef": reference, "subjects": [subject]})
-        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
+        revoke(grant)
         ended = deprovision_grant(grant_id=grant.pk, now=clock.now)
         assert (ended.state, ended.last_error) == (
             GrantState.REVOKING, "prod-1: Access from the grant is still on the target.",
@@ -348,7 +347,7 @@ class TestBehindAnApiServer:
             f"{grant.ref}: nothing here allows you to list secrets in namespace web. Nearest:"
             in said["message"]
         )
-        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
+        revoke(grant)
         status, said = cluster.call("GET", "/api/v1/namespaces/web/pods", token=token)
         assert (status, "the grant is revoking" in said["message"]) == (403, True)
         other = started(world)

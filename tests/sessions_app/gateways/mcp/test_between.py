@@ -13,10 +13,9 @@ from sessions_app.gateways.mcp.answers import Answer
 from sessions_app.gateways.mcp.asked import Asked
 from sessions_app.gateways.mcp.cluster import ClusterService
 from sessions_app.gateways.mcp.uses import Uses
-from sessions_app.models import CommandRun, EndReason
-from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.models import CommandRun
 from tests.support.servers.mcp_desk import desk
-from tests.support.world.acts import last
+from tests.support.world.acts import last, revoke
 from tests.support.world.mcp_site import add_desk, grant_on_desk, token_of
 
 CALL = {"name": "read_ticket", "arguments": {"id": "T-42"}}
@@ -62,7 +61,7 @@ def test_a_call_that_finds_its_grant_over_is_written_down(world):
     token = token_of(grant, world)
 
     def end() -> None:
-        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
+        revoke(grant)
 
     sent = asyncio.run(called(token, end))
     assert b"has ended" in b"".join(message.get("body", b"") for message in sent)

@@ -7,11 +7,11 @@ from joserfc.jwk import ECKey
 
 from broker.audit.models import AuditAttempt, AuditEntry
 from broker.kernel import clock
-from sessions_app.models import CommandRun, EndReason, Session
-from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.models import CommandRun, EndReason, Session, Target
+from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.queries.comparisons import comparison
 from tests.sessions_app.gateways.http.test_proofs import proof
-from tests.support.world.acts import last
+from tests.support.world.acts import last, revoke
 from tests.support.world.mcp_site import Raw, token_of
 
 
@@ -266,9 +266,6 @@ def test_what_nobody_decided_about_does_not_go_along_with_a_call(door, client, e
 
 
 def test_a_held_call_is_answered_at_once_and_made_once_when_a_second_person_allowed_it(door):
-    from broker.kernel import clock
-    from sessions_app.operations.sessions.decide_hold import decide_hold
-
     grant, client = door.client()
     door.desk.closed.clear()
     first = client.call("close_ticket", {"id": "T-42"}).json["result"]["structuredContent"]
@@ -366,7 +363,7 @@ def lines(grant) -> set[str]:
 
 def test_each_attempt_with_a_token_that_is_over_is_recorded_with_what_it_asked_for(door):
     grant, client = door.client()
-    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
+    revoke(grant)
     assert client.modern("tools/list").status == 401
     for ticket in ("T-41", "T-42", "T-42"):
         assert client.call("read_ticket", {"id": ticket}).status == 401
@@ -379,8 +376,6 @@ def test_each_attempt_with_a_token_that_is_over_is_recorded_with_what_it_asked_f
 
 
 def test_a_token_opens_nothing_at_a_server_that_is_elsewhere_by_now(door):
-    from sessions_app.models import Target
-
     _, client = door.client()
     assert not client.call("read_ticket", {"id": "T-42"}).json["result"]["isError"]
     Target.objects.filter(name="desk").update(port=1)

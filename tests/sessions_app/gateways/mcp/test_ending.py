@@ -15,14 +15,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from sessions_app.gateways.mcp.asked import BODY_S
-from sessions_app.models import CommandRun, EndReason, Grant, Session
+from sessions_app.models import CommandRun, Grant, Session
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
-from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.revoke_http_token import revoke_http_token
 from tests.support.pace import allow
 from tests.support.servers.mcp_place import now
 from tests.support.waits import PATIENCE, eventually
-from tests.support.world.acts import last
+from tests.support.world.acts import last, revoke
 from tests.support.world.mcp_site import Raw, token_of
 
 pytestmark = pytest.mark.timing
@@ -81,7 +80,7 @@ def test_an_end_cuts_streams_and_withholds_results_before_the_grant_is_ended(doo
         assert acknowledged["method"] == "notifications/subscriptions/acknowledged"
         assert acknowledged["params"]["_meta"] == {"io.modelcontextprotocol/subscriptionId": 9}
         watching = Watching(client, door.desk)
-        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=now())
+        revoke(grant)
         assert message(stream)["method"] == "notifications/tools/list_changed"
         assert message(stream)["result"]["resultType"] == "complete"
         assert message(stream) is None
@@ -216,7 +215,7 @@ def test_a_stream_of_the_older_era_is_closed_at_the_end(door):
         "MCP-Session-Id": session,
     }
     with urllib.request.urlopen(urllib.request.Request(client.url, headers=headers), timeout=60) as stream:
-        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=now())
+        revoke(grant)
         assert message(stream) is None
     assert client.send(None, method="GET", MCP_Session_Id=session).status == 401
 
@@ -271,4 +270,4 @@ def test_one_stream_too_many_is_told_so_on_its_own(door):
         more = stack.enter_context(listen(client))
         assert message(more)["method"].endswith("acknowledged")
         assert "streams per token" in message(more)["error"]["message"]
-    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=now())
+    revoke(grant)

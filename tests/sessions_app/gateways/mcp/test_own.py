@@ -7,6 +7,8 @@ import datetime as dt
 
 import pytest
 
+from accounts.models import Identity
+from accounts.operations.create_token import create_token
 from sessions_app.models import AccessRequest, Grant
 from tests.support.servers.mcp_client import MODES, client_of
 from tests.support.servers.mcp_place import now
@@ -14,8 +16,6 @@ from tests.support.world.mcp_site import Raw
 
 
 def token(door, who, *scopes):
-    from accounts.operations.create_token import create_token
-
     return create_token(
         identity_id=who.pk, label="agent", scopes=scopes or ("read", "request", "end"), lifetime=dt.timedelta(days=1),
         actor=who.owner or who, now=now(),
@@ -121,8 +121,6 @@ def test_a_token_does_what_its_scopes_say_and_no_more(door):
 
 
 def test_a_disabled_identity_gets_nothing(door):
-    from accounts.models import Identity
-
     raw = Raw(door.own, token(door, door.world.deployer))
     assert raw.modern("tools/list").status == 200
     Identity.objects.filter(pk=door.world.deployer.pk).update(is_active=False)

@@ -14,27 +14,19 @@ import asyncssh
 import pytest
 from asyncssh.packet import String
 
+from broker.kernel import clock
+from sessions_app.operations.sessions.close_session import close_session
 from tests.support.pace import allow
 from tests.support.servers.gateway import new_tag, on_target
 from tests.support.waits import PATIENCE, eventually
-from tests.support.world.acts import run, session, use
+from tests.support.world.acts import revoke, run, session, use
 
 pytestmark = pytest.mark.timing
 LIMIT = 2.0
 
 
-def revoke(grant, *, cut: bool = True) -> None:
-    from broker.kernel import clock
-    from sessions_app.models import EndReason
-    from sessions_app.operations.grants.end_grant import end_grant
-
-    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now(), cut=cut)
-
-
 def seconds_over(grant) -> float:
     """How long the grant has been over by the database's clock; negative while it is not."""
-    from broker.kernel import clock
-
     return (clock.now() - grant.expires_at).total_seconds()
 
 
@@ -174,9 +166,6 @@ def test_a_target_that_hangs_delays_no_other(place):
 
 def used(place, *targets: str):
     """A grant that was used on targets, by a gateway that has closed its sessions."""
-    from broker.kernel import clock
-    from sessions_app.operations.sessions.close_session import close_session
-
     grant, now = place.grant(), clock.now()
     for target in targets:
         one = use(grant, target, now=now)

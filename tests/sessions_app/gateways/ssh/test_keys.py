@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from accounts.models import SSHPublicKey
+from accounts.operations.remove_ssh_key import remove_ssh_key
 from broker.kernel import clock
 from sessions_app.models import Session
 from tests.support.pace import allow
@@ -12,9 +14,6 @@ from tests.support.world.acts import locked
 
 def revoke_key(place) -> None:
     """Alice takes her key back; the next time she needs one, she makes another."""
-    from accounts.models import SSHPublicKey
-    from accounts.operations.remove_ssh_key import remove_ssh_key
-
     alice = place.world.alice
     for key in SSHPublicKey.objects.filter(identity=alice, removed_at__isnull=True):
         remove_ssh_key(key_id=key.pk, actor=alice, now=clock.now())

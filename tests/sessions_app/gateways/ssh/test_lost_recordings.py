@@ -8,6 +8,9 @@ import signal
 
 import pytest
 
+from broker.kernel import clock
+from sessions_app.operations.sessions.purge_recordings import purge_recordings
+from sessions_app.queries.recordings import Rooms, kept_bytes
 from tests.support.waits import eventually
 from tests.support.world import acts
 
@@ -31,17 +34,12 @@ def printed(place):
 
 def settled(grant, folder, file, *, now):
     """The purge at a moment; what the run says then, and what the file is."""
-    from sessions_app.operations.sessions.purge_recordings import purge_recordings
-
     purge_recordings(folder=folder, now=now + 2 * MINUTE)
     run = grant.runs.get()
     return run, hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_size
 
 
 def test_the_recording_of_a_killed_gateway_is_counted_when_the_gateway_is_back(place, printed):
-    from broker.kernel import clock
-    from sessions_app.queries.recordings import Rooms, kept_bytes
-
     grant, folder, file = printed
     place.start()
     # The new process of that name has closed what the old one had open.

@@ -11,8 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from broker.kernel import clock
 from sessions_app.models import CommandOrder, CommandRun
+from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.order_command import LAPSES, LineRefused, order_command
+from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
 from tests.sessions_app.gateways.ssh.test_ending import LIMIT, ended, revoke
 from tests.support.pace import allow
 from tests.support.servers.gateway import new_tag, on_target
@@ -27,8 +30,6 @@ RESTART, SAY, ACT, FINISH, HELD = 1, 2, 3, 4, 5
 def order(
     place, grant, index: int, *, target: str = "web-1", who: str = "alice", **values: str
 ) -> CommandOrder:
-    from broker.kernel import clock
-
     return order_command(
         grant_id=grant.pk, actor=getattr(place.world, who), target=target, index=index, values=values,
         client_address=BROWSER, now=clock.now(),
@@ -104,9 +105,6 @@ def test_what_is_refused_is_recorded_as_over_ssh_and_reaches_no_target(place):
 
 
 def test_a_held_command_waits_and_runs_once_it_is_allowed(place):
-    from broker.kernel import clock
-    from sessions_app.operations.sessions.decide_hold import decide_hold
-
     grant = place.grant()
     run = run_of(order(place, grant, HELD), "held")
     decide_hold(run_id=run.pk, actor=place.world.bob, allow=True, now=clock.now())
@@ -115,9 +113,6 @@ def test_a_held_command_waits_and_runs_once_it_is_allowed(place):
 
 
 def test_a_held_command_that_is_withdrawn_never_runs(place):
-    from broker.kernel import clock
-    from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
-
     grant = place.grant()
     run = run_of(order(place, grant, HELD), "held")
     withdraw_hold(run_id=run.pk, actor=place.world.alice, now=clock.now())
@@ -170,8 +165,6 @@ def test_what_a_running_command_printed_can_be_read_within_a_second(place):
 
 
 def test_an_order_that_was_made_while_no_gateway_ran_is_found_or_has_lapsed(place):
-    from broker.kernel import clock
-
     grant = place.grant()
     place.stop(signal.SIGTERM)
     kept = order(place, grant, SAY, word="kept")

@@ -13,9 +13,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from sessions_app.models import CommandRun
 from tests.support.pace import allow
 from tests.support.servers.gateway import new_tag, on_target
 from tests.support.waits import eventually
+from tests.support.world.acts import revoke
 
 
 class Terminal:
@@ -68,17 +70,7 @@ def terminal(place, grant) -> Iterator[Terminal]:
         opened.close()
 
 
-def revoke(grant) -> None:
-    from broker.kernel import clock
-    from sessions_app.models import EndReason
-    from sessions_app.operations.grants.end_grant import end_grant
-
-    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
-
-
 def test_each_line_is_run_alone_and_shown(terminal, grant):
-    from sessions_app.models import CommandRun
-
     terminal.type("echo restart nginx\r")
     terminal.wait_for(r"restart nginx\r\n.*restart nginx\r\n")
     terminal.wait_for(ASKS)
@@ -131,8 +123,6 @@ def test_control_c_kills_the_command_and_keeps_the_prompt(terminal):
 
 
 def test_of_a_line_that_is_too_long_no_part_is_run(terminal, grant):
-    from sessions_app.models import CommandRun
-
     terminal.type("echo restart nginx" + " " * 4090)
     terminal.wait_for("\a")
     terminal.type("; id\r")
@@ -144,8 +134,6 @@ def test_of_a_line_that_is_too_long_no_part_is_run(terminal, grant):
 
 
 def test_what_is_typed_while_a_command_runs_is_not_run(terminal, grant):
-    from sessions_app.models import CommandRun
-
     tag = new_tag()
     terminal.type(f"test sleep {tag}\r")
     eventually(lambda: on_target(tag))

@@ -12,7 +12,9 @@ from pathlib import Path
 import asyncssh
 import pytest
 
+from broker.audit.models import AuditEntry
 from broker.demo.ports import free_port
+from sessions_app.models import CommandRun
 from tests.support.pace import allow
 from tests.support.waits import eventually
 
@@ -229,8 +231,6 @@ def test_the_user_name_that_counts_is_the_one_that_was_proven(place, grant):
             return str((await conn.run("echo restart nginx")).stdout)
 
     assert asyncio.run(ask()) == "restart nginx\n"
-    from sessions_app.models import CommandRun
-
     assert CommandRun.objects.filter(grant=grant).latest("pk").target.name == "web-2"
 
 
@@ -289,9 +289,6 @@ def test_a_connection_without_a_session_is_let_go(place, grant):
 
 
 def test_a_marker_of_a_private_key_hides_no_attempt(place, grant):
-    from broker.audit.models import AuditEntry
-    from sessions_app.models import CommandRun
-
     for _ in range(5):
         done = place.ssh("rm -rf / # -----BEGIN PRIVATE KEY-----")
         assert b"not allowed" in done.stderr
