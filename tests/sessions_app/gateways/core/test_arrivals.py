@@ -69,15 +69,6 @@ async def test_those_who_never_begin_tls_are_counted_until_their_time_is_over():
             writer.close()
 
 
-async def test_a_few_addresses_that_flood_leave_a_quarter_for_those_that_have_no_connection():
-    async with limited(unproven=8, per_address=6) as place:
-        writers = [await silent(place, f"127.0.0.{2 + number % 2}") for number in range(8)]
-        assert not await is_served(place, "127.0.0.2")
-        assert await is_served(place, "127.0.0.4")
-        for writer in writers:
-            writer.close()
-
-
 async def test_a_token_makes_room_for_the_next_connection_and_only_once():
     async with limited(per_address=1) as place:
         first = await place.connect(source="127.0.0.2")
@@ -153,15 +144,3 @@ async def test_a_place_of_a_grant_is_lost_with_a_request_that_proves_nothing(pat
 async def served_at_last(place: Listening, source: str) -> None:
     """Wait until a new connection from an address is answered."""
     await comes_true(lambda: is_served(place, source))
-
-
-async def test_closing_drops_those_in_their_handshake():
-    async with limited() as place:
-        reader, writer = await asyncio.open_connection("127.0.0.1", place.options.port)
-        await settle()
-        closing = asyncio.create_task(place.web.close())
-        await settle()
-        await passes(0.2)
-        assert await reader.read() == b""
-        await closing
-        writer.close()

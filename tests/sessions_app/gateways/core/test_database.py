@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -209,15 +208,3 @@ async def test_stopping_waits_for_nothing_drops_what_is_queued_and_takes_nothing
     await settle()
     assert queued.cancelled()
     assert ran == ["begun"]
-
-
-def test_each_thread_remembers_for_itself_when_its_connection_was_used(stint_db):
-    def idle_in_another_thread() -> tuple[int, int]:
-        idle = backend()
-        cut_off(stint_db, idle)
-        with ThreadPoolExecutor(1) as other:
-            other.submit(guarded, lambda: None).result(PATIENCE)
-        return idle, guarded(backend)
-
-    idle, used = in_thread(idle_in_another_thread)
-    assert idle != used

@@ -144,23 +144,6 @@ def test_one_that_is_slow_to_leave_keeps_no_limit_from_the_others():
     play(scenario)
 
 
-def test_who_may_finish_is_told_once_however_often_the_end_is_heard():
-    async def scenario(scene):
-        use = scene.use(3600)
-        holder = scene.holder(use, finish_by=use.expires_at + span(600))
-        until = scene.clock.now() + span(30)
-        over = scene.now(use, live=False, finish_until=until, end_reason="revoked")
-        for _ in range(3):
-            scene.enders.apply([1], over)
-        assert len(holder.said) == 1
-        assert holder.session.grant.over == "revoked"
-        scene.enders.apply([1], scene.now(use, live=False, cut=True, end_reason="released"))
-        assert holder.stopped == "ended by the holder"
-        assert len(holder.said) == 1
-
-    play(scenario)
-
-
 def test_nobody_is_warned_of_the_deadline_of_a_grant_that_is_over():
     async def scenario(scene):
         use = scene.use(16 * 60)
@@ -233,21 +216,6 @@ def test_all_sessions_of_a_grant_end_with_it_and_are_reported_with_the_reason():
         assert [holder.stopped for holder in holders] == ["revoked", "revoked"]
         assert {sent.arguments["reason"] for sent in scene.told.sent} == {"revoked"}
         assert len(scene.told.sent) == 2
-
-    play(scenario)
-
-
-def test_how_long_a_cut_took_that_was_heard_of_is_measured_once():
-    async def scenario(scene):
-        use = scene.use(3600)
-        holder = scene.holder(use, slow=True)
-        holder.tell = holder.stop = lambda *_: scene.jump(0.25)
-        count, total = cuts("heard")
-        over = scene.now(use, live=False, cut=True)
-        scene.enders.apply([1], over)
-        assert cuts("heard") == (count + 1, pytest.approx(total + 0.25))
-        scene.enders.apply([1], over)
-        assert cuts("heard")[0] == count + 1
 
     play(scenario)
 

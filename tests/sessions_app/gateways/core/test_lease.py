@@ -153,13 +153,6 @@ async def test_each_renewal_asks_the_doors_own_question_in_the_leases_own_thread
     assert held.door.answers == [1, 2]
 
 
-async def test_doors_that_come_later_ask_from_then_on_and_each_gets_its_own_answer(held):
-    answers = []
-    held.lease.questions.append(Question(ask=lambda: "second", take=answers.append))
-    await held.lease.renew()
-    assert (held.door.answers, answers) == ([1], ["second"])
-
-
 async def test_whoever_waits_for_a_renewal_is_told_after_the_cuts_that_it_made(world, held):
     grant, other = world.grant(), world.grant()
     held.open(use(grant, now=world.now))
@@ -430,15 +423,6 @@ async def test_a_look_does_not_renew_the_lease(world, held):
     await held.lease.look([grant.pk])
     await passes(1.01)
     assert held.lease.lost == LOST
-
-
-async def test_the_database_is_not_asked_about_grants_that_are_not_open_here(held):
-    held.lease.stop()
-    await held.lease.look([1, 2])
-    await held.lease.look([])
-    held.open(use_of_grant(1, expires_at=clock.now() + HOUR))
-    with pytest.raises(RuntimeError):
-        await held.lease.look([1])
 
 
 async def test_a_look_checks_the_tokens_of_the_grants_that_it_is_about_and_no_others(world, held):

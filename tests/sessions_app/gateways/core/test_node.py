@@ -268,14 +268,6 @@ async def test_a_part_that_fails_while_the_node_stops_fails_nothing_more(caplog,
     assert not parts_failed(caplog)
 
 
-async def test_a_part_that_was_canceled_fails_nothing(running):
-    running.node.keep(asyncio.Event().wait(), "alone")
-    await settle()
-    running.node._tasks[0].cancel()
-    await settle()
-    assert running.called == []
-
-
 # Closing and leaving
 
 

@@ -84,14 +84,6 @@ def test_a_grant_keeps_what_its_first_use_said_and_other_uses_of_it_share_it(reg
     assert set(registry.sessions()) == {first, second, other}
 
 
-def test_a_grant_speaks_for_the_users_of_all_its_sessions(registry):
-    one, two = session_of(registry), session_of(registry)
-    holders = [holder_of(one), holder_of(one), holder_of(two)]
-    holder_of(session_of(registry, use_of_grant(2)))
-    assert len(one.grant.users()) == 3
-    assert set(one.grant.users()) == set(holders)
-
-
 def over(session) -> None:
     session.grant.over = "revoked"
 
@@ -259,18 +251,6 @@ def test_a_session_without_a_row_ends_without_a_report(registry, told):
 # Rows
 
 
-def test_open_sessions_are_counted_from_their_rows_on(registry):
-    before = metric(OPEN)
-    session = session_of(registry)
-    assert metric(OPEN) == before
-    session.opened(5)
-    assert (session.id, metric(OPEN)) == (5, before + 1)
-    session.opened(5)
-    assert metric(OPEN) == before + 1
-    session.close("left")
-    assert metric(OPEN) == before
-
-
 def test_a_second_row_of_a_session_is_closed_at_once_and_the_first_stays(registry, told):
     session = session_of(registry, row=5)
     session.opened(6)
@@ -293,21 +273,6 @@ def test_a_row_that_came_after_the_end_is_closed_at_once(registry, told):
 
 def row(session_id: int, grant_id: int = 1) -> OpenAtGateway:
     return OpenAtGateway(session_id, grant_id, "key")
-
-
-def test_a_session_whose_row_was_closed_is_closed(registry, told):
-    gone, there = session_of(registry, row=5), session_of(registry, row=6)
-    holder, other = holder_of(gone), holder_of(there)
-    registry.compare([gone, there], [row(6)])
-    assert "closed" in holder.stopped
-    assert other.stopped == ""
-    assert closings(told) == [(5, holder.stopped)]
-
-
-def test_a_session_that_nobody_asked_about_needs_no_row_yet(registry, told):
-    asked, fresh = session_of(registry, row=5), session_of(registry, row=6)
-    registry.compare([asked], [row(5)])
-    assert (fresh.closed, told.sent) == (False, [])
 
 
 def test_rows_that_nobody_holds_are_closed(registry, told):
@@ -352,11 +317,3 @@ def test_everything_is_cut_at_once_and_counted(registry, told):
     assert registry.stop_all("the gateway is stopping") == 3
     assert {holder.stopped for holder in holders} == {"the gateway is stopping"}
     assert sorted(closings(told)) == [(n, "the gateway is stopping") for n in range(3)]
-
-
-def test_who_came_with_a_removed_key_is_cut_and_nobody_else(registry, told):
-    removed = [holder_of(session_of(registry, use_of_grant(n), proof=f"k{n}", row=n)) for n in (1, 2)]
-    other = holder_of(session_of(registry, proof="k", row=3))
-    registry.stop_proven_by({"k1", "k2"}, "your SSH key was removed")
-    assert {holder.stopped for holder in removed} == {"your SSH key was removed"}
-    assert (other.stopped, other.session.closed) == ("", False)

@@ -22,10 +22,13 @@ from sessions_app.operations.targets.rotate_authority import rotate_authority
 from sessions_app.queries.authority import GATEWAY_CA
 from tests.support.servers.web_sites import Echo, listening
 from tests.support.waits import comes_true
-from tests.support.world.holders import passes, play_out
+from tests.support.world.holders import passes
 from tests.support.world.world import SETUP
 
 pytestmark = pytest.mark.usefixtures("world")
+
+
+LONG_AGO = dt.datetime.now(dt.UTC) - dt.timedelta(days=8)
 
 
 @pytest.fixture
@@ -176,16 +179,6 @@ async def test_a_certificate_is_replaced_each_day_and_open_connections_stay():
         writer.close()
 
 
-async def test_files_are_used_and_read_again_when_they_have_changed(authority, files):
-    one, two = leaf(authority), leaf(authority)
-    async with listening({"echo": Echo()}, **files(one)) as place:
-        place.ca = authority.certificate.decode()
-        first = await shown(place)
-        files(two)
-        await passes(LOOK_EVERY)
-        assert (await shown(place)).serial_number != first.serial_number
-
-
 async def test_files_that_can_not_be_used_leave_the_certificate_that_is_in_use(authority, files):
     one = leaf(authority)
     async with listening({"echo": Echo()}, **(paths := files(one))) as place:
@@ -194,7 +187,7 @@ async def test_files_that_can_not_be_used_leave_the_certificate_that_is_in_use(a
         for broken in (
             Pair(leaf(authority).certificate, one.key),
             Pair(b"", b""),
-            leaf(authority, now=dt.datetime.now(dt.UTC) - dt.timedelta(days=8)),
+            leaf(authority, now=LONG_AGO),
         ):
             files(broken)
             await passes(LOOK_EVERY)
@@ -233,40 +226,25 @@ async def test_what_clients_trust_is_published_and_again_when_it_changes(authori
         (lambda pair, other: Pair(pair.certificate, other.key), "don't fit together"),
         (lambda pair, other: Pair(b"nothing", pair.key), "not PEM"),
         (lambda pair, other: Pair(pair.certificate, b"nothing"), "not PEM"),
+        (lambda pair, other: leaf(make_authority("Old", now=LONG_AGO), now=LONG_AGO), "not now"),
     ],
 )
-def test_files_that_can_not_be_used_stop_the_start(authority, files, change, said):
+async def test_files_that_can_not_be_used_stop_the_start(authority, files, change, said):
     paths = files(change(leaf(authority), leaf(authority)))
-    refused(said, paths)
-
-
-def test_a_certificate_that_is_over_stops_the_start(authority, files):
-    refused("not now", files(leaf(authority, now=dt.datetime.now(dt.UTC) - dt.timedelta(days=8))))
-
-
-def test_a_file_that_is_not_there_stops_the_start(authority, files):
-    refused("/nowhere/key.pem: No such file", {**files(leaf(authority)), "key": "/nowhere/key.pem"})
-
-
-def refused(said: str, paths: dict[str, str]) -> None:
-    """See that a listener with these files does not start, and says why."""
-
-    async def scenario():
-        with pytest.raises(GatewaySettings, match=said):
-            async with listening({"echo": Echo()}, **paths):
-                pass
-
-    play_out(scenario)
+    with pytest.raises(GatewaySettings, match=said):
+        await listening({"echo": Echo()}, **paths).__aenter__()
+    with pytest.raises(GatewaySettings, match="/nowhere/key.pem: No such file"):
+        await listening({"echo": Echo()}, **{**paths, "key": "/nowhere/key.pem"}).__aenter__()
 
 
 @pytest.mark.parametrize(
     ("host", "names"),
     [
-        ("127.0.0.1", ["gw.example", "localhost", "127.0.0.1", "::1"]),
-        ("::1", ["gw.example", "localhost", "127.0.0.1", "::1"]),
-        ("localhost", ["gw.example", "localhost", "127.0.0.1", "::1"]),
-        ("0.0.0.0", ["gw.example"]),
-        ("10.0.0.7", ["gw.example"]),
+        *(
+            (host, ["gw.example", "localhost", "127.0.0.1", "::1"])
+            for host in ("127.0.0.1", "::1", "localhost")
+        ),
+        *((host, ["gw.example"]) for host in ("0.0.0.0", "10.0.0.7")),
     ],
 )
 def test_names_of_this_machine_are_certified_only_if_only_it_can_connect(host, names):

@@ -146,11 +146,3 @@ def test_two_requests_in_one_piece_are_two_and_each_is_decided(place, price_gran
     assert said.count(b"HTTP/1.1 200") == 1
     assert said.count(b"HTTP/1.1 403") == 1
     assert len(place.target.requests) == before + 1
-
-
-def test_a_body_that_comes_too_slowly_keeps_nothing_busy(place, price_grant):
-    before = len(place.target.requests)
-    said = asked(place, price_grant, request(b"Content-Length: 11", body=b"{"))
-    assert said == b""
-    assert len(place.target.requests) == before
-    assert not price_grant.runs.exists()

@@ -77,9 +77,3 @@ def test_what_both_read_is_the_same_or_one_of_them_refuses(place, price_grant, s
     ours, theirs = by_both(place, second, price_grant, FORMS[form], answers=int(form in ONE))
     assert not ours or not theirs or ours == theirs
     assert len(ours) == len(theirs) == 1 or form in SMUGGLED
-
-
-def test_both_read_what_nobody_could_read_differently(place, price_grant, second):
-    plain = ONE["chunk extension"].replace(b";a=b", b"")
-    ours, theirs = by_both(place, second, price_grant, plain)
-    assert ours == theirs == [Read("PUT", "/prices/S-42", b'{"price":9}')]

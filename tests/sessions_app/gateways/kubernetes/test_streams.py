@@ -177,7 +177,6 @@ def endless(place):
 
         threading.Thread(target=serve, daemon=True).start()
         place.kubelet.ports[8080] = server.getsockname()[1]
-        place.kubelet.ports[9090] = server.getsockname()[1]
         yield opened
 
 
@@ -202,23 +201,6 @@ def test_after_a_revoke_a_forwarded_port_is_closed_with_its_transfer_under_way(p
             client.kill()
             client.communicate()
     eventually(lambda: grant.runs.get(line__startswith="port-forward").state == "cut")
-
-
-def test_a_port_that_the_line_does_not_list_is_refused_and_recorded(place):
-    grant, here = place.grant(), free_port()
-    with endless(place) as opened:
-        client = place.kubectl(grant, "port-forward", "pod/web-1", f"{here}:9090")
-        try:
-            assert b"Forwarding" in client.stdout.read1(200)
-            with connected(here) as line:
-                with contextlib.suppress(ConnectionError):
-                    assert line.recv(100) == b""
-            assert not opened
-        finally:
-            client.kill()
-            client.communicate()
-    eventually(lambda: grant.runs.filter(state="refused").exists())
-    assert "9090" in grant.runs.get(state="refused").reason
 
 
 def test_a_refused_command_is_told_once_and_counts_once(place):

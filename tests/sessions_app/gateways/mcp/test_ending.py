@@ -18,6 +18,7 @@ from sessions_app.gateways.mcp.asked import BODY_S
 from sessions_app.models import CommandRun, Grant, Session
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.revoke_http_token import revoke_http_token
+from tests.sessions_app.gateways.mcp.test_door import hello
 from tests.support.pace import allow
 from tests.support.servers.mcp_place import now
 from tests.support.waits import PATIENCE, eventually
@@ -204,11 +205,7 @@ def test_the_time_of_a_token_cuts_what_is_open_with_no_message_from_anybody(door
 
 def test_a_stream_of_the_older_era_is_closed_at_the_end(door):
     grant, client = door.client()
-    hello = {
-        "jsonrpc": "2.0", "id": 1, "method": "initialize",
-        "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}},
-    }  # fmt: skip
-    session = client.send(hello).headers["mcp-session-id"]
+    session = hello(client).headers["mcp-session-id"]
     headers = {
         "Accept": "text/event-stream",
         "Authorization": f"Bearer {client.token}",

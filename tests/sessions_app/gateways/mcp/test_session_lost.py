@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sessions_app.models import CommandRun
+from tests.sessions_app.gateways.mcp.test_door import told_instead
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +37,7 @@ def test_of_all_calls_that_find_the_conversation_lost_one_begins_it_anew_and_eac
 def test_a_call_that_can_not_be_made_in_a_new_conversation_is_recorded_with_its_reason(door):
     grant, client = door.client()
     assert not client.call("read_ticket", {"id": "T-42"}).json["result"]["isError"]
-    door.desk.instead = {"tools/call": 404, "initialize": 500}
-    try:
-        told = client.call("read_ticket", {"id": "T-42"}).json["result"]["structuredContent"]
-    finally:
-        door.desk.instead = {}
+    told = told_instead(door, client, {"tools/call": 404, "initialize": 500})
     assert told["error"] == "not_made"
     run = CommandRun.objects.filter(grant=grant).latest("pk")
     assert (run.pk, run.state) == (told["run"], "failed")
