@@ -365,12 +365,8 @@ def _set_up(world, cluster):  # noqa: F811
     printed = io.StringIO()
     call_command("kubernetes_target_setup", "prod", "--command-set", "scale-shop", stdout=printed)
     cluster.apply(printed.getvalue())
-    known = {
-        "ca": cluster.ca,
-        "token": cluster.token_of("stint-system", "stint"),
-        "direct": True,
-        "webhook_key": KEY,
-    }
+    token = cluster.token_of("stint-system", "stint")
+    known = {"ca": cluster.ca, "token": token, "direct": True, "webhook_key": KEY}
     head = {
         "name": "prod",
         "kind": "kubernetes",
