@@ -144,6 +144,23 @@ def test_one_that_is_slow_to_leave_keeps_no_limit_from_the_others():
     play(scenario)
 
 
+def test_who_may_finish_is_told_once_however_often_the_end_is_heard():
+    async def scenario(scene):
+        use = scene.use(3600)
+        holder = scene.holder(use, finish_by=use.expires_at + span(600))
+        until = scene.clock.now() + span(30)
+        over = scene.now(use, live=False, finish_until=until, end_reason="revoked")
+        for _ in range(3):
+            scene.enders.apply([1], over)
+        assert len(holder.said) == 1
+        assert holder.session.grant.over == "revoked"
+        scene.enders.apply([1], scene.now(use, live=False, cut=True, end_reason="released"))
+        assert holder.stopped == "ended by the holder"
+        assert len(holder.said) == 1
+
+    play(scenario)
+
+
 def test_nobody_is_warned_of_the_deadline_of_a_grant_that_is_over():
     async def scenario(scene):
         use = scene.use(16 * 60)

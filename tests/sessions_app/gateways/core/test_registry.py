@@ -253,6 +253,7 @@ def test_a_session_without_a_row_ends_without_a_report(registry, told):
 
 def test_a_second_row_of_a_session_is_closed_at_once_and_the_first_stays(registry, told):
     session = session_of(registry, row=5)
+    session.opened(5)
     session.opened(6)
     assert (session.id, session.closed) == (5, False)
     ((closed, reason),) = closings(told)
