@@ -284,7 +284,25 @@ def test_an_answer_that_has_begun_goes_on_after_the_end_for_as_long_as_it_moves_
 
 _PIECES = st.one_of(
     st.text("abcT-42.~_!$&'()*+,=:@%;/\\?#|^ é", max_size=12),
-    st.sampled_from(["..", ".", "%2e", "%2F", "%5c", "%00", "%20", "%C3%A9", "%c3%a9", "//", ";x", "a", "T-42", "root", "ROOT"]),
+    st.sampled_from(
+        [
+            "..",
+            ".",
+            "%2e",
+            "%2F",
+            "%5c",
+            "%00",
+            "%20",
+            "%C3%A9",
+            "%c3%a9",
+            "//",
+            ";x",
+            "a",
+            "T-42",
+            "root",
+            "ROOT",
+        ]
+    ),
 )
 
 
