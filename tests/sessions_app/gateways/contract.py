@@ -256,6 +256,21 @@ def test_without_its_database_the_deadline_is_kept(door):
     eventually(lambda: ended(door, grant), within=30)
 
 
+def test_a_database_that_takes_nobody_at_the_deadline_is_told_of_the_end_when_it_is_back(door):
+    grant = door.grant(duration=5)
+    with door.lasting(grant) as lasting:
+        # So late that the deadline comes before the ten seconds without a database are over.
+        wait_until_left(grant, 6)
+        door.way.refuse()
+        eventually(lambda: not lasting.lives(), within=LIMIT - seconds_over(grant))
+        assert open_sessions(grant)
+        door.way.take()
+    # The gateway goes on, so that nobody else would close it.
+    eventually(lambda: not open_sessions(grant), within=30)
+    eventually(lambda: ended(door, grant), within=30)
+    assert grant.end_reason == "expired"
+
+
 def test_what_its_client_gave_up_before_it_was_registered_never_reaches_the_target(door):
     grant = door.grant()
     with locked(grant, allow(8)):
