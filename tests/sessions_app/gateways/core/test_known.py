@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 from collections.abc import Iterable
 
@@ -14,7 +13,7 @@ from sessions_app.gateways.core import known
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.known import Admissions
 from sessions_app.gateways.core.turns import Turns
-from tests.support.waits import comes_true, happens
+from tests.support.waits import happens
 from tests.support.world.holders import settle
 
 
@@ -94,28 +93,6 @@ async def test_strangers_that_hang_up_hold_one_thread_however_many_they_are():
     held.set()
     assert await asked.ask("next", "192.0.2.1", lambda: "a use") == "a use"
     database.stop()
-
-
-async def test_what_is_raised_for_a_stranger_that_has_hung_up_is_no_error_of_the_gateway():
-    begun, held, errors = threading.Event(), threading.Event(), []
-
-    def dead() -> None:
-        begun.set()
-        happens(held)
-        raise ValueError
-
-    asyncio.get_running_loop().set_exception_handler(lambda _, about: errors.append(about["message"]))
-    database = Database(threads=1, name="known")
-    asked = Admissions(database)
-    asking = asyncio.create_task(asked.ask("x", "192.0.2.1", dead))
-    await comes_true(begun.is_set)
-    asking.cancel()
-    await asyncio.wait([asking])
-    held.set()
-    assert await asked.ask("next", "192.0.2.1", lambda: "a use") == "a use"
-    gc.collect()
-    database.stop()
-    assert errors == []
 
 
 async def test_strangers_who_are_too_many_of_one_address_or_in_all_are_told_to_come_again():

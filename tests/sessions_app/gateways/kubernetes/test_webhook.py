@@ -18,8 +18,6 @@ from broker.audit.models import AuditEntry
 from broker.kernel import clock
 from sessions_app.connectors.kubernetes.objects import group_of, name_of, user_of
 from sessions_app.gateways.kubernetes.webhook import AuthorizationWebhook
-from sessions_app.models import Grant, GrantState
-from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.policy.commands.kubernetes.off_limits import ACCOUNTS
 from tests.conftest import fresh_database
 from tests.sessions_app.operations.test_kubernetes_grants import POLICY, SET, cluster, kube, started  # noqa: F401
@@ -138,18 +136,6 @@ def test_a_denial_says_what_is_missing_the_nearest_line_and_where_to_ask(ask, gr
     reason = ask(account(grant), "list", "nodes", namespace="")["reason"]
     assert "Request it: http" in reason
     assert "/requests/new/?cluster=prod&command_set=look-at-nodes&policy=nodes" in reason
-
-
-def test_a_denial_is_in_the_record_and_holds_nothing(ask, grant):
-    for _ in range(3):
-        ask(account(grant), "list", "secrets")
-    entry = last("command.refused", grant.ref)
-    assert (entry.actor, entry.data["line"], entry.data["code"]) == (
-        "alice",
-        "list secrets in namespace web",
-        "right",
-    )
-    assert Grant.objects.get(pk=grant.pk).held_at is None
 
 
 def test_about_users_that_are_not_stints_there_is_no_opinion(ask, grant):
@@ -300,62 +286,39 @@ class TestWithoutItsDatabase:
         assert ask(account(grant)) == {"allowed": True}
 
 
-class TestBehindAnApiServer:
+@pytest.fixture
+def scene(processes, django_db_setup, django_db_blocker):
     """An API server that asks Stint's web process before RBAC, over HTTP."""
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(fresh_database(django_db_blocker))
+        clock.sync()
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stint-webhook-")))
+        server = stack.enter_context(ApiServer(folder, cache_seconds=0.2))
+        web, kill = stack.enter_context(serve_and_kill(database.env, folder))
+        world = _set_up(make_world(clock.now()), in_process(server))
+        server.store.webhook = Webhook(f"{web}/authz/kubernetes", KEY)
+        yield world, in_process(server), kill
 
-    @pytest.fixture
-    def scene(self, processes, django_db_setup, django_db_blocker):
-        with contextlib.ExitStack() as stack:
-            database = stack.enter_context(fresh_database(django_db_blocker))
-            clock.sync()
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stint-webhook-")))
-            server = stack.enter_context(ApiServer(folder, cache_seconds=0.2))
-            web, kill = stack.enter_context(serve_and_kill(database.env, folder))
-            world = _set_up(make_world(clock.now()), in_process(server))
-            server.store.webhook = Webhook(f"{web}/authz/kubernetes", KEY)
-            yield world, in_process(server), kill
 
-    def test_a_binding_by_others_keeps_an_end_from_being_proven_and_is_not_held_against_the_holder(
-        self, scene
-    ):
-        world, cluster, _ = scene  # noqa: F811
-        grant = started(world)
-        rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
-        path, named = "/apis/rbac.authorization.k8s.io/v1/namespaces/web", {"metadata": {"name": "by-hand"}}
-        cluster.call("POST", f"{path}/roles", {**named, "rules": rules})
-        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "by-hand"}
-        subject = {"kind": "ServiceAccount", "name": name_of(grant.mark), "namespace": ACCOUNTS}
-        cluster.call("POST", f"{path}/rolebindings", {**named, "roleRef": reference, "subjects": [subject]})
-        revoke(grant)
-        ended = deprovision_grant(grant_id=grant.pk, now=clock.now)
-        assert (ended.state, ended.last_error) == (
-            GrantState.REVOKING, "prod-1: Access from the grant is still on the target.",
-        )  # fmt: skip
-        assert AuditEntry.objects.filter(event="command.refused").count() == 0
-        cluster.call("DELETE", f"{path}/rolebindings/by-hand")
-        Grant.objects.filter(pk=grant.pk).update(next_attempt_at=clock.now())
-        assert deprovision_grant(grant_id=grant.pk, now=clock.now).state == GrantState.ENDED
-
-    def test_it_decides_says_why_and_is_never_taken_for_a_yes(self, scene):
-        world, cluster, kill = scene  # noqa: F811
-        grant = started(world)
-        token = cluster.token_of(ACCOUNTS, name_of(grant.mark))
-        assert cluster.call("GET", "/api/v1/namespaces/web/pods", token=token)[0] == 200
-        status, said = cluster.call("GET", "/api/v1/namespaces/web/secrets", token=token)
-        assert status == 403
-        assert (
-            f"{grant.ref}: nothing here allows you to list secrets in namespace web. Nearest:"
-            in said["message"]
-        )
-        revoke(grant)
-        status, said = cluster.call("GET", "/api/v1/namespaces/web/pods", token=token)
-        assert (status, "the grant is revoking" in said["message"]) == (403, True)
-        other = started(world)
-        kept = cluster.token_of(ACCOUNTS, name_of(other.mark))
-        assert cluster.call("GET", "/api/v1/namespaces/web/pods", token=kept)[0] == 200
-        kill()
-        status, said = cluster.call("GET", "/api/v1/namespaces/web/pods", token=kept)
-        assert (status, "webhook failed" in said["message"]) == (403, True)
+def test_it_decides_says_why_and_is_never_taken_for_a_yes(scene):
+    world, cluster, kill = scene  # noqa: F811
+    grant = started(world)
+    token = cluster.token_of(ACCOUNTS, name_of(grant.mark))
+    assert cluster.call("GET", "/api/v1/namespaces/web/pods", token=token)[0] == 200
+    status, said = cluster.call("GET", "/api/v1/namespaces/web/secrets", token=token)
+    assert status == 403
+    assert (
+        f"{grant.ref}: nothing here allows you to list secrets in namespace web. Nearest:" in said["message"]
+    )
+    revoke(grant)
+    status, said = cluster.call("GET", "/api/v1/namespaces/web/pods", token=token)
+    assert (status, "the grant is revoking" in said["message"]) == (403, True)
+    other = started(world)
+    kept = cluster.token_of(ACCOUNTS, name_of(other.mark))
+    assert cluster.call("GET", "/api/v1/namespaces/web/pods", token=kept)[0] == 200
+    kill()
+    status, said = cluster.call("GET", "/api/v1/namespaces/web/pods", token=kept)
+    assert (status, "webhook failed" in said["message"]) == (403, True)
 
 
 def _set_up(world, cluster):  # noqa: F811
