@@ -40,18 +40,19 @@ def get(there: Place):
 
 
 @contextlib.contextmanager
-def saying(data: bytes):
-    """A server that reads each request, says this and closes."""
+def serving(talk):
+    """A server that talks so on each connection, and closes it."""
+
+    def whole(wire: socket.socket) -> None:
+        with wire, contextlib.suppress(OSError):
+            talk(wire)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=whole, args=(server.accept()[0],), daemon=True).start()
+
     with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    wire, _ = server.accept()
-                    with wire:
-                        wire.recv(65536)
-                        wire.sendall(data)
-
         threading.Thread(target=serve, daemon=True).start()
         yield server.getsockname()[1]
         server.shutdown(socket.SHUT_RDWR)
@@ -77,36 +78,23 @@ def test_a_target_with_a_certificate_of_its_own_making_is_sent_nothing(tmp_path)
     "said", [b"", b"HTTP/1.1 20", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"]
 )
 def test_a_target_that_breaks_off_may_have_received_it(said):
-    with saying(said) as port, pytest.raises(NotReached) as refused:
+    def talk(wire: socket.socket) -> None:
+        wire.recv(65536)
+        wire.sendall(said)
+
+    with serving(talk) as port, pytest.raises(NotReached) as refused:
         get(place(port, tls=False))
     assert refused.value.sent
-
-
-@contextlib.contextmanager
-def closing_at_the_second(heads: list[bytes]):
-    """A server that answers the first request on each connection, and closes it once it has read the second one."""
-
-    def talk(wire: socket.socket) -> None:
-        with wire, contextlib.suppress(OSError):
-            heads.append(wire.recv(65536))
-            wire.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes")
-            heads.append(wire.recv(65536))
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    threading.Thread(target=talk, args=(server.accept()[0],), daemon=True).start()
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield server.getsockname()[1]
-        server.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
 def test_a_request_is_sent_once_however_its_connection_ends(method):
     heads: list[bytes] = []
+
+    def closes_at_the_second(wire: socket.socket) -> None:
+        heads.append(wire.recv(65536))
+        wire.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes")
+        heads.append(wire.recv(65536))
 
     async def twice(there: Place) -> None:
         upstream = Upstream()
@@ -118,7 +106,7 @@ def test_a_request_is_sent_once_however_its_connection_ends(method):
             await upstream.close()
 
     with (
-        closing_at_the_second(heads) as port,
+        serving(closes_at_the_second) as port,
         pytest.raises(NotReached, match="broke the connection off") as refused,
     ):
         asyncio.run(twice(place(port, tls=False)))
