@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import yaml
-from django.test import Client
 
 from broker.audit.models import AuditEntry
 from broker.kernel.errors import StintError
@@ -33,22 +32,13 @@ LOGINS: dict[str, dict[str, Any]] = {
 }
 OTHERWISE: dict[str, dict[str, Any]] = {
     "postgres": {"user": "mallory", "database": "other", "sslmode": "disable", "reassign_to": "mallory"},
-    "kubernetes": {
-        "ca": PEM + PEM,
-        "server_name": "mallory.example",
-        "accounts": "default",
-        "namespaces": ["prod"],
-    },
+    "kubernetes": {"ca": PEM + PEM, "server_name": "mallory.example", "accounts": "default", "namespaces": ["prod"]},
     "http": {
-        "proxy": "caddy",
-        "host": "mallory.example",
-        "base_path": "/other",
-        "tls": False,
-        "public_host": "mallory.example",
+        "proxy": "caddy", "host": "mallory.example", "base_path": "/other", "tls": False, "public_host": "mallory.example",
         "inject": {"header": "X-Mallory", "value": "hunter22"},
     },
     "mcp": {"path": "/other", "host": "mallory.example", "tls": False},
-}
+}  # fmt: skip
 
 
 def save(world, document: dict[str, Any], who=None, kind="clusters"):
@@ -94,33 +84,6 @@ def test_who_administers_a_cluster_points_no_target_of_it_elsewhere(world, aim):
         save(world, AIMS[aim](document), world.dora)
     assert cluster_data(Cluster.objects.get(name="web")) == before
     assert save(world, AIMS[aim](document)).changes
-
-
-@pytest.mark.parametrize("aim", AIMS)
-@pytest.mark.parametrize("page", ["/clusters/web/edit/", "/clusters/web/edit/?as=text"])
-def test_no_page_lets_them_either(world, aim, page):
-    document = ssh_cluster(world)
-    save(world, document)
-    before = cluster_data(Cluster.objects.get(name="web"))
-    client = Client()
-    client.force_login(world.dora, backend="accounts.backends.PasswordBackend")
-    changed = AIMS[aim](document)
-    answer = client.post(page, {"act": "save", "source": json.dumps(changed), **_fields(changed)})
-    assert cluster_data(Cluster.objects.get(name="web")) == before
-    # The form has no field for the kind.
-    if aim != "kind" or page.endswith("text"):
-        assert answer.status_code == 403
-        assert "Only Stint administrators" in answer.content.decode()
-
-
-def _fields(document: dict[str, Any]) -> dict[str, str]:
-    rows = {
-        f"t{number}.{name}": str(value)
-        for number, target in enumerate(document["targets"])
-        for name, value in target.items()
-    }
-    head = {name: str(document.get(name, "")) for name in ("name", "environment", "risk", "host_ca")}
-    return {**head, **rows, "rows": str(len(document["targets"]))}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from sessions_app.operations.workflows.read_workflow import read_workflow
 from tests.sessions_app.api.conftest import ALL_SCOPES, Caller, token_for
 from tests.sessions_app.api.test_me import TOKEN
 from tests.support.waits import eventually, happens
-from tests.support.world.acts import LOCKS_HERE, Started, at_once, events
+from tests.support.world.acts import LOCKS_HERE, Started, events
 from tests.support.world.sources import SOURCE, is_closed, is_open, speaking_for
 
 ASK = {
@@ -39,12 +39,6 @@ def test_a_repeat_gets_the_first_answer_and_does_nothing(api):
     assert (first.get("Idempotent-Replayed"), again["Idempotent-Replayed"]) == (None, "true")
     assert AccessRequest.objects.count() == 1
     assert events(first.body["ref"]) == ["request.created"]
-
-
-def test_without_a_key_each_is_an_act_of_its_own(api):
-    api("alice").post("/requests", ASK)
-    api("alice").post("/requests", ASK)
-    assert AccessRequest.objects.count() == 2
 
 
 def test_the_key_of_another_request_is_refused(api):
@@ -152,17 +146,6 @@ def wait_for_waiters_of(owner) -> None:
             return cursor.fetchone()[0]
 
     eventually(waiting)
-
-
-def test_many_at_once_are_one_act(live_world):
-    token = token_for(live_world.alice, live_world.now)
-    answers = at_once(
-        *[lambda: Caller(live_world.alice, token).post("/requests", ASK, **KEY) for _ in range(8)]
-    )
-    assert {answer.status_code for answer in answers} <= {201, 409}
-    assert [answer for answer in answers if answer.status_code == 201]
-    assert AccessRequest.objects.count() == IdempotencyKey.objects.count() == 1
-    connection.close()
 
 
 def test_the_act_and_its_kept_answer_are_one_transaction(live_world, app_connection):

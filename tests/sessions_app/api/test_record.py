@@ -7,7 +7,6 @@ import itertools
 
 from accounts.operations.create_token import create_token
 from broker.audit.models import AuditEntry
-from sessions_app.models import Grant
 from tests.sessions_app.api.conftest import Caller
 from tests.support.world.sources import SOURCE, is_open, speaking_for
 
@@ -36,14 +35,6 @@ def test_administrators_see_all_and_others_what_is_about_what_they_may_see(api, 
     }
     assert {row["object_ref"] for row in rows(api("bob"))}.isdisjoint({"alice", "robot", "charlie"})
     assert {row["object_ref"] for row in rows(api("charlie"))} == {"charlie"}
-
-
-def test_a_machine_sees_its_own_and_not_its_owners(api, world):
-    grant = world.grant()
-    world.request(world.robot)
-    seen = {row["object_ref"] for row in rows(api("robot"))}
-    assert "robot" in seen
-    assert seen.isdisjoint({grant.ref, grant.request.ref, "alice"})
 
 
 def test_a_run_sees_nothing_of_other_runs_of_its_pipeline(world):
@@ -88,9 +79,3 @@ def test_a_filter_that_means_nothing_is_refused(api, subtests):
     for query in MEANINGLESS:
         with subtests.test(str(query)[:60]):
             assert api("admin").get(f"/record{query}").status_code == 400
-
-
-def test_the_token_of_a_grant_stands_nowhere(api, world):
-    grant = world.grant()
-    assert grant.mark not in api("admin").get("/record?page_size=200").content.decode()
-    assert Grant.objects.get(mark=grant.mark)

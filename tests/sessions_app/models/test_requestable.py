@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import yaml
-from django.test import Client
-from django.utils import timezone
 
-from accounts.models import APIToken, Identity
-from sessions_app.gateways.mcp.own_tools import TOOLS, use_tool
-from sessions_app.models import AccessPolicy, AccessRequest, Cluster, Grant, requestable
+from accounts.models import Identity
+from sessions_app.models import AccessPolicy, Cluster, Grant, requestable
 from sessions_app.models.visibility import hold_still
 from sessions_app.operations.requests.check_request import NotRequestable, check_request
 from sessions_app.policy.policies import PolicyDocument
@@ -26,17 +22,8 @@ from sessions_app.web.grants.log import askable_sets
 from sessions_app.web.identities.who_can_page import who_can
 from sessions_app.web.requests import terms
 from sessions_app.web.shell import waiting
-from tests.sessions_app.api.conftest import Caller, token_for
 from tests.support.world.acts import policy
 from tests.support.world.world import CATALOGUE
-
-ASK = {
-    "command_set": "restart-web", "duration": 3600, "reason": "Nightly restart", "parameters": {"unit": "nginx"},
-}  # fmt: skip
-FORM = {
-    "kind": "planned", "command_set": "restart-web", "duration": "1h", "reason": "Nightly restart", "p.unit": "nginx",
-    "send": "1",
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -66,56 +53,6 @@ def with_prod(shared) -> None:
     """Let Charlie ask for `prod` as well, until the catalogue is applied again."""
     web, prod = (yaml.safe_load(shared.catalogue[f"clusters/{name}.yaml"]) for name in ("web", "prod"))
     shared.apply({"clusters/prod.yaml": yaml.safe_dump({**prod, "requesters": web["requesters"]})})
-
-
-@dataclass
-class Doors:
-    """Each door through which somebody asks: what it says to a request for a cluster."""
-
-    world: Any
-    who: Identity
-
-    def page(self, cluster: str) -> bool:
-        client = Client()
-        client.force_login(self.who, backend="accounts.backends.PasswordBackend")
-        client.post("/requests/new/", {**FORM, "cluster": cluster})
-        return self._asked(cluster)
-
-    def api(self, cluster: str) -> bool:
-        caller = Caller(self.who, token_for(self.who, self.world.now))
-        preview = caller.post("/requests/preview", {**ASK, "cluster": cluster})
-        answer = caller.post("/requests", {**ASK, "cluster": cluster})
-        assert preview.status_code == (200 if answer.status_code == 201 else 404), preview.body
-        return self._asked(cluster)
-
-    def mcp(self, cluster: str) -> bool:
-        token_for(self.who, timezone.now())
-        token = APIToken.objects.select_related("identity").filter(identity=self.who).latest("pk")
-        try:
-            use_tool(
-                tool=TOOLS["request_access"], token=token, arguments={**ASK, "cluster": cluster}, now=self.world.now
-            )  # fmt: skip
-        except NotRequestable:
-            assert not self._asked(cluster)
-        return self._asked(cluster)
-
-    def verb(self, cluster: str) -> bool:
-        try:
-            self.world.request(self.who, cluster=cluster)
-        except NotRequestable:
-            assert not self._asked(cluster)
-        return self._asked(cluster)
-
-    def _asked(self, cluster: str) -> bool:
-        return AccessRequest.objects.filter(requester=self.who, cluster__name=cluster).exists()
-
-
-@pytest.mark.parametrize("door", ["page", "api", "mcp", "verb"])
-def test_request_on_one_cluster_opens_no_other_cluster_of_the_policy_by_any_door(shared, door):
-    ask = getattr(Doors(shared, shared.charlie), door)
-    assert not ask("prod")
-    assert ask("web")
-    assert set(Grant.objects.values_list("cluster__name", flat=True)) == {"web"}
 
 
 @pytest.mark.parametrize("kind", ["planned", "quick", "incident", "break_glass"])

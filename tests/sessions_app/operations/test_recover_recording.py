@@ -15,7 +15,7 @@ from sessions_app.operations.recover_recording import recover_recording
 from sessions_app.operations.sessions.close_session import close_session
 from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.purge_recordings import purge_recordings
-from sessions_app.queries.recordings import Room, Rooms, kept_bytes, recording_path
+from sessions_app.queries.recordings import Room, kept_bytes, recording_path
 from tests.support.world import acts
 
 MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
@@ -66,14 +66,6 @@ def test_what_a_lost_gateway_recorded_is_sized_digested_and_put_into_the_record_
         "recording_bytes": file.stat().st_size,
     }  # fmt: skip
     assert acts.intact()
-
-
-def test_limits_of_the_grant_and_of_all_count_it(world, folder, lost, settings):
-    recover_recording(run=lost, folder=folder, now=world.now + 2 * MINUTE)
-    size = file_of(folder, lost).stat().st_size
-    settings.RECORDINGS_BYTES_PER_GRANT = 1000
-    assert Rooms().room_for(grant_id=lost.grant.pk).bytes == 1000 - size
-    assert Rooms().in_all() == size
 
 
 def test_it_is_purged_when_its_time_is_over_and_leaves_its_digest(world, folder, lost):

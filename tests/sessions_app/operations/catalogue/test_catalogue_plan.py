@@ -87,13 +87,6 @@ def test_when_more_would_end_than_was_said_nothing_is_changed(world):
     assert names() == {"new"}
 
 
-def test_a_difference_is_told_in_lines(world):
-    with one_change(actor=SETUP, now=world.now, plan_only=True) as plan:
-        note(plan, "change", "group", "new", {"b": 1, "a": "é"}, {"a": "é", "b": 2})
-    (changed,) = plan.changes
-    assert changed.diff == ("--- now", "+++ then", "@@ -1,2 +1,2 @@", " a: é", "-b: 1", "+b: 2")
-
-
 def changed(world) -> str:
     with one_change(actor=SETUP, now=world.now) as plan:
         make("new-2", plan)

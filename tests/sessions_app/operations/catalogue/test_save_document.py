@@ -8,12 +8,12 @@ import pytest
 import yaml
 from guardian.shortcuts import assign_perm
 
-from sessions_app.models import AccessPolicy, Cluster, Grant, GrantState
+from sessions_app.models import AccessPolicy, Cluster, GrantState
 from sessions_app.operations.catalogue.catalogue_plan import MoreWouldEnd
 from sessions_app.operations.catalogue.document_state import state_of
 from sessions_app.operations.catalogue.save_document import ChangedMeanwhile, save_document
 from sessions_app.operations.catalogue.save_draft import CannotBeRead, OnlyAdministratorsSetUp
-from tests.support.world.acts import change, events, intact, last
+from tests.support.world.acts import change, intact, last
 from tests.support.world.acts import policy as policy_file
 from tests.support.world.proposals import WIDER, delegate
 
@@ -40,33 +40,6 @@ def test_a_policy_is_saved_as_files_would_make_it(world):
     assert last("policy.changed", "web-work").actor == "admin"
     assert world.apply(policy_file(world, max_duration="2h")).changes == []
     assert intact()
-
-
-def test_a_cluster_is_made_from_plain_data_and_targets_that_are_gone_end_what_used_them(world):
-    grant = world.grant()
-    first, _ = cluster(world)["targets"]
-    plan = save(world, cluster(world, targets=[first]), kind="clusters")
-    assert plan.ends == (grant.ref,)
-    grant.refresh_from_db()
-    assert grant.state == GrantState.REVOKING
-    save(world, cluster(world, name="db", summary="A database"), kind="clusters")
-    assert Cluster.objects.get(name="db").targets.count() == 2
-    assert last("cluster.created", "db").actor == "admin"
-
-
-def test_a_group_is_made_with_its_members(world):
-    save(world, {"name": "night-shift", "members": ["charlie"]}, kind="groups")
-    assert list(world.charlie.groups.values_list("name", flat=True)) == ["night-shift"]
-
-
-def test_a_plan_says_what_would_end_and_changes_nothing(world):
-    grant = world.grant()
-    before = len(events())
-    plan = save(world, policy(world, max_duration="30m"), plan_only=True)
-    assert plan.ends == (grant.ref,)
-    assert any("30m" in line for line in plan.changes[0].diff)
-    assert len(events()) == before
-    assert AccessPolicy.objects.get(name="web-work").version == 1
 
 
 def test_nothing_ends_that_was_not_said_before(world):
@@ -162,10 +135,3 @@ def test_what_may_widen_a_document_changes_nothing_and_is_proposed(world, kind):
     assert (plan.changes, plan.proposal.wider, state_of(kind, name)) == ([], WIDER[kind].wider, before)
     assert intact()
     assert save(world, WIDER[kind].source(world), kind=kind).changes
-
-
-def test_what_is_said_already_changes_nothing(world):
-    before = len(events())
-    assert save(world, world.catalogue["policies/web-work.yaml"]).changes == []
-    assert len(events()) == before
-    assert not Grant.objects.exists()

@@ -75,12 +75,6 @@ def test_a_draft_does_not_bring_a_removed_command_set_back_and_its_publication_d
     assert world.request().command_set_version == version
 
 
-def test_a_draft_is_no_obstacle_to_applying_files(world):
-    draft(world)
-    change(world, {})
-    assert CommandSetVersion.objects.filter(published_at__isnull=False).count() == 1
-
-
 def administered(world, *names: str) -> None:
     """Bob administers the policy that names the set; the others name it too, and are nobody's."""
     copies = {f"policies/{name}.yaml": policy(world, name=name)["policies/web-work.yaml"] for name in names}

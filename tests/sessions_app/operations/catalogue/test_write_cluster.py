@@ -24,12 +24,6 @@ def write(data, now) -> Plan:
     return plan
 
 
-def test_the_same_again_changes_nothing_and_is_no_entry(world, data, now):
-    before = events("web")
-    assert write(data, now).changes == []
-    assert events("web") == before
-
-
 def test_a_target_that_is_gone_keeps_its_row_and_ends_what_used_it(world, data, now):
     grant = world.grant()
     data["targets"] = data["targets"][:1]

@@ -24,12 +24,6 @@ def write(data, now) -> Plan:
     return plan
 
 
-def test_the_same_again_is_no_new_version(world, data, now):
-    before = AccessPolicy.objects.get().version
-    assert write(data, now).changes == []
-    assert AccessPolicy.objects.get().version == before
-
-
 def test_what_it_no_longer_covers_ends(world, data, now):
     grant = world.grant()
     before = AccessPolicy.objects.get().version

@@ -7,7 +7,6 @@ import yaml
 
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import TrustPolicy
-from sessions_app.policy.catalogue import schemas
 from tests.support.servers.issuer import Issuer
 from tests.support.world.acts import change, events, last
 
@@ -52,9 +51,3 @@ def test_one_that_speaks_as_a_person_or_for_any_project_is_refused(world, change
         world.apply(file(**changes))
     assert says in f"{refusal.value} {refusal.value.fields}"
     assert not TrustPolicy.objects.exists()
-
-
-def test_its_form_is_published_for_editors():
-    schema = schemas()["trust-policies"]
-    assert {"issuer", "required_claims", "speaks_as"} <= set(schema["required"])
-    assert schema["additionalProperties"] is False

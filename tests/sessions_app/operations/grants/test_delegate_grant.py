@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 import pytest
 
 from broker.kernel.errors import NotFound
@@ -132,26 +130,6 @@ def test_ending_the_first_ends_the_whole_tree_in_one_act(world, grant):
         assert (one.state, one.end_reason, one.end_note) == (state, EndReason.PARENT_ENDED, grant.ref)
 
 
-def test_a_cut_above_overrules_what_would_be_let_finish_below(world, grant):
-    child = hand_on(world, grant)
-    end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now, cut=False)
-    child.refresh_from_db()
-    assert child.finish_until == after(world, minutes=5)
-    soon = after(world, seconds=10)
-    end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=soon)
-    child.refresh_from_db()
-    assert (child.finish_until, child.next_attempt_at) == (soon, soon)
-    assert last("grant.revoking", child.ref).data["cut"] is True
-
-
-def test_ending_one_in_the_middle_leaves_what_is_above(world, grant):
-    child = hand_on(world, grant)
-    agent = hand_on(world, child, world.robot, actor=world.deployer)
-    end_grant(grant_id=child.pk, actor=world.alice, reason=EndReason.REVOKED, now=world.now)
-    states = dict(Grant.objects.values_list("ref", "state"))
-    assert (states[grant.ref], states[child.ref], states[agent.ref]) == ("active", "revoking", "revoking")
-
-
 @pytest.mark.parametrize("how", ["disabled", "all of it", "its time", "work"])
 def test_however_the_first_ends_nothing_is_left_below(world, grant, how):
     if how == "work":
@@ -231,9 +209,3 @@ def test_an_end_and_a_handing_on_at_the_same_moment_leave_nothing_behind(live_wo
         lambda: end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=world.now),
     )
     assert not Grant.objects.filter(parent=grant, state__in=["scheduled", "active"]).exists()
-
-
-def test_it_never_outlives_what_it_is_a_part_of(world, grant):
-    child = hand_on(world, grant, duration=60)
-    assert child.expires_at <= grant.expires_at
-    assert child.expires_at - child.starts_at == dt.timedelta(seconds=60)

@@ -9,11 +9,10 @@ from concurrent import futures
 import pytest
 from django.db import connection
 
-from broker.audit.models import AuditEntry
 from broker.kernel import clock
 from sessions_app.connectors.base import ConnectorError, Evidence
 from sessions_app.connectors.fake import FakeConnector
-from sessions_app.models import CommandRun, EndReason, Grant, GrantState, Lease, RunState
+from sessions_app.models import EndReason, Grant, GrantState, Lease
 from sessions_app.operations.grants.deprovision_grant import CLAIM, LONGEST, deprovision_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.transition import StaleGrant
@@ -146,15 +145,6 @@ def test_a_target_on_which_something_is_left_is_not_believed_to_be_clean(world, 
     assert "still on the target" in last("lease.failing", grant.ref).data["error"]
 
 
-def test_commands_nobody_reported_are_marked_as_cut_and_recorded(world, fake_targets):
-    grant = used_grant(world, "web-1")
-    CommandRun.objects.update(state=RunState.RUNNING, ended_at=None, reason="")
-    undo(end(world, grant), now=world.now)
-    tried = CommandRun.objects.get()
-    assert (tried.state, tried.reason) == (RunState.CUT, "the grant ended")
-    assert AuditEntry.objects.filter(event="command.finished", object_ref=grant.ref).count() == 2
-
-
 def test_overlapping_grants_do_not_end_each_other(world, fake_targets):
     one, other = used_grant(world, "web-1"), used_grant(world, "web-1")
     leave_something(fake_targets, one, "web-1")
@@ -249,15 +239,6 @@ def test_undone_by_many_at_once_each_target_is_asked_once(live_world, slow):
     grant.refresh_from_db()
     assert grant.state == GrantState.ENDED
     assert events(grant.ref).count("grant.ended") == 1
-
-
-def test_a_revoke_of_one_grant_does_not_hold_up_that_of_another(live_world, slow):
-    grants = [end(live_world, used_grant(live_world, "web-1")), end(live_world, live_world.grant())]
-    hanging = Started(lambda: undo(grants[0], now=live_world.now))
-    assert slow.asked.wait(20)
-    assert undo(grants[1], now=live_world.now).state == GrantState.ENDED
-    slow.answer.set()
-    assert hanging.result().state == GrantState.ENDED
 
 
 def test_a_host_that_failed_or_is_silent_is_asked_by_one_and_the_others_go_on(live_world, slow):
@@ -380,13 +361,6 @@ def test_one_cluster_takes_few_places_also_of_targets_that_answer(live_world, sl
     slow.answer.set()
     assert [act.result().state for act in hanging] == [GrantState.ENDED] * 3
     assert undo(grants[3], now=world.now).state == GrantState.ENDED
-
-
-def test_a_place_is_given_back_also_after_an_error(world, fake_targets):
-    grant = end(world, used_grant(world, "web-1"))
-    fake_targets.down = {"web-1"}
-    undo(grant, now=world.now)
-    assert Lease.objects.get().asked_at is None
 
 
 def test_what_was_left_is_looked_for_where_it_was_left(world, fake_targets):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from broker.kernel.errors import InvalidInput
 from sessions_app.models import EndReason, Grant
 from sessions_app.operations.grants.end_all_of import NothingToEnd, end_all_of
 from sessions_app.operations.grants.end_grant import end_grant
@@ -64,11 +63,3 @@ def test_who_may_end_nothing_of_it_ends_nothing_and_is_told_no_more(world):
     grant.refresh_from_db()
     assert grant.state == "active"
     assert "identity.grants_ended" not in events("alice")
-
-
-def test_a_note_that_can_not_be_kept_ends_nothing(world):
-    grant = world.grant()
-    with pytest.raises(InvalidInput):
-        end_all(world, world.alice, world.bob, note="\0")
-    grant.refresh_from_db()
-    assert grant.state == "active"

@@ -7,7 +7,6 @@ import pytest
 from django.db import connection, transaction
 
 from broker.audit.backlog import catch_up
-from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun, EndReason, Grant, GrantState, Session
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.settle_end import settle_end
@@ -40,12 +39,6 @@ def test_what_never_started_has_nothing_to_undo(world):
     assert events(grant.ref) == ["grant.scheduled", "grant.ended"]
 
 
-def test_the_clock_is_named_as_the_system(world):
-    grant = end(world, world.grant(), None, reason=EndReason.EXPIRED)
-    assert last("grant.revoking", grant.ref).actor == "system:end"
-    assert grant.ended_by is None
-
-
 @pytest.mark.parametrize("start", [True, False])
 def test_an_end_that_comes_again_changes_neither_reason_nor_time(world, start):
     grant = end(world, world.grant(start=start), world.bob)
@@ -54,11 +47,6 @@ def test_an_end_that_comes_again_changes_neither_reason_nor_time(world, start):
     assert (again.end_reason, again.version, again.ended_by) == ("revoked", grant.version, world.bob)
     assert again.revoking_at == grant.revoking_at
     assert events(grant.ref) == before
-
-
-def test_commands_that_may_finish_are_let_finish_as_long_as_approvers_saw(world):
-    grant = end(world, world.grant(), world.alice, cut=False)
-    assert grant.finish_until == after(world, minutes=5)
 
 
 def test_they_never_finish_later_than_that_after_the_deadline_even_when_the_end_comes_late(world):
@@ -81,11 +69,6 @@ def test_a_finish_never_softens_a_cut(world):
     grant = end(world, world.grant(), world.bob)
     again = end(world, grant, world.alice, cut=False)
     assert again.finish_until is None
-
-
-def test_a_grant_that_is_not_there_is_said_to_be_so(world):
-    with pytest.raises(NotFound):
-        end_grant(grant_id=0, actor=None, reason=EndReason.EXPIRED, now=world.now)
 
 
 def test_ended_by_many_at_once_it_ends_once(live_world):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import yaml
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import EndReason, Grant, GrantState
@@ -15,7 +14,6 @@ from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.proofs.holder import ByHolder
 from sessions_app.operations.sessions.record_refused_request import why_over
 from sessions_app.operations.sweep.sweep import sweep
-from sessions_app.policy.policies import PolicyDocument
 from sessions_app.queries.grants import grants_now
 from tests.support.world.acts import after, change, last, policy, session, use
 
@@ -111,9 +109,3 @@ def test_a_grant_that_needs_none_lives_without(world):
     with pytest.raises(NoHeartbeat):
         heard(world, grant, 1)
     assert swept(world, grant, 3000)[0] == GrantState.ACTIVE
-
-
-def test_policies_that_were_written_before_keep_their_digest(world):
-    stored = PolicyDocument.model_validate(yaml.safe_load(world.catalogue["policies/web-work.yaml"]))
-    dumped = stored.model_dump(mode="json", by_alias=True)
-    assert not {"heartbeat", "delegation"} & dumped.keys()

@@ -54,12 +54,6 @@ def test_commands_that_may_finish_are_counted_only_if_they_were_left_in(world):
     assert Grant.objects.get(request=second).finish_seconds == 0
 
 
-def test_references_are_readable_aloud(world):
-    ref = world.grant().ref
-    assert ref.startswith("GR-")
-    assert not set(ref[3:]) & set("01ILOU")
-
-
 def test_a_grant_holds_nothing_that_was_not_given_to_it(world):
     request = world.request()
     grant = make_grant(

@@ -14,7 +14,7 @@ from broker.kernel.lock import is_shown
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import EndReason, Grant, GrantState, Lease
-from sessions_app.operations.grants.deprovision_grant import CLAIM, deprovision_grant
+from sessions_app.operations.grants.deprovision_grant import CLAIM
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.prepare_grant import (
     MAKING,
@@ -53,11 +53,6 @@ def test_a_grant_waits_for_what_its_targets_need_and_is_active_once_all_is_made(
     assert Lease.objects.first().made == {"things": 1}
     assert events(grant.ref)[-3:] == ["lease.prepared", "lease.prepared", "grant.active"]
     assert last("lease.prepared").data["made"] == {"things": 1}
-
-
-def test_nothing_is_made_over_ssh_beforehand(world, fake_targets):
-    assert world.grant().state == GrantState.ACTIVE
-    assert fake_targets.calls == []
 
 
 def test_preparing_twice_makes_it_once(world, making):
@@ -364,28 +359,6 @@ def test_what_was_answered_while_a_late_maker_finished_proves_nothing(live_world
         assert undo(grant, now=later).state == GrantState.ENDED
 
 
-def test_a_grant_over_three_targets_of_which_one_is_down_ends_on_two_at_once(world, making):
-    from tests.support.world.acts import change
-
-    web = world.catalogue["clusters/web.yaml"]
-    third = (
-        [line for line in web.splitlines() if "web-2" in line][0]
-        .replace("web-2", "web-3")
-        .replace("2202", "2203")
-    )
-    change(world, {"clusters/web.yaml": f"{web}{third}\n"})
-    grant = prepare(world.grant(), world.now)
-    assert len(making.left) == 3
-    making.down = {"web-2"}
-    end(world, grant)
-    failing = undo(grant, now=world.now)
-    assert (failing.state, failing.last_error) == (GrantState.REVOKING, "web-2: web-2 does not answer.")
-    assert {where for where, _ in making.left} == {"root@127.0.0.1:2202"}
-    assert failing.leases.filter(gone_at__isnull=False).count() == 2
-    making.down = set()
-    assert undo(grant, now=failing.next_attempt_at).state == GrantState.ENDED
-
-
 def test_an_extension_is_made_longer_on_the_targets_as_well(world, making):
     grant = prepare(world.grant(), world.now)
     extend_grant(grant_id=grant.pk, requester=world.alice, seconds=600, now=world.now)
@@ -417,18 +390,6 @@ def test_a_message_that_was_lost_is_sent_again_by_the_sweep(world, making):
     assert Grant.objects.get(pk=grant.pk).next_attempt_at <= later
     assert provision_grant(grant_id=grant.pk, now=later).state == GrantState.PROVISIONING
     assert Grant.objects.get(pk=grant.pk).next_attempt_at > later
-
-
-def test_what_is_made_stands_where_the_lease_says_though_the_catalogue_moved(world, making):
-    from tests.support.world.acts import change
-
-    grant = prepare(world.grant(), world.now)
-    web = world.catalogue["clusters/web.yaml"]
-    change(world, {"clusters/web.yaml": web.replace("port: 2201", "port: 2299")})
-    grant.refresh_from_db()
-    assert grant.state == GrantState.REVOKING
-    assert deprovision_grant(grant_id=grant.pk, now=lambda: world.now).state == GrantState.ENDED
-    assert making.left == {}
 
 
 def test_a_cluster_whose_targets_hang_keeps_few_workers(world, making):

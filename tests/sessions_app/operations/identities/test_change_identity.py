@@ -75,14 +75,6 @@ def test_who_it_is_is_told_at_the_old_address_and_at_the_new_one(world):
     assert mail.outbox[1].recipients() == ["liddell@example.com"]
 
 
-def test_an_address_that_is_taken_away_is_told_of_it_and_one_that_is_given_too(world):
-    change(world, world.alice, email="")
-    send_notices(now=lambda: world.now)
-    change(world, world.alice, email="new@example.com")
-    send_notices(now=lambda: world.now)
-    assert [message.recipients() for message in mail.outbox] == [["alice@example.com"], ["new@example.com"]]
-
-
 def test_two_accounts_of_one_person_stay_one_person_whichever_is_changed(world):
     second = second_account(world)
     request = world.request()

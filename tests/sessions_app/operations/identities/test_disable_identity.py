@@ -77,19 +77,6 @@ def test_a_use_that_was_authorized_before_runs_nothing_after(world):
     assert authorize_use(by=ByHolder(world.alice.pk, "web-1", None, world.now)) == []
 
 
-def test_a_disabled_flag_alone_opens_nothing_also_before_any_grant_was_ended(world):
-    world.decide(world.request(world.robot))
-    from sessions_app.operations.grants.provision_grant import provision_grant
-
-    grant = provision_grant(grant_id=Grant.objects.get().pk, now=world.now)
-    used = use(grant, now=world.now)
-    opened = session(used, now=world.now)
-    Identity.objects.filter(pk=world.alice.pk).update(is_active=False)
-    assert authorize_use(by=ByHolder(world.robot.pk, "web-1", None, world.now)) == []
-    with pytest.raises(GrantIsOver):
-        run(used, opened, now=world.now)
-
-
 def test_enabled_again_nothing_comes_back(world):
     grant = world.grant()
     disable(world, world.alice)
@@ -114,14 +101,6 @@ def test_enabling_brings_back_no_sign_in_and_no_token(world, client):
     assert last("identity.disabled", "alice").data["tokens_revoked"] == 1
     assert client.get("/account/")["Location"].startswith("/sign-in/")
     assert Client().get("/api/v1/me", **asked).status_code == 401
-
-
-def test_doing_it_twice_changes_nothing(world):
-    disable(world, world.alice)
-    before = events()
-    disable(world, world.alice)
-    enable_identity(identity_id=world.bob.pk, actor=world.admin, now=world.now)
-    assert events() == before
 
 
 OTHERS = ["alice", "bob", "robot"]

@@ -52,15 +52,6 @@ def test_what_was_answered_is_told_to_nobody(world):
     assert not Escalation.objects.filter(due_at__isnull=False).exists()
 
 
-def test_an_extension_is_escalated_like_a_request(world):
-    from sessions_app.operations.requests.extend_grant import extend_grant
-
-    escalating(world, extension={"times": 1, "by": "1h", "approvals": "same"})
-    grant = world.grant()
-    extend_grant(grant_id=grant.pk, requester=world.alice, seconds=600, reason="More", now=world.now)
-    assert escalate(now=after(world, minutes=11)) == 1
-
-
 def test_a_held_command_is_escalated_until_it_is_decided(world):
     escalating(
         world,
@@ -161,10 +152,3 @@ def test_a_policy_that_would_tell_nobody_is_refused(world, changes, problem):
     with pytest.raises(InvalidInput) as refusal:
         world.apply(policy(world, **changes, **more))
     assert problem in f"{refusal.value} {refusal.value.fields}"
-
-
-def test_a_policy_that_names_none_of_it_keeps_its_digest(world):
-    from sessions_app.models import AccessPolicy
-
-    document = AccessPolicy.objects.get(name="web-work").document
-    assert not {"notify", "escalation"} & document.keys()

@@ -92,25 +92,6 @@ def test_an_endpoint_of_policies_is_told_of_what_happens_under_those_that_name_i
     assert told() == [("request.created", request.ref)]
 
 
-def test_a_new_endpoint_is_told_of_nothing_that_was_before(world):
-    world.request()
-    world.apply(webhook_file(None))
-    gather_webhooks(now=world.now)
-    assert told() == []
-
-
-def test_what_is_undone_is_never_told(live_world):
-    from django.db import transaction
-
-    world = live_world
-    world.apply(webhook_file(None))
-    with transaction.atomic():
-        world.request()
-        transaction.set_rollback(True)
-    gather_webhooks(now=world.now)
-    assert told() == []
-
-
 def test_two_that_look_at_once_queue_each_thing_once(live_world):
     world = live_world
     world.apply(webhook_file(None))

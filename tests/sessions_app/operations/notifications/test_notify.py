@@ -8,7 +8,6 @@ from accounts.models import Identity
 from broker.audit.events import Event
 from sessions_app.models import Notice
 from sessions_app.operations.notifications.notify import notify
-from sessions_app.operations.notifications.warn_holders import warn_holders
 from tests.support.world.acts import after
 
 
@@ -24,10 +23,6 @@ def test_each_person_is_told_once(world):
 
 def test_machines_are_told_through_their_owner_and_the_owner_once(world):
     assert told(world, world.robot, world.deployer, world.alice) == ["alice"]
-
-
-def test_nobody_is_told_nothing(world):
-    assert told(world) == []
 
 
 def test_a_notice_waits_for_its_mail_from_the_start_and_a_long_subject_is_cut(world):
@@ -71,10 +66,3 @@ def test_what_waits_starts_and_ends_is_said_in_the_time_of_whom_it_is_told(world
     approved = Notice.objects.get(identity=world.alice)
     assert "It starts " in approved.body
     assert f"IST ({start:%H:%M} UTC)" in approved.body or f", {start:%H:%M} UTC)" in approved.body
-
-
-def test_the_warning_of_an_end_names_the_holders_hour_also_where_a_machine_holds(world):
-    in_zones(alice="Asia/Kolkata")
-    world.grant(who=world.deployer)
-    assert warn_holders(now=after(world, minutes=50)) == 1
-    assert " IST (" in Notice.objects.get(subject__contains=" ends at ").subject

@@ -103,12 +103,3 @@ def test_requests_for_incidents_are_told_apart_from_many_others(world):
         world.request()
     world.request(kind="incident", workflow=incident.ref)
     assert [one.asks for one in of_bob(world).filter(urgent=True)] == [Asks.VERDICT]
-
-
-def test_others_are_told_of_as_before(world):
-    for _ in range(4):
-        world.request()
-    type(world.deployer).objects.filter(pk=world.deployer.pk).update(owner=world.charlie)
-    world.deployer.refresh_from_db()
-    world.request(world.deployer)
-    assert of_bob(world).last().asks == Asks.VERDICT

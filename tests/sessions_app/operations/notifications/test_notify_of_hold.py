@@ -36,14 +36,6 @@ def test_only_enabled_people_who_are_not_the_holder_in_any_guise_may_allow_it(wo
     assert names(held) == ["charlie"]
 
 
-def test_a_person_in_both_lists_is_named_once(world, held):
-    change(
-        world,
-        {"clusters/web.yaml": world.catalogue["clusters/web.yaml"] + "approvers: {groups: [approvers]}\n"},
-    )
-    assert names(held) == ["bob", "dora"]
-
-
 def test_trying_the_same_again_and_again_tells_nobody_more(world, held):
     used = use(held.grant, now=world.now)
     for _ in range(5):

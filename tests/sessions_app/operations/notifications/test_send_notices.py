@@ -221,12 +221,6 @@ def test_words_from_people_can_not_add_headers_to_a_mail(world):
         assert all("<script>" not in str(body) for body, kind in message.alternatives if kind == "text/html")
 
 
-def test_nothing_due_reaches_no_server(world, no_server):
-    Notice.objects.all().delete()
-    assert not mail_is_due(now=world.now)
-    assert send_notices(now=lambda: world.now) == 0
-
-
 def test_sent_by_several_at_once_each_is_mailed_once(live_world, settings):
     tell(live_world, 15)
     count = Notice.objects.count()

@@ -24,7 +24,7 @@ from sessions_app.policy.documents import DocumentError
 from sessions_app.policy.policies import Who
 from sessions_app.policy.webhooks import WebhookDocument, key_of_secret
 from tests.support.servers.receiver import SECRET, endpoint, webhook_file
-from tests.support.world.acts import after, change
+from tests.support.world.acts import change
 
 OTHER = "whsec_" + "QUJD" * 10
 
@@ -59,13 +59,6 @@ def test_a_new_endpoint_gets_a_secret_of_its_own(given):
 def test_what_is_no_secret_is_refused_with_what_to_do(chat, given, says):
     with pytest.raises(DocumentError, match=says):
         read_secret(given, chat, on_server=False)
-
-
-def test_both_keys_sign_while_a_change_lasts_the_newest_first(world, chat):
-    new = rotate_webhook_secret(endpoint_id=chat.pk, actor=world.admin, now=world.now)
-    keys = [key_of_secret(one) for one in (new, SECRET)]
-    assert signing_keys(endpoint(), after(world, hours=23)) == keys
-    assert signing_keys(endpoint(), after(world, hours=24)) == keys[:1]
 
 
 def test_a_secret_of_the_document_puts_the_one_before_the_last_out_of_use(world, chat):

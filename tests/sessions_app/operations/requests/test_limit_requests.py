@@ -62,19 +62,3 @@ def test_requests_at_the_same_moment_do_not_pass_it_together(live_world, setting
     settings.OPEN_REQUESTS_PER_PERSON = 1
     results = at_once(live_world.request, lambda: live_world.request(live_world.robot))
     assert sorted(isinstance(one, TooManyOpenRequests) for one in results) == [False, True]
-
-
-def test_the_api_answers_429_with_a_code_of_its_own(limited, client):
-    for _ in range(2):
-        limited.request()
-    client.force_login(limited.alice)
-    ask = {
-        "cluster": "web",
-        "command_set": "restart-web",
-        "duration": 3600,
-        "reason": "x",
-        "parameters": {"unit": "nginx"},
-    }
-    answer = client.post("/api/v1/requests", ask, content_type="application/json")
-    assert (answer.status_code, answer.json()["code"]) == (429, "too_many_open_requests")
-    assert "Withdraw one" in answer.json()["detail"]

@@ -61,14 +61,6 @@ def test_the_last_session_of_an_ending_grant_hurries_its_end(world):
     assert grant.next_attempt_at == after(world, seconds=2)
 
 
-def test_the_end_of_a_session_ends_no_grant(world):
-    grant = world.grant()
-    opened = session(use(grant, now=world.now), now=world.now)
-    close_session(session_id=opened, reason="client left", now=world.now)
-    grant.refresh_from_db()
-    assert grant.state == "active"
-
-
 def test_closed_twice_or_never_open_it_changes_nothing(world):
     grant = world.grant()
     opened = session(use(grant, now=world.now), now=world.now)

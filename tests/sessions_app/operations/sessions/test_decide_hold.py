@@ -67,27 +67,6 @@ def test_the_holder_as_approver_or_with_a_second_account_decides_nothing(world, 
             decide(world, held, who)
 
 
-def test_the_owner_does_not_allow_what_the_machine_wants(world):
-    change(world, {"groups/approvers.yaml": "name: approvers\nmembers: [alice, bob]\n"})
-    world.decide(world.request(world.robot))
-    from sessions_app.models import Grant
-    from sessions_app.operations.grants.provision_grant import provision_grant
-
-    used = use(provision_grant(grant_id=Grant.objects.get().pk, now=world.now), now=world.now)
-    tried = run(used, session(used, now=world.now), "echo stop nginx", now=world.now)
-    with pytest.raises(MayNotDecide):
-        decide_hold(run_id=tried.run_id, actor=world.alice, allow=True, now=world.now)
-
-
-def test_approvers_of_the_cluster_decide_too(world, held):
-    cluster = world.catalogue["clusters/web.yaml"] + "approvers: {identities: [charlie]}\n"
-    change(world, {"clusters/web.yaml": cluster})
-    held.grant.refresh_from_db()
-    assert held.grant.state == "active"
-    decide(world, held, world.charlie)
-    assert hold_of(held.pk, world.now).by == "Charlie"
-
-
 def test_what_is_decided_lapsed_or_over_is_not_decided(world, held):
     with pytest.raises(AlreadyDecided):
         decide(world, held, now=held.hold_lapses_at)
@@ -103,19 +82,6 @@ def test_after_the_end_a_hold_is_over(world, held):
     with pytest.raises(AlreadyDecided):
         decide(world, held)
     assert hold_of(held.pk, world.now).state == "over"
-
-
-def test_an_ordinary_command_waits_for_nobody(world):
-    used = use(world.grant(), now=world.now)
-    tried = run(used, session(used, now=world.now), now=world.now)
-    with pytest.raises(AlreadyDecided):
-        decide_hold(run_id=tried.run_id, actor=world.bob, allow=True, now=world.now)
-
-
-def test_a_hold_that_is_not_there_is_over_and_not_found(world):
-    assert hold_of(0, world.now).state == "over"
-    with pytest.raises(NotFound):
-        decide_hold(run_id=0, actor=world.bob, allow=True, now=world.now)
 
 
 def test_yes_and_no_at_once_have_one_outcome(live_world):

@@ -44,10 +44,3 @@ def test_only_the_ends_of_a_command_are_ends(world, tried):
         with pytest.raises(ValueError, match=r"state|RunState"):
             finish_run(run_id=tried.run_id, state=state, now=world.now)
         assert CommandRun.objects.get(pk=tried.run_id).state == RunState.RUNNING
-
-
-def test_a_refused_command_never_ran_and_does_not_finish(world):
-    used = use(world.grant(), now=world.now)
-    refused = run(used, session(used, now=world.now), "id", now=world.now)
-    finish_run(run_id=refused.run_id, state="done", exit_status=0, now=world.now)
-    assert CommandRun.objects.get(pk=refused.run_id).state == RunState.REFUSED

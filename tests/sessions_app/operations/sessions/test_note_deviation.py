@@ -61,13 +61,6 @@ def test_its_approvers_are_told_what_was_tried_and_its_holder_is_not(limited):
     assert "echo restart sshd2" in told[0].body
 
 
-def test_fewer_tries_change_nothing(limited):
-    grant = limited.grant()
-    used, opened = tries(limited, grant, 2)
-    assert run(used, opened, "echo restart nginx", now=limited.now).verdict == "allowed"
-    assert Grant.objects.get(pk=grant.pk).held_at is None
-
-
 def test_a_machine_s_grant_ends(limited):
     grant = limited.grant(who=limited.robot)
     tries(limited, grant, 3)
@@ -103,12 +96,6 @@ def test_a_policy_may_end_a_person_s_as_well(world):
     assert "The grant has ended." in Notice.objects.filter(event="grant.held")[0].body
     with pytest.raises(GrantIsOver):
         run(used, opened, "echo restart nginx", now=world.now)
-
-
-def test_without_a_limit_refusals_are_only_counted(world):
-    grant = world.grant()
-    tries(world, grant, 30)
-    assert "grant.held" not in events(grant.ref)
 
 
 @pytest.fixture
@@ -191,15 +178,6 @@ def test_refusals_in_delegated_grants_count_together_and_hold_the_grant_above(wo
     release_grant(grant_id=grant.pk, actor=world.bob, now=world.now)
     tries(world, hand_on(world, grant, world.robot, world.alice), 2)
     assert Grant.objects.get(pk=grant.pk).held_at is None
-
-
-def test_machines_below_a_machine_share_its_limit_and_all_end(world, delegating):
-    delegating(3)
-    grant = world.grant(who=world.deployer)
-    below = hand_on(world, grant, world.robot, world.deployer)
-    tries(world, grant, 2)
-    tries(world, below, 1)
-    assert states(grant, below) == [GrantState.REVOKING, GrantState.REVOKING]
 
 
 def test_machines_below_a_person_share_the_limit_for_machines_and_only_the_branch_ends(

@@ -52,40 +52,6 @@ def test_nothing_begins_in_a_grant_that_is_over(site):
     assert not Lease.objects.filter(grant=grant).exists()
 
 
-@pytest.mark.processes
-def test_at_the_end_the_proxy_is_asked_and_says_that_the_door_is_shut(site):
-    from tests.support.servers.nginx import nginx
-
-    with nginx("location / { return 401; }") as proxy:
-        site.catalogue["clusters/tickets.yaml"] = site.catalogue["clusters/tickets.yaml"].replace(
-            "8080", str(proxy.port)
-        )
-        site.apply()
-        grant = grant_on_site(site)
-        open_request_session(use=use_of(token_of(grant, site)), client_address="", now=site.now)
-        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=site.now)
-        ended = deprovision_grant(grant_id=grant.pk, now=lambda: site.now)
-    assert ended.state == "ended"
-    evidence = Lease.objects.get(grant=grant).evidence
-    assert evidence["door"] == "shut"
-    assert evidence["statuses"] == {"without_token": 401, "with_unknown_token": 401}
-
-
-@pytest.mark.processes
-def test_a_door_that_is_open_keeps_the_grant_from_being_ended(site):
-    from tests.support.servers.nginx import nginx
-
-    with nginx("location / { return 200; }") as proxy:
-        site.catalogue["clusters/tickets.yaml"] = site.catalogue["clusters/tickets.yaml"].replace(
-            "8080", str(proxy.port)
-        )
-        site.apply()
-        grant = grant_on_site(site)
-        open_request_session(use=use_of(token_of(grant, site)), client_address="", now=site.now)
-        end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=site.now)
-        assert deprovision_grant(grant_id=grant.pk, now=lambda: site.now).state == "revoking"
-
-
 def test_a_token_used_at_two_targets_has_a_session_and_a_lease_at_each(site):
     add_second_target(site)
     grant = grant_on_site(site)

@@ -8,7 +8,7 @@ from accounts.models import SSHPublicKey
 from sessions_app.models import EndReason, Session
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
-from tests.support.world.acts import Started, after, at_once, last, session, use, wait_for_waiters
+from tests.support.world.acts import Started, at_once, last, session, use, wait_for_waiters
 
 
 def test_a_session_is_registered_with_where_it_came_from_and_what_proved_it(world):
@@ -72,15 +72,3 @@ def test_two_sessions_of_one_holder_in_two_grants_do_not_wait_for_each_other(liv
         wait_for_waiters(owner_connection, 1)
         assert session(uses[1], now=live_world.now)
     assert not isinstance(stuck.result(), Exception)
-
-
-def test_long_texts_from_outside_are_cut(world):
-    from sessions_app.operations.sessions.open_session import open_session
-    from sessions_app.operations.sessions.renew_gateway import renew_gateway
-
-    node = renew_gateway(name="gateway-1", version="1", now=world.now)
-    opened = open_session(
-        use=use(world.grant(), now=world.now), gateway_id=node, client_address="x" * 500, proof="y" * 500,
-        now=after(world, seconds=1),
-    )  # fmt: skip
-    assert Session.objects.get(pk=opened).client_address == "x" * 64

@@ -48,10 +48,6 @@ def test_the_line_is_built_with_the_values_and_the_grants_own(world, grant, now)
     assert entry.actor == "alice"
 
 
-def test_a_value_is_written_in_its_one_spelling(world, grant, now):
-    assert order(grant, world.alice, now, values={"lines": "007"}).line == "echo log nginx 7"
-
-
 def test_only_the_holder_may(world, grant, now):
     for other in (world.bob, world.charlie, world.admin, world.robot):
         with pytest.raises(NotFound):
@@ -74,11 +70,6 @@ def test_a_grant_that_is_over_runs_nothing(world, grant, now):
     stop_grant(grant_id=grant.pk, actor=world.alice, now=now)
     with pytest.raises(GrantIsOver):
         order(grant, world.alice, now)
-
-
-def test_a_grant_whose_time_is_over_runs_nothing(world, grant):
-    with pytest.raises(GrantIsOver):
-        order(grant, world.alice, grant.expires_at)
 
 
 def test_a_target_outside_the_grant_is_refused(world, now):
@@ -105,19 +96,6 @@ def test_what_is_no_line_at_all_is_not_ordered(world, grant, now, values):
     with pytest.raises(InvalidInput):
         order(grant, world.alice, now, values=values)
     assert not CommandOrder.objects.exists()
-
-
-def test_a_line_that_can_not_be_stored_whole_is_not_ordered(world, grant, now):
-    with pytest.raises(InvalidInput, match="longer than 8000 characters") as refused:
-        order(grant, world.alice, now, values={"lines": "2" * 8000})
-    assert set(refused.value.fields) == {"lines"}
-    assert not CommandOrder.objects.exists()
-
-
-def test_a_command_that_is_not_in_the_grant_is_not_ordered(world, now):
-    grant = world.grant()
-    with pytest.raises(InvalidInput):
-        order(grant, world.alice, now, index=99, values={})
 
 
 def test_no_more_run_at_once_than_over_ssh(world, grant, now):

@@ -68,12 +68,6 @@ def test_what_could_not_be_deleted_is_deleted_the_next_time(world, folder, recor
     assert acts.events(recorded.grant.ref).count("recording.purged") == 1
 
 
-def test_a_machine_without_the_recordings_purges_nothing(world, folder, recorded, tmp_path):
-    assert purge_recordings(folder=tmp_path / "elsewhere", now=world.now + 400 * DAY) == 0
-    recorded.refresh_from_db()
-    assert recorded.recording_purged_at is None
-
-
 def test_administrators_are_told_once_a_day_before_recordings_are_full(world, folder, recorded, settings):
     settings.RECORDINGS_BYTES = 1300
     purge_recordings(folder=folder, now=world.now)

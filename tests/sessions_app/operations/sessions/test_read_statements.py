@@ -8,7 +8,6 @@ import psycopg
 import pytest
 
 from broker.kernel import clock
-from sessions_app.connectors.base import ConnectorError
 from sessions_app.models import CommandRun, Lease, RunState, Session
 from sessions_app.operations.sessions.read_statements import AFTER_THE_END, leases_to_read, read_statements
 from sessions_app.queries.comparisons import comparison
@@ -64,26 +63,6 @@ def test_a_statement_that_ended_in_an_error_was_run(world, lease, log_allowed): 
     assert (run.line, run.state) == ("SELECT 1 / 0", RunState.DONE)
     runs = CommandRun.objects.filter(grant=lease.grant).count()
     assert [row["times"] for row in comparison(lease.grant, run.ended_at)["targets"]] == [runs]
-
-
-def test_nothing_new_writes_nothing(world, lease):
-    assert read(lease) == 0
-    assert not Session.objects.filter(grant=lease.grant).exists()
-
-
-def test_what_the_record_would_not_hold_is_kept_as_it_can_be(world, lease):
-    with login(world, lease.grant) as session:
-        session.execute("SELECT '\u202e" + "x" * 5000 + "'")
-        read(lease)
-    assert CommandRun.objects.get(grant=lease.grant).line.startswith("SELECT '")
-    assert intact()
-
-
-def test_a_server_that_does_not_answer_is_an_error_and_nothing_is_written(world, lease):
-    Lease.objects.filter(pk=lease.pk).update(port=1)
-    with pytest.raises(ConnectorError):
-        read(lease)
-    assert not CommandRun.objects.filter(grant=lease.grant).exists()
 
 
 def test_leases_are_read_while_they_may_be_used_and_for_a_minute_after(world, lease):

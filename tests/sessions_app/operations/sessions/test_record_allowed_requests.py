@@ -54,26 +54,6 @@ def test_many_are_written_down_in_one_call_each_with_its_count(use, world):
     assert intact()
 
 
-def test_it_is_a_run_of_its_session_that_is_done(use, world):
-    assert recorded(world, some(use, world, REOPEN, last_at=world.now)) == [True]
-    run = CommandRun.objects.get()
-    assert (run.grant_id, run.session_id, run.target_id) == (
-        use.grant_id,
-        use.session_id,
-        use.target.id,
-    )
-    assert (run.line, run.argv, run.state, run.effect, run.command_index) == (
-        REOPEN,
-        ["POST", "/tickets/T-42/reopen"],
-        "done",
-        "change",
-        2,
-    )
-    assert {run.tried_at, run.started_at, run.ended_at} == {world.now}
-    count = RequestCount.objects.get(run=run)
-    assert (count.times, count.last_at) == (1, world.now)
-
-
 def test_each_is_its_holders_own_entry(use, world):
     theirs = grant_on_site(world, who=world.robot, ticket="T-7")
     another = use_of(token_of(theirs, world, actor=world.robot))

@@ -121,9 +121,37 @@ def test_a_token_that_never_was_is_nobodys(token, world):
     assert dead("sgt_guessed", world.now) is None
 
 
-def test_one_that_was_replaced_is_said_to_be(token, world):
+def _replaced(world) -> None:
     token_of(Grant.objects.get(), world)
-    assert why(token, world.now) == "the token was replaced"
+
+
+def _ended(world) -> None:
+    end_grant(grant_id=Grant.objects.get().pk, actor=None, reason=EndReason.REVOKED, now=world.now)
+
+
+def _disabled(world) -> None:
+    disable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now)
+
+
+@pytest.mark.parametrize(
+    ("change", "minutes", "target", "said"),
+    [
+        (_replaced, 0, "tickets-api", "the token was replaced"),
+        (_ended, 0, "tickets-api", "the grant is revoking"),
+        # Of a hold, who is disabled is told nothing.
+        (_disabled, 0, "tickets-api", "the grant is revoking"),
+        (lambda world: Grant.objects.update(heartbeat_due_at=world.now), 0, "tickets-api", "its heartbeat was missed"),
+        # No sweep has been there yet.
+        (lambda world: None, 60, "tickets-api", "the grant has expired"),
+        (lambda world: None, 0, "tickets-api-2", "the grant is not for this target"),
+        # The proxy's key was not the cluster's, say: nothing is wrong with the token.
+        (lambda world: None, 0, "tickets-api", "this use is not allowed"),
+    ],
+    ids=["replaced", "ended", "disabled", "silent", "expired", "another target", "something else"],
+)  # fmt: skip
+def test_what_is_wrong_with_a_token_is_recorded(world, token, change, minutes, target, said):
+    change(world)
+    assert why(token, after(world, minutes=minutes), target=target) == said
 
 
 def test_one_whose_time_is_over_before_its_grants_is_said_to_be(world, token):
@@ -131,30 +159,6 @@ def test_one_whose_time_is_over_before_its_grants_is_said_to_be(world, token):
         grant_id=Grant.objects.get().pk, actor=world.alice, lifetime=dt.timedelta(minutes=5), now=world.now
     )
     assert why(short, after(world, minutes=5)) == "the token has expired"
-
-
-def test_a_grant_that_has_ended_is_said_to_have(world, token):
-    end_grant(grant_id=Grant.objects.get().pk, actor=None, reason=EndReason.REVOKED, now=world.now)
-    assert why(token, world.now) == "the grant is revoking"
-
-
-def test_a_grant_whose_time_is_over_is_said_to_be_so_before_any_sweep_has_been_there(world, token):
-    assert Grant.objects.get().state == "active"
-    assert why(token, after(world, hours=1)) == "the grant has expired"
-
-
-def test_a_grant_whose_holder_was_silent_is_said_to_be_over(world, token):
-    Grant.objects.update(heartbeat_due_at=after(world, minutes=1))
-    assert why(token, after(world, minutes=1)) == "its heartbeat was missed"
-
-
-def test_a_target_that_is_not_the_grants_is_said_to_be_none_of_it(world, token):
-    assert why(token, world.now, target="tickets-api-2") == "the grant is not for this target"
-
-
-def test_what_else_is_in_the_way_is_not_made_up(world, token):
-    """The proxy's key was not the cluster's, say: nothing is wrong with the token."""
-    assert why(token, world.now) == "this use is not allowed"
 
 
 def test_a_grant_that_is_held_would_open_it_if_an_approver_let_it_go_on(world, token):
@@ -170,11 +174,6 @@ def test_a_grant_that_is_held_would_open_it_if_an_approver_let_it_go_on(world, t
         assert dead(token, later, target) == DeadToken(grant.ref, held=False)
     GrantCredential.objects.update(revoked_at=world.now)
     assert dead(token, world.now) == DeadToken(grant.ref, held=False)
-
-
-def test_who_is_disabled_is_told_nothing_of_a_hold(world, token):
-    disable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now)
-    assert why(token, world.now) == "the grant is revoking"
 
 
 def test_a_server_of_mcp_goes_by_the_name_of_its_cluster_as_well(world):

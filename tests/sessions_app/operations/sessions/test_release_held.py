@@ -48,64 +48,52 @@ def test_an_allowed_command_runs_once_with_the_deadline_of_the_grant(world, used
         release(world, used, held)
 
 
-def test_a_key_that_was_removed_meanwhile_releases_nothing(world, used, held):
-    key = SSHPublicKey.objects.create(
+def over(world, used, held) -> None:
+    end_grant(grant_id=used.grant_id, actor=None, reason=EndReason.REVOKED, now=world.now)
+
+
+def closed(world, used, held) -> None:
+    close_session(session_id=CommandRun.objects.get(pk=held.run_id).session_id, reason="left", now=world.now)
+
+
+def without_its_key(world, used, held) -> None:
+    SSHPublicKey.objects.create(
         identity=world.alice, algorithm="x", public_key="x", fingerprint="SHA256:gone", removed_at=world.now
     )
+    Session.objects.update(proof="SHA256:gone")
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (over, GrantIsOver),
+        (closed, StillHeld),
+        (without_its_key, SessionIsOver),
+        (lambda *_: Session.objects.update(closed_at="2026-01-01T00:00Z"), SessionIsOver),
+        (lambda *_: CommandRun.objects.update(line="echo restart nginx"), StillHeld),
+    ],
+    ids=["grant over", "session closed", "key removed", "session closed by a hand", "another line"],
+)
+def test_an_allowance_is_worth_nothing_after(world, used, held, change, error):
     allow(world, held)
-    Session.objects.update(proof=key.fingerprint)
-    with pytest.raises(SessionIsOver, match="removed"):
-        release(world, used, held)
-    assert CommandRun.objects.get(pk=held.run_id).state == RunState.HELD
-
-
-def test_a_session_that_was_closed_meanwhile_releases_nothing(world, used, held):
-    allow(world, held)
-    Session.objects.update(closed_at=world.now)
-    with pytest.raises(SessionIsOver):
-        release(world, used, held)
-
-
-def test_what_nobody_allowed_or_somebody_denied_does_not_run(world, used, held):
-    with pytest.raises(StillHeld):
-        release(world, used, held)
-    allow(world, held, yes=False)
-    with pytest.raises(StillHeld):
+    change(world, used, held)
+    with pytest.raises(error):
         release(world, used, held)
     assert not Lease.objects.exists()
 
 
-def test_an_allowance_is_worth_nothing_after_the_wait_is_over(world, used, held):
+def test_what_nobody_allowed_somebody_denied_or_came_too_late_does_not_run(world, used, held):
+    with pytest.raises(StillHeld):
+        release(world, used, held)
     allow(world, held)
     with pytest.raises(StillHeld):
         release(world, used, held, now=after(world, minutes=5))
-
-
-def test_an_allowance_is_worth_nothing_after_the_end(world, used, held):
-    allow(world, held)
-    end_grant(grant_id=used.grant_id, actor=None, reason=EndReason.REVOKED, now=world.now)
-    with pytest.raises(GrantIsOver):
-        release(world, used, held)
-
-
-def test_an_allowance_goes_with_its_session(world, used, held):
-    allow(world, held)
-    close_session(session_id=CommandRun.objects.get(pk=held.run_id).session_id, reason="left", now=world.now)
-    with pytest.raises(StillHeld):
-        release(world, used, held)
-
-
-def test_another_grant_does_not_run_it(world, held):
-    allow(world, held)
     with pytest.raises(StillHeld):
         release(world, use(world.grant(), now=world.now), held)
-
-
-def test_a_line_that_was_altered_after_the_allowance_does_not_run(world, used, held):
-    allow(world, held)
-    CommandRun.objects.filter(pk=held.run_id).update(line="echo restart nginx")
+    denied = run(used, session(used, now=world.now), "echo stop nginx", now=after(world, minutes=6))
+    allow(world, denied, yes=False)
     with pytest.raises(StillHeld):
-        release(world, used, held)
+        release(world, used, denied)
 
 
 def test_released_by_two_at_once_it_runs_once(live_world):

@@ -22,12 +22,6 @@ def test_a_gateway_that_was_stopped_is_there_again(world):
     assert GatewayNode.objects.get().stopped_at is None
 
 
-def test_a_gateway_says_by_which_key_it_is_known(world):
-    renew_gateway(name="gateway-1", version="1", host_key="ssh-ed25519 AAAA", now=world.now)
-    renew_gateway(name="gateway-1", version="1", host_key="ssh-ed25519 BBBB", now=world.now)
-    assert GatewayNode.objects.get().host_key == "ssh-ed25519 BBBB"
-
-
 def test_a_gateway_that_comes_twice_at_once_has_one_row(live_world):
     results = at_once(*[lambda: renew_gateway(name="gateway-1", version="1", now=live_world.now)] * 3)
     assert len(set(results)) == 1

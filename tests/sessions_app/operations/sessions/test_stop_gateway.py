@@ -38,7 +38,3 @@ def test_a_gateway_that_renews_keeps_its_sessions(world):
     assert stop_lost_gateways(now=after(world, seconds=20)) == 0
     opened.refresh_from_db()
     assert opened.closed_at is None
-
-
-def test_an_unknown_gateway_has_nothing_to_stop(world):
-    assert stop_gateway(name="gateway-9", now=world.now) == 0

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
-
 import pytest
 
 from broker.kernel.crypto import token_digest
@@ -16,8 +13,6 @@ from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.open_session import TokenIsOver
 from sessions_app.operations.sessions.proofs.token import ByToken
 from sessions_app.operations.sessions.try_call import Waiting, try_call
-from sessions_app.operations.sessions.try_command import UNREAD
-from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.mcp.decide import decided
 from tests.support.world.acts import after, last, session
 from tests.support.world.mcp_site import add_desk, grant_unseen, token_of
@@ -50,15 +45,6 @@ def test_an_allowed_call_is_running_and_recorded(call, use):
     assert last("command.allowed").data["argv"] == ["read_ticket", '{"id":"T-42"}']
 
 
-def test_what_was_decided_is_handed_on_and_not_decided_anew(use, world):
-    opened = session(use, now=world.now, gateway="mcp-1")
-    allowed = decided(use.compiled, "read_ticket", {"id": "T-42"})
-    refused = replace(allowed, decision=Refused("not this time", None, "value"))
-    tried = try_call(use=use, session_id=opened, call=refused, now=world.now)
-    assert (tried.verdict, tried.decision) == ("refused", refused.decision)
-    assert try_call(use=use, session_id=opened, call=allowed, now=world.now).decision is allowed.decision
-
-
 def test_a_refused_call_is_recorded_and_never_running(call):
     tried = call("read_ticket", {"id": "T-41"})
     assert (tried.verdict, CommandRun.objects.get(pk=tried.run_id).state) == ("refused", "refused")
@@ -87,30 +73,6 @@ def test_a_hold_that_lapsed_is_asked_for_anew(call, world):
     assert (later.verdict, later.run_id == first.run_id) == ("held", False)
 
 
-def test_arguments_that_nobody_could_read_are_not_held(world):
-    from tests.support.world.mcp_site import COMMAND_SET
-
-    long = COMMAND_SET.replace('arguments: {id: "{ticket}"}\n    effect: change\n    hold: true', (
-        'arguments: {id: "{ticket}", a: {pattern: "x*"}, b: {pattern: "x*"}, c: {pattern: "x*"}}\n    effect: change\n    hold: true'
-    )).replace("\naccept:\n", "\naccept:\n  free_text commands[2].arguments.a: x\n  free_text commands[2].arguments.b: x\n  free_text commands[2].arguments.c: x\n")  # fmt: skip
-    add_desk(
-        world,
-        9000,
-        {
-            "command-sets/agent-ticket.yaml": long.replace(
-                "  effect commands[2].effect: it can be opened again\n", ""
-            )
-        },
-    )
-    use = only(authorize_use(by=ByToken(token_digest(token_of(grant_unseen(world), world)), "desk")))
-    opened = session(use, now=world.now, gateway="mcp-1")
-    arguments = {"id": "T-42", **dict.fromkeys("abc", "x" * 4000)}
-    tried = try_call(
-        use=use, session_id=opened, call=decided(use.compiled, "close_ticket", arguments), now=world.now
-    )
-    assert (tried.verdict, tried.decision.reason) == ("refused", UNREAD)
-
-
 def test_nothing_begins_with_a_token_that_was_replaced_meanwhile_and_the_record_says_so(call, use, world):
     token_of(Grant.objects.get(pk=use.grant_id), world)
     with pytest.raises(TokenIsOver):
@@ -118,18 +80,6 @@ def test_nothing_begins_with_a_token_that_was_replaced_meanwhile_and_the_record_
     entry = last("command.refused", use.grant_ref)
     assert (entry.data["line"], entry.data["why"]) == ('read_ticket {"id":"T-42"}', "the token was replaced")
     assert not CommandRun.objects.filter(grant=use.grant_id).exists()
-
-
-def test_nothing_begins_with_a_token_whose_time_is_over(world, use):
-    text = token_of(Grant.objects.get(pk=use.grant_id), world, lifetime=timedelta(minutes=5))
-    short = only(authorize_use(by=ByToken(token_digest(text), "desk")))
-    assert (short.good_until, short.expires_at) == (after(world, minutes=5), use.expires_at)
-    opened = session(short, now=world.now, gateway="mcp-1")
-    with pytest.raises(TokenIsOver):
-        try_call(
-            use=short, session_id=opened, call=decided(short.compiled, "read_ticket", {"id": "T-42"}), now=after(world, minutes=5)
-        )  # fmt: skip
-    assert last("command.refused", use.grant_ref).data["why"] == "the token has expired"
 
 
 def test_what_was_allowed_to_a_token_before_runs_with_the_next_one_and_not_with_the_old(call, use, world):

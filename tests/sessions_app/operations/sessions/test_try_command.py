@@ -133,10 +133,6 @@ def test_a_decision_on_a_command_that_the_grant_does_not_have_runs_nothing(world
     assert not CommandRun.objects.exists()
 
 
-def test_a_refusal_names_the_nearest_allowed_command(world, used, opened):
-    assert "echo restart nginx" in run(used, opened, "echo restart sshd", now=world.now).message
-
-
 def test_a_held_command_waits_and_approvers_are_told(world, used, opened):
     tried = run(used, opened, "echo stop nginx", now=world.now)
     assert (tried.verdict, tried.deadline) == ("held", None)
@@ -188,13 +184,6 @@ def test_an_extended_grant_gives_the_new_deadline_although_the_use_is_old(world,
 
     extend_grant(grant_id=used.grant_id, requester=world.alice, seconds=600, now=world.now)
     assert run(used, opened, now=after(world, minutes=65)).deadline == after(world, minutes=70)
-
-
-def test_a_lease_that_was_proven_gone_counts_again(world, used, opened):
-    run(used, opened, now=world.now)
-    Lease.objects.update(gone_at=world.now)
-    run(used, opened, now=world.now)
-    assert Lease.objects.get().gone_at is None
 
 
 def test_an_end_and_a_command_at_once_leave_no_command_that_the_end_does_not_see(live_world):

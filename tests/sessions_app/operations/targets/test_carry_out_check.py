@@ -14,7 +14,7 @@ from sessions_app.operations.targets.check_target import check_target
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.queries.authority import SSH_USER_CA
 from tests.support.waits import eventually
-from tests.support.world.acts import LOCKS_HERE, after, at_once, events, intact, last
+from tests.support.world.acts import LOCKS_HERE, after, at_once, intact, last
 from tests.support.world.world import make_world
 
 
@@ -59,13 +59,6 @@ def test_a_target_that_does_not_trust_the_authority_is_told_what_to_do(world):
     assert wrong[0]["fix"]
 
 
-def test_a_target_that_nobody_answers_for_is_not_reachable(world):
-    ensure_authority(SSH_USER_CA, now=world.now)
-    Target.objects.filter(name="web-1").update(address="127.0.0.1", port=1)
-    check = carry_out(ask(world), world.now)
-    assert [(step["name"], step["ok"]) for step in check.steps] == [("reachable", False)]
-
-
 def test_without_an_authority_that_is_the_step_that_fails(world):
     check = carry_out(ask(world), world.now)
     assert [(step["name"], step["ok"]) for step in check.steps] == [("configured in Stint", False)]
@@ -75,13 +68,6 @@ def test_a_target_that_was_removed_meanwhile_is_not_connected_to(world):
     check = ask(world)
     Target.objects.update(removed_at=world.now)
     assert carry_out(check, world.now).steps[0]["name"] == "in the catalogue"
-
-
-def test_a_check_is_carried_out_once(world, fake_targets):
-    check = ask(world)
-    assert carry_out(check, world.now) is not None
-    assert carry_out(check, world.now) is None
-    assert events("web").count("cluster.checked") == 1
 
 
 def test_two_workers_do_not_do_it_twice(live_world, fake_targets):
@@ -108,10 +94,3 @@ def test_one_whose_message_was_lost_is_found_after_a_moment(stint_db, fake_targe
     tasks.check_lost()
     eventually(lambda: finished(check))
     assert lost_checks(now=after(world, hours=1)) == []
-
-
-@pytest.mark.parametrize("extra", [{}, {"something_new": 1}])
-def test_the_task_takes_the_id_alone(stint_db, fake_targets, extra):
-    check = ask(make_world(clock.now()))
-    tasks.check(check_id=check.pk, **extra)
-    eventually(lambda: finished(check))

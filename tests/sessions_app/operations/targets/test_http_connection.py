@@ -57,23 +57,6 @@ def test_an_injected_credential_is_sealed_and_shown_nowhere(world):
     assert parameters().inject.value.get_secret_value() == "hunter2"
 
 
-def test_a_nested_secret_may_stand_in_the_environment_of_the_server(world, monkeypatch):
-    monkeypatch.setenv("PAY_SECRET", "from-env")
-    oauth = "{token_url: 'https://id.example.com/t', client_id: stint, client_secret: {env: PAY_SECRET}}"
-    apply(world, pay(f"{{proxy: stint, inject: {{oauth: {oauth}}}}}"))
-    assert stored() == {"inject.oauth.client_secret": "from-env"}
-    with pytest.raises(InvalidInput) as caught:
-        save(world, pay(f"{{proxy: stint, inject: {{oauth: {oauth}}}}}"))
-    assert "only `manage.py apply`" in str(caught.value.fields)
-
-
-def test_the_same_credential_again_changes_nothing_and_a_stored_one_stays(world):
-    apply(world, pay(HEADER))
-    assert apply(world, pay(HEADER)).changes == []
-    save(world, pay(HEADER.replace("hunter2", STORED)).replace("risk: high", "risk: low"))
-    assert stored() == {"inject.value": "hunter2"}
-
-
 @pytest.mark.parametrize("changed", ["header", "address"])
 def test_a_stored_credential_is_not_sent_where_it_has_not_gone_before(world, changed):
     apply(world, pay(HEADER))

@@ -71,13 +71,6 @@ def test_what_somebody_changed_is_told_and_mended(world, grant, making):
     assert drift() == []
 
 
-def test_the_same_drift_is_told_once(world, grant, making):
-    making.tampered = {grant.mark}
-    reconcile(world)
-    reconcile(world)
-    assert events().count("drift.detected") == 2
-
-
 def test_what_is_left_of_a_grant_that_is_over_is_removed(world, grant, making):
     end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now)
     assert undo(grant, now=world.now).state == GrantState.ENDED
@@ -135,16 +128,6 @@ def test_a_target_that_does_not_answer_is_noted_and_the_other_is_looked_at(world
     assert drift() == [("missing", "web-2", grant.ref)]
 
 
-def test_an_error_that_nobody_foresaw_is_noted(world, grant):
-    class Odd(FakeConnector):
-        def observe(self, place):
-            raise UnicodeError("label empty or too long")
-
-    with serving(lambda: Odd(kind="ssh"), prepares=True):
-        reconcile(world)
-    assert "UnicodeError" in Observation.objects.first().error
-
-
 def test_an_extension_whose_message_was_lost_is_made_up_for(world, grant, making):
     Grant.objects.filter(pk=grant.pk).update(expires_at=after(world, hours=2))
     reconcile(world)
@@ -196,15 +179,6 @@ def test_every_live_cluster_is_looked_at_in_one_round_and_no_other(world, making
     Cluster.objects.filter(name="web").update(removed_at=world.now)
     tick(world)
     assert looks(making) == ["db-"]
-
-
-def test_the_cluster_that_waited_longest_comes_first(world, making):
-    another_cluster(world)
-    tick(world)
-    reconcile(world, after(world, seconds=30))
-    looks(making)
-    tick(world, minutes=1)
-    assert looks(making) == ["db-", "web-"]
 
 
 def test_a_cluster_that_does_not_answer_hides_no_other_and_comes_last_the_next_time(world, making):

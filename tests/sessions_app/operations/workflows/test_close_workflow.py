@@ -6,13 +6,13 @@ import pytest
 from django.db import DatabaseError, transaction
 
 from broker.kernel.errors import InvalidInput, NotFound
-from sessions_app.models import AccessPolicy, Grant, GrantState, Notice, RequestState, Workflow
+from sessions_app.models import Grant, GrantState, RequestState, Workflow
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.operations.workflows.close_workflow import close_workflow
-from tests.support.world.acts import after, at_once, awake, events, intact, last, policy, run, session, use
+from tests.support.world.acts import at_once, events, intact, last, policy, run, session, use
 
 SAME = {"incident": {"on_call": ["on-call"], "max_duration": "2h", "approvals": "same"}}
 
@@ -66,41 +66,6 @@ def test_requests_that_wait_lapse_and_no_approval_revives_them(world):
     assert not Grant.objects.exists()
 
 
-def test_who_asked_and_who_decides_are_told_that_it_lapsed_with_its_work(world):
-    ticket = world.workflow("ticket")
-    request = world.request(world.robot, workflow=ticket.ref)
-    Notice.objects.all().delete()
-    close(world, ticket, world.dora)
-    told = {one.identity.username: one for one in Notice.objects.filter(event="request.lapsed")}
-    # Dora closed it, and knows.
-    assert set(told) == {"alice", "bob"}
-    assert {one.subject for one in told.values()} == {f"{request.ref} has lapsed: {ticket.ref} is closed"}
-    assert (told["alice"].path, told["bob"].path) == (
-        f"/requests/{request.ref}/",
-        f"/approvals/{request.ref}/",
-    )
-    assert "for another workflow" in told["alice"].body
-
-
-def test_one_who_has_approved_already_is_told_too(world):
-    world.apply(policy(world, approvals=[{"count": 2, "from": ["approvers"]}]))
-    ticket = world.workflow("ticket")
-    request = world.request(workflow=ticket.ref)
-    world.decide(request)
-    Notice.objects.all().delete()
-    close(world, ticket, world.alice)
-    assert set(Notice.objects.values_list("identity__username", flat=True)) == {"bob", "dora"}
-
-
-def test_a_policy_that_can_not_be_read_keeps_nothing_from_closing(world):
-    ticket = world.workflow("ticket")
-    request = world.request(workflow=ticket.ref)
-    AccessPolicy.objects.update(document={"name": "broken"})
-    close(world, ticket)
-    request.refresh_from_db()
-    assert request.state == RequestState.LAPSED
-
-
 def test_closed_between_approval_and_start_it_does_not_start(world):
     incident = world.incident()
     grant = world.respond(incident, start=False)
@@ -136,14 +101,6 @@ def test_no_time_is_added_to_what_ended_with_its_incident(world):
     Workflow.objects.filter(pk=incident.pk).update(state="closed", closed_at=world.now)
     with pytest.raises(MayNotExtend, match="not an open incident"):
         extend_grant(grant_id=grant.pk, requester=world.alice, seconds=600, now=world.now)
-
-
-def test_the_holder_is_told_unless_he_closed_it_himself(world):
-    for closer, told in ((world.bob, 1), (world.alice, 1)):
-        incident = world.incident()
-        world.respond(incident)
-        close(world, incident, closer)
-        assert Notice.objects.filter(event="workflow.closed", identity=world.alice).count() == told
 
 
 def test_who_may_not_see_it_learns_nothing(world):
@@ -195,17 +152,6 @@ def test_extending_and_closing_at_once_ends_it(live_world):
         assert isinstance(closed, Workflow), closed
         grant.refresh_from_db()
         assert grant.end_reason == "workflow_closed"
-
-
-def test_it_ends_at_its_time_at_the_latest(world):
-    grant = world.respond(world.incident(), duration=7200)
-    assert grant.expires_at == after(world, hours=2)
-    assert use(grant, now=after(world, minutes=119))
-    awake(after(world, hours=2))
-    from sessions_app.operations.sessions.authorize_use import authorize_use
-    from sessions_app.operations.sessions.proofs.holder import ByHolder
-
-    assert not authorize_use(by=ByHolder(world.alice.pk, "web-1", grant.ref, after(world, hours=2)))
 
 
 def test_what_a_source_closes_ends_together_with_an_entry_for_each(world):

@@ -64,12 +64,6 @@ def test_what_it_says_is_open_is_asked_about_and_nothing_else(
     assert (states(), len(hints), pager.asked) == ({"INC-1": "open"}, 1, asked)
 
 
-def test_work_that_is_not_known_stays_so(world, pager):
-    known(world, pager)
-    assert handle(world, kept(world, ("INC-9", True), ("INC-8", False))).state == "handled"
-    assert states() == {}
-
-
 def test_the_whole_of_something_is_all_that_begins_with_its_id_and_a_colon(world, pager):
     (run, *_) = known(world, pager, "7")
     parts = {"7:1": "open", "7:2": "open", "77:1": "open"}

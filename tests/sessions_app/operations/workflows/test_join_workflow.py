@@ -23,19 +23,6 @@ def test_who_joins_is_a_member_from_then_on_and_it_is_recorded(world):
     assert intact()
 
 
-def test_joining_twice_changes_nothing(world):
-    workflow = world.workflow()
-    join(world, workflow)
-    join(world, workflow)
-    assert (
-        workflow.members.filter(pk=world.alice.pk).count(),
-        events(workflow.ref).count("workflow.joined"),
-    ) == (
-        1,
-        1,
-    )
-
-
 def test_work_that_is_not_there_and_work_that_one_may_not_see_are_the_same(world):
     workflow = world.workflow()
     assert not Workflow.objects.visible_to(world.charlie).exists()

@@ -127,12 +127,6 @@ def test_asking_for_access_reads_the_source_first(world, pager):
     assert Workflow.objects.get().state == "closed"
 
 
-def test_who_may_not_see_the_clusters_lets_nothing_be_asked(world, pager):
-    with pytest.raises(Exception, match="can't request"):
-        world.request(world.charlie, kind="incident", workflow=REF)
-    assert pager.asked == []
-
-
 def test_what_the_source_says_anew_is_recorded_and_ends_what_has_no_room_left(world, pager):
     grant = world.respond(read_workflow(ref=REF, now=world.now))
     pager.workflows["Q1"] = is_open(title="Checkout is down", ends_at=world.now + dt.timedelta(hours=3))
@@ -286,16 +280,6 @@ def test_a_source_that_does_not_say_which_work_it_means_makes_none_known(world):
             read_workflow(ref="desk:TKT-1", now=world.now)
     assert "which key of its response" in refusal.value.hint
     assert not Workflow.objects.exists()
-
-
-def test_a_ticket_asked_for_in_small_letters_is_the_one_that_the_source_means(world):
-    with outside() as system:
-        world.apply({"workflow-sources/desk.yaml": DESK.replace("http://127.0.0.1:1", system.url)})
-        for path in ("/tickets/tkt-9", "/tickets/TKT-9"):
-            system.pages[path] = {"id": "TKT-9", "status": "open"}
-        for ref in ("desk:tkt-9", "desk:TKT-9", "desk:tkt-9"):
-            assert read_workflow(ref=ref, now=world.now).ref == "desk:TKT-9"
-    assert Workflow.objects.count() == 1
 
 
 def test_who_opened_it_is_whom_the_source_named_first(world, pager):

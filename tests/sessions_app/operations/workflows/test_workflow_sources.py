@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from broker.kernel.errors import InvalidInput
 from sessions_app.models import WorkflowSource
 from sessions_app.operations.workflows.workflow_sources import (
     Secrets,
@@ -17,9 +16,8 @@ from sessions_app.operations.workflows.workflow_sources import (
 )
 from sessions_app.policy.catalogue import SourceDocument
 from sessions_app.policy.documents import DocumentError
-from sessions_app.workflows.standard import Standard
 from tests.support.world.acts import change
-from tests.support.world.sources import DESK, SOURCE, speaking_for
+from tests.support.world.sources import DESK
 
 URL = "http://127.0.0.1:1/tickets/{id}"
 WEBHOOK = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -104,21 +102,10 @@ def test_a_webhook_secret_that_anybody_could_guess_is_not_taken(desk, secret):
     assert "too short: use at least" in said["webhook_secrets[0]"]
 
 
-def test_nor_is_one_of_a_file(world):
-    guessed = SOURCE.replace("first-secret-of-the-pager", "guess")
-    with speaking_for(), pytest.raises(InvalidInput) as refusal:
-        world.apply({"workflow-sources/pager.yaml": guessed})
-    assert "too short: use at least" in str(refusal.value.fields)
-
-
 def test_a_provider_that_nothing_reads_is_refused_with_those_that_there_are(desk):
     said = problems(document(provider="nobody"), desk)["provider"]
     assert "unknown provider nobody" in said
     assert "pagerduty" in said
-
-
-def test_it_is_asked_by_what_is_stored(desk):
-    assert isinstance(adapter_of(desk), Standard)
 
 
 def test_one_that_can_not_be_asked_says_what_to_do(desk, settings):

@@ -6,11 +6,9 @@ import datetime as dt
 
 import pytest
 
-from accounts.models import Identity
-from sessions_app.models import Cluster, EndReason, Grant, Lease, Target
-from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sessions.proofs.page import uses_from_page
 from tests.sessions_app.operations.test_kubernetes_grants import cluster, kube, started  # noqa: F401
+from tests.support.world.ground import lose
 
 
 @pytest.fixture
@@ -53,24 +51,14 @@ def test_on_a_host_it_is_what_a_key_would_prove(world):
 
 
 @pytest.mark.parametrize(
-    "change",
+    "loss",
     [
-        lambda grant: end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=grant.starts_at),
-        lambda grant: Identity.objects.filter(username="alice").update(is_active=False),
-        lambda grant: Cluster.objects.filter(name="prod").update(removed_at=grant.starts_at),
-        lambda grant: Lease.objects.filter(grant=grant).update(
-            connection={**grant.cluster.connection, "direct": True}
-        )
-        and Cluster.objects.filter(name="prod").update(connection={**grant.cluster.connection, "direct": True}),
-        lambda grant: Target.objects.filter(name="prod-1").update(port=1),
-        lambda grant: Lease.objects.filter(grant=grant).update(made_until=None),
-        lambda grant: Grant.objects.filter(pk=grant.pk).update(held_at=grant.starts_at),
+        "grant ended", "grant held", "holder disabled", "cluster removed", "reached directly", "target moved", "nothing made",
     ],
-    ids=["ended", "holder disabled", "cluster removed", "reached directly", "target moved", "account not made", "grant held"],
 )  # fmt: skip
-def test_what_takes_the_ground_away_takes_the_use_away(grant, world, change):
+def test_what_takes_the_ground_away_takes_the_use_away(grant, world, loss):
     assert ask(grant, world.now)
-    change(grant)
+    lose(grant, loss)
     assert not ask(grant, world.now)
 
 
