@@ -163,10 +163,3 @@ def test_messages_to_workers_hold_ids_and_nothing_else():
             parameters = inspect.signature(task.run).parameters.values()
             named = [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
             assert all(parameter.endswith("_id") for parameter in named), name
-
-
-def test_the_settings_that_pages_of_errors_could_show_hide_the_key():
-    from django.views.debug import SafeExceptionReporterFilter
-
-    assert CANARY in django_settings.SECRET_KEY
-    assert CANARY not in str(SafeExceptionReporterFilter().get_safe_settings())

@@ -24,13 +24,6 @@ def test_a_task_takes_the_message_of_a_newer_sender(world):
     assert grant.state == GrantState.ACTIVE
 
 
-def test_a_message_for_a_grant_that_is_over_does_nothing(world):
-    grant = world.grant()
-    tasks.deprovision(grant_id=grant.pk)
-    grant.refresh_from_db()
-    assert grant.state == GrantState.ACTIVE
-
-
 def test_the_worker_undoes_in_threads_of_its_own(live_world, owner_connection):
     """A message costs none of the few threads that messages have, however long it takes."""
     grant = live_world.grant()

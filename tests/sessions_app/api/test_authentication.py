@@ -67,14 +67,6 @@ def test_odd_headers_open_nothing(api, header):
     assert answer_to(header).status_code == 401
 
 
-def test_the_use_of_a_token_is_noted(api, world):
-    assert api("alice").get("/me").status_code == 200
-    token = APIToken.objects.get(identity=world.alice)
-    assert token.last_used_at is not None
-    api("alice").get("/me")
-    assert APIToken.objects.get(pk=token.pk).last_used_at == token.last_used_at
-
-
 def test_each_act_needs_its_scope(api, subtests):
     for method, path, scope in DENIALS:
         with subtests.test(f"{method} {path}"):

@@ -56,11 +56,6 @@ def test_every_operation_says_what_it_does_and_all_that_it_can_answer(described)
                 assert media_type == "application/problem+json", (path, code)
 
 
-def test_names_of_operations_are_each_given_once(described):
-    names = [said["operationId"] for _, _, said in operations(described)]
-    assert len(names) == len(set(names)) > 40
-
-
 def test_examples_of_bodies_fit_their_schema(described):
     checked = 0
     for path, _, said in operations(described):
@@ -88,19 +83,6 @@ def test_times_in_examples_are_accepted_whenever_they_are_read(described, api, w
     assert api("admin").post("/webhooks/chat/replay", replay).status_code == 200
     page = html.unescape(api().client.get("/api/docs/").content.decode())
     assert json.dumps(replay, indent=2) in page
-
-
-def test_enums_are_listed(described):
-    shapes = described["components"]["schemas"]
-    assert shapes["Grant"]["properties"]["state"]["enum"] == [
-        "scheduled",
-        "provisioning",
-        "active",
-        "revoking",
-        "ended",
-    ]
-    assert shapes["NewVerdict"]["properties"]["verdict"]["enum"] == ["approve", "deny"]
-    assert shapes["NewVerdict"]["additionalProperties"] is False
 
 
 def test_the_page_shows_each_operation_and_shape_without_script_from_elsewhere(described):

@@ -122,16 +122,6 @@ def test_its_holder_approvers_and_administrators_end_it(api, grant, who, reason)
     assert (again.status_code, again.body["end_reason"]) == (200, reason)
 
 
-def test_end_lets_finish_what_may_and_kill_does_not(api, grant):
-    api("alice").post(f"/grants/{grant.ref}/end", {"kill": False})
-    grant.refresh_from_db()
-    assert grant.finish_until is not None
-    before = grant.finish_until
-    api("alice").post(f"/grants/{grant.ref}/end", {"kill": True})
-    grant.refresh_from_db()
-    assert grant.finish_until < before
-
-
 # Extending
 
 

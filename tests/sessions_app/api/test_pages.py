@@ -40,12 +40,6 @@ def test_lists_by_name_go_on_by_name(api):
     ]  # fmt: skip
 
 
-def test_a_full_last_page_has_no_next(api, world):
-    world.request()
-    world.request()
-    assert api("alice").get("/requests?page_size=2").body["next"] is None
-
-
 IMPOSSIBLE = [
     "page_size=0",
     "page_size=201",

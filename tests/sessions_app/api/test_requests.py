@@ -156,6 +156,12 @@ def test_what_approvers_left_is_told_beside_what_was_asked_for(api, world, asked
     assert api("alice").get(f"/requests/{asked['ref']}").body["commands_left"] == [0, 1]
 
 
+def test_an_approver_adds_no_target(api, asked):
+    wider = verdict(asked, narrowing={"targets": ["web-3"]})
+    answer = api("bob").post(f"/requests/{asked['ref']}/verdicts", wider)
+    assert (answer.status_code, list(answer.body["fields"])) == (400, ["narrowing.targets"])
+
+
 def test_a_denial_needs_a_comment(api, asked):
     path = f"/requests/{asked['ref']}/verdicts"
     assert api("bob").post(path, verdict(asked, verdict="deny")).body["fields"] == {

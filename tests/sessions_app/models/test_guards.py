@@ -20,7 +20,6 @@ from sessions_app.operations.grants.issue_http_token import issue_http_token
 from sessions_app.operations.grants.revoke_http_token import revoke_http_token
 from sessions_app.operations.sessions.open_request_session import open_request_session
 from tests.support.waits import PATIENCE
-from tests.support.world.acts import after
 from tests.support.world.api_site import add_site, grant_on_site, use_of
 
 EDGES = {
@@ -240,19 +239,6 @@ def test_machines_have_owners_and_never_administer(world):
     ):
         with pytest.raises(IntegrityError):
             sql(statement)
-
-
-def test_the_sweep_ends_by_the_same_edges_and_only_what_is_due(world):
-    active, later = world.grant(), world.grant(duration=7200)
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT sweep_due_grants(%s, 10)", [after(world, seconds=3600)])
-        assert cursor.fetchone()[0] == [active.pk]
-        cursor.execute("SELECT sweep_due_grants(%s, 10)", [after(world, seconds=3600)])
-        assert cursor.fetchone()[0] == []
-    active.refresh_from_db()
-    later.refresh_from_db()
-    assert (active.state, active.end_reason, active.version) == ("revoking", "expired", 4)
-    assert later.state == "active"
 
 
 def announced(listening) -> list[str]:

@@ -12,12 +12,9 @@ from accounts.models import Identity
 from sessions_app.models import AccessPolicy, Cluster, Grant, requestable
 from sessions_app.models.visibility import hold_still
 from sessions_app.operations.requests.check_request import NotRequestable, check_request
-from sessions_app.policy.policies import PolicyDocument
-from sessions_app.queries import facts
 from sessions_app.queries.offers import offers
 from sessions_app.queries.past import past_requests
 from sessions_app.queries.ways import who_may
-from sessions_app.web.catalogue.simulator_page import Question, simulate
 from sessions_app.web.grants.log import askable_sets
 from sessions_app.web.identities.who_can_page import who_can
 from sessions_app.web.requests import terms
@@ -93,20 +90,6 @@ def test_what_is_offered_shown_and_answered_names_that_cluster_alone(shared):
         assert ("charlie" in {one.identity.username for one in asked.people}) is there
         grant = Grant.objects.get(request=shared.request(shared.alice, cluster=name))
         assert bool(askable_sets(charlie, grant)) is there
-
-
-def test_the_simulator_says_so_of_the_policy_that_holds_and_of_a_draft(shared):
-    stored = AccessPolicy.objects.get(name="web-work")
-    document = facts.policy_document(stored)
-    draft = PolicyDocument.model_validate({**stored.document, "summary": "A draft"})
-    for cluster, allowed in (("web", True), ("prod", False)):
-        question = Question(
-            person="charlie", cluster=cluster, command_set="restart-web", duration="1h", reason="Simulated"
-        )
-        for policy_, read in ((stored, document), (None, draft)):
-            simulated = simulate(question, read, policy_, shared.now)
-            rules = {result.rule: result.permitted for result in simulated.decision.results}
-            assert rules["may_request"] is allowed, (cluster, policy_)
 
 
 def test_the_past_is_judged_by_the_cluster_that_was_asked_for(shared):

@@ -60,13 +60,6 @@ def test_what_is_taken_from_somebody_is_gone_at_the_next_page(world, client):
     assert client.get(page).status_code == 404
 
 
-def test_a_page_reads_what_its_reader_holds_once(world, client, django_assert_num_queries):
-    world.grant()
-    reader = fresh(world.bob, still=True)
-    with django_assert_num_queries(1):
-        assert reader.held() is reader.held()
-
-
 def test_an_object_that_nobody_holds_still_reads_each_time(world):
     reader = fresh(world.charlie, still=False)
     assert not Cluster.objects.held_by(reader, "view").exists()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 
 import pytest
 from django.db import connection, transaction
@@ -12,7 +11,6 @@ from django.db.utils import IntegrityError
 from accounts.operations.create_identity import create_identity
 from broker.audit.actor import Actor
 from broker.kernel.errors import NotFound
-from sessions_app.models import DocumentVersion
 from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
 from sessions_app.policy.policies import digest_of
 from sessions_app.queries.history import difference, rights_at, versions_of
@@ -45,15 +43,6 @@ def test_the_record_has_the_digest_of_every_version(world):
     assert newest.by == entry.actor
 
 
-def test_a_plan_that_is_not_carried_out_keeps_nothing(world):
-    from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
-
-    apply_catalogue(
-        files=acts.policy(world, max_duration="2h"), actor=Actor.system("test"), plan_only=True, now=world.now
-    )
-    assert len(versions_of("policy", "web-work", world.admin)) == 1
-
-
 def test_what_is_removed_stays_readable(world):
     from sessions_app.operations.catalogue.remove_document import remove_document
 
@@ -72,12 +61,6 @@ def test_what_is_removed_stays_readable(world):
 def test_the_database_refuses_to_change_the_past(world, change):
     with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(change)
-
-
-def test_no_secret_is_in_any_version(world):
-    kept = json.dumps(list(DocumentVersion.objects.values_list("document", flat=True)))
-    assert kept != "[]"
-    assert "PRIVATE KEY" not in kept
 
 
 def test_history_is_for_those_who_answer_for_a_thing(world):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from django.core.management import call_command
 from django.test import Client
 
 from accounts.models import Identity
@@ -183,10 +186,21 @@ WARNING = (
 )
 
 
-def test_a_policy_that_different_people_can_not_meet_says_so_before_it_is_published(twins):
-    change(twins, {"groups/approvers.yaml": ONE_PERSON})
-    (source,) = policy(twins, approvals=TWO, summary="Told").values()
-    plan = save_document(kind="policies", source=source, actor=twins.admin, now=twins.now, plan_only=True)
+def test_a_policy_that_different_people_can_not_meet_says_so_when_it_is_published(twins, tmp_path):
+    files = {"groups/approvers.yaml": ONE_PERSON, **policy(twins, approvals=TWO, summary="Told")}
+    for name, text in {**twins.catalogue, **files}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    out = io.StringIO()
+    call_command("apply", str(tmp_path), stdout=out)
+    assert WARNING in out.getvalue()
+    plan = save_document(
+        kind="policies",
+        source=files["policies/web-work.yaml"],
+        actor=twins.admin,
+        now=twins.now,
+        plan_only=True,
+    )
     assert plan.warnings == [WARNING]
 
 

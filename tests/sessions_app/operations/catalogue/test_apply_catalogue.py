@@ -241,17 +241,6 @@ def test_a_cluster_gives_each_permission_to_people_and_groups(world):
     assert not held_by(world.dora, "view", "administer").exists()
 
 
-def test_permissions_are_exactly_what_the_file_says(world):
-    visible = AccessPolicy.objects.visible_to
-    change(world, policy(world, viewers={"identities": ["charlie"]}))
-    assert visible(world.charlie).exists()
-    change(world, policy(world, viewers=None))
-    assert not visible(world.charlie).exists()
-    assert visible(world.bob).exists()
-    change(world, policy(world, approvals=[{"count": 1, "from": ["on-call"]}]))
-    assert not visible(world.bob).exists()
-
-
 def test_a_policy_row_that_can_not_be_read_is_mended_by_its_file(world):
     grant = world.grant()
     AccessPolicy.objects.update(document={}, digest="broken")
@@ -328,11 +317,3 @@ def test_a_group_in_no_file_is_told_and_goes_with_prune_and_so_does_what_rested_
     assert (again.changes, again.unused) == ([], [])
     grant.refresh_from_db()
     assert grant.state == GrantState.ACTIVE  # Alice is on call, so that the policy still lets her ask.
-
-
-def test_with_prune_the_files_must_stand_alone(world):
-    files = {name: text for name, text in world.catalogue.items() if not name.startswith("clusters/")}
-    apply_catalogue(files=files, actor=SETUP, now=world.now)
-    with pytest.raises(InvalidInput, match="unknown cluster web"):
-        apply_catalogue(files=files, actor=SETUP, now=world.now, prune=True)
-    assert Cluster.objects.live().count() == 1

@@ -9,7 +9,6 @@ from sessions_app.models import Cluster, GrantState
 from sessions_app.operations.catalogue.catalogue_plan import Plan
 from sessions_app.operations.catalogue.write_cluster import write_cluster
 from sessions_app.policy.catalogue import ClusterDocument
-from tests.support.world.acts import events
 from tests.support.world.world import SETUP
 
 
@@ -35,11 +34,3 @@ def test_a_target_that_is_gone_keeps_its_row_and_ends_what_used_it(world, data, 
     ]
     grant.refresh_from_db()
     assert grant.state == GrantState.REVOKING
-
-
-def test_a_summary_alone_ends_nothing(world, data, now):
-    grant = world.grant()
-    assert write({**data, "summary": "Other words"}, now).ends == ()
-    grant.refresh_from_db()
-    assert grant.state == GrantState.ACTIVE
-    assert events("web")[-1] == "cluster.changed"

@@ -11,7 +11,7 @@ from sessions_app.operations.catalogue.catalogue_plan import Plan
 from sessions_app.operations.catalogue.write_group import remove_group, write_group
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.policy.catalogue import GroupDocument
-from tests.support.world.acts import events, last
+from tests.support.world.acts import last
 from tests.support.world.world import SETUP
 
 
@@ -48,12 +48,6 @@ def test_a_review_that_is_overdue_ends_no_access_that_goes_on(world, now):
     Grant.objects.update(review_due_at=now - dt.timedelta(hours=1))
     write(["alice", "bob"], now, "others")
     assert write(["bob"], now, "others").ends == ()
-
-
-def test_the_same_members_in_any_spelling_are_no_change(world, now):
-    before = events("operators")
-    assert write(["ALICE", "robot", "deployer"], now).changes == []
-    assert events("operators") == before
 
 
 def test_a_group_that_is_taken_away_gives_nothing_any_more(world, now):

@@ -209,3 +209,15 @@ def test_an_end_and_a_handing_on_at_the_same_moment_leave_nothing_behind(live_wo
         lambda: end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=world.now),
     )
     assert not Grant.objects.filter(parent=grant, state__in=["scheduled", "active"]).exists()
+
+
+def test_a_cut_above_overrules_what_would_be_let_finish_below(world, grant):
+    child = hand_on(world, grant)
+    end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now, cut=False)
+    child.refresh_from_db()
+    assert child.finish_until == after(world, minutes=5)
+    soon = after(world, seconds=10)
+    end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=soon)
+    child.refresh_from_db()
+    assert (child.finish_until, child.next_attempt_at) == (soon, soon)
+    assert last("grant.revoking", child.ref).data["cut"] is True

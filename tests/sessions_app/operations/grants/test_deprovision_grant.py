@@ -9,10 +9,11 @@ from concurrent import futures
 import pytest
 from django.db import connection
 
+from broker.audit.models import AuditEntry
 from broker.kernel import clock
 from sessions_app.connectors.base import ConnectorError, Evidence
 from sessions_app.connectors.fake import FakeConnector
-from sessions_app.models import EndReason, Grant, GrantState, Lease
+from sessions_app.models import CommandRun, EndReason, Grant, GrantState, Lease, RunState
 from sessions_app.operations.grants.deprovision_grant import CLAIM, LONGEST, deprovision_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.transition import StaleGrant
@@ -464,3 +465,12 @@ def test_what_may_finish_is_not_killed_before_its_time(world, fake_targets):
     leave_something(fake_targets, grant, "web-1")
     assert undo(grant, now=after(world, seconds=5)).state == GrantState.REVOKING
     assert fake_targets.left != {}
+
+
+def test_commands_nobody_reported_are_marked_as_cut_and_recorded(world, fake_targets):
+    grant = used_grant(world, "web-1")
+    CommandRun.objects.update(state=RunState.RUNNING, ended_at=None, reason="")
+    undo(end(world, grant), now=world.now)
+    tried = CommandRun.objects.get()
+    assert (tried.state, tried.reason) == (RunState.CUT, "the grant ended")
+    assert AuditEntry.objects.filter(event="command.finished", object_ref=grant.ref).count() == 2

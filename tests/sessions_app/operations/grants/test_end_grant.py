@@ -7,6 +7,7 @@ import pytest
 from django.db import connection, transaction
 
 from broker.audit.backlog import catch_up
+from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun, EndReason, Grant, GrantState, Session
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.settle_end import settle_end
@@ -143,3 +144,8 @@ def test_an_end_does_not_hold_up_who_has_the_record_and_refers_to_the_grant(live
         assert Started(lambda: end(live_world, grant)).result().state == GrantState.REVOKING
     assert catch_up(live_world.now) == 1
     assert last("grant.revoking", grant.ref).data["reason"] == "revoked"
+
+
+def test_a_grant_that_is_not_there_is_said_to_be_so(world):
+    with pytest.raises(NotFound):
+        end_grant(grant_id=0, actor=None, reason=EndReason.EXPIRED, now=world.now)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from django.db import transaction
 
 from broker.audit.models import AuditEntry
 from broker.audit.standing import RecordContradicted, write_standing
@@ -63,13 +62,6 @@ def test_a_target_that_does_not_answer_is_said_to(world, grant, making):
     making.down = {"web-1"}
     with pytest.raises(TargetDidNotAnswer, match="web-1 does not answer"):
         issue(world, grant)
-
-
-def test_no_target_is_asked_within_a_transaction_of_someone_else(world, grant, making):
-    calls = list(making.calls)
-    with transaction.atomic(), pytest.raises(RuntimeError):
-        issue(world, grant)
-    assert making.calls == calls
 
 
 def test_access_that_needs_none_has_none(world, fake_targets):

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from sessions_app.models import Grant, GrantState, Target
-from sessions_app.operations.grants.make_grant import make_grant
-from sessions_app.policy.scope import Extent
-from sessions_app.queries.facts import approved_document
 from tests.support.world.acts import after, awake, last
-from tests.support.world.world import SETUP
 
 
 def test_waiting_does_not_eat_the_granted_time(world):
@@ -52,17 +48,3 @@ def test_commands_that_may_finish_are_counted_only_if_they_were_left_in(world):
     world.decide(second, narrowing={"commands": [0, 1, 2, 3]})
     assert Grant.objects.get(request=first).finish_seconds == 300
     assert Grant.objects.get(request=second).finish_seconds == 0
-
-
-def test_a_grant_holds_nothing_that_was_not_given_to_it(world):
-    request = world.request()
-    grant = make_grant(
-        request=request,
-        extent=Extent(60, frozenset({3}), frozenset(request.targets[:1])),
-        document=approved_document(request),
-        actor=SETUP,
-        now=world.now,
-    )
-    assert grant.commands == [3]
-    assert list(grant.targets.values_list("pk", flat=True)) == request.targets[:1]
-    assert grant.expires_at == after(world, seconds=60)

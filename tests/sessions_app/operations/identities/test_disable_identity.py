@@ -67,16 +67,6 @@ def test_waiting_requests_are_withdrawn_and_each_is_recorded(world):
     assert decided.state == RequestState.DENIED
 
 
-def test_a_use_that_was_authorized_before_runs_nothing_after(world):
-    grant = world.grant()
-    used = use(grant, now=world.now)
-    opened = session(used, now=world.now)
-    disable(world, world.alice)
-    with pytest.raises(GrantIsOver):
-        run(used, opened, now=world.now)
-    assert authorize_use(by=ByHolder(world.alice.pk, "web-1", None, world.now)) == []
-
-
 def test_enabled_again_nothing_comes_back(world):
     grant = world.grant()
     disable(world, world.alice)
@@ -138,3 +128,11 @@ def test_a_request_to_somebody_who_is_disabled_meanwhile_does_not_hold_it_up(liv
         live_world.request()
         disabled = Started(lambda: disable(live_world, live_world.bob)).result()
     assert isinstance(disabled, Identity), disabled
+
+
+def test_doing_it_twice_changes_nothing(world):
+    disable(world, world.alice)
+    before = events()
+    disable(world, world.alice)
+    enable_identity(identity_id=world.bob.pk, actor=world.admin, now=world.now)
+    assert events() == before

@@ -44,13 +44,6 @@ def test_unless_all_conditions_are_wanted(issuer, now):
     assert issuer.asked
 
 
-def test_nothing_is_used_up(issuer, now):
-    token = issuer.sign(issuer.github(now))
-    assert unmet(prove(issuer, token, now)) == unmet(prove(issuer, token, now)) == []
-    # Its keys are kept by the process.
-    assert issuer.asked.count("/keys") == 1
-
-
 def test_an_issuer_inside_is_asked_where_the_settings_allow_it_alone(issuer, now, settings):
     settings.ISSUER_NETWORKS = []
     keyring.cache_clear()

@@ -52,11 +52,6 @@ def test_what_waits_is_due_when_the_first_step_is(world, what, name):
     assert (row.began_at, row.due_at, row.step) == (world.now, after(world, minutes=10), 0)
 
 
-def test_without_steps_nothing_waits(world):
-    a_request(world)
-    assert not Escalation.objects.exists()
-
-
 def again(world, request, now):
     await_answer(of=request, document=facts.policy_document(request.policy), now=now)
 

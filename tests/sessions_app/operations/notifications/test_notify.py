@@ -25,12 +25,6 @@ def test_machines_are_told_through_their_owner_and_the_owner_once(world):
     assert told(world, world.robot, world.deployer, world.alice) == ["alice"]
 
 
-def test_a_notice_waits_for_its_mail_from_the_start_and_a_long_subject_is_cut(world):
-    told(world, world.bob, subject="x" * 500)
-    notice = Notice.objects.get()
-    assert (notice.next_attempt_at, notice.mailed_at, len(notice.subject)) == (world.now, None, 200)
-
-
 # In whose time
 
 

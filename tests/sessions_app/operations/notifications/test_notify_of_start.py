@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sessions_app.models import Grant, Notice
+from sessions_app.models import Notice
 from tests.support.world.acts import policy
 
 
@@ -16,14 +16,6 @@ def test_all_approvers_are_told_what_started_and_where_to_look(world):
     grant = world.respond(incident)
     subject = f"Alice has access for {incident.ref} on web"
     assert told("grant.scheduled") == [(name, subject, f"/grants/{grant.ref}/") for name in ("bob", "dora")]
-
-
-def test_broken_glass_is_called_that(world):
-    request = world.request(kind="break_glass", reason="Down")
-    grant = Grant.objects.get(request=request)
-    assert told("breakglass.started") == [
-        (name, "Alice used break-glass access on web", f"/grants/{grant.ref}/") for name in ("bob", "dora")
-    ]
 
 
 def test_the_holder_is_not_told_of_what_he_did_himself(world):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from broker.kernel.errors import NotFound
-from sessions_app.operations.notifications.pause_webhook import PausedAlready, pause_webhook
+from sessions_app.operations.notifications.pause_webhook import pause_webhook
 from tests.support.servers.receiver import endpoint, receiver, send_all, webhook_file
 from tests.support.world.acts import last
 
@@ -20,13 +20,6 @@ def test_nothing_goes_to_a_paused_endpoint_and_what_happens_waits(world, setting
         assert hook.came == []
     assert endpoint().messages.filter(state="pending").count() == 1
     assert last("webhook.paused", "chat").actor == "admin"
-
-
-def test_it_is_paused_once(world):
-    world.apply(webhook_file(None))
-    pause_webhook(endpoint_id=endpoint().pk, actor=world.admin, now=world.now)
-    with pytest.raises(PausedAlready):
-        pause_webhook(endpoint_id=endpoint().pk, actor=world.admin, now=world.now)
 
 
 def test_its_owners_may_and_to_all_others_it_is_not_there(world):

@@ -40,12 +40,6 @@ def test_what_says_nothing_new_keeps_the_stored_secret(chat, given):
     assert read_secret(given, chat, on_server=False) is None
 
 
-def test_another_secret_takes_its_place(chat):
-    put_secret(chat, read_secret(OTHER, chat, on_server=False))
-    assert signing_keys(chat, None) == [key_of_secret(OTHER)]
-    assert OTHER.encode() not in bytes(chat.sealed_secret)
-
-
 @pytest.mark.parametrize("given", [None, "(stored)"])
 def test_a_new_endpoint_gets_a_secret_of_its_own(given):
     keys = {key_of_secret(read_secret(given, None, on_server=False)) for _ in range(2)}
@@ -94,15 +88,6 @@ def test_it_is_shown_as_its_file_says_it_but_for_the_secret(world):
         "events": ["grant.revoking", "request.created"], "secret": "(stored)",
         "owners": {"groups": ["approvers"], "identities": ["alice"]},
     }  # fmt: skip
-
-
-def test_its_owners_are_exactly_those_who_are_named(chat):
-    set_owners(chat, Who(groups=("approvers",), identities=("alice",)))
-    set_owners(chat, Who(identities=("Charlie",)))
-    assert list(chat.owner_people.values_list("username", flat=True)) == ["charlie"]
-    assert not chat.owner_groups.exists()
-    set_owners(chat, None)
-    assert not chat.owner_people.exists()
 
 
 def test_its_owners_are_told_once_each_and_administrators_where_none_is_there(world, chat):

@@ -61,14 +61,6 @@ def test_a_refusal_shows_each_rules_answer(world):
     assert any(result.permitted for result in preview.decision.results)
 
 
-def test_the_requester_is_never_counted_among_the_approvers(world):
-    world.apply({"groups/approvers.yaml": "name: approvers\nmembers: [alice, bob, robot]\n"})
-    ((_, people),) = check(world).approvers
-    assert [person.username for person in people] == ["bob"]
-    ((_, people),) = check(world, world.robot).approvers
-    assert [person.username for person in people] == ["bob"]
-
-
 def test_what_is_not_there_and_what_is_not_for_the_asker_get_one_answer(world):
     answers = set()
     for who, changes in (
@@ -107,13 +99,6 @@ def test_of_two_policies_the_one_that_asks_least_of_others_answers(world):
     assert check(world, duration=1800).policy.name == "free"
     assert check(world, duration=3600).policy.name == "web-work"
     assert check(world, duration=1800, policy="web-work").policy.name == "web-work"
-
-
-def test_who_else_is_there_then_is_shown(world):
-    grant = world.grant()
-    assert check(world, world.robot).others == 1
-    assert check(world).others == 0
-    assert check(world, world.robot, starts_at=grant.expires_at).others == 0
 
 
 def test_who_it_is_is_told_only_to_those_who_may_see_it(world):

@@ -46,16 +46,6 @@ def test_what_the_asker_says_first_is_told_to_all_who_can_decide(world):
     assert {name for name, _ in told()} == {"bob", "dora"}
 
 
-def test_a_machine_answers_itself_or_by_its_owner(world):
-    request = world.request(world.robot)
-    say(world, request, world.bob)
-    assert told() == {("alice", f"/requests/{request.ref}/#thread")}
-    Notice.objects.all().delete()
-    say(world, request, world.robot, "web-1")
-    say(world, request, world.alice, "As it says.")
-    assert {name for name, _ in told()} == {"bob"}
-
-
 def test_who_may_not_see_the_request_says_nothing_there(world):
     request = world.request()
     for pk in (request.pk, 10**6):

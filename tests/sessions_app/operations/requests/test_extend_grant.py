@@ -290,3 +290,9 @@ def test_what_the_policy_allows_more_of_later_is_not_part_of_what_was_approved(w
     change(world, policy(world, extension=None))
     with pytest.raises(MayNotExtend, match="does not allow extensions"):
         extend(world, grant)
+
+
+def test_no_time_and_less_time_are_no_extension(world):
+    for seconds in (0, -1, -3600):
+        with pytest.raises(InvalidInput):
+            extend(world, world.grant(), seconds)

@@ -43,11 +43,6 @@ def test_once_in_ten_minutes_and_then_again(world):
     assert told() == ["bob", "bob", "dora", "dora"]
 
 
-def test_an_owner_reminds_for_the_machine(world):
-    remind(world, world.request(world.robot))
-    assert told() == ["bob", "dora"]
-
-
 def test_others_are_told_that_there_is_no_such_request_of_theirs(world):
     request = world.request()
     for who in (world.bob, world.charlie, world.admin, world.robot):

@@ -120,3 +120,9 @@ def test_a_hold_that_lapses_is_recorded(world, held):
     assert last("command.hold_decided", held.grant.ref).data == {
         "run": held.pk, "allowed": False, "argv": ["echo", "stop", "nginx"], "target": "web-1", "lapsed": True
     }  # fmt: skip
+
+
+def test_a_hold_that_is_not_there_is_over_and_not_found(world):
+    assert hold_of(0, world.now).state == "over"
+    with pytest.raises(NotFound):
+        decide_hold(run_id=0, actor=world.bob, allow=True, now=world.now)

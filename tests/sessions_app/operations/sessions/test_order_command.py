@@ -132,3 +132,16 @@ def test_a_tried_line_answers_its_order(world, grant, now):
     tried = acts.run(used, acts.session(used, now=now), asked.line, order_id=asked.pk, now=now)
     asked.refresh_from_db()
     assert asked.run_id == tried.run_id
+
+
+def test_a_line_that_can_not_be_stored_whole_is_not_ordered(world, grant, now):
+    with pytest.raises(InvalidInput, match="longer than 8000 characters") as refused:
+        order(grant, world.alice, now, values={"lines": "2" * 8000})
+    assert set(refused.value.fields) == {"lines"}
+    assert not CommandOrder.objects.exists()
+
+
+def test_a_command_that_is_not_in_the_grant_is_not_ordered(world, now):
+    grant = world.grant()
+    with pytest.raises(InvalidInput):
+        order(grant, world.alice, now, index=99, values={})

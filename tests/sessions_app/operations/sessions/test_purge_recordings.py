@@ -92,3 +92,9 @@ def test_the_least_of_what_a_command_a_grant_and_all_of_them_may_have_is_left(
     assert Rooms().room_for(grant_id=grant.pk).bytes == 0
     purge_recordings(folder=folder, now=world.now + 400 * DAY)
     assert Rooms().room_for(grant_id=grant.pk).bytes == 900
+
+
+def test_a_machine_without_the_recordings_purges_nothing(world, folder, recorded, tmp_path):
+    assert purge_recordings(folder=tmp_path / "elsewhere", now=world.now + 400 * DAY) == 0
+    recorded.refresh_from_db()
+    assert recorded.recording_purged_at is None

@@ -45,11 +45,6 @@ def test_an_allowed_call_is_running_and_recorded(call, use):
     assert last("command.allowed").data["argv"] == ["read_ticket", '{"id":"T-42"}']
 
 
-def test_a_refused_call_is_recorded_and_never_running(call):
-    tried = call("read_ticket", {"id": "T-41"})
-    assert (tried.verdict, CommandRun.objects.get(pk=tried.run_id).state) == ("refused", "refused")
-
-
 def test_the_same_held_call_asks_once_and_runs_once(call, world):
     first = call("close_ticket", {"id": "T-42"})
     assert first.verdict == "held"

@@ -93,11 +93,6 @@ def test_an_idle_sweep_writes_nothing(world):
     assert Sweeper.objects.get().seen_at == world.now
 
 
-def test_a_sweeper_says_that_it_is_there(world):
-    swept(after(world, seconds=6))
-    assert Sweeper.objects.get(name="test").seen_at == after(world, seconds=6)
-
-
 def test_a_start_whose_message_was_lost_is_found(world):
     grant = world.grant(start=False, starts_at=after(world, hours=1))
     assert swept(after(world, minutes=59)).started == 0

@@ -94,3 +94,10 @@ def test_one_whose_message_was_lost_is_found_after_a_moment(stint_db, fake_targe
     tasks.check_lost()
     eventually(lambda: finished(check))
     assert lost_checks(now=after(world, hours=1)) == []
+
+
+def test_a_target_that_nobody_answers_for_is_not_reachable(world):
+    ensure_authority(SSH_USER_CA, now=world.now)
+    Target.objects.filter(name="web-1").update(address="127.0.0.1", port=1)
+    check = carry_out(ask(world), world.now)
+    assert [(step["name"], step["ok"]) for step in check.steps] == [("reachable", False)]

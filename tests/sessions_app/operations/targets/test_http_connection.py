@@ -13,7 +13,6 @@ from sessions_app.operations.catalogue.catalogue_rows import cluster_data
 from sessions_app.operations.catalogue.save_document import save_document
 from sessions_app.operations.targets.cluster_connection import (
     STORED,
-    catalogue_schemas,
     parameters_of,
     readable_secrets,
 )
@@ -101,17 +100,3 @@ def test_a_public_host_leads_to_one_cluster_and_not_to_stint(world, settings):
         with pytest.raises(InvalidInput) as caught:
             save(world, pay(connection, "other"), "other")
         assert says in str(caught.value.fields)
-
-
-def test_the_schema_lets_a_nested_secret_be_a_reference():
-    import jsonschema
-
-    schema = catalogue_schemas()["clusters"]
-    (http,) = (
-        one["then"]["properties"]["connection"]
-        for one in schema["allOf"]
-        if one["if"]["properties"]["kind"]["const"] == "http"
-    )
-    jsonschema.validate({"proxy": "stint", "inject": {"header": "X-A", "value": {"env": "KEY"}}}, http)
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"proxy": "stint", "inject": {"header": "X-A", "value": {"vault": "KEY"}}}, http)

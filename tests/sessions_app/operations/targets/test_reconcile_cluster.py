@@ -217,3 +217,13 @@ def test_one_process_at_a_time_goes_round_so_that_clusters_that_hang_leave_worke
     app_connection.execute("SELECT pg_advisory_unlock_all()")
     tick(live_world)
     assert looks(making) == ["web-"]
+
+
+def test_an_error_that_nobody_foresaw_is_noted(world, grant):
+    class Odd(FakeConnector):
+        def observe(self, place):
+            raise UnicodeError("label empty or too long")
+
+    with serving(lambda: Odd(kind="ssh"), prepares=True):
+        reconcile(world)
+    assert "UnicodeError" in Observation.objects.first().error

@@ -6,7 +6,7 @@ import pytest
 from django.db import DatabaseError, transaction
 
 from broker.kernel.errors import InvalidInput, NotFound
-from sessions_app.models import Grant, GrantState, RequestState, Workflow
+from sessions_app.models import Grant, RequestState, Workflow
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
@@ -64,15 +64,6 @@ def test_requests_that_wait_lapse_and_no_approval_revives_them(world):
     with pytest.raises(Exception, match="already lapsed"):
         world.decide(request)
     assert not Grant.objects.exists()
-
-
-def test_closed_between_approval_and_start_it_does_not_start(world):
-    incident = world.incident()
-    grant = world.respond(incident, start=False)
-    assert grant.state == GrantState.SCHEDULED
-    close(world, incident)
-    assert provision_grant(grant_id=grant.pk, now=world.now).state == GrantState.ENDED
-    assert "grant.active" not in events(grant.ref)
 
 
 def test_a_grant_that_the_closing_missed_does_not_start_either(world):

@@ -9,7 +9,7 @@ from django.db import IntegrityError, InternalError, transaction
 
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import Workflow
-from tests.support.world.acts import at_once, events, last
+from tests.support.world.acts import events, last
 
 
 def test_an_incident_gets_the_next_reference_and_is_recorded(world):
@@ -52,11 +52,6 @@ def test_a_cluster_that_one_may_not_see_is_one_that_is_not_there(world):
             world.incident(who, clusters=[cluster])
         said.add(refusal.value.message.replace(cluster, "?"))
     assert len(said) == 1
-
-
-def test_two_that_open_at_once_get_two_references(live_world):
-    first, second = at_once(*[live_world.incident] * 2)
-    assert first.ref != second.ref
 
 
 def test_what_an_incident_is_never_changes_and_it_is_never_deleted(world):

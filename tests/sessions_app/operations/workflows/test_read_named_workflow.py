@@ -6,7 +6,6 @@ import pytest
 
 from sessions_app.operations.workflows.read_named_workflow import read_named_workflow
 from sessions_app.operations.workflows.read_workflow import UnknownWorkflow
-from sessions_app.operations.workflows.workflow_sources import SourceUnreadable
 from tests.support.world.acts import after, change
 from tests.support.world.sources import SOURCE, is_open, speaking_for
 
@@ -49,9 +48,3 @@ def test_work_of_stints_own_is_nobody_elses_to_ask_about(world, pager):
 def test_a_reference_that_means_nothing_is_unknown_work(world, pager, ref):
     with pytest.raises(UnknownWorkflow):
         read(world, ref)
-
-
-def test_a_source_that_does_not_answer_says_so(world, pager):
-    pager.down = True
-    with pytest.raises(SourceUnreadable):
-        read(world)

@@ -12,7 +12,7 @@ from sessions_app.operations.workflows.receive_delivery import NotFromSource, re
 from sessions_app.operations.workflows.rotate_source_secret import rotate_source_secret
 from sessions_app.operations.workflows.workflow_sources import secrets_of
 from tests.support.servers.outside import signed_by_standard
-from tests.support.world.acts import Started, after, change, last, wait_for_waiters
+from tests.support.world.acts import Started, change, last, wait_for_waiters
 from tests.support.world.sources import DESK, delivery
 
 BEFORE = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -46,15 +46,6 @@ def test_the_one_before_is_good_until_the_next_rotation(world, desk):
         True,
         True,
     ]
-
-
-def test_how_the_source_is_asked_stays_and_the_row_is_another_from_then_on(world, desk):
-    rotate(world, now=after(world, minutes=1))
-    source = WorkflowSource.objects.get()
-    assert (secrets_of(source).parameters, source.changed_at) == (
-        {"token": "desk-token-of-stint"},
-        after(world, minutes=1),
-    )
 
 
 def test_it_is_recorded_without_any_secret_and_kept_sealed(world, desk):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from broker.kernel.errors import InvalidInput
 from sessions_app.models import WorkflowSource
 from sessions_app.operations.workflows.workflow_sources import (
     Secrets,
     SourceUnreadable,
     adapter_of,
-    kind_of,
     read_secrets,
     secrets_of,
     shown_document,
@@ -17,7 +17,7 @@ from sessions_app.operations.workflows.workflow_sources import (
 from sessions_app.policy.catalogue import SourceDocument
 from sessions_app.policy.documents import DocumentError
 from tests.support.world.acts import change
-from tests.support.world.sources import DESK
+from tests.support.world.sources import DESK, SOURCE, speaking_for
 
 URL = "http://127.0.0.1:1/tickets/{id}"
 WEBHOOK = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -56,11 +56,6 @@ def test_a_source_without_secrets_has_none():
 def test_sent_back_as_it_is_shown_it_is_what_is_stored(desk):
     shown = SourceDocument.model_validate(shown_document(desk))
     assert read_secrets(shown, desk, on_server=False) == (desk.document, secrets_of(desk))
-
-
-def test_another_secret_takes_the_place_of_one_and_the_others_stay(desk):
-    _, kept = read_secrets(document(token="another-token"), desk, on_server=False)
-    assert kept == Secrets({"token": "another-token"}, (WEBHOOK,))
 
 
 @pytest.mark.parametrize("changes", [{"url": "https://elsewhere.example/{id}"}, {"root": "result"}])
@@ -129,7 +124,8 @@ def test_what_was_sealed_under_another_key_counts_as_not_stored_and_can_be_given
     assert kept == Secrets({"token": "again"}, (WEBHOOK,))
 
 
-def test_its_work_is_of_the_kind_that_it_says_or_that_its_provider_has(desk):
-    assert kind_of(desk, "change") == "change"
-    assert kind_of(WorkflowSource(provider="pagerduty"), "") == "incident"
-    assert kind_of(WorkflowSource(provider="nobody"), "") == "ticket"
+def test_nor_is_one_of_a_file(world):
+    guessed = SOURCE.replace("first-secret-of-the-pager", "guess")
+    with speaking_for(), pytest.raises(InvalidInput) as refusal:
+        world.apply({"workflow-sources/pager.yaml": guessed})
+    assert "too short: use at least" in str(refusal.value.fields)
