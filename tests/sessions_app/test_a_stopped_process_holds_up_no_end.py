@@ -9,20 +9,21 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from broker.audit.models import AuditBacklog
 from broker.kernel import clock
 from sessions_app.gateways.core.sweeper import Sweeper
-from sessions_app.models import EndReason, GatewayNode, GrantState, Observation, Session, Workflow
+from sessions_app.models import EndReason, GatewayNode, GrantState, Notice, Observation, Session, Workflow
 from sessions_app.models import Sweeper as SweeperRow
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.identities.disable_identity import disable_identity
+from sessions_app.operations.notifications.send_notices import send_notices
 from sessions_app.operations.sweep.sweep import end_baseless, sweep
 from sessions_app.operations.targets.reconcile_cluster import SILENT, reconcile_all
 from tests.support.pace import allow
 from tests.support.waits import eventually
-from tests.support.world.acts import Started, after, events, intact, policy, session, use
+from tests.support.world.acts import Started, after, events, fresh, intact, policy, session, use
 
 pytestmark = pytest.mark.timing
 
@@ -100,8 +101,6 @@ def test_the_sweep_ends_what_is_due_and_goes_on_sweeping(world, owner_connection
 def test_nobody_else_waits_less_long_for_a_lock_because_an_end_did(world):
     grant = world.grant()
     with connection.cursor() as cursor:
-        from django.db import transaction
-
         with transaction.atomic():
             end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=world.now)
             cursor.execute("SHOW lock_timeout")
@@ -236,9 +235,6 @@ def test_a_plan_locks_nothing_that_others_need(world, owner_connection):
 def test_a_mail_server_that_hangs_is_waited_for_in_no_transaction(world, settings):
     import socket
 
-    from sessions_app.models import Notice
-    from sessions_app.operations.notifications.send_notices import send_notices
-
     world.request()
     notice = Notice.objects.get(identity=world.bob)
     with socket.socket() as hole:
@@ -250,14 +246,14 @@ def test_a_mail_server_that_hangs_is_waited_for_in_no_transaction(world, setting
         sending = Started(lambda: send_notices(now=lambda: world.now))
         accepted, _ = hole.accept()
         Notice.objects.filter(pk=notice.pk).update(subject="Not locked")
-        notice.refresh_from_db()
-        assert notice.next_attempt_at > world.now + dt.timedelta(minutes=1), "no other worker may send it too"
+        assert fresh(notice).next_attempt_at > world.now + dt.timedelta(minutes=1), (
+            "no other worker may send it too"
+        )
         # It hangs for as long as this takes.
         hole.close()
         accepted.close()
         sending.result()
-    notice.refresh_from_db()
-    assert (notice.subject, notice.mailed_at, notice.attempts) == ("Not locked", None, 1)
+    assert (fresh(notice).subject, notice.mailed_at, notice.attempts) == ("Not locked", None, 1)
     assert notice.next_attempt_at == after(world, seconds=60)
 
 

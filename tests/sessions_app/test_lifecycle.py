@@ -40,6 +40,7 @@ from sessions_app.policy.commands.kinds import decide
 from sessions_app.queries.facts import lease_facts
 from tests.support.breadth import examples
 from tests.support.world import acts
+from tests.support.world.acts import fresh
 from tests.support.world.replay import world_again
 from tests.support.world.world import SETUP
 
@@ -254,8 +255,10 @@ class Lifecycle(RuleBasedStateMachine):
                         now=self.now,
                     )
                     assert not self.lives[run.grant_id].over
-                    run.refresh_from_db()
-                    assert (released.verdict, run.decided_by.username in ("bob", "dora")) == ("allowed", True)
+                    assert (released.verdict, fresh(run).decided_by.username in ("bob", "dora")) == (
+                        "allowed",
+                        True,
+                    )
                     self.fake.left[place_of(use.target), use.mark] = 1
 
     def close_a_session(self, pick) -> None:

@@ -46,7 +46,22 @@ from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.policy.commands.mcp.decide import decided
 from tests.sessions_app.operations.sessions.test_note_deviation import tries
 from tests.support.servers.issuer import issuer_on_loopback
-from tests.support.world.acts import after, change, events, intact, last, policy, run, session, undo, use
+from tests.support.world.acts import (
+    LOCKS_HERE,
+    Started,
+    after,
+    change,
+    events,
+    fresh,
+    intact,
+    last,
+    policy,
+    run,
+    session,
+    undo,
+    use,
+    wait_for_waiters,
+)
 from tests.support.world.api_site import add_site, grant_on_site
 from tests.support.world.mcp_site import add_desk, grant_unseen, token_of
 
@@ -104,9 +119,7 @@ def test_nothing_new_is_asked_approved_started_opened_or_run(live_world, record_
         lambda: run(used, opened, "id", now=world.now),
         lambda: run(used, opened, "echo stop nginx", now=world.now),
     )
-    pending.refresh_from_db()
-    waiting.refresh_from_db()
-    assert (pending.state, waiting.state) == ("pending", GrantState.SCHEDULED)
+    assert (fresh(pending).state, fresh(waiting).state) == ("pending", GrantState.SCHEDULED)
 
 
 def test_nothing_is_extended_or_handed_on(live_world, record_refuses):
@@ -144,8 +157,7 @@ def test_nothing_that_is_held_is_let_go_on(live_world, record_refuses):
         lambda: decide_hold(run_id=waiting, actor=world.bob, allow=True, now=world.now),
         lambda: release_grant(grant_id=stopped.pk, actor=world.bob, now=world.now),
     )
-    stopped.refresh_from_db()
-    assert stopped.held_at is not None
+    assert fresh(stopped).held_at is not None
     assert CommandRun.objects.get(pk=waiting).decided_at is None
 
 
@@ -250,8 +262,7 @@ def test_a_revoke_a_disable_and_a_taken_key_go_on_and_are_recorded_when_the_reco
     assert undo(one, now=after(world, seconds=1)).state == GrantState.ENDED
     assert fake_targets.left == {}
     disable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now)
-    two.refresh_from_db()
-    assert two.state == GrantState.REVOKING
+    assert fresh(two).state == GrantState.REVOKING
     # Still refused: nothing is lost, and nothing is appended out of turn.
     assert "record" in sweep(now=lambda: world.now, name="test").failed
     record_refuses(False)
@@ -273,8 +284,6 @@ def test_a_broken_connection_in_the_middle_of_an_act_leaves_neither_act_nor_entr
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         (pid,) = cursor.fetchone()
-    from tests.support.world.acts import LOCKS_HERE, Started, wait_for_waiters
-
     with owner_connection.transaction():
         owner_connection.execute("SELECT FROM audit_head FOR UPDATE")
         decided = Started(lambda: world.decide(request))
@@ -285,5 +294,4 @@ def test_a_broken_connection_in_the_middle_of_an_act_leaves_neither_act_nor_entr
         connection.cursor().execute("SELECT pg_terminate_backend(%s)", [row[0]])
     assert isinstance(decided.result(), DatabaseError)
     assert counts() == before
-    request.refresh_from_db()
-    assert request.state == "pending"
+    assert fresh(request).state == "pending"

@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connection
 from django.test import Client
+from django.views.debug import ExceptionReporter
 
 from accounts.operations.add_ssh_key import add_ssh_key
 from accounts.operations.create_identity import create_identity
@@ -130,8 +131,6 @@ def test_no_page_and_no_answer_of_the_api_shows_a_secret(world, configured, capl
 
 def test_a_page_of_an_error_shows_no_secret(world, configured):
     """Django's own page for errors, which developers see, with all settings and the frames' variables."""
-    from django.views.debug import ExceptionReporter
-
     try:
         frame = {"database": django_settings.DATABASES, "mail": django_settings.EMAIL_HOST_PASSWORD}
         raise RuntimeError(f"{len(frame)} things were at hand")

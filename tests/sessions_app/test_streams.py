@@ -14,7 +14,10 @@ import pytest
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
 
+from broker.audit.queries import last_number
 from broker.demo.ports import free_port
+from broker.kernel import clock
+from sessions_app.models import Notice
 from tests.support.pace import allow
 from tests.support.servers.running import start as start_process
 from tests.support.waits import PATIENCE, eventually
@@ -87,8 +90,6 @@ def ask(base: str, cookie: str = "", query: str = "", **headers: str):
 
 def head() -> int:
     """The number of the record's last entry."""
-    from broker.audit.queries import last_number
-
     return last_number()
 
 
@@ -132,9 +133,6 @@ def test_every_channel_is_a_nudge_without_content(live_world, streams, app_conne
 
 
 def test_what_people_do_is_a_nudge_with_the_number_of_its_entry(live_world, streams):
-    from broker.kernel import clock
-    from sessions_app.models import Notice
-
     with ask(streams, cookie_of(live_world.bob)) as stream:
         begun(stream)
         request = live_world.request(now=clock.now())

@@ -10,6 +10,7 @@ from sessions_app.models import EndReason, GrantState, Observation
 from sessions_app.operations.grants.end_grant import end_grant
 from tests.support.servers.receiver import receiver, webhook_file
 from tests.support.waits import eventually
+from tests.support.world.acts import fresh
 
 
 def test_every_scheduled_task_is_one_that_the_worker_knows():
@@ -20,8 +21,7 @@ def test_every_scheduled_task_is_one_that_the_worker_knows():
 def test_a_task_takes_the_message_of_a_newer_sender(world):
     grant = world.grant(start=False)
     tasks.provision(grant_id=grant.pk, something_new=1)
-    grant.refresh_from_db()
-    assert grant.state == GrantState.ACTIVE
+    assert fresh(grant).state == GrantState.ACTIVE
 
 
 def test_the_worker_undoes_in_threads_of_its_own(live_world, owner_connection):
@@ -31,11 +31,9 @@ def test_the_worker_undoes_in_threads_of_its_own(live_world, owner_connection):
     with owner_connection.transaction(force_rollback=True):
         owner_connection.execute("SELECT FROM sessions_app_grant FOR UPDATE")
         tasks.deprovision(grant_id=grant.pk)
-        grant.refresh_from_db()
-        assert grant.state == GrantState.REVOKING
+        assert fresh(grant).state == GrantState.REVOKING
     eventually(lambda: not tasks._revokers._works)
-    grant.refresh_from_db()
-    assert grant.state == GrantState.ENDED
+    assert fresh(grant).state == GrantState.ENDED
 
 
 def test_the_record_is_read_again_on_schedule_in_a_thread_of_its_own(live_world):

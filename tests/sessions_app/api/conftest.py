@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 from django.test import Client
 
+from accounts.operations.create_token import create_token
 from tests.support.world.factors import just_signed_in
 
 ALL_SCOPES = ("read", "request", "decide", "end", "administer")
@@ -47,8 +48,6 @@ class Caller:
 
 
 def token_for(identity, now, *scopes: str, lifetime: dt.timedelta = dt.timedelta(days=90)) -> str:
-    from accounts.operations.create_token import create_token
-
     _, text = create_token(
         identity_id=identity.pk,
         label="test",

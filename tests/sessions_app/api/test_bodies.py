@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 
+from django.test import Client
+
 from sessions_app.models import AccessRequest
 
 ASK = {
-    "cluster": "web",
-    "command_set": "restart-web",
-    "duration": 3600,
-    "reason": "x",
-    "parameters": {"unit": "nginx"},
-}
+    "cluster": "web", "command_set": "restart-web", "duration": 3600, "reason": "x", "parameters": {"unit": "nginx"},
+}  # fmt: skip
 
 
 def deep(levels: int) -> bytes:
@@ -60,8 +58,6 @@ def test_a_body_is_an_object(api, subtests):
 
 
 def test_other_media_types_are_refused_also_for_browsers(api, world):
-    from django.test import Client
-
     client = Client()
     client.force_login(world.alice, backend="accounts.backends.PasswordBackend")
     for media_type in (
@@ -86,18 +82,9 @@ def test_a_chunked_body_is_refused(api):
 
 
 EXTRA = [
-    "state",
-    "approver",
-    "requester",
-    "expires_at",
-    "owner",
-    "digest",
-    "number",
-    "id",
-    "policy_version",
-    "grant",
+    "state", "approver", "requester", "expires_at", "owner", "digest", "number", "id", "policy_version", "grant",
     "__class__",
-]
+]  # fmt: skip
 
 
 def test_fields_that_a_request_does_not_take_are_refused_by_name(api, subtests):

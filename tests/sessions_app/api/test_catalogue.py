@@ -24,11 +24,8 @@ examples:
 OTHER = DRAFT.replace("restart-web", "unused")
 SHELL = DRAFT.replace("echo restart {unit}", "bash -c {unit}").replace("name: restart-web", "name: shell")
 READS = [
-    "/clusters/web",
-    "/command-sets/restart-web",
-    "/command-sets/restart-web/versions/1",
-    "/policies/web-work",
-]
+    "/clusters/web", "/command-sets/restart-web", "/command-sets/restart-web/versions/1", "/policies/web-work",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", READS)

@@ -147,15 +147,7 @@ def test_every_view_names_its_scope_or_is_for_administrators():
             assert any(
                 part in route
                 for part in (
-                    "tokens",
-                    "ssh-keys",
-                    "time-zone",
-                    "password",
-                    "identities",
-                    "catalogue",
-                    "publish",
-                    "command-sets",
-                    "webhooks",
-                    "proposals",
+                    "tokens", "ssh-keys", "time-zone", "password", "identities", "catalogue", "publish",
+                    "command-sets", "webhooks", "proposals",
                 )
-            ), route
+            ), route  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sessions_app.models import CommandRun, Grant
+from sessions_app.operations.grants.prepare_grant import prepare_grant
+from sessions_app.operations.grants.provision_grant import provision_grant
 from tests.support.world.acts import change, policy, run, session, undo, use
 
 
@@ -24,8 +26,6 @@ def held(world, grant):
 
 @pytest.fixture
 def broken_glass(world):
-    from sessions_app.operations.grants.provision_grant import provision_grant
-
     world.request(kind="break_glass", reason="The site is down")
     return provision_grant(grant_id=Grant.objects.get().pk, now=world.now)
 
@@ -80,10 +80,8 @@ def test_sessions_and_runs_of_a_grant_are_listed(api, grant, held):
     assert (opened["target"], opened["gateway"], opened["closed_at"]) == ("web-1", "gateway-1", None)
     runs = api("bob").get(f"/grants/{grant.ref}/runs").body["results"]
     assert [(row["line"], row["state"]) for row in runs] == [
-        ("echo stop nginx", "held"),
-        ("echo restart sshd", "refused"),
-        ("echo restart nginx", "running"),
-    ]
+        ("echo stop nginx", "held"), ("echo restart sshd", "refused"), ("echo restart nginx", "running"),
+    ]  # fmt: skip
     assert runs[1]["reason"].startswith("sshd is not one of") or "sshd" in runs[1]["reason"]
     refused = api("bob").get(f"/grants/{grant.ref}/runs?state=refused").body["results"]
     assert [row["line"] for row in refused] == ["echo restart sshd"]
@@ -98,11 +96,8 @@ def test_the_receipt_says_what_was_approved_run_refused_and_checked(api, world, 
     api("alice").post(f"/grants/{grant.ref}/end", {"note": "Done"})
     ended = api("alice").get(f"/grants/{grant.ref}/receipt").body["ended"]
     assert (ended["reason"], ended["note"], ended["by"], ended["proven_at"]) == (
-        "released",
-        "Done",
-        "alice",
-        None,
-    )
+        "released", "Done", "alice", None,
+    )  # fmt: skip
 
 
 # Ending
@@ -113,10 +108,8 @@ def test_its_holder_approvers_and_administrators_end_it(api, grant, who, reason)
     answer = api(who).post(f"/grants/{grant.ref}/end", {"note": "Enough", "kill": True})
     assert answer.status_code == 200, answer.body
     assert (answer.body["state"], answer.body["end_reason"], answer.body["ended_by"]) == (
-        "revoking",
-        reason,
-        who,
-    )
+        "revoking", reason, who,
+    )  # fmt: skip
     assert answer.body["end_note"] == "Enough"
     again = api(who).post(f"/grants/{grant.ref}/end")
     assert (again.status_code, again.body["end_reason"]) == (200, reason)
@@ -175,8 +168,6 @@ def test_a_decision_is_yes_or_no(api, held, subtests):
 
 @pytest.fixture
 def made(world, making):
-    from sessions_app.operations.grants.prepare_grant import prepare_grant
-
     return prepare_grant(grant_id=world.grant().pk, now=lambda: world.now)
 
 
@@ -201,8 +192,6 @@ def test_a_silent_target_is_asked_again_by_who_may_end_the_grant(api, world, mad
 
 
 def test_a_held_grant_is_let_go_on_by_an_approver(api, world):
-    from tests.support.world.acts import change, policy
-
     change(world, policy(world, deviations={"limit": 1}))
     grant = world.grant()
     used = use(grant, now=world.now)
@@ -235,10 +224,8 @@ def test_a_part_of_a_grant_is_handed_on_and_no_more_than_it_is(api, world):
     made = api("alice").post(f"/grants/{grant.ref}/delegate", part)
     assert made.status_code == 201, made.body
     assert (made.body["parent"], made.body["holder"], made.body["targets"]) == (
-        grant.ref,
-        "deployer",
-        ["web-1"],
-    )
+        grant.ref, "deployer", ["web-1"],
+    )  # fmt: skip
     assert made.headers["Location"] == f"/api/v1/grants/{made.body['ref']}"
     wider = api("alice").post(f"/grants/{grant.ref}/delegate", {**part, "parameters": {"unit": "haproxy"}})
     assert (wider.status_code, wider.body["code"]) == (422, "not_within")

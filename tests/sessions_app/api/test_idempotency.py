@@ -12,22 +12,18 @@ from django.urls import get_resolver
 from accounts.operations.create_token import create_token
 from broker.kernel import clock
 from sessions_app.api.endpoint import Endpoint
-from sessions_app.models import AccessRequest, Grant, IdempotencyKey
+from sessions_app.models import AccessRequest, Grant, IdempotencyKey, Sweeper
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.workflows.read_workflow import read_workflow
 from tests.sessions_app.api.conftest import ALL_SCOPES, Caller, token_for
 from tests.sessions_app.api.test_me import TOKEN
 from tests.support.waits import eventually, happens
-from tests.support.world.acts import LOCKS_HERE, Started, events
+from tests.support.world.acts import LOCKS_HERE, Started, events, fresh
 from tests.support.world.sources import SOURCE, is_closed, is_open, speaking_for
 
 ASK = {
-    "cluster": "web",
-    "command_set": "restart-web",
-    "duration": 3600,
-    "reason": "x",
-    "parameters": {"unit": "nginx"},
-}
+    "cluster": "web", "command_set": "restart-web", "duration": 3600, "reason": "x", "parameters": {"unit": "nginx"},
+}  # fmt: skip
 KEY = {"Idempotency-Key": "9c1f-7"}
 
 
@@ -60,8 +56,6 @@ def test_each_identity_has_keys_of_its_own(api):
 
 
 def test_an_error_is_not_kept_so_that_the_same_key_can_be_tried_again(api, world):
-    from sessions_app.models import Sweeper
-
     Sweeper.objects.update(seen_at=world.now - dt.timedelta(hours=1))
     assert api("alice").post("/requests", ASK, **KEY).status_code == 422
     assert not IdempotencyKey.objects.exists()
@@ -77,8 +71,7 @@ def test_what_a_refused_act_found_out_on_its_way_is_kept_as_without_a_key(api, w
         pager.workflows["Q1"] = is_closed()
         refused = api("alice").post(f"/grants/{grant.ref}/extend", {"duration": "5m"}, **KEY)
     assert (refused.status_code, refused.body["code"]) == (409, "grant_is_over")
-    grant.refresh_from_db()
-    assert (grant.state, grant.end_reason) == ("revoking", "workflow_closed")
+    assert (fresh(grant).state, grant.end_reason) == ("revoking", "workflow_closed")
     assert not IdempotencyKey.objects.exists()
 
 

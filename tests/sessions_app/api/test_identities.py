@@ -11,12 +11,8 @@ from tests.sessions_app.api.test_me import TOKEN, public_key
 
 AGENT = {"username": "night-robot", "kind": "agent", "name": "Night robot", "owner": "bob"}
 PERSON = {
-    "username": "erin",
-    "kind": "person",
-    "name": "Erin",
-    "email": "erin@example.com",
-    "password": "tr0ub4dor-and-3",
-}
+    "username": "erin", "kind": "person", "name": "Erin", "email": "erin@example.com", "password": "tr0ub4dor-and-3",
+}  # fmt: skip
 
 
 def names(caller, query: str = "") -> list[str]:
@@ -53,19 +49,12 @@ def test_an_administrator_makes_people_and_machines(api, signed_in):
 
 
 UNFIT = [
-    ({"owner": None}, 400),
-    ({"owner": "nobody"}, 400),
-    ({"owner": "robot"}, 400),
-    ({"password": "tr0ub4dor-and-3"}, 400),
-    ({"administrator": True}, 400),
-    ({"is_superuser": True}, 400),
-    ({"time_zone": "Mars/Olympus"}, 400),
-    ({"username": "Ro bot"}, 400),
-    ({"username": "ALICE", "owner": "alice"}, 409),
-    ({"kind": "person"}, 400),
-    ({"email": "not-an-address"}, 400),
+    ({"owner": None}, 400), ({"owner": "nobody"}, 400), ({"owner": "robot"}, 400),
+    ({"password": "tr0ub4dor-and-3"}, 400), ({"administrator": True}, 400), ({"is_superuser": True}, 400),
+    ({"time_zone": "Mars/Olympus"}, 400), ({"username": "Ro bot"}, 400),
+    ({"username": "ALICE", "owner": "alice"}, 409), ({"kind": "person"}, 400), ({"email": "not-an-address"}, 400),
     ({"groups": ["No Group"]}, 400),
-]
+]  # fmt: skip
 
 
 def test_what_does_not_fit_together_is_refused(api, subtests):

@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from accounts.models import APIToken, SSHPublicKey
-from sessions_app.models import Notice
+from sessions_app.models import IdempotencyKey, Notice
 from sessions_app.policy.policies import canonical
 from tests.sessions_app.api.conftest import Caller, token_for
-from tests.support.world.acts import events, last
+from tests.support.world.acts import events, fresh, last
 from tests.support.world.factors import just_signed_in
 from tests.support.world.world import PASSWORD
 
@@ -108,17 +108,9 @@ def test_a_browser_session_makes_any_token(world):
 
 
 UNFIT_TOKENS = [
-    {"scopes": []},
-    {"scopes": ["everything"]},
-    {"scopes": "read"},
-    {"lifetime": "91d"},
-    {"lifetime": 0},
-    {"label": ""},
-    {"label": " "},
-    {"expires_at": "2100-01-01T00:00:00Z"},
-    {"identity": "bob"},
-    {"digest": "x"},
-]
+    {"scopes": []}, {"scopes": ["everything"]}, {"scopes": "read"}, {"lifetime": "91d"}, {"lifetime": 0},
+    {"label": ""}, {"label": " "}, {"expires_at": "2100-01-01T00:00:00Z"}, {"identity": "bob"}, {"digest": "x"},
+]  # fmt: skip
 
 
 def test_a_token_has_some_scopes_a_label_and_an_end(api, subtests):
@@ -136,8 +128,7 @@ def test_a_token_has_some_scopes_a_label_and_an_end(api, subtests):
 def test_one_chooses_ones_time_zone(api, world):
     answer = api("alice").post("/me/time-zone", {"time_zone": "Asia/Tokyo"})
     assert (answer.status_code, answer.body["time_zone"]) == (200, "Asia/Tokyo")
-    world.alice.refresh_from_db()
-    assert world.alice.time_zone == "Asia/Tokyo"
+    assert fresh(world.alice).time_zone == "Asia/Tokyo"
     assert api("alice").post("/me/time-zone", {"time_zone": "Mars/Base"}).status_code == 400
     assert api("alice", "read", "request").post("/me/time-zone", {"time_zone": "UTC"}).status_code == 403
 
@@ -156,8 +147,7 @@ def test_a_new_password_keeps_the_session_that_set_it_and_ends_the_others(world)
     assert here.post("/me/password", NEW_PASSWORD).status_code == 200
     assert here.get("/me").status_code == 200
     assert there.get("/me").status_code == 401
-    world.alice.refresh_from_db()
-    assert world.alice.check_password(NEW_PASSWORD["new"])
+    assert fresh(world.alice).check_password(NEW_PASSWORD["new"])
     assert last("identity.password_changed", "alice").actor == "alice"
 
 
@@ -176,8 +166,6 @@ def test_a_token_needs_the_current_password_too_and_five_guesses_are_all_there_a
 
 
 def test_a_password_is_in_no_answer_and_no_kept_one(api, world):
-    from sessions_app.models import IdempotencyKey
-
     answer = api("alice").post("/me/password", NEW_PASSWORD, **{"Idempotency-Key": "k1"})
     again = api("alice").post("/me/password", NEW_PASSWORD, **{"Idempotency-Key": "k1"})
     assert (answer.status_code, again.status_code, again["Idempotent-Replayed"]) == (200, 200, "true")

@@ -21,18 +21,11 @@ def test_administrators_see_all_and_others_what_is_about_what_they_may_see(api, 
     grant = world.grant()
     assert len(rows(api("admin"), "?page_size=200")) == AuditEntry.objects.count()
     assert {row["object_ref"] for row in rows(api("alice"))} >= {
-        grant.ref,
-        grant.request.ref,
-        "alice",
-        "robot",
-        "web",
-    }
+        grant.ref, grant.request.ref, "alice", "robot", "web",
+    }  # fmt: skip
     assert {row["object_ref"] for row in rows(api("bob"))} >= {
-        grant.ref,
-        grant.request.ref,
-        "bob",
-        "web-work",
-    }
+        grant.ref, grant.request.ref, "bob", "web-work",
+    }  # fmt: skip
     assert {row["object_ref"] for row in rows(api("bob"))}.isdisjoint({"alice", "robot", "charlie"})
     assert {row["object_ref"] for row in rows(api("charlie"))} == {"charlie"}
 

@@ -9,12 +9,9 @@ from tests.sessions_app.api.conftest import Caller
 from tests.support.world.acts import change, policy
 
 ASK = {
-    "cluster": "web",
-    "command_set": "restart-web",
-    "duration": "1h30m",
-    "reason": "Nightly",
+    "cluster": "web", "command_set": "restart-web", "duration": "1h30m", "reason": "Nightly",
     "parameters": {"unit": "nginx"},
-}
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -110,13 +107,8 @@ def test_filters_narrow_the_list(api, world, asked):
 
 
 MEANINGLESS = [
-    "?state=open",
-    "?mine=yes",
-    "?cluster=%00",
-    "?stat=pending",
-    "?state=pending&state=denied",
-    "?requester=A%20b",
-]
+    "?state=open", "?mine=yes", "?cluster=%00", "?stat=pending", "?state=pending&state=denied", "?requester=A%20b",
+]  # fmt: skip
 
 
 def test_a_filter_that_means_nothing_is_refused_and_not_ignored(api, asked, subtests):
@@ -207,9 +199,7 @@ def test_what_may_be_asked_for_is_offered_by_place_and_by_command(api):
     asked = {"target": "web-1", "line": "echo restart nginx"}
     (offer,) = api("alice").post("/requests/offers", asked).body["results"]
     assert (offer["command_set"], offer["parameters"], offer["missing"]) == (
-        "restart-web",
-        {"unit": "nginx"},
-        [],
-    )
+        "restart-web", {"unit": "nginx"}, [],
+    )  # fmt: skip
     assert api("charlie").post("/requests/offers", asked).body == {"results": []}
     assert api("alice", "request").post("/requests/offers", {}).status_code == 403

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from broker.demo.ports import free_port
+from sessions_app.api.schema import openapi
 from tests.environment import ROOT
 from tests.sessions_app.api.conftest import token_for
 from tests.support.breadth import FULL
@@ -27,28 +28,13 @@ SUICIDAL = ("deleteMyToken", "deleteIdentityToken")
 # Each part is tried by whoever gets furthest in it.
 PARTS = {
     "alice": (
-        "me",
-        "requests",
-        "grants",
-        "runs",
-        "clusters",
-        "policies",
-        "search",
-        "workflows",
-        "ssh-gateway",
+        "me", "requests", "grants", "runs", "clusters", "policies", "search", "workflows", "ssh-gateway",
         "web-gateway",
     ),
     "admin": (
-        "identities",
-        "catalogue",
-        "command-sets",
-        "proposals",
-        "record",
-        "webhooks",
-        "history",
-        "rights",
+        "identities", "catalogue", "command-sets", "proposals", "record", "webhooks", "history", "rights",
     ),
-}
+}  # fmt: skip
 # Alice's run goes on beside it.
 HURTS_ALICE = ("postIdentityDisable",)
 
@@ -120,7 +106,5 @@ def test_every_answer_is_one_that_the_schema_promises(server, live_world, tmp_pa
 
 
 def test_no_part_is_left_out(db):
-    from sessions_app.api.schema import openapi
-
     tags = {said["tags"][0] for methods in openapi()["paths"].values() for said in methods.values()}
     assert tags == {part for parts in PARTS.values() for part in parts}

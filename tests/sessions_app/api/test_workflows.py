@@ -8,12 +8,9 @@ from sessions_app.models import Grant
 
 INCIDENT = {"title": "Checkout is slow", "severity": "P2", "clusters": ["web"]}
 ASK = {
-    "cluster": "web",
-    "command_set": "restart-web",
-    "duration": "1h",
-    "parameters": {"unit": "nginx"},
+    "cluster": "web", "command_set": "restart-web", "duration": "1h", "parameters": {"unit": "nginx"},
     "kind": "incident",
-}
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -187,12 +187,8 @@ def test_a_published_version_never_changes(world):
 def test_a_command_set_has_one_draft_at_a_time(world):
     published = CommandSetVersion.objects.get()
     fields = {
-        "command_set": published.command_set,
-        "source": "",
-        "document": {},
-        "digest": "x",
-        "created_at": world.now,
-    }
+        "command_set": published.command_set, "source": "", "document": {}, "digest": "x", "created_at": world.now,
+    }  # fmt: skip
     CommandSetVersion.objects.create(number=2, **fields)
     with pytest.raises(IntegrityError), transaction.atomic():
         CommandSetVersion.objects.create(number=3, **fields)

@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from accounts.models import Identity
+from accounts.operations.create_identity import create_identity
 from sessions_app.models import AccessPolicy, Cluster, Grant, requestable
 from sessions_app.models.visibility import hold_still
+from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.requests.check_request import NotRequestable, check_request
 from sessions_app.queries.offers import offers
 from sessions_app.queries.past import past_requests
@@ -20,15 +22,12 @@ from sessions_app.web.identities.who_can_page import who_can
 from sessions_app.web.requests import terms
 from sessions_app.web.shell import waiting
 from tests.support.world.acts import policy
-from tests.support.world.world import CATALOGUE
+from tests.support.world.world import CATALOGUE, SETUP
 
 
 @pytest.fixture
 def shared(world):
     """A policy over `web` and `prod` that asks for no approval. Charlie and a machine of his are named on `web` alone."""
-    from accounts.operations.create_identity import create_identity
-    from tests.support.world.world import SETUP
-
     create_identity(username="helper", kind="agent", owner=world.charlie, actor=SETUP, now=world.now)
     web = yaml.safe_load(CATALOGUE["clusters/web.yaml"])
     prod = {**web, "name": "prod", "targets": [{**web["targets"][0], "name": "prod-1", "port": 2299}]}
@@ -70,8 +69,6 @@ def test_what_was_got_by_a_right_on_another_cluster_does_not_start(shared):
     with_prod(shared)
     grant = Grant.objects.get(request=shared.request(shared.charlie, cluster="prod"))
     shared.apply()
-    from sessions_app.operations.grants.provision_grant import provision_grant
-
     ended = provision_grant(grant_id=grant.pk, now=shared.now)
     assert (ended.state, ended.end_note) == ("ended", "charlie can't request access under web-work.")
 

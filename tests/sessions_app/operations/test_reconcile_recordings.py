@@ -64,11 +64,9 @@ def test_after_a_crash_between_the_entry_and_the_file_the_file_goes_without_a_se
 
 def test_what_the_purge_looks_for_no_more_is_taken_in_all_the_same(world, folder, lost):
     purge_recordings(folder=folder, now=world.now + 2 * DAY)
-    lost.refresh_from_db()
-    assert lost.recording == ""
+    assert acts.fresh(lost).recording == ""
     assert reconcile_recordings(folder=folder, now=world.now + 2 * DAY) == 1
-    lost.refresh_from_db()
-    assert lost.recording_digest
+    assert acts.fresh(lost).recording_digest
     assert reconcile_recordings(folder=folder, now=world.now + 2 * DAY) == 0
 
 

@@ -71,8 +71,7 @@ def test_what_a_lost_gateway_recorded_is_sized_digested_and_put_into_the_record_
 def test_it_is_purged_when_its_time_is_over_and_leaves_its_digest(world, folder, lost):
     later = world.now + 2 * MINUTE
     assert purge_recordings(folder=folder, now=later) == 0
-    lost.refresh_from_db()
-    assert lost.recording_digest
+    assert acts.fresh(lost).recording_digest
     assert purge_recordings(folder=folder, now=world.now + 400 * DAY) == 1
     assert not file_of(folder, lost).exists()
     runs = acts.last("recording.purged", lost.grant.ref).data["runs"]
@@ -89,8 +88,7 @@ def test_what_may_still_be_written_is_left(world, folder, lost):
     assert not recover_recording(run=lost, folder=folder, now=world.now + MINUTE / 2)
     touch(file_of(folder, lost), world.now + 2 * MINUTE)
     assert not recover_recording(run=lost, folder=folder, now=world.now + 2.5 * MINUTE)
-    lost.refresh_from_db()
-    assert (lost.recording, lost.recording_bytes) == ("", 0)
+    assert (acts.fresh(lost).recording, lost.recording_bytes) == ("", 0)
 
 
 def test_one_that_stopped_before_anything_was_written_leaves_nothing(world, folder, lost):
@@ -116,8 +114,7 @@ def report(run, *, digest, now):
 
 def test_a_gateway_that_was_given_up_and_comes_back_says_what_it_recorded(world, folder, lost):
     report(lost, digest="a" * 64, now=world.now + MINUTE)
-    lost.refresh_from_db()
-    assert (lost.state, lost.recording_digest, lost.recording_bytes) == ("cut", "a" * 64, 200)
+    assert (acts.fresh(lost).state, lost.recording_digest, lost.recording_bytes) == ("cut", "a" * 64, 200)
     assert (lost.ended_at, lost.reason) == (world.now, "gateway lost")
     assert acts.last("recording.recovered", lost.grant.ref).data["recording_sha256"] == "a" * 64
 
@@ -126,8 +123,7 @@ def test_what_it_says_stands_above_what_was_found_meanwhile(world, folder, lost)
     recover_recording(run=lost, folder=folder, now=world.now + 2 * MINUTE)
     for _ in range(2):
         report(lost, digest="b" * 64, now=world.now + 3 * MINUTE)
-    lost.refresh_from_db()
-    assert lost.recording_digest == "b" * 64
+    assert acts.fresh(lost).recording_digest == "b" * 64
     assert acts.events(lost.grant.ref).count("recording.recovered") == 2
 
 
@@ -136,5 +132,4 @@ def test_what_was_purged_is_not_brought_back_by_a_late_word(world, folder, lost)
     purge_recordings(folder=folder, now=world.now + 400 * DAY)
     entries = AuditEntry.objects.count()
     report(lost, digest="c" * 64, now=world.now + 401 * DAY)
-    lost.refresh_from_db()
-    assert (lost.recording_bytes, AuditEntry.objects.count()) == (0, entries)
+    assert (acts.fresh(lost).recording_bytes, AuditEntry.objects.count()) == (0, entries)

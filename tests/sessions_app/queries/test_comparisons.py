@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from sessions_app.models import CommandRun, EndReason, RunState, Target
+from sessions_app.models import CommandRun, EndReason, RunState, Session, Target
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.record_allowed_requests import AllowedRequests, record_allowed_requests
+from sessions_app.operations.sessions.renew_gateway import renew_gateway
+from sessions_app.policy.commands.kinds import decide
 from sessions_app.queries.comparisons import comparison, sentence
 from tests.support.world.acts import after, run, session, use
 from tests.support.world.api_site import add_site, grant_on_site, token_of, use_of
@@ -67,8 +69,6 @@ def test_what_approvers_took_out_is_not_held_against_its_holder(world):
 
 
 def test_requests_that_were_counted_together_count_as_many_and_denials_are_no_commands(world):
-    from sessions_app.policy.commands.kinds import decide
-
     add_site(world)
     grant = grant_on_site(world)
     use = use_of(token_of(grant, world))
@@ -95,9 +95,6 @@ def test_requests_that_were_counted_together_count_as_many_and_denials_are_no_co
 
 
 def _session(world, grant) -> int:
-    from sessions_app.models import Session
-    from sessions_app.operations.sessions.renew_gateway import renew_gateway
-
     node = renew_gateway(name="web", version="1", now=world.now)
     return Session.objects.create(
         grant=grant, target=grant.targets.get(), gateway_id=node, opened_at=world.now

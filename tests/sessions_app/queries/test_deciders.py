@@ -35,20 +35,12 @@ from tests.support.breadth import examples
 
 # Few enough that people share them, in spellings of which some mean the same.
 MAILS = (
-    "",
-    "",
-    "ann@example.com",
-    "ANN@example.com",
-    "ben@example.com",
-    "Ben@Example.com",
-    "bücher@example.com",
-)
+    "", "", "ann@example.com", "ANN@example.com", "ben@example.com", "Ben@Example.com", "bücher@example.com",
+)  # fmt: skip
 ACCOUNTS = st.lists(
     st.fixed_dictionaries(
         {
-            "kind": st.sampled_from(list(Kind)),
-            "email": st.sampled_from(MAILS),
-            "owner": st.integers(0, 5),
+            "kind": st.sampled_from(list(Kind)), "email": st.sampled_from(MAILS), "owner": st.integers(0, 5),
             "groups": st.sets(st.sampled_from(["approvers", "watchers", "operators"])),
             "is_active": st.sampled_from([True, True, True, False]),
             "is_superuser": st.sampled_from([False, False, False, True]),
@@ -56,7 +48,7 @@ ACCOUNTS = st.lists(
     ),
     min_size=3,
     max_size=7,
-)
+)  # fmt: skip
 # Of each: who asks or holds, whose grant it was handed on from, and who has given a verdict.
 THINGS = st.lists(
     st.tuples(st.integers(0, 6), st.one_of(st.none(), st.integers(0, 5)), st.sets(st.integers(0, 6), max_size=2)),
@@ -141,19 +133,15 @@ def check(accounts: list[Identity], things: list[tuple[int, int | None, set[int]
             own = request.approvals.filter(approver=person).exists()
             waits = not deciders.may_not_decide(request, person) and not own
             assert (request.pk in asked) is waits, (
-                person.username,
-                request,
-                deciders.may_not_decide(request, person),
-            )
+                person.username, request, deciders.may_not_decide(request, person),
+            )  # fmt: skip
             told = {one.person for one in deciders.deciders_of(request)}
             assert not waits or person.person in told
         for hold in holds:
             may = not deciders.may_not_decide_in(hold.grant, person)
             assert (hold.pk in held) is may, (
-                person.username,
-                hold.grant,
-                deciders.may_not_decide_in(hold.grant, person),
-            )
+                person.username, hold.grant, deciders.may_not_decide_in(hold.grant, person),
+            )  # fmt: skip
             assert not may or person.person in {one.person for one in deciders.deciders_in(hold.grant)}
         for grant in over:
             may = not deciders.may_not_review(grant, person)

@@ -15,7 +15,7 @@ from sessions_app.operations.workflows.read_workflow import read_workflow
 from sessions_app.policy.rules import Whose
 from sessions_app.queries.doings import doing_of, roles_in
 from sessions_app.queries.past import past_requests
-from tests.support.world.acts import after, awake, change, last, policy
+from tests.support.world.acts import after, awake, change, fresh, last, policy
 from tests.support.world.sources import SOURCE, is_open, speaking_for
 from tests.support.world.world import SETUP
 
@@ -167,8 +167,7 @@ def test_who_changes_the_work_meanwhile_keeps_the_access_and_extends_it_by_appro
     with pytest.raises(MayNotExtend, match="Alice last changed"):
         extend_grant(grant_id=grant.pk, requester=world.alice, seconds=600, now=world.now)
     change(world, policy(world, **ASSIGNED, summary="In other words"))
-    grant.refresh_from_db()
-    assert grant.state == "active"
+    assert fresh(grant).state == "active"
     pager.workflows["Q1"] = is_open(assigned=ALICE)
     assert (
         extend_grant(grant_id=grant.pk, requester=world.alice, seconds=600, now=world.now).state == "approved"

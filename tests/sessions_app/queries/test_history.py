@@ -11,6 +11,7 @@ from django.db.utils import IntegrityError
 from accounts.operations.create_identity import create_identity
 from broker.audit.actor import Actor
 from broker.kernel.errors import NotFound
+from sessions_app.operations.catalogue.remove_document import remove_document
 from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
 from sessions_app.policy.policies import digest_of
 from sessions_app.queries.history import difference, rights_at, versions_of
@@ -44,8 +45,6 @@ def test_the_record_has_the_digest_of_every_version(world):
 
 
 def test_what_is_removed_stays_readable(world):
-    from sessions_app.operations.catalogue.remove_document import remove_document
-
     remove_document(kind="policies", name="web-work", actor=world.admin, now=world.now + HOUR)
     gone, stood = versions_of("policy", "web-work", world.admin)
     assert gone.document is None

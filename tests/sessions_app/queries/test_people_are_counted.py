@@ -24,7 +24,7 @@ from sessions_app.queries import deciders
 from sessions_app.queries.facts import policy_document
 from sessions_app.web.shell.waiting import count_waiting
 from tests.sessions_app.api.conftest import Caller, token_for
-from tests.support.world.acts import change, last, policy, run, session, undo, use
+from tests.support.world.acts import change, fresh, last, policy, run, session, undo, use
 from tests.support.world.world import SETUP
 
 TWO = [{"count": 2, "from": ["approvers"]}]
@@ -51,8 +51,7 @@ def test_the_second_verdict_of_one_person_is_refused_with_the_reason(twins):
     for verdict in ("approve", "deny"):
         with pytest.raises(MayNotDecide, match="You have already decided it as bob"):
             twins.decide(asked, twins.bob2, verdict, comment="No.")
-    asked.refresh_from_db()
-    assert (asked.state, Approval.objects.count()) == (RequestState.PENDING, 1)
+    assert (fresh(asked).state, Approval.objects.count()) == (RequestState.PENDING, 1)
     assert twins.decide(asked, twins.dora).state == RequestState.APPROVED
 
 
@@ -150,8 +149,7 @@ def test_an_extension_needs_two_people_as_well(twins):
     with pytest.raises(MayNotDecide, match="as bob"):
         twins.decide(more, twins.bob2)
     twins.decide(more, twins.dora)
-    more.refresh_from_db()
-    assert more.state == RequestState.APPROVED
+    assert fresh(more).state == RequestState.APPROVED
 
 
 def test_a_held_command_is_told_to_a_person_once_and_allowed_by_no_other_account_of_its_holder(twins):

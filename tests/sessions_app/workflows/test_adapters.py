@@ -237,13 +237,9 @@ def test_what_pagerduty_tells(kind, status, hints):
 
 def test_a_running_job_of_github_with_its_release(system):
     job = {
-        "id": 77,
-        "run_id": 9001,
-        "run_attempt": 1,
-        "status": "in_progress",
-        "name": "deploy",
+        "id": 77, "run_id": 9001, "run_attempt": 1, "status": "in_progress", "name": "deploy",
         "html_url": "https://github.example/j",
-    }
+    }  # fmt: skip
     run = {"id": 9001, "head_branch": "v2.4.1", "head_sha": "c" * 40, "event": "release", "path": ".github/workflows/d.yml",
            "display_title": "Release 2.4.1", "repository": {"id": 42, "full_name": "acme/shop"}}  # fmt: skip
     system.pages |= {"/repositories/42/actions/jobs/77": job, "/repositories/42/actions/runs/9001": run}
@@ -411,16 +407,11 @@ def test_work_of_any_system_is_read_where_its_document_says(system):
 @pytest.mark.parametrize(
     ("said", "meant"),
     [
-        ("9999-12-31T23:59:59-05:00", LATEST),
-        ("9999-12-31T23:59:59Z", LATEST),
-        ("2101-01-01T00:00:00Z", LATEST),
-        ("0001-01-01T00:00:00+05:00", EARLIEST),
-        ("0001-01-01T00:00:00Z", EARLIEST),
-        ("2026-11-25T14:00:00+02:00", NOW),
-        ("2026-11-25T14:00:00", None),
-        (20261125, None),
+        ("9999-12-31T23:59:59-05:00", LATEST), ("9999-12-31T23:59:59Z", LATEST), ("2101-01-01T00:00:00Z", LATEST),
+        ("0001-01-01T00:00:00+05:00", EARLIEST), ("0001-01-01T00:00:00Z", EARLIEST),
+        ("2026-11-25T14:00:00+02:00", NOW), ("2026-11-25T14:00:00", None), (20261125, None),
     ],
-)
+)  # fmt: skip
 def test_a_time_that_is_further_off_than_anybody_plans_is_the_furthest_there_is(said, meant):
     assert moment_of(said) == meant
 

@@ -12,6 +12,7 @@ from broker.kernel.errors import InvalidInput
 from sessions_app.models import (
     AccessPolicy,
     Cluster,
+    ClusterGroupObjectPermission,
     CommandSet,
     CommandSetVersion,
     Grant,
@@ -20,13 +21,16 @@ from sessions_app.models import (
 )
 from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
 from sessions_app.operations.grants.errors import GrantIsOver
+from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.requests.extend_grant import extend_grant
+from sessions_app.operations.requests.request_access import request_access
 from tests.support.world.acts import (
     Started,
     after,
     at_once,
     change,
     events,
+    fresh,
     intact,
     policy,
     run,
@@ -49,8 +53,6 @@ def without(world, *paths: str):
 
 
 def snapshot():
-    from sessions_app.models import ClusterGroupObjectPermission
-
     return (
         [
             sorted(model.objects.values_list())
@@ -95,8 +97,7 @@ def test_a_plan_shows_what_would_change_and_changes_nothing(world):
     assert plan.changes[1].ends == (grant.ref,)
     assert any(line.startswith("+- db") for line in plan.changes[1].diff)
     assert snapshot() == before
-    grant.refresh_from_db()
-    assert grant.state == GrantState.ACTIVE
+    assert fresh(grant).state == GrantState.ACTIVE
 
 
 def test_one_wrong_file_and_nothing_is_changed(world):
@@ -134,8 +135,7 @@ def test_a_change_that_takes_a_grants_ground_away_ends_it(world, files, note):
     changed = {path: world.catalogue[path].replace(*edit, 1) for path, edit in files.items()}
     assert all(changed[path] != world.catalogue[path] for path in changed)
     plan = world.apply(changed)
-    grant.refresh_from_db()
-    assert (grant.state, grant.end_reason) == (GrantState.REVOKING, "policy_changed")
+    assert (fresh(grant).state, grant.end_reason) == (GrantState.REVOKING, "policy_changed")
     assert note in grant.end_note
     assert grant.ref in plan.changes[0].ends
 
@@ -152,8 +152,7 @@ def test_a_change_that_takes_a_grants_ground_away_ends_it(world, files, note):
 def test_a_change_that_takes_nothing_away_ends_nothing(world, files):
     grant = world.grant()
     world.apply({path: world.catalogue[path].replace(*edit, 1) for path, edit in files.items()})
-    grant.refresh_from_db()
-    assert grant.state == GrantState.ACTIVE
+    assert fresh(grant).state == GrantState.ACTIVE
 
 
 def test_an_extended_grant_is_not_over_the_limit_because_it_was_extended(world):
@@ -161,21 +160,16 @@ def test_an_extended_grant_is_not_over_the_limit_because_it_was_extended(world):
     grant = world.grant()
     extend_grant(grant_id=grant.pk, requester=world.alice, seconds=3600, now=world.now)
     change(world, policy(world, summary="Other words"))
-    grant.refresh_from_db()
-    assert grant.state == GrantState.ACTIVE
+    assert fresh(grant).state == GrantState.ACTIVE
 
 
 def test_a_freeze_that_comes_ends_only_what_runs_into_it(world):
     before_it, into_it = world.grant(duration=600), world.grant()
     freeze = {
-        "from": after(world, minutes=30).isoformat(),
-        "to": after(world, hours=9).isoformat(),
-        "reason": "Sale",
-    }
+        "from": after(world, minutes=30).isoformat(), "to": after(world, hours=9).isoformat(), "reason": "Sale",
+    }  # fmt: skip
     change(world, policy(world, freezes=[freeze]))
-    before_it.refresh_from_db()
-    into_it.refresh_from_db()
-    assert (before_it.state, into_it.state) == (GrantState.ACTIVE, GrantState.REVOKING)
+    assert (fresh(before_it).state, fresh(into_it).state) == (GrantState.ACTIVE, GrantState.REVOKING)
 
 
 @pytest.mark.parametrize(
@@ -198,8 +192,7 @@ def test_pruning_ends_all_that_rests_on_it(world, gone, reason, start):
             f"[{name}]", f"[{new}]"
         )
     plan = without(world, gone)
-    grant.refresh_from_db()
-    assert (grant.state, grant.end_reason) == ("revoking" if start else "ended", reason)
+    assert (fresh(grant).state, grant.end_reason) == ("revoking" if start else "ended", reason)
     assert [change.ends for change in plan.changes if change.ends] == [(grant.ref,)]
     assert events(grant.ref)[-1] == f"grant.{grant.state}"
 
@@ -216,19 +209,16 @@ def test_what_comes_back_is_the_same_again_and_revives_no_grant(world):
     without(world, "clusters/web.yaml", "policies/web-work.yaml", SET)
     world.apply()
     assert Cluster.objects.live().get().name == "web"
-    grant.refresh_from_db()
-    assert grant.state == GrantState.REVOKING
+    assert fresh(grant).state == GrantState.REVOKING
     assert world.request().state == "pending"
 
 
 def test_a_cluster_gives_each_permission_to_people_and_groups(world):
     data = yaml.safe_load(world.catalogue["clusters/web.yaml"])
     parts = {
-        "requesters": {"identities": ["charlie"]},
-        "approvers": {"groups": ["approvers"]},
-        "viewers": {"groups": ["on-call"], "identities": ["dora"]},
-        "administrators": {"identities": ["dora"]},
-    }
+        "requesters": {"identities": ["charlie"]}, "approvers": {"groups": ["approvers"]},
+        "viewers": {"groups": ["on-call"], "identities": ["dora"]}, "administrators": {"identities": ["dora"]},
+    }  # fmt: skip
     world.apply({"clusters/web.yaml": yaml.safe_dump({**data, **parts})})
     held_by = Cluster.objects.held_by
     assert held_by(world.charlie, "request").exists()
@@ -246,8 +236,7 @@ def test_a_policy_row_that_can_not_be_read_is_mended_by_its_file(world):
     AccessPolicy.objects.update(document={}, digest="broken")
     world.apply()
     assert AccessPolicy.objects.get().document["name"] == "web-work"
-    grant.refresh_from_db()
-    assert grant.state == GrantState.ACTIVE
+    assert fresh(grant).state == GrantState.ACTIVE
 
 
 def test_a_grant_that_can_not_be_judged_does_not_stop_a_change_and_ends(world):
@@ -255,18 +244,13 @@ def test_a_grant_that_can_not_be_judged_does_not_stop_a_change_and_ends(world):
     other = policy(world, name="other")["policies/web-work.yaml"]
     change(world, {"policies/other.yaml": other})
     Grant.objects.filter(pk=bad.pk)
-    from sessions_app.operations.requests.request_access import request_access
-
     request = request_access(requester=world.alice, ask=world.ask(policy="other"), now=world.now)
     world.decide(request)
-    from sessions_app.operations.grants.provision_grant import provision_grant
-
     odd = provision_grant(grant_id=Grant.objects.get(request=request).pk, now=world.now)
     AccessPolicy.objects.filter(name="other").update(document={})
     change(world, {"clusters/web.yaml": world.catalogue["clusters/web.yaml"].replace("Two web", "Some web")})
     for grant, state in ((fine, "active"), (odd, "revoking")):
-        grant.refresh_from_db()
-        assert grant.state == state
+        assert fresh(grant).state == state
 
 
 def test_people_who_type_meanwhile_do_not_hold_it_up(live_world, owner_connection):
@@ -315,5 +299,4 @@ def test_a_group_in_no_file_is_told_and_goes_with_prune_and_so_does_what_rested_
     assert not Group.objects.filter(name="operators").exists()
     again = apply_catalogue(files=files, actor=SETUP, now=world.now, prune=True)
     assert (again.changes, again.unused) == ([], [])
-    grant.refresh_from_db()
-    assert grant.state == GrantState.ACTIVE  # Alice is on call, so that the policy still lets her ask.
+    assert fresh(grant).state == GrantState.ACTIVE  # Alice is on call, so that the policy still lets her ask.

@@ -20,11 +20,9 @@ def test_every_name_that_means_nothing_is_told_with_its_place(world):
     catalogue = read_catalogue(world.catalogue)
     found = {(one.place, one.what, one.name) for one in unknown_names(catalogue)}
     assert found == {
-        ("groups/lost", "identity", "nobody"),
-        ("policies/web-work", "cluster", "webb"),
-        ("policies/web-work", "command set", "restart-webb"),
-        ("policies/web-work", "group", "operatorss"),
-    }
+        ("groups/lost", "identity", "nobody"), ("policies/web-work", "cluster", "webb"),
+        ("policies/web-work", "command set", "restart-webb"), ("policies/web-work", "group", "operatorss"),
+    }  # fmt: skip
     with pytest.raises(InvalidInput) as refusal:
         check_names(catalogue)
     assert refusal.value.fields["policies/web-work"].count("unknown cluster webb") == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from sessions_app.models import Cluster, Target
+from sessions_app.models import AccessPolicy, Cluster, Target
 from sessions_app.operations.catalogue.catalogue_rows import (
     cluster_data,
     cluster_document,
@@ -38,8 +38,6 @@ def test_a_row_that_no_file_could_have_made_says_so_and_stops_nobody(world):
 
 
 def test_a_policy_that_can_not_be_read_is_shown_as_that(world):
-    from sessions_app.models import AccessPolicy
-
     assert policy_data(AccessPolicy.objects.get())["name"] == "web-work"
     AccessPolicy.objects.update(document={})
     assert set(policy_data(AccessPolicy.objects.get())) == {"unreadable"}

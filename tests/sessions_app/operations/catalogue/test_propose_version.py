@@ -7,7 +7,7 @@ import pytest
 from sessions_app.models import Notice, Proposal, ProposalState
 from sessions_app.operations.catalogue.propose_version import AlreadyProposed
 from sessions_app.operations.requests.check_request import NotRequestable
-from tests.support.world.acts import after, change, intact, last
+from tests.support.world.acts import after, change, fresh, intact, last
 from tests.support.world.proposals import WIDER, delegate, propose, web_work
 
 
@@ -17,10 +17,8 @@ def test_a_proposal_is_recorded_and_told_to_those_who_can_publish_it(world, kind
     proposal = propose(world, kind)
     entry = last("proposal.created", WIDER[kind].name)
     assert (entry.actor, entry.data["proposal"], entry.data["wider"]) == (
-        "dora",
-        proposal.pk,
-        WIDER[kind].wider,
-    )
+        "dora", proposal.pk, WIDER[kind].wider,
+    )  # fmt: skip
     told = Notice.objects.filter(event="proposal.created")
     assert {notice.identity.username for notice in told} == {"admin", "bob"}
     assert {notice.path for notice in told} == {f"/{kind}/{WIDER[kind].name}/"}
@@ -38,8 +36,7 @@ def test_what_is_proposed_gives_its_proposer_nothing(world):
 def test_a_newer_proposal_replaces_ones_own_and_no_one_elses(world):
     delegate(world)
     first, second = propose(world), propose(world)
-    first.refresh_from_db()
-    assert (first.state, second.state) == (ProposalState.WITHDRAWN, ProposalState.PENDING)
+    assert (fresh(first).state, second.state) == (ProposalState.WITHDRAWN, ProposalState.PENDING)
     with pytest.raises(AlreadyProposed, match="Dora has already proposed"):
         propose(world, who=world.bob)
 

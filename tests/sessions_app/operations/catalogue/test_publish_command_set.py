@@ -8,7 +8,7 @@ from broker.kernel.errors import Conflict, NotFound
 from sessions_app.models import CommandSetVersion
 from sessions_app.operations.catalogue.publish_command_set import NotFitToPublish, key_of, publish_command_set
 from sessions_app.operations.catalogue.save_draft import OnlyAdministratorsSetUp, save_draft
-from tests.support.world.acts import at_once, last
+from tests.support.world.acts import at_once, fresh, last
 
 
 def draft(world, old="echo stop", new="echo halt") -> CommandSetVersion:
@@ -34,8 +34,7 @@ def test_errors_of_the_linter_are_never_accepted(world):
     with pytest.raises(NotFitToPublish) as refusal:
         publish(world, version, accepted=accepted)
     assert refusal.value.fields
-    version.refresh_from_db()
-    assert version.published_at is None
+    assert fresh(version).published_at is None
 
 
 def test_a_warning_is_accepted_with_a_reason_and_only_with_one(world):

@@ -10,7 +10,7 @@ from sessions_app.models import AccessPolicy, Cluster, CommandSet, EndReason, Gr
 from sessions_app.operations.catalogue.catalogue_plan import MoreWouldEnd
 from sessions_app.operations.catalogue.remove_document import remove_document
 from sessions_app.operations.catalogue.save_draft import OnlyAdministratorsSetUp
-from tests.support.world.acts import intact, last
+from tests.support.world.acts import fresh, intact, last
 
 THINGS = [
     ("clusters", "web", Cluster, "cluster.removed", EndReason.CLUSTER_REMOVED),
@@ -30,8 +30,7 @@ def test_what_is_removed_ends_what_was_granted_by_it(world, kind, name, model, e
     assert model.objects.live().filter(name=name).exists()
     assert remove(world, kind, name, told=[grant.ref]).ends == (grant.ref,)
     assert not model.objects.live().filter(name=name).exists()
-    grant.refresh_from_db()
-    assert (grant.state, grant.end_reason) == (GrantState.REVOKING, reason)
+    assert (fresh(grant).state, grant.end_reason) == (GrantState.REVOKING, reason)
     assert last(event, name).actor == "admin"
     assert intact()
 

@@ -13,7 +13,7 @@ from sessions_app.operations.catalogue.catalogue_plan import MoreWouldEnd
 from sessions_app.operations.catalogue.document_state import state_of
 from sessions_app.operations.catalogue.save_document import ChangedMeanwhile, save_document
 from sessions_app.operations.catalogue.save_draft import CannotBeRead, OnlyAdministratorsSetUp
-from tests.support.world.acts import change, intact, last
+from tests.support.world.acts import change, fresh, intact, last
 from tests.support.world.acts import policy as policy_file
 from tests.support.world.proposals import WIDER, delegate
 
@@ -47,8 +47,7 @@ def test_nothing_ends_that_was_not_said_before(world):
     grant = world.grant()
     with pytest.raises(MoreWouldEnd, match=grant.ref):
         save(world, policy(world, max_duration="30m"), told=told)
-    grant.refresh_from_db()
-    assert grant.state == GrantState.ACTIVE
+    assert fresh(grant).state == GrantState.ACTIVE
     assert AccessPolicy.objects.get(name="web-work").version == 1
     assert save(world, policy(world, max_duration="30m"), told=[grant.ref]).ends == (grant.ref,)
 

@@ -9,6 +9,7 @@ from sessions_app.models import Cluster, GrantState
 from sessions_app.operations.catalogue.catalogue_plan import Plan
 from sessions_app.operations.catalogue.write_cluster import write_cluster
 from sessions_app.policy.catalogue import ClusterDocument
+from tests.support.world.acts import fresh
 from tests.support.world.world import SETUP
 
 
@@ -32,5 +33,4 @@ def test_a_target_that_is_gone_keeps_its_row_and_ends_what_used_it(world, data, 
         ("web-1", None),
         ("web-2", now),
     ]
-    grant.refresh_from_db()
-    assert grant.state == GrantState.REVOKING
+    assert fresh(grant).state == GrantState.REVOKING

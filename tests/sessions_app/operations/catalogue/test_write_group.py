@@ -11,7 +11,7 @@ from sessions_app.operations.catalogue.catalogue_plan import Plan
 from sessions_app.operations.catalogue.write_group import remove_group, write_group
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.policy.catalogue import GroupDocument
-from tests.support.world.acts import last
+from tests.support.world.acts import fresh, last
 from tests.support.world.world import SETUP
 
 
@@ -29,8 +29,7 @@ def break_glass(world, now) -> Grant:
 def test_who_is_taken_out_keeps_no_grant_that_rested_on_it(world, now):
     grant = world.grant()
     assert write(["robot", "Deployer"], now).ends == (grant.ref,)
-    grant.refresh_from_db()
-    assert grant.state == GrantState.REVOKING
+    assert fresh(grant).state == GrantState.REVOKING
     told = last("permission.changed", "operators").data
     assert (told["before"], told["after"]) == (["alice", "deployer", "robot"], ["deployer", "robot"])
 
@@ -39,8 +38,7 @@ def test_who_is_taken_out_of_those_who_may_break_glass_keeps_no_such_access(worl
     grant = break_glass(world, now)
     assert write(["alice", "bob"], now, "on-call").ends == ()
     assert write(["bob"], now, "on-call").ends == (grant.ref,)
-    grant.refresh_from_db()
-    assert (grant.state, grant.end_reason) == (GrantState.REVOKING, "policy_changed")
+    assert (fresh(grant).state, grant.end_reason) == (GrantState.REVOKING, "policy_changed")
 
 
 def test_a_review_that_is_overdue_ends_no_access_that_goes_on(world, now):

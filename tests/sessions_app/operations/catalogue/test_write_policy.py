@@ -9,7 +9,7 @@ from sessions_app.models import AccessPolicy, GrantState
 from sessions_app.operations.catalogue.catalogue_plan import Plan
 from sessions_app.operations.catalogue.write_policy import write_policy
 from sessions_app.policy.policies import PolicyDocument
-from tests.support.world.acts import events
+from tests.support.world.acts import events, fresh
 from tests.support.world.world import SETUP
 
 
@@ -28,8 +28,7 @@ def test_what_it_no_longer_covers_ends(world, data, now):
     grant = world.grant()
     before = AccessPolicy.objects.get().version
     assert write({**data, "max_duration": "5m"}, now).ends == (grant.ref,)
-    grant.refresh_from_db()
-    assert grant.state == GrantState.REVOKING
+    assert fresh(grant).state == GrantState.REVOKING
     assert AccessPolicy.objects.get().version == before + 1
     assert events("web-work")[-1] == "policy.changed"
 

@@ -8,7 +8,7 @@ import yaml
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import TrustPolicy
 from tests.support.servers.issuer import Issuer
-from tests.support.world.acts import change, events, last
+from tests.support.world.acts import change, events, fresh, last
 
 ISSUER = Issuer(url="https://token.actions.githubusercontent.com")
 
@@ -25,17 +25,14 @@ def test_a_trust_policy_is_made_changed_and_removed_by_its_file(world):
     assert last("trust_policy.created", "payments-deploy").data["speaks_as"] == "deployer"
     assert world.apply().changes == []
     change(world, file(speaks_as="robot"))
-    made.refresh_from_db()
-    assert (made.identity, made.version) == (world.robot, 2)
+    assert (fresh(made).identity, made.version) == (world.robot, 2)
     world.catalogue.pop("trust-policies/payments-deploy.yaml")
     assert "trust policy payments-deploy" in world.apply().unused
     world.apply(prune=True)
     assert not TrustPolicy.objects.live().exists()
     assert events("payments-deploy") == [
-        "trust_policy.created",
-        "trust_policy.changed",
-        "trust_policy.removed",
-    ]
+        "trust_policy.created", "trust_policy.changed", "trust_policy.removed",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

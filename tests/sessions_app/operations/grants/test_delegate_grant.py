@@ -14,8 +14,9 @@ from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.identities.disable_identity import disable_identity
 from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
 from sessions_app.operations.sweep.sweep import sweep
+from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.queries.deciders import deciders_in
-from tests.support.world.acts import TRIAGE, after, change, last, policy, run, session, use
+from tests.support.world.acts import TRIAGE, after, at_once, change, fresh, last, policy, run, session, use
 
 TERMS = {"delegation": {"depth": 2, "to": {"identities": ["robot", "deployer", "charlie"]}}}
 NARROW = """
@@ -73,14 +74,10 @@ def test_without_more_it_is_all_of_it_to_its_end_and_never_longer(world, grant):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"parameters": {"unit": "haproxy"}},
-        {"command_set": "triage"},
-        {"targets": ("web-3",)},
-        {"targets": ()},
-        {"duration": 0},
-        {"parameters": {"other": "x"}},
+        {"parameters": {"unit": "haproxy"}}, {"command_set": "triage"}, {"targets": ("web-3",)}, {"targets": ()},
+        {"duration": 0}, {"parameters": {"other": "x"}},
     ],
-)
+)  # fmt: skip
 def test_whatever_is_more_in_one_way_is_refused(world, grant, changes):
     with pytest.raises(NotWithin):
         hand_on(world, grant, **changes)
@@ -126,8 +123,7 @@ def test_ending_the_first_ends_the_whole_tree_in_one_act(world, grant):
     waiting = hand_on(world, grant, world.charlie, start=False)
     end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now)
     for one, state in ((child, "revoking"), (agent, "revoking"), (waiting, "ended")):
-        one.refresh_from_db()
-        assert (one.state, one.end_reason, one.end_note) == (state, EndReason.PARENT_ENDED, grant.ref)
+        assert (fresh(one).state, one.end_reason, one.end_note) == (state, EndReason.PARENT_ENDED, grant.ref)
 
 
 @pytest.mark.parametrize("how", ["disabled", "all of it", "its time", "work"])
@@ -142,14 +138,11 @@ def test_however_the_first_ends_nothing_is_left_below(world, grant, how):
     elif how == "all of it":
         end_all_of(identity_id=world.alice.pk, actor=world.admin, now=world.now)
     elif how == "work":
-        from sessions_app.operations.workflows.close_workflow import close_workflow
-
         assert child.workflow == incident
         close_workflow(workflow_id=incident.pk, actor=world.bob, now=world.now)
     else:
         sweep(now=lambda: grant.expires_at, name="test")
-    child.refresh_from_db()
-    assert child.state == GrantState.REVOKING
+    assert fresh(child).state == GrantState.REVOKING
 
 
 def test_nothing_is_handed_on_of_what_is_over_or_held(world, grant):
@@ -171,9 +164,7 @@ def test_what_waits_for_its_start_does_not_start_when_its_ground_is_gone(world, 
 def test_what_is_handed_on_ends_when_the_policy_lets_it_be_handed_on_no_more(world, grant):
     child = hand_on(world, grant)
     change(world, policy(world, delegation=None))
-    child.refresh_from_db()
-    grant.refresh_from_db()
-    assert (child.state, grant.state) == (GrantState.REVOKING, GrantState.ACTIVE)
+    assert (fresh(child).state, fresh(grant).state) == (GrantState.REVOKING, GrantState.ACTIVE)
 
 
 def test_it_is_not_extended_by_itself(world, grant):
@@ -199,8 +190,6 @@ def test_who_handed_it_on_sees_it_and_may_end_it_and_others_do_not(world, grant)
 
 
 def test_an_end_and_a_handing_on_at_the_same_moment_leave_nothing_behind(live_world):
-    from tests.support.world.acts import at_once
-
     world = live_world
     change(world, {"command-sets/restart-nginx.yaml": NARROW, **policy(world, **TERMS)})
     grant = world.grant()
@@ -214,10 +203,8 @@ def test_an_end_and_a_handing_on_at_the_same_moment_leave_nothing_behind(live_wo
 def test_a_cut_above_overrules_what_would_be_let_finish_below(world, grant):
     child = hand_on(world, grant)
     end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now, cut=False)
-    child.refresh_from_db()
-    assert child.finish_until == after(world, minutes=5)
+    assert fresh(child).finish_until == after(world, minutes=5)
     soon = after(world, seconds=10)
     end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=soon)
-    child.refresh_from_db()
-    assert (child.finish_until, child.next_attempt_at) == (soon, soon)
+    assert (fresh(child).finish_until, child.next_attempt_at) == (soon, soon)
     assert last("grant.revoking", child.ref).data["cut"] is True

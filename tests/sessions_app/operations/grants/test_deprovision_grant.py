@@ -25,6 +25,7 @@ from tests.support.world.acts import (
     at_once,
     change,
     events,
+    fresh,
     intact,
     last,
     run,
@@ -70,10 +71,8 @@ def test_a_grant_is_ended_when_each_used_target_said_that_nothing_is_left(world,
         assert (lease.gone_at, lease.evidence) == (after(world, seconds=1), {"left": 0})
     data = last("grant.ended", grant.ref).data
     assert (data["reason"], data["seconds"], sorted(data["targets_asked"])) == (
-        "revoked",
-        1.0,
-        ["web-1", "web-2"],
-    )
+        "revoked", 1.0, ["web-1", "web-2"],
+    )  # fmt: skip
     assert events(grant.ref)[-3:] == ["lease.gone", "lease.gone", "grant.ended"]
     assert intact()
 
@@ -152,8 +151,7 @@ def test_overlapping_grants_do_not_end_each_other(world, fake_targets):
     leave_something(fake_targets, other, "web-1")
     assert undo(end(world, one), now=world.now).state == GrantState.ENDED
     assert list(fake_targets.left) == [(PLACE["web-1"], other.mark)]
-    other.refresh_from_db()
-    assert other.state == GrantState.ACTIVE
+    assert fresh(other).state == GrantState.ACTIVE
     undo(end(world, other), now=world.now)
     assert fake_targets.left == {}
 
@@ -225,8 +223,7 @@ def test_a_worker_that_was_stopped_and_overtaken_writes_nothing_when_it_wakes(li
     slow.answer.set()
     assert taken_over.result().state == GrantState.ENDED or isinstance(taken_over.result(), StaleGrant)
     assert isinstance(sleeper.result(), StaleGrant)
-    grant.refresh_from_db()
-    assert grant.state == GrantState.ENDED
+    assert fresh(grant).state == GrantState.ENDED
     assert events(grant.ref).count("grant.ended") == 1
     assert events(grant.ref).count("lease.gone") == 1
 
@@ -237,8 +234,7 @@ def test_undone_by_many_at_once_each_target_is_asked_once(live_world, slow):
     results = at_once(*[lambda: undo(grant, now=live_world.now)] * 4)
     assert not [result for result in results if isinstance(result, Exception)]
     assert slow.asked_for == 1
-    grant.refresh_from_db()
-    assert grant.state == GrantState.ENDED
+    assert fresh(grant).state == GrantState.ENDED
     assert events(grant.ref).count("grant.ended") == 1
 
 
@@ -371,8 +367,7 @@ def test_what_was_left_is_looked_for_where_it_was_left(world, fake_targets):
     change(
         world, {"clusters/web.yaml": world.catalogue["clusters/web.yaml"].replace("port: 2201", "port: 2299")}
     )
-    grant.refresh_from_db()
-    assert grant.state == GrantState.REVOKING
+    assert fresh(grant).state == GrantState.REVOKING
     assert undo(grant, now=world.now).state == GrantState.ENDED
     assert fake_targets.left == {}
 

@@ -15,7 +15,7 @@ from sessions_app.operations.sessions.proofs.holder import ByHolder
 from sessions_app.operations.sessions.record_refused_request import why_over
 from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.queries.grants import grants_now
-from tests.support.world.acts import after, change, last, policy, session, use
+from tests.support.world.acts import after, change, fresh, last, policy, session, use
 
 
 @pytest.fixture
@@ -64,8 +64,7 @@ def test_who_was_silent_for_too_long_may_do_nothing_although_nobody_has_ended_it
     # Nor does what was asked for a moment before begin.
     with pytest.raises(GrantIsOver):
         session(in_time, now=after(world, seconds=90))
-    grant.refresh_from_db()
-    assert grant.state == GrantState.ACTIVE
+    assert fresh(grant).state == GrantState.ACTIVE
 
 
 def test_what_was_delegated_is_over_with_the_heartbeats_above_although_nobody_has_ended_it_yet(world):

@@ -12,7 +12,7 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.issue_http_token import NotItsHolder, NotOverHTTP, issue_http_token
 from sessions_app.operations.grants.provision_grant import provision_grant
-from tests.support.world.acts import last
+from tests.support.world.acts import fresh, last
 from tests.support.world.api_site import add_site, grant_on_site
 
 
@@ -42,8 +42,7 @@ def test_a_grant_has_one_token(site):
     grant = grant_on_site(site)
     first, _ = issue(grant, site)
     second, _ = issue(grant, site)
-    first.refresh_from_db()
-    assert first.revoked_at == site.now
+    assert fresh(first).revoked_at == site.now
     assert second.revoked_at is None
 
 

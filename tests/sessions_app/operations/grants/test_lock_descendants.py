@@ -10,7 +10,7 @@ from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.lock_descendants import lock_descendants
 from sessions_app.operations.grants.provision_grant import provision_grant
-from tests.support.world.acts import after, change, policy, run, session, undo, use
+from tests.support.world.acts import after, change, fresh, policy, run, session, undo, use
 
 TERMS = {"delegation": {"depth": 2, "to": {"identities": ["robot", "deployer", "charlie"]}}}
 
@@ -68,8 +68,7 @@ def finishing(world, fake_targets):
     run(used, session(used, now=world.now), "sleep 60 nightly", now=world.now)
     end_grant(grant_id=middle.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now, cut=False)
     assert undo(middle, now=world.now).state == GrantState.ENDED
-    last.refresh_from_db()
-    assert (last.state, last.finish_until) == (GrantState.REVOKING, after(world, minutes=5))
+    assert (fresh(last).state, last.finish_until) == (GrantState.REVOKING, after(world, minutes=5))
     return first, last
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from broker.audit.models import AuditEntry
 from sessions_app.models import Grant, GrantState, Target
 from tests.support.world.acts import after, awake, last
 
@@ -34,8 +35,6 @@ def test_the_record_has_the_whole_scope(world):
 
 
 def test_the_mark_on_targets_is_unguessable_and_never_recorded(world):
-    from broker.audit.models import AuditEntry
-
     grants = [world.grant(), world.grant()]
     assert len({grant.mark for grant in grants}) == 2
     assert all(len(bytes.fromhex(grant.mark)) == 16 for grant in grants)

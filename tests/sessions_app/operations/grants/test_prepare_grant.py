@@ -27,7 +27,7 @@ from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.grants.transition import StaleGrant
 from sessions_app.operations.requests.extend_grant import extend_grant
 from tests.support.waits import eventually, happens
-from tests.support.world.acts import Started, after, events, intact, last, undo
+from tests.support.world.acts import Started, after, events, fresh, intact, last, undo
 from tests.support.world.fakes import serving
 
 
@@ -83,8 +83,7 @@ def test_a_target_that_stays_down_ends_the_grant_and_what_was_made_is_undone(wor
     assert "does not answer" in grant.end_note
     assert undo(grant, now=grant.next_attempt_at).state == GrantState.REVOKING
     making.down = set()
-    grant.refresh_from_db()
-    assert undo(grant, now=grant.next_attempt_at).state == GrantState.ENDED
+    assert undo(grant, now=fresh(grant).next_attempt_at).state == GrantState.ENDED
     assert making.left == {}
 
 

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from broker.audit.record import NotInTransaction
 from sessions_app.models import Grant, GrantState
 from sessions_app.operations.grants.transition import StaleGrant, transition
-from tests.support.world.acts import events, last
+from tests.support.world.acts import events, fresh, last
 from tests.support.world.world import SETUP
 
 
@@ -43,8 +43,7 @@ def test_a_forbidden_step_is_refused_by_the_database(world):
     grant = world.grant(start=False)
     with pytest.raises(IntegrityError), transaction.atomic():
         transition(grant=grant, to=GrantState.ACTIVE, actor=SETUP, now=world.now)
-    grant.refresh_from_db()
-    assert grant.state == GrantState.SCHEDULED
+    assert fresh(grant).state == GrantState.SCHEDULED
 
 
 def test_without_a_transaction_nothing_moves(live_world):

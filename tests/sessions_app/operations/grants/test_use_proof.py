@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import threading
 
+from django.db import connection
+
 from sessions_app.models import ProofUsed
 from sessions_app.operations.grants.use_proof import use_proof
 
@@ -28,8 +30,6 @@ def test_what_is_too_old_to_be_used_is_forgotten(db, now):
 
 
 def test_of_many_at_once_one_is_the_first(live_world):
-    from django.db import connection
-
     found, barrier = [], threading.Barrier(6)
 
     def race():

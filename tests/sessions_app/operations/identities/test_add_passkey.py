@@ -12,7 +12,7 @@ from accounts.passkeys import BadPasskey, ask_to_add
 from broker.kernel.errors import Forbidden, InvalidInput
 from sessions_app.models import Notice
 from sessions_app.operations.identities.add_passkey import MOST, TooManyPasskeys, add_passkey
-from tests.support.world.acts import events, intact, last
+from tests.support.world.acts import events, fresh, intact, last
 from tests.support.world.passkeys import ORIGIN, Device, give_passkey
 
 
@@ -34,8 +34,7 @@ def test_a_passkey_is_added_with_its_name_recorded_and_told_with_the_first_recov
     assert (made.type, made.data["name"], len(codes)) == ("webauthn", "Laptop", 10)
     assert last("identity.factor_added", "alice").data == {"factor": "webauthn", "name": "Laptop"}
     assert Notice.objects.get().subject == "The passkey “Laptop” was added to your account"
-    world.alice.refresh_from_db()
-    assert world.alice.get_session_auth_hash() != before
+    assert fresh(world.alice).get_session_auth_hash() != before
     assert add(world, Device(), name="Key ring")[1] == []
     assert [row.data["name"] for row in factors_of(world.alice).passkeys] == ["Laptop", "Key ring"]
     assert intact()
@@ -50,12 +49,10 @@ def test_one_that_is_there_is_named_so_that_no_device_makes_a_second(world):
 @pytest.mark.parametrize(
     "device",
     [
-        Device(origin="http://localhost:8001"),
-        Device(origin="http://evil.localhost:8000"),
-        Device(origin="https://localhost:8000"),
-        Device(host="evil.example"),
+        Device(origin="http://localhost:8001"), Device(origin="http://evil.localhost:8000"),
+        Device(origin="https://localhost:8000"), Device(host="evil.example"),
     ],
-)
+)  # fmt: skip
 def test_one_that_was_made_elsewhere_is_refused(world, device):
     with pytest.raises(BadPasskey):
         add(world, device)

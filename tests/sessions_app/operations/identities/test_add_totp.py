@@ -12,7 +12,7 @@ from sessions_app.operations.identities.add_totp import AppThere, add_totp
 from sessions_app.operations.identities.change_factors import SignInEnded
 from sessions_app.operations.identities.prove_code import WrongCode, prove_code
 from sessions_app.operations.identities.reset_factors import reset_factors
-from tests.support.world.acts import Started, events, intact, last, wait_for_waiters
+from tests.support.world.acts import Started, events, fresh, intact, last, wait_for_waiters
 from tests.support.world.factors import SECRET, STEP, code_of, wrong_code
 from tests.support.world.passkeys import ORIGIN, give_passkey
 
@@ -31,8 +31,7 @@ def test_an_app_that_shows_its_code_is_added_recorded_and_told_with_the_first_re
     assert (entry.actor, entry.data) == ("alice", {"factor": "totp"})
     notice = Notice.objects.get(identity=world.alice, event="identity.factor_added")
     assert (notice.subject, notice.path) == ("An authenticator app was added to your account", "/account/")
-    world.alice.refresh_from_db()
-    assert world.alice.get_session_auth_hash() != before
+    assert fresh(world.alice).get_session_auth_hash() != before
     assert intact()
 
 

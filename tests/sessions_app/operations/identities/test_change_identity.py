@@ -10,6 +10,7 @@ from accounts.operations.create_identity import create_identity
 from accounts.queries import same_person
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import Notice
+from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.identities.change_identity import (
     WouldBeOnePerson,
     WouldBeTwoPeople,
@@ -18,7 +19,7 @@ from sessions_app.operations.identities.change_identity import (
 from sessions_app.operations.identities.disable_identity import OnlyAdministrators
 from sessions_app.operations.notifications.send_notices import send_notices
 from sessions_app.operations.requests.decide_request import MayNotDecide
-from tests.support.world.acts import events, last
+from tests.support.world.acts import events, fresh, last
 from tests.support.world.world import SETUP
 
 
@@ -124,13 +125,10 @@ def test_the_address_of_somebody_else_is_taken_only_by_who_says_that_they_are_on
 
 
 def test_an_approval_that_was_given_by_who_is_one_person_now_counts_no_more(world):
-    from sessions_app.operations.grants.provision_grant import provision_grant
-
     grant = world.grant(start=False)
     change(world, world.bob, email="alice@example.com", one_person=True)
     provision_grant(grant_id=grant.pk, now=world.now)
-    grant.refresh_from_db()
-    assert grant.state == "ended"
+    assert fresh(grant).state == "ended"
     assert "approvals are no longer valid" in grant.end_note
 
 

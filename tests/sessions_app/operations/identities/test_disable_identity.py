@@ -21,7 +21,18 @@ from sessions_app.operations.identities.disable_identity import (
 )
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.proofs.holder import ByHolder
-from tests.support.world.acts import Started, after, events, intact, last, run, session, use, wait_for_waiters
+from tests.support.world.acts import (
+    Started,
+    after,
+    events,
+    fresh,
+    intact,
+    last,
+    run,
+    session,
+    use,
+    wait_for_waiters,
+)
 
 
 def disable(world, who: Identity, actor=None) -> Identity:
@@ -35,14 +46,11 @@ def test_all_that_a_person_and_their_machines_hold_ends_at_once(world):
     disabled = disable(world, world.alice)
     assert (disabled.is_active, disabled.disabled_at) == (False, world.now)
     for grant, state in ((own, "revoking"), (coming, "ended"), (theirs, "ended")):
-        grant.refresh_from_db()
-        assert (grant.state, grant.end_reason) == (state, "identity_disabled")
+        assert (fresh(grant).state, grant.end_reason) == (state, "identity_disabled")
         assert last(f"grant.{state}", grant.ref).actor == "admin"
     assert last("identity.disabled", "alice").data == {
-        "grants_ended": 3,
-        "requests_withdrawn": 0,
-        "tokens_revoked": 0,
-    }
+        "grants_ended": 3, "requests_withdrawn": 0, "tokens_revoked": 0,
+    }  # fmt: skip
     assert intact()
 
 
@@ -50,8 +58,7 @@ def test_it_also_cuts_what_was_being_let_finish(world):
     grant = world.grant()
     end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now, cut=False)
     disable(world, world.alice)
-    grant.refresh_from_db()
-    assert grant.finish_until == world.now
+    assert fresh(grant).finish_until == world.now
 
 
 def test_waiting_requests_are_withdrawn_and_each_is_recorded(world):
@@ -60,11 +67,9 @@ def test_waiting_requests_are_withdrawn_and_each_is_recorded(world):
     world.decide(decided, verdict="deny", comment="no")
     disable(world, world.alice)
     for request in requests:
-        request.refresh_from_db()
-        assert request.state == RequestState.WITHDRAWN
+        assert fresh(request).state == RequestState.WITHDRAWN
         assert last("request.withdrawn", request.ref).actor == "admin"
-    decided.refresh_from_db()
-    assert decided.state == RequestState.DENIED
+    assert fresh(decided).state == RequestState.DENIED
 
 
 def test_enabled_again_nothing_comes_back(world):
@@ -72,8 +77,7 @@ def test_enabled_again_nothing_comes_back(world):
     disable(world, world.alice)
     enabled = enable_identity(identity_id=world.alice.pk, actor=world.admin, now=world.now)
     assert (enabled.is_active, enabled.disabled_at) == (True, None)
-    grant.refresh_from_db()
-    assert grant.state == GrantState.REVOKING
+    assert fresh(grant).state == GrantState.REVOKING
     assert authorize_use(by=ByHolder(world.alice.pk, "web-1", None, world.now)) == []
     assert events("alice")[-2:] == ["identity.disabled", "identity.enabled"]
 

@@ -6,7 +6,7 @@ from django.contrib.auth.models import Group
 
 from sessions_app.models import EndReason, Grant, GrantState
 from sessions_app.operations.identities.follow_provider_groups import follow_provider_groups
-from tests.support.world.acts import events, last
+from tests.support.world.acts import events, fresh, last
 
 
 def follow(world, named, governed, person=None) -> set[str]:
@@ -28,8 +28,7 @@ def test_what_rested_on_a_lost_group_ends_and_nothing_else(world):
     follow(world, ["operators"], ["operators", "approvers"])
     assert Grant.objects.get(pk=lost.pk).state == GrantState.ACTIVE
     follow(world, [], ["operators"])
-    lost.refresh_from_db()
-    assert (lost.state, lost.end_reason) == (GrantState.REVOKING, EndReason.POLICY_CHANGED)
+    assert (fresh(lost).state, lost.end_reason) == (GrantState.REVOKING, EndReason.POLICY_CHANGED)
 
 
 def test_where_nothing_differs_nothing_is_recorded(world):

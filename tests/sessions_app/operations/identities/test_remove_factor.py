@@ -9,7 +9,7 @@ from accounts.factors import factors_of
 from broker.kernel.errors import NotFound
 from sessions_app.models import Notice
 from sessions_app.operations.identities.remove_factor import LastFactor, remove_factor
-from tests.support.world.acts import events, intact, last
+from tests.support.world.acts import events, fresh, intact, last
 from tests.support.world.factors import give_app
 
 
@@ -26,8 +26,7 @@ def test_with_the_last_factor_the_recovery_codes_go_too(world):
     assert (entry.actor, entry.data) == ("alice", {"factor": "totp"})
     notice = Notice.objects.get(event="identity.factor_removed")
     assert notice.subject == "The authenticator app was removed from your account"
-    world.alice.refresh_from_db()
-    assert world.alice.get_session_auth_hash() != before
+    assert fresh(world.alice).get_session_auth_hash() != before
     assert intact()
 
 

@@ -9,7 +9,7 @@ from accounts.factors import factors_of
 from broker.kernel.errors import Forbidden, InvalidInput, NotFound
 from sessions_app.models import Notice
 from sessions_app.operations.identities.reset_factors import NoFactor, reset_factors
-from tests.support.world.acts import events, intact, last
+from tests.support.world.acts import events, fresh, intact, last
 from tests.support.world.factors import give_app
 from tests.support.world.world import SETUP
 
@@ -23,8 +23,7 @@ def test_an_administrator_takes_them_all_away_and_every_sign_in_ends(world):
     before = world.alice.get_session_auth_hash()
     reset(world, world.alice, world.admin)
     assert not Authenticator.objects.exists()
-    world.alice.refresh_from_db()
-    assert world.alice.get_session_auth_hash() != before
+    assert fresh(world.alice).get_session_auth_hash() != before
     entry = last("identity.factors_reset", "alice")
     assert (entry.actor, entry.data) == (
         "admin",

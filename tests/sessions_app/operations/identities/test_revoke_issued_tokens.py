@@ -54,10 +54,8 @@ def test_every_token_that_it_issued_is_revoked_at_once(world):
 def test_what_others_gave_and_what_is_the_machines_own_stays_good(world):
     made = policy(world)
     others = [
-        given(world, label="payments-deploy-2 550077"),
-        given(world, to=world.robot),
-        given(world, workflow=""),
-    ]
+        given(world, label="payments-deploy-2 550077"), given(world, to=world.robot), given(world, workflow=""),
+    ]  # fmt: skip
     assert revoke_issued_tokens(policy=made, actor=SETUP, now=world.now) == 0
     assert all(is_good(text, world.now) for text in others)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sessions_app.models import EndReason, Escalation
+from sessions_app.models import CommandRun, EndReason, Escalation, Grant
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.notifications.await_answer import await_answer
 from sessions_app.queries import facts
 from tests.support.world.acts import after, at_once, change, policy, run, session, undo, use
@@ -28,15 +29,10 @@ def a_request(world):
 def a_held_command(world):
     used = use(world.grant(), now=world.now)
     held = run(used, session(used, now=world.now), "echo stop nginx", now=world.now)
-    from sessions_app.models import CommandRun
-
     return CommandRun.objects.get(pk=held.run_id)
 
 
 def a_due_review(world):
-    from sessions_app.models import Grant
-    from sessions_app.operations.grants.provision_grant import provision_grant
-
     request = world.request(kind="break_glass", reason="It burns")
     grant = provision_grant(grant_id=Grant.objects.get(request=request).pk, now=world.now)
     end_grant(grant_id=grant.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now)

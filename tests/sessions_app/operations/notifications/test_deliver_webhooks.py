@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from broker.kernel.crew import Crew
-from sessions_app.models import Notice, WebhookMessage, WebhookState
+from sessions_app.models import Notice, WebhookEndpoint, WebhookMessage, WebhookState
 from sessions_app.operations.notifications.deliver_webhooks import (
     CLAIM,
     DEAD_AFTER,
@@ -162,8 +162,6 @@ def test_two_processes_send_each_message_once(live_world, hook):
 
 
 def test_what_a_process_died_over_goes_again(hooked, hook):
-    from sessions_app.models import WebhookEndpoint
-
     hooked.request()
     gather_webhooks(now=hooked.now)
     WebhookEndpoint.objects.update(busy_until=hooked.now + CLAIM)

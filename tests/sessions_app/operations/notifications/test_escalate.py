@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from sessions_app.models import EndReason, Escalation, Notice
+from broker.kernel.errors import InvalidInput
+from sessions_app.models import EndReason, Escalation, Grant, Notice, WebhookMessage
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.notifications.escalate import escalate
+from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 from sessions_app.operations.requests.review_break_glass import review_break_glass
 from sessions_app.operations.sessions.decide_hold import decide_hold
+from tests.support.servers.receiver import webhook_file
 from tests.support.world.acts import after, at_once, change, events, last, policy, run, session, undo, use
 
 STEPS = [
@@ -83,9 +87,6 @@ def test_a_review_that_is_due_is_escalated_until_somebody_reviews(world):
 
 
 def _glass(world):
-    from sessions_app.models import Grant
-    from sessions_app.operations.grants.provision_grant import provision_grant
-
     request = world.request(kind="break_glass", reason="It burns")
     return provision_grant(grant_id=Grant.objects.get(request=request).pk, now=world.now)
 
@@ -99,10 +100,6 @@ def test_where_nobody_of_a_step_is_there_administrators_are_told(world):
 
 
 def test_a_step_may_be_for_a_webhook_alone(world):
-    from sessions_app.models import WebhookMessage
-    from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
-    from tests.support.servers.receiver import webhook_file
-
     world.catalogue |= webhook_file(None, name="pager", scope="policies", events="request.escalated")
     escalating(world, [{"after": "5m", "notify": {"webhooks": ["pager"]}}])
     request = world.request()
@@ -145,8 +142,6 @@ def test_of_those_who_decide_the_first_are_told_and_all_where_none_of_them_is_th
     ],
 )
 def test_a_policy_that_would_tell_nobody_is_refused(world, changes, problem):
-    from broker.kernel.errors import InvalidInput
-
     world.catalogue["groups/leads.yaml"] = "name: leads\nmembers: [charlie]\n"
     more = {"viewers": {"groups": ["leads"]}} if changes.get("escalation") == [STEPS[1], STEPS[0]] else {}
     with pytest.raises(InvalidInput) as refusal:

@@ -6,7 +6,10 @@ import json
 
 import jsonschema
 
-from sessions_app.models import WebhookMessage
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record
+from sessions_app.models import WebhookEndpoint, WebhookMessage
 from sessions_app.operations.catalogue.remove_document import remove_document
 from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 from sessions_app.operations.sweep.sweep import sweep
@@ -112,10 +115,6 @@ def test_a_removed_endpoint_is_told_of_nothing_more(world):
 
 
 def test_an_entry_of_something_that_is_not_there_is_told_without_its_names(world):
-    from broker.audit.actor import Actor
-    from broker.audit.events import Event
-    from broker.audit.record import record
-
     world.apply(webhook_file(None))
     record(
         event=Event.REQUEST_CREATED, actor=Actor.system("test"), object_type="request", object_ref="no reference",
@@ -126,8 +125,6 @@ def test_an_entry_of_something_that_is_not_there_is_told_without_its_names(world
 
 
 def test_an_endpoint_for_which_it_fails_holds_up_no_other(world):
-    from sessions_app.models import WebhookEndpoint
-
     world.apply({**webhook_file(None, name="a"), **webhook_file(None, name="b")})
     WebhookEndpoint.objects.filter(name="a").update(events=[{"no": "event"}])
     world.request()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from accounts.models import Identity
 from sessions_app.models import CommandRun, Notice
 from sessions_app.queries.deciders import deciders_in
 from tests.support.world.acts import change, run, session, use
@@ -44,8 +45,6 @@ def test_trying_the_same_again_and_again_tells_nobody_more(world, held):
 
 
 def test_a_holder_is_told_when_nobody_could_allow_it(world):
-    from accounts.models import Identity
-
     used = use(world.grant(), now=world.now)
     Identity.objects.filter(username__in=["bob", "dora"]).update(is_active=False)
     tried = run(used, session(used, now=world.now), "echo stop nginx", now=world.now)

@@ -7,7 +7,7 @@ import pytest
 from broker.kernel.errors import NotFound
 from sessions_app.models import Notice
 from sessions_app.operations.notifications.read_notice import read_notice
-from tests.support.world.acts import after
+from tests.support.world.acts import after, fresh
 
 
 def test_the_first_reading_counts(world):
@@ -23,5 +23,4 @@ def test_others_notices_are_answered_like_those_that_are_not_there(world):
     for pk, actor in ((notice.pk, world.alice), (notice.pk, world.admin), (0, world.bob)):
         with pytest.raises(NotFound):
             read_notice(notice_id=pk, actor=actor, now=world.now)
-    notice.refresh_from_db()
-    assert notice.read_at is None
+    assert fresh(notice).read_at is None

@@ -12,7 +12,7 @@ from sessions_app.models import Notice
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.send_notices import CLAIM, MOST_ATTEMPTS, mail_is_due, send_notices
 from tests.support.servers.mail_server import mail_server
-from tests.support.world.acts import after, at_once, events
+from tests.support.world.acts import after, at_once, events, fresh
 
 
 def tell(world, times: int) -> None:
@@ -47,8 +47,7 @@ def test_a_notice_is_mailed_once_with_its_link(world, notice, settings):
     (message,) = mail.outbox
     assert message.to == ["Bob <bob@example.com>"] or message.to == ["bob@example.com"]
     assert settings.PUBLIC_URL + notice.path in message.body
-    notice.refresh_from_db()
-    assert (notice.mailed_at, notice.next_attempt_at, notice.attempts) == (world.now, None, 1)
+    assert (fresh(notice).mailed_at, notice.next_attempt_at, notice.attempts) == (world.now, None, 1)
 
 
 def test_both_bodies_say_the_same_with_one_link_and_no_secret(world, settings):
@@ -72,8 +71,7 @@ def test_without_an_address_it_is_only_in_the_page(world, notice):
     type(world.bob).objects.filter(pk=world.bob.pk).update(email="")
     send_notices(now=lambda: world.now)
     assert mail.outbox == []
-    notice.refresh_from_db()
-    assert notice.next_attempt_at is None
+    assert fresh(notice).next_attempt_at is None
 
 
 def test_without_a_mail_server_it_is_dropped_and_the_log_has_its_reference_but_no_names_or_links(
@@ -98,18 +96,15 @@ def no_server(settings) -> None:
 
 def test_a_server_that_does_not_answer_is_asked_again_later_and_not_for_ever(world, notice, no_server):
     send_notices(now=lambda: world.now)
-    notice.refresh_from_db()
-    assert (notice.attempts, notice.mailed_at) == (1, None)
+    assert (fresh(notice).attempts, notice.mailed_at) == (1, None)
     assert notice.next_attempt_at == after(world, seconds=60)
     assert "can't be reached" in notice.last_error
     send_notices(now=lambda: after(world, seconds=59))
-    notice.refresh_from_db()
-    assert notice.attempts == 1
+    assert fresh(notice).attempts == 1
     for _ in range(MOST_ATTEMPTS - 1):
         notice.refresh_from_db()
         send_notices(now=lambda: notice.next_attempt_at)
-    notice.refresh_from_db()
-    assert (notice.attempts, notice.next_attempt_at, notice.mailed_at) == (MOST_ATTEMPTS, None, None)
+    assert (fresh(notice).attempts, notice.next_attempt_at, notice.mailed_at) == (MOST_ATTEMPTS, None, None)
     assert notice.given_up_at is not None
 
 
@@ -152,8 +147,9 @@ def test_an_impossible_address_is_given_up_at_once_and_administrators_are_told(
     with mail_server(settings) as server:
         server.refuses = {address: "553 5.1.3 no such address syntax", "": "553 no"}
         send_notices(now=lambda: world.now)
-        notice.refresh_from_db()
-        assert (notice.mailed_at, notice.next_attempt_at, notice.given_up_at) == (None, None, world.now)
+        assert (fresh(notice).mailed_at, notice.next_attempt_at, notice.given_up_at) == (
+            None, None, world.now,
+        )  # fmt: skip
         assert notice.last_error
         told = Notice.objects.get(identity=world.admin, event="identity.mail_failed")
         assert (told.subject, told.path) == ("Mail to Bob could not be delivered", "/people/bob/")
@@ -182,13 +178,11 @@ def test_an_address_that_is_refused_for_now_is_tried_again(world, notice, settin
     with mail_server(settings) as server:
         server.refuses = {"bob@example.com": "450 4.2.1 mailbox busy"}
         send_notices(now=lambda: world.now)
-        notice.refresh_from_db()
-        assert (notice.given_up_at, notice.next_attempt_at) == (None, after(world, seconds=60))
+        assert (fresh(notice).given_up_at, notice.next_attempt_at) == (None, after(world, seconds=60))
         assert "450 4.2.1 mailbox busy" in notice.last_error
         server.refuses = {}
         send_notices(now=lambda: after(world, seconds=60))
-        notice.refresh_from_db()
-        assert notice.mailed_at == after(world, seconds=60)
+        assert fresh(notice).mailed_at == after(world, seconds=60)
 
 
 def test_a_sender_that_the_server_refuses_gives_up_nobodys_notice(world, notice, settings):
@@ -203,8 +197,7 @@ def test_a_sender_that_the_server_refuses_gives_up_nobodys_notice(world, notice,
 def test_what_each_process_died_over_is_given_up(world, notice):
     Notice.objects.filter(pk=notice.pk).update(attempts=MOST_ATTEMPTS)
     send_notices(now=lambda: world.now)
-    notice.refresh_from_db()
-    assert (notice.given_up_at, notice.next_attempt_at) == (world.now, None)
+    assert (fresh(notice).given_up_at, notice.next_attempt_at) == (world.now, None)
     assert [message.to for message in mail.outbox] == [["admin@example.com"]], "the administrator is told"
 
 

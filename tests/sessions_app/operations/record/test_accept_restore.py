@@ -29,7 +29,7 @@ from sessions_app.operations.sweep.sweep import sweep
 from tests.environment import POSTGRES
 from tests.support.databases import drop_database, owner
 from tests.support.waits import eventually
-from tests.support.world.acts import awake, events, intact, last, run, session, use
+from tests.support.world.acts import awake, events, fresh, intact, last, run, session, use
 
 Restore = Callable[[], None]
 
@@ -74,8 +74,7 @@ def revived(live_world, kept, dump):
     make_checkpoint(now=clock.now())
     restore()
     awake(clock.now())
-    grant.refresh_from_db()
-    assert grant.state == GrantState.ACTIVE, "the backup has it so"
+    assert fresh(grant).state == GrantState.ACTIVE, "the backup has it so"
     return world, grant, found, opened
 
 
@@ -100,8 +99,7 @@ def test_what_was_revoked_since_the_backup_opens_no_door(revived):
     assert Grant.objects.count() == 1
     # What takes nothing goes on.
     world.decide(waiting, verdict="deny", comment="Later", now=now)
-    waiting.refresh_from_db()
-    assert waiting.state == RequestState.DENIED
+    assert fresh(waiting).state == RequestState.DENIED
 
 
 def test_an_end_is_signed_when_it_is_made_and_not_only_with_the_next_minute(
@@ -132,12 +130,10 @@ def test_nothing_starts_and_ends_go_on(live_world, kept, dump):
     awake(clock.now())
     report = sweep(now=clock.now, name="test")
     provision_grant(grant_id=due.pk, now=clock.now())
-    due.refresh_from_db()
-    assert (due.state, report.failed) == (GrantState.SCHEDULED, {})
+    assert (fresh(due).state, report.failed) == (GrantState.SCHEDULED, {})
     assert due.next_attempt_at > clock.now(), "it is not tried again and again"
     end_grant(grant_id=other.pk, actor=world.bob, reason=EndReason.REVOKED, now=clock.now())
-    other.refresh_from_db()
-    assert other.state == GrantState.REVOKING
+    assert fresh(other).state == GrantState.REVOKING
     with pytest.raises(CheckpointRefused, match="older backup"):
         make_checkpoint(now=clock.now())
 
@@ -149,8 +145,7 @@ def test_restored_ends_everything_says_what_was_lost_and_goes_on(revived, kept, 
     lost = kept.read_text()
     out = StringIO()
     call_command("restored", reason="The disk died", stdout=out)
-    grant.refresh_from_db()
-    assert (grant.state, grant.end_reason, grant.end_note) == (
+    assert (fresh(grant).state, grant.end_reason, grant.end_note) == (
         GrantState.REVOKING, EndReason.RESTORED, "The disk died",
     )  # fmt: skip
     entry = last("record.restored", "main")
@@ -165,9 +160,9 @@ def test_restored_ends_everything_says_what_was_lost_and_goes_on(revived, kept, 
     # From here on it is a record like any other.
     assert stands()
     assert intact()
-    fresh = world.grant(now=clock.now())
-    assert use(fresh, now=clock.now())
-    assert "grant.active" in events(fresh.ref)
+    anew = world.grant(now=clock.now())
+    assert use(anew, now=clock.now())
+    assert "grant.active" in events(anew.ref)
 
 
 def test_without_a_contradiction_or_a_reason_nothing_ends(live_world, kept):
@@ -179,5 +174,4 @@ def test_without_a_contradiction_or_a_reason_nothing_ends(live_world, kept):
         accept_restore(reason=" ", now=clock.now())
     with pytest.raises(CommandError, match="matches"):
         call_command("restored", reason="To be sure")
-    grant.refresh_from_db()
-    assert grant.state == GrantState.ACTIVE
+    assert fresh(grant).state == GrantState.ACTIVE

@@ -9,7 +9,7 @@ from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import Comment, Notice
 from sessions_app.operations.requests import comment_request as operation
 from sessions_app.operations.requests.comment_request import ThreadIsFull, comment_request
-from tests.support.world.acts import events, last
+from tests.support.world.acts import events, fresh, last
 
 
 def say(world, request, who, text="Which host first?"):
@@ -28,8 +28,7 @@ def test_a_question_is_kept_recorded_and_told_to_the_asker(world):
     entry = last("request.commented", request.ref)
     assert (entry.actor, entry.data) == ("bob", {"text": "Which host first?"})
     assert told() == {("alice", f"/requests/{request.ref}/#thread")}
-    request.refresh_from_db()
-    assert request.state == "pending"
+    assert fresh(request).state == "pending"
 
 
 def test_the_answer_is_told_to_those_who_asked(world):

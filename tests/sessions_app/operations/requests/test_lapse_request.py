@@ -8,7 +8,7 @@ from django.db import transaction
 from broker.audit.actor import Actor
 from sessions_app.models import AccessPolicy, AccessRequest, Notice, RequestState
 from sessions_app.operations.requests.lapse_request import lapse_request
-from tests.support.world.acts import after, change, intact, last, policy
+from tests.support.world.acts import after, change, fresh, intact, last, policy
 
 BY = Actor.system("workflows")
 
@@ -39,8 +39,7 @@ def told() -> dict[str, Notice]:
 def test_it_lapses_at_that_time_and_the_record_says_with_what(world, asked):
     lapse(world, asked)
     request, workflow = asked
-    request.refresh_from_db()
-    assert (request.state, request.decided_at) == (RequestState.LAPSED, after(world, minutes=1))
+    assert (fresh(request).state, request.decided_at) == (RequestState.LAPSED, after(world, minutes=1))
     entry = last("request.lapsed", request.ref)
     assert (entry.actor, entry.data) == ("system:workflows", {"closed": workflow.ref})
     assert intact()

@@ -8,7 +8,7 @@ from broker.kernel.errors import NotFound
 from sessions_app.models import Grant, RequestState
 from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.operations.requests.withdraw_request import withdraw_request
-from tests.support.world.acts import at_once, events, last
+from tests.support.world.acts import at_once, events, fresh, last
 
 
 def withdraw(world, request, who=None):
@@ -42,8 +42,7 @@ def test_others_are_told_that_there_is_no_such_request_of_theirs(world):
         request = world.request()
         with pytest.raises(NotFound):
             withdraw(world, request, getattr(world, who))
-        request.refresh_from_db()
-        assert request.state == RequestState.PENDING
+        assert fresh(request).state == RequestState.PENDING
 
 
 def test_what_is_decided_is_not_withdrawn(world):
@@ -62,5 +61,6 @@ def test_a_withdrawal_and_an_approval_at_once_have_one_outcome(live_world):
             lambda request=request: live_world.decide(request),
         )
         assert isinstance(withdrawn, AlreadyDecided) != isinstance(decided, AlreadyDecided)
-        request.refresh_from_db()
-        assert Grant.objects.filter(request=request).count() == (request.state == RequestState.APPROVED)
+        assert Grant.objects.filter(request=request).count() == (
+            fresh(request).state == RequestState.APPROVED
+        )

@@ -22,8 +22,7 @@ def test_of_gateways_that_claim_at_once_one_gets_it(live_world):
         *(lambda node=node: claim_order(order_id=asked.pk, gateway_id=node, now=now) for node in nodes)
     )
     assert sum(claim is not None for claim in claims) == 1
-    asked.refresh_from_db()
-    assert asked.claimed_by_id in nodes
+    assert acts.fresh(asked).claimed_by_id in nodes
 
 
 def test_each_gateway_finds_the_orders_of_its_own_kind(kube, now):  # noqa: F811

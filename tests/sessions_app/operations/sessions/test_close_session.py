@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
+from broker.audit.models import AuditEntry
 from sessions_app.models import CommandRun, EndReason, RunState, Session
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sessions.close_session import close_session
@@ -15,6 +16,7 @@ from tests.support.world.acts import (
     after,
     at_once,
     events,
+    fresh,
     last,
     let_ends_wait,
     run,
@@ -42,8 +44,6 @@ def test_a_closed_session_takes_its_commands_with_it_and_each_is_recorded(world)
 
 
 def _finished(ref: str):
-    from broker.audit.models import AuditEntry
-
     return [entry.data for entry in AuditEntry.objects.filter(event="command.finished", object_ref=ref)]
 
 
@@ -54,11 +54,9 @@ def test_the_last_session_of_an_ending_grant_hurries_its_end(world):
     end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=world.now)
     type(grant).objects.filter(pk=grant.pk).update(next_attempt_at=after(world, seconds=30))
     close_session(session_id=first, reason="cut", now=after(world, seconds=1))
-    grant.refresh_from_db()
-    assert grant.next_attempt_at == after(world, seconds=30)
+    assert fresh(grant).next_attempt_at == after(world, seconds=30)
     close_session(session_id=second, reason="cut", now=after(world, seconds=2))
-    grant.refresh_from_db()
-    assert grant.next_attempt_at == after(world, seconds=2)
+    assert fresh(grant).next_attempt_at == after(world, seconds=2)
 
 
 def test_closed_twice_or_never_open_it_changes_nothing(world):

@@ -22,8 +22,7 @@ def asked(world, grant, now):
 def test_the_first_reason_stays(grant, asked, now):
     fail_order(order_id=asked.pk, error="It is over.", now=now)
     fail_order(order_id=asked.pk, error="Another.", now=now)
-    asked.refresh_from_db()
-    assert asked.error == "It is over."
+    assert acts.fresh(asked).error == "It is over."
     assert acts.last("command.finished", grant.ref).data["order"] == asked.pk
     assert acts.events(grant.ref).count("command.finished") == 1
 
@@ -32,5 +31,4 @@ def test_one_that_ran_did_not_fail(grant, asked, now):
     used = acts.use(grant, now=now)
     acts.run(used, acts.session(used, now=now), asked.line, order_id=asked.pk, now=now)
     fail_order(order_id=asked.pk, error="Too late.", now=now)
-    asked.refresh_from_db()
-    assert asked.error == ""
+    assert acts.fresh(asked).error == ""

@@ -6,7 +6,7 @@ import pytest
 
 from sessions_app.models import CommandRun, GrantState, RunState
 from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
-from tests.support.world.acts import after, change, last, policy, try_to_hold, vary_holds
+from tests.support.world.acts import after, change, fresh, last, policy, try_to_hold, vary_holds
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +25,7 @@ def test_one_too_many_of_a_grant_is_not_made_and_says_what_to_do(world, settings
     assert (made.state, made.ended_at) == (RunState.FAILED, world.now)
     assert last("command.refused", grant.ref).data["code"] == "too_many_waiting"
     # It is no deviation.
-    grant.refresh_from_db()
-    assert (grant.state, grant.held_at) == (GrantState.ACTIVE, None)
+    assert (fresh(grant).state, grant.held_at) == (GrantState.ACTIVE, None)
     withdraw_hold(run_id=first.run_id, actor=world.alice, now=world.now)
     assert try_to_hold(world, grant, 1)[0].verdict == "held"
 

@@ -19,6 +19,7 @@ from tests.support.world.acts import (
     Started,
     change,
     events,
+    fresh,
     last,
     policy,
     run,
@@ -45,8 +46,7 @@ def tries(world, grant, count: int):
 def test_a_person_s_grant_is_held_and_nothing_more_runs(limited):
     grant = limited.grant()
     used, opened = tries(limited, grant, 3)
-    grant.refresh_from_db()
-    assert (grant.state, grant.held_at) == (GrantState.ACTIVE, limited.now)
+    assert (fresh(grant).state, grant.held_at) == (GrantState.ACTIVE, limited.now)
     with pytest.raises(GrantIsHeld, match="too many refused"):
         run(used, opened, "echo restart nginx", now=limited.now)
     assert authorize_use(by=ByHolder(limited.alice.pk, "web-1", None, limited.now)) == []
@@ -64,8 +64,7 @@ def test_its_approvers_are_told_what_was_tried_and_its_holder_is_not(limited):
 def test_a_machine_s_grant_ends(limited):
     grant = limited.grant(who=limited.robot)
     tries(limited, grant, 3)
-    grant.refresh_from_db()
-    assert (grant.state, grant.end_reason) == (GrantState.REVOKING, EndReason.DEVIATION)
+    assert (fresh(grant).state, grant.end_reason) == (GrantState.REVOKING, EndReason.DEVIATION)
     assert "echo restart sshd2" in grant.end_note
 
 
@@ -121,8 +120,7 @@ def test_a_refusal_that_ends_something_and_its_end_by_a_person_do_not_wait_for_e
         # It waits with the record in nobody's hands, which an end needs.
         end_grant(grant_id=child.pk, actor=live_world.bob, reason=EndReason.REVOKED, now=live_world.now)
     assert worker.result().verdict == "refused"
-    child.refresh_from_db()
-    assert child.end_reason == EndReason.REVOKED
+    assert fresh(child).end_reason == EndReason.REVOKED
     assert Grant.objects.get(pk=grant.pk).held_at is not None
     assert AuditBacklog.objects.count() == 0
 
@@ -169,11 +167,9 @@ def test_refusals_in_delegated_grants_count_together_and_hold_the_grant_above(wo
         tries(world, part, 1)
     assert states(grant, one, two) == [GrantState.ACTIVE] * 3
     tries(world, two, 1)
-    grant.refresh_from_db()
-    assert grant.held_at == world.now
+    assert fresh(grant).held_at == world.now
     assert states(grant, one, two) == [GrantState.ACTIVE, GrantState.REVOKING, GrantState.REVOKING]
-    one.refresh_from_db()
-    assert (one.end_reason, grant.ref in one.end_note) == (EndReason.DEVIATION, True)
+    assert (fresh(one).end_reason, grant.ref in one.end_note) == (EndReason.DEVIATION, True)
     # Nor does delegating again begin the count again; a release does.
     release_grant(grant_id=grant.pk, actor=world.bob, now=world.now)
     tries(world, hand_on(world, grant, world.robot, world.alice), 2)
@@ -209,8 +205,7 @@ def test_no_text_in_an_attempt_keeps_it_from_being_recorded_and_counted(limited,
     opened = session(used, now=limited.now)
     for _ in range(3):
         assert run(used, opened, line, now=limited.now).verdict == "refused"
-    grant.refresh_from_db()
-    assert grant.held_at == limited.now
+    assert fresh(grant).held_at == limited.now
     tried = [*grant.runs.values_list("line", flat=True), *last("grant.held", grant.ref).data["tried"]]
     assert len(tried) == 6
     assert all("rm -rf /" in one and MARKER not in one for one in tried)

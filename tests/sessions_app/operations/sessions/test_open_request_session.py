@@ -10,6 +10,7 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.open_request_session import open_request_session
 from sessions_app.operations.sessions.stop_gateway import stop_lost_gateways
+from tests.support.servers.nginx import nginx
 from tests.support.world.acts import events, last
 from tests.support.world.api_site import add_second_target, add_site, grant_on_site, token_of, use_of
 
@@ -69,8 +70,6 @@ def test_a_token_used_at_two_targets_has_a_session_and_a_lease_at_each(site):
 
 @pytest.mark.processes
 def test_each_target_at_which_a_token_was_used_is_asked_at_the_end(site):
-    from tests.support.servers.nginx import nginx
-
     with nginx("location / { return 401; }") as shut, nginx("location / { return 200; }") as open_:
         add_second_target(site, (shut.port, open_.port))
         grant = grant_on_site(site)

@@ -8,7 +8,7 @@ from accounts.models import SSHPublicKey
 from sessions_app.models import EndReason, Session
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.errors import GrantIsOver
-from tests.support.world.acts import Started, at_once, last, session, use, wait_for_waiters
+from tests.support.world.acts import Started, at_once, fresh, last, session, use, wait_for_waiters
 
 
 def test_a_session_is_registered_with_where_it_came_from_and_what_proved_it(world):
@@ -27,8 +27,7 @@ def test_the_key_that_opened_it_was_used_now(world):
         identity=world.alice, algorithm="ssh-ed25519", public_key="x", fingerprint="SHA256:key"
     )
     session(use(world.grant(), now=world.now), now=world.now)
-    key.refresh_from_db()
-    assert key.last_used_at == world.now
+    assert fresh(key).last_used_at == world.now
 
 
 def test_between_the_answer_and_the_session_the_grant_may_have_ended(world):

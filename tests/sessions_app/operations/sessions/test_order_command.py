@@ -9,6 +9,7 @@ import pytest
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import CommandOrder
 from sessions_app.operations.grants.errors import GrantIsOver
+from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.sessions.claim_order import claim_order
 from sessions_app.operations.sessions.order_command import (
@@ -18,6 +19,8 @@ from sessions_app.operations.sessions.order_command import (
     TooManyOrders,
     order_command,
 )
+from sessions_app.operations.sessions.renew_gateway import renew_gateway
+from sessions_app.operations.sessions.try_command import try_command
 from tests.support.world import acts
 
 RESTART, LOG = 0, 1
@@ -38,10 +41,8 @@ def order(grant, actor, now, *, target="web-1", index=LOG, values=None):
 def test_the_line_is_built_with_the_values_and_the_grants_own(world, grant, now):
     asked = order(grant, world.alice, now)
     assert (asked.line, asked.target.name, asked.client_address) == (
-        "echo log nginx 20",
-        "web-1",
-        "192.0.2.9",
-    )
+        "echo log nginx 20", "web-1", "192.0.2.9",
+    )  # fmt: skip
     assert asked.lapses_at == now + LAPSES
     entry = acts.last("command.ordered", grant.ref)
     assert entry.data["line"] == "echo log nginx 20"
@@ -58,8 +59,6 @@ def test_only_the_holder_may(world, grant, now):
 def test_nobody_starts_a_machines_commands_but_the_machine(world, now):
     grant = world.decide(world.request(world.robot)).grant
     acts.awake(now)
-    from sessions_app.operations.grants.provision_grant import provision_grant
-
     provision_grant(grant_id=grant.pk, now=now)
     with pytest.raises(NotFound):
         order(grant, world.alice, now)
@@ -107,8 +106,6 @@ def test_no_more_run_at_once_than_over_ssh(world, grant, now):
 
 
 def test_an_order_is_claimed_once_and_not_after_it_has_lapsed(world, grant, now):
-    from sessions_app.operations.sessions.renew_gateway import renew_gateway
-
     node = renew_gateway(name="gateway-1", version="1", now=now)
     first, second = order(grant, world.alice, now), order(grant, world.alice, now)
     claimed = claim_order(order_id=first.pk, gateway_id=node, now=now)
@@ -118,8 +115,6 @@ def test_an_order_is_claimed_once_and_not_after_it_has_lapsed(world, grant, now)
 
 
 def test_what_was_claimed_after_the_end_can_use_nothing(world, grant, now):
-    from sessions_app.operations.sessions.renew_gateway import renew_gateway
-
     node = renew_gateway(name="gateway-1", version="1", now=now)
     asked = order(grant, world.alice, now)
     stop_grant(grant_id=grant.pk, actor=world.alice, now=now)
@@ -130,8 +125,7 @@ def test_a_tried_line_answers_its_order(world, grant, now):
     asked = order(grant, world.alice, now, index=RESTART, values={})
     used = acts.use(grant, now=now)
     tried = acts.run(used, acts.session(used, now=now), asked.line, order_id=asked.pk, now=now)
-    asked.refresh_from_db()
-    assert asked.run_id == tried.run_id
+    assert acts.fresh(asked).run_id == tried.run_id
 
 
 def test_a_line_that_can_not_be_stored_whole_is_not_ordered(world, grant, now):

@@ -42,8 +42,7 @@ def test_a_recording_is_kept_as_long_as_its_policy_says_and_its_digest_for_ever(
     later = world.now + 30 * DAY + dt.timedelta(seconds=1)
     assert purge_recordings(folder=folder, now=later) == 1
     assert not (folder / "1.cast").exists()
-    recorded.refresh_from_db()
-    assert (recorded.recording_purged_at, recorded.recording_digest) == (later, "d" * 64)
+    assert (acts.fresh(recorded).recording_purged_at, recorded.recording_digest) == (later, "d" * 64)
     entry = acts.last("recording.purged", recorded.grant.ref)
     assert entry.data["runs"] == [{"run": recorded.pk, "recording_sha256": "d" * 64}]
     assert purge_recordings(folder=folder, now=later + DAY) == 0
@@ -96,5 +95,4 @@ def test_the_least_of_what_a_command_a_grant_and_all_of_them_may_have_is_left(
 
 def test_a_machine_without_the_recordings_purges_nothing(world, folder, recorded, tmp_path):
     assert purge_recordings(folder=tmp_path / "elsewhere", now=world.now + 400 * DAY) == 0
-    recorded.refresh_from_db()
-    assert recorded.recording_purged_at is None
+    assert acts.fresh(recorded).recording_purged_at is None

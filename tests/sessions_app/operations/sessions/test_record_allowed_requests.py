@@ -45,11 +45,8 @@ def test_many_are_written_down_in_one_call_each_with_its_count(use, world):
     assert {run.line: run.count.times for run in CommandRun.objects.all()} == lines
     run = CommandRun.objects.get(line="GET /tickets/T-42")
     assert (run.state, run.effect, run.command_index, run.argv) == (
-        "done",
-        "read",
-        0,
-        ["GET", "/tickets/T-42"],
-    )
+        "done", "read", 0, ["GET", "/tickets/T-42"],
+    )  # fmt: skip
     assert (run.tried_at, run.ended_at) == (world.now, world.now + dt.timedelta(milliseconds=900))
     assert intact()
 

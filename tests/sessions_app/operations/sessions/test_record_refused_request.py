@@ -41,11 +41,8 @@ def refuse(
 def test_it_is_a_run_that_never_began_and_its_holders_own_entry(use, world):
     run = refuse(use, world.now)
     assert (run.state, run.line, run.reason, run.started_at) == (
-        "refused",
-        "DELETE /tickets/T-42",
-        "a command set says no",
-        None,
-    )
+        "refused", "DELETE /tickets/T-42", "a command set says no", None,
+    )  # fmt: skip
     entry = last("command.refused", use.grant_ref)
     assert entry.actor == "alice"
     assert entry.data == {
@@ -100,10 +97,8 @@ def why(token, now, **more) -> str:
     assert dead(token, now, **more) == DeadToken(grant.ref, held=False)
     entry = last("command.refused", grant.ref)
     assert (entry.actor, entry.data["code"], entry.data["line"]) == (
-        grant.holder.username,
-        "over",
-        "GET /tickets/T-42",
-    )
+        grant.holder.username, "over", "GET /tickets/T-42",
+    )  # fmt: skip
     return entry.data["why"]
 
 

@@ -22,7 +22,7 @@ from sessions_app.operations.targets.cluster_connection import (
     stored_secrets,
 )
 from tests.support.world.fakes import serving
-from tests.support.world.world import SETUP
+from tests.support.world.world import HOST_KEY, SETUP
 
 
 class Parameters(ConnectionParameters):
@@ -39,8 +39,6 @@ def fake(world):
 
 
 def cluster_file(connection: str, address: str = "127.0.0.1", name: str = "vault") -> str:
-    from tests.support.world.world import HOST_KEY
-
     return (
         f"name: {name}\nkind: ssh\nenvironment: production\nrisk: high\nconnection: {connection}\n"
         f"targets: [{{name: v-1, address: {address}, host_key: {HOST_KEY}}}]\n"
@@ -102,17 +100,13 @@ def test_a_text_such_as_a_certificate_may_stand_in_a_file_of_the_server_and_is_s
     ("connection", "said"),
     [
         ("{password: {env: NO_SUCH}}", "the environment variable NO_SUCH"),
-        ("{password: {file: /no/such}}", "/no/such can't be read"),
-        ("{password: {vault: x}}", "must be the value"),
-        ("{password: 7}", "must be the value"),
-        ("{password: x, user: {file: /no/such}}", "/no/such can't be read"),
+        ("{password: {file: /no/such}}", "/no/such can't be read"), ("{password: {vault: x}}", "must be the value"),
+        ("{password: 7}", "must be the value"), ("{password: x, user: {file: /no/such}}", "/no/such can't be read"),
         ("{password: x, user: {file: a, env: b}}", "must be the value"),
-        (f"{{password: {STORED}}}", "no secret is stored"),
-        ("{}", "missing"),
-        ("{password: x, retries: 0}", "must be at least 1"),
-        ("{password: x, passwort: y}", "passwort"),
+        (f"{{password: {STORED}}}", "no secret is stored"), ("{}", "missing"),
+        ("{password: x, retries: 0}", "must be at least 1"), ("{password: x, passwort: y}", "passwort"),
     ],
-)
+)  # fmt: skip
 def test_what_can_not_be_read_is_refused_with_what_to_do(world, connection, said):
     with pytest.raises(InvalidInput) as caught:
         apply(world, cluster_file(connection))

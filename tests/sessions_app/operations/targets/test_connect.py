@@ -11,7 +11,7 @@ from broker.kernel import clock
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.operations.targets.connect import connector_for
 from sessions_app.operations.targets.ensure_authority import ensure_authority
-from sessions_app.queries.authority import SSH_USER_CA
+from sessions_app.queries.authority import SSH_USER_CA, private_key_of
 
 
 def test_an_unknown_kind_has_no_connector(db):
@@ -27,8 +27,6 @@ def test_without_an_authority_the_error_says_how_to_make_one(db):
 
 
 def test_with_an_authority_there_is_a_connector_that_shows_no_key(db, now):
-    from sessions_app.queries.authority import private_key_of
-
     secret = private_key_of(ensure_authority(SSH_USER_CA, now=now)).decode().splitlines()[3]
     connector = connector_for("ssh")
     assert connector.kind == "ssh"

@@ -27,11 +27,9 @@ SETS = {
     "mcp": "  - {tool: get_order, effect: read}\n",
 }
 EXAMPLES = {
-    "postgres": ("ROLE reporting_reader", "ROLE postgres"),
-    "http": ("GET /v1/orders", "POST /v1/orders"),
-    "kubernetes": ("get pods -n shop", "delete pods x -n shop"),
-    "mcp": ("get_order", "delete_order"),
-}
+    "postgres": ("ROLE reporting_reader", "ROLE postgres"), "http": ("GET /v1/orders", "POST /v1/orders"),
+    "kubernetes": ("get pods -n shop", "delete pods x -n shop"), "mcp": ("get_order", "delete_order"),
+}  # fmt: skip
 
 
 def cluster(world, kind: str, connection: str = "") -> Cluster:
@@ -57,16 +55,14 @@ def cluster(world, kind: str, connection: str = "") -> Cluster:
         (
             "postgres",
             [
-                'CREATE ROLE "broker" LOGIN',
-                'GRANT "reporting_reader" TO "broker"',
-                "pg_read_all_stats",
+                'CREATE ROLE "broker" LOGIN', 'GRANT "reporting_reader" TO "broker"', "pg_read_all_stats",
                 "EVENT TRIGGER",
             ],
         ),
         ("http", ["api.example.com", "t-1", HIDDEN_KEY]),
         ("kubernetes", ["ServiceAccount", "pods", "shop"]),
     ],
-)
+)  # fmt: skip
 def test_it_says_what_to_do_there_and_holds_no_secret(world, kind, said):
     text = "\n".join(one.text for one in setup_texts(cluster(world, kind)))
     assert [word for word in said if word not in text] == []

@@ -12,7 +12,7 @@ from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.operations.workflows.close_workflow import close_workflow
-from tests.support.world.acts import at_once, events, intact, last, policy, run, session, use
+from tests.support.world.acts import at_once, events, fresh, intact, last, policy, run, session, use
 
 SAME = {"incident": {"on_call": ["on-call"], "max_duration": "2h", "approvals": "same"}}
 
@@ -29,8 +29,7 @@ def test_every_grant_of_the_incident_ends_with_it_and_no_other(world):
     assert (closed.state, closed.closed_at, closed.closed_by) == ("closed", world.now, world.bob)
     assert closed.close_note == "Fixed by a restart."
     for grant, state in ((bound, "revoking"), (unbound, "active"), (theirs, "active")):
-        grant.refresh_from_db()
-        assert grant.state == state
+        assert fresh(grant).state == state
     assert bound.end_reason == "workflow_closed"
     assert bound.ended_by == world.bob
     assert last("workflow.closed", incident.ref).data == {
@@ -46,8 +45,7 @@ def test_running_commands_are_cut_and_nothing_runs_after(world):
     opened = session(used, now=world.now)
     run(used, opened, "sleep 60 nightly", now=world.now)
     close(world, incident)
-    grant.refresh_from_db()
-    assert grant.finish_until is None
+    assert fresh(grant).finish_until is None
     with pytest.raises(GrantIsOver):
         run(used, opened, now=world.now)
 
@@ -58,8 +56,7 @@ def test_requests_that_wait_lapse_and_no_approval_revives_them(world):
     request = world.request(kind="incident", workflow=incident.ref)
     assert request.state == RequestState.PENDING
     close(world, incident)
-    request.refresh_from_db()
-    assert request.state == RequestState.LAPSED
+    assert fresh(request).state == RequestState.LAPSED
     assert last("request.lapsed", request.ref).data == {"closed": incident.ref}
     with pytest.raises(Exception, match="already lapsed"):
         world.decide(request)
@@ -101,8 +98,7 @@ def test_who_may_not_see_it_learns_nothing(world):
             close_workflow(workflow_id=pk, actor=world.charlie, now=world.now)
     with pytest.raises(InvalidInput):
         close(world, incident, note="a\x00b")
-    incident.refresh_from_db()
-    assert incident.state == "open"
+    assert fresh(incident).state == "open"
 
 
 def test_asking_and_closing_at_once_leaves_no_grant_behind(live_world):
@@ -141,8 +137,7 @@ def test_extending_and_closing_at_once_ends_it(live_world):
             lambda incident=incident: close(world, incident),
         )
         assert isinstance(closed, Workflow), closed
-        grant.refresh_from_db()
-        assert grant.end_reason == "workflow_closed"
+        assert fresh(grant).end_reason == "workflow_closed"
 
 
 def test_what_a_source_closes_ends_together_with_an_entry_for_each(world):
@@ -152,12 +147,14 @@ def test_what_a_source_closes_ends_together_with_an_entry_for_each(world):
     close_workflow(workflow_id=incident.pk, actor=None, now=world.now, note="Over there.")
     for grant in grants:
         before = grant.version
-        grant.refresh_from_db()
-        assert (grant.state, grant.end_reason, grant.version) == ("revoking", "workflow_closed", before + 1)
+        assert (fresh(grant).state, grant.end_reason, grant.version) == (
+            "revoking",
+            "workflow_closed",
+            before + 1,
+        )
         assert last("grant.revoking", grant.ref).data == {
             "from": "active", "reason": "workflow_closed", "note": incident.ref, "cut": True,
         }  # fmt: skip
-    scheduled.refresh_from_db()
-    assert scheduled.state == "ended"
+    assert fresh(scheduled).state == "ended"
     assert last("workflow.closed", incident.ref).data["grants_ended"] == 4
     assert intact()

@@ -10,7 +10,7 @@ from django.db import transaction
 from sessions_app.models import InboundDelivery, Workflow, WorkflowSource
 from sessions_app.operations.workflows.handle_delivery import KEPT, handle_delivery, handle_lost_deliveries
 from sessions_app.operations.workflows.read_workflow import read_workflow
-from tests.support.world.acts import Started, after, at_once, change, events, last, wait_for_waiters
+from tests.support.world.acts import Started, after, at_once, change, events, fresh, last, wait_for_waiters
 from tests.support.world.sources import SOURCE, is_open, speaking_for
 
 
@@ -48,9 +48,9 @@ def test_what_it_says_is_over_is_closed_with_its_access(world, pager):
     grant, other = world.respond(first), world.respond(second)
     handled = handle(world, kept(world, ("INC-1", True)))
     assert (handled.state, handled.handled_at, handled.closed) == ("handled", world.now, 1)
-    grant.refresh_from_db()
-    other.refresh_from_db()
-    assert (grant.state, grant.end_reason, other.state) == ("revoking", "workflow_closed", "active")
+    assert (fresh(grant).state, grant.end_reason, fresh(other).state) == (
+        "revoking", "workflow_closed", "active",
+    )  # fmt: skip
     assert last("workflow.closed", first.ref).data["note"] == "pager reports it as closed."
 
 
@@ -99,8 +99,7 @@ def test_what_was_handled_is_not_handled_again(world, pager):
     handle(world, delivery)
     again = read_workflow(ref=workflow.ref, now=after(world, seconds=30))
     assert handle(world, delivery).handled_at == world.now
-    again.refresh_from_db()
-    assert again.state == "open"
+    assert fresh(again).state == "open"
 
 
 def test_by_many_at_once_it_is_handled_once(live_world, pager):
@@ -139,11 +138,9 @@ def test_while_it_waits_for_access_to_one_workflow_the_record_is_free(
         wait_for_waiters(owner_connection, 1)
         owner_connection.execute("SELECT FROM audit_head FOR UPDATE NOWAIT")
     assert not isinstance(handling.result(), Exception), handling.result()
-    delivery.refresh_from_db()
-    assert (delivery.state, delivery.closed) == ("handled", 2)
+    assert (fresh(delivery).state, delivery.closed) == ("handled", 2)
     for grant in (first, second):
-        grant.refresh_from_db()
-        assert grant.state == "revoking"
+        assert fresh(grant).state == "revoking"
 
 
 def test_work_that_can_not_be_closed_now_keeps_no_other_of_its_delivery_open(
@@ -157,8 +154,7 @@ def test_work_that_can_not_be_closed_now_keeps_no_other_of_its_delivery_open(
     assert states() == {"INC-1": "open", "INC-2": "closed"}
     owner_connection.execute("DROP TRIGGER refuse ON sessions_app_workflow")
     assert handle_lost_deliveries(now=after(world, seconds=8)) == 1
-    delivery.refresh_from_db()
-    assert (delivery.state, delivery.closed) == ("handled", 2)
+    assert (fresh(delivery).state, delivery.closed) == ("handled", 2)
 
 
 def test_one_whose_process_died_is_handled_a_little_later(world, pager):
@@ -167,8 +163,7 @@ def test_one_whose_process_died_is_handled_a_little_later(world, pager):
     kept(world, ("INC-1", True))
     assert handle_lost_deliveries(now=after(world, seconds=1)) == 0
     assert handle_lost_deliveries(now=after(world, seconds=4)) == 1
-    grant.refresh_from_db()
-    assert grant.state == "revoking"
+    assert fresh(grant).state == "revoking"
     assert handle_lost_deliveries(now=after(world, seconds=8)) == 0
 
 
@@ -199,8 +194,7 @@ def test_one_that_fails_says_why_and_is_come_back_to_and_stops_no_other(live_wor
     first, _ = kept(world, ("INC-1", True)), kept(world, ("INC-2", True), key="second")
     owner_connection.execute(REFUSES)
     assert handle_lost_deliveries(now=after(world, seconds=4)) == 1
-    first.refresh_from_db()
-    assert (first.state, "not this one" in first.last_error) == ("received", True)
+    assert (fresh(first).state, "not this one" in first.last_error) == ("received", True)
     assert states() == {"INC-1": "open", "INC-2": "closed"}
     owner_connection.execute("DROP TRIGGER refuse ON sessions_app_workflow")
     assert handle_lost_deliveries(now=after(world, seconds=8)) == 1

@@ -13,7 +13,7 @@ from sessions_app.operations.sweep.sweep import end_baseless
 from sessions_app.operations.workflows.poll_source import poll_source, reread_workflow, sources_to_ask
 from sessions_app.operations.workflows.read_workflow import RESPITE, WorkflowUnreadable, read_workflow
 from sessions_app.workflows.base import Standing, Status
-from tests.support.world.acts import after, awake, policy
+from tests.support.world.acts import after, awake, fresh, policy
 from tests.support.world.sources import SOURCE, is_closed, is_open, speaking_for
 
 REF = "pager:Q1"
@@ -42,8 +42,7 @@ def test_an_end_that_no_webhook_told_is_seen(world, pager, grant):
     assert poll(world, seconds=10) == 0
     pager.workflows["Q1"] = is_closed()
     assert poll(world, seconds=31) == 1
-    grant.refresh_from_db()
-    assert grant.end_reason == "workflow_closed"
+    assert fresh(grant).end_reason == "workflow_closed"
     assert sources_to_ask() == []
 
 
@@ -85,8 +84,7 @@ def test_work_for_which_the_source_fails_keeps_no_other_from_being_read_and_is_a
     assert poll_source(source_id=source.pk, now=lambda: next(moments)) == 5
     read = Workflow.objects.filter(read_error="").values_list("outside_id", flat=True)
     assert sorted(read) == ["Q1", "Q2", "Q4"]
-    source.refresh_from_db()
-    assert source.last_error == ""
+    assert fresh(source).last_error == ""
     asked = len(pager.asked)
     failed = Workflow.objects.get(outside_id="Q0")
     with pytest.raises(WorkflowUnreadable, match="did not report the status of pager:Q0"):
@@ -135,19 +133,16 @@ def test_what_is_unread_for_longer_than_the_policy_allows_ends(world, pager, gra
     assert poll(world, minutes=4) == 1
     assert end_baseless(now=awake(after(world, minutes=4))) == 0
     assert end_baseless(now=awake(after(world, minutes=6))) == 1
-    grant.refresh_from_db()
-    assert grant.end_reason == "workflow_closed"
+    assert fresh(grant).end_reason == "workflow_closed"
     assert "counts as closed" in grant.end_note
 
 
 def test_a_change_is_closed_when_its_planned_time_is_over(world):
     change = world.workflow("change")
     end_baseless(now=after(world, hours=1))
-    change.refresh_from_db()
-    assert change.state == "open"
+    assert fresh(change).state == "open"
     end_baseless(now=after(world, hours=2))
-    change.refresh_from_db()
-    assert (change.state, change.closed_by) == ("closed", None)
+    assert (fresh(change).state, change.closed_by) == ("closed", None)
 
 
 def test_what_waited_for_its_source_starts_once_it_has_answered(world, pager):

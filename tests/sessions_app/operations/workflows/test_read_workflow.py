@@ -17,7 +17,17 @@ from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.operations.workflows.read_workflow import SourceUnreadable, UnknownWorkflow, read_workflow
 from sessions_app.workflows.base import Standing, Status
 from tests.support.servers.outside import outside
-from tests.support.world.acts import Started, after, awake, events, intact, last, policy, wait_for_waiters
+from tests.support.world.acts import (
+    Started,
+    after,
+    awake,
+    events,
+    fresh,
+    intact,
+    last,
+    policy,
+    wait_for_waiters,
+)
 from tests.support.world.sources import DESK, SOURCE, is_closed, is_open, speaking_for
 
 REF = "pager:Q1"
@@ -35,12 +45,8 @@ def pager(world):
 def test_work_that_its_source_says_is_open_is_known_from_then_on(world, pager):
     workflow = read_workflow(ref=REF, now=world.now)
     assert (workflow.ref, workflow.kind, workflow.outside_id, workflow.severity, workflow.read_at) == (
-        REF,
-        "incident",
-        "Q1",
-        "P1",
-        world.now,
-    )
+        REF, "incident", "Q1", "P1", world.now,
+    )  # fmt: skip
     assert [cluster.name for cluster in workflow.clusters.all()] == ["web"]
     assert last("workflow.opened", REF).data["source"] == "pager"
     assert read_workflow(ref=REF, now=world.now) == workflow
@@ -59,14 +65,12 @@ def test_closed_at_the_source_it_ends_all_access_and_is_never_open_again(world, 
     grant = world.respond(read_workflow(ref=REF, now=world.now))
     pager.workflows["Q1"] = is_closed()
     assert read_workflow(ref=REF, now=world.now).state == "closed"
-    grant.refresh_from_db()
-    assert (grant.state, grant.end_reason) == ("revoking", "workflow_closed")
+    assert (fresh(grant).state, grant.end_reason) == ("revoking", "workflow_closed")
     # Opened again there it is new work here, which revives nothing.
     pager.workflows["Q1"] = is_open()
     again = read_workflow(ref=REF, now=world.now)
     assert (again.ref, again.state) == (f"{REF}~2", "open")
-    grant.refresh_from_db()
-    assert grant.state == "revoking"
+    assert fresh(grant).state == "revoking"
     assert world.respond(again).workflow == again
     assert intact()
 
@@ -97,8 +101,7 @@ def test_work_whose_planned_time_is_no_time_waits_its_turn_as_what_is_unread_doe
     later = after(world, seconds=30)
     with pytest.raises(SourceUnreadable):
         read_workflow(ref=REF, now=later)
-    workflow.refresh_from_db()
-    assert (workflow.asked_at, workflow.read_at) == (later, world.now)
+    assert (fresh(workflow).asked_at, workflow.read_at) == (later, world.now)
     assert "before its start" in workflow.read_error
 
 
@@ -110,8 +113,7 @@ def test_a_source_that_is_down_starts_nothing_and_is_left_alone_for_a_moment(wor
     with pytest.raises(SourceUnreadable):
         read_workflow(ref=REF, now=after(world, seconds=2))
     assert pager.asked.count("Q1") == 2
-    workflow.refresh_from_db()
-    assert workflow.read_error
+    assert fresh(workflow).read_error
     assert WorkflowSource.objects.get().last_error
     pager.down = False
     assert read_workflow(ref=REF, now=after(world, seconds=6)).read_error == ""
@@ -131,12 +133,10 @@ def test_what_the_source_says_anew_is_recorded_and_ends_what_has_no_room_left(wo
     grant = world.respond(read_workflow(ref=REF, now=world.now))
     pager.workflows["Q1"] = is_open(title="Checkout is down", ends_at=world.now + dt.timedelta(hours=3))
     read_workflow(ref=REF, now=world.now)
-    grant.refresh_from_db()
-    assert grant.state == "active"
+    assert fresh(grant).state == "active"
     pager.workflows["Q1"] = is_open(ends_at=world.now + dt.timedelta(minutes=10))
     read_workflow(ref=REF, now=world.now)
-    grant.refresh_from_db()
-    assert grant.end_reason == "workflow_closed"
+    assert fresh(grant).end_reason == "workflow_closed"
     assert last("workflow.changed", REF).data["grants_ended"] == [grant.ref]
 
 
@@ -208,8 +208,7 @@ def test_a_source_that_does_not_know_is_no_end_and_no_beginning(world, pager):
     pager.workflows["Q1"] = Status(standing=Standing.UNKNOWN, reason="It is merged.")
     with pytest.raises(SourceUnreadable):
         read_workflow(ref=REF, now=world.now)
-    grant.refresh_from_db()
-    assert grant.state == "active"
+    assert fresh(grant).state == "active"
 
 
 def test_an_odd_answer_about_one_piece_of_work_takes_nobody_elses_away(world, pager):
@@ -265,8 +264,7 @@ def test_work_whose_id_changed_at_its_source_waits_its_turn_as_what_is_unread_do
     pager.workflows["Q1"] = is_open(outside_id="Q7")
     with pytest.raises(SourceUnreadable):
         read_workflow(ref=REF, now=after(world, seconds=30))
-    workflow.refresh_from_db()
-    assert (workflow.read_at, workflow.read_error) == (world.now, "Its id there is now Q7.")
+    assert (fresh(workflow).read_at, workflow.read_error) == (world.now, "Its id there is now Q7.")
     assert Workflow.objects.count() == 1
     pager.workflows["Q1"] = is_closed()
     assert read_workflow(ref=REF, now=after(world, seconds=60)).state == "closed"

@@ -18,7 +18,17 @@ from sessions_app.operations.workflows.receive_delivery import (
 from sessions_app.operations.workflows.workflow_sources import SourceUnreadable
 from sessions_app.workflows import registry
 from sessions_app.workflows.base import MAX_DELIVERY
-from tests.support.world.acts import Started, after, at_once, change, events, intact, last, wait_for_waiters
+from tests.support.world.acts import (
+    Started,
+    after,
+    at_once,
+    change,
+    events,
+    fresh,
+    intact,
+    last,
+    wait_for_waiters,
+)
 from tests.support.world.sources import SOURCE, delivery, is_open, signed, speaking_for
 
 OVER = delivery("INC-1")
@@ -59,8 +69,7 @@ def test_what_proves_itself_is_kept_and_ends_at_once_what_it_says_is_over(world,
     came = receive(world)
     assert (came.state, came.closed, came.received_at, came.event) == ("handled", 1, world.now, "fake")
     assert came.hints == [{"id": "INC-1", "closed": True, "whole": False}]
-    grant.refresh_from_db()
-    assert grant.state == "revoking"
+    assert fresh(grant).state == "revoking"
     assert intact()
 
 
@@ -69,8 +78,7 @@ def test_one_that_comes_again_is_the_one_that_was_kept_and_changes_nothing(world
     first = receive(world)
     again = read_workflow(ref=workflow.ref, now=after(world, seconds=30))
     assert receive(world, now=after(world, seconds=40)) == first
-    again.refresh_from_db()
-    assert (again.state, InboundDelivery.objects.count()) == ("open", 1)
+    assert (fresh(again).state, InboundDelivery.objects.count()) == ("open", 1)
 
 
 def test_of_many_that_come_at_once_one_is_kept_and_all_are_taken(live_world, pager):
@@ -86,8 +94,7 @@ def test_one_that_means_nothing_is_kept_as_such(world):
         workflow = known(world)
         adapter.parse = lambda _: []
         assert receive(world).state == "ignored"
-    workflow.refresh_from_db()
-    assert workflow.state == "open"
+    assert fresh(workflow).state == "open"
 
 
 def test_no_delivery_makes_work_known(world, pager):
@@ -108,8 +115,7 @@ def test_refusals_are_all_counted_and_recorded_once_a_minute(world, pager):
     assert last("source.refused", "pager").actor == "system:hooks"
     refused(world, now=world.now + RECORDED_EVERY)
     assert counts() == [1, 5]
-    workflow.refresh_from_db()
-    assert (workflow.state, InboundDelivery.objects.count()) == ("open", 0)
+    assert (fresh(workflow).state, InboundDelivery.objects.count()) == ("open", 0)
 
 
 def test_a_flood_that_comes_at_once_is_recorded_once_and_nothing_of_it_is_lost(live_world, pager):
@@ -170,8 +176,7 @@ def test_one_that_can_not_be_handled_now_is_kept_for_the_worker(live_world, page
     owner_connection.execute("DROP TRIGGER refuse ON sessions_app_workflow")
     assert receive(live_world).state == "received"
     assert handle_lost_deliveries(now=after(live_world, seconds=4)) == 1
-    workflow.refresh_from_db()
-    assert workflow.state == "closed"
+    assert fresh(workflow).state == "closed"
 
 
 def test_a_forged_one_that_waits_for_the_record_keeps_no_genuine_one_waiting(
@@ -183,7 +188,6 @@ def test_a_forged_one_that_waits_for_the_record_keeps_no_genuine_one_waiting(
         forged = Started(lambda: refused(live_world))
         wait_for_waiters(owner_connection, 1)
         assert Started(lambda: receive(live_world)).result().state == "handled"
-        workflow.refresh_from_db()
-        assert workflow.state == "closed"
+        assert fresh(workflow).state == "closed"
     assert forged.result() is None
     assert counts() == [1]

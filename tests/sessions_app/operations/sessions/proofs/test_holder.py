@@ -5,15 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 
-from django.db.models import F
+from django.db.models import F, JSONField, Value
 
-from sessions_app.models import Cluster, CommandSetVersion, EndReason, Grant, Target
+from sessions_app.models import AccessRequest, Cluster, CommandSetVersion, EndReason, Grant, Target
 from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.proofs.holder import ByHolder
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.kinds import decide
-from tests.support.world.acts import after
+from tests.support.world.acts import after, awake, fresh
 
 NUMBERS = itertools.count(900_000)
 
@@ -36,14 +37,11 @@ def test_the_deadline_holds_although_no_message_ever_came(world):
     grant = world.grant()
     assert uses(world, now=grant.expires_at - dt.timedelta(microseconds=1))
     assert uses(world, now=grant.expires_at) == []
-    grant.refresh_from_db()
-    assert grant.state == "active"
+    assert fresh(grant).state == "active"
 
 
 def test_a_node_whose_clock_is_back_by_hours_opens_nothing_that_is_over(world):
     begun = after(world, hours=-3)
-    from tests.support.world.acts import awake
-
     awake(begun)
     grant = world.grant(now=begun)
     assert grant.state == "active"
@@ -105,8 +103,6 @@ def test_several_grants_that_fit_are_all_told_the_longest_first(world):
 def test_commands_that_approvers_took_out_are_not_there(world):
     request = world.request()
     world.decide(request, narrowing={"commands": [1]})
-    from sessions_app.operations.grants.provision_grant import provision_grant
-
     provision_grant(grant_id=Grant.objects.get().pk, now=world.now)
     (found,) = uses(world)
     assert isinstance(decide(found.compiled, "echo log nginx 5"), Allowed)
@@ -115,8 +111,6 @@ def test_commands_that_approvers_took_out_are_not_there(world):
 
 def copy_with(grant: Grant, **changes) -> Grant:
     """A row as a bug or a hand in the database could leave it."""
-    from sessions_app.models import AccessRequest
-
     request = AccessRequest.objects.get(pk=grant.request_id)
     request.pk, request.number = None, next(NUMBERS)
     request.save()
@@ -131,30 +125,16 @@ def copy_with(grant: Grant, **changes) -> Grant:
 
 
 UNREADABLE = [
-    {"commands": []},
-    {"commands": None},
-    {"commands": 3},
-    {"commands": "all"},
-    {"commands": {}},
-    {"commands": [99]},
-    {"commands": [[0]]},
-    {"commands": ["0"]},
-    {"commands": [0.0]},
-    {"parameters": None},
-    {"parameters": []},
-    {"parameters": {}},
-    {"parameters": {"unit": 5}},
-    {"parameters": {"unit": "sshd"}},
-    {"parameters": {"unit": ["nginx"]}},
-    {"parameters": "nginx"},
-]
+    {"commands": []}, {"commands": None}, {"commands": 3}, {"commands": "all"}, {"commands": {}}, {"commands": [99]},
+    {"commands": [[0]]}, {"commands": ["0"]}, {"commands": [0.0]}, {"parameters": None}, {"parameters": []},
+    {"parameters": {}}, {"parameters": {"unit": 5}}, {"parameters": {"unit": "sshd"}},
+    {"parameters": {"unit": ["nginx"]}}, {"parameters": "nginx"},
+]  # fmt: skip
 
 
 def test_a_grant_that_can_not_be_read_allows_nothing_and_hides_no_other(world):
     for changes in UNREADABLE:
         grant = world.grant()
-        from django.db.models import JSONField, Value
-
         row = {name: Value(value, JSONField()) if value is None else value for name, value in changes.items()}
         bad = copy_with(grant, **row)
         found = {use.grant_ref: use for use in uses(world)}

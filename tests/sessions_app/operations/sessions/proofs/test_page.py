@@ -26,11 +26,8 @@ def ask(grant, now, **changes):
 def test_a_holder_uses_their_own_grant_with_its_account_and_without_a_token(grant, world):
     (use,) = ask(grant, world.now)
     assert (use.grant_id, use.holder, use.target.name, use.credential_id) == (
-        grant.pk,
-        "alice",
-        "prod-1",
-        None,
-    )
+        grant.pk, "alice", "prod-1", None,
+    )  # fmt: skip
     own = use.place.parameters.token.get_secret_value()
     assert own
     assert own not in repr(use)
