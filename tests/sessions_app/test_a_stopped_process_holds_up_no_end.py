@@ -9,12 +9,11 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from django.db import connection, transaction
 
 from broker.audit.models import AuditBacklog
 from broker.kernel import clock
 from sessions_app.gateways.core.sweeper import Sweeper
-from sessions_app.models import EndReason, GatewayNode, GrantState, Notice, Observation, Session, Workflow
+from sessions_app.models import EndReason, GatewayNode, GrantState, Notice, Observation, Session
 from sessions_app.models import Sweeper as SweeperRow
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.identities.disable_identity import disable_identity
@@ -98,20 +97,6 @@ def test_the_sweep_ends_what_is_due_and_goes_on_sweeping(world, owner_connection
     assert intact()
 
 
-def test_nobody_else_waits_less_long_for_a_lock_because_an_end_did(world):
-    grant = world.grant()
-    with connection.cursor() as cursor:
-        with transaction.atomic():
-            end_grant(grant_id=grant.pk, actor=world.bob, reason=EndReason.REVOKED, now=world.now)
-            cursor.execute("SHOW lock_timeout")
-            assert cursor.fetchone() == ("0",)
-        world.grant(start=False)
-        sweep(now=lambda: world.now, name="test")
-        sweep(now=lambda: after(world, hours=2), name="test")
-        cursor.execute("SHOW lock_timeout")
-        assert cursor.fetchone() == ("0",)
-
-
 def test_a_lost_gateway_whose_session_is_held_delays_no_end(world, sweeper, owner_connection):
     opened = session(use(world.grant(), now=world.now), now=world.now)
     other = session(use(world.grant(), now=world.now), now=world.now)
@@ -127,19 +112,6 @@ def test_a_lost_gateway_whose_session_is_held_delays_no_end(world, sweeper, owne
     eventually(lambda: GatewayNode.objects.get().stopped_at)
 
 
-def test_a_change_that_is_over_and_held_delays_no_end(world, sweeper, owner_connection):
-    held, other = world.workflow("change"), world.workflow("change")
-    Workflow.objects.update(starts_at=after(world, hours=-2), ends_at=after(world, seconds=-1))
-    due = world.grant(now=clock.now(), duration=math.ceil(allow(4)))
-    with owner_connection.transaction(force_rollback=True):
-        owner_connection.execute("SELECT FROM sessions_app_workflow WHERE id = %s FOR UPDATE", [held.pk])
-        sweeper.start()
-        assert lateness(due) < allow(2)
-        eventually(lambda: Workflow.objects.get(pk=other.pk).closed_at)
-        assert Workflow.objects.get(pk=held.pk).closed_at is None
-    eventually(lambda: Workflow.objects.get(pk=held.pk).closed_at)
-
-
 def test_what_has_lost_its_ground_and_is_held_delays_nothing_else_that_has(world, owner_connection):
     held, other = world.grant(), world.grant()
     opened = session(use(world.grant(duration=7200), now=world.now), now=world.now)
@@ -151,22 +123,6 @@ def test_what_has_lost_its_ground_and_is_held_delays_nothing_else_that_has(world
         assert Session.objects.get(pk=opened).close_reason == "gateway lost"
     assert end_baseless(now=after(world, seconds=15)) == 1
     assert state(held) == GrantState.REVOKING
-
-
-def test_closing_much_while_the_record_is_held_takes_no_longer_for_it(world, owner_connection):
-    for _ in range(6):
-        session(use(world.grant(), now=world.now), now=world.now)
-    left = Session.objects.filter(closed_at__isnull=True)
-    with owner_connection.transaction(force_rollback=True):
-        owner_connection.execute("SELECT FROM audit_head FOR UPDATE")
-        began = time.monotonic()
-        end_baseless(now=after(world, seconds=13))
-        assert time.monotonic() - began < allow(2)
-        assert not left.exists()
-        assert AuditBacklog.objects.filter(event="session.closed").count() == 6
-    sweep(now=lambda: after(world, seconds=15), name="test")
-    assert not AuditBacklog.objects.exists()
-    assert intact()
 
 
 def test_who_holds_the_row_of_a_sweeper_delays_no_sweep_under_the_same_name(world, owner_connection):

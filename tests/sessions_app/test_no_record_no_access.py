@@ -51,6 +51,7 @@ from tests.support.world.acts import (
     Started,
     after,
     change,
+    enter,
     events,
     fresh,
     intact,
@@ -106,8 +107,7 @@ def refuses(*acts: Callable[[], object]) -> None:
 def test_nothing_new_is_asked_approved_started_opened_or_run(live_world, record_refuses):
     world = live_world
     pending, waiting, active = world.request(), world.grant(start=False), world.grant()
-    used = use(active, now=world.now)
-    opened = session(used, now=world.now)
+    used, opened = enter(active, now=world.now)
     record_refuses(True)
     refuses(
         world.request,
@@ -252,8 +252,7 @@ def test_a_revoke_a_disable_and_a_taken_key_go_on_and_are_recorded_when_the_reco
 ):
     world = live_world
     one, two = world.grant(), world.grant()
-    used = use(one, now=world.now)
-    opened = session(used, now=world.now)
+    used, opened = enter(one, now=world.now)
     run(used, opened, now=world.now)
     fake_targets.left["root@127.0.0.1:2201", one.mark] = 1
     record_refuses(True)

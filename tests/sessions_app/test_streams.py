@@ -289,14 +289,6 @@ def test_who_is_not_signed_in_gets_no_stream(live_world, streams, cookie):
     assert refused.value.code == 403
 
 
-def test_a_disabled_identity_gets_no_stream(live_world, streams):
-    live_world.bob.is_active = False
-    live_world.bob.save()
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        ask(streams, cookie_of(live_world.bob))
-    assert refused.value.code == 403
-
-
 def test_where_a_second_factor_is_required_there_is_no_stream_without_one(live_world, start):
     streams = start(STINT_SECOND_FACTOR="required")
     with pytest.raises(urllib.error.HTTPError) as refused:
@@ -316,9 +308,3 @@ def test_a_password_that_another_person_chose_opens_no_stream(live_world, stream
     with pytest.raises(urllib.error.HTTPError) as refused:
         ask(streams, cookie_of(live_world.bob))
     assert refused.value.code == 403
-
-
-def test_there_is_nothing_else_at_that_door(live_world, streams):
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"{streams}/requests/", timeout=5)
-    assert refused.value.code == 404

@@ -59,6 +59,13 @@ def token_for(identity, now, *scopes: str, lifetime: dt.timedelta = dt.timedelta
     return text
 
 
+def is_not_there(caller: Caller, method: str, path: str, absent: str, body=None) -> None:
+    """What the caller may not see is answered as what is not there."""
+    hidden, missing = (caller(method, one, body) for one in (path, absent))
+    assert (hidden.status_code, missing.status_code) == (404, 404), (method, path)
+    assert json.dumps(hidden.body).replace(path, absent) == json.dumps(missing.body)
+
+
 @pytest.fixture
 def signed_in(world):
     """`signed_in("alice")` calls as Alice with a browser that she has just signed in with."""

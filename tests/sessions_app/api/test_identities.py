@@ -6,7 +6,7 @@ import pytest
 
 from accounts.models import Identity
 from sessions_app.models import Grant
-from tests.sessions_app.api.conftest import Caller
+from tests.sessions_app.api.conftest import Caller, is_not_there
 from tests.sessions_app.api.test_me import TOKEN, public_key
 
 AGENT = {"username": "night-robot", "kind": "agent", "name": "Night robot", "owner": "bob"}
@@ -48,22 +48,18 @@ def test_an_administrator_makes_people_and_machines(api, signed_in):
     assert PERSON["password"] not in person.content.decode()
 
 
-UNFIT = [
-    ({"owner": None}, 400), ({"owner": "nobody"}, 400), ({"owner": "robot"}, 400),
-    ({"password": "tr0ub4dor-and-3"}, 400), ({"administrator": True}, 400), ({"is_superuser": True}, 400),
-    ({"time_zone": "Mars/Olympus"}, 400), ({"username": "Ro bot"}, 400),
-    ({"username": "ALICE", "owner": "alice"}, 409), ({"kind": "person"}, 400), ({"email": "not-an-address"}, 400),
-    ({"groups": ["No Group"]}, 400),
-]  # fmt: skip
-
-
-def test_what_does_not_fit_together_is_refused(api, subtests):
-    for changes, status in UNFIT:
-        with subtests.test(str(changes)[:60]):
-            before = Identity.objects.count()
-            answer = api("admin").post("/identities", {**AGENT, **changes})
-            assert answer.status_code == status, answer.body
-            assert Identity.objects.count() == before
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"owner": None}, {"owner": "nobody"}, {"owner": "robot"}, {"password": "tr0ub4dor-and-3"}, {"administrator": True},
+        {"is_superuser": True}, {"time_zone": "Mars/Olympus"}, {"username": "Ro bot"}, {"kind": "person"},
+        {"email": "not-an-address"}, {"groups": ["No Group"]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_does_not_fit_together_is_refused(api, changes):
+    assert api("admin").post("/identities", {**AGENT, **changes}).status_code == 400
+    assert not Identity.objects.filter(username="night-robot").exists()
 
 
 def test_a_password_that_is_guessed_is_refused(api):
@@ -86,21 +82,16 @@ def test_a_disabled_identity_is_out_at_once_and_its_grants_end(api, world):
     assert Grant.objects.get(pk=grant.pk).state == "revoking"
 
 
-@pytest.mark.parametrize("who", ["alice", "robot"])
-def test_the_owner_and_the_machine_itself_make_its_tokens(api, world, who):
-    made = api(who).post("/identities/robot/tokens", TOKEN)
+def test_the_owner_makes_tokens_and_keys_of_a_machine_and_it_takes_them_back(api, signed_in, world):
+    made = api("alice").post("/identities/robot/tokens", TOKEN)
     assert made.status_code == 201, made.body
     assert Caller(world.robot, made.body["token"]).get("/me").body["username"] == "robot"
-    assert api(who).delete(f"/identities/robot/tokens/{made.body['id']}").status_code == 204
-
-
-def test_the_owner_adds_keys_of_a_machine_and_the_machine_itself_can_remove_them(api, signed_in):
-    key = signed_in("alice").post("/identities/robot/ssh-keys", {"public_key": public_key()})
-    assert key.status_code == 201, key.body
-    assert [row["id"] for row in api("alice").get("/identities/robot/ssh-keys").body["results"]] == [
-        key.body["id"]
-    ]
-    assert api("robot").delete(f"/identities/robot/ssh-keys/{key.body['id']}").status_code == 204
+    key = signed_in("alice").post("/identities/robot/ssh-keys", {"public_key": public_key()}).body["id"]
+    assert [row["id"] for row in api("alice").get("/identities/robot/ssh-keys").body["results"]] == [key]
+    # A key of one machine is not found at another.
+    assert api("alice").delete(f"/identities/deployer/ssh-keys/{key}").status_code == 404
+    for place in (f"tokens/{made.body['id']}", f"ssh-keys/{key}"):
+        assert api("robot").delete(f"/identities/robot/{place}").status_code == 204
 
 
 def test_nobody_else_does_administrators_neither_but_they_take_them_back(api, signed_in):
@@ -112,13 +103,4 @@ def test_nobody_else_does_administrators_neither_but_they_take_them_back(api, si
     assert [row["id"] for row in api("admin").get("/identities/bob/ssh-keys").body["results"]] == [key]
     assert api("admin").delete(f"/identities/bob/ssh-keys/{key}").status_code == 204
     for path in ("tokens", "ssh-keys"):
-        hidden = api("charlie").post(f"/identities/robot/{path}", TOKEN)
-        absent = api("charlie").post(f"/identities/nobody/{path}", TOKEN)
-        assert hidden.status_code == 404
-        assert hidden.content.replace(b"robot", b"nobody") == absent.content
-
-
-def test_a_key_of_one_machine_is_not_found_at_another(api, signed_in):
-    key = signed_in("alice").post("/identities/robot/ssh-keys", {"public_key": public_key()}).body["id"]
-    assert api("alice").delete(f"/identities/deployer/ssh-keys/{key}").status_code == 404
-    assert len(api("alice").get("/identities/robot/ssh-keys").body["results"]) == 1
+        is_not_there(api("charlie"), "POST", f"/identities/robot/{path}", f"/identities/nobody/{path}", TOKEN)

@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from accounts.models import APIToken, SSHPublicKey
-from sessions_app.models import IdempotencyKey, Notice
+from sessions_app.models import IdempotencyKey
 from sessions_app.policy.policies import canonical
-from tests.sessions_app.api.conftest import Caller, token_for
+from tests.sessions_app.api.conftest import Caller, is_not_there, token_for
 from tests.support.world.acts import events, fresh, last
 from tests.support.world.factors import just_signed_in
 from tests.support.world.world import PASSWORD
@@ -36,14 +36,16 @@ def test_one_learns_who_one_is_and_what_the_token_may_do(api, who, kind, owner):
 # Keys
 
 
-def test_a_key_is_registered_listed_and_taken_back(api, signed_in):
+def test_a_key_is_registered_listed_and_taken_back_and_is_nobody_elses(api, signed_in):
     made = signed_in("alice").post("/me/ssh-keys", {"public_key": public_key()})
     assert made.status_code == 201, made.body
     assert made.body["label"] == "me@laptop"
-    assert made.body["fingerprint"].startswith("SHA256:")
+    place = f"/me/ssh-keys/{made.body['id']}"
+    for who in ("bob", "robot", "admin"):
+        is_not_there(api(who), "DELETE", place, "/me/ssh-keys/999999")
+        assert api(who).get("/me/ssh-keys").body["results"] == []
     assert [key["id"] for key in api("alice").get("/me/ssh-keys").body["results"]] == [made.body["id"]]
-    assert api("bob").get("/me/ssh-keys").body["results"] == []
-    gone = api("alice").delete(f"/me/ssh-keys/{made.body['id']}")
+    gone = api("alice").delete(place)
     assert (gone.status_code, gone.content) == (204, b"")
     assert api("alice").get("/me/ssh-keys").body["results"] == []
 
@@ -55,28 +57,20 @@ def test_a_token_adds_no_key_which_would_outlive_it(api):
     assert not SSHPublicKey.objects.exists()
 
 
-@pytest.mark.parametrize("who", ["bob", "robot", "charlie", "admin"])
-def test_anothers_key_is_not_among_ones_own(api, signed_in, who):
-    made = signed_in("alice").post("/me/ssh-keys", {"public_key": public_key()}).body["id"]
-    hidden, absent = api(who).delete(f"/me/ssh-keys/{made}"), api(who).delete("/me/ssh-keys/999999")
-    assert hidden.status_code == 404
-    assert hidden.content.replace(f"/{made}".encode(), b"/999999") == absent.content
-    assert SSHPublicKey.objects.get().removed_at is None
-
-
 # Tokens
 
 
 def test_a_token_is_shown_once_works_and_is_refused_after_it_was_revoked(api, world):
     made = api("alice").post("/me/tokens", TOKEN)
     assert made.status_code == 201, made.body
-    fresh = Caller(world.alice, made.body["token"])
-    assert fresh.get("/me").body["scopes"] == ["read", "request"]
+    caller, place = Caller(world.alice, made.body["token"]), f"/me/tokens/{made.body['id']}"
+    assert caller.get("/me").body["scopes"] == ["read", "request"]
     listed = api("alice").get("/me/tokens")
     assert made.body["id"] in [token["id"] for token in listed.body["results"]]
     assert made.body["token"] not in listed.content.decode()
-    assert api("alice").delete(f"/me/tokens/{made.body['id']}").status_code == 204
-    assert fresh.get("/me").status_code == 401
+    is_not_there(api("bob"), "DELETE", place, "/me/tokens/999999")
+    assert api("alice").delete(place).status_code == 204
+    assert caller.get("/me").status_code == 401
 
 
 def test_a_token_makes_none_that_may_do_more_than_itself(api):
@@ -107,19 +101,19 @@ def test_a_browser_session_makes_any_token(world):
     assert caller.post("/me/tokens", {**TOKEN, "scopes": ["read", "decide", "end"]}).status_code == 201
 
 
-UNFIT_TOKENS = [
-    {"scopes": []}, {"scopes": ["everything"]}, {"scopes": "read"}, {"lifetime": "91d"}, {"lifetime": 0},
-    {"label": ""}, {"label": " "}, {"expires_at": "2100-01-01T00:00:00Z"}, {"identity": "bob"}, {"digest": "x"},
-]  # fmt: skip
-
-
-def test_a_token_has_some_scopes_a_label_and_an_end(api, subtests):
-    for changes in UNFIT_TOKENS:
-        with subtests.test(str(changes)[:60]):
-            caller = api("alice")
-            before = APIToken.objects.count()
-            assert caller.post("/me/tokens", {**TOKEN, **changes}).status_code == 400
-            assert APIToken.objects.count() == before
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scopes": []}, {"scopes": ["everything"]}, {"scopes": "read"}, {"lifetime": "91d"}, {"lifetime": 0}, {"label": " "},
+        {"expires_at": "2100-01-01T00:00:00Z"}, {"identity": "bob"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_token_has_some_scopes_a_label_and_an_end(api, changes):
+    caller = api("alice")
+    before = APIToken.objects.count()
+    assert caller.post("/me/tokens", {**TOKEN, **changes}).status_code == 400
+    assert APIToken.objects.count() == before
 
 
 # Time zone and password
@@ -183,15 +177,9 @@ def test_notices_are_listed_and_marked_as_read_by_their_reader_alone(api, world)
     (notice,) = api("bob").get("/me/notices?unread=true").body["results"]
     assert (notice["event"], notice["read_at"]) == ("request.created", None)
     assert api("alice").get("/me/notices").body["results"] == []
-    hidden, absent = (
-        api("dora").post(f"/me/notices/{notice['id']}/read"),
-        api("dora").post("/me/notices/999999/read"),
-    )
-    assert hidden.status_code == 404
-    assert hidden.content.replace(f"/{notice['id']}/".encode(), b"/999999/") == absent.content
-    read = api("bob").post(f"/me/notices/{notice['id']}/read").body
-    assert read["read_at"] is not None
-    assert api("bob").post(f"/me/notices/{notice['id']}/read").body["read_at"] == read["read_at"]
+    place = f"/me/notices/{notice['id']}/read"
+    is_not_there(api("dora"), "POST", place, "/me/notices/999999/read")
+    read = api("bob").post(place).body["read_at"]
+    assert api("bob").post(place).body["read_at"] == read is not None
     assert api("bob").get("/me/notices?unread=true").body["results"] == []
     assert len(api("bob").get("/me/notices").body["results"]) == 1
-    assert Notice.objects.get(identity=world.dora).read_at is None

@@ -53,12 +53,6 @@ def test_a_key_that_was_taken_back_is_worth_nothing_after_a_while(issuer, docume
     assert keyring.find(document(), "key-1") is None
 
 
-def test_an_issuer_that_does_not_answer_leaves_nobody_in(issuer, document, keyring):
-    issuer.answers[PLACE] = (503, {}, b"{}")
-    with pytest.raises(CannotFetch):
-        keyring.find(document(), "key-1")
-
-
 def test_an_issuer_that_did_not_answer_is_not_asked_again_for_each_token(issuer, document, keyring, clock):
     issuer.answers[PLACE] = (503, {}, b"{}")
     for _ in range(3):

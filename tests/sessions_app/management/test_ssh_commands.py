@@ -81,20 +81,3 @@ def test_an_authority_is_changed_without_a_gap(world):
     assert authorities() == {second: "signs"}
     assert events(first) == ["ca.created", "ca.retired"]
     assert events(second) == ["ca.created", "ca.rotated"]
-
-
-@pytest.mark.parametrize(
-    ("words", "why"),
-    [(("rotate",), "No new authority is prepared"), (("retire", "SHA256:none"), "Unknown authority"),
-     (("retire", ""), "Unknown authority")],
-)  # fmt: skip
-def test_a_step_that_can_not_be_done_says_why(world, words, why):
-    run("ssh_ca")
-    with pytest.raises(CommandError, match=why):
-        run("ssh_ca", *words)
-
-
-def test_the_one_that_signs_can_not_be_retired(world):
-    (first,) = authorities()
-    with pytest.raises(CommandError, match="active signing key"):
-        run("ssh_ca", "retire", first)

@@ -32,8 +32,7 @@ def folder(settings, tmp_path):
 def lost(world, folder):
     """A run of Alice's that printed something, and whose gateway was lost at this moment: what had been flushed is there."""
     grant = world.grant()
-    used = acts.use(grant, now=world.now)
-    session = acts.session(used, now=world.now)
+    used, session = acts.enter(grant, now=world.now)
     run_id = acts.run(used, session, now=world.now).run_id
     path = recording_path(grant.ref, run_id)
     recorder = Recorder(folder, path, title="t", started=world.now, room=Room(10**6, "a limit"))

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from sessions_app.models import CommandRun, EndReason, RunState, Session, Target
+from sessions_app.models import CommandRun, EndReason, Grant, RunState, Target
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.record_allowed_requests import AllowedRequests, record_allowed_requests
-from sessions_app.operations.sessions.renew_gateway import renew_gateway
 from sessions_app.policy.commands.kinds import decide
 from sessions_app.queries.comparisons import comparison, sentence
-from tests.support.world.acts import after, run, session, use
-from tests.support.world.api_site import add_site, grant_on_site, token_of, use_of
+from tests.support.world.acts import after, enter, run, session, use
+from tests.support.world.api_site import used
 
 
 def worked(world, *lines: str, minutes: int = 12):
     """A grant in which lines were tried on one target, ended after so many minutes."""
     grant = world.grant()
-    used = use(grant, now=world.now)
-    opened = session(used, now=world.now)
+    used, opened = enter(grant, now=world.now)
     for line in lines:
         tried = run(used, opened, line, now=world.now)
         if tried.verdict == "allowed":
@@ -69,36 +67,16 @@ def test_what_approvers_took_out_is_not_held_against_its_holder(world):
 
 
 def test_requests_that_were_counted_together_count_as_many_and_denials_are_no_commands(world):
-    add_site(world)
-    grant = grant_on_site(world)
-    use = use_of(token_of(grant, world))
-    used = _session(world, grant)
-    decision = decide(use.compiled, "GET /tickets/T-42")
-    record_allowed_requests(
-        requests=[
-            AllowedRequests(
-                use=use,
-                session_id=used,
-                decision=decision,
-                times=41,
-                first_at=world.now,
-                last_at=world.now,
-            )
-        ],
-        answered=True,
-        now=world.now,
-    )
-    found = comparison(grant, world.now)
+    use = used(world)
+    together = AllowedRequests(
+        use=use, session_id=use.session_id, decision=decide(use.compiled, "GET /tickets/T-42"), times=41, first_at=world.now,
+        last_at=world.now,
+    )  # fmt: skip
+    record_allowed_requests(requests=[together], answered=True, now=world.now)
+    found = comparison(Grant.objects.get(pk=use.grant_id), world.now)
     assert found["commands"][0]["times"] == 41
     assert found["targets"] == [{"target": "tickets-api", "times": 41}]
     assert not [row for row in found["commands"] if "DELETE" in row["command"]]
-
-
-def _session(world, grant) -> int:
-    node = renew_gateway(name="web", version="1", now=world.now)
-    return Session.objects.create(
-        grant=grant, target=grant.targets.get(), gateway_id=node, opened_at=world.now
-    ).pk
 
 
 def test_where_the_target_enforces_it_is_not_said_which_command_was_used():

@@ -25,8 +25,7 @@ def world(db, now):
     world = world_again(now)
     world.apply({**policy(world, viewers={"identities": ["charlie"]})})
     grant = world.grant()
-    used = acts.use(grant, now=now)
-    session = acts.session(used, now=now)
+    used, session = acts.enter(grant, now=now)
     for line in ("echo restart nginx", "echo restart sshd"):
         acts.run(used, session, line, now=now)
     world.decide(world.request(world.robot))

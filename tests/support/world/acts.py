@@ -84,7 +84,7 @@ def revoke(grant, *, cut: bool = True) -> None:
     end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=clock.now(), cut=cut)
 
 
-def opened(grant, target: str = "web-1", *, now: dt.datetime):
+def enter(grant, target: str = "web-1", *, now: dt.datetime):
     """The use of a grant on a target, and a session that is open in it."""
     used = use(grant, target, now=now)
     return used, session(used, now=now)
@@ -94,7 +94,7 @@ def tried(grant, line: str, *, now: dt.datetime):
     """A line that was tried in a session of its own, as its row."""
     from sessions_app.models import CommandRun
 
-    return CommandRun.objects.get(pk=run(*opened(grant, now=now), line, now=now).run_id)
+    return CommandRun.objects.get(pk=run(*enter(grant, now=now), line, now=now).run_id)
 
 
 def fresh(row):

@@ -29,13 +29,12 @@ from tests.support.world.acts import (
     after,
     at_once,
     change,
+    enter,
     events,
     fresh,
     intact,
     policy,
     run,
-    session,
-    use,
     wait_for_waiters,
 )
 from tests.support.world.world import SETUP
@@ -256,8 +255,7 @@ def test_a_grant_that_can_not_be_judged_does_not_stop_a_change_and_ends(world):
 def test_people_who_type_meanwhile_do_not_hold_it_up(live_world, owner_connection):
     world = live_world
     grants = [world.grant(), world.grant()]
-    used = use(grants[1], now=world.now)
-    opened = session(used, now=world.now)
+    used, opened = enter(grants[1], now=world.now)
     files = {
         **policy(world, max_duration="30m"),
         "groups/on-call.yaml": "name: on-call\nmembers: [alice, dora]\n",

@@ -7,7 +7,6 @@ from guardian.shortcuts import assign_perm
 
 from broker.kernel.errors import NotFound
 from sessions_app.models import AccessPolicy, Cluster, CommandSet, EndReason, GrantState
-from sessions_app.operations.catalogue.catalogue_plan import MoreWouldEnd
 from sessions_app.operations.catalogue.remove_document import remove_document
 from sessions_app.operations.catalogue.save_draft import OnlyAdministratorsSetUp
 from tests.support.world.acts import fresh, intact, last
@@ -33,13 +32,6 @@ def test_what_is_removed_ends_what_was_granted_by_it(world, kind, name, model, e
     assert (fresh(grant).state, grant.end_reason) == (GrantState.REVOKING, reason)
     assert last(event, name).actor == "admin"
     assert intact()
-
-
-def test_nothing_ends_that_was_not_said_before(world):
-    world.grant()
-    with pytest.raises(MoreWouldEnd):
-        remove(world, "clusters", "web", told=[])
-    assert Cluster.objects.live().filter(name="web").exists()
 
 
 @pytest.mark.parametrize(("kind", "name"), [thing[:2] for thing in THINGS])

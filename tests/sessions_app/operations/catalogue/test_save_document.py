@@ -8,12 +8,11 @@ import pytest
 import yaml
 from guardian.shortcuts import assign_perm
 
-from sessions_app.models import AccessPolicy, Cluster, GrantState
-from sessions_app.operations.catalogue.catalogue_plan import MoreWouldEnd
+from sessions_app.models import AccessPolicy, Cluster
 from sessions_app.operations.catalogue.document_state import state_of
 from sessions_app.operations.catalogue.save_document import ChangedMeanwhile, save_document
 from sessions_app.operations.catalogue.save_draft import CannotBeRead, OnlyAdministratorsSetUp
-from tests.support.world.acts import change, fresh, intact, last
+from tests.support.world.acts import change, intact, last
 from tests.support.world.acts import policy as policy_file
 from tests.support.world.proposals import WIDER, delegate
 
@@ -40,16 +39,6 @@ def test_a_policy_is_saved_as_files_would_make_it(world):
     assert last("policy.changed", "web-work").actor == "admin"
     assert world.apply(policy_file(world, max_duration="2h")).changes == []
     assert intact()
-
-
-def test_nothing_ends_that_was_not_said_before(world):
-    told = save(world, policy(world, max_duration="30m"), plan_only=True).ends
-    grant = world.grant()
-    with pytest.raises(MoreWouldEnd, match=grant.ref):
-        save(world, policy(world, max_duration="30m"), told=told)
-    assert fresh(grant).state == GrantState.ACTIVE
-    assert AccessPolicy.objects.get(name="web-work").version == 1
-    assert save(world, policy(world, max_duration="30m"), told=[grant.ref]).ends == (grant.ref,)
 
 
 @pytest.mark.parametrize("kind", ["clusters", "policies", "groups"])

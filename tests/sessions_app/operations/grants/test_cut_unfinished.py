@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.grants.cut_unfinished import UNFINISHED, cut_unfinished, record_finished
-from tests.support.world.acts import events, last, run, session, use
+from tests.support.world.acts import enter, events, last, run
 
 
 def test_what_runs_or_waits_is_cut_and_what_is_over_stays(world, now):
     grant = world.grant()
-    used = use(grant, now=now)
-    opened = session(used, now=now)
+    used, opened = enter(grant, now=now)
     for line in ("echo restart nginx", "echo stop nginx", "echo restart haproxy"):
         run(used, opened, line, now=now)
     assert [one.state for one in grant.runs.order_by("pk")] == ["running", "held", "refused"]

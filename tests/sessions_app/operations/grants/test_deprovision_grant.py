@@ -24,6 +24,7 @@ from tests.support.world.acts import (
     after,
     at_once,
     change,
+    enter,
     events,
     fresh,
     intact,
@@ -43,8 +44,7 @@ def used_grant(world, *targets: str) -> Grant:
     """A grant with a lease on each target, and its sessions closed."""
     grant = world.grant()
     for target in targets:
-        used = use(grant, target, now=world.now)
-        opened = session(used, now=world.now)
+        used, opened = enter(grant, target, now=world.now)
         run(used, opened, now=world.now)
         close_session(session_id=opened, reason="left", now=world.now)
     return grant
@@ -123,8 +123,7 @@ def test_it_is_retried_for_ever_with_capped_backoff_and_recorded_once_per_error(
 
 def test_waiting_for_a_session_does_not_make_the_first_retry_late(world, fake_targets):
     grant = world.grant()
-    used = use(grant, now=world.now)
-    opened = session(used, now=world.now)
+    used, opened = enter(grant, now=world.now)
     run(used, opened, now=world.now)
     end(world, grant)
     now = world.now
@@ -427,8 +426,7 @@ def test_a_crash_after_the_target_acted_and_before_it_was_written_down_is_repeat
 
 def test_a_gateway_that_is_frozen_does_not_keep_targets_from_being_asked(world, fake_targets):
     grant = world.grant()
-    used = use(grant, "web-1", now=world.now)
-    opened = session(used, now=world.now)
+    used, opened = enter(grant, "web-1", now=world.now)
     run(used, opened, now=world.now)
     end(world, grant)
     leave_something(fake_targets, grant, "web-1")

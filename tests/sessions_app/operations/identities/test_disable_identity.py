@@ -24,13 +24,12 @@ from sessions_app.operations.sessions.proofs.holder import ByHolder
 from tests.support.world.acts import (
     Started,
     after,
+    enter,
     events,
     fresh,
     intact,
     last,
     run,
-    session,
-    use,
     wait_for_waiters,
 )
 
@@ -117,8 +116,7 @@ def test_nobody_disables_themselves_or_somebody_who_is_not_there(world):
 
 def test_somebody_who_types_meanwhile_does_not_hold_it_up(live_world, owner_connection):
     first, second = live_world.grant(), live_world.grant()
-    used = use(second, now=live_world.now)
-    opened = session(used, now=live_world.now)
+    used, opened = enter(second, now=live_world.now)
     assert first.pk < second.pk
     with transaction.atomic():
         assert isinstance(disable(live_world, live_world.alice), Identity)

@@ -10,7 +10,6 @@ from broker.audit.models import AuditEntry
 from broker.kernel.errors import StintError
 from sessions_app.models import AccessRequest, Grant, GrantState, Notice, RequestState
 from sessions_app.operations.grants.provision_grant import provision_grant
-from sessions_app.operations.requests.check_request import BoundToOtherWorkflow
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from tests.support.world.acts import after, at_once, awake, change, events, last, policy
@@ -290,17 +289,6 @@ def test_who_opened_the_work_has_approved_nothing_by_that(world):
 def open_by(world, opener):
     """A ticket that is Alice's, opened by her or by her machines."""
     return world.workflow("ticket", opener, assignee="alice")
-
-
-def test_what_a_token_that_is_bound_to_a_piece_of_work_asks_for_ends_with_it(world):
-    ticket, other = world.workflow("ticket"), world.workflow("ticket")
-    world.alice.bound_to = ticket.ref
-    assert world.request().workflow == ticket
-    with pytest.raises(BoundToOtherWorkflow):
-        world.request(workflow=other.ref)
-    world.alice.bound_to = "github:9001:1:1:1"
-    with pytest.raises(RequestRefused):
-        world.request()
 
 
 def test_an_extension_is_not_asked_for_here(world):

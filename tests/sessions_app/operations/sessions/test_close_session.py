@@ -15,6 +15,7 @@ from tests.support.world.acts import (
     Started,
     after,
     at_once,
+    enter,
     events,
     fresh,
     last,
@@ -28,8 +29,7 @@ from tests.support.world.acts import (
 
 def test_a_closed_session_takes_its_commands_with_it_and_each_is_recorded(world):
     grant = world.grant()
-    used = use(grant, now=world.now)
-    opened = session(used, now=world.now)
+    used, opened = enter(grant, now=world.now)
     running = run(used, opened, "sleep 60", now=world.now)
     held = run(used, opened, "echo stop nginx", now=world.now)
     close_session(session_id=opened, reason="client left", now=after(world, seconds=3))

@@ -18,6 +18,7 @@ from sessions_app.policy import policies
 from tests.support.world.acts import (
     Started,
     change,
+    enter,
     events,
     fresh,
     last,
@@ -36,8 +37,7 @@ def limited(world):
 
 
 def tries(world, grant, count: int):
-    used = use(grant, now=world.now)
-    opened = session(used, now=world.now)
+    used, opened = enter(grant, now=world.now)
     for number in range(count):
         run(used, opened, f"echo restart sshd{number}", now=world.now)
     return used, opened
@@ -111,8 +111,7 @@ def test_a_refusal_that_ends_something_and_its_end_by_a_person_do_not_wait_for_e
     live_world, handed_on, owner_connection
 ):
     grant, child = handed_on
-    used = use(grant, now=live_world.now)
-    opened = session(used, now=live_world.now)
+    used, opened = enter(grant, now=live_world.now)
     with transaction.atomic():
         Grant.objects.select_for_update().get(pk=child.pk)
         worker = Started(lambda: run(used, opened, "echo restart sshd", now=live_world.now))
@@ -201,8 +200,7 @@ MARKER = "-----BEGIN PRIVATE KEY-----"
 )
 def test_no_text_in_an_attempt_keeps_it_from_being_recorded_and_counted(limited, line):
     grant = limited.grant()
-    used = use(grant, now=limited.now)
-    opened = session(used, now=limited.now)
+    used, opened = enter(grant, now=limited.now)
     for _ in range(3):
         assert run(used, opened, line, now=limited.now).verdict == "refused"
     assert fresh(grant).held_at == limited.now

@@ -13,7 +13,17 @@ from sessions_app.operations.sessions.close_session import close_session
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.open_session import SessionIsOver
 from sessions_app.operations.sessions.release_held import StillHeld, release_held
-from tests.support.world.acts import Started, after, at_once, events, run, session, use, wait_for_waiters
+from tests.support.world.acts import (
+    Started,
+    after,
+    at_once,
+    enter,
+    events,
+    run,
+    session,
+    use,
+    wait_for_waiters,
+)
 
 
 @pytest.fixture
@@ -107,8 +117,7 @@ def test_released_by_two_at_once_it_runs_once(live_world):
 def test_released_while_its_session_is_closed_it_waits_for_that_and_does_not_run(
     live_world, owner_connection
 ):
-    used = use(live_world.grant(), now=live_world.now)
-    opened = session(used, now=live_world.now)
+    used, opened = enter(live_world.grant(), now=live_world.now)
     held = run(used, opened, "echo stop nginx", now=live_world.now)
     allow(live_world, held)
     with transaction.atomic():

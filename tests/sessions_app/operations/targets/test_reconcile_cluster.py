@@ -43,13 +43,6 @@ def drift() -> list[tuple[str, str, str]]:
     return list(rows.values_list("kind", "target__name", "grant_ref"))
 
 
-def test_what_is_as_it_should_be_is_no_drift_and_the_look_is_noted(world, grant, making):
-    reconcile(world)
-    assert drift() == []
-    assert [row.grants for row in Observation.objects.order_by("pk")] == [1, 1]
-    assert Observation.objects.first().seen_at == world.now
-
-
 def test_what_somebody_removed_is_told_and_made_again(world, grant, making):
     del making.left[WEB_1, grant.mark]
     reconcile(world)

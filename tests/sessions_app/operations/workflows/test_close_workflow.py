@@ -12,7 +12,7 @@ from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.operations.workflows.close_workflow import close_workflow
-from tests.support.world.acts import at_once, events, fresh, intact, last, policy, run, session, use
+from tests.support.world.acts import at_once, enter, events, fresh, intact, last, policy, run
 
 SAME = {"incident": {"on_call": ["on-call"], "max_duration": "2h", "approvals": "same"}}
 
@@ -41,8 +41,7 @@ def test_every_grant_of_the_incident_ends_with_it_and_no_other(world):
 def test_running_commands_are_cut_and_nothing_runs_after(world):
     incident = world.incident()
     grant = world.respond(incident)
-    used = use(grant, now=world.now)
-    opened = session(used, now=world.now)
+    used, opened = enter(grant, now=world.now)
     run(used, opened, "sleep 60 nightly", now=world.now)
     close(world, incident)
     assert fresh(grant).finish_until is None
@@ -101,43 +100,30 @@ def test_who_may_not_see_it_learns_nothing(world):
     assert fresh(incident).state == "open"
 
 
-def test_asking_and_closing_at_once_leaves_no_grant_behind(live_world):
-    world = live_world
+def asked(world, incident):
+    return lambda: world.respond(incident, start=False)
+
+
+def decided(world, incident):
+    request = world.request(kind="incident", workflow=incident.ref)
+    return lambda: world.decide(request)
+
+
+def extended(world, incident):
+    grant = world.respond(incident)
+    return lambda: extend_grant(grant_id=grant.pk, requester=world.alice, seconds=600, now=world.now)
+
+
+@pytest.mark.parametrize("act", [asked, decided, extended])
+def test_what_happens_while_it_is_closed_leaves_no_grant_behind(live_world, act):
+    if act is decided:
+        live_world.apply(policy(live_world, **SAME))
     for _ in range(5):
-        incident = world.incident()
-        at_once(
-            lambda incident=incident: world.respond(incident, start=False),
-            lambda incident=incident: close(world, incident),
-        )
-        assert not Grant.objects.filter(workflow=incident).not_ended().exists()
-
-
-def test_deciding_and_closing_at_once_leaves_no_grant_behind(live_world):
-    world = live_world
-    world.apply(policy(world, **SAME))
-    for _ in range(5):
-        incident = world.incident()
-        request = world.request(kind="incident", workflow=incident.ref)
-        results = at_once(
-            lambda request=request: world.decide(request), lambda incident=incident: close(world, incident)
-        )
-        assert isinstance(results[1], Workflow), results
-        assert not Grant.objects.filter(workflow=incident).not_ended().exists()
-
-
-def test_extending_and_closing_at_once_ends_it(live_world):
-    world = live_world
-    for _ in range(5):
-        incident = world.incident()
-        grant = world.respond(incident)
-        _, closed = at_once(
-            lambda grant=grant: extend_grant(
-                grant_id=grant.pk, requester=world.alice, seconds=600, now=world.now
-            ),
-            lambda incident=incident: close(world, incident),
-        )
+        incident = live_world.incident()
+        _, closed = at_once(act(live_world, incident), lambda incident=incident: close(live_world, incident))
         assert isinstance(closed, Workflow), closed
-        assert fresh(grant).end_reason == "workflow_closed"
+        live = Grant.objects.filter(workflow=incident, state__in=["scheduled", "provisioning", "active"])
+        assert not live.exists()
 
 
 def test_what_a_source_closes_ends_together_with_an_entry_for_each(world):
