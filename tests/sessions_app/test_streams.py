@@ -88,6 +88,13 @@ def ask(base: str, cookie: str = "", query: str = "", **headers: str):
     return urllib.request.urlopen(request, timeout=allow(10))
 
 
+def refused(base: str, cookie: str = "") -> int:
+    """Ask in vain; return the status."""
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        ask(base, cookie)
+    return refusal.value.code
+
+
 def head() -> int:
     """The number of the record's last entry."""
     return last_number()
@@ -176,13 +183,9 @@ def test_one_person_and_all_together_have_a_bounded_number_of_streams(live_world
     streams = start(STINT_STREAMS_MOST="14")
     cookie = cookie_of(live_world.alice)
     opened = [ask(streams, cookie) for _ in range(12)]
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        ask(streams, cookie)
-    assert refused.value.code == 429
+    assert refused(streams, cookie) == 429
     opened += [ask(streams, cookie_of(live_world.bob)) for _ in range(2)]
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        ask(streams, cookie_of(live_world.bob))
-    assert refused.value.code == 503
+    assert refused(streams, cookie_of(live_world.bob)) == 503
     for stream in opened:
         stream.close()
 
@@ -259,9 +262,7 @@ def test_streams_end_while_the_database_says_nothing_and_are_there_again_after_t
         )
         assert stream.read() == b""
     live_world.request()
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        ask(streams, cookie)
-    assert refused.value.code == 503
+    assert refused(streams, cookie) == 503
     owner_connection.execute("GRANT SELECT ON audit_head TO stint_app")
     wait_for(streams)
     with ask(streams, cookie, f"?after={before}") as stream:
@@ -284,16 +285,12 @@ def test_a_process_that_is_told_to_stop_ends_its_streams_without_a_word_in_the_l
     "cookie", ["", "stint_session=forged", "stint_session=", "=;=", "stint_session=" + "x" * 5000]
 )
 def test_who_is_not_signed_in_gets_no_stream(live_world, streams, cookie):
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        ask(streams, cookie)
-    assert refused.value.code == 403
+    assert refused(streams, cookie) == 403
 
 
 def test_where_a_second_factor_is_required_there_is_no_stream_without_one(live_world, start):
     streams = start(STINT_SECOND_FACTOR="required")
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        ask(streams, cookie_of(live_world.bob))
-    assert refused.value.code == 403
+    assert refused(streams, cookie_of(live_world.bob)) == 403
     shown = {
         "account_authentication_methods": [{"method": "mfa", "type": "totp", "at": 0}],
         "account_authentication_methods_user": str(live_world.bob.pk),
@@ -305,6 +302,4 @@ def test_where_a_second_factor_is_required_there_is_no_stream_without_one(live_w
 def test_a_password_that_another_person_chose_opens_no_stream(live_world, streams):
     live_world.bob.password_given = True
     live_world.bob.save()
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        ask(streams, cookie_of(live_world.bob))
-    assert refused.value.code == 403
+    assert refused(streams, cookie_of(live_world.bob)) == 403

@@ -251,6 +251,8 @@ def test_a_running_job_of_github_with_its_release(system):
         "deploy",
     )
     assert system.asked[0][1]["authorization"] == "Bearer t0ken"
+    system.pages["/repositories/42/actions/runs/9001"] = {**run, "event": "push"}
+    assert "release" not in made(GH, system.url).status("42:9001:1:77").values, "a branch is none"
     # A re-run is other work, and a job that waits is none yet.
     assert made(GH, system.url).status("42:9001:2:77").standing is Standing.UNKNOWN
     system.pages["/repositories/42/actions/jobs/77"] = {**job, "status": "queued"}
@@ -261,13 +263,6 @@ def test_a_running_job_of_github_with_its_release(system):
         "conclusion": "cancelled",
     }
     assert made(GH, system.url).status("42:9001:1:77").standing is Standing.CLOSED
-
-
-def test_a_branch_of_github_is_no_release(system):
-    job = {"id": 77, "run_id": 9001, "run_attempt": 1, "status": "in_progress", "name": "deploy"}
-    run = {"id": 9001, "head_branch": "v2.4.1", "head_sha": "c" * 40, "event": "push"}
-    system.pages |= {"/repositories/42/actions/jobs/77": job, "/repositories/42/actions/runs/9001": run}
-    assert "release" not in made(GH, system.url).status("42:9001:1:77").values
 
 
 @pytest.mark.parametrize(

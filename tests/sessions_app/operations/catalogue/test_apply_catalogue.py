@@ -30,7 +30,6 @@ from tests.support.world.acts import (
     at_once,
     change,
     enter,
-    events,
     fresh,
     intact,
     policy,
@@ -169,31 +168,6 @@ def test_a_freeze_that_comes_ends_only_what_runs_into_it(world):
     }  # fmt: skip
     change(world, policy(world, freezes=[freeze]))
     assert (fresh(before_it).state, fresh(into_it).state) == (GrantState.ACTIVE, GrantState.REVOKING)
-
-
-@pytest.mark.parametrize(
-    ("gone", "reason"),
-    [
-        ("clusters/web.yaml", "cluster_removed"),
-        ("policies/web-work.yaml", "policy_changed"),
-        (SET, "policy_changed"),
-    ],
-)
-@pytest.mark.parametrize("start", [True, False])
-def test_pruning_ends_all_that_rests_on_it(world, gone, reason, start):
-    other = {"clusters/web.yaml": "clusters/db.yaml", SET: "command-sets/other.yaml"}
-    if gone in other:
-        name, new = ("web", "db") if gone != SET else ("restart-web", "other")
-        world.catalogue[other[gone]] = world.catalogue[gone].replace(f"name: {name}\n", f"name: {new}\n")
-    grant = world.grant(start=start)
-    if gone in other:
-        world.catalogue["policies/web-work.yaml"] = world.catalogue["policies/web-work.yaml"].replace(
-            f"[{name}]", f"[{new}]"
-        )
-    plan = without(world, gone)
-    assert (fresh(grant).state, grant.end_reason) == ("revoking" if start else "ended", reason)
-    assert [change.ends for change in plan.changes if change.ends] == [(grant.ref,)]
-    assert events(grant.ref)[-1] == f"grant.{grant.state}"
 
 
 def test_without_prune_what_stands_in_no_file_stays_and_is_told(world):

@@ -142,38 +142,30 @@ def test_a_stored_secret_is_not_sent_where_it_has_not_gone_before(world, changed
     assert "enter it again" in str(caught.value.fields)
 
 
-def test_a_new_secret_undoes_what_the_old_one_made(world, fake):
+@pytest.fixture
+def lease(world):
+    """That of a grant on the cluster, made with its first secret."""
     apply(world, cluster_file("{password: hunter2}"))
-    text = world.catalogue["policies/web-work.yaml"].replace("[web]", "[web, vault]")
+    policy = world.catalogue["policies/web-work.yaml"].replace("[web]", "[web, vault]")
     web = "connection: {password: x}\n" + world.catalogue["clusters/web.yaml"].lstrip()
-    apply_catalogue(
-        files={**world.catalogue, "policies/web-work.yaml": text, "clusters/web.yaml": web},
-        actor=SETUP, now=world.now,
-    )  # fmt: skip
+    files = {**world.catalogue, "policies/web-work.yaml": policy, "clusters/web.yaml": web}
+    apply_catalogue(files=files, actor=SETUP, now=world.now)
     grant = world.grant(cluster="vault")
     prepare_grant(grant_id=grant.pk, now=lambda: world.now)
-    apply(world, cluster_file("{password: hunter3}"))
-    lease = Lease.objects.get(grant=grant)
-    assert stored_secrets(lease.sealed_connection, cluster_id=grant.cluster_id) == {"password": "hunter3"}
+    return Lease.objects.get(grant=grant)
 
 
-def test_a_new_secret_is_told_to_no_place_that_the_cluster_has_left(world, fake):
+@pytest.mark.parametrize(("address", "password"), [("127.0.0.1", "hunter3"), ("192.0.2.7", "hunter2")])
+def test_a_new_secret_undoes_what_the_old_one_made_but_not_at_a_place_that_the_cluster_has_left(
+    world, lease, address, password
+):
     """What is to be undone at the old address is undone with the old secret: the new one is for the new address alone."""
-    apply(world, cluster_file("{password: hunter2}"))
-    text = world.catalogue["policies/web-work.yaml"].replace("[web]", "[web, vault]")
-    web = "connection: {password: x}\n" + world.catalogue["clusters/web.yaml"].lstrip()
-    apply_catalogue(
-        files={**world.catalogue, "policies/web-work.yaml": text, "clusters/web.yaml": web},
-        actor=SETUP, now=world.now,
-    )  # fmt: skip
-    grant = world.grant(cluster="vault")
-    prepare_grant(grant_id=grant.pk, now=lambda: world.now)
-    apply(world, cluster_file("{password: hunter3}", address="192.0.2.7"))
-    lease = Lease.objects.get(grant=grant)
-    assert (lease.address, stored_secrets(lease.sealed_connection, cluster_id=grant.cluster_id)) == (
-        "127.0.0.1",
-        {"password": "hunter2"},
-    )
+    apply(world, cluster_file("{password: hunter3}", address=address))
+    lease.refresh_from_db()
+    assert lease.address == "127.0.0.1"
+    assert stored_secrets(lease.sealed_connection, cluster_id=lease.target.cluster_id) == {
+        "password": password
+    }
 
 
 def test_a_secret_that_can_not_be_decrypted_any_more_can_be_given_again(world, settings):

@@ -32,6 +32,12 @@ def grant(world, pager):
     return world.respond(read_workflow(ref=REF, now=world.now))
 
 
+def work_for_access(world, pager, count: int) -> None:
+    for number in range(count):
+        pager.workflows[f"Q{number}"] = is_open()
+        world.respond(read_workflow(ref=f"pager:Q{number}", now=world.now))
+
+
 def poll(world, **span) -> int:
     moment = after(world, **span)
     return poll_source(source_id=WorkflowSource.objects.get().pk, now=lambda: moment)
@@ -53,17 +59,13 @@ def test_one_process_asks_a_source_at_a_time_and_one_that_died_holds_nobody_up(w
 
 
 def test_a_source_that_does_not_answer_twice_is_left_alone_until_next_time(world, pager):
-    for number in range(4):
-        pager.workflows[f"Q{number}"] = is_open()
-        world.respond(read_workflow(ref=f"pager:Q{number}", now=world.now))
+    work_for_access(world, pager, 4)
     pager.down = True
     assert poll(world, seconds=40) == 2
 
 
 def test_work_of_which_the_source_says_nothing_keeps_no_other_from_being_read(world, pager):
-    for number in range(5):
-        pager.workflows[f"Q{number}"] = is_open()
-        world.respond(read_workflow(ref=f"pager:Q{number}", now=world.now))
+    work_for_access(world, pager, 5)
     pager.odd = {"Q0", "Q1"}
     pager.workflows["Q2"] = Status(standing=Standing.UNKNOWN, reason="It is merged.")
     assert poll(world, seconds=40) == 5
@@ -76,9 +78,7 @@ def test_work_for_which_the_source_fails_keeps_no_other_from_being_read_and_is_a
     world, pager
 ):
     moments = (after(world, seconds=40 + number) for number in itertools.count())
-    for number in range(5):
-        pager.workflows[f"Q{number}"] = is_open()
-        world.respond(read_workflow(ref=f"pager:Q{number}", now=world.now))
+    work_for_access(world, pager, 5)
     pager.in_trouble = {"Q0", "Q3"}
     source = WorkflowSource.objects.get()
     assert poll_source(source_id=source.pk, now=lambda: next(moments)) == 5
@@ -96,9 +96,7 @@ def test_work_for_which_the_source_fails_keeps_no_other_from_being_read_and_is_a
 
 
 def test_a_source_that_fails_for_one_after_the_other_is_left_alone(world, pager):
-    for number in range(4):
-        pager.workflows[f"Q{number}"] = is_open()
-        world.respond(read_workflow(ref=f"pager:Q{number}", now=world.now))
+    work_for_access(world, pager, 4)
     pager.in_trouble = set(pager.workflows)
     assert poll(world, seconds=40) == 3
     assert pager.asked[-2:] == ["Q0", "Q1"], "the third was not asked about"

@@ -42,6 +42,14 @@ def pager(world):
         yield adapter
 
 
+@pytest.fixture
+def desk(world):
+    """A source that is asked over the wire."""
+    with outside() as system:
+        world.apply({"workflow-sources/desk.yaml": DESK.replace("http://127.0.0.1:1", system.url)})
+        yield system
+
+
 def test_work_that_its_source_says_is_open_is_known_from_then_on(world, pager):
     workflow = read_workflow(ref=REF, now=world.now)
     assert (workflow.ref, workflow.kind, workflow.outside_id, workflow.severity, workflow.read_at) == (
@@ -222,31 +230,26 @@ def test_an_odd_answer_about_one_piece_of_work_takes_nobody_elses_away(world, pa
 
 
 @pytest.mark.parametrize("answer", [401, 403, 429, 500, None])
-def test_an_id_that_anyone_can_name_stops_no_question_about_others(world, answer):
-    with outside() as system:
-        desk = DESK.replace("http://127.0.0.1:1", system.url)
-        world.apply({"workflow-sources/desk.yaml": desk})
-        system.pages |= {"/tickets/TKT-1": {"id": "TKT-1", "status": "open"}, "/tickets/RESTRICTED": answer}
-        read_workflow(ref="desk:TKT-1", now=world.now)
-        for _ in range(2):
-            with pytest.raises(SourceUnreadable):
-                read_workflow(ref="desk:RESTRICTED", now=world.now)
-        assert WorkflowSource.objects.get().last_error == ""
-        assert read_workflow(ref="desk:TKT-1", now=after(world, seconds=1)).read_error == ""
+def test_an_id_that_anyone_can_name_stops_no_question_about_others(world, desk, answer):
+    desk.pages |= {"/tickets/TKT-1": {"id": "TKT-1", "status": "open"}, "/tickets/RESTRICTED": answer}
+    read_workflow(ref="desk:TKT-1", now=world.now)
+    for _ in range(2):
+        with pytest.raises(SourceUnreadable):
+            read_workflow(ref="desk:RESTRICTED", now=world.now)
+    assert WorkflowSource.objects.get().last_error == ""
+    assert read_workflow(ref="desk:TKT-1", now=after(world, seconds=1)).read_error == ""
 
 
-def test_a_token_that_the_source_refuses_for_one_after_the_other_leaves_it_alone(world):
-    with outside() as system:
-        world.apply({"workflow-sources/desk.yaml": DESK.replace("http://127.0.0.1:1", system.url)})
-        for number in (1, 2, 3):
-            system.pages[f"/tickets/TKT-{number}"] = {"id": f"TKT-{number}", "status": "open"}
-            read_workflow(ref=f"desk:TKT-{number}", now=world.now)
-        system.pages = dict.fromkeys(system.pages, 401)
-        for number in (1, 2, 3):
-            with pytest.raises(SourceUnreadable):
-                read_workflow(ref=f"desk:TKT-{number}", now=after(world, seconds=number))
-        assert [path for path, _ in system.asked[3:]] == ["/tickets/TKT-1", "/tickets/TKT-2"]
-        assert "status 401" in WorkflowSource.objects.get().last_error
+def test_a_token_that_the_source_refuses_for_one_after_the_other_leaves_it_alone(world, desk):
+    for number in (1, 2, 3):
+        desk.pages[f"/tickets/TKT-{number}"] = {"id": f"TKT-{number}", "status": "open"}
+        read_workflow(ref=f"desk:TKT-{number}", now=world.now)
+    desk.pages = dict.fromkeys(desk.pages, 401)
+    for number in (1, 2, 3):
+        with pytest.raises(SourceUnreadable):
+            read_workflow(ref=f"desk:TKT-{number}", now=after(world, seconds=number))
+    assert [path for path, _ in desk.asked[3:]] == ["/tickets/TKT-1", "/tickets/TKT-2"]
+    assert "status 401" in WorkflowSource.objects.get().last_error
 
 
 def test_asked_for_by_any_of_its_ids_it_is_one_workflow_under_the_sources_own(world, pager):
@@ -270,12 +273,10 @@ def test_work_whose_id_changed_at_its_source_waits_its_turn_as_what_is_unread_do
     assert read_workflow(ref=REF, now=after(world, seconds=60)).state == "closed"
 
 
-def test_a_source_that_does_not_say_which_work_it_means_makes_none_known(world):
-    with outside() as system:
-        world.apply({"workflow-sources/desk.yaml": DESK.replace("http://127.0.0.1:1", system.url)})
-        system.pages["/tickets/TKT-1"] = {"status": "open"}
-        with pytest.raises(SourceUnreadable, match="does not report the id") as refusal:
-            read_workflow(ref="desk:TKT-1", now=world.now)
+def test_a_source_that_does_not_say_which_work_it_means_makes_none_known(world, desk):
+    desk.pages["/tickets/TKT-1"] = {"status": "open"}
+    with pytest.raises(SourceUnreadable, match="does not report the id") as refusal:
+        read_workflow(ref="desk:TKT-1", now=world.now)
     assert "which key of its response" in refusal.value.hint
     assert not Workflow.objects.exists()
 
