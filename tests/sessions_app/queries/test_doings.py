@@ -108,22 +108,6 @@ def test_an_incident_of_a_source_that_may_be_ones_own_is_as_break_glass_access(w
 
 
 @pytest.mark.parametrize("said", [said for said, _ in POSSIBLY_OWN])
-def test_an_incident_of_a_source_that_may_be_its_own_gives_a_machine_nothing(world, pager, said):
-    incident = told(pager, world, **said)
-    with pytest.raises(RequestRefused, match="machines get no access from (their own|incidents that may be)"):
-        world.respond(incident, world.robot)
-    pager.workflows["Q2"] = is_open()
-    assert world.respond(read_workflow(ref="pager:Q2", now=world.now), world.robot).state == "active"
-
-
-@pytest.mark.parametrize("said", [said for said, _ in POSSIBLY_OWN])
-def test_a_policy_that_forbids_own_incidents_forbids_those_that_may_be(world, pager, said):
-    change(world, policy(world, incident={"on_call": ["on-call"], "own": "forbid"}))
-    with pytest.raises(RequestRefused, match="gives no access for (your own|incidents that may be your own)"):
-        world.respond(told(pager, world, **said))
-
-
-@pytest.mark.parametrize("said", [said for said, _ in POSSIBLY_OWN])
 def test_what_may_be_ones_own_stands_in_for_no_approval(world, pager, said):
     change(world, policy(world, **ASSIGNED))
     told(pager, world, assigned=ALICE, **said)

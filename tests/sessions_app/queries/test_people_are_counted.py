@@ -15,7 +15,6 @@ from sessions_app.operations.catalogue.save_document import save_document
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.requests.decide_request import MayNotDecide
-from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.requests.remind_request import remind_request
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.operations.requests.review_break_glass import review_break_glass
@@ -94,17 +93,6 @@ def test_a_request_that_only_one_person_could_approve_twice_is_refused_at_once(t
         twins.request()
 
 
-def test_who_fills_two_groups_by_two_accounts_is_one_person_still(twins):
-    apart = [{"count": 1, "from": ["approvers"]}, {"count": 1, "from": ["leads"]}]
-    groups = {
-        "groups/approvers.yaml": "name: approvers\nmembers: [bob]\n",
-        "groups/leads.yaml": "name: leads\nmembers: [bob2]\n",
-    }
-    change(twins, {**groups, **policy(twins, approvals=apart)})
-    with pytest.raises(RequestRefused, match="each by a different person"):
-        twins.request()
-
-
 def test_verdicts_of_accounts_that_became_one_person_are_one(twins):
     Identity.objects.filter(pk=twins.bob2.pk).update(email="other@example.com")
     twins.bob2.refresh_from_db()
@@ -136,20 +124,6 @@ def test_approvers_are_shown_told_and_reminded_a_person_each(twins):
     caller = Caller(twins.bob, token_for(twins.bob, twins.now))
     (needed,) = caller.get(f"/requests/{asked.ref}").body["needed"]
     assert (needed["missing"], needed["approvers"]) == (1, ["bob", "dora"])
-
-
-def test_an_extension_needs_two_people_as_well(twins):
-    change(twins, policy(twins, approvals=TWO, extension={"times": 2, "by": "1h", "approvals": "same"}))
-    asked = twins.request()
-    twins.decide(asked)
-    grant = Grant.objects.get(request=twins.decide(asked, twins.dora))
-    provision_grant(grant_id=grant.pk, now=twins.now)
-    more = extend_grant(grant_id=grant.pk, requester=twins.alice, seconds=600, reason="More.", now=twins.now)
-    twins.decide(more)
-    with pytest.raises(MayNotDecide, match="as bob"):
-        twins.decide(more, twins.bob2)
-    twins.decide(more, twins.dora)
-    assert fresh(more).state == RequestState.APPROVED
 
 
 def test_a_held_command_is_told_to_a_person_once_and_allowed_by_no_other_account_of_its_holder(twins):

@@ -26,7 +26,6 @@ from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.requests.request_access import request_access
 from tests.support.world.acts import (
     Started,
-    after,
     at_once,
     change,
     enter,
@@ -67,17 +66,6 @@ def test_applied_again_it_changes_nothing(world):
     plan = world.apply()
     assert (plan.changes, plan.unused) == ([], [])
     assert snapshot() == before
-
-
-def test_order_and_comments_that_mean_nothing_are_no_change(world):
-    data = yaml.safe_load(world.catalogue["clusters/web.yaml"])
-    data["targets"].reverse()
-    files = {
-        "clusters/web.yaml": yaml.safe_dump(data),
-        "groups/operators.yaml": "# a comment\nmembers: [deployer, Robot, ' alice ']\nname: operators\n",
-        SET: "# a comment\n" + world.catalogue[SET],
-    }
-    assert plan_of(world, files) == []
 
 
 def test_a_plan_shows_what_would_change_and_changes_nothing(world):
@@ -159,15 +147,6 @@ def test_an_extended_grant_is_not_over_the_limit_because_it_was_extended(world):
     extend_grant(grant_id=grant.pk, requester=world.alice, seconds=3600, now=world.now)
     change(world, policy(world, summary="Other words"))
     assert fresh(grant).state == GrantState.ACTIVE
-
-
-def test_a_freeze_that_comes_ends_only_what_runs_into_it(world):
-    before_it, into_it = world.grant(duration=600), world.grant()
-    freeze = {
-        "from": after(world, minutes=30).isoformat(), "to": after(world, hours=9).isoformat(), "reason": "Sale",
-    }  # fmt: skip
-    change(world, policy(world, freezes=[freeze]))
-    assert (fresh(before_it).state, fresh(into_it).state) == (GrantState.ACTIVE, GrantState.REVOKING)
 
 
 def test_without_prune_what_stands_in_no_file_stays_and_is_told(world):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import IntegrityError
 
 from broker.audit.models import AuditEntry
 from sessions_app.models import DocumentVersion
@@ -54,17 +53,6 @@ def test_a_plan_leaves_nothing_behind(world):
         make("new", plan, ["GR-1"])
         assert names() == {"new"}
     assert (names(), AuditEntry.objects.count(), plan.ends) == (set(), before, ("GR-1",))
-
-
-def test_what_fails_inside_leaves_nothing_behind(world):
-    def twice():
-        with one_change(actor=SETUP, now=world.now) as plan:
-            make("new", plan)
-            make("new", plan)
-
-    with pytest.raises(IntegrityError):
-        twice()
-    assert names() == set()
 
 
 def test_when_more_would_end_than_was_said_nothing_is_changed(world):

@@ -46,14 +46,6 @@ def test_three_that_are_missed_end_it_with_a_reason_of_its_own(world, grant):
     assert last("grant.revoking", grant.ref).data["reason"] == "silent"
 
 
-def test_who_was_silent_for_too_long_stays_over_although_nobody_has_ended_it_yet(world, grant):
-    with pytest.raises(GrantIsOver):
-        heard(world, grant, 90)
-    assert swept(world, grant, 91)[1] == EndReason.SILENT
-    with pytest.raises(GrantIsOver):
-        heard(world, grant, 92)
-
-
 def test_who_was_silent_for_too_long_may_do_nothing_although_nobody_has_ended_it_yet(world, grant):
     def usable(at):
         now = after(world, seconds=at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from broker.audit.models import AuditEntry
-from sessions_app.models import Grant, GrantState, Target
+from sessions_app.models import Grant, Target
 from tests.support.world.acts import after, awake, last
 
 
@@ -12,13 +12,6 @@ def test_waiting_does_not_eat_the_granted_time(world):
     world.decide(request, now=awake(after(world, minutes=20)))
     grant = Grant.objects.get()
     assert (grant.starts_at, grant.expires_at) == (after(world, minutes=20), after(world, minutes=80))
-
-
-def test_a_planned_start_is_kept(world):
-    world.decide(world.request(starts_at=after(world, hours=2)))
-    grant = Grant.objects.get()
-    assert grant.state == GrantState.SCHEDULED
-    assert (grant.starts_at, grant.expires_at) == (after(world, hours=2), after(world, hours=3))
 
 
 def test_the_record_has_the_whole_scope(world):

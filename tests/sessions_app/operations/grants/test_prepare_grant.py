@@ -358,15 +358,6 @@ def test_what_was_answered_while_a_late_maker_finished_proves_nothing(live_world
         assert undo(grant, now=later).state == GrantState.ENDED
 
 
-def test_an_extension_is_made_longer_on_the_targets_as_well(world, making):
-    grant = prepare(world.grant(), world.now)
-    extend_grant(grant_id=grant.pk, requester=world.alice, seconds=600, now=world.now)
-    grant.refresh_from_db()
-    prepare(grant, world.now)
-    assert {lease.made_until for lease in Lease.objects.all()} == {grant.expires_at}
-    assert making.calls.count("provision web-1") == 2
-
-
 def test_an_extension_that_a_target_does_not_hear_of_keeps_the_grant_and_is_tried_again(world, making):
     grant = prepare(world.grant(), world.now)
     making.down = {"web-1"}

@@ -73,12 +73,6 @@ def test_an_approver_who_turned_out_to_be_the_holder_stops_it(world):
     assert "approvals are no longer valid" in refused(world, grant)
 
 
-def test_a_holder_who_was_disabled_stops_it(world):
-    grant = start_later(world)
-    type(world.alice).objects.filter(pk=world.alice.pk).update(is_active=False)
-    assert "disabled" in refused(world, grant)
-
-
 def test_the_owner_of_a_machine_who_was_disabled_stops_it(world):
     request = world.request(world.robot, starts_at=after(world, hours=2))
     world.decide(request)
@@ -115,13 +109,6 @@ def test_a_grant_that_fills_its_window_starts_also_a_moment_late(world):
     grant = provision(Grant.objects.get(), begins + dt.timedelta(milliseconds=300))
     assert (grant.state, grant.end_note) == (GrantState.ACTIVE, "")
     assert grant.expires_at == ends
-
-
-def test_what_approvers_made_shorter_is_measured_as_that(world):
-    request = world.request(starts_at=after(world, hours=2))
-    world.decide(request, narrowing={"duration": 1200})
-    change(world, policy(world, max_duration="30m"))
-    assert provision(Grant.objects.get(), after(world, hours=2)).state == GrantState.ACTIVE
 
 
 def test_while_nothing_that_ends_access_runs_a_grant_waits_and_is_not_lost(world):

@@ -13,7 +13,7 @@ from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.grants.write_lease import write_lease
 from sessions_app.operations.sessions.open_request_session import open_request_session
 from sessions_app.queries.facts import login_of, target_facts
-from tests.support.world.acts import enter, events, last, run
+from tests.support.world.acts import events, last
 from tests.support.world.api_site import add_site, grant_on_site, token_of, use_of
 
 ELSEWHERE = {"address": "10.9.9.9"}
@@ -60,14 +60,6 @@ def test_a_target_that_moved_is_refused_and_the_old_place_kept(write, change):
     with pytest.raises(GrantIsOver, match="web-1 has a new address"):
         write(**change)
     assert Lease.objects.values().get() == Lease.objects.filter(pk=before.pk).values().get()
-
-
-def test_a_command_on_a_target_that_moved_does_not_run(world):
-    used, opened = enter(world.grant(), now=world.now)
-    run(used, opened, now=world.now)
-    Lease.objects.update(**ELSEWHERE)
-    with pytest.raises(GrantIsOver):
-        run(used, opened, now=world.now)
 
 
 def test_a_request_to_a_target_that_moved_opens_nothing(world):

@@ -8,7 +8,6 @@ from accounts.models import Identity
 from broker.audit.events import Event
 from sessions_app.models import Notice
 from sessions_app.operations.notifications.notify import notify
-from tests.support.world.acts import after
 
 
 def told(world, *people, subject="Hello") -> list[str]:
@@ -47,16 +46,3 @@ def test_a_time_is_said_to_each_in_their_own_zone_and_in_utc(world):
         "Until 01:30 IST (Fri 27 Nov, 20:00 UTC)", "It ends Sat 28 Nov 2026, 01:30 IST (Fri 27 Nov, 20:00 UTC).",
     )  # fmt: skip
     assert said["dora"] == ("Until 20:00 UTC", "It ends Fri 27 Nov 2026, 20:00 UTC.")
-
-
-def test_what_waits_starts_and_ends_is_said_in_the_time_of_whom_it_is_told(world):
-    in_zones(alice="Asia/Kolkata", bob="Asia/Tokyo")
-    world.alice.refresh_from_db()
-    start = after(world, hours=3)
-    world.grant(starts_at=start, start=False)
-    asked = Notice.objects.get(identity=world.bob)
-    assert "JST (" in asked.body.partition("Start: ")[2].partition("\n")[0]
-    assert "JST (" in asked.body.partition("Lapses: ")[2]
-    approved = Notice.objects.get(identity=world.alice)
-    assert "It starts " in approved.body
-    assert f"IST ({start:%H:%M} UTC)" in approved.body or f", {start:%H:%M} UTC)" in approved.body

@@ -51,13 +51,6 @@ def test_held_commands_of_a_grant_are_one_notice_with_one_mail_that_is_open_whil
     assert outcome_of(shown, world.now) == "None is waiting for you"
 
 
-def test_a_command_that_comes_when_none_waits_is_a_notice_of_its_own(world, grant):
-    (first,) = try_to_hold(world, grant, 1)
-    decide_hold(run_id=first.run_id, actor=world.bob, allow=False, now=world.now)
-    try_to_hold(world, grant, 2, now=after(world, minutes=1))
-    assert [notice.count for notice in of_bob(world)] == [1, 1]
-
-
 def test_what_is_said_on_a_request_within_a_while_is_told_in_its_notice(world):
     request = world.request()
     comment_request(

@@ -46,12 +46,6 @@ def test_who_ended_it_or_closed_its_work_knows(world):
     assert told("grant.ended") == []
 
 
-def test_an_end_before_the_start_is_told_at_once(world):
-    grant = world.grant(start=False)
-    stop_grant(grant_id=grant.pk, actor=world.bob, now=world.now)
-    assert [who for who, _ in told("grant.ended")] == ["alice"]
-
-
 def test_a_broken_glass_that_is_over_asks_those_who_approve_for_a_review(world):
     grant = provision_grant(grant_id=world.request(kind="break_glass", reason="Down").grant.pk, now=world.now)
     Notice.objects.all().delete()

@@ -7,7 +7,7 @@ import pytest
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import WebhookMessage
 from sessions_app.operations.notifications.replay_webhooks import replay_webhooks
-from tests.support.servers.receiver import answered, endpoint, receiver, send_all, webhook_file
+from tests.support.servers.receiver import endpoint, receiver, send_all, webhook_file
 from tests.support.world.acts import after, last
 
 
@@ -29,20 +29,6 @@ def test_one_message_goes_again_with_its_id(world, hook):
     first, second = hook.came
     assert first.headers["webhook-id"] == second.headers["webhook-id"] == message.key
     assert last("webhook.replayed", "chat").data["count"] == 1
-
-
-def test_one_that_was_given_up_begins_anew(world, hook):
-    world.apply(webhook_file(hook))
-    world.request()
-    hook.answer = answered(500)
-    send_all(world.now)
-    WebhookMessage.objects.update(state="failed", next_attempt_at=None, attempts=10)
-    hook.answer = answered(200)
-    later = after(world, minutes=10)
-    replay_webhooks(
-        endpoint_id=endpoint().pk, actor=world.admin, now=later, message_id=WebhookMessage.objects.get().pk
-    )
-    assert send_all(later) == 1
 
 
 def test_everything_since_a_time_goes_again_also_what_was_before_the_endpoint(world, hook):

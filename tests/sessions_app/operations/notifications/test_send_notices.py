@@ -119,15 +119,6 @@ def test_a_server_that_can_not_be_reached_is_asked_for_one_notice_and_not_for_ea
     assert due.count() == count - 1
 
 
-def test_many_are_mailed_over_one_connection(world, settings):
-    tell(world, 15)
-    count = Notice.objects.count()
-    with mail_server(settings) as server:
-        assert send_notices(now=lambda: world.now) == count
-        assert (server.connections, len(server.took)) == (1, count)
-    assert not mail_is_due(now=after(world, days=9))
-
-
 IMPOSSIBLE = (
     "bob",
     "bob@",

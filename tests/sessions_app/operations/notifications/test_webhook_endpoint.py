@@ -9,7 +9,6 @@ from broker.kernel.crypto import CannotDecrypt
 from broker.kernel.errors import NotFound
 from sessions_app.models import WebhookEndpoint
 from sessions_app.operations.identities.disable_identity import disable_identity
-from sessions_app.operations.notifications.rotate_webhook_secret import rotate_webhook_secret
 from sessions_app.operations.notifications.webhook_endpoint import (
     check_address,
     endpoint_data,
@@ -53,12 +52,6 @@ def test_a_new_endpoint_gets_a_secret_of_its_own(given):
 def test_what_is_no_secret_is_refused_with_what_to_do(chat, given, says):
     with pytest.raises(DocumentError, match=says):
         read_secret(given, chat, on_server=False)
-
-
-def test_a_secret_of_the_document_puts_the_one_before_the_last_out_of_use(world, chat):
-    rotate_webhook_secret(endpoint_id=chat.pk, actor=world.admin, now=world.now)
-    world.apply(webhook_file(None, secret=OTHER))
-    assert signing_keys(endpoint(), world.now) == [key_of_secret(OTHER)]
 
 
 def test_nothing_is_signed_with_what_was_sealed_under_another_key_and_it_can_be_given_again(chat, settings):

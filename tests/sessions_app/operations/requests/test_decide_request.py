@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from accounts.operations.create_identity import create_identity
-from broker.kernel.errors import InvalidInput, NotFound
+from broker.kernel.errors import InvalidInput
 from sessions_app.models import AccessRequest, Approval, Grant, Notice, RequestState, Target
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide, ScopeChanged
 from sessions_app.operations.requests.request_access import RequestRefused
@@ -49,15 +49,6 @@ def test_a_denial_closes_the_request_and_needs_a_comment(world):
     assert not Grant.objects.exists()
     with pytest.raises(AlreadyDecided):
         world.decide(request, world.dora)
-
-
-def test_deny_wins_over_an_approval_that_was_given_before(world):
-    change(world, policy(world, approvals=TWO))
-    request = world.request()
-    world.decide(request)
-    world.decide(request, world.dora, "deny", comment="no")
-    assert state(request) == RequestState.DENIED
-    assert not Grant.objects.exists()
 
 
 def test_two_of_two_need_two_people(world):
@@ -147,17 +138,6 @@ def test_a_machine_never_decides_not_even_for_others(world):
     for machine in (world.robot, world.deployer):
         with pytest.raises(MayNotDecide, match="only people"):
             world.decide(request, machine)
-
-
-def test_who_may_not_see_the_request_is_told_that_there_is_none(world):
-    request = world.request()
-    with pytest.raises(NotFound) as hidden:
-        world.decide(request, world.charlie)
-    AccessRequest.objects.none()
-    request.pk = 0
-    with pytest.raises(NotFound) as missing:
-        world.decide(request, world.bob)
-    assert str(hidden.value) == str(missing.value)
 
 
 def test_a_disabled_approver_has_no_say(world):
@@ -262,16 +242,6 @@ def test_an_approver_makes_it_smaller_and_the_grant_is_that(world):
     assert last("request.narrowed", request.ref).data == {
         "duration": 600, "commands": [1], "targets": [web_1.pk]
     }  # fmt: skip
-
-
-def test_the_grant_is_what_every_approver_left(world):
-    change(world, policy(world, approvals=TWO))
-    request = world.request()
-    world.decide(request, narrowing={"commands": [0, 1], "duration": 900})
-    world.decide(request, world.dora, narrowing={"commands": [1, 2]})
-    grant = Grant.objects.get()
-    assert grant.commands == [1]
-    assert grant.expires_at == after(world, seconds=900)
 
 
 def test_a_second_approval_that_leaves_less_is_refused_and_not_taken_for_a_repeat(world):

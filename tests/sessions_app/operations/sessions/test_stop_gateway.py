@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sessions_app.models import GatewayNode, Session
-from sessions_app.operations.sessions.renew_gateway import renew_gateway
 from sessions_app.operations.sessions.stop_gateway import stop_gateway, stop_lost_gateways
 from tests.support.world.acts import after, events, fresh, session, use
 
@@ -29,10 +28,3 @@ def test_a_gateway_is_lost_after_its_lease_and_a_margin_and_not_before(world):
     assert stop_lost_gateways(now=after(world, seconds=12.5)) == 1
     assert fresh(opened).close_reason == "gateway lost"
     assert stop_lost_gateways(now=after(world, seconds=60)) == 0
-
-
-def test_a_gateway_that_renews_keeps_its_sessions(world):
-    opened = open_at(world, "gateway-1")
-    renew_gateway(name="gateway-1", version="1", now=after(world, seconds=10))
-    assert stop_lost_gateways(now=after(world, seconds=20)) == 0
-    assert fresh(opened).closed_at is None

@@ -29,13 +29,6 @@ def test_the_new_one_signs_and_both_are_trusted(db, now, purpose):
     assert last("ca.rotated", fresh.fingerprint).data == {"before": old.fingerprint}
 
 
-def test_without_a_prepared_one_nothing_changes(db, now, purpose):
-    old = ensure_authority(purpose, now=now)
-    with pytest.raises(NotPrepared):
-        rotate_authority(purpose, actor=SETUP, now=now)
-    assert active_authority(purpose) == old
-
-
 def test_an_old_authority_is_not_rotated_back_to(db, now, purpose):
     ensure_authority(purpose, now=now)
     prepare_authority(purpose, actor=SETUP, now=now)

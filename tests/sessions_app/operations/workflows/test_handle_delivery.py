@@ -10,7 +10,7 @@ from django.db import transaction
 from sessions_app.models import InboundDelivery, Workflow, WorkflowSource
 from sessions_app.operations.workflows.handle_delivery import KEPT, handle_delivery, handle_lost_deliveries
 from sessions_app.operations.workflows.read_workflow import read_workflow
-from tests.support.world.acts import Started, after, at_once, change, events, fresh, last, wait_for_waiters
+from tests.support.world.acts import Started, after, at_once, change, events, fresh, wait_for_waiters
 from tests.support.world.sources import SOURCE, is_open, speaking_for
 
 
@@ -41,17 +41,6 @@ def handle(world, delivery):
 
 def states() -> dict[str, str]:
     return dict(Workflow.objects.values_list("outside_id", "state"))
-
-
-def test_what_it_says_is_over_is_closed_with_its_access(world, pager):
-    first, second = known(world, pager, "INC-1", "INC-2")
-    grant, other = world.respond(first), world.respond(second)
-    handled = handle(world, kept(world, ("INC-1", True)))
-    assert (handled.state, handled.handled_at, handled.closed) == ("handled", world.now, 1)
-    assert (fresh(grant).state, grant.end_reason, fresh(other).state) == (
-        "revoking", "workflow_closed", "active",
-    )  # fmt: skip
-    assert last("workflow.closed", first.ref).data["note"] == "pager reports it as closed."
 
 
 def test_what_it_says_is_open_is_asked_about_and_nothing_else(

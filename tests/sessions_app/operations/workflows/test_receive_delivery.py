@@ -88,15 +88,6 @@ def test_of_many_that_come_at_once_one_is_kept_and_all_are_taken(live_world, pag
     assert events(workflow.ref).count("workflow.closed") == 1
 
 
-def test_one_that_means_nothing_is_kept_as_such(world):
-    with speaking_for() as adapter:
-        adapter.workflows["INC-1"] = is_open()
-        workflow = known(world)
-        adapter.parse = lambda _: []
-        assert receive(world).state == "ignored"
-    assert fresh(workflow).state == "open"
-
-
 def test_no_delivery_makes_work_known(world, pager):
     known(world)
     assert receive(world, delivery("INC-2", closed=False)).closed == 0

@@ -7,8 +7,7 @@ import itertools
 
 from django.db.models import F, JSONField, Value
 
-from sessions_app.models import AccessRequest, Cluster, CommandSetVersion, EndReason, Grant, Target
-from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.models import AccessRequest, CommandSetVersion, Grant
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.proofs.holder import ByHolder
@@ -50,15 +49,6 @@ def test_a_node_whose_clock_is_back_by_hours_opens_nothing_that_is_over(world):
         assert uses(world, now=told) == []
 
 
-def test_before_its_start_and_after_its_end_a_grant_opens_nothing(world):
-    waiting = world.grant(start=False)
-    assert uses(world) == []
-    grant = world.grant()
-    end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=world.now)
-    end_grant(grant_id=waiting.pk, actor=None, reason=EndReason.REVOKED, now=world.now)
-    assert uses(world) == []
-
-
 def test_it_opens_nothing_to_others_elsewhere_or_by_another_reference(world):
     grant = world.grant(targets=("web-1",))
     assert uses(world, ref=grant.ref)
@@ -79,19 +69,6 @@ def test_odd_names_open_nothing(world):
         world.grant()
         assert uses(world, target=odd) == []
         assert uses(world, ref=odd) == []
-
-
-def test_removed_and_disabled_things_open_nothing_at_once(world):
-    world.grant()
-    for model, row, change, back in (
-        (Target, {"name": "web-1"}, {"removed_at": world.now}, {"removed_at": None}),
-        (Cluster, {"name": "web"}, {"removed_at": world.now}, {"removed_at": None}),
-        (type(world.alice), {"pk": world.alice.pk}, {"is_active": False}, {"is_active": True}),
-    ):
-        model.objects.filter(**row).update(**change)
-        assert uses(world) == []
-        model.objects.filter(**row).update(**back)
-        assert len(uses(world)) == 1
 
 
 def test_several_grants_that_fit_are_all_told_the_longest_first(world):
