@@ -9,10 +9,10 @@ import pytest
 
 from sessions_app.operations.reconcile_recordings import reconcile_recordings
 from sessions_app.operations.sessions.purge_recordings import purge_recordings
-from tests.sessions_app.operations.test_recover_recording import DAY, MINUTE, file_of, folder, lost, touch
+from tests.sessions_app.operations.test_recover_recording import DAY, MINUTE, file_of, lost, touch
 from tests.support.world import acts
 
-__all__ = ["folder", "lost"]
+__all__ = ["lost"]
 ORPHAN = "GR-ZZZZ/4711.cast"
 
 

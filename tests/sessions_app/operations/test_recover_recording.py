@@ -22,13 +22,6 @@ MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
 
 
 @pytest.fixture
-def folder(settings, tmp_path):
-    settings.RECORDINGS_DIR = tmp_path / "recordings"
-    settings.RECORDINGS_DIR.mkdir()
-    return settings.RECORDINGS_DIR
-
-
-@pytest.fixture
 def lost(world, folder):
     """A run of Alice's that printed something, and whose gateway was lost at this moment: what had been flushed is there."""
     grant = world.grant()

@@ -40,10 +40,6 @@ from tests.support.world.world import SETUP
 SET = "command-sets/restart-web.yaml"
 
 
-def plan_of(world, files=None, **more) -> list[str]:
-    return [f"{change.action} {change.type} {change.name}" for change in world.apply(files, **more).changes]
-
-
 def without(world, *paths: str):
     files = {path: text for path, text in world.catalogue.items() if path not in paths}
     return apply_catalogue(files=files, actor=SETUP, now=world.now, prune=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
 from django.db import transaction
 
-from sessions_app.models import EndReason, Grant, GrantState
+from sessions_app.models import EndReason, GrantState
 from sessions_app.operations.grants.delegate_grant import Part, delegate_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.lock_descendants import lock_descendants
 from sessions_app.operations.grants.provision_grant import provision_grant
-from tests.support.world.acts import after, change, fresh, policy, run, session, undo, use
+from tests.support.world.acts import after, change, enter, fresh, policy, run, undo
 
 TERMS = {"delegation": {"depth": 2, "to": {"identities": ["robot", "deployer", "charlie"]}}}
 
@@ -60,25 +59,14 @@ def test_what_is_over_is_left_out_and_what_is_ending_is_not(world):
     assert locked_below(first) == [middle]
 
 
-@pytest.fixture
-def finishing(world, fake_targets):
-    """The robot lets a command finish; the grants above it ended at the deployer's word, and theirs is over."""
+def test_what_finishes_below_a_grant_that_is_over_is_found_and_cut_from_above(world, fake_targets):
+    """The robot lets a command finish; the grant above it ended at its holder's word, and is over."""
     first, middle, last = tree(world)
-    used = use(last, now=world.now)
-    run(used, session(used, now=world.now), "sleep 60 nightly", now=world.now)
+    run(*enter(last, now=world.now), "sleep 60 nightly", now=world.now)
     end_grant(grant_id=middle.pk, actor=world.alice, reason=EndReason.RELEASED, now=world.now, cut=False)
     assert undo(middle, now=world.now).state == GrantState.ENDED
     assert (fresh(last).state, last.finish_until) == (GrantState.REVOKING, after(world, minutes=5))
-    return first, last
-
-
-def test_what_hangs_on_a_grant_that_is_over_is_found_below_the_one_above_it(finishing):
-    first, last = finishing
     assert locked_below(first) == [last]
-
-
-def test_so_a_cut_of_the_first_reaches_what_still_finishes_two_steps_below(world, finishing):
-    first, last = finishing
     soon = after(world, seconds=10)
     end_grant(grant_id=first.pk, actor=world.bob, reason=EndReason.REVOKED, now=soon)
-    assert Grant.objects.get(pk=last.pk).finish_until == soon
+    assert fresh(last).finish_until == soon

@@ -17,18 +17,7 @@ from sessions_app.operations.identities.exchange_token import (
     TokenNotAccepted,
     exchange_token,
 )
-from sessions_app.operations.identities.prove_token import keyring
-from tests.support.servers.issuer import issuer_on_loopback
 from tests.support.world import acts
-
-
-@pytest.fixture
-def issuer(settings):
-    settings.ISSUER_NETWORKS = ["127.0.0.0/8"]
-    keyring.cache_clear()
-    with issuer_on_loopback() as running:
-        yield running
-    keyring.cache_clear()
 
 
 @pytest.fixture

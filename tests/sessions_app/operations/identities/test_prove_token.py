@@ -6,19 +6,9 @@ import pytest
 
 from sessions_app.operations.identities.prove_token import keyring, prove_token
 from sessions_app.policy.trust import TrustPolicyDocument
-from tests.support.servers.issuer import issuer_on_loopback
 
 # Time is the database's.
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def issuer(settings):
-    settings.ISSUER_NETWORKS = ["127.0.0.0/8"]
-    keyring.cache_clear()
-    with issuer_on_loopback() as running:
-        yield running
-    keyring.cache_clear()
 
 
 def prove(issuer, token, now, **more):

@@ -31,17 +31,6 @@ from tests.support.waits import eventually, happens
 from tests.support.world.acts import after, at_once, events, last
 
 
-@pytest.fixture(autouse=True)
-def _inside(settings):
-    settings.WEBHOOK_NETWORKS = ["127.0.0.0/8"]
-
-
-@pytest.fixture
-def hook():
-    with receiver() as server:
-        yield server
-
-
 @pytest.fixture
 def hooked(world, hook):
     world.apply(webhook_file(hook))

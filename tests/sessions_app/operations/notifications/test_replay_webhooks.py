@@ -7,15 +7,8 @@ import pytest
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.models import WebhookMessage
 from sessions_app.operations.notifications.replay_webhooks import replay_webhooks
-from tests.support.servers.receiver import endpoint, receiver, send_all, webhook_file
+from tests.support.servers.receiver import endpoint, send_all, webhook_file
 from tests.support.world.acts import after, last
-
-
-@pytest.fixture
-def hook(settings):
-    settings.WEBHOOK_NETWORKS = ["127.0.0.0/8"]
-    with receiver() as server:
-        yield server
 
 
 def test_one_message_goes_again_with_its_id(world, hook):

@@ -8,15 +8,8 @@ import pytest
 
 from broker.kernel.errors import InvalidInput, NotFound
 from sessions_app.operations.notifications.rotate_webhook_secret import rotate_webhook_secret
-from tests.support.servers.receiver import SECRET, endpoint, receiver, send_all, webhook_file
+from tests.support.servers.receiver import SECRET, endpoint, send_all, webhook_file
 from tests.support.world.acts import after, last
-
-
-@pytest.fixture
-def hook(settings):
-    settings.WEBHOOK_NETWORKS = ["127.0.0.0/8"]
-    with receiver() as server:
-        yield server
 
 
 def sent(world, hook, now):

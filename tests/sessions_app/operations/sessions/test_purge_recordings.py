@@ -16,13 +16,6 @@ DAY = dt.timedelta(days=1)
 
 
 @pytest.fixture
-def folder(settings, tmp_path):
-    settings.RECORDINGS_DIR = tmp_path / "recordings"
-    settings.RECORDINGS_DIR.mkdir()
-    return settings.RECORDINGS_DIR
-
-
-@pytest.fixture
 def recorded(world, folder):
     """A run of Alice's that ended now with a recording of 1,000 bytes."""
     used = acts.use(world.grant(), now=world.now)

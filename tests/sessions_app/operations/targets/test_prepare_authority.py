@@ -7,14 +7,9 @@ import pytest
 from sessions_app.models import SigningKey
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.operations.targets.prepare_authority import AlreadyPrepared, prepare_authority
-from sessions_app.queries.authority import GATEWAY_CA, SSH_USER_CA, active_authority, trusted_authorities
+from sessions_app.queries.authority import active_authority, trusted_authorities
 from tests.support.world.acts import at_once, last
 from tests.support.world.world import SETUP
-
-
-@pytest.fixture(params=[SSH_USER_CA, GATEWAY_CA])
-def purpose(request):
-    return request.param
 
 
 def test_it_is_trusted_before_it_signs(db, now, purpose):

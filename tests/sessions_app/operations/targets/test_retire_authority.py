@@ -11,14 +11,9 @@ from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.operations.targets.prepare_authority import prepare_authority
 from sessions_app.operations.targets.retire_authority import StillSigns, retire_authority
 from sessions_app.operations.targets.rotate_authority import rotate_authority
-from sessions_app.queries.authority import GATEWAY_CA, SSH_USER_CA, trusted_authorities
+from sessions_app.queries.authority import trusted_authorities
 from tests.support.world.acts import events
 from tests.support.world.world import SETUP
-
-
-@pytest.fixture(params=[SSH_USER_CA, GATEWAY_CA])
-def purpose(request):
-    return request.param
 
 
 def test_a_retired_authority_is_not_trusted_and_its_key_is_forgotten(db, now, purpose):

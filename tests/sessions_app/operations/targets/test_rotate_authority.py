@@ -10,14 +10,9 @@ from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.operations.targets.prepare_authority import prepare_authority
 from sessions_app.operations.targets.retire_authority import retire_authority
 from sessions_app.operations.targets.rotate_authority import NotPrepared, rotate_authority
-from sessions_app.queries.authority import GATEWAY_CA, SSH_USER_CA, active_authority, trusted_authorities
+from sessions_app.queries.authority import active_authority, trusted_authorities
 from tests.support.world.acts import Started, at_once, last, wait_for_waiters
 from tests.support.world.world import SETUP
-
-
-@pytest.fixture(params=[SSH_USER_CA, GATEWAY_CA])
-def purpose(request):
-    return request.param
 
 
 def test_the_new_one_signs_and_both_are_trusted(db, now, purpose):

@@ -1,0 +1,12 @@
+"""What certificate authorities are for."""
+
+from __future__ import annotations
+
+import pytest
+
+from sessions_app.queries.authority import GATEWAY_CA, SSH_USER_CA
+
+
+@pytest.fixture(params=[SSH_USER_CA, GATEWAY_CA])
+def purpose(request) -> str:
+    return request.param
