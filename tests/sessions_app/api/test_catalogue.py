@@ -31,20 +31,6 @@ def test_lists_hold_what_one_may_see(api, path):
     assert api("charlie").get(path).body == {"results": [], "next": None}
 
 
-def test_a_cluster_shows_its_targets_and_a_set_its_commands(api, world):
-    cluster = api("alice").get("/clusters/web").body
-    assert [(t["name"], t["port"]) for t in cluster["targets"]] == [("web-1", 2201), ("web-2", 2202)]
-    shown = api("alice").get("/command-sets/restart-web").body
-    assert (shown["published"], shown["versions"], shown["risk"]) == (1, [1], "medium")
-    version = api("alice").get("/command-sets/restart-web/versions/1").body
-    assert version["commands"][0]["text"] == "echo restart {unit}"
-    assert version["commands"][0]["free"][0]["choices"] == ["nginx", "haproxy"]
-    policy = api("alice").get("/policies/web-work").body
-    assert policy["document"]["approvals"] == [{"count": 1, "from": ["approvers"]}]
-    world.apply({"command-sets/unused.yaml": OTHER})
-    assert [row["name"] for row in api("alice").get("/command-sets").body["results"]] == ["restart-web"]
-
-
 # Drafts
 
 

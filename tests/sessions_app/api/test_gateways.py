@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 from broker.kernel.x509 import fingerprint
 from sessions_app.operations.sessions.renew_gateway import renew_gateway
 from sessions_app.operations.targets.ensure_authority import ensure_authority
@@ -54,22 +52,3 @@ def test_during_a_rotation_clients_are_told_to_trust_both_authorities(api, world
     assert told(by=old) == told(by=fresh) == both
     retire_authority(GATEWAY_CA, fingerprint=old.fingerprint, actor=SETUP, now=world.now)
     assert told(by=fresh) == (fresh.public_key, {fingerprint(fresh.public_key.encode())})
-
-
-def test_gateways_that_run_say_whom_to_trust_and_none_that_was_gone_before(api, world):
-    old = ensure_authority(GATEWAY_CA, now=world.now)
-    before = world.now - dt.timedelta(hours=1)
-    renew_gateway(name="a", version="1", tls_fingerprint=fingerprint(old.public_key.encode()), now=before)
-    assert api("charlie").get("/web-gateway").body["ca"] == old.public_key
-    renew_gateway(name="b", version="2", tls_fingerprint="AA:AA", now=world.now)
-    body = api("charlie").get("/web-gateway").body
-    assert (body["ca"], body["fingerprints"]) == ("", ["AA:AA"])
-
-
-def test_certificates_of_the_administrators_are_told_by_their_fingerprints(api, world):
-    ensure_authority(GATEWAY_CA, now=world.now)
-    for name, said, before in (("a", "AA:AA", 0), ("b", "BB:BB", 5), ("c", "", 0)):
-        then = world.now - dt.timedelta(seconds=before)
-        renew_gateway(name=name, version="1", tls_fingerprint=said, now=then)
-    answer = api("charlie").get("/web-gateway")
-    assert (answer.body["ca"], answer.body["fingerprints"]) == ("", ["AA:AA", "BB:BB"])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from sessions_app.models import AccessRequest
-
 
 def walk(caller, path: str, meanwhile=lambda: None) -> list[list[str]]:
     pages = []
@@ -22,18 +20,6 @@ def test_pages_go_on_where_the_last_one_ended_while_rows_are_added(api, world):
     asked = [world.request().ref for _ in range(7)]
     pages = walk(api("alice"), "/requests?page_size=3", meanwhile=world.request)
     assert pages == [asked[6:3:-1], asked[3:0:-1], asked[:1]]
-
-
-def test_the_next_page_keeps_the_filters(api, world):
-    for _ in range(3):
-        world.request()
-        world.request(world.robot)
-    pages = walk(api("alice"), "/requests?page_size=2&mine=true")
-    refs = [ref for page in pages for ref in page]
-    assert len(refs) == 3
-    assert (
-        AccessRequest.objects.filter(number__in=[ref[4:] for ref in refs], requester=world.alice).count() == 3
-    )
 
 
 def test_lists_by_name_go_on_by_name(api):

@@ -32,11 +32,6 @@ def test_it_prints_those_of_another_proxy(world, proxy, word):
     assert word in printed("one", proxy=proxy)
 
 
-def test_stint_may_be_reached_at_another_address(world):
-    cluster(world, "http")
-    assert "10.0.0.5:8000" in printed("one", stint="http://10.0.0.5:8000/")
-
-
 def test_a_fresh_key_is_good():
     key = printed("--new-key").strip()
     assert HTTPParameters(proxy="nginx", proxy_key=key).proxy_key.get_secret_value() == key

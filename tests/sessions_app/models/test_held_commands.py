@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from sessions_app.models import CommandRun, EndReason, Grant, Notice, RunState
+from sessions_app.models import CommandRun, EndReason, Grant, RunState
 from sessions_app.models.session import may_yet_run
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.decide_request import AlreadyDecided
@@ -64,11 +64,3 @@ def test_nothing_of_a_grant_that_is_ending_waits(world, grant, held, now):
 def test_an_allowance_that_nobody_took_in_time_has_lapsed(world, held, now):
     CommandRun.objects.filter(pk=held.pk).update(decided_at=now, decided_by=world.bob)
     assert [hold_of(held.pk, at).state for at in (now, held.hold_lapses_at)] == ["allowed", "lapsed"]
-
-
-def test_what_was_withdrawn_and_is_tried_again_is_told_again(world, grant, held, now):
-    withdraw_hold(run_id=held.pk, actor=world.alice, now=now)
-    used = acts.use(grant, now=now)
-    acts.run(used, acts.session(used, now=now), STOP, now=now)
-    told = Notice.objects.filter(event="command.held", identity=world.bob)
-    assert (told.count(), unread_of(world.bob, now).filter(pk__in=told).count()) == (2, 1)

@@ -13,7 +13,6 @@ from broker.audit.actor import Actor
 from broker.kernel.errors import NotFound
 from sessions_app.operations.catalogue.remove_document import remove_document
 from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
-from sessions_app.policy.policies import digest_of
 from sessions_app.queries.history import difference, rights_at, versions_of
 from tests.support.world import acts
 
@@ -33,15 +32,6 @@ def test_what_a_policy_said_before_and_after_a_change_is_kept_with_who_and_when(
     assert changed[1] == "+max_duration: 2h"
     assert len(changed) == 2
     assert [line for line in difference(None, old) if line == "+name: web-work"]
-
-
-def test_the_record_has_the_digest_of_every_version(world):
-    world.apply(acts.policy(world, max_duration="2h"), now=world.now + HOUR)
-    newest = versions_of("policy", "web-work", world.admin)[0]
-    assert newest.digest == digest_of(newest.document)
-    entry = acts.last("catalogue.applied", "catalogue")
-    assert f"{newest.number} {newest.digest}" in entry.data["versions"]
-    assert newest.by == entry.actor
 
 
 def test_what_is_removed_stays_readable(world):

@@ -64,24 +64,6 @@ def test_applied_again_it_changes_nothing(world):
     assert snapshot() == before
 
 
-def test_a_plan_shows_what_would_change_and_changes_nothing(world):
-    grant = world.grant()
-    before = snapshot()
-    files = {
-        **policy(world, clusters=["db"]),
-        "clusters/db.yaml": world.catalogue["clusters/web.yaml"].replace("name: web\n", "name: db\n"),
-    }
-    plan = world.apply(files, plan_only=True)
-    assert [(change.action, change.name) for change in plan.changes] == [
-        ("create", "db"),
-        ("change", "web-work"),
-    ]
-    assert plan.changes[1].ends == (grant.ref,)
-    assert any(line.startswith("+- db") for line in plan.changes[1].diff)
-    assert snapshot() == before
-    assert fresh(grant).state == GrantState.ACTIVE
-
-
 def test_one_wrong_file_and_nothing_is_changed(world):
     before = snapshot()
     files = {**policy(world, max_duration="1h"), "clusters/web.yaml": "name: web\nkind: telnet\n"}

@@ -28,13 +28,6 @@ def test_a_draft_allows_nothing_until_it_is_published(world):
     assert request.command_set_version.number == 1
 
 
-def test_a_second_draft_replaces_the_first(world):
-    draft(world)
-    second = draft(world, new="echo pause")
-    assert second.number == 2
-    assert list(CommandSetVersion.objects.filter(published_at__isnull=True)) == [second]
-
-
 def test_what_the_linter_finds_is_kept_with_the_draft(world):
     version = draft(world, old="echo stop {unit}", new="vi {unit}")
     assert version.findings

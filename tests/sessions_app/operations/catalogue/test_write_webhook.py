@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from broker.audit.queries import last_number
-from broker.audit.record import rehearsal
 from sessions_app.models import WebhookEndpoint, WebhookMessage
-from sessions_app.operations.catalogue.catalogue_plan import Plan
-from sessions_app.operations.catalogue.remove_row import remove_row
 from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 from tests.support.servers.receiver import endpoint, receiver, send_all, webhook_file
-from tests.support.world.world import SETUP
 
 
 def test_a_new_webhook_is_told_of_what_happens_from_then_on_and_so_is_one_that_comes_back(world):
@@ -48,12 +44,3 @@ def test_one_that_comes_back_gets_and_shows_nothing_that_was_for_the_one_before(
         assert new.came == []
         world.request(reason="A third")
         assert send_all(world.now) == 1
-
-
-def test_a_plan_that_would_remove_one_leaves_its_messages(world):
-    world.apply(webhook_file(None))
-    world.request()
-    gather_webhooks(now=world.now)
-    with rehearsal():
-        remove_row("webhook", endpoint(), Plan(), SETUP, world.now)
-        assert WebhookMessage.objects.count() == 1

@@ -106,13 +106,6 @@ def test_an_account_that_is_disabled_does_not_become_another_person_meanwhile(wo
     assert one_person(world.alice, second)
 
 
-def test_machines_are_one_with_their_owner_whatever_address_they_have(world):
-    Identity.objects.filter(pk=world.robot.pk).update(email="alice@example.com")
-    change(world, world.alice, email="")
-    assert one_person(world.alice, world.robot)
-    assert one_person(world.robot, world.alice)
-
-
 def test_the_address_of_somebody_else_is_taken_only_by_who_says_that_they_are_one_person(world):
     request = world.request()
     with pytest.raises(WouldBeOnePerson, match="address is already used by bob"):

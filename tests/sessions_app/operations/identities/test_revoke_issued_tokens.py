@@ -60,15 +60,6 @@ def test_what_others_gave_and_what_is_the_machines_own_stays_good(world):
     assert all(is_good(text, world.now) for text in others)
 
 
-def test_what_is_over_already_keeps_the_time_at_which_it_was(world):
-    made, before = policy(world), after(world, minutes=-1)
-    given(world, revoked_at=before)
-    assert revoke_issued_tokens(policy=made, actor=SETUP, now=world.now) == 0
-    given(world)
-    assert revoke_issued_tokens(policy=made, actor=SETUP, now=after(world, minutes=10)) == 0
-    assert set(APIToken.objects.values_list("revoked_at", flat=True)) == {before, None}
-
-
 def test_it_waits_for_an_exchange_under_way_and_takes_back_what_that_gave(live_world, owner_connection):
     world = live_world
     made = policy(world)

@@ -39,15 +39,6 @@ def test_everything_since_a_time_goes_again_also_what_was_before_the_endpoint(wo
     assert before.ref in {came.json["data"]["request"] for came in hook.came}
 
 
-def test_what_an_endpoint_is_not_told_of_is_not_replayed_either(world, hook):
-    world.apply(webhook_file(hook, scope="policies"))
-    world.request()
-    count = replay_webhooks(
-        endpoint_id=endpoint().pk, actor=world.admin, now=world.now, since=after(world, hours=-1)
-    )
-    assert count == 0
-
-
 def test_too_far_back_ahead_nothing_and_both_are_refused(world):
     world.apply(webhook_file(None))
     common = {"endpoint_id": endpoint().pk, "actor": world.admin, "now": world.now}

@@ -243,16 +243,6 @@ def test_an_end_and_the_approval_of_an_extension_at_once_do_not_lock_each_other_
     assert grant.end_reason == "revoked"
 
 
-def test_a_grant_for_an_incident_is_extended_in_a_freeze_and_outside_of_windows(world):
-    incident = world.incident()
-    grant = world.respond(incident)
-    world.apply(policy(world, windows=[{"days": ["mon"], "from": "01:00", "to": "01:30", "zone": "UTC"}]))
-    request = extend_grant(grant_id=grant.pk, requester=world.alice, seconds=600, now=world.now)
-    grant.refresh_from_db()
-    assert grant.expires_at == after(world, minutes=70)
-    assert request.workflow == incident
-
-
 @pytest.mark.parametrize(("role", "people"), [("on_call", "on_call"), ("assignee", "assigned")])
 def test_a_duty_handed_over_at_the_source_takes_no_running_access_and_still_lets_it_be_extended(
     world, role, people

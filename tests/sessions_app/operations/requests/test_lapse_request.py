@@ -59,14 +59,6 @@ def test_who_asked_is_told_to_ask_again_and_who_decides_that_nothing_is_left(wor
     assert "There is nothing left to decide" in told()["bob"].body
 
 
-def test_who_has_decided_already_is_told_once_also_when_they_decide_no_more(world, asked):
-    world.decide(asked[0])
-    world.bob.groups.clear()
-    Notice.objects.all().delete()
-    lapse(world, asked)
-    assert Notice.objects.filter(identity=world.bob).count() == 1
-
-
 @pytest.mark.parametrize("who", ["alice", "bob"])
 def test_who_ended_the_work_knows(world, asked, who):
     lapse(world, asked, but=getattr(world, who))

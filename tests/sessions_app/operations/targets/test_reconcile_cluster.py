@@ -165,15 +165,6 @@ def tick(world, **later: float) -> None:
     reconcile_all(now=lambda: after(world, **later))
 
 
-def test_every_live_cluster_is_looked_at_in_one_round_and_no_other(world, making):
-    another_cluster(world)
-    tick(world)
-    assert looks(making) == ["web-", "db-"]
-    Cluster.objects.filter(name="web").update(removed_at=world.now)
-    tick(world)
-    assert looks(making) == ["db-"]
-
-
 def test_a_cluster_that_does_not_answer_hides_no_other_and_comes_last_the_next_time(world, making):
     another_cluster(world)
     making.down = {"web-1"}
