@@ -35,14 +35,6 @@ def test_a_folder_is_read_by_name():
     assert len(catalogue.command_sets["restart-web"].document.commands) == 5
 
 
-def test_no_files_are_an_empty_catalogue():
-    catalogue = read_catalogue({})
-    assert not (catalogue.groups)
-    assert not (catalogue.clusters)
-    assert not (catalogue.command_sets)
-    assert not (catalogue.policies)
-
-
 def test_every_problem_of_every_file_is_told_at_once_with_file_and_line():
     text = problems({
         "clusters/web.yaml": CLUSTER + "color: red\n",

@@ -35,7 +35,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "line", "said"), REFUSED)
-def test_what_is_not_plain_data_is_refused_with_its_line(text: str, line: int | None, said: str) -> None:
+def test_what_is_not_plain_data_is_refused_with_its_line(text, line, said):
     with pytest.raises(DocumentError) as caught:
         load_yaml(text)
     (problem,) = caught.value.problems
@@ -45,18 +45,18 @@ def test_what_is_not_plain_data_is_refused_with_its_line(text: str, line: int | 
 
 @pytest.mark.parametrize("char", ["\\0", "\\x07", "\\e", "\\r", "\\x7f", "\\N", "\\x9b"])
 @pytest.mark.parametrize("place", ['a: 1\nb: ["x{}y"]', 'a: 1\n"b{}": 2'])
-def test_control_characters_are_refused_with_their_line(place: str, char: str) -> None:
+def test_control_characters_are_refused_with_their_line(place, char):
     with pytest.raises(DocumentError) as refusal:
         load_yaml(place.format(char))
     (problem,) = refusal.value.problems
     assert (problem.line, "control character U+00" in problem.message) == (2, True)
 
 
-def test_lines_and_tabs_are_no_control_characters() -> None:
+def test_lines_and_tabs_are_no_control_characters():
     assert load_yaml('a: "one\\n\\ttwo"\nb: |\n  three\n') == {"a": "one\n\ttwo", "b": "three\n"}
 
 
-def test_a_document_of_more_than_256_kib_is_refused_and_one_of_less_is_not() -> None:
+def test_a_document_of_more_than_256_kib_is_refused_and_one_of_less_is_not():
     head = "a: "
     assert load_yaml(head + "x" * (256 * 1024 - len(head)))["a"]
     with pytest.raises(DocumentError, match="larger than 256 KiB"):
@@ -66,7 +66,7 @@ def test_a_document_of_more_than_256_kib_is_refused_and_one_of_less_is_not() -> 
 
 
 @pytest.mark.parametrize("opening", ["[", "{a: "])
-def test_a_document_deeper_than_20_levels_is_refused(opening: str) -> None:
+def test_a_document_deeper_than_20_levels_is_refused(opening):
     closing = "]" if opening == "[" else "}"
     assert load_yaml("a: " + opening * 19 + closing * 19)
     with pytest.raises(DocumentError, match="deeper than 20"):
@@ -75,28 +75,16 @@ def test_a_document_deeper_than_20_levels_is_refused(opening: str) -> None:
         load_yaml("a: " + opening * 100_000)
 
 
-def test_words_that_old_yaml_reads_as_something_else_stay_text() -> None:
+def test_words_that_old_yaml_reads_as_something_else_stay_text():
     assert load_yaml("a: [yes, no, on, off, y, n, 2026-01-01, 1:30, 010, 0x10, 1_000, .inf, .nan, =]") == {
         "a": [
-            "yes",
-            "no",
-            "on",
-            "off",
-            "y",
-            "n",
-            "2026-01-01",
-            "1:30",
-            "010",
-            "0x10",
-            "1_000",
-            ".inf",
-            ".nan",
+            "yes", "no", "on", "off", "y", "n", "2026-01-01", "1:30", "010", "0x10", "1_000", ".inf", ".nan",
             "=",
         ]
-    }
+    }  # fmt: skip
 
 
-def test_plain_values_have_their_types_and_quotes_make_text() -> None:
+def test_plain_values_have_their_types_and_quotes_make_text():
     text = "a: [1, -2, 1.5, 1e3, true, False, null, ~, '1', \"true\", 'null', '']\nb:\n"
     assert load_yaml(text) == {
         "a": [1, -2, 1.5, 1000.0, True, False, None, None, "1", "true", "null", ""],
@@ -104,17 +92,17 @@ def test_plain_values_have_their_types_and_quotes_make_text() -> None:
     }
 
 
-def test_json_is_read_as_it_is() -> None:
+def test_json_is_read_as_it_is():
     data = {"a": [1, "x", {"b": None, "c": True}], "d": 'é"\\\n'}
     assert load_yaml(json.dumps(data)) == data
 
 
-def test_each_value_knows_its_line() -> None:
+def test_each_value_knows_its_line():
     _, lines = load_yaml_with_lines("a: 1\nb:\n  - x\n  - y:\n      z\n")
     assert lines[("a",)] == 1
     assert lines[("b", 1, "y")] == 4
 
 
-def test_a_problem_reads_as_a_place_and_a_sentence() -> None:
+def test_a_problem_reads_as_a_place_and_a_sentence():
     assert str(Problem("commands[2].run", "is missing", 7)) == "line 7, commands[2].run: is missing"
     assert str(Problem("", "it is empty")) == "it is empty"

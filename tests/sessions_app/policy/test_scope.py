@@ -111,29 +111,12 @@ def test_approvers_who_have_nothing_in_common_leave_nothing():
 @pytest.mark.parametrize(
     "narrowing",
     [
-        {"duration": 0},
-        {"duration": -1},
-        {"duration": 3601},
-        {"duration": "30m"},
-        {"duration": 1800.5},
-        {"duration": True},
-        {"commands": []},
-        {"commands": [3]},
-        {"commands": [0, 3]},
-        {"commands": 0},
-        {"commands": "01"},
-        {"commands": ["0"]},
-        {"commands": [True]},
-        {"commands": {"0": 1}},
-        {"targets": []},
-        {"targets": [12]},
-        {"targets": [[10]]},
-        {"targets": [10.0]},
-        {"parameters": {"unit": "haproxy"}},
-        {"until": "tomorrow"},
-        {"starts_at": None},
+        {"duration": 0}, {"duration": -1}, {"duration": 3601}, {"duration": "30m"}, {"duration": 1800.5}, {"duration": True},
+        {"commands": []}, {"commands": [3]}, {"commands": [0, 3]}, {"commands": 0}, {"commands": "01"}, {"commands": ["0"]},
+        {"commands": [True]}, {"commands": {"0": 1}}, {"targets": []}, {"targets": [12]}, {"targets": [[10]]},
+        {"targets": [10.0]}, {"parameters": {"unit": "haproxy"}}, {"until": "tomorrow"}, {"starts_at": None},
     ],
-)
+)  # fmt: skip
 def test_a_narrowing_that_widens_or_says_something_else_is_refused(narrowing):
     with pytest.raises(CannotWiden):
         EXTENT.narrowed(narrowing)

@@ -1,6 +1,5 @@
 """Command sets for these tests."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -30,17 +29,15 @@ examples:
   refuse: ["systemctl restart nginx; id", "systemctl restart sshd"]
 """
 
-MakeSet = Callable[..., CommandSetDocument]
-
 
 @pytest.fixture
-def restart_web_text() -> str:
+def restart_web_text():
     """The YAML of the set that most tests use."""
     return RESTART_WEB
 
 
 @pytest.fixture
-def restart_web() -> CommandSetDocument:
+def restart_web():
     """Restart or stop one of two services and read its log."""
     return parse_text(RESTART_WEB)
 
@@ -53,9 +50,3 @@ def make(*commands: str | dict[str, Any], **fields: Any) -> CommandSetDocument:
         for command in commands
     ]
     return parse_document(data)
-
-
-@pytest.fixture
-def make_set() -> MakeSet:
-    """Makes a set from commands."""
-    return make

@@ -13,49 +13,22 @@ from sessions_app.policy.commands.document import EFFECT_RANK
 from sessions_app.policy.commands.http.contents import ABSENT, read_words
 from sessions_app.policy.commands.http.decide import decide_request
 from sessions_app.policy.commands.http.limits import response_within
-from sessions_app.policy.commands.kinds import compile_set, covers, decide, kinds, parse_document
+from sessions_app.policy.commands.kinds import compile_set, covers, decide, parse_document
 from sessions_app.policy.commands.within import accepts, type_within
 from sessions_app.policy.documents import DocumentError
 from tests.support.breadth import examples
 
 # What stands in a place, from a type that gives more to ones that give less, and some that have nothing to do with it.
 TYPES: list[dict[str, Any]] = [
-    {"choice": ["a", "b", "c"]},
-    {"choice": ["a"]},
-    {"choice": ["1", "2"]},
-    {"int": [1, 9]},
-    {"int": [1, 3]},
-    {"int": [-2, 2]},
-    {"name": 3},
-    {"name": 1},
-    {"pattern": "[a-c]+"},
-    {"pattern": "[a-c]"},
-    {"path": "/a"},
-    {"path": "/a/b"},
-    {"cidr": ["10.0.0.0/8"]},
-    {"cidr": ["10.1.0.0/16"]},
-    {"duration": ["1s", "5m"]},
+    {"choice": ["a", "b", "c"]}, {"choice": ["a"]}, {"choice": ["1", "2"]}, {"int": [1, 9]}, {"int": [1, 3]},
+    {"int": [-2, 2]}, {"name": 3}, {"name": 1}, {"pattern": "[a-c]+"}, {"pattern": "[a-c]"}, {"path": "/a"},
+    {"path": "/a/b"}, {"cidr": ["10.0.0.0/8"]}, {"cidr": ["10.1.0.0/16"]}, {"duration": ["1s", "5m"]},
     {"duration": ["1s", "10s"]},
-]
+]  # fmt: skip
 VALUES = [
-    "a",
-    "b",
-    "c",
-    "ab",
-    "1",
-    "2",
-    "3",
-    "9",
-    "-2",
-    "/a/x",
-    "/a/b/c",
-    "10.1.2.3",
-    "10.9.0.0/16",
-    "5s",
-    "2m",
-    "d",
-    "",
-]
+    "a", "b", "c", "ab", "1", "2", "3", "9", "-2", "/a/x", "/a/b/c", "10.1.2.3", "10.9.0.0/16", "5s", "2m",
+    "d", "",
+]  # fmt: skip
 types = st.sampled_from(TYPES)
 effects = st.sampled_from(list(EFFECT_RANK))
 
@@ -84,6 +57,19 @@ def compiled(
         )
     except CompileError:
         assume(False)
+
+
+def varied(data, commands, others):
+    """What is delegated: other commands, fewer of the same, or the same with other types; and which are kept."""
+    how = data.draw(st.sampled_from(["other", "fewer", "retyped"]))
+    if how == "fewer":
+        return commands, data.draw(st.sets(st.integers(0, len(commands) - 1), min_size=1))
+    if how == "retyped":
+        return [
+            {**one, "where": {name: type_ if name == "f" else data.draw(types) for name, type_ in one.get("where", {}).items()}}
+            for one in commands
+        ], None  # fmt: skip
+    return others, None
 
 
 def holds_for(parent, child, lines: list[str]) -> None:
@@ -136,19 +122,9 @@ def test_a_part_contains_its_processes_as_strictly(outer, inner, why):
 
 
 RUNS = [
-    "act {x}",
-    "act {x} {y}",
-    "act a",
-    "act b",
-    "act 1",
-    "act {x}:{y}",
-    "act {x} {x}",
-    "act a {y}",
-    "act {p}",
-    "go {x}",
-    "act {p} {y}",
-    "act '' a",
-]
+    "act {x}", "act {x} {y}", "act a", "act b", "act 1", "act {x}:{y}", "act {x} {x}", "act a {y}",
+    "act {p}", "go {x}", "act {p} {y}", "act '' a",
+]  # fmt: skip
 
 
 @st.composite
@@ -184,20 +160,10 @@ LINES = st.lists(
     LINES,
     st.data(),
 )
-def test_command_lines(commands, others, bound, other, lines, data) -> None:
+def test_command_lines(commands, others, bound, other, lines, data):
     parameters = {"p": {"name": 9}}
     parent = compiled("ssh", commands, parameters, {"p": bound})
-    keep = None
-    how = data.draw(st.sampled_from(["other", "fewer", "retyped"]))
-    if how == "fewer":
-        others = commands
-        keep = data.draw(st.sets(st.integers(0, len(commands) - 1), min_size=1))
-    if how == "retyped":
-        others = [
-            {**one, "where": {name: data.draw(types) for name in one.get("where", {}) if name != "f"}
-             | {name: type_ for name, type_ in one.get("where", {}).items() if name == "f"}}
-            for one in commands
-        ]  # fmt: skip
+    others, keep = varied(data, commands, others)
     child = compiled("ssh", others, parameters, {"p": other}, keep)
     holds_for(parent, child, lines)
 
@@ -205,19 +171,9 @@ def test_command_lines(commands, others, bound, other, lines, data) -> None:
 # HTTP
 
 REQUESTS = [
-    "GET /t/{x}",
-    "GET /t/{x}/{y}",
-    "GET /t/a",
-    "GET /t/{p}",
-    "POST /t/{x}",
-    "POST /t/a",
-    "GET /t/x-{x}",
-    "GET /t/x-a",
-    "GET /t/{x}/a",
-    "GET /t{f}",
-    "GET /t/a/{y}",
-    "GET /t/{x}/{x}",
-]
+    "GET /t/{x}", "GET /t/{x}/{y}", "GET /t/a", "GET /t/{p}", "POST /t/{x}", "POST /t/a", "GET /t/x-{x}",
+    "GET /t/x-a", "GET /t/{x}/a", "GET /t{f}", "GET /t/a/{y}", "GET /t/{x}/{x}",
+]  # fmt: skip
 DENIES = ["GET /t/a", "* /t/{p}", "GET /t/a/b", "GET /t/{x}/b"]
 
 
@@ -270,19 +226,9 @@ def http_commands(draw):
 
 
 PATHS = [
-    "/t/a",
-    "/t/b",
-    "/t/1",
-    "/t/x-a",
-    "/t/a/b",
-    "/t/a/a",
-    "/t/1/1",
-    "/t/a/b/c",
-    "/t/ab",
-    "/t/2",
-    "/t/a/x",
+    "/t/a", "/t/b", "/t/1", "/t/x-a", "/t/a/b", "/t/a/a", "/t/1/1", "/t/a/b/c", "/t/ab", "/t/2", "/t/a/x",
     "/t/c/a",
-]
+]  # fmt: skip
 TAILS = ["", "", "?q=a", "?q=1", "?q=a&r=b", "?r=1"]
 SHA = "0123456789abcdef" * 4
 FILES = [
@@ -330,20 +276,10 @@ def holds_for_answers(parent, child, lines: list[str]) -> None:
     HTTP_LINES,
     st.data(),
 )
-def test_requests(commands, others, bound, other, lines, data) -> None:
+def test_requests(commands, others, bound, other, lines, data):
     parameters = {"p": {"name": 9}}
     parent = compiled("http", commands, parameters, {"p": bound})
-    keep = None
-    how = data.draw(st.sampled_from(["other", "fewer", "retyped"]))
-    if how == "fewer":
-        others = commands
-        keep = data.draw(st.sets(st.integers(0, len(commands) - 1), min_size=1))
-    if how == "retyped":
-        others = [
-            {**one, "where": {name: data.draw(types) for name in one.get("where", {}) if name != "f"}
-             | {name: type_ for name, type_ in one.get("where", {}).items() if name == "f"}}
-            for one in commands
-        ]  # fmt: skip
+    others, keep = varied(data, commands, others)
     child = compiled("http", others, parameters, {"p": other}, keep)
     holds_for(parent, child, lines)
     holds_for_answers(parent, child, lines)
@@ -388,7 +324,7 @@ kube_commands = st.lists(st.sampled_from(KUBE), min_size=1, max_size=4).map(
 
 @settings(max_examples=examples(60))
 @given(kube_commands, kube_commands, st.sampled_from(["shop", "blog"]), st.sampled_from(["shop", "blog"]))
-def test_rights(commands, others, bound, other) -> None:
+def test_rights(commands, others, bound, other):
     parameters = {"ns": {"name": 20}}
     holds_for(
         compiled("kubernetes", commands, parameters, {"ns": bound}),
@@ -422,7 +358,7 @@ pg_commands = st.lists(st.sampled_from(GRANTS), min_size=1, max_size=4).map(
 
 @settings(max_examples=examples(60))
 @given(pg_commands, pg_commands, st.sampled_from(["orders", "items"]), st.sampled_from(["orders", "items"]))
-def test_privileges(commands, others, bound, other) -> None:
+def test_privileges(commands, others, bound, other):
     parameters = {"t": {"name": 20}}
     holds_for(
         compiled("postgres", commands, parameters, {"t": bound}),
@@ -519,8 +455,3 @@ def test_sets_of_different_kinds_are_never_within_each_other():
     assert "be covered" in covers(
         ssh("restart nginx"), compiled("postgres", [{"grant": "ROLE reader", "effect": "read"}], {}, {})
     )
-
-
-@pytest.mark.parametrize("kind", [kind.name for kind in kinds()])
-def test_each_kind_has_a_rule(kind):
-    assert callable(next(one for one in kinds() if one.name == kind).covers)

@@ -12,14 +12,14 @@ def changed(restart_web: CommandSetDocument, text: str, *pairs: tuple[str, str])
     return [change.message for change in diff_documents(restart_web, parse_text(text))]
 
 
-def test_the_same_document_has_no_changes(restart_web: CommandSetDocument, restart_web_text: str) -> None:
+def test_the_same_document_has_no_changes(restart_web, restart_web_text):
     assert changed(restart_web, restart_web_text) == []
     assert (
         changed(restart_web, restart_web_text, ("effect: change", "effect: change\n    contain: pidns")) == []
     )
 
 
-def test_each_change_is_a_sentence(restart_web: CommandSetDocument, restart_web_text: str) -> None:
+def test_each_change_is_a_sentence(restart_web, restart_web_text):
     found = changed(
         restart_web,
         restart_web_text,
@@ -45,8 +45,8 @@ def test_each_change_is_a_sentence(restart_web: CommandSetDocument, restart_web_
 
 
 def test_the_order_of_commands_is_no_change_and_contain_of_the_set_is_one_for_each(
-    restart_web: CommandSetDocument, restart_web_text: str
-) -> None:
+    restart_web, restart_web_text
+):
     moved = restart_web.model_copy(update={"commands": tuple(reversed(restart_web.commands))})
     assert diff_documents(restart_web, moved) == []
     found = changed(restart_web, restart_web_text, ("risk: medium", "risk: medium\ncontain: group"))

@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 import yaml
 
-from sessions_app.policy.commands.document import CommandSetDocument, canonical_json, digest
+from sessions_app.policy.commands.document import canonical_json, digest
 from sessions_app.policy.commands.kinds import command_set_schema, parse_document, parse_text
 from sessions_app.policy.documents import DocumentError, load_yaml
 
@@ -17,7 +17,7 @@ def faults(text: str) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def test_the_document_is_read_as_written(restart_web: CommandSetDocument) -> None:
+def test_the_document_is_read_as_written(restart_web):
     assert restart_web.name == "restart-web"
     restart, journal, stop = restart_web.commands
     assert (restart.effect, restart.hold, restart.finish_seconds) == ("change", False, None)
@@ -26,7 +26,7 @@ def test_the_document_is_read_as_written(restart_web: CommandSetDocument) -> Non
     assert {restart_web.contain_of(rule) for rule in restart_web.commands} == {"pidns"}
 
 
-def test_contain_of_the_set_holds_for_commands_that_do_not_say() -> None:
+def test_contain_of_the_set_holds_for_commands_that_do_not_say():
     text = "{name: a, kind: ssh, summary: s, risk: low, contain: pidns, commands: [%s]}"
     one, two = "{run: ls, effect: read}", "{run: id, effect: read, contain: group}"
     document = parse_text(text % f"{one}, {two}")
@@ -63,13 +63,13 @@ REPLACED = [
 
 
 @pytest.mark.parametrize(("old", "new", "said"), REPLACED)
-def test_each_fault_is_named_with_its_place(restart_web_text: str, old: str, new: str, said: str) -> None:
+def test_each_fault_is_named_with_its_place(restart_web_text, old, new, said):
     assert old in restart_web_text
     found = faults(restart_web_text.replace(old, new, 1))
     assert any(said in fault for fault in found), found
 
 
-def test_all_faults_are_named_at_once(restart_web_text: str) -> None:
+def test_all_faults_are_named_at_once(restart_web_text):
     text = (
         restart_web_text.replace("name: restart-web", "name: No!")
         .replace("hold: true", "hold: maybe")
@@ -78,14 +78,14 @@ def test_all_faults_are_named_at_once(restart_web_text: str) -> None:
     assert len(faults(text)) == 3
 
 
-def test_a_list_without_commands_is_read_and_missing_commands_are_not(restart_web_text: str) -> None:
+def test_a_list_without_commands_is_read_and_missing_commands_are_not(restart_web_text):
     head = restart_web_text.partition("commands:")[0]
     assert parse_text(head + "commands: []").commands == ()
     assert faults(head) == ["commands: is missing: add it"]
     assert faults(head + "commands:")
 
 
-def test_a_parameter_stands_in_quotes_too_and_braces_can_be_literal() -> None:
+def test_a_parameter_stands_in_quotes_too_and_braces_can_be_literal():
     document = parse_document(
         {
             "name": "a", "kind": "ssh", "summary": "s", "risk": "low", "parameters": {"x": {"name": 9}},
@@ -98,12 +98,12 @@ def test_a_parameter_stands_in_quotes_too_and_braces_can_be_literal() -> None:
     ]  # fmt: skip
 
 
-def test_a_brace_behind_a_backslash_begins_no_parameter(restart_web_text: str) -> None:
+def test_a_brace_behind_a_backslash_begins_no_parameter(restart_web_text):
     text = restart_web_text.replace("restart {unit}\n", "restart \\{unit}\n", 1)
     assert any("commands[0].run: “}” is never passed" in fault for fault in faults(text))
 
 
-def test_the_digest_is_that_of_the_meaning(restart_web: CommandSetDocument, restart_web_text: str) -> None:
+def test_the_digest_is_that_of_the_meaning(restart_web, restart_web_text):
     said_again = yaml.safe_dump(load_yaml(restart_web_text), sort_keys=True)
     spelled_out = restart_web_text.replace(
         "effect: change", "effect: change\n    hold: false\n    end: cut", 1
@@ -114,26 +114,26 @@ def test_the_digest_is_that_of_the_meaning(restart_web: CommandSetDocument, rest
     assert len(digest(restart_web)) == 64
 
 
-def test_the_canonical_text_reads_back_as_the_same_document(restart_web: CommandSetDocument) -> None:
+def test_the_canonical_text_reads_back_as_the_same_document(restart_web):
     again = parse_document(load_yaml(canonical_json(restart_web)))
     assert again == restart_web
     assert canonical_json(again) == canonical_json(restart_web)
 
 
-def test_the_canonical_text_leaves_out_what_is_not_said_so_that_new_keys_change_no_digest() -> None:
+def test_the_canonical_text_leaves_out_what_is_not_said_so_that_new_keys_change_no_digest():
     text = "{risk: low, name: a, kind: ssh, summary: é, commands: [{run: ls, effect: read, hold: false}]}"
     assert canonical_json(parse_text(text)) == (
         '{"commands":[{"effect":"read","run":"ls"}],"kind":"ssh","name":"a","risk":"low","summary":"é"}'
     )
 
 
-def test_a_workflow_value_alone_survives_the_canonical_text() -> None:
+def test_a_workflow_value_alone_survives_the_canonical_text():
     text = "{name: a, kind: ssh, summary: s, risk: low, parameters: {t: {from: workflow.id}}, commands: [{run: 'ls {t}', effect: read}]}"
     assert '{"from":"workflow.id"}' in canonical_json(parse_text(text))
     assert parse_text(canonical_json(parse_text(text))) == parse_text(text)
 
 
-def test_the_schema_is_valid_and_takes_what_the_parser_takes(restart_web_text: str) -> None:
+def test_the_schema_is_valid_and_takes_what_the_parser_takes(restart_web_text):
     schema = command_set_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     assert list(jsonschema.Draft202012Validator(schema).iter_errors(load_yaml(restart_web_text))) == []
@@ -146,6 +146,6 @@ SCHEMA_FAULTS: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("old", "new"), SCHEMA_FAULTS)
-def test_editors_see_faults_of_shape_by_the_schema(restart_web_text: str, old: str, new: str) -> None:
+def test_editors_see_faults_of_shape_by_the_schema(restart_web_text, old, new):
     data: Any = load_yaml(restart_web_text.replace(old, new, 1))
     assert list(jsonschema.Draft202012Validator(command_set_schema()).iter_errors(data))

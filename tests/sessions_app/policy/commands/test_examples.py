@@ -1,16 +1,14 @@
 """Examples must hold: allowed by some grant, refused by every one."""
 
-from typing import Any
-
-from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.examples import check_examples
+from tests.sessions_app.policy.commands.conftest import make
 
 
-def test_examples_that_hold_give_nothing(restart_web: CommandSetDocument) -> None:
+def test_examples_that_hold_give_nothing(restart_web):
     assert check_examples(restart_web) == []
 
 
-def test_a_line_for_any_choice_of_the_parameters_counts(make_set: Any) -> None:
+def test_a_line_for_any_choice_of_the_parameters_counts():
     parameters = {
         "unit": {"choice": [f"unit{n}" for n in range(300)]},
         "tag": {"from": "workflow.release", "pattern": "v[0-9]+"},
@@ -19,24 +17,22 @@ def test_a_line_for_any_choice_of_the_parameters_counts(make_set: Any) -> None:
     refuse = ["deploy unit300 v1", "deploy unit0 1", "deploy unit0 v1 -f"]
     assert (
         check_examples(
-            make_set(
-                "deploy {unit} {tag}", parameters=parameters, examples={"allow": allow, "refuse": refuse}
-            )
+            make("deploy {unit} {tag}", parameters=parameters, examples={"allow": allow, "refuse": refuse})
         )
         == []
     )
 
 
-def test_one_value_must_be_the_same_throughout_a_line(make_set: Any) -> None:
+def test_one_value_must_be_the_same_throughout_a_line():
     examples = {"allow": ["cp a a.bak"], "refuse": ["cp a b.bak"]}
-    assert check_examples(make_set("cp {x} {x}.bak", parameters={"x": {"name": 9}}, examples=examples)) == []
+    assert check_examples(make("cp {x} {x}.bak", parameters={"x": {"name": 9}}, examples=examples)) == []
 
 
-def test_a_failure_explains_itself(make_set: Any) -> None:
+def test_a_failure_explains_itself():
     examples = {"allow": ["systemctl restart sshd", "ls | cat"], "refuse": ["systemctl restart nginx"]}
     parameters = {"unit": {"choice": ["nginx", "haproxy"]}}
     first, second, third = check_examples(
-        make_set("systemctl restart {unit}", parameters=parameters, examples=examples)
+        make("systemctl restart {unit}", parameters=parameters, examples=examples)
     )
     assert (first.where, first.line, first.expected) == (
         "examples.allow[0]",

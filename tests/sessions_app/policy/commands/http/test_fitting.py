@@ -186,23 +186,14 @@ def test_the_answer_names_the_command_with_the_limits(compiled):
 @pytest.mark.parametrize(
     ("line", "key"),
     [
-        ("POST /people", "form and files"),
-        ("PUT /report", "upload"),
-        ("GET /stock", "headers"),
-        ("POST /pay", "hold"),
-        ("GET /chat", "websocket"),
-        ("GET /price", "response"),
+        ("POST /people", "form and files"), ("PUT /report", "upload"), ("GET /stock", "headers"), ("POST /pay", "hold"),
+        ("GET /chat", "websocket"), ("GET /price", "response"),
     ],
-)
+)  # fmt: skip
 def test_another_proxy_is_told_that_only_the_gateway_can_enforce_a_rule(compiled, line, key):
     found = decide_request(compiled, *line.split())
     assert (found.code, found.nearest) == ("gateway", line)
     assert found.reason == f"only Stint's own gateway (proxy: stint) can enforce {key} of its rule"
-
-
-def test_of_two_that_match_the_held_one_decides():
-    rules = "  - {request: DELETE /a, effect: destructive}\n  - {request: DELETE /a, effect: change, hold: true}\n"
-    assert gateway(compile_set(parse_text(HEAD + rules), {}), "DELETE", "/a").hold
 
 
 def test_a_stream_is_held_where_another_command_for_the_same_request_is():

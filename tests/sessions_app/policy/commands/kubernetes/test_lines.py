@@ -141,20 +141,6 @@ def test_what_is_not_listed_is_refused_and_the_nearest_is_named(line, nearest):
     assert nearest is None or verdict.nearest == nearest
 
 
-def test_the_strictest_of_several_that_fit_decides():
-    text = SET + "  - run: delete pod -n {ns}\n    effect: change\n"
-    verdict = decide(compile_set(parse_text(text), {"ns": "web", "name": "shop"}), "delete pod shop-1 -n web")
-    assert isinstance(verdict, Allowed)
-    assert (verdict.index, verdict.effect, verdict.matched) == (3, "destructive", {"n": "1"})
-
-
-def test_what_approvers_left_out_is_told_from_what_was_never_there():
-    compiled = compile_set(parse_text(SET), {"ns": "web", "name": "shop"}, keep={0})
-    verdict = decide(compiled, "rollout restart deployment/shop -n web")
-    assert isinstance(verdict, Refused)
-    assert verdict.code == "left_out"
-
-
 def test_a_grant_shows_each_command_as_a_line_and_as_rules():
     views = describe(compile_set(parse_text(SET), {"ns": "web", "name": "shop"}))
     assert [view.text for view in views] == [

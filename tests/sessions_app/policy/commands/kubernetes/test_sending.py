@@ -169,20 +169,10 @@ FREE = allow(
 )  # fmt: skip
 ODD = st.text(max_size=12) | st.sampled_from(
     [
-        "web-1",
-        "3",
-        "-A",
-        "--replicas",
-        "web-1 -n pay",
-        "a -- b",
-        "'",
-        "a' -n 'pay",
-        "{ns}",
-        "x=y",
-        "web/scale",
-        "..",
+        "web-1", "3", "-A", "--replicas", "web-1 -n pay", "a -- b", "'", "a' -n 'pay", "{ns}", "x=y",
+        "web/scale", "..",
     ]
-)
+)  # fmt: skip
 
 
 @given(

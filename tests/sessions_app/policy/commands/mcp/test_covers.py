@@ -48,7 +48,7 @@ LINES = [
 
 @settings(max_examples=examples(200))
 @given(calls(), calls(), st.sampled_from(["a", "b"]), st.sampled_from(["a", "b"]), st.data())
-def test_calls(commands, others, bound, other, data) -> None:
+def test_calls(commands, others, bound, other, data):
     parameters = {"p": {"name": 9}}
     keep = None
     if data.draw(st.booleans()):

@@ -161,29 +161,6 @@ def test_json_that_could_be_read_in_two_ways_or_for_ever_is_refused(compiled, li
     assert isinstance(decide(compiled, line), Refused)
 
 
-def test_the_strictest_decides_whatever_the_order():
-    head = "name: x\nkind: mcp\nsummary: x\nrisk: low\ncommands:\n"
-    rules = [
-        "  - {tool: a, effect: read}\n",
-        "  - {tool: a, effect: destructive}\n",
-        "  - {tool: a, effect: read, hold: true}\n",
-    ]
-    for order in (rules, rules[::-1]):
-        found = decide(compile_open(parse_text(head + "".join(order))), "a")
-        assert found.hold
-        assert order[found.index] == rules[2]
-    found = decide(compile_open(parse_text(head + rules[0] + rules[1])), "a")
-    assert found.effect == "destructive"
-
-
-def test_what_approvers_left_out_is_refused_and_what_is_denied_stays_denied(document):
-    kept = compile_set(document, {"ticket": "T-42", "number": "7"}, keep=[0])
-    assert isinstance(decide_call(kept, "read_ticket", {"id": "T-42"}), Allowed)
-    assert decide_call(kept, "list_kinds", {}).code == "left_out"
-    assert decide_call(kept, "export_all", {}).code == "denied"
-    assert kept.tools == {"read_ticket"}
-
-
 def test_a_grant_needs_values_for_its_parameters(document):
     for bindings in (
         {},
@@ -193,11 +170,6 @@ def test_a_grant_needs_values_for_its_parameters(document):
     ):
         with pytest.raises(CompileError):
             compile_set(document, bindings)
-
-
-def test_an_empty_list_allows_nothing():
-    document = parse_text("{name: x, kind: mcp, summary: x, risk: low, commands: []}")
-    assert decide(compile_open(document), "a {}").code == "empty"
 
 
 def test_calls_are_shown_with_bound_values_and_with_what_is_free(compiled):
@@ -275,13 +247,6 @@ def test_narrowing_never_allows_more_and_binding_never_more_than_the_open_set(na
 def test_nothing_can_be_added_to_the_arguments_of_an_allowed_call(name, arguments, extra):
     compiled = compile_set(parse_text(TICKETS), {"ticket": "T-42", "number": "7"})
     assert isinstance(decide_call(compiled, name, {**arguments, "added": extra}), Refused)
-
-
-@given(st.text(max_size=60))
-def test_deciding_never_fails(text):
-    compiled = compile_set(parse_text(TICKETS), {"ticket": "T-42", "number": "7"})
-    assert isinstance(decide(compiled, text), Allowed | Refused)
-    assert isinstance(decide(compiled, f"read_ticket {text}"), Allowed | Refused)
 
 
 @pytest.mark.parametrize(

@@ -109,14 +109,6 @@ def test_functions_are_told_apart_by_their_arguments():
         assert isinstance(decide(granted, f"EXECUTE ON FUNCTION {other}"), Refused)
 
 
-def test_the_strictest_of_several_commands_decides():
-    both = compiled(
-        {"grant": "SELECT ON app.orders", "effect": "read"},
-        {"grant": "SELECT, DELETE ON app.orders", "effect": "destructive"},
-    )
-    assert decide(both, "SELECT ON app.orders").effect == "destructive"
-
-
 def test_a_bound_name_is_one_whole_name_as_it_is():
     set_ = {"parameters": {"table": {"pattern": ".+"}}}
     granted = compiled("SELECT ON app.{table}", values={"table": 'orders TO x; --"'}, **set_)
@@ -155,16 +147,6 @@ def test_what_is_free_is_a_list_and_all_of_it_is_granted():
             document("SELECT ON app.{table}", where={"table": type_})
     with pytest.raises(DocumentError, match="63 bytes"):
         document("SELECT ON app.{table}", where={"table": {"choice": ["x" * 64]}})
-
-
-def test_a_command_that_approvers_left_out_is_refused_as_that():
-    two = compile_set(document("SELECT ON app.orders", "SELECT ON app.invoices"), {}, [0])
-    assert decide(two, "SELECT ON app.invoices").code == "left_out"
-    assert [str(one) for one in two.privileges()] == ["USAGE ON SCHEMA app", "SELECT ON app.orders"]
-    assert (
-        decide(compile_set(document("SELECT ON app.orders"), {}, []), "SELECT ON app.orders").code
-        == "left_out"
-    )
 
 
 def test_a_refusal_names_what_comes_nearest():
@@ -213,20 +195,6 @@ def test_no_line_makes_it_fail_and_what_is_allowed_is_allowed_again(line):
         verdict = decide(granted, asked)
         if isinstance(verdict, Allowed):
             assert decide(granted, verdict.line).line == verdict.line
-
-
-@given(st.lists(privileges, min_size=1, max_size=4), st.data())
-def test_fewer_commands_never_allow_more(every, data):
-    lines = [str(one) for one in every]
-    try:
-        whole = document(*lines)
-    except DocumentError:
-        return
-    keep = data.draw(st.sets(st.sampled_from(range(len(lines)))))
-    narrow = compile_set(whole, {}, keep)
-    for line in lines:
-        if isinstance(decide(narrow, line), Allowed):
-            assert isinstance(decide(compile_set(whole, {}), line), Allowed)
 
 
 def test_names_are_quoted_where_they_would_be_read_otherwise():

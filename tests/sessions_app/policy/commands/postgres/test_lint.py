@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sessions_app.policy.commands.examples import check_examples
-from sessions_app.policy.commands.kinds import lint, parse_text, starters
+from sessions_app.policy.commands.kinds import lint
 from tests.sessions_app.policy.commands.postgres.test_decide import document
 
 
@@ -67,19 +66,3 @@ def test_names_that_are_left_to_whoever_asks_are_found():
 def test_what_is_granted_twice_is_found():
     assert codes(document("SELECT ON app.orders", "SELECT (id) ON app.orders")) == {("warning", "overlap")}
     assert codes(document("SELECT (id) ON app.orders", "SELECT (note) ON app.orders")) == set()
-
-
-def test_every_finding_says_why_and_what_to_do():
-    for grant, effect, _, _ in FOUND:
-        for found in lint(document(grant, effect=effect)):
-            assert found.message
-            assert found.fix
-
-
-def test_the_starters_are_fit_to_be_published():
-    own = [one for one in starters() if "kind: postgres" in one.source]
-    assert own
-    for one in own:
-        set_ = parse_text(one.source)
-        assert lint(set_) == []
-        assert check_examples(set_) == []

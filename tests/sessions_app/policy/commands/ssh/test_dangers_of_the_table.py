@@ -82,7 +82,7 @@ SHAPES = {id(shape): (name, shape) for name, shape in table().programs.items()}
 
 
 @pytest.mark.parametrize(("name", "shape"), SHAPES.values(), ids=[name for name, _ in SHAPES.values()])
-def test_no_danger_of_a_program_passes_as_reading_without_a_finding(name: str, shape: Shape) -> None:
+def test_no_danger_of_a_program_passes_as_reading_without_a_finding(name, shape):
     lines = list(lines_of(shape, (name,), abbreviates=False))
     silent = [
         " ".join(word.text if word.texts is None else "|".join(word.texts) for word in line)

@@ -1,13 +1,8 @@
 """One function decides which lines run; it explains each refusal by the nearest allowed command."""
 
-import statistics
-import time
-from typing import Any
-
 import pytest
 
 from sessions_app.policy.commands.answers import CompileError, Refused
-from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.ssh.decide import (
     Allowed,
     CompiledSet,
@@ -20,10 +15,11 @@ from sessions_app.policy.commands.ssh.decide import (
     lines_for,
 )
 from sessions_app.policy.commands.ssh.lines import parse_line
+from tests.sessions_app.policy.commands.conftest import make
 
 
 @pytest.fixture
-def nginx(restart_web: CommandSetDocument) -> CompiledSet:
+def nginx(restart_web):
     return compile_set(restart_web, {"unit": "nginx"})
 
 
@@ -39,7 +35,7 @@ def allowed(compiled: CompiledSet, line: str) -> Allowed:
     return verdict
 
 
-def test_a_listed_command_is_allowed_as_exactly_its_words(nginx: CompiledSet) -> None:
+def test_a_listed_command_is_allowed_as_exactly_its_words(nginx):
     assert decide(nginx, "systemctl 'restart'  ngi\"nx\"") == Allowed(
         index=0, argv=("systemctl", "restart", "nginx"), effect="change", hold=False, finish_seconds=None,
         contain="pidns", as_root=False, matched={},
@@ -72,9 +68,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("line", "code", "reason", "nearest"), REFUSED)
-def test_a_refusal_says_how_the_line_differs_from_the_nearest_command(
-    nginx: CompiledSet, line: str, code: str, reason: str, nearest: str | None
-) -> None:
+def test_a_refusal_says_how_the_line_differs_from_the_nearest_command(nginx, line, code, reason, nearest):
     found = refused(nginx, line)
     assert (found.reason, found.nearest, found.code) == (reason, nearest, code)
 
@@ -90,11 +84,11 @@ NEAR_MISSES = [
 
 
 @pytest.mark.parametrize("line", NEAR_MISSES)
-def test_what_only_resembles_a_listed_command_is_refused(nginx: CompiledSet, line: str) -> None:
+def test_what_only_resembles_a_listed_command_is_refused(nginx, line):
     refused(nginx, line)
 
 
-def test_words_parsed_already_are_decided_alike(nginx: CompiledSet) -> None:
+def test_words_parsed_already_are_decided_alike(nginx):
     line = "journalctl --no-pager -u nginx -n 5"
     assert decide_argv(nginx, parse_line(line)) == decide(nginx, line)
     assert isinstance(decide_argv(nginx, ()), Refused)
@@ -110,63 +104,40 @@ def test_words_parsed_already_are_decided_alike(nginx: CompiledSet) -> None:
         ({"unit": "nginx", "lines": "5"}, "lines is not a parameter"),
     ],
 )
-def test_a_grant_needs_a_fitting_value_for_each_parameter_and_no_other(
-    restart_web: CommandSetDocument, bindings: dict[str, str], said: str
-) -> None:
+def test_a_grant_needs_a_fitting_value_for_each_parameter_and_no_other(restart_web, bindings, said):
     with pytest.raises(CompileError) as caught:
         compile_set(restart_web, bindings)
     assert said in str(caught.value)
 
 
-def test_values_are_bound_in_their_one_spelling(make_set: Any) -> None:
-    document = make_set("kill -s TERM {pid}", parameters={"pid": {"int": [1, 99999]}})
+def test_values_are_bound_in_their_one_spelling():
+    document = make("kill -s TERM {pid}", parameters={"pid": {"int": [1, 99999]}})
     assert bind(document, {"pid": "0042"}) == {"pid": "42"}
     allowed(compile_set(document, {"pid": "0042"}), "kill -s TERM 42")
     refused(compile_set(document, {"pid": "0042"}), "kill -s TERM 0042")
 
 
-def test_approvers_leave_commands_out_and_the_rest_keep_their_numbers(
-    restart_web: CommandSetDocument,
-) -> None:
-    narrowed = compile_set(restart_web, {"unit": "nginx"}, [1, 2])
-    assert refused(narrowed, "systemctl restart nginx").code == "left_out"
-    assert allowed(narrowed, "systemctl stop nginx").index == 2
-    assert [view.index for view in describe(narrowed)] == [1, 2]
-    with pytest.raises(CompileError, match="no command 3"):
-        compile_set(restart_web, {"unit": "nginx"}, [0, 3])
-    with pytest.raises(CompileError, match="no command -1"):
-        compile_set(restart_web, {"unit": "nginx"}, [-1])
-
-
-def test_an_empty_list_allows_nothing(restart_web: CommandSetDocument, make_set: Any) -> None:
-    assert (
-        refused(compile_set(restart_web, {"unit": "nginx"}, []), "systemctl restart nginx").code == "left_out"
-    )
-    assert refused(compile_set(restart_web, {"unit": "nginx"}, []), "id").code == "empty"
-    assert refused(compile_set(make_set(), {}), "id").code == "empty"
-
-
-def test_where_several_commands_fit_the_strictest_decides_in_any_order(make_set: Any) -> None:
+def test_where_several_commands_fit_the_strictest_decides_in_any_order():
     loose = {"run": "rm {what}", "where": {"what": {"path": "/srv"}}, "effect": "read"}
     held = {"run": "rm /srv/data", "effect": "change", "hold": True}
     harsh = {"run": "rm {what}", "where": {"what": {"path": "/srv/data"}}, "effect": "destructive"}
     for commands in ([loose, held, harsh], [harsh, held, loose], [held, loose, harsh]):
-        compiled = compile_set(make_set(*commands), {})
+        compiled = compile_set(make(*commands), {})
         assert allowed(compiled, "rm /srv/data").hold
         assert allowed(compiled, "rm /srv/data/x").effect == "destructive"
         assert allowed(compiled, "rm /srv/x").effect == "read"
 
 
-def test_a_command_that_is_cut_off_wins_over_one_that_may_finish(make_set: Any) -> None:
-    document = make_set(
+def test_a_command_that_is_cut_off_wins_over_one_that_may_finish():
+    document = make(
         {"run": "sync", "end": {"finish": "5m"}}, {"run": "sync"}, {"run": "sync", "contain": "pidns"}
     )
     verdict = allowed(compile_set(document, {}), "sync")
     assert (verdict.finish_seconds, verdict.contain) == (None, "pidns")
 
 
-def test_a_value_may_be_a_part_of_a_word(make_set: Any) -> None:
-    document = make_set(
+def test_a_value_may_be_a_part_of_a_word():
+    document = make(
         {"run": "a --unit={unit} {src}:{dst} {n}x{n} {host}.log", "where": {
             "src": {"path": "/srv"}, "dst": {"name": 9}, "n": {"int": [-9, 9]}, "host": {"name": 20},
         }},
@@ -184,25 +155,25 @@ def test_a_value_may_be_a_part_of_a_word(make_set: Any) -> None:
         refused(compiled, line)
 
 
-def test_a_value_never_swallows_the_text_that_ends_it(make_set: Any) -> None:
+def test_a_value_never_swallows_the_text_that_ends_it():
     where = {"a": {"pattern": "[a-z:]+"}, "b": {"pattern": "[a-z:]+"}}
-    compiled = compile_set(make_set({"run": "cp {a}:{b}", "where": where}), {})
+    compiled = compile_set(make({"run": "cp {a}:{b}", "where": where}), {})
     assert allowed(compiled, "cp x:y:z").matched == {"a": "x", "b": "y:z"}
-    document = make_set({"run": "cp {a}:{b}", "where": {"b": where["b"]}}, parameters={"a": where["a"]})
+    document = make({"run": "cp {a}:{b}", "where": {"b": where["b"]}}, parameters={"a": where["a"]})
     with pytest.raises(CompileError, match="must not contain `:`"):
         compile_set(document, {"a": "x:y"})
-    document = make_set({"run": "cp {a}:{b}", "where": {"a": where["a"]}}, parameters={"b": where["b"]})
+    document = make({"run": "cp {a}:{b}", "where": {"a": where["a"]}}, parameters={"b": where["b"]})
     refused(compile_set(document, {"b": "y:z"}), "cp w:x:y:z")
     allowed(compile_set(document, {"b": "y:z"}), "cp w:y:z")
 
 
-def test_before_any_grant_a_set_allows_what_some_grant_could(restart_web: CommandSetDocument) -> None:
+def test_before_any_grant_a_set_allows_what_some_grant_could(restart_web):
     open_set = compile_open(restart_web)
     assert allowed(open_set, "systemctl restart haproxy").matched == {"unit": "haproxy"}
     refused(open_set, "systemctl restart sshd")
 
 
-def test_pages_see_commands_with_values_limits_and_rules(nginx: CompiledSet, make_set: Any) -> None:
+def test_pages_see_commands_with_values_limits_and_rules(nginx):
     restart, journal, stop = describe(nginx)
     assert (restart.text, restart.free, restart.effect) == ("systemctl restart nginx", (), "change")
     assert journal.text == "journalctl --no-pager -u nginx -n {lines}"
@@ -215,13 +186,11 @@ def test_pages_see_commands_with_values_limits_and_rules(nginx: CompiledSet, mak
         "1000",
     )
     assert (stop.hold, stop.finish_seconds) == (True, 300)
-    quoted = describe(
-        compile_set(make_set("grep 'a {x}' ''", parameters={"x": {"pattern": ".+"}}), {"x": "b;c"})
-    )
+    quoted = describe(compile_set(make("grep 'a {x}' ''", parameters={"x": {"pattern": ".+"}}), {"x": "b;c"}))
     assert quoted[0].text == "grep 'a b;c' ''"
 
 
-def test_a_form_gives_the_same_command_as_a_typed_line(nginx: CompiledSet) -> None:
+def test_a_form_gives_the_same_command_as_a_typed_line(nginx):
     verdict = lines_for(nginx, 1, {"lines": "007"})
     assert isinstance(verdict, Allowed)
     assert verdict.line == "journalctl --no-pager -u nginx -n 7"
@@ -231,32 +200,23 @@ def test_a_form_gives_the_same_command_as_a_typed_line(nginx: CompiledSet) -> No
 @pytest.mark.parametrize(
     ("index", "values", "code"),
     [
-        (1, {"lines": "1001"}, "value"),
-        (1, {"lines": "5; id"}, "value"),
-        (1, {"lines": ""}, "value"),
-        (1, {}, "value"),
-        (1, {"lines": "5", "unit": "haproxy"}, "value"),
-        (0, {"unit": "haproxy"}, "value"),
-        (3, {}, "left_out"),
+        (1, {"lines": "1001"}, "value"), (1, {"lines": "5; id"}, "value"), (1, {"lines": ""}, "value"), (1, {}, "value"),
+        (1, {"lines": "5", "unit": "haproxy"}, "value"), (0, {"unit": "haproxy"}, "value"), (3, {}, "left_out"),
         (-1, {}, "left_out"),
     ],
-)
-def test_a_form_with_a_wrong_value_is_refused(
-    nginx: CompiledSet, index: int, values: dict[str, str], code: str
-) -> None:
+)  # fmt: skip
+def test_a_form_with_a_wrong_value_is_refused(nginx, index, values, code):
     verdict = lines_for(nginx, index, values)
     assert isinstance(verdict, Refused)
     assert verdict.code == code
 
 
-def test_a_form_cannot_run_a_command_that_was_left_out(restart_web: CommandSetDocument) -> None:
+def test_a_form_cannot_run_a_command_that_was_left_out(restart_web):
     assert isinstance(lines_for(compile_set(restart_web, {"unit": "nginx"}, [1]), 0, {}), Refused)
 
 
-def test_wicked_values_are_one_inert_word_or_refused(make_set: Any) -> None:
-    compiled = compile_set(
-        make_set({"run": "grep {what} /var/log/x", "where": {"what": {"pattern": ".*"}}}), {}
-    )
+def test_wicked_values_are_one_inert_word_or_refused():
+    compiled = compile_set(make({"run": "grep {what} /var/log/x", "where": {"what": {"pattern": ".*"}}}), {})
     assert allowed(compiled, "grep '$IFS$(id)`id`;*' /var/log/x").argv == (
         "grep",
         "$IFS$(id)`id`;*",
@@ -265,20 +225,3 @@ def test_wicked_values_are_one_inert_word_or_refused(make_set: Any) -> None:
     for line in ["grep $IFS /var/log/x", "grep $(id) /var/log/x", "grep -f /var/log/x", "grep '-oProxyCommand=x' /var/log/x",
                  "grep --rsh=x /var/log/x", "grep \\--rsh=x /var/log/x", "grep '' /var/log/x"]:  # fmt: skip
         refused(compiled, line)
-
-
-@pytest.mark.timing
-def test_deciding_among_50_commands_takes_far_less_than_a_millisecond(make_set: Any) -> None:
-    commands = [
-        {"run": f"journalctl --no-pager -u unit{n} -n {{lines}}", "where": {"lines": {"int": [1, 1000]}}}
-        for n in range(50)
-    ]
-    compiled = compile_set(make_set(*commands), {})
-    for line in ("journalctl --no-pager -u unit49 -n 100", "journalctl --no-pager -u unit50 -n 100", "id"):
-        times = []
-        for _ in range(200):
-            start = time.perf_counter()
-            decide(compiled, line)
-            times.append(time.perf_counter() - start)
-        print(f"{line}: {statistics.median(times) * 1e6:.0f} µs")
-        assert statistics.median(times) < 0.005

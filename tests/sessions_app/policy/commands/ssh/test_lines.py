@@ -22,13 +22,13 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize(("line", "argv"), ACCEPTED)
-def test_plain_words_and_quotes_become_words(line: str, argv: tuple[str, ...]) -> None:
+def test_plain_words_and_quotes_become_words(line, argv):
     assert parse_line(line) == argv
 
 
 @pytest.mark.parametrize("char", list(";&|<>()$`~*?[]{}#!"))
 @pytest.mark.parametrize("form", ["ls {}", "ls x{}", "ls {}x", "ls x {} y", "{}ls", "ls 'a'{}'b'"])
-def test_what_a_shell_would_interpret_is_refused_with_its_place(char: str, form: str) -> None:
+def test_what_a_shell_would_interpret_is_refused_with_its_place(char, form):
     line = form.replace("{}", char)
     with pytest.raises(LineRefused) as caught:
         parse_line(line)
@@ -38,14 +38,14 @@ def test_what_a_shell_would_interpret_is_refused_with_its_place(char: str, form:
 
 
 @pytest.mark.parametrize("char", ["$", "`", "!"])
-def test_double_quotes_do_not_protect_what_shells_read_inside_them(char: str) -> None:
+def test_double_quotes_do_not_protect_what_shells_read_inside_them(char):
     with pytest.raises(LineRefused) as caught:
         parse_line(f'ls "a{char}b"')
     assert caught.value.position == 5
 
 
 @pytest.mark.parametrize("char", ["$", "`", "!", "n", "x", " "])
-def test_a_backslash_inside_double_quotes_stands_before_a_quote_or_backslash_only(char: str) -> None:
+def test_a_backslash_inside_double_quotes_stands_before_a_quote_or_backslash_only(char):
     with pytest.raises(LineRefused, match="backslash inside double quotes"):
         parse_line(f'ls "a\\{char}b"')
 
@@ -59,7 +59,7 @@ UNSEEN = [
 
 @pytest.mark.parametrize("char", UNSEEN, ids=lambda char: f"U+{ord(char):04X}")
 @pytest.mark.parametrize("form", ["ls a{}b", "ls 'a{}b'", 'ls "a{}b"', "ls a\\{}b", "ls{}"])
-def test_characters_that_cannot_be_seen_are_refused_everywhere(char: str, form: str) -> None:
+def test_characters_that_cannot_be_seen_are_refused_everywhere(char, form):
     with pytest.raises(LineRefused) as caught:
         parse_line(form.replace("{}", char))
     assert caught.value.character == char
@@ -69,44 +69,23 @@ def test_characters_that_cannot_be_seen_are_refused_everywhere(char: str, form: 
 
 
 OTHERS = [
-    ("", "a command is required"),
-    ("   ", "a command is required"),
-    ("''", "empty"),
-    ("'' ls", "empty"),
-    ("ls =x", "“=” at the start"),
-    ("=ls", "“=” at the start"),
-    ("ls ''=x", "“=” at the start"),
-    ('ls ""=x', "“=” at the start"),
-    ("ls \\", "ends with a backslash"),
-    ("ls 'a", "single quote"),
-    ('ls "a', "double quote"),
-    ('ls "a\\"', "double quote"),
-    ("A=b ls", "environment"),
-    ("LD_PRELOAD=/tmp/x.so ls", "environment"),
-    ("'A=b' ls", "environment"),
-    ("-x ls", "option"),
-    ("if true", "shell keyword"),
-    ("'time' ls", "shell keyword"),
-    ("internal-sftp", "file transfer"),
-    ("internal-sftp -l INFO", "file transfer"),
-    ("/usr/lib/internal-sftp", "file transfer"),
-    ("'internal'-sftp", "file transfer"),
-]
+    ("", "a command is required"), ("   ", "a command is required"), ("''", "empty"), ("'' ls", "empty"),
+    ("ls =x", "“=” at the start"), ("=ls", "“=” at the start"), ("ls ''=x", "“=” at the start"),
+    ('ls ""=x', "“=” at the start"), ("ls \\", "ends with a backslash"), ("ls 'a", "single quote"), ('ls "a', "double quote"),
+    ('ls "a\\"', "double quote"), ("A=b ls", "environment"), ("LD_PRELOAD=/tmp/x.so ls", "environment"),
+    ("'A=b' ls", "environment"), ("-x ls", "option"), ("if true", "shell keyword"), ("'time' ls", "shell keyword"),
+    ("internal-sftp", "file transfer"), ("internal-sftp -l INFO", "file transfer"),
+    ("/usr/lib/internal-sftp", "file transfer"), ("'internal'-sftp", "file transfer"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("line", "said"), OTHERS)
-def test_a_line_that_is_not_one_program_with_arguments_is_refused(line: str, said: str) -> None:
+def test_a_line_that_is_not_one_program_with_arguments_is_refused(line, said):
     with pytest.raises(LineRefused, match=said):
         parse_line(line)
 
 
-def test_the_reason_says_what_to_do() -> None:
-    with pytest.raises(LineRefused) as caught:
-        parse_line("systemctl restart nginx; id")
-    assert caught.value.reason == "“;” is never passed to a shell: one command per run"
-
-
-def test_a_line_may_have_64_kib_and_1000_words_and_no_more() -> None:
+def test_a_line_may_have_64_kib_and_1000_words_and_no_more():
     assert len(parse_line("ls " + "a" * (64 * 1024 - 3))) == 2
     with pytest.raises(LineRefused, match="64 KiB"):
         parse_line("ls " + "a" * (64 * 1024 - 2))
@@ -117,7 +96,7 @@ def test_a_line_may_have_64_kib_and_1000_words_and_no_more() -> None:
         parse_line("ls" + " a" * 1000)
 
 
-def test_a_line_that_quoting_would_make_too_long_for_sshd_is_refused() -> None:
+def test_a_line_that_quoting_would_make_too_long_for_sshd_is_refused():
     assert parse_line('ls "' + "'" * 40_000 + '"')
     with pytest.raises(LineRefused, match="too long"):
         parse_line('ls "' + "'" * 60_000 + '"')

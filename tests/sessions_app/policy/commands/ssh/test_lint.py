@@ -6,6 +6,7 @@ import pytest
 
 from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.kinds import lint
+from tests.sessions_app.policy.commands.conftest import make
 
 
 def codes(document: CommandSetDocument) -> set[tuple[str, str]]:
@@ -43,9 +44,9 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("run", "code"), ERRORS)
-def test_what_runs_anything_is_an_error(make_set: Any, run: str, code: str) -> None:
+def test_what_runs_anything_is_an_error(run, code):
     parameters = {"n": {"name": 20}} if "{n}" in run else {}
-    assert ("error", code) in codes(make_set(run, parameters=parameters))
+    assert ("error", code) in codes(make(run, parameters=parameters))
 
 
 WARNINGS = [
@@ -60,8 +61,8 @@ WARNINGS = [
 
 
 @pytest.mark.parametrize(("run", "code"), WARNINGS)
-def test_what_needs_a_reason_is_a_warning(make_set: Any, run: str, code: str) -> None:
-    found = codes(make_set(run, contain="group"))
+def test_what_needs_a_reason_is_a_warning(run, code):
+    found = codes(make(run, contain="group"))
     assert ("warning", code) in found
     assert not {severity for severity, _ in found} - {"warning"}
 
@@ -74,18 +75,18 @@ QUIET = [
 
 
 @pytest.mark.parametrize("run", QUIET)
-def test_ordinary_commands_give_no_finding(make_set: Any, run: str) -> None:
-    assert codes(make_set(run)) == set()
+def test_ordinary_commands_give_no_finding(run):
+    assert codes(make(run)) == set()
 
 
-def test_verbs_that_a_choice_offers_count_as_written(make_set: Any) -> None:
+def test_verbs_that_a_choice_offers_count_as_written():
     assert ("error", "container") in codes(
-        make_set("docker {v} web", parameters={"v": {"choice": ["restart", "exec"]}})
+        make("docker {v} web", parameters={"v": {"choice": ["restart", "exec"]}})
     )
     assert ("error", "pager") in codes(
-        make_set("systemctl {v} web", parameters={"v": {"choice": ["restart", "status"]}})
+        make("systemctl {v} web", parameters={"v": {"choice": ["restart", "status"]}})
     )
-    assert codes(make_set("systemctl {v} web", parameters={"v": {"choice": ["restart", "reload"]}})) == set()
+    assert codes(make("systemctl {v} web", parameters={"v": {"choice": ["restart", "reload"]}})) == set()
 
 
 TYPES = [
@@ -105,11 +106,9 @@ TYPES = [
 
 
 @pytest.mark.parametrize(("type_", "expected"), TYPES)
-def test_values_that_leave_too_much_open_are_found_bound_or_free(
-    make_set: Any, type_: dict[str, Any], expected: tuple[str, str]
-) -> None:
-    assert expected in codes(make_set("ls {x}", parameters={"x": type_}))
-    assert expected in codes(make_set({"run": "ls {x}", "where": {"x": type_}}))
+def test_values_that_leave_too_much_open_are_found_bound_or_free(type_, expected):
+    assert expected in codes(make("ls {x}", parameters={"x": type_}))
+    assert expected in codes(make({"run": "ls {x}", "where": {"x": type_}}))
 
 
 @pytest.mark.parametrize(
@@ -117,39 +116,39 @@ def test_values_that_leave_too_much_open_are_found_bound_or_free(
     [{"pattern": "[a-z0-9][a-z0-9-]{0,40}"}, {"pattern": "v[0-9]+"}, {"path": "/var/log/nginx"}, {"int": [0, 5]}, {"name": 20},
      {"choice": ["a"]}, {"cidr": ["10.0.0.0/8"]}, {"duration": ["1s", "5m"]}, {"from": "workflow.id"}],
 )  # fmt: skip
-def test_narrow_values_give_no_finding(make_set: Any, type_: dict[str, Any]) -> None:
-    assert codes(make_set("ls {x}", parameters={"x": type_})) == set()
+def test_narrow_values_give_no_finding(type_):
+    assert codes(make("ls {x}", parameters={"x": type_})) == set()
 
 
-def test_a_number_below_zero_behind_two_dashes_is_no_option(make_set: Any) -> None:
-    assert codes(make_set({"run": "echo -- {n}", "where": {"n": {"int": [-5, 5]}}})) == set()
+def test_a_number_below_zero_behind_two_dashes_is_no_option():
+    assert codes(make({"run": "echo -- {n}", "where": {"n": {"int": [-5, 5]}}})) == set()
 
 
-def test_a_daemon_in_a_pid_namespace_gives_no_finding(make_set: Any) -> None:
-    assert codes(make_set("nginx")) == set()
+def test_a_daemon_in_a_pid_namespace_gives_no_finding():
+    assert codes(make("nginx")) == set()
 
 
-def test_a_group_that_processes_can_leave_must_be_accepted_where_it_is_asked_for(make_set: Any) -> None:
+def test_a_group_that_processes_can_leave_must_be_accepted_where_it_is_asked_for():
     def places(document: Any) -> list[str]:
         return [found.where for found in lint(document) if found.code == "uncontained"]
 
-    assert places(make_set("ls", contain="group")) == ["contain"]
-    assert places(make_set("ls", {"run": "id", "contain": "group"})) == ["commands[1].contain"]
-    assert places(make_set("ls", {"run": "id", "contain": "pidns"})) == []
+    assert places(make("ls", contain="group")) == ["contain"]
+    assert places(make("ls", {"run": "id", "contain": "group"})) == ["commands[1].contain"]
+    assert places(make("ls", {"run": "id", "contain": "pidns"})) == []
 
 
-def test_a_change_that_is_called_reading_is_an_error(make_set: Any) -> None:
-    assert ("error", "effect") in codes(make_set({"run": "systemctl restart x", "effect": "read"}))
-    assert ("error", "effect") in codes(make_set({"run": "rm /srv/x", "effect": "read"}))
-    assert ("error", "effect") in codes(make_set({"run": "monit validate", "effect": "read"}))
-    assert codes(make_set({"run": "systemctl is-active x", "effect": "read"})) == set()
+def test_a_change_that_is_called_reading_is_an_error():
+    assert ("error", "effect") in codes(make({"run": "systemctl restart x", "effect": "read"}))
+    assert ("error", "effect") in codes(make({"run": "rm /srv/x", "effect": "read"}))
+    assert ("error", "effect") in codes(make({"run": "monit validate", "effect": "read"}))
+    assert codes(make({"run": "systemctl is-active x", "effect": "read"})) == set()
 
 
-def test_commands_that_one_line_fits_are_named(make_set: Any) -> None:
+def test_commands_that_one_line_fits_are_named():
     free = {"run": "ls {x}", "where": {"x": {"name": 9}}}
-    assert ("warning", "overlap") in codes(make_set(free, {"run": "ls a", "hold": True}))
-    assert ("warning", "overlap") in codes(make_set("ls a", "ls a"))
-    assert codes(make_set(free, "ls /srv", "ls", "ls a b")) == set()
+    assert ("warning", "overlap") in codes(make(free, {"run": "ls a", "hold": True}))
+    assert ("warning", "overlap") in codes(make("ls a", "ls a"))
+    assert codes(make(free, "ls /srv", "ls", "ls a b")) == set()
 
 
 @pytest.mark.parametrize(
@@ -160,10 +159,8 @@ def test_commands_that_one_line_fits_are_named(make_set: Any) -> None:
      ({"pattern": "[a-z]+"}, {"pattern": "[a-z]+-[0-9]"}, False), ({"name": 9}, {"path": "/srv"}, False),
      ({"pattern": "[a-z]+"}, {"name": 9}, True), ({"path": "/srv"}, {"path": "/srv/app"}, True), ({"path": "/srv"}, {"path": "/opt"}, False)],
 )  # fmt: skip
-def test_commands_overlap_only_if_their_values_can_be_the_same(
-    make_set: Any, one: dict[str, Any], other: dict[str, Any], meet: bool
-) -> None:
-    document = make_set({"run": "ls {x}", "where": {"x": one}}, {"run": "ls {y}", "where": {"y": other}})
+def test_commands_overlap_only_if_their_values_can_be_the_same(one, other, meet):
+    document = make({"run": "ls {x}", "where": {"x": one}}, {"run": "ls {y}", "where": {"y": other}})
     assert (("warning", "overlap") in codes(document)) == meet
 
 
@@ -171,32 +168,17 @@ def test_commands_overlap_only_if_their_values_can_be_the_same(
     ("one", "other", "meet"),
     [("ls web-{x}", "ls db-{x}", False), ("ls {x}.log", "ls {x}.txt", False), ("ls web-{x}", "ls {x}", True), ("ls {x} {x}", "ls a b", False), ("ls {x} {x}", "ls a a", True)],
 )  # fmt: skip
-def test_commands_overlap_only_if_fixed_text_and_repeated_values_allow_it(
-    make_set: Any, one: str, other: str, meet: bool
-) -> None:
+def test_commands_overlap_only_if_fixed_text_and_repeated_values_allow_it(one, other, meet):
     where = {"x": {"name": 9}}
     both = [{"run": run, "where": where if "{x}" in run else {}} for run in (one, other)]
-    assert (("warning", "overlap") in codes(make_set(*both))) == meet
+    assert (("warning", "overlap") in codes(make(*both))) == meet
 
 
-def test_a_pattern_whose_quote_has_no_end_is_read_as_any_text(make_set: Any) -> None:
+def test_a_pattern_whose_quote_has_no_end_is_read_as_any_text():
     rule = {"run": "getent passwd web-{x}", "where": {"x": {"pattern": r"\Qa"}}}
-    assert ("warning", "overlap") in codes(make_set(rule, "getent passwd db"))
+    assert ("warning", "overlap") in codes(make(rule, "getent passwd db"))
 
 
-def test_a_set_without_commands_examples_or_use_is_named(make_set: Any) -> None:
-    found = {finding.code for finding in lint(make_set(parameters={"x": {"name": 9}}))}
+def test_a_set_without_commands_examples_or_use_is_named():
+    found = {finding.code for finding in lint(make(parameters={"x": {"name": 9}}))}
     assert found == {"empty", "no_examples", "unused"}
-
-
-def test_the_example_of_the_documents_has_no_finding(restart_web: CommandSetDocument) -> None:
-    assert lint(restart_web) == []
-
-
-def test_every_finding_says_where_why_and_how_to_fix_it_and_errors_come_first(make_set: Any) -> None:
-    found = lint(make_set(*[run for run, _ in (*WARNINGS, *ERRORS)], parameters={"n": {"name": 20}}))
-    assert [finding.severity for finding in found] == sorted(finding.severity for finding in found)
-    for finding in found:
-        assert len(finding.message) > 20
-        assert len(finding.fix) > 10
-        assert finding.where.startswith(("commands", "parameters", "examples"))

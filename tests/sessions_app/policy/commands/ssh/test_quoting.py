@@ -9,26 +9,20 @@ from sessions_app.policy.commands.ssh.quoting import QuoteRefused, quote, quote_
 @pytest.mark.parametrize(
     ("word", "quoted"),
     [
-        ("", "''"),
-        ("a", "'a'"),
-        ("a b", "'a b'"),
-        ("it's", "'it'\\''s'"),
-        ("a\\b", "'a'\\\\'b'"),
-        ("'", "\\'"),
-        ("\\'", "\\\\\\'"),
-        ("=ls", "'=ls'"),
+        ("", "''"), ("a", "'a'"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("a\\b", "'a'\\\\'b'"),
+        ("'", "\\'"), ("\\'", "\\\\\\'"), ("=ls", "'=ls'"),
     ],
-)
-def test_every_word_is_quoted_and_quotes_and_backslashes_stand_outside(word: str, quoted: str) -> None:
+)  # fmt: skip
+def test_every_word_is_quoted_and_quotes_and_backslashes_stand_outside(word, quoted):
     assert quote(word) == quoted
     assert parse_line("x " + quoted) == ("x", word)
 
 
 @pytest.mark.parametrize("char", ["\0", "\r", "\n"])
-def test_a_word_with_nul_or_a_line_end_is_never_quoted(char: str) -> None:
+def test_a_word_with_nul_or_a_line_end_is_never_quoted(char):
     with pytest.raises(QuoteRefused):
         quote_argv(["ls", f"a{char}b"])
 
 
-def test_people_see_quotes_only_where_they_are_needed() -> None:
+def test_people_see_quotes_only_where_they_are_needed():
     assert readable(["ls", "-l", "a b", "--x=y", "=x", ""]) == "ls -l 'a b' --x=y '=x' ''"
