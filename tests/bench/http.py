@@ -79,29 +79,22 @@ def _many(folder: Path) -> Iterator[tuple[object, str]]:
 
 
 def _beside_others(report: Report, folder: Path, url: str, few: float) -> None:
-    ways = {"stint": "/authz/nginx", "raw": "/bench/raw", "prepared": "/bench/prepared", "drf": "/bench/drf"}
+    ways = {"stint": "/authz/nginx", "raw": "/bench/raw", "drf": "/bench/drf"}
     rates: dict[str, list[float]] = {way: [] for way in ways}
     for number in range(ROUNDS + 1):
         for way, path in ways.items():
             rate = _rate(folder, url + path)
             if number:
                 rates[way].append(rate)
-    stint, raw, prepared, drf = (median(rates[way]) for way in ways)
+    stint, raw, drf = (median(rates[way]) for way in ways)
     report.note(
         f"decisions a second on one core: {stint:,.0f}, a raw Django view {raw:,.0f}, with DRF {drf:,.0f}"
     )
-    report.figure("decision over HTTP over a Django view past Django's cursor", stint / prepared, "x")
     report.figure("decision over HTTP over a raw Django view", stint / raw, "x", least=3.5)
     report.figure("decision over HTTP over a DRF view", stint / drf, "x", least=12)
     # As many tokens in use in both, so that as much is recorded.
     many = median([_rate(folder, f"{url}/authz/nginx", keys=FEW) for _ in range(ROUNDS)])
     report.figure(f"decision over {MANY:,} grants over {FEW}, in time", few / many, "x", most=1.2)
-    for engine in ("casbin", "cedar"):
-        # The first one loads all policies.
-        _get(url, f"/bench/{engine}", 120)
-        rate = _rate(folder, f"{url}/bench/{engine}", connections=2)
-        report.note(f"{engine} with the same {MANY:,} grants: {rate:,.1f} a second")
-        report.figure(f"decision over HTTP over {engine}", stint / max(rate, 0.1), "x", least=1)
 
 
 def _through_nginx(report: Report, folder: Path, url: str) -> None:
@@ -187,14 +180,6 @@ def _headers(token: str) -> dict[str, str]:
         "Authorization": f"Bearer {token}", "Stintproxy": PROXY_KEY, "Stinttarget": "tickets-api", "Stintmethod": "GET",
         "Stinturi": "/tickets/T-42",
     }  # fmt: skip
-
-
-def _get(url: str, path: str, timeout: float) -> None:
-    wire = http.client.HTTPConnection(url.removeprefix("http://"), timeout=timeout)
-    wire.request("GET", path, headers=_headers(f"sgt_{1:043d}"))
-    answer = wire.getresponse()
-    assert answer.status == 200, (path, answer.status, answer.read())
-    wire.close()
 
 
 def _rate(folder: Path, url: str, *, keys: int = KEYS, connections: int = 8) -> float:

@@ -12,7 +12,6 @@ import os
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
 
 import django
-import psycopg
 from django.conf import settings
 from django.db import connection
 
@@ -65,25 +64,10 @@ def _use(grant_id, ref, target_id, credential_id=0, session_id=None, jkt=""):
     )
 
 
-def _prepared_row(digest, target):
-    connection.ensure_connection()
-    with psycopg.Cursor(connection.connection) as cursor:
-        return cursor.execute(SQL, [digest, target], prepare=True, binary=True).fetchone()
-
-
 def raw(request):
     """A Django view without anything that it can do without."""
-    return _raw(request, _row)
-
-
-def prepared(request):
-    """The same, past Django's cursor, with the statement prepared."""
-    return _raw(request, _prepared_row)
-
-
-def _raw(request, find):
     said = request.headers
-    row = find(hashlib.sha256(said["Authorization"][7:].encode()).hexdigest(), said["Stinttarget"])
+    row = _row(hashlib.sha256(said["Authorization"][7:].encode()).hexdigest(), said["Stinttarget"])
     proxy = hashlib.sha256(said["Stintproxy"].encode()).digest()
     if row is None or authorizing._proxy_digest(bytes(row[6])) != proxy:
         return HttpResponse(status=401)
@@ -130,78 +114,13 @@ class ByDRF(APIView):
         return Response(Verdict(grant).data, status=200 if isinstance(decision, Allowed) else 403)
 
 
-urlpatterns = [path("bench/raw", raw), path("bench/prepared", prepared), path("bench/drf", ByDRF.as_view())]
-
-_CASBIN = """
-[request_definition]
-r = sub, obj, act
-[policy_definition]
-p = sub, obj, act
-[policy_effect]
-e = some(where (p.eft == allow))
-[matchers]
-m = r.sub == p.sub && r.obj == p.obj && r.act == p.act
-"""
-
-
-def _tokens():
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT digest FROM sessions_app_grantcredential ORDER BY id")
-        return [digest for (digest,) in cursor.fetchall()]
-
-
-def by_casbin():
-    """pycasbin with one line of policy for each grant."""
-    import casbin
-
-    enforcer = casbin.Enforcer(casbin.Enforcer.new_model(text=_CASBIN))
-    enforcer.add_policies([[digest, "/tickets/T-42", "GET"] for digest in _tokens()])
-    return lambda digest, uri, method: enforcer.enforce(digest, uri, method)
-
-
-def by_cedar():
-    """cedarpy with one policy for each grant, parsed once."""
-    import cedarpy
-
-    text = "\n".join(
-        f'permit(principal == Token::"{digest}", action == Action::"GET", resource == Path::"/tickets/T-42");'
-        for digest in _tokens()
-    )
-    policies = cedarpy.PolicySet.from_str(text)
-
-    def decide(digest, uri, method):
-        request = {
-            "principal": f'Token::"{digest}"',
-            "action": f'Action::"{method}"',
-            "resource": f'Path::"{uri}"',
-            "context": {},
-        }
-        return cedarpy.is_authorized(request, policies, []).allowed
-
-    return decide
-
-
-_engines = {}
-
-
-def _engine(name, environ, start):
-    decide = _engines.get(name)
-    if decide is None:
-        decide = _engines[name] = {"casbin": by_casbin, "cedar": by_cedar}[name]()
-    digest = hashlib.sha256(environ["HTTP_AUTHORIZATION"][7:].encode()).hexdigest()
-    allowed = decide(digest, environ["HTTP_STINTURI"], environ["HTTP_STINTMETHOD"])
-    start("200 OK" if allowed else "403 Forbidden", [("content-length", "0")])
-    return []
-
+urlpatterns = [path("bench/raw", raw), path("bench/drf", ByDRF.as_view())]
 
 _django = get_wsgi_application()
 
 
 def _others(environ, start):
-    where = environ["PATH_INFO"]
-    if where in ("/bench/casbin", "/bench/cedar"):
-        return _engine(where.rpartition("/")[2], environ, start)
-    if where == "/readyz":
+    if environ["PATH_INFO"] == "/readyz":
         start("200 OK", [("content-length", "0")])
         return []
     return _django(environ, start)
