@@ -58,23 +58,6 @@ def test_no_instant_of_a_window_is_outside_its_hours_on_the_wall(start, end, zon
         assert closes - opens <= dt.timedelta(hours=25)
 
 
-@given(CLOCKS, CLOCKS, st.sampled_from(ZONES), st.sampled_from(CHANGES))
-def test_a_doubled_or_missing_hour_only_ever_shortens_a_window_at_its_edges(start, end, zone, day):
-    local = zoneinfo.ZoneInfo(zone)
-    for opens, closes in window(f"{start:%H:%M}", f"{end:%H:%M}", zone).occurrences(beginning(day), days=4):
-        first = opens.astimezone(local).date()
-        for fold in (0, 1):
-            # A start in a missing hour is read in both ways, and neither is earlier than the one taken.
-            for base in (first, first - dt.timedelta(days=1)):
-                reading = dt.datetime.combine(base, start, local).replace(fold=fold).astimezone(dt.UTC)
-                if abs(reading - opens) < dt.timedelta(hours=3):
-                    assert opens >= reading
-            for base in (first, first + dt.timedelta(days=1)):
-                reading = dt.datetime.combine(base, end, local).replace(fold=fold).astimezone(dt.UTC)
-                if abs(reading - closes) < dt.timedelta(hours=3):
-                    assert closes <= reading
-
-
 def test_the_hour_that_is_missing_in_spring_has_no_window():
     spring = window("02:00", "03:00", days=["sun"])
     assert not covering([spring], utc("2026-03-29T00:30"), utc("2026-03-29T00:40"))
@@ -206,15 +189,6 @@ def test_the_allowed_stretches_are_exactly_the_instants_that_a_window_covers(hou
         inside = any(opens <= instant < closes for opens, closes in stretches)
         assert inside == covering(windows, instant, instant + dt.timedelta(minutes=1))
         instant += dt.timedelta(minutes=15)
-
-
-def test_a_month_of_windows_has_one_stretch_a_day_over_the_change_to_winter_time():
-    nights = [window("22:00", "04:00"), window("23:00", "02:30")]
-    found = allowed(nights, utc("2026-10-01T00:00"), utc("2026-11-01T00:00"))
-    assert len(found) == 32
-    assert found[0] == (utc("2026-10-01T00:00"), utc("2026-10-01T02:00"))
-    assert found[-1] == (utc("2026-10-31T21:00"), utc("2026-11-01T00:00"))
-    assert max(closes - opens for opens, closes in found) == dt.timedelta(hours=7)
 
 
 def test_only_what_touches_is_frozen_and_it_is_cut_at_the_edges():

@@ -10,7 +10,7 @@ from sessions_app.policy.commands.answers import Allowed, CompileError, Refused
 from sessions_app.policy.commands.characters import hidden_at
 from sessions_app.policy.commands.kinds import compile_open, compile_set, decide, describe, parse_document
 from sessions_app.policy.commands.postgres.lines import parse_line
-from sessions_app.policy.commands.postgres.privileges import ArgumentType, Privilege, quoted
+from sessions_app.policy.commands.postgres.privileges import ArgumentType, Privilege
 from sessions_app.policy.documents import DocumentError
 
 
@@ -195,9 +195,3 @@ def test_no_line_makes_it_fail_and_what_is_allowed_is_allowed_again(line):
         verdict = decide(granted, asked)
         if isinstance(verdict, Allowed):
             assert decide(granted, verdict.line).line == verdict.line
-
-
-def test_names_are_quoted_where_they_would_be_read_otherwise():
-    assert [quoted(name) for name in ("orders", "Orders", "a b", 'a"b', "table", "ünsal")] == [
-        "orders", '"Orders"', '"a b"', '"a""b"', '"table"', '"ünsal"',
-    ]  # fmt: skip
