@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -14,6 +11,7 @@ from broker.cli import credentials, served, sshing
 from broker.cli.errors import CliError
 from broker.cli.shell import Shell
 from broker.kernel.x509 import fingerprint, make_authority
+from tests.support.servers.answering import answering
 from tests.support.servers.terminal import Terminal
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ"
@@ -34,35 +32,19 @@ def kubeconfig(**more) -> str:
 
 
 @pytest.fixture
-def hostile(processes, tmp_path) -> Iterator[tuple[dict[str, object], Terminal]]:
+def hostile(processes, tmp_path):
     """A server that says whatever a test wants, and a person who is signed in there."""
     answers: dict[str, object] = {
         "/me/ssh-keys": {"results": [{"public_key": KEY}], "next": None},
         "/ssh-gateway": GATEWAY, "/web-gateway": WEB, "/grants/GR-7F3K": GRANT, "/clusters/web": {"kind": "ssh"},
     }  # fmt: skip
 
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self):
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            path = self.path.removeprefix("/api/v1").partition("?")[0]
-            data = json.dumps(answers.get(path, {})).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+    def answer(asked):
+        path = asked.path.removeprefix("/api/v1").partition("?")[0]
+        return 200, {}, json.dumps(answers.get(path, {})).encode()
 
-        do_GET = do_POST = answer  # noqa: N815  # http.server's names
-
-        def log_message(self, *args):
-            """Say nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_address[1]}"
-        yield answers, Terminal(tmp_path, {"STINT_URL": url, "STINT_TOKEN": "stint_x"})
-        server.shutdown()
-        thread.join()
+    with answering(answer) as port:
+        yield answers, Terminal(tmp_path, {"STINT_URL": f"http://127.0.0.1:{port}", "STINT_TOKEN": "stint_x"})
 
 
 def shell_of(terminal: Terminal) -> Shell:

@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import pytest
 
 from broker.cli import screen
 from broker.cli.errors import CliError, Exit, Unreachable
 from broker.cli.wire import Wire
+from tests.support.servers.answering import answering
 
 
 @pytest.fixture
 def server():
     """A server that answers with what it is told, in turn, and remembers what it was asked."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self):
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self.server.asked.append((self.path, dict(self.headers)))
-            status, headers, body = self.server.answers.pop(0)
-            self.send_response(status)
-            data = json.dumps(body).encode()
-            for name, value in {**headers, "Content-Length": str(len(data))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(data)
+    server = SimpleNamespace(asked=[], answers=[])
 
-        do_GET = do_POST = answer  # noqa: N815  # http.server's names
+    def answer(asked):
+        server.asked.append((asked.path, dict(asked.headers)))
+        status, headers, body = server.answers.pop(0)
+        return status, headers, json.dumps(body).encode()
 
-        def log_message(self, *args):
-            """Say nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.asked, server.answers = [], []
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        server.url = f"http://127.0.0.1:{server.server_address[1]}"
+    with answering(answer) as port:
+        server.url = f"http://127.0.0.1:{port}"
         yield server
-        server.shutdown()
-        thread.join()
 
 
 BUSY = (503, {"Retry-After": "0"}, {"title": "Busy", "code": "unavailable"})

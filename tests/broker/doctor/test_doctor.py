@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import http.server
 import json
 import re
-import ssl
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
 from broker.audit.models import AuditVerification
-from broker.demo.ports import free_port
 from broker.doctor import servers
 from broker.doctor.examine import PARTS, examine
 from broker.doctor.finding import Finding, Level
@@ -28,6 +21,7 @@ from broker.embedded.valkey import EmbeddedValkey
 from broker.kernel import clock, x509
 from sessions_app.models import GatewayNode, Sweeper
 from tests.environment import ROOT
+from tests.support.servers.answering import answering
 from tests.support.servers.mail_server import mail_server
 from tests.support.servers.postgres_server import self_signed
 from tests.support.world.acts import awake
@@ -44,7 +38,7 @@ def said(part: str, level: Level) -> str:
 
 
 @pytest.fixture
-def state(settings, tmp_path) -> Path:
+def state(settings, tmp_path):
     settings.STATE_DIR, settings.RECORDINGS_DIR = tmp_path, tmp_path / "recordings"
     settings.CHECKPOINTS_FILE = tmp_path / "checkpoints.txt"
     return tmp_path
@@ -159,29 +153,9 @@ def test_mail_is_tried_without_sending_any(world, settings):
     assert "refused this node: [Errno 111] Connection refused" in said("mail", Level.WRONG)
 
 
-@contextmanager
-def site(status: int, *, certificate: tuple[str, str] | None = None) -> Iterator[int]:
+def site(status, **more):
     """A site on a port of loopback that answers everything with one status."""
-
-    class Answer(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # so http.server calls it
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", free_port()), Answer)
-    if certificate is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*certificate)
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
+    return answering(lambda asked: (status, {}, b""), **more)
 
 
 def test_pages_that_are_not_reached_or_answered_by_something_else_are_found(world, settings):

@@ -9,13 +9,13 @@ import secrets
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 
 import yaml
 from joserfc import jwk, jws
 
-from tests.support.waits import ends, happens
+from tests.support.servers.answering import Answer, Asked, answering
+from tests.support.waits import happens
 
 AUDIENCE = "https://stint.example.com"
 
@@ -145,33 +145,13 @@ def issuer_on_loopback(issuer: SomeIssuer | None = None) -> Iterator[SomeIssuer]
     """An issuer that answers for as long as the block lasts."""
     issuer = issuer or Issuer()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer(*issuer.published(self.path))
+    def answer(asked: Asked) -> Answer:
+        if asked.method == "GET":
+            status, headers, body = issuer.published(asked.path)
+        else:
+            status, headers, body = issuer.posted(asked.path, asked.headers, asked.body.decode())
+        return status, {"Content-Type": "application/json", **headers}, body
 
-        def do_POST(self) -> None:
-            sent = self.rfile.read(int(self.headers["Content-Length"]))
-            self._answer(*issuer.posted(self.path, self.headers, sent.decode()))
-
-        def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
-            self.send_response(status)
-            for name, value in {"Content-Type": "application/json", **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                self.wfile.write(body)
-
-        def log_message(self, *_args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    issuer.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with answering(answer) as port:
+        issuer.url = f"http://127.0.0.1:{port}"
         yield issuer
-    finally:
-        server.shutdown()
-        server.server_close()
-        ends(thread)

@@ -7,12 +7,12 @@ import contextlib
 import hashlib
 import hmac
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
+
+from tests.support.servers.answering import Answer, Asked, answering
 
 
 @dataclass
@@ -31,42 +31,19 @@ def outside() -> Iterator[Outside]:
     """A system that answers."""
     system = Outside()
 
-    class Answers(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            path = unquote(self.path)
-            system.asked.append((path, {name.lower(): value for name, value in self.headers.items()}))
-            page = system.pages.get(path, 404)
-            if page is None:
-                return
-            status = page if isinstance(page, int) else 200
-            body = (
-                page
-                if isinstance(page, bytes)
-                else b""
-                if isinstance(page, int)
-                else json.dumps(page).encode()
-            )
-            self.send_response(status)
-            if 300 <= status < 400:
-                self.send_header("Location", f"{system.url}/elsewhere")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(asked: Asked) -> Answer:
+        path = unquote(asked.path)
+        system.asked.append((path, {name.lower(): value for name, value in asked.headers.items()}))
+        page = system.pages.get(path, 404)
+        if page is None:
+            return None
+        if isinstance(page, int):
+            return page, {"Location": f"{system.url}/elsewhere"} if 300 <= page < 400 else {}, b""
+        return 200, {}, page if isinstance(page, bytes) else json.dumps(page).encode()
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    system.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with answering(answer) as port:
+        system.url = f"http://127.0.0.1:{port}"
         yield system
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def pagerduty_incident(

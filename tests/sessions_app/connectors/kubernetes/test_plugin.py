@@ -6,14 +6,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from sessions_app.connectors.kubernetes import plugin
 from sessions_app.connectors.kubernetes.kubeconfig import exec_kubeconfig
+from tests.support.servers.answering import answering
 
 pytestmark = pytest.mark.processes
 
@@ -27,29 +26,16 @@ GOOD = {
 def stint():
     """An API that answers with what it is told, and remembers what it was asked."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            self.server.asked.append((self.path, self.headers["Authorization"], body))
-            status, answer, headers = self.server.answer
-            self.send_response(status)
-            for key, value in headers.items():
-                self.send_header(key, value)
-            self.end_headers()
-            self.wfile.write(json.dumps(answer).encode())
+    stint = SimpleNamespace(asked=[], answer=(200, GOOD, {}))
 
-        def log_message(self, *args):
-            """Say nothing."""
+    def answer(asked):
+        stint.asked.append((asked.path, asked.headers["Authorization"], asked.body))
+        status, said, headers = stint.answer
+        return status, headers, json.dumps(said).encode()
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    server.asked, server.answer = [], (200, GOOD, {})
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    server.url = f"http://127.0.0.1:{server.server_address[1]}"
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with answering(answer) as port:
+        stint.url = f"http://127.0.0.1:{port}"
+        yield stint
 
 
 def run(stint, *words, **env):
@@ -76,7 +62,7 @@ def test_a_target_is_named_where_there_are_several(stint):
     assert stint.asked[0][2] == b'{"target": "prod-2"}'
 
 
-def test_the_token_may_be_in_a_file(stint, tmp_path: Path):
+def test_the_token_may_be_in_a_file(stint, tmp_path):
     (tmp_path / "token").write_text("filed\n")
     assert run(stint, STINT_TOKEN="", STINT_TOKEN_FILE=str(tmp_path / "token")).returncode == 0
     assert stint.asked[0][1] == "Bearer filed"

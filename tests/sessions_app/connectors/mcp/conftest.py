@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,7 +10,7 @@ from sessions_app.connectors.base import Place
 from sessions_app.connectors.mcp.connector import MCPConnector
 from sessions_app.connectors.mcp.parameters import MCPParameters
 from sessions_app.policy.scope import TargetFacts
-from tests.support.servers.mcp_desk import DESK_TOKEN, Desk, desk
+from tests.support.servers.mcp_desk import DESK_TOKEN, desk
 
 
 def place_at(port: int, *, name: str = "desk", **parameters) -> Place:
@@ -23,23 +22,23 @@ def place_at(port: int, *, name: str = "desk", **parameters) -> Place:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Desk]:
+def server():
     with desk() as running:
         yield running
 
 
 @pytest.fixture
-def connector() -> MCPConnector:
+def connector():
     return MCPConnector()
 
 
 @pytest.fixture
-def place(server) -> Place:
+def place(server):
     return place_at(server.port)
 
 
 @pytest.fixture(scope="session")
-def hung() -> Iterator[int]:
+def hung():
     """A port that takes connections and says nothing."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

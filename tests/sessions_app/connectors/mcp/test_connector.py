@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +16,7 @@ from sessions_app.connectors.mcp.reach import conversation_with
 from sessions_app.connectors.mcp.upstream import name_for_tls
 from sessions_app.policy.commands.kinds import compile_open, parse_text
 from tests.sessions_app.connectors.mcp.conftest import place_at
+from tests.support.servers.answering import answering
 from tests.support.servers.mcp_desk import DESK_TOKEN, desk
 
 SET = """
@@ -94,33 +95,17 @@ def test_the_token_is_in_no_message(connector, server):
     assert "canary" not in "".join(shown)
 
 
-class Odd(BaseHTTPRequestHandler):
-    """Answers everything with what the test says."""
-
-    said = b""
-    kind = "application/json"
-
-    def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        body = self.said.replace(b"ID", str(asked.get("id")).encode())
-        self.send_response(200)
-        self.send_header("Content-Type", self.kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def odd():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Odd)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
+    """A server that answers everything with what the test says."""
+    odd = SimpleNamespace(said=b"", kind="application/json")
+
+    def answer(asked):
+        body = odd.said.replace(b"ID", str(json.loads(asked.body).get("id")).encode())
+        return 200, {"Content-Type": odd.kind}, body
+
+    with answering(answer) as odd.port:
+        yield odd
 
 
 GOOD = b'{"jsonrpc":"2.0","id":ID,"result":{"supportedVersions":["2026-07-28"],"tools":%s}}'
@@ -142,10 +127,9 @@ GOOD = b'{"jsonrpc":"2.0","id":ID,"result":{"supportedVersions":["2026-07-28"],"
         (b"x" * 5_000_000, "application/json", "response that is too large"),
     ],
 )  # fmt: skip
-def test_a_server_that_misbehaves_is_an_error_in_words(connector, odd, said, kind, why, monkeypatch):
-    monkeypatch.setattr(Odd, "said", said)
-    monkeypatch.setattr(Odd, "kind", kind)
-    steps = connector.check(place_at(odd))
+def test_a_server_that_misbehaves_is_an_error_in_words(connector, odd, said, kind, why):
+    odd.said, odd.kind = said, kind
+    steps = connector.check(place_at(odd.port))
     assert not steps[-1].ok
     assert why in steps[-1].detail
 
@@ -153,15 +137,11 @@ def test_a_server_that_misbehaves_is_an_error_in_words(connector, odd, said, kin
 @pytest.mark.parametrize(
     ("said", "name"),
     [
-        ("mcp.example", "mcp.example"),
-        ("mcp.example:8443", "mcp.example"),
-        ("192.0.2.7", "192.0.2.7"),
-        ("192.0.2.7:8443", "192.0.2.7"),
-        ("2001:db8::7", "2001:db8::7"),
-        ("[2001:db8::7]", "2001:db8::7"),
+        ("mcp.example", "mcp.example"), ("mcp.example:8443", "mcp.example"), ("192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7:8443", "192.0.2.7"), ("2001:db8::7", "2001:db8::7"), ("[2001:db8::7]", "2001:db8::7"),
         ("[2001:db8::7]:8443", "2001:db8::7"),
     ],
-)
+)  # fmt: skip
 def test_a_server_is_recognized_by_its_name_or_address_without_port_and_brackets(said, name):
     assert name_for_tls(said) == name
 
@@ -226,27 +206,20 @@ def test_what_is_not_for_mcp_is_never_provisioned(connector, place):
     from datetime import UTC, datetime
 
     commands = compile_open(parse_text("{name: x, kind: ssh, summary: x, risk: low, commands: []}"))
-    wrong = GrantSpec(
-        grant_ref="GR-1",
-        mark="0" * 32,
-        holder="robot",
-        place=place,
-        commands=commands,
-        expires_at=datetime.now(UTC),
-    )
+    wrong = replace(spec(place, datetime.now(UTC)), commands=commands)
     with pytest.raises(ConnectorError) as caught:
         connector.provision(wrong)
     assert caught.value.permanent
 
 
-def test_an_answer_to_something_else_is_none_for_who_takes_the_first_one(odd, monkeypatch):
+def test_an_answer_to_something_else_is_none_for_who_takes_the_first_one(odd):
     import asyncio
 
     from sessions_app.connectors.mcp.reach import conversation_with
 
     async def first():
-        return await anext(conversation_with(place_at(odd)).call("tools/call", {"name": "a"}))
+        return await anext(conversation_with(place_at(odd.port)).call("tools/call", {"name": "a"}))
 
-    monkeypatch.setattr(Odd, "said", b'{"jsonrpc":"2.0","id":7,"result":{"content":[]}}')
+    odd.said = b'{"jsonrpc":"2.0","id":7,"result":{"content":[]}}'
     with pytest.raises(ConnectorError, match="responded with a different id"):
         asyncio.run(first())
