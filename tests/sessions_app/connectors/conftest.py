@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,24 +17,24 @@ from tests.support.leftovers import mark
 
 
 @pytest.fixture(scope="session")
-def ca() -> asyncssh.SSHKey:
+def ca():
     return asyncssh.generate_private_key("ssh-ed25519")
 
 
 @pytest.fixture(scope="session")
-def public_ca(ca) -> str:
+def public_ca(ca):
     return ca.export_public_key().decode().strip()
 
 
 @pytest.fixture(scope="session")
-def sshd(processes, public_ca) -> Iterator[SshTarget]:
+def sshd(processes, public_ca):
     options = ["Subsystem sftp internal-sftp"]
     with SshTarget([public_ca], ["web"], options=options, environment=mark()) as target:
         yield target
 
 
 @pytest.fixture(scope="session")
-def connector(ca) -> SSHConnector:
+def connector(ca):
     return SSHConnector(Authority(ca.export_private_key()))
 
 
@@ -47,7 +46,7 @@ def facts_of(sshd: SshTarget, **changes) -> TargetFacts:
 
 
 @pytest.fixture
-def target(sshd) -> TargetFacts:
+def target(sshd):
     return facts_of(sshd)
 
 
@@ -60,7 +59,7 @@ class Account:
 
 
 @pytest.fixture
-def account(request, tmp_path, monkeypatch) -> Account:
+def account(request, tmp_path, monkeypatch):
     """An account with a given login shell, which only those SSH servers know that the test starts."""
     # Another run's account has another number: what belongs to it is looked for on the whole machine.
     made = Account("stint-test", 10_000 + os.getpid() % 50_000)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from sessions_app.connectors.base import (
 )
 from sessions_app.policy.commands.answers import CompiledSet
 from tests.support.pace import allow
+from tests.support.world.acts import at_once
 
 
 @dataclass
@@ -121,19 +121,7 @@ def test_revoking_what_was_never_made_and_revoking_twice_are_fine(case):
 def test_two_that_revoke_at_once_both_see_it_gone(case):
     lease = case.lease()
     case.leave(lease)
-    seen: list[object] = []
-
-    def revoke() -> None:
-        try:
-            seen.append(case.connector.revoke(lease).gone)
-        except ConnectorError as error:
-            seen.append(error)
-
-    threads = [threading.Thread(target=revoke) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    seen = [getattr(one, "gone", one) for one in at_once(*[lambda: case.connector.revoke(lease)] * 2)]
     # One may be told that the other was in its way; it comes again.
     assert True in seen
     assert all(one is True or (isinstance(one, ConnectorError) and not one.permanent) for one in seen)

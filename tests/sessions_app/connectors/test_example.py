@@ -46,7 +46,7 @@ def installed(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def case(installed, tmp_path) -> Case:
+def case(installed, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     type_ = registry.type_of("folder")

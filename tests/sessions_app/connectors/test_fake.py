@@ -22,7 +22,7 @@ NOTHING = CompiledSet("fake", "nothing", {}, ())
 
 
 @pytest.fixture
-def case() -> Case:
+def case():
     fake = FakeConnector(down={"web-2"})
 
     def leave(lease) -> None:

@@ -104,6 +104,11 @@ class Shop:
             found = admin.execute(sql, values or None)
             return found.fetchall() if found.description else []
 
+    def one(self, sql: str, *values, database: str = "shop") -> object:
+        """The only value of the only row."""
+        ((value,),) = self.admin(sql, *values, database=database)
+        return value
+
     def intact(self, spec: GrantSpec) -> bool | None:
         """Whether what is there of a grant is as it should be; None when nothing is there."""
         seen = [one.intact for one in self.connector.observe(spec.place) if one.mark == spec.mark]
@@ -129,6 +134,12 @@ class Given:
 
     def login(self, database: str = "shop", **changes) -> psycopg.Connection:
         return self.shop.server.login(self.role, changes.pop("password", self.password), database, **changes)
+
+    def run(self, *statements: str, database: str = "shop") -> None:
+        """Let the holder run statements in a session of their own."""
+        with self.login(database) as session:
+            for statement in statements:
+                session.execute(statement)
 
     def revoke(self):
         return self.shop.connector.revoke(self.lease)

@@ -65,7 +65,7 @@ def place_at(port: int, *, name: str = "api", address: str = "127.0.0.1", **para
 
 
 @pytest.fixture(scope="session")
-def site() -> Iterator[Site]:
+def site():
     """What the snippet is made of; door and application are running."""
     with stint() as url, application() as upstream:
         yield Site(
@@ -80,12 +80,12 @@ def proxy(processes, site):
 
 
 @pytest.fixture
-def connector() -> HTTPConnector:
+def connector():
     return HTTPConnector()
 
 
 @pytest.fixture(scope="session")
-def hung() -> Iterator[int]:
+def hung():
     """A port that takes connections and says nothing."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

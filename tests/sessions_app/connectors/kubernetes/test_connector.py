@@ -18,10 +18,10 @@ from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.kubernetes.objects import RBAC, name_of
 from sessions_app.connectors.kubernetes.setup import ceiling, target_setup
 from sessions_app.policy.commands.kinds import compile_open, compile_set, parse_text
-from tests.sessions_app.connectors.kubernetes.conftest import SET, Ground, place_of, set_up
+from tests.sessions_app.connectors.kubernetes.conftest import SET, place_of
 from tests.support.pace import allow
-from tests.support.servers.kubernetes.cluster import eventually, in_process
-from tests.support.servers.kubernetes.server import ApiServer, Fault
+from tests.support.servers.kubernetes.cluster import eventually
+from tests.support.servers.kubernetes.server import Fault
 from tests.support.servers.kubernetes.tls import authority
 
 WEB, API, OTHER = "stint-test-web", "stint-test-api", "stint-test-other"
@@ -66,22 +66,6 @@ def test_access_stops_with_the_revoke_and_the_receipt_says_who_said_so(ground):
     assert dt.datetime.fromisoformat(detail["asked_at"]) <= dt.datetime.fromisoformat(detail["answered_at"])
     json.dumps(detail)
     assert token not in json.dumps(detail)
-
-
-def test_what_was_used_just_before_is_refused_within_twelve_seconds(tmp_path, connector):
-    """The only test that waits for the cache as it is: ten seconds."""
-    with ApiServer(tmp_path) as server:
-        cluster = in_process(server)
-        set_up(cluster)
-        ground = Ground(cluster, place_of(cluster), connector)
-        spec = ground.spec()
-        token = ground.credential(spec, lease := connector.provision(spec))
-        began = time.monotonic()
-        assert ground.status(token, PODS) == 200
-        assert connector.revoke(lease).gone
-        assert ground.status(token, PODS) == 403  # known for as long as the cache holds, and may do nothing
-        assert eventually(lambda: ground.status(token, PODS) == 401, 12)
-        assert 8 < time.monotonic() - began < allow(12)
 
 
 WATCHED = """\
@@ -142,16 +126,6 @@ def test_a_watch_outlives_the_revoke_which_is_why_the_receipt_says_so(ground, se
     cluster.call("POST", PODS, {"metadata": {"name": f"late-{spec.mark[:8]}"}})
     assert b"late-" in answer.readline()
     stream.close()
-
-
-def test_making_and_unmaking_a_grant_costs_at_most_fifteen_calls(ground, server):
-    spec = ground.spec(keep={0, 1, 2})
-    with server.counted() as made:
-        lease = ground.connector.provision(spec)
-    with server.counted() as ended:
-        assert ground.connector.revoke(lease).gone
-    assert (len(made), len(ended)) == (3, 11)
-    assert len(made) + len(ended) <= 15
 
 
 def test_a_token_is_good_until_the_grants_end_and_never_asked_for_less_than_ten_minutes(ground):
@@ -220,17 +194,6 @@ def test_a_dropped_connection_leaves_one_object(ground, server, method, path, ho
     seen = [one for one in ground.connector.observe(ground.place) if one.mark == lease.mark]
     assert [one.intact for one in seen] == [True]
     assert ground.connector.revoke(lease).gone
-
-
-@pytest.mark.parametrize("path", ["/rolebindings/", "/serviceaccounts/[^/]*$", "/roles/", "/token$", "/tokenreviews", "/subjectaccess"])  # fmt: skip
-@pytest.mark.parametrize("how", ["before", "after"])
-def test_a_revoke_whose_answer_is_lost_is_finished(ground, server, path, how):
-    lease = ground.connector.provision(ground.spec())
-    method = "DELETE" if path.endswith(("/", "*$")) else "POST"
-    server.faults.append(Fault(method, path, how))
-    assert ground.connector.revoke(lease).gone
-    assert server.faults[0].times == 0
-    assert ground.connector.verify(lease).gone
 
 
 def test_connections_that_the_server_closed_are_replaced(ground, server):

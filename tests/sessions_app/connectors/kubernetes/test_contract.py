@@ -17,7 +17,7 @@ LOOK = (PolicyRule(("list",), ("",), ("pods",)),)
 
 
 @pytest.fixture
-def case(cluster, connector, place, hung, closed) -> Case:
+def case(cluster, connector, place, hung, closed):
     def leave(lease: Lease) -> None:
         """An account and a role that nothing is bound to: a provisioner died between its calls."""
         wanted = Wanted(lease.mark, lease.grant_ref, "alice", "stint-grants", WEB, LOOK)

@@ -4,18 +4,16 @@ get.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from broker.embedded.state import temporary_state_dir
 from sessions_app.connectors.base import Lease
 from tests.support.servers.postgres_server import PostgresServer, majors
-from tests.support.servers.postgres_shop import Shop, set_up
+from tests.support.servers.postgres_shop import set_up
 
 
 @pytest.fixture(scope="session")
-def shop(processes, request) -> Iterator[Shop]:
+def shop(processes, request):
     """A server of the newest version, or of the one that `each_version` gives."""
     major = getattr(request, "param", majors()[-1])
     with temporary_state_dir("stint-pg-") as state, PostgresServer(state, major) as server:
@@ -23,7 +21,7 @@ def shop(processes, request) -> Iterator[Shop]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_left(request) -> Iterator[None]:
+def nothing_left(request):
     """No test leaves a role of a grant behind."""
     yield
     if "shop" in request.fixturenames:

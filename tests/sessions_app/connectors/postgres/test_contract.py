@@ -27,7 +27,7 @@ def silent():
 
 
 @pytest.fixture
-def case(shop, silent) -> Case:
+def case(shop, silent):
     def leave(lease) -> None:
         names = role_names(lease.mark)
         if not shop.admin("SELECT 1 FROM pg_roles WHERE rolname = %s", names.login):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
 from broker.embedded.state import temporary_state_dir
 from sessions_app.connectors.base import ConnectorError
 from tests.support.servers.postgres_server import PostgresServer, majors
-from tests.support.servers.postgres_shop import Shop, set_up
+from tests.support.servers.postgres_shop import set_up
 
 pytestmark = pytest.mark.processes
 
@@ -20,7 +18,7 @@ MANY = 6000
 
 
 @pytest.fixture(scope="module")
-def narrow(processes) -> Iterator[Shop]:
+def narrow(processes):
     with (
         temporary_state_dir("stint-pg-") as state,
         PostgresServer(state, majors()[-1], settings=NARROW) as server,
@@ -32,7 +30,7 @@ def narrow(processes) -> Iterator[Shop]:
 
 
 @pytest.fixture
-def room(narrow) -> Iterator[Shop]:
+def room(narrow):
     narrow.admin(
         "CREATE SCHEMA room; GRANT USAGE ON SCHEMA room TO PUBLIC; GRANT CREATE ON SCHEMA room TO maker"
     )

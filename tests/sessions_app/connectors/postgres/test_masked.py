@@ -69,24 +69,9 @@ def test_a_string_whose_end_depends_on_a_setting_hides_no_more_than_it_does_unde
 
 
 PIECES = [
-    "ALTER ROLE a ",
-    "PASSWORD ",
-    "'",
-    "''",
-    "\\",
-    "$$",
-    "$a$",
-    "/*",
-    "*/",
-    "--",
-    "\n",
-    ";",
-    "E'",
-    '"',
-    "SET ",
-    "x ",
-    "é",
-]
+    "ALTER ROLE a ", "PASSWORD ", "'", "''", "\\", "$$", "$a$", "/*", "*/", "--", "\n", ";", "E'", '"',
+    "SET ", "x ", "é",
+]  # fmt: skip
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))

@@ -267,9 +267,10 @@ def test_a_database_that_is_closed_to_the_public_is_opened_by_its_privilege(shop
         given = shop.give("CONNECT ON DATABASE other")
         given.login("other").close()
         assert given.revoke().gone
-        assert shop.admin(
-            "SELECT datacl::text ~ 'stint_[0-9a-f]{32}' FROM pg_database WHERE datname = 'other'"
-        ) == [(False,)]
+        assert (
+            shop.one("SELECT datacl::text ~ 'stint_[0-9a-f]{32}' FROM pg_database WHERE datname = 'other'")
+            is False
+        )
     finally:
         shop.admin(
             "GRANT CONNECT ON DATABASE other TO PUBLIC; REVOKE CONNECT ON DATABASE other FROM stint_broker CASCADE"

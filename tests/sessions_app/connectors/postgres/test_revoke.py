@@ -8,17 +8,18 @@ import secrets
 import signal
 import threading
 import time
+from functools import partial
 
 import psycopg
 import pytest
 
 from sessions_app.connectors.base import ConnectorError, Lease
 from sessions_app.connectors.postgres import connection
-from sessions_app.connectors.postgres import revoke as ending
 from sessions_app.connectors.postgres.names import role_names
 from tests.support.pace import allow
 from tests.support.servers.postgres_server import each_version
-from tests.support.waits import PATIENCE, eventually
+from tests.support.waits import eventually
+from tests.support.world.acts import Started, at_once
 
 pytestmark = [each_version, pytest.mark.timing]
 
@@ -58,7 +59,7 @@ def test_a_holder_has_what_was_granted_and_nothing_else_and_then_nothing(shop):
                 session.execute(refused)
         # PostgreSQL only warns of a privilege that is held without GRANT OPTION.
         session.execute("GRANT SELECT ON app.orders TO PUBLIC")
-        assert shop.admin("SELECT has_table_privilege('public', 'app.orders', 'SELECT')") == [(False,)]
+        assert shop.one("SELECT has_table_privilege('public', 'app.orders', 'SELECT')") is False
         evidence = given.revoke()
         assert dead(session)
     assert evidence.gone
@@ -95,11 +96,12 @@ def test_what_a_holder_made_in_several_databases_goes_to_a_role_that_can_do_noth
     assert evidence.detail["databases"]["other"]["owned"] >= 4
     for database in ("shop", "other"):
         asked = "SELECT relowner::regrole::text FROM pg_class WHERE oid = 'room.mine'::regclass"
-        assert shop.admin(asked, database=database) == [("stint_kept",)]
-        assert shop.admin("SELECT count(*) FROM room.mine", database=database) == [(1,)]
-    assert shop.admin(
-        "SELECT rolcanlogin OR rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = 'stint_kept'"
-    ) == [(False,)]
+        assert shop.one(asked, database=database) == "stint_kept"
+        assert shop.one("SELECT count(*) FROM room.mine", database=database) == 1
+    assert (
+        shop.one("SELECT rolcanlogin OR rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = 'stint_kept'")
+        is False
+    )
 
 
 def test_a_collation_that_the_keeper_may_not_have_fails_the_end_and_says_what_to_run(shop):
@@ -112,12 +114,12 @@ def test_a_collation_that_the_keeper_may_not_have_fails_the_end_and_says_what_to
         assert dead(session)
     assert "REASSIGN OWNED BY" in caught.value.message
     assert caught.value.permanent
-    assert shop.admin("SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", given.role) == [(False,)]
+    assert shop.one("SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", given.role) is False
     shop.admin("GRANT CREATE ON SCHEMA room TO stint_kept")
     assert given.revoke().gone
-    assert shop.admin("SELECT collowner::regrole::text FROM pg_collation WHERE collname = 'trap'") == [
-        ("stint_kept",)
-    ]
+    assert (
+        shop.one("SELECT collowner::regrole::text FROM pg_collation WHERE collname = 'trap'") == "stint_kept"
+    )
 
 
 def test_a_function_that_stint_can_not_reach_fails_the_end_and_says_what_to_run(shop):
@@ -148,7 +150,7 @@ def test_prepared_transactions_that_hold_locks_are_rolled_back(shop):
     evidence = given.revoke()
     assert evidence.gone
     assert evidence.detail["prepared_rolled_back"] == 2
-    assert shop.admin("SELECT count(*) FROM pg_prepared_xacts") == [(0,)]
+    assert shop.one("SELECT count(*) FROM pg_prepared_xacts") == 0
 
 
 def test_sessions_in_every_state_end(shop):
@@ -156,29 +158,21 @@ def test_sessions_in_every_state_end(shop):
     states = ("SELECT pg_sleep(60)", "LISTEN news", "SELECT pg_advisory_lock(7)", "CREATE TEMP TABLE t AS SELECT 1 AS x",
               "BEGIN; SELECT * FROM app.orders", "DECLARE c CURSOR WITH HOLD FOR SELECT 1", "SET statement_timeout = 0",
               "SELECT count(*) FROM generate_series(1, 2000000000)")  # fmt: skip
-    sessions, threads = [], []
-    for state in states:
-        session = given.login()
+    sessions = [given.login() for _ in states]
+    for session in sessions:
         session.execute("SET statement_timeout = 0")
-        sessions.append(session)
-        threads.append(threading.Thread(target=_ignore, args=(session, state)))
-        threads[-1].start()
+    running = [
+        Started(partial(session.execute, state)) for session, state in zip(sessions, states, strict=True)
+    ]
     time.sleep(0.3)
     began = time.monotonic()
     evidence = given.revoke()
     assert time.monotonic() - began < allow(5)
-    for thread in threads:
-        thread.join(PATIENCE)
+    for one in running:
+        one.result()
     assert evidence.gone
     assert evidence.detail["backends_ended"] >= len(states)
     assert all(dead(session) for session in sessions)
-
-
-def _ignore(session, statement) -> None:
-    try:
-        session.execute(statement)
-    except psycopg.Error:
-        return
 
 
 def test_a_holder_who_logs_in_again_and_again_is_out(shop):
@@ -206,7 +200,7 @@ def test_a_holder_who_logs_in_again_and_again_is_out(shop):
     assert all(dead(session) for session in sessions)
     # Who was refused is told so before the server's process is gone.
     left = "SELECT count(*) FROM pg_stat_activity WHERE usename IS NULL AND backend_type = 'client backend'"
-    eventually(lambda: shop.admin(left) == [(0,)])
+    eventually(lambda: shop.one(left) == 0)
 
 
 def test_a_role_that_an_administrator_dropped_leaves_no_session(shop):
@@ -237,8 +231,8 @@ def test_a_database_that_takes_no_connections_fails_the_end_visibly_and_the_role
     assert not shop.connector.verify(given.lease).gone
     with pytest.raises(psycopg.OperationalError, match="not permitted to log in"):
         given.login()
-    assert shop.admin("SELECT has_table_privilege(%s, 'app.orders', 'SELECT')", given.role) == [(False,)]
-    assert shop.admin("SELECT pg_has_role(%s, 'reporting_reader', 'MEMBER')", given.role) == [(False,)]
+    assert shop.one("SELECT has_table_privilege(%s, 'app.orders', 'SELECT')", given.role) is False
+    assert shop.one("SELECT pg_has_role(%s, 'reporting_reader', 'MEMBER')", given.role) is False
     assert given.revoke().gone
 
 
@@ -254,10 +248,10 @@ def test_a_replication_slot_that_a_session_holds_is_dropped_or_said_to_be_there(
     stream.exec_(
         f"START_REPLICATION SLOT {slot} LOGICAL 0/0 (proto_version '1', publication_names 'news')".encode()
     )
-    assert shop.admin("SELECT active FROM pg_replication_slots WHERE slot_name = %s", slot) == [(True,)]
+    assert shop.one("SELECT active FROM pg_replication_slots WHERE slot_name = %s", slot) is True
     with pytest.raises(ConnectorError):
         given.revoke()
-    assert shop.admin("SELECT active FROM pg_replication_slots WHERE slot_name = %s", slot) == [(False,)]
+    assert shop.one("SELECT active FROM pg_replication_slots WHERE slot_name = %s", slot) is False
     shop.admin(f"ALTER ROLE {given.role} NOREPLICATION")
     with pytest.raises(ConnectorError) as caught:
         given.revoke()
@@ -268,16 +262,6 @@ def test_a_replication_slot_that_a_session_holds_is_dropped_or_said_to_be_there(
     stream.finish()
 
 
-def test_two_grants_of_one_holder_do_not_end_each_other(shop):
-    one, two = shop.give(*WRITE), shop.give(*WRITE)
-    with one.login() as first, two.login() as second:
-        assert one.revoke().gone
-        assert dead(first)
-        assert second.execute("SELECT count(*) FROM app.orders").fetchone() == (2,)
-        assert two.revoke().gone
-        assert dead(second)
-
-
 def test_privileges_that_somebody_else_gave_the_role_fail_the_end_visibly_and_cannot_be_used(shop):
     given = shop.give()
     shop.admin(f"GRANT SELECT ON app.invoices TO {given.role}")
@@ -285,29 +269,9 @@ def test_privileges_that_somebody_else_gave_the_role_fail_the_end_visibly_and_ca
     with pytest.raises(ConnectorError, match="app.invoices") as caught:
         given.revoke()
     assert f'DROP OWNED BY "{given.role}"' in caught.value.message
-    assert shop.admin("SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", given.role) == [(False,)]
+    assert shop.one("SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", given.role) is False
     shop.admin(f"DROP OWNED BY {given.role}")
     assert given.revoke().gone
-
-
-def test_twenty_ends_at_once_on_one_server(shop):
-    given = [shop.give(*WRITE) for _ in range(20)]
-    results: list[object] = []
-
-    def end(one) -> None:
-        try:
-            # As the connector does it, but that all of them together may take longer on a busy machine.
-            budget = connection.Budget(allow(connection.BUDGET_SECONDS))
-            results.append(ending.revoke(one.lease, budget).gone)
-        except ConnectorError as error:
-            results.append(error.message)
-
-    threads = [threading.Thread(target=end, args=(one,)) for one in given]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert results == [True] * len(given)
 
 
 def test_a_server_that_stands_still_in_the_middle_is_given_up_in_time(shop):
@@ -330,19 +294,10 @@ def test_an_end_while_the_role_is_made_leaves_nothing(shop):
     for delay in (0, 0.01, 0.02, 0.04):
         spec = shop.spec(*WRITE)
         lease = Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place)
-        made: list[object] = []
-
-        def make(spec=spec, made=made) -> None:
-            try:
-                made.append(shop.connector.provision(spec))
-            except ConnectorError as error:
-                made.append(error)
-
-        thread = threading.Thread(target=make)
-        thread.start()
+        making = Started(partial(shop.connector.provision, spec))
         time.sleep(delay)
         shop.connector.revoke(lease)
-        thread.join()
+        making.result()
         # The one who made it finds that the grant is over, and unmakes what it made.
         assert shop.connector.revoke(lease).gone
         assert shop.intact(spec) is None
@@ -390,37 +345,12 @@ def test_grants_made_and_ended_at_once_on_the_same_tables_do_not_fail_each_other
         "USAGE ON SEQUENCE app.numbers",
         "ROLE reporting_reader",
     )
-    failed: list[str] = []
 
-    def live() -> None:
+    def live():
         for _ in range(5):
-            try:
-                assert shop.give(*lines).revoke().gone
-            except ConnectorError as error:
-                failed.append(error.message)
+            assert shop.give(*lines).revoke().gone
 
-    threads = [threading.Thread(target=live) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failed == []
-
-
-@pytest.mark.parametrize("kept", ["in sessions", "in a prepared transaction"])
-def test_a_holder_who_locks_the_row_of_their_own_role_keeps_nothing_from_ending(shop, kept):
-    given = shop.give(*WRITE)
-    with given.login() as session, given.login() as another:
-        session.execute("BEGIN")
-        session.execute("ALTER ROLE CURRENT_USER PASSWORD 'mine'")
-        if kept != "in sessions":
-            session.execute("PREPARE TRANSACTION 'locks the row'")
-        evidence = given.revoke()
-        assert dead(session)
-        assert dead(another)
-    assert evidence.gone
-    assert evidence.detail["backends_ended"] == 2
-    assert evidence.detail["prepared_rolled_back"] == (0 if kept == "in sessions" else 1)
+    assert at_once(*[live] * 6) == [None] * 6
 
 
 def test_a_holder_who_locks_the_row_of_their_own_role_again_and_again_is_out(shop):

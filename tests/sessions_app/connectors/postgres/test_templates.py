@@ -143,4 +143,4 @@ def test_a_policy_that_names_a_template_outlives_the_grant_once_the_told_sql_mak
     with given.login() as session:
         assert session.execute(seen).fetchall() == rows
     assert given.revoke().gone
-    assert shop.admin("SELECT count(*) FROM pg_policy WHERE polname = 'limited'") == [(1,)]
+    assert shop.one("SELECT count(*) FROM pg_policy WHERE polname = 'limited'") == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator
 
 import asyncssh
 import pytest
@@ -32,7 +31,7 @@ SET = make(
 
 
 @pytest.fixture(scope="module")
-def bare(processes, tmp_path_factory) -> Iterator[SshHost]:
+def bare(processes, tmp_path_factory):
     with ssh_host(tmp_path_factory.mktemp("host")) as one:
         for name, text in PROGRAMS.items():
             one.add_program(name, text)
@@ -40,12 +39,12 @@ def bare(processes, tmp_path_factory) -> Iterator[SshHost]:
 
 
 @pytest.fixture
-def compiled() -> CompiledSet:
+def compiled():
     return compile_open(SET)
 
 
 @pytest.fixture
-def host(bare, public_ca, compiled) -> SshHost:
+def host(bare, public_ca, compiled):
     set_up(bare, public_ca, compiled)
     return bare
 
@@ -105,15 +104,10 @@ def test_an_approved_line_runs_as_root_with_its_marks_and_others_as_the_account(
 @pytest.mark.parametrize(
     "words",
     [
-        "servicectl restart sshd",
-        "servicectl restart",
-        "servicectl restart nginx now",
-        "outlive 5",
-        "id -un",
-        "",
-        "--end x",
+        "servicectl restart sshd", "servicectl restart", "servicectl restart nginx now", "outlive 5",
+        "id -un", "", "--end x",
     ],
-)
+)  # fmt: skip
 def test_the_target_itself_runs_nothing_else_as_root(host, words):
     asked = f"setpriv --reuid stint --regid stint --clear-groups -- sudo -n -- /etc/ssh/stint_as_root {words}"
     done = host.run(asked)

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -41,7 +40,7 @@ def left(target: TargetFacts) -> Lease:
 
 
 @pytest.fixture
-def case(connector, sshd, target) -> Iterator[Case]:
+def case(connector, sshd, target):
     started: list[subprocess.Popen[bytes]] = []
 
     def leave(lease) -> None:
