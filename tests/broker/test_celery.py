@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from celery.beat import Scheduler
@@ -25,7 +23,7 @@ LASTS = dt.timedelta(minutes=10)
 
 
 @pytest.fixture
-def skewed(monkeypatch) -> Any:
+def skewed(monkeypatch):
     """Set this node's clock, which is the outside world, off by so much, as Celery and Stint read it."""
 
     def skew(by: dt.timedelta) -> None:
@@ -44,7 +42,7 @@ def skewed(monkeypatch) -> Any:
 
 
 @pytest.fixture
-def queue() -> Iterator[Any]:
+def queue():
     """Send a tick that lasts ten minutes, and return it as the worker gets it."""
     with Connection("memory://") as connection:
 

@@ -131,7 +131,7 @@ def demo() -> Iterator[Demo]:
 
 
 @pytest.mark.smoke
-def test_its_first_steps_bring_access_and_an_interrupt_leaves_nothing() -> None:
+def test_its_first_steps_bring_access_and_an_interrupt_leaves_nothing():
     with demo() as running:
         running.wait_for(STEPS[5], within=180)
         running.learn_folder()
@@ -145,7 +145,7 @@ def test_its_first_steps_bring_access_and_an_interrupt_leaves_nothing() -> None:
 
 
 @pytest.fixture(scope="module")
-def both(processes) -> Iterator[tuple[Demo, Demo]]:
+def both(processes):
     """Two at the same time, for each takes half a minute: one goes well, the other loses its targets, whichever is looked at first."""
     with demo() as good, demo() as bad:
         # They run by then, and the story, which waits for nobody, has not begun.
@@ -160,7 +160,7 @@ def both(processes) -> Iterator[tuple[Demo, Demo]]:
         yield good, bad
 
 
-def test_a_step_that_goes_wrong_ends_the_story_with_status_1(both: tuple[Demo, Demo]) -> None:
+def test_a_step_that_goes_wrong_ends_the_story_with_status_1(both):
     _, bad = both
     assert bad.status() == 1
     told = bad.said.partition(f" 4. {STEPS[3]}")[2].splitlines()
@@ -172,7 +172,7 @@ def test_a_step_that_goes_wrong_ends_the_story_with_status_1(both: tuple[Demo, D
     assert list(bad.temporary.iterdir()) == []
 
 
-def test_the_story_goes_as_it_should_and_leaves_nothing(both: tuple[Demo, Demo]) -> None:
+def test_the_story_goes_as_it_should_and_leaves_nothing(both):
     good, _ = both
     assert good.status() == 0, good.said
     told = re.findall(r"^ ?(\d+)\. (.*)$", good.said, re.MULTILINE)
@@ -196,11 +196,11 @@ def test_the_story_goes_as_it_should_and_leaves_nothing(both: tuple[Demo, Demo])
     assert list(good.temporary.iterdir()) == []
 
 
-def test_the_readme_says_how_many_steps_there_are() -> None:
+def test_the_readme_says_how_many_steps_there_are():
     assert f"plays the demo's {len(STEPS)} steps" in (ROOT / "README.md").read_text()
 
 
-def test_without_kubectl_it_says_in_one_line_what_to_do_before_anything_starts(tmp_path: Path) -> None:
+def test_without_kubectl_it_says_in_one_line_what_to_do_before_anything_starts(tmp_path):
     told = subprocess.run(
         [sys.executable, "manage.py", "demo", "--once"],
         cwd=ROOT, env={**os.environ, "PATH": str(tmp_path)}, capture_output=True, text=True, check=False, timeout=60,
@@ -209,7 +209,7 @@ def test_without_kubectl_it_says_in_one_line_what_to_do_before_anything_starts(t
     assert told.stderr.splitlines() == ["stint: kubectl was not found. Install Debian's `kubernetes-client`."]
 
 
-def test_without_root_it_says_in_one_line_what_to_do_before_anything_starts() -> None:
+def test_without_root_it_says_in_one_line_what_to_do_before_anything_starts():
     code = "import os, sys; from broker.demo.main import main; os.seteuid(65534); sys.exit(main(['--once']))"
     begun = time.monotonic()
     told = subprocess.run(

@@ -22,7 +22,7 @@ from tests.support.world.world import SETUP
 
 
 @pytest.fixture
-def prober() -> Client:
+def prober():
     """Asks by address, as probers do."""
     return Client(headers={"host": "10.0.0.9:8000"})
 

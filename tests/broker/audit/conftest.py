@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
 from django.db import connection
 
@@ -19,14 +15,14 @@ GUARDED = ("audit_entry", "audit_head", "audit_checkpoint", "audit_key")
 
 
 @pytest.fixture(autouse=True)
-def kept(tmp_path: Path, settings: Any) -> Path:
+def kept(tmp_path, settings):
     """The file outside the database, of this test alone."""
     settings.CHECKPOINTS_FILE = tmp_path / "outside" / "checkpoints.txt"
     return tmp_path / "outside" / "checkpoints.txt"
 
 
 @pytest.fixture
-def tamper(owner_connection: psycopg.Connection[Any]) -> Callable[..., None]:
+def tamper(owner_connection):
     """Run a statement with the guards disabled, as the owner of the database can."""
 
     def run(sql: str, *values: object) -> None:
@@ -42,7 +38,7 @@ def tamper(owner_connection: psycopg.Connection[Any]) -> Callable[..., None]:
 
 
 @pytest.fixture
-def trial(tamper: Callable[..., None]) -> str:
+def trial(tamper):
     """An empty log beside the main one."""
     start = hashlib.sha256(b"stint-audit-log-1\n" + LOG.encode()).digest()
     tamper("INSERT INTO audit_head (log, seq, hash) VALUES (%s, 0, %s)", LOG, start)
@@ -50,14 +46,14 @@ def trial(tamper: Callable[..., None]) -> str:
 
 
 @pytest.fixture
-def ten(trial: str) -> str:
+def ten(trial):
     """The log with ten entries."""
     bulk_build(connection, 10, log=trial)
     return trial
 
 
 @pytest.fixture
-def check() -> Callable[..., Verdict]:
+def check():
     """Verify the trial log."""
 
     def run(*, from_seq: int = 0) -> Verdict:

@@ -82,7 +82,7 @@ def whole(connection: Connection) -> list[Any]:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_the_owner_of_the_tables_is_refused(owner_connection: Connection, change: str) -> None:
+def test_the_owner_of_the_tables_is_refused(owner_connection, change):
     refused(
         owner_connection,
         change,
@@ -91,14 +91,12 @@ def test_the_owner_of_the_tables_is_refused(owner_connection: Connection, change
 
 
 @pytest.mark.parametrize("change", [*CHANGES, *TAKEOVERS])
-def test_the_application_is_refused(app_connection: Connection, change: str) -> None:
+def test_the_application_is_refused(app_connection, change):
     refused(app_connection, change, "permission denied|must be (owner|able)")
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_careless_grant_opens_nothing(
-    app_connection: Connection, owner_connection: Connection, change: str
-) -> None:
+def test_a_careless_grant_opens_nothing(app_connection, owner_connection, change):
     """The triggers still refuse, even to one who pretends that an append is under way."""
     owner_connection.execute(
         "GRANT INSERT, UPDATE, DELETE, TRUNCATE"
@@ -108,7 +106,7 @@ def test_a_careless_grant_opens_nothing(
     refused(app_connection, change, "is refused: ")
 
 
-def test_the_application_may_append_and_read(app_connection: Connection) -> None:
+def test_the_application_may_append_and_read(app_connection):
     row = app_connection.execute(
         "SELECT audit_append_many('main', %s, 'ca.created', 'system:x', NULL, 'ca', '{CA-7}', ARRAY['{}'::jsonb])",
         [AT],
@@ -118,7 +116,7 @@ def test_the_application_may_append_and_read(app_connection: Connection) -> None
     assert refs.fetchone() == ("CA-7",)
 
 
-def test_no_other_function_of_the_record_changes_it(app_connection: Connection) -> None:
+def test_no_other_function_of_the_record_changes_it(app_connection):
     """Only what appends runs with the owner's rights."""
     functions = app_connection.execute(
         "SELECT proname, proconfig FROM pg_proc WHERE prosecdef AND proname LIKE 'audit%' ORDER BY 1"
@@ -129,7 +127,7 @@ def test_no_other_function_of_the_record_changes_it(app_connection: Connection) 
     ]
 
 
-def test_public_may_execute_nothing(app_connection: Connection) -> None:
+def test_public_may_execute_nothing(app_connection):
     grants = app_connection.execute(
         "SELECT p.proname FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a"
         " WHERE p.proname LIKE 'audit%' AND a.grantee = 0"
@@ -137,7 +135,7 @@ def test_public_may_execute_nothing(app_connection: Connection) -> None:
     assert grants.fetchall() == []
 
 
-def test_a_table_in_the_way_does_not_stand_in_for_the_record(app_connection: Connection) -> None:
+def test_a_table_in_the_way_does_not_stand_in_for_the_record(app_connection):
     app_connection.execute("CREATE TEMP TABLE audit_head (log text, seq bigint, hash bytea)")
     app_connection.execute("INSERT INTO pg_temp.audit_head VALUES ('main', 41, sha256(''))")
     app_connection.execute("SET search_path = pg_temp, public")
@@ -148,9 +146,7 @@ def test_a_table_in_the_way_does_not_stand_in_for_the_record(app_connection: Con
 
 
 @pytest.mark.parametrize("size", ["h.seq + 1", "h.seq - 1", "h.seq"])
-def test_a_checkpoint_is_larger_than_the_one_before_and_not_than_the_log(
-    app_connection: Connection, size: str
-) -> None:
+def test_a_checkpoint_is_larger_than_the_one_before_and_not_than_the_log(app_connection, size):
     add = "INSERT INTO audit_checkpoint SELECT 'main', {}, h.hash, now(), 'a note' FROM audit_head h WHERE log = 'main'"
     for ref in ("CA-1", "CA-2"):
         app_connection.execute(

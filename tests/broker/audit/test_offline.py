@@ -26,7 +26,7 @@ from broker.audit.events import Event
 from broker.audit.models import AuditCheckpoint, AuditEntry, AuditKey, AuditTree
 from broker.audit.record import record
 from broker.audit.signed_note import Statement, checkpoint_text, read, sign, verifier_key
-from tests.broker.audit.build import AT, bulk_build
+from tests.broker.audit.build import AT, bulk_build, rechain
 from tests.environment import ROOT
 
 pytestmark = pytest.mark.processes
@@ -74,18 +74,18 @@ class Exported:
 
 
 @pytest.fixture
-def exported(tamper: Tamper, kept: Path, tmp_path: Path) -> Exported:
+def exported(tamper, kept, tmp_path):
     return Exported(tmp_path, kept, tamper)
 
 
-def test_an_intact_record_is_intact(exported: Exported) -> None:
+def test_an_intact_record_is_intact(exported):
     said = exported.said_anew(outside=exported.kept)
     assert said.startswith("intact: 13 entries, 2 checkpoints, the last signed at ")
     assert said.endswith("All 2 checkpoints kept outside match this record.\n")
     assert "an older backup or a second signed history is not detected" in exported.said()
 
 
-def test_texts_of_every_kind_are_exported_exactly(exported: Exported) -> None:
+def test_texts_of_every_kind_are_exported_exactly(exported):
     from django.db import transaction
 
     text = 'Zoë — "quoted" \\ back\u2028slash\n\t\x01 🔑 </script>'
@@ -97,49 +97,49 @@ def test_texts_of_every_kind_are_exported_exactly(exported: Exported) -> None:
     assert exported.said_anew().startswith("intact: 14 entries")
 
 
+def swapping(*columns):
+    """SQL that puts what entries 4 and 6 have in these columns in each other's place."""
+    others = ", ".join(f"o.{column}" for column in columns)
+    return (
+        f"UPDATE audit_entry e SET ({', '.join(columns)}) = ROW({others}) FROM audit_entry o"
+        " WHERE e.log = 'main' AND o.log = 'main' AND e.seq IN (4, 6) AND o.seq = 10 - e.seq"
+    )
+
+
 class TestInTheDatabase:
     """What somebody who owns the database did to it shows in the next export."""
 
-    def test_an_entry_was_altered(self, exported: Exported) -> None:
-        exported.tamper(
-            "UPDATE audit_entry SET body = replace(body, 'alice', 'bob') WHERE seq = 5 AND log = 'main'"
-        )
-        assert exported.said_anew() == "altered-entry: Entry 5 was altered.\n"
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ("UPDATE audit_entry SET body = replace(body, 'alice', 'bob') WHERE seq = 5 AND log = 'main'", "altered-entry: Entry 5 was altered.\n"),
+            ("DELETE FROM audit_entry WHERE seq IN (5, 6) AND log = 'main'", "missing-entry: Entries 5 to 6 are missing.\n"),
+            *((swapping(*columns), "swapped-entries: Entry 4 was written as entry 6.\n")
+              for columns in (["body"], ["body", "hash"], ["body", "prev_hash", "hash"])),
+            ("UPDATE audit_checkpoint SET note = replace(note, 'time 2026', 'time 2025')",
+             "altered-checkpoint: The checkpoint in line 10, of 8 entries, has an invalid signature"),
+        ],
+    )  # fmt: skip
+    def test_what_was_altered_taken_out_or_swapped_is_named(self, exported, change, said):
+        exported.tamper(change)
+        assert exported.said_anew().startswith(said)
 
-    def test_entries_are_missing(self, exported: Exported) -> None:
-        exported.tamper("DELETE FROM audit_entry WHERE seq IN (5, 6) AND log = 'main'")
-        assert exported.said_anew() == "missing-entry: Entries 5 to 6 are missing.\n"
-
-    def test_the_end_was_cut(self, exported: Exported) -> None:
+    def test_the_end_was_cut(self, exported):
         make_checkpoint(now=AT)
         exported.tamper("DELETE FROM audit_entry WHERE seq > 10 AND log = 'main'")
-        said = exported.said_anew()
-        assert said.startswith(
-            "cut-tail: The checkpoint in line 13, of 13 entries, is signed, but there are only 10."
-        )
+        said = "cut-tail: The checkpoint in line 13, of 13 entries, is signed, but there are only 10."
+        assert exported.said_anew().startswith(said)
 
-    @pytest.mark.parametrize("columns", ["body", "body, hash", "body, prev_hash, hash"])
-    def test_entries_were_swapped(self, exported: Exported, columns: str) -> None:
-        other = ", ".join(f"o.{column.strip()}" for column in columns.split(","))
-        exported.tamper(
-            f"UPDATE audit_entry e SET ({columns}) = ROW({other}) FROM audit_entry o"
-            " WHERE e.log = 'main' AND o.log = 'main' AND e.seq IN (4, 6) AND o.seq = 10 - e.seq"
-        )
-        assert exported.said_anew() == "swapped-entries: Entry 4 was written as entry 6.\n"
+    @pytest.mark.parametrize(
+        ("last", "said"),
+        [(5, "Entry 6 does not follow entry 5"), (13, "The checkpoint in line 10, of 8 entries, does not match these entries")],
+        ids=["one entry with its hash", "the chain with its head"],
+    )  # fmt: skip
+    def test_entries_were_rewritten(self, exported, last, said):
+        rechain(exported.tamper, 5, last)
+        assert exported.said_anew().startswith(f"rewritten-chain: {said}")
 
-    def test_one_entry_was_replaced_with_its_hash(self, exported: Exported) -> None:
-        rechain(exported.tamper, 5, 5)
-        said = exported.said_anew()
-        assert said.startswith("rewritten-chain: Entry 6 does not follow entry 5")
-
-    def test_the_chain_was_rewritten_with_its_head(self, exported: Exported) -> None:
-        rechain(exported.tamper, 5, 13)
-        said = exported.said_anew()
-        assert said.startswith(
-            "rewritten-chain: The checkpoint in line 10, of 8 entries, does not match these entries"
-        )
-
-    def test_everything_was_rewritten_and_signed_with_another_key(self, exported: Exported) -> None:
+    def test_everything_was_rewritten_and_signed_with_another_key(self, exported):
         rechain(exported.tamper, 5, 13)
         exported.tamper("DELETE FROM audit_checkpoint")
         exported.tamper("DELETE FROM audit_key")
@@ -151,7 +151,7 @@ class TestInTheDatabase:
             "another-key: The checkpoint in line 16, of 14 entries, was signed with another key"
         )
 
-    def test_a_second_history_was_signed_with_the_same_key(self, exported: Exported) -> None:
+    def test_a_second_history_was_signed_with_the_same_key(self, exported):
         outside = exported.kept.rename(exported.kept.with_suffix(".copy"))
         rechain(exported.tamper, 5, 13)
         exported.tamper("DELETE FROM audit_checkpoint")
@@ -161,7 +161,7 @@ class TestInTheDatabase:
         assert said.startswith("two-histories: Checkpoint 1 in ")
         assert said.endswith("of 8 entries, does not match the entries of this export.\n")
 
-    def test_an_older_backup_was_restored(self, exported: Exported) -> None:
+    def test_an_older_backup_was_restored(self, exported):
         backup = exported.file.with_name("backup.jsonl")
         exported.export()
         exported.file.rename(backup)
@@ -175,9 +175,7 @@ class TestInTheDatabase:
             "of 19 entries, was kept, but there are only 13. Export again if it was made after this export.\n"
         )
 
-    def test_the_newest_checkpoints_were_taken_out_and_their_entries_rewritten(
-        self, exported: Exported
-    ) -> None:
+    def test_the_newest_checkpoints_were_taken_out_and_their_entries_rewritten(self, exported):
         exported.export()
         exported.tamper("DELETE FROM audit_checkpoint WHERE size > 8")
         # Each export is an entry as well.
@@ -185,18 +183,11 @@ class TestInTheDatabase:
         said = exported.said_anew()
         assert said.startswith("unsigned-tail: Entries 9 to 15 are not covered by a checkpoint.")
 
-    def test_a_checkpoint_was_altered(self, exported: Exported) -> None:
-        exported.tamper("UPDATE audit_checkpoint SET note = replace(note, 'time 2026', 'time 2025')")
-        said = exported.said_anew()
-        assert said.startswith(
-            "altered-checkpoint: The checkpoint in line 10, of 8 entries, has an invalid signature"
-        )
-
 
 class TestInTheFile:
     """What somebody did to the file."""
 
-    def test_each_byte_that_is_flipped_is_noticed(self, exported: Exported) -> None:
+    def test_each_byte_that_is_flipped_is_noticed(self, exported):
         exported.export()
         lines = exported.lines()
         short = [*lines[:2], lines[-2], {"end": 1}]
@@ -217,7 +208,7 @@ class TestInTheFile:
                 exported.file.write_bytes(flipped)
                 assert verdict_on(exported.file, key) == 1, (place, bit, whole[place - 20 : place + 20])
 
-    def test_the_end_was_cut(self, exported: Exported) -> None:
+    def test_the_end_was_cut(self, exported):
         exported.export()
         lines = exported.lines()
         exported.write(lines[:-1])
@@ -227,7 +218,7 @@ class TestInTheFile:
         exported.write([*lines[:10], lines[-1]])
         assert exported.said().startswith("cut-tail: The export has 8 entries, and it says 13.")
 
-    def test_lines_were_swapped_or_added(self, exported: Exported) -> None:
+    def test_lines_were_swapped_or_added(self, exported):
         exported.export()
         lines = exported.lines()
         exported.write([*lines[:3], lines[4], lines[3], *lines[5:]])
@@ -236,7 +227,7 @@ class TestInTheFile:
         assert exported.said().startswith("added-entry: Entry 3 is repeated after entry 3.")
 
     @pytest.mark.parametrize("to", [2, -1])
-    def test_a_checkpoint_is_not_in_its_place(self, exported: Exported, to: int) -> None:
+    def test_a_checkpoint_is_not_in_its_place(self, exported, to):
         exported.export()
         lines = exported.lines()
         checkpoint = lines.pop(9)
@@ -245,7 +236,7 @@ class TestInTheFile:
         assert exported.said().startswith("unreadable: ")
         assert "is out of place" in exported.said()
 
-    def test_it_is_another_file(self, exported: Exported) -> None:
+    def test_it_is_another_file(self, exported):
         for content in ("", "\n", "{}\n", "[" * 100_000, '{"format":"x","log":"main"}\n', "\ud800"):
             exported.file.write_bytes(content.encode("utf-8", "surrogatepass"))
             assert exported.said().startswith(("unreadable: ", "cut-tail: "))
@@ -254,36 +245,29 @@ class TestInTheFile:
 class TestOutside:
     """What is kept outside is verified as well."""
 
-    def test_one_of_another_key(self, exported: Exported) -> None:
+    @pytest.mark.parametrize(
+        ("added", "said"),
+        [
+            (lambda said, by, kept: sign(checkpoint_text(said, AT), name=said.origin, key=OTHER) + "\n", "another-key: Checkpoint 3 in "),
+            (lambda said, by, kept: sign(checkpoint_text(Statement(by.name, 8, bytes(32)), AT), name=by.name, key=by.key) + "\n",
+             "two-histories: Checkpoint 3 in "),
+            (lambda said, by, kept: kept[:50], "intact: "),
+        ],
+        ids=["one of another key", "one that contradicts another", "one that is half written is passed over"],
+    )  # fmt: skip
+    def test_what_was_added_is_verified(self, exported, added, said):
         exported.export()
-        said = read(AuditCheckpoint.objects.latest("size").note)
-        with exported.kept.open("a") as file:
-            file.write(sign(checkpoint_text(said, AT), name=said.origin, key=OTHER) + "\n")
-        assert exported.said(outside=exported.kept).startswith("another-key: Checkpoint 3 in ")
+        newest, kept = read(AuditCheckpoint.objects.latest("size").note), exported.kept.read_text()
+        exported.kept.write_text(kept + added(newest, signer(now=AT), kept))
+        assert exported.said(outside=exported.kept).startswith(said)
 
-    def test_two_that_contradict_each_other(self, exported: Exported) -> None:
-        exported.export()
-        by = signer(now=AT)
-        with exported.kept.open("a") as file:
-            file.write(
-                sign(checkpoint_text(Statement(by.name, 8, bytes(32)), AT), name=by.name, key=by.key) + "\n"
-            )
-        said = exported.said(outside=exported.kept)
-        assert said.startswith("two-histories: Checkpoint 3 in ")
-
-    def test_one_that_is_half_written_is_passed_over(self, exported: Exported) -> None:
-        exported.export()
-        with exported.kept.open("a") as file:
-            file.write(exported.kept.read_text()[:50])
-        assert exported.said(outside=exported.kept).startswith("intact: ")
-
-    def test_a_file_of_none(self, exported: Exported) -> None:
+    def test_a_file_of_none_is_unreadable(self, exported):
         exported.export()
         exported.kept.write_text("nothing")
         assert exported.said(outside=exported.kept).startswith("unreadable: ")
 
 
-def test_a_key_that_took_over_is_given_beside_the_old_one(exported: Exported, settings: Any) -> None:
+def test_a_key_that_took_over_is_given_beside_the_old_one(exported, settings):
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     settings.CHECKPOINT_KEY = OTHER.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -298,7 +282,7 @@ def test_a_key_that_took_over_is_given_beside_the_old_one(exported: Exported, se
 
 
 @pytest.mark.parametrize("wrong", [["--key", "nonsense"], ["--key", "a+00000000+AAAA"], []])
-def test_a_wrong_question_is_no_verdict(tmp_path: Path, wrong: list[str]) -> None:
+def test_a_wrong_question_is_no_verdict(tmp_path, wrong):
     (tmp_path / "file").write_text("")
     done = subprocess.run(
         [sys.executable, "-I", "-S", str(VERIFIER), str(tmp_path / "file"), *wrong],
@@ -311,42 +295,22 @@ class TestEd25519:
     """The signature is that of RFC 8032."""
 
     VECTORS = [
-        (
-            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
-            "",
-            (
-                "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46b"
-                "d25bf5f0595bbe24655141438e7a100b"
-            ),
-        ),
-        (
-            "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
-            "72",
-            (
-                "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c"
-                "387b2eaeb4302aeeb00d291612bb0c00"
-            ),
-        ),
-        (
-            "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
-            "af82",
-            (
-                "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc659"
-                "4a7c15e9716ed28dc027beceea1ec40a"
-            ),
-        ),
-    ]
+        ("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
+         "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"),
+        ("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
+         "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"),
+        ("fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82",
+         "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"),
+    ]  # fmt: skip
 
     @pytest.mark.parametrize(("public", "message", "signature"), VECTORS)
-    def test_the_published_ones_are_taken(self, public: str, message: str, signature: str) -> None:
+    def test_the_published_ones_are_taken(self, public, message, signature):
         given = bytes.fromhex(public), bytes.fromhex(message), bytes.fromhex(signature)
         assert offline.is_signature(*given)
         assert not offline.is_signature(given[0], given[1] + b"!", given[2])
 
     @given(st.binary(min_size=32, max_size=32), st.binary(max_size=40), st.integers(0, 511), st.booleans())
-    def test_it_takes_and_refuses_what_the_library_does(
-        self, seed: bytes, message: bytes, bit: int, in_the_key: bool
-    ) -> None:
+    def test_it_takes_and_refuses_what_the_library_does(self, seed, message, bit, in_the_key):
         key = Ed25519PrivateKey.from_private_bytes(seed)
         public, signature = bytearray(key.public_key().public_bytes_raw()), bytearray(key.sign(message))
         assert offline.is_signature(bytes(public), message, bytes(signature))
@@ -355,7 +319,7 @@ class TestEd25519:
             bytes(public), message, bytes(signature)
         )
 
-    def test_a_signature_that_was_shifted_by_the_order_is_refused(self) -> None:
+    def test_a_signature_that_was_shifted_by_the_order_is_refused(self):
         public, message, signature = (bytes.fromhex(part) for part in self.VECTORS[0])
         s = int.from_bytes(signature[32:], "little") + offline.ORDER
         assert not offline.is_signature(public, message, signature[:32] + s.to_bytes(32, "little"))
@@ -380,43 +344,25 @@ def verdict_on(file: Path, key: str) -> int:
     return offline.main([str(file), "--key", key])
 
 
-def rechain(tamper: Tamper, first: int, last: int) -> None:
-    """Rewrite the main log from an entry on, with every hash and the head, as who owns the database can."""
-    rows = list(AuditEntry.objects.filter(log="main", seq__gte=first, seq__lte=last).order_by("seq"))
-    prev = bytes(rows[0].prev_hash)
-    for row in rows:
-        body = row.body.replace("alice", "nobody")
-        digest = offline.entry_hash(prev, row.seq, body)
-        tamper(
-            "UPDATE audit_entry SET body = %s, prev_hash = %s, hash = %s WHERE log = 'main' AND seq = %s",
-            body, prev, digest, row.seq,
-        )  # fmt: skip
-        prev = digest
-    if last == AuditEntry.objects.filter(log="main").latest("seq").seq:
-        tamper("UPDATE audit_head SET hash = %s WHERE log = 'main' AND seq = %s", prev, last)
-
-
 class TestExport:
     """The command that writes the file."""
 
-    def test_it_overwrites_nothing(self, exported: Exported) -> None:
+    def test_it_overwrites_nothing(self, exported):
         exported.export()
         with pytest.raises(CommandError, match="can't be written: File exists"):
             call_command("audit_export", str(exported.file))
 
-    def test_who_exports_is_in_the_record_before_the_file_is_written(self, exported: Exported) -> None:
+    def test_who_exports_is_in_the_record_before_the_file_is_written(self, exported):
         exported.export()
         entry = AuditEntry.objects.latest("seq")
         assert (entry.event, entry.actor) == ("record.exported", "system:audit_export")
         assert entry.data == {"file": str(exported.file), "until": 13}
 
-    def test_only_its_owner_may_read_it(self, exported: Exported) -> None:
+    def test_only_its_owner_may_read_it(self, exported):
         exported.export()
         assert exported.file.stat().st_mode & 0o077 == 0
 
-    def test_without_a_checkpoint_everything_is_written_and_it_is_said(
-        self, exported: Exported, settings: Any, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_without_a_checkpoint_everything_is_written_and_it_is_said(self, exported, settings, capsys):
         settings.CHECKPOINT_KEY = "nonsense"
         exported.export()
         assert "No checkpoint was made" in capsys.readouterr().err

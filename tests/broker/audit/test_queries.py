@@ -18,7 +18,7 @@ BOB = Actor(name="bob-q", id=8, kind="person")
 
 
 @pytest.fixture
-def story(db: None) -> list[int]:
+def story(db):
     steps = [
         (Event.REQUEST_CREATED, ALICE, "request", "REQ-Q1"),
         (Event.REQUEST_APPROVED, BOB, "request", "REQ-Q1"),
@@ -35,11 +35,11 @@ def seqs(**filters: object) -> list[int]:
     return list(entries(**filters).values_list("seq", flat=True))  # type: ignore[arg-type]
 
 
-def test_the_latest_entry_comes_first(story: list[int]) -> None:
+def test_the_latest_entry_comes_first(story):
     assert seqs()[:4] == story[::-1]
 
 
-def test_each_filter_finds_its_entries(story: list[int]) -> None:
+def test_each_filter_finds_its_entries(story):
     assert seqs(object_ref="GR-Q1") == [story[3], story[2]]
     assert seqs(actor="alice-q") == [story[3], story[0]]
     assert seqs(event="grant", since=T0) == [story[3], story[2]]

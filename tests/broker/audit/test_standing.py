@@ -15,7 +15,7 @@ from tests.broker.audit.build import AT, bulk_build
 
 
 @pytest.fixture
-def kept(settings, tmp_path) -> Path:
+def kept(settings, tmp_path):
     """The file outside."""
     settings.CHECKPOINTS_FILE = tmp_path / "checkpoints.txt"
     return settings.CHECKPOINTS_FILE

@@ -45,14 +45,12 @@ def plain_root(leaves: list[bytes]) -> bytes:
 
 
 @pytest.mark.parametrize("size", range(9))
-def test_roots_are_the_published_ones(size: int) -> None:
+def test_roots_are_the_published_ones(size):
     assert Tree.over(LEAVES[:size]).root().hex() == ROOTS[size]
 
 
 @given(some_leaves, st.data())
-def test_a_tree_that_goes_on_from_its_full_subtrees_is_the_whole_tree(
-    leaves: list[bytes], data: st.DataObject
-) -> None:
+def test_a_tree_that_goes_on_from_its_full_subtrees_is_the_whole_tree(leaves, data):
     cut = data.draw(st.integers(0, len(leaves)))
     begun = Tree.over(leaves[:cut])
     tree = Tree(begun.size, begun.peaks)
@@ -63,7 +61,7 @@ def test_a_tree_that_goes_on_from_its_full_subtrees_is_the_whole_tree(
 
 @pytest.mark.parametrize("before", [0, 1, 1023, 1024])
 @pytest.mark.parametrize("more", [0, 1, 1023, 1024, 1025, 3000])
-def test_leaves_that_are_added_at_once_make_the_same_tree(before: int, more: int) -> None:
+def test_leaves_that_are_added_at_once_make_the_same_tree(before, more):
     leaves = [str(number).encode() for number in range(before + more)]
     tree = Tree.over(leaves[:before])
     tree.extend(leaves[before:])

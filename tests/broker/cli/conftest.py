@@ -6,7 +6,6 @@ import contextlib
 import datetime as dt
 import shutil
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -92,7 +91,7 @@ class Laptops:
 
 
 @pytest.fixture(scope="module")
-def laptops(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Laptops]:
+def laptops(processes, tmp_path_factory, django_db_setup, django_db_blocker):
     """Stint as it runs, for a module."""
     from broker.kernel import clock
 
@@ -109,7 +108,7 @@ def laptops(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> 
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left_over(request) -> Iterator[None]:
+def _nothing_is_left_over(request):
     """Grants and requests of one test are none of the next one's business."""
     yield
     if "laptops" not in request.fixturenames:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import json
 from collections.abc import Iterator
 
@@ -15,7 +14,6 @@ from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
 from tests.support.servers.terminal import without_color
 from tests.support.waits import eventually
 from tests.support.world.acts import policy
-from tests.support.world.catalogue import FILES
 from tests.support.world.world import SETUP
 
 ASK = ("request", "web", "restart-web", "-m", "Nightly restart", "-p", "unit=nginx", "--yes")
@@ -63,35 +61,12 @@ def catalogue_with(world, files: dict[str, str]) -> Iterator[None]:
         world.apply(now=clock.now(), prune=True)
 
 
-def test_request_on_one_cluster_opens_no_other_cluster_of_the_policy(laptops):
-    world = laptops.world
-    web = yaml.safe_load(world.catalogue["clusters/web.yaml"])
-    prod = {**web, "name": "prod", "requesters": None}
-    (both,) = policy(world, name="both", clusters=["web", "prod"], approvals="none").values()
-    files = {
-        "policies/both.yaml": both,
-        "clusters/web.yaml": yaml.safe_dump({**web, "requesters": {"identities": ["charlie"]}}),
-        "clusters/prod.yaml": yaml.safe_dump(
-            {key: value for key, value in prod.items() if value is not None}
-        ),
-    }
-    with catalogue_with(world, files):
-        words = ("restart-web", "-m", "Nightly restart", "-p", "unit=nginx", "--yes", "--policy", "both")
-        assert laptops["charlie"].fails("request", "prod", *words)[0] == 4
-        assert laptops["charlie"].json("request", "web", *words)["state"] == "approved"
-
-
 @pytest.mark.parametrize(
     "words",
     [
-        ("request", "web"),
-        ("request", "web", "restart-web", "--for", "soon"),
-        ("request", "web", "restart-web", "--at", "noon"),
-        ("request", "web", "restart-web", "-p", "unit"),
-        ("status", "REQ"),
-        ("grnts",),
-        ("grants", "--nothing"),
-        ("request", "WEB", "restart-web", "-m", "x"),
+        ("request", "web"), ("request", "web", "restart-web", "--for", "soon"),
+        ("request", "web", "restart-web", "--at", "noon"), ("request", "web", "restart-web", "-p", "unit"), ("status", "REQ"),
+        ("grnts",), ("grants", "--nothing"), ("request", "WEB", "restart-web", "-m", "x"),
     ],
 )  # fmt: skip
 def test_a_slip_of_the_pen_is_status_two(laptops, words):
@@ -157,20 +132,6 @@ def test_at_a_terminal_it_is_read_and_asked(laptops, asked):
     assert "Approve? [y/N]" in without_color(shown)
 
 
-def test_nobody_decides_on_their_own(laptops, asked):
-    status, said = laptops["alice"].fails("approve", asked["ref"], "--yes")
-    assert status == 1
-    assert f"You can't decide on {asked['ref']}." in said
-
-
-def test_an_approval_may_leave_less(laptops, asked):
-    laptops["bob"]("approve", asked["ref"], "--yes", "--for", "10m", "-t", "web-2", "-c", "1")
-    eventually(lambda: laptops["alice"].json("grants")["results"], within=30, every=0.3)
-    (row,) = laptops["alice"].json("grants")["results"]
-    grant = laptops["alice"].json("status", row["ref"])
-    assert (grant["targets"], [one["index"] for one in grant["commands"]]) == (["web-2"], [1])
-
-
 def test_a_request_is_taken_back(laptops, asked):
     assert laptops["alice"]("withdraw", asked["ref"]).returncode == 0
     status, said = laptops["alice"].fails("status", asked["ref"], "--watch")
@@ -193,14 +154,6 @@ def test_end_withdraws_a_request_that_waits_and_says_what_another_is(laptops, as
     assert status == 1
     assert f"{row['ref']} was approved as {grant}." in said
     assert f"Run `stint end {grant}` to end it." in said
-
-
-def test_no_usage_text_stands_behind_stint(laptops):
-    alice = laptops["alice"]
-    for words in ((), ("end",), ("ssh",), ("request", "web"), ("nothing",), ("end", "x")):
-        status, said = alice.fails(*words)
-        assert status == 2, words
-        assert not any(line.startswith(("stint: Usage", "stint: usage")) for line in said.splitlines()), words
 
 
 def test_waiting_is_given_up_and_the_request_stays(laptops):
@@ -277,24 +230,6 @@ def test_a_held_command_is_let_through_from_the_terminal(laptops):
     assert bob("allow", str(row["id"])).returncode == 0
     out, err = held.communicate(timeout=60)
     assert (held.returncode, out) == (0, "held nginx\n"), err
-
-
-def test_where_the_target_tells_nothing_log_and_receipt_say_not_observed(laptops):
-    names = ("clusters/orders.yaml", "command-sets/read-orders.yaml", "policies/order-support.yaml")
-    more = {name: FILES[name].replace(", read_statements: true", "") for name in names}
-    # It does not start: there is no such database, and its end could never be proven.
-    with catalogue_with(laptops.world, more):
-        now = clock.now()
-        grant = laptops.world.grant(
-            now=now, start=False, cluster="orders", command_set="read-orders", parameters={},
-            starts_at=now + dt.timedelta(days=1),
-        )  # fmt: skip
-        alice = laptops["alice"]
-        assert "Activity is not observed here." in alice("log", grant.ref).stderr
-        assert alice.json("log", grant.ref) == {"observed": "nothing", "results": []}
-        told = alice("receipt", grant.ref).stdout
-    assert "Run       not observed here\n" in told
-    assert "Refused   not observed here\n" in told
 
 
 def test_an_approver_reads_why_warnings_of_the_linter_were_accepted(laptops):

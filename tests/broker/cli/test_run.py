@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 import signal
 import subprocess
@@ -96,15 +95,6 @@ def test_signals_go_to_the_command_and_its_end_ends_the_grant(going, number):
     assert is_over()
 
 
-def test_a_command_may_tidy_up_when_it_is_told_to_stop(going):
-    script = "trap 'kill $!; echo tidied; exit 3' TERM; sleep {tag} & wait $!"
-    process, _ = going(script=script)
-    process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=60)
-    assert (process.returncode, out) == (3, "tidied\n")
-    assert is_over()
-
-
 def test_when_the_grant_is_over_the_command_is_stopped(going, laptops):
     process, tag = going()
     assert laptops["admin"]("end", last_grant().ref, "-m", "Enough", "--no-wait").returncode == 0
@@ -133,12 +123,6 @@ def test_a_command_that_cannot_be_started_leaves_no_grant(run, laptops):
     assert is_over()
 
 
-def test_a_program_uses_ssh_by_the_file_that_it_gets(run):
-    done = run("sh", "-c", 'ssh -F "$STINT_SSH_CONFIG" web-2 echo looked; ls -l "$STINT_SSH_CONFIG" >&2')
-    assert (done.returncode, done.stdout) == (0, "looked\n"), done.stderr
-    assert "-rw-------" in done.stderr
-
-
 def test_the_callers_own_token_stays_with_the_caller(run, laptops):
     done = run("env")
     shown = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
@@ -156,15 +140,6 @@ def test_a_given_grant_is_used_and_ended(laptops):
     status, said = alice.fails("run", "--grant", grant["ref"], "--", "true")
     assert status == 5
     assert f"{grant['ref']} has ended" in said
-
-
-def test_without_a_heartbeat_it_says_how_long_access_may_last(run):
-    assert "needs no heartbeat: if this machine dies, access lasts until " in run("true").stderr
-
-
-def test_what_went_wrong_is_a_document_for_programs(laptops):
-    done = laptops["alice"]("run", "--json", "--cluster", "web", "--set", "nothing", "--", "true")
-    assert json.loads(done.stderr)["error"]["code"] == "nothing_to_ask_for"
 
 
 def test_a_runtime_folder_that_is_not_there_is_no_reason_to_leave_a_grant_behind(laptops):

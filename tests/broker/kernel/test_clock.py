@@ -15,7 +15,7 @@ from tests.support.steady import Steady
 
 
 @pytest.fixture
-def steady(monkeypatch) -> Steady:
+def steady(monkeypatch):
     steady = Steady()
     monkeypatch.setattr(clock, "time", steady)
     return steady

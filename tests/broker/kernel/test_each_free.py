@@ -8,14 +8,14 @@ import pytest
 from django.db import OperationalError, connection
 
 from broker.kernel import each_free as module
-from broker.kernel.each_free import each_free, for_a_while
+from broker.kernel.each_free import each_free
 from broker.kernel.errors import Conflict
 from sessions_app.models import Notice
 from tests.support.steady import Steady
 
 
 @pytest.fixture(autouse=True)
-def steady(monkeypatch) -> Steady:
+def steady(monkeypatch):
     """However slow the machine is, the time is up where a test says so."""
     steady = Steady()
     monkeypatch.setattr(module, "time", steady)
@@ -142,7 +142,3 @@ def test_when_the_time_is_up_the_rest_is_left_to_the_next_time(notices, live_wor
 
     assert each_free(due(), slowly, failed={}) == 1
     assert left() == ["second", "third"]
-
-
-def test_nothing_is_yielded_of_nothing():
-    assert list(for_a_while([])) == []

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import signal
-import subprocess
-from collections.abc import Callable
 
 import pytest
 from django.db import DatabaseError, connection
@@ -35,7 +33,7 @@ with held(7, 8, silent=6) as mine:
 
 
 @pytest.fixture
-def holder(other_process) -> Callable[[str], subprocess.Popen[bytes]]:
+def holder(other_process):
     """Start a process that takes the lock, and is stopped then or says that it lives."""
     return functools.partial(other_process, HOLDER, says="holding")
 

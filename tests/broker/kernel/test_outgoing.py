@@ -66,7 +66,7 @@ class Deadline:
 
 
 @pytest.fixture
-def cut_in_the_body(monkeypatch) -> None:
+def cut_in_the_body(monkeypatch):
     """The deadline passes once the head of the answer was read."""
     deadline, read = Deadline(), http.client.HTTPResponse.read
 

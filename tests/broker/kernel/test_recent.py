@@ -8,7 +8,7 @@ from broker.kernel import recent
 
 
 @pytest.fixture
-def clock(monkeypatch) -> list[float]:
+def clock(monkeypatch):
     """The process's clock, which stands still."""
     now = [100.0]
     monkeypatch.setattr(recent.time, "monotonic", lambda: now[0])

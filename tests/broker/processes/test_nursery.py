@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
-def nursery() -> Iterator[Nursery]:
+def nursery():
     yield Nursery()
     # Otherwise this process would get every orphan of the tests that follow, and it waits for none.
     _prctl(_PR_SET_CHILD_SUBREAPER, 0)

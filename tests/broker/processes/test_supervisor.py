@@ -50,7 +50,7 @@ def running(*processes: Process, out: io.StringIO, first_delay: float = 0.5) -> 
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+def patient(monkeypatch):
     """No process is killed because a busy machine did not let it end in time."""
     monkeypatch.setattr(module, "_STOP_OTHERS_S", 60.0)
     monkeypatch.setattr(module, "_STOP_ALL_S", 90.0)
@@ -75,7 +75,7 @@ def numbers(text: str) -> list[int]:
     return [int(found) for found in re.findall(r"(?:own|child) (\d+)", text)]
 
 
-def test_a_process_that_dies_is_started_again_after_growing_delays() -> None:
+def test_a_process_that_dies_is_started_again_after_growing_delays():
     out = io.StringIO()
     with running(shell("web", "echo try; exit 3"), out=out):
         assert until(lambda: out.getvalue().count("| try") >= 4)
@@ -84,16 +84,14 @@ def test_a_process_that_dies_is_started_again_after_growing_delays() -> None:
         assert 0.7 * middle < delay < 1.3 * middle
 
 
-def test_a_process_that_keeps_dying_is_said_loudly_once_and_still_tried() -> None:
+def test_a_process_that_keeps_dying_is_said_loudly_once_and_still_tried():
     out = io.StringIO()
     with running(shell("web", "exit 1"), out=out, first_delay=0.02):
         assert until(lambda: out.getvalue().count("restarting") >= 7)
     assert out.getvalue().count("KEEPS FAILING: it exited 5 times within 30 s") == 1
 
 
-def test_a_stage_starts_when_the_one_below_is_ready_and_stops_before_it(
-    tmp_path: Path, patient: None
-) -> None:
+def test_a_stage_starts_when_the_one_below_is_ready_and_stops_before_it(tmp_path, patient):
     mark = tmp_path / "mark"
     out = io.StringIO()
     ending = "trap 'echo {0} ends; exit' TERM; echo {0} starts; {1} while :; do sleep 0.05; done"
@@ -107,7 +105,7 @@ def test_a_stage_starts_when_the_one_below_is_ready_and_stops_before_it(
     assert said == ["database starts", "migrated", "web starts", "web ends", "database ends"]
 
 
-def test_an_early_process_begins_with_the_step_below_and_counts_as_ready_after_it(tmp_path: Path) -> None:
+def test_an_early_process_begins_with_the_step_below_and_counts_as_ready_after_it(tmp_path):
     loaded = tmp_path / "loaded"
     out = io.StringIO()
     # The step ends only because the process of the next stage has begun.
@@ -119,7 +117,7 @@ def test_an_early_process_begins_with_the_step_below_and_counts_as_ready_after_i
         assert supervisor.ready.wait(PATIENCE)
 
 
-def test_what_began_with_a_step_is_stopped_when_the_step_fails(tmp_path: Path, patient: None) -> None:
+def test_what_began_with_a_step_is_stopped_when_the_step_fails(tmp_path, patient):
     began = tmp_path / "began"
     out = io.StringIO()
     migrate = shell("migrate", f"until test -e {began}; do sleep 0.05; done; exit 2", stage=1, once=True)
@@ -129,7 +127,7 @@ def test_what_began_with_a_step_is_stopped_when_the_step_fails(tmp_path: Path, p
     assert "web     | ends" in out.getvalue()
 
 
-def test_a_step_that_fails_stops_the_group_with_status_1_and_nothing_after_it_starts() -> None:
+def test_a_step_that_fails_stops_the_group_with_status_1_and_nothing_after_it_starts():
     out = io.StringIO()
     database, web = shell("database", "sleep 600"), shell("web", "echo started", stage=2)
     migrate = shell("migrate", "echo broken; exit 2", stage=1, once=True)
@@ -139,7 +137,7 @@ def test_a_step_that_fails_stops_the_group_with_status_1_and_nothing_after_it_st
     assert "started" not in out.getvalue()
 
 
-def test_a_group_is_not_ready_while_one_of_it_keeps_dying(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_group_is_not_ready_while_one_of_it_keeps_dying(monkeypatch):
     # A busy machine may let it live for longer than it wants to.
     monkeypatch.setattr(module, "_SETTLED_S", 30.0)
     out = io.StringIO()
@@ -149,13 +147,13 @@ def test_a_group_is_not_ready_while_one_of_it_keeps_dying(monkeypatch: pytest.Mo
         assert not group.ready.is_set()
 
 
-def test_a_program_that_is_missing_is_named() -> None:
+def test_a_program_that_is_missing_is_named():
     out = io.StringIO()
     assert Supervisor([Process(name="once", argv=["/no/such/program"], once=True)], out=out).run() == 1
     assert "can't start /no/such/program: No such file or directory" in out.getvalue()
 
 
-def test_all_stop_within_five_seconds_even_one_that_ignores_the_request_and_its_child() -> None:
+def test_all_stop_within_five_seconds_even_one_that_ignores_the_request_and_its_child():
     out = io.StringIO()
     processes = [shell("database", "sleep 600"), *(shell(f"web{n}", STUBBORN, stage=1) for n in range(3))]
     with running(*processes, out=out) as supervisor:
@@ -166,7 +164,7 @@ def test_all_stop_within_five_seconds_even_one_that_ignores_the_request_and_its_
     assert time.monotonic() - begun < allow(5)
 
 
-def test_a_second_request_does_not_wait(patient: None) -> None:
+def test_a_second_request_does_not_wait(patient):
     out = io.StringIO()
     with running(shell("web", STUBBORN), out=out) as supervisor:
         assert until(lambda: len(numbers(out.getvalue())) == 2)
@@ -177,7 +175,7 @@ def test_a_second_request_does_not_wait(patient: None) -> None:
     assert time.monotonic() - begun < allow(5)
 
 
-def test_what_a_dead_process_left_behind_is_ended_before_it_starts_again() -> None:
+def test_what_a_dead_process_left_behind_is_ended_before_it_starts_again():
     out = io.StringIO()
     with running(shell("web", "sleep 600 & echo child $!; exit 1"), out=out):
         assert until(lambda: len(numbers(out.getvalue())) >= 2)
@@ -197,7 +195,7 @@ sys.exit(Supervisor(processes).run())
 
 
 @pytest.fixture
-def supervise(processes) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def supervise(processes):
     started: list[subprocess.Popen[str]] = []
 
     def start(*scripts: str) -> subprocess.Popen[str]:
@@ -212,8 +210,8 @@ def supervise(processes) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def test_a_killed_supervisor_leaves_no_process_not_even_stubborn_ones(
-    supervise: Callable[..., subprocess.Popen[str]],
-) -> None:
+    supervise,
+):
     supervisor = supervise(STUBBORN, "sleep 600 & echo child $!; echo own $$; wait")
     assert supervisor.stdout is not None
     pids = [numbers(supervisor.stdout.readline())[0] for _ in range(4)]
@@ -223,9 +221,7 @@ def test_a_killed_supervisor_leaves_no_process_not_even_stubborn_ones(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_stops_the_group_in_order_with_status_0(
-    supervise: Callable[..., subprocess.Popen[str]], number: signal.Signals
-) -> None:
+def test_a_signal_stops_the_group_in_order_with_status_0(supervise, number):
     supervisor = supervise("trap 'echo good bye; exit' TERM; echo own $$; while :; do sleep 0.05; done")
     assert supervisor.stdout is not None
     supervisor.stdout.readline()
@@ -236,8 +232,8 @@ def test_a_signal_stops_the_group_in_order_with_status_0(
 
 
 def test_lines_are_joined_with_names_in_color_on_a_terminal_and_plain_elsewhere(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    monkeypatch,
+):
     monkeypatch.delenv("NO_COLOR", raising=False)
     process = shell("web", "echo one; printf two", once=True, color="green")
     terminal, plain, uncolored = Terminal(), io.StringIO(), Terminal()
@@ -251,14 +247,14 @@ def test_lines_are_joined_with_names_in_color_on_a_terminal_and_plain_elsewhere(
     assert plain.getvalue() == uncolored.getvalue() == "web | one\nweb | two\n"
 
 
-def test_a_log_line_cannot_steer_the_terminal() -> None:
+def test_a_log_line_cannot_steer_the_terminal():
     out = Terminal()
     with running(shell("web", r"printf 'a\033]0;b\007c\303\251\n'", once=True), out=out) as supervisor:
         assert supervisor.ready.wait(PATIENCE)
     assert out.getvalue() == "web | a\\x1b]0;b\\x07cé\n"
 
 
-def test_descriptors_that_are_passed_on_stay_open_and_others_do_not(tmp_path: Path) -> None:
+def test_descriptors_that_are_passed_on_stay_open_and_others_do_not(tmp_path):
     out = io.StringIO()
     fd = os.open(tmp_path, os.O_RDONLY)
     try:
@@ -275,7 +271,7 @@ def test_descriptors_that_are_passed_on_stay_open_and_others_do_not(tmp_path: Pa
     assert f"b | {tmp_path}" not in out.getvalue()
 
 
-def test_what_is_to_be_done_when_a_process_ends_is_done_before_it_starts_again() -> None:
+def test_what_is_to_be_done_when_a_process_ends_is_done_before_it_starts_again():
     said: list[str] = []
     out = io.StringIO()
     with running(shell("brief", "sleep 0.1", ended=lambda: said.append("ended")), out=out, first_delay=0.1):

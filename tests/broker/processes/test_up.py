@@ -117,12 +117,12 @@ def started(**configured: str) -> Iterator[Up]:
 
 
 @pytest.fixture
-def up() -> Iterator[Up]:
+def up():
     with started() as running:
         yield running
 
 
-def test_all_starts_from_an_empty_folder_and_ctrl_c_stops_all_within_five_seconds(up: Up) -> None:
+def test_all_starts_from_an_empty_folder_and_ctrl_c_stops_all_within_five_seconds(up):
     assert up.ready()
     # Commands that are run meanwhile find the database by themselves.
     assert "[X] 0001_initial" in up.run("showmigrations", "audit").stdout
@@ -148,7 +148,7 @@ def test_all_starts_from_an_empty_folder_and_ctrl_c_stops_all_within_five_second
     assert "No database" in up.run("showmigrations").stderr
 
 
-def test_each_process_that_is_killed_comes_back(up: Up) -> None:
+def test_each_process_that_is_killed_comes_back(up):
     for word in (
         "stint-web",
         "stint-streams",
@@ -160,11 +160,11 @@ def test_each_process_that_is_killed_comes_back(up: Up) -> None:
         before = up.processes(word)
         assert before, word
         os.kill(min(before), signal.SIGKILL)
-        assert until(lambda w=word, b=before: set(up.processes(w)) - set(b)), up.said()  # type: ignore[misc]
+        assert until(lambda w=word, b=before: set(up.processes(w)) - set(b)), up.said()  # type: ignore[misc]  # fmt: skip
     assert until(up.ready)
 
 
-def test_the_schedule_runs_in_the_worker_and_outlives_a_queue_that_dies(up: Up) -> None:
+def test_the_schedule_runs_in_the_worker_and_outlives_a_queue_that_dies(up):
     urls = running_urls(up.state)
     assert urls is not None
 
@@ -182,13 +182,13 @@ def test_the_schedule_runs_in_the_worker_and_outlives_a_queue_that_dies(up: Up) 
     assert until(lambda: (seen() or later) > later, 30)
 
 
-def test_when_it_is_killed_itself_nothing_is_left(up: Up) -> None:
+def test_when_it_is_killed_itself_nothing_is_left(up):
     assert len(up.processes()) >= 6
     up.process.send_signal(signal.SIGKILL)
     assert until(lambda: not up.processes())
 
 
-def test_servers_that_are_configured_are_used_and_none_are_started() -> None:
+def test_servers_that_are_configured_are_used_and_none_are_started():
     with temporary_state_dir("stint-servers-") as place, ExitStack() as stack:
         postgres, valkey = EmbeddedPostgres(place), EmbeddedValkey(place)
         for server in (postgres, valkey):
@@ -219,9 +219,7 @@ def test_servers_that_are_configured_are_used_and_none_are_started() -> None:
         assert valkey.is_ready()
 
 
-def test_a_port_that_is_taken_is_named_before_anything_starts(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_port_that_is_taken_is_named_before_anything_starts(monkeypatch, capsys):
     with temporary_state_dir() as state, socket.socket() as taken:
         monkeypatch.setenv("STINT_STATE_DIR", str(state))
         taken.bind(("127.0.0.1", 0))
@@ -232,7 +230,7 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(
         assert list(state.iterdir()) == []
 
 
-def test_options_have_their_defaults_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_have_their_defaults_from_the_environment(monkeypatch):
     monkeypatch.setenv("STINT_HTTP_PORT", "9000")
     monkeypatch.setenv("STINT_SSH_PORT", "9022")
     monkeypatch.setenv("STINT_GATEWAY_PORT", "9443")
@@ -250,9 +248,7 @@ def test_options_have_their_defaults_from_the_environment(monkeypatch: pytest.Mo
         ({"STINT_STREAMS_DIRECT_PORT": "9"}, "9"),
     ],
 )
-def test_without_a_proxy_pages_find_the_streams_at_their_own_port(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, str], expected: str | None
-) -> None:
+def test_without_a_proxy_pages_find_the_streams_at_their_own_port(monkeypatch, tmp_path, given, expected):
     monkeypatch.delenv("STINT_PUBLIC_URL", raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)

@@ -54,7 +54,7 @@ class Systemd:
 
 
 @pytest.fixture
-def systemd() -> Iterator[Systemd]:
+def systemd():
     with temporary_state_dir("stint-notify-") as folder:
         yield Systemd(folder)
 

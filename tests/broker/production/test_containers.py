@@ -35,7 +35,7 @@ def built(overlay: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module", params=OVERLAYS)
-def objects(request) -> list[dict[str, Any]]:
+def objects(request):
     return built(request.param)
 
 
@@ -49,10 +49,6 @@ def pods(objects: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], d
         pod = one["spec"]["template"]["spec"]
         assert len(pod["containers"]) == 1
         yield one["metadata"]["name"], pod, pod["containers"][0]
-
-
-def test_all_of_stint_runs(objects):
-    assert [name for name, _, _ in pods(objects)] == ["streams", "web", "worker", "gateway", "migrate"]
 
 
 def test_nothing_runs_with_rights(objects):
@@ -137,7 +133,7 @@ def test_each_path_goes_where_nginx_sends_it(objects):
 
 
 @pytest.fixture(scope="module")
-def compose() -> dict[str, Any]:
+def compose():
     return yaml.safe_load((ROOT / "compose.yaml").read_text())
 
 
