@@ -20,7 +20,6 @@ from sessions_app.operations.sessions.order_command import (
     order_command,
 )
 from sessions_app.operations.sessions.renew_gateway import renew_gateway
-from sessions_app.operations.sessions.try_command import try_command
 from tests.support.world import acts
 
 RESTART, LOG = 0, 1

@@ -384,7 +384,13 @@ LESS = {"run": "log {unit} {n}", "where": {"n": {"int": [1, 10]}}}
 
 def test_what_is_narrower_in_each_way_is_covered():
     parent = ssh(FREE, "restart {unit}", unit="nginx")
-    for child in (ssh(LESS, unit="nginx"), ssh("restart nginx"), ssh("log nginx 5"), ssh(), parent):
+    for child in (
+        ssh(LESS, unit="nginx"),
+        ssh("restart nginx"),
+        ssh("log nginx 5"),
+        ssh(),
+        parent,
+    ):
         assert covers(parent, child) is None
 
 
@@ -393,6 +399,7 @@ def test_what_is_narrower_in_each_way_is_covered():
     [
         (ssh(FREE, unit="haproxy"), "not covered by the grant"),
         (ssh("stop {unit}", unit="nginx"), "not covered by the grant"),
+        (ssh({**FREE, "run": "log {unit} 1{n}"}, unit="nginx"), "not covered by the grant"),
         (ssh({"run": "restart nginx", "end": {"finish": "5m"}}), "longer after the end"),
     ],
 )
@@ -408,6 +415,11 @@ def test_a_second_person_that_is_waited_for_is_waited_for_in_what_is_delegated()
     assert "the approval that each run needs" in covers(
         ssh("restart {unit}", wide, unit="nginx"), ssh("restart {unit}", unit="nginx")
     )
+
+
+def test_a_value_that_can_be_what_is_held_waits_as_well():
+    free, held = {"run": "restart {x}", "where": {"x": {"name": 9}}}, {"run": "restart nginx", "hold": True}
+    assert "the approval that each run needs" in covers(ssh(free, held), ssh(free))
 
 
 def test_what_is_denied_stays_denied():

@@ -537,7 +537,7 @@ def test_a_note_that_is_no_object_is_refused(text):
 
 
 def test_the_note_of_an_object_that_is_created_is_that_object_itself():
-    compiled = allow({"apply": {**MAP_RULE, "create": True}})
+    compiled = allow({"apply": MAP_RULE})
     named = {**MAP, "metadata": {**MAP["metadata"], "annotations": {}}}
 
     def created(note):
@@ -666,12 +666,8 @@ def test_a_server_side_apply_needs_the_manager_of_its_rule_and_creates_only_wher
 
 
 MAP_RULE = {
-    "kind": "ConfigMap",
-    "apiVersion": "v1",
-    "namespaces": ["shop"],
-    "names": ["a"],
-    "fields": {"data.key": {"name": 5}},
-}
+    "kind": "ConfigMap", "apiVersion": "v1", "namespaces": ["shop"], "fields": {"data.key": {"name": 5}}, "create": True,
+}  # fmt: skip
 MAP = {
     "apiVersion": "v1",
     "kind": "ConfigMap",
@@ -681,8 +677,8 @@ MAP = {
 
 
 def test_an_object_is_created_only_where_the_rule_says_so_and_only_under_its_names():
-    assert isinstance(ask(allow({"apply": MAP_RULE}), "POST", CONFIG, MAP), Refused)
-    compiled = allow({"apply": {**MAP_RULE, "create": True}})
+    assert isinstance(ask(allow({"apply": {**MAP_RULE, "create": False}}), "POST", CONFIG, MAP), Refused)
+    compiled = allow({"apply": {**MAP_RULE, "names": ["a"]}})
     assert ask(compiled, "POST", CONFIG, MAP).line == "apply configmaps name=a data.key=x -n shop"
     assert isinstance(decide(compiled, "apply configmaps name=a data.key=x -n shop"), Allowed)
     assert (
@@ -771,6 +767,25 @@ WIDER = [
 def test_a_delegation_may_carry_no_more_than_its_grant(narrow, wide):
     assert covers(allow(narrow), allow(narrow)) is None
     assert covers(allow(narrow), allow(wide)) is not None
+
+
+def test_a_scale_to_any_number_takes_whole_numbers_alone():
+    compiled = allow("scale deployment/web -n shop")
+    assert isinstance(
+        ask(compiled, "PATCH", f"{DEPLOYMENT}/scale", {"spec": {"replicas": 0}}, MERGE), Allowed
+    )
+    for wrong in (-1, "3", True, 2**31):
+        verdict = ask(compiled, "PATCH", f"{DEPLOYMENT}/scale", {"spec": {"replicas": wrong}}, MERGE)
+        assert "must be a whole number from 0" in verdict.reason
+
+
+def test_a_name_with_a_free_part_is_within_one_whose_part_takes_more():
+    wide, narrow = (
+        allow({"run": "delete pod web-{a} -n shop", "where": {"a": {"pattern": one}}})
+        for one in ("[a-z]+", "[a-z]")
+    )
+    assert covers(wide, wide) is None
+    assert covers(narrow, wide) is not None
 
 
 def test_a_held_restart_beside_a_free_undo_is_within_itself():
