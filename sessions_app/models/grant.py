@@ -272,7 +272,8 @@ class Grant(models.Model):
         else:
             # Its row has followed meanwhile.
             fields = [field.attname for field in self._meta.concrete_fields]
-            vars(self).update(Grant.objects.values(*fields).get(pk=self.pk))
+            for name, value in Grant.objects.values(*fields).get(pk=self.pk).items():
+                setattr(self, name, value)
 
     def finish_from(self, now: dt.datetime, *, cut: bool) -> dt.datetime | None:
         """Return until when commands may finish if the grant ends at ``now``; None if they are cut.

@@ -33,7 +33,9 @@ def test_the_worker_undoes_in_threads_of_its_own(live_world, owner_connection):
         tasks.deprovision(grant_id=grant.pk)
         assert fresh(grant).state == GrantState.REVOKING
     eventually(lambda: not tasks._revokers._works)
-    assert fresh(grant).state == GrantState.ENDED
+    # Whoever found the row locked left it to the next message or sweep.
+    tasks.deprovision(grant_id=grant.pk)
+    eventually(lambda: fresh(grant).state == GrantState.ENDED)
 
 
 def test_the_record_is_read_again_on_schedule_in_a_thread_of_its_own(live_world):

@@ -72,7 +72,9 @@ def test_nothing_that_was_begun_before_it_goes_on(world, grant, used, opened, he
         "session": lambda: session(used, now=world.now),
         "command": lambda: run(used, opened, now=world.now),
         "refused command": lambda: run(used, opened, "rm -rf /", now=world.now),
-        "allowed hold": lambda: release_held(use=used, run_id=held.run_id, now=world.now),
+        "allowed hold": lambda: release_held(
+            use=used, run_id=held.run_id, line=held.line, decision=held.decision, now=world.now
+        ),
         "extension": lambda: extend_grant(
             grant_id=grant.pk, requester=world.alice, seconds=600, reason="", now=world.now
         ),

@@ -70,9 +70,9 @@ def end_grant(
                 _end_one(one, actor, reason, note, now, cut=cut)
             else:
                 _end_one(one, actor, EndReason.PARENT_ENDED, grant.ref, now, cut=cut)
-        if _intend(grant, locked, actor, reason, note, now, cut=cut):
-            grant = Grant.objects.get(pk=grant_id)
-    return grant
+        _intend(grant, locked, actor, reason, note, now, cut=cut)
+        # What others have locked is over by our intent, by theirs, or by an end that they have committed.
+        return grant if grant_id in locked else Grant.objects.get(pk=grant_id)
 
 
 def settle(locked: Collection[int], now: dt.datetime) -> None:
@@ -178,8 +178,8 @@ def _who(actor: Identity | None) -> Actor:
 def _intend(
     grant: Grant, locked: Collection[int], actor: Identity | None, reason: EndReason, note: str, now: dt.datetime,
     *, cut: bool,
-) -> bool:  # fmt: skip
-    """Intend the end of what could not be locked, and return whether there was something."""
+) -> None:  # fmt: skip
+    """Intend the end of what could not be locked."""
     with connection.cursor() as cursor:
         cursor.execute(
             _INTEND,
@@ -188,4 +188,3 @@ def _intend(
                 "note": note.strip(), "cut": cut, "locked": list(locked),
             },
         )  # fmt: skip
-        return bool(cursor.rowcount)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import psycopg
 import pytest
 from django.db import connection, transaction
@@ -72,11 +74,15 @@ def test_a_finish_never_softens_a_cut(world):
     assert again.finish_until is None
 
 
+# Longer than any machine takes, so that none of them ends it by an intent.
+PATIENT = dt.timedelta(seconds=PATIENCE)
+
+
 def test_ended_by_many_at_once_it_ends_once(live_world):
     grant = live_world.grant()
     results = at_once(
         *[
-            lambda who=who, reason=reason: end(live_world, grant, who, reason=reason)
+            lambda who=who, reason=reason: end(live_world, grant, who, reason=reason, patience=PATIENT)
             for who, reason in (
                 (live_world.alice, EndReason.RELEASED),
                 (live_world.bob, EndReason.REVOKED),
