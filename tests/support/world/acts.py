@@ -90,13 +90,6 @@ def enter(grant, target: str = "web-1", *, now: dt.datetime):
     return used, session(used, now=now)
 
 
-def tried(grant, line: str, *, now: dt.datetime):
-    """A line that was tried in a session of its own, as its row."""
-    from sessions_app.models import CommandRun
-
-    return CommandRun.objects.get(pk=run(*enter(grant, now=now), line, now=now).run_id)
-
-
 def fresh(row):
     """A row as the database has it now."""
     row.refresh_from_db()
