@@ -37,12 +37,12 @@ def can_meet(one: str, other: str) -> bool:
 @lru_cache(maxsize=1024)
 def of_glob(glob: str) -> str:
     """Return the pattern of a glob, as fnmatch reads it: `*`, `?` and `[...]`."""
-    return "".join(map(_of_part, re.findall(r"\[!?\]?[^\]]*\]|.", glob)))
+    return "".join(map(_of_part, re.findall(r"\[(?:!.|[^!])[^\]]*\]|.", glob)))
 
 
 def _of_part(part: str) -> str:
     if len(part) > 1:
-        return "[" + part[1:].replace("\\", "\\\\").replace("[", r"\[").replace("!", "^", part[1] == "!")
+        return "[" + re.sub(r"[\\[^]", r"\\\g<0>", part[1:]).replace("!", "^", part[1] == "!")
     return {"*": ANYTHING, "?": "."}.get(part) or re2.escape(part)
 
 

@@ -23,7 +23,8 @@ PATTERNS = st.recursive(
         st.builds("({}){}".format, inner, COUNTS),
     ),
     max_leaves=6,
-)
+    # RE2 refuses a pattern that repeats something more than a thousand times.
+).filter(lambda pattern: pattern.count("40}") < 2)
 NAME = "[A-Za-z0-9_][A-Za-z0-9._-]{0,39}"
 
 
@@ -50,7 +51,6 @@ def test_what_is_not_read_can_be_anything(pattern: str) -> None:
     assert can_meet(pattern, "!")
 
 
-@given(glob=st.text("ab*?[]!.", max_size=6), text=st.text("ab.]", max_size=4))
+@given(glob=st.text("ab*?[]!^.", max_size=6), text=st.text("ab.]", max_size=4))
 def test_a_glob_becomes_a_pattern_of_the_same_texts(glob: str, text: str) -> None:
-    if "[" not in glob or glob.count("[") == glob.count("]") == 1:
-        assert bool(re2.fullmatch(of_glob(glob), text)) == fnmatchcase(text, glob)
+    assert bool(re2.fullmatch(of_glob(glob), text)) == fnmatchcase(text, glob)
