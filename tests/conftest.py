@@ -1,7 +1,5 @@
 """Databases and people for every test. Alice asks, Bob approves, Dora approves too, Charlie may nothing."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import itertools

@@ -1,7 +1,5 @@
 """Loaded before Django: a private PostgreSQL for the whole run, and an environment without anything of the machine's."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import os

@@ -3,8 +3,6 @@
 Ruff counts statements and branches, and limits neither of these. `python -m tests.limits` exits with 1 when one is over.
 """
 
-from __future__ import annotations
-
 import ast
 import sys
 from collections.abc import Iterator

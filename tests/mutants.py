@@ -7,8 +7,6 @@ in a copy of the project, in `.cache/mutants`. Run as a file and not as a module
 copy's has to be.
 """
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import os

@@ -7,8 +7,6 @@ A failed test of the group `timing` runs once more, after all others. If it pass
 first time: `tests/unsteady.py`.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

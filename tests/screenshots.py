@@ -3,8 +3,6 @@
 They go to ``.cache/screenshots``; with README=1 those of the README go to ``.readme`` as well, small.
 """
 
-from __future__ import annotations
-
 import importlib
 import io
 import os

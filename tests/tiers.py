@@ -4,8 +4,6 @@ A test is in the first of the groups that it is marked with, or whose fixture it
 A quick test starts no process: it is made to fail if it does.
 """
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from collections.abc import Generator, Iterator

@@ -3,8 +3,6 @@
 They are kept outside the repository, so that a new clone knows them as well.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 import os

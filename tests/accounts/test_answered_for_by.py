@@ -1,7 +1,5 @@
 """For whom an identity answers: itself, and the machines that it owns."""
 
-from __future__ import annotations
-
 from django.db import connection
 
 from accounts.models import ANSWERED_FOR, Identity, answered_for_by, answers_for

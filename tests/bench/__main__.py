@@ -1,7 +1,5 @@
 """`python -m tests.bench [part …]`."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys

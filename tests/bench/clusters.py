@@ -1,7 +1,5 @@
 """The Kubernetes gateway: kubectl through it beside kubectl alone, and a thousand open watches that one end cuts."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import importlib

@@ -1,7 +1,5 @@
 """Large tables in a copy of the migrated database, filled in SQL."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 from collections.abc import Iterator

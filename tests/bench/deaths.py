@@ -1,7 +1,5 @@
 """The moment at which processes die, by the kernel's word (pidfd_open(2)), and not by looking again and again."""
 
-from __future__ import annotations
-
 import os
 import select
 import threading

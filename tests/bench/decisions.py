@@ -1,7 +1,5 @@
 """`authorize_use` over table sizes, and against an object permission of django-guardian."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

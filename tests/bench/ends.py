@@ -1,7 +1,5 @@
 """Ends by people: from the click to the answer, and until nothing is usable, while others write to the same grants and to the record."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 import threading

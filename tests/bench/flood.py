@@ -1,7 +1,5 @@
 """Garbage from 1,000 addresses at the exchange of tokens: ends take no longer, and the record gets few entries."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import itertools

@@ -1,7 +1,5 @@
 """The HTTP gateway beside nginx as a plain reverse proxy of the same upstream: small requests, and a long answer."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import importlib

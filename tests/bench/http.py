@@ -1,7 +1,5 @@
 """The decision over HTTP beside other ways to make it, over 10 and 100,000 grants, through nginx, and while grants end."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import importlib

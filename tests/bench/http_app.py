@@ -4,8 +4,6 @@
 Every way gets the same token, proxy key, target and request, and finds the same grants.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 

@@ -1,7 +1,5 @@
 """How late the gateway's own sweep ends grants whose time is over."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 from tests.bench.database import fill_grants

@@ -1,7 +1,5 @@
 """A drill of ten minutes: thousands of notices are due, the mail server is dead, no gateway runs, and grants end all the while."""
 
-from __future__ import annotations
-
 import datetime as dt
 import itertools
 import socket

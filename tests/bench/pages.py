@@ -1,7 +1,5 @@
 """Every page of the list over 100,000 grants and 1,000,000 entries of the record, and what a first visit weighs."""
 
-from __future__ import annotations
-
 import gzip
 import re
 import tempfile

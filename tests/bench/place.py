@@ -1,7 +1,5 @@
 """A live gateway for the benches: a database of its own, real targets, and a worker with its queue when asked for."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess

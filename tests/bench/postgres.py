@@ -3,8 +3,6 @@
 The servers are real and write to disk; a session counts as gone when the kernel has no process of its backend.
 """
 
-from __future__ import annotations
-
 import contextlib
 import threading
 import time

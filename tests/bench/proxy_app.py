@@ -5,8 +5,6 @@ It finds the grant by its token, decides by the same compiled command set, count
 tally, and passes it on with the target's credential. BENCH_UPSTREAM is the target's port.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 

@@ -1,7 +1,5 @@
 """The record: a million entries, signed, read and verified, here and from a file."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

@@ -1,7 +1,5 @@
 """How figures are told."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field

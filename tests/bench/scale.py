@@ -1,7 +1,5 @@
 """How much the record and the life of a grant take of two cores, and whether acts wait for each other."""
 
-from __future__ import annotations
-
 import itertools
 import multiprocessing
 import os

@@ -3,8 +3,6 @@
 The targets are real sshd processes, and a command counts as dead when the kernel says so.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import subprocess

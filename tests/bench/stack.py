@@ -1,7 +1,5 @@
 """`manage.py up` from an empty folder: how soon it is ready, and how much memory it holds when nobody uses it."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

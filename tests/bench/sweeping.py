@@ -1,7 +1,5 @@
 """The sweep: throughput over history, and the cost of an idle look."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 

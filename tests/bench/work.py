@@ -4,8 +4,6 @@ A hundred grants are bound to one incident, each with a command that runs on a r
 kernel says so. The webhook goes over the wire to the web process, as it runs in production.
 """
 
-from __future__ import annotations
-
 import contextlib
 import time
 import urllib.request

@@ -1,7 +1,5 @@
 """Messages of the worker lapse by the database's clock, whatever the clocks of nodes say."""
 
-from __future__ import annotations
-
 import datetime as dt
 from types import SimpleNamespace
 

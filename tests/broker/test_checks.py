@@ -1,7 +1,5 @@
 """Choices in settings by which whoever writes to the database or the queue could run code."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.checks import unpickling_settings

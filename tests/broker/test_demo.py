@@ -1,7 +1,5 @@
 """`manage.py demo --once`: the story is judged step by step, and nothing of it is left on the machine."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

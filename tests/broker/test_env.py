@@ -1,7 +1,5 @@
 """Settings from the environment: what is wrong is said, never silently replaced by a default."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.env import EnvError, envbool, envint, envlist, envsecret, envstr

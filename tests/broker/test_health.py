@@ -1,7 +1,5 @@
 """What probers ask."""
 
-from __future__ import annotations
-
 import datetime as dt
 import re
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """What is answered without sign-in."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Settings fail closed, with a sentence that says what to do."""
 
-from __future__ import annotations
-
 import functools
 import os
 import subprocess

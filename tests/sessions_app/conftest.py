@@ -1,7 +1,5 @@
 """Targets in memory, for tests that are not about a wire."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

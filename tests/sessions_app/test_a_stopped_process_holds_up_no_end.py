@@ -1,7 +1,5 @@
 """A process that was stopped in the middle of an act holds the record's head, or a grant; ends go on all the same."""
 
-from __future__ import annotations
-
 import datetime as dt
 import math
 import time

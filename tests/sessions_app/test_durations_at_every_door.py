@@ -1,7 +1,5 @@
 """A duration means the same at every door: the page, the API, the command on laptops, and documents."""
 
-from __future__ import annotations
-
 import click
 import pytest
 from django.http import QueryDict

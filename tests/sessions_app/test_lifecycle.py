@@ -2,8 +2,6 @@
 repeated and late messages, and a clock that moves. What must always hold is looked at after every step.
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 from dataclasses import dataclass, field

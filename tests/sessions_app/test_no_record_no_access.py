@@ -1,7 +1,5 @@
 """The record refuses: nothing new is allowed, and what was allowed ends all the same."""
 
-from __future__ import annotations
-
 import datetime as dt
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Where a target tells Stint nothing, no page and no answer says that nothing was run or refused."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

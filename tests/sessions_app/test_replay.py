@@ -1,7 +1,5 @@
 """The world that most tests begin with is put there by its rows; it is the one that its verbs make."""
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """Whoever can write to the database copies a secret into another row, to have it sent or used there."""
 
-from __future__ import annotations
-
 import pytest
 from allauth.mfa.models import Authenticator
 

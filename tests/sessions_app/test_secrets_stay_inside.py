@@ -1,7 +1,5 @@
 """A canary in every secret: it is in no log, no entry of the record, no message to a worker, no error and no repr."""
 
-from __future__ import annotations
-
 import datetime as dt
 import inspect
 import logging

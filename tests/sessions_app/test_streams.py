@@ -1,7 +1,5 @@
 """A browser is told when to look again, and nothing else."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import subprocess

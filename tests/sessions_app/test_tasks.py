@@ -1,7 +1,5 @@
 """Tasks are hints; each makes one domain call and is known to the worker under its name."""
 
-from __future__ import annotations
-
 from broker.audit.models import AuditVerification
 from broker.celery import QUEUES, app
 from broker.processes.argv import worker_argv

@@ -1,7 +1,5 @@
 """An end that waits for the row of its grant counts at once, wherever access is used, started, prolonged or shown."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

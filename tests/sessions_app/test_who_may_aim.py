@@ -1,7 +1,5 @@
 """What a stored secret or a trust of targets opens, and who may point it elsewhere: administrators of Stint, at every door."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -2,8 +2,6 @@
 The tests are the same.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from typing import TypeVar

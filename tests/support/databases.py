@@ -2,8 +2,6 @@
 thousand files: ext4 looks long for inodes that were not just deleted, and most of the tests' time went there.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import itertools

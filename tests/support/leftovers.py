@@ -1,7 +1,5 @@
 """A pytest plugin: what tests leave running is ended, and a failure is reported once."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets

@@ -4,8 +4,6 @@ A thread sleeps again and again, for a moment, and measures how much too late it
 used the processor meanwhile: then the code under test held the interpreter.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import threading

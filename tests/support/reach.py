@@ -4,8 +4,6 @@ Each name in a function's body that is one of Stint's functions, classes or task
 handed on. What is behind an object whose class the source does not tell is taken for every method of that name in the module.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field

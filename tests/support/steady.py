@@ -1,7 +1,5 @@
 """A steady clock that stands still until the test moves it."""
 
-from __future__ import annotations
-
 
 class Steady:
     """Stands in for the module ``time`` in code that reads ``time.monotonic``."""

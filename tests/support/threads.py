@@ -1,7 +1,5 @@
 """Another thread for a moment, and which threads did something."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -3,8 +3,6 @@
 No machine is slow enough to reach them. They keep a test that fails from hanging.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import inspect

@@ -1,7 +1,5 @@
 """Fill a log with many plausible entries, for tests and measurements."""
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 import json

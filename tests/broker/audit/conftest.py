@@ -1,7 +1,5 @@
 """A log of its own for each test, and the means of somebody who owns the database and disables its guards."""
 
-from __future__ import annotations
-
 import hashlib
 
 import pytest

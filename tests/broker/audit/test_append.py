@@ -1,7 +1,5 @@
 """The append functions: one entry or many, one after another, whoever calls."""
 
-from __future__ import annotations
-
 import json
 import threading
 from functools import partial

@@ -1,7 +1,5 @@
 """Attempts that come in any number are all counted, in few entries, and without the record's head."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import psycopg

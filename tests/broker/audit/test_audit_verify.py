@@ -1,7 +1,5 @@
 """``manage.py audit_verify`` says by a line and its status whether the record is intact, and records it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from io import StringIO
 

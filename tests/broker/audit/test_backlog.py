@@ -1,7 +1,5 @@
 """Entries about ends wait for a record that refuses, and are appended in their order."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """Checkpoints: signed as the standard says, over the tree of all entries, kept twice, and never of a second history."""
 
-from __future__ import annotations
-
 import base64
 import datetime as dt
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The database refuses to change the record: by privileges to the application, by triggers to the owner."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import psycopg

@@ -1,7 +1,5 @@
 """The single-file verifier names what was done to a record, from an export alone, without Stint and its packages."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import subprocess

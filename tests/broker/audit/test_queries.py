@@ -1,7 +1,5 @@
 """Entries are found by what they were done to, by whom, what and when."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

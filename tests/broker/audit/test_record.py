@@ -1,7 +1,5 @@
 """One entry is written in the transaction of the act, and never holds a secret."""
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 import re

@@ -1,7 +1,5 @@
 """Whether the record is the one whose checkpoints are kept outside: asked before anything is used or begins."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The tree is that of RFC 9162: by published vectors, and by a second tree that is written as the RFC defines it."""
 
-from __future__ import annotations
-
 import hashlib
 
 import pytest

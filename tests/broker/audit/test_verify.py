@@ -1,7 +1,5 @@
 """Whatever is changed behind the guards, the verification says where and how."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 

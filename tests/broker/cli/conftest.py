@@ -1,7 +1,5 @@
 """A whole Stint for the stint command: web process, SSH gateway, real targets, and people at their terminals."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import shutil

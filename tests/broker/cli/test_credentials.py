@@ -1,7 +1,5 @@
 """psql, kubectl and programs get what a grant is used with, and nobody else sees it."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import signal

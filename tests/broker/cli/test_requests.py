@@ -1,7 +1,5 @@
 """Asking, deciding, following, ending: what people and programs get."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Iterator

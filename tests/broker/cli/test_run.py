@@ -1,7 +1,5 @@
 """`stint run`: whatever becomes of the command, its grant is ended."""
 
-from __future__ import annotations
-
 import datetime as dt
 import os
 import signal

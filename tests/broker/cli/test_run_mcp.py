@@ -1,7 +1,5 @@
 """`stint run` on an MCP cluster: the program gets the server's address and a token that ends with it."""
 
-from __future__ import annotations
-
 import datetime as dt
 import threading
 

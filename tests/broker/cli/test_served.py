@@ -1,7 +1,5 @@
 """A server that is hostile, or was taken over, runs nothing on the laptop of a person who uses it."""
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 

@@ -1,7 +1,5 @@
 """Signing in, out, and as whom."""
 
-from __future__ import annotations
-
 import json
 import stat
 

@@ -1,7 +1,5 @@
 """Completion, sourced by the real shells, and the command as it is installed."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """`stint ssh`, by the real client, the real gateway and real targets."""
 
-from __future__ import annotations
-
 from tests.support.waits import eventually
 
 

@@ -1,7 +1,5 @@
 """What is sent twice and what is not, and what is shown of what others wrote."""
 
-from __future__ import annotations
-
 import json
 from types import SimpleNamespace
 

@@ -1,7 +1,5 @@
 """Free ports, for what begins to listen later."""
 
-from __future__ import annotations
-
 import socket
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The doctor says of each part what is wrong, why it matters and what to do, on real servers."""
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 import re

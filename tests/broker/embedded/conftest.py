@@ -1,7 +1,5 @@
 """State folders that the servers' account can reach, and the servers' programs from the wheels."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Whose the files of the embedded servers are, when Stint was started as root."""
 
-from __future__ import annotations
-
 import os
 import pwd
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The private PostgreSQL: roles and rights, ending with its launcher, starting over whatever is left."""
 
-from __future__ import annotations
-
 import os
 import signal
 import stat

@@ -1,7 +1,5 @@
 """The state folder: where it is, who may read it, and when other commands may use the embedded servers."""
 
-from __future__ import annotations
-
 import os
 import stat
 

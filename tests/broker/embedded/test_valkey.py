@@ -1,7 +1,5 @@
 """The private Valkey: closed to others, ending with its launcher, keeping what was written."""
 
-from __future__ import annotations
-
 import os
 import signal
 import stat

@@ -1,7 +1,5 @@
 """The one clock: the database's, and never behind it."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

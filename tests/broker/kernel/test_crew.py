@@ -1,7 +1,5 @@
 """Work that waits for others, in threads of its own."""
 
-from __future__ import annotations
-
 import logging
 import threading
 

@@ -1,7 +1,5 @@
 """Secrets at rest."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.crypto import CannotDecrypt, Place, seal, unseal

@@ -1,7 +1,5 @@
 """Walking rows that are due, of which any may be held or fail."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import pytest

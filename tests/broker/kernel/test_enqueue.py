@@ -1,7 +1,5 @@
 """Messages are hints: a queue that is gone costs nobody time, and loses nothing."""
 
-from __future__ import annotations
-
 import socket
 import time
 

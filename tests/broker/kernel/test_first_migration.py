@@ -1,7 +1,5 @@
 """Tables that are made all at once have what their models say."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """A lock that ends with its process, and with one that was stopped."""
 
-from __future__ import annotations
-
 import functools
 import os
 import signal

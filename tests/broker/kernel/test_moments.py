@@ -1,7 +1,5 @@
 """Moments in words."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 from broker.kernel.moments import Sayer

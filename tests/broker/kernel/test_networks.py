@@ -1,7 +1,5 @@
 """Whom attempts are counted for."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.networks import source_of

@@ -1,7 +1,5 @@
 """An outage of the database, in the log of one process."""
 
-from __future__ import annotations
-
 import logging
 
 import django.db

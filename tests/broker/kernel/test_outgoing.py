@@ -1,7 +1,5 @@
 """One exchange with a server that is none of ours is over at its deadline, whatever the server does."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import socket

@@ -1,7 +1,5 @@
 """What a process remembers for some seconds."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel import recent

@@ -1,7 +1,5 @@
 """One snapshot for all that is read in a block."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import InternalError
 

@@ -1,7 +1,5 @@
 """Statements of the hot paths give what the database says, and nothing when it says nothing."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import psycopg

@@ -1,7 +1,5 @@
 """Certificates of an authority of Stint's own."""
 
-from __future__ import annotations
-
 import datetime as dt
 import ipaddress
 import subprocess

@@ -1,7 +1,5 @@
 """The processes of a group are forked from one that has loaded everything, and live on without it."""
 
-from __future__ import annotations
-
 import io
 import os
 import signal

@@ -1,7 +1,5 @@
 """A supervised group: started in order, restarted, logged together, and never outliving its supervisor."""
 
-from __future__ import annotations
-
 import io
 import os
 import re

@@ -1,7 +1,5 @@
 """`manage.py up`: all of Stint from an empty folder, and nothing of it left when it ends, however it ends."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

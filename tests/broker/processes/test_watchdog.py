@@ -1,7 +1,5 @@
 """What systemd is told: that a process serves once it does, and no more once it hangs."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

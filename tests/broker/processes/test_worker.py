@@ -1,7 +1,5 @@
 """The worker, as a process."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

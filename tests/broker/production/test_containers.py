@@ -2,8 +2,6 @@
 every command is one that Stint has. No container runs here.
 """
 
-from __future__ import annotations
-
 import re
 import subprocess
 from collections.abc import Iterator

@@ -2,8 +2,6 @@
 settings are read alike by systemd and by a shell.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 import shutil

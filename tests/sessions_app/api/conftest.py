@@ -1,7 +1,5 @@
 """Callers of the API: each of the people and machines, with a token or with a browser's session."""
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 from dataclasses import dataclass, field

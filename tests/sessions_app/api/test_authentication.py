@@ -1,7 +1,5 @@
 """Who calls, and what a token opens."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

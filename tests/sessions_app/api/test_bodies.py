@@ -1,7 +1,5 @@
 """What is sent: strict JSON, and no field that is not listed."""
 
-from __future__ import annotations
-
 import pytest
 from django.test import Client
 

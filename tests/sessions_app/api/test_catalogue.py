@@ -1,7 +1,5 @@
 """/clusters, /command-sets, /policies and /catalogue"""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.models import CommandSetVersion

@@ -1,7 +1,5 @@
 """The description, for programs and for people."""
 
-from __future__ import annotations
-
 import datetime as dt
 import html
 import json

@@ -1,7 +1,5 @@
 """Every address of the API × every method × everybody: no failure, and nothing of others."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

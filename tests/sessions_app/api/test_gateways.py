@@ -1,7 +1,5 @@
 """/ssh-gateway and /web-gateway"""
 
-from __future__ import annotations
-
 from broker.kernel.x509 import fingerprint
 from sessions_app.operations.sessions.renew_gateway import renew_gateway
 from sessions_app.operations.targets.ensure_authority import ensure_authority

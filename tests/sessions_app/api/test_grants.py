@@ -1,7 +1,5 @@
 """/grants and /runs"""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.models import CommandRun, Grant

@@ -1,7 +1,5 @@
 """/history/… and /rights"""
 
-from __future__ import annotations
-
 import datetime as dt
 
 from tests.support.world import acts

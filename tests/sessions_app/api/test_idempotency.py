@@ -1,7 +1,5 @@
 """One POST, one act."""
 
-from __future__ import annotations
-
 import datetime as dt
 import threading
 

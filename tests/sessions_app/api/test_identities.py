@@ -1,7 +1,5 @@
 """/identities"""
 
-from __future__ import annotations
-
 import pytest
 
 from accounts.models import Identity

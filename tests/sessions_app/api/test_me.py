@@ -1,7 +1,5 @@
 """/me"""
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 

@@ -1,7 +1,5 @@
 """What somebody may not see is not there for them, at whatever address."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.sessions_app.api.conftest import is_not_there

@@ -1,7 +1,5 @@
 """/proposals"""
 
-from __future__ import annotations
-
 from tests.sessions_app.api.conftest import Caller, token_for
 from tests.support.world.proposals import delegate, propose
 

@@ -1,7 +1,5 @@
 """/record"""
 
-from __future__ import annotations
-
 import datetime as dt
 import itertools
 

@@ -1,7 +1,5 @@
 """/runs/…/recording and /runs/…/output"""
 
-from __future__ import annotations
-
 import hashlib
 import json
 

@@ -1,7 +1,5 @@
 """/requests"""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.models import AccessRequest, Grant

@@ -1,7 +1,5 @@
 """The API against its own description: schemathesis, a live server, a token of an operator and one of an administrator."""
 
-from __future__ import annotations
-
 import contextlib
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """/search"""
 
-from __future__ import annotations
-
 from urllib.parse import quote
 
 from tests.support.world import acts

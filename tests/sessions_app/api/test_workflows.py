@@ -1,7 +1,5 @@
 """/workflows, and access that is bound to one"""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.models import Grant

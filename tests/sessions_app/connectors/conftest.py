@@ -1,7 +1,5 @@
 """One real target for all of these tests, and the authority that it trusts."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

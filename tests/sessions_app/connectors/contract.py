@@ -1,7 +1,5 @@
 """What every connector is held to. A module of tests for one imports these and gives a `case`."""
 
-from __future__ import annotations
-
 import datetime as dt
 import secrets
 import time

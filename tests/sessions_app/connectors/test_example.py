@@ -1,7 +1,5 @@
 """A connector that comes as a package of a third party is found, and keeps the contract like any other."""
 
-from __future__ import annotations
-
 import sys
 import tomllib
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The connector in memory keeps the contract."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.connectors.base import Place

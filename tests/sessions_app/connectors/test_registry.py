@@ -1,7 +1,5 @@
 """Which connector serves which kind."""
 
-from __future__ import annotations
-
 import threading
 
 import pytest

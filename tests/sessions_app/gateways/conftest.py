@@ -1,7 +1,5 @@
 """One live gateway with real targets for each module, in a database of its own."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 

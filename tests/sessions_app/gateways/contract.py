@@ -4,8 +4,6 @@ A module of tests for one gateway imports these and gives a `door`; what its pro
 so. How long something may last after an end is the product's promise: two seconds.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import signal
 import time

@@ -1,7 +1,5 @@
 """Which doors a gateway process serves, and what is loaded for them."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

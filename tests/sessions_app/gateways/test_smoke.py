@@ -1,7 +1,5 @@
 """Each gateway, once: what is allowed, what is not, and the end. How soon an end comes is measured by the contract."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

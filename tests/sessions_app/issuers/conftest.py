@@ -1,7 +1,5 @@
 """An issuer on loopback, and who asks it for its keys."""
 
-from __future__ import annotations
-
 import ipaddress
 
 import pytest

@@ -1,7 +1,5 @@
 """Where keys are fetched from, and from where they never are."""
 
-from __future__ import annotations
-
 import ipaddress
 import socket
 import threading

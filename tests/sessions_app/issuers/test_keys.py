@@ -1,7 +1,5 @@
 """The keys of issuers are kept, fetched again with a limit, and nobody else's."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 import warnings

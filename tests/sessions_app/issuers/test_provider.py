@@ -1,7 +1,5 @@
 """A provider that is slow holds up a few sign-ins, and not all that a process does."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """Tokens are verified with the issuer's own keys, and with nothing that they bring along."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import datetime as dt

@@ -1,7 +1,5 @@
 """`gateway_ca`, as an administrator runs it."""
 
-from __future__ import annotations
-
 import re
 from io import StringIO
 

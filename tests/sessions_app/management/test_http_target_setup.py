@@ -1,7 +1,5 @@
 """What the administrator of a proxy pastes into its configuration."""
 
-from __future__ import annotations
-
 import io
 
 import pytest

@@ -1,7 +1,5 @@
 """`kubernetes_target_setup` and `kube_credential`, as people run them."""
 
-from __future__ import annotations
-
 from io import StringIO
 
 import pytest

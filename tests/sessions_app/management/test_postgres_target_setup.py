@@ -1,7 +1,5 @@
 """`postgres_target_setup`, as an administrator runs it."""
 
-from __future__ import annotations
-
 from io import StringIO
 
 import pytest

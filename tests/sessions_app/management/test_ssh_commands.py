@@ -1,7 +1,5 @@
 """`ssh_target_setup`, `ssh_check` and `ssh_ca`, as an administrator runs them."""
 
-from __future__ import annotations
-
 from io import StringIO
 
 import pytest

@@ -1,7 +1,5 @@
 """The state of a grant, as its row has it and as a waiting end makes it."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import pytest

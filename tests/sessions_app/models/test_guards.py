@@ -1,7 +1,5 @@
 """What the database refuses to the application's own role, whatever the code asks for."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

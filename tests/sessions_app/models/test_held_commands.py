@@ -1,7 +1,5 @@
 """A held command waits by one definition, as a condition and as a predicate."""
 
-from __future__ import annotations
-
 import datetime as dt
 from itertools import product
 

@@ -1,7 +1,5 @@
 """What somebody may ask for: a policy on a cluster, by the right to ask on the policy or on exactly that cluster."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

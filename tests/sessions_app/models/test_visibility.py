@@ -1,7 +1,5 @@
 """Who may see what by the permissions that they hold, read each time or once for a page."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

@@ -1,7 +1,5 @@
 """Why a grant ended, in words."""
 
-from __future__ import annotations
-
 import pytest
 
 from accounts.models import Identity

@@ -1,7 +1,5 @@
 """A grant on a cluster of Kubernetes, from the catalogue's files to the receipt, by the operations alone."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

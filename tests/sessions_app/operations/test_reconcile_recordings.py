@@ -1,7 +1,5 @@
 """Every file of the recordings' folder is some run's, or goes."""
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 

@@ -1,7 +1,5 @@
 """The file of a run whose gateway was lost is taken in, once, and what limits and the record say of it is true."""
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 import os

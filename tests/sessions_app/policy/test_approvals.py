@@ -1,7 +1,5 @@
 """Counting verdicts, against counting in every way there is."""
 
-from __future__ import annotations
-
 import itertools
 
 from hypothesis import given

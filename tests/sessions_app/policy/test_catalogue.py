@@ -1,7 +1,5 @@
 """Catalogue files: strict, with every problem named at its place."""
 
-from __future__ import annotations
-
 import jsonschema
 import pytest
 import yaml

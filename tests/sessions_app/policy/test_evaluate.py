@@ -1,7 +1,5 @@
 """One evaluation: which rules are asked, and what their answers come to."""
 
-from __future__ import annotations
-
 import datetime as dt
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Access by an incident that one opened oneself: as by breaking the glass, for people alone, or not at all."""
 
-from __future__ import annotations
-
 import io
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Whatever stands in a document, what is wrong with it is said in words that whoever writes documents knows."""
 
-from __future__ import annotations
-
 import copy
 import json
 import re

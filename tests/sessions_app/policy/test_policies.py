@@ -1,7 +1,5 @@
 """The document of a policy: what it may say, and that nothing left empty means everything."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """References, and what people type for them."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """Past requests judged again."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """Each rule alone: what it permits, what it denies, and what it offers instead."""
 
-from __future__ import annotations
-
 import datetime as dt
 from dataclasses import replace
 

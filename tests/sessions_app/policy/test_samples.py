@@ -1,7 +1,5 @@
 """Patterns said by an example."""
 
-from __future__ import annotations
-
 import pytest
 import re2
 from hypothesis import given

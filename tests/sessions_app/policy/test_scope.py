@@ -1,7 +1,5 @@
 """The digest that approvals are bound to, and making a request smaller."""
 
-from __future__ import annotations
-
 import datetime as dt
 from dataclasses import fields, replace
 

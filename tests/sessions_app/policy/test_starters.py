@@ -1,7 +1,5 @@
 """What one begins with can be used as it stands."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.policy.catalogue import fingerprint_of, read_command_set, read_policy

@@ -1,7 +1,5 @@
 """When access begins and ends."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 from hypothesis import given

@@ -1,7 +1,5 @@
 """At which steps each rule is asked."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

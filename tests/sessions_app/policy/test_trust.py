@@ -1,7 +1,5 @@
 """Which tokens a trust policy takes."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """What a change of a document may widen. Whatever is not proven to only narrow counts as wider."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Windows and freezes, over changes of daylight saving time."""
 
-from __future__ import annotations
-
 import datetime as dt
 import itertools
 import zoneinfo

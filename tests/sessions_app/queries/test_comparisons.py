@@ -1,7 +1,5 @@
 """What was done with a grant, held against what was approved."""
 
-from __future__ import annotations
-
 from sessions_app.models import CommandRun, EndReason, Grant, RunState, Target
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sessions.finish_run import finish_run

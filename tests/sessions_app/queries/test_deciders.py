@@ -1,7 +1,5 @@
 """Who may decide: one definition, the same as a list for a person, as people for a thing, and as an answer for one person."""
 
-from __future__ import annotations
-
 import datetime as dt
 from typing import Any
 

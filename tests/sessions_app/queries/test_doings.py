@@ -1,7 +1,5 @@
 """Whose doing a workflow of a source is: only what is known to be another person's stands in for approval or review."""
 
-from __future__ import annotations
-
 import pytest
 
 from accounts.models import Identity

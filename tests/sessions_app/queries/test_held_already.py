@@ -1,7 +1,5 @@
 """Who has this already is told before sending, with a link to it."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 from django.test import Client

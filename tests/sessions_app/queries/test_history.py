@@ -1,7 +1,5 @@
 """What an administrator changed, and who had which rights at that time."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """What may be asked for."""
 
-from __future__ import annotations
-
 from sessions_app.models import CommandSetVersion
 from sessions_app.queries.offers import offers
 from tests.support.world.acts import policy

@@ -1,7 +1,5 @@
 """People decide, not accounts: whoever has two of them has one say, at every door."""
 
-from __future__ import annotations
-
 import io
 
 import pytest

@@ -1,7 +1,5 @@
 """Which entries somebody sees, and that each way of reading them agrees with the plain rule."""
 
-from __future__ import annotations
-
 import pytest
 from django.db.models import Q
 

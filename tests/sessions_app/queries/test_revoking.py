@@ -1,7 +1,5 @@
 """What a target must know of other grants when one ends there."""
 
-from __future__ import annotations
-
 from sessions_app.models import Lease
 from sessions_app.queries.revoking import how_commands_ran, neighbors_of
 from tests.support.world.acts import change, run, session, use

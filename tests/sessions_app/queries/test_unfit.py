@@ -1,7 +1,5 @@
 """What the proxy of a cluster can't enforce is refused before anyone can request it, whichever changes last."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import InvalidInput, StintError

@@ -1,7 +1,5 @@
 """What each provider's work looks like, asked over the wire and told by its webhooks, as its documentation has them."""
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 

@@ -1,7 +1,5 @@
 """The checker of accessibility, in a page that is open."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 from typing import Any

@@ -1,7 +1,5 @@
 """Whether a page fits its screens: nothing is cut off, lies over anything else, or is too small to use."""
 
-from __future__ import annotations
-
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Page

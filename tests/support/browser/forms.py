@@ -1,7 +1,5 @@
 """The forms of a page as a browser sees them: what each sends, and what the page says of each of its fields."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser

@@ -1,7 +1,5 @@
 """The web process as in production, for browsers."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """The scene on a stage: a web process that shows it, and browsers of people who look."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A small server over HTTP that answers with what a function says."""
 
-from __future__ import annotations
-
 import contextlib
 import ssl
 import threading

@@ -1,7 +1,5 @@
 """Each gateway with its target behind it, and a way to its database that can be broken: for the contract and smoke tests."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 from collections.abc import Callable, Iterator

@@ -3,8 +3,6 @@
 Each address keeps as many connections as it gets. It says so once it has had some answers, and how many when its input ends.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import secrets

@@ -1,7 +1,5 @@
 """A live gateway, two real targets, and people with keys: what holders see, through the real ssh client."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import os

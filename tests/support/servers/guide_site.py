@@ -1,7 +1,5 @@
 """Stint as `manage.py up` runs it, with a real target of each kind, at the names that the guides call them by."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

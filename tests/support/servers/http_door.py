@@ -1,7 +1,5 @@
 """The gateway for HTTP, by requests over TLS."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import socket

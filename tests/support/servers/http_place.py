@@ -1,7 +1,5 @@
 """The HTTP gateway as a process, with an application behind it, in a database of its own."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import http.client

@@ -1,7 +1,5 @@
 """An application behind the HTTP gateway: it keeps what it is asked, and answers in all the ways that an answer can take."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """A provider of OpenID Connect on loopback: it asks a person at its own page, gives codes for one use, and redeems them."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import hashlib

@@ -1,7 +1,5 @@
 """An issuer of tokens on loopback, which publishes its keys as GitHub and GitLab do, and signs what a test wants."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json

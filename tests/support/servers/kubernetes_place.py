@@ -1,7 +1,5 @@
 """The Kubernetes gateway as a process, with an API server and its kubelet behind it, in a database of its own."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import http.client

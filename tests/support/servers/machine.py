@@ -2,8 +2,6 @@
 afterwards. It has PostgreSQL, Valkey, nginx and an sshd at their usual ports, and no systemd: units run by their lines.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """A mail server on loopback that refuses what a test wants refused."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field

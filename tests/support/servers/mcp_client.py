@@ -1,7 +1,5 @@
 """The client of the official SDK, with a token, in either era."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any

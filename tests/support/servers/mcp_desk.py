@@ -1,7 +1,5 @@
 """A support desk behind a real MCP server of the official SDK, as the upstream of Stint's gateway."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """The gateway as a process, with a real MCP server behind it, in a database of its own."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """A real nginx, and an application behind it that keeps each request as it came."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 import socket

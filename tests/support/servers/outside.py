@@ -1,7 +1,5 @@
 """Systems outside that keep work, on loopback: their answers to questions as each documents them, and their deliveries."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import hashlib

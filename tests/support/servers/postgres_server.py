@@ -1,7 +1,5 @@
 """Real PostgreSQL servers to be the targets of tests: on loopback, with passwords, and TLS where the programs have it."""
 
-from __future__ import annotations
-
 import datetime as dt
 import ipaddress
 import os

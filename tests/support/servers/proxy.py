@@ -1,7 +1,5 @@
 """A way to PostgreSQL that can be made to swallow everything, as a broken network does, or to refuse, as a restart does."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import threading

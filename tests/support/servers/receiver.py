@@ -1,7 +1,5 @@
 """A receiver of webhooks on loopback, which keeps what came and answers as it is told."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import hashlib

@@ -1,7 +1,5 @@
 """A gateway that runs as a process of its own, and what is alike in the doors to such gateways."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

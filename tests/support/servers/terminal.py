@@ -1,7 +1,5 @@
 """Somebody's terminal: the stint command as a process of its own, with a home of its own."""
 
-from __future__ import annotations
-
 import json
 import os
 import pty

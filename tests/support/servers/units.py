@@ -4,8 +4,6 @@ are ready. What sandboxes them is left to systemd, but for new privileges and me
 Sources: systemd.exec(5), systemd.service(5), sd_notify(3), prctl(2) (PR_SET_MDWE).
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import pwd

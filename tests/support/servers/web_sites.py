@@ -1,7 +1,5 @@
 """The TLS listener of the web gateways with a site of the tests, and clients that write raw bytes."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import ssl

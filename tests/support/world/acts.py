@@ -1,7 +1,5 @@
 """What tests do with grants, sessions and the record, each in a word."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import json

@@ -1,7 +1,5 @@
 """An http cluster in the catalogue, grants on it, and their tokens."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The people and the catalogue of the scene."""
 
-from __future__ import annotations
-
 from tests.support.world.world import HOST_KEY
 
 NAMES = {

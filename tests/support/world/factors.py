@@ -1,7 +1,5 @@
 """Second factors of people in tests: an authenticator app that is a few lines of RFC 6238, apart from Stint's own."""
 
-from __future__ import annotations
-
 import base64
 import datetime as dt
 import hashlib

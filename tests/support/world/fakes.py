@@ -1,7 +1,5 @@
 """Connectors put in place of those that log in to targets."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What a use rests on, taken away one thing at a time."""
 
-from __future__ import annotations
-
 from accounts.models import Identity
 from sessions_app.models import Cluster, EndReason, Grant, GrantCredential
 from sessions_app.operations.grants.end_grant import end_grant

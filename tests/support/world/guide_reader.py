@@ -1,7 +1,5 @@
 """Somebody who does what the guides say, block by block."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

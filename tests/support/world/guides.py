@@ -1,7 +1,5 @@
 """What the guides have in their fences: files of a catalogue, and what one types with what is answered."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Holders of open grants that only write down what happens to them, in a loop whose time the test lets pass."""
 
-from __future__ import annotations
-
 import asyncio
 import contextvars
 import datetime as dt

@@ -1,7 +1,5 @@
 """Markup in every text that is kept, past whatever checks it: what a page shows must be inert all the same."""
 
-from __future__ import annotations
-
 from django.apps import apps
 from django.db import models
 

@@ -1,7 +1,5 @@
 """An mcp cluster in the catalogue, grants on it, their tokens, and clients."""
 
-from __future__ import annotations
-
 import json
 import urllib.error
 import urllib.request

@@ -1,7 +1,5 @@
 """A device with passkeys, in a few lines of WebAuthn: it makes and shows them as a browser hands them on."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import secrets

@@ -1,7 +1,5 @@
 """Documents whose administrators are not administrators of Stint, and changes that widen them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Pages as people read them."""
 
-from __future__ import annotations
-
 from django.http import HttpResponse
 from django.test import Client
 

@@ -1,7 +1,5 @@
 """The world again, by its rows and its entries in the record: many times as fast as making it by its verbs."""
 
-from __future__ import annotations
-
 import datetime as dt
 from dataclasses import dataclass, replace
 from typing import Any

@@ -4,8 +4,6 @@ Alice asks, Bob and Dora approve, Charlie may nothing, as everywhere; here they 
 history and a busy afternoon. Times are around ``now``, the database's.
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """A source of work that tests speak for."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Iterator

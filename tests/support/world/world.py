@@ -1,7 +1,5 @@
 """The people and the small catalogue that most tests speak of."""
 
-from __future__ import annotations
-
 import datetime as dt
 import functools
 from dataclasses import dataclass, field, replace

@@ -4,8 +4,6 @@ Its target's address is of no use to it; the folder stands in the connection. Ev
 that each call may come again after a crash at any point.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 import os

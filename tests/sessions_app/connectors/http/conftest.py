@@ -1,7 +1,5 @@
 """A real nginx that asks the real door, in front of a real application. The door knows no token, so that it asks no database."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import ipaddress

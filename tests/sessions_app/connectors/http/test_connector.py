@@ -1,7 +1,5 @@
 """What can be proven at a proxy: that its door is shut, because Stint said so."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """A target behind Stint's own gateway: what is said of it is true without its credential."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """How a cluster is reached, and what the gateway injects there."""
 
-from __future__ import annotations
-
 import pytest
 from pydantic import ValidationError
 

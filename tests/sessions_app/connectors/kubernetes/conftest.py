@@ -1,7 +1,5 @@
 """A cluster that is set up as `kubernetes_target_setup` says, and a grant on it."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import secrets

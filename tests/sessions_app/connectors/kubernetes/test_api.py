@@ -1,7 +1,5 @@
 """An API server that is slow, huge, odd or hostile is an error and nothing else."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import socket

@@ -1,7 +1,5 @@
 """Access to a cluster: it begins with a binding, is used with a token of its own, and ends with proof."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import datetime as dt

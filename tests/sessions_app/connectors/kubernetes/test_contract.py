@@ -1,7 +1,5 @@
 """Kubernetes, held to what every connector is held to."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.connectors.base import Lease

@@ -1,7 +1,5 @@
 """What `decide` allows, an API server's own RBAC permits the account that is made; and rules allow all that it permits."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """Debian's kubectl: it works with a holder's kubeconfig, and all that it sends for a line is allowed as that line."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """What a command leaves in a container is dead at its end, whoever is killed: real shells and real processes."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import math

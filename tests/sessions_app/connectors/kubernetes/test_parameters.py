@@ -1,7 +1,5 @@
 """How Stint logs in to a cluster, and by which key the cluster's API server asks Stint."""
 
-from __future__ import annotations
-
 import pytest
 from pydantic import ValidationError
 

@@ -1,7 +1,5 @@
 """The exec plugin: one file that asks Stint and answers kubectl."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """What an administrator applies is enough for Stint, and not more; a check says what is missing."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

@@ -1,7 +1,5 @@
 """What others change by hand is seen, mended, or named where it is not Stint's to change."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.connectors.kubernetes.objects import RBAC, name_of

@@ -1,7 +1,5 @@
 """The API server of the tests does for Debian's kubectl what a real one with a kubelet does."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

@@ -1,7 +1,5 @@
 """A real MCP server as the target."""
 
-from __future__ import annotations
-
 import socket
 
 import pytest

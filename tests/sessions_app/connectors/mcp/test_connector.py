@@ -1,7 +1,5 @@
 """What the connector learns from real MCP servers of both eras, and from servers that misbehave."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from dataclasses import replace

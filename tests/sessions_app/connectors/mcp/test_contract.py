@@ -1,7 +1,5 @@
 """The contract, where nothing is ever made: what is about things that are left does not apply."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.demo.ports import free_port

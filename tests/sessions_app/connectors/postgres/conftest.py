@@ -2,8 +2,6 @@
 get.
 """
 
-from __future__ import annotations
-
 import pytest
 
 from broker.embedded.state import temporary_state_dir

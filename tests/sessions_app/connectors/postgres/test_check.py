@@ -1,7 +1,5 @@
 """A check names what is missing and the SQL that mends it; the set-up that administrators get is enough, and no more."""
 
-from __future__ import annotations
-
 import contextlib
 
 import psycopg

@@ -1,7 +1,5 @@
 """The PostgreSQL connector keeps the contract, on both versions."""
 
-from __future__ import annotations
-
 import secrets
 import socket
 

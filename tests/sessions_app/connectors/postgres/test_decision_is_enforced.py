@@ -1,7 +1,5 @@
 """What the tester says of a line is what the real server says of the grant's role."""
 
-from __future__ import annotations
-
 from hypothesis import given as given_
 from hypothesis import settings
 from hypothesis import strategies as st

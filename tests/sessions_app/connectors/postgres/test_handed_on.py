@@ -1,7 +1,5 @@
 """What a hostile holder leaves is undone where it is theirs for certain, and otherwise keeps the grant from ending."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 

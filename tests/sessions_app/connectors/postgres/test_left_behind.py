@@ -1,7 +1,5 @@
 """Code and doors that a hostile holder leaves for others to run into are gone with the grant, or keep it from ending."""
 
-from __future__ import annotations
-
 import psycopg
 import pytest
 

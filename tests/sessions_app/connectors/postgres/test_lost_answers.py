@@ -1,7 +1,5 @@
 """The server acted and its answer was lost, at every step: what is made once more is one whole thing, what is ended is gone."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import threading

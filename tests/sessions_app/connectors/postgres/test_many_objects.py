@@ -1,7 +1,5 @@
 """A holder who creates more objects than the server can lock at once keeps nothing by it."""
 
-from __future__ import annotations
-
 import psycopg
 import pytest
 

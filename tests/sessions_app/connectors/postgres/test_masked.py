@@ -1,7 +1,5 @@
 """Passwords are masked in statements, and nothing that a statement does is."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

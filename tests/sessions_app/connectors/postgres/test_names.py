@@ -1,7 +1,5 @@
 """Names and comments: what is Stint's is known again, and nothing else is taken for it."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

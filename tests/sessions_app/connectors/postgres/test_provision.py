@@ -1,7 +1,5 @@
 """What is made for a grant is exactly what was approved, is seen when somebody changes it, and is mended."""
 
-from __future__ import annotations
-
 import datetime as dt
 from dataclasses import replace
 

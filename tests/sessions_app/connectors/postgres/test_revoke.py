@@ -1,7 +1,5 @@
 """An end is an end, whatever the holder did meanwhile and whoever touched the role."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets

@@ -1,7 +1,5 @@
 """Verifiers are those that PostgreSQL's own library computes."""
 
-from __future__ import annotations
-
 import base64
 
 import psycopg

@@ -1,7 +1,5 @@
 """What holders run is read back where the server's administrator allows it, and nowhere else."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import threading

@@ -1,7 +1,5 @@
 """No grant gets a template role by which its holder could leave something behind, or destroy something of others."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.connectors.base import ConnectorError, Lease

@@ -1,7 +1,5 @@
 """A command set is not published, and no policy brings one to a cluster, where a role that it names could be handed on."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel import clock

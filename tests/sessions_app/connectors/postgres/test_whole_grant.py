@@ -1,7 +1,5 @@
 """A grant on a real database, from asking to the receipt."""
 
-from __future__ import annotations
-
 import threading
 
 import psycopg

@@ -1,7 +1,5 @@
 """Commands that run as root on a target where Stint has another account: a real sshd, its setup, and its sudo."""
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 

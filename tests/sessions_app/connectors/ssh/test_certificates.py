@@ -1,7 +1,5 @@
 """What a minted certificate lets through, asked of a real sshd with a real client."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 

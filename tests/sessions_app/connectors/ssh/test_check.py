@@ -1,7 +1,5 @@
 """The check of a target, on targets that are wrong in one way each."""
 
-from __future__ import annotations
-
 import pwd
 
 import pytest

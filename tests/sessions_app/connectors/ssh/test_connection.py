@@ -1,7 +1,5 @@
 """Connecting to targets."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

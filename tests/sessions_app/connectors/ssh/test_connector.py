@@ -1,7 +1,5 @@
 """Sweeping a real target."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import os

@@ -1,7 +1,5 @@
 """What a target's administrator runs, run as it stands on a host of its own with a real sshd."""
 
-from __future__ import annotations
-
 import base64
 import subprocess
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """What a holder does so that a sweep does not find a process, and what the sweep says then."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets

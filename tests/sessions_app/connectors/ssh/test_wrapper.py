@@ -1,7 +1,5 @@
 """The wrappers, run by the shells that accounts on targets have."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os

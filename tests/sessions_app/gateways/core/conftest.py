@@ -1,7 +1,5 @@
 """Tests that are coroutines run in a loop whose time stands still until they let it pass."""
 
-from __future__ import annotations
-
 import contextlib
 import inspect
 

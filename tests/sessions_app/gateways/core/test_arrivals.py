@@ -1,7 +1,5 @@
 """Who gets a place at the listener of the web gateways, and how long strangers can hold one."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 

@@ -1,7 +1,5 @@
 """The event loop turns for everybody's ends while something long is read."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 import json

@@ -1,7 +1,5 @@
 """The database's time is carried forward by this process's own steady clock, from the last reading and no other."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """Operations run in a few threads, so that the loop waits for none; a failure of the database has one of two names."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import threading

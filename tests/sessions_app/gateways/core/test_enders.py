@@ -1,7 +1,5 @@
 """Deadlines, warnings and extensions, in a loop and with a clock that the test moves."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """How what was allowed ends, as the record says it."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import StintError, Unavailable

@@ -1,7 +1,5 @@
 """Who waits for a second person's decision wakes with it, and looks every two seconds in case the news was lost."""
 
-from __future__ import annotations
-
 import asyncio
 
 from sessions_app.gateways.core.holds import Holds

@@ -1,7 +1,5 @@
 """Those who present an unknown token wait for one another, in turn by address; those who are known wait for none of them."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """A gateway has access for ten seconds at a time from the database, which says each second what has ended; then all is cut."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import datetime as dt

@@ -1,7 +1,5 @@
 """Ends, decisions and orders are heard as PostgreSQL sends them; what is missed while nobody listens is asked for."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable

@@ -1,7 +1,5 @@
 """One gateway in a process: it hears of ends at once, fails as a whole when a part of it fails, and leaves without a trace."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import datetime as dt

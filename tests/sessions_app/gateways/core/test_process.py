@@ -1,7 +1,5 @@
 """A gateway process: its doors open once it has its lease, and all of it ends together."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

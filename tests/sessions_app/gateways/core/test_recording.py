@@ -1,7 +1,5 @@
 """Recordings as files."""
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 import json

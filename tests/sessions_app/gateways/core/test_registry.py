@@ -1,7 +1,5 @@
 """Every end reaches every user of what is open here; a session is reported closed once; no row stays unheld."""
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 

@@ -1,7 +1,5 @@
 """What the gateway tells the database about ends: until it has heard, and never held up by one that it refuses."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import threading

@@ -1,7 +1,5 @@
 """Room for the bodies that requests keep while they wait."""
 
-from __future__ import annotations
-
 import contextlib
 
 import pytest

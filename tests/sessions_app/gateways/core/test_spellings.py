@@ -1,7 +1,5 @@
 """A credential in a text of its target is found however it is spelled, and nothing else is taken for it."""
 
-from __future__ import annotations
-
 import json
 import re
 import tracemalloc

@@ -1,7 +1,5 @@
 """The gateway's own threads: they end what is due, and undo what grants left on targets."""
 
-from __future__ import annotations
-
 import datetime as dt
 import threading
 import time

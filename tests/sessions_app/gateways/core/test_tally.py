@@ -1,7 +1,5 @@
 """What only reads is written down at once, and what repeats it is counted and written down within a second."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 

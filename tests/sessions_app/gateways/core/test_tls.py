@@ -1,7 +1,5 @@
 """The TLS of the web gateways: whom clients trust, which certificate they get, and how it stays valid."""
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 import datetime as dt

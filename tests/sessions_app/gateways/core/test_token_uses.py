@@ -1,7 +1,5 @@
 """Tokens in use at a gateway, as far as it needs no database."""
 
-from __future__ import annotations
-
 import asyncio
 from types import SimpleNamespace
 from typing import Any

@@ -1,7 +1,5 @@
 """Connections that strangers hold are few, and those of a few strangers leave places for others."""
 
-from __future__ import annotations
-
 from sessions_app.gateways.core.unproven import Unproven
 
 

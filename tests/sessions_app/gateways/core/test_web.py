@@ -1,7 +1,5 @@
 """The listener that web gateways share: which site gets a request, and what no site ever gets."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 

@@ -1,7 +1,5 @@
 """The door in this process, with a cluster, a grant and its token."""
 
-from __future__ import annotations
-
 import io
 import json
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Answers on their way back: what passes, what does not, and where their addresses lead."""
 
-from __future__ import annotations
-
 import gzip
 import json
 

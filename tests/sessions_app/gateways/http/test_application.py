@@ -1,7 +1,5 @@
 """What proxies are answered, and what is recorded of it."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

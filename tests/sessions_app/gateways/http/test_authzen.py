@@ -1,7 +1,5 @@
 """AuthZEN: the same decision, body included."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """What ends between the question whether a token is good and the entry: the request is refused, and written down."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """Bodies on their way to the target."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 

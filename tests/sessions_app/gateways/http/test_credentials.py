@@ -1,7 +1,5 @@
 """The credential that the gateway adds, and the tokens that it fetches for it."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import gzip

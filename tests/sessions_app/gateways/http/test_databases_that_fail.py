@@ -1,7 +1,5 @@
 """A database that is gone, comes back, or hangs: nothing passes meanwhile, and everything works afterwards."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

@@ -1,7 +1,5 @@
 """Downloads, event streams and WebSockets when the grant is over."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import time

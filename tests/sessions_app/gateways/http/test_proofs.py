@@ -1,7 +1,5 @@
 """DPoP: a token that is bound to a key is good with a fresh proof of that key for this request, once."""
 
-from __future__ import annotations
-
 import base64
 import datetime as dt
 import hashlib

@@ -4,8 +4,6 @@ The forms are those of the published work on request smuggling: CL.TE, TE.CL, TE
 extensions, h2c upgrades, absolute form and CONNECT.
 """
 
-from __future__ import annotations
-
 import pytest
 
 HIDDEN = b"GET /prices/S-42?currency=USD HTTP/1.1\r\nHost: localhost\r\n\r\n"

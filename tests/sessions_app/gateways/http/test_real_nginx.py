@@ -1,7 +1,5 @@
 """A real nginx with Stint's snippet, the real web process, and an application that keeps the bytes that it gets."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import socket

@@ -4,8 +4,6 @@ nginx stands before the same application as the gateway. So whatever may stand b
 these bytes the request that was decided.
 """
 
-from __future__ import annotations
-
 import contextlib
 import socket
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """One grant's share of the gateway's connections."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.demo.ports import free_port

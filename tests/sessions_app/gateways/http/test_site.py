@@ -1,7 +1,5 @@
 """Requests through the gateway: what reaches the application, and what its holder is told."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import socket

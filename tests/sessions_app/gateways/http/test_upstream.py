@@ -1,7 +1,5 @@
 """Connections to targets that are not there, not trusted, or break off."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import socket

@@ -1,7 +1,5 @@
 """One gateway with an API server behind it for each module, in a database of its own."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

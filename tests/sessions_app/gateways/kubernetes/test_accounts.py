@@ -1,7 +1,5 @@
 """Tokens of accounts, requested by the gateway: no cluster holds up another one."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Bodies are read in full, by one reading alone, beside the event loop."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 

@@ -1,7 +1,5 @@
 """The gateway for clusters is one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

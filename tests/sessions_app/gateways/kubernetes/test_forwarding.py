@@ -1,7 +1,5 @@
 """What the gateway asks an API server for in the name of a client."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.gateways.kubernetes.forwarding import accepted

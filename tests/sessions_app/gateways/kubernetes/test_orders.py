@@ -1,7 +1,5 @@
 """Commands that are started on the page of a grant: decided, recorded, held and cut as those of kubectl are."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import datetime as dt

@@ -1,7 +1,5 @@
 """What a holder does with kubectl, request by request."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import socket

@@ -1,7 +1,5 @@
 """What a request changes is compared with what the cluster has, and changes nothing else, whoever is faster."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import threading

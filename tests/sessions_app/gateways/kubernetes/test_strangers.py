@@ -1,7 +1,5 @@
 """Strangers, however many requests they send, hold up nobody who has a token."""
 
-from __future__ import annotations
-
 import contextlib
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Commands in containers, forwarded ports and what is followed, with kubectl, until their grant ends."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import hashlib

@@ -1,7 +1,5 @@
 """API servers ask what the accounts of grants may do: what was approved, as long as the grant can be used."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

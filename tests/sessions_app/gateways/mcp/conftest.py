@@ -1,7 +1,5 @@
 """The gateway with real MCP servers of both eras behind it, one for each module."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

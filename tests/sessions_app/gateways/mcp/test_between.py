@@ -1,7 +1,5 @@
 """A grant that ends between the question whether its token is good and the call: the call is refused, and written down."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

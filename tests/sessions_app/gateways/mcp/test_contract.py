@@ -1,7 +1,5 @@
 """The gateway for tools is one."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """What clients of both eras are answered, byte by byte, and what is recorded of it."""
 
-from __future__ import annotations
-
 import pytest
 from joserfc.jwk import ECKey
 

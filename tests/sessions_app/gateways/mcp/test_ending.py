@@ -1,7 +1,5 @@
 """At the end of a grant its streams are closed, the result of a call under way is withheld, and only then it is ENDED."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import json

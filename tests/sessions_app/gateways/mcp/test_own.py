@@ -1,7 +1,5 @@
 """Stint as an MCP server: agents ask, look and end what is theirs, and decide nothing."""
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 

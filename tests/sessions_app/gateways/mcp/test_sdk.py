@@ -1,7 +1,5 @@
 """The real client of the SDK at one side and its real server at the other, in each pair of eras."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

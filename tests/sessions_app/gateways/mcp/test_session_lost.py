@@ -1,7 +1,5 @@
 """A server of the older era that has forgotten its sessions, as after a restart."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest

@@ -1,7 +1,5 @@
 """Which grant a line falls under, and the one decision on it."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """One command through the gateway, as its holder sees it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """Nothing outlives its grant, over SSH. What a command may do to stay alive is tried at its wrapper."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import random

@@ -1,7 +1,5 @@
 """What fails, and what holders and targets see of it."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Iterator

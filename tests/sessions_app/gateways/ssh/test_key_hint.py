@@ -1,7 +1,5 @@
 """Plain ssh without a registered key: it is said where to register one, to programs as well, and not for ever to who has one."""
 
-from __future__ import annotations
-
 import subprocess
 
 import pytest

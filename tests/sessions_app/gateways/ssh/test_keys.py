@@ -1,7 +1,5 @@
 """A key that is taken back takes along what was opened with it, and a late database leaves nothing open."""
 
-from __future__ import annotations
-
 from accounts.models import SSHPublicKey
 from accounts.operations.remove_ssh_key import remove_ssh_key
 from broker.kernel import clock

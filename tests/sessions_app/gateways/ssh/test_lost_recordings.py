@@ -1,7 +1,5 @@
 """What a gateway had recorded when it was killed is counted, sealed and purged like everything else."""
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 import signal

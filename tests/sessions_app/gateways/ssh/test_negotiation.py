@@ -1,7 +1,5 @@
 """What the gateway negotiates, by what audits SSH servers, and that nothing of its surroundings has a part in it."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import os

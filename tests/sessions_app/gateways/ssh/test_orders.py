@@ -1,7 +1,5 @@
 """Commands that are started on the page of a grant: as over SSH, by a real gateway on a real target."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

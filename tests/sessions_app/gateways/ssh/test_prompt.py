@@ -1,7 +1,5 @@
 """The line prompt, through a pseudo-terminal as a person has it."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import pty

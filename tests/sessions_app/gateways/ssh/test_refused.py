@@ -1,7 +1,5 @@
 """What an SSH server usually offers and this one refuses, asked for with the real client and with a hostile one."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import socket

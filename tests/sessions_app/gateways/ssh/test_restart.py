@@ -1,7 +1,5 @@
 """A gateway that starts again over very many live grants, of which one can't be read."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable, Iterator
 

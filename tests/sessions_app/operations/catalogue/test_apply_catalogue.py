@@ -1,7 +1,5 @@
 """Making the catalogue what the files say."""
 
-from __future__ import annotations
-
 import pytest
 import yaml
 from django.contrib.auth.models import Group

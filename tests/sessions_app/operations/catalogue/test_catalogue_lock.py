@@ -1,7 +1,5 @@
 """Grants start only while the catalogue stands still."""
 
-from __future__ import annotations
-
 from django.db import transaction
 
 from broker.kernel import clock

@@ -1,7 +1,5 @@
 """Every name in a document means something."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import InvalidInput

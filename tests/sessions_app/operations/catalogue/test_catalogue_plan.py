@@ -1,7 +1,5 @@
 """One change of the catalogue, as it happens or is only planned."""
 
-from __future__ import annotations
-
 import pytest
 from django.contrib.auth.models import Group
 

@@ -1,7 +1,5 @@
 """What stands in the catalogue reads as its file."""
 
-from __future__ import annotations
-
 import pytest
 import yaml
 

@@ -1,7 +1,5 @@
 """The state of documents, which proposals and editors are based on."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import IntegrityError, InternalError, transaction
 

@@ -1,7 +1,5 @@
 """Grants whose ground is taken away end, and others go on."""
 
-from __future__ import annotations
-
 from broker.audit.record import rehearsal
 from sessions_app.models import Grant, GrantState
 from sessions_app.operations.catalogue.catalogue_plan import Plan

@@ -1,7 +1,5 @@
 """Exactly those whom a document names hold what it gives."""
 
-from __future__ import annotations
-
 from sessions_app.models import Cluster
 from sessions_app.operations.catalogue.catalogue_rows import who_has
 from sessions_app.operations.catalogue.give_permission import give_permission

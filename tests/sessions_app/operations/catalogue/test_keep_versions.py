@@ -1,7 +1,5 @@
 """What the catalogue says from now on is kept."""
 
-from __future__ import annotations
-
 from broker.audit.actor import Actor
 from sessions_app.models import DocumentVersion
 from sessions_app.operations.catalogue.keep_versions import keep_versions

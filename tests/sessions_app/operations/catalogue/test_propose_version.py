@@ -1,7 +1,5 @@
 """Proposing: what may widen a document is stored, recorded and told, and gives nothing."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.models import Notice, Proposal, ProposalState

@@ -1,7 +1,5 @@
 """Publishing: from then on a version never changes."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import Conflict, NotFound

@@ -1,7 +1,5 @@
 """Publishing what another administrator proposed."""
 
-from __future__ import annotations
-
 import pytest
 
 from accounts.operations.create_identity import create_identity

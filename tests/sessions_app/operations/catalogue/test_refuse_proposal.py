@@ -1,7 +1,5 @@
 """Refusing what another administrator proposed."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.models import Notice, ProposalState

@@ -1,7 +1,5 @@
 """Taking out of use."""
 
-from __future__ import annotations
-
 import pytest
 from guardian.shortcuts import assign_perm
 

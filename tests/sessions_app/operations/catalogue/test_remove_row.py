@@ -1,7 +1,5 @@
 """What is taken out of use is listed no more."""
 
-from __future__ import annotations
-
 from sessions_app.operations.catalogue.remove_row import live_rows
 
 

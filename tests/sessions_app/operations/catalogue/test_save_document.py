@@ -1,7 +1,5 @@
 """Saving one document from a page: the rules, entries and ends of a whole folder."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Drafts of command sets."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import InvalidInput

@@ -1,7 +1,5 @@
 """Withdrawing one's own proposal."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.models import ProposalState

@@ -1,7 +1,5 @@
 """A cluster and its targets are what its document says."""
 
-from __future__ import annotations
-
 import pytest
 import yaml
 

@@ -1,7 +1,5 @@
 """A command set is published once for what it says."""
 
-from __future__ import annotations
-
 from sessions_app.models import CommandSet
 from sessions_app.operations.catalogue.write_command_set import is_published
 from sessions_app.policy.catalogue import read_catalogue

@@ -1,7 +1,5 @@
 """A group has the members that its document names."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 from django.contrib.auth.models import Group

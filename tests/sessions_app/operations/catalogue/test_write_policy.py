@@ -1,7 +1,5 @@
 """A policy is what its document says, counted by versions."""
 
-from __future__ import annotations
-
 import pytest
 import yaml
 

@@ -1,7 +1,5 @@
 """A source of workflows, as its document says."""
 
-from __future__ import annotations
-
 from sessions_app.models import WorkflowSource
 from tests.support.world.acts import after, change, events
 from tests.support.world.sources import SOURCE, speaking_for

@@ -1,7 +1,5 @@
 """Trust policies as files of the catalogue."""
 
-from __future__ import annotations
-
 import pytest
 import yaml
 

@@ -1,7 +1,5 @@
 """An endpoint for webhooks, as its document says."""
 
-from __future__ import annotations
-
 from broker.audit.queries import last_number
 from sessions_app.models import WebhookEndpoint, WebhookMessage
 from sessions_app.operations.notifications.gather_webhooks import gather_webhooks

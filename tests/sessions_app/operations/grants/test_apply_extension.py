@@ -1,7 +1,5 @@
 """Moving the deadline."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.models import EndReason

@@ -1,7 +1,5 @@
 """What nobody reported as over is cut, and told once for each."""
 
-from __future__ import annotations
-
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.grants.cut_unfinished import UNFINISHED, cut_unfinished, record_finished
 from tests.support.world.acts import enter, events, last, run

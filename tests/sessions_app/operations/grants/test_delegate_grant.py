@@ -1,7 +1,5 @@
 """A holder hands on a part of a grant."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import NotFound

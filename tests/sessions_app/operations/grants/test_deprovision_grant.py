@@ -1,7 +1,5 @@
 """Undoing a grant, and proving it."""
 
-from __future__ import annotations
-
 import datetime as dt
 import threading
 from concurrent import futures

@@ -1,7 +1,5 @@
 """Whose targets can be asked next, while others fail or hang."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """Ending all that one identity holds."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.models import EndReason, Grant

@@ -1,7 +1,5 @@
 """The one way that an end begins."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import psycopg

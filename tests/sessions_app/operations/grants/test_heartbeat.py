@@ -1,7 +1,5 @@
 """Grants that need a heartbeat."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import NotFound

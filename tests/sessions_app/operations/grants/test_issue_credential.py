@@ -1,7 +1,5 @@
 """What a holder uses a grant with on a target: shown once, to the holder, while the grant is in use."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.audit.models import AuditEntry

@@ -1,7 +1,5 @@
 """Who gets the token of a grant, and what it is."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.audit.models import AuditEntry

@@ -1,7 +1,5 @@
 """Locking what was delegated from grants."""
 
-from __future__ import annotations
-
 from django.db import transaction
 
 from sessions_app.models import EndReason, GrantState

@@ -1,7 +1,5 @@
 """Locking grants that are about to end, and what was delegated from them."""
 
-from __future__ import annotations
-
 from django.db import transaction
 
 from sessions_app.models import EndReason

@@ -1,7 +1,5 @@
 """From an approved request to a grant."""
 
-from __future__ import annotations
-
 from broker.audit.models import AuditEntry
 from sessions_app.models import Grant, Target
 from tests.support.world.acts import after, awake, last

@@ -1,7 +1,5 @@
 """Making on targets what a grant needs, before it can be used and whenever it is gone."""
 
-from __future__ import annotations
-
 import datetime as dt
 import itertools
 import signal

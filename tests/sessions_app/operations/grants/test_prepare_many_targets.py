@@ -1,7 +1,5 @@
 """A grant on more targets than are asked at once: those that wait for their turn are neither forgotten nor proven gone."""
 
-from __future__ import annotations
-
 import threading
 
 import pytest

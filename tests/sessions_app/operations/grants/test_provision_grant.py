@@ -1,7 +1,5 @@
 """Starting a grant, after looking again whether it may start."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """Letting a grant go on that was held."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import NotFound

@@ -1,7 +1,5 @@
 """Asking targets again that have not confirmed an end."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import NotFound

@@ -1,7 +1,5 @@
 """Giving the token of a grant up by knowing it."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import NotFound

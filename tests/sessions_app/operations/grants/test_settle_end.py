@@ -1,7 +1,5 @@
 """The row of a grant follows an end that did not wait for it."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import psycopg

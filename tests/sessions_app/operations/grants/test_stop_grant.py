@@ -1,7 +1,5 @@
 """End and Kill."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import NotFound

@@ -1,7 +1,5 @@
 """The one way that a state moves."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import IntegrityError, transaction
 

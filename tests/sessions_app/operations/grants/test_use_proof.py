@@ -1,7 +1,5 @@
 """A proof counts once."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 from sessions_app.models import ProofUsed

@@ -1,7 +1,5 @@
 """Where something of a grant may be is written down once, and stays where it was."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

@@ -1,7 +1,5 @@
 """An issuer of tokens on this machine, whose keys nobody knows yet."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

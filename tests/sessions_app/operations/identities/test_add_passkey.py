@@ -1,7 +1,5 @@
 """Adding a passkey."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

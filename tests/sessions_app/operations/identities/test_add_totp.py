@@ -1,7 +1,5 @@
 """Adding an authenticator app."""
 
-from __future__ import annotations
-
 import pytest
 from allauth.mfa.models import Authenticator
 

@@ -1,7 +1,5 @@
 """Where a sign-in by the identity provider begins."""
 
-from __future__ import annotations
-
 from urllib.parse import parse_qs, urlsplit
 
 import pytest

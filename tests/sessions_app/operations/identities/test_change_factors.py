@@ -1,7 +1,5 @@
 """What every change of somebody's second factors does."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import transaction
 

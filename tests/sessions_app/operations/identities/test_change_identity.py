@@ -1,7 +1,5 @@
 """Changing what somebody is called and told at, and who counts as one person then."""
 
-from __future__ import annotations
-
 import pytest
 from django.core import mail
 

@@ -1,7 +1,5 @@
 """Switching identities off and on."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

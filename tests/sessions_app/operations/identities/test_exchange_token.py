@@ -1,7 +1,5 @@
 """A machine proves itself with a token of its issuer."""
 
-from __future__ import annotations
-
 import pytest
 import yaml
 from django.db import transaction

@@ -1,7 +1,5 @@
 """Groups that the identity provider governs."""
 
-from __future__ import annotations
-
 from django.contrib.auth.models import Group
 
 from sessions_app.models import EndReason, Grant, GrantState

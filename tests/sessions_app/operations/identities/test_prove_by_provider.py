@@ -1,7 +1,5 @@
 """Who confirms at the identity provider. The pages' part of it stands in `web/identities/test_provider.py`."""
 
-from __future__ import annotations
-
 import datetime as dt
 from urllib.parse import parse_qs, urlsplit
 

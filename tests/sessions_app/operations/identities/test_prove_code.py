@@ -1,7 +1,5 @@
 """Proving oneself by a code."""
 
-from __future__ import annotations
-
 import pytest
 from allauth.mfa.models import Authenticator
 

@@ -1,7 +1,5 @@
 """Proving oneself by a passkey."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Holding a token of an issuer against a trust policy."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.operations.identities.prove_token import keyring, prove_token

@@ -1,7 +1,5 @@
 """Removing a factor of one's own."""
 
-from __future__ import annotations
-
 import pytest
 from allauth.mfa.models import Authenticator
 

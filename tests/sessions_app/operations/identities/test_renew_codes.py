@@ -1,7 +1,5 @@
 """New recovery codes."""
 
-from __future__ import annotations
-
 import pytest
 
 from accounts.factors import factors_of

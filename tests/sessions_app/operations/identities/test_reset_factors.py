@@ -1,7 +1,5 @@
 """Taking the factors of somebody away who lost them."""
 
-from __future__ import annotations
-
 import pytest
 from allauth.mfa.models import Authenticator
 

@@ -1,7 +1,5 @@
 """Revoking the tokens that a trust policy issued."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 from django.db import transaction

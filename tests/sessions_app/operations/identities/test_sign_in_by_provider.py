@@ -1,7 +1,5 @@
 """Who comes back from the identity provider. Every refusal over the wire stands in `web/test_provider.py`."""
 
-from __future__ import annotations
-
 from urllib.parse import parse_qs, urlsplit
 
 import pytest

@@ -1,7 +1,5 @@
 """Taking a link to the identity provider away."""
 
-from __future__ import annotations
-
 import pytest
 from django.test import Client
 

@@ -1,7 +1,5 @@
 """A receiver of webhooks on this machine, which the settings allow."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """Waiting for a person's answer."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.models import CommandRun, EndReason, Escalation, Grant

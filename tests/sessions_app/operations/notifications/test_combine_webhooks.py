@@ -1,7 +1,5 @@
 """A channel of approvers is not flooded by one person."""
 
-from __future__ import annotations
-
 import json
 
 import jsonschema

@@ -1,7 +1,5 @@
 """Sending what waits for one endpoint."""
 
-from __future__ import annotations
-
 import datetime as dt
 import threading
 

@@ -1,7 +1,5 @@
 """Telling the next ones of what nobody has answered."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import InvalidInput

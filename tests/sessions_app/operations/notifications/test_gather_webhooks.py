@@ -1,7 +1,5 @@
 """Queueing what has happened for webhooks."""
 
-from __future__ import annotations
-
 import json
 
 import jsonschema

@@ -1,7 +1,5 @@
 """Telling people."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 from accounts.models import Identity

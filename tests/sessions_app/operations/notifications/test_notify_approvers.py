@@ -1,7 +1,5 @@
 """Approvers are not flooded by one person."""
 
-from __future__ import annotations
-
 import pytest
 from django.core import mail
 

@@ -1,7 +1,5 @@
 """Telling of ends."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """Who may allow a held command, and is told."""
 
-from __future__ import annotations
-
 import pytest
 
 from accounts.models import Identity

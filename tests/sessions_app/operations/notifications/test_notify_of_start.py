@@ -1,7 +1,5 @@
 """Telling approvers of access that did not wait for them."""
 
-from __future__ import annotations
-
 from sessions_app.models import Notice
 from tests.support.world.acts import policy
 

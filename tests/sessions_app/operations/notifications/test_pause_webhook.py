@@ -1,7 +1,5 @@
 """Stopping what is sent to an endpoint."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import NotFound

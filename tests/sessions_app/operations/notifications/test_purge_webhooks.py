@@ -1,7 +1,5 @@
 """Old messages."""
 
-from __future__ import annotations
-
 from sessions_app.models import WebhookMessage
 from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 from sessions_app.operations.notifications.purge_webhooks import purge_webhooks

@@ -1,7 +1,5 @@
 """Marking all notices as read."""
 
-from __future__ import annotations
-
 from sessions_app.models import Notice
 from sessions_app.operations.notifications.read_all_notices import read_all_notices
 

@@ -1,7 +1,5 @@
 """Marking notices as read."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import NotFound

@@ -1,7 +1,5 @@
 """Sending again."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import InvalidInput, NotFound

@@ -1,7 +1,5 @@
 """Sending to an endpoint again."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import NotFound

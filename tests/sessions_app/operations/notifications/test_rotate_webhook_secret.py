@@ -1,7 +1,5 @@
 """A new signing secret."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """Mailing notices."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """A test message."""
 
-from __future__ import annotations
-
 import jsonschema
 import pytest
 

@@ -1,7 +1,5 @@
 """Telling holders in time that their access ends."""
 
-from __future__ import annotations
-
 from sessions_app.models import Notice
 from sessions_app.operations.notifications.warn_holders import warn_holders
 from sessions_app.operations.requests.extend_grant import extend_grant

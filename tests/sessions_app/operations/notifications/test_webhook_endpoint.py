@@ -1,7 +1,5 @@
 """An endpoint for webhooks, between what a document says and what is stored."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import transaction
 

@@ -1,7 +1,5 @@
 """An older backup was restored: what was revoked since lives again by its rows, and by nothing else."""
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Callable
 from io import StringIO

@@ -1,7 +1,5 @@
 """Having the record read because somebody asked."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection
 

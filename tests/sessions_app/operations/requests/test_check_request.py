@@ -1,7 +1,5 @@
 """The dry run."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.audit.models import AuditEntry

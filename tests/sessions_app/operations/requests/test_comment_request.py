@@ -1,7 +1,5 @@
 """The thread of a request."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import DatabaseError, transaction
 

@@ -1,7 +1,5 @@
 """Verdicts: whose counts, on what, and what they come to."""
 
-from __future__ import annotations
-
 import pytest
 
 from accounts.operations.create_identity import create_identity

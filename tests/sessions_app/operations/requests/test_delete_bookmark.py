@@ -1,7 +1,5 @@
 """Forgetting what was kept."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import NotFound

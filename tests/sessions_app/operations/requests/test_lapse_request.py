@@ -1,7 +1,5 @@
 """A request that lapses because its work is over."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import transaction
 

@@ -1,7 +1,5 @@
 """Reminding those who decide."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import NotFound

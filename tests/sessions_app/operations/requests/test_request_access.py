@@ -1,7 +1,5 @@
 """Asking for access."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """Somebody else reviews break-glass access."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import InvalidInput, NotFound

@@ -1,7 +1,5 @@
 """Keeping the state of a page."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import InvalidInput

@@ -1,7 +1,5 @@
 """Taking a request back."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import NotFound

@@ -1,7 +1,5 @@
 """One question behind every door: what each proof opens, and that nothing opens without a grant that is in use."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import replace
 

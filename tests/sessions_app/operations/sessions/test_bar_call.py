@@ -1,7 +1,5 @@
 """A call that can't be made is written down, and held against nobody."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.crypto import token_digest

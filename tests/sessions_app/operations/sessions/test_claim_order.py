@@ -1,7 +1,5 @@
 """Two gateways, one order."""
 
-from __future__ import annotations
-
 from broker.kernel import clock
 from sessions_app.operations.sessions.claim_order import claim_order
 from sessions_app.operations.sessions.order_command import order_command

@@ -1,7 +1,5 @@
 """A use is over."""
 
-from __future__ import annotations
-
 from django.db import transaction
 
 from broker.audit.models import AuditEntry

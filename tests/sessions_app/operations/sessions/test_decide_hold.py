@@ -1,7 +1,5 @@
 """A second person decides one held command."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import NotFound

@@ -1,7 +1,5 @@
 """An order that came to nothing says why, once."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.operations.sessions.fail_order import fail_order

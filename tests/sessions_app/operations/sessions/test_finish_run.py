@@ -1,7 +1,5 @@
 """A command is over."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.models import CommandRun, RunState

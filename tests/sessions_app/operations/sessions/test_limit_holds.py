@@ -1,7 +1,5 @@
 """One person can't fill the approvers' list with held commands."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.models import CommandRun, GrantState, RunState

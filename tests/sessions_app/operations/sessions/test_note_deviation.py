@@ -1,7 +1,5 @@
 """Too much else is tried with a grant."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import transaction
 

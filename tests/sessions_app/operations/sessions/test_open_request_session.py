@@ -1,7 +1,5 @@
 """The use of a grant begins with the first request."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.models import EndReason, GatewayNode, Lease, Session

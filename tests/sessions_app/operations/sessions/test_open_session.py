@@ -1,7 +1,5 @@
 """A use begins."""
 
-from __future__ import annotations
-
 import pytest
 
 from accounts.models import SSHPublicKey

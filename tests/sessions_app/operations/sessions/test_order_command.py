@@ -1,7 +1,5 @@
 """A holder starts a command on the page of a grant."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """Recordings go when their time is over, and leave their digests."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """Reading back what the holder of a grant ran on a database."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import psycopg

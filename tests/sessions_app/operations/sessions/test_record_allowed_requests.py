@@ -1,7 +1,5 @@
 """Requests that were allowed, written down before they are answered, or together with what repeats them."""
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """A token used without the key that it is bound to: recorded, and held against no one."""
 
-from __future__ import annotations
-
 from broker.audit.attempts import append_attempts
 from sessions_app.models import CommandRun
 from sessions_app.operations.sessions.record_failed_proof import record_failed_proof

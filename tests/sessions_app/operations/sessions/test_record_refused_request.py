@@ -1,7 +1,5 @@
 """A request that was refused, written down before it is answered."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """What an API server was told that the account of a grant may not do is written down, in few entries."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

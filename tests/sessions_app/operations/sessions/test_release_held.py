@@ -1,7 +1,5 @@
 """A held command starts, once, when a second person has allowed it."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import transaction
 

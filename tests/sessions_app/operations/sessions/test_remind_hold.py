@@ -1,7 +1,5 @@
 """Those who may allow a held command are told again, but not all the time."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import NotFound

@@ -1,7 +1,5 @@
 """Gateways that say that they are there."""
 
-from __future__ import annotations
-
 from sessions_app.models import GatewayNode
 from sessions_app.operations.sessions.renew_gateway import renew_gateway
 from tests.support.world.acts import after, at_once

@@ -1,7 +1,5 @@
 """Gateways that are gone."""
 
-from __future__ import annotations
-
 from sessions_app.models import GatewayNode, Session
 from sessions_app.operations.sessions.stop_gateway import stop_gateway, stop_lost_gateways
 from tests.support.world.acts import after, events, fresh, session, use

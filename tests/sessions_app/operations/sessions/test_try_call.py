@@ -1,7 +1,5 @@
 """One call of a tool: allowed, held or refused, and recorded first."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.crypto import token_digest

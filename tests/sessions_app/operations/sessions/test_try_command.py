@@ -1,7 +1,5 @@
 """One line: allowed, held or refused, and written down before anything runs."""
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 import re

@@ -1,7 +1,5 @@
 """Who watches a recording is written down."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import NotFound

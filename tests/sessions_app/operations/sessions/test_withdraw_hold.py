@@ -1,7 +1,5 @@
 """A holder takes a held command back."""
 
-from __future__ import annotations
-
 from importlib import import_module
 
 import pytest

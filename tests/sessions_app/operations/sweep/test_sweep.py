@@ -1,7 +1,5 @@
 """Everything that is due, whatever messages were lost."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

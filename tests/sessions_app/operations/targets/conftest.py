@@ -1,7 +1,5 @@
 """What certificate authorities are for."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.queries.authority import GATEWAY_CA, SSH_USER_CA

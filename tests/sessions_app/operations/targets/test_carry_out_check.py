@@ -1,7 +1,5 @@
 """Looking at real targets because somebody asked."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection
 

@@ -1,7 +1,5 @@
 """Asking for a look at a target."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

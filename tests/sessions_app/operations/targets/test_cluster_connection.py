@@ -1,7 +1,5 @@
 """How a cluster's secrets are given, kept and never shown."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

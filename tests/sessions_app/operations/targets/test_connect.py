@@ -1,7 +1,5 @@
 """Connectors with their keys."""
 
-from __future__ import annotations
-
 import time
 
 import pytest

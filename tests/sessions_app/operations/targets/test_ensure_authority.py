@@ -1,7 +1,5 @@
 """There is one certificate authority that signs for each purpose."""
 
-from __future__ import annotations
-
 import ssl
 
 import pytest

@@ -1,7 +1,5 @@
 """The connection of an HTTP cluster behind Stint's own gateway: its credential is stored, kept and never shown."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

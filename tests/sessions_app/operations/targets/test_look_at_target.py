@@ -1,7 +1,5 @@
 """A look at a target, by whomever, is in the record with each step's answer."""
 
-from __future__ import annotations
-
 from broker.audit.actor import Actor
 from sessions_app.connectors.base import CheckStep
 from sessions_app.models import Target

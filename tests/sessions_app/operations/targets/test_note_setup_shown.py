@@ -1,7 +1,5 @@
 """The set-up of targets is printed on the server."""
 
-from __future__ import annotations
-
 from io import StringIO
 
 import pytest

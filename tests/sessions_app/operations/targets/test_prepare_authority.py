@@ -1,7 +1,5 @@
 """The next certificate authority."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.models import SigningKey

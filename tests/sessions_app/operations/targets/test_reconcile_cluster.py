@@ -1,7 +1,5 @@
 """What should be on targets, compared with what is there."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """An authority is put out of use for good."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import IntegrityError, transaction
 

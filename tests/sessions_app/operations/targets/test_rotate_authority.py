@@ -1,7 +1,5 @@
 """A prepared authority takes over."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import transaction
 

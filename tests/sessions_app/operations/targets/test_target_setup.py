@@ -1,7 +1,5 @@
 """What the administrators of targets are told to do, for each kind of cluster."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.models import Cluster

@@ -1,7 +1,5 @@
 """Closing a piece of work, and what hangs on it."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import DatabaseError, transaction
 

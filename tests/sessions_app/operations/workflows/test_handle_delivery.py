@@ -1,7 +1,5 @@
 """Doing what a proven delivery says."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

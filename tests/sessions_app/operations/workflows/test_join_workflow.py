@@ -1,7 +1,5 @@
 """Joining those who work on something."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import transaction
 

@@ -1,7 +1,5 @@
 """Opening a piece of work."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """Work that nobody tells of is asked about, each source on its own, and what stays unread ends."""
 
-from __future__ import annotations
-
 import datetime as dt
 import itertools
 

@@ -1,7 +1,5 @@
 """Asking how a piece of work stands that somebody names."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.operations.workflows.read_named_workflow import read_named_workflow

@@ -1,7 +1,5 @@
 """What a source says of a piece of work, and what that ends."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """Taking a delivery of a source's webhook."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.audit.models import AuditEntry

@@ -1,7 +1,5 @@
 """A new secret for a source's webhooks."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.audit.models import AuditEntry

@@ -1,7 +1,5 @@
 """How a source of work is asked, between what its document says and what is stored."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.errors import InvalidInput

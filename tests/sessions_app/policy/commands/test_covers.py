@@ -1,7 +1,5 @@
 """Whatever a delegated set allows, the set that it was delegated from allows, and as strictly. For every kind."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

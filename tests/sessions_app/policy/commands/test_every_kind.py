@@ -1,7 +1,5 @@
 """What holds of the command sets of every kind."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any

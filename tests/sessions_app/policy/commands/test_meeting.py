@@ -1,7 +1,5 @@
 """Whether some text matches two patterns: never denied where one does, and seen where none can."""
 
-from __future__ import annotations
-
 from fnmatch import fnmatchcase
 from itertools import product
 

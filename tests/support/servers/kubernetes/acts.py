@@ -1,7 +1,5 @@
 """What a request is about, whether it is allowed, and what it does to the store."""
 
-from __future__ import annotations
-
 import copy
 import json
 import re

@@ -1,7 +1,5 @@
 """A cluster to test on: the API server in this process, or the one that STINT_TEST_KUBECONFIG names."""
 
-from __future__ import annotations
-
 import base64
 import http.client
 import json

@@ -1,7 +1,5 @@
 """What controllers do to objects of some kinds, at once: a changed deployment is rolled out, a pod runs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from tests.support.servers.kubernetes.store import Key, stamp

@@ -1,7 +1,5 @@
 """What an API server says that it serves, so that kubectl finds its way: groups, versions, resources."""
 
-from __future__ import annotations
-
 # group: plural, kind, namespaced, short names
 SERVED = {
     "": [

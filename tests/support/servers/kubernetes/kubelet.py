@@ -5,8 +5,6 @@ a file, and the port of a pod is one of this machine. Ending a stream ends no pr
 closes the standard input.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets

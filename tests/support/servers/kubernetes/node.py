@@ -4,8 +4,6 @@ It takes every pod that nobody has scheduled, runs its containers, and serves wh
 Source: k8s.io/kubernetes `pkg/registry/core/pod/strategy.go` (the paths and queries of exec, attach, port-forward, logs).
 """
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import threading

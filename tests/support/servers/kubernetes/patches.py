@@ -4,8 +4,6 @@ Source: https://kubernetes.io/docs/reference/using-api/api-concepts/ (patch type
 merge patches (`contributors/devel/sig-api-machinery/strategic-merge-patch.md`).
 """
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -4,8 +4,6 @@ Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/ (request v
 escalation prevention), plugin/pkg/auth/authorizer/rbac of Kubernetes for the order of evaluation.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 

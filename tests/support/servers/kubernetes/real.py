@@ -1,7 +1,5 @@
 """The cluster that STINT_TEST_KUBECONFIG names, with the tests' kubelet as its node; without it, the one in this process."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import ssl

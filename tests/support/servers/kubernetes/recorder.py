@@ -1,7 +1,5 @@
 """Stands before an API server, passes everything on, and keeps what was asked: a real one does not tell."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import ssl

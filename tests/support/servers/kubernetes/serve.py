@@ -4,8 +4,6 @@ Once it listens, it prints one line of JSON: its port, its authority's PEM (`ca`
 with its standard input, so that it never outlives whoever started it.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

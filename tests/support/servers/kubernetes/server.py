@@ -5,8 +5,6 @@ what a kubelet streams. A resource that it does not know is kept as it is sent. 
 measured on real servers of 1.20 and 1.34.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re

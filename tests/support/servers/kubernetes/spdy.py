@@ -4,8 +4,6 @@ Source: draft-mbelshe-httpbis-spdy-00 (frames, and the dictionary of §2.6.10.1)
 that kubectl uses has none either.
 """
 
-from __future__ import annotations
-
 import struct
 import threading
 import zlib

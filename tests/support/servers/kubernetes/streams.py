@@ -4,8 +4,6 @@ Source: k8s.io/apimachinery `pkg/util/remotecommand` (channels, v4 and v5), k8s.
 stream's end means), k8s.io/kubectl `pkg/cmd/portforward` (SPDY in WebSocket).
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import socket

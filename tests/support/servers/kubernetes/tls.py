@@ -1,7 +1,5 @@
 """A certificate authority of the test's own, and a server's certificate by it."""
 
-from __future__ import annotations
-
 import datetime as dt
 import ipaddress
 import ssl

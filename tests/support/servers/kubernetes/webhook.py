@@ -3,8 +3,6 @@
 Source: https://kubernetes.io/docs/reference/access-authn-authz/webhook/; plugin/pkg/authorizer/webhook of k8s.io/apiserver.
 """
 
-from __future__ import annotations
-
 import json
 import urllib.error
 from dataclasses import dataclass, field

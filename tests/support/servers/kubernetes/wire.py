@@ -1,7 +1,5 @@
 """The server's side of a WebSocket (RFC 6455) over TLS, that one thread reads while others write."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import hashlib

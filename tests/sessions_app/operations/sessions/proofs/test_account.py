@@ -1,7 +1,5 @@
 """What the account of a grant may do on a cluster that its holder reaches directly, asked at each review."""
 
-from __future__ import annotations
-
 import hashlib
 
 import pytest

@@ -1,7 +1,5 @@
 """The answer to: may whoever has this token send a request through Stint's own gateway now?"""
 
-from __future__ import annotations
-
 import hashlib
 
 import pytest

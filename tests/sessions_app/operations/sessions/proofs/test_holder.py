@@ -1,7 +1,5 @@
 """The one answer to: may this identity use this target now?"""
 
-from __future__ import annotations
-
 import datetime as dt
 import itertools
 

@@ -1,7 +1,5 @@
 """What a token lets its holder do at the Kubernetes gateway, asked at each request."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.kernel.crypto import token_digest

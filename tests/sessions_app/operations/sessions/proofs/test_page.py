@@ -1,7 +1,5 @@
 """What a holder who is signed in to the pages can have a gateway run, asked when it is ordered and when it is claimed."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

@@ -1,7 +1,5 @@
 """The one answer to: may whoever has this token use this target now?"""
 
-from __future__ import annotations
-
 import hashlib
 
 import pytest

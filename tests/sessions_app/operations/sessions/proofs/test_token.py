@@ -1,7 +1,5 @@
 """What a token lets its holder do at an MCP gateway, asked at each message."""
 
-from __future__ import annotations
-
 import pytest
 
 from broker.audit.standing import RecordContradicted, write_standing

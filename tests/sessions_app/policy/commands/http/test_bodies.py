@@ -1,7 +1,5 @@
 """A body that two readers could take for two things is refused."""
 
-from __future__ import annotations
-
 import json
 import time
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """How the gateway reads a body before it is decided, and what of an answer passes."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Requests over HTTP: what a command set allows, what it refuses, and why."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st

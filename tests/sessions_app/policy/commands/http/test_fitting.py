@@ -1,7 +1,5 @@
 """What only Stint's own gateway can enforce: forms, files, uploads, headers, holds and WebSockets."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.policy.commands.answers import Allowed, Refused

@@ -1,7 +1,5 @@
 """A request target is read in one way, or not at all."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.policy.commands.http.targets import TargetRefused, read_target

@@ -4,8 +4,6 @@ Source: k8s.io/apiserver v0.34, pkg/endpoints/request/requestinfo.go; net/url of
 k8s.io/apimachinery, pkg/fields/selector.go and the conversion of query parameters.
 """
 
-from __future__ import annotations
-
 import binascii
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What an API server asks about a request before it is made: who may do what, without the query and the body."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.policy.commands.answers import Allowed

@@ -1,7 +1,5 @@
 """Lines of kubectl, read as rights; what can't be read is refused with what to do."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """The linter refuses what gives others' rights away, and warns of what RBAC can't hold back."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.policy.commands.kinds import lint, parse_document

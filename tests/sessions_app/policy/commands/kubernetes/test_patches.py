@@ -1,7 +1,5 @@
 """A patch that is allowed changes only what its line says: what it makes of an object is compared with the object."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any

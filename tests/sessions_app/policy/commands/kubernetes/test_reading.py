@@ -1,7 +1,5 @@
 """A request is read as the API server reads it, or refused."""
 
-from __future__ import annotations
-
 import os
 import random
 

@@ -1,7 +1,5 @@
 """Each request to a cluster is compared with what an approved line would send, value by value."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import hashlib

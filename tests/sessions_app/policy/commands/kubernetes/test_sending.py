@@ -1,7 +1,5 @@
 """Lines that are one request: Stint can send it itself, and it is what an approved line would send."""
 
-from __future__ import annotations
-
 import datetime as dt
 
 import pytest

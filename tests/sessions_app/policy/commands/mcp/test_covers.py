@@ -1,7 +1,5 @@
 """Whatever a delegated set of calls allows, the set that it was delegated from allows, and as strictly."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

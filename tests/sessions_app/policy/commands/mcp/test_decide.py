@@ -1,7 +1,5 @@
 """Calls of tools: what a command set allows, what it refuses, and why."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """What the linter says of tools."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.policy.commands.kinds import lint, parse_text

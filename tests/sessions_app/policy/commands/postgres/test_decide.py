@@ -1,7 +1,5 @@
 """Privileges: what a set grants, what it does not, and why."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st

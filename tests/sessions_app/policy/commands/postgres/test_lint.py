@@ -1,7 +1,5 @@
 """The linter says what a set of privileges allows beyond what it seems to."""
 
-from __future__ import annotations
-
 import pytest
 
 from sessions_app.policy.commands.kinds import lint

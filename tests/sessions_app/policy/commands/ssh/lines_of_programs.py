@@ -3,8 +3,6 @@
 `{n}` is a free name, `{p}` a free path below /srv/app, `{c}` a free path below /etc/cron.d, `{any}` a free path below /.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 HERE = Path(__file__).parent

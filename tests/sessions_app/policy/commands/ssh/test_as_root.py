@@ -1,7 +1,5 @@
 """Commands that run as root: what sudoers can say of them, and what approvers read."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """Each dangerous word, verb and option of the table, in every form that a command can give it, has a finding."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """The table of programs holds: nothing dangerous passes without a word, and nothing everyday is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
