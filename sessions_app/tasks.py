@@ -39,7 +39,7 @@ from sessions_app.operations.sessions.purge_recordings import purge_recordings
 from sessions_app.operations.sessions.read_statements import leases_to_read, read_statements
 from sessions_app.operations.sweep.sweep import end_baseless, sweep
 from sessions_app.operations.targets.carry_out_check import carry_out_check, lost_checks
-from sessions_app.operations.targets.reconcile_cluster import reconcile_all
+from sessions_app.operations.targets.reconcile_all import reconcile_all
 from sessions_app.operations.workflows.handle_delivery import handle_lost_deliveries
 from sessions_app.operations.workflows.poll_source import poll_source, reread_workflow, sources_to_ask
 from sessions_app.queries.grants import next_due, to_revoke_now

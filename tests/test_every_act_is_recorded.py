@@ -95,6 +95,7 @@ NO_ACTS = {
     "part of verbs that are recorded": """
         sessions_app.operations.identities.change_factors.first_codes
         sessions_app.operations.identities.change_factors.end_sign_ins sessions_app.operations.grants.cut_unfinished.cut_unfinished
+        sessions_app.operations.targets.compare_targets.note_unseen
         sessions_app.operations.catalogue.save_draft.write_draft sessions_app.operations.catalogue.keep_versions.keep_versions
         sessions_app.operations.notifications.webhook_endpoint.set_owners sessions_app.operations.catalogue.give_permission.give_permission""",
 }

@@ -16,6 +16,7 @@ PARTS = (
     "work",
     "flood",
     "scale",
+    "reconciling",
     "gateways",
     "clusters",
     "stack",

@@ -397,9 +397,8 @@ def _failing(scene: Scene, targets: Any) -> None:
 def _database(scene: Scene) -> None:
     """A database: one who reads it now, what was read and is over, and a server that is not as it should be."""
     from sessions_app.connectors.fake import FakeConnector
-    from sessions_app.models import Cluster
     from sessions_app.operations.grants.prepare_grant import prepare_grant
-    from sessions_app.operations.targets.reconcile_cluster import reconcile_cluster
+    from sessions_app.operations.targets.reconcile_all import reconcile_all
     from tests.support.world.fakes import serving
 
     fake = FakeConnector(kind="postgres")
@@ -417,7 +416,7 @@ def _database(scene: Scene) -> None:
         assert scene.reading.state == "active", scene.reading.last_error
         fake.tampered = {scene.reading.mark}
         fake.down = {"db-2"}
-        reconcile_cluster(cluster_id=Cluster.objects.get(name="orders").pk, now=lambda: scene.now)
+        reconcile_all(now=lambda: scene.now)
 
 
 def _tools(scene: Scene) -> None:

@@ -10,7 +10,7 @@ from sessions_app.operations.catalogue.publish_command_set import NotFitToPublis
 from sessions_app.operations.catalogue.save_document import save_document
 from sessions_app.operations.catalogue.save_draft import CannotBeRead, save_draft
 from sessions_app.operations.grants.prepare_grant import prepare_grant
-from sessions_app.operations.targets.reconcile_cluster import reconcile_cluster
+from sessions_app.operations.targets.reconcile_all import reconcile_all
 from sessions_app.policy.documents import DocumentError
 from tests.sessions_app.api.conftest import api  # noqa: F401 - a fixture
 from tests.sessions_app.connectors.postgres.test_whole_grant import catalogue
@@ -49,7 +49,7 @@ def applied(world, files):
 
 def look() -> Observation:
     cluster = Cluster.objects.get(name="shop")
-    reconcile_cluster(cluster_id=cluster.pk, now=clock.now)
+    reconcile_all(now=clock.now)
     return Observation.objects.get(target__cluster=cluster)
 
 

@@ -12,7 +12,7 @@ from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.issue_credential import issue_credential
 from sessions_app.operations.grants.prepare_grant import prepare_grant
-from sessions_app.operations.targets.reconcile_cluster import reconcile_cluster
+from sessions_app.operations.targets.reconcile_all import reconcile_all
 from sessions_app.queries.receipts import receipt
 from tests.support.servers.postgres_server import each_version
 from tests.support.waits import PATIENCE
@@ -122,10 +122,9 @@ def _cut(session, cut: list[str]) -> None:
 
 
 def test_what_an_administrator_takes_away_is_seen_and_given_back(world, shop, grant):
-    from sessions_app.models import Cluster, Drift
+    from sessions_app.models import Drift
 
-    cluster = Cluster.objects.get(name="shop")
-    reconcile_cluster(cluster_id=cluster.pk, now=clock.now)
+    reconcile_all(now=clock.now)
     assert list(Drift.objects.all()) == []
     role = next(
         iter(
@@ -135,10 +134,10 @@ def test_what_an_administrator_takes_away_is_seen_and_given_back(world, shop, gr
         )
     )[0]
     shop.admin(f"ALTER ROLE {role} VALID UNTIL 'infinity'")
-    reconcile_cluster(cluster_id=cluster.pk, now=clock.now)
+    reconcile_all(now=clock.now)
     assert [(one.kind, one.grant_ref) for one in Drift.objects.filter(gone_at=None)] == [
         ("changed", grant.ref)
     ]
     prepare_grant(grant_id=grant.pk, now=clock.now)
-    reconcile_cluster(cluster_id=cluster.pk, now=clock.now)
+    reconcile_all(now=clock.now)
     assert list(Drift.objects.filter(gone_at=None)) == []

@@ -12,7 +12,7 @@ from sessions_app.models import Cluster, Target, TargetCheck
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.targets.cluster_connection import readable_secrets
 from sessions_app.operations.targets.ensure_authority import ensure_authority
-from sessions_app.operations.targets.reconcile_cluster import reconcile_cluster
+from sessions_app.operations.targets.reconcile_all import reconcile_all
 from sessions_app.queries.authority import SSH_USER_CA
 from tests.support.world.fakes import serving
 from tests.support.world.reading import answered, read, says
@@ -92,8 +92,7 @@ def test_what_was_seen_on_targets_is_shown_with_what_is_not_as_it_should_be(worl
     grant = prepare_grant(grant_id=world.grant().pk, now=lambda: world.now)
     making.left.pop(("root@127.0.0.1:2201", grant.mark))
     making.down = {"web-2"}
-    cluster = Cluster.objects.get(name="web")
-    reconcile_cluster(cluster_id=cluster.pk, now=lambda: world.now)
+    reconcile_all(now=lambda: world.now)
     page = read(browser("bob"), "/clusters/web/")
     says(page, "web-2 does not answer.", f"web-1: Access that a grant needs is missing ({grant.ref})")
     assert grant.mark not in page

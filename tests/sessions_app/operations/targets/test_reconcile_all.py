@@ -5,15 +5,11 @@ import datetime as dt
 import pytest
 
 from sessions_app.connectors.fake import FakeConnector
-from sessions_app.models import Cluster, Drift, EndReason, Grant, GrantState, Lease, Observation
+from sessions_app.models import Drift, EndReason, Grant, GrantState, Lease, Observation
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.prepare_grant import prepare_grant
-from sessions_app.operations.targets.reconcile_cluster import (
-    _ROUND,
-    SETTLED,
-    reconcile_all,
-    reconcile_cluster,
-)
+from sessions_app.operations.targets.compare_targets import SETTLED
+from sessions_app.operations.targets.reconcile_all import _ROUND, _in_turn, reconcile_all
 from sessions_app.queries.revoking import installation_mark
 from tests.support.world.acts import after, events, last, undo
 from tests.support.world.fakes import serving
@@ -23,8 +19,7 @@ WEB_1, WEB_2 = "root@127.0.0.1:2201", "root@127.0.0.1:2202"
 
 
 def reconcile(world, now: dt.datetime | None = None) -> None:
-    cluster = Cluster.objects.get(name="web")
-    reconcile_cluster(cluster_id=cluster.pk, now=lambda: now or world.now)
+    reconcile_all(now=lambda: now or world.now)
 
 
 def prepare(grant: Grant, now: dt.datetime) -> Grant:
@@ -163,14 +158,16 @@ def tick(world, **later: float) -> None:
     reconcile_all(now=lambda: after(world, **later))
 
 
-def test_a_cluster_that_does_not_answer_hides_no_other_and_comes_last_the_next_time(world, making):
+def test_a_target_that_does_not_answer_hides_no_other_and_comes_last_in_its_cluster_the_next_time(
+    world, making
+):
     another_cluster(world)
     making.down = {"web-1"}
     tick(world)
-    assert looks(making) == ["web-", "db-"]
-    assert Observation.objects.get(target__name="db-1").seen_at == world.now
-    tick(world, minutes=1)
-    assert looks(making) == ["db-", "web-"]
+    assert set(looks(making)) == {"web-", "db-"}
+    assert Observation.objects.filter(seen_at=world.now).count() == 2
+    clusters = {cluster.name: [one.name for one in cluster.live_targets] for cluster in _in_turn()}
+    assert clusters == {"databases": ["db-1"], "web": ["web-2", "web-1"]}
 
 
 def test_an_error_that_nobody_foresaw_in_one_cluster_hides_no_other(world):
@@ -187,7 +184,7 @@ def test_an_error_that_nobody_foresaw_in_one_cluster_hides_no_other(world):
         assert looks(works) == ["db-"]
         assert "UnicodeError" in Observation.objects.get(target__name="web-1").error
         tick(world, minutes=1)
-    assert looks(works) == ["db-", "web-"]
+    assert set(looks(works)) == {"db-", "web-"}
 
 
 def test_one_process_at_a_time_goes_round_so_that_clusters_that_hang_leave_workers_for_ends(
