@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import threading
 import time
 from functools import partial
@@ -15,11 +14,10 @@ from django.db import connection
 
 from accounts.operations.purge_sign_ins import purge_sign_ins
 from broker.audit.actor import Actor
+from broker.audit.again import verify_onwards
 from broker.audit.attempts import append_attempts
 from broker.audit.checkpoint import checkpoint_is_due, make_checkpoint
-from broker.audit.note import note_verification
-from broker.audit.queries import latest_verification
-from broker.audit.verify import verify
+from broker.audit.whole import verify_part, whole_is_due
 from broker.kernel import clock
 from broker.kernel.bulkhead import Bulkhead
 from broker.kernel.crew import Crew
@@ -47,15 +45,16 @@ from sessions_app.queries.revoking import clusters_of, clusters_of_leases, clust
 
 # Seconds. A tick sweeps again if something falls due before the next tick.
 TICK, SHORTEST_SLEEP = 0.9, 0.05
-# A whole verification is good for that long.
-VERIFIED = dt.timedelta(minutes=9)
+# How much longer than it works the verification of the whole record rests.
+REST = 9
+VERIFIER = Actor.system("verify")
 # The threads of the queue are for time-critical work that waits for nothing but the database. Work that waits for
 # others, or that can read for long, runs in its own threads. This covers targets that may never answer, workflow
 # sources, the record and its disk, webhook receivers, and the mail server.
 _askers = Crew(16)
 _lookers = Crew(1)
 _checkers = Crew(4)
-_keepers = Crew(2)
+_keepers = Crew(3)
 _couriers = Crew(16)
 _postmen = Crew(1)
 _clerks = Crew(4)
@@ -163,17 +162,22 @@ def warn(**_: Any) -> None:
 
 @shared_task(name="record.verify", acks_late=True)
 def verify_record(**_: Any) -> None:
-    """Verify the whole record again, so that pages show when it was last intact. Not if that was done a moment ago, before
-    this worker was restarted.
-    """
-    last, due = latest_verification(), clock.now() - VERIFIED
-    if last is None or last.whole_at is None or last.whole_at < due:
-        _keepers.start("verify", _verify)
+    """Verify what was added to the record, and the whole of it once a day, so that pages show when it was last intact."""
+    _keepers.start("verify", _verify)
+    _keepers.start("verify the whole", _verify_whole)
 
 
 def _verify() -> None:
-    verdict = verify(connection=connection)
-    note_verification(verdict=verdict, actor=Actor.system("verify"), now=clock.now())
+    verify_onwards(connection=connection, actor=VERIFIER, now=clock.now(), most=None)
+
+
+def _verify_whole() -> None:
+    """Read the whole record if that is due, resting much longer than each part takes."""
+    while whole_is_due(now=clock.now()):
+        began = time.monotonic()
+        if verify_part(connection=connection, actor=VERIFIER, now=clock.now()) is not None:
+            return
+        time.sleep(REST * (time.monotonic() - began))
 
 
 @shared_task(name="record.checkpoint", acks_late=True)

@@ -15,18 +15,20 @@ from broker.audit.verify import Verdict, verify
 MOST = 100_000
 
 
-def verify_onwards(*, connection: BaseDatabaseWrapper, actor: Actor, now: datetime) -> Verdict | None:
+def verify_onwards(
+    *, connection: BaseDatabaseWrapper, actor: Actor, now: datetime, most: int | None = MOST
+) -> Verdict | None:
     """Read the main log from the last verified entry on, then store and record the result.
 
     The entry to continue from must be the one that the last verification read. Returns None, and does nothing, if there
-    is nothing to continue from: no verification yet, or one that found a break. The same goes for more than 100,000
-    entries to read. Then the whole log must be read, which takes seconds and is the worker's task.
+    is nothing to continue from: no verification yet, or one that found a break. The same goes for more than ``most``
+    entries to read. Then the worker must read them.
     """
     last = latest_verification()
     head = AuditHead.objects.filter(log=MAIN_LOG).values_list("seq", flat=True).first()
     if last is None or not last.ok or not last.entries or last.head_hash is None:
         return None
-    if head is not None and head - last.entries > MOST:
+    if most is not None and head is not None and head - last.entries > most:
         return None
     first = last.entries + 1
     verdict = verify(connection=connection, from_seq=first, anchor=bytes(last.head_hash))

@@ -31,6 +31,12 @@ def compare_with_signed(signed: Iterable[Signed], *, log: str, using: str) -> in
     return compared[0] if compared else None
 
 
+def compare_with_known(signed: Iterable[Signed], *, log: str, using: str) -> None:
+    """Compare checkpoints with those of the same size in the database. Raises Broken."""
+    for one in signed:
+        _compare_older(one, log, using)
+
+
 def _compare_newest(signed: Signed, log: str, using: str) -> bool:
     kept = AuditTree.objects.using(using).filter(log=log, size=signed.size).first()
     width = signed.size & -signed.size

@@ -204,6 +204,24 @@ class AuditVerification(models.Model):
         return f"{self.log} {'intact' if self.ok else f'broken at {self.first_bad_seq}'}"
 
 
+class AuditReading(models.Model):
+    """A verification that reads a whole log from its first entry, a part at a time, and has come to entry ``seq``.
+
+    ``sealed`` has where it goes on: nobody who can write to the database can have it skip entries.
+    """
+
+    log = models.TextField(primary_key=True)
+    began_at = models.DateTimeField()
+    seq = models.BigIntegerField(default=0)
+    sealed = models.BinaryField(default=b"")
+
+    class Meta:
+        db_table = "audit_reading"
+
+    def __str__(self) -> str:
+        return f"{self.log} read to {self.seq}"
+
+
 class AuditBacklog(models.Model):
     """An entry about an end that the record refused. It is appended, with its own time, when the record accepts entries
     again.

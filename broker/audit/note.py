@@ -17,12 +17,18 @@ logger = structlog.get_logger(__name__)
 
 
 def note_verification(
-    *, verdict: Verdict, actor: Actor, now: datetime, using: str = "default", first_seq: int = 1
+    *,
+    verdict: Verdict,
+    actor: Actor,
+    now: datetime,
+    using: str = "default",
+    first_seq: int = 1,
+    began: datetime | None = None,
 ) -> None:
     """Save the verdict as its log's latest, and append ``record.verified`` or ``record.broken`` to the main log.
 
     ``first_seq`` is where the verification started. It is later than 1 if it continued from an earlier one that found
-    the entries before intact. A broken log may refuse the entry; then the finding is only stored in the row, and
+    the entries before intact. ``began`` is when it read the first entry, if that was long before ``now``. A broken log may refuse the entry; then the finding is only stored in the row, and
     logged. Otherwise raises the database's errors.
     """
     with transaction.atomic(using=using):
@@ -31,7 +37,7 @@ def note_verification(
             defaults={
                 "at": now,
                 "first_seq": first_seq,
-                **({"whole_at": now} if first_seq == 1 else {}),
+                **({"whole_at": began or now} if first_seq == 1 else {}),
                 "ok": verdict.ok,
                 "entries": _sound(verdict, first_seq),
                 "first_bad_seq": verdict.first_bad_seq,
@@ -41,10 +47,10 @@ def note_verification(
             },
         )
         if verdict.ok:
-            return _record(verdict, actor, now, using, first_seq)
+            return _record(verdict, actor, now, using, first_seq, began)
     try:
         with transaction.atomic(using=using):
-            _record(verdict, actor, now, using, first_seq)
+            _record(verdict, actor, now, using, first_seq, began)
     except DatabaseError:
         logger.exception("record.broken_and_refuses", log=verdict.log, seq=verdict.first_bad_seq)
 
@@ -58,7 +64,9 @@ def _sound(verdict: Verdict, first_seq: int) -> int:
     return first_seq - 1 + verdict.entries
 
 
-def _record(verdict: Verdict, actor: Actor, now: datetime, using: str, first_seq: int) -> None:
+def _record(
+    verdict: Verdict, actor: Actor, now: datetime, using: str, first_seq: int, began: datetime | None
+) -> None:
     record(
         event=Event.RECORD_VERIFIED if verdict.ok else Event.RECORD_BROKEN,
         actor=actor,
@@ -67,6 +75,7 @@ def _record(verdict: Verdict, actor: Actor, now: datetime, using: str, first_seq
         data={
             "entries": verdict.entries,
             **({"first_seq": first_seq} if first_seq > 1 else {}),
+            **({"began": began.isoformat()} if began else {}),
             **({"signed": verdict.signed} if verdict.signed is not None else {}),
             "head_seq": verdict.head_seq,
             "head_hash": verdict.head_hash.hex(),

@@ -15,7 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from broker.audit.chain import Row, disagreeing, entry_hash, framed, genesis
 from broker.audit.diagnose import Broken, Problem, diagnose
-from broker.audit.last_signed import compare_with_signed
+from broker.audit.last_signed import compare_with_known, compare_with_signed
 from broker.audit.models import MAIN_LOG
 from broker.audit.signed import Signed, contradicted, newest_signed
 from broker.audit.tree import BLOCK, Tree
@@ -30,7 +30,7 @@ _ROWS = """
                 THEN (SELECT h.hash FROM audit_head h WHERE h.log = %(log)s) END,
            log, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
            event, actor, actor_id, object_type, object_ref
-      FROM audit_entry WHERE log = %(log)s AND seq >= %(start)s ORDER BY seq
+      FROM audit_entry WHERE log = %(log)s AND seq >= %(start)s ORDER BY seq LIMIT %(most)s
 """
 
 
@@ -39,6 +39,7 @@ class Verdict:
     """The result of a verification: ``entries`` are intact, ``first_bad_seq`` is the first that is not.
 
     ``signed`` is the number of entries of the newest checkpoint that the log was compared with; None if with none.
+    ``ended``: the log was read to its end. Otherwise ``head_seq`` and ``head_hash`` are of the last entry that was read.
     """
 
     log: str
@@ -50,6 +51,7 @@ class Verdict:
     head_seq: int
     head_hash: bytes
     signed: int | None = None
+    ended: bool = True
 
 
 @dataclass(slots=True)
@@ -64,18 +66,22 @@ class _Walk:
     # The checkpoints of this log, and those that the tree has not reached yet; the smallest last.
     signed: list[Signed] = field(default_factory=list)
     ahead: list[Signed] = field(default_factory=list)
-    tree: Tree = field(default_factory=Tree)
+    # None if it is not known up to the first entry.
+    tree: Tree | None = None
     leaves: list[bytes] = field(default_factory=list)
 
     def grow(self, seq: int, entry: bytes) -> None:
         """Add an entry to the tree, a block at a time, and compare the tree with the checkpoints."""
         self.leaves.append(entry)
-        if len(self.leaves) == BLOCK or self.ahead[-1].size == seq:
-            self.tree.extend(self.leaves)
-            self.leaves.clear()
-            self._compare(seq)
+        if len(self.leaves) == BLOCK or (self.ahead and self.ahead[-1].size == seq):
+            self.compare(seq)
 
-    def _compare(self, seq: int) -> None:
+    def compare(self, seq: int) -> None:
+        """Bring the tree up to entry ``seq``, and compare it with the checkpoints of its size."""
+        if self.tree is None:
+            return
+        self.tree.extend(self.leaves)
+        self.leaves.clear()
         while self.ahead and self.ahead[-1].size == seq:
             signed = self.ahead.pop()
             if signed.root != self.tree.root():
@@ -100,12 +106,15 @@ def verify(
     connection: BaseDatabaseWrapper,
     from_seq: int = 0,
     anchor: bytes | None = None,
+    tree: Tree | None = None,
+    most: int | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
     """Read a log and return the verdict. Reading stops at the first break.
 
     The log is also compared with its newest checkpoint, and with the last one in the file outside the database. With
-    ``from_seq``, only the last entries under each are compared, and nothing if only all entries can tell.
+    ``from_seq``, only the last entries under each are compared, and nothing if only all entries can tell. With ``tree``, the
+    tree of all entries before ``from_seq``, it grows, and is compared as if everything were read. ``most`` entries are read.
 
     ``from_seq`` trusts the entry before it and starts there. With ``anchor``, that entry must have this hash, which an
     earlier verification saw, and its own text must produce it. ``progress`` gets the number of the entry that was
@@ -115,12 +124,17 @@ def verify(
     with transaction.atomic(using=connection.alias):
         head = _read_head(connection, log)
         walk = _Walk(seq=start - 1, hash=genesis(log), first=start, anchor=anchor)
+        walk.tree = Tree() if start == 1 and tree is None else tree
         try:
             walk.signed = newest_signed(log=log, using=connection.alias)
-            walk.ahead = list(walk.signed) if start == 1 else []
-            _read(connection, log, walk, progress)
-            _check_end(walk, log, head)
-            signed = _compared(walk, log, connection.alias)
+            walk.ahead = [] if walk.tree is None else [one for one in walk.signed if one.size >= start - 1]
+            walk.compare(start - 1)
+            _read(connection, log, walk, progress, most)
+            walk.compare(walk.seq)
+            ended = most is None or walk.seq - start + 1 < most
+            if ended:
+                _check_end(walk, log, head)
+            signed = _compared(walk, log, connection.alias) if ended else None
         except Broken as broken:
             return _verdict_of(log, walk, broken)
     return Verdict(
@@ -133,13 +147,16 @@ def verify(
         head_seq=walk.seq,
         head_hash=walk.hash,
         signed=signed,
+        ended=ended,
     )
 
 
 def _compared(walk: _Walk, log: str, using: str) -> int | None:
-    if walk.first == 1:
-        return walk.signed[0].size if walk.signed else None
-    return compare_with_signed(walk.signed, log=log, using=using)
+    if walk.tree is None:
+        return compare_with_signed(walk.signed, log=log, using=using)
+    # Those that an earlier part has passed are older than the newest one, which the tree was compared with.
+    compare_with_known([one for one in walk.signed if one.size < walk.first - 1], log=log, using=using)
+    return walk.signed[0].size if walk.signed else None
 
 
 def _verdict_of(log: str, walk: _Walk, broken: Broken) -> Verdict:
@@ -162,13 +179,15 @@ def _read_head(connection: BaseDatabaseWrapper, log: str) -> tuple[int, bytes] |
     return None if row is None else (row[0], bytes(row[1]))
 
 
-def _read(connection: BaseDatabaseWrapper, log: str, walk: _Walk, progress: Progress | None) -> None:
+def _read(
+    connection: BaseDatabaseWrapper, log: str, walk: _Walk, progress: Progress | None, most: int | None
+) -> None:
     # Use the driver's own cursor: Django's server-side one is never binary, and a million hashes as hex are slow.
     raw: Any = connection.connection
     with raw.cursor(name="audit_verify", binary=True) as cursor:
         cursor.itersize = 2000
         anchored = walk.first > 1
-        cursor.execute(_ROWS, {"log": log, "start": walk.first - anchored})
+        cursor.execute(_ROWS, {"log": log, "start": walk.first - anchored, "most": most and most + anchored})
         rows = iter(cursor)
         if anchored:
             _anchor(walk, next(rows, None))
@@ -196,6 +215,7 @@ def _anchor(walk: _Walk, values: tuple[Any, ...] | None) -> None:
 
 def _follow(walk: _Walk, rows: Iterator[tuple[Any, ...]], progress: Progress | None) -> Row | None:
     """Continue while entries fit; return the first that does not."""
+    grows = walk.tree is not None
     for values in rows:
         seq, prev_hash, body, stored, head_hash, *columns = values
         if seq != walk.seq + 1 or prev_hash != walk.hash or stored != entry_hash(prev_hash, seq, body):
@@ -204,7 +224,7 @@ def _follow(walk: _Walk, rows: Iterator[tuple[Any, ...]], progress: Progress | N
             return Row(*values)
         if head_hash is not None:
             walk.met(Row(*values))
-        if walk.ahead:
+        if grows:
             walk.grow(seq, stored)
         walk.seq, walk.hash = seq, stored
         if progress and seq % PROGRESS_EVERY == 0:

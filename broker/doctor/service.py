@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from django.db import connections
 
 from broker.audit.actor import Actor
+from broker.audit.models import MAIN_LOG, AuditReading
 from broker.audit.queries import latest_verification
 from broker.doctor.finding import Finding, Level, of_trouble, ok, warning, wrong
 from broker.kernel import clock
@@ -19,7 +20,7 @@ from sessions_app.queries.troubles import GATEWAY_GONE, GATEWAY_SILENCE, trouble
 
 # Targets that are asked at the same time, so that those that hang keep few others waiting.
 AT_ONCE = 16
-VERIFIED = dt.timedelta(hours=1)
+VERIFIED, WHOLE = dt.timedelta(hours=1), dt.timedelta(days=2)
 
 
 def of_processes() -> Iterator[Finding]:
@@ -45,12 +46,6 @@ def _gateways(now: dt.datetime) -> Iterator[Finding]:
                 why="It cut all sessions when it lost the database, and gives no access.",
                 fix="Look into its log, and start it again.",
             )  # fmt: skip
-    if len({node.host_key for node in nodes if node.host_key}) > 1:
-        yield warning(
-            "gateways", "SSH gateways have different host keys",
-            why="Behind one name, clients refuse the other one as an impostor.",
-            fix="Give all of them the same ssh_gateway_host_key in their state folders.",
-        )  # fmt: skip
     if not nodes:
         yield warning(
             "gateways", "none was seen within a day", why="Nothing can be run, and only the worker ends access.",
@@ -75,6 +70,22 @@ def of_record() -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield ok("record", f"{found.entries:,} entries, verified {_ago(found.at, now)} ago")
+        yield from _whole(found.whole_at, now)
+
+
+def _whole(at: dt.datetime | None, now: dt.datetime) -> Iterator[Finding]:
+    """Examine when all entries were read: between that, only those that were added are."""
+    reading = AuditReading.objects.filter(log=MAIN_LOG).values_list("seq", flat=True).first()
+    said = f"all of it was verified {at:%Y-%m-%d %H:%M} UTC" if at else "all of it has never been verified"
+    if reading is not None:
+        said += f"; it is being read again, up to entry {reading:,} by now"
+    if at is None or now - at > WHOLE:
+        yield warning(
+            "record", said, why="An old entry that was altered would be noticed late.",
+            fix="Start the worker, or run `manage.py audit_verify`.",
+        )  # fmt: skip
+    else:
+        yield ok("record", said)
 
 
 def of_targets() -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from accounts.actors import actor_of
 from accounts.models import Identity
 from broker.audit.again import verify_onwards
 from broker.audit.verify import Verdict
+from broker.audit.whole import begin_whole
 from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import NotFound, StintError
 
@@ -29,7 +30,7 @@ class NotForYou(NotFound):
 
 def verify_record(*, actor: Identity, now: dt.datetime) -> Verdict | None:
     """Read what was appended since the last verification, and return the verdict. The worker then reads the whole
-    record.
+    record, a part at a time.
 
     Both compare it with the last signed checkpoint. None: there is nothing to continue from, or too much to read while
     someone waits. Then only the worker reads. Raises NotForYou, CheckpointsUnreadable.
@@ -44,5 +45,6 @@ def verify_record(*, actor: Identity, now: dt.datetime) -> Verdict | None:
             hint="Make the file readable for the web process. Until then, the worker verifies the record every ten minutes.",
         ) from error
     if verdict is None or verdict.ok:
+        begin_whole(now=now)
         enqueue("record.verify")
     return verdict

@@ -17,7 +17,8 @@ from sessions_app.web.templatetags.times import ago, when
 
 ENTRIES = "entry,entries"
 NOT_VERIFIED = (
-    "The worker verifies the record every ten minutes. An administrator can verify it now, on this page."
+    "The worker verifies new entries every ten minutes, and all of them once a day. An administrator can verify the record "
+    "now, on this page."
 )
 
 
