@@ -14,6 +14,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
 django.setup()
 
+from broker.kernel.database import name_process  # noqa: E402  # see below
 from broker.processes.watchdog import report_server  # noqa: E402  # see below
 from sessions_app.streams import application as streams  # noqa: E402  # it needs the applications to be loaded
 
@@ -77,6 +78,7 @@ def _when_told_to_stop(act: Callable[[], None]) -> None:
         signal.signal(number, handle)
 
 
+name_process("streams")
 application = _Both()
 report_server()
 

@@ -5,12 +5,14 @@ import os
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
+from broker.kernel.database import name_process
 from broker.kernel.garbage import freeze_loaded
 from broker.processes.watchdog import report_server
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
 
 django_application = get_wsgi_application()
+name_process("web")
 # Load every view now, while the other processes start as well, instead of during the first request.
 get_resolver().url_patterns  # noqa: B018
 # Models can be imported only now. Decisions for proxies and API servers are answered before Django sees them.

@@ -101,9 +101,7 @@ class Streams:
         """
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(
-                    conninfo(application_name="stint-streams"), autocommit=True
-                ) as connection:
+                async with await psycopg.AsyncConnection.connect(conninfo(), autocommit=True) as connection:
                     for channel in CHANNELS:
                         await connection.execute(f"LISTEN {channel}")
                     head = await connection.execute("SELECT seq FROM audit_head WHERE log = 'main'")

@@ -15,15 +15,18 @@ from kombu.exceptions import OperationalError
 
 from broker.celery import QUEUES, app
 from broker.doctor.finding import Finding, many, ok, warning, wrong
-from broker.kernel import clock
-from sessions_app.models import GatewayNode
-from sessions_app.queries.troubles import GATEWAY_SILENCE
 
 OLDEST_VERSION = 150000
 # Connections that a process of each kind may open, as the guide to deploying counts them; and a few for people.
-WORKER, GATEWAY, WEB, STREAMS, PEOPLE = 80, 25, 5, 10, 5
+MOST = {"worker": 90, "gateway": 25, "web": 5, "streams": 10}
+PEOPLE = 5
 # A queue that is longer than this is not being worked off.
 LONG_QUEUE = 1000
+# Processes are named by `name_process`.
+_PROCESSES = """
+SELECT split_part(application_name, ' ', 2), count(DISTINCT application_name) FROM pg_stat_activity
+ WHERE datname = current_database() AND application_name LIKE 'stint %' GROUP BY 1
+"""
 _DATABASE = """
 SELECT current_setting('server_version'), current_setting('server_version_num')::int, current_user,
        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
@@ -81,10 +84,14 @@ def _durability(fsync: str, pages: str, commit: str) -> Iterator[Finding]:
 
 
 def _connections(room: int, used: int) -> Finding:
-    gateways = GatewayNode.objects.filter(seen_at__gt=clock.now() - GATEWAY_SILENCE).count()
-    needed = WORKER + GATEWAY * max(gateways, 1) + 2 * WEB + STREAMS + PEOPLE
-    counted = f"one worker, {many(max(gateways, 1), 'gateway')}, two web processes and one for streams"
-    said = f"{used} of {room} connections are in use; {counted} may need {needed}"
+    with connection.cursor() as cursor:
+        cursor.execute(_PROCESSES)
+        found = dict(cursor.fetchall())
+    # What does not run now may start at any time.
+    counts = {kind: max(found.get(kind, 0), 1) for kind in MOST}
+    needed = sum(MOST[kind] * count for kind, count in counts.items()) + PEOPLE
+    counted = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    said = f"{used} of {room} connections are in use; processes ({counted}) may need {needed}"
     if needed <= room:
         return ok("database", said)
     return warning(

@@ -7,13 +7,13 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import structlog
 from django.db import connections
 
 from broker.kernel.errors import Overtaken
+from broker.kernel.threads import Threads
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ class Bulkhead:
     """Runs one act for each item, and each group's items in the order in which they were taken.
 
     ``group_of`` maps items to their groups; items that it leaves out are dropped. ``on_idle`` is called when a group
-    has nothing left. Up to ``keep`` threads keep their database connections.
+    has nothing left.
     """
 
     def __init__(
@@ -52,10 +52,9 @@ class Bulkhead:
         *,
         group_of: Callable[[Iterable[int]], Mapping[int, int]],
         on_idle: Callable[[], object] = lambda: None,
-        keep: int = 0,
     ) -> None:
-        self._act, self._group_of, self._on_idle, self._keep = act, group_of, on_idle, keep
-        self._pool = ThreadPoolExecutor(max_workers=MOST, thread_name_prefix="bulkhead")
+        self._act, self._group_of, self._on_idle = act, group_of, on_idle
+        self._pool = Threads(MOST, name="bulkhead")
         self._lock = threading.Lock()
         self._taken: set[int] = set()
         # The group that was served last is at the end.
@@ -154,7 +153,7 @@ class Bulkhead:
         with self._lock:
             self._works.discard(work)
             self._begin()
-            idle, many = work.group not in self._waiting, len(self._works) >= self._keep
+            idle, many = work.group not in self._waiting, len(self._works) >= THREADS
         if many:
             connections.close_all()
         if idle:

@@ -40,15 +40,22 @@ def now() -> dt.datetime:
 
 def sync() -> Reading:
     """Read the database's clock now. The reading is never behind it, and only as far ahead as the answers were late."""
-    global _reading
     with connection.cursor() as cursor:
         # The time to open a connection is not part of the delay.
         before = time.monotonic()
         cursor.execute("SELECT clock_timestamp()")
         row = cursor.fetchone()
-        after = time.monotonic()
+        return heard(row[0].astimezone(dt.UTC), before=before)
+
+
+def heard(said: dt.datetime, *, before: float) -> Reading:
+    """Take the database's time from an answer that has just arrived, to a question sent at ``before`` of the monotonic
+    clock.
+    """
+    global _reading
+    after = time.monotonic()
     with _lock:
-        _reading = narrowed(_reading, said=row[0].astimezone(dt.UTC), before=before, after=after)
+        _reading = narrowed(_reading, said=said, before=before, after=after)
         return _reading
 
 

@@ -1,6 +1,9 @@
-"""Connections outside Django, for LISTEN."""
+"""How this process is named where it is connected, and its connections outside Django, for LISTEN."""
 
 from __future__ import annotations
+
+import os
+import socket
 
 from django.conf import settings
 from psycopg.conninfo import make_conninfo
@@ -10,9 +13,24 @@ _NAMES = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOS
 _NOT_FOR_LIBPQ = {"prepare_threshold"}
 
 
-def conninfo(*, application_name: str) -> str:
+# What PostgreSQL keeps of a name.
+_LONGEST = 63
+
+
+def name_process(kind: str, name: str = "") -> None:
+    """Name this process as PostgreSQL lists its connections (``application_name``), such as ``stint web 4711@host``.
+
+    Call it before the first connection. Other names than ``name`` are made of the process id and the host.
+    """
+    named = f"stint {kind} {name or f'{os.getpid()}@{socket.gethostname()}'}"
+    settings.DATABASES["default"]["OPTIONS"]["application_name"] = named.encode()[:_LONGEST].decode(
+        errors="ignore"
+    )
+
+
+def conninfo() -> str:
     """Return the libpq connection string of the application's database. It contains the password."""
     database = settings.DATABASES["default"]
     parts = {name: database[key] for name, key in _NAMES.items() if database[key]}
     options = {name: value for name, value in database["OPTIONS"].items() if name not in _NOT_FOR_LIBPQ}
-    return make_conninfo(**{**parts, **options, "application_name": application_name})
+    return make_conninfo(**{**parts, **options})

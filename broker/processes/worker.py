@@ -9,9 +9,10 @@ from typing import Any
 import click
 from celery import bootsteps
 from celery.beat import EmbeddedService, Scheduler
-from celery.signals import worker_ready
+from celery.signals import celeryd_init, worker_ready
 
 from broker.celery import app
+from broker.kernel.database import name_process
 from broker.processes.watchdog import report
 
 __all__ = ["app"]
@@ -39,6 +40,11 @@ class Ticks(bootsteps.StartStopStep):
 
 app.user_options["worker"].add(click.Option(("--ticks",), is_flag=True, help="Also run the scheduler."))
 app.steps["worker"].add(Ticks)
+
+
+@celeryd_init.connect
+def _name(**_: object) -> None:
+    name_process("worker")
 
 
 @worker_ready.connect

@@ -1,8 +1,10 @@
-"""What the commands for certificate authorities have in common."""
+"""What the commands for keys that all gateways share have in common."""
 
 from __future__ import annotations
 
+import datetime as dt
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.core.management.base import CommandError
@@ -22,39 +24,46 @@ ADMINISTRATOR = Actor.system("command-line")
 
 
 class AuthorityCommand(StintCommand):
-    """List, prepare, rotate or retire the certificate authorities of one purpose."""
+    """List, prepare, rotate or retire the keys of one purpose."""
 
     purpose: ClassVar[str]
+    # What the key is that is in use, one that was before, and the next one.
+    in_use, before, coming = "signs", "trusted", "prepared"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "step", nargs="?", default="list", choices=["list", "prepare", "rotate", "retire"]
         )
-        parser.add_argument(
-            "fingerprint", nargs="?", default="", help="fingerprint of the authority to retire"
-        )
+        parser.add_argument("fingerprint", nargs="?", default="", help="fingerprint of the key to retire")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            self._carry_out(options["step"], options["fingerprint"])
+            self._carry_out(options["step"], options["fingerprint"], self.announced(options))
         except StintError as error:
             raise CommandError(str(error)) from error
         for key in trusted_authorities(self.purpose):
-            self.stdout.write(f"{_state(key):8} {key.fingerprint}  {key.public_key}")
+            self.stdout.write(self.described(key))
 
-    def _carry_out(self, step: str, fingerprint: str) -> None:
+    def announced(self, options: Mapping[str, Any]) -> dt.timedelta:
+        """Return for how long the next key must have been known before it is used."""
+        return dt.timedelta()
+
+    def _carry_out(self, step: str, fingerprint: str, announced: dt.timedelta) -> None:
         now = clock.now()
         if step == "prepare":
             prepare_authority(self.purpose, actor=ADMINISTRATOR, now=now)
         elif step == "rotate":
-            rotate_authority(self.purpose, actor=ADMINISTRATOR, now=now)
+            rotate_authority(self.purpose, actor=ADMINISTRATOR, now=now, announced=announced)
         elif step == "retire":
             retire_authority(self.purpose, fingerprint=fingerprint, actor=ADMINISTRATOR, now=now)
         else:
             ensure_authority(self.purpose, now=now)
 
+    def described(self, key: SigningKey) -> str:
+        """Return the line for a key: its state, fingerprint and public key."""
+        return f"{self._state(key):8} {key.fingerprint}  {key.public_key}"
 
-def _state(key: SigningKey) -> str:
-    if key.is_active:
-        return "signs"
-    return "trusted" if key.activated_at else "prepared"
+    def _state(self, key: SigningKey) -> str:
+        if key.is_active:
+            return self.in_use
+        return self.before if key.activated_at else self.coming

@@ -1,4 +1,6 @@
-"""Certificate authorities: for SSH, whose signatures targets trust; for TLS, that of the web gateways, which clients trust."""
+"""Keys that all gateways share: the authorities whose signatures targets (SSH) and clients (TLS) trust, and the host key of
+the SSH gateways.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from sessions_app.models import SigningKey
 
 SSH_USER_CA = "ssh-user-ca"
 GATEWAY_CA = "gateway-ca"
+SSH_HOST_KEY = "ssh-host-key"
 
 
 def active_authority(purpose: str) -> SigningKey | None:
@@ -30,6 +33,12 @@ def private_key_of(key: SigningKey) -> bytes:
     Raises CannotDecrypt with another STINT_SECRET_KEY.
     """
     return unseal(bytes(key.sealed_private_key), place=place_of(key, "sealed_private_key"))
+
+
+def public_line(key: SigningKey) -> str:
+    """Return the public half of an SSH key as known_hosts has it: algorithm and key, without a comment."""
+    algorithm, data, *_ = key.public_key.split()
+    return f"{algorithm} {data}"
 
 
 def gateway_ca_pair(key: SigningKey) -> Pair:

@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from broker.kernel.x509 import fingerprint
-from sessions_app.models import Cluster, GatewayNode, Session
-from sessions_app.queries.authority import GATEWAY_CA, bundle, trusted_authorities
+from sessions_app.models import Cluster, GatewayNode
+from sessions_app.queries.authority import GATEWAY_CA, SSH_HOST_KEY, bundle, public_line, trusted_authorities
 
-# A restarting gateway keeps its key. One that is gone is ignored after this time.
+# A restarting gateway keeps its certificate. One that is gone is ignored after this time.
 _KNOWN_FOR = dt.timedelta(days=1)
 # One that has not renewed its lease for this time is gone, whatever its row says.
 _RUNS_FOR = dt.timedelta(minutes=1)
 
 
-def ssh_host_keys(now: dt.datetime) -> list[str]:
-    """Return the public keys of the SSH gateways in known_hosts format, without duplicates."""
-    seen = GatewayNode.objects.filter(seen_at__gt=now - _KNOWN_FOR).exclude(host_key="")
-    return sorted(set(seen.values_list("host_key", flat=True)))
+def ssh_host_keys() -> list[str]:
+    """Return the public keys that the SSH gateways identify themselves with, now or after a rotation, in known_hosts
+    format, oldest first. Empty until the first of them has started.
+    """
+    return [public_line(key) for key in trusted_authorities(SSH_HOST_KEY)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +50,6 @@ def web_gateway(now: dt.datetime) -> WebGateway:
     if said.isdisjoint(trusted):
         return WebGateway(settings.GATEWAY_PUBLIC_URL, "", sorted(said))
     return WebGateway(settings.GATEWAY_PUBLIC_URL, bundle(trusted.values()), sorted(said | trusted.keys()))
-
-
-@dataclass(frozen=True, slots=True)
-class OpenAtGateway:
-    """A session whose row is open."""
-
-    session_id: int
-    grant_id: int
-    proof: str
-
-
-def open_at_gateway(gateway_id: int) -> list[OpenAtGateway]:
-    """Return the sessions that are open at a gateway by their rows. It may hold fewer, because the answer to an opening
-    can be lost.
-    """
-    rows = Session.objects.filter(gateway=gateway_id, closed_at__isnull=True)
-    return [OpenAtGateway(*row) for row in rows.values_list("pk", "grant_id", "proof")]
 
 
 def mcp_address(cluster: Cluster) -> str:

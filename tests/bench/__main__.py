@@ -16,6 +16,7 @@ PARTS = (
     "work",
     "flood",
     "scale",
+    "fleet",
     "reconciling",
     "gateways",
     "clusters",

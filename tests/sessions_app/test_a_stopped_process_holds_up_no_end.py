@@ -10,6 +10,7 @@ import pytest
 
 from broker.audit.models import AuditBacklog
 from broker.kernel import clock
+from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.sweeper import Sweeper
 from sessions_app.models import EndReason, GatewayNode, GrantState, Notice, Observation, Session
 from sessions_app.models import Sweeper as SweeperRow
@@ -17,7 +18,7 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.identities.disable_identity import disable_identity
 from sessions_app.operations.notifications.send_notices import send_notices
 from sessions_app.operations.sweep.sweep import end_baseless, sweep
-from sessions_app.operations.targets.reconcile_cluster import SILENT, reconcile_all
+from sessions_app.operations.targets.reconcile_all import SILENT, reconcile_all
 from tests.support.pace import allow
 from tests.support.waits import eventually
 from tests.support.world.acts import Started, after, events, fresh, intact, policy, session, use
@@ -33,7 +34,7 @@ def world(live_world):
 @pytest.fixture
 def sweeper(stint_db, world) -> Iterator[Sweeper]:
     """That of a gateway, which is not started yet."""
-    made = Sweeper("test")
+    made = Sweeper("test", Database(threads=1, name="test"))
     yield made
     made.stop()
     # The threads' connections would keep the database from being dropped.
@@ -215,7 +216,7 @@ GOING_ROUND = """
 import django; django.setup()
 import os, signal
 from broker.kernel import clock
-from sessions_app.operations.targets.reconcile_cluster import reconcile_all
+from sessions_app.operations.targets.reconcile_all import reconcile_all
 def now():
     print("going round", flush=True)
     os.kill(os.getpid(), signal.SIGSTOP)

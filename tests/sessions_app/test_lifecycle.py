@@ -209,7 +209,7 @@ class Lifecycle(RuleBasedStateMachine):
     # What gateways do.
 
     def use(self, host, who, line) -> None:
-        node = renew_gateway(name="gateway-1", version="1", now=self.now)
+        node = renew_gateway(name="gateway-1", version="1", now=self.now).id
         found = authorize_use(by=ByHolder(self._person(who).pk, host, None, self.now))
         for use in found[:1]:
             opened = open_session(use=use, gateway_id=node, client_address="", proof="", now=self.now)

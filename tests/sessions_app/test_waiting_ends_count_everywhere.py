@@ -87,7 +87,7 @@ def test_nothing_that_was_begun_before_it_goes_on(world, grant, used, opened, he
 
 
 def test_no_decision_allows_it_and_gateways_cut_it(world, grant):
-    gateway = renew_gateway(name="gateway-1", version="1", now=world.now)
+    gateway = renew_gateway(name="gateway-1", version="1", now=world.now).id
     ordered = order(world, grant)
     end(world, grant)
     assert authorize_use(by=ByHolder(world.alice.pk, "web-1", grant.ref, world.now)) == []

@@ -25,7 +25,7 @@ RECORDING_SQL = ("stint_requests_allowed(", "sweep_due_grants(")
 WRITES = {
     "save", "create", "bulk_create", "bulk_update", "update_or_create", "get_or_create", "delete", "update", "set_password",
 }  # fmt: skip
-WRITING_SQL = ("INSERT INTO", "UPDATE ", "DELETE FROM")
+WRITING_SQL = ("INSERT INTO", "UPDATE ", "DELETE FROM", "FROM renew_gateway")
 # These import no Django and no model, so that what looks like a write there is none.
 PURE = ("sessions_app.policy", "sessions_app.connectors", "sessions_app.workflows", "sessions_app.issuers")
 Place = tuple[str, str]

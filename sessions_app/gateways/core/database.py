@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from broker.kernel.errors import StintError, Unavailable
 from broker.kernel.statement import drop_if_cut
+from broker.kernel.threads import Threads
 
 T = TypeVar("T")
 
@@ -30,18 +31,24 @@ class NotTaken(StintError):
 
 
 class Database:
-    """Runs functions in a few threads. A failing database raises ``Unavailable``, and one that refuses raises
-    ``NotTaken``.
+    """Runs functions in a few threads, of which one stays when nothing happens. A failing database raises
+    ``Unavailable``, and one that refuses raises ``NotTaken``.
     """
 
     def __init__(self, *, threads: int, name: str) -> None:
         self._threads = threads
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=name)
+        self._pool = Threads(threads, name=name, keep=1)
 
     async def run(self, function: Callable[..., T], /, **arguments: Any) -> T:
         """Return what the function returns. Canceling does not stop it in its thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, partial(guarded, function, **arguments))
+
+    def submit(self, function: Callable[..., T], /, **arguments: Any) -> Future[T]:
+        """Call a function in one of the threads, for a thread that is not the event loop's. What it raises is not changed.
+        Raises RuntimeError after the stop.
+        """
+        return self._pool.submit(function, **arguments)
 
     async def warm(self) -> None:
         """Open every thread's connection, so that the first use does not wait for it."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import structlog
+from django.db import connection
 
 from accounts.queries import removed_keys
 from broker.kernel import clock
@@ -17,8 +19,7 @@ from sessions_app.gateways.core import metrics
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.enders import Enders
 from sessions_app.gateways.core.registry import OpenSession, Registry
-from sessions_app.operations.sessions.renew_gateway import LEASE, renew_gateway
-from sessions_app.queries.gateways import OpenAtGateway, open_at_gateway
+from sessions_app.operations.sessions.renew_gateway import LEASE, Renewed, renew_gateway
 from sessions_app.queries.grant_tokens import TokenNow, tokens_now
 from sessions_app.queries.grants import GrantNow, grants_now
 
@@ -34,26 +35,25 @@ LOST = "The gateway lost its database. Access is unavailable until it returns."
 class Renewal:
     """What one renewal learned.
 
-    ``database_time`` is the database's time at the moment ``monotonic`` of ``time.monotonic``. ``grants`` and
-    ``tokens`` are the states of open grants and of the tokens in use. ``open`` has what is open here by the rows.
+    ``reading`` is the database's time. ``grants`` and ``tokens`` are the states of open grants and of the tokens in use.
     ``removed_keys`` has the keys that were removed. ``answers`` are those to the doors' own questions.
     """
 
-    gateway_id: int
-    database_time: dt.datetime
-    monotonic: float
+    renewed: Renewed
+    reading: clock.Reading
     grants: dict[int, GrantNow]
     tokens: dict[int, TokenNow]
-    open: list[OpenAtGateway]
     removed_keys: frozenset[str]
     answers: list[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question(Generic[T]):
-    """What a door itself asks the database at each renewal. ``ask`` runs in a thread; ``take`` gets its answer."""
+    """What a door itself asks at each renewal. ``ask`` gets what the renewal returned, and runs in the lease's thread;
+    ``take`` gets its answer.
+    """
 
-    ask: Callable[[], T]
+    ask: Callable[[Renewed], T]
     take: Callable[[T], None]
 
 
@@ -84,6 +84,10 @@ class Lease:
         self._registry, self._enders = registry, enders
         self._loop = asyncio.get_running_loop()
         self._deadline: asyncio.TimerHandle | None = None
+        # How many gateways there are, this one included.
+        self.gateways = 1
+        # Called when there are fewer than before: what they would have done is left to others.
+        self.on_fewer: Callable[[], None] = lambda: None
         # Why nothing can be used; empty while the lease holds.
         self.lost = ""
         # Called after each renewal.
@@ -98,19 +102,22 @@ class Lease:
             _renew, known=self.known, grant_ids=grants, tokens=_tokens(sessions),
             proofs={session.proof for session in self._registry.sessions()}, asks=[question.ask for question in questions],
         )  # fmt: skip
-        self._registry.clock.set(renewal.database_time, renewal.monotonic)
+        before, self.gateways = self.gateways, renewal.renewed.gateways
+        if self.gateways < before:
+            self.on_fewer()
+        self._registry.clock.set(renewal.reading.database, renewal.reading.monotonic)
         for question, answer in zip(questions, renewal.answers, strict=True):
             question.take(answer)
         self._enders.apply(grants, renewal.grants)
         self._enders.apply_tokens(_with_token(sessions), renewal.tokens)
-        self._registry.compare(sessions, renewal.open)
+        self._registry.compare(sessions, renewal.renewed.open)
         if renewal.removed_keys:
             self._registry.stop_proven_by(renewal.removed_keys, "your SSH key was removed")
         # Counted from before the query, because the answer may have taken long.
         self._hold_until(began + LEASE.total_seconds())
         for call in self.on_renewed:
             call()
-        return renewal.gateway_id
+        return renewal.renewed.id
 
     async def keep(self) -> None:
         """Renew forever: once a second, or at once if the last renewal took longer than that."""
@@ -168,18 +175,25 @@ def _tokens(sessions: Iterable[OpenSession[Any]]) -> list[int]:
 
 
 def _renew(
-    *, known: Known, grant_ids: list[int], tokens: list[int], proofs: set[str], asks: list[Callable[[], Any]]
+    *,
+    known: Known,
+    grant_ids: list[int],
+    tokens: list[int],
+    proofs: set[str],
+    asks: list[Callable[[Renewed], Any]],
 ) -> Renewal:
-    reading = clock.sync()
-    now = reading.database
-    gateway_id = renew_gateway(
+    # The time to open a connection is not part of the delay.
+    connection.ensure_connection()
+    now, before = clock.now(), time.monotonic()
+    renewed = renew_gateway(
         name=known.name, version=known.version, host_key=known.host_key, tls_fingerprint=known.tls_fingerprint, now=now
     )  # fmt: skip
-    answers = [ask() for ask in asks]
-    grants, standing = _look(grant_ids=grant_ids, tokens=tokens, now=now)
+    reading = clock.heard(renewed.at, before=before)
+    answers = [ask(renewed) for ask in asks]
+    grants, standing = _look(grant_ids=grant_ids, tokens=tokens, now=reading.database)
     return Renewal(
-        gateway_id=gateway_id, database_time=now, monotonic=reading.monotonic, grants=grants, tokens=standing,
-        open=open_at_gateway(gateway_id), removed_keys=removed_keys(proofs) if proofs else frozenset(), answers=answers,
+        renewed=renewed, reading=reading, grants=grants, tokens=standing, answers=answers,
+        removed_keys=removed_keys(proofs) if proofs else frozenset(),
     )  # fmt: skip
 
 

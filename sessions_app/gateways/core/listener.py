@@ -32,9 +32,7 @@ async def listen(
     wait = FIRST_RETRY
     while True:
         try:
-            async with await psycopg.AsyncConnection.connect(
-                conninfo(application_name="stint-listen"), autocommit=True
-            ) as connection:
+            async with await psycopg.AsyncConnection.connect(conninfo(), autocommit=True) as connection:
                 await connection.execute(f"LISTEN {GRANTS}")
                 await connection.execute(f"LISTEN {HOLDS}")
                 await connection.execute(f"LISTEN {ORDERS}")

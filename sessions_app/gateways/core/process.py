@@ -28,7 +28,8 @@ from sessions_app.operations.sessions.stop_gateway import stop_gateway
 
 log = structlog.get_logger(__name__)
 
-THREADS = 6
+# One of them for what the sweeper does beside ends.
+THREADS = 7
 # Within which the event loop must have turned once to count as alive.
 _TURN_S = 5.0
 # Between looks at a database that does not answer at the start.
@@ -67,7 +68,7 @@ class Gateway:
         self._holds = Holds()
         self._stop, self._drain = asyncio.Event(), asyncio.Event()
         self._stopping = ""
-        self._sweeper = Sweeper(options.name)
+        self._sweeper = Sweeper(options.name, self._database, gateways=self._count)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, or until what is under way at SIGUSR1 is over.
@@ -108,6 +109,7 @@ class Gateway:
         )
         node.registry.reports.on_delivered = node.on_heard = self._sweeper.wake
         node.on_hold, node.on_failed = self._holds.heard, self._stop.set
+        node.lease.on_fewer = self._sweeper.wake
 
     async def _serve(self) -> None:
         await self._database.warm()
@@ -138,6 +140,9 @@ class Gateway:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(minutes * 60):
                 await _first_of(registry.wait_idle(), self._stop.wait())
+
+    def _count(self) -> int:
+        return self._node.lease.gateways
 
     def _closed_because(self) -> str:
         return self._stopping or self._node.lease.lost

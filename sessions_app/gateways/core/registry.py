@@ -13,7 +13,7 @@ from sessions_app.gateways.core.clock import LoopClock
 from sessions_app.gateways.core.reports import Reports
 from sessions_app.operations.sessions.authorize_use import AnyUse
 from sessions_app.operations.sessions.close_session import close_session
-from sessions_app.queries.gateways import OpenAtGateway
+from sessions_app.operations.sessions.renew_gateway import OpenAtGateway
 
 U = TypeVar("U", bound=AnyUse)
 

@@ -1,23 +1,27 @@
 """The gateway's own sweep: it ends what is due and revokes it on targets, without any other process.
 
-It sleeps until the next end is due, and notifications wake it. Any number of sweepers and workers may run.
+It sleeps until the next end is due, and notifications wake it. Any number of sweepers and workers may run: the more gateways
+there are, the longer each of them sleeps.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import random
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from typing import TypeVar
 
 import structlog
 
 from broker.kernel import clock
-from broker.kernel.bulkhead import THREADS, Bulkhead
+from broker.kernel.bulkhead import Bulkhead
 from broker.kernel.errors import Overtaken, StintError, Unavailable
 from sessions_app.gateways.core import metrics
-from sessions_app.gateways.core.database import guarded
+from sessions_app.gateways.core.database import Database, guarded
 from sessions_app.models import Grant, GrantState
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.sweep.sweep import SweepReport, end_baseless, sweep
@@ -28,16 +32,19 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+# Seconds. Together, many gateways look as often as this many that look each second, but each of them every ten at least.
 LONGEST_SLEEP, SHORTEST_SLEEP = 1.0, 0.02
-BASELESS_EVERY = 2.0
+LOOKERS, SLEEP_OF_MANY = 8, 10.0
+BASELESS_EVERY, BASELESS_OF_MANY = 2.0, 30.0
 HURRY = 0.25
 
 
 class Sweeper:
     """The thread that sweeps, and one that ends grants without a basis, so that no end ever waits for the latter."""
 
-    def __init__(self, name: str) -> None:
-        self._name = f"gateway:{name}"[:100]
+    def __init__(self, name: str, database: Database, *, gateways: Callable[[], int] = lambda: 1) -> None:
+        """``gateways`` says how many there are. Grants without a basis are ended in a thread of ``database``."""
+        self._name, self._database, self._gateways = f"gateway:{name}"[:100], database, gateways
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._threads = [
@@ -68,9 +75,22 @@ class Sweeper:
 
     def _end_baseless_on(self) -> None:
         while not self._stop.is_set():
-            if _kept_alive(lambda: end_baseless(now=clock.now()), 0):
-                self._wake.set()
-            self._stop.wait(BASELESS_EVERY)
+            # Raised while the gateway stops.
+            with contextlib.suppress(CancelledError, RuntimeError):
+                if self._database.submit(_end_baseless).result():
+                    self._wake.set()
+            done = time.monotonic()
+            # Looked at each second, because the others may be gone.
+            while not self._stop.wait(LONGEST_SLEEP):
+                if time.monotonic() - done >= self._shared(BASELESS_EVERY, most=BASELESS_OF_MANY):
+                    break
+
+    def _shared(self, seconds: float, *, most: float) -> float:
+        """Return how long this gateway waits if a few of them would each wait this long. Not all of them wait as long, so
+        that they do not all look at the same moment after a notification to all of them.
+        """
+        many = self._gateways() / LOOKERS
+        return seconds if many <= 1 else min(most, seconds * many) * (0.5 + random.random() / 2)  # noqa: S311  # no secret
 
     def _sweep(self) -> float:
         """Sweep once and return the seconds until the next end is due."""
@@ -92,8 +112,13 @@ class Sweeper:
         """Sweep once. Return the report, and the seconds until the next end is due."""
         report = sweep(now=clock.now, name=self._name)
         due = next_due()
-        left = LONGEST_SLEEP if due is None else (due - clock.now()).total_seconds()
-        return report, min(LONGEST_SLEEP, max(0.0, left))
+        longest = self._shared(LONGEST_SLEEP, most=SLEEP_OF_MANY)
+        left = longest if due is None else (due - clock.now()).total_seconds()
+        return report, min(longest, max(0.0, left))
+
+
+def _end_baseless() -> int:
+    return _kept_alive(lambda: end_baseless(now=clock.now()), 0)
 
 
 def _kept_alive(act: Callable[[], T], otherwise: T) -> T:
@@ -112,7 +137,7 @@ def revokers(*, on_idle: Callable[[], None]) -> Bulkhead:
 
     ``on_idle`` is called when a cluster has nothing left to revoke, because something may be due by then.
     """
-    return Bulkhead(_revoke, group_of=clusters_of, on_idle=on_idle, keep=THREADS)
+    return Bulkhead(_revoke, group_of=clusters_of, on_idle=on_idle)
 
 
 def _revoke(grant_id: int) -> None:

@@ -17,10 +17,11 @@ from sessions_app.gateways.core.lease import Question
 from sessions_app.gateways.core.node import Node
 from sessions_app.gateways.core.orders import Orders
 from sessions_app.gateways.ssh.alone import Alone
-from sessions_app.gateways.ssh.hostkey import host_key, public_line
+from sessions_app.gateways.ssh.hostkey import HostKeys
 from sessions_app.gateways.ssh.orders import run_ordered
 from sessions_app.gateways.ssh.parts import Parts
 from sessions_app.gateways.ssh.server import SERVER_OPTIONS, Connection, Doorkeeper
+from sessions_app.operations.sessions.renew_gateway import Renewed
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.queries.authority import SSH_USER_CA, active_authority, private_key_of
 from sessions_app.queries.recordings import Rooms
@@ -45,6 +46,7 @@ class SshDoor:
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
+        self._host_keys = HostKeys()
         self._ca: asyncssh.SSHKey | None = None
         self._ca_fingerprint = ""
         self._open: _Open | None = None
@@ -52,19 +54,19 @@ class SshDoor:
 
     async def open(self, shared: Shared) -> None:
         """Begin to listen, and to carry out orders. Raises OSError if the address is taken, and Unavailable."""
-        key = host_key(settings.STATE_DIR)
         await shared.database.run(_ensure_ca)
-        await self._introduce(shared.node, key)
+        await self._introduce(shared.node)
         self._open = opened = self._prepared(shared)
         self._server = await asyncssh.listen(
             self._host,
             self._port,
             server_factory=lambda: Connection(opened.doorkeeper),
-            server_host_keys=[key],
+            server_host_keys=self._host_keys.keys,
             backlog=_LISTEN_BACKLOG,
             reuse_address=True,
             **SERVER_OPTIONS,
         )
+        self._host_keys.on_change = functools.partial(self._use_host_keys, shared.node)
         log.info("ssh.listens", host=self._host, port=self._port)
 
     def drain(self) -> None:
@@ -80,11 +82,20 @@ class SshDoor:
                 connection.abort()
             await self._open.orders.stop()
 
-    async def _introduce(self, node: Node, key: asyncssh.SSHKey) -> None:
-        """Publish the host key, and get the authority that signs, now and at each renewal."""
-        node.lease.known = replace(node.lease.known, host_key=public_line(key))
+    async def _introduce(self, node: Node) -> None:
+        """Get the host keys and the authority that signs, now and at each renewal, and publish the host key."""
+        self._host_keys.on_change = functools.partial(_publish, node, self._host_keys)
+        node.lease.questions.append(Question(ask=self._host_keys.ask, take=self._host_keys.take))
         node.lease.questions.append(Question(ask=self._newer_ca, take=self._take_ca))
         await node.lease.renew()
+        # Once more, to publish what the first one returned.
+        await node.lease.renew()
+
+    def _use_host_keys(self, node: Node) -> None:
+        """Identify with the host keys as they are now, on connections that come from now on."""
+        _publish(node, self._host_keys)
+        if self._server is not None:
+            self._server.update(server_host_keys=self._host_keys.keys)
 
     def _prepared(self, shared: Shared) -> _Open:
         node = shared.node
@@ -114,8 +125,10 @@ class SshDoor:
             raise AssertionError
         return self._ca
 
-    def _newer_ca(self) -> tuple[str, bytes] | None:
+    def _newer_ca(self, renewed: Renewed) -> tuple[str, bytes] | None:
         """Return the fingerprint and private key of the signing key if it is not the one in use; None otherwise."""
+        if f"{self._ca_fingerprint}t" in renewed.keys:
+            return None
         key = active_authority(SSH_USER_CA)
         if key is None or key.fingerprint == self._ca_fingerprint:
             return None
@@ -126,6 +139,10 @@ class SshDoor:
             self._ca_fingerprint, private_key = found
             self._ca = Authority(private_key).key()
             log.info("ca.in_use", fingerprint=self._ca_fingerprint)
+
+
+def _publish(node: Node, keys: HostKeys) -> None:
+    node.lease.known = replace(node.lease.known, host_key=keys.public)
 
 
 def _ensure_ca() -> None:

@@ -1,42 +1,56 @@
-"""The gateway's own host key: created at the first start, and kept in the state directory."""
+"""The host keys of the SSH gateways: one that all of them identify themselves with, and those announced beside it.
+
+OpenSSH's clients learn announced keys, and remove those that are not announced any more (``UpdateHostKeys``). So a key that
+takes over is known by then, and the one before it stays announced until it is retired.
+
+Source: OpenSSH's PROTOCOL, section 2.5 (hostkeys-00@openssh.com).
+"""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
-from pathlib import Path
+from collections.abc import Callable
 
 import asyncssh
+import structlog
 
-NAME = "ssh_gateway_host_key"
+from broker.kernel import clock
+from sessions_app.operations.sessions.renew_gateway import Renewed
+from sessions_app.operations.targets.ensure_authority import ensure_authority
+from sessions_app.queries.authority import SSH_HOST_KEY, private_key_of, public_line, trusted_authorities
 
-
-def host_key(folder: Path) -> asyncssh.SSHKey:
-    """Return the host key in the folder, creating it if it is missing. Safe to call from several processes at once."""
-    path = folder / NAME
-    if not path.exists():
-        _make(path)
-    return asyncssh.read_private_key(path)
+log = structlog.get_logger(__name__)
 
 
-def public_line(key: asyncssh.SSHKey) -> str:
-    """Return the public half as known_hosts has it: algorithm and key, without a comment."""
-    algorithm, data, *_ = key.export_public_key().decode("ascii").split()
-    return f"{algorithm} {data}"
+class HostKeys:
+    """The host keys as the database has them. ``on_change`` is called when they have changed."""
 
+    def __init__(self) -> None:
+        self.on_change: Callable[[], None] = lambda: None
+        self.public = ""
+        self.keys: list[asyncssh.SSHKey] = []
+        self._fingerprints: list[str] = []
+        self._seen: object = None
 
-def _make(path: Path) -> None:
-    key = asyncssh.generate_private_key("ssh-ed25519", comment="stint-gateway")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A file from mkstemp is readable only by its owner. Linking it fails if another process was first.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{NAME}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(key.export_private_key())
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        Path(temporary).unlink()
+    def ask(self, renewed: Renewed) -> list[tuple[str, str, bytes]] | None:
+        """Return fingerprint, public line and private key of each, the one in use first; None if they are the same.
+
+        Raises CannotDecrypt with another STINT_SECRET_KEY.
+        """
+        if renewed.keys == self._seen:
+            return None
+        found = trusted_authorities(SSH_HOST_KEY) or [ensure_authority(SSH_HOST_KEY, now=clock.now())]
+        found.sort(key=lambda key: not key.is_active)
+        self._seen = renewed.keys
+        if [key.fingerprint for key in found] == self._fingerprints:
+            return None
+        return [(key.fingerprint, public_line(key), private_key_of(key)) for key in found]
+
+    def take(self, found: list[tuple[str, str, bytes]] | None) -> None:
+        """Use what was found from now on."""
+        if found is None:
+            return
+        self._fingerprints = [fingerprint for fingerprint, _, _ in found]
+        self.keys = [asyncssh.import_private_key(private) for _, _, private in found]
+        self.public = found[0][1]
+        log.info("host_key.in_use", fingerprint=self._fingerprints[0], announced=self._fingerprints[1:])
+        self.on_change()

@@ -52,6 +52,8 @@ SERVER_OPTIONS: dict[str, Any] = {
     "session_factory": None,
     "authorized_client_keys": None,
     "server_host_certs": [],
+    # Clients learn the key that comes next before it is used.
+    "send_server_host_keys": True,
     "rdns_lookup": False,
     "encoding": None,
     "line_editor": True,

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from broker.kernel.command import StintCommand
+from broker.kernel.database import name_process
 from broker.kernel.errors import StintError
 from sessions_app.gateways.core.door import Door
 from sessions_app.gateways.core.options import WebOptions
@@ -47,7 +48,11 @@ class Command(StintCommand):
         raise_file_limit()
         settings.DATABASES["default"]["OPTIONS"].update(_TCP)
         try:
-            asyncio.run(_serve(options))
+            names = named(options["doors"])
+            port = options["ssh_port"] if SSH in names else options["port"]
+            name = options["name"] or f"{socket.gethostname()}:{port}"
+            name_process("gateway", name)
+            asyncio.run(_serve(name, names, options))
         except StintError as error:
             raise CommandError(str(error)) from error
         sys.stdout.flush()
@@ -56,10 +61,7 @@ class Command(StintCommand):
         os._exit(0)
 
 
-async def _serve(options: dict[str, Any]) -> None:
-    names = named(options["doors"])
-    port = options["ssh_port"] if SSH in names else options["port"]
-    name = options["name"] or f"{socket.gethostname()}:{port}"
+async def _serve(name: str, names: list[str], options: dict[str, Any]) -> None:
     served = _doors(names, options)
     await Gateway(Options(name=name, metrics_port=options["metrics_port"]), served).run()
 

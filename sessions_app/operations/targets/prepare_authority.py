@@ -20,7 +20,7 @@ from broker.kernel.errors import Conflict
 from broker.kernel.lock import in_turn
 from broker.kernel.x509 import fingerprint, make_authority
 from sessions_app.models import SigningKey
-from sessions_app.queries.authority import GATEWAY_CA, SSH_USER_CA
+from sessions_app.queries.authority import GATEWAY_CA, SSH_HOST_KEY, SSH_USER_CA
 
 
 class AlreadyPrepared(Conflict):
@@ -98,4 +98,6 @@ def _for_web(now: dt.datetime) -> _Made:
     return _Made(made.certificate.decode("ascii"), digest, made.key)
 
 
-_MAKERS: Mapping[str, Callable[[dt.datetime], _Made]] = {SSH_USER_CA: _for_ssh, GATEWAY_CA: _for_web}
+_MAKERS: Mapping[str, Callable[[dt.datetime], _Made]] = {
+    SSH_USER_CA: _for_ssh, SSH_HOST_KEY: _for_ssh, GATEWAY_CA: _for_web,
+}  # fmt: skip

@@ -1,4 +1,4 @@
-"""Let the prepared certificate authority sign from now on."""
+"""Use the prepared key from now on: let the next certificate authority sign, or the next host key identify gateways."""
 
 from __future__ import annotations
 
@@ -22,10 +22,18 @@ class NotPrepared(Conflict):
     code = "not_prepared"
 
 
-def rotate_authority(purpose: str, *, actor: Actor, now: dt.datetime) -> SigningKey:
+class TooSoon(Conflict):
+    """Clients have not had the time to learn the next key."""
+
+    code = "too_soon"
+
+
+def rotate_authority(
+    purpose: str, *, actor: Actor, now: dt.datetime, announced: dt.timedelta = dt.timedelta()
+) -> SigningKey:
     """Make the prepared authority the one that signs. The old one stays trusted until it is retired.
 
-    Raises NotPrepared.
+    ``announced`` is for how long it must have been prepared. Raises NotPrepared and TooSoon.
     """
     with transaction.atomic():
         in_turn(purpose)
@@ -34,6 +42,12 @@ def rotate_authority(purpose: str, *, actor: Actor, now: dt.datetime) -> Signing
             raise NotPrepared(
                 "No new authority is prepared.",
                 hint="Prepare one, have both installed everywhere, then rotate.",
+            )
+        if now - fresh.created_at < announced:
+            raise TooSoon(
+                f"{fresh.fingerprint} is announced to clients since {fresh.created_at:%Y-%m-%d %H:%M} UTC only.",
+                hint=f"Rotate after {fresh.created_at + announced:%Y-%m-%d %H:%M} UTC, or now with --now: clients that do "
+                "not know it are warned.",
             )
         old = active_authority(purpose)
         if old is not None:

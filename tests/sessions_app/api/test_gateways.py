@@ -6,18 +6,21 @@ from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.operations.targets.prepare_authority import prepare_authority
 from sessions_app.operations.targets.retire_authority import retire_authority
 from sessions_app.operations.targets.rotate_authority import rotate_authority
-from sessions_app.queries.authority import GATEWAY_CA
+from sessions_app.queries.authority import GATEWAY_CA, SSH_HOST_KEY, public_line, trusted_authorities
 from tests.support.world.world import SETUP
 
-ONE, TWO = "ssh-ed25519 AAAAone", "ssh-ed25519 AAAAtwo"
 
-
-def test_holders_are_told_where_the_gateway_is_and_by_which_keys_it_is_known(api, world, settings):
+def test_holders_are_told_where_the_gateway_is_and_by_which_keys_it_is_known_now_or_next(
+    api, world, settings
+):
     settings.SSH_PUBLIC_HOST, settings.SSH_GATEWAY_PORT = "gateway.example.com", 2200
-    for name, key in (("b", TWO), ("a", ONE), ("c", ONE), ("http", "")):
-        renew_gateway(name=name, version="1", host_key=key, now=world.now)
-    answer = api("charlie").get("/ssh-gateway")
-    assert answer.body == {"host": "gateway.example.com", "port": 2200, "host_keys": [ONE, TWO]}
+    place = {"host": "gateway.example.com", "port": 2200}
+    assert api("charlie").get("/ssh-gateway").body == {**place, "host_keys": []}
+    ensure_authority(SSH_HOST_KEY, now=world.now)
+    prepare_authority(SSH_HOST_KEY, actor=SETUP, now=world.now)
+    keys = [public_line(key) for key in trusted_authorities(SSH_HOST_KEY)]
+    assert api("charlie").get("/ssh-gateway").body == {**place, "host_keys": keys}
+    assert len(keys) == 2
 
 
 def test_clients_of_the_web_gateways_are_told_whom_to_trust(api, world, settings):

@@ -95,7 +95,7 @@ def make_grant(who: Identity, now: dt.datetime, number: int, parent: Grant | Non
 
 
 def make_hold(grant: Grant, now: dt.datetime) -> CommandRun:
-    gateway = renew_gateway(name="gateway-1", version="1", now=now)
+    gateway = renew_gateway(name="gateway-1", version="1", now=now).id
     target = Target.objects.first()
     session = Session.objects.create(grant=grant, target=target, gateway_id=gateway)
     return CommandRun.objects.create(

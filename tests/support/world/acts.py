@@ -60,7 +60,7 @@ def session(use_, *, now: dt.datetime, gateway: str = "gateway-1") -> int:
     from sessions_app.operations.sessions.open_session import open_session
     from sessions_app.operations.sessions.renew_gateway import renew_gateway
 
-    node = renew_gateway(name=gateway, version="1", now=now)
+    node = renew_gateway(name=gateway, version="1", now=now).id
     return open_session(use=use_, gateway_id=node, client_address="192.0.2.1", proof="SHA256:key", now=now)
 
 

@@ -53,7 +53,7 @@ class Door:
     def __post_init__(self) -> None:
         self.go.set()
 
-    def ask(self) -> int:
+    def ask(self, renewed) -> int:
         self.threads.append(threading.current_thread().name)
         self.begun.set()
         happens(self.go)

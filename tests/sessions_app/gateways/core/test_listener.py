@@ -11,7 +11,7 @@ from sessions_app.gateways.core.listener import cancelled, listen, numbers
 from tests.support.waits import comes_true
 from tests.support.world.holders import play_out, settle
 
-LISTENERS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'stint-listen'"
+LISTENERS = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from sessions_app.gateways.core.database import Database, NotTaken
 from sessions_app.gateways.core.lease import Known, Question
 from sessions_app.gateways.core.node import Node
 from sessions_app.models import GatewayNode, Session
+from sessions_app.operations.sessions.renew_gateway import Renewed
 from tests.support.databases import no_new_connections
 from tests.support.waits import comes_true
 from tests.support.world.acts import revoke, session, use
@@ -22,7 +23,7 @@ from tests.support.world.holders import Holder, holder_of, passes, session_of, s
 
 NAME = "gateway-1"
 KNOWN = Known(name=NAME, version="1.2")
-LISTENERS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'stint-listen'"
+LISTENERS = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
 GONE = OperationalError("the database is gone")
 
 
@@ -53,7 +54,7 @@ async def begun() -> AsyncIterator[Running]:
     """A node with its lease, which is not started yet. Its renewals fail as the list in ``asked`` says."""
     asked: list[Exception | None] = []
 
-    def ask() -> None:
+    def ask(_: Renewed) -> None:
         if asked and (failure := asked.pop(0)) is not None:
             raise failure
 
@@ -92,12 +93,12 @@ def parts_failed(caplog) -> list[str]:
 
 @pytest.fixture
 def cut_off(app_connection):
-    """Ends the application's connections at the server, except those of a name, and waits until they are gone."""
+    """Ends the application's connections at the server, except those whose last query is like that, and waits until they are gone."""
 
     def cut_off(but: str = "") -> None:
         app_connection.execute(
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() "
-            "AND usename = current_user AND pid <> pg_backend_pid() AND application_name <> %s",
+            "AND usename = current_user AND pid <> pg_backend_pid() AND query NOT LIKE %s",
             [but],
         )
 
@@ -180,7 +181,7 @@ async def test_news_that_could_not_be_looked_at_are_passed_on_and_the_node_goes_
     holder = running.open(grant, now=world.now)
     await started(running)
     with no_new_connections(app_connection):
-        cut_off(but="stint-listen")
+        cut_off(but="LISTEN%")
         app_connection.execute("SELECT pg_notify('stint_grant', %s)", [str(grant.pk)])
         await comes_true(lambda: running.called)
         await settle()

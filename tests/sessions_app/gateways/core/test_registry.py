@@ -7,7 +7,7 @@ import pytest
 
 from sessions_app.gateways.core.registry import NOT_HELD, Ended, Registry
 from sessions_app.operations.sessions.close_session import close_session
-from sessions_app.queries.gateways import OpenAtGateway
+from sessions_app.operations.sessions.renew_gateway import OpenAtGateway
 from tests.support.world.holders import (
     START,
     Clock,

@@ -11,6 +11,7 @@ from django.db import OperationalError
 from broker.kernel import clock
 from broker.kernel.bulkhead import THREADS_PER_GROUP, Bulkhead
 from sessions_app.connectors.fake import FakeConnector
+from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.sweeper import Sweeper, _kept_alive, _revoke
 from sessions_app.gateways.core.sweeper import revokers as make_undoers
 from tests.support.databases import no_new_connections
@@ -168,11 +169,19 @@ def test_nothing_is_begun_after_the_stop(revokers, revoking):
 
 
 @pytest.fixture
-def sweeper(lone_db, live_world) -> Iterator[Sweeper]:
+def gateways() -> list[str]:
+    """The gateways that there are."""
+    return ["test"]
+
+
+@pytest.fixture
+def sweeper(lone_db, live_world, gateways) -> Iterator[Sweeper]:
     """That of a gateway, which is not started yet."""
-    made = Sweeper("test")
+    database = Database(threads=1, name="test")
+    made = Sweeper("test", database, gateways=lambda: len(gateways))
     yield made
     made.stop()
+    database.stop()
 
 
 def lapses_in(world, seconds: float):
@@ -199,6 +208,16 @@ def test_with_nothing_due_the_next_sweep_is_in_a_second_and_this_one_is_on_recor
 
     assert sweeper._sweep() == 1.0
     assert Row.objects.filter(name="gateway:test").exists()
+
+
+@pytest.mark.parametrize(("others", "most"), [(7, 1), (31, 4), (199, 10)])
+def test_many_gateways_together_look_as_often_as_few_and_not_all_at_the_same_moment(
+    sweeper, gateways, others, most
+):
+    gateways.extend("another" for _ in range(others))
+    sleeps = [sweeper._sweep() for _ in range(20)]
+    assert most / 2 <= min(sleeps) <= max(sleeps) <= most
+    assert len(set(sleeps)) == (1 if others == 7 else 20)
 
 
 def test_the_next_sweep_is_when_something_is_due_and_never_later_than_in_a_second(

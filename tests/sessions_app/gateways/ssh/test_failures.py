@@ -128,15 +128,6 @@ def test_two_gateways_of_one_database_do_not_touch_each_others_sessions(gateway)
         second.wait()
 
 
-def test_the_host_key_stays_and_is_for_the_gateway_alone(gateway):
-    path = gateway.folder / "state" / "ssh_gateway_host_key"
-    before = path.read_bytes()
-    assert path.stat().st_mode & 0o777 == 0o600
-    gateway.stop(signal.SIGTERM)
-    gateway.start()
-    assert path.read_bytes() == before
-
-
 def test_a_recording_that_can_not_be_written_stops_the_command(gateway):
     grant = gateway.grant()
     blocked = gateway.folder / "state" / "recordings" / grant.ref

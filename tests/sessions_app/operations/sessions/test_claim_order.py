@@ -12,7 +12,7 @@ from tests.support.world import acts
 def test_of_gateways_that_claim_at_once_one_gets_it(live_world):
     now = clock.now()
     grant = live_world.grant()
-    nodes = [renew_gateway(name=f"gateway-{number}", version="1", now=now) for number in range(4)]
+    nodes = [renew_gateway(name=f"gateway-{number}", version="1", now=now).id for number in range(4)]
     asked = order_command(
         grant_id=grant.pk, actor=live_world.alice, target="web-1", index=0, values={}, now=now
     )
@@ -32,6 +32,6 @@ def test_each_gateway_finds_the_orders_of_its_own_kind(kube, now):  # noqa: F811
     )
     assert orders_to_claim("ssh", now) == [on_host.pk]
     assert orders_to_claim("kubernetes", now) == [on_cluster.pk]
-    node = renew_gateway(name="one", version="1", now=now)
+    node = renew_gateway(name="one", version="1", now=now).id
     claimed = claim_order(order_id=on_cluster.pk, gateway_id=node, now=now)
     assert (claimed.line, claimed.use.target.name) == ("get pods -n web", "prod-1")

@@ -103,7 +103,7 @@ def test_no_more_run_at_once_than_over_ssh(world, grant, now):
 
 
 def test_an_order_is_claimed_once_and_not_after_it_has_lapsed(world, grant, now):
-    node = renew_gateway(name="gateway-1", version="1", now=now)
+    node = renew_gateway(name="gateway-1", version="1", now=now).id
     first, second = order(grant, world.alice, now), order(grant, world.alice, now)
     claimed = claim_order(order_id=first.pk, gateway_id=node, now=now)
     assert (claimed.line, claimed.use.grant_ref) == (first.line, grant.ref)
@@ -112,7 +112,7 @@ def test_an_order_is_claimed_once_and_not_after_it_has_lapsed(world, grant, now)
 
 
 def test_what_was_claimed_after_the_end_can_use_nothing(world, grant, now):
-    node = renew_gateway(name="gateway-1", version="1", now=now)
+    node = renew_gateway(name="gateway-1", version="1", now=now).id
     asked = order(grant, world.alice, now)
     stop_grant(grant_id=grant.pk, actor=world.alice, now=now)
     assert claim_order(order_id=asked.pk, gateway_id=node, now=now).use is None

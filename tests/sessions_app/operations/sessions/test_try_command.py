@@ -226,7 +226,7 @@ def test_a_refused_first_line_does_not_wait_for_an_end_above_that_waits_for_it(l
     part = Part(identity="deployer", command_set="restart-web", parameters={})
     made = delegate_grant(grant_id=grant.pk, actor=live_world.alice, part=part, now=now)
     used = use(provision_grant(grant_id=made.pk, now=now), now=now)
-    node = renew_gateway(name="gateway-1", version="1", now=now)
+    node = renew_gateway(name="gateway-1", version="1", now=now).id
     opening = Opening(gateway_id=node, client_address="192.0.2.1", proof="SHA256:key")
     with transaction.atomic():
         Grant.objects.select_for_update().get(pk=grant.pk)

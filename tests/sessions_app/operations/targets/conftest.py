@@ -1,10 +1,10 @@
-"""What certificate authorities are for."""
+"""What keys that all gateways share are for."""
 
 import pytest
 
-from sessions_app.queries.authority import GATEWAY_CA, SSH_USER_CA
+from sessions_app.queries.authority import GATEWAY_CA, SSH_HOST_KEY, SSH_USER_CA
 
 
-@pytest.fixture(params=[SSH_USER_CA, GATEWAY_CA])
+@pytest.fixture(params=[SSH_USER_CA, SSH_HOST_KEY, GATEWAY_CA])
 def purpose(request) -> str:
     return request.param

@@ -44,7 +44,6 @@ def test_targets_do_not_trust_that_of_the_web_gateways(db, now):
     assert [ensure_authority(SSH_USER_CA, now=now)] == trusted_authorities(SSH_USER_CA)
 
 
-@pytest.mark.parametrize("purpose", [SSH_USER_CA, GATEWAY_CA])
 def test_made_by_many_at_once_there_is_one(stint_db, now, purpose):
     results = at_once(*[lambda: ensure_authority(purpose, now=now)] * 4)
     assert {result.pk for result in results} == {SigningKey.objects.get().pk}

@@ -1,5 +1,7 @@
 """A prepared authority takes over."""
 
+import datetime as dt
+
 import pytest
 from django.db import transaction
 
@@ -7,7 +9,7 @@ from sessions_app.models import SigningKey
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.operations.targets.prepare_authority import prepare_authority
 from sessions_app.operations.targets.retire_authority import retire_authority
-from sessions_app.operations.targets.rotate_authority import NotPrepared, rotate_authority
+from sessions_app.operations.targets.rotate_authority import NotPrepared, TooSoon, rotate_authority
 from sessions_app.queries.authority import active_authority, trusted_authorities
 from tests.support.world.acts import Started, at_once, last, wait_for_waiters
 from tests.support.world.world import SETUP
@@ -28,6 +30,15 @@ def test_an_old_authority_is_not_rotated_back_to(db, now, purpose):
     rotate_authority(purpose, actor=SETUP, now=now)
     with pytest.raises(NotPrepared):
         rotate_authority(purpose, actor=SETUP, now=now)
+
+
+def test_one_that_clients_had_no_time_to_learn_is_not_used_yet(db, now, purpose):
+    old, week = ensure_authority(purpose, now=now), dt.timedelta(days=7)
+    fresh = prepare_authority(purpose, actor=SETUP, now=now)
+    with pytest.raises(TooSoon, match=f"announced to clients since {now:%Y-%m-%d}"):
+        rotate_authority(purpose, actor=SETUP, now=now + week - dt.timedelta(seconds=1), announced=week)
+    assert active_authority(purpose) == old
+    assert rotate_authority(purpose, actor=SETUP, now=now + week, announced=week) == fresh
 
 
 def test_rotated_by_two_at_once_one_signs(stint_db, now, purpose):

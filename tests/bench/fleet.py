@@ -1,0 +1,102 @@
+"""Many gateways at one PostgreSQL that nobody connects to: what they and the database take of a core, and their connections."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+
+from broker.demo.ports import free_port
+from broker.processes.nursery import Forked, Nursery
+from tests.bench.database import database
+from tests.bench.report import Report
+from tests.environment import POSTGRES, ROOT
+from tests.support.waits import eventually
+
+GATEWAYS = int(os.environ.get("FLEET", "100"))
+# Seconds: until connections that starting took are let go, and how long is counted.
+SETTLE_S, COUNTED_S = 20.0, 30.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+_CONNECTIONS = (
+    "SELECT application_name, count(*) FROM pg_stat_activity WHERE datname = %s GROUP BY 1 ORDER BY 2 DESC"
+)
+
+
+def run(report: Report) -> None:
+    """Measure by the kernel's accounts of CPU time, which other work on the machine hardly changes."""
+    with database() as (name, _), _fleet(name) as pids:
+        time.sleep(SETTLE_S)
+        before, moment = _used(pids), time.monotonic()
+        time.sleep(COUNTED_S)
+        took = time.monotonic() - moment
+        gateways, postgres = (
+            (after - then) / took * 100 for after, then in zip(_used(pids), before, strict=True)
+        )
+        with psycopg.connect(POSTGRES.url("stint_owner", "postgres")) as connection:
+            names = Counter(dict(connection.execute(_CONNECTIONS, [name]).fetchall()))
+    report.note(f"{len(pids)} idle gateways; connections by name: {dict(names.most_common(4))}")
+    report.figure("one idle gateway", gateways / len(pids), "% of a core", most=5)
+    report.figure("PostgreSQL, for all of them", postgres, "% of a core", most=5 * len(pids) / 100)
+    report.figure("connections of an idle gateway, at most", max(names.values()), most=4)
+
+
+@contextlib.contextmanager
+def _fleet(name: str) -> Iterator[list[int]]:
+    """The processes of gateways that have their lease. They are forked from one, so that their code is in memory once."""
+    from sessions_app.models import GatewayNode, Sweeper
+
+    with tempfile.TemporaryDirectory(prefix="stint-bench-") as folder:
+        env = {**os.environ, "DATABASE_URL": POSTGRES.url("stint_app", name), "STINT_STATE_DIR": folder}
+        nursery, made = Nursery(), list[Forked]()
+        parent = subprocess.Popen(nursery.argv, cwd=ROOT, env=env, pass_fds=[nursery.inherited_fd])
+        try:
+            eventually(nursery.is_ready, within=60)
+            for number in range(GATEWAYS):
+                made.append(_gateway(nursery, number))
+            eventually(lambda: GatewayNode.objects.count() == Sweeper.objects.count() == GATEWAYS, within=150)
+            yield [one.pid for one in made]
+        finally:
+            for one in made:
+                one.send_signal(signal.SIGKILL)
+            for one in made:
+                eventually(lambda one=one: one.poll() is not None, within=10)
+            parent.kill()
+            parent.wait()
+
+
+def _gateway(nursery: Nursery, number: int) -> Forked:
+    argv = [sys.executable, "manage.py", "gateway", "--name", f"gateway-{number:03}"]
+    ports = ["--ssh-port", str(free_port()), "--port", str(free_port())]
+    made = nursery.fork(name=f"fleet{number}", argv=[*argv, *ports], cwd=ROOT, death_signal=signal.SIGKILL)
+    assert made.stdout is not None
+    os.set_blocking(made.stdout.fileno(), False)
+    return made
+
+
+def _used(pids: list[int]) -> tuple[float, float]:
+    """Return the seconds of CPU that the gateways have taken, and those of PostgreSQL with all that it started."""
+    with psycopg.connect(POSTGRES.url("stint_owner", "postgres")) as connection:
+        server = int(_fields(connection.info.backend_pid)[1])
+    backends = Path(f"/proc/{server}/task/{server}/children").read_text(encoding="ascii").split()
+    # The server's account has that of its children that have ended.
+    postgres = _seconds(server, and_children=True) + sum(_seconds(int(pid)) for pid in backends)
+    return sum(_seconds(pid) for pid in pids), postgres
+
+
+def _seconds(pid: int, *, and_children: bool = False) -> float:
+    return sum(int(one) for one in _fields(pid)[11 : 15 if and_children else 13]) / _TICKS
+
+
+def _fields(pid: int) -> list[str]:
+    """Return the fields of proc(5) from the third on; zeros for a process that has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ["0"] * 50
