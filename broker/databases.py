@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
@@ -43,11 +44,21 @@ def urls() -> tuple[str, str, str, str]:
 _LONGEST_IDLE = 15
 
 
+# Detects a server that fell silent well before the lease of gateways, ten seconds, expires, and leaves time for the next one.
+_TCP = {
+    "connect_timeout": 3,
+    "keepalives_idle": 3,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 7000,
+}
+
+
 def database(url: str) -> dict[str, Any]:
     """Return the entry for a URL in Django's `DATABASES`."""
     parts = dict(conninfo_to_dict(url))
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "broker.kernel.postgresql",
         "NAME": parts.pop("dbname", "stint"),
         "USER": parts.pop("user", ""),
         "PASSWORD": parts.pop("password", ""),
@@ -57,7 +68,7 @@ def database(url: str) -> dict[str, Any]:
         "CONN_HEALTH_CHECKS": True,
         # Prepared statements keep one plan: planning the decision each time would cost as much as ten decisions.
         "OPTIONS": {
-            "connect_timeout": 5,
+            **_TCP,
             "application_name": "stint",
             # Queries of pages already name their joins in the best order. Trying every order of eight takes longer than
             # the whole query.
@@ -67,3 +78,38 @@ def database(url: str) -> dict[str, Any]:
             **parts,
         },
     }
+
+
+_QUEUES = ("redis", "rediss", "redis+socket", "sentinel")
+_SENTINEL = "sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/MASTER[/DB][?sentinel_password=…]"
+
+
+def queue(url: str) -> tuple[str, dict[str, Any]]:
+    """Return Celery's URL for a REDIS_URL, and the transport options that belong to it.
+
+    Raises ImproperlyConfigured for a URL that is none of Redis, and for one of Sentinel without a host or master.
+    """
+    scheme = url.partition("://")[0]
+    if url and scheme not in _QUEUES:
+        raise ImproperlyConfigured(f"REDIS_URL begins with {scheme}://. Use one of {', '.join(_QUEUES)}.")
+    return _sentinels(url) if scheme == "sentinel" else (url, {})
+
+
+def _sentinels(url: str) -> tuple[str, dict[str, Any]]:
+    """Return what kombu reads: a URL for each sentinel, with the login of the servers that they watch."""
+    parts = urlsplit(url)
+    login, at, hosts = parts.netloc.rpartition("@")
+    master, _, number = parts.path.strip("/").partition("/")
+    given = parse_qs(parts.query)
+    if (
+        not master
+        or not all(hosts.split(","))
+        or given.keys() - {"sentinel_password"}
+        or not (number or "0").isdecimal()
+    ):
+        raise ImproperlyConfigured(f"REDIS_URL is no URL of Redis Sentinel. Write it as {_SENTINEL}.")
+    urls = ";".join(f"sentinel://{login}{at}{host}/{number or 0}" for host in hosts.split(","))
+    # Sentinels are asked with the same limits as the server; their own password, if they have one.
+    asked = {"socket_connect_timeout": 1, "socket_timeout": 2}
+    secret = {"password": given["sentinel_password"][0]} if given else {}
+    return urls, {"master_name": unquote(master), "sentinel_kwargs": asked | secret}

@@ -32,7 +32,8 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
        current_setting('server_encoding'), current_setting('fsync'), current_setting('full_page_writes'),
-       current_setting('synchronous_commit')
+       current_setting('synchronous_commit'), current_setting('synchronous_standby_names'),
+       EXISTS (SELECT FROM pg_stat_replication)
 """
 
 
@@ -40,7 +41,7 @@ def of_database() -> Iterator[Finding]:
     """Examine the database: its version, schema, durability, and room for connections."""
     with connection.cursor() as cursor:
         cursor.execute(_DATABASE)
-        version, number, role, room, used, encoding, *durable = cursor.fetchone()
+        version, number, role, room, used, encoding, *durable, waits_for, streams = cursor.fetchone()
     if number < OLDEST_VERSION:
         yield wrong(
             "database", f"PostgreSQL {version} is too old", why="Stint uses what PostgreSQL 15 and newer have.",
@@ -50,6 +51,7 @@ def of_database() -> Iterator[Finding]:
         yield ok("database", f"PostgreSQL {version}, as the role {role}")
     yield from _schema(encoding)
     yield from _durability(*durable)
+    yield from _standby(waits_for=waits_for, streams=streams)
     yield _connections(room, used)
 
 
@@ -81,6 +83,21 @@ def _durability(fsync: str, pages: str, commit: str) -> Iterator[Finding]:
             "database", f"{name} is off", why="A crash can lose entries of the record, and bring ended access back.",
             fix=f"Run `ALTER SYSTEM SET {name} = on;` and `SELECT pg_reload_conf();` as a superuser.",
         )  # fmt: skip
+
+
+def _standby(*, waits_for: str, streams: bool) -> Iterator[Finding]:
+    if waits_for and not streams:
+        yield wrong(
+            "database", f"no standby of {waits_for} is connected", why="Commits wait for one, so nothing can be recorded or used.",
+            fix="Start the standby, or set synchronous_standby_names to '' until it is back.",
+        )  # fmt: skip
+    elif streams and not waits_for:
+        yield warning(
+            "database", "no commit waits for its standby", why="A failover can lose entries of the record, and bring ended access back.",
+            fix="Set synchronous_standby_names on the primary, as the guide Deploying says.",
+        )  # fmt: skip
+    elif streams:
+        yield ok("database", f"commits wait for a standby of {waits_for}")
 
 
 def _connections(room: int, used: int) -> Finding:

@@ -20,9 +20,9 @@ from redis.exceptions import RedisError
 EVERY_S = 60.0
 # The loggers of Celery's connection to the queue. Other loggers report on tasks.
 _OF_QUEUE = ("celery.beat", "celery.worker.consumer", "celery.worker.request", "kombu")
-# Connection exceptions, and a server that shuts down or starts (PostgreSQL Error Codes). Without a code, the client could
-# not connect, or lost the connection.
-_GONE = ("08", "57P")
+# Connection exceptions, a server that shuts down or starts, and one that only reads (PostgreSQL Error Codes). Without a code,
+# the client could not connect, or lost the connection.
+_GONE = ("08", "57P", "25006")
 
 
 class OneLineAMinute(logging.Filter):

@@ -20,9 +20,6 @@ from sessions_app.gateways.core.options import WebOptions
 from sessions_app.gateways.core.process import Gateway, Options, raise_file_limit
 from sessions_app.gateways.doors import NAMES, SSH, Addresses, doors, named
 
-# Detects a silent database well before the lease of ten seconds expires.
-_TCP = {"keepalives_idle": 3, "keepalives_interval": 2, "keepalives_count": 2, "tcp_user_timeout": 7000}
-
 
 class Command(StintCommand):
     """Serve until stopped. Stopping ends no grant."""
@@ -46,7 +43,6 @@ class Command(StintCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         raise_file_limit()
-        settings.DATABASES["default"]["OPTIONS"].update(_TCP)
         try:
             names = named(options["doors"])
             port = options["ssh_port"] if SSH in names else options["port"]

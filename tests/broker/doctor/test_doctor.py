@@ -112,6 +112,21 @@ def test_a_database_that_could_lose_entries_is_found(world):
     assert "synchronous_commit" not in said("database", Level.WRONG)
 
 
+@pytest.mark.parametrize(
+    ("waits_for", "streams", "level"),
+    [
+        ("FIRST 1 (db_2)", False, Level.WRONG),
+        ("", True, Level.WARNING),
+        ("FIRST 1 (db_2)", True, Level.OK),
+        ("", False, None),
+    ],
+)
+def test_commits_that_wait_for_no_standby_or_for_one_that_is_gone_are_found(waits_for, streams, level):
+    assert [one.level for one in servers._standby(waits_for=waits_for, streams=streams)] == (
+        [level] if level else []
+    )
+
+
 def test_too_little_room_for_the_connections_of_the_processes_that_are_there_is_found(db, monkeypatch):
     names = ["stint web 1@a", "stint web 2@a", "stint web 2@a", "stint gateway edge", "psql"]
     with contextlib.ExitStack() as stack:

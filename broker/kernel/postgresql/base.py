@@ -1,0 +1,59 @@
+"""A server that only reads, as a standby or a primary that was set back, counts as away: its connection is dropped, so that
+the next one finds the server that writes.
+
+Sources: PostgreSQL's documentation, "Error Codes" (25006) and "Asynchronous Operations" (which settings a server reports).
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import psycopg
+from django.db import OperationalError
+from django.db.backends.postgresql import base
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.functional import cached_property
+
+# Reported by the server without being asked, from PostgreSQL 14.
+_READS_ONLY = (b"in_hot_standby", b"default_transaction_read_only")
+
+
+def reads_only(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server of a connection has said, with its last answer, that it takes no writes."""
+    return any(connection.pgconn.parameter_status(name) == b"on" for name in _READS_ONLY)
+
+
+class _Errors(DatabaseErrorWrapper):
+    """Django's conversion of errors, by which a server that only reads is away, and not an error of the statement."""
+
+    def __init__(self, wrapper: DatabaseWrapper) -> None:
+        super().__init__(wrapper)
+        self._wrapper = wrapper
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        connection = self._wrapper.connection
+        # A transaction can also be made to read only: what writes in it is wrong.
+        if (
+            isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+            and connection is not None
+            and reads_only(connection)
+        ):
+            self._wrapper.errors_occurred = True
+            raise OperationalError(*error.args).with_traceback(trace) from error
+        super().__exit__(kind, error, trace)
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Django's connection, which is not usable if its server only reads."""
+
+    @cached_property
+    def wrap_database_errors(self) -> DatabaseErrorWrapper:
+        """Return the conversion of psycopg's errors to Django's."""
+        return _Errors(self)
+
+    def is_usable(self) -> bool:
+        """Whether the server answers and, as far as it has said, writes."""
+        return bool(super().is_usable()) and not reads_only(self.connection)
