@@ -48,7 +48,8 @@ def _lapse_by_the_database(headers: dict[str, Any], **_: object) -> None:
         headers["expires"] = (dt.datetime.fromisoformat(headers["expires"]) - ahead).isoformat()
 
 
-TRANSPORT_ALIASES["redis"] = "broker.processes.transport:Transport"
+TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "broker.processes.transport:Transport"
+TRANSPORT_ALIASES["sentinel"] = "broker.processes.transport:SentinelTransport"
 app = Celery("stint", task_cls=StintTask)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 # Time-critical tasks have queues of their own, apart from mail, webhooks and housekeeping.

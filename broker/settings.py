@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from broker.databases import database, urls
+from broker.databases import database, queue, urls
 from broker.embedded.state import state_dir
 from broker.env import envbool, envint, envlist, envsecret, envstr
 from broker.kernel.origins import at_port
@@ -90,7 +90,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # A cache would unpickle what it reads, so there is none: whoever can write to it could run code here (stint.E008).
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 
-CELERY_BROKER_URL = _queue_url
+CELERY_BROKER_URL, _of_queue = queue(_queue_url)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A message is a hint. A queue that does not answer is not waited for, because the row is found without it.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -98,6 +98,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 1,
     "socket_timeout": 2,
     "visibility_timeout": 300,
+    **_of_queue,
 }
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True

@@ -6,10 +6,10 @@ from typing import Any
 
 from kombu.transport import redis
 
-__all__ = ["Transport"]
+__all__ = ["SentinelTransport", "Transport"]
 
 
-class Channel(redis.Channel):
+class _Closed:
     """A channel that reports a lost connection with the error that kombu's callers expect.
 
     Celery 5.7 takes a lost connection apart before it closes the channels. kombu then restores and acknowledges
@@ -17,13 +17,29 @@ class Channel(redis.Channel):
     messages again after its `visibility_timeout`.
     """
 
+    connection: Any
+
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         if getattr(self.connection, "client", None) is None:
             raise ConnectionError("the connection to the queue is closed")
         return super()._connparams(asynchronous)  # type: ignore[misc,no-any-return]  # not in the stubs
 
 
+class Channel(_Closed, redis.Channel):
+    """A channel to one server."""
+
+
+class SentinelChannel(_Closed, redis.SentinelChannel):
+    """A channel to the server that the sentinels name."""
+
+
 class Transport(redis.Transport):
     """kombu's transport for Redis, with these channels."""
 
     Channel = Channel
+
+
+class SentinelTransport(redis.SentinelTransport):
+    """The same for Redis Sentinel."""
+
+    Channel = SentinelChannel
