@@ -6,7 +6,7 @@ UNUSED := DATABASE_URL=postgresql:///unused REDIS_URL=redis://unused STINT_SECRE
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up install image test test-all lint lock mutants bench screenshots clean
+.PHONY: help demo up install image test test-all lint lock mutants bench faults fuzz screenshots clean
 
 help: ## Show what make can do here
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,14 @@ mutants: ## Put faults into the code that decides, and count what the tests noti
 bench: ## Measure speed against the limits; B="ssh stack" measures those parts alone
 	@.ci/bootstrap test
 	$(PYTHON) -m tests.bench $(B)
+
+faults: ## Break the production stack on purpose while it is used, for MINUTES=5, as SEED=1 says; needs root
+	@.ci/bootstrap faults
+	@$(PYTHON) -m tests.faults $(or $(MINUTES),5) $(or $(SEED),1)
+
+fuzz: ## Fuzz the parsers T="jwt webhook", by default all, for N=600 seconds each; KEEP=1 renews the corpus
+	@.ci/bootstrap fuzz
+	@$(PYTHON) -m tests.fuzz $(or $(N),600) $(T)
 
 screenshots: ## Take every page as a picture into .cache/screenshots; README=1 renews those of the README
 	@.ci/bootstrap test

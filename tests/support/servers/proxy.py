@@ -14,10 +14,12 @@ SOCKET = ".s.PGSQL.5432"
 
 
 class BlackHole:
-    """Listens on a socket in a folder and passes everything on to another socket, unless it is frozen."""
+    """Listens at one address and passes everything on to another, unless it is frozen. An address is the path of a socket, or
+    a port of loopback.
+    """
 
-    def __init__(self, folder: Path, behind: Path) -> None:
-        self._path, self._behind = folder / SOCKET, behind
+    def __init__(self, at: Path | int, behind: Path | int) -> None:
+        self._at, self._behind = at, behind
         self._loop = asyncio.new_event_loop()
         self._open = asyncio.Event()
         self._open.set()
@@ -55,7 +57,7 @@ class BlackHole:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._server = self._loop.run_until_complete(asyncio.start_unix_server(self._serve, str(self._path)))
+        self._server = self._loop.run_until_complete(self._listen())
         self._ready.set()
         self._loop.run_forever()
         self._server.close()
@@ -67,13 +69,23 @@ class BlackHole:
         self._loop.run_until_complete(asyncio.sleep(0.01))
         self._loop.close()
 
+    async def _listen(self) -> asyncio.Server:
+        if isinstance(self._at, int):
+            return await asyncio.start_server(self._serve, "127.0.0.1", self._at)
+        return await asyncio.start_unix_server(self._serve, str(self._at))
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self._behind, int):
+            return await asyncio.open_connection("127.0.0.1", self._behind)
+        return await asyncio.open_unix_connection(str(self._behind))
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError), contextlib.closing(writer):
             if self._refuses:
                 return
             self._writers.add(writer)
             await self._open.wait()
-            upstream, downstream = await asyncio.open_unix_connection(str(self._behind))
+            upstream, downstream = await self._connect()
             pumps = [
                 asyncio.ensure_future(self._pump(reader, downstream)),
                 asyncio.ensure_future(self._pump(upstream, writer)),
@@ -97,5 +109,5 @@ def black_hole(folder: Path, url: str) -> Iterator[tuple[BlackHole, str]]:
     folder.mkdir(exist_ok=True)
     (folder / SOCKET).unlink(missing_ok=True)
     through = url.replace(str(real), str(folder)).replace(str(real).replace("/", "%2F"), str(folder))
-    with BlackHole(folder, real / SOCKET) as way:
+    with BlackHole(folder / SOCKET, real / SOCKET) as way:
         yield way, through

@@ -1,0 +1,172 @@
+"""Whether the promises were kept, by what was observed: pure, so that it is tested without a stack."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+# Seconds. What ARCHITECTURE.md promises: a process is gone so long after its end; after the target is back, if it was away;
+# and after a gateway has been without its database for ten seconds.
+LATEST, LATEST_AWAY, LATEST_UNTOLD = 2.0, 10.0, 12.0
+# Seconds after which a fault that is over is no longer named beside what is late.
+AFTERMATH = 3.0
+# Seconds, at the 99th percentile.
+DEADLINE_P99, REVOKE_P99 = 0.3, 1.5
+RECOVERED = 15.0
+# Runnable tasks for each processor, on the average of a run. With more, the machine decides how late most ends are: the figures at
+# the 99th percentile are printed, and not judged.
+BUSY = 4.0
+
+
+@dataclass(frozen=True)
+class Outage:
+    """A fault as it happened: from when to when, in seconds of the same clock as all moments here."""
+
+    kind: str
+    place: str
+    began: float
+    healed: float
+    away: Sequence[str] = ()
+    untold: bool = False
+    recovered: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.place}".strip()
+
+    def overlaps(self, began: float, ended: float, *, after: float = 0.0) -> bool:
+        """Whether it was at any time between two moments, or so many seconds before."""
+        return self.began <= ended and began <= self.healed + after
+
+
+@dataclass(frozen=True)
+class Use:
+    """What ran on a target for a grant, and was there until ``gone``; None: it still is.
+
+    ``ended`` is when the grant ended, by ``cause``: `deadline` or `revoke`. ``stalled`` is for how many seconds the machine stalled
+    after that.
+    """
+
+    grant: str
+    kind: str
+    target: str
+    cause: str
+    ended: float
+    gone: float | None
+    stalled: float = 0.0
+
+
+@dataclass
+class Facts:
+    """All that was observed in a run, and ``problems`` that were seen while it ran, by the promise that they break."""
+
+    uses: list[Use] = field(default_factory=list)
+    outages: list[Outage] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    grants: int = 0
+    load: float = 0.0
+
+
+@dataclass(frozen=True)
+class Late:
+    """How late a use was, the limit for it, and the fault that it met."""
+
+    use: Use
+    seconds: float
+    limit: float
+    during: str
+
+    @property
+    def broken(self) -> bool:
+        """Whether it was later than it may be."""
+        return self.seconds > self.limit
+
+
+def lateness(use: Use, outages: Iterable[Outage]) -> Late:
+    """Return how late a use ended: after its end, or after its target came back."""
+    gone = math.inf if use.gone is None else use.gone
+    last = max(use.ended, gone)
+    near = [one for one in outages if one.overlaps(use.ended, last, after=AFTERMATH)]
+    met = [one for one in near if one.overlaps(use.ended, last)]
+    away = [one for one in met if use.target in one.away]
+    untold = use.cause == "revoke" and any(one.untold for one in met)
+    limit = LATEST_AWAY if away else LATEST_UNTOLD if untold else LATEST
+    since = max([use.ended, *(one.healed for one in away)])
+    seconds = max(0.0, gone - since)
+    return Late(
+        use, seconds, limit + use.stalled, ", ".join(sorted({str(one) for one in near})) or "nothing broken"
+    )
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the percentile by nearest rank; 0 of nothing."""
+    ordered = sorted(values)
+    return ordered[math.ceil(percent / 100 * len(ordered)) - 1] if ordered else 0.0
+
+
+def broken(facts: Facts) -> list[str]:
+    """Return a sentence for each promise that was not kept."""
+    lates = [lateness(use, facts.outages) for use in facts.uses]
+    return [
+        *(
+            f"late: {one.use.kind} of {one.use.grant} on {one.use.target} ended {one.seconds:.2f} s after its {one.use.cause} "
+            f"(limit {one.limit:.2f} s, {one.during})"
+            for one in lates
+            if one.broken
+        ),
+        *(
+            f"late: {cause} at the 99th percentile {value:.2f} s (limit {most:g} s)"
+            for cause, most in (("deadline", DEADLINE_P99), ("revoke", REVOKE_P99))
+            if facts.load <= BUSY and (value := _percentile_of(lates, cause)) > most
+        ),
+        *(
+            f"slow: {one} was over, but nothing could be started for another {one.recovered:.1f} s (limit {RECOVERED:g} s)"
+            for one in facts.outages
+            if one.recovered is not None and one.recovered > RECOVERED
+        ),
+        *(f"{promise}: {what}" for promise, what in facts.problems),
+    ]
+
+
+def _percentile_of(lates: Sequence[Late], cause: str) -> float:
+    """The 99th percentile of those that met nothing for which another limit is promised. The machine's stalls are left out."""
+    return percentile(
+        [
+            max(0.0, one.seconds - one.use.stalled)
+            for one in lates
+            if one.use.cause == cause and one.limit - one.use.stalled == LATEST
+        ],
+        99,
+    )
+
+
+def report(facts: Facts) -> str:
+    """Return the figures: lateness by cause and by what was broken at the time, and counts."""
+    lates = [lateness(use, facts.outages) for use in facts.uses]
+    lines = [f"{'end':10} {'while':58} {'uses':>5} {'median':>8} {'p99':>8} {'last':>8}"]
+    for cause in ("deadline", "revoke"):
+        of_cause = [one for one in lates if one.use.cause == cause]
+        groups = [("everything", of_cause)]
+        groups += [
+            (name, [one for one in of_cause if one.during == name])
+            for name in sorted({one.during for one in of_cause})
+        ]
+        for name, group in groups:
+            took = [one.seconds for one in group]
+            figures = " ".join(
+                f"{value:7.2f}s"
+                for value in (percentile(took, 50), percentile(took, 99), max(took, default=0.0))
+            )
+            lines.append(f"{cause:10} {name[:58]:58} {len(took):5} {figures}")
+    kinds = Counter(use.kind for use in facts.uses)
+    lines.append("used: " + ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())))
+    words = [promise for promise, _ in facts.problems]
+    counts = ", ".join(
+        f"{words.count(word)} {word}"
+        for word in ("lost", "doubled", "unrecorded", "stuck", "used after the end")
+    )
+    busy = (
+        f"; the machine is busy ({facts.load:.1f} tasks for each processor), so the 99th percentiles are not judged"
+        if facts.load > BUSY
+        else ""
+    )
+    return "\n".join([*lines, f"{facts.grants} grants, {len(facts.uses)} uses: {counts}{busy}"])

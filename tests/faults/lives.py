@@ -1,0 +1,217 @@
+"""Grants from the request to the proven end, as people have them: by the API behind nginx, and through the gateways."""
+
+import contextlib
+import http.client
+import json
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.clients import PUBLIC, SSH_PORTS, Client, Means, TrustingConnection
+from tests.faults.watch import Watch
+from tests.support.servers.gateway import new_tag
+
+# Seconds: of a grant, of a request to the API, of the wait for something that a fault may hold up, and until something counts as stuck.
+DURATIONS = (6, 8, 12)
+WAIT_S, STUCK_S = 40.0, 90.0
+
+
+class Refused(Exception):
+    """The API refused. ``status`` is the HTTP status; 0: there was no answer."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"{status} {text}")
+        self.status = status
+
+
+@dataclass
+class Act:
+    """What was answered as done: it has to be in the record, whatever happens afterwards."""
+
+    event: str
+    ref: str
+
+
+@dataclass
+class Life:
+    """One grant. Moments are of the wall clock. ``used`` is whether its command was seen on its target."""
+
+    holder: str
+    uses: Means
+    kind: str
+    target: str
+    gateway: str
+    revokes: bool
+    tag: int
+    grant: str = ""
+    used: bool = False
+    acts: list[Act] = field(default_factory=list)
+    active_at: float = 0.0
+    credential: dict[str, str] = field(default_factory=dict)
+    after_end: str = ""
+
+
+@dataclass
+class People:
+    """Those who use the stack until they are told to stop. ``lives`` grow; ``refusals`` count what was not possible meanwhile."""
+
+    uses: list[Means]
+    tokens: dict[str, str]
+    watch: Watch
+    over: threading.Event = field(default_factory=threading.Event)
+    lives: list[Life] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    crashed: list[str] = field(default_factory=list)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def begin(self, seed: int) -> None:
+        """Let each holder have one grant after the other."""
+        for number, name in enumerate(sorted(self.tokens.keys() - {"bob"})):
+            chance = random.Random(seed * 1000 + number)
+            thread = threading.Thread(target=self._live_on, args=(name, chance), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def end(self) -> list[str]:
+        """Let nobody begin anew, and wait for those who have begun. Return the names of those who are stuck."""
+        self.over.set()
+        until = time.monotonic() + STUCK_S
+        for thread in self._threads:
+            thread.join(max(0.1, until - time.monotonic()))
+        return [thread.name for thread in self._threads if thread.is_alive()]
+
+    def _live_on(self, name: str, chance: random.Random) -> None:
+        while not self.over.is_set():
+            uses = chance.choice(self.uses)
+            life = Life(
+                name, uses, chance.choice(uses.kinds), chance.choice(uses.targets), chance.choice(sorted(SSH_PORTS)), chance.random() < 0.4,
+                new_tag(),
+            )  # fmt: skip
+            duration, rest = chance.choice(DURATIONS), chance.uniform(0.2, 2.0)
+            try:
+                self._live(life, duration, chance.uniform(1, duration - 3))
+            except Refused as error:
+                self.refusals.append(str(error))
+            except Exception as error:  # noqa: BLE001  # reported at the end
+                self.crashed.append(f"{name}: {error!r}")
+            self.over.wait(rest)
+
+    def _live(self, life: Life, duration: int, revoked_after: float) -> None:
+        ref = self._approved(life, duration)
+        if not self._wait(life, ref):
+            return
+        self.lives.append(life)
+        client = self._start(life)
+        try:
+            if life.revokes:
+                time.sleep(max(0.0, life.active_at + revoked_after - time.time()))
+                self._revoke(life)
+            self._until_over(life)
+        finally:
+            client.stop()
+        about = {
+            "target": life.target,
+            "holder": life.holder,
+            "gateway": life.gateway,
+            "credential": life.credential,
+        }
+        life.after_end = life.uses.again(**about)
+
+    def _approved(self, life: Life, duration: int) -> str:
+        cluster, command_set, parameters = life.uses.asks
+        asked = {
+            "cluster": cluster,
+            "command_set": command_set,
+            "duration": duration,
+            "reason": "Faults",
+            "parameters": parameters,
+        }
+        request = self.call(life.holder, "POST", "/requests", asked)
+        life.acts.append(Act("request.created", request["ref"]))
+        self.call(
+            "bob",
+            "POST",
+            f"/requests/{request['ref']}/verdicts",
+            {"verdict": "approve", "digest": request["digest"]},
+        )
+        life.acts.append(Act("request.approved", request["ref"]))
+        return str(request["ref"])
+
+    def _wait(self, life: Life, ref: str) -> bool:
+        """Wait until the grant is active. False if it was over before that."""
+        until = time.monotonic() + WAIT_S
+        while time.monotonic() < until:
+            with contextlib.suppress(Refused):
+                life.grant = (
+                    life.grant or self.call(life.holder, "GET", f"/requests/{ref}", None)["grant"] or ""
+                )
+                grant = (
+                    self.call(life.holder, "GET", f"/grants/{life.grant}", None)
+                    if life.grant
+                    else {"state": ""}
+                )
+                if grant["state"] == "active":
+                    life.active_at = time.time()
+                    return True
+                if grant["state"] in ("revoking", "ended"):
+                    return False
+            time.sleep(0.25)
+        return False
+
+    def _start(self, life: Life) -> Client:
+        self.watch.add(life.tag)
+        if life.uses.needs_credential:
+            life.credential = self.call(life.holder, "POST", f"/grants/{life.grant}/credential", {})["values"]
+            life.acts.append(Act("credential.issued", life.grant))
+        client = life.uses.start(
+            kind=life.kind,
+            target=life.target,
+            holder=life.holder,
+            gateway=life.gateway,
+            tag=life.tag,
+            credential=life.credential,
+        )
+        until = time.monotonic() + 10
+        while time.monotonic() < until and not self.watch.seen(life.tag):
+            time.sleep(0.05)
+        life.used = self.watch.seen(life.tag)
+        return client
+
+    def _revoke(self, life: Life) -> None:
+        until = time.monotonic() + WAIT_S
+        while time.monotonic() < until:
+            with contextlib.suppress(Refused):
+                self.call(life.holder, "POST", f"/grants/{life.grant}/end", {"note": "done", "kill": True})
+                life.acts.append(Act("grant.revoking", life.grant))
+                return
+            time.sleep(0.5)
+
+    def _until_over(self, life: Life) -> None:
+        until = time.monotonic() + STUCK_S
+        while time.monotonic() < until:
+            with contextlib.suppress(Refused):
+                if self.call(life.holder, "GET", f"/grants/{life.grant}", None)["state"] == "ended":
+                    return
+            time.sleep(0.5)
+
+    def call(self, who: str, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        """Call the API as somebody. Raises Refused."""
+        headers = {
+            "Authorization": f"Bearer {self.tokens[who]}",
+            "Content-Type": "application/json",
+            "Host": PUBLIC,
+        }
+        try:
+            with contextlib.closing(TrustingConnection(PUBLIC, 443)) as site:
+                site.request(method, f"/api/v1{path}", None if body is None else json.dumps(body), headers)
+                answer = site.getresponse()
+                text = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise Refused(0, f"{method} {path.split('/')[1]}: {error!r}") from error
+        if answer.status >= 300:
+            raise Refused(
+                answer.status, f"{method} {path.split('/')[1]}: {text[:200].decode(errors='replace')}"
+            )
+        return json.loads(text)

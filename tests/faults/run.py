@@ -1,0 +1,139 @@
+"""One run: people use the stack, faults come as planned, and then everything is judged."""
+
+import os
+import statistics
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+
+from django.db import connections
+
+from tests.faults import breaks
+from tests.faults.clients import HTTP, MCP, SQL, SSH, Kubernetes, Means
+from tests.faults.evidence import facts, unsettled
+from tests.faults.judge import Outage, broken, report
+from tests.faults.lives import People
+from tests.faults.plan import Break, planned
+from tests.faults.stack import Stack
+from tests.faults.watch import Watch
+
+# Seconds: until all must be over when nobody uses anything any more, and for how long a recovery is looked for.
+SETTLE_S, LOOK_S = 60.0, 40.0
+# Faults after which Stint must be usable again within 15 s.
+RECOVERS = {"failover", "database restart"}
+
+
+@dataclass
+class Breaker:
+    """Breaks what is planned, in the main thread: servers that are started there live on."""
+
+    stack: Stack
+    people: People
+    outages: list[Outage]
+    loads: list[float] = field(default_factory=list)
+
+    def follow(self, plan: list[Break], began: float) -> None:
+        """Break one after the other, each in its time."""
+        for one in plan:
+            time.sleep(max(0.0, began + one.at - time.monotonic()))
+            self._break(one)
+
+    def _break(self, one: Break) -> None:
+        say(f"{one.kind} {one.place}".strip() + (f" for {one.lasts:g} s" if one.lasts else ""))
+        self.loads.append(os.getloadavg()[0] / (os.cpu_count() or 1))
+        begun = time.time()
+        with breaks.broken(self.stack, one.kind, one.place, one.lasts):
+            time.sleep(one.lasts)
+        healed = time.time()
+        recovered = self._recovered(healed) if one.kind in RECOVERS else None
+        self.outages.append(
+            Outage(
+                one.kind, one.place, begun, healed, away=breaks.away(one.kind, one.place), untold=breaks.is_untold(one.kind),
+                recovered=recovered,
+            )
+        )  # fmt: skip
+        breaks.mend(self.stack, one.kind)
+
+    def _recovered(self, healed: float) -> float:
+        """Return after how many seconds a grant became active that was approved since."""
+        until = time.monotonic() + LOOK_S
+        while time.monotonic() < until:
+            if began := [life.active_at for life in list(self.people.lives) if life.active_at > healed]:
+                return min(began) - healed
+            time.sleep(0.1)
+        return LOOK_S
+
+
+def run(stack: Stack, *, minutes: float, seed: int, only: str = "") -> int:
+    """Use and break the stack for so long, print what was observed, and return the exit status."""
+    kinds = {name: kind for name, kind in breaks.KINDS.items() if only in name}
+    plan = planned(kinds, seconds=minutes * 60, seed=seed)
+    watch = Watch()
+    watch.start()
+    people = People(_clients(stack, watch), stack.tokens, watch)
+    breaker = Breaker(stack, people, [])
+    say(f"ready; {len(plan)} faults in {minutes:g} minutes by seed {seed}; load {os.getloadavg()[0]:.1f}")
+    began = time.monotonic()
+    people.begin(seed)
+    breaker.follow(plan, began)
+    time.sleep(max(0.0, began + minutes * 60 - time.monotonic()))
+    stuck = [f"{name} waits" for name in people.end()]
+    # What this process was connected to may be gone.
+    connections.close_all()
+    stuck += _settled()
+    watch.stop()
+    found = facts(people, watch, breaker.outages, stack.runs, stuck)
+    found.load = statistics.fmean(breaker.loads or [0.0])
+    return _told(stack, people, found)
+
+
+def _clients(stack: Stack, watch: Watch) -> list[Means]:
+    """What people use: hosts more often than the others, for they leave most behind."""
+    assert stack.place is not None
+    assert stack.shop is not None
+    hosts = SSH(stack.place, watch)
+    return [
+        hosts,
+        hosts,
+        hosts,
+        HTTP(watch),
+        SQL(stack.shop.server.port, watch),
+        MCP(watch),
+        Kubernetes(stack.folder),
+    ]
+
+
+def _settled() -> list[str]:
+    """Wait until everything is over; return what is not."""
+    until = time.monotonic() + SETTLE_S
+    while (left := unsettled()) and time.monotonic() < until:
+        time.sleep(1)
+    return left
+
+
+def _told(stack: Stack, people: People, found) -> int:
+    print(report(found))
+    print(
+        f"{len(people.refusals)} refused or unanswered; starts: "
+        + ", ".join(f"{one.name} {one.starts}" for one in stack.processes.by_name.values())
+    )
+    for one in found.outages:
+        if one.recovered is not None:
+            print(f"{one}: a new grant was active {one.recovered:.1f} s after the database was back")
+    if left := [thread.name for thread in threading.enumerate() if thread.name.startswith("holder")]:
+        print(f"still waiting: {', '.join(left)}")
+    faults = broken(found)
+    for fault in faults:
+        print(f"BROKEN  {fault}")
+    print(
+        f"load {os.getloadavg()[0]:.1f}; "
+        + ("every promise was kept" if not faults else f"{len(faults)} promises were broken")
+    )
+    sys.stdout.flush()
+    return 1 if faults else 0
+
+
+def say(text: str) -> None:
+    """Print a line with the time."""
+    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)

@@ -1,0 +1,102 @@
+"""What `make faults` plans, and how it judges: the run itself is a command of its own."""
+
+import itertools
+import re
+from dataclasses import replace
+
+import pytest
+
+from tests.environment import ROOT
+from tests.faults.breaks import KINDS
+from tests.faults.judge import Facts, Outage, Use, broken, lateness, report
+from tests.faults.plan import EVERY, QUIET, planned
+
+USE = Use("GR-1", "daemon", "web-1", "deadline", ended=100.0, gone=100.1)
+REVOKED = replace(USE, cause="revoke")
+AWAY = Outage("target away", "web-1", 98.0, 104.0, away=("web-1",))
+UNTOLD = Outage("database frozen", "", 99.0, 106.0, untold=True)
+# Failures of the contract that no run shows, because they need what a run does not have, and the test that shows each.
+ELSEWHERE = {
+    "database restored from an older backup": "tests/guides/test_stint_is_installed_as_the_guide_says.py",
+    "a recording file that no run knows": "tests/sessions_app/operations/test_reconcile_recordings.py",
+    "a source fails for one workflow, or refuses it": "tests/sessions_app/operations/workflows/test_read_workflow.py",
+    "workflow source down": "tests/sessions_app/operations/workflows/test_poll_source.py",
+    "webhook of a source lost": "tests/sessions_app/operations/workflows/test_poll_source.py",
+    "someone changes access outside Stint": "tests/sessions_app/operations/targets/test_reconcile_cluster.py",
+    "Stint or its database away while an API server asks its webhook": "tests/sessions_app/gateways/kubernetes/test_webhook.py",
+    "no gateway takes an order": "tests/sessions_app/operations/sessions/test_claim_order.py",
+    "an entry that was set aside can't be appended": "tests/broker/audit/test_backlog.py",
+}
+
+
+def test_a_seed_says_what_breaks_when():
+    plan = planned(KINDS, seconds=600, seed=7)
+    assert plan == planned(KINDS, seconds=600, seed=7) != planned(KINDS, seconds=600, seed=8)
+    assert {one.kind for one in plan[: len(KINDS)]} == KINDS.keys()
+    for one, then in itertools.pairwise(plan):
+        kind = KINDS[one.kind]
+        assert one.place in kind.places
+        assert kind.lasts[0] <= one.lasts <= kind.lasts[1]
+        assert one.at + one.lasts < then.at
+        assert (then.at - one.at) % EVERY == 0
+    assert plan[-1].at + QUIET < 600
+
+
+def test_every_failure_of_the_contract_is_caused_or_shown_by_a_test():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    table = text.partition("## Failure contract")[2].partition("\n## ")[0]
+    contract = set(re.findall(r"^\| (.+?) \| .+ \|$", table, re.MULTILINE)) - {"failure"}
+    shown = {failure for kind in KINDS.values() for failure in kind.shows}
+    assert shown | ELSEWHERE.keys() == contract
+    assert not shown & ELSEWHERE.keys()
+    assert [file for file in ELSEWHERE.values() if not (ROOT / file).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("use", "outages", "seconds", "limit"),
+    [
+        (USE, [], 0.1, 2),
+        (replace(USE, gone=90.0), [], 0, 2),
+        (replace(USE, gone=None), [], float("inf"), 2),
+        (replace(USE, gone=103.0, stalled=1.5), [], 3, 3.5),
+        # Its target was away at its end: counted from when it was back.
+        (replace(USE, gone=105.0), [AWAY], 1, 10),
+        (replace(USE, gone=105.0, target="web-2"), [AWAY], 5, 2),
+        (replace(USE, ended=110.0, gone=111.0), [AWAY], 1, 2),
+        # Nobody can be told of a revoke without a database; a deadline needs nobody to be told.
+        (replace(REVOKED, gone=108.0), [UNTOLD], 8, 12),
+        (replace(USE, gone=108.0), [UNTOLD], 8, 2),
+    ],
+)
+def test_how_late_something_was_and_may_be(use, outages, seconds, limit):
+    late = lateness(use, outages)
+    assert (late.seconds, late.limit) == (pytest.approx(seconds), limit)
+
+
+def test_nothing_is_broken_by_what_came_in_time():
+    facts = Facts([USE, REVOKED], [AWAY, replace(UNTOLD, recovered=15.0)], grants=2)
+    assert broken(facts) == []
+    assert "2 grants, 2 uses: 0 lost, 0 doubled, 0 unrecorded, 0 stuck" in report(facts)
+
+
+def test_a_busy_machine_is_no_broken_promise_but_two_seconds_are():
+    slow = replace(USE, gone=100.4)
+    facts = Facts([slow], load=4.1)
+    assert broken(facts) == []
+    assert "not judged" in report(facts)
+    assert len(broken(Facts([replace(slow, gone=102.4)], load=4.1))) == 1
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (Facts([replace(USE, gone=102.5)]), "late: daemon of GR-1 on web-1 ended 2.50 s after its deadline"),
+        (Facts([replace(USE, gone=None)]), "late: daemon of GR-1"),
+        (Facts([replace(USE, gone=100.4)]), "late: deadline at the 99th percentile 0.40 s"),
+        (Facts([replace(REVOKED, gone=101.6)]), "late: revoke at the 99th percentile 1.60 s"),
+        (Facts(outages=[replace(UNTOLD, recovered=15.1)]), "slow: database frozen was over"),
+        (Facts(problems=[("lost", "grant.active of GR-1")]), "lost: grant.active of GR-1"),
+    ],
+)
+def test_each_promise_that_was_not_kept_is_named(facts, said):
+    assert broken(facts)[0].startswith(said)
