@@ -1,6 +1,9 @@
 """The project itself as a Django app: system checks and static files."""
 
 from django.apps import AppConfig
+from django.conf import settings
+
+from broker.kernel.metrics import BUILD
 
 
 class BrokerConfig(AppConfig):
@@ -12,3 +15,5 @@ class BrokerConfig(AppConfig):
     def ready(self) -> None:
         """Register the system checks, and make the worker's Celery app the one that sends messages."""
         from broker import celery, checks  # noqa: F401, PLC0415  # both need the applications to be loaded
+
+        BUILD.labels(settings.VERSION).set(1)

@@ -16,7 +16,7 @@ from django.db import Error, connection
 from kombu import Queue
 from kombu.transport import TRANSPORT_ALIASES
 
-from broker.kernel import clock
+from broker.kernel import clock, request_id
 from broker.kernel.errors import Overtaken
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
@@ -40,9 +40,18 @@ def now() -> dt.datetime:
         return dt.datetime.now(dt.UTC)
 
 
+# The header of a message with when it was sent, by the database's clock.
+SENT_AT = "stint_sent_at"
+
+
 @before_task_publish.connect
 def _lapse_by_the_database(headers: dict[str, Any], **_: object) -> None:
-    """Convert the expiry from this node's clock, which Celery used, to the database's."""
+    """Convert the expiry from this node's clock, which Celery used, to the database's, and say when and for which request it
+    is sent.
+    """
+    headers[SENT_AT] = now().isoformat()
+    if id_ := request_id.current():
+        headers[request_id.IN_MESSAGE] = id_
     if headers.get("expires"):
         ahead = dt.datetime.now(dt.UTC) - now()
         headers["expires"] = (dt.datetime.fromisoformat(headers["expires"]) - ahead).isoformat()
@@ -56,7 +65,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 _QUEUES = {
     "revoke": ["grants.deprovision", "deliveries.handle_lost", "sweep.baseless", "sweep.tick"],
     "provision": ["grants.provision", "grants.prepare", "workflows.read", "workflows.read_all"],
-    "upkeep": ["clusters.reconcile_all", "record.attempts", "record.checkpoint", "record.verify"],
+    "upkeep": ["clusters.reconcile_all", "ends.count", "record.attempts", "record.checkpoint", "record.verify"],
     "notify": [
         "answers.escalate", "notices.send", "notices.warn", "recordings.purge", "recordings.reconcile", "sessions.purge",
         "statements.read_all", "targets.check", "targets.check_lost", "webhooks.purge", "webhooks.send",
@@ -72,6 +81,7 @@ app.conf.beat_schedule = {
     "checkpoint": {"task": "record.checkpoint", "schedule": 5.0, "options": {"expires": 5}},
     "attempts": {"task": "record.attempts", "schedule": 5.0, "options": {"expires": 5}},
     "reconcile": {"task": "clusters.reconcile_all", "schedule": 60.0, "options": {"expires": 50}},
+    "ends": {"task": "ends.count", "schedule": 60.0, "options": {"expires": 50}},
     "statements": {"task": "statements.read_all", "schedule": 10.0, "options": {"expires": 8}},
     "deliveries": {"task": "deliveries.handle_lost", "schedule": 3.0, "options": {"expires": 5}},
     "workflows": {"task": "workflows.read_all", "schedule": 10.0, "options": {"expires": 8}},

@@ -24,6 +24,8 @@ VERSION = "0.1.0"
 
 PUBLIC_URL = envstr("STINT_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 SECURE = PUBLIC_URL.startswith("https://")
+# A proxy replaces the forwarded headers and the id of each request, so that they are trusted.
+BEHIND_PROXY = envbool("STINT_BEHIND_PROXY", False)
 ALLOWED_HOSTS = envlist("STINT_ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
 DEBUG = envbool("STINT_DEBUG", False)
 STATE_DIR = state_dir()
@@ -76,9 +78,12 @@ GATEWAY_CERTIFICATE = envstr("STINT_GATEWAY_CERTIFICATE", "")
 GATEWAY_KEY = envstr("STINT_GATEWAY_KEY", "")
 if bool(GATEWAY_CERTIFICATE) != bool(GATEWAY_KEY):
     raise ImproperlyConfigured("Set both STINT_GATEWAY_CERTIFICATE and STINT_GATEWAY_KEY, or neither.")
-# The longest that a drain waits for what is under way, and the port of Prometheus metrics on loopback; 0: none.
+# The longest that a drain waits for what is under way.
 GATEWAY_DRAIN_MINUTES = envint("STINT_GATEWAY_DRAIN_MINUTES", 10)
+# Where gateways and workers, which have no pages, serve their Prometheus metrics. Port 0: not at all.
+METRICS_HOST = envstr("STINT_METRICS_HOST", "127.0.0.1")
 GATEWAY_METRICS_PORT = envint("STINT_GATEWAY_METRICS_PORT", 0)
+WORKER_METRICS_PORT = envint("STINT_WORKER_METRICS_PORT", 0)
 
 # --- Database, queue, secret ------------------------------------------------------------------------------------
 
@@ -139,6 +144,7 @@ SILENCED_SYSTEM_CHECKS = [
 ]
 WSGI_APPLICATION = "broker.wsgi.application"
 MIDDLEWARE = [
+    "broker.edge.RouteMiddleware",
     # Around all others, because their error pages show the time too.
     "sessions_app.web.shell.moment.PageMomentMiddleware",
     # The response to a first visit shrinks to a fifth of its size. Tokens in pages are masked differently each time,
@@ -206,7 +212,7 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "/sign-in/"
 ACCOUNT_SESSION_REMEMBER = False
 # Behind a proxy, the last address that it added counts. Without one, nothing that the caller says counts. Otherwise, the
 # proxy's address would be everyone's, and one stranger's failed sign-ins would delay all people.
-ALLAUTH_TRUSTED_PROXY_COUNT = 1 if envbool("STINT_BEHIND_PROXY", False) else 0
+ALLAUTH_TRUSTED_PROXY_COUNT = int(BEHIND_PROXY)
 # Stint's own limits are shared by all processes, and say how long to wait (`accounts.attempts`).
 ACCOUNT_RATE_LIMITS = False
 # `required`: a sign-in without a second factor opens only the page that sets one up.
@@ -281,9 +287,7 @@ CSRF_FAILURE_VIEW = "sessions_app.web.shell.errors.csrf_failed"
 SECURE_HSTS_SECONDS = 31536000 if SECURE else 0
 SECURE_SSL_REDIRECT = False
 SECURE_REFERRER_POLICY = "same-origin"
-SECURE_PROXY_SSL_HEADER = (
-    ("HTTP_X_FORWARDED_PROTO", "https") if envbool("STINT_BEHIND_PROXY", False) else None
-)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

@@ -5,6 +5,7 @@ import os
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
+from broker.edge import Edge
 from broker.kernel.database import name_process
 from broker.kernel.garbage import freeze_loaded
 from broker.processes.watchdog import report_server
@@ -19,6 +20,6 @@ get_resolver().url_patterns  # noqa: B018
 from sessions_app.gateways.http.application import HTTPGateway  # noqa: E402
 from sessions_app.gateways.kubernetes.webhook import AuthorizationWebhook  # noqa: E402
 
-application = AuthorizationWebhook(HTTPGateway(django_application))
+application = Edge(AuthorizationWebhook(HTTPGateway(django_application)))
 freeze_loaded()
 report_server()

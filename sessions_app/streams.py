@@ -33,9 +33,11 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.db import close_old_connections
 from django.http import HttpRequest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from accounts.factors import missing_step
 from accounts.sessions import SessionStore
+from broker.kernel import metrics
 from broker.kernel.database import conninfo
 
 log = structlog.get_logger(__name__)
@@ -45,7 +47,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-PATH = "/streams/changes"
+PATH, METRICS = "/streams/changes", "/metrics"
 RECORD = "stint_record"
 # Every change is an entry of the record, but grants still end when the record refuses entries. Some notifications
 # depend only on the clock.
@@ -125,6 +127,8 @@ class Streams:
             return await _answer(
                 send, *((200, b"ok\n") if self._hears else (503, b"The database says nothing.\n"))
             )
+        if scope["path"] == METRICS and scope["method"] == "GET":
+            return await _answer(send, 200, generate_latest(), content_type=CONTENT_TYPE_LATEST)
         if scope["path"] != PATH or scope["method"] != "GET":
             return await _answer(send, 404, b"There is no such stream.\n")
         person = await _signed_in(scope)
@@ -148,6 +152,7 @@ class Streams:
         changed = asyncio.Event()
         self._waiting.add(changed)
         self._of[person] += 1
+        metrics.STREAMS.inc()
         gone = asyncio.create_task(_until_gone(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -162,6 +167,7 @@ class Streams:
             self._waiting.discard(changed)
             self._of[person] -= 1
             self._of += Counter()
+            metrics.STREAMS.dec()
             gone.cancel()
 
     @staticmethod
@@ -206,8 +212,14 @@ async def _until_gone(receive: Receive) -> None:
         pass
 
 
-async def _answer(send: Send, status: int, body: bytes, more: Headers | None = None) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), *(more or [])]
+async def _answer(
+    send: Send,
+    status: int,
+    body: bytes,
+    more: Headers | None = None,
+    content_type: str = "text/plain; charset=utf-8",
+) -> None:
+    headers = [(b"content-type", content_type.encode()), *(more or [])]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

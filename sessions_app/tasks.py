@@ -35,6 +35,7 @@ from sessions_app.operations.notifications.warn_holders import warn_holders
 from sessions_app.operations.reconcile_recordings import reconcile_recordings
 from sessions_app.operations.sessions.purge_recordings import purge_recordings
 from sessions_app.operations.sessions.read_statements import leases_to_read, read_statements
+from sessions_app.operations.sweep.count_ends import count_ends
 from sessions_app.operations.sweep.sweep import end_baseless, sweep
 from sessions_app.operations.targets.carry_out_check import carry_out_check, lost_checks
 from sessions_app.operations.targets.reconcile_all import reconcile_all
@@ -227,6 +228,12 @@ def baseless(**_: Any) -> None:
 def reconcile(**_: Any) -> None:
     """Compare the targets of every cluster with their expected state, unless the last round is still running."""
     _lookers.start("round", partial(reconcile_all, now=clock.now))
+
+
+@shared_task(name="ends.count", acks_late=True)
+def count_todays_ends(**_: Any) -> None:
+    """Count how long today's ends took to be proven."""
+    _clerks.start("ends", lambda: count_ends(now=clock.now()))
 
 
 @shared_task(name="statements.read_all", acks_late=True)

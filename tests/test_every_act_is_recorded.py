@@ -90,6 +90,7 @@ NO_ACTS = {
         sessions_app.operations.sessions.claim_order.claim_order""",
     "counts a guess at a code; what is decided about the program has an entry": """
         accounts.operations.find_device.find_device""",
+    "counts what grants that are over say": "sessions_app.operations.sweep.count_ends.count_ends",
     "throws away what is over": """
         accounts.operations.purge_sign_ins.purge_sign_ins sessions_app.operations.notifications.purge_webhooks.purge_webhooks""",
     "part of verbs that are recorded": """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Callable, Hashable
 
@@ -29,7 +30,9 @@ class Crew:
             if key in self._busy or len(self._busy) >= self._most:
                 return False
             self._busy.add(key)
-        threading.Thread(target=self._work, args=(key, act), name=f"crew-{key}", daemon=True).start()
+        # It works for the request that started it.
+        run = contextvars.copy_context().run
+        threading.Thread(target=run, args=(self._work, key, act), name=f"crew-{key}", daemon=True).start()
         return True
 
     def _work(self, key: Hashable, act: Callable[[], object]) -> None:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 from celery import bootsteps
 from celery.beat import EmbeddedService, Scheduler
-from celery.signals import celeryd_init, worker_ready
+from celery.signals import celeryd_init, task_postrun, task_prerun, worker_ready
+from celery.states import SUCCESS
+from django.conf import settings
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from broker.celery import app
+from broker.kernel import request_id
 from broker.kernel.database import name_process
+from broker.kernel.errors import Overtaken
+from broker.kernel.metrics import TASKS, serve_metrics
 from broker.processes.watchdog import report
 
 __all__ = ["app"]
@@ -52,7 +59,29 @@ def _say(sender: Any, **_: object) -> None:
     """Tell `manage.py up` or systemd, whichever started this worker."""
     if path := os.environ.get("STINT_WORKER_READY"):
         Path(path).touch(mode=0o600)
+    serve_metrics(settings.METRICS_HOST, settings.WORKER_METRICS_PORT)
     report(lambda: _ticks(sender))
+
+
+_began: dict[str, float] = {}
+
+
+@task_prerun.connect
+def _begin(task_id: str, task: Any, **_: object) -> None:
+    """Work for the request that the message came from, if any, and note when."""
+    clear_contextvars()
+    id_ = getattr(task.request, request_id.IN_MESSAGE, None)
+    bind_contextvars(task=task.name, **({"request_id": str(id_)} if id_ else {}))
+    _began[task_id] = time.perf_counter()
+
+
+@task_postrun.connect
+def _end(task_id: str, task: Any, state: str, retval: object, **_: object) -> None:
+    """Measure the task. One that another process did first has not failed."""
+    outcome = "overtaken" if isinstance(retval, Overtaken) else "done" if state == SUCCESS else "failed"
+    if (began := _began.pop(task_id, None)) is not None:
+        TASKS.labels(task.name, outcome).observe(time.perf_counter() - began)
+    clear_contextvars()
 
 
 def _ticks(consumer: Any) -> bool:

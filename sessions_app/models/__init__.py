@@ -16,6 +16,7 @@ from sessions_app.models.catalogue import (
 from sessions_app.models.credential import GrantCredential, ProofUsed, RequestCount
 from sessions_app.models.document_version import DocumentVersion
 from sessions_app.models.end_intent import EndIntent
+from sessions_app.models.ends_of_day import EndCause, EndsOfDay
 from sessions_app.models.grant import EndReason, Grant, GrantQuerySet, Lease
 from sessions_app.models.grant_state import BEFORE_END, GrantState
 from sessions_app.models.notice import Asks, Notice
@@ -80,8 +81,10 @@ __all__ = [
     "DocumentVersion",
     "Drift",
     "DriftKind",
+    "EndCause",
     "EndIntent",
     "EndReason",
+    "EndsOfDay",
     "Environment",
     "Escalation",
     "GatewayNode",

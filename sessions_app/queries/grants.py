@@ -19,7 +19,9 @@ TIME_OVER = why_over(EndReason.EXPIRED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantNow:
-    """The state of a grant. ``cut``: running commands may not finish. ``finish_until`` is their deadline."""
+    """The state of a grant. ``cut``: running commands may not finish. ``finish_until`` is their deadline, and ``over_at`` when its
+    end began, if it has.
+    """
 
     ref: str
     live: bool
@@ -27,6 +29,7 @@ class GrantNow:
     finish_until: dt.datetime | None
     end_reason: str
     cut: bool
+    over_at: dt.datetime | None = None
 
 
 def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
@@ -58,6 +61,7 @@ def grants_now(ids: Iterable[int], now: dt.datetime) -> dict[int, GrantNow]:
             cut=not _may_finish(over[pk], now)
             if pk in over
             else not held or (not heard and expires_at > now),
+            over_at=over[pk].revoking_at if pk in over else None,
         )
         for pk, ref, state, expires_at, held, heard in rows
     }
@@ -142,15 +146,14 @@ def to_revoke_now(now: dt.datetime, limit: int = BATCH) -> tuple[int, ...]:
         return tuple(id_ for (id_,) in cursor.fetchall())
 
 
-def overdue_revocation_seconds(now: dt.datetime) -> float:
-    """Return for how many seconds the most overdue grant should have been proven ended; 0.0 if none is overdue.
+def overdue(now: dt.datetime) -> tuple[int, float]:
+    """Return how many grants had to be over and are not proven to be, and since how many seconds the most overdue of them.
 
     It counts from the deadline or, if earlier, from when the end began. Grants whose end nobody has begun also count.
     """
-    due = Grant.objects.not_ended().aggregate(
-        since=Min(Least("expires_at", "revoking_at", "end_intents__at"))
-    )["since"]
-    return max(0.0, (now - due).total_seconds()) if due else 0.0
+    due = Grant.objects.not_ended().annotate(due=Least("expires_at", "revoking_at", "end_intents__at"))
+    found = due.filter(due__lt=now).aggregate(count=Count("pk", distinct=True), since=Min("due"))
+    return found["count"], (now - found["since"]).total_seconds() if found["since"] else 0.0
 
 
 def live_grants() -> dict[str, int]:
@@ -159,19 +162,4 @@ def live_grants() -> dict[str, int]:
     return {**dict.fromkeys(LIVE_STATES, 0), **dict(counts)}
 
 
-def revoke_quantiles() -> dict[str, float]:
-    """Return the median and the 99th percentile, in seconds, of the time that ends took to be proven, for the 500
-    newest ended grants.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_QUANTILES)
-        median, high = cursor.fetchone()
-    return {} if median is None else {"0.5": median, "0.99": high}
-
-
 LIVE_STATES = [state.value for state in GrantState if state != GrantState.ENDED]
-_QUANTILES = """
-SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY took), percentile_cont(0.99) WITHIN GROUP (ORDER BY took)
-  FROM (SELECT extract(epoch FROM ended_at - revoking_at)::float8 AS took FROM sessions_app_grant
-         WHERE state = 'ended' AND revoking_at IS NOT NULL ORDER BY created_at DESC LIMIT 500) latest
-"""

@@ -75,7 +75,7 @@ def test_a_grant_past_its_deadline_that_nobody_ends_is_overdue_and_silent_sweepe
     now = clock.now()
     world.grant(now=now - dt.timedelta(seconds=637), duration=600)
     awake(now - dt.timedelta(seconds=40))
-    assert is_aged(metric("stint_oldest_overdue_revocation_seconds"), 37)
+    assert is_aged(metric("stint_oldest_overdue_end_seconds"), 37)
     assert is_aged(metric("stint_sweepers_silent_seconds"), 40)
     Sweeper.objects.all().delete()
     assert metric("stint_sweepers_silent_seconds") == float("inf")
@@ -149,7 +149,7 @@ def test_metrics_say_how_ending_stands(world, prober):
     grant = world.grant()
     text = Client().get("/metrics").content.decode()
     assert 'stint_grants{state="active"} 1.0' in text
-    assert "stint_oldest_overdue_revocation_seconds 0.0" in text
+    assert "stint_oldest_overdue_end_seconds 0.0" in text
     assert grant.ref not in text
     assert "alice" not in text
 

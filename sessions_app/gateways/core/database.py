@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 import time
 from collections.abc import Callable
@@ -42,7 +43,9 @@ class Database:
     async def run(self, function: Callable[..., T], /, **arguments: Any) -> T:
         """Return what the function returns. Canceling does not stop it in its thread."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, partial(guarded, function, **arguments))
+        # With the request's id, which entries have as well.
+        work = partial(contextvars.copy_context().run, guarded, function, **arguments)
+        return await loop.run_in_executor(self._pool, work)
 
     def submit(self, function: Callable[..., T], /, **arguments: Any) -> Future[T]:
         """Call a function in one of the threads, for a thread that is not the event loop's. What it raises is not changed.

@@ -71,7 +71,6 @@ class Enders:
 
     def apply(self, asked: Iterable[int], found: Mapping[int, GrantNow]) -> None:
         """Apply the state of the grants that were asked about. One that the database does not know is over."""
-        began = self._loop.time()
         for grant_id in asked:
             grant = self._registry.grants.get(grant_id)
             if grant is None:
@@ -83,7 +82,7 @@ class Enders:
                 was_over = bool(grant.over)
                 self._over(grant, why_ended(state), cut=state.cut, until=state.finish_until)
                 if not was_over:
-                    metrics.CUT.labels("heard").observe(self._loop.time() - began)
+                    self._measure("revoke", state.over_at)
             elif state.expires_at != grant.expires_at:
                 self._moved(grant, state.expires_at)
 
@@ -98,13 +97,17 @@ class Enders:
                 user.tell(text + running)
 
     def _time_over(self, grant: OpenGrant) -> None:
-        late = -self._clock.until(grant.expires_at)
-        if late < -_EARLY:
+        if self._clock.until(grant.expires_at) > _EARLY:
             # The clock was set back since the timer was armed.
             self.watch(grant)
             return
         self._over(grant, TIME_OVER, cut=False)
-        metrics.CUT.labels("deadline").observe(max(0.0, late))
+        self._measure("deadline", grant.expires_at)
+
+    def _measure(self, cause: str, since: dt.datetime | None) -> None:
+        """Measure how late the cut was. Some ends, such as that of a holder who was disabled, have no time of their own."""
+        if since is not None:
+            metrics.CUT.labels(cause).observe(max(0.0, -self._clock.until(since)))
 
     def _warn(self, grant: OpenGrant, minutes: int) -> None:
         unit = "minute" if minutes == 1 else "minutes"

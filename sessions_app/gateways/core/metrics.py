@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
+from broker.kernel.metrics import SECONDS
 
 SESSIONS = Gauge("stint_gateway_sessions_open", "Open sessions")
 COMMANDS = Counter("stint_gateway_commands", "Commands tried, by outcome", ["outcome"])
@@ -13,13 +13,11 @@ CONNECTIONS_REFUSED = Counter(
 )
 CUT = Histogram(
     "stint_gateway_cut_seconds",
-    "Time from the deadline, or from the notification of a revoke, to the cut of the connections",
+    "Time from the deadline, or from the revoke, to the cut of the connections",
     ["cause"],
-    buckets=_SECONDS,
-)
-REVOKED = Histogram(
-    "stint_revoke_seconds", "Time from the start of a revoke to its proof", buckets=(*_SECONDS, 10.0, 60.0)
+    buckets=SECONDS,
 )
 LEASE_LOST = Counter(
-    "stint_gateway_lease_lost", "Times the gateway cut everything because it could not reach its database"
+    "stint_gateway_lease_lost",
+    "Times that the gateway cut everything because it could not reach its database",
 )

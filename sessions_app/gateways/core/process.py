@@ -13,10 +13,10 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from prometheus_client import start_http_server
 
 from broker.kernel import clock
 from broker.kernel.errors import StintError, Unavailable
+from broker.kernel.metrics import serve_metrics
 from broker.processes.watchdog import report
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.door import Door, Shared
@@ -120,8 +120,7 @@ class Gateway:
         )
         for door in self._doors:
             await _opened(door, shared)
-        if self._options.metrics_port:
-            start_http_server(self._options.metrics_port, addr="127.0.0.1")
+        serve_metrics(settings.METRICS_HOST, self._options.metrics_port)
         report(_turns(asyncio.get_running_loop()))
         log.info("gateway.ready", name=self._options.name, doors=[door.name for door in self._doors])
         await _first_of(self._stop.wait(), self._drain.wait())

@@ -7,7 +7,6 @@ there are, the longer each of them sleeps.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import random
 import threading
 import time
@@ -20,9 +19,7 @@ import structlog
 from broker.kernel import clock
 from broker.kernel.bulkhead import Bulkhead
 from broker.kernel.errors import Overtaken, StintError, Unavailable
-from sessions_app.gateways.core import metrics
 from sessions_app.gateways.core.database import Database, guarded
-from sessions_app.models import Grant, GrantState
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.sweep.sweep import SweepReport, end_baseless, sweep
 from sessions_app.queries.grants import next_due, to_revoke_now
@@ -142,18 +139,8 @@ def revokers(*, on_idle: Callable[[], None]) -> Bulkhead:
 
 def _revoke(grant_id: int) -> None:
     try:
-        grant = guarded(deprovision_grant, grant_id=grant_id, now=clock.now)
+        guarded(deprovision_grant, grant_id=grant_id, now=clock.now)
     except Overtaken as error:
         log.info("revoke.overtaken", grant=grant_id, why=str(error))
-        return
     except StintError as error:
         log.warning("revoke.waits", grant=grant_id, error=str(error))
-        return
-    if grant.state == GrantState.ENDED:
-        _observe(grant)
-
-
-def _observe(grant: Grant) -> None:
-    if grant.revoking_at is not None and grant.ended_at is not None:
-        took: dt.timedelta = grant.ended_at - grant.revoking_at
-        metrics.REVOKED.observe(max(0.0, took.total_seconds()))

@@ -17,6 +17,7 @@ from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from broker.audit.record import Json
 from broker.kernel.lock import is_shown
+from broker.kernel.metrics import ENDS
 from broker.kernel.text import recordable
 from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError, Evidence
 from sessions_app.models import Asks, Grant, GrantState, Lease, Session
@@ -27,6 +28,7 @@ from sessions_app.operations.grants.transition import StaleGrant, transition
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.notify_of_end import notify_of_end
 from sessions_app.operations.targets.connect import connector_for, lease_of
+from sessions_app.queries.ends import cause_of, seconds_to_prove
 from sessions_app.queries.revoking import how_commands_ran, neighbors_of
 
 log = structlog.get_logger(__name__)
@@ -244,6 +246,7 @@ def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]]
                                         "targets_asked": [lease.target.name for lease, _ in results]},
         )  # fmt: skip
         notify_of_end(grant=ended, now=now)
+        transaction.on_commit(lambda: ENDS.labels(cause_of(ended).value).observe(seconds_to_prove(ended)))
         return ended
 
 

@@ -19,7 +19,7 @@ SHELVES = {
     "Who gets what": ("command-sets", "policies", "workflows"),
     "Machines": ("machines", "agents"),
     "Programs and terminals": ("cli", "api"),
-    "Running Stint": ("deploying", "security", "evidence"),
+    "Running Stint": ("deploying", "monitoring", "security", "evidence"),
 }
 # The length of an excerpt in characters, and the most results.
 EXCERPT, MOST = 160, 30

@@ -71,6 +71,21 @@ def test_how_late_a_deadline_was_kept_is_measured_and_early_counts_as_in_time():
     play(scenario)
 
 
+def test_how_late_a_revoke_was_heard_is_measured_once():
+    async def scenario(scene):
+        count, total = cuts("revoke")
+        use = scene.use(60)
+        scene.holder(use)
+        over = scene.now(
+            use, live=False, cut=True, end_reason="revoked", over_at=scene.clock.now() - span(0.25)
+        )
+        for _ in range(2):
+            scene.enders.apply([1], over)
+        assert cuts("revoke") == (count + 1, pytest.approx(total + 0.25))
+
+    play(scenario)
+
+
 # What may finish
 
 

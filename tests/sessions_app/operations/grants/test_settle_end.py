@@ -9,7 +9,7 @@ from sessions_app.models import EndIntent, EndReason, Grant
 from sessions_app.operations.grants.settle_end import settle_end, settle_ends
 from sessions_app.operations.grants.transition import StaleGrant, transition
 from sessions_app.operations.sweep.sweep import sweep
-from sessions_app.queries.grants import overdue_revocation_seconds
+from sessions_app.queries.grants import overdue
 from tests.sessions_app.operations.grants.test_lock_descendants import tree
 from tests.support.waits import eventually
 from tests.support.world.acts import after, events, intact, last, locked
@@ -57,7 +57,7 @@ def test_it_waits_for_nobody_who_has_the_row(live_world):
 def test_the_next_sweep_does_it_for_a_process_that_was_killed(world):
     grant = world.grant()
     intend(world, grant)
-    assert overdue_revocation_seconds(after(world, seconds=2)) == 2
+    assert overdue(after(world, seconds=2)) == (1, 2)
     done = sweep(now=lambda: after(world, seconds=2), name="test")
     assert done.revocations
     grant.refresh_from_db()

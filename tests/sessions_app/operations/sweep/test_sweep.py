@@ -21,7 +21,7 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.operations.sweep.sweep import end_baseless, sweep
 from sessions_app.operations.workflows.close_workflow import close_workflow
-from sessions_app.queries.grants import next_due, overdue_revocation_seconds, to_revoke_now
+from sessions_app.queries.grants import next_due, overdue, to_revoke_now
 from tests.support.world.acts import after, at_once, change, events, intact, last, policy, run, session, use
 from tests.support.world.sources import SOURCE, is_open, speaking_for
 
@@ -181,9 +181,9 @@ def test_the_next_due_moment_is_known_and_may_be_in_the_past(world):
 
 
 def test_for_how_long_a_revoke_has_been_overdue_is_known(world):
-    assert overdue_revocation_seconds(world.now) == 0.0
+    assert overdue(world.now) == (0, 0.0)
     end_grant(grant_id=world.grant().pk, actor=None, reason=EndReason.REVOKED, now=world.now)
-    assert overdue_revocation_seconds(after(world, seconds=5)) == 5.0
+    assert overdue(after(world, seconds=5)) == (1, 5.0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,78 @@
+"""The edge of the web process: each request gets its id and is timed, whichever part of the process answers it.
+
+Source: PEP 3333.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from broker.kernel import request_id
+from broker.kernel.metrics import REQUESTS
+
+Environ = dict[str, Any]
+# The key in the environ under which the pattern of the address is kept, once it is known.
+ROUTE = "stint.route"
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+# What is answered before Django looks for a pattern. Probes and scrapes are not measured.
+_BEFORE_DJANGO = ("/authz/kubernetes", "/authz/", "/access/v1/", "/static/")
+_NOT_MEASURED = frozenset(("/healthz", "/readyz", "/metrics"))
+
+
+class Edge:
+    """Passes every request on to ``inner``, the application."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __call__(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request. Its id is that of a trusted proxy if it is well formed, and in the answer."""
+        said = environ.get("HTTP_X_REQUEST_ID", "") if settings.BEHIND_PROXY else ""
+        id_ = request_id.taken(said)
+        began, status = time.perf_counter(), "5xx"
+
+        def start_with_id(line: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            nonlocal status
+            status = f"{line[0]}xx"
+            # A decision has the id that the proxy who asked for it gave.
+            if not any(name.lower() == request_id.HEADER.lower() for name, _ in headers):
+                headers = [*headers, (request_id.HEADER, id_)]
+            return start(line, headers, *more)
+
+        with request_id.bound(id_):
+            try:
+                answer: Iterable[bytes] = self.inner(environ, start_with_id)
+                return answer
+            finally:
+                _measure(environ, status, time.perf_counter() - began)
+
+
+class RouteMiddleware:
+    """Keeps the pattern of the address, so that the edge counts requests by it and not by their objects."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        answer = self.get_response(request)
+        if request.resolver_match is not None:
+            request.META[ROUTE] = f"/{request.resolver_match.route}"
+        return answer
+
+
+def _measure(environ: Environ, status: str, seconds: float) -> None:
+    path = environ.get("PATH_INFO", "")
+    if path in _NOT_MEASURED:
+        return
+    method = environ["REQUEST_METHOD"]
+    REQUESTS.labels(method if method in _METHODS else "other", _route(environ, path), status).observe(seconds)
+
+
+def _route(environ: Environ, path: str) -> str:
+    known: str | None = environ.get(ROUTE)
+    return known or next((one for one in _BEFORE_DJANGO if path.startswith(one)), "none")

@@ -1,0 +1,255 @@
+"""What the database and the queue know, as metrics. Every web process has the same, and reads it when it is asked."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.models import Count, Min, QuerySet
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from broker.audit.models import AuditBacklog
+from broker.audit.queries import checkpoint_trouble, last_number, latest_verification, oldest_unsigned
+from broker.kernel import clock
+from broker.queue_state import queues
+from sessions_app.models import (
+    AccessRequest,
+    CommandRun,
+    Drift,
+    DriftKind,
+    GatewayNode,
+    Lease,
+    Notice,
+    Observation,
+    RequestState,
+    WebhookEndpoint,
+    WebhookMessage,
+    WebhookState,
+    WorkflowSource,
+)
+from sessions_app.queries.ends import CAUSES, DAYS, ends_of
+from sessions_app.queries.facts import sweeper_silence
+from sessions_app.queries.grants import live_grants, overdue
+from sessions_app.queries.recordings import Rooms, free_disk
+from sessions_app.queries.troubles import GATEWAY_GONE, age
+from sessions_app.queries.upkeep import given_up_mail, longest_unreconciled, oldest_unmailed
+
+# All recordings are counted only once a minute, because that reads every one.
+rooms = Rooms()
+
+Values = Mapping[tuple[str, ...], float]
+
+
+class Measured(NamedTuple):
+    """A metric: its name, what it says, its labels, and how its values are read, by the values of the labels."""
+
+    name: str
+    says: str
+    labels: tuple[str, ...]
+    read: Callable[[dt.datetime], Values]
+    counts: bool = False
+
+
+def _one(read: Callable[[dt.datetime], float]) -> Callable[[dt.datetime], Values]:
+    return lambda now: {(): read(now)}
+
+
+def _plain(name: str, says: str, read: Callable[[dt.datetime], float], *, counts: bool = False) -> Measured:
+    return Measured(name, says, (), _one(read), counts)
+
+
+def _silence(now: dt.datetime) -> float:
+    silence = sweeper_silence(now)
+    return math.inf if silence is None else silence
+
+
+def _verified(now: dt.datetime) -> float:
+    last = latest_verification()
+    return math.inf if last is None else age(last.at, now)
+
+
+def _intact(_: dt.datetime) -> float:
+    last = latest_verification()
+    return float(last is None or last.ok)
+
+
+def _checkpoints(now: dt.datetime) -> float:
+    trouble = checkpoint_trouble()
+    return age(trouble.since if trouble else None, now)
+
+
+def _gateways(now: dt.datetime) -> Values:
+    nodes = GatewayNode.objects.filter(seen_at__gt=now - GATEWAY_GONE, stopped_at__isnull=True)
+    return {(name,): age(seen, now) for name, seen in nodes.values_list("name", "seen_at")}
+
+
+def _drift(_: dt.datetime) -> Values:
+    there = Drift.objects.filter(gone_at__isnull=True, target__removed_at__isnull=True)
+    found = dict(there.order_by().values_list("kind").annotate(count=Count("pk")))
+    return {(kind,): found.get(kind, 0) for kind in DriftKind.values}
+
+
+def _failing_ends(_: dt.datetime) -> float:
+    failing = Lease.objects.filter(gone_at__isnull=True, failed_at__isnull=False).exclude(last_error="")
+    return failing.aggregate(count=Count("grant", distinct=True))["count"] or 0
+
+
+def _webhooks() -> QuerySet[WebhookEndpoint]:
+    return WebhookEndpoint.objects.live()
+
+
+def _undelivered(now: dt.datetime) -> float:
+    waiting = WebhookMessage.objects.filter(
+        state=WebhookState.PENDING, endpoint__paused_at__isnull=True, endpoint__removed_at__isnull=True
+    )
+    return age(waiting.aggregate(at=Min("created_at"))["at"], now)
+
+
+def _requests() -> QuerySet[AccessRequest]:
+    return AccessRequest.objects.filter(state=RequestState.PENDING)
+
+
+def _oldest_hold(now: dt.datetime) -> float:
+    return age(CommandRun.objects.waiting(now).aggregate(at=Min("tried_at"))["at"], now)
+
+
+def _free(_: dt.datetime) -> float:
+    disk = free_disk()
+    return disk.free if disk else -1
+
+
+# Of the role that asks, because it can't see what others do.
+_CONNECTIONS = """
+SELECT application_name, coalesce(state, 'unknown'), count(*) FROM pg_stat_activity
+ WHERE datname = current_database() AND usename = current_user AND backend_type = 'client backend' GROUP BY 1, 2
+"""
+_LIMIT = """
+SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+"""
+
+
+def _connections(_: dt.datetime) -> Values:
+    with connection.cursor() as cursor:
+        cursor.execute(_CONNECTIONS)
+        return {(application, state): count for application, state, count in cursor.fetchall()}
+
+
+def _limit(_: dt.datetime) -> float:
+    with connection.cursor() as cursor:
+        cursor.execute(_LIMIT)
+        return float(cursor.fetchone()[0])
+
+
+def _budget(now: dt.datetime) -> Values:
+    return {(cause,): ends_of(cause, now).budget_left for cause in CAUSES}
+
+
+STATE = (
+    _plain("stint_clock_skew_seconds", "How far this node's clock is ahead of the database's", lambda _: clock.skew()),
+    Measured(
+        "stint_grants", "Grants that have not ended, by state", ("state",),
+        lambda _: {(state,): count for state, count in live_grants().items()},
+    ),
+    _plain("stint_overdue_ends", "Grants that had to be over and are not proven to be", lambda now: overdue(now)[0]),
+    _plain(
+        "stint_oldest_overdue_end_seconds", "For how long the most overdue of them had to be over",
+        lambda now: overdue(now)[1],
+    ),
+    _plain("stint_failing_ends", "Grants whose end a target has not confirmed, with an error", _failing_ends),
+    Measured(
+        "stint_error_budget_left_ratio",
+        f"Share of the error budget of {DAYS} days that is left: 1 all, 0 none, negative if it is overspent", ("cause",),
+        _budget,
+    ),
+    _plain(
+        "stint_sweepers_silent_seconds", "Seconds since a process that ends access last ran; +Inf: never", _silence
+    ),
+    Measured(
+        "stint_gateway_silent_seconds", "Seconds since a gateway was last seen, for those seen within a day and not stopped",
+        ("gateway",), _gateways,
+    ),
+    _plain("stint_requests_waiting", "Requests that wait for approval", lambda _: _requests().count()),
+    _plain(
+        "stint_oldest_request_waiting_seconds", "Age of the oldest of them",
+        lambda now: age(_requests().aggregate(at=Min("created_at"))["at"], now),
+    ),
+    _plain("stint_holds_waiting", "Held commands that wait for approval", lambda now: CommandRun.objects.waiting(now).count()),
+    _plain("stint_oldest_hold_waiting_seconds", "Age of the oldest of them", _oldest_hold),
+    _plain("stint_targets", "Targets that are reconciled", lambda _: _observed().count()),
+    _plain("stint_targets_failing", "Targets that the last reconciliation could not read", lambda _: _observed().exclude(error="").count()),
+    Measured("stint_drift", "Differences on targets that are not resolved", ("kind",), _drift),
+    _plain(
+        "stint_oldest_unreconciled_cluster_seconds", "Seconds since the cluster that was reconciled longest ago was reconciled",
+        lambda now: age(longest_unreconciled(), now),
+    ),
+    _plain(
+        "stint_workflow_sources_failing", "Workflow sources that did not answer when last asked",
+        lambda _: WorkflowSource.objects.live().exclude(last_error="").count(),
+    ),
+    _plain("stint_unsent_notices", "Mails that wait to be sent", lambda _: Notice.objects.to_mail().count()),
+    _plain("stint_oldest_unsent_notice_seconds", "Age of the oldest of them", lambda now: age(oldest_unmailed(), now)),
+    _plain(
+        "stint_notices_given_up", "Mails that Stint gave up on in the last day", lambda now: given_up_mail(now - dt.timedelta(days=1))
+    ),
+    _plain("stint_webhooks_paused", "Webhooks that are paused", lambda _: _webhooks().filter(paused_at__isnull=False).count()),
+    _plain("stint_webhooks_failing", "Webhooks whose last delivery failed", lambda _: _webhooks().filter(failing_since__isnull=False).count()),
+    _plain("stint_oldest_undelivered_webhook_seconds", "Age of the oldest message that waits for a webhook that is not paused", _undelivered),
+    _plain("stint_record_entries", "Entries in the record", lambda _: last_number(), counts=True),
+    _plain("stint_record_intact", "Whether the last verification found the record intact: 1 or 0", _intact),
+    _plain("stint_record_verified_seconds", "Seconds since the record was last verified; +Inf: never", _verified),
+    _plain("stint_record_backlog_entries", "Entries that are kept aside until the record accepts them", lambda _: AuditBacklog.objects.count()),
+    _plain("stint_oldest_unsigned_entry_seconds", "Age of the oldest entry that no checkpoint covers", lambda now: age(oldest_unsigned(), now)),
+    _plain("stint_checkpoints_failing_seconds", "For how long checkpoints could not be made or kept outside the database", _checkpoints),
+    _plain("stint_recordings_bytes", "Bytes used by recordings", lambda _: rooms.in_all()),
+    _plain("stint_recordings_free_bytes", "Free bytes on the disk with the recordings; -1 if it is on another machine", _free),
+    Measured("stint_database_connections", "Connections of Stint to its database", ("application", "state"), _connections),
+    _plain("stint_database_connections_limit", "Connections that the database accepts from all that use it", _limit),
+)  # fmt: skip
+
+
+def _observed() -> QuerySet[Observation]:
+    return Observation.objects.filter(
+        target__removed_at__isnull=True, target__cluster__removed_at__isnull=True
+    )
+
+
+class State(Collector):
+    """Reads all of it at each scrape. While the database is away, only that is said."""
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield the metrics without values, so that nothing is read when this is registered."""
+        yield _up(0)
+        yield from (_family(one, {}) for one in STATE)
+        yield from queues(None)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics with their values."""
+        try:
+            now = clock.now()
+            found = [_family(one, one.read(now)) for one in STATE]
+        except (DatabaseError, InterfaceError):
+            found = []
+        yield _up(bool(found))
+        yield from found
+        yield from queues(now if found else None)
+
+
+def _up(value: float) -> Metric:
+    return GaugeMetricFamily("stint_database_up", "Whether the database answers: 1 or 0", value=value)
+
+
+def _family(one: Measured, values: Values) -> Metric:
+    kind = CounterMetricFamily if one.counts else GaugeMetricFamily
+    family = kind(one.name, one.says, labels=one.labels)
+    for labels, value in values.items():
+        family.add_metric(labels, value)
+    return family
+
+
+registry = CollectorRegistry()
+registry.register(State())
