@@ -67,7 +67,7 @@ _QUEUES = {
     "provision": ["grants.provision", "grants.prepare", "workflows.read", "workflows.read_all"],
     "upkeep": ["clusters.reconcile_all", "ends.count", "record.attempts", "record.checkpoint", "record.verify"],
     "notify": [
-        "answers.escalate", "notices.send", "notices.warn", "recordings.purge", "recordings.reconcile", "sessions.purge",
+        "answers.escalate", "notices.send", "notices.warn", "recordings.purge", "recordings.reconcile", "recordings.reconcile_objects", "recordings.store", "sessions.purge",
         "statements.read_all", "targets.check", "targets.check_lost", "webhooks.purge", "webhooks.send",
     ],
 }  # fmt: skip
@@ -92,6 +92,12 @@ app.conf.beat_schedule = {
     "webhooks_purge": {"task": "webhooks.purge", "schedule": 3600.0, "options": {"expires": 600}},
     "sessions_purge": {"task": "sessions.purge", "schedule": 600.0, "options": {"expires": 300}},
     "recordings_purge": {"task": "recordings.purge", "schedule": 600.0, "options": {"expires": 300}},
+    "recordings_store": {"task": "recordings.store", "schedule": 30.0, "options": {"expires": 25}},
+    "objects_reconcile": {
+        "task": "recordings.reconcile_objects",
+        "schedule": 6 * 3600.0,
+        "options": {"expires": 3600},
+    },
     "recordings_reconcile": {"task": "recordings.reconcile", "schedule": 3600.0, "options": {"expires": 600}},
     "escalate": {"task": "answers.escalate", "schedule": 5.0, "options": {"expires": 5}},
     "baseless": {"task": "sweep.baseless", "schedule": 2.0, "options": {"expires": 5}},

@@ -30,6 +30,14 @@ ALLOWED_HOSTS = envlist("STINT_ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]
 DEBUG = envbool("STINT_DEBUG", False)
 STATE_DIR = state_dir()
 RECORDINGS_DIR = Path(envstr("STINT_RECORDINGS_DIR", str(STATE_DIR / "recordings")))
+# The object store to which finished recordings are moved: s3://bucket/prefix or file:///folder. Empty: they stay in the folder.
+RECORDINGS_STORE = envstr("STINT_RECORDINGS_STORE", "")
+if RECORDINGS_STORE and not re.fullmatch(
+    r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?|file:///.+", RECORDINGS_STORE
+):
+    raise ImproperlyConfigured(
+        f"STINT_RECORDINGS_STORE is {RECORDINGS_STORE!r}. Set it to s3://bucket/prefix or file:///folder, or unset it."
+    )
 # Size limits of recordings, in bytes, and how many days they are kept if a policy does not say.
 RECORDING_BYTES = envint("STINT_RECORDING_MIB", 16) * 2**20
 RECORDINGS_BYTES_PER_GRANT = envint("STINT_RECORDINGS_MIB_PER_GRANT", 256) * 2**20

@@ -35,7 +35,7 @@ from sessions_app.models import (
 from sessions_app.queries.ends import CAUSES, DAYS, ends_of
 from sessions_app.queries.facts import sweeper_silence
 from sessions_app.queries.grants import live_grants, overdue
-from sessions_app.queries.recordings import Rooms, free_disk
+from sessions_app.queries.recordings import Rooms, free_disk, waiting_recordings
 from sessions_app.queries.troubles import GATEWAY_GONE, age
 from sessions_app.queries.upkeep import given_up_mail, longest_unreconciled, oldest_unmailed
 
@@ -207,6 +207,11 @@ STATE = (
     _plain("stint_checkpoints_failing_seconds", "For how long checkpoints could not be made or kept outside the database", _checkpoints),
     _plain("stint_recordings_bytes", "Bytes used by recordings", lambda _: rooms.in_all()),
     _plain("stint_recordings_free_bytes", "Free bytes on the disk with the recordings; -1 if it is on another machine", _free),
+    _plain("stint_recordings_unstored_bytes", "Bytes of recordings that wait for the object store", lambda _: waiting_recordings().bytes),
+    _plain(
+        "stint_oldest_unstored_recording_seconds", "Age of the oldest recording that waits for the object store",
+        lambda now: age(waiting_recordings().since, now),
+    ),
     Measured("stint_database_connections", "Connections of Stint to its database", ("application", "state"), _connections),
     _plain("stint_database_connections_limit", "Connections that the database accepts from all that use it", _limit),
 )  # fmt: skip

@@ -35,6 +35,8 @@ from sessions_app.operations.notifications.warn_holders import warn_holders
 from sessions_app.operations.reconcile_recordings import reconcile_recordings
 from sessions_app.operations.sessions.purge_recordings import purge_recordings
 from sessions_app.operations.sessions.read_statements import leases_to_read, read_statements
+from sessions_app.operations.sessions.reconcile_objects import reconcile_objects
+from sessions_app.operations.sessions.store_recordings import store_recordings
 from sessions_app.operations.sweep.count_ends import count_ends
 from sessions_app.operations.sweep.sweep import end_baseless, sweep
 from sessions_app.operations.targets.carry_out_check import carry_out_check, lost_checks
@@ -42,7 +44,9 @@ from sessions_app.operations.targets.reconcile_all import reconcile_all
 from sessions_app.operations.workflows.handle_delivery import handle_lost_deliveries
 from sessions_app.operations.workflows.poll_source import poll_source, reread_workflow, sources_to_ask
 from sessions_app.queries.grants import next_due, to_revoke_now
+from sessions_app.queries.recorded import object_store
 from sessions_app.queries.revoking import clusters_of, clusters_of_leases, clusters_to_make
+from sessions_app.storage.base import StoreError
 
 # Seconds. A tick sweeps again if something falls due before the next tick.
 TICK, SHORTEST_SLEEP = 0.9, 0.05
@@ -300,6 +304,27 @@ def purge(**_: Any) -> None:
 def reconcile_files(**_: Any) -> None:
     """Compare the recording files with their runs."""
     _clerks.start("files", lambda: reconcile_recordings(folder=settings.RECORDINGS_DIR, now=clock.now()))
+
+
+@shared_task(name="recordings.store", acks_late=True)
+def store(**_: Any) -> None:
+    """Store the recordings that gateways of this machine left, if there is a store."""
+    if settings.RECORDINGS_STORE:
+        _clerks.start("store", _store)
+
+
+def _store() -> None:
+    try:
+        store_recordings(folder=settings.RECORDINGS_DIR, store=object_store(), now=clock.now)
+    except StoreError as error:
+        log.warning("recordings.wait", error=error.strerror)
+
+
+@shared_task(name="recordings.reconcile_objects", acks_late=True)
+def reconcile_stored(**_: Any) -> None:
+    """Compare the object store with the recordings in it, if there is one."""
+    if settings.RECORDINGS_STORE:
+        _clerks.start("objects", lambda: reconcile_objects(store=object_store(), now=clock.now()))
 
 
 @shared_task(name="answers.escalate", acks_late=True)

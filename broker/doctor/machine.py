@@ -10,10 +10,12 @@ from pathlib import Path
 from django.conf import settings
 from django.core import checks
 
-from broker.doctor.finding import Finding, Level, of_trouble, ok, wrong
+from broker.doctor.finding import Finding, Level, many, of_trouble, ok, wrong
 from broker.health import MAX_SKEW
 from broker.kernel import clock
-from sessions_app.queries.recordings import Rooms, free_disk, recordings_trouble
+from sessions_app.queries.recorded import object_store
+from sessions_app.queries.recordings import Rooms, free_disk, recordings_trouble, waiting_recordings
+from sessions_app.storage.base import StoreError
 
 # Files of the state folder that nobody else on the machine may read.
 SECRET = ("*_key", "*password*", "urls.json", "valkey.conf")
@@ -88,6 +90,28 @@ def _checkpoints(file: Path) -> Finding:
         why="Without checkpoints outside the database, a rewritten record or a restored backup would not show.",
         fix="Set STINT_CHECKPOINTS_FILE to a file that the worker can append to, on another disk than the database.",
     )  # fmt: skip
+
+
+def of_store() -> Iterator[Finding]:
+    """Examine the object store, if recordings go to one."""
+    if not settings.RECORDINGS_STORE:
+        return
+    waiting = waiting_recordings()
+    behind = (
+        f"{many(waiting.count, 'recording')} of {waiting.bytes / 2**20:,.1f} MiB in all"
+        if waiting.count
+        else "nothing"
+    )
+    try:
+        object_store().check()
+    except StoreError as error:
+        yield wrong(
+            "folders", f"{settings.RECORDINGS_STORE} does not take recordings: {error.strerror}; {behind} waits for it",
+            why="Recordings stay on the gateways' disks, and only there can they be watched.",
+            fix="Check STINT_RECORDINGS_STORE, the credentials and the address in AWS_…, and that the bucket exists.",
+        )  # fmt: skip
+    else:
+        yield ok("folders", f"recordings go to {settings.RECORDINGS_STORE}; {behind} waits for it")
 
 
 def _recordings() -> Finding:

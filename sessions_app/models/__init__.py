@@ -39,6 +39,7 @@ from sessions_app.models.request import (
     Verdict,
 )
 from sessions_app.models.session import CommandRun, GatewayNode, ReadStatement, RunState, Session, Sweeper
+from sessions_app.models.stored_recording import StoredRecording
 from sessions_app.models.trust import TrustPolicy
 from sessions_app.models.webhook import (
     Escalation,
@@ -111,6 +112,7 @@ __all__ = [
     "Session",
     "Severity",
     "SigningKey",
+    "StoredRecording",
     "Sweeper",
     "Target",
     "TargetCheck",

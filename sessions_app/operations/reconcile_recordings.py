@@ -37,12 +37,13 @@ def reconcile_recordings(*, folder: Path, now: dt.datetime) -> int:
     files = recording_files(folder)
     done = 0
     while batch := list(islice(files, BATCH)):
-        runs = _runs_of(batch)
+        runs = runs_of(batch)
         done += sum(_settle(path, runs, folder, now) for path in batch)
     return done
 
 
-def _runs_of(paths: Sequence[str]) -> Mapping[str, CommandRun]:
+def runs_of(paths: Sequence[str]) -> Mapping[str, CommandRun]:
+    """Return the runs whose recordings have these paths, by path, each with its grant."""
     found = CommandRun.objects.filter(pk__in=[run_of(path) for path in paths]).select_related("grant")
     return {recording_path(run.grant.ref, run.pk): run for run in found}
 
@@ -75,8 +76,10 @@ def _record_purge(path: str, file: Path, now: dt.datetime) -> None:
     said = AuditEntry.objects.filter(
         object_ref=path, object_type="recording", event=Event.RECORDING_PURGED.value
     )
-    if not said.exists():
+    if said.exists():
+        return
+    with file.open("rb") as opened:
         record(
             event=Event.RECORDING_PURGED, actor=FINDER, object_type="recording", object_ref=path, now=now,
-            data={"recording_sha256": digest_of(file), "recording_bytes": file.stat().st_size},
+            data={"recording_sha256": digest_of(opened), "recording_bytes": opened.tell()},
         )  # fmt: skip

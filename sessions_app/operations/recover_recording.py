@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 from pathlib import Path
 
 from django.db import transaction
@@ -30,14 +31,15 @@ def recover_recording(*, run: CommandRun, folder: Path, now: dt.datetime) -> boo
     if not file.stat().st_size:
         file.unlink()
         return False
-    digest, size = digest_of(file), file.stat().st_size
+    with file.open("rb") as opened:
+        digest, printed, size = digest_of(opened), _printed(opened), opened.tell()
     with transaction.atomic():
         found = CommandRun.objects.unreported().select_for_update(of=("self",), skip_locked=True, no_key=True)
         waiting = found.filter(pk=run.pk).select_related("grant", "target").first()
         if waiting is None:
             return False
         take_recording(
-            run=waiting, path=path, digest=digest, file_bytes=size, output_bytes=_printed(file), now=now,
+            run=waiting, path=path, digest=digest, file_bytes=size, output_bytes=printed, now=now,
         )  # fmt: skip
     return True
 
@@ -58,7 +60,7 @@ def take_recording(
     )  # fmt: skip
 
 
-def _printed(file: Path) -> int:
+def _printed(file: io.BufferedReader) -> int:
     """Return how many bytes the command printed. The recording has carriage returns before newlines that it did not
     print.
     """

@@ -3,40 +3,97 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
 from django.conf import settings
+
+from broker.kernel.crypto import place_of, unseal
+from broker.kernel.errors import Unavailable
+from sessions_app.models import CommandRun, StoredRecording
+from sessions_app.storage.base import ObjectStore, StoreError
+from sessions_app.storage.registry import store_at
+from sessions_app.storage.sealed import opened
 
 # How much of a file is read at once. Its lines are far shorter.
 CHUNK_BYTES = 256 * 1024
 
+log = structlog.get_logger(__name__)
 
-def recording_file(recording: str) -> Path | None:
-    """Return the file of a recording, by its path below RECORDINGS_DIR; None if there is no such file."""
+
+def object_store() -> ObjectStore:
+    """Return the store of recordings. Raises StoreError, also if there is none and they stay in RECORDINGS_DIR."""
+    if not settings.RECORDINGS_STORE:
+        raise StoreError("STINT_RECORDINGS_STORE is not set")
+    return store_at(settings.RECORDINGS_STORE)
+
+
+def open_recording(run: CommandRun) -> io.BufferedReader | None:
+    """Return the recording of a run, to read and to seek in; None if it is not here and not in the store.
+
+    Raises CannotDecrypt and OSError, also while it is read: StoreError if the store does not answer, Altered if what is
+    stored there was altered.
+    """
+    return open_file(run.recording) or _open_stored(run)
+
+
+def readable(run: CommandRun) -> io.BufferedReader | None:
+    """Return what `open_recording` does. Raises CannotDecrypt, and Unavailable if it can't be read now."""
+    with said_unavailable():
+        return open_recording(run)
+
+
+@contextmanager
+def said_unavailable() -> Iterator[None]:
+    """Turn an OSError of reading a recording into Unavailable, which every entry point answers with."""
+    try:
+        yield
+    except OSError as error:
+        log.warning("recording.unreadable", error=error.strerror)
+        raise Unavailable("The recording can't be read now.", hint="Try again in a moment.") from error
+
+
+def open_file(recording: str) -> io.BufferedReader | None:
+    """Return the file of a recording, by its path below RECORDINGS_DIR; None if there is no such file. Raises OSError."""
     root = Path(settings.RECORDINGS_DIR).resolve()
     path = (root / recording).resolve()
-    return path if recording and path.is_file() and path.is_relative_to(root) else None
+    if not recording or not path.is_relative_to(root):
+        return None
+    try:
+        return path.open("rb")
+    except (FileNotFoundError, IsADirectoryError):
+        return None
 
 
-def digest_of(file: Path) -> str:
-    """Return the SHA-256 of a file in hex. Raises OSError."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+def _open_stored(run: CommandRun) -> io.BufferedReader | None:
+    stored = StoredRecording.objects.filter(run=run, stored_at__isnull=False).first()
+    if stored is None:
+        return None
+    key = unseal(bytes(stored.sealed_key), place=place_of(stored, "sealed_key"))
+    return opened(object_store(), stored.object, key)
 
 
-def output_from(path: Path, start: int) -> tuple[str, int | None]:
+def digest_of(file: io.BufferedReader) -> str:
+    """Return the SHA-256 of all of a file in hex. Raises OSError."""
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def output_from(file: io.BufferedReader, start: int) -> tuple[str, int | None]:
     """Return the output in a recording's lines from the byte ``start`` on, and the byte to continue at; None at the
     end.
 
     The output is what the command wrote, including terminal control sequences. A line that a crash cut off is left out.
     Raises OSError.
     """
-    with path.open("rb") as file:
-        file.seek(start)
-        lines = file.readlines(CHUNK_BYTES)
-        end = file.tell()
-        following = end if file.read(1) else None
+    file.seek(start)
+    lines = file.readlines(CHUNK_BYTES)
+    end = file.tell()
+    following = end if file.read(1) else None
     text = "".join(_output(line) for line in lines)
     # An escaped half of a surrogate pair is valid JSON, but not valid text.
     return text.encode("utf-8", "replace").decode(), following

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
-from django.db.models import QuerySet, Sum
+from django.db.models import Count, Min, QuerySet, Sum
+from django.db.models.functions import Coalesce
 
-from sessions_app.models import AccessPolicy, CommandRun
+from sessions_app.models import AccessPolicy, CommandRun, StoredRecording
 from sessions_app.policy import references
 from sessions_app.queries.facts import readable_document
 
@@ -79,6 +80,7 @@ class Rooms:
             Room(settings.RECORDING_BYTES, f"a command has {_mib(settings.RECORDING_BYTES)}"),
             _left(settings.RECORDINGS_BYTES_PER_GRANT, kept, "this grant's recordings have {}"),
             _left(settings.RECORDINGS_BYTES, self.in_all(), "all recordings have {}"),
+            *_left_on_disk(),
             key=lambda room: room.bytes,
         )
 
@@ -93,6 +95,15 @@ def _left(limit: int, kept: int, words: str) -> Room:
     return Room(max(0, limit - kept), words.format(_mib(limit)))
 
 
+def _left_on_disk() -> Iterator[Room]:
+    """Yield what may wait for the object store on this disk, so that a store that is away does not fill it."""
+    disk = free_disk() if settings.RECORDINGS_STORE else None
+    if disk is not None:
+        yield Room(
+            max(0, disk.free - disk.reserve), "recordings wait for the store, and the disk is almost full"
+        )
+
+
 def _mib(size: int) -> str:
     return f"{size / 2**20:g} MiB"
 
@@ -100,6 +111,23 @@ def _mib(size: int) -> str:
 def kept_bytes(runs: QuerySet[CommandRun]) -> int:
     """Return the total size of the recording files of these runs, in bytes."""
     return runs.filter(recording_bytes__gt=0).aggregate(kept=Sum("recording_bytes"))["kept"] or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many recordings wait for the object store, their size in bytes, and since when the first one does."""
+
+    count: int
+    bytes: int
+    since: dt.datetime | None
+
+
+def waiting_recordings() -> Waiting:
+    """Return which recordings wait for the object store, on all machines."""
+    found = StoredRecording.objects.filter(stored_at__isnull=True).aggregate(
+        count=Count("pk"), bytes=Coalesce(Sum("run__recording_bytes"), 0), since=Min("waits_since")
+    )
+    return Waiting(**found)
 
 
 def recordings_trouble(kept: int) -> str:
@@ -111,7 +139,7 @@ def recordings_trouble(kept: int) -> str:
             "keep recordings for a shorter time, or raise STINT_RECORDINGS_MIB"
         )
     disk = free_disk()
-    if disk is not None and disk.free < min(disk.total * _DISK_LEFT, _DISK_LEFT_BYTES):
+    if disk is not None and disk.free < disk.reserve:
         return f"the disk with the recordings has {_mib(disk.free)} left, and commands are cut when it is full: free some space"
     return ""
 
@@ -122,6 +150,11 @@ class Disk:
 
     total: int
     free: int
+
+    @property
+    def reserve(self) -> int:
+        """The free space below which people are warned."""
+        return int(min(self.total * _DISK_LEFT, _DISK_LEFT_BYTES))
 
 
 def free_disk() -> Disk | None:

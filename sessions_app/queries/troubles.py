@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
+from django.conf import settings
 from django.db.models import Max
 
 from broker.audit.queries import checkpoint_trouble, oldest_unsigned
@@ -12,6 +13,7 @@ from broker.audit.standing import standing
 from sessions_app.models import GatewayNode
 from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries.facts import sweeper_silence
+from sessions_app.queries.recordings import waiting_recordings
 from sessions_app.queries.upkeep import longest_unreconciled, oldest_unmailed
 
 # Work that runs every minute or every second counts as stopped if it is this many seconds late.
@@ -25,7 +27,7 @@ def troubles(now: dt.datetime) -> list[str]:
 
     Recordings are not checked, because counting them reads every one.
     """
-    found = (_sweepers(now), *_gateways(now), *_record(now), _mail(now), _targets(now))
+    found = (_sweepers(now), *_gateways(now), *_record(now), _mail(now), _targets(now), _store(now))
     return [text for text in found if text]
 
 
@@ -83,4 +85,12 @@ def _mail(now: dt.datetime) -> str:
 def _targets(now: dt.datetime) -> str:
     behind = age(longest_unreconciled(), now)
     late = f"the targets of a cluster have not been reconciled for {_long(behind)}: see its page"
+    return late if behind > LATE_S else ""
+
+
+def _store(now: dt.datetime) -> str:
+    if not settings.RECORDINGS_STORE:
+        return ""
+    behind = age(waiting_recordings().since, now)
+    late = f"a recording has waited for the object store for {_long(behind)}: check the store and the gateways' logs"
     return late if behind > LATE_S else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import io
 
 from django.http import FileResponse
 from rest_framework.request import Request
@@ -15,24 +15,27 @@ from sessions_app.api.filters import OfOutput
 from sessions_app.api.schema import described, described_file
 from sessions_app.api.shapes.grants import OutputShape
 from sessions_app.operations.sessions.watch_recording import watch_recording
-from sessions_app.queries.recorded import output_from, recording_file
+from sessions_app.queries.recorded import output_from, readable, said_unavailable
 
 ASCIICAST = "application/x-asciicast"
 
 
 class _Watched(Endpoint):
-    def file(self, run_id: int) -> tuple[str, Path]:
-        """Return the name and path of a recording that the caller may read, and record the read. Raises NotFound."""
+    def file(self, run_id: int) -> tuple[str, io.BufferedReader]:
+        """Return the name and content of a recording that the caller may read, and record the read.
+
+        Raises NotFound and Unavailable.
+        """
         run = watch_recording(run_id=run_id, actor=self.identity, now=clock.now())
-        path = recording_file(run.recording)
-        if path is None:
+        file = readable(run)
+        if file is None:
             gone = (
                 f"It was purged on {run.recording_purged_at:%Y-%m-%d}."
                 if run.recording_purged_at
                 else "Its file is not on this server."
             )
             raise NotFound("Recording not found.", hint=f"{gone} Its digest is in the record.")
-        return f"{run.grant.ref}-{run.pk}.cast", path
+        return f"{run.grant.ref}-{run.pk}.cast", file
 
 
 class RunRecording(_Watched):
@@ -41,8 +44,8 @@ class RunRecording(_Watched):
     @described_file(ASCIICAST)
     def get(self, request: Request, run_id: int) -> FileResponse:
         """Get the recording of a run as an asciicast v2 file; `recording_sha256` of the run is its digest."""
-        name, path = self.file(run_id)
-        return FileResponse(path.open("rb"), content_type=ASCIICAST, filename=name, as_attachment=True)
+        name, file = self.file(run_id)
+        return FileResponse(file, content_type=ASCIICAST, filename=name, as_attachment=True)
 
 
 class RunOutput(_Watched):
@@ -52,7 +55,8 @@ class RunOutput(_Watched):
     def get(self, request: Request, run_id: int) -> Response:
         """Get the raw output of a run. Remove control sequences before you print it to a terminal."""
         query = self.query(OfOutput)
-        _, path = self.file(run_id)
-        text, following = output_from(path, query["cursor"])
+        _, file = self.file(run_id)
+        with file, said_unavailable():
+            text, following = output_from(file, query["cursor"])
         more = None if following is None else f"{request.path}?cursor={following}"
         return Response({"text": text, "next": more})

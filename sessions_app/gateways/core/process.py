@@ -23,6 +23,7 @@ from sessions_app.gateways.core.door import Door, Shared
 from sessions_app.gateways.core.holds import Holds
 from sessions_app.gateways.core.lease import Known
 from sessions_app.gateways.core.node import Node
+from sessions_app.gateways.core.spool import Spool
 from sessions_app.gateways.core.sweeper import Sweeper
 from sessions_app.operations.sessions.stop_gateway import stop_gateway
 
@@ -69,6 +70,7 @@ class Gateway:
         self._stop, self._drain = asyncio.Event(), asyncio.Event()
         self._stopping = ""
         self._sweeper = Sweeper(options.name, self._database, gateways=self._count)
+        self._spool = Spool()
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, or until what is under way at SIGUSR1 is over.
@@ -115,6 +117,7 @@ class Gateway:
         await self._database.warm()
         self._node.start()
         self._sweeper.start()
+        self._spool.start()
         shared = Shared(
             self._database, self._node, self._holds, self._options.name, closed_because=self._closed_because
         )
@@ -149,6 +152,7 @@ class Gateway:
     async def _shut_down(self) -> None:
         self._stopping = STOPPING
         self._sweeper.stop()
+        self._spool.stop()
         await self._node.close(STOPPING)
         for door in self._doors:
             await _closed(door)

@@ -8,14 +8,16 @@ from itertools import groupby
 from pathlib import Path
 
 import structlog
+from django.conf import settings
 from django.db import transaction
 
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.record import Json, record
-from sessions_app.models import AccessPolicy, CommandRun, Notice, RunState
+from sessions_app.models import AccessPolicy, CommandRun, Notice, RunState, StoredRecording
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.recover_recording import FINDER, recover_recording
+from sessions_app.queries.recorded import object_store
 from sessions_app.queries.recordings import QUIET, kept_bytes, recordings_trouble, too_old
 
 # The most files per round and policy, and the most in one record entry.
@@ -29,13 +31,14 @@ log = structlog.get_logger(__name__)
 
 
 def purge_recordings(*, folder: Path, now: dt.datetime) -> int:
-    """Delete recordings in ``folder`` that are older than their policies keep them. Return how many files were deleted.
+    """Delete recordings in ``folder``, and in the object store, that are older than their policies keep them. Return how
+    many were deleted.
 
     First recovers recordings whose gateway was lost, so that limits count them and they expire too. Each deletion is
     recorded beforehand, so that a crash leaves no file that nobody knows of. Notifies administrators, once a day, when
-    space is running out. Does nothing if the folder does not exist: another machine has it.
+    space is running out. Does nothing if there is neither a folder nor a store: another machine has the folder.
     """
-    if not folder.is_dir():
+    if not folder.is_dir() and not settings.RECORDINGS_STORE:
         return 0
     _recover(folder, now)
     for policy in AccessPolicy.objects.all():
@@ -87,17 +90,28 @@ def _record(ref: str, runs: Sequence[CommandRun], now: dt.datetime) -> None:
 
 def _marked() -> Sequence[CommandRun]:
     return list(
-        CommandRun.objects.filter(recording_bytes__gt=0, recording_purged_at__isnull=False)[: 10 * BATCH]
+        CommandRun.objects.filter(recording_bytes__gt=0, recording_purged_at__isnull=False).select_related(
+            "stored_as"
+        )[: 10 * BATCH]
     )
 
 
 def _delete(run: CommandRun, folder: Path) -> bool:
     try:
+        if stored := getattr(run, "stored_as", None):
+            _delete_object(stored)
         (folder / run.recording).unlink(missing_ok=True)
     except OSError as error:
         log.warning("recording.not_deleted", run=run.pk, error=error.strerror)
         return False
     return bool(CommandRun.objects.filter(pk=run.pk).update(recording_bytes=0))
+
+
+def _delete_object(stored: StoredRecording) -> None:
+    """Delete an object and its key. Raises OSError."""
+    if stored.object:
+        object_store().delete(stored.object)
+    stored.delete()
 
 
 def _warn(now: dt.datetime) -> None:

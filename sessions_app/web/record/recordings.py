@@ -12,7 +12,7 @@ from django.shortcuts import render
 from broker.kernel import clock
 from sessions_app.models import CommandRun
 from sessions_app.operations.sessions.watch_recording import watch_recording
-from sessions_app.queries.recorded import recording_file
+from sessions_app.queries.recorded import readable
 from sessions_app.web.record.recordings_page import recordings, replay
 from sessions_app.web.shell.doors import page, who
 from sessions_app.web.shell.words import run_result
@@ -60,11 +60,11 @@ def detail(request: HttpRequest, run: int) -> HttpResponse:
 def cast(request: HttpRequest, run: int) -> HttpResponse:
     """Download the file, as asciicast v2."""
     found = _watched(request, run)
-    path = recording_file(found.recording)
-    if path is None:
+    file = readable(found)
+    if file is None:
         raise Http404
     return FileResponse(  # type: ignore[return-value]  # a page answers with any kind of response
-        path.open("rb"),
+        file,
         content_type="application/x-asciicast",
         filename=f"{found.grant.ref}-{found.pk}.cast",
     )

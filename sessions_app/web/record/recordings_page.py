@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+import structlog
 from django.db.models import QuerySet
 
 from accounts.models import Identity
+from broker.kernel.crypto import CannotDecrypt
 from sessions_app.models import CommandRun
-from sessions_app.queries.recorded import digest_of, recording_file
+from sessions_app.queries.recorded import digest_of, open_recording
+from sessions_app.storage.sealed import Altered
 from sessions_app.web.shell.pages import SIZE, Page
 from sessions_app.web.shell.recording import (
     Hit,
@@ -26,32 +28,51 @@ CHANGED = Look("bad", "alert", "Modified after sealing")
 UNSEALED = Look("warn", "alert", "Never sealed")
 PURGED = Look("mute", "clock", "Purged")
 MISSING = Look("warn", "alert", "File missing")
+UNREADABLE = Look("warn", "alert", "Can't be read now")
 # The most recordings shown before and after the one being watched.
 NEIGHBORS = 12
 # The number of runs that one page of the list examines.
 SPAN = 100_000
 FEWEST_ROWS, MOST_ROWS = 8, 24
 
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What was read of a recording. If nothing could be, ``digest`` is empty, and ``seal`` says why."""
+
+    digest: str = ""
+    length: float = 0.0
+    text: Output | None = None
+    hits: Sequence[Hit] = ()
+    seal: Look | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """One recording. ``digest`` is empty if the file is not available."""
+    """One recording."""
 
     run: CommandRun
+    content: Content
     seal: Look
     is_changed: bool
-    digest: str
-    length: float
-    text: Output | None
     wanted: str
-    hits: Sequence[Hit]
     start: float
     others: Sequence[CommandRun]
 
     @property
-    def is_missing(self) -> bool:
-        """Whether there is no file to play."""
-        return not self.digest
+    def fault(self) -> str:
+        """Why there is nothing to play; empty if there is."""
+        if self.content.digest:
+            return ""
+        return (
+            "missing"
+            if self.content.seal is None
+            else "altered"
+            if self.content.seal is CHANGED
+            else "unreadable"
+        )
 
     @property
     def result(self) -> str:
@@ -61,19 +82,19 @@ class Replay:
     @property
     def poster(self) -> float:
         """The time that the player shows before it plays, in seconds."""
-        return self.start or self.length
+        return self.start or self.content.length
 
     @property
     def rows(self) -> int:
         """The height of the terminal in rows: that of the output, within limits."""
-        if self.text is None or self.text.cut:
+        if self.content.text is None or self.content.text.cut:
             return MOST_ROWS
-        return min(MOST_ROWS, max(FEWEST_ROWS, self.text.text.count("\n") + 2))
+        return min(MOST_ROWS, max(FEWEST_ROWS, self.content.text.text.count("\n") + 2))
 
     @property
     def markers(self) -> list[list[float | str]]:
         """The times that the player marks on its progress bar, with labels."""
-        return [[hit.at, hit.line[:80]] for hit in self.hits]
+        return [[hit.at, hit.line[:80]] for hit in self.content.hits]
 
 
 def recordings(
@@ -119,31 +140,35 @@ def _newest() -> int:
 
 def replay(run: CommandRun, *, wanted: str, start: float) -> Replay:
     """Return one recording, with the lines that contain a text and the other recordings of its grant."""
-    path = recording_file(run.recording)
-    digest = _digest(path)
+    content = _content(run, wanted)
     earlier = list(_others(run).filter(pk__lt=run.pk).order_by("-pk")[:NEIGHBORS])
     later = list(_others(run).filter(pk__gt=run.pk).order_by("pk")[:NEIGHBORS])
     return Replay(
         run=run,
-        seal=_seal(run, digest),
-        is_changed=bool(digest and run.recording_digest and digest != run.recording_digest),
-        digest=digest,
-        length=length_of(path) if path and digest else 0.0,
-        text=output_of(run.recording),
+        content=content,
+        seal=content.seal or _seal(run, content.digest),
+        is_changed=bool(content.digest and run.recording_digest and content.digest != run.recording_digest),
         wanted=wanted,
-        hits=hits(path, wanted) if path and digest and wanted else [],
         start=start,
         others=[*reversed(earlier), run, *later],
     )
 
 
-def _digest(path: Path | None) -> str:
-    if path is None:
-        return ""
+def _content(run: CommandRun, wanted: str) -> Content:
     try:
-        return digest_of(path)
-    except OSError:
-        return ""
+        file = open_recording(run)
+        if file is None:
+            return Content()
+        with file:
+            return Content(
+                digest=digest_of(file), length=length_of(file), text=output_of(file), hits=hits(file, wanted) if wanted else [],
+            )  # fmt: skip
+    except (Altered, CannotDecrypt) as error:
+        log.warning("recording.altered", run=run.pk, error=str(error))
+        return Content(seal=CHANGED)
+    except OSError as error:
+        log.warning("recording.unreadable", run=run.pk, error=error.strerror)
+        return Content(seal=UNREADABLE)
 
 
 def _seal(run: CommandRun, digest: str) -> Look:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from django.utils.safestring import SafeString
 
 from accounts.models import Identity
+from broker.kernel.crypto import CannotDecrypt
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.sessions.watch_recording import watch_recording
-from sessions_app.queries.recorded import recording_file
+from sessions_app.queries.recorded import open_file, open_recording
 from sessions_app.queries.recordings import recording_path
 from sessions_app.web.shell.ansi import plain, render
 
@@ -48,23 +49,23 @@ def output_for(run: CommandRun, reader: Identity, now: dt.datetime) -> Output | 
     What a command prints while it runs is shown without an entry in the record. Once it is over, its output is a
     recording, and that someone watches it is recorded. Raises NotFound for a run that the reader can't see.
     """
-    if run.state == RunState.RUNNING:
-        return output_of(recording_path(run.grant.ref, run.pk))
-    found = output_of(run.recording)
-    if found is not None:
+    running = run.state == RunState.RUNNING
+    try:
+        file = open_file(recording_path(run.grant.ref, run.pk)) if running else open_recording(run)
+        if file is None:
+            return None
+        with file:
+            found = output_of(file)
+    except (OSError, CannotDecrypt):
+        return None
+    if not running:
         watch_recording(run_id=run.pk, actor=reader, now=now)
     return found
 
 
-def output_of(recording: str) -> Output | None:
-    """Return the last output in a recording, by its path below RECORDINGS_DIR; None if it can't be read."""
-    path = recording_file(recording)
-    if path is None:
-        return None
-    try:
-        size, data = _tail(path)
-    except OSError:
-        return None
+def output_of(file: io.BufferedReader) -> Output:
+    """Return the last output in a recording. Raises OSError."""
+    size, data = _tail(file)
     text = "".join(event for _, event in events(data)).rstrip("\r\n")
     lines = text.split("\n")
     kept = "\n".join(lines[-MAX_LINES:])
@@ -73,13 +74,12 @@ def output_of(recording: str) -> Output | None:
     return Output(render(kept), plain(kept), cut, size)
 
 
-def _tail(path: Path) -> tuple[int, bytes]:
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - MAX_BYTES))
-        # The first line is the header, or was cut off at its start.
-        file.readline()
-        return size, file.read(MAX_BYTES)
+def _tail(file: io.BufferedReader) -> tuple[int, bytes]:
+    size = file.seek(0, 2)
+    file.seek(max(0, size - MAX_BYTES))
+    # The first line is the header, or was cut off at its start.
+    file.readline()
+    return size, file.read(MAX_BYTES)
 
 
 def events(data: bytes) -> Iterator[tuple[float, str]]:
@@ -96,11 +96,11 @@ def events(data: bytes) -> Iterator[tuple[float, str]]:
             yield float(event[0]), event[2]
 
 
-def hits(path: Path, wanted: str) -> list[Hit]:
+def hits(file: io.BufferedReader, wanted: str) -> list[Hit]:
     """Return the first lines of a recording that contain a text, ignoring case. Raises OSError."""
     found: list[Hit] = []
     wanted = wanted.casefold()
-    for at, line in _lines(path):
+    for at, line in _lines(file):
         shown = plain(line)
         if wanted in shown.casefold():
             found.append(Hit(at, shown[:300]))
@@ -109,24 +109,24 @@ def hits(path: Path, wanted: str) -> list[Hit]:
     return found
 
 
-def _lines(path: Path) -> Iterator[tuple[float, str]]:
+def _lines(file: io.BufferedReader) -> Iterator[tuple[float, str]]:
     """Yield each line with the time at which it began."""
     line, began = "", 0.0
-    with path.open("rb") as file:
-        file.readline()
-        for row in file:
-            for at, text in events(row):
-                first, *others = text.split("\n")
-                began = began if line else at
-                line += first
-                for other in others:
-                    yield began, line
-                    line, began = other, at
+    file.seek(0)
+    file.readline()
+    for row in file:
+        for at, text in events(row):
+            first, *others = text.split("\n")
+            began = began if line else at
+            line += first
+            for other in others:
+                yield began, line
+                line, began = other, at
     if line:
         yield began, line
 
 
-def length_of(path: Path) -> float:
+def length_of(file: io.BufferedReader) -> float:
     """Return the time of a recording's last output in seconds. Raises OSError."""
-    _, data = _tail(path)
+    _, data = _tail(file)
     return max((at for at, _ in events(data)), default=0.0)

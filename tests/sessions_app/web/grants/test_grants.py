@@ -71,7 +71,7 @@ def test_a_recording_outside_the_folder_is_not_read(grant, opened, as_alice, now
         CommandRun.objects.filter(pk=run.run_id).update(recording=path, output_bytes=9, state="done")
         page = read(as_alice, f"/grants/{grant.ref}/?open={run.run_id}")
         assert "the secret" not in page
-        assert "no longer on this server" in page
+        assert "can't be read on this server now" in page
 
 
 def test_a_poll_without_news_changes_nothing_and_one_with_news_does(grant, opened, as_alice, now):

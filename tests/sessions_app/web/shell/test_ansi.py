@@ -1,6 +1,7 @@
 """Terminal output as HTML: colors as classes, and nothing else."""
 
 import html
+import io
 import json
 import re
 import time
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sessions_app.queries.recorded import open_file
 from sessions_app.web.shell.ansi import plain, render
 from sessions_app.web.shell.recording import hits, output_of
 from tests.support.world.reading import says, says_nothing_of
@@ -85,48 +87,45 @@ def test_what_a_terminal_would_obey_is_gone(raw, text):
     assert plain(raw) == text
 
 
+def recording(text):
+    return io.BufferedReader(io.BytesIO(text.encode()))
+
+
 @pytest.mark.parametrize("char", ["\x85", "\u2028", "\u2029", "\x1c", "\x0b", "\x0c"])
-def test_no_character_in_the_output_hides_what_stands_around_it(settings, tmp_path, char):
-    settings.RECORDINGS_DIR = tmp_path
+def test_no_character_in_the_output_hides_what_stands_around_it(char):
     event = json.dumps([0.1, "o", f"before{char}after\n"], ensure_ascii=False)
-    (tmp_path / "x.cast").write_text('{"version": 2}\n' + event + "\n", encoding="utf-8")
-    shown = output_of("x.cast").text
+    shown = output_of(recording('{"version": 2}\n' + event + "\n")).text
     says(shown, "before", "after")
 
 
-def test_a_line_cut_off_by_a_crash_is_left_out(settings, tmp_path):
-    settings.RECORDINGS_DIR = tmp_path
-    (tmp_path / "1.cast").write_text(
-        '{"version": 2}\n[0.1, "o", "one\\n"]\n[0.2, "i", "typed"]\n[0.3, "o", "tw'
+def test_a_line_cut_off_by_a_crash_is_left_out():
+    text = '{"version": 2}\n[0.1, "o", "one\\n"]\n[0.2, "i", "typed"]\n[0.3, "o", "tw'
+    assert output_of(recording(text)).text == "one"
+
+
+def test_a_long_output_shows_its_end_and_says_so():
+    output = output_of(
+        recording("{}\n" + "".join(f'[0, "o", "line {number}\\n"]\n' for number in range(1000)))
     )
-    assert output_of("1.cast").text == "one"
-
-
-def test_a_long_output_shows_its_end_and_says_so(settings, tmp_path):
-    settings.RECORDINGS_DIR = tmp_path
-    lines = "".join(f'[0, "o", "line {number}\\n"]\n' for number in range(1000))
-    (tmp_path / "1.cast").write_text("{}\n" + lines)
-    output = output_of("1.cast")
     assert output.cut
     assert output.text.splitlines()[-1] == "line 999"
     assert len(output.text.splitlines()) == 400
 
 
-def test_no_recording_is_no_output(settings, tmp_path):
+def test_no_recording_is_no_file(settings, tmp_path):
     settings.RECORDINGS_DIR = tmp_path
-    assert output_of("") is None
-    assert output_of("missing.cast") is None
-    assert output_of(".") is None
+    assert [open_file(path) for path in ("", "missing.cast", ".", "../secret", "missing.cast/x")] == [
+        None
+    ] * 5
 
 
-def test_a_text_is_found_with_the_moment_in_which_its_line_began(tmp_path):
-    path = tmp_path / "1.cast"
-    path.write_text(
+def test_a_text_is_found_with_the_moment_in_which_its_line_began():
+    file = recording(
         '{"version": 2}\n[0.5, "o", "Starting\\r\\nwait"]\n[2.25, "o", "ing for \\u001b[31mNode\\u001b[0m 7\\r\\n"]\n'
         '[9, "o", "node 8"]\n'
     )
-    assert [(hit.at, hit.line) for hit in hits(path, "node")] == [
+    assert [(hit.at, hit.line) for hit in hits(file, "node")] == [
         (0.5, "waiting for Node 7"),
         (9.0, "node 8"),
     ]
-    assert hits(path, "nothing") == []
+    assert hits(file, "nothing") == []

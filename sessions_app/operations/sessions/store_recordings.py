@@ -1,0 +1,109 @@
+"""Move finished recordings from this machine's folder to the object store."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import fcntl
+import io
+import tempfile
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import structlog
+
+from broker.kernel.crypto import place_of, seal
+from sessions_app.models import CommandRun, StoredRecording
+from sessions_app.operations.reconcile_recordings import BATCH, reconcile_recordings, runs_of
+from sessions_app.queries.recordings import recording_files
+from sessions_app.storage.base import ObjectStore, StoreError
+from sessions_app.storage.sealed import encrypt, new_key
+
+# Where the objects of recordings are in the store.
+FOLDER = "recordings"
+
+log = structlog.get_logger(__name__)
+
+
+def store_recordings(*, folder: Path, store: ObjectStore, now: Callable[[], dt.datetime]) -> int:
+    """Store every finished recording in ``folder`` encrypted, and remove its file. Return how many were stored.
+
+    Any number of processes may do so for one folder. First recovers what a lost gateway left, and removes what no run
+    needs. A file that its gateway still has open is left. Raises StoreError if the store fails, and then the rest waits.
+    """
+    if not folder.is_dir():
+        return 0
+    reconcile_recordings(folder=folder, now=now())
+    files = recording_files(folder)
+    stored = 0
+    while batch := list(islice(files, BATCH)):
+        finished = [run for run in runs_of(batch).values() if run.recording and not run.recording_purged_at]
+        _note_waiting(finished, now())
+        stored += sum(_store(run, folder, store, now) for run in sorted(finished, key=lambda run: run.pk))
+    return stored
+
+
+def _note_waiting(runs: list[CommandRun], now: dt.datetime) -> None:
+    """Let everyone see how many wait, and for how long, before anything of the store is asked."""
+    StoredRecording.objects.bulk_create(
+        [StoredRecording(run=run, waits_since=now) for run in runs], ignore_conflicts=True
+    )
+
+
+def _store(run: CommandRun, folder: Path, store: ObjectStore, now: Callable[[], dt.datetime]) -> bool:
+    try:
+        with (folder / run.recording).open("rb") as file:
+            # Its gateway holds it while it writes, and another process while it stores it.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return _move(run, file, folder, store, now)
+    except (FileNotFoundError, BlockingIOError):
+        return False
+    except StoreError:
+        raise
+    except OSError as error:
+        log.warning("recording.not_stored", run=run.pk, error=error.strerror)
+        return False
+
+
+def _move(
+    run: CommandRun,
+    file: io.BufferedReader,
+    folder: Path,
+    store: ObjectStore,
+    now: Callable[[], dt.datetime],
+) -> bool:
+    row, size, path = StoredRecording.objects.get(run=run), file.seek(0, io.SEEK_END), folder / run.recording
+    if row.stored_at is None or row.file_bytes != size:
+        file.seek(0)
+        with tempfile.TemporaryFile(dir=folder) as sealed:
+            key = new_key()
+            name = f"{FOLDER}/{encrypt(file, key, sealed)}"
+            if row.object:
+                # What a process that died had begun.
+                store.delete(row.object)
+            if not _intend(row, name, key):
+                return False
+            sealed.seek(0)
+            store.put(name, sealed)
+        if not _settle(row, name, size, now()):
+            store.delete(name)
+            return False
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        # Only if it was the last one of its grant.
+        path.parent.rmdir()
+    return True
+
+
+def _intend(row: StoredRecording, name: str, key: bytes) -> bool:
+    """Save where the object will be, before it is. Return False if its recording was purged meanwhile."""
+    sealed_key = seal(key, place=place_of(row, "sealed_key"))
+    rows = StoredRecording.objects.filter(run=row.run_id)
+    return bool(rows.update(object=name, sealed_key=sealed_key, stored_at=None))
+
+
+def _settle(row: StoredRecording, name: str, size: int, now: dt.datetime) -> bool:
+    """Save that the object is there. Return False if its recording was purged meanwhile."""
+    rows = StoredRecording.objects.filter(run=row.run_id, object=name)
+    return bool(rows.update(stored_at=now, file_bytes=size))

@@ -1,0 +1,1 @@
+"""Adapters that keep finished recordings and archives. No Django here."""
