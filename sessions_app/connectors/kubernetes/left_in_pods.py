@@ -72,12 +72,12 @@ _STRAYS = (
     "2) fleeting=$((fleeting + 1)) ;; esac; done; }; "
 )
 # If such a process keeps the scans from being complete, it is stopped so that it can be read, and killed if it has the
-# mark. Nothing with a terminal is stopped: no command has one.
+# mark. Nothing on the terminal of the container's own process is stopped: an interactive shell there would notice.
 _HUNT = (
     "hunt() { for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do for at in $reapers; do kids=; "
-    'read -r kids 2>/dev/null <"/proc/$at/task/$at/children"; pid=${kids% }; pid=${pid##* }; '
+    'read -r kids 2>/dev/null <"/proc/$at/task/$at/children"; look "$at"; own=$tty pid=${kids% }; pid=${pid##* }; '
     'case " $known " in *" $pid "*) continue ;; esac; '
-    'look "$pid" && [ "$tty" = 0 ] && kill -STOP "$pid" || continue; '
+    'look "$pid" && case $tty in 0) ;; "$own") false ;; esac && kill -STOP "$pid" || continue; '
     'if holds "$pid"; then kill -KILL "$pid"; found=$((found + 1)); else kill -CONT "$pid"; fi; done; done 2>/dev/null; }; '
 )
 # TERM, a moment, then KILL until two complete scans find nothing: a program that is just starting has no visible

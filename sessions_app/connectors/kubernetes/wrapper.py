@@ -24,6 +24,8 @@ _WATCH = (
     'while kill -0 "$guard" && clock && [ "$now" -lt "$ends" ]; do sleep 1 & nap=$!; wait "$nap"; done; '
     "trap '' TERM; sweep; }; "
 )
+# On a terminal, Ctrl-C and Ctrl-\\ reach the shell as well. They are the program's own to handle, and have no effect here.
+_HEED = "trap : INT QUIT; "
 # `exec` runs the program and no builtin of the same name. What the shell itself says about a command that a signal
 # ended goes nowhere. The guard is looked for at the last moment: a sweep that has ended finds nothing more.
 _RUN = f'(export "$grant" "$entry"; kill -0 "$guard" || exit {NOT_STARTED}; exec 2>&4 4>&-; exec "$@"); status=$?; '
@@ -32,7 +34,7 @@ _WRAPPER = (
     f"{SWEEPER}{_WATCH}"
     f"clock || exit {NOT_STARTED}; ends=$((now + time)); "
     "watch </dev/null >/dev/null 4>&- & watcher=$!; "
-    f'{_RUN}kill -TERM "$watcher"; wait "$watcher"; exit "$status"'
+    f'{_HEED}{_RUN}kill -TERM "$watcher"; wait "$watcher"; exit "$status"'
 )
 
 

@@ -13,6 +13,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
@@ -26,7 +27,7 @@ from sessions_app.connectors.kubernetes.left_in_pods import (
     parse_left,
     parse_ready,
 )
-from sessions_app.connectors.kubernetes.remote import STDERR, STDOUT, Container, Server, exec_in
+from sessions_app.connectors.kubernetes.remote import STDERR, STDOUT, V5, Container, Exec, Server, exec_in
 from sessions_app.connectors.kubernetes.wrapper import NOT_STARTED, wrapped
 from sessions_app.connectors.marks import GRANT_MARK, CannotWrap, Mark, run_mark
 from tests.support.pace import allow
@@ -46,6 +47,13 @@ if not os.fork():
 {textwrap.indent(FORKER, "    ")}
 time.sleep(60)
 """
+# On a terminal, its session lasts as long as the shell above it does.
+LASTING = f"""\
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+import os
+os.kill(os.getppid(), signal.SIGSTOP)
+{FORKER}"""
 LEAVER = "sleep 1001 & setsid -f sleep 1002; (setsid sh -c 'cd /; exec sleep 1003' &); exec sleep 1004"
 
 
@@ -100,6 +108,10 @@ class Pod:
     def words(self, guard: int, *argv: str, seconds: float = 60) -> list[str]:
         return wrapped(argv, grant_mark=self.grant, run_id=7, seconds=seconds, guard=guard)
 
+    def running(self) -> list[int]:
+        """What runs in the container, and is not stopped."""
+        return [pid for pid in self.container.processes() if not _is_stopped(pid)]
+
     def commands(self) -> list[str]:
         """What runs in the container, but for shells that watch."""
         texts = []
@@ -107,6 +119,12 @@ class Pod:
             with contextlib.suppress(OSError):
                 texts.append(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip())
         return sorted(text for text in texts if text.startswith("sleep 100"))
+
+
+def _is_stopped(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return "\nState:\tT" in Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return False
 
 
 def played(scene):
@@ -228,22 +246,67 @@ def test_the_end_of_one_command_leaves_those_of_others(full):
     assert (last.found, last.left, full.commands()) == (1, 0, [])
 
 
-@pytest.mark.parametrize("program", [FORKER, SUBREAPER], ids=["forker", "below a subreaper"])
-def test_a_process_that_forks_without_a_pause_is_caught(full, program):
+@contextlib.asynccontextmanager
+async def on_terminal(session, pod: Pod, words: list[str]):
+    """A program on a terminal of its own, which takes what is typed."""
+    query = [
+        ("tty", "true"),
+        ("stdin", "true"),
+        ("stdout", "true"),
+        ("container", "app"),
+        *(("command", word) for word in words),
+    ]
+    async with session.ws_connect(
+        f"{pod.server.url}/api/v1/namespaces/web/pods/app/exec?{urlencode(query)}", protocols=[V5], ssl=pod.server.context,
+        headers={"Authorization": f"Bearer {pod.server.token}"},
+    ) as opened:  # fmt: skip
+        yield Exec(opened)
+
+
+CATCHER = """\
+import os, signal, time
+signal.signal(signal.SIGINT, lambda *_: os.write(1, b"caught"))
+os.write(1, b"began")
+time.sleep(1)
+raise SystemExit(7)
+"""
+
+
+def test_on_a_terminal_an_interrupt_is_the_commands_own_to_handle(pod):
+    async def scene(session):
+        async with guarded(session, pod.server, pod.place, pod.run, seconds=60) as guard:
+            words = pod.words(guard.pid, sys.executable, "-c", CATCHER)
+            async with on_terminal(session, pod, words) as stream:
+                said = b""
+                async for _, data in stream.output():
+                    if b"began" in data:
+                        await stream.send(b"\x03")
+                    said += data
+                return said, stream.exit_code, await guard.end()
+
+    said, code, left = played(scene)
+    assert (b"caught" in said, code, left.found) == (True, 7, 0), said
+    assert eventually(lambda: pod.container.processes() == [])
+
+
+@pytest.mark.parametrize("start", [exec_in, on_terminal])
+@pytest.mark.parametrize(
+    "program", [FORKER, SUBREAPER, LASTING], ids=["forker", "below a subreaper", "below a stopped shell"]
+)
+def test_a_process_that_forks_without_a_pause_is_caught(full, program, start):
     began = full.container.folder / "began"
     program = f"open({str(began)!r}, 'w').close()\n{program}"
+    where = (full.server, full.place) if start is exec_in else (full,)
 
     async def scene(session):
         async with guarded(session, full.server, full.place, full.run, seconds=60) as guard:
-            async with exec_in(
-                session, full.server, full.place, full.words(guard.pid, sys.executable, "-c", program)
-            ):
+            async with start(session, *where, full.words(guard.pid, sys.executable, "-c", program)):
                 assert await still(began.exists)
                 return await guard.end()
 
     left = played(scene)
-    assert left.found > 0
-    assert eventually(lambda: not any(full.container.processes() for _ in range(20)))
+    assert left.gone, left
+    assert eventually(lambda: not any(full.running() for _ in range(20)))
 
 
 GATEWAY = """

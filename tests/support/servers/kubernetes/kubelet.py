@@ -49,8 +49,10 @@ class Container:
                 self.main = self.run(argv, stdin=stdin, stdout=log, stderr=subprocess.STDOUT)
             threading.Thread(target=self.main.wait, daemon=True).start()
 
-    def run(self, argv: list[str], **streams: Any) -> subprocess.Popen[bytes]:
-        """Start a program, in a session of its own. Raises Refusal if the container has no such program."""
+    def run(self, argv: list[str], *, tty: bool = False, **streams: Any) -> subprocess.Popen[bytes]:
+        """Start a program, in a session of its own. With `tty`, its standard input becomes the terminal of that session.
+        Raises Refusal if the container has no such program.
+        """
         path = (
             str(self.folder / "bin")
             if self.spec.get("image", "").startswith("distroless")
@@ -58,7 +60,8 @@ class Container:
         )
         env = {"PATH": path, "HOSTNAME": self.pod, "HOME": str(self.folder), _MARK: self.id}
         try:
-            return subprocess.Popen(argv, cwd=self.folder, env=env, start_new_session=True, **streams)
+            words = ["/usr/bin/setsid", "--ctty", *argv] if tty else argv
+            return subprocess.Popen(words, cwd=self.folder, env=env, start_new_session=not tty, **streams)
         except OSError as error:
             why = (
                 "executable file not found in $PATH"
@@ -67,6 +70,18 @@ class Container:
             )
             raise Refusal(500, "InternalError", "Internal error occurred: error executing command in container: failed "
                           f'to exec in container: unable to start container process: exec: "{argv[0]}": {why}') from None  # fmt: skip
+
+    def run_on_terminal(self, argv: list[str]) -> tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]:
+        """Start a program on a terminal of its own. Return it, what to write to and what to read from.
+
+        Nobody hangs the terminal up before all that use it are gone, as with a real one.
+        """
+        mine, theirs = os.openpty()
+        try:
+            process = self.run(argv, tty=True, stdin=theirs, stdout=theirs, stderr=theirs)
+        finally:
+            os.close(theirs)
+        return process, os.fdopen(os.dup(mine), "wb", buffering=0), os.fdopen(mine, "rb", buffering=0)
 
     def processes(self) -> list[int]:
         """The ids of all processes in it that live, whoever is their parent."""
@@ -158,9 +173,15 @@ def _pids() -> list[int]:
 def copied(source: IO[bytes], write: Callable[[bytes], None]) -> threading.Thread:
     """A thread that passes on what a process writes. If nobody takes it any more, it is read and dropped."""
 
+    def read() -> bytes:
+        # Once nobody uses a terminal, reading from it is an error.
+        with contextlib.suppress(OSError):
+            return os.read(source.fileno(), 32768)
+        return b""
+
     def copy() -> None:
         taken = True
-        while part := os.read(source.fileno(), 32768):
+        while part := read():
             try:
                 if taken:
                     write(part)

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 from dataclasses import dataclass, field
+from typing import IO
 
 from tests.support.servers.kubernetes.kubelet import Container, Kubelet, copied
 from tests.support.servers.kubernetes.spdy import FIN, PING, RST_STREAM, SYN_STREAM, Frame, Session
@@ -34,14 +35,19 @@ def exec_(web: WebSocket, container: Container, query: dict[str, list[str]]) -> 
     def asked(stream: str) -> int:
         return _PIPE if on(query, stream) else _NULL
 
+    words = query.get("command", [])
     try:
-        process = container.run(
-            query.get("command", []), stdin=asked("stdin"), stdout=asked("stdout"), stderr=asked("stderr")
-        )
+        if on(query, "tty"):
+            process, typed, shown = container.run_on_terminal(words)
+            outputs = [(STDOUT, shown)]
+        else:
+            process = container.run(
+                words, stdin=asked("stdin"), stdout=asked("stdout"), stderr=asked("stderr")
+            )
+            typed, outputs = process.stdin, [(STDOUT, process.stdout), (STDERR, process.stderr)]
     except Refusal as refusal:
         return _finish(web, refusal.status)
-    copies = [copied(pipe, lambda part, to=to: web.send(bytes([to]) + part))
-              for to, pipe in ((STDOUT, process.stdout), (STDERR, process.stderr)) if pipe]  # fmt: skip
+    copies = [copied(pipe, lambda part, to=to: web.send(bytes([to]) + part)) for to, pipe in outputs if pipe]
 
     def wait() -> None:
         for copy in copies:
@@ -49,7 +55,7 @@ def exec_(web: WebSocket, container: Container, query: dict[str, list[str]]) -> 
         _finish(web, _status(process.wait()))
 
     threading.Thread(target=wait, daemon=True).start()
-    return _feed(web, process)
+    return _feed(web, typed)
 
 
 def attach(web: WebSocket, container: Container, query: dict[str, list[str]]) -> None:
@@ -65,12 +71,11 @@ def attach(web: WebSocket, container: Container, query: dict[str, list[str]]) ->
             _finish(web, _status(0))
 
     threading.Thread(target=tell, daemon=True).start()
-    _feed(web, container.main if on(query, "stdin") else None)
+    _feed(web, container.main.stdin if container.main and on(query, "stdin") else None)
 
 
-def _feed(web: WebSocket, process: subprocess.Popen[bytes] | None) -> None:
+def _feed(web: WebSocket, pipe: IO[bytes] | None) -> None:
     """Write what comes in to a process, and close its input when the client does, or the connection is gone."""
-    pipe = process.stdin if process else None
     for message in web.messages():
         if not message or pipe is None or pipe.closed:
             continue
