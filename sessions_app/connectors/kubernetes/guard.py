@@ -51,11 +51,11 @@ class Guard:
         """Return once the guard's stream is over: nothing watches what runs any more."""
         await asyncio.shield(self._tasks[0])
 
-    async def end(self) -> LeftInPod | None:
-        """Let it terminate what carries the mark, and return what it found; None if it did not say."""
+    async def end(self, seconds: float = SWEEP_SECONDS) -> LeftInPod | None:
+        """Let it terminate what carries the mark, and return what it found; None if it did not say within so many seconds."""
         with contextlib.suppress(ConnectionError):
             await self._stream.send(END)
-        line = await self._line(SWEEP_SECONDS)
+        line = await self._line(seconds)
         return parse_left(line) if line else None
 
     async def close(self) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 from aiohttp import web
 
 from sessions_app.connectors.base import ConnectorError
-from sessions_app.connectors.kubernetes.guard import CannotGuard, Guard, guarded
+from sessions_app.connectors.kubernetes.guard import CannotGuard, Guard, guarded, sweep_pod
 from sessions_app.connectors.kubernetes.left_in_pods import LeftInPod
 from sessions_app.connectors.kubernetes.remote import Container
 from sessions_app.connectors.kubernetes.wrapper import wrapped
 from sessions_app.connectors.marks import CannotWrap, run_mark
+from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.kubernetes.status import NotMade
 from sessions_app.gateways.kubernetes.streams import Streams, stream_target
 from sessions_app.gateways.kubernetes.upstream import Upstream
@@ -21,6 +22,8 @@ from sessions_app.operations.sessions.proofs.kubernetes import AtCluster
 
 UNCONTAINED = "its processes were not contained, and may still run"
 UNKNOWN = "what it left in the container is not known"
+# Seconds for what a guard does in two at most. A program that it watches can stop or kill it.
+_GUARD_S = 3.0
 
 
 class Watch:
@@ -39,16 +42,16 @@ class Watch:
         """``left`` returns the seconds until its deadline: connections take some of them."""
         self._upstream, self._use, self._where = upstream, use, where
         self._program, self._run_id, self._left = program, run_id, left
+        self._mark = run_mark(use.mark, run_id)
         self._guard: Guard | None = None
         self._stack = contextlib.AsyncExitStack()
 
     async def words(self) -> list[str]:
         """Start the guard, and return the words that run the command below the wrapper. Raises NotMade, NotReached."""
-        mark = run_mark(self._use.mark, self._run_id)
         session, server = await self._upstream.server_of(self._use)
         try:
             self._guard = guard = await self._stack.enter_async_context(
-                guarded(session, server, self._where, mark, seconds=self._left())
+                guarded(session, server, self._where, self._mark, seconds=self._left())
             )
             return wrapped(
                 self._program,
@@ -70,9 +73,20 @@ class Watch:
         if self._guard is None:
             return ""
         try:
-            return _words(await self._guard.end())
+            return _words(await self._guard.end(_GUARD_S) or await self._swept())
         finally:
             await self._stack.aclose()
+
+    async def _swept(self) -> LeftInPod | None:
+        """Terminate it by another program in the container, whatever has become of the guard. None if that did not say.
+
+        The grant's own account may be gone by now.
+        """
+        try:
+            session, server = await self._upstream.server_of(self._use, own=True)
+            return await sweep_pod(session, server, self._where, self._mark)
+        except (ConnectorError, NotReached):
+            return None
 
 
 class Execution(Streams):

@@ -135,8 +135,9 @@ class Streams:
 
     def tell(self, text: str) -> None:
         """Show the holder a line, where errors are shown."""
-        if self.begun is not None and not self.begun.closed:
-            _behind(self.begun.send_bytes(bytes([STDERR]) + f"[stint] {text}\r\n".encode()))
+        place = place_of_words(self._request)
+        if place is not None and self.begun is not None and not self.begun.closed:
+            _behind(self.begun.send_bytes(bytes([place]) + f"[stint] {text}\r\n".encode()))
 
     async def cut(self, text: str) -> web.StreamResponse:
         """Say why it is over, and drop what has begun without waiting for a client that may read nothing."""
@@ -163,6 +164,13 @@ def channels(request: KubeRequest) -> frozenset[int]:
     """Return the channels that a client may write to."""
     taken = (STDIN, CLOSE) if request.flag("stdin") else ()
     return frozenset((*taken, *((RESIZE,) if request.flag("tty") else ())))
+
+
+def place_of_words(request: KubeRequest) -> int | None:
+    """Return the channel in which a client shows what Stint says; None if it opens none. With a terminal, kubectl opens none
+    for errors.
+    """
+    return STDERR if request.flag("stderr") else STDOUT if request.flag("stdout") else None
 
 
 _told: set[asyncio.Task[None]] = set()

@@ -13,7 +13,7 @@ from sessions_app.connectors.kubernetes.remote import Server
 from sessions_app.gateways.core.client import Client, NotReached
 from sessions_app.gateways.core.sockets import GOODBYE_S
 from sessions_app.gateways.kubernetes.accounts import Accounts
-from sessions_app.gateways.kubernetes.places import address_of, tls_of
+from sessions_app.gateways.kubernetes.places import address_of, parameters_of, tls_of
 from sessions_app.operations.sessions.proofs.kubernetes import AtCluster
 
 # Seconds that a connection waits for its next request. Watches and followed logs may be silent.
@@ -66,13 +66,14 @@ class Upstream:
         ) as opened:  # fmt: skip
             yield opened
 
-    async def server_of(self, use: AtCluster) -> tuple[aiohttp.ClientSession, Server]:
-        """Return what a program in a container is started with beside a command. Raises NotReached."""
+    async def server_of(self, use: AtCluster, *, own: bool = False) -> tuple[aiohttp.ClientSession, Server]:
+        """Return what a program in a container is started with beside a command: by the grant's account, or by Stint's
+        ``own``, which has the rights that it gives. Raises NotReached.
+        """
         tls = _tls(use.place)
         url = str(address_of(use.place, ""))
-        return self._client.session, Server(
-            url.rstrip("/"), await self._token(use), tls["ssl"], tls["server_hostname"]
-        )
+        token = parameters_of(use.place).token.get_secret_value() if own else await self._token(use)
+        return self._client.session, Server(url.rstrip("/"), token, tls["ssl"], tls["server_hostname"])
 
     async def _token(self, use: AtCluster, *, instead_of: str = "") -> str:
         try:

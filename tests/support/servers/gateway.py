@@ -33,6 +33,11 @@ leave) setsid -f sleep "$tag" </dev/null >/dev/null 2>&1 ;;
 fork) (trap '' HUP; (sleep "$tag" </dev/null >/dev/null 2>&1 &) &) & exec sleep "$tag" ;;
 pipe) sleep "$tag" | sleep "$tag" & wait ;;
 stubborn) trap '' HUP TERM INT; sleep "$tag"; sleep "$tag"; sleep "$tag" ;;
+blind) setsid -f sleep "$tag" </dev/null >/dev/null 2>&1
+  for at in /proc/[0-9]*; do
+    [ "$(readlink "$at/cwd")" = "$PWD" ] && grep -q STINT_RUN "$at/cmdline" && kill -KILL "${at#/proc/}"
+  done 2>/dev/null
+  exec sleep "$tag" ;;
 flood) sh -c 'while :; do echo 0123456789012345678901234567890123456789 || exit; done' "$tag" ;;
 status) exit "$tag" ;;
 signal) kill -TERM $$ ;;

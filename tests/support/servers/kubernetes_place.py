@@ -56,7 +56,7 @@ commands:
   - run: exec {pod} -n shop -c app -- test {kind} {tag}
     where:
       pod: {choice: [web-1]}
-      kind: {choice: [sleep, nohup, setsid, daemon, leave, fork, stubborn, flood, status, count, both]}
+      kind: {choice: [sleep, nohup, setsid, daemon, leave, fork, stubborn, blind, flood, status, count, both]}
       tag: {int: [0, 9999999]}
     effect: change
   - run: exec web-1 -n shop -c app -- test sleep {tag} finish
@@ -65,6 +65,11 @@ commands:
     end: {finish: 10s}
   - run: exec -i web-1 -n shop -c app -- test count 0
     effect: change
+  - run: exec bare-1 -n shop -c app -- /usr/bin/env true
+    effect: read
+  - run: exec bare-1 -n shop -c app -- /usr/bin/env
+    effect: read
+    contain: none
   - run: attach web-1 -n shop -c app
     effect: change
   - run: port-forward pod/web-1 -n shop 8080

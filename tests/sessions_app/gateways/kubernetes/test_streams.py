@@ -16,8 +16,9 @@ import pytest
 
 from broker.demo.ports import free_port
 from broker.kernel import clock
-from sessions_app.connectors.kubernetes.remote import CLOSE, RESIZE, STDIN
-from sessions_app.gateways.kubernetes.streams import channels, outcome_in, stream_target
+from sessions_app.connectors.kubernetes.remote import CLOSE, RESIZE, STDERR, STDIN, STDOUT
+from sessions_app.gateways.kubernetes.execution import UNCONTAINED, UNKNOWN
+from sessions_app.gateways.kubernetes.streams import channels, outcome_in, place_of_words, stream_target
 from sessions_app.policy.commands.kubernetes.reading import read_request
 from tests.support.pace import allow
 from tests.support.servers.gateway import new_tag, on_target, tagged
@@ -31,12 +32,12 @@ LIMIT = 2.0
 
 def in_container(tag: int) -> list[int]:
     """The processes in the container that belong to a command."""
-    return [pid for pid in on_target(tag) if not _is_kubectl(pid)]
+    return [pid for pid in on_target(tag) if not _is(pid, b"kubectl")]
 
 
-def _is_kubectl(pid: int) -> bool:
+def _is(pid: int, program: bytes) -> bool:
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"kubectl\0")
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(program + b"\0")
     return False
 
 
@@ -114,6 +115,38 @@ def test_what_a_command_leaves_behind_is_dead_once_it_is_over(place):
     grant, tag = place.grant(), new_tag()
     assert place.run(grant, *exec_words("leave", tag)).returncode == 0
     eventually(lambda: not in_container(tag), within=LIMIT)
+
+
+def test_after_a_revoke_nothing_runs_of_a_command_that_has_killed_what_watches_over_it(place):
+    grant = place.grant()
+
+    def is_alone() -> bool:
+        return [_is(pid, b"sleep") for pid in in_container(tag)] == [True, True]
+
+    with running(place, grant, "blind") as (_, tag):
+        eventually(is_alone, within=20)
+        revoke(grant)
+        eventually(lambda: not in_container(tag), within=LIMIT)
+    run = grant.runs.get(line__startswith="exec")
+    eventually(lambda: run.refresh_from_db() or run.state == "cut")
+    assert UNKNOWN not in run.reason
+
+
+def test_an_image_without_a_shell_runs_only_what_is_not_contained_and_the_run_says_so(place):
+    pods, containers = "/api/v1/namespaces/shop/pods", [{"name": "app", "image": "distroless/shop:1"}]
+    place.cluster.call("POST", pods, {"metadata": {"name": "bare-1"}, "spec": {"containers": containers}})
+    eventually(lambda: ("shop", "bare-1", "app") in place.kubelet.containers)
+    grant = place.grant()
+    words = ("exec", "bare-1", "-c", "app", "--", "/usr/bin/env")
+    refused = place.run(grant, *words, "true")
+    assert b"needs sh, sleep and /proc" in refused.stderr
+    assert b"contain: none" in refused.stderr
+    done = place.run(grant, *words)
+    assert done.returncode == 0, done
+    assert b"STINT_" not in done.stdout
+    runs = grant.runs.filter(line__startswith="exec").order_by("pk")
+    eventually(lambda: [run.state for run in runs.all()] == ["failed", "done"])
+    assert runs[1].reason == UNCONTAINED
 
 
 def test_a_client_that_goes_away_takes_its_command_along(place):
@@ -224,6 +257,15 @@ def test_only_the_streams_that_were_decided_are_opened(switches, sent, taken):
     request = read_request("GET", path, f"command=psql&container=app{switches}&timeout=5")
     assert stream_target(request, ["sh", "a b"]) == f"{path}?container=app{sent}&command=sh&command=a%20b"
     assert channels(request) == frozenset(taken)
+
+
+@pytest.mark.parametrize(
+    ("switches", "place"),
+    [("&stdout=true&stderr=true", STDERR), ("&stdout=true&tty=true", STDOUT), ("&stdin=true", None)],
+)
+def test_what_stint_says_is_in_a_stream_that_the_client_has_opened(switches, place):
+    path = "/api/v1/namespaces/shop/pods/web-1/exec"
+    assert place_of_words(read_request("GET", path, f"command=psql&container=app{switches}")) == place
 
 
 @pytest.mark.parametrize("words", [exec_words("count", 0), ("attach", "web-1", "-c", "app")])
