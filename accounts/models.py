@@ -53,12 +53,16 @@ def answers_for(identity: Identity, other: Identity) -> bool:
     return identity.pk in (other.pk, other.owner_id)
 
 
+# The condition that an identity may act: it is enabled and, for a machine, so is its owner.
+MAY_ACT = Q(is_active=True) & (Q(kind=Kind.PERSON) | Q(owner__is_active=True))
+
+
 class IdentityQuerySet(models.QuerySet["Identity"]):
     """Filters on identities."""
 
     def active(self) -> IdentityQuerySet:
         """Return identities that may act: enabled and, for machines, with an enabled owner."""
-        return self.filter(is_active=True).filter(Q(kind=Kind.PERSON) | Q(owner__is_active=True))
+        return self.filter(MAY_ACT)
 
 
 class Identity(AbstractBaseUser, PermissionsMixin):

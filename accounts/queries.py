@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.contrib.auth.models import Group
-from django.db.models import Q, QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 
-from accounts.models import APIToken, Identity, Kind, SSHPublicKey, answers_for
+from accounts.models import MAY_ACT, APIToken, Identity, Kind, SSHPublicKey, answers_for
 from broker.kernel.crypto import token_digest
 
 
@@ -57,6 +57,13 @@ def removed_keys(fingerprints: Iterable[str]) -> frozenset[str]:
 def group_names(identity: Identity) -> frozenset[str]:
     """Return the names of the identity's groups."""
     return frozenset(identity.groups.values_list("name", flat=True))
+
+
+def enabled_and_groups(identity: Identity) -> tuple[bool, frozenset[str]]:
+    """Return whether the identity may act now, and the names of its groups."""
+    row = Identity.objects.filter(pk=identity.pk).annotate(may_act=ExpressionWrapper(MAY_ACT, BooleanField()))
+    found = list(row.values_list("may_act", "groups__name"))
+    return any(may_act for may_act, _ in found), frozenset(name for _, name in found if name is not None)
 
 
 # The person of accounts of people without a mail address: it could be anybody.

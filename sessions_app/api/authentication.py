@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 
-from django.db.models import Q
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
@@ -36,8 +35,8 @@ class TokenAuthentication(BaseAuthentication):
         token = valid_token(text, now) or (outlived_token(text, grant, now) if grant else None)
         if token is None:
             raise AuthenticationFailed("The token is not valid. Create a new one on your account page.")
-        noted_long_ago = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - _USE_NOTED_EVERY)
-        APIToken.objects.filter(noted_long_ago, pk=token.pk).update(last_used_at=now)
+        if token.last_used_at is None or token.last_used_at < now - _USE_NOTED_EVERY:
+            APIToken.objects.filter(pk=token.pk).update(last_used_at=now)
         return token
 
     def authenticate_header(self, request: Request) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from django.db.models import Model, Prefetch, QuerySet
+from django.db.models import Model, Prefetch, QuerySet, prefetch_related_objects
 
 from accounts.models import APIToken, Identity, SSHPublicKey, answered_for_by
 from broker.kernel import clock
@@ -39,7 +39,7 @@ from sessions_app.queries.extents import left_of
 from sessions_app.queries.notices import with_outcomes
 from sessions_app.queries.preview import Preview
 
-Row = TypeVar("Row", bound=Model)
+Row = TypeVar("Row")
 
 # Lists
 
@@ -141,6 +141,17 @@ def request_of(identity: Identity, ref: str) -> AccessRequest:
     return _one(requests(identity).filter(number=references.request_number(ref)), "request")
 
 
+def seen_request(identity: Identity, ref: str) -> AccessRequest:
+    """Return a request by its reference, with what names it alone: the operation reads the rest. Raises NotFound."""
+    found = AccessRequest.objects.visible_to(identity).filter(number=references.request_number(ref))
+    return _one(found.only("targets", "cluster"), "request")
+
+
+def id_of_grant(identity: Identity, ref: str) -> int:
+    """Return the id of a grant, by its reference: the operation reads the rest. Raises NotFound."""
+    return _one(Grant.objects.visible_to(identity).filter(ref=ref).values_list("pk", flat=True), "grant")
+
+
 def grant_of(identity: Identity, ref: str) -> Grant:
     """Return a grant by its reference. Raises NotFound."""
     return _one(grants(identity).filter(ref=ref), "grant")
@@ -211,7 +222,7 @@ def notice_of(identity: Identity, notice_id: int) -> Notice:
     )
 
 
-def _one(found: QuerySet[Row], what: str) -> Row:
+def _one(found: QuerySet[Any, Row], what: str) -> Row:
     thing = found.first()
     if thing is None:
         raise NotFound(f"{what.capitalize()} not found.")
@@ -249,16 +260,17 @@ class RequestDetail:
 
 def detail_of(request: AccessRequest, identity: Identity) -> RequestDetail:
     """Return the request as its approvers see it."""
-    names = dict(Target.objects.filter(pk__in=request.targets).values_list("pk", "name"))
+    prefetch_related_objects([request], deciders.VERDICTS)
+    every = list(Target.objects.filter(pk__in=request.targets).order_by("name"))
+    targets, left = [target for target in every if target.removed_at is None], left_of(request)
     clauses = facts.clauses_of(request, facts.policy_document(request.policy))
     waits = request.state == RequestState.PENDING
-    resolution = resolve(clauses=clauses, verdicts=deciders.counted_verdicts(request), digest=request.digest)
-    missing = resolution.missing if waits else (0,) * len(clauses)
-    targets, left = facts.targets_of(request), left_of(request)
+    verdicts = deciders.counted_verdicts(request)
+    missing = resolve(clauses=clauses, verdicts=verdicts, digest=request.digest).missing
     return RequestDetail(
         request=request,
         targets=[target.name for target in targets],
-        target_names=names,
+        target_names={target.pk: target.name for target in every},
         commands=describe(commands.asked(request)),
         targets_left=[target.name for target in targets if target.pk in left.targets],
         commands_left=sorted(left.commands),
@@ -267,12 +279,12 @@ def detail_of(request: AccessRequest, identity: Identity) -> RequestDetail:
             Needed(
                 clause.count,
                 clause.groups,
-                lacks,
+                lacks if waits else 0,
                 _names(deciders.eligible_approvers(clause, request.requester)),
             )
             for clause, lacks in zip(clauses, missing, strict=True)
         ],
-        changed=waits and facts.scope_of(request).digest() != request.digest,
+        changed=waits and facts.scope_of(request, targets).digest() != request.digest,
         why_not=deciders.may_not_decide(request, identity) if waits else f"It is already {request.state}.",
     )
 

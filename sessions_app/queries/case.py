@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef
 
 from accounts.models import Identity
-from accounts.queries import UNKNOWN, group_names, groups_of_people, persons_of, same_person
+from accounts.queries import UNKNOWN, enabled_and_groups, groups_of_people, persons_of, same_person
 from sessions_app.connectors.registry import commands_of
 from sessions_app.models import (
     OWN,
@@ -24,6 +24,7 @@ from sessions_app.models import (
     Workflow,
     WorkflowState,
 )
+from sessions_app.models.request import URGENT_KINDS
 from sessions_app.policy.case import Case
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.rules import Ask, Facts, GrantFacts, WorkflowFacts
@@ -49,18 +50,21 @@ def case_of_draft(
     named: str = "",
     offering: bool = False,
     like: Case | None = None,
+    may_request: bool | None = None,
 ) -> Case:
     """Return the case of a request that is not stored, under this document.
 
     ``named`` is the given reference if that workflow does not exist: the rules report what is wrong with it.
     ``offering``: open workflows that the policy would accept are looked up, if it needs another one. ``like`` is the case
-    of the same request under another policy. What does not depend on the policy is taken from it.
+    of the same request under another policy. What does not depend on the policy is taken from it. ``may_request`` is whether the
+    requester may request under this policy, if the caller has just read that.
     """
-    facts = _under(document, draft, like.facts if like else _facts(draft, targets, now))
+    ask, facts = (like.ask, like.facts) if like else _requested(draft, targets, now, named=named)
+    facts = _under(document, draft, facts, may_request=may_request, asked=True)
     return Case(
         policy=document,
         version=draft.policy_version,
-        ask=like.ask if like else _ask(draft, named=named),
+        ask=ask,
         facts=replace(facts, fitting=_offered_workflows(draft, document)) if offering else facts,
     )
 
@@ -76,8 +80,9 @@ def case_of_request(request: AccessRequest, targets: Sequence[Target], now: dt.d
         begins = max(now, request.starts_at or now, workflow.starts_at or now)
         duration = min(duration, max(int((workflow.ends_at - begins).total_seconds()), 1))
     passed = request.starts_at is not None and request.starts_at <= now
-    ask = replace(_ask(request), duration=duration, starts_at=None if passed else request.starts_at)
-    return _stored(request, ask, _facts(request, targets, now))
+    ask, facts = _requested(request, targets, now)
+    ask = replace(ask, duration=duration, starts_at=None if passed else request.starts_at)
+    return _stored(request, ask, facts, asked=True)
 
 
 def case_of_grant(
@@ -98,8 +103,9 @@ def case_of_grant(
     # approvers shortened is measured as such. An extension is not part of what was requested.
     span = min(request.duration, int((grant.expires_at - grant.starts_at).total_seconds()))
     starts_at = grant.expires_at - dt.timedelta(seconds=span)
-    ask = replace(_ask(request), starts_at=starts_at, duration=span, extension=extension)
-    case = _stored(request, ask, _facts(request, targets, now))
+    ask, facts = _read(request, targets, now)
+    ask = replace(ask, starts_at=starts_at, duration=span, extension=extension)
+    case = _stored(request, ask, facts)
     # An extension that people approve has approvals of its own.
     anew = extension is not None and bool(case.policy.extension_clauses)
     others = () if extension is None else _extensions(grant, deciding)
@@ -139,20 +145,37 @@ def _extensions(grant: Grant, deciding: AccessRequest | None) -> tuple[str, ...]
     return tuple(found.values_list("state", flat=True))
 
 
-def _stored(request: AccessRequest, ask: Ask, facts: Facts) -> Case:
+def _stored(request: AccessRequest, ask: Ask, facts: Facts, *, asked: bool = False) -> Case:
     document = approved_document(request)
     return Case(
         policy=document, version=request.policy.version, ask=ask,
-        facts=_under(document, request, facts), counted=request.vouched,
+        facts=_under(document, request, facts, asked=asked), counted=request.vouched,
     )  # fmt: skip
 
 
-def _ask(request: AccessRequest, *, named: str = "") -> Ask:
+def _requested(
+    request: AccessRequest, targets: Sequence[Target], now: dt.datetime, *, named: str = ""
+) -> tuple[Ask, Facts]:
+    """Return a request with what only the rules about requests read (`policy/steps.py`)."""
+    ask, facts = _read(request, targets, now, named=named)
+    overdue = _overdue_reviews(request.requester, now) if request.kind in URGENT_KINDS else None
+    return ask, replace(facts, sweeper_silence=sweeper_silence(now), overdue_reviews=overdue)
+
+
+def _read(
+    request: AccessRequest, targets: Sequence[Target], now: dt.datetime, *, named: str = ""
+) -> tuple[Ask, Facts]:
+    """Return a request, stored or not, as the rules see it, and the facts that all of them share. The others are left as they deny."""
+    enabled, groups = enabled_and_groups(request.requester)
+    return _ask(request, groups, named), _facts(request, targets, now, enabled=enabled)
+
+
+def _ask(request: AccessRequest, groups: frozenset[str], named: str) -> Ask:
     """Return a request, stored or not, as the rules see it when it is submitted."""
     workflow = request.workflow.ref if request.workflow else named
     return Ask(
         requester=request.requester.username,
-        requester_groups=group_names(request.requester),
+        requester_groups=groups,
         cluster=request.cluster.name,
         command_set=request.command_set_version.command_set.name,
         target_count=len(request.targets),
@@ -166,22 +189,21 @@ def _ask(request: AccessRequest, *, named: str = "") -> Ask:
     )
 
 
-def _facts(request: AccessRequest, targets: Sequence[Target], now: dt.datetime) -> Facts:
-    """Return the facts that do not depend on the policy. Those that do are left as they deny."""
+def _facts(request: AccessRequest, targets: Sequence[Target], now: dt.datetime, *, enabled: bool) -> Facts:
     requester, cluster = request.requester, request.cluster
     version, command_set = request.command_set_version, request.command_set_version.command_set
     workflow, is_open, is_there = _workflow(request, now)
     return Facts(
         now=now,
-        requester_enabled=Identity.objects.active().filter(pk=requester.pk).exists(),
+        requester_enabled=enabled,
         may_request=False,
         policy_live=False,
         cluster_live=cluster.removed_at is None,
         command_set_published=version.published_at is not None and command_set.removed_at is None,
         targets_live=bool(targets)
         and all(t.removed_at is None and t.cluster_id == cluster.pk for t in targets),
-        sweeper_silence=sweeper_silence(now),
-        overdue_reviews=_overdue_reviews(requester, now),
+        sweeper_silence=None,
+        overdue_reviews=None,
         approvers=None,
         workflow_open=is_open,
         workflow_on_cluster=is_there,
@@ -192,15 +214,24 @@ def _facts(request: AccessRequest, targets: Sequence[Target], now: dt.datetime) 
     )
 
 
-def _under(document: PolicyDocument, request: AccessRequest, facts: Facts) -> Facts:
-    """Return the facts with those that depend on the policy."""
+def _under(
+    document: PolicyDocument,
+    request: AccessRequest,
+    facts: Facts,
+    *,
+    asked: bool,
+    may_request: bool | None = None,
+) -> Facts:
+    """Return the facts with those that depend on the policy. ``asked``: a request is judged, which needs approvers."""
     policy, requester = request.policy, request.requester
-    requestable = AccessPolicy.objects.requestable_by(requester, request.cluster_id)
+    if may_request is None:
+        requestable = AccessPolicy.objects.requestable_by(requester, request.cluster_id)
+        may_request = requestable.filter(pk=policy.pk).exists()
     return replace(
         facts,
-        may_request=requestable.filter(pk=policy.pk).exists(),
+        may_request=may_request,
         policy_live=policy.removed_at is None,
-        approvers=groups_of_people(document.approver_groups, but=[requester]),
+        approvers=groups_of_people(document.approver_groups, but=[requester]) if asked else None,
     )
 
 

@@ -19,6 +19,7 @@ from django.db.models import (
     F,
     Func,
     OuterRef,
+    Prefetch,
     Q,
     QuerySet,
     Value,
@@ -61,6 +62,11 @@ OVER = (GrantState.REVOKING, GrantState.ENDED)
 
 # Requests.
 
+# The verdicts on a request with what is read of their approvers. Prefetched, they are read once for all that counts them.
+VERDICTS = Prefetch(
+    "approvals", Approval.objects.select_related("approver__owner").prefetch_related("approver__groups")
+)
+
 
 def may_not_decide(request: AccessRequest, person: Identity) -> str:
     """Return why this identity's verdict does not count on this request; empty if it counts."""
@@ -69,21 +75,28 @@ def may_not_decide(request: AccessRequest, person: Identity) -> str:
     wanted = facts.policy_document(request.policy).approver_groups
     if not group_names(person).intersection(wanted):
         return f"Only people in {' or '.join(wanted) or 'no group'} can decide under {request.policy.name}."
-    other = _given(request.approvals.all(), person).exclude(approver=person).first()
-    return f"You have already decided it as {other.approver.username}." if other else ""
+    given = (one.approver for one in _standing(request) if one.approver.person == person.person)
+    other = next((one for one in given if one.pk != person.pk), None)
+    return f"You have already decided it as {other.username}." if other else ""
 
 
 def requests_for(person: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
     """Return the requests that are waiting for a verdict of this person, and on which it would count."""
     if not _decides(person):
         return AccessRequest.objects.none()
+    given = Approval.objects.filter(
+        request=OuterRef("pk"),
+        voided_at__isnull=True,
+        approver__is_active=True,
+        approver__person=person.person,
+    )
     return (
         AccessRequest.objects.filter(
             state=RequestState.PENDING, lapses_at__gt=now, policy__in=AccessPolicy.objects.holding(person, "approve")
         )
         .exclude(requester__person__in=[person.person, UNKNOWN])
         .exclude(requester__owner__person__in=[person.person, UNKNOWN])
-        .exclude(Exists(_given(Approval.objects.filter(request=OuterRef("pk")), person)))
+        .exclude(Exists(given))
     )  # fmt: skip
 
 
@@ -94,7 +107,7 @@ def deciders_of(request: AccessRequest) -> list[Identity]:
         for clause in facts.clauses_of(request, facts.policy_document(request.policy))
         for group in clause.groups
     }
-    given = set(_standing(request.approvals.all()).values_list("approver__person", flat=True))
+    given = {one.approver.person for one in _standing(request)}
     people = people_in(groups, but=[request.requester]).order_by("name", "username")
     return each_person(person for person in people if person.person not in given)
 
@@ -109,10 +122,11 @@ def counted_verdicts(request: AccessRequest, *, adding: Approval | None = None) 
 
     ``adding`` is one that is not stored yet. It replaces what the same account gave before.
     """
-    given = list(request.approvals.filter(voided_at__isnull=True).select_related("approver__owner"))
+    prefetch_related_objects([request], VERDICTS)
+    given = [one for one in request.approvals.all() if one.voided_at is None]
     if adding is not None:
         given = [*(one for one in given if one.approver_id != adding.approver_id), adding]
-    prefetch_related_objects(given, "approver__groups")
+        prefetch_related_objects(given, "approver__groups")
     return [
         CountedVerdict(
             person=approval.approver.person,
@@ -125,13 +139,9 @@ def counted_verdicts(request: AccessRequest, *, adding: Approval | None = None) 
     ]
 
 
-def _standing(approvals: QuerySet[Approval]) -> QuerySet[Approval]:
-    """Return the verdicts that count: not withdrawn, and from enabled accounts."""
-    return approvals.filter(voided_at__isnull=True, approver__is_active=True)
-
-
-def _given(approvals: QuerySet[Approval], person: Identity) -> QuerySet[Approval]:
-    return _standing(approvals).filter(approver__person=person.person).select_related("approver")
+def _standing(request: AccessRequest) -> list[Approval]:
+    """Return the verdicts that count: not withdrawn, and from enabled accounts. Uses prefetched ones."""
+    return [one for one in request.approvals.all() if one.voided_at is None and one.approver.is_active]
 
 
 def why_never_met(document: PolicyDocument) -> str:

@@ -57,7 +57,7 @@ class RequestShape(Shape):
     @shown_as({"type": ["string", "null"]})
     def get_grant(self, request: AccessRequest) -> str | None:
         """Reference of the grant."""
-        grant = getattr(request, "grant", None)
+        grant = getattr(request, "grant", None) if request.state == RequestState.APPROVED else None
         return grant.ref if grant else None
 
     def get_duration_left(self, request: AccessRequest) -> int:

@@ -83,8 +83,8 @@ class GrantEnd(Endpoint):
     def post(self, request: Request, ref: str) -> Response:
         """End a grant now: access closes at once, and what it left on targets is revoked and verified."""
         sent = self.body(End)
-        grant = reads.grant_of(self.identity, ref)
-        stop_grant(grant_id=grant.pk, actor=self.identity, now=clock.now(), **sent)
+        grant_id = reads.id_of_grant(self.identity, ref)
+        stop_grant(grant_id=grant_id, actor=self.identity, now=clock.now(), **sent)
         return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))
 
 
@@ -98,9 +98,9 @@ class GrantExtend(Endpoint):
     def post(self, request: Request, ref: str) -> Response:
         """Request an extension of one of your grants. Its sessions stay open."""
         sent = self.body(Extend)
-        grant = reads.grant_of(self.identity, ref)
+        grant_id = reads.id_of_grant(self.identity, ref)
         asked = extend_grant(
-            grant_id=grant.pk,
+            grant_id=grant_id,
             requester=self.identity,
             seconds=sent["duration"],
             reason=sent["reason"],
@@ -120,8 +120,8 @@ class GrantReview(Endpoint):
     def post(self, request: Request, ref: str) -> Response:
         """Record what you found when you reviewed someone's break-glass access."""
         sent = self.body(Review)
-        grant = reads.grant_of(self.identity, ref)
-        review_break_glass(grant_id=grant.pk, reviewer=self.identity, note=sent["note"], now=clock.now())
+        grant_id = reads.id_of_grant(self.identity, ref)
+        review_break_glass(grant_id=grant_id, reviewer=self.identity, note=sent["note"], now=clock.now())
         return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))
 
 
@@ -137,8 +137,8 @@ class GrantCredential(Endpoint):
     def post(self, request: Request, ref: str) -> Response:
         """Get a new credential for a target of your grant. The previous one is no longer valid for new logins."""
         sent = self.body(NewCredential)
-        grant = reads.grant_of(self.identity, ref)
-        made = issue_credential(grant_id=grant.pk, actor=self.identity, now=clock.now(), **sent)
+        grant_id = reads.id_of_grant(self.identity, ref)
+        made = issue_credential(grant_id=grant_id, actor=self.identity, now=clock.now(), **sent)
         answer = self.answer(CredentialShape, made)
         answer["Cache-Control"] = "no-store"
         return answer
@@ -153,8 +153,8 @@ class GrantRetry(Endpoint):
     @once
     def post(self, request: Request, ref: str) -> Response:
         """Retry revoking an ending grant now, instead of at the next scheduled attempt."""
-        grant = reads.grant_of(self.identity, ref)
-        retry_revoke(grant_id=grant.pk, actor=self.identity, now=clock.now())
+        grant_id = reads.id_of_grant(self.identity, ref)
+        retry_revoke(grant_id=grant_id, actor=self.identity, now=clock.now())
         return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))
 
 
@@ -168,8 +168,8 @@ class GrantRelease(Endpoint):
     def post(self, request: Request, ref: str) -> Response:
         """Release a grant that is held after too many refused commands."""
         sent = self.body(Release)
-        grant = reads.grant_of(self.identity, ref)
-        release_grant(grant_id=grant.pk, actor=self.identity, now=clock.now(), **sent)
+        grant_id = reads.id_of_grant(self.identity, ref)
+        release_grant(grant_id=grant_id, actor=self.identity, now=clock.now(), **sent)
         return self.answer(GrantDetailShape, reads.grant_of(self.identity, ref))
 
 
@@ -184,9 +184,9 @@ class GrantDelegate(Endpoint):
         """Delegate a part of your grant. The part allows no more than the grant, and ends with it."""
         sent = self.body(Delegate)
         targets = sent.pop("targets")
-        grant = reads.grant_of(self.identity, ref)
+        grant_id = reads.id_of_grant(self.identity, ref)
         made = delegate_grant(
-            grant_id=grant.pk,
+            grant_id=grant_id,
             actor=self.identity,
             part=Part(targets=None if targets is None else tuple(targets), **sent),
             now=clock.now(),
@@ -205,8 +205,8 @@ class GrantHeartbeat(Endpoint):
     @once
     def post(self, request: Request, ref: str) -> Response:
         """Send a heartbeat for your grant, if its policy requires one. After three missed heartbeats the grant ends."""
-        grant = reads.grant_of(self.identity, ref)
-        return self.answer(HeartbeatShape, heartbeat(grant_id=grant.pk, actor=self.identity, now=clock.now()))
+        grant_id = reads.id_of_grant(self.identity, ref)
+        return self.answer(HeartbeatShape, heartbeat(grant_id=grant_id, actor=self.identity, now=clock.now()))
 
 
 class GrantReceipt(Endpoint):

@@ -35,9 +35,8 @@ class _Asking(Endpoint):
         targets = sent.pop("targets")
         return dry_run.NewRequest(targets=None if targets is None else tuple(targets), **sent)
 
-    def detail(self, ref: str, status: int = 200, **headers: str) -> Response:
-        """Return the current state of one request."""
-        request = reads.request_of(self.identity, ref)
+    def detail(self, request: AccessRequest, status: int = 200, **headers: str) -> Response:
+        """Return one request as the caller sees it."""
         return self.answer(
             RequestDetailShape, reads.detail_of(request, self.identity), status=status, **headers
         )
@@ -57,7 +56,7 @@ class Requests(_Asking):
     def post(self, request: Request) -> Response:
         """Request access. If the policy needs no approval, the grant is created at once."""
         asked = request_access(requester=self.identity, ask=self.ask(), now=clock.now())
-        return self.detail(asked.ref, 201, Location=f"/api/v1/requests/{asked.ref}")
+        return self.detail(asked, 201, Location=f"/api/v1/requests/{asked.ref}")
 
 
 def _fitting(found: Any, query: dict[str, Any], view: Endpoint) -> Any:
@@ -105,7 +104,7 @@ class OneRequest(_Asking):
     @described(RequestDetailShape)
     def get(self, request: Request, ref: str) -> Response:
         """Get a request with everything its approvers need."""
-        return self.detail(ref)
+        return self.detail(reads.request_of(self.identity, ref))
 
 
 class RequestVerdicts(_Asking):
@@ -118,12 +117,12 @@ class RequestVerdicts(_Asking):
     def post(self, request: Request, ref: str) -> Response:
         """Approve or deny exactly what you read. An approval can reduce the scope, never widen it."""
         sent = self.body(NewVerdict)
-        asked = reads.request_of(self.identity, ref)
-        narrowing = _by_id(asked, sent.pop("narrowing") or {})
-        decide_request(
-            request_id=asked.pk, approver=self.identity, narrowing=narrowing, now=clock.now(), **sent
+        seen = reads.seen_request(self.identity, ref)
+        narrowing = _by_id(seen, sent.pop("narrowing") or {})
+        decided = decide_request(
+            request_id=seen.pk, approver=self.identity, narrowing=narrowing, now=clock.now(), **sent
         )
-        return self.detail(ref)
+        return self.detail(decided)
 
 
 def _by_id(request: AccessRequest, narrowing: dict[str, Any]) -> dict[str, Any]:
@@ -148,6 +147,6 @@ class RequestWithdraw(_Asking):
     def post(self, request: Request, ref: str) -> Response:
         """Withdraw one of your requests."""
         self.body(Nothing)
-        asked = reads.request_of(self.identity, ref)
-        withdraw_request(request_id=asked.pk, actor=self.identity, now=clock.now())
-        return self.detail(ref)
+        seen = reads.seen_request(self.identity, ref)
+        withdraw_request(request_id=seen.pk, actor=self.identity, now=clock.now())
+        return self.detail(reads.request_of(self.identity, ref))

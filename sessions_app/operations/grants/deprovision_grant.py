@@ -59,6 +59,10 @@ PLACES_AT_HOST = 3
 PLACES_IN_DOUBT = 2
 
 
+# What `notify_of_end` reads of a grant.
+_NOTIFIED = ("holder__owner", "cluster", "command_set_version__command_set", "ended_by")
+
+
 def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
     """Bring a REVOKING grant to ENDED: wait until its sessions are reported closed, then ask each used target.
 
@@ -117,9 +121,10 @@ def _made_until(grant: Grant, now: dt.datetime) -> dt.datetime | None:
     What a dead process had sent may still arrive, but for no longer than a claim lasts.
     """
     making = grant.leases.filter(gone_at__isnull=True, making_until__gt=now)
-    if making and not is_shown(*maker_of(grant.pk)):
-        making.filter(making_until__gt=now + CLAIM).update(making_until=now + CLAIM)
     until: dt.datetime | None = making.aggregate(until=Max("making_until"))["until"]
+    if until is not None and until > now + CLAIM and not is_shown(*maker_of(grant.pk)):
+        until = now + CLAIM
+        making.filter(making_until__gt=until).update(making_until=until)
     return until
 
 
@@ -230,7 +235,8 @@ def _ask(
 
 def _finish(grant: Grant, results: list[tuple[Lease, Evidence | ConnectorError]], now: dt.datetime) -> Grant:
     with transaction.atomic():
-        locked = _own(grant).select_for_update(no_key=True).first()
+        rows = _own(grant).select_for_update(no_key=True, of=("self",))
+        locked = rows.select_related(*_NOTIFIED).first()
         if locked is None:
             raise StaleGrant(f"Another process has taken over {grant.ref}.", hint="Nothing to do.")
         # No session is open anymore, so no command is running either.

@@ -108,8 +108,6 @@ def _insert(**fields: object) -> Grant:
     for attempt in range(_TRIES):
         length = 4 if attempt < _TRIES // 2 else 8
         ref = "GR-" + "".join(secrets.choice(_ALPHABET) for _ in range(length))
-        if Grant.objects.filter(ref=ref).exists():
-            continue
         try:
             with transaction.atomic():
                 return Grant.objects.create(ref=ref, **fields)

@@ -19,9 +19,10 @@ def stop_grant(
     Raises NotFound for grants that the actor can't end, InvalidInput (the note).
     """
     note = checked_text(note, field="note")
-    grant = Grant.objects.endable_by(actor).select_related("holder").filter(pk=grant_id).first()
-    if grant is None:
+    found = Grant.objects.endable_by(actor).filter(pk=grant_id).values_list("holder", "holder__owner")
+    if not found:
         raise NotFound("Grant not found, or you can't end it.")
-    own = answers_for(actor, grant.holder)
+    ((holder, owner),) = found
+    own = answers_for(actor, Identity(pk=holder, owner_id=owner))
     reason = EndReason.RELEASED if own else EndReason.REVOKED
     return end_grant(grant_id=grant_id, actor=actor, reason=reason, now=now, note=note, cut=kill)

@@ -6,13 +6,14 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db.models import F
+from django.db.models import BooleanField, F
+from django.db.models.expressions import RawSQL
 
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end, record_ends
 from broker.audit.events import Event
 from broker.audit.record import Json, record
-from broker.audit.standing import check_stands
+from broker.audit.standing import STANDS, check_stands
 from broker.kernel.errors import Overtaken
 from sessions_app.models import EndReason, Grant, GrantState
 
@@ -44,14 +45,17 @@ def transition(
     Raises StaleGrant if another writer was first, and RecordContradicted for a start. The database refuses transitions
     that are not allowed.
     """
-    if to in (GrantState.PROVISIONING, GrantState.ACTIVE):
-        check_stands()
+    starts = to in (GrantState.PROVISIONING, GrantState.ACTIVE)
     read = Grant.objects.filter(pk=grant.pk, version=grant.version)
+    if starts:
+        read = read.filter(RawSQL(STANDS, (), output_field=BooleanField()))  # noqa: S611  # fixed text
     if to not in (GrantState.REVOKING, GrantState.ENDED):
         # An end that waits for the row stops a start, and no other end.
         read = read.filter(state=grant.state)
     moved = read.update(state=to, version=F("version") + 1, **changes)
     if moved != 1:
+        if starts:
+            check_stands()
         raise StaleGrant(f"{grant.ref} is no longer {grant.state}.", hint="Reload the grant.")
     # An end proceeds even if the record refuses; a start does not.
     write = record_end if to in (GrantState.REVOKING, GrantState.ENDED) else record

@@ -47,6 +47,7 @@ def notify_approvers(
         Notice.objects.select_for_update(no_key=True, of=("self",))
         .filter(identity__in=told, sender__person=asker.person, urgent=urgent)
         .filter(created_at__gt=now - PERIOD, asks__in=OF_APPROVERS)
+        .select_related("sender")
         .order_by("-pk")
     )
     before: dict[int, list[Notice]] = {}

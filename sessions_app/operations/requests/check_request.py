@@ -106,9 +106,10 @@ def check_request(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> 
             policy=policy, policy_version=policy.version, terms=facts.terms_of(document), **wanted
         )
         like = cases[0][1] if cases else None
-        cases.append(
-            (draft, case_of_draft(draft, document, targets, now, named=named, offering=True, like=like))
+        case = case_of_draft(
+            draft, document, targets, now, named=named, offering=True, like=like, may_request=True
         )
+        cases.append((draft, case))
     return min((_preview(draft, case, targets, now) for draft, case in cases), key=_cost)
 
 

@@ -41,7 +41,7 @@ from sessions_app.policy.scope import CannotWiden, Extent
 from sessions_app.policy.steps import Step
 from sessions_app.queries import facts
 from sessions_app.queries.case import case_of_request
-from sessions_app.queries.deciders import counted_verdicts, may_not_decide
+from sessions_app.queries.deciders import VERDICTS, counted_verdicts, may_not_decide
 from sessions_app.queries.extents import extent_of, left_digest, left_of
 from sessions_app.queries.starts import later_start
 from sessions_app.queries.workflows import why_over
@@ -87,20 +87,24 @@ def decide_request(
     Raises NotFound, MayNotDecide, AlreadyDecided, ScopeChanged, InvalidInput, RequestRefused, and for extensions
     MayNotExtend and GrantIsOver.
     """
-    if verdict == Verdict.APPROVE:
+    # The database refuses a change of either.
+    bound = AccessRequest.objects.filter(pk=request_id).values_list("workflow_id", "extends_id").first()
+    workflow, extends = bound or (None, None)
+    if verdict == Verdict.APPROVE and extends is not None:
         # An extension takes effect with the verdict. Everything else takes effect with a start, which asks the source
         # again.
-        asked = AccessRequest.objects.filter(pk=request_id, extends__isnull=False)
-        if asked.exists():
-            seen = asked.visible_to(approver).filter(state=RequestState.PENDING)
-            read_workflow_of(Grant.objects.filter(pk__in=seen.values("extends_id")), now)
+        seen = AccessRequest.objects.visible_to(approver).filter(pk=request_id, state=RequestState.PENDING)
+        read_workflow_of(Grant.objects.filter(pk__in=seen.values("extends_id")), now)
     with transaction.atomic():
-        request = _load(request_id, approver)
+        request = _load(request_id, approver, workflow, extends)
         why_not = may_not_decide(request, approver)
         if why_not:
             raise MayNotDecide(why_not, hint="Another approver must decide it.")
         narrowing = {name: value for name, value in (narrowing or {}).items() if value is not None}
-        given = request.approvals.filter(approver=approver, voided_at__isnull=True).first()
+        mine = (
+            one for one in request.approvals.all() if one.approver_id == approver.pk and one.voided_at is None
+        )
+        given = next(mine, None)
         if given is not None and _is_repeated(request, given, verdict, digest, narrowing):
             return request
         _check_open(request, now)
@@ -120,14 +124,12 @@ def decide_request(
         if given is not None:
             given.voided_at = now
             given.save(update_fields=["voided_at"])
-        approval.save(force_insert=True)
+        request.approvals.add(approval, bulk=False)
         _settle(approval, actor_of(approver), resolution, extent, case)
     return request
 
 
-def _load(request_id: int, approver: Identity) -> AccessRequest:
-    bound = AccessRequest.objects.filter(pk=request_id).values_list("workflow_id", "extends_id").first()
-    workflow, extends = bound or (None, None)
+def _load(request_id: int, approver: Identity, workflow: int | None, extends: int | None) -> AccessRequest:
     # Same lock order as closing a workflow and as ending a grant: first these, then what is bound to them.
     if workflow is not None:
         Workflow.objects.select_for_update(no_key=True, of=("self",)).filter(pk=workflow).first()
@@ -144,6 +146,7 @@ def _load(request_id: int, approver: Identity) -> AccessRequest:
             "extends",
             "workflow__source",
         )
+        .prefetch_related(VERDICTS)
         .filter(pk=request_id)
         .first()
     )

@@ -159,6 +159,8 @@ class OwnIncidentReviewed:
 def _reviewed(ask: Ask, facts: Facts, kind: str) -> Permit | Deny:
     if not facts.is_known:
         return nobody_else(facts)
+    if facts.overdue_reviews is None:
+        return Deny("The reviews that are due could not be determined.", "Try again.")
     if facts.overdue_reviews:
         them = " and ".join(facts.overdue_reviews)
         return Deny(

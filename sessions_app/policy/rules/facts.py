@@ -91,8 +91,8 @@ class Facts:
     targets_live: bool
     sweeper_silence: float | None
     # Grants that began without approval and whose review is overdue. These are break-glass access, or access for an
-    # incident that may be the requester's own.
-    overdue_reviews: tuple[str, ...]
+    # incident that may be the requester's own. None if unknown.
+    overdue_reviews: tuple[str, ...] | None
     # For each person whose approval would count, their groups among those of the policy; None if unknown.
     approvers: tuple[frozenset[str], ...] | None
     # The named workflow: whether it is open, whether it is on the cluster, and its other facts.
