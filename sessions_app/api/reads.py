@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from django.db.models import Model, Prefetch, QuerySet, prefetch_related_objects
+from django.db.models import Prefetch, QuerySet, prefetch_related_objects
 
 from accounts.models import APIToken, Identity, SSHPublicKey, answered_for_by
 from broker.kernel import clock
@@ -61,23 +61,28 @@ def requests(identity: Identity) -> QuerySet[AccessRequest]:
     )
 
 
+# What is shown of the rows that a grant refers to: reading all of their columns costs most of an answer.
+_BESIDE_GRANT = {
+    "holder": ["username"],
+    "cluster": ["name", "kind", "connection"],
+    "policy": ["name"],
+    "request": ["number", "digest", "reason", "ticket"],
+    "parent": ["ref"],
+    "workflow": ["ref"],
+    "command_set_version": ["number", "digest"],
+    "command_set_version__command_set": ["name"],
+    "ended_by": ["username"],
+    "reviewed_by": ["username"],
+}
+_OF_GRANT = [field.name for field in Grant._meta.concrete_fields] + [
+    f"{table}__{name}" for table, names in _BESIDE_GRANT.items() for name in names
+]
+
+
 def grants(identity: Identity) -> QuerySet[Grant]:
     """Grants that the identity may see."""
-    return (
-        Grant.objects.visible_to(identity)
-        .select_related(
-            "holder",
-            "cluster",
-            "policy",
-            "request",
-            "parent",
-            "workflow",
-            "command_set_version__command_set",
-            "ended_by",
-            "reviewed_by",
-        )
-        .prefetch_related("targets")
-    )
+    found = Grant.objects.visible_to(identity).select_related(*_BESIDE_GRANT).only(*_OF_GRANT)
+    return found.prefetch_related(Prefetch("targets", Target.objects.only("name")))
 
 
 def workflows(identity: Identity) -> QuerySet[Workflow]:
