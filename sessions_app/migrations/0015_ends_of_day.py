@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
     """Create the table."""
 
     dependencies = [
-        ("sessions_app", "0013_claims"),
+        ("sessions_app", "0014_stored_recordings"),
     ]
 
     operations = [

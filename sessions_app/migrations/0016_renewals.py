@@ -40,7 +40,7 @@ $body$
 class Migration(migrations.Migration):
     """The renewal of a gateway's lease."""
 
-    dependencies = [("sessions_app", "0013_claims")]
+    dependencies = [("sessions_app", "0015_ends_of_day")]
     operations = [
         migrations.RunSQL(RENEW, "DROP FUNCTION renew_gateway(text, text, text, text, timestamptz)")
     ]
