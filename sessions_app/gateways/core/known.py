@@ -9,9 +9,9 @@ import asyncio
 import contextlib
 import time
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from broker.kernel.errors import StintError, Unavailable
 from broker.kernel.networks import source_of
@@ -36,6 +36,8 @@ class Admissions:
         self._turns = Turns(STRANGERS)
         self._strangers: Counter[str] = Counter()
         self._known: OrderedDict[str, float] = OrderedDict()
+        # Questions that are about to be asked, which others can still share.
+        self._open: dict[Hashable, asyncio.Future[Any]] = {}
         self._asking: set[asyncio.Task[Any]] = set()
 
     async def ask(self, digest: str, client: str, function: Callable[..., T], /, **arguments: Any) -> T:
@@ -44,14 +46,46 @@ class Admissions:
         Raises Unavailable for one of too many strangers.
         """
         async with contextlib.AsyncExitStack() as stack:
-            if self._known.get(digest, 0.0) < time.monotonic():
+            if not self._is_known(digest):
                 # All addresses of one IPv6 network are one stranger.
                 await stack.enter_async_context(self._turn(source_of(client)))
             # Its thread goes on when whoever asks is gone, and so must its turn.
-            asking = asyncio.create_task(self._ask(stack.pop_all(), digest, partial(function, **arguments)))
+            asking = self._begin(self._ask_in(stack.pop_all(), digest, partial(function, **arguments)))
+        return await asyncio.shield(asking)
+
+    async def share(
+        self, key: Hashable, digest: str, client: str, function: Callable[..., T], /, **arguments: Any
+    ) -> T:
+        """Like ``ask``, once for all that come with the same key before the database is asked. Each gets what was true after
+        it came. A refusal is nobody else's, so that each is recorded.
+        """
+        if not self._is_known(digest):
+            return await self.ask(digest, client, function, **arguments)
+        others = self._open.get(key)
+        if others is None:
+            soon = self._ask_soon(key, digest, partial(function, **arguments))
+            asking = self._open[key] = self._begin(soon)
+            return await asyncio.shield(asking)
+        await asyncio.wait((others,))
+        error = others.exception()
+        if error is None or isinstance(error, StintError):
+            return cast("T", others.result())
+        return await self.ask(digest, client, function, **arguments)
+
+    async def _ask_soon(self, key: Hashable, digest: str, function: Callable[[], T]) -> T:
+        # Let those come along that arrived in the same turn of the event loop.
+        await asyncio.sleep(0)
+        del self._open[key]
+        return await self._ask(digest, function)
+
+    def _is_known(self, digest: str) -> bool:
+        return self._known.get(digest, 0.0) >= time.monotonic()
+
+    def _begin(self, question: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        asking = asyncio.create_task(question)
         self._asking.add(asking)
         asking.add_done_callback(self._answered)
-        return await asyncio.shield(asking)
+        return asking
 
     def _answered(self, asking: asyncio.Task[Any]) -> None:
         self._asking.discard(asking)
@@ -74,16 +108,19 @@ class Admissions:
             if not self._strangers[source]:
                 del self._strangers[source]
 
-    async def _ask(self, turn: contextlib.AsyncExitStack, digest: str, function: Callable[[], T]) -> T:
+    async def _ask_in(self, turn: contextlib.AsyncExitStack, digest: str, function: Callable[[], T]) -> T:
         async with turn:
-            try:
-                found = await self._database.run(function)
-            except StintError:
-                # Without the database, nobody knows.
-                raise
-            except Exception:
-                self._note(digest, valid=False)
-                raise
+            return await self._ask(digest, function)
+
+    async def _ask(self, digest: str, function: Callable[[], T]) -> T:
+        try:
+            found = await self._database.run(function)
+        except StintError:
+            # Without the database, nobody knows.
+            raise
+        except Exception:
+            self._note(digest, valid=False)
+            raise
         self._note(digest, valid=found is not None)
         return found
 

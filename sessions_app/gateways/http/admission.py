@@ -18,7 +18,7 @@ from broker.kernel.problems import problem
 from sessions_app.gateways.core.known import Admissions
 from sessions_app.gateways.core.proofs import ProofRefused, check_proof
 from sessions_app.gateways.http.denials import held
-from sessions_app.operations.sessions.authorize_use import authorize_use
+from sessions_app.operations.sessions.authorize_use import authorize_use, used_from
 from sessions_app.operations.sessions.proofs.gateway import AtGateway, GatewayUse
 from sessions_app.operations.sessions.record_failed_proof import record_failed_proof
 from sessions_app.operations.sessions.record_refused_request import record_dead_token
@@ -57,14 +57,12 @@ async def admit(admissions: Admissions, shown: Shown) -> GatewayUse:
     token = _TOKEN.fullmatch(shown.authorization)
     if token is None:
         raise challenge("no_token", "A grant token is required.", invalid=bool(shown.authorization))
-    return await admissions.ask(
-        token_digest(token[2]),
-        shown.client,
-        _admit,
-        shown=shown,
-        token=token[2],
-        bound=len(token[1]) == len("DPoP"),
-    )
+    digest, bound = token_digest(token[2]), len(token[1]) == len("DPoP")
+    if bound:
+        # Each proof is for one request.
+        return await admissions.ask(digest, shown.client, _admit, shown=shown, token=token[2], bound=True)
+    key = (digest, shown.name, shown.client)
+    return await admissions.share(key, digest, shown.client, _admit, shown=shown, token=token[2], bound=False)
 
 
 def challenge(code: str, title: str, *, invalid: bool, detail: str = "") -> NotAdmitted:
@@ -86,7 +84,7 @@ def _admit(*, shown: Shown, token: str, bound: bool) -> GatewayUse:
         )
     if uses[0].jkt or bound:
         _prove(uses[0], shown, token, bound=bound)
-    return uses[0]
+    return used_from(uses[0], shown.client)
 
 
 def _dead(shown: Shown, digest: str) -> NotAdmitted:

@@ -26,7 +26,6 @@ from sessions_app.gateways.http.credentials import Credentials
 from sessions_app.gateways.http.exchange import Exchange, Parts, refused_by
 from sessions_app.gateways.http.hosts import Hosts, host_name
 from sessions_app.gateways.http.upstream import Upstream
-from sessions_app.operations.sessions.authorize_use import used_from
 from sessions_app.operations.sessions.proofs.gateway import GatewayUse
 
 log = structlog.get_logger(__name__)
@@ -84,7 +83,7 @@ class HTTPSite:
         if closed := self._shared.closed_because():
             body = problem(status=503, code="unavailable", title=f"{closed.rstrip('.').capitalize()}.")
             return answer_json(503, body, {"retry-after": "1"})
-        use = used_from(await admit(self._admissions, _shown(asked)), asked.client)
+        use = await admit(self._admissions, _shown(asked))
         proven(asked.request, use.grant_id)
         session = await self._uses.session_of(use, asked.client)
         return await Exchange(self._parts, session, use, asked).run()

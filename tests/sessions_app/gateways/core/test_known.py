@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -63,6 +63,42 @@ async def test_a_token_that_was_valid_waits_for_no_stranger_until_it_is_not():
     assert not asked_again.is_set()
     held.set()
     await asyncio.gather(*strangers, again)
+    database.stop()
+
+
+async def test_requests_that_come_together_share_one_answer_and_one_that_comes_later_has_its_own():
+    database = Database(threads=2, name="known")
+    admissions = Admissions(database)
+
+    async def share(key: str = "mine", answer: Callable[[], object] = object) -> object:
+        return await admissions.share(key, "mine", "192.0.2.1", answer)
+
+    await share()
+    one, other, elsewhere = await asyncio.gather(share(), share(), share("another target"))
+    assert one is other
+    assert one is not elsewhere
+    held = threading.Event()
+    early = asyncio.create_task(share(answer=lambda: [happens(held)]))
+    await begun(database)
+    late = await share()
+    held.set()
+    assert late is not await early
+    database.stop()
+
+
+async def test_a_refusal_is_shared_with_nobody_and_an_unreachable_database_is():
+    asked, database = [], Database(threads=1, name="known")
+    admissions = Admissions(database)
+    assert await admissions.ask("mine", "192.0.2.1", lambda: "a use") == "a use"
+
+    def refuse(error: Exception) -> None:
+        asked.append(error)
+        raise error
+
+    for error, times in ((Unavailable("No database.", hint="Wait."), 1), (ValueError("over"), 3)):
+        three = [admissions.share("mine", "mine", "192.0.2.1", refuse, error=error) for _ in range(3)]
+        assert await asyncio.gather(*three, return_exceptions=True) == [error] * 3
+        assert asked.count(error) == times
     database.stop()
 
 
