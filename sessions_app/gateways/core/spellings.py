@@ -1,10 +1,11 @@
 """Secrets in texts, however they are spelled there: percent-encoded (RFC 3986 §2.1), as in a form, as in JSON (RFC 8259
-§7), in either alphabet of base64 (RFC 4648 §5), and two of these in one another.
+§7), in hexadecimal, in either alphabet of base64 (RFC 4648 §5), and two of these in one another.
 """
 
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -21,8 +22,9 @@ _Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Encoding:
-    """``unit`` matches one escape, whose group 1 ``plain`` turns into what it stands for."""
+    """``unit`` matches one escape, whose group 1 ``plain`` turns into what it stands for. Each escape has its ``mark``."""
 
+    mark: str
     unit: re.Pattern[str]
     plain: Callable[[str], str]
 
@@ -37,9 +39,9 @@ class _Reading:
 
 def without(text: str, secrets: Iterable[str]) -> str:
     """Return a text with each secret in it replaced, whatever its spelling."""
-    octets, wanted = _octets(text), _wanted(tuple(secrets))
-    # No encoding makes a text shorter.
-    if len(octets) < min(map(len, wanted), default=0):
+    octets, (shortest, wanted) = _octets(text), _wanted(tuple(secrets))
+    # No encoding undone makes a text longer.
+    if len(octets) < shortest:
         return text
     spans = sorted(_found(octets, wanted))
     if not spans:
@@ -53,10 +55,26 @@ def without(text: str, secrets: Iterable[str]) -> str:
 
 
 @lru_cache(maxsize=64)
-def _wanted(secrets: tuple[str, ...]) -> frozenset[str]:
-    """Return what to look for: base64 may come without its padding."""
-    plain = {_alike(_octets(secret)) for secret in secrets}
-    return frozenset(plain | {secret.rstrip("=") for secret in plain})
+def _wanted(secrets: tuple[str, ...]) -> tuple[int, frozenset[str]]:
+    """Return what to look for, and the length of the shortest: each secret, without the padding that base64 may have, and what
+    it is written as whole.
+    """
+    spelled = {form for secret in secrets for form in (_octets(secret), *_written(_octets(secret)))}
+    plain = {_alike(form) for form in spelled}
+    wanted = frozenset(plain | {form.rstrip("=") for form in plain})
+    return min(map(len, wanted), default=0), wanted
+
+
+def _written(octets: str) -> Iterator[str]:
+    """Yield a secret in hexadecimal, and in base64 at each place where it can begin among other bytes, without the characters
+    that it shares with them.
+    """
+    data = octets.encode("latin-1")
+    yield data.hex()
+    yield data.hex().upper()
+    for before in range(3):
+        whole = (before + len(data)) * 8 // 6
+        yield b64encode(bytes(before) + data).decode()[-(-before * 8 // 6) : whole]
 
 
 def _found(octets: str, wanted: Iterable[str]) -> Iterator[_Span]:
@@ -83,6 +101,8 @@ def _readings(reading: _Reading, depth: int) -> Iterator[_Reading]:
     """Yield a text, and what it stands for in each encoding."""
     yield reading
     for encoding in _ENCODINGS if depth else ():
+        if encoding.mark not in reading.text:
+            continue
         text, escapes = encoding.unit.subn(partial(_meant, encoding), reading.text)
         if escapes:
             yield from _readings(_Reading(text, (*reading.undone, encoding)), depth - 1)
@@ -123,8 +143,8 @@ def _of_json(escape: str) -> str:
 
 
 _ENCODINGS = (
-    _Encoding(re.compile(r"%([0-9A-Fa-f]{2})"), _of_percent),
-    _Encoding(re.compile(r'\\(u[0-9A-Fa-f]{4}|["\\/bfnrt])'), _of_json),
+    _Encoding("%", re.compile(r"%([0-9A-Fa-f]{2})"), _of_percent),
+    _Encoding("\\", re.compile(r'\\(u[0-9A-Fa-f]{4}|["\\/bfnrt])'), _of_json),
 )
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 import tracemalloc
-from base64 import urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -52,6 +52,15 @@ def lowered(text: str) -> str:
 def test_a_secret_is_removed_in_every_spelling(spelled):
     for before, after in (("", ""), ("https://a/?key=", "&b=1"), ("100%", "%zz?"), ("%", "x")):
         assert without(f"{before}{spelled}{after}{spelled}", [SECRET]) == f"{before}{REMOVED}{after}{REMOVED}"
+
+
+@pytest.mark.parametrize("before", ["", "a:", "Bearer ", "Bearer a"])
+@pytest.mark.parametrize("spell", [b64encode, urlsafe_b64encode, bytes.hex])
+def test_a_secret_that_was_written_among_other_bytes_is_removed(spell, before):
+    spelled = spell(f"{before}{SECRET}, and more".encode())
+    said = without(f"you sent {spelled if isinstance(spelled, str) else spelled.decode()}", [SECRET])
+    assert REMOVED in said
+    assert len(said) < len(f"you sent {REMOVED}") + 2 * len(f"{before}, and more") + 4
 
 
 def test_base64_is_removed_in_both_alphabets_and_without_its_padding():
