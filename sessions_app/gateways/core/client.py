@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
@@ -53,7 +54,7 @@ class Client:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
-            middlewares=(_once, _bounded, _unredirected),
+            middlewares=(_checked,),
             read_bufsize=ahead,
             max_line_size=HEAD_BYTES,
             max_field_size=HEAD_BYTES,
@@ -69,10 +70,9 @@ class Client:
         ``where`` names the target in errors. ``silent``: the most seconds between two pieces of the answer; None: any
         number. Raises NotReached.
         """
-        limit = aiohttp.ClientTimeout(sock_connect=CONNECT_S, sock_read=silent)
         try:
             return await self.session.request(
-                method, url, headers=headers, data=data, allow_redirects=False, timeout=limit, **tls
+                method, url, headers=headers, data=data, allow_redirects=False, timeout=_limit(silent), **tls
             )
         except CUT as error:
             raise _not_reached(where, error) from error
@@ -114,9 +114,26 @@ async def read_small(answer: ClientResponse, most: int) -> bytes:
     return data
 
 
-async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Pass a request on, as a middleware, and let none be sent twice: aiohttp repeats what RFC 9110 §9.2.2 calls
-    idempotent after these errors, and an approval is for one request. Raises Dropped.
+async def _checked(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Pass a request on, as a middleware. Raises what ``_sent_once`` does, HeadTooLarge for an answer whose whole head is too
+    large, for aiohttp bounds each line of it alone, and WSServerHandshakeError instead of following a redirect of a
+    WebSocket: it leads to another place than was decided.
+    """
+    answer = await _sent_once(request, handler)
+    if sum(len(name) + len(value) + 4 for name, value in answer.raw_headers) > HEAD_BYTES:
+        answer.close()
+        raise HeadTooLarge
+    if answer.status != 101 and "upgrade" in request.headers:
+        answer.close()
+        raise aiohttp.WSServerHandshakeError(
+            answer.request_info, (), status=answer.status, headers=answer.headers
+        )
+    return answer
+
+
+async def _sent_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Let no request be sent twice: aiohttp repeats what RFC 9110 §9.2.2 calls idempotent after these errors, and an
+    approval is for one request. Raises Dropped.
     """
     try:
         return await handler(request)
@@ -126,28 +143,9 @@ async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientRes
         raise Dropped(str(error)) from error
 
 
-async def _bounded(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Pass a request on, as a middleware, and read no answer whose whole head is too large: aiohttp bounds each line of it
-    alone. Raises HeadTooLarge.
-    """
-    answer = await handler(request)
-    if sum(len(name) + len(value) + 4 for name, value in answer.raw_headers) > HEAD_BYTES:
-        answer.close()
-        raise HeadTooLarge
-    return answer
-
-
-async def _unredirected(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Pass a request on, as a middleware, and follow no redirect of a WebSocket: it leads to another place than was
-    decided. Raises WSServerHandshakeError.
-    """
-    answer = await handler(request)
-    if "upgrade" in request.headers and answer.status != 101:
-        answer.close()
-        raise aiohttp.WSServerHandshakeError(
-            answer.request_info, (), status=answer.status, headers=answer.headers
-        )
-    return answer
+@lru_cache(maxsize=16)
+def _limit(silent: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(sock_connect=CONNECT_S, sock_read=silent)
 
 
 def _not_reached(where: str, error: BaseException) -> NotReached:

@@ -46,6 +46,7 @@ _OF_THE_TARGET = frozenset(
         "strict-transport-security",
     )
 )
+_DROPPED = HOP_BY_HOP | _OF_THE_TARGET
 # Readers differ on which of two counts.
 _ONCE = (
     "authorization",
@@ -141,11 +142,11 @@ def said_in(request: BaseRequest) -> dict[str, str]:
     """Return the headers of a request by name in lower case, without those of the connection. Repeated ones are one list
     (RFC 9110 §5.3). Raises HeadRefused for a value that is not printable ASCII.
     """
-    dropped = HOP_BY_HOP | _named_in_connection(request.headers)
+    named = _named_in_connection(request.headers)
     said: dict[str, str] = {}
     for given, value in request.headers.items():
         name = given.lower()
-        if name in dropped:
+        if name in HOP_BY_HOP or name in named:
             continue
         if _VALUE.fullmatch(value) is None:
             raise HeadRefused(400, f"The header {name} is not plain text")
@@ -157,17 +158,18 @@ def answered(headers: CIMultiDictProxy[str], secrets: Collection[str]) -> CIMult
     """Return the headers of an answer that the client gets, without those of the connection, cookies and any of
     ``secrets``. Its length is left out: it is that of what is sent.
     """
-    dropped = HOP_BY_HOP | _OF_THE_TARGET | _named_in_connection(headers)
+    named = _named_in_connection(headers)
     passed: CIMultiDict[str] = CIMultiDict()
-    for name, value in headers.items():
-        if name.lower() not in dropped and without(name, secrets) == name:
-            passed.add(name, _in_utf_8(without(value, secrets)))
+    for given, value in headers.items():
+        name = given.lower()
+        if name not in _DROPPED and name not in named and without(given, secrets) == given:
+            passed.add(given, _in_utf_8(without(value, secrets)))
     return passed
 
 
 def _in_utf_8(value: str) -> str:
     """Return a header's value with a question mark for each byte that is not UTF-8, which can't be sent on."""
-    return value.encode("utf-8", "replace").decode()
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
 def again(error: StintError) -> dict[str, str]:
@@ -176,5 +178,5 @@ def again(error: StintError) -> dict[str, str]:
 
 
 def _named_in_connection(headers: CIMultiDictProxy[str]) -> frozenset[str]:
-    words = ",".join(headers.getall("connection", ())).split(",")
-    return frozenset(word.strip().lower() for word in words)
+    found = headers.getall("connection", ())
+    return frozenset(word.strip().lower() for word in ",".join(found).split(",")) if found else frozenset()

@@ -8,6 +8,7 @@ from broker.kernel.metrics import SECONDS
 
 SESSIONS = Gauge("stint_gateway_sessions_open", "Open sessions")
 COMMANDS = Counter("stint_gateway_commands", "Commands tried, by outcome", ["outcome"])
+ALLOWED = COMMANDS.labels("allowed")
 CONNECTIONS_REFUSED = Counter(
     "stint_gateway_connections_refused", "Connections closed before authentication", ["why"]
 )

@@ -45,6 +45,17 @@ class TokenUses(Generic[U]):
         among them if the gateway has closed in the meantime: what it cut then did not include this one.
         """
         key = (use.credential_id, use.target.id)
+        found = self._open.get(key)
+        if found is None or found.closed:
+            found = await self._opened(key, use, client)
+        self._last[key] = asyncio.get_running_loop().time()
+        if closed := self._shared.closed_because():
+            raise Unavailable(f"{closed.rstrip('.').capitalize()}.", hint="Try again in a moment.")
+        if len(found.users) >= self._most:
+            raise TooManyAtOnce("Too many concurrent requests.", hint=f"At most {self._most} are allowed.")
+        return found
+
+    async def _opened(self, key: _Key, use: U, client: str) -> OpenSession[U]:
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             found = self._open.get(key)
@@ -52,11 +63,6 @@ class TokenUses(Generic[U]):
                 found = self._open[key] = await open_by_token(
                     self._shared.node, self._shared.database, use, client=client, good_until=use.good_until
                 )
-        self._last[key] = asyncio.get_running_loop().time()
-        if closed := self._shared.closed_because():
-            raise Unavailable(f"{closed.rstrip('.').capitalize()}.", hint="Try again in a moment.")
-        if len(found.users) >= self._most:
-            raise TooManyAtOnce("Too many concurrent requests.", hint=f"At most {self._most} are allowed.")
         return found
 
     async def drop_unused(self) -> None:

@@ -91,6 +91,7 @@ class Exchange(Cuttable):
         self._counted = False
         self._unread: HeadRefused | None = None
         self._recording = asyncio.Lock()
+        self._becoming: asyncio.Task[None] | None = None
         self._report: Report | None = None
 
     def tell(self, text: str) -> None:
@@ -168,7 +169,7 @@ class Exchange(Cuttable):
 
     async def _repeat(self, decision: Allowed) -> web.StreamResponse:
         """Send on what repeats a small read. It is counted once its answer is whole and small, and a run otherwise."""
-        soon = asyncio.create_task(self._soon_a_run(decision))
+        timer = asyncio.get_running_loop().call_later(SOON_S, self._begin_run, decision)
         try:
             return await self._carry_out(decision)
         except asyncio.CancelledError:
@@ -176,10 +177,14 @@ class Exchange(Cuttable):
                 self._count(decision)
             raise
         finally:
-            soon.cancel()
+            timer.cancel()
+            if self._becoming is not None:
+                self._becoming.cancel()
+
+    def _begin_run(self, decision: Allowed) -> None:
+        self._becoming = asyncio.create_task(self._soon_a_run(decision))
 
     async def _soon_a_run(self, decision: Allowed) -> None:
-        await asyncio.sleep(SOON_S)
         # Otherwise it is tried once more before anything of the answer passes.
         with contextlib.suppress(StintError, NotMade):
             await self._record(decision, small=False)
@@ -194,7 +199,7 @@ class Exchange(Cuttable):
         number, now = self._session.id, self._parts.shared.node.clock.now()
         self._counted = number is not None and self._parts.tally.repeats(number, self._use, decision, now)
         if self._counted:
-            metrics.COMMANDS.labels("allowed").inc()
+            metrics.ALLOWED.inc()
         return self._counted
 
     async def _become_run(self, decision: Allowed) -> None:
