@@ -10,6 +10,7 @@ Sources: RFC 9112 (HTTP/1.1), RFC 9457 (problem details).
 from __future__ import annotations
 
 import asyncio
+import re
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -39,6 +40,8 @@ HEAD_S, IDLE_S, LEAVE_S = 10.0, 75.0, 0.2
 # is still sending. Source: RFC 9112 §9.6.
 LINGER_S = 5.0
 _LISTEN_BACKLOG = 512
+# A name or an address, and a port. Source: RFC 9110 §7.2.
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 _HTTP: dict[str, Any] = {
     "max_line_size": HEAD_BYTES,
     "max_field_size": HEAD_BYTES,
@@ -254,7 +257,8 @@ def _refusal(request: web.BaseRequest) -> web.Response | None:
         return _problem(505, "version_not_supported", "This gateway speaks HTTP/1.1.")
     if sum(len(name) + len(value) + 4 for name, value in request.raw_headers) > HEAD_BYTES:
         return _problem(431, "head_too_large", "The head of the request is too large.")
-    if len(request.headers.getall(hdrs.HOST, ())) != 1 or not request.raw_path.startswith("/"):
+    hosts = request.headers.getall(hdrs.HOST, ())
+    if len(hosts) != 1 or _HOST.fullmatch(hosts[0]) is None or not request.raw_path.startswith("/"):
         return _problem(400, "bad_request", "A request needs one Host header and a path.")
     return None
 

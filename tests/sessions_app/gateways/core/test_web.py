@@ -89,6 +89,8 @@ async def test_a_public_host_name_brings_every_path_to_its_site():
     [
         (b"GET /echo/a HTTP/1.0\r\nHost: localhost\r\n\r\n", 505, "version_not_supported"),
         (b"GET /echo/a HTTP/1.1\r\n\r\n", 400, "bad_request"),
+        (b"GET /echo/a HTTP/1.1\r\nHost: localhost:80@a.example\r\n\r\n", 400, "bad_request"),
+        (b"GET /echo/a HTTP/1.1\r\nHost: localhost/a\r\n\r\n", 400, "bad_request"),
         (b"GET http://localhost/echo/a HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "bad_request"),
         (b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "bad_request"),
         (b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n", 400, "bad_request"),
