@@ -186,10 +186,15 @@ def cut(connection: asyncssh.SSHClientConnection) -> None:
 
     ``abort`` alone leaves the close to a later turn of the event loop, which takes long when hundreds are cut together.
     """
-    open_socket = connection.get_extra_info("socket")
-    if open_socket is not None:
+    of_loop = connection.get_extra_info("socket")
+    if of_loop is not None:
+        # What an event loop gives out has no `shutdown` of its own everywhere.
         with contextlib.suppress(OSError):
-            open_socket.shutdown(socket.SHUT_RDWR)
+            same = socket.socket(fileno=of_loop.fileno())
+            try:
+                same.shutdown(socket.SHUT_RDWR)
+            finally:
+                same.detach()
     connection.abort()
 
 

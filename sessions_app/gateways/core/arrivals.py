@@ -11,6 +11,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from broker.kernel.errors import StintError
 from sessions_app.gateways.core import metrics
@@ -175,7 +176,6 @@ class _Arrival(asyncio.Protocol):
         self._arrived = arrived
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError
-        self._arrived(str((transport.get_extra_info("peername") or ("",))[0]), transport)
-        transport.abort()
+        accepted = cast("asyncio.Transport", transport)
+        self._arrived(str((accepted.get_extra_info("peername") or ("",))[0]), accepted)
+        accepted.abort()

@@ -30,6 +30,16 @@ async def say_goodbye(side: Any, code: int, reason: bytes) -> None:
             await side.close(code=sendable, message=reason[:MOST_REASON])
 
 
+async def end_with(transport: asyncio.Transport, data: bytes) -> None:
+    """Send a last piece, of which a client that reads nothing gets nothing, and drop the connection."""
+    transport.write(data)
+    try:
+        # The event loop writes at the end of its turn.
+        await asyncio.sleep(0)
+    finally:
+        transport.abort()
+
+
 async def drop(request: BaseRequest, side: Any, text: str) -> None:
     """Close a client's WebSocket with the reason, and its connection with it, whatever the client reads. Without a text,
     it is broken.

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from asyncio.sslproto import SSLProtocol
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -32,8 +31,6 @@ log = structlog.get_logger(__name__)
 
 HEALTH = "/healthz"
 HEAD_BYTES = 32 * 1024
-# Bytes that are read at once: a TLS record (RFC 8446 §5.2: 2^14 and 256) and its head.
-TLS_BUFFER = 17 * 1024
 # Seconds: for a request's head, between two requests, and for what still runs at the end.
 HEAD_S, IDLE_S, LEAVE_S = 10.0, 75.0, 0.2
 # Seconds in which a body that was refused is still read, and thrown away: a reset would take the refusal from a client that
@@ -84,8 +81,6 @@ class Web:
 
     async def open(self, shared: Shared) -> None:
         """Open the sites, then begin to listen. Raises what they raise, GatewaySettings, and OSError."""
-        # Each side of each connection has a buffer of this size, which asyncio fills with zeros: a quarter of a megabyte.
-        SSLProtocol.max_size = TLS_BUFFER
         tls = await Tls.begin(self._options, shared, claims=self._claims)
         for site in self._sites.values():
             await site.open(shared)

@@ -12,7 +12,7 @@ from sessions_app.connectors.base import Place
 from sessions_app.connectors.http.parameters import parameters_of
 from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.core.heads import answered
-from sessions_app.gateways.core.sockets import drop, protocols_of
+from sessions_app.gateways.core.sockets import drop, end_with, protocols_of
 from sessions_app.gateways.http import sockets
 from sessions_app.gateways.http.answers import (
     EVENTS,
@@ -40,7 +40,8 @@ Record = Callable[[bool], Awaitable[None]]
 SAFE = ("GET", "HEAD", "OPTIONS")
 SMALL = 64 * 1024
 # Of the harmless headers, those that the gateway writes itself.
-_WRITTEN = ("content-type", "content-length")
+_WRITTEN = frozenset(("content-type", "content-length"))
+_PASSED = HARMLESS - _WRITTEN
 
 
 class Relay:
@@ -119,15 +120,18 @@ class Relay:
         elif transport is not None:
             if self._events and self._last.endswith(b"\n") and text:
                 line = f": {text}\n\n".encode()
-                transport.write(b"%x\r\n%b\r\n" % (len(line), line))
-            transport.abort()
+                await end_with(transport, b"%x\r\n%b\r\n" % (len(line), line))
+            else:
+                transport.abort()
         return begun
 
     # To the target
 
     def _head(self, decision: Allowed, injected: Injected) -> CIMultiDict[str]:
-        allowed = (HARMLESS | decision.command.headers.keys()) - set(_WRITTEN)
-        head = CIMultiDict({name: value for name, value in self._asked.said.items() if name in allowed})
+        named = decision.command.headers.keys() - _WRITTEN
+        head = CIMultiDict(
+            {name: value for name, value in self._asked.said.items() if name in _PASSED or name in named}
+        )
         if self._fields is not None:
             # What is to be read here comes whole and plain.
             head["accept-encoding"] = "identity"
@@ -186,7 +190,8 @@ class Relay:
 
     async def _pass_whole(self, answer: ClientResponse, headers: CIMultiDict[str]) -> web.StreamResponse:
         """Pass a small answer with its head in one piece, which costs half as much."""
-        data = b"".join([piece async for piece in pieces(answer, self._most)])
+        # As long as it said, which is within its limit.
+        data = await answer.read()
         self._in.take(data)
         await self._begin(web.Response(status=answer.status, headers=headers, body=data), len(data))
         return await self._end()

@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 
 from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.core.heads import answered
+from sessions_app.gateways.core.sockets import end_with
 from sessions_app.gateways.kubernetes.asked import Asked
 from sessions_app.gateways.kubernetes.bodies import JSON, Body
 from sessions_app.gateways.kubernetes.status import status
@@ -118,8 +119,9 @@ class Forwarding:
             raise AssertionError
         if transport is not None:
             if (line := self._goodbye(text)) and self._last == b"\n":
-                transport.write(b"%x\r\n%b\r\n" % (len(line), line))
-            transport.abort()
+                await end_with(transport, b"%x\r\n%b\r\n" % (len(line), line))
+            else:
+                transport.abort()
         return self.begun
 
     def _goodbye(self, text: str) -> bytes:

@@ -9,6 +9,7 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
+import uvloop
 from django.conf import settings
 from django.core.management.base import CommandError
 
@@ -48,7 +49,8 @@ class Command(StintCommand):
             port = options["ssh_port"] if SSH in names else options["port"]
             name = options["name"] or f"{socket.gethostname()}:{port}"
             name_process("gateway", name)
-            asyncio.run(_serve(name, names, options))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_serve(name, names, options))
         except StintError as error:
             raise CommandError(str(error)) from error
         sys.stdout.flush()
