@@ -10,25 +10,49 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Max
 
 from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
-from broker.audit.models import MAIN_LOG
+from broker.audit.models import MAIN_LOG, AuditCheckpoint
+from broker.audit.tree import Tree
 
 FORMAT = "stint-record-1"
 
 # A checkpoint of more entries than exist is exported too: it shows that the end was cut off.
 _LINES = """
     SELECT e.seq, encode(e.prev_hash, 'hex'), encode(e.hash, 'hex'), e.body, c.note
-      FROM (SELECT * FROM audit_entry WHERE log = %(log)s AND seq <= %(until)s) e
-      FULL JOIN (SELECT * FROM audit_checkpoint WHERE log = %(log)s) c ON c.size = e.seq
+      FROM (SELECT * FROM audit_entry WHERE log = %(log)s AND seq > %(after)s AND seq <= %(until)s) e
+      FULL JOIN (SELECT * FROM audit_checkpoint WHERE log = %(log)s AND size > %(after)s AND size <= %(newest)s) c
+             ON c.size = e.seq
      ORDER BY coalesce(e.seq, c.size)
 """
+_HASHES = "SELECT hash FROM audit_entry WHERE log = %(log)s AND seq <= %(until)s ORDER BY seq"
 ALL = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The entries after number ``after`` up to number ``until``. Both are sizes of checkpoints, or ``after`` is 0."""
+
+    after: int
+    until: int
+
+
+def part_between(start: dt.datetime | None, before: dt.datetime, *, log: str = MAIN_LOG) -> Part | None:
+    """Return the part that was signed from ``start`` on, or from the beginning, and before ``before``; None if nothing
+    was.
+    """
+    sizes = [
+        AuditCheckpoint.objects.filter(log=log, at__lt=at).aggregate(size=Max("size"))["size"] or 0
+        for at in (start or dt.datetime.min.replace(tzinfo=dt.UTC), before)
+    ]
+    return Part(*sizes) if sizes[0] < sizes[1] else None
 
 
 def export(*, log: str = MAIN_LOG, until: int = ALL) -> Iterator[str]:
@@ -36,8 +60,30 @@ def export(*, log: str = MAIN_LOG, until: int = ALL) -> Iterator[str]:
     errors.
     """
     yield _line({"format": FORMAT, "log": log})
+    yield from _content({"log": log, "after": 0, "until": until, "newest": ALL})
+
+
+def export_part(part: Part, *, log: str = MAIN_LOG) -> Iterator[str]:
+    """Yield the lines of a file with one part, which can be verified without the others. Raises the database's errors."""
+    yield _line({"format": FORMAT, "log": log, "after": _beginning(part.after, log)})
+    yield from _content({"log": log, "after": part.after, "until": part.until, "newest": part.until})
+
+
+def _beginning(size: int, log: str) -> dict[str, object] | None:
+    """Return what a verifier needs of the entries before a part: their signed tree, and the hash of the last one."""
+    if not size:
+        return None
+    tree = Tree()
+    last = b""
+    for (last,) in _rows(_HASHES, {"log": log, "until": size}):
+        tree.append(last)
+    note = AuditCheckpoint.objects.get(log=log, size=size).note
+    return {"checkpoint": note, "peaks": [peak.hex() for peak in tree.peaks], "hash": last.hex()}
+
+
+def _content(wanted: dict[str, Any]) -> Iterator[str]:
     count = 0
-    for seq, prev, digest, body, note in _rows(log, until):
+    for seq, prev, digest, body, note in _rows(_LINES, wanted):
         if seq is not None:
             count += 1
             yield _line({"seq": seq, "prev": prev, "hash": digest, "body": body})
@@ -46,26 +92,27 @@ def export(*, log: str = MAIN_LOG, until: int = ALL) -> Iterator[str]:
     yield _line({"end": count})
 
 
-def note_export(*, file: str, until: int, now: dt.datetime) -> None:
-    """Record that the entries up to number ``until``, or all, are about to be written to a file.
+def note_export(*, file: str, until: int, after: int = 0, now: dt.datetime) -> None:
+    """Record that the entries after number ``after`` up to number ``until``, or all, are about to be written to a file.
 
     A broken record that refuses entries is exported as well; then this entry is kept aside.
     """
+    data = {"file": file, "until": None if until == ALL else until, **({"after": after} if after else {})}
     with transaction.atomic():
         record_end(
             event=Event.RECORD_EXPORTED, actor=Actor.system("audit_export"), object_type="log", object_ref=MAIN_LOG, now=now,
-            data={"file": file, "until": None if until == ALL else until},
+            data=data,
         )  # fmt: skip
 
 
-def _rows(log: str, until: int) -> Iterator[tuple[Any, ...]]:
+def _rows(statement: str, wanted: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     with transaction.atomic():
         connection.ensure_connection()
         # Use the driver's own cursor, for the same reason as ``verify``.
         raw: Any = connection.connection
-        with raw.cursor(name="audit_export") as cursor:
+        with raw.cursor(name="audit_export", binary=True) as cursor:
             cursor.itersize = 2000
-            cursor.execute(_LINES, {"log": log, "until": until})
+            cursor.execute(statement, wanted)
             yield from cursor
 
 

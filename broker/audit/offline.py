@@ -1,6 +1,9 @@
 """Verify an exported record anywhere, with only this file and Python 3.9 or later.
 
-    python3 offline.py record.jsonl --key KEY [--key KEY …] [--checkpoints FILE]
+    python3 offline.py record.jsonl --key KEY [--key KEY …] [--checkpoints FILE] [--part]
+
+With --part, an export may be a part of the record, which begins after a checkpoint and ends with one. Parts are complete if each begins
+where another ends. What was kept outside of more entries says nothing about a part.
 
 KEY is what `manage.py audit_checkpoint --key` printed when Stint was set up. Take it from where you noted it down, not
 from the machine that is being checked. FILE has checkpoints kept outside the database. The exit status is 0 if all is
@@ -295,11 +298,14 @@ def lines(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
 class Walk:
     """One pass over an export, from its first line to its last."""
 
-    def __init__(self, file: BinaryIO, keys: list[Key], outside: dict[int, Checkpoint]) -> None:
+    def __init__(
+        self, file: BinaryIO, keys: list[Key], outside: dict[int, Checkpoint], *, part: bool = False
+    ) -> None:
         self.file = file
         self.keys = keys
         self.outside = outside
         self.tree = Tree()
+        self.first, self.part = 1, part
         self.last = b""
         self.checkpoints = 0
         self.newest: Checkpoint | None = None
@@ -325,12 +331,44 @@ class Walk:
 
     def _begin(self, content: dict[str, Any]) -> None:
         if (
-            list(content) != ["format", "log"]
+            list(content) not in (["format", "log"], ["format", "log", "after"])
             or content["format"] != FORMAT
             or not isinstance(content["log"], str)
         ):
             raise Fault("unreadable", f"The first line does not begin a record of the format {FORMAT}.")
         self.last = hashlib.sha256(b"stint-audit-log-1\n" + content["log"].encode()).digest()
+        if ("after" in content) != self.part:
+            raise Fault(
+                "unreadable",
+                "This is not a part of the record: omit --part."
+                if self.part
+                else "This is a part of the record: use --part.",
+            )
+        if content.get("after") is not None:
+            self._begin_part(content["after"])
+
+    def _begin_part(self, after: Any) -> None:
+        """Take over the tree of the entries before a part, which must be one that was signed."""
+        try:
+            note, peaks = after["checkpoint"], [bytes.fromhex(peak) for peak in after["peaks"]]
+            self.last = bytes.fromhex(after["hash"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise Fault("unreadable", "The first line does not say where this part begins.") from error
+        begins = Checkpoint(note, self.keys, "The checkpoint in line 1")
+        self.tree.size, self.tree.peaks = begins.size, peaks
+        sizes = [len(peak) for peak in peaks]
+        if (
+            sizes != [32] * f"{begins.size:b}".count("1")
+            or len(self.last) != 32
+            or self.tree.root() != begins.root
+        ):
+            raise Fault("rewritten-chain", f"{begins.where} does not match the beginning of this part.")
+        self.first, self.newest = begins.size + 1, begins
+        # What was kept of fewer entries belongs to earlier parts.
+        self.outside = {size: one for size, one in self.outside.items() if size >= begins.size}
+        kept = self.outside.get(begins.size)
+        if kept is not None and kept.root != begins.root:
+            self.forked = kept
 
     def _entry(self, entry: Entry, number: int) -> None:
         expected = self.tree.size + 1
@@ -342,7 +380,7 @@ class Walk:
             raise Fault(
                 "rewritten-chain",
                 f"Entry {entry.seq:,} does not follow entry {entry.seq - 1:,}: one of them was replaced."
-                if self.tree.size
+                if entry.seq > 1
                 else "Entry 1 does not begin this log: the log was restarted.",
             )
         if self.newest is not None and self.newest.size > self.tree.size:
@@ -403,15 +441,16 @@ class Walk:
 
     def _finish(self) -> None:
         size = self.tree.size
-        if self.end != size:
+        count = size - self.first + 1
+        if self.end != count:
             said = "it does not end with a count" if self.end is None else f"it says {self.end:,}"
-            raise Fault("cut-tail", f"The export has {size:,} entries, and {said}.")
+            raise Fault("cut-tail", f"The export has {count:,} entries, and {said}.")
         if self.newest is not None and self.newest.size > size:
             raise Fault("cut-tail", f"{self.newest.where} is signed, but there are only {size:,}.")
         if self.forked is not None:
             raise Fault("two-histories", f"{self.forked.where} does not match the entries of this export.")
         most = max(self.outside, default=0)
-        if most > size:
+        if most > size and not self.part:
             raise Fault(
                 "older-backup",
                 f"{self.outside[most].where} was kept, but there are only {size:,}. "
@@ -431,13 +470,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--key", action="append", required=True, help="key of the checkpoints; can be repeated"
     )
+    parser.add_argument("--part", action="store_true", help="the export is a part of the record")
     parser.add_argument("--checkpoints", help="checkpoints kept outside the database")
     options = parser.parse_args(arguments)
     try:
         keys = [Key(text) for text in options.key]
         with Path(options.export).open("rb") as file:
             outside = kept_outside(options.checkpoints, keys) if options.checkpoints else {}
-            walk = Walk(file, keys, outside)
+            walk = Walk(file, keys, outside, part=options.part)
             walk.run()
     except Fault as fault:
         sys.stdout.write(f"{fault.kind}: {fault.detail}\n")
@@ -452,11 +492,13 @@ def told(walk: Walk) -> str:
     """Return the output for an intact record."""
     signed = f", the last signed at {walk.newest.time}" if walk.newest and walk.newest.time else ""
     kept = (
-        f"All {len(walk.outside):,} checkpoints kept outside match this record."
+        f"All {len([size for size in walk.outside if size <= walk.tree.size]):,} checkpoints kept outside match this record."
         if walk.outside
         else "Without --checkpoints, an older backup or a second signed history is not detected."
     )
-    return f"intact: {walk.tree.size:,} entries, {walk.checkpoints:,} checkpoints{signed}. {kept}\n"
+    part = f" (the part from {walk.first:,} to {walk.tree.size:,})" if walk.part else ""
+    count = walk.tree.size - walk.first + 1
+    return f"intact: {count:,} entries{part}, {walk.checkpoints:,} checkpoints{signed}. {kept}\n"
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from broker.audit.actor import Actor
 from broker.audit.checkpoint import make_checkpoint
 from broker.audit.checkpoint_key import signer
 from broker.audit.events import Event
+from broker.audit.export import Part, export_part
 from broker.audit.models import AuditCheckpoint, AuditEntry, AuditKey, AuditTree
 from broker.audit.record import record
 from broker.audit.signed_note import Statement, checkpoint_text, read, sign, verifier_key
@@ -56,9 +57,18 @@ class Exported:
         dumped = (json.dumps(line, ensure_ascii=False, separators=(",", ":")) for line in lines)
         self.file.write_text("".join(f"{line}\n" for line in dumped))
 
-    def said(self, *, outside: Path | None = None, key: str = "") -> str:
+    def said(self, *more: str, outside: Path | None = None, key: str = "") -> str:
         """What is said of the file, the status checked."""
-        arguments = [sys.executable, "-I", "-S", str(VERIFIER), str(self.file), "--key", key or self.key]
+        arguments = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(VERIFIER),
+            str(self.file),
+            "--key",
+            key or self.key,
+            *more,
+        ]
         if outside:
             arguments += ["--checkpoints", str(outside)]
         done = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd="/")
@@ -74,6 +84,62 @@ class Exported:
 @pytest.fixture
 def exported(tamper, kept, tmp_path):
     return Exported(tmp_path, kept, tamper)
+
+
+class TestParts:
+    """Months of the record, each a file of its own."""
+
+    @pytest.fixture
+    def parts(self, exported, tmp_path):
+        """A part with the first 7 entries, and one with what came after them."""
+        make_checkpoint(now=AT)
+        last = AuditCheckpoint.objects.latest("size").size
+        files = []
+        for part in (Part(0, 7), Part(7, last)):
+            files.append(tmp_path / f"part-{part.until}.jsonl")
+            files[-1].write_text("".join(export_part(part)))
+        exported.file = files[-1]
+        return files
+
+    def test_the_command_writes_what_was_signed_in_the_months_that_it_names(self, exported):
+        for words in (["--before=2026-11"], ["--from=2026-12"]):
+            with pytest.raises(CommandError, match="Nothing was signed in these months"):
+                call_command("audit_export", str(exported.file), *words)
+        call_command("audit_export", str(exported.file), "--from=2026-11", "--before=2026-12")
+        assert "(the part from 1 to " in exported.said("--part", outside=exported.kept)
+
+    def test_each_is_verified_alone_and_the_second_begins_where_the_first_ends(self, exported, parts):
+        first, second = (json.loads(file.read_text().splitlines()[0])["after"] for file in parts)
+        assert first is None
+        assert second["checkpoint"] == json.loads(parts[0].read_text().splitlines()[-2])["checkpoint"]
+        for exported.file, part in zip(
+            parts, ("(the part from 1 to 7)", "(the part from 8 to "), strict=True
+        ):
+            assert part in exported.said("--part")
+            assert part in exported.said("--part", outside=exported.kept)
+
+    @pytest.mark.parametrize(
+        ("alter", "kind"),
+        [
+            (lambda lines: lines.pop(1), "missing-entry"),
+            (lambda lines: lines[0]["after"]["peaks"].reverse(), "rewritten-chain"),
+            (lambda lines: lines[0]["after"]["peaks"].pop(), "rewritten-chain"),
+            (lambda lines: lines[0]["after"].update(hash="00" * 32), "rewritten-chain"),
+            (lambda lines: lines[0]["after"].update(checkpoint=lines[-2]["checkpoint"]), "rewritten-chain"),
+            (lambda lines: lines[0]["after"].pop("peaks"), "unreadable"),
+            (lambda lines: lines[1].update(body=lines[1]["body"] + " "), "altered-entry"),
+        ],
+    )
+    def test_an_altered_part_is_not_intact(self, exported, parts, alter, kind):
+        lines = exported.lines()
+        alter(lines)
+        exported.write(lines)
+        assert exported.said("--part").startswith(f"{kind}: ")
+
+    def test_a_part_is_not_taken_for_the_whole_record_nor_the_other_way_round(self, exported, parts):
+        assert exported.said() == "unreadable: This is a part of the record: use --part.\n"
+        exported.export()
+        assert exported.said("--part") == "unreadable: This is not a part of the record: omit --part.\n"
 
 
 def test_an_intact_record_is_intact(exported):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from broker.audit.checkpoint import make_checkpoint, newest_checkpoint
-from broker.audit.export import ALL, export, note_export
+from broker.audit.export import ALL, export, export_part, note_export, part_between
 from broker.kernel import clock
 from broker.kernel.command import StintCommand
 from broker.kernel.errors import StintError
@@ -20,19 +21,39 @@ class Command(StintCommand):
     help = "Export all entries and checkpoints to a new file. broker/audit/offline.py verifies it anywhere."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the file."""
+        """Declare the file and the months."""
         parser.add_argument("file", help="a file that does not exist yet")
+        parser.add_argument(
+            "--from",
+            dest="start",
+            type=_month,
+            help="only what was signed from this month on, such as 2026-10",
+        )
+        parser.add_argument(
+            "--before", type=_month, help="only what was signed before this month, such as 2026-11"
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Sign, export, and print the number of lines."""
-        until = self._signed()
-        note_export(file=options["file"], until=until, now=clock.now())
+        until, part = self._signed(), None
+        if options["start"] or options["before"]:
+            part = part_between(options["start"], options["before"] or clock.now())
+            if part is None:
+                raise CommandError(
+                    "Nothing was signed in these months. Name others, or run it without --from and --before."
+                )
+        note_export(
+            file=options["file"],
+            until=part.until if part else until,
+            after=part.after if part else 0,
+            now=clock.now(),
+        )
         count = 0
         try:
             with open(
                 options["file"], "x", encoding="utf-8", newline="\n", opener=_for_us_alone
             ) as file:  # it has an opener
-                for line in export(until=until):
+                for line in export_part(part) if part else export(until=until):
                     file.write(line)
                     count += 1
         except OSError as error:
@@ -48,6 +69,11 @@ class Command(StintCommand):
             return ALL
         newest = newest_checkpoint()
         return newest.size if newest else ALL
+
+
+def _month(text: str) -> dt.datetime:
+    """Return the beginning of a month, in UTC. Raises ValueError."""
+    return dt.datetime.strptime(text, "%Y-%m").replace(tzinfo=dt.UTC)
 
 
 def _for_us_alone(path: str, flags: int) -> int:
