@@ -5,6 +5,8 @@ import hashlib
 
 import pytest
 
+from broker.doctor.finding import Level
+from broker.doctor.machine import of_store
 from broker.kernel.crypto import CannotDecrypt
 from sessions_app.gateways.core.recording import Recorder
 from sessions_app.models import CommandRun, StoredRecording
@@ -13,6 +15,7 @@ from sessions_app.operations.sessions.purge_recordings import purge_recordings
 from sessions_app.operations.sessions.store_recordings import store_recordings
 from sessions_app.queries.recorded import digest_of, object_store, open_recording
 from sessions_app.queries.recordings import Room, recording_path, waiting_recordings
+from sessions_app.queries.troubles import troubles
 from sessions_app.storage.base import StoreError
 from sessions_app.storage.sealed import Altered
 from tests.sessions_app.operations.test_recover_recording import DAY, MINUTE, lost
@@ -208,3 +211,17 @@ def test_more_is_not_recorded_than_the_disk_takes_while_the_store_is_away(
     monkeypatch.setattr(recordings, "free_disk", lambda: recordings.Disk(total=100 * 2**30, free=2**30 + 700))
     room = recordings.Rooms().room_for(grant_id=recorded.grant_id)
     assert (room.bytes, room.limit) == (700, "recordings wait for the store, and the disk is almost full")
+
+
+def test_doctor_and_probes_say_what_waits_for_a_store_that_is_away(world, folder, bucket, recorded):
+    (found,) = of_store()
+    assert (found.level, found.said) == (Level.OK, f"recordings go to file://{bucket}; nothing waits for it")
+    bucket.rmdir()
+    with pytest.raises(StoreError):
+        store(world, folder)
+    (found,) = of_store()
+    assert found.level == Level.WRONG
+    assert "does not exist; 1 recording of 0.0 MiB in all waits for it" in found.said
+    late = "a recording has waited for the object store for 10 min"
+    assert any(text.startswith(late) for text in troubles(world.now + 11 * MINUTE))
+    assert not any("object store" in text for text in troubles(world.now + 2 * MINUTE))
