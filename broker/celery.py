@@ -67,7 +67,7 @@ _QUEUES = {
     "provision": ["grants.provision", "grants.prepare", "workflows.read", "workflows.read_all"],
     "upkeep": ["clusters.reconcile_all", "ends.count", "record.attempts", "record.checkpoint", "record.verify"],
     "notify": [
-        "answers.escalate", "notices.send", "notices.warn", "recordings.purge", "recordings.reconcile", "recordings.reconcile_objects", "recordings.store", "sessions.purge",
+        "answers.escalate", "grants.purge", "notices.send", "notices.warn", "recordings.purge", "recordings.reconcile", "recordings.reconcile_objects", "recordings.store", "sessions.purge",
         "statements.read_all", "targets.check", "targets.check_lost", "webhooks.purge", "webhooks.send",
     ],
 }  # fmt: skip
@@ -91,6 +91,7 @@ app.conf.beat_schedule = {
     "webhooks": {"task": "webhooks.send", "schedule": 1.0, "options": {"expires": 5}},
     "webhooks_purge": {"task": "webhooks.purge", "schedule": 3600.0, "options": {"expires": 600}},
     "sessions_purge": {"task": "sessions.purge", "schedule": 600.0, "options": {"expires": 300}},
+    "grants_purge": {"task": "grants.purge", "schedule": 600.0, "options": {"expires": 300}},
     "recordings_purge": {"task": "recordings.purge", "schedule": 600.0, "options": {"expires": 300}},
     "recordings_store": {"task": "recordings.store", "schedule": 30.0, "options": {"expires": 25}},
     "objects_reconcile": {

@@ -43,6 +43,13 @@ RECORDING_BYTES = envint("STINT_RECORDING_MIB", 16) * 2**20
 RECORDINGS_BYTES_PER_GRANT = envint("STINT_RECORDINGS_MIB_PER_GRANT", 256) * 2**20
 RECORDINGS_BYTES = envint("STINT_RECORDINGS_MIB", 20_480) * 2**20
 RECORDINGS_DAYS = envint("STINT_RECORDINGS_DAYS", 365)
+# For how many days after their end grants are kept with all that belongs to them, and notifications; 0: for ever.
+GRANTS_DAYS = envint("STINT_GRANTS_DAYS", 0, least=0)
+if 0 < GRANTS_DAYS < 90:
+    raise ImproperlyConfigured(
+        f"STINT_GRANTS_DAYS is {GRANTS_DAYS}. Set it to 90 or more, or to 0 to keep grants for ever."
+    )
+NOTICES_DAYS = envint("STINT_NOTICES_DAYS", 365, least=0)
 # How much can wait for approvers at once. A person's accounts and machines count together.
 OPEN_REQUESTS_PER_PERSON = envint("STINT_OPEN_REQUESTS_PER_PERSON", 20, least=1)
 WAITING_COMMANDS_PER_GRANT = envint("STINT_WAITING_COMMANDS_PER_GRANT", 10, least=1)

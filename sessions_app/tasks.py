@@ -26,9 +26,11 @@ from sessions_app.connectors.base import ConnectorError
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
+from sessions_app.operations.grants.purge_grants import purge_grants
 from sessions_app.operations.notifications.deliver_webhooks import deliver_webhooks, due_endpoints
 from sessions_app.operations.notifications.escalate import escalate
 from sessions_app.operations.notifications.gather_webhooks import endpoints_behind, gather_webhooks
+from sessions_app.operations.notifications.purge_notices import purge_notices
 from sessions_app.operations.notifications.purge_webhooks import purge_webhooks
 from sessions_app.operations.notifications.send_notices import mail_is_due, send_notices
 from sessions_app.operations.notifications.warn_holders import warn_holders
@@ -286,6 +288,13 @@ def _send_webhooks() -> None:
 def purge_old_webhooks(**_: Any) -> None:
     """Delete old webhook messages."""
     _clerks.start("purge webhooks", lambda: purge_webhooks(now=clock.now()))
+
+
+@shared_task(name="grants.purge", acks_late=True)
+def purge_old_grants(**_: Any) -> None:
+    """Delete grants, requests and notifications that are kept no longer."""
+    _clerks.start("purge grants", lambda: purge_grants(now=clock.now()))
+    _clerks.start("purge notices", lambda: purge_notices(now=clock.now()))
 
 
 @shared_task(name="sessions.purge", acks_late=True)

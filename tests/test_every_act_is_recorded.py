@@ -92,7 +92,8 @@ NO_ACTS = {
         accounts.operations.find_device.find_device""",
     "counts what grants that are over say": "sessions_app.operations.sweep.count_ends.count_ends",
     "throws away what is over": """
-        accounts.operations.purge_sign_ins.purge_sign_ins sessions_app.operations.notifications.purge_webhooks.purge_webhooks""",
+        accounts.operations.purge_sign_ins.purge_sign_ins sessions_app.operations.notifications.purge_webhooks.purge_webhooks
+        sessions_app.operations.notifications.purge_notices.purge_notices""",
     "part of verbs that are recorded": """
         sessions_app.operations.identities.change_factors.first_codes
         sessions_app.operations.identities.change_factors.end_sign_ins sessions_app.operations.grants.cut_unfinished.cut_unfinished

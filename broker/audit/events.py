@@ -28,6 +28,8 @@ class Event(StrEnum):
 
     # No one has decided for so long that the next people, named in the data, were notified.
     REQUEST_ESCALATED = "request.escalated"
+    # A request that was not granted was deleted when its time was over; the data has what had become of it.
+    REQUEST_PURGED = "request.purged"
 
     # The last required approval has arrived; the grant exists and waits for its start.
     GRANT_SCHEDULED = "grant.scheduled"
@@ -49,6 +51,8 @@ class Event(StrEnum):
     GRANT_DELEGATED = "grant.delegated"
     # A target did not confirm the revocation; Stint retries without end.
     GRANT_REVOKE_FAILING = "grant.revoke_failing"
+    # A grant was deleted with its runs when its time was over; the data has its request and how many runs it had.
+    GRANT_PURGED = "grant.purged"
 
     # A holder proved who they are, and a gateway let them in under a grant.
     SESSION_OPENED = "session.opened"

@@ -17,7 +17,7 @@ from sessions_app.models.credential import GrantCredential, ProofUsed, RequestCo
 from sessions_app.models.document_version import DocumentVersion
 from sessions_app.models.end_intent import EndIntent
 from sessions_app.models.ends_of_day import EndCause, EndsOfDay
-from sessions_app.models.grant import EndReason, Grant, GrantQuerySet, Lease
+from sessions_app.models.grant import EndReason, Grant, GrantQuerySet, Lease, PurgedGrant
 from sessions_app.models.grant_state import BEFORE_END, GrantState
 from sessions_app.models.notice import Asks, Notice
 from sessions_app.models.order import CommandOrder, TargetCheck
@@ -103,6 +103,7 @@ __all__ = [
     "ProofUsed",
     "Proposal",
     "ProposalState",
+    "PurgedGrant",
     "ReadStatement",
     "RequestCount",
     "RequestKind",

@@ -298,6 +298,18 @@ class Grant(models.Model):
         return self.review_due_at is not None and not self.break_glass
 
 
+class PurgedGrant(models.Model):
+    """The reference of a grant that was deleted, so that no other gets it: the record has entries under it."""
+
+    ref = models.CharField(max_length=LONGEST_GRANT, primary_key=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.ref
+
+
 class Lease(models.Model):
     """What was created, or may be left, on a target for a grant, with the evidence that it is gone.
 

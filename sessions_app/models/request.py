@@ -138,6 +138,8 @@ class AccessRequest(models.Model):
             models.Index(
                 fields=["workflow"], condition=Q(workflow__isnull=False), name="request_of_workflow"
             ),
+            # For the deletion of the parent.
+            models.Index(fields=["parent"], condition=Q(parent__isnull=False), name="request_of_parent"),
         ]
         constraints: ClassVar = [
             models.UniqueConstraint(

@@ -13,7 +13,7 @@ from broker.audit.events import Event
 from broker.audit.record import record
 from broker.audit.standing import check_stands
 from broker.kernel.enqueue import enqueue
-from sessions_app.models import AccessRequest, Grant, RequestKind
+from sessions_app.models import AccessRequest, Grant, PurgedGrant, RequestKind
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.scope import Extent
 from sessions_app.policy.starts import begins_at, ends_at
@@ -108,6 +108,8 @@ def _insert(**fields: object) -> Grant:
     for attempt in range(_TRIES):
         length = 4 if attempt < _TRIES // 2 else 8
         ref = "GR-" + "".join(secrets.choice(_ALPHABET) for _ in range(length))
+        if _taken(ref):
+            continue
         try:
             with transaction.atomic():
                 return Grant.objects.create(ref=ref, **fields)
@@ -115,3 +117,9 @@ def _insert(**fields: object) -> Grant:
             if not Grant.objects.filter(ref=ref).exists():
                 raise
     raise IntegrityError("could not find a free grant reference")
+
+
+def _taken(ref: str) -> bool:
+    """Whether a grant has or had this reference."""
+    purged = PurgedGrant.objects.filter(ref=ref).values("ref")
+    return Grant.objects.filter(ref=ref).values("ref").union(purged).exists()

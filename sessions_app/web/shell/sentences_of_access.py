@@ -113,6 +113,7 @@ _REQUESTS: dict[str, Act] = {
     Event.REQUEST_DENIED: lambda ref, data: f"denied {ref}{why(data, 'comment')}",
     Event.REQUEST_WITHDRAWN: "withdrew {ref}",
     Event.REQUEST_LAPSED: _lapsed,
+    Event.REQUEST_PURGED: lambda ref, data: f"deleted {ref}, which was {data.get('state', 'over')}",
     Event.REQUEST_NARROWED: lambda ref, data: (
         f"reduced the scope of {ref}: {listed(sorted(data), 'see the data')}"
     ),
@@ -136,6 +137,9 @@ _GRANTS: dict[str, Act] = {
     Event.GRANT_RELEASED: lambda ref, data: f"released {ref}{why(data, 'note')}",
     Event.GRANT_DELEGATED: _delegated,
     Event.GRANT_REVOKE_FAILING: _failing,
+    Event.GRANT_PURGED: lambda ref, data: (
+        f"deleted {ref}, which was over, with {many(data.get('runs', 'its'), 'run')}"
+    ),
     Event.BREAKGLASS_STARTED: _started,
     Event.BREAKGLASS_REVIEWED: lambda ref, data: (
         f"reviewed {ref}, which started without approval{why(data, 'note')}"

@@ -1,0 +1,70 @@
+"""Delete grants and requests that are older than the installation keeps them. The record keeps their entries."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.record import record_many
+from sessions_app.policy.references import request_ref
+
+PURGER = Actor.system("retention")
+# The most rows in one transaction, and how many of these follow each other.
+BATCH, ROUNDS = 100, 20
+
+
+def purge_grants(*, now: dt.datetime) -> int:
+    """Delete grants that ended before STINT_GRANTS_DAYS, and requests that ended as long ago without a grant. Return how
+    many of both; 0 if they are kept for ever.
+
+    A grant takes along its request, extensions, sessions, runs, leases, tokens and notices. One stays while its end or its
+    review is open, or a recording or a grant delegated from it is kept. Each deletion has an entry in the record.
+    """
+    if not settings.GRANTS_DAYS:
+        return 0
+    before = now - dt.timedelta(days=settings.GRANTS_DAYS)
+    return _in_rounds(_purge_grants, before, now) + _in_rounds(_purge_requests, before, now)
+
+
+def _in_rounds(
+    purge: Callable[[dt.datetime, dt.datetime], int], before: dt.datetime, now: dt.datetime
+) -> int:
+    purged = 0
+    for _ in range(ROUNDS):
+        found = purge(before, now)
+        purged += found
+        if found < BATCH:
+            break
+    return purged
+
+
+@transaction.atomic
+def _purge_grants(before: dt.datetime, now: dt.datetime) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM stint_purge_grants(%s, %s)", [before, BATCH])
+        rows = cursor.fetchall()
+    record_many(
+        event=Event.GRANT_PURGED, actor=PURGER, object_type="grant", now=now,
+        entries=[
+            (ref, {"request": request_ref(number), "ended_at": ended.isoformat(), "runs": runs})
+            for ref, number, ended, runs in rows
+        ],
+    )  # fmt: skip
+    return len(rows)
+
+
+@transaction.atomic
+def _purge_requests(before: dt.datetime, now: dt.datetime) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM stint_purge_requests(%s, %s)", [before, BATCH])
+        rows = cursor.fetchall()
+    record_many(
+        event=Event.REQUEST_PURGED, actor=PURGER, object_type="request", now=now,
+        entries=[(request_ref(number), {"state": state}) for number, state in rows],
+    )  # fmt: skip
+    return len(rows)

@@ -1,0 +1,24 @@
+"""Delete old notifications."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.conf import settings
+
+from sessions_app.models import Notice
+
+BATCH = 5000
+
+
+def purge_notices(*, now: dt.datetime) -> int:
+    """Delete notifications older than STINT_NOTICES_DAYS, up to 5,000 at a time, and return how many; 0 if they are kept
+    for ever. What is still to be mailed stays.
+    """
+    if not settings.NOTICES_DAYS:
+        return 0
+    before = now - dt.timedelta(days=settings.NOTICES_DAYS)
+    to_mail = Notice.objects.to_mail().values("pk")
+    old = Notice.objects.filter(created_at__lt=before).exclude(pk__in=to_mail).order_by("pk")
+    count, _ = Notice.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:BATCH])).delete()
+    return count
