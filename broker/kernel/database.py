@@ -13,8 +13,9 @@ _NAMES = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOS
 _NOT_FOR_LIBPQ = {"prepare_threshold"}
 
 
+_LISTENS = " listen"
 # What PostgreSQL keeps of a name.
-_LONGEST = 63
+_LONGEST = 63 - len(_LISTENS)
 
 
 def name_process(kind: str, name: str = "") -> None:
@@ -29,8 +30,10 @@ def name_process(kind: str, name: str = "") -> None:
 
 
 def conninfo() -> str:
-    """Return the libpq connection string of the application's database. It contains the password."""
+    """Return the libpq connection string of the application's database, for LISTEN. It contains the password."""
     database = settings.DATABASES["default"]
     parts = {name: database[key] for name, key in _NAMES.items() if database[key]}
     options = {name: value for name, value in database["OPTIONS"].items() if name not in _NOT_FOR_LIBPQ}
-    return make_conninfo(**{**parts, **options})
+    return make_conninfo(
+        **{**parts, **options, "application_name": f"{options['application_name']}{_LISTENS}"}
+    )

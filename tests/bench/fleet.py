@@ -24,9 +24,7 @@ GATEWAYS = int(os.environ.get("FLEET", "100"))
 # Seconds: until connections that starting took are let go, and how long is counted.
 SETTLE_S, COUNTED_S = 20.0, 30.0
 _TICKS = os.sysconf("SC_CLK_TCK")
-_CONNECTIONS = (
-    "SELECT application_name, count(*) FROM pg_stat_activity WHERE datname = %s GROUP BY 1 ORDER BY 2 DESC"
-)
+_CONNECTIONS = "SELECT regexp_replace(application_name, ' listen$', ''), count(*) FROM pg_stat_activity WHERE datname = %s GROUP BY 1"
 
 
 def run(report: Report) -> None:

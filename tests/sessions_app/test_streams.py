@@ -256,7 +256,7 @@ def test_streams_end_while_the_database_says_nothing_and_are_there_again_after_t
         owner_connection.execute("REVOKE SELECT ON audit_head FROM stint_app")
         app_connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name LIKE 'stint streams %' AND query LIKE 'LISTEN%' AND datname = current_database()"
+            " WHERE application_name LIKE '% listen' AND datname = current_database()"
         )
         assert stream.read() == b""
     live_world.request()

@@ -37,7 +37,6 @@ class Database:
     """
 
     def __init__(self, *, threads: int, name: str) -> None:
-        self._threads = threads
         self._pool = Threads(threads, name=name, keep=1)
 
     async def run(self, function: Callable[..., T], /, **arguments: Any) -> T:
@@ -54,14 +53,8 @@ class Database:
         return self._pool.submit(function, **arguments)
 
     async def warm(self) -> None:
-        """Open every thread's connection, so that the first use does not wait for it."""
-        barrier = threading.Barrier(self._threads)
-
-        def connect() -> None:
-            barrier.wait(timeout=10)
-            connection.ensure_connection()
-
-        await asyncio.gather(*(self.run(connect) for _ in range(self._threads)))
+        """Open the connection of the thread that stays, so that the first use does not wait for it."""
+        await self.run(connection.ensure_connection)
 
     def stop(self) -> None:
         """Accept nothing new, drop what is queued, and wait for nothing."""

@@ -59,11 +59,12 @@ def compare_targets(*, seen: Sequence[tuple[Target, Seen]], now: dt.datetime) ->
     targets = [target for target, _ in seen]
     _note_seen(seen, now)
     leases, grants, known = _leases(targets, now), _grants(seen), _known(targets)
+    ours = installation_mark()
     orphans: list[tuple[Target, Found]] = []
     for target, one in seen:
         there = {observed.mark: observed for observed in one.observed}
         lacking = list(_lacking(leases[target.pk], there))
-        left = list(_orphans(there, grants, now))
+        left = list(_orphans(there, grants, ours, now))
         _note(target, [*lacking, *left], known[target.pk], now)
         if lacking:
             _unmake(target, lacking)
@@ -140,13 +141,14 @@ def _lacking(leases: Iterable[Lease], there: Mapping[str, Observed]) -> Iterable
             yield Found(DriftKind.CHANGED, lease.grant.mark, lease.grant.ref, recordable(seen.detail))
 
 
-def _orphans(there: Mapping[str, Observed], grants: Mapping[str, Grant], now: dt.datetime) -> Iterable[Found]:
+def _orphans(
+    there: Mapping[str, Observed], grants: Mapping[str, Grant], ours: str, now: dt.datetime
+) -> Iterable[Found]:
     """Yield what is there and should not be: of unknown grants, or of grants that are over and were proven gone."""
     for mark in there:
         if mark in grants and _is_over(grants[mark], now):
             yield Found(DriftKind.ORPHAN, mark, grants[mark].ref, recordable(there[mark].detail), (mark,))
     # What another installation created on the same target is none of this one's business.
-    ours = installation_mark() if there else ""
     unknown = [seen for mark, seen in there.items() if mark not in grants and mark.startswith(ours)]
     if unknown:
         yield _unknown(unknown)

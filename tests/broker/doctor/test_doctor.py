@@ -128,7 +128,7 @@ def test_commits_that_wait_for_no_standby_or_for_one_that_is_gone_are_found(wait
 
 
 def test_too_little_room_for_the_connections_of_the_processes_that_are_there_is_found(db, monkeypatch):
-    names = ["stint web 1@a", "stint web 2@a", "stint web 2@a", "stint gateway edge", "psql"]
+    names = ["stint web 1@a", "stint web 2@a", "stint web 2@a listen", "stint gateway edge", "psql"]
     with contextlib.ExitStack() as stack:
         for name in names:
             stack.enter_context(psycopg.connect(conninfo(), application_name=name))

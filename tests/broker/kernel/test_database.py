@@ -17,7 +17,7 @@ def _options(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "listed"), [("edge", "stint gateway edge"), ("", f"stint gateway {PID}@"), ("e" * 80, f"stint gateway {'e' * 49}")]
+    ("name", "listed"), [("edge", "stint gateway edge"), ("", f"stint gateway {PID}@"), ("e" * 80, f"stint gateway {'e' * 42} listen")]
 )  # fmt: skip
 def test_the_database_lists_connections_by_process(db, name, listed):
     name_process("gateway", name)
@@ -29,4 +29,4 @@ def test_the_database_lists_connections_by_process(db, name, listed):
 
 def test_a_letter_of_several_bytes_is_not_cut_in_two():
     name_process("gateway", "e" + "é" * 40)
-    assert settings.DATABASES["default"]["OPTIONS"]["application_name"] == "stint gateway e" + "é" * 24
+    assert settings.DATABASES["default"]["OPTIONS"]["application_name"] == "stint gateway e" + "é" * 20

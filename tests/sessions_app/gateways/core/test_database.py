@@ -169,20 +169,9 @@ async def test_giving_up_waiting_does_not_stop_what_was_begun(database):
     await comes_true(done.is_set)
 
 
-@pytest.mark.parametrize("database", [3], indirect=True)
-async def test_warming_opens_the_connection_of_every_thread(lone_db, database):
-    meeting = threading.Barrier(3)
-
-    def look() -> tuple[int, bool]:
-        meeting.wait(PATIENCE)
-        return threading.get_ident(), connection.connection is not None
-
-    # One that is connected already is quick, and takes nobody else's turn.
-    await database.run(connection.ensure_connection)
+async def test_warming_opens_the_connection_that_the_first_use_takes(lone_db, database):
     await database.warm()
-    seen = await asyncio.gather(*(database.run(look) for _ in range(3)))
-    assert len({thread for thread, _ in seen}) == 3
-    assert all(connected for _, connected in seen)
+    assert await database.run(lambda: connection.connection is not None)
 
 
 async def test_stopping_waits_for_nothing_drops_what_is_queued_and_takes_nothing_new(database):

@@ -32,7 +32,7 @@ def grant(world, making) -> Grant:
 
 
 def drift() -> list[tuple[str, str, str]]:
-    rows = Drift.objects.filter(gone_at__isnull=True).order_by("pk")
+    rows = Drift.objects.filter(gone_at__isnull=True).order_by("target__name", "pk")
     return list(rows.values_list("kind", "target__name", "grant_ref"))
 
 
