@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -205,7 +206,7 @@ class MCP:
         with contextlib.closing(TrustingConnection(PUBLIC, 443)) as site:
             site.request(
                 "POST",
-                "/mcp",
+                urlsplit(credential["MCP address"]).path,
                 json.dumps({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}),
                 headers,
             )

@@ -12,17 +12,19 @@ from tests.faults.watch import Watch
 
 def facts(people: People, watch: Watch, outages: list[Outage], runs: Path, stuck: list[str]) -> Facts:
     """Gather everything, when all that was broken works again."""
-    started = (
-        Counter(int(line.split()[1]) for line in runs.read_text(encoding="ascii").splitlines())
-        if runs.exists()
-        else Counter()
-    )
+    started = _started(runs)
     problems = [
         *_lost(people.lives), *_doubled(started), *_unrecorded(started), *_used_afterwards(people.lives), *_stuck(people, stuck),
         *(("crashed", text) for text in people.crashed),
     ]  # fmt: skip
     uses = [use for life in people.lives if life.used and (use := _use(life, watch)) is not None]
     return Facts(uses, outages, problems, len(people.lives))
+
+
+def _started(runs: Path) -> Counter[int]:
+    """How often each command ran, by its tag."""
+    words = (line.split() for line in runs.read_text(encoding="utf-8").splitlines())
+    return Counter(int(line[1]) for line in words if len(line) == 2 and line[1].isdigit())
 
 
 def _use(life: Life, watch: Watch) -> Use | None:
@@ -35,7 +37,15 @@ def _use(life: Life, watch: Watch) -> Use | None:
     seen = watch.of(life.tag)
     cause, ended = ("revoke", revoked) if grant.end_reason != "expired" else ("deadline", expires)
     gone = None if seen.there else seen.last
-    return Use(life.grant, life.kind, life.target, cause, ended, gone, watch.stalled(ended, gone or ended))
+    return Use(
+        life.grant,
+        f"{life.uses.asks[0]} {life.kind}",
+        life.target,
+        cause,
+        ended,
+        gone,
+        watch.stalled(ended, gone or ended),
+    )
 
 
 def _lost(lives: list[Life]) -> Iterator[tuple[str, str]]:
@@ -89,9 +99,9 @@ def _unrecorded(started: Counter[int]) -> Iterator[tuple[str, str]]:
     from sessions_app.models import CommandRun, Session
 
     allowed = " ".join(AuditEntry.objects.filter(event="command.allowed").values_list("body", flat=True))
-    lines = set(CommandRun.objects.values_list("line", flat=True))
+    lines = " ".join(CommandRun.objects.values_list("line", flat=True))
     for tag in started:
-        if f'"{tag}"' not in allowed or not any(line.endswith(f" {tag}") for line in lines):
+        if str(tag) not in allowed or str(tag) not in lines:
             yield "unrecorded", f"the command with the tag {tag} ran"
     closed = AuditEntry.objects.filter(event="session.closed").count()
     if closed < Session.objects.filter(closed_at__isnull=False).count():

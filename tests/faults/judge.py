@@ -13,8 +13,8 @@ AFTERMATH = 3.0
 # Seconds, at the 99th percentile.
 DEADLINE_P99, REVOKE_P99 = 0.3, 1.5
 RECOVERED = 15.0
-# Runnable tasks for each processor, on the average of a run. With more, the machine decides how late most ends are: the figures at
-# the 99th percentile are printed, and not judged.
+# Runnable tasks for each processor, on the average of a run. With more, everything that takes the processor takes longer: limits grow
+# with them, and the figures at the 99th percentile are printed, and not judged.
 BUSY = 4.0
 
 
@@ -65,6 +65,11 @@ class Facts:
     grants: int = 0
     load: float = 0.0
 
+    @property
+    def slow(self) -> float:
+        """By what limits grow, because the machine is busy."""
+        return max(1.0, self.load / BUSY)
+
 
 @dataclass(frozen=True)
 class Late:
@@ -81,7 +86,7 @@ class Late:
         return self.seconds > self.limit
 
 
-def lateness(use: Use, outages: Iterable[Outage]) -> Late:
+def lateness(use: Use, outages: Iterable[Outage], *, slow: float = 1.0) -> Late:
     """Return how late a use ended: after its end, or after its target came back."""
     gone = math.inf if use.gone is None else use.gone
     last = max(use.ended, gone)
@@ -93,7 +98,10 @@ def lateness(use: Use, outages: Iterable[Outage]) -> Late:
     since = max([use.ended, *(one.healed for one in away)])
     seconds = max(0.0, gone - since)
     return Late(
-        use, seconds, limit + use.stalled, ", ".join(sorted({str(one) for one in near})) or "nothing broken"
+        use,
+        seconds,
+        limit * slow + use.stalled,
+        ", ".join(sorted({str(one) for one in near})) or "nothing broken",
     )
 
 
@@ -105,7 +113,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 def broken(facts: Facts) -> list[str]:
     """Return a sentence for each promise that was not kept."""
-    lates = [lateness(use, facts.outages) for use in facts.uses]
+    lates = [lateness(use, facts.outages, slow=facts.slow) for use in facts.uses]
     return [
         *(
             f"late: {one.use.kind} of {one.use.grant} on {one.use.target} ended {one.seconds:.2f} s after its {one.use.cause} "
@@ -119,11 +127,12 @@ def broken(facts: Facts) -> list[str]:
             if facts.load <= BUSY and (value := _percentile_of(lates, cause)) > most
         ),
         *(
-            f"slow: {one} was over, but nothing could be started for another {one.recovered:.1f} s (limit {RECOVERED:g} s)"
+            f"slow: {one} was over, but nothing could be started for another {one.recovered:.1f} s (limit {RECOVERED * facts.slow:g} s)"
             for one in facts.outages
-            if one.recovered is not None and one.recovered > RECOVERED
+            if one.recovered is not None and one.recovered > RECOVERED * facts.slow
         ),
         *(f"{promise}: {what}" for promise, what in facts.problems),
+        *([] if facts.uses else ["nothing: no grant was used, so no promise was shown"]),
     ]
 
 
@@ -141,7 +150,7 @@ def _percentile_of(lates: Sequence[Late], cause: str) -> float:
 
 def report(facts: Facts) -> str:
     """Return the figures: lateness by cause and by what was broken at the time, and counts."""
-    lates = [lateness(use, facts.outages) for use in facts.uses]
+    lates = [lateness(use, facts.outages, slow=facts.slow) for use in facts.uses]
     lines = [f"{'end':10} {'while':58} {'uses':>5} {'median':>8} {'p99':>8} {'last':>8}"]
     for cause in ("deadline", "revoke"):
         of_cause = [one for one in lates if one.use.cause == cause]

@@ -3,8 +3,8 @@
 import os
 import statistics
 import sys
-import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 from django.db import connections
@@ -121,8 +121,10 @@ def _told(stack: Stack, people: People, found) -> int:
     for one in found.outages:
         if one.recovered is not None:
             print(f"{one}: a new grant was active {one.recovered:.1f} s after the database was back")
-    if left := [thread.name for thread in threading.enumerate() if thread.name.startswith("holder")]:
-        print(f"still waiting: {', '.join(left)}")
+    for text, count in Counter(text[:120] for text in people.refusals).most_common(8):
+        print(f"  {count} x {text}")
+    if unused := Counter(f"{life.uses.asks[0]} {life.kind}" for life in people.lives if not life.used):
+        print("not used: " + ", ".join(f"{kind} {count}" for kind, count in sorted(unused.items())))
     faults = broken(found)
     for fault in faults:
         print(f"BROKEN  {fault}")

@@ -200,6 +200,9 @@ def _add_programs(made: Stack) -> None:
     logged = f'echo "$kind $tag" >> {made.runs}\ncase $kind in'
     (programs / "test").write_text(ACT.replace("case $kind in", logged, 1))
     (programs / "test").chmod(0o755)
+    made.runs.touch()
+    # Pods have an account of their own.
+    made.runs.chmod(0o666)
 
 
 def _fill(made: Stack, people: int) -> None:

@@ -11,14 +11,15 @@ import structlog
 
 from broker.kernel.errors import StintError, Unavailable
 from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.spread import spread
 from sessions_app.operations.sessions.claim_order import Claimed, claim_order
 from sessions_app.operations.sessions.fail_order import fail_order
 from sessions_app.queries.orders import orders_to_claim
 
 log = structlog.get_logger(__name__)
 
-# Seconds. Notifications wake this at once; a lost one costs this long.
-POLL = 1.0
+# Seconds. Notifications wake this at once; a lost one costs this long, as any of many gateways finds the order.
+POLL, POLL_OF_MANY = 1.0, 10.0
 # The proof of such a session: its holder is signed in to the pages.
 PROOF = "page"
 OVER = "The grant has ended, or its target was removed. Nothing was run."
@@ -53,7 +54,8 @@ class Orders:
     async def _keep(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL):
+                gateways = self._shared.node.lease.gateways
+                async with asyncio.timeout(spread(POLL, gateways=gateways, most=POLL_OF_MANY)):
                     await self._wake.wait()
             self._wake.clear()
             if self._shared.closed_because():

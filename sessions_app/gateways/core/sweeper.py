@@ -7,7 +7,6 @@ there are, the longer each of them sleeps.
 from __future__ import annotations
 
 import contextlib
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from broker.kernel import clock
 from broker.kernel.bulkhead import Bulkhead
 from broker.kernel.errors import Overtaken, StintError, Unavailable
 from sessions_app.gateways.core.database import Database, guarded
+from sessions_app.gateways.core.spread import FEW, spread
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.sweep.sweep import SweepReport, end_baseless, sweep
 from sessions_app.queries.grants import next_due, to_revoke_now
@@ -29,9 +29,9 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-# Seconds. Together, many gateways look as often as this many that look each second, but each of them every ten at least.
+# Seconds; for many gateways, those of each.
 LONGEST_SLEEP, SHORTEST_SLEEP = 1.0, 0.02
-LOOKERS, SLEEP_OF_MANY = 8, 10.0
+SLEEP_OF_MANY = 10.0
 BASELESS_EVERY, BASELESS_OF_MANY = 2.0, 30.0
 HURRY = 0.25
 
@@ -83,11 +83,8 @@ class Sweeper:
                     break
 
     def _shared(self, seconds: float, *, most: float) -> float:
-        """Return how long this gateway waits if a few of them would each wait this long. Not all of them wait as long, so
-        that they do not all look at the same moment after a notification to all of them.
-        """
-        many = self._gateways() / LOOKERS
-        return seconds if many <= 1 else min(most, seconds * many) * (0.5 + random.random() / 2)  # noqa: S311  # no secret
+        many = self._gateways()
+        return seconds if many <= FEW else spread(seconds, gateways=many, most=most)
 
     def _sweep(self) -> float:
         """Sweep once and return the seconds until the next end is due."""

@@ -11,11 +11,14 @@ from django.conf import settings
 
 from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core.database import Database
+from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.spread import spread
 from sessions_app.queries.public_hosts import public_hosts
 
 log = structlog.get_logger(__name__)
 
-EVERY_S = 2.0
+# For many gateways, that of each.
+EVERY_S, EVERY_S_OF_MANY = 2.0, 10.0
 
 
 class Hosts:
@@ -37,12 +40,12 @@ class Hosts:
         """Read them once. Raises Unavailable."""
         self._clusters = await database.run(public_hosts)
 
-    async def keep(self, database: Database) -> None:
+    async def keep(self, shared: Shared) -> None:
         """Read them forever. While the database is away, they stay."""
         while True:
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(spread(EVERY_S, gateways=shared.node.lease.gateways, most=EVERY_S_OF_MANY))
             try:
-                await self.read(database)
+                await self.read(shared.database)
             except Unavailable as error:
                 log.warning("http.hosts_not_read", error=str(error))
 

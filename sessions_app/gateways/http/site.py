@@ -52,7 +52,7 @@ class HTTPSite:
         self._admissions = Admissions(shared.database)
         await self._hosts.read(shared.database)
         shared.node.keep(self._uses.drop_unused(), "http-uses")
-        shared.node.keep(self._hosts.keep(shared.database), "http-hosts")
+        shared.node.keep(self._hosts.keep(shared), "http-hosts")
 
     async def close(self) -> None:
         """Close the connections to targets, and record what was counted, unless the database is away."""

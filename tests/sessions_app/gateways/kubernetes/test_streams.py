@@ -260,12 +260,12 @@ def test_only_the_streams_that_were_decided_are_opened(switches, sent, taken):
 
 
 @pytest.mark.parametrize(
-    ("switches", "place"),
+    ("switches", "channel"),
     [("&stdout=true&stderr=true", STDERR), ("&stdout=true&tty=true", STDOUT), ("&stdin=true", None)],
 )
-def test_what_stint_says_is_in_a_stream_that_the_client_has_opened(switches, place):
+def test_what_stint_says_is_in_a_stream_that_the_client_has_opened(switches, channel):
     path = "/api/v1/namespaces/shop/pods/web-1/exec"
-    assert place_of_words(read_request("GET", path, f"command=psql&container=app{switches}")) == place
+    assert place_of_words(read_request("GET", path, f"command=psql&container=app{switches}")) == channel
 
 
 @pytest.mark.parametrize("words", [exec_words("count", 0), ("attach", "web-1", "-c", "app")])
