@@ -57,7 +57,7 @@ def requests(identity: Identity) -> QuerySet[AccessRequest]:
             "workflow",
             "grant",
         )
-        .prefetch_related("approvals__approver")
+        .prefetch_related(deciders.VERDICTS)
     )
 
 
@@ -74,8 +74,9 @@ _BESIDE_GRANT = {
     "ended_by": ["username"],
     "reviewed_by": ["username"],
 }
-_OF_GRANT = [field.name for field in Grant._meta.concrete_fields] + [
-    f"{table}__{name}" for table, names in _BESIDE_GRANT.items() for name in names
+_OF_GRANT = [
+    *(field.name for field in Grant._meta.concrete_fields),  # noqa: SLF001  # Django's
+    *(f"{table}__{name}" for table, names in _BESIDE_GRANT.items() for name in names),
 ]
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
-
-from django.db.models import Exists, OuterRef
 
 from accounts.models import Identity
 from accounts.queries import UNKNOWN, enabled_and_groups, groups_of_people, persons_of, same_person
@@ -16,7 +13,6 @@ from sessions_app.models import (
     OWN,
     AccessPolicy,
     AccessRequest,
-    Approval,
     Grant,
     RequestKind,
     RequestState,
@@ -28,7 +24,7 @@ from sessions_app.models.request import URGENT_KINDS
 from sessions_app.policy.case import Case
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.rules import Ask, Facts, GrantFacts, WorkflowFacts
-from sessions_app.queries.deciders import counted_verdicts
+from sessions_app.queries.deciders import VERDICTS, counted_verdicts
 from sessions_app.queries.doings import doing_of, roles_in
 from sessions_app.queries.facts import (
     approved_document,
@@ -127,14 +123,13 @@ def case_of_grant(
 
 def _request_of(grant: Grant) -> tuple[AccessRequest, bool]:
     """Return the request of a grant, with what is read of it, and whether anyone gave a verdict on it."""
-    found: Any = (
-        AccessRequest.objects.select_related(
-            "requester__owner", "cluster", "policy", "command_set_version__command_set", "workflow"
-        )
-        .annotate(decided=Exists(Approval.objects.filter(request=OuterRef("pk"))))
-        .get(pk=grant.request_id)
-    )
-    return found, found.decided
+    rows = AccessRequest.objects.select_related(
+        "requester__owner", "cluster", "policy", "command_set_version__command_set"
+    ).prefetch_related(VERDICTS)
+    if grant.workflow_id is not None:
+        rows = rows.select_related("workflow")
+    found = rows.get(pk=grant.request_id)
+    return found, bool(found.approvals.all())
 
 
 def _extensions(grant: Grant, deciding: AccessRequest | None) -> tuple[str, ...]:

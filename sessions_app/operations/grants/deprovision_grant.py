@@ -60,7 +60,7 @@ PLACES_IN_DOUBT = 2
 
 
 # What `notify_of_end` reads of a grant.
-_NOTIFIED = ("holder__owner", "cluster", "command_set_version__command_set", "ended_by")
+_NOTIFIED = ("holder__owner", "cluster", "command_set_version__command_set")
 
 
 def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:

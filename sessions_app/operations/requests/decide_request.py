@@ -101,10 +101,7 @@ def decide_request(
         if why_not:
             raise MayNotDecide(why_not, hint="Another approver must decide it.")
         narrowing = {name: value for name, value in (narrowing or {}).items() if value is not None}
-        mine = (
-            one for one in request.approvals.all() if one.approver_id == approver.pk and one.voided_at is None
-        )
-        given = next(mine, None)
+        given = _given_by(request, approver)
         if given is not None and _is_repeated(request, given, verdict, digest, narrowing):
             return request
         _check_open(request, now)
@@ -135,24 +132,21 @@ def _load(request_id: int, approver: Identity, workflow: int | None, extends: in
         Workflow.objects.select_for_update(no_key=True, of=("self",)).filter(pk=workflow).first()
     if extends is not None:
         Grant.objects.select_for_update(no_key=True).filter(pk=extends).first()
-    request = (
-        AccessRequest.objects.visible_to(approver)
-        .select_for_update(no_key=True, of=("self",))
-        .select_related(
-            "requester__owner",
-            "cluster",
-            "policy",
-            "command_set_version__command_set",
-            "extends",
-            "workflow__source",
-        )
-        .prefetch_related(VERDICTS)
-        .filter(pk=request_id)
-        .first()
-    )
+    seen = AccessRequest.objects.visible_to(approver).select_for_update(no_key=True, of=("self",))
+    seen = seen.select_related("requester__owner", "cluster", "policy", "command_set_version__command_set")
+    if workflow is not None:
+        seen = seen.select_related("workflow__source")
+    if extends is not None:
+        seen = seen.select_related("extends")
+    request = seen.prefetch_related(VERDICTS).filter(pk=request_id).first()
     if request is None:
         raise NotFound("Request not found.")
     return request
+
+
+def _given_by(request: AccessRequest, approver: Identity) -> Approval | None:
+    standing = (one for one in request.approvals.all() if one.voided_at is None)
+    return next((one for one in standing if one.approver_id == approver.pk), None)
 
 
 def _is_repeated(

@@ -1,7 +1,10 @@
 """/requests"""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from broker.kernel import clock
 from sessions_app.models import AccessRequest, Grant
 from tests.sessions_app.api.conftest import Caller
 
@@ -65,6 +68,27 @@ def test_a_dry_run_says_what_would_happen_and_changes_nothing(api):
     assert all(rule["permitted"] and rule["message"] for rule in told["rules"])
     assert not AccessRequest.objects.exists()
     assert api("alice").post("/requests", ASK).body["digest"] == told["digest"]
+
+
+@pytest.mark.parametrize(
+    "kept", [{}, {"narrowing": {"duration": "30m", "targets": ["web-2"]}}, {"verdict": "deny", "comment": "Not now."}]
+)  # fmt: skip
+def test_what_asking_and_deciding_answer_is_what_reading_it_answers(api, kept):
+    asked = api("alice").post("/requests", ASK)
+    assert asked.body == api("alice").get(f"/requests/{asked.body['ref']}").body
+    decided = api("bob").post(f"/requests/{asked.body['ref']}/verdicts", verdict(asked.body, **kept))
+    assert decided.status_code == 200, decided.body
+    assert decided.body == api("bob").get(f"/requests/{asked.body['ref']}").body
+    assert [one["approver"] for one in decided.body["approvals"]] == ["bob"]
+
+
+def test_asking_and_approving_ask_the_database_as_often_as_each_thing_has_to_be_read(api):
+    clock.sync()
+    with CaptureQueriesContext(connection) as asking:
+        asked = api("alice").post("/requests", ASK).body
+    with CaptureQueriesContext(connection) as approving:
+        api("bob").post(f"/requests/{asked['ref']}/verdicts", verdict(asked))
+    assert (len(asking) <= 27, len(approving) <= 33) == (True, True), (len(asking), len(approving))
 
 
 # Seeing

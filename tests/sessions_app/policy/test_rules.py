@@ -71,6 +71,7 @@ CASES = [
     (rules.MayBreakGlass("web-work", GLASS), {"requester_groups": frozenset({"operators"})}, {}),
     (rules.BreakGlassReviewed(), {"reason": ""}, {}),
     (rules.BreakGlassReviewed(), {}, {"overdue_reviews": ("GR-7F3K",)}),
+    (rules.BreakGlassReviewed(), {}, {"overdue_reviews": None}),
     (rules.AtOnce(), {"break_glass": True, "starts_at": NOW + HOUR}, {}),
     (rules.IncidentOpen(), {"incident": ""}, {"workflow_open": True}),
     (rules.IncidentOpen(), {"incident": None}, {"workflow_open": True}),

@@ -4,6 +4,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from broker.audit.record import NotInTransaction
+from broker.audit.standing import RecordContradicted, write_standing
 from sessions_app.models import Grant, GrantState
 from sessions_app.operations.grants.transition import StaleGrant, transition
 from tests.support.world.acts import events, fresh, last
@@ -27,6 +28,15 @@ def test_a_stale_write_is_refused_and_not_recorded(world):
         with pytest.raises(StaleGrant):
             transition(grant=stale, to=to, actor=SETUP, now=world.now)
     assert events(grant.ref) == ["grant.scheduled", "grant.provisioning"]
+
+
+def test_while_the_record_contradicts_its_checkpoints_nothing_starts_and_ends_go_on(world):
+    grant = world.grant(start=False)
+    write_standing("An older backup was restored.")
+    with pytest.raises(RecordContradicted):
+        transition(grant=grant, to=GrantState.PROVISIONING, actor=SETUP, now=world.now)
+    assert fresh(grant).state == GrantState.SCHEDULED
+    transition(grant=grant, to=GrantState.REVOKING, actor=SETUP, now=world.now, end_reason="revoked")
 
 
 def test_a_version_that_moved_on_is_stale_also_in_the_same_state(world):
