@@ -54,7 +54,12 @@ class Database:
 
     async def warm(self) -> None:
         """Open the connection of the thread that stays, so that the first use does not wait for it."""
-        await self.run(connection.ensure_connection)
+
+        def connect() -> None:
+            # The attribute is that of the thread in which it is looked up.
+            connection.ensure_connection()
+
+        await self.run(connect)
 
     def stop(self) -> None:
         """Accept nothing new, drop what is queued, and wait for nothing."""
