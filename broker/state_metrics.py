@@ -20,20 +20,24 @@ from broker.queue_state import queues
 from sessions_app.models import (
     AccessRequest,
     CommandRun,
-    Drift,
     DriftKind,
     GatewayNode,
-    Lease,
     Notice,
-    Observation,
     RequestState,
-    WebhookEndpoint,
     WebhookMessage,
     WebhookState,
-    WorkflowSource,
 )
 from sessions_app.queries.ends import CAUSES, DAYS, ends_of
 from sessions_app.queries.facts import sweeper_silence
+from sessions_app.queries.failing import (
+    failing_ends,
+    failing_sources,
+    failing_targets,
+    failing_webhooks,
+    observed_targets,
+    paused_webhooks,
+    unresolved_drift,
+)
 from sessions_app.queries.grants import live_grants, overdue
 from sessions_app.queries.recordings import Rooms, free_disk, waiting_recordings
 from sessions_app.queries.troubles import GATEWAY_GONE, age
@@ -89,18 +93,8 @@ def _gateways(now: dt.datetime) -> Values:
 
 
 def _drift(_: dt.datetime) -> Values:
-    there = Drift.objects.filter(gone_at__isnull=True, target__removed_at__isnull=True)
-    found = dict(there.order_by().values_list("kind").annotate(count=Count("pk")))
+    found = dict(unresolved_drift().order_by().values_list("kind").annotate(count=Count("pk")))
     return {(kind,): found.get(kind, 0) for kind in DriftKind.values}
-
-
-def _failing_ends(_: dt.datetime) -> float:
-    failing = Lease.objects.filter(gone_at__isnull=True, failed_at__isnull=False).exclude(last_error="")
-    return failing.aggregate(count=Count("grant", distinct=True))["count"] or 0
-
-
-def _webhooks() -> QuerySet[WebhookEndpoint]:
-    return WebhookEndpoint.objects.live()
 
 
 def _undelivered(now: dt.datetime) -> float:
@@ -160,7 +154,7 @@ STATE = (
         "stint_oldest_overdue_end_seconds", "For how long the most overdue of them had to be over",
         lambda now: overdue(now)[1],
     ),
-    _plain("stint_failing_ends", "Grants whose end a target has not confirmed, with an error", _failing_ends),
+    _plain("stint_failing_ends", "Grants whose end a target has not confirmed, with an error", lambda _: failing_ends().count()),
     Measured(
         "stint_error_budget_left_ratio",
         f"Share of the error budget of {DAYS} days that is left: 1 all, 0 none, negative if it is overspent", ("cause",),
@@ -180,8 +174,8 @@ STATE = (
     ),
     _plain("stint_holds_waiting", "Held commands that wait for approval", lambda now: CommandRun.objects.waiting(now).count()),
     _plain("stint_oldest_hold_waiting_seconds", "Age of the oldest of them", _oldest_hold),
-    _plain("stint_targets", "Targets that are reconciled", lambda _: _observed().count()),
-    _plain("stint_targets_failing", "Targets that the last reconciliation could not read", lambda _: _observed().exclude(error="").count()),
+    _plain("stint_targets", "Targets that are reconciled", lambda _: observed_targets().count()),
+    _plain("stint_targets_failing", "Targets that the last reconciliation could not read", lambda _: failing_targets().count()),
     Measured("stint_drift", "Differences on targets that are not resolved", ("kind",), _drift),
     _plain(
         "stint_oldest_unreconciled_cluster_seconds", "Seconds since the cluster that was reconciled longest ago was reconciled",
@@ -189,15 +183,15 @@ STATE = (
     ),
     _plain(
         "stint_workflow_sources_failing", "Workflow sources that did not answer when last asked",
-        lambda _: WorkflowSource.objects.live().exclude(last_error="").count(),
+        lambda _: failing_sources().count(),
     ),
     _plain("stint_unsent_notices", "Mails that wait to be sent", lambda _: Notice.objects.to_mail().count()),
     _plain("stint_oldest_unsent_notice_seconds", "Age of the oldest of them", lambda now: age(oldest_unmailed(), now)),
     _plain(
         "stint_notices_given_up", "Mails that Stint gave up on in the last day", lambda now: given_up_mail(now - dt.timedelta(days=1))
     ),
-    _plain("stint_webhooks_paused", "Webhooks that are paused", lambda _: _webhooks().filter(paused_at__isnull=False).count()),
-    _plain("stint_webhooks_failing", "Webhooks whose last delivery failed", lambda _: _webhooks().filter(failing_since__isnull=False).count()),
+    _plain("stint_webhooks_paused", "Webhooks that are paused", lambda _: paused_webhooks().count()),
+    _plain("stint_webhooks_failing", "Webhooks whose last delivery failed", lambda _: failing_webhooks().count()),
     _plain("stint_oldest_undelivered_webhook_seconds", "Age of the oldest message that waits for a webhook that is not paused", _undelivered),
     _plain("stint_record_entries", "Entries in the record", lambda _: last_number(), counts=True),
     _plain("stint_record_intact", "Whether the last verification found the record intact: 1 or 0", _intact),
@@ -215,12 +209,6 @@ STATE = (
     Measured("stint_database_connections", "Connections of Stint to its database", ("application", "state"), _connections),
     _plain("stint_database_connections_limit", "Connections that the database accepts from all that use it", _limit),
 )  # fmt: skip
-
-
-def _observed() -> QuerySet[Observation]:
-    return Observation.objects.filter(
-        target__removed_at__isnull=True, target__cluster__removed_at__isnull=True
-    )
 
 
 class State(Collector):

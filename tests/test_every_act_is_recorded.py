@@ -26,7 +26,7 @@ READS = {
         /grants/<gr:ref>/receipt.json /recordings/ /clusters/ /clusters/<slug:name>/
         /clusters/<slug:name>/checks/ /command-sets/ /command-sets/<slug:name>/ /policies/ /policies/<slug:name>/ /webhooks/
         /webhooks/<slug:name>/ /sources/ /sources/<slug:name>/ /trust-policies/ /account/ /account/factors/ /people/
-        /people/<username:username>/ /who-can/ /timeline/ /record/ /history/<slug:type_>/<str:name>/ /rights/
+        /people/<username:username>/ /who-can/ /timeline/ /record/ /status/ /history/<slug:type_>/<str:name>/ /rights/
         GET:/api/v1/history/<api_name:kind>/<api_user:name> GET:/api/v1/rights
         GET:/api/v1/history/<api_name:kind>/<api_user:name>/difference
         GET:/api/v1/me GET:/api/v1/me/ssh-keys GET:/api/v1/me/tokens GET:/api/v1/me/notices GET:/api/v1/clusters

@@ -53,7 +53,7 @@ class Ends:
     @property
     def allowed(self) -> float:
         """How many of so many may be late."""
-        return self.total * (1 - OBJECTIVE)
+        return round(self.total * (1 - OBJECTIVE), 6)
 
     @property
     def budget_left(self) -> float:
@@ -61,14 +61,19 @@ class Ends:
         return 1 - self.late / self.allowed if self.total else 1.0
 
 
-def ends_of(cause: str, now: dt.datetime) -> Ends:
-    """Return the ends of this cause within the window, as last counted."""
-    return _sum(day for day in ends_by_day(now) if day.cause == cause)
-
-
 def all_ends(days: Iterable[EndsOfDay]) -> Ends:
     """Return the ends of some days together."""
-    return _sum(days)
+    total = late = 0
+    longest, buckets = 0.0, Counter[int]()
+    for day in days:
+        total, late, longest = total + day.total, late + day.late, max(longest, day.longest)
+        buckets.update({int(number): count for number, count in day.buckets.items()})
+    return Ends(total, late, longest, dict(buckets))
+
+
+def ends_of(cause: str, now: dt.datetime) -> Ends:
+    """Return the ends of this cause within the window, as last counted."""
+    return all_ends(day for day in ends_by_day(now) if day.cause == cause)
 
 
 def ends_by_day(now: dt.datetime) -> list[EndsOfDay]:
@@ -93,12 +98,3 @@ def seconds_to_prove(grant: Grant) -> float:
 
 def _upper(number: int) -> float:
     return BUCKET_S * math.pow(BUCKET_GROWTH, number)
-
-
-def _sum(days: Iterable[EndsOfDay]) -> Ends:
-    total = late = 0
-    longest, buckets = 0.0, Counter[int]()
-    for day in days:
-        total, late, longest = total + day.total, late + day.late, max(longest, day.longest)
-        buckets.update({int(number): count for number, count in day.buckets.items()})
-    return Ends(total, late, longest, dict(buckets))

@@ -13,7 +13,7 @@ from sessions_app.web.docs import guides
 from sessions_app.web.grants import grants, runs
 from sessions_app.web.home import home, welcome
 from sessions_app.web.identities import account, device, factors, people, provider, sign_in
-from sessions_app.web.record import record, recordings, timeline
+from sessions_app.web.record import record, recordings, status, timeline
 from sessions_app.web.requests import approvals, requests
 from sessions_app.web.shell import live, notices
 from sessions_app.web.workflows import incidents, sources, workflows
@@ -63,6 +63,7 @@ urlpatterns: list[URLPattern] = [
     path("docs/<slug:name>/", guides.detail, name="guide"),
     path("pulse/", live.pulse, name="pulse"),
     path("streams/changes", live.no_stream, name="no_stream"),
+    path("status/", status.index, name="status"),
     path("notices/", notices.index, name="notices"),
     path("notices/read/", notices.read_all, name="notices_read"),
     path("notices/<int:notice>/read/", notices.read, name="notice_read"),

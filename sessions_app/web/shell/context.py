@@ -132,6 +132,7 @@ class Frame:
         return [
             self._link("record", "shield", "Record"),
             self._link("recordings", "rec", "Recordings"),
+            self._link("status", "eye", "Status"),
             *(others if self.may_look else []),
         ]
 

@@ -10,7 +10,7 @@ _READERS = {
     ALL: """
         home more search guides guide pulse notices requests request_new approvals workflows incidents grants clusters
         command_sets policies webhooks sources trust_policies account account_password account_confirm factors totp_add
-        passkey_add device people who_can timeline record recordings""",
+        passkey_add device people who_can timeline record recordings status""",
     "alice bob admin": """
         request approval incident incident_live grant grant_live cluster command_set policy grant_receipt run_output
         recording recording_cast""",

@@ -1,0 +1,16 @@
+"""The view of how Stint keeps its promises."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from broker.kernel import clock
+from sessions_app.web.record.status_page import status
+from sessions_app.web.shell.doors import page, who
+
+
+@page()
+def index(request: HttpRequest) -> HttpResponse:
+    """Show how fast access ended in the last days, and what fails now."""
+    return render(request, "record/status.html", {"status": status(who(request), clock.now())})
