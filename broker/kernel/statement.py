@@ -51,7 +51,8 @@ def is_connected() -> bool:
 class Statement:
     """One statement with parameters ``$1`` …, each with its type (``$1::text``)."""
 
-    def __init__(self, name: str, sql: str) -> None:
+    def __init__(self, name: str, sql: str, *, patience_ms: int = PATIENCE_MS) -> None:
+        self._patience_ms = patience_ms
         self.sql = sql
         self._name, self._prepared = name.encode(), sql.encode()
         # Connections on which it is prepared, with the poll object of each.
@@ -89,21 +90,22 @@ class Statement:
             poll = select.poll()
             poll.register(pgconn.socket, select.POLLIN)
             pgconn.send_prepare(self._name, self._prepared)
-            _result(pgconn, poll, pq.ExecStatus.COMMAND_OK)
+            _result(pgconn, poll, pq.ExecStatus.COMMAND_OK, self._patience_ms)
             self._polls[connection] = poll
         pgconn.send_query_prepared(self._name, values, result_format=_BINARY)
-        return _result(pgconn, poll, pq.ExecStatus.TUPLES_OK)
+        return _result(pgconn, poll, pq.ExecStatus.TUPLES_OK, self._patience_ms)
 
 
-def _result(pgconn: pq.abc.PGconn, poll: select.poll, wanted: int) -> Answer:
-    """Return the one result of what was sent. What is sent fits into the socket's buffer, so there is no wait for the
-    write.
-    """
-    pgconn.flush()
+def _result(pgconn: pq.abc.PGconn, poll: select.poll, wanted: int, patience_ms: int) -> Answer:
+    """Return the one result of what was sent."""
+    # Most of what is sent fits into the socket's buffer.
+    while pgconn.flush():
+        select.select([pgconn.socket], [pgconn.socket], [], patience_ms / 1000)
+        pgconn.consume_input()
     found = None
     while True:
         while pgconn.is_busy():
-            if not poll.poll(PATIENCE_MS):
+            if not poll.poll(patience_ms):
                 connections[DEFAULT_DB_ALIAS].close()
                 raise DatabaseSilent("The database did not respond.")
             pgconn.consume_input()

@@ -58,6 +58,15 @@ def _checked(text: str) -> PolicyDocument:
     return PolicyDocument.model_validate(json.loads(text))
 
 
+def document_in(text: str) -> PolicyDocument | None:
+    """Return the document in a text; None if it can't be read."""
+    try:
+        return _checked(text)
+    except ValueError:
+        log.exception("policy.unreadable")
+        return None
+
+
 def terms_of(document: PolicyDocument) -> dict[str, Any]:
     """Return the terms of a policy as a request stores them."""
     return document.terms.model_dump(mode="json", exclude_none=True)

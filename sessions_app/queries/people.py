@@ -26,17 +26,12 @@ def known_people(identity: Identity) -> QuerySet[Identity]:
     return looked_up.filter(answered_for_by(identity) | Q(asked__isnull=False))
 
 
+def seen_through(identity: Identity) -> tuple[QuerySet[AccessPolicy], QuerySet[Cluster]]:
+    """Return the policies and clusters through which the reader sees what others requested."""
+    seeing = ("view", "approve", "administer")
+    return AccessPolicy.objects.held_by(identity, *seeing), Cluster.objects.held_by(identity, *seeing)
+
+
 def sees_others(identity: Identity) -> bool:
     """Whether any permission lets the reader see what others requested. Most people have none, which saves a lookup."""
-    seeing = ("view", "approve", "administer")
-    return (
-        AccessPolicy.objects.held_by(identity, *seeing).exists()
-        or Cluster.objects.held_by(identity, *seeing).exists()
-    )
-
-
-def may_look(identity: Identity) -> bool:
-    """Whether the identity can see anyone besides itself: administrators, owners of machines, and people with a
-    permission to see others' requests.
-    """
-    return identity.is_superuser or identity.machines.exists() or sees_others(identity)
+    return any(rows.exists() for rows in seen_through(identity))

@@ -61,7 +61,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "show": show if show in dict(FILTERS) else "mine",
         "empty": None
         if listed.rows
-        else no_grants(who(request), show, older=bool(request.GET.get("before"))),
+        else no_grants(who(request), show, clock.now(), older=bool(request.GET.get("before"))),
     }
     return render(request, "grants/grants.html", context)
 

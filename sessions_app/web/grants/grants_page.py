@@ -11,9 +11,9 @@ from django.urls import reverse
 
 from accounts.models import Identity
 from sessions_app.models import Grant, GrantState, Observed
-from sessions_app.queries.people import may_look
 from sessions_app.web.shell.cards import GrantCard
 from sessions_app.web.shell.home_page import Counts, run_counts
+from sessions_app.web.shell.standing import standing_of
 from sessions_app.web.shell.words import Look
 
 
@@ -65,7 +65,7 @@ def grant_rows(grants: Sequence[Grant], now: dt.datetime) -> list[GrantRow]:
     return [GrantRow(GrantCard(grant, now), counts.get(grant.pk)) for grant in grants]
 
 
-def no_grants(reader: Identity, show: str, *, older: bool) -> Empty:
+def no_grants(reader: Identity, show: str, now: dt.datetime, *, older: bool) -> Empty:
     """Return what to show when the list is empty. ``older``: the reader went past its end."""
     follows = "An approved request creates a grant, which ends automatically."
     if older:
@@ -74,7 +74,7 @@ def no_grants(reader: Identity, show: str, *, older: bool) -> Empty:
         )
     if show not in ("now", "all"):
         return Empty("term", "You have no grants", follows, reverse("request_new"), "Request access")
-    if may_look(reader):
+    if standing_of(reader, now).may_look:
         return Empty("term", "No grants to show", follows)
     text = (
         "Approvers and people who can view a cluster see others' grants. "

@@ -7,6 +7,7 @@ from django.shortcuts import redirect, render
 
 from broker.kernel import clock
 from sessions_app.web.home.welcome_page import starts_with_nothing
+from sessions_app.web.shell.context import frame_of
 from sessions_app.web.shell.doors import page, who
 from sessions_app.web.shell.home_page import Home
 from sessions_app.web.shell.home_page import home as read_home
@@ -19,7 +20,7 @@ def home(request: HttpRequest) -> HttpResponse:
     me, now = who(request), clock.now()
     if starts_with_nothing(me):
         return redirect("welcome")
-    found, calls = read_home(me, now), calls_for(me)
+    found, calls = read_home(me, now, frame_of(request).standing.waiting), calls_for(me)
     waiting = f"{found.waiting:,} item{' needs' if found.waiting == 1 else 's need'} your attention"
     context = {
         "home": found,

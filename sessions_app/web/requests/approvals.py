@@ -23,6 +23,7 @@ from sessions_app.web.requests.decisions import decided_by, decided_today
 from sessions_app.web.requests.requests import find
 from sessions_app.web.shell import waiting
 from sessions_app.web.shell.cards import request_cards
+from sessions_app.web.shell.context import frame_of
 from sessions_app.web.shell.doors import ACT, page, who
 from sessions_app.web.shell.home_page import pending
 from sessions_app.web.shell.needs import needs_of
@@ -37,15 +38,10 @@ def index(request: HttpRequest) -> HttpResponse:
     me, now = who(request), clock.now()
     show = request.GET.get("show", "")
     show = show if show in SHOW else ""
-    mine = list(waiting.requests_for(me, now)[:MOST])
-    found: dict[str, list[Any]] = {
-        "holds": list(waiting.holds_for(me, now)[:MOST]),
-        "requests": mine,
-        "reviews": list(waiting.reviews_for(me)[:MOST]),
-        "questions": list(waiting.questions_for(me, now)[:MOST]),
-    }
+    found = waiting.lists_for(me, now, frame_of(request).standing.waiting, most=MOST)
+    mine = found["requests"]
     # The same people decide about held grants and held commands.
-    releases = list(waiting.releases_for(me, now)[:MOST])
+    releases = found.pop("releases")
     counts = {name: len(rows) for name, rows in found.items()}
     counts["holds"] += len(releases)
     context = {

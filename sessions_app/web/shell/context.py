@@ -12,18 +12,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Identity
-from broker.audit.models import AuditVerification
-from broker.audit.queries import last_number, latest_verification
 from broker.kernel.origins import at_port
-from sessions_app.queries.people import may_look
-from sessions_app.web.shell.doors import SEEN
+from sessions_app.web.shell.doors import SEEN, who
 from sessions_app.web.shell.moment import page_now
-from sessions_app.web.shell.pulse import count_unread, newest_notice
-from sessions_app.web.shell.setup import setup_of
-from sessions_app.web.shell.waiting import count_waiting, may_break_glass
+from sessions_app.web.shell.standing import Standing, standing_of
 
 THEME_COOKIE = "stint_theme"
 STREAM_PATH = "/streams/changes"
+FRAME = "stint.frame"
 
 
 class Link(NamedTuple):
@@ -66,24 +62,19 @@ class Frame:
         return timezone.get_current_timezone_name()
 
     @cached_property
+    def standing(self) -> Standing:
+        """What concerns this person."""
+        return standing_of(self._identity, self.now)
+
+    @cached_property
     def waiting(self) -> int:
         """The number of things that wait for this person's decision or answer."""
-        return count_waiting(self._identity, self.now)
+        return sum(self.standing.waiting)
 
-    @cached_property
+    @property
     def seen(self) -> int:
         """The number of the record's last entry from before the page was read."""
-        return self._request.META.get(SEEN) or last_number()
-
-    @cached_property
-    def notice(self) -> int:
-        """The number of the reader's newest notification."""
-        return newest_notice(self._identity)
-
-    @cached_property
-    def unread(self) -> int:
-        """The number of unread notifications that still need the reader."""
-        return count_unread(self._identity, self.now)
+        return self._request.META.get(SEEN) or self.standing.seen
 
     @property
     def stream(self) -> str:
@@ -92,21 +83,6 @@ class Frame:
         if here not in settings.STREAMS_ORIGINS:
             return STREAM_PATH
         return at_port(here, settings.STREAMS_DIRECT_PORT) + STREAM_PATH
-
-    @cached_property
-    def may_break_glass(self) -> bool:
-        """Whether a policy lets this person start break-glass access."""
-        return may_break_glass(self._identity)
-
-    @cached_property
-    def may_look(self) -> bool:
-        """Whether this person may see anyone besides themselves."""
-        return may_look(self._identity)
-
-    @cached_property
-    def verification(self) -> AuditVerification | None:
-        """The latest verification of the record."""
-        return latest_verification()
 
     @cached_property
     def work(self) -> list[Link]:
@@ -133,17 +109,16 @@ class Frame:
             self._link("record", "shield", "Record"),
             self._link("recordings", "rec", "Recordings"),
             self._link("status", "eye", "Status"),
-            *(others if self.may_look else []),
+            *(others if self.standing.may_look else []),
         ]
 
     @cached_property
     def setup(self) -> list[Link]:
         """The links to the catalog, and to the other setup that concerns the reader."""
-        theirs = setup_of(self._identity)
         others = [
-            (theirs.sources, self._link("sources", "plug", "Workflow sources")),
-            (theirs.webhooks, self._link("webhooks", "link", "Webhooks")),
-            (theirs.trust_policies, self._link("trust_policies", "robot", "Trust policies")),
+            (self._identity.is_superuser, self._link("sources", "plug", "Workflow sources")),
+            (self.standing.webhooks, self._link("webhooks", "link", "Webhooks")),
+            (self.standing.trust_policies, self._link("trust_policies", "robot", "Trust policies")),
         ]
         return [
             self._link("clusters", "cluster", "Clusters"),
@@ -172,11 +147,19 @@ class Frame:
         return Link(url, icon, label, current, counts, count)
 
 
+def frame_of(request: HttpRequest) -> Frame:
+    """Return the frame of a page. Ask for it when everything that the page changes is changed."""
+    if FRAME not in request.META:
+        request.META[FRAME] = Frame(request, who(request))
+    frame: Frame = request.META[FRAME]
+    return frame
+
+
 def shell(request: HttpRequest) -> dict[str, Any]:
     """Return the frame for signed-in people, and the theme they chose."""
     theme = request.COOKIES.get(THEME_COOKIE, "")
     values: dict[str, Any] = {"theme": theme if theme in ("light", "dark") else ""}
     user = getattr(request, "user", None)
     if isinstance(user, Identity) and not getattr(request, "unproven", None):
-        values["frame"] = Frame(request, user)
+        values["frame"] = frame_of(request)
     return values

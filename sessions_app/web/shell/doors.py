@@ -49,8 +49,9 @@ def page(methods: Sequence[str] = READ, *, writes: bool = False) -> Callable[[Vi
                 if request.method not in READ:
                     return view(request, *args, **kwargs)
                 with nullcontext() if writes else one_snapshot():
-                    # Read this first, so that everything that happens later makes the page update.
-                    request.META[SEEN] = last_number()
+                    if writes:
+                        # Read this first, so that everything that happens later makes the page update.
+                        request.META[SEEN] = last_number()
                     hold_still(who(request))
                     return view(request, *args, **kwargs)
             except NotFound as error:

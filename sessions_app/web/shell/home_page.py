@@ -209,8 +209,8 @@ class Home:
         return self.needs.count
 
 
-def home(identity: Identity, now: dt.datetime) -> Home:
-    """Return the home page's content for one reader."""
+def home(identity: Identity, now: dt.datetime, counted: waiting.Waiting) -> Home:
+    """Return the home page's content for one reader. ``counted`` are the numbers of what waits for them."""
     mine, others = _mine(identity), _others(identity)
     glass = list(waiting.live_glass_for(identity)[:MOST])
     grants = _grants(identity, mine, others, glass, now)
@@ -219,7 +219,7 @@ def home(identity: Identity, now: dt.datetime) -> Home:
         .prefetch_related("approvals__approver")
         .order_by("-number")[:MOST]
     )
-    needs = _needs(identity, now)
+    needs = needs_of(now, **waiting.lists_for(identity, now, counted, most=MOST))
     waits = [card.request for card in needs.requests]
     return Home(
         needs=needs,
@@ -254,21 +254,6 @@ def _others(identity: Identity) -> list[Grant]:
 
 def _remindable(asked: AccessRequest, now: dt.datetime) -> bool:
     return asked.reminded_at is None or now - asked.reminded_at >= PAUSE
-
-
-def _needs(identity: Identity, now: dt.datetime) -> Needs:
-    """Return what needs the reader. One statement counts everything, so that empty lists, which most are, need no
-    query.
-    """
-    counted = waiting.counts_waiting(identity, now)
-    return needs_of(
-        now,
-        holds=list(waiting.holds_for(identity, now)[:MOST]) if counted.holds else [],
-        requests=list(waiting.requests_for(identity, now)[:MOST]) if counted.requests else [],
-        reviews=list(waiting.reviews_for(identity)[:MOST]) if counted.reviews else [],
-        releases=list(waiting.releases_for(identity, now)[:MOST]) if counted.releases else [],
-        questions=list(waiting.questions_for(identity, now)[:MOST]) if counted.questions else [],
-    )
 
 
 def _grants(

@@ -6,19 +6,15 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Q
-
 from accounts.models import Identity
 from broker.audit.events import Event
 from broker.audit.queries import families_after, last_number
-from sessions_app.models import Asks, Notice
-from sessions_app.queries.notices import unread_of
-from sessions_app.web.shell.waiting import count_waiting
+from sessions_app.models import Notice
+from sessions_app.web.shell.standing import newest_of, standing_of
 
 # A page that is further behind updates everything.
 FAR_BEHIND = 500
 EVERYTHING = tuple(sorted({event.family for event in Event} | {"notice"}))
-MOST_UNREAD = 99
 MOST_SAID = 2
 
 
@@ -36,34 +32,21 @@ class Pulse:
     say: str
 
 
-def newest_notice(identity: Identity) -> int:
-    """Return the number of the identity's newest notification; 0 if there is none."""
-    found = Notice.objects.filter(identity=identity).order_by("-pk").values_list("pk", flat=True).first()
-    return found or 0
-
-
-def count_unread(identity: Identity, now: dt.datetime) -> int:
-    """Return the number of unread notifications that still need the identity, at most 99."""
-    # Approved access of one's own needs no action.
-    told = Q(asks=Asks.NOTHING) | Q(asks=Asks.LIVE, event=Event.REQUEST_APPROVED)
-    asking = unread_of(identity, now).exclude(told)
-    return len(asking.values_list("pk", flat=True)[:MOST_UNREAD])
-
-
 def pulse(identity: Identity, seen: Mapping[str, int], now: dt.datetime) -> Pulse | None:
     """Return what changed since the page saw ``after``, ``notice`` and ``waiting``; None if nothing did."""
-    after, notice = last_number(), newest_notice(identity)
+    notice = newest_of(identity).values_list("pk", flat=True).first() or 0
     told = notice != seen["notice"]
-    if after == seen["after"] and not told:
+    if last_number() == seen["after"] and not told:
         return None
+    current = standing_of(identity, now)
     families = families_after(seen["after"], most=FAR_BEHIND)
-    waiting = count_waiting(identity, now)
+    waiting = sum(current.waiting)
     return Pulse(
-        after=after,
-        notice=notice,
+        after=current.seen,
+        notice=current.notice,
         families=EVERYTHING if families is None else [*families, *(["notice"] if told else [])],
         waiting=waiting,
-        unread=count_unread(identity, now),
+        unread=current.unread,
         say=_say(identity, seen, waiting) if seen["after"] else "",
     )
 

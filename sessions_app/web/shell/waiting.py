@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from django.db.models import F, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import F, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.db.models.fields.json import KeyTextTransform
 
 from accounts.models import Identity, answered_for_by
-from accounts.queries import group_names
+from broker.audit.events import Event
 from sessions_app.models import (
     AccessPolicy,
     AccessRequest,
+    Asks,
     CommandRun,
     Comment,
     Grant,
     RequestState,
     requestable,
 )
+from sessions_app.models.notice import NoticeQuerySet
 from sessions_app.queries import deciders
-from sessions_app.queries.counted import counted
-from sessions_app.queries.facts import readable_document
+from sessions_app.queries.composed import Part, how_many
 from sessions_app.queries.named import with_names
+from sessions_app.queries.notices import unread_of
 
 
 def holds_for(identity: Identity, now: dt.datetime) -> QuerySet[CommandRun]:
@@ -93,36 +96,36 @@ class Waiting(NamedTuple):
     questions: int = 0
 
 
-def count_waiting(identity: Identity, now: dt.datetime) -> int:
-    """Return how many things wait for the identity's decision or answer."""
-    return sum(counts_waiting(identity, now))
-
-
-def counts_waiting(identity: Identity, now: dt.datetime) -> Waiting:
-    """Return how many things of each kind wait for the identity. It takes one statement, because every page shows the
-    sum.
+def lists_for(identity: Identity, now: dt.datetime, counted: Waiting, *, most: int) -> dict[str, list[Any]]:
+    """Return what waits for the identity, by the names of `Waiting`, at most so many of each. Empty lists, which most
+    are, take no statement.
     """
-    lists = (
+    lists: dict[str, Callable[[], QuerySet[Any]]] = {
+        "holds": lambda: holds_for(identity, now),
+        "requests": lambda: requests_for(identity, now),
+        "reviews": lambda: reviews_for(identity),
+        "releases": lambda: releases_for(identity, now),
+        "questions": lambda: questions_for(identity, now),
+    }
+    return {name: list(lists[name]()[:most]) if count else [] for name, count in counted._asdict().items()}
+
+
+def parts_waiting(identity: Identity, now: dt.datetime) -> list[Part]:
+    """Return the parts of a statement that are the numbers of `Waiting`, from the conditions of the lists above."""
+    lists: tuple[QuerySet[Any], ...] = (
         deciders.holds_for(identity, now), deciders.requests_for(identity, now), deciders.reviews_for(identity),
         deciders.releases_for(identity, now), _questions(identity, now),
     )  # fmt: skip
-    return Waiting(*counted(lists))
+    return [how_many(rows) for rows in lists]
 
 
-def break_glass_policies(identity: Identity) -> list[AccessPolicy]:
-    """Return the policies that let the identity start break-glass access."""
-    groups = group_names(identity)
+def break_glass_policies(identity: Identity) -> QuerySet[AccessPolicy]:
+    """Return the policies with break-glass access under which the identity may request, for any group."""
     asked = requestable(identity).filter(cluster__removed_at__isnull=True).values("accesspolicy")
-    found = AccessPolicy.objects.exclude(document__break_glass=None).filter(pk__in=asked)
-    return [
-        policy
-        for policy in found
-        if (document := readable_document(policy))
-        and document.break_glass
-        and groups.intersection(document.break_glass.groups)
-    ]
+    return AccessPolicy.objects.exclude(document__break_glass=None).filter(pk__in=asked)
 
 
-def may_break_glass(identity: Identity) -> bool:
-    """Whether a policy lets the identity start break-glass access."""
-    return bool(break_glass_policies(identity))
+def unread_for(identity: Identity, now: dt.datetime) -> NoticeQuerySet:
+    """Return the unread notifications that still need the identity. Approved access of one's own needs no action."""
+    told = Q(asks=Asks.NOTHING) | Q(asks=Asks.LIVE, event=Event.REQUEST_APPROVED)
+    return unread_of(identity, now).exclude(told)

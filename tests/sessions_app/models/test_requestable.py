@@ -18,7 +18,7 @@ from sessions_app.queries.ways import who_may
 from sessions_app.web.grants.log import askable_sets
 from sessions_app.web.identities.who_can_page import who_can
 from sessions_app.web.requests import terms
-from sessions_app.web.shell import waiting
+from sessions_app.web.shell.standing import standing_of
 from tests.support.world.acts import policy
 from tests.support.world.world import CATALOGUE, SETUP
 
@@ -78,7 +78,7 @@ def test_what_is_offered_shown_and_answered_names_that_cluster_alone(shared):
     assert offers(identity=charlie, target="prod-1") == []
     assert [cluster.name for cluster in terms.clusters_of(terms.terms_of(charlie))] == ["web"]
     assert [cluster.name for cluster in terms.clusters_of(terms.on_call_terms(charlie))] == ["web"]
-    assert waiting.may_break_glass(charlie)
+    assert standing_of(charlie, now).may_break_glass
     for name, there in (("web", True), ("prod", False)):
         cluster = Cluster.objects.get(name=name)
         (asked,) = who_can(cluster, shared.admin, now, line="echo restart nginx").asking

@@ -28,7 +28,7 @@ from sessions_app.models import (
 )
 from sessions_app.operations.sessions.renew_gateway import renew_gateway
 from sessions_app.queries import deciders
-from sessions_app.web.shell.waiting import count_waiting
+from sessions_app.web.shell.standing import standing_of
 from tests.support.breadth import examples
 
 # Few enough that people share them, in spellings of which some mean the same.
@@ -144,7 +144,7 @@ def check(accounts: list[Identity], things: list[tuple[int, int | None, set[int]
         for grant in over:
             may = not deciders.may_not_review(grant, person)
             assert (grant.pk in to_review) is may, (person.username, deciders.may_not_review(grant, person))
-        assert count_waiting(person, now) == len(asked) + len(held) + len(to_review)
+        assert sum(standing_of(person, now).waiting) == len(asked) + len(held) + len(to_review)
         others = set(Identity.objects.filter(same_person(person), pk__in=[one.pk for one in accounts]))
         assert others == {one for one in accounts if persons_of(one) & persons_of(person)}
     for request, hold, grant in zip(requests, holds, over, strict=True):

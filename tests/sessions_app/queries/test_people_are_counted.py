@@ -19,7 +19,7 @@ from sessions_app.operations.requests.review_break_glass import review_break_gla
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.queries import deciders
 from sessions_app.queries.facts import policy_document
-from sessions_app.web.shell.waiting import count_waiting
+from sessions_app.web.shell.standing import standing_of
 from tests.sessions_app.api.conftest import Caller, token_for
 from tests.support.world.acts import change, fresh, last, policy, run, session, undo, use
 from tests.support.world.world import SETUP
@@ -78,7 +78,7 @@ def test_what_one_s_other_account_asked_for_is_not_listed_as_decidable(twins):
         client.force_login(who, backend="accounts.backends.PasswordBackend")
         shown = client.get("/approvals/").context["needs"]
         assert sorted(card.request.ref for card in shown.requests) == sorted(expected)
-        assert count_waiting(who, twins.now) == len(expected)
+        assert sum(standing_of(who, twins.now).waiting) == len(expected)
     twins.decide(own)
     assert [one.ref for one in deciders.requests_for(twins.bob2, twins.now)] == [others.ref]
 

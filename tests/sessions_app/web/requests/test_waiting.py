@@ -1,13 +1,28 @@
 """What waits for whom, as lists and as the number that every page shows."""
 
+from typing import Any
+
 import pytest
 
 from accounts.models import Identity
+from accounts.queries import group_names
+from broker.audit.queries import last_number, latest_verification
 from broker.kernel import clock
-from sessions_app.models import Approval, EndReason, Grant, Verdict
+from sessions_app.models import (
+    Approval,
+    EndReason,
+    Grant,
+    Notice,
+    TrustPolicy,
+    Verdict,
+    WebhookEndpoint,
+)
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.comment_request import comment_request
+from sessions_app.queries.facts import policy_document
+from sessions_app.queries.people import sees_others
 from sessions_app.web.shell import waiting
+from sessions_app.web.shell.standing import Verified, standing_of
 from tests.support.world.scene import make_scene
 
 
@@ -19,7 +34,28 @@ def lists(identity: Identity, now) -> dict[str, int]:
     }  # fmt: skip
 
 
-def test_the_number_is_that_of_the_lists_for_everybody(db, tmp_path):
+def said_of(identity: Identity, now) -> tuple[Any, ...]:
+    """What every page says besides the numbers, from the same rows that pages list."""
+    newest = Notice.objects.filter(identity=identity).order_by("-pk").first()
+    return (
+        last_number(),
+        newest.pk if newest else 0,
+        waiting.unread_for(identity, now).count(),
+        identity.is_superuser or identity.machines.exists() or sees_others(identity),
+        WebhookEndpoint.objects.live().visible_to(identity).exists(),
+        TrustPolicy.objects.live().visible_to(identity).exists(),
+        lets_break_glass(identity),
+        Verified(*(getattr(latest_verification(), name) for name in Verified._fields)),
+    )
+
+
+def lets_break_glass(identity: Identity) -> bool:
+    groups = group_names(identity)
+    rules = [policy_document(one).break_glass for one in waiting.break_glass_policies(identity)]
+    return any(not groups.isdisjoint(rule.groups) for rule in rules if rule)
+
+
+def test_every_page_says_to_everybody_what_the_lists_say(db, tmp_path):
     now = clock.now()
     scene = make_scene(now, tmp_path)
     for grant in Grant.objects.not_ended().filter(break_glass=True):
@@ -35,8 +71,9 @@ def test_the_number_is_that_of_the_lists_for_everybody(db, tmp_path):
     twin.groups.set(scene.world.bob.groups.all())
     seen: dict[str, int] = {}
     for identity in Identity.objects.all():
-        found = lists(identity, now)
-        assert waiting.count_waiting(identity, now) == sum(found.values()), identity
+        found, standing = lists(identity, now), standing_of(identity, now)
+        assert standing.waiting._asdict() == found, identity
+        assert standing[1:] == said_of(identity, now), identity
         seen = {name: seen.get(name, 0) + count for name, count in found.items()}
     assert all(seen.values()), seen
     assert lists(twin, now) != lists(scene.world.bob, now)
@@ -50,5 +87,5 @@ def test_a_verdict_that_is_void_leaves_the_request_to_its_giver(world):
     Approval.objects.create(approver=world.dora, **given)
     assert list(waiting.requests_for(world.bob, world.now)) == [request]
     assert not waiting.requests_for(world.dora, world.now).exists()
-    assert waiting.count_waiting(world.bob, world.now) == 1
-    assert waiting.count_waiting(world.dora, world.now) == 0
+    assert sum(standing_of(world.bob, world.now).waiting) == 1
+    assert sum(standing_of(world.dora, world.now).waiting) == 0

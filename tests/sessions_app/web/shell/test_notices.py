@@ -12,7 +12,7 @@ from sessions_app.operations.requests.withdraw_request import withdraw_request
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.queries.notices import outcome_of, unread_of, with_outcomes
-from sessions_app.web.shell.waiting import count_waiting
+from sessions_app.web.shell.standing import standing_of
 from tests.support.world import acts
 from tests.support.world.reading import read
 
@@ -60,7 +60,7 @@ def settled(identity, now) -> dict[str, str]:
 
 def bell(client) -> int:
     """The number at the bell."""
-    return client.get("/").context["frame"].unread
+    return client.get("/").context["frame"].standing.unread
 
 
 def test_a_notice_that_asks_for_a_verdict_settles_with_the_outcome(world, as_bob, browser):
@@ -79,10 +79,10 @@ def test_a_notice_that_asks_for_a_verdict_settles_with_the_outcome(world, as_bob
 
 def test_what_somebody_may_no_longer_decide_is_not_at_their_bell(world, as_bob):
     world.request()
-    assert bell(as_bob) == count_waiting(world.bob, world.now) == 1
+    assert bell(as_bob) == sum(standing_of(world.bob, world.now).waiting) == 1
     world.bob.groups.clear()
     bob = Identity.objects.get(pk=world.bob.pk)
-    assert bell(as_bob) == count_waiting(bob, world.now) == 0
+    assert bell(as_bob) == sum(standing_of(bob, world.now).waiting) == 0
     assert list(settled(bob, world.now).values()) == ["No longer yours to decide"]
 
 

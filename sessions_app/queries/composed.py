@@ -1,0 +1,114 @@
+"""Statements that Django composes once for each sort of reader, and PostgreSQL prepares once on each connection.
+
+Every page asks the same of its reader. Composing these conditions takes Django longer than answering them takes the
+database, which would plan them each time as well. So they are composed from the same functions that filter lists, for a
+reader whose values nobody has, and those values become parameters.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
+from django.db.models import QuerySet
+from psycopg.sql import Literal
+
+from accounts.models import Identity
+from accounts.queries import UNKNOWN
+from broker.kernel.statement import Statement, text
+
+# The values of the reader for whom statements are composed.
+_ME = -(2**61)
+_PERSON = "\x01 nobody"
+_NOW = dt.datetime.min.replace(tzinfo=dt.UTC)
+_PARAMETERS: tuple[tuple[object, str], ...] = (
+    (_ME, "$1::bigint"),
+    (_PERSON, "$2::text"),
+    (_NOW, "$3::timestamptz"),
+)
+
+# A page that takes longer has failed.
+PATIENCE_MS = 15_000
+
+Part = tuple[str, Sequence[Any]]
+
+
+def how_many(rows: QuerySet[Any], *, most: int | None = None) -> Part:
+    """Return the part of a statement that is the number of these rows, at most ``most``."""
+    return _part("(SELECT count(*) FROM ({}) found)", rows.order_by().values("pk")[:most], "0")
+
+
+def any_of(rows: QuerySet[Any]) -> Part:
+    """Return the part that is whether there are such rows."""
+    return _part("EXISTS({})", rows.order_by().values("pk"), "false")
+
+
+def value_of(rows: QuerySet[Any]) -> Part:
+    """Return the part that is the value of the first row, whose only column it is; NULL if there is none."""
+    return _part("({})", rows[:1], "NULL")
+
+
+def values_of(rows: QuerySet[Any]) -> Part:
+    """Return the part that is an array of the rows' only column."""
+    return _part("ARRAY({})", rows, "'{}'::text[]")
+
+
+def _part(around: str, rows: QuerySet[Any], nothing: str) -> Part:
+    try:
+        sql, values = rows.query.sql_with_params()
+    except EmptyResultSet:
+        return nothing, ()
+    return around.format(sql), values
+
+
+class Composed:
+    """One statement with a value for each part, as JSON has it.
+
+    ``compose`` returns the parts for a reader and a time. It may look at the reader's kind and at whether they are
+    enabled, administer Stint and have an email address. The reader's id and person, and the time, it may only compare
+    with columns.
+    """
+
+    def __init__(self, name: str, compose: Callable[[Identity, dt.datetime], Sequence[Part]]) -> None:
+        self._name = name
+        self._compose = compose
+        self._statements: dict[tuple[str, bool, bool, bool], Statement] = {}
+
+    def __call__(self, reader: Identity, now: dt.datetime) -> list[Any]:
+        """Return the values of all parts."""
+        sort = (reader.kind, reader.is_active, reader.is_superuser, reader.person != UNKNOWN)
+        if sort not in self._statements:
+            name = "_".join((self._name, *map(str, sort)))
+            self._statements[sort] = Statement(name, self._text(*sort), patience_ms=PATIENCE_MS)
+        statement = self._statements[sort]
+        log = connection.make_debug_cursor(None).debug_sql if connection.queries_logged else nullcontext
+        with log(statement.sql):
+            answer = statement([str(value).encode() for value in (reader.pk, reader.person, now)])
+        found: list[Any] = json.loads(text(answer.get_value(0, 0)))
+        return found
+
+    def _text(self, kind: str, enabled: bool, administers: bool, known: bool) -> str:
+        connection.ensure_connection()
+        anyone = Identity(pk=_ME, kind=kind, is_active=enabled, is_superuser=administers)
+        anyone.person = _PERSON if known else UNKNOWN
+        parts = ", ".join(_filled(*part) for part in self._compose(anyone, _NOW))
+        # Each parameter has to be in it, even if this sort of reader needs it nowhere.
+        used = ", ".join(parameter for _, parameter in _PARAMETERS)
+        return f"SELECT json_build_array({parts})::text FROM (VALUES ({used})) used"  # noqa: S608  # composed by Django
+
+
+def _filled(sql: str, values: Sequence[Any]) -> str:
+    return sql % tuple(map(_filled_in, values))
+
+
+def _filled_in(value: object) -> str:
+    """Return a parameter for what differs between readers, and otherwise a constant, which partial indexes need."""
+    for mark, parameter in _PARAMETERS:
+        if type(mark) is type(value) and mark == value:
+            return parameter
+    return Literal(value).as_string(connection.connection)
