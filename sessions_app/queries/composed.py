@@ -25,7 +25,18 @@ from broker.kernel.statement import Statement, text
 # The values of the reader for whom statements are composed.
 _ME = -(2**61)
 _PERSON = "\x01 nobody"
-_NOW = dt.datetime.min.replace(tzinfo=dt.UTC)
+
+
+class _Moment(dt.datetime):
+    """A time that can't be reckoned with: what came of it would be taken for a constant."""
+
+    def __add__(self, other: object) -> Any:
+        raise TypeError("Reckon in the database instead: Value(now) - span.")
+
+    __radd__ = __sub__ = __rsub__ = __add__
+
+
+_NOW = _Moment(1, 1, 1, tzinfo=dt.UTC)
 _PARAMETERS: tuple[tuple[object, str], ...] = (
     (_ME, "$1::bigint"),
     (_PERSON, "$2::text"),
@@ -54,7 +65,7 @@ def value_of(rows: QuerySet[Any]) -> Part:
 
 
 def values_of(rows: QuerySet[Any]) -> Part:
-    """Return the part that is an array of the rows' only column."""
+    """Return the part that is a list of the rows' only column."""
     return _part("ARRAY({})", rows, "'{}'::text[]")
 
 
@@ -71,7 +82,7 @@ class Composed:
 
     ``compose`` returns the parts for a reader and a time. It may look at the reader's kind and at whether they are
     enabled, administer Stint and have an email address. The reader's id and person, and the time, it may only compare
-    with columns.
+    with columns, or reckon with them in the database.
     """
 
     def __init__(self, name: str, compose: Callable[[Identity, dt.datetime], Sequence[Part]]) -> None:

@@ -5,8 +5,21 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
-from django.db.models.functions import Coalesce
+from django.db.models import (
+    BooleanField,
+    Case,
+    Exists,
+    ExpressionWrapper,
+    F,
+    Func,
+    JSONField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
+from django.db.models.functions import Coalesce, NullIf
 from django.utils.text import capfirst
 
 from accounts.models import Identity
@@ -26,6 +39,7 @@ from sessions_app.models import (
 from sessions_app.models.grant import why_over
 from sessions_app.models.notice import NEAR_END, NoticeQuerySet
 from sessions_app.queries import deciders
+from sessions_app.queries.composed import Composed, Part, values_of
 
 # Open notices are searched only among this many of the newest unread ones, because every page counts them.
 NEWEST = 500
@@ -42,19 +56,26 @@ def unread_of(identity: Identity, now: dt.datetime) -> NoticeQuerySet:
 
 
 def _decidable(identity: Identity, now: dt.datetime) -> Q:
-    """Return the condition that a notice asks for a decision that this identity may still make."""
+    """Return the condition that a notice asks for a decision that this identity may still make.
+
+    Each notice is looked up in what may be decided. The other way around, all of that would be judged for each page.
+    """
     requests, holds = deciders.requests_for(identity, now), deciders.holds_for(identity, now)
     # Those that came after the notice, and until the newest that it tells of.
     told = holds.filter(
         grant=OuterRef("grant"), pk__lte=OuterRef("run"), tried_at__gte=OuterRef("created_at")
     )
     return (
-        Q(asks=Asks.VERDICT, request__in=requests)
-        | Q(Q(run__in=holds) | Q(Exists(told), count__gt=1), asks=Asks.DECISION)
+        Q(_among(requests, "request"), asks=Asks.VERDICT)
+        | Q(Q(_among(holds, "run")) | Q(Exists(told), count__gt=1), asks=Asks.DECISION)
         | Q(_sent_by("requester", requests) | _sent_by("grant__holder", holds), asks=Asks.DIGEST)
-        | Q(asks=Asks.RELEASE, grant__in=deciders.releases_for(identity, now))
-        | Q(asks=Asks.REVIEW, grant__in=deciders.to_be_reviewed_by(identity))
+        | Q(_among(deciders.releases_for(identity, now), "grant"), asks=Asks.RELEASE)
+        | Q(_among(deciders.to_be_reviewed_by(identity), "grant"), asks=Asks.REVIEW)
     )
+
+
+def _among(rows: QuerySet[Any], what: str) -> Exists:
+    return Exists(rows.filter(pk=OuterRef(what)))
 
 
 def _sent_by(whose: str, rows: QuerySet[Any]) -> Q:
@@ -72,12 +93,23 @@ def digest_waits(notice: Notice, now: dt.datetime) -> bool:
 
 def combined(identity: Identity, now: dt.datetime) -> dict[str, int]:
     """Return how many times the identity was not notified separately of what still waits for it, by who asked."""
-    found = unread_of(identity, now).filter(Q(asks=Asks.DIGEST) | Q(asks=Asks.DECISION, count__gt=1))
+    (found,) = _COMBINED(identity, now)
     counts: dict[str, int] = {}
-    for notice in found.select_related("sender"):
-        told = 0 if notice.asks == Asks.DIGEST else 1
-        counts[str(notice.sender)] = counts.get(str(notice.sender), 0) + notice.count - told
+    for sender, more in found:
+        counts[sender] = counts.get(sender, 0) + more
     return counts
+
+
+def _combined(identity: Identity, now: dt.datetime) -> list[Part]:
+    found = unread_of(identity, now).filter(Q(asks=Asks.DIGEST) | Q(asks=Asks.DECISION, count__gt=1))
+    told = Case(When(asks=Asks.DIGEST, then=0), default=1)
+    # As `str(identity)` says.
+    sender = Coalesce(NullIf("sender__name", Value("")), "sender__username")
+    pair = Func(sender, F("count") - told, function="json_build_array", output_field=JSONField())
+    return [values_of(found.annotate(pair=pair).values("pair"))]
+
+
+_COMBINED = Composed("stint_combined", _combined)
 
 
 def _open(now: dt.datetime) -> Q:

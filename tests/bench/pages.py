@@ -10,15 +10,21 @@ from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 
+from django.http import HttpRequest, HttpResponse
+from django.test import override_settings
+from django.urls import path
+
 from tests.bench.database import empty_database, owner
-from tests.bench.report import Report, percentile
+from tests.bench.report import Report, median, percentile
 from tests.environment import POSTGRES
 from tests.support.world.scene import Scene, make_scene
 
-GRANTS, ENTRIES, PEOPLE, ROUNDS = 100_000, 1_000_000, 2_000, 20
+GRANTS, ENTRIES, PEOPLE = 100_000, 1_000_000, 2_000
+# Each address so many times; one that is over the limit again, because another process may have been in the way.
+ROUNDS, ROUNDS_AGAIN = 8, 20
 READERS = ("alice", "bob", "admin")
 SLOWEST = 8
-LIMIT_MS, LIMIT_KB = 100, 100
+LIMIT_MS, LIMIT_KB = 60, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +34,17 @@ class Measured:
     who: str
     name: str
     url: str
+    p50: float
     p95: float
+
+
+def empty(request: HttpRequest) -> HttpResponse:
+    """A page with nothing on it, for somebody who is signed in: what Django itself takes."""
+    assert request.user.is_authenticated
+    return HttpResponse("<!doctype html><title>Empty</title>")
+
+
+urlpatterns = [path("", empty)]
 
 
 def run(report: Report) -> None:
@@ -46,9 +62,13 @@ def run(report: Report) -> None:
         # As the web process does, before it takes requests.
         assert get_resolver().url_patterns
         freeze_loaded()
+        with override_settings(ROOT_URLCONF=__name__):
+            nothing = _measured(_client(scene, "bob"), "bob", "empty", "/", rounds=ROUNDS_AGAIN)
+        report.note(f"an empty page: p50 {nothing.p50:.1f} ms, p95 {nothing.p95:.1f} ms")
         measured = sorted((one for who in READERS for one in _pages(scene, who)), key=lambda one: -one.p95)
         for one in measured[:SLOWEST]:
             report.note(f"{one.p95:7.1f} ms  {one.who:6} {one.url}: {_queries(scene, one)}")
+        report.note(f"all {len(measured)} addresses: p50 {median([one.p50 for one in measured]):.1f} ms")
         worst = {one.name: one for one in reversed(measured)}
         for page, one in sorted(worst.items()):
             report.figure(f"page {page} for {one.who}, server time, p95", one.p95, "ms", most=LIMIT_MS)
@@ -59,12 +79,14 @@ def _pages(scene: Scene, who: str) -> list[Measured]:
     from tests.sessions_app.web.pages import addresses
 
     client = _client(scene, who)
-    found = []
-    for name, urls in addresses(scene, who).items():
-        for url in urls:
-            took = [_time(client, url) for _ in range(ROUNDS + 2)][2:]
-            found.append(Measured(who, name, url, percentile(took, 95)))
-    return found
+    return [_measured(client, who, name, url) for name, urls in addresses(scene, who).items() for url in urls]
+
+
+def _measured(client: Any, who: str, name: str, url: str, *, rounds: int = ROUNDS) -> Measured:
+    took = [_time(client, url) for _ in range(rounds + 2)][2:]
+    if percentile(took, 95) > LIMIT_MS and rounds < ROUNDS_AGAIN:
+        return _measured(client, who, name, url, rounds=ROUNDS_AGAIN)
+    return Measured(who, name, url, median(took), percentile(took, 95))
 
 
 def _client(scene: Scene, who: str) -> Any:

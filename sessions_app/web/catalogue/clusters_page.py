@@ -23,7 +23,8 @@ from sessions_app.operations.targets.target_setup import SetupText, setup_texts,
 from sessions_app.policy.catalogue import ClusterDocument
 from sessions_app.queries.authority import SSH_USER_CA, trusted_authorities
 from sessions_app.queries.named import with_names
-from sessions_app.web.shell.home_page import LIVE, how_many_live
+from sessions_app.web.shell.home_page import how_many_live
+from sessions_app.web.shell.home_shown import LIVE
 from sessions_app.web.shell.words import Look, health_look, in_order, plural
 
 # The slowest check takes half a minute. One that takes longer is waiting for a worker.

@@ -35,7 +35,7 @@ from sessions_app.web.grants.log import Asked
 from sessions_app.web.grants.runnable import field_name
 from sessions_app.web.shell.doors import ACT, back, page, who
 from sessions_app.web.shell.forms import typed_duration
-from sessions_app.web.shell.home_page import LIVE
+from sessions_app.web.shell.home_shown import LIVE
 from sessions_app.web.shell.pages import page_of
 from sessions_app.web.shell.recording import Output, output_for
 

@@ -20,7 +20,8 @@ def home(request: HttpRequest) -> HttpResponse:
     me, now = who(request), clock.now()
     if starts_with_nothing(me):
         return redirect("welcome")
-    found, calls = read_home(me, now, frame_of(request).standing.waiting), calls_for(me)
+    found = read_home(me, now, frame_of(request).standing.waiting)
+    calls = calls_for(me) if found.on_call else []
     waiting = f"{found.waiting:,} item{' needs' if found.waiting == 1 else 's need'} your attention"
     context = {
         "home": found,

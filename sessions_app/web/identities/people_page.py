@@ -28,7 +28,7 @@ from sessions_app.queries.record import newest_visible
 from sessions_app.queries.tokens import live_tokens
 from sessions_app.queries.upkeep import last_given_up
 from sessions_app.queries.ways import Way, ways_of
-from sessions_app.web.shell.home_page import LIVE
+from sessions_app.web.shell.home_shown import LIVE
 from sessions_app.web.shell.pages import Page, page_of
 from sessions_app.web.shell.words import Look, plural
 from sessions_app.web.templatetags.times import say_rough

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q, QuerySet, Value
 from django.db.models.expressions import CombinedExpression
@@ -94,18 +95,21 @@ class _Found:
     over: QuerySet[AccessRequest]
     waiting: QuerySet[AccessRequest]
 
-    def first(self, most: int) -> list[int]:
-        """Return the ids of the requests that begin first. They are sorted before they are read in full."""
-        sorts = (
+    def first(self, most: int) -> tuple[list[int], int]:
+        """Return the ids of the requests that begin first, and how many there are, counting at most ``MOST_COUNTED`` of
+        each sort. They are sorted before they are read in full.
+        """
+        sorts: tuple[QuerySet[Any, Any], ...] = (
             self.grants.order_by("starts_at", "pk").values_list("starts_at", "request_id"),
             self.over.order_by(F("wanted"), "pk").values_list(F("wanted"), "pk"),
             self.waiting.order_by(F("begin"), "pk").values_list(F("begin"), "pk"),
         )
-        return [pk for _, pk in sorted(pair for sort in sorts for pair in sort[:most])[:most]]
-
-    def count(self, most: int) -> int:
-        """Return the number found, counting at most ``most`` of each sort."""
-        return sum(sort.order_by()[:most].count() for sort in (self.grants, self.over, self.waiting))
+        read = [list(sort[:most]) for sort in sorts]
+        ids = [pk for _, pk in sorted(pair for pairs in read for pair in pairs)[:most]]
+        return ids, sum(
+            len(pairs) if len(pairs) < most else sort.order_by()[:MOST_COUNTED].count()
+            for sort, pairs in zip(sorts, read, strict=True)
+        )
 
 
 def _found(question: Question, reader: Identity, now: dt.datetime) -> _Found:
@@ -196,8 +200,7 @@ def board(question: Question, reader: Identity, now: dt.datetime) -> Board:
     """
     start, end = question.stretch()
     found = _found(question, reader, now)
-    ids = found.first(MOST_BARS + 1)
-    whole = found.count(MOST_COUNTED) if len(ids) > MOST_BARS else len(ids)
+    ids, whole = found.first(MOST_BARS + 1)
     rows = list(named(AccessRequest.objects.filter(pk__in=ids[:MOST_BARS])))
     groups = sorted(_groups(question.by, rows, now), key=lambda group: group.label.casefold())
     bands = _bands(question, reader, {group.key for group in groups} | {question.cluster}, start, end)

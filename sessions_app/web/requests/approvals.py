@@ -25,7 +25,7 @@ from sessions_app.web.shell import waiting
 from sessions_app.web.shell.cards import request_cards
 from sessions_app.web.shell.context import frame_of
 from sessions_app.web.shell.doors import ACT, page, who
-from sessions_app.web.shell.home_page import pending
+from sessions_app.web.shell.home_shown import pending
 from sessions_app.web.shell.needs import needs_of
 
 MOST, MOST_OTHERS = 50, 20
@@ -90,15 +90,16 @@ def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None
     # A page that updates itself sends the summary of what its reader has read. It keeps showing what changed since
     # then.
     read = typed.get("read", "") if error else request.GET.get("read", "")
-    changes = changes_since(asked, read) if read else []
     context = request_page(asked, who(request), clock.now())
+    targets = context["facts"].targets
+    changes = changes_since(asked, targets, read) if read else []
     refused = error is not None and error.code == ScopeChanged.code
     context |= {
         "error": error,
         # A change is reported above the page, all other errors at the form.
         "form_error": None if refused else error,
         "note": changed_note(context["shown"], changes, refused=refused, failed=error is not None),
-        "read": read if changes and not error else signed_summary(asked),
+        "read": read if changes and not error else signed_summary(asked, targets),
         "left": left_digest(asked),
         "without_commands": _each(typed.getlist("without_command")),
         "without_targets": _each(typed.getlist("without_target")),

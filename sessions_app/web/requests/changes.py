@@ -5,11 +5,12 @@ The page carries a signed summary of what it showed, so that nobody can forge wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.core import signing
 
-from sessions_app.models import AccessRequest, Verdict
+from sessions_app.models import AccessRequest, Target, Verdict
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.scope import Extent
 from sessions_app.queries import facts
@@ -19,27 +20,26 @@ _SALT = "stint.read"
 LONGEST = 20_000
 
 
-def signed_summary(request: AccessRequest) -> str:
-    """Return a signed summary of what the page shows of a request now, for the form that decides it."""
-    return signing.dumps(_summary(request), salt=_SALT, compress=True)
+def signed_summary(request: AccessRequest, targets: Sequence[Target]) -> str:
+    """Return a signed summary of what the page shows of a request and its targets now, for the form that decides it."""
+    return signing.dumps(_summary(request, targets), salt=_SALT, compress=True)
 
 
-def changes_since(request: AccessRequest, signed: str) -> list[str]:
+def changes_since(request: AccessRequest, targets: Sequence[Target], signed: str) -> list[str]:
     """Return what has changed since it was read. Empty if nothing has, or if the summary was not signed by Stint."""
     try:
         read = signing.loads(signed[:LONGEST], salt=_SALT)
     except signing.BadSignature:
         return []
-    now = _summary(request)
+    now = _summary(request, targets)
     if read.get("request") != now["request"]:
         return []
     return [*_of_scope(read, now), *_of_targets(read["targets"], now["targets"]), *_of_others(read, now)]
 
 
-def _summary(request: AccessRequest) -> dict[str, Any]:
-    scope = facts.scope_of(request)
+def _summary(request: AccessRequest, targets: Sequence[Target]) -> dict[str, Any]:
+    scope = facts.scope_of(request, targets)
     left = left_of(request)
-    given = request.approvals.filter(voided_at__isnull=True).select_related("approver").order_by("pk")
     return {
         "request": request.ref,
         "duration": scope.duration,
@@ -53,7 +53,7 @@ def _summary(request: AccessRequest) -> dict[str, Any]:
             for target in scope.targets
         },
         "left": _as_data(left),
-        "given": {str(one.approver): one.verdict for one in given},
+        "given": {str(one.approver): one.verdict for one in request.approvals.all() if one.voided_at is None},
     }
 
 

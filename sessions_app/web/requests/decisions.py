@@ -17,6 +17,7 @@ from sessions_app.models import (
     RunState,
     Verdict,
 )
+from sessions_app.queries.composed import Composed, Part, how_many
 from sessions_app.web.shell.needs import exact_line
 from sessions_app.web.shell.words import Look
 
@@ -83,9 +84,18 @@ def decided_by(person: Identity, most: int = 20) -> list[Decided]:
 def decided_today(person: Identity, now: dt.datetime) -> int:
     """Return how many decisions a person made since midnight in the current time zone."""
     start = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
-    approvals = Approval.objects.filter(approver=person, created_at__gte=start).count()
-    runs = CommandRun.objects.filter(decided_by=person, decided_at__gte=start).count()
-    return approvals + runs + _reviews_by(person).filter(reviewed_at__gte=start).count()
+    return sum(_DECIDED(person, start))
+
+
+def _decided_since(person: Identity, start: dt.datetime) -> list[Part]:
+    return [
+        how_many(Approval.objects.filter(approver=person, created_at__gte=start)),
+        how_many(CommandRun.objects.filter(decided_by=person, decided_at__gte=start)),
+        how_many(_reviews_by(person).filter(reviewed_at__gte=start)),
+    ]
+
+
+_DECIDED = Composed("stint_decided", _decided_since)
 
 
 def _reviews_by(person: Identity) -> QuerySet[Grant]:

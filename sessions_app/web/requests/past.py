@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from typing import NamedTuple
 
-from django.db.models import Count, F, Q
-
 from accounts.models import Identity
 from sessions_app.models import (
     AccessRequest,
@@ -77,22 +75,26 @@ def past_of(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastR
         .exclude(request=request)
         .order_by("-created_at")
     )
-    newest = list(grants.values_list("pk", flat=True)[: NEWEST + 1])
-    looked_at = newest[:NEWEST]
-    ended = Grant.objects.filter(pk__in=looked_at, state=GrantState.ENDED).aggregate(
-        grants=Count("pk"), early=Count("pk", filter=Q(ended_at__lt=F("expires_at")))
+    found = list(
+        grants.values_list("pk", "state", "ended_at", "expires_at", "command_set_version__command_set")[
+            : NEWEST + 1
+        ]
     )
+    looked_at = [pk for pk, *_ in found[:NEWEST]]
+    ended = [row for row in found[:NEWEST] if row[1] == GrantState.ENDED]
+    same = [pk for pk, *_, command_set in ended if command_set == request.command_set_version.command_set_id]
     runs = CommandRun.objects.filter(grant__in=looked_at)
-    seen = runs.filter(grant__in=Grant.objects.visible_to(reader)).exclude(recording="")
+    refused = runs.filter(state=RunState.REFUSED).count() if looked_at else 0
+    known = refused or request.cluster.observed == Observed.ALL
+    visible = Grant.objects.visible_to(reader)
+    seen = runs.filter(grant__in=visible).exclude(recording="")
     # Order by time, which has no index. By primary key, PostgreSQL might read a million runs of other grants to find
     # none.
-    last = seen.select_related("grant").order_by("-tried_at").first()
-    refused = runs.filter(state=RunState.REFUSED).count()
-    known = refused or request.cluster.observed == Observed.ALL
-    same = request.command_set_version.command_set_id
-    mine = with_names(Grant.objects.visible_to(reader).filter(pk__in=looked_at, state=GrantState.ENDED))
-    before = mine.filter(command_set_version__command_set=same).order_by("-created_at").first()
+    last = seen.select_related("grant").order_by("-tried_at").first() if looked_at else None
+    mine = with_names(visible.filter(pk__in=same)).order_by("-created_at")
+    before = mine.first() if same else None
     return PastRecord(
-        **ended, more=len(newest) > NEWEST, refused=refused if known else None, recording=last, last=before,
+        grants=len(ended), early=sum(at < expires for _, _, at, expires, _ in ended), more=len(found) > NEWEST,
+        refused=refused if known else None, recording=last, last=before,
         compared=comparison(before, now)["sentence"] if before else "",
     )  # fmt: skip

@@ -180,8 +180,8 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
     left = left_of(request)
     targets = sorted(facts.targets_of(request), key=lambda one: in_order(one.name))
     overlapping = _overlapping(request, reader, starts_at, ends_at) if waits else []
-    approvals = list(
-        request.approvals.filter(voided_at__isnull=True).select_related("approver").order_by("created_at")
+    approvals = sorted(
+        (one for one in request.approvals.all() if one.voided_at is None), key=lambda one: one.created_at
     )
     return RequestFacts(
         request=request,

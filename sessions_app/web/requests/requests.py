@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from django.contrib import messages
+from django.db.models import Prefetch
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -12,7 +13,15 @@ from django.urls import reverse
 from accounts.models import Identity
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, NotFound, StintError
-from sessions_app.models import AccessRequest, BookmarkPage, Grant, RequestKind, RequestState, WorkflowState
+from sessions_app.models import (
+    AccessRequest,
+    Approval,
+    BookmarkPage,
+    Grant,
+    RequestKind,
+    RequestState,
+    WorkflowState,
+)
 from sessions_app.operations.requests.check_request import NewRequest, check_request
 from sessions_app.operations.requests.comment_request import comment_request
 from sessions_app.operations.requests.delete_bookmark import delete_bookmark
@@ -230,7 +239,8 @@ def find(request: HttpRequest, ref: str) -> AccessRequest:
     found = with_names(AccessRequest.objects.visible_to(who(request))).select_related(
         "grant", "extends__request", "requester__owner", "workflow__source", "workflow__assignee"
     )
-    asked = found.defer(None).filter(number=references.request_number(ref)).first()
+    verdicts = Prefetch("approvals", Approval.objects.select_related("approver").order_by("pk"))
+    asked = found.defer(None).prefetch_related(verdicts).filter(number=references.request_number(ref)).first()
     if asked is None:
         raise Http404
     return asked

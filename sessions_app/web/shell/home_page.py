@@ -7,22 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from accounts.models import Identity, Kind
+from accounts.models import Identity
 from sessions_app.models import (
-    AccessPolicy,
     AccessRequest,
     Approval,
-    Cluster,
     CommandRun,
     Grant,
     GrantState,
     Observed,
     RequestKind,
-    RequestState,
     RunState,
     Verdict,
 )
@@ -37,15 +34,22 @@ from sessions_app.web.shell import board as timeline
 from sessions_app.web.shell import waiting
 from sessions_app.web.shell.cards import GrantCard, RequestCard, request_card, request_cards
 from sessions_app.web.shell.end_form import EndForm
+from sessions_app.web.shell.home_shown import (
+    LIVE,
+    Figures,
+    failing,
+    own_pending,
+    reduced,
+    refused,
+    shown_to,
+)
 from sessions_app.web.shell.needs import Needs, needs_of
-from sessions_app.web.templatetags.times import since
+from sessions_app.web.shell.words import plural
 
-LIVE = (GrantState.PROVISIONING, GrantState.ACTIVE, GrantState.REVOKING)
 BEHIND, AHEAD = dt.timedelta(hours=3), dt.timedelta(hours=9)
 MOST = 12
-SOON = dt.timedelta(minutes=15)
-# The time for which refused and reduced requests are shown, and the most of each.
-LATELY, FEW = dt.timedelta(days=3), 3
+# The most refused and reduced requests that are shown.
+FEW = 3
 
 
 class Counts(NamedTuple):
@@ -62,56 +66,6 @@ class Again(NamedTuple):
     cluster: str
     command_set: str
     duration: int
-
-
-class Tile(NamedTuple):
-    """One figure with its tone, its title and the text below it."""
-
-    tone: str
-    title: str
-    value: str
-    below: str
-
-
-def _many(count: int, noun: str, nouns: str = "") -> str:
-    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """The four figures of the home page."""
-
-    people: int
-    machines: int
-    asked: int
-    oldest: dt.datetime | None
-    ending: int
-    broken: int
-    unreviewed: int
-
-    @property
-    def tiles(self) -> list[Tile]:
-        """The figures as the page shows them."""
-        oldest = f"Oldest {since(self.oldest)}" if self.oldest else "None waiting"
-        reviews = (
-            f"{self.unreviewed} not reviewed yet"
-            if self.unreviewed
-            else "All reviewed"
-            if self.broken
-            else "None to review"
-        )
-        people = f"{_many(self.people, 'person', 'people')}, {_many(self.machines, 'machine')}"
-        return [
-            Tile("ok", "With access now", people, "No standing access"),
-            Tile("warn", "Waiting for a decision", _many(self.asked, "request"), oldest),
-            Tile(
-                "info",
-                "Ending within 15 min",
-                _many(self.ending, "grant"),
-                "Each ends automatically" if self.ending else "None soon",
-            ),
-            Tile("glass", "Break-glass uses, 7 days", _many(self.broken, "use"), reviews),
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +90,7 @@ class HomeGrant:
         if self.counts is None:
             return "commands not observed here" if observed == Observed.NOTHING else "no commands yet"
         many, refused = self.counts
-        commands = _many(many, "command")
+        commands = plural(many, "command")
         if refused:
             return f"{commands}, {refused} refused"
         return f"{commands}, {'none refused' if observed == Observed.ALL else 'refusals not observed here'}"
@@ -192,6 +146,8 @@ class Home:
     failing: Sequence[Grant]
     # For administrators: the parts of Stint itself that don't work.
     troubles: Sequence[str]
+    # Whether the reader may be on call for an open incident.
+    on_call: bool
 
     @property
     def people(self) -> list[HomeGrant]:
@@ -212,12 +168,17 @@ class Home:
 def home(identity: Identity, now: dt.datetime, counted: waiting.Waiting) -> Home:
     """Return the home page's content for one reader. ``counted`` are the numbers of what waits for them."""
     mine, others = _mine(identity), _others(identity)
-    glass = list(waiting.live_glass_for(identity)[:MOST])
+    shown = shown_to(identity, now)
+    glass = list(waiting.live_glass_for(identity)[:MOST]) if shown.glass else []
     grants = _grants(identity, mine, others, glass, now)
-    asked = list(
-        with_names(pending(identity).filter(requester=identity, lapses_at__gt=now), rules=True)
-        .prefetch_related("approvals__approver")
-        .order_by("-number")[:MOST]
+    asked = (
+        list(
+            with_names(own_pending(identity, now), rules=True)
+            .prefetch_related("approvals__approver")
+            .order_by("-number")[:MOST]
+        )
+        if shown.asked
+        else []
     )
     needs = needs_of(now, **waiting.lists_for(identity, now, counted, most=MOST))
     waits = [card.request for card in needs.requests]
@@ -230,14 +191,19 @@ def home(identity: Identity, now: dt.datetime, counted: waiting.Waiting) -> Home
             RefusedRequest(
                 request_card(one, now), [said for said in one.approvals.all() if said.verdict == Verdict.DENY]
             )
-            for one in refused(identity, now)[:FEW]
+            for one in (
+                _with_verdicts(refused(identity, now)).order_by("-decided_at")[:FEW] if shown.refused else ()
+            )
         ],
-        reduced=request_cards(reduced(identity, now)[:FEW], now),
+        reduced=request_cards(_with_verdicts(reduced(identity, now)).order_by("-number")[:FEW], now)
+        if shown.reduced
+        else (),
         others=[grants[one.pk] for one in others],
-        figures=_figures(identity, now),
+        figures=shown.figures,
         chart=_chart(identity, [*waits, *asked], now),
         again=again(identity),
-        failing=list(failing(identity)[:MOST]),
+        failing=list(with_names(failing(identity)).order_by("revoking_at")[:MOST]) if shown.failing else (),
+        on_call=shown.on_call,
         troubles=troubles(now) if identity.is_superuser else [],
     )
 
@@ -277,44 +243,8 @@ def _grants(
     }
 
 
-def failing(identity: Identity) -> QuerySet[Grant]:
-    """Return grants whose end a target has not confirmed, on clusters or under policies that the identity
-    administers.
-    """
-    found = Grant.objects.filter(state=GrantState.REVOKING).exclude(last_error="")
-    if not identity.is_superuser:
-        found = found.filter(
-            Q(cluster__in=Cluster.objects.holding(identity, "administer"))
-            | Q(policy__in=AccessPolicy.objects.holding(identity, "administer"))
-        )
-    return with_names(found).order_by("revoking_at")
-
-
-def pending(identity: Identity) -> QuerySet[AccessRequest]:
-    """Return the pending requests that the identity may see."""
-    return AccessRequest.objects.visible_to(identity).filter(state=RequestState.PENDING)
-
-
-def refused(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the identity's recent requests that were denied or lapsed and not repeated since, with the verdicts."""
-    found = AccessRequest.objects.filter(
-        requester=identity, state__in=(RequestState.DENIED, RequestState.LAPSED), decided_at__gt=now - LATELY
-    )
-    named = with_names(found.not_asked_again()).prefetch_related("approvals__approver")
-    return named.order_by("-decided_at")
-
-
-def reduced(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the requests that the identity recently approved and another approver reduced after that."""
-    given = Approval.objects.filter(
-        voided_at__isnull=True, verdict=Verdict.APPROVE, created_at__gt=now - LATELY
-    )
-    less = given.filter(request=OuterRef("request"), pk__gt=OuterRef("pk")).exclude(narrowing={})
-    mine = given.filter(Exists(less), approver=identity).values("request")
-    found = AccessRequest.objects.filter(
-        pk__in=mine, state__in=(RequestState.PENDING, RequestState.APPROVED)
-    ).visible_to(identity)
-    return with_names(found).prefetch_related("approvals__approver").order_by("-number")
+def _with_verdicts(requests: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
+    return with_names(requests).prefetch_related("approvals__approver")
 
 
 def run_counts(ids: Sequence[int]) -> dict[int, Counts]:
@@ -349,21 +279,6 @@ def how_many_live(field: str) -> Coalesce:
     """
     live = Grant.objects.filter(state__in=LIVE, **{field: OuterRef("pk")}).order_by().values(field)
     return Coalesce(Subquery(live.annotate(count=Count("pk")).values("count")), 0)
-
-
-def _figures(identity: Identity, now: dt.datetime) -> Figures:
-    grants = Grant.objects.visible_to(identity)
-    counted = grants.filter(
-        Q(state__in=LIVE) | Q(review_due_at__isnull=False, created_at__gt=now - dt.timedelta(days=7))
-    ).aggregate(
-        people=Count("holder", distinct=True, filter=Q(state__in=LIVE, holder__kind=Kind.PERSON)),
-        machines=Count("holder", distinct=True, filter=Q(state__in=LIVE) & ~Q(holder__kind=Kind.PERSON)),
-        ending=Count("pk", filter=Q(state=GrantState.ACTIVE, expires_at__lte=now + SOON)),
-        broken=Count("pk", filter=Q(review_due_at__isnull=False, created_at__gt=now - dt.timedelta(days=7))),
-        unreviewed=Count("pk", filter=Q(review_due_at__isnull=False, reviewed_at__isnull=True)),
-    )
-    asked = pending(identity).aggregate(asked=Count("pk"), oldest=Min("created_at"))
-    return Figures(**counted, **asked)
 
 
 def _chart(identity: Identity, asked: Sequence[AccessRequest], now: dt.datetime) -> timeline.Chart:

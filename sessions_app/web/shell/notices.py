@@ -24,7 +24,9 @@ def index(request: HttpRequest) -> HttpResponse:
     before = request.GET.get("before", "")
     unread = unread_of(me, now)
     new = [] if before else list(unread[: MOST_NEW + 1])
-    others = Notice.objects.filter(identity=me).exclude(pk__in=list(unread.values_list("pk", flat=True)))
+    all_read = not before and len(new) <= MOST_NEW
+    listed = [notice.pk for notice in new] if all_read else list(unread.values_list("pk", flat=True))
+    others = Notice.objects.filter(identity=me).exclude(pk__in=listed)
     page = page_of(with_outcomes(others, me, now), key="pk", before=before)
     context = {
         "new": new[:MOST_NEW],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -33,6 +34,7 @@ _DOT = SafeString('<span class="live"></span>')
 
 
 @register.simple_tag
+@functools.lru_cache(maxsize=256)
 def icon(name: str) -> SafeString:
     """Return an icon of the sprite. Screen readers skip it, because a word is always beside it."""
     return format_html(

@@ -25,7 +25,8 @@ from sessions_app.models import (
 )
 from sessions_app.queries.endings import goes_on
 from sessions_app.queries.named import with_names
-from sessions_app.web.shell.home_page import LIVE, Counts, run_counts
+from sessions_app.web.shell.home_page import Counts, run_counts
+from sessions_app.web.shell.home_shown import LIVE
 from sessions_app.web.shell.words import Linked, Look, plural, severity_look, workflow_state
 from sessions_app.web.workflows.on_call import Call, calls_for, offered
 
