@@ -15,7 +15,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 # Seconds.
-IDLE = 10.0
+IDLE = 5.0
 _Act = Callable[[], object]
 
 

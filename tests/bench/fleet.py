@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import psycopg
 from broker.demo.ports import free_port
 from broker.processes.nursery import Forked, Nursery
 from tests.bench.database import database
-from tests.bench.report import Report
+from tests.bench.report import Report, median
 from tests.environment import POSTGRES, ROOT
 from tests.support.waits import eventually
 
@@ -38,11 +37,12 @@ def run(report: Report) -> None:
             (after - then) / took * 100 for after, then in zip(_used(pids), before, strict=True)
         )
         with psycopg.connect(POSTGRES.url("stint_owner", "postgres")) as connection:
-            names = Counter(dict(connection.execute(_CONNECTIONS, [name]).fetchall()))
-    report.note(f"{len(pids)} idle gateways; connections by name: {dict(names.most_common(4))}")
+            names = dict(connection.execute(_CONNECTIONS, [name]).fetchall())
+    counts = [count for name, count in names.items() if name.startswith("stint gateway ")]
+    report.note(f"{len(counts)} idle gateways; connections of one: {min(counts)} to {max(counts)}")
     report.figure("one idle gateway", gateways / len(pids), "% of a core", most=5)
-    report.figure("PostgreSQL, for all of them", postgres, "% of a core", most=5 * len(pids) / 100)
-    report.figure("connections of an idle gateway, at most", max(names.values()), most=4)
+    report.figure("PostgreSQL, for all of them", postgres, "% of a core", most=10)
+    report.figure("connections of an idle gateway, median", median(counts), most=4)
 
 
 @contextlib.contextmanager
