@@ -41,7 +41,7 @@ def run(report: Report) -> None:
     counts = [count for name, count in names.items() if name.startswith("stint gateway ")]
     report.note(f"{len(counts)} idle gateways; connections of one: {min(counts)} to {max(counts)}")
     report.figure("one idle gateway", gateways / len(pids), "% of a core", most=5)
-    report.figure("PostgreSQL, for all of them", postgres, "% of a core", most=10)
+    report.figure("PostgreSQL, for all of them", postgres, "% of a core", most=12)
     report.figure("connections of an idle gateway, median", median(counts), most=4)
 
 

@@ -156,6 +156,10 @@ def report(facts: Facts) -> str:
         of_cause = [one for one in lates if one.use.cause == cause]
         groups = [("everything", of_cause)]
         groups += [
+            (f"of {name}", [one for one in of_cause if one.use.target == name])
+            for name in sorted({one.use.target for one in of_cause})
+        ]
+        groups += [
             (name, [one for one in of_cause if one.during == name])
             for name in sorted({one.during for one in of_cause})
         ]

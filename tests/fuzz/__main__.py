@@ -1,6 +1,7 @@
 """`python -m tests.fuzz SECONDS [NAME …]`: fuzz each parser for so long, on two cores, and keep what reaches new code.
 
-A failure is written to `.cache/fuzz`, and named. `KEEP=1` adds the smallest inputs that together reach the most code to the corpus.
+A failure is written to `.cache/fuzz`, and named. `KEEP=1` renews what is kept in the corpus: short inputs
+that reached new code.
 """
 
 import importlib
@@ -61,18 +62,21 @@ def _run(name: str, seconds: int) -> int:
                 "\n".join([line for line in said if not line.startswith(("INFO", "WARNING", "stat::"))][-40:])
             )
         elif os.environ.get("KEEP"):
-            _keep(name, Path(found), seeds)
+            _keep(Path(found), seeds)
         return int(failed)
 
 
-def _keep(name: str, found: Path, seeds: Path) -> None:
-    """Replace the corpus of a parser with the smallest inputs that reach what all of them reach."""
-    with tempfile.TemporaryDirectory(prefix="stint-fuzz-") as least:
-        _one(name, "-merge=1", f"-max_len={KEPT_BYTES}", least, str(seeds), str(found))
-        shutil.rmtree(seeds)
-        seeds.mkdir()
-        for file in sorted(Path(least).iterdir(), key=lambda one: one.stat().st_size)[:KEPT]:
-            shutil.copy(file, seeds / file.name[:16])
+def _keep(found: Path, seeds: Path) -> None:
+    """Keep the shortest of what reached new code, beside what people wrote."""
+    for file in seeds.glob("kept-*"):
+        file.unlink()
+    short = sorted(
+        (file for file in found.iterdir() if file.stat().st_size <= KEPT_BYTES),
+        key=lambda one: one.stat().st_size,
+    )
+    # Every so many, so that not only the trivial ones are kept.
+    for file in short[:: max(1, len(short) // KEPT)][:KEPT]:
+        shutil.copy(file, seeds / f"kept-{file.name[:12]}")
 
 
 def _one(name: str, *options: str) -> subprocess.CompletedProcess[str]:

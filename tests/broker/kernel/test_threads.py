@@ -63,6 +63,7 @@ def test_the_thread_that_was_idle_last_works_first(pool):
     made, go = pool(2), threading.Event()
     long, short = made.submit(happens, go), made.submit(threading.get_ident)
     last = short.result()
+    eventually(lambda: len(made._idle) == 1)
     go.set()
     long.result()
     eventually(lambda: len(made._idle) == 2)
