@@ -99,7 +99,7 @@ BEGIN
            AND NOT EXISTS (SELECT FROM {schema}.sessions_app_commandrun r
                             LEFT JOIN {schema}.sessions_app_storedrecording k ON k.run_id = r.id
                             WHERE r.grant_id = g.id AND (r.recording_bytes > 0 OR k.run_id IS NOT NULL))
-         ORDER BY g.ended_at LIMIT p_most FOR UPDATE OF g SKIP LOCKED) old;
+         ORDER BY g.ended_at LIMIT p_most FOR NO KEY UPDATE OF g SKIP LOCKED) old;
     IF v_grants IS NULL THEN
         PERFORM set_config('stint.purge', '', true);
         RETURN;
@@ -147,7 +147,7 @@ BEGIN
          WHERE r.state IN ('denied', 'lapsed', 'withdrawn') AND r.extends_id IS NULL AND r.created_at < p_before
            AND coalesce(r.decided_at, r.lapses_at) < p_before
            AND NOT EXISTS (SELECT FROM {schema}.sessions_app_grant g WHERE g.request_id = r.id)
-         ORDER BY r.created_at LIMIT p_most FOR UPDATE OF r SKIP LOCKED) old;
+         ORDER BY r.created_at LIMIT p_most FOR NO KEY UPDATE OF r SKIP LOCKED) old;
     RETURN QUERY
         SELECT r.number, r.state::text FROM {schema}.sessions_app_accessrequest r
          WHERE r.id = ANY (v_requests) ORDER BY r.created_at;

@@ -17,12 +17,13 @@ AWAY = Outage("target away", "web-1", 98.0, 104.0, away=("web-1",))
 UNTOLD = Outage("database frozen", "", 99.0, 106.0, untold=True)
 # Failures of the contract that no run shows, because they need what a run does not have, and the test that shows each.
 ELSEWHERE = {
+    "object store away": "tests/sessions_app/operations/sessions/test_store_recordings.py",
     "database restored from an older backup": "tests/guides/test_stint_is_installed_as_the_guide_says.py",
     "a recording file that no run knows": "tests/sessions_app/operations/test_reconcile_recordings.py",
     "a source fails for one workflow, or refuses it": "tests/sessions_app/operations/workflows/test_read_workflow.py",
     "workflow source down": "tests/sessions_app/operations/workflows/test_poll_source.py",
     "webhook of a source lost": "tests/sessions_app/operations/workflows/test_poll_source.py",
-    "someone changes access outside Stint": "tests/sessions_app/operations/targets/test_reconcile_cluster.py",
+    "someone changes access outside Stint": "tests/sessions_app/operations/targets/test_look_at_target.py",
     "Stint or its database away while an API server asks its webhook": "tests/sessions_app/gateways/kubernetes/test_webhook.py",
     "no gateway takes an order": "tests/sessions_app/operations/sessions/test_claim_order.py",
     "an entry that was set aside can't be appended": "tests/broker/audit/test_backlog.py",

@@ -23,7 +23,7 @@ from sessions_app.queries.failing import (
 )
 from sessions_app.queries.grants import overdue
 from sessions_app.queries.troubles import GATEWAY_GONE, GATEWAY_SILENCE, troubles
-from sessions_app.web.shell.home_page import Tile
+from sessions_app.web.shell.home_shown import Tile
 from sessions_app.web.shell.words import Look, plural
 
 # Targets that are named; the others are counted.

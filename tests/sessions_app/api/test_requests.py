@@ -84,11 +84,13 @@ def test_what_asking_and_deciding_answer_is_what_reading_it_answers(api, kept):
 
 def test_asking_and_approving_ask_the_database_as_often_as_each_thing_has_to_be_read(api):
     clock.sync()
-    with CaptureQueriesContext(connection) as asking:
-        asked = api("alice").post("/requests", ASK).body
-    with CaptureQueriesContext(connection) as approving:
-        api("bob").post(f"/requests/{asked['ref']}/verdicts", verdict(asked))
-    assert (len(asking) <= 27, len(approving) <= 33) == (True, True), (len(asking), len(approving))
+    # The first time, what a process keeps is read as well.
+    for _ in range(2):
+        with CaptureQueriesContext(connection) as asking:
+            asked = api("alice").post("/requests", ASK).body
+        with CaptureQueriesContext(connection) as approving:
+            api("bob").post(f"/requests/{asked['ref']}/verdicts", verdict(asked))
+    assert (len(asking), len(approving)) == (23, 32)
 
 
 # Seeing
