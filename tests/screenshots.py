@@ -18,12 +18,7 @@ SIZES = {"1280": {"width": 1280, "height": 800}, "390": {"width": 390, "height":
 SCHEMES = ("light", "dark")
 # By file: who looks at which page, on which screen, in which scheme.
 README = {
-    "home": ("bob", "home", "1280", "light"),
     "approval": ("bob", "approval", "1280", "light"),
-    "approval-phone": ("bob", "approval", "390", "dark"),
-    "request": ("alice", "request_new", "1280", "light"),
-    "grant": ("alice", "grant", "1280", "dark"),
-    "record": ("admin", "record", "1280", "light"),
 }
 MOST_BYTES = 1_000_000
 

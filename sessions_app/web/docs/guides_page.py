@@ -14,12 +14,13 @@ from sessions_app.web.docs.markdown import Document, Section, read_document
 FOLDER = settings.BASE_DIR / "templates" / "docs"
 # In reading order.
 SHELVES = {
-    "Start here": ("concepts", "first-ssh-target"),
+    "Start here": ("concepts", "first-ssh-target", "approvers", "on-call"),
     "Other targets": ("postgres", "http", "kubernetes", "mcp"),
     "Who gets what": ("command-sets", "policies", "workflows"),
     "Machines": ("machines", "agents"),
     "Programs and terminals": ("cli", "api"),
     "Running Stint": ("deploying", "monitoring", "security", "evidence"),
+    "Choosing Stint": ("compared", "coming-from", "faq"),
 }
 # The length of an excerpt in characters, and the most results.
 EXCERPT, MOST = 160, 30
