@@ -22,6 +22,7 @@ NOT_RUN = {
     "first-ssh-target": ["keeps running", "installs into the machine"],
     "kubernetes": ["needs a Kubernetes cluster"],
     "machines": ["needs an OIDC token of a CI job"],
+    "troubleshooting": ["needs a finished installation"],
 }
 
 
@@ -79,6 +80,18 @@ def test_every_page_that_names_a_guide_names_one_that_is_there(db):
         answer = Client().get(f"/docs/{name}/")
         assert answer.status_code == 200, (template, name)
         assert not anchor or f' id="{anchor}"' in answer.content.decode(), (template, name, anchor)
+
+
+def test_every_message_in_the_guide_to_troubleshooting_is_one_of_stints():
+    cells = re.findall(r"^\| (`.+?) \| ", source("troubleshooting"), re.MULTILINE)
+    messages = [message for cell in cells for message in re.findall(r"`([^`]+)`", cell)]
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for folder in ("accounts", "broker", "sessions_app")
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    assert messages
+    assert [message for message in messages if message not in code] == []
 
 
 def _links(name: str) -> list[str]:

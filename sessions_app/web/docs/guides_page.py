@@ -19,7 +19,7 @@ SHELVES = {
     "Who gets what": ("command-sets", "policies", "workflows"),
     "Machines": ("machines", "agents"),
     "Programs and terminals": ("cli", "api"),
-    "Running Stint": ("deploying", "monitoring", "security", "evidence"),
+    "Running Stint": ("deploying", "monitoring", "security", "evidence", "troubleshooting"),
     "Choosing Stint": ("compared", "coming-from", "faq"),
 }
 # The length of an excerpt in characters, and the most results.
