@@ -6,6 +6,7 @@ Needs no Django, so that launchers and settings share it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,6 +61,14 @@ def envint(name: str, default: int, *, least: int | None = None) -> int:
     if least is not None and number < least:
         raise EnvError(f"{name} is {number}. Set it to {least} or more.")
     return number
+
+
+def envmatch(name: str, pattern: str, *, form: str) -> str:
+    """Return variable `name`, or an empty text if it is not set. Raises `EnvError` unless it matches, with `form` in words."""
+    value = envstr(name, "")
+    if value and not re.fullmatch(pattern, value):
+        raise EnvError(f"{name} is {value!r}. Set it to {form}, or unset it.")
+    return value
 
 
 def envlist(name: str, default: Sequence[str] = ()) -> list[str]:

@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from broker.databases import database, queue, urls
 from broker.embedded.state import state_dir
-from broker.env import envbool, envint, envlist, envsecret, envstr
+from broker.env import envbool, envint, envlist, envmatch, envsecret, envstr
 from broker.kernel.origins import at_port
 from broker.logs import logging_by
 
@@ -31,13 +31,11 @@ DEBUG = envbool("STINT_DEBUG", False)
 STATE_DIR = state_dir()
 RECORDINGS_DIR = Path(envstr("STINT_RECORDINGS_DIR", str(STATE_DIR / "recordings")))
 # The object store to which finished recordings are moved: s3://bucket/prefix or file:///folder. Empty: they stay in the folder.
-RECORDINGS_STORE = envstr("STINT_RECORDINGS_STORE", "")
-if RECORDINGS_STORE and not re.fullmatch(
-    r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?|file:///.+", RECORDINGS_STORE
-):
-    raise ImproperlyConfigured(
-        f"STINT_RECORDINGS_STORE is {RECORDINGS_STORE!r}. Set it to s3://bucket/prefix or file:///folder, or unset it."
-    )
+RECORDINGS_STORE = envmatch(
+    "STINT_RECORDINGS_STORE",
+    r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?|file:///.+",
+    form="s3://bucket/prefix or file:///folder",
+)
 # Size limits of recordings, in bytes, and how many days they are kept if a policy does not say.
 RECORDING_BYTES = envint("STINT_RECORDING_MIB", 16) * 2**20
 RECORDINGS_BYTES_PER_GRANT = envint("STINT_RECORDINGS_MIB_PER_GRANT", 256) * 2**20
@@ -46,9 +44,7 @@ RECORDINGS_DAYS = envint("STINT_RECORDINGS_DAYS", 365)
 # For how many days after their end grants are kept with all that belongs to them, and notifications; 0: for ever.
 GRANTS_DAYS = envint("STINT_GRANTS_DAYS", 0, least=0)
 if 0 < GRANTS_DAYS < 90:
-    raise ImproperlyConfigured(
-        f"STINT_GRANTS_DAYS is {GRANTS_DAYS}. Set it to 90 or more, or to 0 to keep grants for ever."
-    )
+    raise ImproperlyConfigured("STINT_GRANTS_DAYS must be 90 or more, or 0 to keep grants for ever.")
 NOTICES_DAYS = envint("STINT_NOTICES_DAYS", 365, least=0)
 # How much can wait for approvers at once. A person's accounts and machines count together.
 OPEN_REQUESTS_PER_PERSON = envint("STINT_OPEN_REQUESTS_PER_PERSON", 20, least=1)
