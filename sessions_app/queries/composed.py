@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
@@ -97,8 +97,7 @@ class Composed:
             name = "_".join((self._name, *map(str, sort)))
             self._statements[sort] = Statement(name, self._text(*sort), patience_ms=PATIENCE_MS)
         statement = self._statements[sort]
-        log = connection.make_debug_cursor(None).debug_sql if connection.queries_logged else nullcontext
-        with log(statement.sql):
+        with _logged(statement.sql):
             answer = statement([str(value).encode() for value in (reader.pk, reader.person, now)])
         found: list[Any] = json.loads(text(answer.get_value(0, 0)))
         return found
@@ -111,6 +110,13 @@ class Composed:
         # Each parameter has to be in it, even if this sort of reader needs it nowhere.
         used = ", ".join(parameter for _, parameter in _PARAMETERS)
         return f"SELECT json_build_array({parts})::text FROM (VALUES ({used})) used"  # noqa: S608  # composed by Django
+
+
+def _logged(sql: str) -> AbstractContextManager[None]:
+    """Log a statement where Django logs its own."""
+    if not connection.queries_logged:
+        return nullcontext()
+    return connection.make_debug_cursor(connection.cursor()).debug_sql(sql)
 
 
 def _filled(sql: str, values: Sequence[Any]) -> str:

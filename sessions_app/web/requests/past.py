@@ -94,7 +94,7 @@ def past_of(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastR
     mine = with_names(visible.filter(pk__in=same)).order_by("-created_at")
     before = mine.first() if same else None
     return PastRecord(
-        grants=len(ended), early=sum(at < expires for _, _, at, expires, _ in ended), more=len(found) > NEWEST,
-        refused=refused if known else None, recording=last, last=before,
+        grants=len(ended), early=sum(bool(at and at < expires) for _, _, at, expires, _ in ended),
+        more=len(found) > NEWEST, refused=refused if known else None, recording=last, last=before,
         compared=comparison(before, now)["sentence"] if before else "",
     )  # fmt: skip

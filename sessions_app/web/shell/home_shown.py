@@ -96,7 +96,8 @@ class Shown(NamedTuple):
 def shown_to(reader: Identity, now: dt.datetime) -> Shown:
     """Return what the home page has to show to a reader."""
     *lists, grants, (asked, oldest) = _SHOWN(reader, now)
-    return Shown(*lists, Figures(*grants, asked, dt.datetime.fromisoformat(oldest) if oldest else None))
+    waits = (asked, dt.datetime.fromisoformat(oldest) if oldest else None)
+    return Shown._make((*lists, Figures(*grants, *waits)))
 
 
 def _parts(reader: Identity, now: dt.datetime) -> list[Part]:
