@@ -97,6 +97,10 @@ def test_a_busy_machine_is_no_broken_promise_until_it_explains_no_more():
         (Facts([replace(USE, gone=100.4)]), "late: deadline at the 99th percentile 0.40 s"),
         (Facts([replace(REVOKED, gone=101.6)]), "late: revoke at the 99th percentile 1.60 s"),
         (Facts(outages=[replace(UNTOLD, recovered=15.1)]), "slow: database frozen was over"),
+        (
+            Facts(outages=[replace(UNTOLD, recovered=float("inf"))], load=40.0),
+            "slow: database frozen was over",
+        ),
         (Facts(problems=[("lost", "grant.active of GR-1")]), "lost: grant.active of GR-1"),
         (Facts(), "nothing: no grant was used"),
     ],
