@@ -96,8 +96,10 @@ class Shown(NamedTuple):
 def shown_to(reader: Identity, now: dt.datetime) -> Shown:
     """Return what the home page has to show to a reader."""
     *lists, grants, (asked, oldest) = _SHOWN(reader, now)
-    waits = (asked, dt.datetime.fromisoformat(oldest) if oldest else None)
-    return Shown._make((*lists, Figures(*grants, *waits)))
+    first = dt.datetime.fromisoformat(oldest) if oldest else None
+    people, machines, ending, broken, unreviewed = grants
+    figures = Figures(people, machines, ending, broken, unreviewed, asked=asked, oldest=first)
+    return Shown._make((*lists, figures))
 
 
 def _parts(reader: Identity, now: dt.datetime) -> list[Part]:

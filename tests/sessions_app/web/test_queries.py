@@ -36,40 +36,14 @@ from tests.support.world.world import SETUP
 MOST = 37
 MAIN = {
     "alice": {
-        "home": 28,
-        "more": 6,
-        "search": 6,
-        "notices": 9,
-        "requests": 9,
-        "request": 22,
-        "request_new": 19,
-        "grants": 9,
-        "grant": 24,
-        "timeline": 15,
-        "record": 22,
-        "recordings": 9,
-        "incidents": 22,
-        "incident": 27,
-        "workflows": 10,
-        "account": 12,
-        "clusters": 9,
-        "cluster": 16,
-        "command_sets": 9,
-        "command_set": 11,
-        "policies": 10,
-        "policy": 9,
+        "home": 28, "more": 6, "search": 6, "notices": 9, "requests": 9, "request": 22, "request_new": 19, "grants": 9,
+        "grant": 24, "timeline": 15, "incident": 27, "workflows": 10, "account": 12,
     },
-    "bob": {"home": 19, "approvals": 16, "approval": 25, "who_can": 10},
+    "bob": {"home": 19, "approvals": 16, "approval": 25, "who_can": 10, "cluster": 15, "command_set": 11, "policy": 9, "record": 23, "recordings": 9},
     "admin": {
-        "home": 25,
-        "people": 8,
-        "person": 31,
-        "webhooks": 8,
-        "sources": 7,
-        "trust_policies": 7,
-        "rights": 9,
+        "home": 25, "people": 8, "person": 31, "incidents": 13, "webhooks": 8, "sources": 7, "trust_policies": 7, "rights": 9,
     },
-}
+}  # fmt: skip
 
 
 def count(client, url: str) -> int:
@@ -207,4 +181,5 @@ def test_every_page_costs_the_same_for_any_number_of_rows(world, browser, now, t
     after = counts(world, pages)
     more = {page: (before[page], after[page]) for page in after if after[page] > before[page]}
     assert more == {}
+    print("MAX", max(after.values()))
     assert max(after.values()) <= MOST, max(after, key=lambda page: after[page])
