@@ -67,7 +67,7 @@ def all_ends(days: Iterable[EndsOfDay]) -> Ends:
     longest, buckets = 0.0, Counter[int]()
     for day in days:
         total, late, longest = total + day.total, late + day.late, max(longest, day.longest)
-        buckets.update({int(number): count for number, count in day.buckets.items()})
+        buckets += Counter({int(number): count for number, count in day.buckets.items()})
     return Ends(total, late, longest, dict(buckets))
 
 
