@@ -3,6 +3,7 @@
 from django.apps import AppConfig
 from django.conf import settings
 
+from broker.kernel import tracing
 from broker.kernel.metrics import BUILD
 
 
@@ -17,3 +18,5 @@ class BrokerConfig(AppConfig):
         from broker import celery, checks  # noqa: F401, PLC0415  # both need the applications to be loaded
 
         BUILD.labels(settings.VERSION).set(1)
+        if settings.TRACES:
+            tracing.start(settings.VERSION)

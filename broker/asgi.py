@@ -14,6 +14,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
 django.setup()
 
+from broker.edge import at_edge  # noqa: E402  # see below
 from broker.kernel.database import name_process  # noqa: E402  # see below
 from broker.processes.watchdog import report_server  # noqa: E402  # see below
 from sessions_app.streams import application as streams  # noqa: E402  # it needs the applications to be loaded
@@ -37,7 +38,7 @@ class _Both:
                 from sessions_app.gateways.mcp.door import Door  # noqa: PLC0415
 
                 self._door = Door()
-            await self._door(scope, receive, send)
+            await at_edge(self._door, scope, receive, send)
         elif scope["type"] == "lifespan":
             _when_told_to_stop(self._stop)
             await streams(scope, self._until_shutdown(receive), send)

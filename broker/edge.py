@@ -1,21 +1,23 @@
 """The edge of the web process: each request gets its id and is timed, whichever part of the process answers it.
 
-Source: PEP 3333.
+Source: PEP 3333, ASGI 3.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from broker.kernel import request_id
+from broker.kernel import request_id, tracing
 from broker.kernel.metrics import REQUESTS
 
 Environ = dict[str, Any]
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
 # The key in the environ under which the pattern of the address is kept, once it is known.
 ROUTE = "stint.route"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -44,12 +46,30 @@ class Edge:
                 headers = [*headers, (request_id.HEADER, id_)]
             return start(line, headers, *more)
 
-        with request_id.bound(id_):
+        parent = environ.get("HTTP_TRACEPARENT", "") if settings.BEHIND_PROXY else ""
+        with request_id.bound(id_), tracing.span("stint.http", parent, method=environ["REQUEST_METHOD"]):
             try:
                 answer: Iterable[bytes] = self.inner(environ, start_with_id)
                 return answer
             finally:
                 _measure(environ, status, time.perf_counter() - began)
+
+
+async def at_edge(inner: Any, scope: Scope, receive: Any, send: Callable[[Message], Awaitable[None]]) -> None:
+    """Give a request of ASGI its id in the same way, and answer with it."""
+    given = (
+        dict(scope["headers"]).get(request_id.HEADER.lower().encode(), b"") if settings.BEHIND_PROXY else b""
+    )
+    id_ = request_id.taken(given.decode("latin-1"))
+
+    async def send_with_id(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [*message.get("headers", ()), (request_id.HEADER.lower().encode(), id_.encode())]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    with request_id.bound(id_), tracing.span("stint.http", method=scope.get("method", "")):
+        await inner(scope, receive, send_with_id)
 
 
 class RouteMiddleware:

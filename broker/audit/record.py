@@ -16,6 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.models import MAIN_LOG
+from broker.kernel import request_id
 from broker.kernel.errors import StintError
 from broker.kernel.text import recordable
 
@@ -67,7 +68,8 @@ def record(
     commit fails, and the act with it.
 
     ``object_ref`` is the name that people see (``GR-7F3K``), at most 255 characters. ``data`` is JSON: identifiers,
-    text, numbers, ISO dates, at most 64 KiB. ``now`` is aware. Secrets never stop an entry, and never get into one.
+    text, numbers, ISO dates, at most 64 KiB. The id of the request that this is done for, if any, is added as ``request_id``.
+    ``now`` is aware. Secrets never stop an entry, and never get into one.
     Private keys in any text, and the values of keys that name a secret, are masked in place.
 
     Raises NotInTransaction, Unrecordable, and the database's errors, which must stop the act. In a ``rehearsal``, it
@@ -100,7 +102,11 @@ def record_many(
     _check_name(actor.name, path="actor")
     _check_name(object_type, path="object_type")
     about = [_name(ref) for ref, _ in entries]
-    encoded = [json.dumps(as_recorded(data), ensure_ascii=False, allow_nan=False) for _, data in entries]
+    traced = _of_request()
+    encoded = [
+        json.dumps(as_recorded({**data, **traced}), ensure_ascii=False, allow_nan=False)
+        for _, data in entries
+    ]
     if rehearsing() or not entries:
         return
     with connection.cursor() as cursor:
@@ -110,6 +116,12 @@ def record_many(
                 MAIN_LOG, now, event.value, actor.name, actor.id, actor.kind, object_type, about, encoded, can_wait
             ],
         )  # fmt: skip
+
+
+def _of_request() -> dict[str, Json]:
+    """Return the id of the request that an entry is due to, as a part of its data. Sweeps and their like have none."""
+    id_ = request_id.current()
+    return {"request_id": id_} if id_ else {}
 
 
 @contextmanager

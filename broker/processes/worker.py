@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from django.conf import settings
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from broker.celery import app
-from broker.kernel import request_id
+from broker.kernel import request_id, tracing
 from broker.kernel.database import name_process
 from broker.kernel.errors import Overtaken
 from broker.kernel.metrics import TASKS, serve_metrics
@@ -63,7 +64,8 @@ def _say(sender: Any, **_: object) -> None:
     report(lambda: _ticks(sender))
 
 
-_began: dict[str, float] = {}
+# When each task began, with its span.
+_began: dict[str, tuple[float, ExitStack]] = {}
 
 
 @task_prerun.connect
@@ -72,14 +74,20 @@ def _begin(task_id: str, task: Any, **_: object) -> None:
     clear_contextvars()
     id_ = getattr(task.request, request_id.IN_MESSAGE, None)
     bind_contextvars(task=task.name, **({"request_id": str(id_)} if id_ else {}))
-    _began[task_id] = time.perf_counter()
+    spans = ExitStack()
+    spans.enter_context(
+        tracing.span(f"stint.task {task.name}", getattr(task.request, tracing.HEADER, None) or "")
+    )
+    _began[task_id] = time.perf_counter(), spans
 
 
 @task_postrun.connect
 def _end(task_id: str, task: Any, state: str, retval: object, **_: object) -> None:
     """Measure the task. One that another process did first has not failed."""
     outcome = "overtaken" if isinstance(retval, Overtaken) else "done" if state == SUCCESS else "failed"
-    if (began := _began.pop(task_id, None)) is not None:
+    if found := _began.pop(task_id, None):
+        began, spans = found
+        spans.close()
         TASKS.labels(task.name, outcome).observe(time.perf_counter() - began)
     clear_contextvars()
 

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from accounts.attempts import TooManyTries
+from broker.kernel import request_id
 from broker.kernel.errors import StintError, Unavailable
 from broker.kernel.problems import CONTENT_TYPE, from_error, problem
 from sessions_app.api.parsers import TooLarge
@@ -65,7 +66,13 @@ def _body(error: Exception) -> tuple[dict[str, Any], dict[str, str]]:
     if isinstance(error, exceptions.APIException):
         return _of_framework(error)
     log.error("api.failed", exc_info=error)
-    return problem(status=500, code="internal_error", title="Internal error. It has been logged."), {}
+    title = "Internal error. It has been logged."
+    return problem(status=500, code="internal_error", title=title, detail=_reference()), {}
+
+
+def _reference() -> str:
+    id_ = request_id.current()
+    return f"Give an administrator this reference: {id_}." if id_ else ""
 
 
 def _later(error: StintError) -> dict[str, str]:

@@ -1,12 +1,15 @@
 """At the edge, each request gets its id and is timed by the pattern of its address."""
 
+import asyncio
+
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
 from django.test import RequestFactory
 
-from broker.edge import Edge
+from broker.edge import Edge, at_edge
 from broker.kernel import request_id
 from broker.kernel.metrics import REQUESTS
+from sessions_app.gateways.http.application import HTTPGateway
 from tests.support.world.holders import metric
 
 
@@ -81,5 +84,25 @@ def test_an_id_that_is_not_well_formed_is_replaced(settings, said):
 
 
 def test_a_proxy_that_asks_for_a_decision_gets_the_id_that_it_gave(db):
-    _, headers, _ = ask("/.well-known/authzen-configuration", None, HTTP_X_REQUEST_ID="theirs")
-    assert "X-Request-ID" in headers
+    gateway = HTTPGateway(WSGIHandler())
+    _, headers, _ = ask("/.well-known/authzen-configuration", gateway, HTTP_X_REQUEST_ID="theirs")
+    assert {name: id_ for name, id_ in headers.items() if name.lower() == "x-request-id"} == {
+        "x-request-id": "theirs"
+    }
+
+
+def test_a_request_of_asgi_gets_its_id_in_the_same_way(settings):
+    settings.BEHIND_PROXY = True
+    sent: list[dict] = []
+
+    async def inner(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": request_id.current().encode()})
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "headers": [(b"x-request-id", b"0123456789abcdef")]}
+    asyncio.run(at_edge(inner, scope, None, send))
+    assert sent[0]["headers"] == [(b"x-request-id", b"0123456789abcdef")]
+    assert sent[1]["body"] == b"0123456789abcdef"

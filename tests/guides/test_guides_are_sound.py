@@ -21,6 +21,7 @@ NOT_RUN = {
     "evidence": ["ends every grant of a restored database"],
     "first-ssh-target": ["keeps running", "installs into the machine"],
     "kubernetes": ["needs a Kubernetes cluster"],
+    "monitoring": ["needs a collector"],
     "machines": ["needs an OIDC token of a CI job"],
     "troubleshooting": ["needs a finished installation"],
 }

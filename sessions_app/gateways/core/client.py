@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from yarl import URL
 
+from broker.kernel import request_id, tracing
 from sessions_app.gateways.core.sockets import GOODBYE_S
 
 # Seconds to connect.
@@ -117,8 +118,13 @@ async def read_small(answer: ClientResponse, most: int) -> bytes:
 async def _checked(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
     """Pass a request on, as a middleware. Raises what ``_sent_once`` does, HeadTooLarge for an answer whose whole head is too
     large, for aiohttp bounds each line of it alone, and WSServerHandshakeError instead of following a redirect of a
-    WebSocket: it leads to another place than was decided.
+    WebSocket: it leads to another place than was decided. The request has the id that it has here, unless its client gave it
+    one that is let through.
     """
+    if id_ := request_id.current():
+        request.headers.setdefault(request_id.HEADER, id_)
+    if parent := tracing.traceparent():
+        request.headers.setdefault(tracing.HEADER, parent)
     answer = await _sent_once(request, handler)
     if sum(len(name) + len(value) + 4 for name, value in answer.raw_headers) > HEAD_BYTES:
         answer.close()

@@ -21,6 +21,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.streams import StreamReader
 
+from broker.kernel import request_id, tracing
 from broker.kernel.problems import CONTENT_TYPE, problem
 from sessions_app.gateways.core.arrivals import LIMITS, Arrivals, Limits, Place
 from sessions_app.gateways.core.door import Shared
@@ -124,7 +125,8 @@ class Web:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
         try:
-            answer = _refusal(request) or await self._of_site(request)
+            with request_id.bound(request[_ID]), tracing.span("stint.command", method=request.method):
+                answer = _refusal(request) or await self._of_site(request)
             if isinstance(connection, _Connection) and connection.unearned:
                 answer.force_close()
             return answer
@@ -152,6 +154,10 @@ def proven(request: web.BaseRequest, grant_id: int) -> None:
     """
     if isinstance(request.protocol, _Connection):
         request.protocol.proven(grant_id)
+
+
+# The key of a request's id.
+_ID = web.RequestKey("request_id", str)
 
 
 class _Connection(web.RequestHandler):
@@ -232,6 +238,8 @@ class _Request(web.BaseRequest):
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         response.headers[hdrs.SERVER] = "Stint"
+        # A target that gave the request an id of its own is left its word.
+        response.headers.setdefault(request_id.HEADER, self[_ID])
 
 
 def _request(
@@ -243,7 +251,9 @@ def _request(
 ) -> web.BaseRequest:
     if isinstance(protocol, _Connection):
         protocol.begins()
-    return _Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
+    request = _Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
+    request[_ID] = request_id.make()
+    return request
 
 
 def _refusal(request: web.BaseRequest) -> web.Response | None:

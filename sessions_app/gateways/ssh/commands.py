@@ -9,6 +9,7 @@ import datetime as dt
 import asyncssh
 import structlog
 
+from broker.kernel import request_id, tracing
 from broker.kernel.errors import Unavailable
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.connectors.marks import CannotWrap, run_mark
@@ -84,7 +85,11 @@ class Command:
             cut(self._connection)
 
     async def run(self) -> Outcome:
-        """Record, run, report. Raises StintError if nothing could be recorded; nothing was run then."""
+        """Record, run, report, as a request of its own. Raises StintError if nothing could be recorded; nothing was run then."""
+        with request_id.bound(request_id.make()), tracing.span("stint.command", grant=self._use.grant_ref):
+            return await self._run()
+
+    async def _run(self) -> Outcome:
         begun: asyncio.Future[Errand] = asyncio.get_running_loop().create_future()
         if isinstance(self._decision, Allowed) and not self._decision.hold:
             # The target's handshake continues while the attempt is recorded. The certificate waits for the record.
@@ -134,9 +139,9 @@ class Command:
             seconds=self._parts.clock.until(tried.deadline),
             as_root=tried.decision.as_root,
         )
-        return Errand(
-            serial=tried.serial, key_id=f"{use.grant_ref}/{tried.run_id} {use.holder}", command=command
-        )
+        # sshd writes it to its log.
+        key_id = f"{use.grant_ref}/{tried.run_id} {use.holder} {request_id.current()}".rstrip()
+        return Errand(serial=tried.serial, key_id=key_id, command=command)
 
     def _check(self) -> None:
         if self._stopped:

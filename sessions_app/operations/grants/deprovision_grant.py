@@ -19,6 +19,7 @@ from broker.audit.record import Json
 from broker.kernel.lock import is_shown
 from broker.kernel.metrics import ENDS
 from broker.kernel.text import recordable
+from broker.kernel.tracing import traced
 from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError, Evidence
 from sessions_app.models import Asks, Grant, GrantState, Lease, Session
 from sessions_app.models.grant import GrantQuerySet
@@ -63,6 +64,7 @@ PLACES_IN_DOUBT = 2
 _NOTIFIED = ("holder__owner", "cluster", "command_set_version__command_set")
 
 
+@traced("stint.revoke", "grant_id")
 def deprovision_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
     """Bring a REVOKING grant to ENDED: wait until its sessions are reported closed, then ask each used target.
 

@@ -15,6 +15,7 @@ from broker.audit.events import Event
 from broker.audit.record import Json
 from broker.kernel.enqueue import enqueue
 from broker.kernel.errors import NotFound
+from broker.kernel.tracing import traced
 from sessions_app.models import EndIntent, EndReason, Grant, GrantState
 from sessions_app.operations.grants.lock_to_end import PATIENCE, lock_to_end
 from sessions_app.operations.grants.transition import transition
@@ -37,6 +38,7 @@ SELECT id, %(at)s, %(by)s, CASE WHEN id = %(grant)s THEN %(reason)s ELSE 'parent
 """
 
 
+@traced("stint.end", "grant_id")
 def end_grant(
     *,
     grant_id: int,

@@ -18,6 +18,7 @@ from broker.audit.standing import stands
 from broker.kernel.enqueue import enqueue
 from broker.kernel.lock import shown
 from broker.kernel.text import recordable
+from broker.kernel.tracing import traced
 from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError
 from sessions_app.connectors.base import Lease as Made
 from sessions_app.models import EndReason, Grant, GrantState, Lease
@@ -43,6 +44,7 @@ _LIVE = (GrantState.PROVISIONING, GrantState.ACTIVE)
 _PLACES_LOCK, _MAKES = 7_403, 7_405
 
 
+@traced("stint.provision", "grant_id")
 def prepare_grant(*, grant_id: int, now: Callable[[], dt.datetime]) -> Grant:
     """Create what a PROVISIONING or ACTIVE grant lacks, on all its targets at once. A PROVISIONING one then becomes
     ACTIVE.

@@ -10,6 +10,7 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.standing import stands
 from broker.kernel.enqueue import enqueue
+from broker.kernel.tracing import traced
 from sessions_app.connectors.registry import type_of
 from sessions_app.models import EndReason, Grant, GrantState, WorkflowState
 from sessions_app.operations.grants.delegate_grant import why_not_delegated
@@ -33,6 +34,7 @@ ASK_AGAIN = dt.timedelta(seconds=5)
 AT_ONCE = dt.timedelta(minutes=1)
 
 
+@traced("stint.start", "grant_id")
 def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
     """Move a due grant to ACTIVE, or end it if it may no longer start. Safe to call at any time, any number of times.
 

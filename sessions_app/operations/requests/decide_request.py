@@ -15,6 +15,7 @@ from broker.audit.record import record
 from broker.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from broker.kernel.moments import Sayer
 from broker.kernel.text import checked_text
+from broker.kernel.tracing import traced
 from sessions_app.models import (
     AccessRequest,
     Approval,
@@ -65,6 +66,7 @@ class AlreadyDecided(Conflict):
     code = "already_decided"
 
 
+@traced("stint.decide", "request_id")
 def decide_request(
     *,
     request_id: int,

@@ -15,6 +15,7 @@ from broker.audit.record import record
 from broker.kernel import text
 from broker.kernel.errors import StintError
 from broker.kernel.moments import Sayer
+from broker.kernel.tracing import traced
 from sessions_app.models import AccessRequest, RequestKind, RequestState, Workflow
 from sessions_app.models.request import next_number
 from sessions_app.operations.grants.make_grant import as_words, make_grant, workflow_fact
@@ -57,6 +58,7 @@ class RequestRefused(StintError):
         self.decision = decision
 
 
+@traced("stint.request")
 def request_access(*, requester: Identity, ask: NewRequest, now: dt.datetime) -> AccessRequest:
     """Request one command set on one cluster. If no approval is needed, the grant is created at once.
 

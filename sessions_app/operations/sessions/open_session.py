@@ -14,6 +14,7 @@ from accounts.queries import registered_key
 from broker.audit.events import Event
 from broker.audit.record import record
 from broker.audit.standing import check_stands
+from broker.kernel.tracing import traced
 from sessions_app.models import Grant, GrantCredential, GrantState, Session
 from sessions_app.models.grant import all_above_usable
 from sessions_app.operations.grants.errors import GrantIsOver
@@ -124,6 +125,7 @@ def open_session(*, use: AnyUse, gateway_id: int, client_address: str, proof: st
         return add_session(use, opening, now)
 
 
+@traced("stint.session")
 def add_session(use: AnyUse, opening: Opening, now: dt.datetime) -> int:
     """Register a session of a grant that is locked, and return its id. Raises SessionIsOver if the key was removed."""
     key = check_proof(opening.proof)

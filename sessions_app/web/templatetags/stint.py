@@ -15,6 +15,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.models import Identity
+from broker.kernel import request_id
 from broker.kernel.errors import StintError
 from sessions_app.models import (
     CommandRun,
@@ -55,6 +56,13 @@ def pill(look: words.Look, text: str = "") -> SafeString:
     """Return a state as a pill with a tone, an icon and a word."""
     mark = icon(look.icon) if look.icon else _DOT
     return format_html('<span class="pill t-{}">{}{}</span>', look.tone, mark, text or look.word)
+
+
+@register.simple_tag
+def reference() -> SafeString | str:
+    """Return the id of this request, which its lines in the log have as well; empty if it has none."""
+    id_ = request_id.current()
+    return format_html('<p class="small muted">Reference: <code>{}</code></p>', id_) if id_ else ""
 
 
 @register.filter

@@ -99,7 +99,9 @@ def test_the_session_is_closed_when_the_holder_has_left(place, grant):
 def test_the_targets_own_log_leads_to_the_run(place, grant):
     place.ssh("true")
     run = run_of(grant)
-    assert f"{grant.ref}/{run.pk} alice" in place.targets["web-1"].log
+    # The last word is the id of the command's request, which its entry has too.
+    id_ = last("command.allowed", grant.ref).data["request_id"]
+    assert f"{grant.ref}/{run.pk} alice {id_}" in place.targets["web-1"].log
     assert f"serial {run.pk}" in place.targets["web-1"].log
 
 
