@@ -395,7 +395,6 @@ ISSUER_NETWORKS = _networks("STINT_ISSUER_NETWORKS")
 
 # --- Logs -------------------------------------------------------------------------------------------------------
 
-# Traces of OpenTelemetry, to where its own variables say.
-TRACES = envbool("STINT_TRACES", False)
+TRACES = envbool("STINT_TRACES", False)  # of OpenTelemetry, to where its own variables say
 LOG_JSON = envbool("STINT_LOG_JSON", SECURE)
 LOGGING = logging_by(json=LOG_JSON, level=envstr("STINT_LOG_LEVEL", "INFO"))
