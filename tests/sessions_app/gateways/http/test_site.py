@@ -24,6 +24,7 @@ from tests.support.pace import allow
 from tests.support.servers.http_place import HEADER, cluster, now
 from tests.support.servers.http_target import SECRET, Target
 from tests.support.waits import eventually
+from tests.support.world.acts import last
 
 PNG = bytes(range(256)) * 40
 
@@ -72,7 +73,9 @@ def test_what_is_allowed_reaches_the_target_with_the_targets_credential_and_noth
         "accept-encoding",
         "authorization",
         "host",
+        "x-request-id",
     }
+    assert came.header("x-request-id") == last("command.allowed", price_grant.ref).data["request_id"]
 
 
 def test_the_record_has_the_status_and_the_sizes_and_digests_of_both_bodies(place, price_grant):
