@@ -9,13 +9,13 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from broker import health
-from sessions_app.operations.targets.cluster_connection import catalogue_schemas
+from sessions_app.operations.targets.cluster_connection import catalog_schemas
 from sessions_app.policy.webhooks import message_schema
 
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Return the JSON Schema of each kind of catalog file by its folder, and of the messages of outgoing webhooks."""
-    return {**catalogue_schemas(), "webhook-messages": message_schema()}
+    return {**catalog_schemas(), "webhook-messages": message_schema()}
 
 
 @require_safe

@@ -20,8 +20,8 @@ from broker.audit.checkpoint import checkpoint_is_due, make_checkpoint
 from broker.audit.whole import verify_part, whole_is_due
 from broker.kernel import clock
 from broker.kernel.bulkhead import Bulkhead
-from broker.kernel.crew import Crew
 from broker.kernel.errors import StintError
+from broker.kernel.keyed_threads import KeyedThreads
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.prepare_grant import prepare_grant
@@ -58,13 +58,13 @@ VERIFIER = Actor.system("verify")
 # The threads of the queue are for time-critical work that waits for nothing but the database. Work that waits for
 # others, or that can read for long, runs in its own threads. This covers targets that may never answer, workflow
 # sources, the record and its disk, webhook receivers, and the mail server.
-_askers = Crew(16)
-_lookers = Crew(1)
-_checkers = Crew(4)
-_keepers = Crew(3)
-_couriers = Crew(16)
-_postmen = Crew(1)
-_clerks = Crew(4)
+_askers = KeyedThreads(16)
+_lookers = KeyedThreads(1)
+_checkers = KeyedThreads(4)
+_keepers = KeyedThreads(3)
+_couriers = KeyedThreads(16)
+_postmen = KeyedThreads(1)
+_clerks = KeyedThreads(4)
 # Set while there is something that no checkpoint covers.
 _unsigned = threading.Event()
 # A safety net behind the other ends: one thread is enough.

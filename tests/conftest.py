@@ -145,7 +145,7 @@ def now():
 
 @pytest.fixture
 def world(db, now) -> World:
-    """People and a small catalogue, gone after the test."""
+    """People and a small catalog, gone after the test."""
     return world_again(now)
 
 

@@ -98,8 +98,8 @@ NO_ACTS = {
         sessions_app.operations.identities.change_factors.first_codes
         sessions_app.operations.identities.change_factors.end_sign_ins sessions_app.operations.grants.cut_unfinished.cut_unfinished
         sessions_app.operations.targets.compare_targets.note_unseen
-        sessions_app.operations.catalogue.save_draft.write_draft sessions_app.operations.catalogue.keep_versions.keep_versions
-        sessions_app.operations.notifications.webhook_endpoint.set_owners sessions_app.operations.catalogue.give_permission.give_permission""",
+        sessions_app.operations.catalog.save_draft.write_draft sessions_app.operations.catalog.keep_versions.keep_versions
+        sessions_app.operations.notifications.webhook_endpoint.set_owners sessions_app.operations.catalog.give_permission.give_permission""",
 }
 # What others' classes answer, and where Stint records it; None: it shows a form, or says that one may not.
 BY_OTHERS: dict[str, Place | None] = {

@@ -193,7 +193,7 @@ class Event(StrEnum):
     IDENTITY_PASSWORD_CHANGED = "identity.password_changed"  # noqa: S105
 
     # A set of catalog files was applied in one transaction; the data has counts and the files' digest.
-    CATALOGUE_APPLIED = "catalogue.applied"
+    CATALOG_APPLIED = "catalog.applied"
     # Someone proposed a version of a document that may widen what it gives; the data says by which keys. It changes
     # nothing until another administrator publishes it.
     PROPOSAL_CREATED = "proposal.created"

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from broker.demo.release_catalogue import RELEASE
+from broker.demo.release_catalog import RELEASE
 from broker.embedded.errors import EmbeddedError
 from broker.embedded.state import REPOSITORY
 from sessions_app.connectors.kubernetes import plugin

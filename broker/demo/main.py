@@ -22,7 +22,7 @@ from broker.demo.kube import Kube, usable_kubectl
 from broker.demo.pipelines import Pipelines
 from broker.demo.ports import free_port
 from broker.demo.prices import Prices
-from broker.demo.release_catalogue import release_files
+from broker.demo.release_catalog import release_files
 from broker.demo.sshd import NoSSHServer, usable_sshd
 from broker.demo.targets import Targets
 from broker.demo.tickets import NoNginx, TicketsApi, usable_nginx
@@ -85,7 +85,7 @@ def _play(folder: Path, *, once: bool) -> int:
         stack.enter_context(run_stint(folder, ports, log))
         _use(folder, ports)
         # Django can be set up only now that there is a database.
-        from broker.demo.catalogue import Login  # noqa: PLC0415
+        from broker.demo.catalog import Login  # noqa: PLC0415
         from broker.demo.world import Cast, ca_public_keys, people  # noqa: PLC0415
         from sessions_app.connectors.postgres.setup import target_setup  # noqa: PLC0415
 

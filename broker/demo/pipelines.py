@@ -16,7 +16,7 @@ import urllib.request
 from types import TracebackType
 from typing import Any, Self
 
-from broker.demo.release_catalogue import SOURCE
+from broker.demo.release_catalog import SOURCE
 from broker.direct import direct
 
 _HOST = "127.0.0.1"

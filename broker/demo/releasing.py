@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from broker.demo.means import Means, expect, said
-from broker.demo.release_catalogue import CLUSTER, SOURCE
+from broker.demo.release_catalog import CLUSTER, SOURCE
 
 _RUN, _RELEASE = "run-77", "v1.4.2"
 _EXEC = ("exec", "web-1", "-c", "app", "--", "sleep", "1000")

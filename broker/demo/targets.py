@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from broker.demo.catalogue import CLUSTERS, Host
+from broker.demo.catalog import CLUSTERS, Host
 from broker.demo.sshd import SshTarget
 
 SERVICE = Path(__file__).parent / "service.py"

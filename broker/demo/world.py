@@ -14,10 +14,10 @@ from accounts.operations.create_identity import create_identity
 from accounts.operations.create_token import create_token
 from broker.audit.actor import Actor
 from broker.demo.api import Api
-from broker.demo.catalogue import AGENT, PEOPLE, Host, Login, files
-from broker.demo.release_catalogue import RELEASER
+from broker.demo.catalog import AGENT, PEOPLE, Host, Login, files
+from broker.demo.release_catalog import RELEASER
 from broker.kernel import clock
-from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
+from sessions_app.operations.catalog.apply_catalog import apply_catalog
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.queries.authority import SSH_USER_CA, trusted_authorities
 
@@ -75,8 +75,8 @@ def people(
     create_identity(
         username=RELEASER, name="Release pipeline", kind="service", owner=priya, actor=DEMO, now=now
     )
-    catalogue = {**files(hosts, database, tickets, prices, desk), **release}
-    apply_catalogue(files=catalogue, actor=DEMO, now=now)
+    catalog = {**files(hosts, database, tickets, prices, desk), **release}
+    apply_catalog(files=catalog, actor=DEMO, now=now)
     key = _new_key(folder)
     public = key.with_suffix(".pub").read_text(encoding="ascii")
     add_ssh_key(identity_id=priya.pk, public_key=public, label="laptop", actor=priya, now=now)

@@ -26,7 +26,7 @@ from typing import TextIO
 
 from broker.embedded.account import launch_argv
 from broker.embedded.guard import signal_group
-from broker.processes.nursery import Forked, Nursery, NurseryGone
+from broker.processes.fork_server import Forked, ForkServer, ForkServerGone
 
 _GUARD = Path(__file__).resolve().parent.parent / "embedded" / "guard.py"
 _FIRST_DELAY_S, _LONGEST_DELAY_S, _HEALTHY_S = 0.5, 30.0, 60.0
@@ -46,7 +46,7 @@ class Process:
     stage below, because it needs nothing from it. `ready` returns whether it does its work yet; without it, a lifetime
     of 1.5 s counts. `once`: it must end with status 0, which makes it ready. Any other process is restarted when it
     ends, after `ended` was called. `env` None: the supervisor's environment. `inherit`: descriptors that stay open in
-    it. `nursery`: it is forked from there, in the nursery's environment, instead of started.
+    it. `fork_server`: it is forked from there, in the fork server's environment, instead of started.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Process:
     stop_signal: signal.Signals = signal.SIGTERM
     inherit: tuple[int, ...] = ()
     ended: Callable[[], None] | None = None
-    nursery: Nursery | None = None
+    fork_server: ForkServer | None = None
 
 
 class _Child:
@@ -185,7 +185,7 @@ class Supervisor:
     def _start(self, child: _Child) -> None:
         try:
             running = child.running = _started(child.process)
-        except NurseryGone as error:
+        except ForkServerGone as error:
             delay = child.died(time.monotonic())
             self._say(
                 f"{child.process.name} could not be started; retrying in {delay:.1f} s: {error}", "yellow"
@@ -347,8 +347,8 @@ class Supervisor:
 
 
 def _started(process: Process) -> subprocess.Popen[bytes] | Forked:
-    if process.nursery is not None:
-        return process.nursery.fork(
+    if process.fork_server is not None:
+        return process.fork_server.fork(
             name=process.name, argv=process.argv, cwd=process.cwd, death_signal=process.stop_signal
         )
     return subprocess.Popen(

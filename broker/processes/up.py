@@ -29,8 +29,8 @@ from broker.embedded.state import (
 from broker.embedded.valkey import EmbeddedValkey
 from broker.env import EnvError, envint, envsecret, envstr
 from broker.processes.argv import gateway_argv, streams_argv, web_argv, worker_argv
-from broker.processes.nursery import Nursery
-from broker.processes.nursery import possible as nursery_possible
+from broker.processes.fork_server import ForkServer
+from broker.processes.fork_server import possible as fork_server_possible
 from broker.processes.supervisor import Process, Supervisor
 
 # Names the file with which the worker reports that it accepts messages.
@@ -207,17 +207,17 @@ def _applications(options: Options, environment: Mapping[str, str], *, web_worke
             ready=ready,
             env=env,
             cwd=REPOSITORY,
-            nursery=nursery,
+            fork_server=fork_server,
         )
 
     # Left from an earlier run; this run's worker creates it when it accepts messages.
     working = Path(environment[WORKER_READY])
     working.unlink(missing_ok=True)
-    nursery = Nursery() if nursery_possible else None
+    fork_server = ForkServer() if fork_server_possible else None
     # Only migrations get the role that could rewrite the record.
     env = {name: value for name, value in environment.items() if name != "DATABASE_OWNER_URL"}
     return [
-        *(_nursery(nursery, env) if nursery else ()),
+        *(_fork_server(fork_server, env) if fork_server else ()),
         application(
             "web",
             "green",
@@ -235,18 +235,18 @@ def _applications(options: Options, environment: Mapping[str, str], *, web_worke
     ]
 
 
-def _nursery(nursery: Nursery, environment: Mapping[str, str]) -> Iterator[Process]:
-    """Yield the nursery, which loads while the databases start and the migrations run."""
+def _fork_server(fork_server: ForkServer, environment: Mapping[str, str]) -> Iterator[Process]:
+    """Yield the fork server, which loads while the databases start and the migrations run."""
     yield Process(
-        name="nursery",
-        argv=nursery.argv,
+        name="fork-server",
+        argv=fork_server.argv,
         stage=_MIGRATION,
         early=True,
-        ready=nursery.is_ready,
-        ended=nursery.forget,
+        ready=fork_server.is_ready,
+        ended=fork_server.forget,
         env=environment,
         cwd=REPOSITORY,
-        inherit=(nursery.inherited_fd,),
+        inherit=(fork_server.inherited_fd,),
     )
 
 

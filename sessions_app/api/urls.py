@@ -6,7 +6,7 @@ from django.urls import include, path, re_path
 
 from sessions_app.api import converters, docs
 from sessions_app.api.views import (
-    catalogue,
+    catalog,
     gateways,
     grants,
     identities,
@@ -36,11 +36,11 @@ ME = [
     path("/notices/<api_id:notice_id>/read", me.NoticeRead.as_view()),
 ]
 COMMAND_SETS = [
-    path("", catalogue.CommandSets.as_view()),
-    path("/<api_name:name>", catalogue.OneCommandSet.as_view()),
-    path("/<api_name:name>/try", catalogue.CommandTry.as_view()),
-    path("/<api_name:name>/versions/<api_id:number>", catalogue.OneVersion.as_view()),
-    path("/<api_name:name>/versions/<api_id:number>/publish", catalogue.VersionPublish.as_view()),
+    path("", catalog.CommandSets.as_view()),
+    path("/<api_name:name>", catalog.OneCommandSet.as_view()),
+    path("/<api_name:name>/try", catalog.CommandTry.as_view()),
+    path("/<api_name:name>/versions/<api_id:number>", catalog.OneVersion.as_view()),
+    path("/<api_name:name>/versions/<api_id:number>/publish", catalog.VersionPublish.as_view()),
 ]
 PROPOSALS = [
     path("", proposals.Proposals.as_view()),
@@ -101,13 +101,13 @@ IDENTITIES = [
 
 urlpatterns = [
     path("v1/me", include(ME)),
-    path("v1/clusters", catalogue.Clusters.as_view()),
-    path("v1/clusters/<api_name:name>", catalogue.OneCluster.as_view()),
+    path("v1/clusters", catalog.Clusters.as_view()),
+    path("v1/clusters/<api_name:name>", catalog.OneCluster.as_view()),
     path("v1/command-sets", include(COMMAND_SETS)),
-    path("v1/policies", catalogue.Policies.as_view()),
-    path("v1/policies/<api_name:name>", catalogue.OnePolicy.as_view()),
-    path("v1/catalogue/plan", catalogue.CataloguePlan.as_view()),
-    path("v1/catalogue/apply", catalogue.CatalogueApply.as_view()),
+    path("v1/policies", catalog.Policies.as_view()),
+    path("v1/policies/<api_name:name>", catalog.OnePolicy.as_view()),
+    path("v1/catalog/plan", catalog.CatalogPlan.as_view()),
+    path("v1/catalog/apply", catalog.CatalogApply.as_view()),
     path("v1/proposals", include(PROPOSALS)),
     path("v1/requests", include(REQUESTS)),
     path("v1/grants", include(GRANTS)),

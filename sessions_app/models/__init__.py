@@ -2,7 +2,7 @@
 
 from sessions_app.models.authority import SigningKey
 from sessions_app.models.bookmark import Bookmark, BookmarkPage
-from sessions_app.models.catalogue import (
+from sessions_app.models.catalog import (
     Cluster,
     ClusterGroupObjectPermission,
     ClusterUserObjectPermission,

@@ -1,4 +1,4 @@
-"""Every version of every catalogue document."""
+"""Every version of every catalog document."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db import models
 
 
 class DocumentVersion(models.Model):
-    """One version of a catalogue document, with secrets masked; None if the document was removed. The database refuses
+    """One version of a catalog document, with secrets masked; None if the document was removed. The database refuses
     every change of a version. The record entry written with it has its digest.
     """
 

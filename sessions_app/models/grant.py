@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from django.db.models.lookups import GreaterThan
 
 from accounts.models import ANSWERED_FOR, Identity, answered_for_by
-from sessions_app.models.catalogue import Cluster, CommandSetVersion, Target
+from sessions_app.models.catalog import Cluster, CommandSetVersion, Target
 from sessions_app.models.grant_state import BEFORE_END, GrantState, GrantStateField
 from sessions_app.models.policy import AccessPolicy
 from sessions_app.models.request import AccessRequest

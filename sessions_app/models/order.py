@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import Identity
-from sessions_app.models.catalogue import Target
+from sessions_app.models.catalog import Target
 from sessions_app.models.grant import Grant
 from sessions_app.models.session import CommandRun, GatewayNode
 

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from accounts.models import Identity
-from sessions_app.models.catalogue import Cluster, CommandSet
+from sessions_app.models.catalog import Cluster, CommandSet
 from sessions_app.models.policy import AccessPolicy
 
 

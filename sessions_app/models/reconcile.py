@@ -7,7 +7,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
-from sessions_app.models.catalogue import Target
+from sessions_app.models.catalog import Target
 from sessions_app.policy.references import LONGEST_GRANT
 
 

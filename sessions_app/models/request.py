@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 
 from accounts.models import Identity, answered_for_by
-from sessions_app.models.catalogue import Cluster, CommandSetVersion
+from sessions_app.models.catalog import Cluster, CommandSetVersion
 from sessions_app.models.policy import AccessPolicy
 from sessions_app.models.workflow import Workflow
 from sessions_app.policy import references

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import Identity
-from sessions_app.models.catalogue import Target
+from sessions_app.models.catalog import Target
 from sessions_app.models.grant import Grant, Lease
 from sessions_app.models.grant_state import GrantState
 

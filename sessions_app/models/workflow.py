@@ -9,7 +9,7 @@ from django.db.models import Q, Value
 from django.db.models.functions import Now
 
 from accounts.models import Identity
-from sessions_app.models.catalogue import Cluster
+from sessions_app.models.catalog import Cluster
 
 # The provider name of Stint's own workflows.
 OWN = "stint"

@@ -1,4 +1,4 @@
-"""The history of the catalogue: its documents, what changed, and who had which rights at any moment."""
+"""The history of the catalog: its documents, what changed, and who had which rights at any moment."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def rights_seen_by(reader: Identity, moment: dt.datetime) -> Sequence[Right]:
 
 
 def rights_at(moment: dt.datetime) -> Sequence[Right]:
-    """Return who had which rights at a moment, sorted, from the catalogue's versions and the record's entries up to it.
+    """Return who had which rights at a moment, sorted, from the catalog's versions and the record's entries up to it.
 
     An identity that was disabled then had none, and neither had its machines. Administrators of Stint had one on everything.
     """

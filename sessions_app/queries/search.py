@@ -63,9 +63,9 @@ class Found:
     runs: Sequence[CommandRun]
 
     def __bool__(self) -> bool:
-        catalogue = (self.clusters, self.command_sets, self.policies)
+        catalog = (self.clusters, self.command_sets, self.policies)
         return any(
-            (*catalogue, self.people, self.requests, self.grants, self.workflows, self.commands, self.runs)
+            (*catalog, self.people, self.requests, self.grants, self.workflows, self.commands, self.runs)
         )
 
 

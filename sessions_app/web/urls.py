@@ -8,7 +8,7 @@ from django.views.generic import TemplateView
 from accounts.middleware import before_own_password, before_second_factor
 from accounts.names import USERNAME
 from sessions_app.policy import references
-from sessions_app.web.catalogue import clusters, command_sets, history, policies, proposals, trust, webhooks
+from sessions_app.web.catalog import clusters, command_sets, history, policies, proposals, trust, webhooks
 from sessions_app.web.docs import guides
 from sessions_app.web.grants import grants, runs
 from sessions_app.web.home import home, welcome

@@ -31,7 +31,7 @@ def empty_database() -> Iterator[str]:
 
 @contextlib.contextmanager
 def database() -> Iterator[tuple[str, World]]:
-    """A database of one bench's own, with people and catalogue; Django uses it until the block ends."""
+    """A database of one bench's own, with people and catalog; Django uses it until the block ends."""
     from broker.kernel import clock
 
     with empty_database() as name:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 
 from broker.demo.ports import free_port
-from broker.processes.nursery import Forked, Nursery
+from broker.processes.fork_server import Forked, ForkServer
 from tests.bench.database import database
 from tests.bench.report import Report, median
 from tests.environment import POSTGRES, ROOT
@@ -52,12 +52,12 @@ def _fleet(name: str) -> Iterator[list[int]]:
 
     with tempfile.TemporaryDirectory(prefix="stint-bench-") as folder:
         env = {**os.environ, "DATABASE_URL": POSTGRES.url("stint_app", name), "STINT_STATE_DIR": folder}
-        nursery, made = Nursery(), list[Forked]()
-        parent = subprocess.Popen(nursery.argv, cwd=ROOT, env=env, pass_fds=[nursery.inherited_fd])
+        fork_server, made = ForkServer(), list[Forked]()
+        parent = subprocess.Popen(fork_server.argv, cwd=ROOT, env=env, pass_fds=[fork_server.inherited_fd])
         try:
-            eventually(nursery.is_ready, within=60)
+            eventually(fork_server.is_ready, within=60)
             for number in range(GATEWAYS):
-                made.append(_gateway(nursery, number))
+                made.append(_gateway(fork_server, number))
             eventually(lambda: GatewayNode.objects.count() == Sweeper.objects.count() == GATEWAYS, within=150)
             yield [one.pid for one in made]
         finally:
@@ -69,10 +69,12 @@ def _fleet(name: str) -> Iterator[list[int]]:
             parent.wait()
 
 
-def _gateway(nursery: Nursery, number: int) -> Forked:
+def _gateway(fork_server: ForkServer, number: int) -> Forked:
     argv = [sys.executable, "manage.py", "gateway", "--name", f"gateway-{number:03}"]
     ports = ["--ssh-port", str(free_port()), "--port", str(free_port())]
-    made = nursery.fork(name=f"fleet{number}", argv=[*argv, *ports], cwd=ROOT, death_signal=signal.SIGKILL)
+    made = fork_server.fork(
+        name=f"fleet{number}", argv=[*argv, *ports], cwd=ROOT, death_signal=signal.SIGKILL
+    )
     assert made.stdout is not None
     os.set_blocking(made.stdout.fileno(), False)
     return made

@@ -44,7 +44,7 @@ def place_with_targets(**env: str) -> Iterator[Place]:
             SshTarget(keys, ["web"], programs=folder) as two,
         ):
             place = Place(world, folder, {**environment(name, folder), **env}, {"web-1": one, "web-2": two})
-            world.apply(place.catalogue(), now=clock.now())
+            world.apply(place.catalog(), now=clock.now())
             place.start()
             try:
                 yield place

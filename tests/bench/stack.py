@@ -86,7 +86,7 @@ def _name(pid: int) -> str:
     parts = [Path(f"/proc/{pid}/{part}").read_bytes() for part in ("comm", "cmdline")]
     words = b" ".join(parts).decode(errors="replace")
     known = (
-        "stint-web", "stint-streams", "stint-worker", "stint-gateway", "broker.processes.nursery", "guard.py", "valkey",
+        "stint-web", "stint-streams", "stint-worker", "stint-gateway", "broker.processes.fork_server", "guard.py", "valkey",
         "postgres",
     )  # fmt: skip
     return next((word for word in known if word in words), "supervisor")

@@ -57,7 +57,7 @@ def _set_up(place: Place, pagerduty: Outside) -> None:
 
     source = {"name": "pagerduty", "provider": "pagerduty", "clusters": ["web"], "webhook_secrets": [SECRET],
               "parameters": {"url": pagerduty.url, "token": "pd-token"}}  # fmt: skip
-    files = {**place.catalogue(), "workflow-sources/pagerduty.yaml": yaml.safe_dump(source)}
+    files = {**place.catalog(), "workflow-sources/pagerduty.yaml": yaml.safe_dump(source)}
     place.world.apply(files, now=clock.now())
 
 

@@ -77,7 +77,7 @@ def place(pair, tmp_path) -> Iterator[Place]:
         SshTarget([key], ["web"], programs=tmp_path) as two,
     ):
         made = Place(make_world(clock.now()), tmp_path, env, {"web-1": one, "web-2": two})
-        made.world.apply(made.catalogue(), now=clock.now())
+        made.world.apply(made.catalog(), now=clock.now())
         made.start()
         yield made
         made.stop()

@@ -47,7 +47,7 @@ def of_an_error():
     try:
         raise ValueError("a\nb")
     except ValueError:
-        structlog.get_logger("stint.test").exception("crew.failed", key=object())
+        structlog.get_logger("stint.test").exception("keyed_threads.failed", key=object())
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def of_an_error():
     [
         (of_stint, "revoke.failing", "warning", {"grant", "errors", "request_id"}),
         (of_a_library, "It failed:\ntwice", "error", set()),
-        (of_an_error, "crew.failed", "error", {"key", "exception"}),
+        (of_an_error, "keyed_threads.failed", "error", {"key", "exception"}),
     ],
 )
 def test_an_event_is_one_line_of_one_schema(lines, act, event, level, more):

@@ -7,7 +7,7 @@ import yaml
 from django.test import Client
 from jsonschema import Draft202012Validator
 
-from tests.support.world.world import CATALOGUE
+from tests.support.world.world import CATALOG
 
 FOLDERS = [
     "clusters", "command-sets", "groups", "policies", "trust-policies", "webhook-messages", "webhooks",
@@ -15,7 +15,7 @@ FOLDERS = [
 ]  # fmt: skip
 
 
-def test_the_schemas_of_catalogue_files_are_listed(db):
+def test_the_schemas_of_catalog_files_are_listed(db):
     index = Client().get("/schemas/").json()
     assert sorted(index) == FOLDERS
     assert index["policies"] == "http://testserver/schemas/policies.json"
@@ -28,7 +28,7 @@ def test_an_editor_can_check_a_file_with_its_schema(db, folder):
     assert answer["Access-Control-Allow-Origin"] == "*"
     schema = json.loads(answer.content)
     Draft202012Validator.check_schema(schema)
-    for path, text in CATALOGUE.items():
+    for path, text in CATALOG.items():
         if path.startswith(folder):
             document = yaml.safe_load(text)
             assert list(Draft202012Validator(schema).iter_errors(document)) == [], path

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 from aiosmtpd.controller import Controller
 
-from broker.demo.catalogue import READ_ORDERS
+from broker.demo.catalog import READ_ORDERS
 from broker.demo.ports import free_port
 from broker.demo.sshd import SshTarget
 from broker.embedded.binaries import find_valkey
@@ -243,7 +243,7 @@ def _people(made: Stack, world: World, now: dt.datetime, count: int) -> None:
     members = {
         "groups/operators.yaml": f"name: operators\nmembers: [alice, robot, deployer, {', '.join(names)}]\n"
     }
-    world.catalogue.update({**members, **made.place.catalogue(), **hooks, **_others(made)})
+    world.catalog.update({**members, **made.place.catalog(), **hooks, **_others(made)})
     world.apply(now=now)
     set_up_cluster(
         world,

@@ -25,12 +25,12 @@ class Library:
     done: dict[str, Path] = field(default_factory=dict)
 
     def follow(self, name: str) -> Path:
-        """Do all that a guide says, in an empty folder with no more than the catalogues of the guides that it builds on."""
+        """Do all that a guide says, in an empty folder with no more than the catalogs of the guides that it builds on."""
         if name in self.done:
             return self.done[name]
         work = self.folder / name
         for base in builds_on(name):
-            shutil.copytree(self.follow(base) / "catalogue", work / "catalogue", dirs_exist_ok=True)
+            shutil.copytree(self.follow(base) / "catalog", work / "catalog", dirs_exist_ok=True)
         work.mkdir(exist_ok=True)
         for name_of_ours in ("manage.py", "broker"):
             (work / name_of_ours).symlink_to(ROOT / name_of_ours)

@@ -62,7 +62,7 @@ def installed(tmp_path) -> Iterator[Installed]:
 
 def furnish(site: Installed, work: Path) -> None:
     """What an administrator and an operator bring: a password, a key, the command line, groups of people."""
-    (work / "catalogue/groups").mkdir(parents=True)
+    (work / "catalog/groups").mkdir(parents=True)
     (work / "password").write_text("an administrator's first words\n")
     for who in ("admin", "priya", "jonas"):
         ssh = work / "home" / who / ".ssh"

@@ -38,14 +38,14 @@ _numbers = itertools.count(10)
 def pagerduty(place) -> Iterator[Outside]:
     """PagerDuty, and a policy that rests on its incidents."""
     with outside() as system:
-        terms = yaml.safe_load(place.world.catalogue["policies/web-work.yaml"])
+        terms = yaml.safe_load(place.world.catalog["policies/web-work.yaml"])
         terms |= {
             "incident": {"on_call": ["on-call"], "max_duration": "2h"},
             "workflow": {
                 "kinds": ["incident"], "sources": ["pagerduty"], "severity": ["P1"], "requester": "on_call",
             },
         }  # fmt: skip
-        files = place.catalogue()
+        files = place.catalog()
         files["command-sets/restart-web.yaml"] = files["command-sets/restart-web.yaml"].replace(
             "unit: {choice: [nginx, haproxy]}", "unit: {choice: [nginx, haproxy], from: workflow.service}"
         )

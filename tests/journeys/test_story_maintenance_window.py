@@ -23,10 +23,10 @@ LONG = 60
 def place(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Place]:
     with django_db_blocker.unblock():
         for place in make_place(tmp_path_factory):
-            terms = yaml.safe_load(place.world.catalogue["policies/web-work.yaml"])
+            terms = yaml.safe_load(place.world.catalog["policies/web-work.yaml"])
             terms["workflow"] = {"kinds": ["change"], "requester": "assignee"}
             place.world.apply(
-                {**place.catalogue(), "policies/web-work.yaml": yaml.safe_dump(terms)}, now=clock.now()
+                {**place.catalog(), "policies/web-work.yaml": yaml.safe_dump(terms)}, now=clock.now()
             )
             yield place
 

@@ -167,7 +167,7 @@ def test_a_process_that_was_stopped_in_a_transaction_is_cut_loose(world, other_p
 
 
 def test_a_plan_locks_nothing_that_others_need(world, owner_connection):
-    """Whoever holds a grant, the catalogue and the record does not hold a plan up, so it waits for none of them."""
+    """Whoever holds a grant, the catalog and the record does not hold a plan up, so it waits for none of them."""
     grant = world.grant()
     files = {**policy(world, requesters={"groups": ["nobody-yet"]}), "groups/x.yaml": "name: nobody-yet\n"}
     with owner_connection.transaction(force_rollback=True):

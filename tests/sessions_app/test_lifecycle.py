@@ -67,7 +67,7 @@ HOST, LINE = one_of("web-1", "web-2"), one_of(*LINES)
 NARROWINGS = one_of(
     {}, {"duration": 300}, {"commands": [0, 1]}, {"commands": [1, 2]}, {"duration": 9000}, {"commands": [9]}
 )
-CATALOGUES = one_of(
+CATALOGS = one_of(
     ("policies/web-work.yaml", "max_duration: 4h", "max_duration: 15m"),
     ("policies/web-work.yaml", "count: 1", "count: 2"),
     ("policies/web-work.yaml", "approvals: none}", "approvals: same}"),
@@ -106,7 +106,7 @@ WORKERS = st.one_of(
 )
 WORLD = st.one_of(
     act("switch_alice", off=st.booleans()),
-    act("apply_a_catalogue", what=CATALOGUES),
+    act("apply_a_catalog", what=CATALOGS),
     *[act("time_passes", seconds=one_of(1, 60, 299, 601, 1801), alive=one_of(True, True, False))] * 3,
 )
 
@@ -320,9 +320,9 @@ class Lifecycle(RuleBasedStateMachine):
         verb = disable_identity if off else enable_identity
         verb(identity_id=self.world.alice.pk, actor=self.world.admin, now=self.now)
 
-    def apply_a_catalogue(self, what) -> None:
+    def apply_a_catalog(self, what) -> None:
         path, old, new = what or ("clusters/web.yaml", "", "")
-        self.world.apply({path: self.world.catalogue[path].replace(old, new)}, now=self.now)
+        self.world.apply({path: self.world.catalog[path].replace(old, new)}, now=self.now)
 
     # What must always hold.
 

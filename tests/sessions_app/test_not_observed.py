@@ -13,7 +13,7 @@ from sessions_app.queries.receipts import receipt
 from tests.sessions_app.api.conftest import api  # noqa: F401 - a fixture
 from tests.sessions_app.web.conftest import browser  # noqa: F401 - a fixture
 from tests.support.world.acts import undo
-from tests.support.world.catalogue import FILES
+from tests.support.world.catalog import FILES
 from tests.support.world.fakes import serving
 
 # What would be a guess: a count of nothing, or that there was nothing.
@@ -29,7 +29,7 @@ def grant(world):
     names = ("clusters/orders.yaml", "command-sets/read-orders.yaml", "policies/order-support.yaml")
     told = {name: FILES[name].replace(", read_statements: true", "") for name in names}
     told["policies/order-support.yaml"] += "break_glass: {groups: [on-call], max_duration: 1h}\n"
-    world.catalogue.update(told)
+    world.catalog.update(told)
     world.apply()
     with serving(lambda: FakeConnector(kind="postgres"), kind="postgres"):
         made = world.grant(cluster="orders", command_set="read-orders", parameters={})

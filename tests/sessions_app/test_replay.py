@@ -60,7 +60,7 @@ def test_a_world_in_a_database_of_its_own_can_be_added_to(django_db_setup, djang
     for _ in range(2):
         with fresh_database(django_db_blocker):
             world = world_again(clock.now(), fresh=True)
-            more = world.catalogue["clusters/web.yaml"].replace("name: web\n", "name: more\n")
+            more = world.catalog["clusters/web.yaml"].replace("name: web\n", "name: more\n")
             changes = world.apply({"clusters/more.yaml": more}).changes
             assert [change.name for change in changes] == ["more"]
             assert world.grant().state == "active"

@@ -11,10 +11,10 @@ from broker.kernel.errors import StintError
 from sessions_app.connectors.base import secret_fields
 from sessions_app.connectors.registry import type_of
 from sessions_app.models import Cluster
-from sessions_app.operations.catalogue.catalogue_rows import cluster_data
-from sessions_app.operations.catalogue.remove_document import remove_document
-from sessions_app.operations.catalogue.save_document import save_document
-from sessions_app.operations.catalogue.save_draft import OnlyAdministratorsSetUp
+from sessions_app.operations.catalog.catalog_rows import cluster_data
+from sessions_app.operations.catalog.remove_document import remove_document
+from sessions_app.operations.catalog.save_document import save_document
+from sessions_app.operations.catalog.save_draft import OnlyAdministratorsSetUp
 from sessions_app.operations.targets.cluster_connection import STORED, readable_secrets
 from tests.support.world.world import HOST_KEY
 
@@ -44,7 +44,7 @@ def save(world, document: dict[str, Any], who=None, kind="clusters"):
 
 
 def ssh_cluster(world) -> dict[str, Any]:
-    return {**yaml.safe_load(world.catalogue["clusters/web.yaml"]), **DORA}
+    return {**yaml.safe_load(world.catalog["clusters/web.yaml"]), **DORA}
 
 
 def cluster_of(kind: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from django.conf import settings
 from rest_framework import serializers
 
 from sessions_app.api.fields import Choice, Moment, Shape, shown_as
-from sessions_app.api.shapes.catalogue import EFFECTS, CommandShape
+from sessions_app.api.shapes.catalog import EFFECTS, CommandShape
 from sessions_app.api.shapes.requests import VersionRefShape
 from sessions_app.connectors.registry import find
 from sessions_app.models import EndReason, Grant, GrantState, Observed, RunState, Verdict

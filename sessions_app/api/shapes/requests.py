@@ -8,9 +8,9 @@ from rest_framework import serializers
 
 from sessions_app.api.fields import Choice, Moment, Shape, shown_as
 from sessions_app.api.schema import RuleShape
-from sessions_app.api.shapes.catalogue import EFFECTS, CommandShape, FreeParameterShape
+from sessions_app.api.shapes.catalog import EFFECTS, CommandShape, FreeParameterShape
 from sessions_app.models import AccessRequest, Approval, RequestKind, RequestState, Verdict
-from sessions_app.operations.catalogue.publish_command_set import accepted_findings
+from sessions_app.operations.catalog.publish_command_set import accepted_findings
 from sessions_app.policy.decision import Outcome
 from sessions_app.queries.extents import left_duration
 

@@ -12,10 +12,10 @@ from sessions_app.api.endpoint import Endpoint
 from sessions_app.api.filters import ByNumber
 from sessions_app.api.idempotency import once
 from sessions_app.api.schema import described, paged
-from sessions_app.api.shapes.catalogue import ProposalShape
-from sessions_app.operations.catalogue.publish_proposal import publish_proposal
-from sessions_app.operations.catalogue.refuse_proposal import refuse_proposal
-from sessions_app.operations.catalogue.withdraw_proposal import withdraw_proposal
+from sessions_app.api.shapes.catalog import ProposalShape
+from sessions_app.operations.catalog.publish_proposal import publish_proposal
+from sessions_app.operations.catalog.refuse_proposal import refuse_proposal
+from sessions_app.operations.catalog.withdraw_proposal import withdraw_proposal
 
 
 class Proposals(Endpoint):

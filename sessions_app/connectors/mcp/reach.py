@@ -1,4 +1,4 @@
-"""Reach the MCP server behind a target of the catalogue."""
+"""Reach the MCP server behind a target of the catalog."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from broker.audit.actor import Actor
 from broker.kernel import clock
 from broker.kernel.command import StintCommand
 from broker.kernel.errors import StintError
-from sessions_app.operations.catalogue.apply_catalogue import Plan, apply_catalogue
-from sessions_app.policy.catalogue import FOLDERS
+from sessions_app.operations.catalog.apply_catalog import Plan, apply_catalog
+from sessions_app.policy.catalog import FOLDERS
 
 MARKS = {"create": "+", "change": "~", "remove": "-"}
 
@@ -34,7 +34,7 @@ class Command(StintCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Read the files, apply them, and print the plan."""
         try:
-            plan = apply_catalogue(
+            plan = apply_catalog(
                 on_server=True,
                 files=read_files(options["dir"]),
                 actor=Actor.system("apply"),

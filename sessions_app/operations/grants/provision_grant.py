@@ -25,7 +25,7 @@ from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.policy.steps import Step
 from sessions_app.queries import facts
 from sessions_app.queries.case import case_of_grant
-from sessions_app.queries.catalogue import freeze_catalogue
+from sessions_app.queries.catalog import freeze_catalog
 from sessions_app.queries.workflows import is_fresh, staleness_of
 
 PROVISIONER = Actor.system("provision")
@@ -47,7 +47,7 @@ def provision_grant(*, grant_id: int, now: dt.datetime) -> Grant:
             return grant or Grant.objects.get(pk=grant_id)
         if grant.starts_at > now or grant.expires_at <= now or not _could_be_ended(now):
             return grant
-        if not freeze_catalogue():
+        if not freeze_catalog():
             return grant
         if not stands():
             Grant.objects.filter(pk=grant.pk).update(next_attempt_at=now + ASK_AGAIN)

@@ -9,9 +9,9 @@ from django.contrib.auth.models import Group
 
 from accounts.models import Identity
 from broker.audit.actor import Actor
-from sessions_app.operations.catalogue.catalogue_plan import one_change
-from sessions_app.operations.catalogue.write_group import write_group
-from sessions_app.policy.catalogue import GroupDocument
+from sessions_app.operations.catalog.catalog_plan import one_change
+from sessions_app.operations.catalog.write_group import write_group
+from sessions_app.policy.catalog import GroupDocument
 
 
 def follow_provider_groups(

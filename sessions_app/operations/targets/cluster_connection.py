@@ -19,7 +19,7 @@ from sessions_app.connectors import nested
 from sessions_app.connectors.base import ConnectionParameters, ConnectorError, secret_fields
 from sessions_app.connectors.registry import ConnectorType, find, type_of, types
 from sessions_app.models import Cluster
-from sessions_app.policy.catalogue import ClusterDocument, TargetDocument, schemas
+from sessions_app.policy.catalog import ClusterDocument, TargetDocument, schemas
 from sessions_app.policy.documents import DocumentError, Problem, problems_of
 from sessions_app.workflows.base import secret_fields as source_secrets
 from sessions_app.workflows.registry import types as source_types
@@ -300,7 +300,7 @@ def _from_server(how: str, where: Any) -> str:
         raise ValueError(f"{where} can't be read: {error}") from error
 
 
-def catalogue_schemas() -> dict[str, dict[str, Any]]:
+def catalog_schemas() -> dict[str, dict[str, Any]]:
     """Return the JSON Schema of each kind of file, by folder, with the connection of each kind of cluster."""
     found = schemas()
     found["clusters"]["allOf"] = [

@@ -33,7 +33,7 @@ def connector_for(kind: str) -> Connector:
 
 
 def place_of_target(target: Target) -> Place:
-    """Return a target of the catalogue as a connector needs it. Raises ConnectorError."""
+    """Return a target of the catalog as a connector needs it. Raises ConnectorError."""
     cluster = target.cluster
     return _place(
         cluster, target_facts(target), cluster.host_ca, cluster.connection, cluster.sealed_connection
@@ -41,7 +41,7 @@ def place_of_target(target: Target) -> Place:
 
 
 def place_of_lease(lease: LeaseRow, cluster: Cluster) -> Place:
-    """Return where something of a grant is, even if the catalogue has changed since. Raises ConnectorError."""
+    """Return where something of a grant is, even if the catalog has changed since. Raises ConnectorError."""
     return _place(cluster, lease_facts(lease), lease.host_ca, lease.connection, lease.sealed_connection)
 
 

@@ -34,7 +34,7 @@ def look_at_target(*, target: Target, actor: Actor, now: Callable[[], dt.datetim
 def steps_of(target: Target) -> Sequence[CheckStep]:
     """Check a target and return the steps. What keeps Stint from asking it is a step too."""
     if target.removed_at is not None or target.cluster.removed_at is not None:
-        return [CheckStep("in the catalogue", False, f"{target} was removed", "Add it again.")]
+        return [CheckStep("in the catalog", False, f"{target} was removed", "Add it again.")]
     try:
         return _asked(target)
     except ConnectorError as error:

@@ -13,7 +13,7 @@ from broker.kernel.crypto import CannotDecrypt, place_of, seal, unseal
 from broker.kernel.errors import Unavailable
 from sessions_app.models import WorkflowSource
 from sessions_app.operations.targets.cluster_connection import STORED, secret_of
-from sessions_app.policy.catalogue import SourceDocument
+from sessions_app.policy.catalog import SourceDocument
 from sessions_app.policy.documents import DocumentError, Problem, problems_of
 from sessions_app.workflows.base import Adapter, AdapterType, secret_fields
 from sessions_app.workflows.registry import find, types

@@ -17,13 +17,13 @@ from accounts.queries import groups, members
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.models import AccessPolicy, Cluster, Environment, Risk
-from sessions_app.operations.catalogue.save_document import save_document
+from sessions_app.operations.catalog.save_document import save_document
 from sessions_app.policy.commands.ssh.starters import STARTERS
 from sessions_app.policy.commands.starters import Starter
 from sessions_app.policy.starter_policy import policy_source
-from sessions_app.web.catalogue import clusters_page as clusters
-from sessions_app.web.catalogue import command_set_editor as command_sets
-from sessions_app.web.catalogue.cluster_form import MOST_TARGETS, ClusterForm, form_of_post
+from sessions_app.web.catalog import clusters_page as clusters
+from sessions_app.web.catalog import command_set_editor as command_sets
+from sessions_app.web.catalog.cluster_form import MOST_TARGETS, ClusterForm, form_of_post
 from sessions_app.web.home import welcome_page as reads
 from sessions_app.web.identities.identity_form import add_identity, group_name
 from sessions_app.web.shell.doors import FORM, page, who

@@ -17,7 +17,7 @@ from accounts.queries import members
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput
 from broker.kernel.text import checked_text
-from sessions_app.operations.catalogue.document_state import state_of
+from sessions_app.operations.catalog.document_state import state_of
 from sessions_app.policy import references
 from sessions_app.web.shell.doors import who
 from sessions_app.web.shell.saving import Outcome, press

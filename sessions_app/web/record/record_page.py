@@ -28,7 +28,7 @@ FAMILIES = tuple(dict.fromkeys(event.family for event in Event))
 EVENTS = tuple((family, [event.value for event in Event if event.family == family]) for family in FAMILIES)
 OBJECTS = (
     "grant", "request", "identity", "cluster", "policy", "command_set", "workflow", "workflow_source", "webhook",
-    "trust_policy", "group", "catalogue", "ca", "log", "recording", "system",
+    "trust_policy", "group", "catalog", "ca", "log", "recording", "system",
 )  # fmt: skip
 LABELS = {
     "event": "Event", "actor": "Actor", "type": "Object type", "object": "Object", "grant": "Grant", "cluster": "Cluster",

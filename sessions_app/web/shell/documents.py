@@ -13,8 +13,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 
 from accounts.models import Identity
-from sessions_app.operations.catalogue.document_state import NOUN, state_of
-from sessions_app.operations.catalogue.remove_document import Kind
+from sessions_app.operations.catalog.document_state import NOUN, state_of
+from sessions_app.operations.catalog.remove_document import Kind
 from sessions_app.web.shell.doors import who
 from sessions_app.web.shell.editor import Typed, sent
 from sessions_app.web.shell.saving import Outcome, press, said

@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 
 from broker.kernel import clock
 from sessions_app.models import AccessPolicy, Grant
-from sessions_app.operations.catalogue.remove_document import Kind, remove_document
+from sessions_app.operations.catalog.remove_document import Kind, remove_document
 from sessions_app.web.shell.documents import PLACES
 from sessions_app.web.shell.doors import who
 from sessions_app.web.shell.saving import ending
@@ -86,4 +86,4 @@ def press_remove(
         messages.success(request, f"{name} removed. {removal.done}")
         return redirect(PLACES[removal.kind].listed)
     shown = RemovalPage(removal, name, ending(plan), " ".join(plan.ends), policies, tokens)
-    return render(request, "catalogue/remove.html", {"shown": shown})
+    return render(request, "catalog/remove.html", {"shown": shown})

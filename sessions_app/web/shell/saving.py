@@ -10,10 +10,10 @@ from django.http import HttpRequest
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.models import Grant, Proposal
-from sessions_app.operations.catalogue.catalogue_plan import MoreWouldEnd, Plan
-from sessions_app.operations.catalogue.document_state import Kind
-from sessions_app.operations.catalogue.save_document import save_document
-from sessions_app.operations.catalogue.save_draft import CannotBeRead
+from sessions_app.operations.catalog.catalog_plan import MoreWouldEnd, Plan
+from sessions_app.operations.catalog.document_state import Kind
+from sessions_app.operations.catalog.save_document import save_document
+from sessions_app.operations.catalog.save_draft import CannotBeRead
 from sessions_app.policy.documents import Problem
 from sessions_app.web.shell.doors import who
 from sessions_app.web.shell.words import plural

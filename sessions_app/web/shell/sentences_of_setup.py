@@ -132,8 +132,8 @@ def _proposed_by(data: Data) -> str:
     return f" that {data['proposed_by']} proposed" if data.get("proposed_by") else ""
 
 
-_CATALOGUE: dict[str, Act] = {
-    Event.CATALOGUE_APPLIED: lambda _ref, data: (
+_CATALOG: dict[str, Act] = {
+    Event.CATALOG_APPLIED: lambda _ref, data: (
         f"applied {many(data.get('count', 0), 'change')} to the catalog"
     ),
     Event.PROPOSAL_CREATED: lambda ref, data: (
@@ -194,4 +194,4 @@ _RECORD: dict[str, Act] = {
     ),
 }
 
-ACTS = {**_WORKFLOWS, **_IDENTITIES, **_CATALOGUE, **_WEBHOOKS, **_RECORD}
+ACTS = {**_WORKFLOWS, **_IDENTITIES, **_CATALOG, **_WEBHOOKS, **_RECORD}

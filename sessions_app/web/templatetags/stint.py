@@ -23,7 +23,7 @@ from sessions_app.models import (
     GrantState,
     Workflow,
 )
-from sessions_app.operations.catalogue.publish_command_set import accepted_findings
+from sessions_app.operations.catalog.publish_command_set import accepted_findings
 from sessions_app.policy.decision import RuleResult, say_utc
 from sessions_app.web.shell import words
 from sessions_app.web.shell.moment import page_now

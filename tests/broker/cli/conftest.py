@@ -96,7 +96,7 @@ def laptops(processes, tmp_path_factory, django_db_setup, django_db_blocker):
     with django_db_blocker.unblock(), contextlib.contextmanager(make_place)(tmp_path_factory) as place:
         free = policy(place.world, name="look", command_sets=["look-at-web"], approvals="none")
         more = {"command-sets/look-at-web.yaml": LOOK, "policies/look.yaml": free.popitem()[1]}
-        place.world.catalogue.update({**place.catalogue(), **more})
+        place.world.catalog.update({**place.catalog(), **more})
         place.world.apply(now=clock.now())
         # Where the gateway for HTTPS is, for those tests that start one.
         place.env["STINT_GATEWAY_PUBLIC_URL"] = f"https://localhost:{free_port()}"

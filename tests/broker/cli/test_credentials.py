@@ -52,7 +52,7 @@ def given(laptops, **ask):
 
 @pytest.fixture(scope="module")
 def shop(laptops):
-    """A real PostgreSQL in the catalogue."""
+    """A real PostgreSQL in the catalog."""
     from broker.kernel import clock
 
     with temporary_state_dir("stint-cli-pg-") as state, PostgresServer(state, majors()[-1]) as server:
@@ -68,7 +68,7 @@ def shop(laptops):
         head = "name: shop-db\nkind: postgres\nsummary: Orders\nenvironment: production\nrisk: high\n"
         rows = f"targets:\n  - {{name: db-1, address: 127.0.0.1, port: {server.port}}}\n"
         terms = policy(laptops.world, name="db-work", clusters=["shop-db"], command_sets=["read-orders"])
-        laptops.world.catalogue.update({
+        laptops.world.catalog.update({
             "clusters/shop-db.yaml": f"{head}{rows}connection: {json.dumps(connection)}\n",
             "command-sets/read-orders.yaml": READ, "policies/db.yaml": terms.popitem()[1],
         })  # fmt: skip
@@ -114,7 +114,7 @@ def test_a_label_that_the_credential_does_not_have_ends_the_grant_again(laptops,
 
 @pytest.fixture(scope="module")
 def prod(laptops, tmp_path_factory):
-    """An API server of Kubernetes in the catalogue."""
+    """An API server of Kubernetes in the catalog."""
     import io
 
     from broker.kernel import clock
@@ -130,7 +130,7 @@ def prod(laptops, tmp_path_factory):
         connection = {"ca": cluster.ca, "token": cluster.token_of("stint-system", "stint")}
         head = "name: prod\nkind: kubernetes\nsummary: One\nenvironment: production\nrisk: medium\n"
         rows = f"targets:\n  - {{name: prod-1, address: {cluster.address}, port: {cluster.port}}}\n"
-        laptops.world.catalogue.update({
+        laptops.world.catalog.update({
             "command-sets/scale-shop.yaml": KUBE_SET, "policies/kube.yaml": KUBE_POLICY,
             "clusters/prod.yaml": f"{head}{rows}connection: {json.dumps(connection)}\n",
         })  # fmt: skip

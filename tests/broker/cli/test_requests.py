@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from broker.kernel import clock
-from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
+from sessions_app.operations.catalog.apply_catalog import apply_catalog
 from tests.support.servers.terminal import without_color
 from tests.support.waits import eventually
 from tests.support.world.acts import policy
@@ -50,9 +50,9 @@ def test_what_one_may_not_see_is_not_there(laptops):
 
 
 @contextlib.contextmanager
-def catalogue_with(world, files: dict[str, str]) -> Iterator[None]:
-    """A catalogue with these files too, until the block ends: what it offers is every test's business."""
-    apply_catalogue(files={**world.catalogue, **files}, actor=SETUP, now=clock.now())
+def catalog_with(world, files: dict[str, str]) -> Iterator[None]:
+    """A catalog with these files too, until the block ends: what it offers is every test's business."""
+    apply_catalog(files={**world.catalog, **files}, actor=SETUP, now=clock.now())
     try:
         yield
     finally:
@@ -232,7 +232,7 @@ def test_a_held_command_is_let_through_from_the_terminal(laptops):
 
 def test_an_approver_reads_why_warnings_of_the_linter_were_accepted(laptops):
     world = laptops.world
-    bounce = world.catalogue["command-sets/restart-web.yaml"] + (
+    bounce = world.catalog["command-sets/restart-web.yaml"] + (
         "accept: {'unknown_program commands[0].run': 'Our own script'}\n"
     )
     data = yaml.safe_load(bounce)
@@ -242,7 +242,7 @@ def test_an_approver_reads_why_warnings_of_the_linter_were_accepted(laptops):
     data["examples"] = {"allow": ["/usr/local/sbin/bounce nginx"], "refuse": ["id"]}
     named = policy(world, name="bounce", command_sets=["bounce-web"]).popitem()[1]
     files = {"command-sets/bounce-web.yaml": yaml.safe_dump(data), "policies/bounce.yaml": named}
-    with catalogue_with(world, files):
+    with catalog_with(world, files):
         asked = laptops["alice"].json("request", "web", "bounce-web", "-m", "x", "-p", "unit=nginx", "--yes")
         _, shown = laptops["bob"].at_a_terminal("approve", asked["ref"], types="n\n")
     assert "is not a program the linter knows" in without_color(shown)

@@ -187,7 +187,7 @@ def with_heartbeat(laptops):
     """The policy requires a heartbeat, until the test is over."""
     from broker.kernel import clock
 
-    terms = laptops.world.catalogue["policies/look.yaml"]
+    terms = laptops.world.catalog["policies/look.yaml"]
     laptops.world.apply({"policies/look.yaml": f"{terms}heartbeat: 5s\n"}, now=clock.now())
     yield
     laptops.world.apply(now=clock.now())

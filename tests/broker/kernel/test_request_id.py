@@ -12,7 +12,7 @@ from broker.audit.record import record
 from broker.audit.verify import verify
 from broker.celery import _lapse_by_the_database
 from broker.kernel import request_id
-from broker.kernel.crew import Crew
+from broker.kernel.keyed_threads import KeyedThreads
 from sessions_app.web.templatetags.stint import reference
 from tests.support.waits import eventually
 from tests.support.world.world import SETUP
@@ -46,7 +46,7 @@ def test_a_message_to_the_worker_has_it(db):
 def test_what_a_thread_does_for_a_request_has_it():
     found: list[str] = []
     with request_id.bound(ID):
-        Crew(1).start("key", lambda: found.append(request_id.current()))
+        KeyedThreads(1).start("key", lambda: found.append(request_id.current()))
     eventually(lambda: found == [ID])
     thread = threading.Thread(
         target=contextvars.Context().run, args=(lambda: found.append(request_id.current()),)

@@ -17,7 +17,7 @@ DENIALS = [
     ("POST", "/grants/GR-ZZZZ/extend", "request"), ("POST", "/grants/GR-ZZZZ/review", "decide"),
     ("POST", "/runs/1/decision", "decide"), ("POST", "/me/tokens", "administer"),
     ("POST", "/me/ssh-keys", "administer"), ("DELETE", "/me/tokens/1", "administer"),
-    ("POST", "/identities", "administer"), ("POST", "/catalogue/apply", "administer"),
+    ("POST", "/identities", "administer"), ("POST", "/catalog/apply", "administer"),
     ("POST", "/command-sets", "administer"),
 ]  # fmt: skip
 

@@ -145,7 +145,7 @@ def test_every_view_names_its_scope_or_is_for_administrators():
             assert any(
                 part in route
                 for part in (
-                    "tokens", "ssh-keys", "time-zone", "password", "identities", "catalogue", "publish",
+                    "tokens", "ssh-keys", "time-zone", "password", "identities", "catalog", "publish",
                     "command-sets", "webhooks", "proposals",
                 )
             ), route  # fmt: skip

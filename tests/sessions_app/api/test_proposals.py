@@ -35,5 +35,5 @@ def test_a_token_needs_the_scope_to_administer(world):
 
 def test_files_are_applied_by_no_one_who_administers_only_one_document(api, world):
     delegate(world)
-    answer = api("dora").post("/catalogue/apply", {"files": {"policies/web-work.yaml": "name: web-work\n"}})
+    answer = api("dora").post("/catalog/apply", {"files": {"policies/web-work.yaml": "name: web-work\n"}})
     assert (answer.status_code, answer.body["code"]) == (403, "only_administrators")

@@ -30,7 +30,7 @@ PARTS = {
         "web-gateway",
     ),
     "admin": (
-        "identities", "catalogue", "command-sets", "proposals", "record", "webhooks", "history", "rights",
+        "identities", "catalog", "command-sets", "proposals", "record", "webhooks", "history", "rights",
     ),
 }  # fmt: skip
 # Alice's run goes on beside it.

@@ -64,9 +64,9 @@ def test_a_new_secret_is_shown_once(hooked):
 
 
 def test_files_make_it_and_take_it_away(hooked, world):
-    files = {**world.catalogue, **webhook_file(None, name="other", secret=None)}
-    answer = hooked("admin").post("/catalogue/apply", {"files": files})
+    files = {**world.catalog, **webhook_file(None, name="other", secret=None)}
+    answer = hooked("admin").post("/catalog/apply", {"files": files})
     assert [change["name"] for change in answer.body["changes"]] == ["other"]
-    refused = hooked("admin").post("/catalogue/apply", {"files": webhook_file(None, secret={"env": "PATH"})})
+    refused = hooked("admin").post("/catalog/apply", {"files": webhook_file(None, secret={"env": "PATH"})})
     assert refused.status_code == 400
     assert not WebhookEndpoint.objects.filter(name="chat", removed_at__isnull=False).exists()

@@ -37,7 +37,7 @@ def connector(ca):
 
 
 def facts_of(sshd: SshTarget, **changes) -> TargetFacts:
-    """What the catalogue has of a target."""
+    """What the catalog has of a target."""
     known = {"id": 1, "name": "web-1", "address": sshd.address, "port": sshd.port, "account": sshd.account,
              "host_key": sshd.host_key}  # fmt: skip
     return TargetFacts(**{**known, **changes})

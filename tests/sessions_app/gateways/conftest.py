@@ -46,7 +46,7 @@ def make_place(tmp_path_factory, *, contain: str = "group", start: bool = True) 
             SshTarget([ca.public_key], ["web"], programs=folder, environment=mark()) as two,
         ):
             place = Place(make_world(clock.now()), folder, env, {"web-1": one, "web-2": two}, contain)
-            place.world.apply(place.catalogue(), now=clock.now())
+            place.world.apply(place.catalog(), now=clock.now())
             try:
                 if start:
                     place.start()

@@ -20,7 +20,7 @@ def authorities() -> dict[str, str]:
     return {line.split()[1]: line.split()[0] for line in run("ssh_ca").splitlines()}
 
 
-def catalogue(world, sshd: SshTarget) -> None:
+def catalog(world, sshd: SshTarget) -> None:
     head = "name: web\nkind: ssh\nsummary: One\nenvironment: production\nrisk: medium\ntargets:\n"
     row = f'  - {{name: web-1, address: 127.0.0.1, port: {sshd.port}, account: root, host_key: "{sshd.host_key}"}}\n'
     world.apply({"clusters/web.yaml": head + row})
@@ -54,7 +54,7 @@ def test_a_cluster_that_is_not_there_is_told(world, command):
 def test_a_check_tells_right_from_wrong_and_exits_accordingly(world):
     run("ssh_ca")
     with SshTarget([], ["web"]) as sshd:
-        catalogue(world, sshd)
+        catalog(world, sshd)
         out = StringIO()
         with pytest.raises(CommandError, match="Needs fixing: web-1"):
             call_command("ssh_check", "web", stdout=out)

@@ -20,14 +20,14 @@ from sessions_app.web.identities.who_can_page import who_can
 from sessions_app.web.requests import terms
 from sessions_app.web.shell.standing import standing_of
 from tests.support.world.acts import policy
-from tests.support.world.world import CATALOGUE, SETUP
+from tests.support.world.world import CATALOG, SETUP
 
 
 @pytest.fixture
 def shared(world):
     """A policy over `web` and `prod` that asks for no approval. Charlie and a machine of his are named on `web` alone."""
     create_identity(username="helper", kind="agent", owner=world.charlie, actor=SETUP, now=world.now)
-    web = yaml.safe_load(CATALOGUE["clusters/web.yaml"])
+    web = yaml.safe_load(CATALOG["clusters/web.yaml"])
     prod = {**web, "name": "prod", "targets": [{**web["targets"][0], "name": "prod-1", "port": 2299}]}
     web["requesters"] = {"identities": ["charlie", "helper"]}
     open_to_all = policy(
@@ -35,17 +35,17 @@ def shared(world):
         break_glass={"groups": ["responders"], "max_duration": "1h"},
         incident={"on_call": ["responders"], "max_duration": "2h"},
     )  # fmt: skip
-    world.catalogue.update(open_to_all)
-    world.catalogue["groups/responders.yaml"] = "name: responders\nmembers: [charlie, helper]\n"
-    world.catalogue["clusters/web.yaml"] = yaml.safe_dump(web)
-    world.catalogue["clusters/prod.yaml"] = yaml.safe_dump(prod)
+    world.catalog.update(open_to_all)
+    world.catalog["groups/responders.yaml"] = "name: responders\nmembers: [charlie, helper]\n"
+    world.catalog["clusters/web.yaml"] = yaml.safe_dump(web)
+    world.catalog["clusters/prod.yaml"] = yaml.safe_dump(prod)
     world.apply()
     return world
 
 
 def with_prod(shared) -> None:
-    """Let Charlie ask for `prod` as well, until the catalogue is applied again."""
-    web, prod = (yaml.safe_load(shared.catalogue[f"clusters/{name}.yaml"]) for name in ("web", "prod"))
+    """Let Charlie ask for `prod` as well, until the catalog is applied again."""
+    web, prod = (yaml.safe_load(shared.catalog[f"clusters/{name}.yaml"]) for name in ("web", "prod"))
     shared.apply({"clusters/prod.yaml": yaml.safe_dump({**prod, "requesters": web["requesters"]})})
 
 

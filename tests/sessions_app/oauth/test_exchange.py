@@ -174,7 +174,7 @@ def test_a_change_of_its_trust_policy_ends_it_even_when_it_has_expired_and_until
         assert token.hint in page, path
         assert "only to keep and end its grants" in page, path
     if removed:
-        world.catalogue.pop("trust-policies/payments-deploy.yaml")
+        world.catalog.pop("trust-policies/payments-deploy.yaml")
         world.apply(prune=True)
     else:
         change(world, {"trust-policies/payments-deploy.yaml": yaml.safe_dump(issuer.document(lifetime="5m"))})

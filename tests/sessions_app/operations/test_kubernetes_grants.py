@@ -1,4 +1,4 @@
-"""A grant on a cluster of Kubernetes, from the catalogue's files to the receipt, by the operations alone."""
+"""A grant on a cluster of Kubernetes, from the catalog's files to the receipt, by the operations alone."""
 
 import json
 
@@ -10,8 +10,8 @@ from broker.audit.models import AuditEntry
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.connectors.kubernetes.objects import name_of
 from sessions_app.models import EndReason, Grant, GrantState, Lease
-from sessions_app.operations.catalogue.publish_command_set import NotFitToPublish, key_of, publish_command_set
-from sessions_app.operations.catalogue.save_draft import save_draft
+from sessions_app.operations.catalog.publish_command_set import NotFitToPublish, key_of, publish_command_set
+from sessions_app.operations.catalog.save_draft import save_draft
 from sessions_app.operations.grants.delegate_grant import NotWithin, Part, delegate_grant
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.end_grant import end_grant
@@ -83,7 +83,7 @@ def kube(world, cluster, capsys):
         "policies/kube.yaml": POLICY,
     }
     world.apply(files)
-    world.catalogue |= files
+    world.catalog |= files
     return world
 
 
@@ -120,9 +120,9 @@ def test_no_token_is_kept_anywhere(kube):
 
 def own(kube, files=()):
     """The cluster with its accounts of grants in namespace api, so that a set of good standing reaches them."""
-    data = json.loads(json.dumps(yaml.safe_load(kube.catalogue["clusters/prod.yaml"])))
+    data = json.loads(json.dumps(yaml.safe_load(kube.catalog["clusters/prod.yaml"])))
     data["connection"]["accounts"] = "api"
-    kube.apply({**kube.catalogue, "clusters/prod.yaml": yaml.safe_dump(data), **dict(files)})
+    kube.apply({**kube.catalog, "clusters/prod.yaml": yaml.safe_dump(data), **dict(files)})
     return kube
 
 
@@ -161,7 +161,7 @@ def test_a_set_with_what_is_off_limits_is_not_published(kube, line):
         .replace("name: scale-shop", "name: off-limits")
     )
     with pytest.raises(StintError, match="Stint's own|service account tokens"):
-        kube.apply({**kube.catalogue, "command-sets/off-limits.yaml": text})
+        kube.apply({**kube.catalog, "command-sets/off-limits.yaml": text})
     version = save_draft(source=text, actor=kube.admin, now=kube.now)
     accepted = {key_of(finding): "I know" for finding in version.findings}
     with pytest.raises(NotFitToPublish):

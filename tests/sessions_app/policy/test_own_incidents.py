@@ -224,7 +224,7 @@ FORBIDDEN = {**INCIDENT, "own": "forbid"}
 
 
 def forbid_by_apply(world, files: dict[str, str], tmp_path: Path) -> None:
-    for name, text in {**world.catalogue, **files}.items():
+    for name, text in {**world.catalog, **files}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     call_command("apply", str(tmp_path), stdout=io.StringIO())
@@ -232,7 +232,7 @@ def forbid_by_apply(world, files: dict[str, str], tmp_path: Path) -> None:
 
 def forbid_by_api(world, files: dict[str, str], _: Any) -> None:
     caller = Caller(world.admin, token_for(world.admin, world.now))
-    assert caller.post("/catalogue/apply", {"files": {**world.catalogue, **files}}).status_code == 200
+    assert caller.post("/catalog/apply", {"files": {**world.catalog, **files}}).status_code == 200
 
 
 def forbid_by_page(world, files: dict[str, str], _: Any) -> None:

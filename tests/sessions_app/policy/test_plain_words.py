@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from sessions_app.policy.catalogue import FOLDERS, read_one
+from sessions_app.policy.catalog import FOLDERS, read_one
 from sessions_app.policy.documents import DocumentError, Problem, load_yaml
 from sessions_app.policy.starter_policy import policy_source
 from tests.support.servers.issuer import trust_file
 from tests.support.servers.receiver import webhook_file
-from tests.support.world.catalogue import FILES
+from tests.support.world.catalog import FILES
 from tests.support.world.sources import DESK
 
 ODD: tuple[Any, ...] = (None, "", "?!", 1, -1, 10**12, 1.5, True, [], ["?!"], [[1]], {}, {"odd": 1})

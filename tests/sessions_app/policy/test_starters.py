@@ -2,7 +2,7 @@
 
 import pytest
 
-from sessions_app.policy.catalogue import fingerprint_of, read_command_set, read_policy
+from sessions_app.policy.catalog import fingerprint_of, read_command_set, read_policy
 from sessions_app.policy.commands.examples import check_examples
 from sessions_app.policy.commands.kinds import lint, starter, starters
 from sessions_app.policy.starter_policy import policy_source

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app.policy.approvals import at_least, lacking
-from sessions_app.policy.catalogue import ClusterDocument
+from sessions_app.policy.catalog import ClusterDocument
 from sessions_app.policy.commands.kinds import parse_document
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.widening import wider_cluster, wider_commands, wider_policy, within_terms

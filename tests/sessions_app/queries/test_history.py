@@ -9,7 +9,7 @@ from django.db.utils import IntegrityError
 from accounts.operations.create_identity import create_identity
 from broker.audit.actor import Actor
 from broker.kernel.errors import NotFound
-from sessions_app.operations.catalogue.remove_document import remove_document
+from sessions_app.operations.catalog.remove_document import remove_document
 from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
 from sessions_app.queries.history import difference, rights_at, versions_of
 from tests.support.world import acts

@@ -9,7 +9,7 @@ from django.test import Client
 from accounts.models import Identity
 from accounts.operations.create_identity import create_identity
 from sessions_app.models import AccessRequest, Approval, Grant, Notice, RequestState
-from sessions_app.operations.catalogue.save_document import save_document
+from sessions_app.operations.catalog.save_document import save_document
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.requests.decide_request import MayNotDecide
@@ -158,7 +158,7 @@ WARNING = (
 
 def test_a_policy_that_different_people_can_not_meet_says_so_when_it_is_published(twins, tmp_path):
     files = {"groups/approvers.yaml": ONE_PERSON, **policy(twins, approvals=TWO, summary="Told")}
-    for name, text in {**twins.catalogue, **files}.items():
+    for name, text in {**twins.catalog, **files}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     out = io.StringIO()

@@ -19,7 +19,7 @@ def test_other_grants_at_the_same_host_are_named_until_they_are_proven_gone(worl
 def test_how_a_grant_ran_follows_from_its_commands(world):
     assert how_commands_ran(world.grant()) == {"contained": True, "as_root": False}
     grouped = (
-        world.catalogue["command-sets/restart-web.yaml"]
+        world.catalog["command-sets/restart-web.yaml"]
         .replace("    hold: true\n", "    hold: true\n    contain: group\n")
         .replace("{unit}\n    effect: change\n", "{unit}\n    effect: change\n    as: root\n")
     )

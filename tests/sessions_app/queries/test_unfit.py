@@ -4,8 +4,8 @@ import pytest
 
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import Cluster
-from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
-from sessions_app.operations.catalogue.save_document import save_document
+from sessions_app.operations.catalog.apply_catalog import apply_catalog
+from sessions_app.operations.catalog.save_document import save_document
 from sessions_app.queries.unfit import unenforced_on
 from tests.support.world.world import SETUP
 
@@ -28,16 +28,16 @@ def command_set(rule: str) -> str:
 
 
 def files(world, connection: str, rule: str) -> dict[str, str]:
-    policy = world.catalogue["policies/web-work.yaml"]
+    policy = world.catalog["policies/web-work.yaml"]
     named = policy.replace("[web]", "[web, pay]").replace("[restart-web]", "[restart-web, pay]")
     return {
-        **world.catalogue, "clusters/pay.yaml": cluster(connection), "command-sets/pay.yaml": command_set(rule),
+        **world.catalog, "clusters/pay.yaml": cluster(connection), "command-sets/pay.yaml": command_set(rule),
         "policies/web-work.yaml": named,
     }  # fmt: skip
 
 
 def apply(world, connection: str, rule: str):
-    return apply_catalogue(files=files(world, connection, rule), actor=SETUP, now=world.now)
+    return apply_catalog(files=files(world, connection, rule), actor=SETUP, now=world.now)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ KUBERNETES = (
 def test_a_cluster_that_is_reached_directly_takes_no_limits_of_single_requests(world, line, says):
     text = f"name: pay\nkind: kubernetes\nsummary: Pay\nrisk: low\ncommands: [{{run: {line}, effect: change}}]\naccept: {{no_examples examples: For a test}}\n"
     found = {**files(world, NGINX, FREE), "clusters/pay.yaml": KUBERNETES, "command-sets/pay.yaml": text}
-    apply_catalogue(files=found, actor=SETUP, now=world.now)
+    apply_catalog(files=found, actor=SETUP, now=world.now)
     made = Cluster.objects.get(name="pay")
     assert unenforced_on(made) == []
     made.connection["direct"] = True

@@ -132,7 +132,7 @@ def widen(world, round_: int, many: int) -> None:
     trust policies.
     """
     cluster, restart, policy = (
-        world.catalogue[name]
+        world.catalog[name]
         for name in ("clusters/web.yaml", "command-sets/restart-web.yaml", "policies/web-work.yaml")
     )
     files, clusters, sets = {}, ["web"], ["restart-web"]

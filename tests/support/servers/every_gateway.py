@@ -39,7 +39,7 @@ def ssh_door(blocker: Any, tmp_path_factory: Any) -> Iterator[SSHDoor]:
     with blocker.unblock():
         for place in make_place(tmp_path_factory, start=False):
             with black_hole(place.folder / "hole", place.env["DATABASE_URL"]) as (way, url):
-                place.world.catalogue.update({**place.catalogue(), **policies("web", "restart-web")})
+                place.world.catalog.update({**place.catalog(), **policies("web", "restart-web")})
                 place.world.apply()
                 opened = SSHDoor(place, way, url)
                 opened.start()

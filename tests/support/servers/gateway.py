@@ -149,7 +149,7 @@ class Place(Running):
     port: int = field(default_factory=free_port)
     gateway: subprocess.Popen[bytes] | None = None
 
-    def catalogue(self) -> dict[str, str]:
+    def catalog(self) -> dict[str, str]:
         """The cluster with its real targets, and the commands."""
         rows = [
             f"  - {{name: {name}, address: 127.0.0.1, port: {target.port}, account: {target.account}, "

@@ -77,7 +77,7 @@ class GuideSite:
         return f"postgresql://{SUPERUSER}:{self.shop.password}@127.0.0.1:{self.shop.port}/{database}"
 
     def here(self, document: dict[str, Any]) -> dict[str, Any]:
-        """A document of the catalogue whose targets are those that run here."""
+        """A document of the catalog whose targets are those that run here."""
         places: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "web-1.example.com": ({"port": self.host.port, "host_key": self.host.host_key}, {}),
             "shop-db.example.com": ({"port": self.shop.port}, {"sslmode": "prefer"}),

@@ -277,10 +277,10 @@ def http_place(
 def gateway_before(
     target: Target, world: World, env: dict[str, str], folder: Path, *, inject: str = HEADER
 ) -> Iterator[Place]:
-    """Put an application into the catalogue of a world, and run the gateway before it until the block ends."""
+    """Put an application into the catalog of a world, and run the gateway before it until the block ends."""
     from tests.support.servers.doors import policies
 
-    world.catalogue.update(
+    world.catalog.update(
         {
             "clusters/prices.yaml": cluster(target, inject=inject),
             "command-sets/price-work.yaml": COMMAND_SET,

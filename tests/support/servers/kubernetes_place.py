@@ -290,7 +290,7 @@ def policy(name: str, **more: Any) -> str:
 
 
 def set_up(world: World, cluster: Cluster, files: dict[str, str], now: Any) -> None:
-    """Set up the cluster as its administrator, and put it into the catalogue, with what runs in its shop."""
+    """Set up the cluster as its administrator, and put it into the catalog, with what runs in its shop."""
     sets = {path: accepted(text) for path, text in files.items() if path.startswith("command-sets/")}
     files = {**files, **sets}
     world.apply(sets, now=now)
@@ -302,7 +302,7 @@ def set_up(world: World, cluster: Cluster, files: dict[str, str], now: Any) -> N
     connection = {"ca": cluster.ca, "token": cluster.token_of("stint-system", "stint")}
     head = "name: prod\nkind: kubernetes\nsummary: One\nenvironment: production\nrisk: medium\n"
     rows = f"targets:\n  - {{name: prod-1, address: {cluster.address}, port: {cluster.port}}}\n"
-    world.catalogue.update(
+    world.catalog.update(
         {"clusters/prod.yaml": f"{head}{rows}connection: {json.dumps(connection)}\n", **files}
     )
     world.apply(now=now)

@@ -115,7 +115,7 @@ def answered(status: int, *headers: str) -> bytes:
 def webhook_file(
     receiver: Receiver | None, *, name: str = "chat", events: str = "", **more: Any
 ) -> dict[str, str]:
-    """The catalogue's file of an endpoint at a receiver."""
+    """The catalog's file of an endpoint at a receiver."""
     document = {
         "name": name,
         "url": receiver.url if receiver else "https://hooks.example.com/stint",

@@ -1,1 +1,1 @@
-"""People, catalogues, grants and what is done with them."""
+"""People, catalogs, grants and what is done with them."""

@@ -112,14 +112,14 @@ def vary_holds(world) -> None:
     """Give the held command of the world's set a number that is free."""
     name, once = "command-sets/restart-web.yaml", "  - run: echo stop {unit}\n"
     many = "  - run: echo stop {unit} {number}\n    where: {number: {int: [1, 100]}}\n"
-    change(world, {name: world.catalogue[name].replace(once, many)})
+    change(world, {name: world.catalog[name].replace(once, many)})
 
 
 def policy(world, **changes: Any) -> dict[str, str]:
     """The file of the world's policy with some keys changed; None takes one out."""
     import yaml
 
-    data = {**yaml.safe_load(world.catalogue["policies/web-work.yaml"]), **changes}
+    data = {**yaml.safe_load(world.catalog["policies/web-work.yaml"]), **changes}
     kept = {key: value for key, value in data.items() if value is not None}
     return {"policies/web-work.yaml": yaml.safe_dump(json.loads(json.dumps(kept)))}
 
@@ -211,8 +211,8 @@ def locked(grant, seconds: float) -> Iterator[None]:
 
 
 def change(world, files: dict[str, str]) -> None:
-    """Change files of the world's catalogue for good and apply it."""
-    world.catalogue.update(files)
+    """Change files of the world's catalog for good and apply it."""
+    world.catalog.update(files)
     world.apply()
 
 

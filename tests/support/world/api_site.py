@@ -1,4 +1,4 @@
-"""An http cluster in the catalogue, grants on it, and their tokens."""
+"""An http cluster in the catalog, grants on it, and their tokens."""
 
 import hashlib
 from dataclasses import replace
@@ -67,8 +67,8 @@ max_duration: 4h
 
 
 def add_site(world, files=None):
-    """Add the cluster to the catalogue of a world."""
-    world.catalogue.update({**FILES, **(files or {})})
+    """Add the cluster to the catalog of a world."""
+    world.catalog.update({**FILES, **(files or {})})
     world.apply()
 
 

@@ -38,20 +38,20 @@ class Reader:
             self._type(fence)
 
     def apply(self, *options: str) -> None:
-        """Make the catalogue what the files in the folder say."""
-        command = " ".join(("python manage.py apply catalogue", *options))
+        """Make the catalog what the files in the folder say."""
+        command = " ".join(("python manage.py apply catalog", *options))
         self._run(command, "admin", 0, Fence("", 0, "console", {}, command))
 
     def _write(self, fence: Fence) -> None:
-        """Put a document into the catalogue. Keys that go `over` one make another document, that is planned at the end."""
+        """Put a document into the catalog. Keys that go `over` one make another document, that is planned at the end."""
         document = yaml.safe_load(fence.text)
         if over := fence.options.get("over"):
             path = Path(over).with_stem(f"{Path(over).stem}-of-line-{fence.line}")
-            whole = yaml.safe_load((self.work / "catalogue" / over).read_text(encoding="utf-8"))
+            whole = yaml.safe_load((self.work / "catalog" / over).read_text(encoding="utf-8"))
             self._put("variants", path, {**whole, **document, "name": path.stem})
             return
         assert fence.file, f"{fence.place}: say which file it is, as in `# policies/web-work.yaml`"
-        self._put("catalogue", Path(fence.file), self.site.here(document))
+        self._put("catalog", Path(fence.file), self.site.here(document))
 
     def _put(self, folder: str, file: Path, document: dict[str, object]) -> None:
         path = self.work / folder / file
@@ -59,10 +59,10 @@ class Reader:
         path.write_text(as_yaml(document), encoding="utf-8")
 
     def plan_variants(self) -> None:
-        """Plan what goes over documents, all of it at once, on top of the catalogue."""
+        """Plan what goes over documents, all of it at once, on top of the catalog."""
         if not (self.work / "variants").exists():
             return
-        shutil.copytree(self.work / "catalogue", self.work / "variants", dirs_exist_ok=True)
+        shutil.copytree(self.work / "catalog", self.work / "variants", dirs_exist_ok=True)
         self._run("python manage.py apply variants --plan", "admin", 0, Fence("", 0, "console", {}, ""))
 
     def _sql(self, fence: Fence) -> None:

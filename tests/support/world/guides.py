@@ -1,4 +1,4 @@
-"""What the guides have in their fences: files of a catalogue, and what one types with what is answered."""
+"""What the guides have in their fences: files of a catalog, and what one types with what is answered."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from tests.environment import ROOT
 
 FOLDER = ROOT / "templates" / "docs"
-# `# policies/web-work.yaml`, the first line of a file of the catalogue.
+# `# policies/web-work.yaml`, the first line of a file of the catalog.
 _FILE = re.compile(r"# ([a-z-]+/[a-z0-9-]+\.yaml)\n")
 
 
@@ -31,7 +31,7 @@ class Fence:
 
     @property
     def file(self) -> str:
-        """The path in a catalogue of the document that the block is; empty: it is none."""
+        """The path in a catalog of the document that the block is; empty: it is none."""
         found = _FILE.match(self.text)
         return found[1] if found else ""
 

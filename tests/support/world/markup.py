@@ -22,7 +22,7 @@ KEPT = {
 
 
 def spoil(database: str) -> list[str]:
-    """Put markup into every column of text of people, catalogue, requests, grants and runs; return which columns."""
+    """Put markup into every column of text of people, catalog, requests, grants and runs; return which columns."""
     spoiled = []
     for model in apps.get_models():
         if model._meta.app_label not in ("accounts", "sessions_app") or not model._meta.managed:

@@ -1,4 +1,4 @@
-"""An mcp cluster in the catalogue, grants on it, their tokens, and clients."""
+"""An mcp cluster in the catalog, grants on it, their tokens, and clients."""
 
 import json
 import urllib.error
@@ -72,8 +72,8 @@ deviations: {limit: 20, people: hold}
 
 
 def add_desk(world: Any, port: int, more: dict[str, str] | None = None) -> None:
-    """Add the cluster to the catalogue of a world."""
-    world.catalogue.update({**files(port), **(more or {})})
+    """Add the cluster to the catalog of a world."""
+    world.catalog.update({**files(port), **(more or {})})
     world.apply()
 
 

@@ -29,7 +29,7 @@ def web_work(world, **changes: Any) -> str:
 
 def web(world, **changes: Any) -> str:
     """The world's cluster as Dora and Bob administer it."""
-    written = yaml.safe_load(world.catalogue["clusters/web.yaml"])
+    written = yaml.safe_load(world.catalog["clusters/web.yaml"])
     return json.dumps({**written, **administrators("dora", "bob"), **changes})
 
 
@@ -41,7 +41,7 @@ WIDER = {
     "clusters": Wider("web", ["requesters"], lambda world: web(world, requesters={"identities": ["dora"]})),
     "command-sets": Wider(
         "restart-web", ["commands"],
-        lambda world: world.catalogue["command-sets/restart-web.yaml"].replace("[nginx, haproxy]", "[nginx, haproxy, httpd]"),
+        lambda world: world.catalog["command-sets/restart-web.yaml"].replace("[nginx, haproxy]", "[nginx, haproxy, httpd]"),
     ),
 }  # fmt: skip
 
@@ -53,7 +53,7 @@ def delegate(world) -> None:
 
 def propose(world, kind: str = "policies", who=None):
     """Dora, or who is given, saves what widens a document."""
-    from sessions_app.operations.catalogue.save_document import save_document
+    from sessions_app.operations.catalog.save_document import save_document
 
     plan = save_document(kind=kind, source=WIDER[kind].source(world), actor=who or world.dora, now=world.now)
     assert plan.proposal is not None

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from tests.support.world.world import CATALOGUE, World, make_world
+from tests.support.world.world import CATALOG, World, make_world
 
 # In the order of their references to each other.
 _TABLES = (
@@ -72,7 +72,7 @@ def world_again(now: dt.datetime, *, fresh: bool = False) -> World:
         _pass_the_ids()
     Sweeper.objects.create(name="test", seen_at=now)
     people = {one.username: one for one in Identity.objects.filter(username__in=_PEOPLE)}
-    return replace(kept.world, **people, now=now, catalogue=dict(CATALOGUE))
+    return replace(kept.world, **people, now=now, catalog=dict(CATALOG))
 
 
 def _keep(world: World, now: dt.datetime) -> _Kept:

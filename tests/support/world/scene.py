@@ -14,7 +14,7 @@ from typing import Any
 from django.db import connection
 
 from tests.support.world import acts
-from tests.support.world.catalogue import FILES, NAMES, PEOPLE
+from tests.support.world.catalog import FILES, NAMES, PEOPLE
 from tests.support.world.world import SETUP, World, make_world
 
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKzvB1fbdKgV4q8yHg7b0P3n5H5m3m7sJf4rQ0o9lqkQ alice@laptop"
@@ -449,7 +449,7 @@ def _desk(scene: Scene) -> None:
     from broker.audit.note import note_verification
     from broker.audit.verify import verify
     from sessions_app.models import Bookmark
-    from sessions_app.operations.catalogue.save_draft import save_draft
+    from sessions_app.operations.catalog.save_draft import save_draft
     from sessions_app.operations.workflows.open_workflow import open_workflow
 
     world, now = scene.world, scene.now

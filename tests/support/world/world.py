@@ -1,4 +1,4 @@
-"""The people and the small catalogue that most tests speak of."""
+"""The people and the small catalog that most tests speak of."""
 
 import datetime as dt
 import functools
@@ -10,7 +10,7 @@ HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8gQ0Xl0m0Zr3w7d6cJ3z1v9y0u8i5Z
 PASSWORD = "correct horse battery"
 SETUP = Actor.system("test")
 
-CATALOGUE = {
+CATALOG = {
     "groups/operators.yaml": "name: operators\nmembers: [alice, robot, deployer]\n",
     "groups/approvers.yaml": "name: approvers\nmembers: [bob, dora]\n",
     "groups/on-call.yaml": "name: on-call\nmembers: [alice]\n",
@@ -79,7 +79,7 @@ class World:
     robot: object
     deployer: object
     now: dt.datetime
-    catalogue: dict[str, str] = field(default_factory=lambda: dict(CATALOGUE))
+    catalog: dict[str, str] = field(default_factory=lambda: dict(CATALOG))
 
     def ask(self, **changes):
         """A request that the policy allows, unless changed."""
@@ -148,11 +148,11 @@ class World:
         return provision_grant(grant_id=grant.pk, now=now or self.now) if start else grant
 
     def apply(self, files: dict[str, str] | None = None, *, now=None, **more):
-        """Make the catalogue what the files say, on top of what the world began with."""
-        from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
+        """Make the catalog what the files say, on top of what the world began with."""
+        from sessions_app.operations.catalog.apply_catalog import apply_catalog
 
-        return apply_catalogue(
-            files={**self.catalogue, **(files or {})}, actor=SETUP, now=now or self.now, **more
+        return apply_catalog(
+            files={**self.catalog, **(files or {})}, actor=SETUP, now=now or self.now, **more
         )
 
 
@@ -165,7 +165,7 @@ def _hashed_password() -> str:
 
 
 def make_world(now: dt.datetime, files: dict[str, str] | None = None) -> World:
-    """Make the people and the catalogue; a sweeper has just run."""
+    """Make the people and the catalog; a sweeper has just run."""
     from accounts.operations.create_identity import create_identity
     from sessions_app.models import Sweeper
 
@@ -181,6 +181,6 @@ def make_world(now: dt.datetime, files: dict[str, str] | None = None) -> World:
         person.save(update_fields=["password"])
     Sweeper.objects.create(name="test", seen_at=now)
     world = World(**people, admin=admin, robot=robot, deployer=deployer, now=now)
-    world.catalogue.update(files or {})
+    world.catalog.update(files or {})
     world.apply()
     return world

@@ -5,15 +5,15 @@ import pytest
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import Cluster, CommandSetVersion, Drift, Observation
-from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
-from sessions_app.operations.catalogue.publish_command_set import NotFitToPublish, publish_command_set
-from sessions_app.operations.catalogue.save_document import save_document
-from sessions_app.operations.catalogue.save_draft import CannotBeRead, save_draft
+from sessions_app.operations.catalog.apply_catalog import apply_catalog
+from sessions_app.operations.catalog.publish_command_set import NotFitToPublish, publish_command_set
+from sessions_app.operations.catalog.save_document import save_document
+from sessions_app.operations.catalog.save_draft import CannotBeRead, save_draft
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.targets.reconcile_all import reconcile_all
 from sessions_app.policy.documents import DocumentError
 from tests.sessions_app.api.conftest import api  # noqa: F401 - a fixture
-from tests.sessions_app.connectors.postgres.test_whole_grant import catalogue
+from tests.sessions_app.connectors.postgres.test_whole_grant import catalog
 from tests.support.servers.postgres_server import each_version
 from tests.support.world.acts import awake
 from tests.support.world.world import SETUP
@@ -35,15 +35,15 @@ MENDED = 'REVOKE GRANT OPTION FOR ALL ON TABLE app.orders FROM "worker" CASCADE;
 
 @pytest.fixture
 def files(world, shop):
-    """A catalogue whose set names a template role, not yet applied."""
+    """A catalog whose set names a template role, not yet applied."""
     shop.admin("CREATE ROLE worker; GRANT worker TO stint_broker WITH ADMIN OPTION")
-    yield {**catalogue(world, shop), "command-sets/read-orders.yaml": SET}
+    yield {**catalog(world, shop), "command-sets/read-orders.yaml": SET}
     shop.admin("DROP OWNED BY worker CASCADE; DROP ROLE worker")
 
 
 @pytest.fixture
 def applied(world, files):
-    apply_catalogue(files=files, actor=SETUP, now=awake(clock.now()))
+    apply_catalog(files=files, actor=SETUP, now=awake(clock.now()))
     return files
 
 
@@ -79,7 +79,7 @@ def test_no_door_publishes_a_set_whose_role_could_be_handed_on_where_it_is_used(
         save_document(kind="command-sets", source=changed, actor=world.admin, now=now)
     assert MENDED in f"{kept.value.fields} {kept.value.hint}"
     with pytest.raises(InvalidInput, match="can't be published") as whole:
-        apply_catalogue(files={**applied, "command-sets/read-orders.yaml": changed}, actor=SETUP, now=now)
+        apply_catalog(files={**applied, "command-sets/read-orders.yaml": changed}, actor=SETUP, now=now)
     assert MENDED in f"{whole.value.fields} {whole.value.hint}"
     assert (
         CommandSetVersion.objects.filter(command_set__name="read-orders", published_at__isnull=False).count()
@@ -92,8 +92,8 @@ def test_no_door_publishes_a_set_whose_role_could_be_handed_on_where_it_is_used(
 
 def test_no_policy_brings_a_set_to_a_cluster_where_its_role_could_be_handed_on(world, shop, files):
     now = awake(clock.now())
-    without = {**files, "policies/web-work.yaml": world.catalogue["policies/web-work.yaml"]}
-    apply_catalogue(files=without, actor=SETUP, now=now)
+    without = {**files, "policies/web-work.yaml": world.catalog["policies/web-work.yaml"]}
+    apply_catalog(files=without, actor=SETUP, now=now)
     shop.admin(FAULT)
     look()
     with pytest.raises((CannotBeRead, DocumentError)) as caught:

@@ -7,7 +7,7 @@ import pytest
 
 from broker.kernel import clock
 from sessions_app.models import EndReason, GrantState
-from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
+from sessions_app.operations.catalog.apply_catalog import apply_catalog
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.issue_credential import issue_credential
@@ -39,7 +39,7 @@ examples:
 """
 
 
-def catalogue(world, shop) -> dict[str, str]:
+def catalog(world, shop) -> dict[str, str]:
     tls = (
         f"  sslmode: verify-full\n  sslrootcert: |\n{_indented(shop.server.authority)}"
         if shop.server.authority
@@ -50,9 +50,9 @@ def catalogue(world, shop) -> dict[str, str]:
         f"  database: shop\n  password: {shop.broker_password}\n  read_statements: true\n{tls}"
         f"targets: [{{name: db-1, address: 127.0.0.1, port: {shop.server.port}}}]\n"
     )
-    policy = world.catalogue["policies/web-work.yaml"]
+    policy = world.catalog["policies/web-work.yaml"]
     policy = policy.replace("[web]", "[web, shop]").replace("[restart-web]", "[restart-web, read-orders]")
-    return {**world.catalogue, "clusters/shop.yaml": cluster, "command-sets/read-orders.yaml": SET,
+    return {**world.catalog, "clusters/shop.yaml": cluster, "command-sets/read-orders.yaml": SET,
             "policies/web-work.yaml": policy}  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def _indented(text: str) -> str:
 @pytest.fixture
 def grant(world, shop):
     now = awake(clock.now())
-    apply_catalogue(files=catalogue(world, shop), actor=SETUP, now=now)
+    apply_catalog(files=catalog(world, shop), actor=SETUP, now=now)
     made = world.grant(cluster="shop", command_set="read-orders", parameters={"table": "orders"}, now=now)
     assert made.state == GrantState.PROVISIONING
     active = prepare_grant(grant_id=made.pk, now=clock.now)

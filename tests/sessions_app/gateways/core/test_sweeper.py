@@ -140,7 +140,7 @@ def add_clusters(world, names: list[str]) -> None:
             f"name: {name}\nkind: ssh\nsummary: One more\nenvironment: production\nrisk: medium\n"
             f"targets:\n{targets}"
         )
-    world.catalogue.update(files)
+    world.catalog.update(files)
     world.apply()
 
 

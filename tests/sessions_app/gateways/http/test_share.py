@@ -17,7 +17,7 @@ from tests.support.world.mcp_site import token_of
 @pytest.fixture
 def tokens(lone_db, live_world):
     """The tokens of two grants on a target that is not there."""
-    live_world.catalogue.update(
+    live_world.catalog.update(
         {
             "clusters/prices.yaml": cluster(Target(port=free_port()), inject=HEADER),
             "command-sets/price-work.yaml": COMMAND_SET,

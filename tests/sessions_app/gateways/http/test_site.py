@@ -344,7 +344,7 @@ def test_without_a_token_it_asks_for_one_and_an_unknown_one_is_not_recorded(plac
 
 def test_a_credential_that_was_replaced_is_not_sent_anymore(place, price_grant):
     assert place.ask(price_grant, "GET /prices/S-42").status == 200
-    clusters, path = place.world.catalogue, "clusters/prices.yaml"
+    clusters, path = place.world.catalog, "clusters/prices.yaml"
     before = clusters[path]
     clusters[path] = before.replace(SECRET, "another-secret-0123")
     place.world.apply()
@@ -359,7 +359,7 @@ def test_a_credential_that_was_replaced_is_not_sent_anymore(place, price_grant):
 @contextlib.contextmanager
 def granted_at(place, target, *, inject):
     """A grant on the application, meanwhile at this target with this credential."""
-    clusters, path = place.world.catalogue, "clusters/prices.yaml"
+    clusters, path = place.world.catalog, "clusters/prices.yaml"
     before, clusters[path] = clusters[path], cluster(target, inject=inject)
     place.world.apply()
     grant = place.grant()

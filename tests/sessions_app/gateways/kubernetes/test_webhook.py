@@ -42,11 +42,11 @@ examples: {allow: ["get nodes"], refuse: ["get pods -A"]}
 
 def reached_directly(world, *, key=KEY, **changes):
     """The world with its cluster reached directly, and with a key for its API server."""
-    data = yaml.safe_load(world.catalogue["clusters/prod.yaml"])
+    data = yaml.safe_load(world.catalog["clusters/prod.yaml"])
     data["connection"] |= {"direct": True, "webhook_key": key, **changes}
     files = {"clusters/prod.yaml": yaml.safe_dump(data)}
     world.apply(files)
-    world.catalogue |= files
+    world.catalog |= files
     return world
 
 
@@ -128,9 +128,7 @@ def test_a_denial_says_what_is_missing_the_nearest_line_and_where_to_ask(ask, gr
     )
     assert "get pods -n web" in said["reason"]
     policy = POLICY.replace("name: kube-work", "name: nodes").replace("scale-shop", "look-at-nodes")
-    site.apply(
-        {**site.catalogue, "command-sets/look-at-nodes.yaml": OPEN_PODS, "policies/nodes.yaml": policy}
-    )
+    site.apply({**site.catalog, "command-sets/look-at-nodes.yaml": OPEN_PODS, "policies/nodes.yaml": policy})
     reason = ask(account(grant), "list", "nodes", namespace="")["reason"]
     assert "Request it: http" in reason
     assert "/requests/new/?cluster=prod&command_set=look-at-nodes&policy=nodes" in reason
@@ -159,9 +157,9 @@ def test_every_account_may_ask_what_it_may_do_and_who_it_is(ask, grant):
 
 
 def test_a_cluster_with_the_same_key_does_not_hide_the_one_that_a_grant_is_for(ask, grant, site):
-    data = yaml.safe_load(site.catalogue["clusters/prod.yaml"]) | {"name": "early"}
+    data = yaml.safe_load(site.catalog["clusters/prod.yaml"]) | {"name": "early"}
     data["targets"] = [{"name": "early-1", "address": "127.0.0.1", "port": 1}]
-    site.apply({**site.catalogue, "clusters/early.yaml": yaml.safe_dump(data)})
+    site.apply({**site.catalog, "clusters/early.yaml": yaml.safe_dump(data)})
     assert ask(account(grant)) == {"allowed": True}
     revoke(grant)
     reason = ask(account(grant))["reason"]
@@ -341,5 +339,5 @@ def _set_up(world, cluster):  # noqa: F811
         "policies/kube.yaml": POLICY,
     }
     world.apply(files)
-    world.catalogue |= files
+    world.catalog |= files
     return world

@@ -171,7 +171,7 @@ def test_of_two_grants_the_one_that_allows_the_line_is_taken(place, grant):
 def test_a_target_that_shows_another_key_is_not_talked_to(place):
     from broker.kernel import clock
 
-    files = place.catalogue()
+    files = place.catalog()
     key = place.targets["web-2"].host_key
     other = place.key("nobody").with_suffix(".pub").read_text().split()
     files["clusters/web.yaml"] = files["clusters/web.yaml"].replace(key, " ".join(other[:2]))
@@ -184,7 +184,7 @@ def test_a_target_that_shows_another_key_is_not_talked_to(place):
         assert run_of(grant).state == "failed"
     finally:
         end(grant)
-        place.world.apply(place.catalogue(), now=clock.now())
+        place.world.apply(place.catalog(), now=clock.now())
 
 
 def test_a_target_that_is_down_says_so(place, grant):

@@ -49,7 +49,7 @@ def unreadable_grant(place):
     world = place.world
     other = policy(world, name="other")["policies/web-work.yaml"]
     # With the place's own files: a changed target would end every grant.
-    world.apply({**place.catalogue(), "policies/other.yaml": other}, now=clock.now())
+    world.apply({**place.catalog(), "policies/other.yaml": other}, now=clock.now())
     request = world.request(policy="other", now=clock.now())
     world.decide(request, now=clock.now())
     AccessPolicy.objects.filter(name="other").update(document={"approvals": "none"})

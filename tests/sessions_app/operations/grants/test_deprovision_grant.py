@@ -362,7 +362,7 @@ def test_what_was_left_is_looked_for_where_it_was_left(world, fake_targets):
     grant = used_grant(world, "web-1")
     leave_something(fake_targets, grant, "web-1")
     change(
-        world, {"clusters/web.yaml": world.catalogue["clusters/web.yaml"].replace("port: 2201", "port: 2299")}
+        world, {"clusters/web.yaml": world.catalog["clusters/web.yaml"].replace("port: 2201", "port: 2299")}
     )
     assert fresh(grant).state == GrantState.REVOKING
     assert undo(grant, now=world.now).state == GrantState.ENDED

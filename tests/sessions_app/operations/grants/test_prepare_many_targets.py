@@ -31,7 +31,7 @@ class Slow(FakeConnector):
 
 @pytest.fixture
 def slow(live_world):
-    web = live_world.catalogue["clusters/web.yaml"]
+    web = live_world.catalog["clusters/web.yaml"]
     line = next(line for line in web.splitlines() if "web-2" in line)
     more = [
         line.replace("web-2", f"web-{number}").replace("2202", str(2200 + number))

@@ -33,7 +33,7 @@ def second_account(world, **more):
         username="alice-two", name="Alice Two", email="ALICE@example.com", groups=["approvers"], actor=SETUP,
         now=world.now, **more,
     )  # fmt: skip
-    world.catalogue["groups/approvers.yaml"] = "name: approvers\nmembers: [bob, dora, alice-two]\n"
+    world.catalog["groups/approvers.yaml"] = "name: approvers\nmembers: [bob, dora, alice-two]\n"
     return found
 
 

@@ -165,7 +165,7 @@ def test_what_a_trust_policy_issued_is_revoked_when_it_is_changed_or_removed(wor
     trust(lifetime="5m")
     assert valid_token(first.text, world.now) is None
     second = exchange(world, issuer.sign(issuer.github(world.now)))
-    world.catalogue.pop("trust-policies/payments-deploy.yaml")
+    world.catalog.pop("trust-policies/payments-deploy.yaml")
     world.apply(prune=True)
     assert valid_token(second.text, world.now) is None
     assert refusal(world, issuer.sign(issuer.github(world.now))) == ["no trust policy"]

@@ -18,7 +18,7 @@ def test_somebody_is_put_in_and_taken_out_and_others_stay_where_they_are(world):
     assert set(Group.objects.get(name="operators").user_set.values_list("username", flat=True)) == {
         "robot", "deployer"}  # fmt: skip
     assert last("permission.changed", "approvers").data["after"] == ["alice", "bob", "dora"]
-    assert last("catalogue.applied").data["count"] == 2
+    assert last("catalog.applied").data["count"] == 2
 
 
 def test_what_rested_on_a_lost_group_ends_and_nothing_else(world):

@@ -15,7 +15,7 @@ from tests.support.world.acts import after, change, policy
 
 @pytest.fixture(params=["policies", "everything"])
 def channel(world, request):
-    world.catalogue |= webhook_file(None, scope=request.param, events="request.created request.denied")
+    world.catalog |= webhook_file(None, scope=request.param, events="request.created request.denied")
     change(world, policy(world, notify={"webhooks": ["chat"]}))
     return request.param
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 from django.db import connection
 
-from broker.kernel.crew import Crew
+from broker.kernel.keyed_threads import KeyedThreads
 from sessions_app.models import Notice, WebhookEndpoint, WebhookMessage, WebhookState
 from sessions_app.operations.notifications.deliver_webhooks import (
     CLAIM,
@@ -165,20 +165,22 @@ def test_a_receiver_that_hangs_delays_no_other(live_world, hook):
         for number in range(3):
             world.request(reason=f"Number {number}")
         gather_webhooks(now=world.now)
-        crew = Crew(16)
+        keyed_threads = KeyedThreads(16)
         for pk in due_endpoints(now=world.now):
-            assert crew.start(pk, lambda pk=pk: deliver_webhooks(endpoint_id=pk, now=lambda: world.now))
+            assert keyed_threads.start(
+                pk, lambda pk=pk: deliver_webhooks(endpoint_id=pk, now=lambda: world.now)
+            )
         hook.wait_for(3)
         assert len(slow.came) <= 1
-        assert not crew.start(endpoint("slow").pk, lambda: None)
+        assert not keyed_threads.start(endpoint("slow").pk, lambda: None)
         release.set()
-        _settle(slow, crew)
+        _settle(slow, keyed_threads)
 
 
-def _settle(slow: Receiver, crew: Crew) -> None:
-    """Let the crew come home before the database goes."""
+def _settle(slow: Receiver, keyed_threads: KeyedThreads) -> None:
+    """Let the keyed_threads come home before the database goes."""
     slow.answer = answered(200)
-    eventually(lambda: not crew._busy)
+    eventually(lambda: not keyed_threads._busy)
     connection.close()
 
 

@@ -20,7 +20,7 @@ STEPS = [
 
 
 def escalating(world, steps=STEPS, **more):
-    world.catalogue["groups/leads.yaml"] = "name: leads\nmembers: [charlie, alice]\n"
+    world.catalog["groups/leads.yaml"] = "name: leads\nmembers: [charlie, alice]\n"
     change(world, policy(world, escalation=steps, viewers={"groups": ["leads"]}, **more))
     Notice.objects.all().delete()
     return world
@@ -98,7 +98,7 @@ def test_where_nobody_of_a_step_is_there_administrators_are_told(world):
 
 
 def test_a_step_may_be_for_a_webhook_alone(world):
-    world.catalogue |= webhook_file(None, name="pager", scope="policies", events="request.escalated")
+    world.catalog |= webhook_file(None, name="pager", scope="policies", events="request.escalated")
     escalating(world, [{"after": "5m", "notify": {"webhooks": ["pager"]}}])
     request = world.request()
     escalate(now=after(world, minutes=6))
@@ -116,7 +116,7 @@ def test_two_processes_tell_once(live_world):
 
 
 def test_of_those_who_decide_the_first_are_told_and_all_where_none_of_them_is_there(world):
-    world.catalogue["groups/first.yaml"] = "name: first\nmembers: [dora]\n"
+    world.catalog["groups/first.yaml"] = "name: first\nmembers: [dora]\n"
     change(
         world,
         policy(world, approvals=[{"count": 1, "from": ["approvers", "first"]}], notify={"first": ["first"]}),
@@ -140,7 +140,7 @@ def test_of_those_who_decide_the_first_are_told_and_all_where_none_of_them_is_th
     ],
 )
 def test_a_policy_that_would_tell_nobody_is_refused(world, changes, problem):
-    world.catalogue["groups/leads.yaml"] = "name: leads\nmembers: [charlie]\n"
+    world.catalog["groups/leads.yaml"] = "name: leads\nmembers: [charlie]\n"
     more = {"viewers": {"groups": ["leads"]}} if changes.get("escalation") == [STEPS[1], STEPS[0]] else {}
     with pytest.raises(InvalidInput) as refusal:
         world.apply(policy(world, **changes, **more))

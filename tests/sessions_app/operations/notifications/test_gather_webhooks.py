@@ -8,7 +8,7 @@ from broker.audit.actor import Actor
 from broker.audit.events import Event
 from broker.audit.record import record
 from sessions_app.models import WebhookEndpoint, WebhookMessage
-from sessions_app.operations.catalogue.remove_document import remove_document
+from sessions_app.operations.catalog.remove_document import remove_document
 from sessions_app.operations.notifications.gather_webhooks import gather_webhooks
 from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.policy.webhooks import EVENTS, message_schema
@@ -85,7 +85,7 @@ def test_an_endpoint_of_policies_is_told_of_what_happens_under_those_that_name_i
     world.incident()
     gather_webhooks(now=world.now)
     assert told() == []
-    world.catalogue |= webhook_file(None, scope="policies", events="request.created workflow.opened")
+    world.catalog |= webhook_file(None, scope="policies", events="request.created workflow.opened")
     change(world, policy(world, notify={"webhooks": ["chat"]}))
     request = world.request()
     world.incident()

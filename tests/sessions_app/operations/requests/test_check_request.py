@@ -76,16 +76,16 @@ def test_what_is_not_there_and_what_is_not_for_the_asker_get_one_answer(world):
 
 def test_a_removed_cluster_policy_or_command_set_can_not_be_asked_for(world):
     for gone in ("clusters/web.yaml", "command-sets/restart-web.yaml", "policies/web-work.yaml"):
-        world_files = {name: text for name, text in world.catalogue.items() if name != gone}
+        world_files = {name: text for name, text in world.catalog.items() if name != gone}
         from django.db import transaction
 
-        from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
+        from sessions_app.operations.catalog.apply_catalog import apply_catalog
         from tests.support.world.world import SETUP
 
         step = transaction.savepoint()
         if gone != "policies/web-work.yaml":
             del world_files["policies/web-work.yaml"]
-        apply_catalogue(files=world_files, actor=SETUP, now=world.now, prune=True)
+        apply_catalog(files=world_files, actor=SETUP, now=world.now, prune=True)
         with pytest.raises(NotRequestable):
             check(world)
         transaction.savepoint_rollback(step)
@@ -102,7 +102,7 @@ def test_of_two_policies_the_one_that_asks_least_of_others_answers(world):
 def test_who_it_is_is_told_only_to_those_who_may_see_it(world):
     grant = world.grant()
     assert check(world, world.robot).overlaps == ()
-    policy = world.catalogue["policies/web-work.yaml"] + "viewers: {identities: [robot]}\n"
+    policy = world.catalog["policies/web-work.yaml"] + "viewers: {identities: [robot]}\n"
     world.apply({"policies/web-work.yaml": policy})
     assert [other.ref for other in check(world, world.robot).overlaps] == [grant.ref]
 
@@ -117,7 +117,7 @@ def test_an_unreadable_policy_hides_no_readable_one_and_opens_nothing(world):
 
 
 def test_what_a_command_set_takes_from_the_incident_is_that_incident(world):
-    bound = world.catalogue["command-sets/restart-web.yaml"].replace(
+    bound = world.catalog["command-sets/restart-web.yaml"].replace(
         "unit: {choice: [nginx, haproxy]}",
         "unit: {choice: [nginx, haproxy]}\n  incident: {from: workflow.id}",
     )

@@ -191,7 +191,7 @@ def test_a_change_of_a_target_behind_the_request_voids_it(world, change):
 
 def test_a_new_version_of_the_command_set_does_not_slip_into_an_old_request(world):
     request = world.request()
-    changed = world.catalogue["command-sets/restart-web.yaml"].replace(
+    changed = world.catalog["command-sets/restart-web.yaml"].replace(
         "echo stop {unit}", "echo destroy {unit}"
     )
     change(world, {"command-sets/restart-web.yaml": changed})
@@ -297,10 +297,10 @@ def test_an_odd_verdict_is_refused(world):
 @pytest.fixture
 def two_of_two(stint_db):
     from broker.kernel import clock
-    from tests.support.world.world import CATALOGUE
+    from tests.support.world.world import CATALOG
 
     clock.sync()
-    one = CATALOGUE["policies/web-work.yaml"].replace("{count: 1,", "{count: 2,")
+    one = CATALOG["policies/web-work.yaml"].replace("{count: 1,", "{count: 2,")
     return make_world(clock.now(), {"policies/web-work.yaml": one})
 
 

@@ -170,7 +170,7 @@ def test_only_for_an_open_incident_there_and_only_on_call_and_not_for_longer(wor
 
 
 def test_an_incident_elsewhere_opens_nothing_here(world):
-    other = world.catalogue["clusters/web.yaml"].replace("name: web\n", "name: db\n").replace("web-", "db-")
+    other = world.catalog["clusters/web.yaml"].replace("name: web\n", "name: db\n").replace("web-", "db-")
     world.apply({"clusters/db.yaml": other, **policy(world, clusters=["web", "db"])})
     incident = world.incident(clusters=["db"])
     with pytest.raises(RequestRefused, match="is not on web"):

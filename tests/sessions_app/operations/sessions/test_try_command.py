@@ -113,7 +113,7 @@ def test_no_cut_leaves_a_part_of_a_private_key(world, used, opened):
 
 def test_what_no_approver_could_read_whole_is_not_held(world):
     free = "".join(f"{name}: {{pattern: 'x*'}}, " for name in "abc")
-    long = world.catalogue["command-sets/restart-web.yaml"].replace(
+    long = world.catalog["command-sets/restart-web.yaml"].replace(
         "run: echo stop {unit}", f"run: echo stop {{unit}} {{a}} {{b}} {{c}}\n    where: {{{free}}}"
     )
     accepted = "".join(f"  free_text commands[2].where.{name}: x\n" for name in "abc")

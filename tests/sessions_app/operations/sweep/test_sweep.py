@@ -240,7 +240,7 @@ def test_two_sweepers_at_once_do_each_thing_once(live_world):
     assert intact()
 
 
-def test_a_sweep_and_a_change_of_the_catalogue_at_once_both_come_through(live_world):
+def test_a_sweep_and_a_change_of_the_catalog_at_once_both_come_through(live_world):
     for _ in range(4):
         live_world.grant()
     files = policy(live_world, max_duration="30m")

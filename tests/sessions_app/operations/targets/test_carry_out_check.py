@@ -63,7 +63,7 @@ def test_without_an_authority_that_is_the_step_that_fails(world):
 def test_a_target_that_was_removed_meanwhile_is_not_connected_to(world):
     check = ask(world)
     Target.objects.update(removed_at=world.now)
-    assert carry_out(check, world.now).steps[0]["name"] == "in the catalogue"
+    assert carry_out(check, world.now).steps[0]["name"] == "in the catalog"
 
 
 def test_two_workers_do_not_do_it_twice(live_world, fake_targets):

@@ -9,9 +9,9 @@ from broker.kernel.errors import InvalidInput
 from sessions_app.connectors.base import ConnectionParameters
 from sessions_app.connectors.fake import FakeConnector
 from sessions_app.models import Cluster, Lease
-from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
-from sessions_app.operations.catalogue.catalogue_rows import cluster_data
-from sessions_app.operations.catalogue.save_document import save_document
+from sessions_app.operations.catalog.apply_catalog import apply_catalog
+from sessions_app.operations.catalog.catalog_rows import cluster_data
+from sessions_app.operations.catalog.save_document import save_document
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.targets.cluster_connection import (
     STORED,
@@ -44,9 +44,7 @@ def cluster_file(connection: str, address: str = "127.0.0.1", name: str = "vault
 
 
 def apply(world, text: str, *, on_server: bool = True):
-    return apply_catalogue(
-        files={"clusters/vault.yaml": text}, actor=SETUP, now=world.now, on_server=on_server
-    )
+    return apply_catalog(files={"clusters/vault.yaml": text}, actor=SETUP, now=world.now, on_server=on_server)
 
 
 def stored(name: str = "vault") -> dict[str, str]:
@@ -144,10 +142,10 @@ def test_a_stored_secret_is_not_sent_where_it_has_not_gone_before(world, changed
 def lease(world):
     """That of a grant on the cluster, made with its first secret."""
     apply(world, cluster_file("{password: hunter2}"))
-    policy = world.catalogue["policies/web-work.yaml"].replace("[web]", "[web, vault]")
-    web = "connection: {password: x}\n" + world.catalogue["clusters/web.yaml"].lstrip()
-    files = {**world.catalogue, "policies/web-work.yaml": policy, "clusters/web.yaml": web}
-    apply_catalogue(files=files, actor=SETUP, now=world.now)
+    policy = world.catalog["policies/web-work.yaml"].replace("[web]", "[web, vault]")
+    web = "connection: {password: x}\n" + world.catalog["clusters/web.yaml"].lstrip()
+    files = {**world.catalog, "policies/web-work.yaml": policy, "clusters/web.yaml": web}
+    apply_catalog(files=files, actor=SETUP, now=world.now)
     grant = world.grant(cluster="vault")
     prepare_grant(grant_id=grant.pk, now=lambda: world.now)
     return Lease.objects.get(grant=grant)
@@ -183,7 +181,7 @@ def test_a_kind_that_nothing_serves_is_refused_with_those_that_there_are(world):
 def test_what_means_nothing_for_a_kind_is_refused(world):
     text = "name: db\nkind: postgres\nenvironment: staging\nrisk: low\nconnection: {password: x}\n"
     with pytest.raises(InvalidInput) as caught:
-        apply_catalogue(
+        apply_catalog(
             files={"clusters/db.yaml": text + "targets: [{name: db-1, address: db.example, account: root}]\n"},
             actor=SETUP, now=world.now,
         )  # fmt: skip

@@ -6,9 +6,9 @@ import pytest
 
 from broker.kernel.errors import InvalidInput
 from sessions_app.models import Cluster
-from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
-from sessions_app.operations.catalogue.catalogue_rows import cluster_data
-from sessions_app.operations.catalogue.save_document import save_document
+from sessions_app.operations.catalog.apply_catalog import apply_catalog
+from sessions_app.operations.catalog.catalog_rows import cluster_data
+from sessions_app.operations.catalog.save_document import save_document
 from sessions_app.operations.targets.cluster_connection import (
     STORED,
     parameters_of,
@@ -29,7 +29,7 @@ def pay(connection: str, name: str = "pay", address: str = "pay.example.com") ->
 
 def apply(world, *texts: str):
     files = {f"clusters/{at}.yaml": text for at, text in enumerate(texts)}
-    return apply_catalogue(files=files, actor=SETUP, now=world.now, on_server=True)
+    return apply_catalog(files=files, actor=SETUP, now=world.now, on_server=True)
 
 
 def save(world, text: str, name: str = "pay"):

@@ -25,7 +25,7 @@ def test_each_step_is_recorded_with_its_answer(world):
 def test_a_target_that_was_removed_is_not_asked(world):
     Target.objects.update(removed_at=world.now)
     (step,) = look(world)
-    assert (step.name, step.ok) == ("in the catalogue", False)
+    assert (step.name, step.ok) == ("in the catalog", False)
 
 
 def test_a_long_answer_is_kept_cut():

@@ -3,7 +3,7 @@
 import pytest
 
 from sessions_app.models import Cluster
-from sessions_app.operations.catalogue.apply_catalogue import apply_catalogue
+from sessions_app.operations.catalog.apply_catalog import apply_catalog
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.operations.targets.target_setup import HIDDEN_KEY, http_sites, setup_texts, ssh_setup
 from sessions_app.queries.authority import SSH_USER_CA
@@ -32,10 +32,10 @@ EXAMPLES = {
 
 def cluster(world, kind: str, connection: str = "") -> Cluster:
     allow, refuse = EXAMPLES[kind]
-    policy = world.catalogue["policies/web-work.yaml"]
-    apply_catalogue(
+    policy = world.catalog["policies/web-work.yaml"]
+    apply_catalog(
         files={
-            **world.catalogue,
+            **world.catalog,
             "clusters/one.yaml": f"name: one\nkind: {kind}\nenvironment: staging\nrisk: low\nconnection: {connection or CLUSTERS[kind]}\n"
             "targets: [{name: t-1, address: one.example.com}]\n",
             "command-sets/some.yaml": f"name: some\nkind: {kind}\nsummary: Some\nrisk: low\ncommands:\n{SETS[kind]}"
@@ -84,7 +84,7 @@ def test_for_mcp_it_is_said_who_may_reach_the_server_and_where_agents_connect(wo
 
 
 def test_what_command_sets_run_as_root_is_in_the_setup(world):
-    text = world.catalogue["command-sets/restart-web.yaml"]
+    text = world.catalog["command-sets/restart-web.yaml"]
     change(
         world,
         {

@@ -192,7 +192,7 @@ def test_a_start_on_work_that_was_unread_for_too_long_ends_instead(world, pager)
 
 
 def test_commands_are_bound_to_a_fact_of_the_work_and_an_approval_to_its_value(world, pager):
-    bound = world.catalogue["command-sets/restart-web.yaml"].replace(
+    bound = world.catalog["command-sets/restart-web.yaml"].replace(
         "unit: {choice: [nginx, haproxy]}", "unit: {choice: [nginx, haproxy], from: workflow.service}"
     )
     world.apply({"command-sets/restart-web.yaml": bound})

@@ -12,7 +12,7 @@ from sessions_app.operations.workflows.workflow_sources import (
     secrets_of,
     shown_document,
 )
-from sessions_app.policy.catalogue import SourceDocument
+from sessions_app.policy.catalog import SourceDocument
 from sessions_app.policy.documents import DocumentError
 from tests.support.world.acts import change
 from tests.support.world.sources import DESK, SOURCE, speaking_for

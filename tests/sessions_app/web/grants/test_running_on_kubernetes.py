@@ -19,7 +19,7 @@ EXEC = """\
 @pytest.fixture
 def grant(kube, cluster, capsys):  # noqa: F811
     text = accepted(SET.replace("examples:", f"{EXEC}examples:"))
-    kube.apply({**kube.catalogue, "command-sets/scale-shop.yaml": text})
+    kube.apply({**kube.catalog, "command-sets/scale-shop.yaml": text})
     call_command("kubernetes_target_setup", "prod", "--command-set", "scale-shop")
     cluster.apply(capsys.readouterr().out)
     return started(kube)

@@ -16,7 +16,7 @@ from broker.audit.models import AuditVerification
 from broker.audit.signed_note import Statement, checkpoint_text, sign
 from broker.kernel import clock
 from broker.settings import BASE_DIR
-from sessions_app.operations.catalogue.document_state import NOUN
+from sessions_app.operations.catalog.document_state import NOUN
 from sessions_app.tasks import _verify_whole as verify_record
 from sessions_app.web.record.record_page import OBJECTS
 from tests.support.world import acts

@@ -199,7 +199,7 @@ def test_what_waits_can_be_filtered_and_what_was_decided_is_listed(world, asked,
 
 
 def test_an_approver_reads_which_commands_run_as_root(world, browser):
-    text = world.catalogue["command-sets/restart-web.yaml"]
+    text = world.catalog["command-sets/restart-web.yaml"]
     acts.change(
         world,
         {

@@ -89,8 +89,8 @@ def test_what_others_made_is_what_it_says_and_the_script_is_small():
 
 
 def test_navigation_leads_to_what_one_has_to_do_with_and_to_no_list_that_stays_empty(world, browser):
-    world.catalogue |= webhook_file(None, owners={"groups": ["approvers"]})
-    world.catalogue |= trust_file()
+    world.catalog |= webhook_file(None, owners={"groups": ["approvers"]})
+    world.catalog |= trust_file()
     world.apply()
     every = ("/sources/", "/webhooks/", "/trust-policies/")
     for name, theirs in (

@@ -80,10 +80,10 @@ def test_a_key_that_was_replaced_is_good_no_longer(site):
 
 
 def test_a_cluster_that_goes_behind_the_gateway_again_keeps_no_key(site):
-    data = yaml.safe_load(site.catalogue["clusters/prod.yaml"])
+    data = yaml.safe_load(site.catalog["clusters/prod.yaml"])
     for name in ("direct", "webhook_key"):
         del data["connection"][name]
-    site.apply({**site.catalogue, "clusters/prod.yaml": yaml.safe_dump(data)})
+    site.apply({**site.catalog, "clusters/prod.yaml": yaml.safe_dump(data)})
     assert asking() == []
     prod = Cluster.objects.get(name="prod")
     stored = stored_secrets(prod.sealed_connection, cluster_id=prod.pk)

@@ -17,7 +17,7 @@ from tests.support.world.mcp_site import token_of
 
 @pytest.fixture
 def site(world):
-    world.catalogue.update(
+    world.catalog.update(
         {
             "clusters/prices.yaml": cluster(Target(port=8080), inject=HEADER),
             "command-sets/price-work.yaml": COMMAND_SET,

@@ -91,7 +91,7 @@ def test_a_machines_token_dies_with_its_owners_account(site):
 
 def test_a_proxy_key_that_was_changed_is_good_no_longer(site, token):
     other = "another-key-of-the-same-proxy-0123456789"
-    cluster = site.catalogue["clusters/tickets.yaml"]
+    cluster = site.catalog["clusters/tickets.yaml"]
     site.apply({"clusters/tickets.yaml": cluster.replace(PROXY_KEY, other)})
     assert ask(token) is None
     assert ask(token, key=other)

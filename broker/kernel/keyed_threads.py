@@ -1,0 +1,51 @@
+"""Work that waits for other systems, in threads of its own, so that it keeps no other work waiting."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable, Hashable
+
+import structlog
+from django.db import connections
+
+from broker.kernel.errors import Overtaken
+
+log = structlog.get_logger(__name__)
+
+
+class KeyedThreads:
+    """Runs a limited number of acts at once, and one at a time for each key. What does not fit is left for the next
+    time.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._busy: set[Hashable] = set()
+        self._lock = threading.Lock()
+
+    def start(self, key: Hashable, act: Callable[[], object]) -> bool:
+        """Start an act, unless one with its key is running or all threads are busy. Return whether it was started."""
+        with self._lock:
+            if key in self._busy or len(self._busy) >= self._most:
+                return False
+            self._busy.add(key)
+        # It works for the request that started it.
+        run = contextvars.copy_context().run
+        threading.Thread(
+            target=run, args=(self._work, key, act), name=f"keyed-thread-{key}", daemon=True
+        ).start()
+        return True
+
+    def _work(self, key: Hashable, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except Overtaken as error:
+            log.info("keyed_threads.overtaken", key=str(key), why=str(error))
+        except Exception:
+            # The edge of a thread: no one could catch the error, and the row will be found again.
+            log.exception("keyed_threads.failed", key=str(key))
+        finally:
+            connections.close_all()
+            with self._lock:
+                self._busy.discard(key)

@@ -1,0 +1,46 @@
+"""End grants that have lost their basis."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import models
+
+from broker.audit.record import rehearsing
+from broker.kernel.errors import StintError
+from sessions_app.models import (
+    EndReason,
+    Grant,
+    GrantState,
+)
+from sessions_app.operations.catalog.catalog_plan import Plan
+from sessions_app.operations.grants.end_grant import end_grant
+from sessions_app.operations.grants.provision_grant import why_not_start
+
+
+def end_without_basis(grants: models.QuerySet[Grant], plan: Plan, now: dt.datetime) -> tuple[str, ...]:
+    """End the live grants that could no longer start, and return their references. Scheduled ones are checked at their
+    start.
+    """
+    ended = []
+    for grant in grants.filter(state__in=[GrantState.PROVISIONING, GrantState.ACTIVE]):
+        reason = "" if grant.ref in plan.ending else _why_not_stand(grant, now)
+        if reason:
+            end_in(grant, plan, EndReason.POLICY_CHANGED, reason, now)
+            ended.append(grant.ref)
+    return tuple(ended)
+
+
+def end_in(grant: Grant, plan: Plan, reason: EndReason, note: str, now: dt.datetime) -> None:
+    """End a grant as part of a plan. A rehearsal only notes that it would end."""
+    plan.ending.add(grant.ref)
+    # Ending it in a rehearsal would lock the grant, so nobody else could end it meanwhile.
+    if not rehearsing():
+        end_grant(grant_id=grant.pk, actor=None, reason=reason, now=now, note=note)
+
+
+def _why_not_stand(grant: Grant, now: dt.datetime) -> str:
+    try:
+        return why_not_start(grant, now)
+    except (StintError, ValueError) as error:
+        return f"It can no longer be checked: {error}"

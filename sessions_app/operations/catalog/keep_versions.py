@@ -1,0 +1,33 @@
+"""Store new versions of catalog documents."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db.models import Max
+
+from broker.audit.actor import Actor
+from sessions_app.models import DocumentVersion
+from sessions_app.policy.policies import digest_of
+
+
+def keep_versions(
+    *, documents: Iterable[tuple[str, str, Any]], actor: Actor, now: dt.datetime
+) -> Sequence[DocumentVersion]:
+    """Write the next version of each document, and return the versions.
+
+    ``documents`` has type, name and document of each; None means that it was removed. Secrets must be masked. Call it
+    in the transaction of the change, while nobody else changes the catalog.
+    """
+    kept = [_next(type_, name, document, actor, now) for type_, name, document in documents]
+    return DocumentVersion.objects.bulk_create(kept)
+
+
+def _next(type_: str, name: str, document: Any, actor: Actor, now: dt.datetime) -> DocumentVersion:
+    last = DocumentVersion.objects.filter(type=type_, name=name).aggregate(last=Max("number"))["last"] or 0
+    return DocumentVersion(
+        type=type_, name=name, number=last + 1, document=document, digest=digest_of(document) if document else "",
+        at=now, by=actor.name, by_id=actor.id,
+    )  # fmt: skip

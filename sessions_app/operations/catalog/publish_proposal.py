@@ -1,0 +1,88 @@
+"""Publish a proposed version of a document."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+from dataclasses import replace
+
+from accounts.actors import actor_of
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.kernel.errors import Forbidden, NotFound, StintError
+from sessions_app.models import Proposal, ProposalState
+from sessions_app.operations.catalog.catalog_names import check_names
+from sessions_app.operations.catalog.catalog_plan import Plan, one_change
+from sessions_app.operations.catalog.document_state import (
+    Kind,
+    ProposalOver,
+    pending_proposal,
+    settle_proposal,
+)
+from sessions_app.operations.catalog.save_document import grants_of, wider_than_stored, write_documents
+from sessions_app.policy.catalog import Catalog, read_one
+from sessions_app.policy.documents import DocumentError
+from sessions_app.queries.widening import may_not_publish
+
+
+class MayNotPublish(Forbidden):
+    """Someone else must publish or refuse the proposal; the message says why."""
+
+    code = "may_not_publish"
+
+
+def publish_proposal(
+    *,
+    proposal_id: int,
+    actor: Identity,
+    now: dt.datetime,
+    told: Collection[str] | None = None,
+    plan_only: bool = False,
+) -> Plan:
+    """Make the document what another administrator proposed, and return what changed. ``told`` are the grants whose end
+    was announced before. ``plan_only`` changes nothing.
+
+    The document must be the one that the proposal was compared with, and its proposer must still administer it.
+    Raises NotFound, MayNotPublish, ProposalOver, MoreWouldEnd.
+    """
+    asked = Proposal.objects.visible_to(actor).filter(pk=proposal_id).first()
+    if asked is None:
+        raise NotFound("Proposal not found.")
+    kind: Kind = asked.kind  # type: ignore[assignment]  # written from one
+    with one_change(
+        actor=actor_of(actor), now=now, plan_only=plan_only, told=told, **grants_of(kind, asked.name)
+    ) as plan:
+        proposal = pending_proposal(proposal_id=proposal_id, actor=actor, now=now)
+        if why := may_not_publish(proposal, actor):
+            raise MayNotPublish(why, hint="Another administrator must decide it, or you can withdraw it.")
+        try:
+            catalog = _document(kind, proposal)
+            check_names(catalog)
+            write_documents(catalog, plan, actor, now)
+        except (DocumentError, StintError) as error:
+            raise ProposalOver(
+                f"The proposal for {proposal.name} can't be published any more: {error}",
+                hint="Refuse it, and propose the change again.",
+            ) from error
+        settle_proposal(
+            proposal=proposal,
+            state=ProposalState.PUBLISHED,
+            event=Event.PROPOSAL_PUBLISHED,
+            actor=actor,
+            now=now,
+        )
+    return plan
+
+
+def _document(kind: Kind, proposal: Proposal) -> Catalog:
+    """Return the proposed document as a catalog, if its proposer may still change the stored one."""
+    proposer = Identity.objects.active().filter(pk=proposal.proposed_by_id).first()
+    if proposer is None:
+        raise Forbidden(f"{proposal.proposed_by} is disabled.")
+    catalog = read_one(kind, proposal.source)
+    wider_than_stored(kind, catalog, proposer)
+    sets = {
+        name: replace(file, accept={**file.accept, **proposal.accepted})
+        for name, file in catalog.command_sets.items()
+    }
+    return replace(catalog, command_sets=sets)

@@ -1,0 +1,37 @@
+"""Withdraw a proposed version of a document."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db import transaction
+
+from accounts.models import Identity
+from broker.audit.events import Event
+from broker.kernel.errors import Forbidden
+from sessions_app.models import Proposal, ProposalState
+from sessions_app.operations.catalog.document_state import pending_proposal, settle_proposal
+
+
+class NotItsProposer(Forbidden):
+    """Only the person who made a proposal can withdraw it."""
+
+    code = "not_its_proposer"
+
+
+def withdraw_proposal(*, proposal_id: int, actor: Identity, now: dt.datetime) -> Proposal:
+    """Withdraw a proposal of the actor. Raises NotFound, NotItsProposer, ProposalOver."""
+    with transaction.atomic():
+        proposal = pending_proposal(proposal_id=proposal_id, actor=actor, now=now)
+        if proposal.proposed_by != actor:
+            raise NotItsProposer(
+                "Only the person who proposed it can withdraw it.", hint="Refuse it instead."
+            )
+        settle_proposal(
+            proposal=proposal,
+            state=ProposalState.WITHDRAWN,
+            event=Event.PROPOSAL_WITHDRAWN,
+            actor=actor,
+            now=now,
+        )
+    return proposal

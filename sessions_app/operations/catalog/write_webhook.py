@@ -1,0 +1,60 @@
+"""Make a webhook endpoint match its document."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from broker.audit.actor import Actor
+from broker.audit.events import Event
+from broker.audit.queries import last_number
+from broker.audit.record import record
+from sessions_app.models import (
+    WebhookEndpoint,
+)
+from sessions_app.operations.catalog.catalog_plan import Plan, note
+from sessions_app.operations.notifications.webhook_endpoint import (
+    check_address,
+    endpoint_data,
+    put_secret,
+    read_secret,
+    set_owners,
+)
+from sessions_app.policy.webhooks import WebhookDocument
+
+
+def write_webhook(
+    document: WebhookDocument, plan: Plan, actor: Actor, now: dt.datetime, *, on_server: bool = False
+) -> None:
+    """Make a webhook endpoint match the document. A new endpoint gets only events from now on, and so does one that
+    comes back.
+
+    ``on_server``: the document may name a secret of the server. Raises DocumentError.
+    """
+    stored = WebhookEndpoint.objects.filter(name=document.name).first()
+    live = stored if stored and stored.removed_at is None else None
+    before = endpoint_data(live) if live else None
+    check_address(document)
+    secret = read_secret(document.secret, live, on_server=on_server)
+    # One that comes back takes only the row of the old one.
+    endpoint = live or WebhookEndpoint(
+        pk=stored.pk if stored else None, name=document.name, created_at=now, after=last_number()
+    )
+    endpoint.summary, endpoint.url, endpoint.scope = document.summary, document.url, document.scope
+    endpoint.events, other = sorted(set(document.events)), secret is not None
+    if secret is not None:
+        put_secret(endpoint, secret)
+        # This ends a key rotation in progress: nobody trusts the key before the last one anymore.
+        endpoint.sealed_previous, endpoint.previous_until = b"", None
+    endpoint.save()
+    set_owners(endpoint, document.owners)
+    after = endpoint_data(endpoint)
+    if before == after and not other:
+        return
+    shown = {**after, "secret": "(new)"} if other else after
+    note(plan, "change" if before else "create", "webhook", document.name, before, shown)
+    record(
+        event=Event.WEBHOOK_CHANGED if before else Event.WEBHOOK_CREATED, actor=actor, object_type="webhook",
+        object_ref=document.name, now=now,
+        data={"host": document.host, "events": endpoint.events, "scope": endpoint.scope, "other_key": other,
+              "owners": after.get("owners", {})},
+    )  # fmt: skip

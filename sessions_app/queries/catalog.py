@@ -1,0 +1,19 @@
+"""Keep the catalog from changing."""
+
+from __future__ import annotations
+
+from django.db import connection
+
+# Any number that no other part of the database uses for an advisory lock.
+CATALOG = 7_400_100
+
+
+def freeze_catalog() -> bool:
+    """Lock the catalog against changes until the transaction ends. Return False if it is being changed right now.
+
+    Without the lock, a grant could be checked against the old catalog and start under the new one.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock_shared(%s)", [CATALOG])
+        (free,) = cursor.fetchone()
+    return bool(free)

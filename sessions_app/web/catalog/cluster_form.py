@@ -1,0 +1,208 @@
+"""The form of a cluster: turns what was typed into the document a file would hold, and puts each fault at its field."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from django.http import QueryDict
+
+from sessions_app.connectors.nested import leaves
+from sessions_app.connectors.registry import ConnectorType, type_of
+from sessions_app.operations.targets.cluster_connection import STORED
+from sessions_app.policy.catalog import ClusterDocument, fingerprint_of
+from sessions_app.policy.documents import Problem
+from sessions_app.web.catalog.connection_fields import PREFIX, ConnectionField, data_of, fields_of, texts_of
+from sessions_app.web.shell.faults import Faults, count_of
+
+# A form with more targets than this would be too long to read, so such a cluster is edited as text.
+MOST_TARGETS = 60
+_TARGET_FIELDS = ("name", "address", "port", "account", "host_key")
+_OF_TARGET = re.compile(r"targets\[(\d+)\](?:\.(\w+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRow:
+    """One target as typed."""
+
+    name: str = ""
+    address: str = ""
+    port: str = ""
+    account: str = ""
+    host_key: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was typed in the row."""
+        return not (self.name or self.address or self.port or self.account or self.host_key)
+
+    @property
+    def fingerprint(self) -> str:
+        """The key's fingerprint, to compare with the one the target reports. Empty if the text is not a key."""
+        return fingerprint_of(self.host_key)
+
+    def data(self) -> dict[str, Any]:
+        """Return the row as it would appear in a file."""
+        port: int | str = int(self.port) if self.port.isdecimal() and len(self.port) < 9 else self.port
+        said = {"port": port, "account": self.account, "host_key": self.host_key}
+        return {
+            "name": self.name,
+            "address": self.address,
+            **{key: value for key, value in said.items() if value},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterForm:
+    """A cluster as typed. ``groups`` and ``people`` may allow held commands there. ``kept`` holds the fields that can
+    only be edited as text.
+    """
+
+    kind: str = "ssh"
+    name: str = ""
+    summary: str = ""
+    environment: str = "production"
+    risk: str = "medium"
+    host_ca: str = ""
+    groups: str = ""
+    people: str = ""
+    targets: tuple[TargetRow, ...] = (TargetRow(),)
+    connection: Mapping[str, str] = field(default_factory=dict)
+    stored: frozenset[str] = frozenset()
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    faults: Faults = field(default_factory=Faults)
+
+    def source(self) -> str:
+        """Return the document as JSON, which is also valid YAML."""
+        data: dict[str, Any] = {
+            "name": self.name, "kind": self.kind, "summary": self.summary, "environment": self.environment,
+            "risk": self.risk, "targets": [row.data() for row in self.targets if not row.is_empty], **self.kept,
+        }  # fmt: skip
+        if self.host_ca:
+            data["host_ca"] = self.host_ca
+        if connection := data_of(self.type_, self.connection, self.stored):
+            data["connection"] = connection
+        approvers = {"groups": _words(self.groups), "identities": _words(self.people)}
+        if any(approvers.values()):
+            data["approvers"] = {key: names for key, names in approvers.items() if names}
+        return json.dumps(data, ensure_ascii=False)
+
+    @property
+    def type_(self) -> ConnectorType:
+        """The connector type of its kind. Raises ConnectorError."""
+        return type_of(self.kind)
+
+    @property
+    def fields(self) -> list[ConnectionField]:
+        """The connection parameters, as fields."""
+        return fields_of(self.type_, self.connection, self.stored)
+
+    def with_another_target(self) -> ClusterForm:
+        """Return the form with one more empty row."""
+        return replace(self, targets=(*self.targets, TargetRow()))
+
+    def with_problems(self, problems: Sequence[Problem]) -> ClusterForm:
+        """Return the form with each fault at its field, in the order of the fields. Faults without a field go above the
+        form.
+        """
+        found: dict[str, dict[str, None]] = {}
+        for problem in problems:
+            text = problem.message[:1].upper() + problem.message[1:] + "."
+            found.setdefault(self._field_of(problem), {})[text] = None
+        names = [name for name in self._names() if name in found]
+        at = {name: " ".join(found.pop(name)) for name in names}
+        above = " ".join(text for texts in found.values() for text in texts)
+        return replace(self, faults=Faults(at, ("Not saved.", above) if above else count_of(at)))
+
+    def _field_of(self, problem: Problem) -> str:
+        """Return the field of a problem. A problem that several targets share has no path, but its message
+        names them.
+        """
+        if problem.path:
+            return _field_of(problem.path)
+        names = [row.name for row in self.targets]
+        if "the same name" in problem.message:
+            return next((f"t{at}.name" for at, name in enumerate(names) if name in names[:at]), "")
+        named = (
+            f"t{at}.host_key"
+            for at, name in enumerate(names)
+            if problem.message.startswith((f"{name}:", f"{name},"))
+        )
+        return next(named, "")
+
+    def _names(self) -> list[str]:
+        targets = [f"t{at}.{name}" for at in range(len(self.targets)) for name in _TARGET_FIELDS]
+        connection = [PREFIX + one.name for one in self.fields]
+        return [
+            "name",
+            "summary",
+            "environment",
+            "risk",
+            *targets,
+            *connection,
+            "host_ca",
+            "groups",
+            "people",
+        ]
+
+
+def _field_of(path: str) -> str:
+    """Return the name of the form field for a path in the document."""
+    if of_target := _OF_TARGET.match(path):
+        return f"t{of_target[1]}.{of_target[2] or 'name'}"
+    whole = path.partition("[")[0]
+    fields = {
+        "targets": "t0.name",
+        "approvers": "groups",
+        "approvers.groups": "groups",
+        "approvers.identities": "people",
+    }
+    return fields.get(whole, whole)
+
+
+def form_of(document: ClusterDocument) -> ClusterForm:
+    """Return the form for a document."""
+    who = document.approvers
+    secrets = {name for name, value in leaves(document.connection).items() if value == STORED}
+    return ClusterForm(
+        kind=document.kind, connection=texts_of(document.connection), stored=frozenset(secrets), name=document.name, summary=document.summary, environment=document.environment, risk=document.risk,
+        host_ca=document.host_ca or "", groups=", ".join(who.groups if who else ()),
+        people=", ".join(who.identities if who else ()),
+        kept=document.model_dump(mode="json", include={"requesters", "viewers", "administrators"}, exclude_none=True),
+        targets=tuple(
+            TargetRow(one.name, one.address, str(one.port or ""), one.account or "", one.host_key or "") for one in document.targets
+        ),
+    )  # fmt: skip
+
+
+def form_of_post(data: QueryDict, kind: str = "ssh") -> ClusterForm:
+    """Return the form that was sent for a cluster of a kind, without rows that are empty or marked for removal. It has
+    at least one row.
+    """
+
+    def said(name: str) -> str:
+        return data.get(name, "").strip()
+
+    count = data.get("rows", "")
+    numbers = range(min(int(count), MOST_TARGETS + 1) if count.isdecimal() and len(count) < 4 else 0)
+    rows = [_row(data, number) for number in numbers if not data.get(f"t{number}.drop")]
+    sent = {name.removeprefix(PREFIX): said(name) for name in data if name.startswith(PREFIX)}
+    return ClusterForm(
+        kind=kind, connection=sent, name=said("name"), summary=said("summary"), environment=said("environment"), risk=said("risk"),
+        host_ca=said("host_ca"), groups=said("groups"), people=said("people"),
+        targets=tuple(row for row in rows if not row.is_empty) or (TargetRow(),),
+    )  # fmt: skip
+
+
+def _row(data: QueryDict, number: int) -> TargetRow:
+    name, address, port, account, host_key = (
+        data.get(f"t{number}.{field}", "").strip() for field in _TARGET_FIELDS
+    )
+    return TargetRow(name, address, port, account, host_key)
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in re.split(r"[\s,]+", text) if word]

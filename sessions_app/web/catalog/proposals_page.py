@@ -1,0 +1,46 @@
+"""A proposed version of a document, as the document's page shows it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from accounts.models import Identity
+from sessions_app.models import Proposal, ProposalState
+from sessions_app.operations.catalog.document_state import Kind, standing_of
+from sessions_app.queries.widening import may_not_publish
+from sessions_app.web.shell.documents import PLACES
+from sessions_app.web.shell.words import line_style
+
+
+@dataclass(frozen=True, slots=True)
+class ShownProposal:
+    """A pending proposal for one reader."""
+
+    proposal: Proposal
+    may_decide: bool
+    is_own: bool
+
+    @property
+    def wider(self) -> str:
+        """The keys that may allow more."""
+        return ", ".join(self.proposal.wider)
+
+    @property
+    def lines(self) -> list[tuple[str, str]]:
+        """The lines that differ, each with its style, without the diff's header."""
+        return [(line_style(line), line) for line in self.proposal.diff[2:]]
+
+
+def proposal_for(kind: Kind, name: str, reader: Identity, now: dt.datetime) -> ShownProposal | None:
+    """Return the pending proposal for a document if the reader administers the document; None if there is none."""
+    seen = Proposal.objects.visible_to(reader).filter(kind=kind, name=name, state=ProposalState.PENDING)
+    proposal = seen.select_related("proposed_by__owner").first()
+    if proposal is None or standing_of(proposal, now) is not ProposalState.PENDING:
+        return None
+    return ShownProposal(proposal, not may_not_publish(proposal, reader), proposal.proposed_by == reader)
+
+
+def url_of(proposal: Proposal) -> str:
+    """Return the address of the page of a proposal's document."""
+    return next(place.url_of(proposal.name) for place in PLACES.values() if place.kind == proposal.kind)
