@@ -29,16 +29,16 @@ class _Both:
     """Live streams for pages, and MCP for agents. Sites without agents don't spend memory on MCP."""
 
     def __init__(self) -> None:
-        self._door: Any = None
+        self._application: Any = None
         self._stopping: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(_AGENTS):
-            if self._door is None:
-                from sessions_app.gateways.mcp.door import Door  # noqa: PLC0415
+            if self._application is None:
+                from sessions_app.gateways.mcp.application import Application  # noqa: PLC0415
 
-                self._door = Door()
-            await at_edge(self._door, scope, receive, send)
+                self._application = Application()
+            await at_edge(self._application, scope, receive, send)
         elif scope["type"] == "lifespan":
             _when_told_to_stop(self._stop)
             await streams(scope, self._until_shutdown(receive), send)
@@ -48,8 +48,8 @@ class _Both:
     def _stop(self) -> None:
         """Begin to end what is open: the server waits only a moment for it before it cancels it."""
         streams.stop()
-        if self._door is not None and self._stopping is None:
-            self._stopping = asyncio.create_task(self._door.stop())
+        if self._application is not None and self._stopping is None:
+            self._stopping = asyncio.create_task(self._application.stop())
 
     def _until_shutdown(self, receive: _Receive) -> _Receive:
         async def heard() -> MutableMapping[str, Any]:

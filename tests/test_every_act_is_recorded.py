@@ -175,7 +175,7 @@ def everything() -> dict[str, Place]:
     return {name: place for kind in (operations, addresses, tools, commands) for name, place in kind()}
 
 
-def test_the_walk_finds_every_kind_of_door():
+def test_the_walk_finds_every_kind_of_entry_point():
     kinds = [name.partition(":")[0] for name in everything()]
     assert kinds.count("tool") >= 5
     assert kinds.count("manage.py") >= 15
@@ -214,7 +214,7 @@ def test_what_others_code_answers_is_recorded_where_this_file_says():
         assert SOURCE.records(place)
 
 
-def test_the_walk_sees_a_door_that_would_write_and_record_nothing():
+def test_the_walk_sees_a_entry_point_that_would_write_and_record_nothing():
     """The walk itself: what it reads from the source is what stands there."""
     assert SOURCE.writes(("sessions_app.operations.notifications.read_notice", "read_notice"))
     assert not SOURCE.records(("sessions_app.operations.notifications.read_notice", "read_notice"))

@@ -1,6 +1,6 @@
 """One clock for everything: the database's.
 
-Only doors and processes read it; operations take ``now`` as an argument. The reading is the database's time at the last
+Only entry points and processes read it; operations take ``now`` as an argument. The reading is the database's time at the last
 synchronization, plus this process's monotonic time since then. So a node with a wrong clock extends nothing.
 """
 

@@ -10,8 +10,8 @@ class StintError(Exception):
     """An anticipated failure: says what is wrong and what to do.
 
     Subclasses are beside the operation that raises them. They set ``code`` (stable, machine-readable) and ``status``
-    (the HTTP status that doors answer with). ``hint`` says what to do. ``moments`` are the times that the text gives in
-    UTC (`say_utc`), for a door that also shows them in the reader's time zone.
+    (the HTTP status that entry points answer with). ``hint`` says what to do. ``moments`` are the times that the text gives in
+    UTC (`say_utc`), for an entry point that also shows them in the reader's time zone.
     """
 
     code: ClassVar[str] = "error"

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details, one shape for every door."""
+"""Errors as RFC 9457 problem details, one shape for every entry point."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ _LOADED = b"loaded"
 # The modules that the processes start with. Their imports are loaded as well.
 _MODULES = (
     "broker.processes.worker", "celery.apps.worker", "celery.bin.celery", "granian.cli", "sessions_app.gateways.http.application",
-    "sessions_app.gateways.core.process", "sessions_app.gateways.core.web", "sessions_app.gateways.ssh.door", "sessions_app.streams", "sessions_app.tasks", "uvicorn.main",
+    "sessions_app.gateways.core.process", "sessions_app.gateways.core.web", "sessions_app.gateways.ssh.endpoint", "sessions_app.streams", "sessions_app.tasks", "uvicorn.main",
 )  # fmt: skip
 
 possible = sys.platform == "linux"

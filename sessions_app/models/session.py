@@ -20,7 +20,7 @@ class GatewayNode(models.Model):
 
     name = models.CharField(max_length=100, unique=True)
     version = models.CharField(max_length=20, blank=True)
-    # Its host key in known_hosts format; empty for doors other than SSH.
+    # Its host key in known_hosts format; empty for endpoints other than SSH.
     host_key = models.TextField(blank=True, default="")
     # SHA-256 of the certificate that clients of its web gateways trust; empty if it serves none.
     tls_fingerprint = models.CharField(max_length=95, blank=True, default="")

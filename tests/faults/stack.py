@@ -19,7 +19,7 @@ from broker.demo.sshd import SshTarget
 from broker.embedded.binaries import find_valkey
 from tests.environment import ROOT
 from tests.faults.processes import Processes, manage, settings
-from tests.support.servers.doors import policies
+from tests.support.servers.endpoints import policies
 from tests.support.servers.gateway import ACT, Place
 from tests.support.servers.http_place import COMMAND_SET, HEADER, cluster
 from tests.support.servers.http_target import Target, http_target

@@ -1,4 +1,4 @@
-"""What a stored secret or a trust of targets opens, and who may point it elsewhere: administrators of Stint, at every door."""
+"""What a stored secret or a trust of targets opens, and who may point it elsewhere: administrators of Stint, at every entry point."""
 
 import json
 from typing import Any

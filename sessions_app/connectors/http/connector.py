@@ -83,7 +83,7 @@ class HTTPConnector:
             gone=shut,
             detail={
                 "asked": f"GET {_path(place)} at {_where(place)}", "statuses": answers, "made": 0, "removed": 0,
-                "door": _door(answers.values()), "not_cut": NOT_CUT, "asked_at": asked_at, "answered_at": _now(),
+                "access": _access(answers.values()), "not_cut": NOT_CUT, "asked_at": asked_at, "answered_at": _now(),
             },
         )  # fmt: skip
 
@@ -126,7 +126,7 @@ class HTTPConnector:
 
 # What is true without asking the target, which would tell nobody apart without its credential.
 _BY_GATEWAY: Mapping[str, Json] = {
-    "door": "gateway", "made": 0, "removed": 0, "credential": "the gateway's alone", "not_cut": [],
+    "access": "gateway", "made": 0, "removed": 0, "credential": "the gateway's alone", "not_cut": [],
 }  # fmt: skip
 
 
@@ -140,11 +140,11 @@ def _takes_connections(place: Place) -> CheckStep:
     return CheckStep("reachable", True, f"{_where(place)} takes {how} connections from Stint")
 
 
-def _door(statuses: Iterable[int]) -> str:
+def _access(statuses: Iterable[int]) -> str:
     """Describe what the statuses of requests without a valid token mean."""
     seen = set(statuses)
     if seen <= set(_REFUSALS):
-        return "shut"
+        return "refused by Stint"
     return (
         "open without a token"
         if any(status < 300 for status in seen)

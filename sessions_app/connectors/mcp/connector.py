@@ -63,12 +63,12 @@ class MCPConnector:
         """Report whether the server answers requests without Stint's token. Nothing of a grant is ever on it."""
         asked_at = dt.datetime.now(dt.UTC).isoformat()
         status = _run(lease.place, _stranger)
-        door = "refuses requests without a token" if status in _REFUSALS else "answers without a token"
+        access = "refuses requests without a token" if status in _REFUSALS else "answers without a token"
         return Evidence(
             gone=True,
             detail={
                 "asked": f"without a token at {lease.place.target.address}:{lease.place.target.port}", "status": status,
-                "door": door, "made": 0, "removed": 0, "credential": "the gateway's alone", "asked_at": asked_at,
+                "access": access, "made": 0, "removed": 0, "credential": "the gateway's alone", "asked_at": asked_at,
                 "answered_at": dt.datetime.now(dt.UTC).isoformat(),
             },
         )  # fmt: skip

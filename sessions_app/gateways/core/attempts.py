@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from broker.kernel import clock
 from broker.kernel.errors import Unavailable
-from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.sessions.authorize_use import AnyUse, TokenUse

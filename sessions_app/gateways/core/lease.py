@@ -36,7 +36,7 @@ class Renewal:
     """What one renewal learned.
 
     ``reading`` is the database's time. ``grants`` and ``tokens`` are the states of open grants and of the tokens in use.
-    ``removed_keys`` has the keys that were removed. ``answers`` are those to the doors' own questions.
+    ``removed_keys`` has the keys that were removed. ``answers`` are those to the endpoints' own questions.
     """
 
     renewed: Renewed
@@ -49,7 +49,7 @@ class Renewal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question(Generic[T]):
-    """What a door itself asks at each renewal. ``ask`` gets what the renewal returned, and runs in the lease's thread;
+    """What an endpoint itself asks at each renewal. ``ask`` gets what the renewal returned, and runs in the lease's thread;
     ``take`` gets its answer.
     """
 
@@ -62,7 +62,7 @@ class Known:
     """The name of a gateway, the release of Stint that it runs, and how clients recognize it.
 
     ``host_key`` is that of SSH, ``tls_fingerprint`` of the certificate that clients of web gateways trust. Each is empty
-    if the gateway has no such door.
+    if the gateway has no such endpoint.
     """
 
     name: str
@@ -77,9 +77,9 @@ class Lease:
     def __init__(self, known: Known, *, registry: Registry, enders: Enders) -> None:
         # Its own thread, so that nothing that holders do can delay it.
         self._database = Database(threads=1, name="lease")
-        # What the next renewal publishes; a door adds what is its own.
+        # What the next renewal publishes; an endpoint adds what is its own.
         self.known = known
-        # What doors ask at each renewal.
+        # What endpoints ask at each renewal.
         self.questions: list[Question[Any]] = []
         self._registry, self._enders = registry, enders
         self._loop = asyncio.get_running_loop()

@@ -1,6 +1,6 @@
 """One gateway in a process: what it holds open, its lease from the database, and the notifications of ends.
 
-A door registers its sessions (``OpenSession``) and what uses them (``User``), and the node cuts them. It does so at a
+An endpoint registers its sessions (``OpenSession``) and what uses them (``User``), and the node cuts them. It does so at a
 deadline by its own clock, by NOTIFY, and by its query each second. It also does so when it could not ask the database
 for ten seconds.
 """
@@ -32,7 +32,7 @@ REPORTS_S, SESSIONS_S, ROW_S = 2.0, 1.5, 1.0
 
 
 class Node:
-    """One gateway in one event loop. ``on_hold`` and ``on_heard`` can be set until ``start``, and doors add to
+    """One gateway in one event loop. ``on_hold`` and ``on_heard`` can be set until ``start``, and endpoints add to
     ``on_order`` at any time.
     """
 
@@ -128,4 +128,4 @@ def _stop(*, name: str) -> None:
 
 
 def _nothing(*_: object) -> None:
-    """Do nothing: this door has no use for it."""
+    """Do nothing: this endpoint has no use for it."""

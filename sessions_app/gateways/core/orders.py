@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from broker.kernel.errors import StintError, Unavailable
-from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.spread import spread
 from sessions_app.operations.sessions.claim_order import Claimed, claim_order
 from sessions_app.operations.sessions.fail_order import fail_order

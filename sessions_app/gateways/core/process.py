@@ -1,4 +1,4 @@
-"""The gateway as a process: one node with its doors, how it starts, and how it stops without ending a grant."""
+"""The gateway as a process: one node with its endpoints, how it starts, and how it stops without ending a grant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from broker.kernel.errors import StintError, Unavailable
 from broker.kernel.metrics import serve_metrics
 from broker.processes.watchdog import report
 from sessions_app.gateways.core.database import Database
-from sessions_app.gateways.core.door import Door, Shared
+from sessions_app.gateways.core.endpoint import Endpoint, Shared
 from sessions_app.gateways.core.holds import Holds
 from sessions_app.gateways.core.lease import Known
 from sessions_app.gateways.core.node import Node
@@ -39,7 +39,7 @@ STOPPING = "the gateway is stopping"
 
 
 class CannotListen(StintError):
-    """A door's address is taken or not of this machine, or its port is reserved."""
+    """An endpoint's address is taken or not of this machine, or its port is reserved."""
 
     code = "cannot_listen"
     status = 500
@@ -61,10 +61,10 @@ def raise_file_limit() -> None:
 
 
 class Gateway:
-    """One node and its doors, in one event loop."""
+    """One node and its endpoints, in one event loop."""
 
-    def __init__(self, options: Options, doors: Sequence[Door]) -> None:
-        self._options, self._doors = options, doors
+    def __init__(self, options: Options, endpoints: Sequence[Endpoint]) -> None:
+        self._options, self._endpoints = options, endpoints
         self._database = Database(threads=THREADS, name="gateway")
         self._holds = Holds()
         self._stop, self._drain = asyncio.Event(), asyncio.Event()
@@ -75,7 +75,7 @@ class Gateway:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, or until what is under way at SIGUSR1 is over.
 
-        Waits for the database at the start. Raises CannotListen, and what a door raises for bad settings.
+        Waits for the database at the start. Raises CannotListen, and what an endpoint raises for bad settings.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -121,11 +121,15 @@ class Gateway:
         shared = Shared(
             self._database, self._node, self._holds, self._options.name, closed_because=self._closed_because
         )
-        for door in self._doors:
-            await _opened(door, shared)
+        for endpoint in self._endpoints:
+            await _opened(endpoint, shared)
         serve_metrics(settings.METRICS_HOST, self._options.metrics_port)
         report(_turns(asyncio.get_running_loop()))
-        log.info("gateway.ready", name=self._options.name, doors=[door.name for door in self._doors])
+        log.info(
+            "gateway.ready",
+            name=self._options.name,
+            endpoints=[endpoint.name for endpoint in self._endpoints],
+        )
         await _first_of(self._stop.wait(), self._drain.wait())
         if not self._stop.is_set():
             await self._drained()
@@ -133,8 +137,8 @@ class Gateway:
     async def _drained(self) -> None:
         """Let nobody new in, and wait for what is under way: until it is over, the longest time, or SIGTERM."""
         minutes, registry = settings.GATEWAY_DRAIN_MINUTES, self._node.registry
-        for door in self._doors:
-            door.drain()
+        for endpoint in self._endpoints:
+            endpoint.drain()
         log.info("gateway.drains", minutes=minutes, sessions=len(registry.sessions()))
         registry.tell_all(
             f"This gateway restarts within {minutes} min. Then connect again: your grant goes on."
@@ -154,8 +158,8 @@ class Gateway:
         self._sweeper.stop()
         self._spool.stop()
         await self._node.close(STOPPING)
-        for door in self._doors:
-            await _closed(door)
+        for endpoint in self._endpoints:
+            await _closed(endpoint)
         log.info("gateway.stopped", delivered=await self._node.leave())
 
 
@@ -169,19 +173,19 @@ async def _first_of(*works: Coroutine[Any, Any, object]) -> None:
             task.cancel()
 
 
-async def _opened(door: Door, shared: Shared) -> None:
+async def _opened(endpoint: Endpoint, shared: Shared) -> None:
     try:
-        await door.open(shared)
+        await endpoint.open(shared)
     except OSError as error:
-        raise CannotListen(f"The {door.name} gateway can't start: {error.strerror or error}.") from error
+        raise CannotListen(f"The {endpoint.name} gateway can't start: {error.strerror or error}.") from error
 
 
-async def _closed(door: Door) -> None:
-    """Close a door. One that fails keeps no other open."""
+async def _closed(endpoint: Endpoint) -> None:
+    """Close an endpoint. One that fails keeps no other open."""
     try:
-        await door.close()
+        await endpoint.close()
     except Exception as error:  # the process must still leave the database
-        log.exception("gateway.door_not_closed", door=door.name, error=type(error).__name__)
+        log.exception("gateway.endpoint_not_closed", endpoint=endpoint.name, error=type(error).__name__)
 
 
 def _turns(loop: asyncio.AbstractEventLoop) -> Callable[[], bool]:

@@ -23,7 +23,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from broker.kernel.x509 import Pair, fingerprint, issue
-from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.options import WebOptions
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.queries.authority import GATEWAY_CA, gateway_ca_pair

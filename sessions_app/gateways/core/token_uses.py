@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
 from broker.kernel.errors import StintError, Unavailable
-from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.opening import open_by_token
 from sessions_app.gateways.core.registry import OpenSession
 from sessions_app.operations.sessions.authorize_use import TokenUse

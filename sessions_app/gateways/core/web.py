@@ -24,7 +24,7 @@ from aiohttp.streams import StreamReader
 from broker.kernel import request_id, tracing
 from broker.kernel.problems import CONTENT_TYPE, problem
 from sessions_app.gateways.core.arrivals import LIMITS, Arrivals, Limits, Place
-from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.options import WebOptions
 from sessions_app.gateways.core.tls import Tls
 
@@ -68,7 +68,7 @@ class Site(Protocol):
 
 
 class Web:
-    """The door of all web gateways."""
+    """The endpoint of all web gateways."""
 
     name = "web"
 

@@ -16,13 +16,13 @@ from sessions_app.gateways.core import metrics
 from sessions_app.gateways.core.aside import aside
 from sessions_app.gateways.core.attempts import NotReleased, attempt, released
 from sessions_app.gateways.core.bodies import of_the_client
+from sessions_app.gateways.core.body_budget import BodyBudget
 from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.core.cuttable import Cuttable
-from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.ends import GIVEN_UP, Report, failed_by, is_gone
 from sessions_app.gateways.core.heads import HeadRefused, again
 from sessions_app.gateways.core.registry import OpenSession
-from sessions_app.gateways.core.room import Room
 from sessions_app.gateways.core.tally import Tally
 from sessions_app.gateways.http.answers import Withheld, answer_json
 from sessions_app.gateways.http.asked import Asked
@@ -57,7 +57,7 @@ class Parts:
     upstream: Upstream
     credentials: Credentials
     tally: Tally
-    files: Room = field(default_factory=lambda: Room(of_one=FILES_OF_ONE, of_all=FILES_OF_ALL))
+    files: BodyBudget = field(default_factory=lambda: BodyBudget(of_one=FILES_OF_ONE, of_all=FILES_OF_ALL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +236,7 @@ class Exchange(Cuttable):
         )  # fmt: skip
 
     def _keep(self, kept: Kept) -> None:
-        """Take the room that its body needs until it ends. Raises NoRoom."""
+        """Take the room that its body needs until it ends. Raises BodiesTooLarge."""
         for room, size in ((self._parts.shared.room, kept.memory), (self._parts.files, kept.disk)):
             self._room.enter_context(room.taken(self._use.grant_id, size))
 

@@ -11,7 +11,7 @@ from django.conf import settings
 
 from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core.database import Database
-from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.spread import spread
 from sessions_app.queries.public_hosts import public_hosts
 
@@ -30,7 +30,7 @@ class Hosts:
     def cluster_at(self, host: str) -> str | None:
         """Return the name of the cluster at a host name in lower case, without a port; None if there is none.
 
-        The gateway's own host name leads to all of its doors, whatever a cluster says.
+        The gateway's own host name leads to all of its endpoints, whatever a cluster says.
         """
         if host == urlsplit(settings.GATEWAY_PUBLIC_URL).hostname:
             return None

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from broker.kernel.errors import StintError
 from broker.kernel.problems import problem
-from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.heads import HeadRefused
 from sessions_app.gateways.core.known import Admissions
 from sessions_app.gateways.core.tally import Tally

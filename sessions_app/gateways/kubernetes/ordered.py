@@ -11,11 +11,11 @@ from aiohttp import ClientError, ClientResponse, ClientWebSocketResponse
 
 from sessions_app.connectors.kubernetes.remote import STDERR, Container, Exec
 from sessions_app.gateways.core.aside import aside
+from sessions_app.gateways.core.body_budget import BodyBudget
 from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.core.ends import Report
 from sessions_app.gateways.core.live import Live
 from sessions_app.gateways.core.recording import Recorder
-from sessions_app.gateways.core.room import Room
 from sessions_app.gateways.kubernetes.bodies import Body
 from sessions_app.gateways.kubernetes.ends import UNSAID, unrecorded
 from sessions_app.gateways.kubernetes.execution import Watch, killed
@@ -99,7 +99,7 @@ class OneRequest:
 
     def __init__(
         self, upstream: Upstream, use: AtCluster, sending: Sending, version: str, body: Body, recorder: Recorder, *,
-        agent: str, again: Callable[[], Awaitable[Body]] | None, room: Room,
+        agent: str, again: Callable[[], Awaitable[Body]] | None, room: BodyBudget,
     ) -> None:  # fmt: skip
         """``version`` is that of the request's group. ``again`` binds the body to the object as it is then, if it was bound
         to an earlier one. ``room`` is that of what is kept of answers.
@@ -115,7 +115,7 @@ class OneRequest:
         self._read = 0
 
     async def run(self) -> Report:
-        """Send it and print its answer. Raises NoRoom, NotReached, the errors of connections, and what ``again`` raises."""
+        """Send it and print its answer. Raises BodiesTooLarge, NotReached, the errors of connections, and what ``again`` raises."""
         with self._room.taken(self._use.grant_id, self._most):
             answer = await send_bound(self._send, self._body, self._again)
             try:

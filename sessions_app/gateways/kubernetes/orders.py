@@ -55,7 +55,7 @@ STOPPED = "the gateway stopped it"
 async def run_ordered(parts: Parts, claimed: Claimed) -> None:
     """Try the line of an order and run it if allowed. Raises StintError if nothing could be recorded."""
     if not isinstance(claimed.use, HolderUse):
-        raise AssertionError  # noqa: TRY004  # each door runs orders of its own kind
+        raise AssertionError  # noqa: TRY004  # each endpoint runs orders of its own kind
     await Ordered(parts, claimed, claimed.use).run()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 
 from sessions_app.connectors.kubernetes.remote import Container
-from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.recording import Recorder
 from sessions_app.gateways.core.tally import Tally
 from sessions_app.gateways.kubernetes.execution import Watch

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from broker.kernel.errors import StintError
 from sessions_app.gateways.core.arrivals import LIMITS
-from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.heads import HeadRefused, again
 from sessions_app.gateways.core.known import Admissions
 from sessions_app.gateways.core.orders import Orders

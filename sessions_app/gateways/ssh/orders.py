@@ -18,7 +18,7 @@ from sessions_app.policy.commands.ssh.decide import decide
 async def run_ordered(parts: Parts, registry: Registry, claimed: Claimed) -> None:
     """Try the line of an order and run it if allowed. Raises StintError if nothing could be recorded."""
     if not isinstance(claimed.use, Use):
-        raise AssertionError  # noqa: TRY004  # each door runs orders of its own kind
+        raise AssertionError  # noqa: TRY004  # each endpoint runs orders of its own kind
     await Ordered(parts, registry, claimed, claimed.use).run()
 
 

@@ -67,13 +67,13 @@ SERVER_OPTIONS: dict[str, Any] = {
 }
 
 
-class Doorkeeper:
+class Admissions:
     """Counts connections that have not authenticated, and knows whether the gateway admits anyone."""
 
     def __init__(
         self, parts: Parts, registry: Registry, public_url: str, closed_because: Callable[[], str]
     ) -> None:
-        """``closed_because`` says why nobody is admitted; empty while the door is open."""
+        """``closed_because`` says why nobody is admitted; empty while it admits."""
         self.parts = parts
         self.registry = registry
         self.public_url = public_url
@@ -85,7 +85,7 @@ class Doorkeeper:
 
     @property
     def closed_because(self) -> str:
-        """Why nobody is admitted; empty while the door is open."""
+        """Why nobody is admitted; empty while it admits."""
         return self._closed_because()
 
     def knows_holder_of(self, fingerprint: str) -> bool:
@@ -102,10 +102,10 @@ class Doorkeeper:
 class Connection(asyncssh.SSHServer):
     """One client's connection."""
 
-    def __init__(self, door: Doorkeeper) -> None:
-        self.parts = door.parts
+    def __init__(self, admissions: Admissions) -> None:
+        self.parts = admissions.parts
         self.channels: set[User] = set()
-        self._door = door
+        self._admissions = admissions
         self._conn: asyncssh.SSHServerConnection | None = None
         self._address = ""
         self._counted = False
@@ -120,17 +120,17 @@ class Connection(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._conn = conn
-        self._door.connections.add(self)
+        self._admissions.connections.add(self)
         self._address = str((conn.get_extra_info("peername") or ("",))[0])
         _acknowledge_at_once(conn)
-        why = self._door.unproven.arrive(self._address)
+        why = self._admissions.unproven.arrive(self._address)
         self._counted = not why
         if why:
             self._refuse(why)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
-        self._door.connections.discard(self)
+        self._admissions.connections.discard(self)
         self._stop_counting()
         self._cancel_idle()
         for session in list(self._sessions.values()):
@@ -141,8 +141,8 @@ class Connection(asyncssh.SSHServer):
     def begin_auth(self, username: str) -> bool:
         """Always ask for authentication: False would let everyone in."""
         del username
-        if self._door.closed_because:
-            self._tell(self._door.closed_because)
+        if self._admissions.closed_because:
+            self._tell(self._admissions.closed_because)
         return True
 
     def public_key_auth_supported(self) -> bool:
@@ -154,7 +154,7 @@ class Connection(asyncssh.SSHServer):
         """Whether the key is registered. That the client holds it is checked after this."""
         self._candidate = None
         self._tries += 1
-        if self._tries > AUTH_TRIES or self._door.closed_because or self._conn is None:
+        if self._tries > AUTH_TRIES or self._admissions.closed_because or self._conn is None:
             self._refuse("too many keys")
             return False
         fingerprint = key.get_fingerprint()
@@ -171,13 +171,13 @@ class Connection(asyncssh.SSHServer):
         A client that asks nobody leaves once none of its keys was accepted, so it has to be told before. One that goes
         on to a registered key is told this once, and never again for this key.
         """
-        if not self._door.knows_holder_of(fingerprint):
+        if not self._admissions.knows_holder_of(fingerprint):
             more = "If none of your keys is registered, add this one and try again"
             self._tell(f"Your key {fingerprint} is not registered. {more}: {self._where}")
 
     @property
     def _where(self) -> str:
-        return f"{self._door.public_url}/account/#public_key"
+        return f"{self._admissions.public_url}/account/#public_key"
 
     def kbdint_auth_supported(self) -> bool:
         return True
@@ -202,7 +202,7 @@ class Connection(asyncssh.SSHServer):
             self._refuse("no proof")
             return
         self._proof = proof
-        self._door.note_beside(key for key, holder in self._known.items() if holder is None)
+        self._admissions.note_beside(key for key, holder in self._known.items() if holder is None)
         del conn.data_received
         self._wait_idle(IDLE_FIRST)
         log.info("connection.proven", holder=proof.username, key=proof.fingerprint, address=self._address)
@@ -236,7 +236,7 @@ class Connection(asyncssh.SSHServer):
             self._proof is None
             or self._conn is None
             or len(self.channels) >= CHANNELS
-            or self._door.closed_because
+            or self._admissions.closed_because
         ):
             return False
         self._cancel_idle()
@@ -255,12 +255,12 @@ class Connection(asyncssh.SSHServer):
         if self._proof is None:
             raise AssertionError
         uses = await self.parts.database.run(admit, proof=self._proof, now=self.parts.clock.now())
-        chosen = choose(uses, line, asked_as=self._proof.asked_as, public_url=self._door.public_url)
+        chosen = choose(uses, line, asked_as=self._proof.asked_as, public_url=self._admissions.public_url)
         use = used_from(chosen.use, self._address)
         found = self._sessions.get(use.grant_id)
         if found is None or found.closed:
             found = OpenSession(
-                self._door.registry, use, client_address=self._address, proof=self._proof.fingerprint
+                self._admissions.registry, use, client_address=self._address, proof=self._proof.fingerprint
             )
             self._sessions[use.grant_id] = found
         else:
@@ -300,7 +300,7 @@ class Connection(asyncssh.SSHServer):
     def _stop_counting(self) -> None:
         if self._counted:
             self._counted = False
-            self._door.unproven.depart(self._address)
+            self._admissions.unproven.depart(self._address)
 
 
 def _acknowledge_at_once(conn: asyncssh.SSHServerConnection) -> None:

@@ -16,10 +16,10 @@ from django.core.management.base import CommandError
 from broker.kernel.command import StintCommand
 from broker.kernel.database import name_process
 from broker.kernel.errors import StintError
-from sessions_app.gateways.core.door import Door
+from sessions_app.gateways.core.endpoint import Endpoint
 from sessions_app.gateways.core.options import WebOptions
 from sessions_app.gateways.core.process import Gateway, Options, raise_file_limit
-from sessions_app.gateways.doors import NAMES, SSH, Addresses, doors, named
+from sessions_app.gateways.endpoints import NAMES, SSH, Addresses, endpoints, named
 
 
 class Command(StintCommand):
@@ -29,7 +29,11 @@ class Command(StintCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--doors", default=",".join(NAMES), help=f"which gateways to serve (default: {','.join(NAMES)})")
+        add(
+            "--protocols",
+            default=",".join(NAMES),
+            help=f"which gateways to serve (default: {','.join(NAMES)})",
+        )
         add("--ssh-host", default=settings.SSH_GATEWAY_HOST, help="address for SSH (STINT_SSH_HOST)")
         add("--ssh-port", type=int, default=settings.SSH_GATEWAY_PORT, help="port for SSH (STINT_SSH_PORT)")
         add("--host", default=settings.GATEWAY_HOST, help="address for HTTPS (STINT_GATEWAY_HOST)")
@@ -45,7 +49,7 @@ class Command(StintCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         raise_file_limit()
         try:
-            names = named(options["doors"])
+            names = named(options["protocols"])
             port = options["ssh_port"] if SSH in names else options["port"]
             name = options["name"] or f"{socket.gethostname()}:{port}"
             name_process("gateway", name)
@@ -60,11 +64,11 @@ class Command(StintCommand):
 
 
 async def _serve(name: str, names: list[str], options: dict[str, Any]) -> None:
-    served = _doors(names, options)
+    served = _endpoints(names, options)
     await Gateway(Options(name=name, metrics_port=options["metrics_port"]), served).run()
 
 
-def _doors(names: list[str], options: dict[str, Any]) -> list[Door]:
+def _endpoints(names: list[str], options: dict[str, Any]) -> list[Endpoint]:
     web = WebOptions(
         host=options["host"],
         port=options["port"],
@@ -73,4 +77,4 @@ def _doors(names: list[str], options: dict[str, Any]) -> list[Door]:
         key=settings.GATEWAY_KEY,
     )
     addresses = Addresses(ssh_host=options["ssh_host"], ssh_port=options["ssh_port"], web=web)
-    return list(doors(names, addresses))
+    return list(endpoints(names, addresses))

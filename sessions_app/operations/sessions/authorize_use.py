@@ -1,4 +1,4 @@
-"""Decide whether a grant can be used here and now, and for what. Every door asks this, whatever proves the caller.
+"""Decide whether a grant can be used here and now, and for what. Every entry point asks this, whatever proves the caller.
 
 It is one prepared statement over partial indexes, sent and read in libpq's own formats. The deadline is part of it, so
 that the clock decides, and not what a worker has done so far. A listing, a session or an earlier answer is never
@@ -86,7 +86,7 @@ Used = TypeVar("Used", bound=AnyUse)
 
 
 class Proof(Protocol[Used_co]):
-    """A caller's proof at a door, with the target or cluster that it was shown at."""
+    """A caller's proof at an entry point, with the target or cluster that it was shown at."""
 
     def values(self) -> Sequence[str | None]:
         """Return the values for its statement."""

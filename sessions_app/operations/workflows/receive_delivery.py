@@ -20,7 +20,7 @@ from sessions_app.workflows.base import MAX_DELIVERY, Delivery, DeliveryRefused,
 
 log = structlog.get_logger(__name__)
 
-DOOR = Actor.system("hooks")
+HOOKS = Actor.system("hooks")
 # A flood of deliveries adds at most one entry per this interval to the record.
 RECORDED_EVERY = dt.timedelta(minutes=1)
 MOST_HINTS = 1000
@@ -113,6 +113,6 @@ def _note_refused(source: WorkflowSource, reason: str, now: dt.datetime) -> None
         count, row.refused, row.refused_recorded_at = row.refused, 0, now
         row.save(update_fields=["refused", "refused_recorded_at"])
         record(
-            event=Event.SOURCE_REFUSED, actor=DOOR, object_type="workflow_source", object_ref=source.name, now=now,
+            event=Event.SOURCE_REFUSED, actor=HOOKS, object_type="workflow_source", object_ref=source.name, now=now,
             data={"reason": reason, "count": count},
         )  # fmt: skip

@@ -23,10 +23,10 @@ from sessions_app.web.catalog.cluster_form import MOST_TARGETS, ClusterForm, for
 from sessions_app.web.catalog.proposals_page import proposal_for
 from sessions_app.web.home.welcome_page import unfinished
 from sessions_app.web.shell.documents import administered, editing, list_documents
-from sessions_app.web.shell.doors import ACT, FORM, back, page, who
 from sessions_app.web.shell.editor import Typed, sent
 from sessions_app.web.shell.removing import Removal, press_remove
 from sessions_app.web.shell.saving import Outcome, press, said
+from sessions_app.web.shell.views import ACT, FORM, back, page, who
 
 
 @page()

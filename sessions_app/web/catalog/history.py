@@ -14,8 +14,8 @@ from broker.kernel.errors import InvalidInput
 from sessions_app.models import DocumentVersion
 from sessions_app.queries.history import Right, rights_at, versions_of
 from sessions_app.web.catalog.history_page import history_page
-from sessions_app.web.shell.doors import page, who
 from sessions_app.web.shell.forms import parse_start
+from sessions_app.web.shell.views import page, who
 from sessions_app.web.shell.words import Linked, plural
 
 MAX_TEXT = 100

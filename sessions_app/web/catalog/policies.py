@@ -19,10 +19,10 @@ from sessions_app.web.catalog import simulator_page as simulating
 from sessions_app.web.catalog.proposals_page import proposal_for
 from sessions_app.web.catalog.replay_page import replay_past
 from sessions_app.web.shell.documents import administered, editing, list_documents
-from sessions_app.web.shell.doors import ACT, FORM, page, who
 from sessions_app.web.shell.editor import Typed, sent
 from sessions_app.web.shell.removing import Removal, press_remove
 from sessions_app.web.shell.saving import Outcome, press, said
+from sessions_app.web.shell.views import ACT, FORM, page, who
 
 UNREADABLE = "The text can't be parsed yet."
 NEW_POLICY = "A new policy has no past requests to replay."

@@ -14,8 +14,8 @@ from sessions_app.policy.trust import Condition
 from sessions_app.queries import facts
 from sessions_app.web.catalog import trust_page as reads
 from sessions_app.web.shell.documents import administered, edit_document, list_documents
-from sessions_app.web.shell.doors import ACT, FORM, page, who
 from sessions_app.web.shell.removing import Removal, press_remove
+from sessions_app.web.shell.views import ACT, FORM, page, who
 from sessions_app.web.shell.words import Look
 
 MET, NOT_MET = Look("ok", "check", "Yes"), Look("bad", "x", "No")

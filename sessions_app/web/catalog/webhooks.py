@@ -20,8 +20,8 @@ from sessions_app.operations.notifications.try_webhook import try_webhook
 from sessions_app.policy.webhooks import EVENTS
 from sessions_app.web.catalog import webhooks_page as reads
 from sessions_app.web.shell.documents import administered, edit_document, list_documents
-from sessions_app.web.shell.doors import ACT, FORM, page, who
 from sessions_app.web.shell.removing import Removal, press_remove
+from sessions_app.web.shell.views import ACT, FORM, page, who
 from sessions_app.web.shell.words import plural
 
 # The spans that one click can replay, in hours, and their names.

@@ -33,11 +33,11 @@ from sessions_app.web.grants.grant_page import GrantPage, grant_page
 from sessions_app.web.grants.grants_page import grant_rows, no_grants
 from sessions_app.web.grants.log import Asked
 from sessions_app.web.grants.runnable import field_name
-from sessions_app.web.shell.doors import ACT, back, page, who
 from sessions_app.web.shell.forms import typed_duration
 from sessions_app.web.shell.home_shown import LIVE
 from sessions_app.web.shell.pages import page_of
 from sessions_app.web.shell.recording import Output, output_for
+from sessions_app.web.shell.views import ACT, back, page, who
 
 View = Callable[[HttpRequest, str], HttpResponse]
 

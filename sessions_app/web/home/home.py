@@ -8,9 +8,9 @@ from django.shortcuts import redirect, render
 from broker.kernel import clock
 from sessions_app.web.home.welcome_page import starts_with_nothing
 from sessions_app.web.shell.context import frame_of
-from sessions_app.web.shell.doors import page, who
 from sessions_app.web.shell.home_page import Home
 from sessions_app.web.shell.home_page import home as read_home
+from sessions_app.web.shell.views import page, who
 from sessions_app.web.workflows.on_call import calls_for
 
 

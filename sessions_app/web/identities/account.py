@@ -26,7 +26,7 @@ from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.queries.tokens import live_tokens
 from sessions_app.web.identities.proving import recently
-from sessions_app.web.shell.doors import ACT, FORM, page, who
+from sessions_app.web.shell.views import ACT, FORM, page, who
 from sessions_app.web.shell.words import plural
 
 LIFETIMES = (1, 7, 30, 90)

@@ -22,9 +22,9 @@ from sessions_app.queries.people import known_people
 from sessions_app.web.identities import people_page as reads
 from sessions_app.web.identities.identity_form import add_identity, press_group
 from sessions_app.web.identities.who_can_page import WhoCan, who_can, who_can_form
-from sessions_app.web.shell.doors import ACT, FORM, back, page, who
 from sessions_app.web.shell.saving import Outcome
 from sessions_app.web.shell.sentences import sentence
+from sessions_app.web.shell.views import ACT, FORM, back, page, who
 from sessions_app.web.shell.words import plural
 
 LONGEST = 100

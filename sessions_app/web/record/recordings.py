@@ -14,7 +14,7 @@ from sessions_app.models import CommandRun
 from sessions_app.operations.sessions.watch_recording import watch_recording
 from sessions_app.queries.recorded import readable
 from sessions_app.web.record.recordings_page import recordings, replay
-from sessions_app.web.shell.doors import page, who
+from sessions_app.web.shell.views import page, who
 from sessions_app.web.shell.words import run_result
 
 MAX_QUERY = 100

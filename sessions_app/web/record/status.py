@@ -7,7 +7,7 @@ from django.shortcuts import render
 
 from broker.kernel import clock
 from sessions_app.web.record.status_page import status
-from sessions_app.web.shell.doors import page, who
+from sessions_app.web.shell.views import page, who
 
 
 @page()

@@ -24,9 +24,9 @@ from sessions_app.web.requests.requests import find
 from sessions_app.web.shell import waiting
 from sessions_app.web.shell.cards import request_cards
 from sessions_app.web.shell.context import frame_of
-from sessions_app.web.shell.doors import ACT, page, who
 from sessions_app.web.shell.home_shown import pending
 from sessions_app.web.shell.needs import needs_of
+from sessions_app.web.shell.views import ACT, page, who
 
 MOST, MOST_OTHERS = 50, 20
 SHOW = ("holds", "requests", "reviews", "questions")

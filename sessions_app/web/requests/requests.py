@@ -39,11 +39,11 @@ from sessions_app.web.requests.deciding_page import request_page
 from sessions_app.web.requests.outcome import SOFT, Outcome
 from sessions_app.web.requests.set_options import usual_wait
 from sessions_app.web.shell.cards import request_cards
-from sessions_app.web.shell.doors import ACT, FORM, back, page, who
 from sessions_app.web.shell.faults import faults_of
 from sessions_app.web.shell.forms import Draft, draft_of_form, draft_of_link, draft_of_request
 from sessions_app.web.shell.home_page import again
 from sessions_app.web.shell.pages import page_of
+from sessions_app.web.shell.views import ACT, FORM, back, page, who
 from sessions_app.web.templatetags.times import say_moment
 
 # The rules that don't depend on time, as faults name them.

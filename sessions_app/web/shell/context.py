@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from accounts.models import Identity
 from broker.kernel.origins import at_port
-from sessions_app.web.shell.doors import SEEN, who
 from sessions_app.web.shell.moment import page_now
 from sessions_app.web.shell.standing import Standing, standing_of
+from sessions_app.web.shell.views import SEEN, who
 
 THEME_COOKIE = "stint_theme"
 STREAM_PATH = "/streams/changes"

@@ -15,9 +15,9 @@ from django.urls import reverse
 from accounts.models import Identity
 from sessions_app.operations.catalog.document_state import NOUN, state_of
 from sessions_app.operations.catalog.remove_document import Kind
-from sessions_app.web.shell.doors import who
 from sessions_app.web.shell.editor import Typed, sent
 from sessions_app.web.shell.saving import Outcome, press, said
+from sessions_app.web.shell.views import who
 from sessions_app.web.shell.words import Linked
 
 Row_co = TypeVar("Row_co", bound=Model, covariant=True)

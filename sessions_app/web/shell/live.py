@@ -9,8 +9,8 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 
 from broker.kernel import clock
-from sessions_app.web.shell.doors import page, who
 from sessions_app.web.shell.pulse import pulse as read_pulse
+from sessions_app.web.shell.views import page, who
 
 
 @page()

@@ -11,8 +11,8 @@ from sessions_app.models import Notice
 from sessions_app.operations.notifications.read_all_notices import read_all_notices
 from sessions_app.operations.notifications.read_notice import read_notice
 from sessions_app.queries.notices import outcome_of, unread_of, with_outcomes
-from sessions_app.web.shell.doors import ACT, page, who
 from sessions_app.web.shell.pages import page_of
+from sessions_app.web.shell.views import ACT, page, who
 
 MOST_NEW = 50
 

@@ -13,8 +13,8 @@ from broker.kernel import clock
 from sessions_app.models import AccessPolicy, Grant
 from sessions_app.operations.catalog.remove_document import Kind, remove_document
 from sessions_app.web.shell.documents import PLACES
-from sessions_app.web.shell.doors import who
 from sessions_app.web.shell.saving import ending
+from sessions_app.web.shell.views import who
 from sessions_app.web.shell.words import plural
 
 KEPT = "No one can request it anymore. Its requests and grants stay in the record."

@@ -15,7 +15,7 @@ from sessions_app.operations.catalog.document_state import Kind
 from sessions_app.operations.catalog.save_document import save_document
 from sessions_app.operations.catalog.save_draft import CannotBeRead
 from sessions_app.policy.documents import Problem
-from sessions_app.web.shell.doors import who
+from sessions_app.web.shell.views import who
 from sessions_app.web.shell.words import plural
 
 

@@ -43,7 +43,7 @@ def test_what_can_be_no_code_is_none(typed):
     assert typed_code(typed) == ""
 
 
-def test_a_program_gets_no_scope_that_opens_further_doors(world):
+def test_a_program_gets_no_scope_that_opens_further_entry_points(world):
     assert start(world).row.scopes == ["decide", "end", "read", "request"]
     assert start(world, scopes=["read"]).row.scopes == ["read"]
     for scopes in (["administer"], ["read", "administer"], ["root"], ["READ"]):

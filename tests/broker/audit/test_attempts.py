@@ -11,11 +11,11 @@ from broker.audit.events import Event
 from broker.audit.models import AuditAttempt, AuditBacklog, AuditEntry
 from broker.kernel import clock
 
-DOOR = Actor.system("exchange")
+EXCHANGE = Actor.system("exchange")
 ALICE = Actor(name="alice", id=7, kind="person")
 
 
-def attempt(source: str, now: dt.datetime, *, actor: Actor = DOOR, ref: str = "none", **data) -> None:
+def attempt(source: str, now: dt.datetime, *, actor: Actor = EXCHANGE, ref: str = "none", **data) -> None:
     record_attempt(
         event=Event.IDENTITY_TOKEN_REFUSED, actor=actor, object_type="trust_policy", object_ref=ref, source=source,
         data=data, now=now,

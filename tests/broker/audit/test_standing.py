@@ -49,7 +49,7 @@ def test_a_database_that_was_started_again_is_compared_again_and_stands(db, kept
     assert standing() == (True, "")
 
 
-def test_a_record_without_the_last_checkpoint_that_is_kept_shuts_the_doors(db, kept):
+def test_a_record_without_the_last_checkpoint_that_is_kept_shuts_the_entry_points(db, kept):
     signed()
     of_another_record(kept)
     started_again()
@@ -58,7 +58,7 @@ def test_a_record_without_the_last_checkpoint_that_is_kept_shuts_the_doors(db, k
     assert str(kept) in standing().contradiction
 
 
-def test_moving_the_file_away_opens_no_door_and_nothing_is_signed(db, kept):
+def test_moving_the_file_away_opens_no_entry_point_and_nothing_is_signed(db, kept):
     signed()
     of_another_record(kept)
     started_again()
@@ -70,7 +70,7 @@ def test_moving_the_file_away_opens_no_door_and_nothing_is_signed(db, kept):
     assert not stands()
 
 
-def test_what_is_found_when_a_checkpoint_is_made_shuts_the_doors_that_were_open(db, kept):
+def test_what_is_found_when_a_checkpoint_is_made_shuts_the_entry_points_that_were_open(db, kept):
     signed()
     assert stands()
     of_another_record(kept)

@@ -143,7 +143,7 @@ def prod(laptops, tmp_path_factory):
 def kubernetes_gateway(laptops):
     """The gateway that kubectl reaches the cluster through."""
     port = int(laptops.place.env["STINT_GATEWAY_PUBLIC_URL"].rpartition(":")[2])
-    words = ("manage.py", "gateway", "--doors", "kubernetes", "--port", str(port), "--name", "kubernetes")
+    words = ("manage.py", "gateway", "--protocols", "kubernetes", "--port", str(port), "--name", "kubernetes")
     with (laptops.place.folder / "kubernetes.log").open("ab") as log:
         gateway = start(*words, env=laptops.place.env, stdout=log, stderr=log)
     try:

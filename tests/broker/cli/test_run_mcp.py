@@ -28,24 +28,24 @@ print(address, token, "STINT_TOKEN" in os.environ)
 
 
 @pytest.fixture
-def door(processes, tmp_path, django_db_setup, django_db_blocker):
+def endpoint(processes, tmp_path, django_db_setup, django_db_blocker):
     """An MCP server behind its gateway, with a policy that needs nobody's approval."""
     free = files(0)["policies/desk-work.yaml"].replace("\n  - {count: 1, from: [approvers]}", " none")
-    with mcp_place(django_db_blocker, tmp_path, files={"policies/desk-work.yaml": free}) as door:
-        yield door
+    with mcp_place(django_db_blocker, tmp_path, files={"policies/desk-work.yaml": free}) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture
-def laptop(door, tmp_path):
+def laptop(endpoint, tmp_path):
     """Alice's machine, with a token."""
     from accounts.operations.create_token import create_token
 
-    alice = door.world.alice
+    alice = endpoint.world.alice
     token = create_token(
         identity_id=alice.pk, label="cli", scopes=("read", "request", "end"), lifetime=dt.timedelta(hours=1),
         actor=alice, now=now(),
     )[1]  # fmt: skip
-    with serve(door.env, tmp_path) as url:
+    with serve(endpoint.env, tmp_path) as url:
         (tmp_path / "home").mkdir()
         yield Terminal(tmp_path / "home", {"STINT_URL": url, "STINT_TOKEN": token})
 
@@ -75,13 +75,15 @@ def _prepare(stop: threading.Event) -> None:
     connection.close()
 
 
-def test_a_program_works_on_its_ticket_with_a_token_that_is_dead_afterwards(door, laptop, worker, tmp_path):
+def test_a_program_works_on_its_ticket_with_a_token_that_is_dead_afterwards(
+    endpoint, laptop, worker, tmp_path
+):
     (tmp_path / "home" / "read.py").write_text(READ)
     done = laptop(*WORK, "--", *laptop.command[:1], "read.py")
     assert done.returncode == 0, done.stderr
     allowed, refused, used = done.stdout.splitlines()
     url, token, has_own = used.split()
-    assert (url, has_own) == (door.url, "False")
+    assert (url, has_own) == (endpoint.url, "False")
     assert '"isError":true' not in allowed.replace(" ", "")
     assert "isError" in refused
     assert "T-43" in refused

@@ -85,7 +85,7 @@ def test_a_forked_process_has_everything_loaded_and_a_name_and_place_of_its_own(
     script = (
         BEGIN
         + """
-print("loaded", "sessions_app.gateways.ssh.door" in sys.modules, flush=True)
+print("loaded", "sessions_app.gateways.ssh.endpoint" in sys.modules, flush=True)
 print("words", sys.argv[1:], os.getcwd(), flush=True)
 print("name", open("/proc/self/comm").read().strip(), flush=True)
 print("leads", os.getsid(0) == os.getpid(), flush=True)

@@ -48,10 +48,10 @@ def case(installed, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     type_ = registry.type_of("folder")
-    target = TargetFacts(id=1, name="door-1", address="192.0.2.1", port=1, account="", host_key="")
+    target = TargetFacts(id=1, name="folder-1", address="192.0.2.1", port=1, account="", host_key="")
 
     def at(where: Path) -> Place:
-        return Place(cluster="doors", target=target, parameters=type_.parameters(folder=str(where)))
+        return Place(cluster="folders", target=target, parameters=type_.parameters(folder=str(where)))
 
     def leave(lease) -> None:
         (folder / f"stint-{lease.mark}.new").write_text("{")

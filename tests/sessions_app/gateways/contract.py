@@ -1,6 +1,6 @@
-"""What every gateway holds, whatever protocol it speaks. A door is one that passes it.
+"""What every gateway holds, whatever protocol it speaks. An endpoint is one that passes it.
 
-A module of tests for one gateway imports these and gives a `door`; what its protocol has no place for, it takes out and says
+A module of tests for one gateway imports these and gives an `endpoint`; what its protocol has no place for, it takes out and says
 so. How long something may last after an end is the product's promise: two seconds.
 """
 
@@ -27,11 +27,11 @@ AT_DEADLINE = 0.5
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left_over(door):
+def nothing_is_left_over(endpoint):
     """Grants of one test are none of the next one's business."""
     yield
-    door.way.thaw()
-    door.way.take()
+    endpoint.way.thaw()
+    endpoint.way.take()
     for pk in Grant.objects.filter(state="active").values_list("pk", flat=True):
         end_grant(grant_id=pk, actor=None, reason=EndReason.REVOKED, now=clock.now())
 
@@ -46,9 +46,9 @@ def wait_until_left(grant, seconds: float) -> None:
     eventually(lambda: seconds_over(grant) > -seconds, within=max(1.0, -seconds_over(grant)))
 
 
-def ended(door, grant) -> bool:
+def ended(endpoint, grant) -> bool:
     """Whether its end has been proven at the target."""
-    door.settle(grant)
+    endpoint.settle(grant)
     grant.refresh_from_db()
     return grant.state == "ended"
 
@@ -65,80 +65,80 @@ def open_sessions(grant) -> int:
 # What is allowed, and what is not
 
 
-def test_what_is_allowed_is_one_run_in_the_record(door):
-    grant = door.grant()
-    answer = door.once(grant)
+def test_what_is_allowed_is_one_run_in_the_record(endpoint):
+    grant = endpoint.grant()
+    answer = endpoint.once(grant)
     assert answer.done, answer.text
     eventually(lambda: grant.runs.get().state == "done")
-    assert door.reached(grant) == 1
+    assert endpoint.reached(grant) == 1
 
 
-def test_what_is_not_allowed_is_recorded_and_told_with_the_nearest_that_is(door):
-    grant = door.grant()
-    answer = door.outside(grant)
+def test_what_is_not_allowed_is_recorded_and_told_with_the_nearest_that_is(endpoint):
+    grant = endpoint.grant()
+    answer = endpoint.outside(grant)
     assert not answer.done
     assert "Nearest: " in answer.text
     eventually(lambda: grant.runs.get().state == "refused")
-    assert door.reached(grant) == 0
+    assert endpoint.reached(grant) == 0
 
 
-def test_of_two_grants_one_ends_and_the_other_goes_on(door):
-    one, two = door.grant(), door.grant()
-    with door.lasting(one) as first, door.lasting(two) as second:
+def test_of_two_grants_one_ends_and_the_other_goes_on(endpoint):
+    one, two = endpoint.grant(), endpoint.grant()
+    with endpoint.lasting(one) as first, endpoint.lasting(two) as second:
         revoke(one)
         eventually(lambda: not first.lives(), within=LIMIT)
         assert second.lives()
-        assert not door.once(one).done
-        assert door.once(two).done
+        assert not endpoint.once(one).done
+        assert endpoint.once(two).done
         revoke(two)
         eventually(lambda: not second.lives(), within=LIMIT)
-    eventually(lambda: ended(door, one) and ended(door, two))
+    eventually(lambda: ended(endpoint, one) and ended(endpoint, two))
 
 
 # Ends
 
 
-def test_a_revoke_cuts_what_is_under_way_and_says_why(door):
-    grant = door.grant()
-    with door.lasting(grant) as lasting:
+def test_a_revoke_cuts_what_is_under_way_and_says_why(endpoint):
+    grant = endpoint.grant()
+    with endpoint.lasting(grant) as lasting:
         revoke(grant)
         eventually(lambda: not lasting.lives(), within=LIMIT)
         said = lasting.said()
         assert grant.ref in said
         assert "has ended: revoked" in said
-    eventually(lambda: ended(door, grant))
+    eventually(lambda: ended(endpoint, grant))
     assert states(grant) == ["cut"]
-    assert not door.once(grant).done
+    assert not endpoint.once(grant).done
 
 
-def test_a_revoke_cuts_what_is_under_way_while_others_have_the_grants_row(door):
-    grant = door.grant()
-    with door.lasting(grant) as lasting, locked(grant, 60):
+def test_a_revoke_cuts_what_is_under_way_while_others_have_the_grants_row(endpoint):
+    grant = endpoint.grant()
+    with endpoint.lasting(grant) as lasting, locked(grant, 60):
         revoke(grant)
         eventually(lambda: not lasting.lives(), within=LIMIT)
         assert "has ended: revoked" in lasting.said()
-        assert not door.once(grant).done
-    eventually(lambda: ended(door, grant))
+        assert not endpoint.once(grant).done
+    eventually(lambda: ended(endpoint, grant))
 
 
-def test_the_deadline_cuts_what_is_under_way_and_says_so(door):
-    grant = door.grant(duration=4)
-    with door.lasting(grant) as lasting:
+def test_the_deadline_cuts_what_is_under_way_and_says_so(endpoint):
+    grant = endpoint.grant(duration=4)
+    with endpoint.lasting(grant) as lasting:
         eventually(lambda: not lasting.lives(), within=LIMIT - seconds_over(grant))
         assert_in_time(seconds_over(grant), most=AT_DEADLINE)
         assert "has ended: expired" in lasting.said()
-    assert not door.once(grant).done
-    eventually(lambda: ended(door, grant))
+    assert not endpoint.once(grant).done
+    eventually(lambda: ended(endpoint, grant))
     assert grant.end_reason == "expired"
 
 
 @pytest.mark.parametrize("by", ["revoke", "deadline"])
-def test_a_client_that_reads_nothing_of_a_flood_holds_up_no_end(door, by):
-    grant = door.grant(duration=4 if by == "deadline" else 3600)
+def test_a_client_that_reads_nothing_of_a_flood_holds_up_no_end(endpoint, by):
+    grant = endpoint.grant(duration=4 if by == "deadline" else 3600)
     if by == "deadline":
         # A gateway gives a client that reads nothing up by itself after ten seconds.
         wait_until_left(grant, 8)
-    with door.flood(grant) as flood:
+    with endpoint.flood(grant) as flood:
         time.sleep(1)
         assert flood.lives()
         if by == "revoke":
@@ -146,205 +146,205 @@ def test_a_client_that_reads_nothing_of_a_flood_holds_up_no_end(door, by):
         left = -seconds_over(grant) if by == "deadline" else 0
         eventually(lambda: not flood.lives(), within=2 * LIMIT + left)
         eventually(lambda: not open_sessions(grant), within=LIMIT)
-    eventually(lambda: ended(door, grant), within=15)
+    eventually(lambda: ended(endpoint, grant), within=15)
 
 
-def test_an_extended_grant_can_be_used_past_its_old_deadline(door):
-    grant = door.grant(duration=5)
-    assert door.once(grant).done
+def test_an_extended_grant_can_be_used_past_its_old_deadline(endpoint):
+    grant = endpoint.grant(duration=5)
+    assert endpoint.once(grant).done
     old = grant.expires_at
     extend_grant(
         grant_id=grant.pk, requester=grant.holder, seconds=600, reason="Not done yet", now=clock.now()
     )
     eventually(lambda: clock.now() > old + dt.timedelta(seconds=0.5), within=60)
-    answer = door.once(grant)
+    answer = endpoint.once(grant)
     assert answer.done, answer.text
 
 
-def test_a_disabled_holder_is_cut_and_let_in_no_more(door):
-    grant, world = door.grant(), door.world
-    with door.lasting(grant) as lasting:
+def test_a_disabled_holder_is_cut_and_let_in_no_more(endpoint):
+    grant, world = endpoint.grant(), endpoint.world
+    with endpoint.lasting(grant) as lasting:
         disable_identity(identity_id=grant.holder.pk, actor=world.admin, now=clock.now())
         eventually(lambda: not lasting.lives(), within=LIMIT)
-    assert not door.once(grant).done
+    assert not endpoint.once(grant).done
     enable_identity(identity_id=grant.holder.pk, actor=world.admin, now=clock.now())
-    assert not door.once(grant).done
-    eventually(lambda: ended(door, grant))
+    assert not endpoint.once(grant).done
+    eventually(lambda: ended(endpoint, grant))
 
 
 # What waits for a second person
 
 
 @pytest.fixture
-def held(door):
+def held(endpoint):
     """A grant, and something of it that waits."""
-    grant = door.grant()
-    with door.held(grant) as held:
+    grant = endpoint.grant()
+    with endpoint.held(grant) as held:
         yield grant, held, grant.runs.get(state="held")
 
 
-def decide(door, run, *, allow: bool) -> None:
-    decide_hold(run_id=run.pk, actor=door.world.bob, allow=allow, now=clock.now())
+def decide(endpoint, run, *, allow: bool) -> None:
+    decide_hold(run_id=run.pk, actor=endpoint.world.bob, allow=allow, now=clock.now())
 
 
-def test_what_was_allowed_runs_once(door, held):
+def test_what_was_allowed_runs_once(endpoint, held):
     grant, waiting, run = held
-    assert door.reached(grant) == 0
-    decide(door, run, allow=True)
+    assert endpoint.reached(grant) == 0
+    decide(endpoint, run, allow=True)
     answer = waiting.answer()
     assert answer.done, answer.text
     eventually(lambda: grant.runs.get().state == "done")
-    assert door.reached(grant) == 1
+    assert endpoint.reached(grant) == 1
 
 
-def test_what_was_denied_does_not_run_and_its_holder_learns_by_whom(door, held):
+def test_what_was_denied_does_not_run_and_its_holder_learns_by_whom(endpoint, held):
     grant, waiting, run = held
-    decide(door, run, allow=False)
+    decide(endpoint, run, allow=False)
     answer = waiting.answer()
     assert not answer.done
     assert "Bob denied" in answer.text
-    assert door.reached(grant) == 0
+    assert endpoint.reached(grant) == 0
     assert grant.runs.get().state == "hold_denied"
 
 
-def test_what_nobody_decides_lapses(door, held):
+def test_what_nobody_decides_lapses(endpoint, held):
     grant, waiting, run = held
     CommandRun.objects.filter(pk=run.pk).update(hold_lapses_at=run.tried_at)
     assert not waiting.answer().done
-    assert door.reached(grant) == 0
+    assert endpoint.reached(grant) == 0
 
 
-def test_the_end_of_the_grant_ends_the_wait(door, held):
+def test_the_end_of_the_grant_ends_the_wait(endpoint, held):
     grant, waiting, _ = held
     revoke(grant)
     eventually(lambda: grant.runs.get().state == "cut", within=LIMIT)
     assert not waiting.answer().done
-    assert door.reached(grant) == 0
+    assert endpoint.reached(grant) == 0
 
 
 # The database
 
 
-def test_without_its_database_everything_is_dropped_after_ten_seconds_and_nobody_let_in(door):
-    grant = door.grant()
-    with door.lasting(grant) as lasting:
-        before = door.reached(grant)
-        door.way.freeze()
-        door.give_up(grant, after=3)
+def test_without_its_database_everything_is_dropped_after_ten_seconds_and_nobody_let_in(endpoint):
+    grant = endpoint.grant()
+    with endpoint.lasting(grant) as lasting:
+        before = endpoint.reached(grant)
+        endpoint.way.freeze()
+        endpoint.give_up(grant, after=3)
         eventually(lambda: not lasting.lives(), within=9)
         # The last time that it was heard of may be a while before it was cut off, on a busy machine.
         heard = GatewayNode.objects.filter(stopped_at=None).latest("seen_at").seen_at
         assert 8 < (clock.now() - heard).total_seconds() < allow(12)
         assert "lost its database" in lasting.said()
-    assert not door.once(grant).done
-    assert door.reached(grant) == before
-    door.way.thaw()
+    assert not endpoint.once(grant).done
+    assert endpoint.reached(grant) == before
+    endpoint.way.thaw()
     # The grant goes on, and what was dropped is reported once the database can be told.
-    eventually(lambda: door.once(grant).done, within=30, every=0.2)
+    eventually(lambda: endpoint.once(grant).done, within=30, every=0.2)
     eventually(lambda: states(grant)[0] == "cut", within=30)
-    assert door.reached(grant) == before + 1
+    assert endpoint.reached(grant) == before + 1
 
 
-def test_without_its_database_the_deadline_is_kept(door):
-    grant = door.grant(duration=5)
-    with door.lasting(grant) as lasting:
+def test_without_its_database_the_deadline_is_kept(endpoint):
+    grant = endpoint.grant(duration=5)
+    with endpoint.lasting(grant) as lasting:
         wait_until_left(grant, 3)
-        door.way.freeze()
+        endpoint.way.freeze()
         eventually(lambda: not lasting.lives(), within=LIMIT - seconds_over(grant))
         assert_in_time(seconds_over(grant), most=AT_DEADLINE)
-        door.way.thaw()
-    eventually(lambda: ended(door, grant), within=30)
+        endpoint.way.thaw()
+    eventually(lambda: ended(endpoint, grant), within=30)
 
 
-def test_a_database_that_takes_nobody_at_the_deadline_is_told_of_the_end_when_it_is_back(door):
-    grant = door.grant(duration=5)
-    with door.lasting(grant) as lasting:
+def test_a_database_that_takes_nobody_at_the_deadline_is_told_of_the_end_when_it_is_back(endpoint):
+    grant = endpoint.grant(duration=5)
+    with endpoint.lasting(grant) as lasting:
         # So late that the deadline comes before the ten seconds without a database are over.
         wait_until_left(grant, 6)
-        door.way.refuse()
+        endpoint.way.refuse()
         eventually(lambda: not lasting.lives(), within=LIMIT - seconds_over(grant))
         assert open_sessions(grant)
-        door.way.take()
+        endpoint.way.take()
     # The gateway goes on, so that nobody else would close it.
     eventually(lambda: not open_sessions(grant), within=30)
-    eventually(lambda: ended(door, grant), within=30)
+    eventually(lambda: ended(endpoint, grant), within=30)
     assert grant.end_reason == "expired"
 
 
-def test_what_its_client_gave_up_before_it_was_registered_never_reaches_the_target(door):
-    grant = door.grant()
+def test_what_its_client_gave_up_before_it_was_registered_never_reaches_the_target(endpoint):
+    grant = endpoint.grant()
     with locked(grant, allow(8)):
-        door.give_up(grant, after=2)
-        eventually(lambda: not deserted_at(door.place.port))
+        endpoint.give_up(grant, after=2)
+        eventually(lambda: not deserted_at(endpoint.place.port))
     # What was on its way would be there by now.
     time.sleep(1)
-    assert door.reached(grant) == 0
+    assert endpoint.reached(grant) == 0
     revoke(grant)
-    eventually(lambda: ended(door, grant), within=15)
+    eventually(lambda: ended(endpoint, grant), within=15)
 
 
 # The gateway itself
 
 
-def test_a_gateway_that_was_frozen_over_a_deadline_gives_nothing_out_and_takes_nothing_in(door):
-    grant = door.grant(duration=5)
-    with door.lasting(grant) as lasting:
+def test_a_gateway_that_was_frozen_over_a_deadline_gives_nothing_out_and_takes_nothing_in(endpoint):
+    grant = endpoint.grant(duration=5)
+    with endpoint.lasting(grant) as lasting:
         wait_until_left(grant, 3)
-        door.send(signal.SIGSTOP)
+        endpoint.send(signal.SIGSTOP)
         try:
             eventually(lambda: seconds_over(grant) > 0.5, within=LIMIT - seconds_over(grant))
         finally:
-            door.send(signal.SIGCONT)
+            endpoint.send(signal.SIGCONT)
         eventually(lambda: not lasting.lives(), within=LIMIT)
-        assert not door.once(grant).done
-    eventually(lambda: ended(door, grant), within=30)
+        assert not endpoint.once(grant).done
+    eventually(lambda: ended(endpoint, grant), within=30)
 
 
-def test_a_gateway_that_is_killed_ends_no_grant_and_its_sessions_are_closed_once_it_is_back(door):
-    grant = door.grant()
-    with door.lasting(grant) as lasting:
-        door.stop(signal.SIGKILL)
+def test_a_gateway_that_is_killed_ends_no_grant_and_its_sessions_are_closed_once_it_is_back(endpoint):
+    grant = endpoint.grant()
+    with endpoint.lasting(grant) as lasting:
+        endpoint.stop(signal.SIGKILL)
         try:
             eventually(lambda: not lasting.lives(), within=LIMIT)
         finally:
-            door.start()
-    assert door.once(grant).done
-    eventually(lambda: door.settle(grant) or states(grant) == ["cut", "done"], within=30)
+            endpoint.start()
+    assert endpoint.once(grant).done
+    eventually(lambda: endpoint.settle(grant) or states(grant) == ["cut", "done"], within=30)
     revoke(grant)
-    eventually(lambda: ended(door, grant), within=30)
+    eventually(lambda: ended(endpoint, grant), within=30)
 
 
-def test_a_gateway_that_is_told_to_stop_closes_its_sessions_and_ends_no_grant(door):
-    grant = door.grant()
-    with door.lasting(grant) as lasting:
+def test_a_gateway_that_is_told_to_stop_closes_its_sessions_and_ends_no_grant(endpoint):
+    grant = endpoint.grant()
+    with endpoint.lasting(grant) as lasting:
         began = time.monotonic()
-        door.stop(signal.SIGTERM)
+        endpoint.stop(signal.SIGTERM)
         try:
             assert time.monotonic() - began < allow(5)
             eventually(lambda: not lasting.lives(), within=LIMIT)
             assert not open_sessions(grant)
             assert grant.runs.get().state == "cut"
         finally:
-            door.start()
-    assert door.once(grant).done
+            endpoint.start()
+    assert endpoint.once(grant).done
 
 
-def test_a_gateway_that_drains_lets_nobody_new_in_and_what_is_under_way_go_on(door):
-    grant = door.grant()
-    with door.lasting(grant) as lasting:
-        door.drain()
+def test_a_gateway_that_drains_lets_nobody_new_in_and_what_is_under_way_go_on(endpoint):
+    grant = endpoint.grant()
+    with endpoint.lasting(grant) as lasting:
+        endpoint.drain()
         time.sleep(1)
         assert lasting.lives()
         assert open_sessions(grant)
-    door.comes_back()
-    assert door.once(grant).done
+    endpoint.comes_back()
+    assert endpoint.once(grant).done
 
 
-def test_a_gateway_that_drains_keeps_the_end_of_what_is_under_way(door):
-    grant = door.grant()
-    with door.lasting(grant) as lasting:
-        door.drain()
+def test_a_gateway_that_drains_keeps_the_end_of_what_is_under_way(endpoint):
+    grant = endpoint.grant()
+    with endpoint.lasting(grant) as lasting:
+        endpoint.drain()
         revoke(grant)
         eventually(lambda: not lasting.lives(), within=LIMIT)
-    door.comes_back()
-    eventually(lambda: ended(door, grant), within=30)
+    endpoint.comes_back()
+    eventually(lambda: ended(endpoint, grant), within=30)

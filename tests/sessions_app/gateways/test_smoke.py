@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.sessions_app.gateways.contract import ended, revoke
-from tests.support.servers.doors import Door
-from tests.support.servers.every_gateway import DOORS
+from tests.support.servers.endpoints import Endpoint
+from tests.support.servers.every_gateway import ENTRY_POINTS
 from tests.support.waits import eventually
 
 pytestmark = pytest.mark.smoke
@@ -15,36 +15,36 @@ pytestmark = pytest.mark.smoke
 LONG = 120
 
 
-@pytest.fixture(scope="module", params=DOORS)
-def door(request, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Door]:
-    with DOORS[request.param](django_db_blocker, tmp_path_factory) as door:
-        yield door
+@pytest.fixture(scope="module", params=ENTRY_POINTS)
+def endpoint(request, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[Endpoint]:
+    with ENTRY_POINTS[request.param](django_db_blocker, tmp_path_factory) as endpoint:
+        yield endpoint
 
 
-def test_what_is_approved_reaches_the_target_and_nothing_else_does(door):
-    grant = door.grant()
-    answer = door.once(grant)
+def test_what_is_approved_reaches_the_target_and_nothing_else_does(endpoint):
+    grant = endpoint.grant()
+    answer = endpoint.once(grant)
     assert answer.done, answer.text
-    refused = door.outside(grant)
+    refused = endpoint.outside(grant)
     assert not refused.done
     assert "Nearest: " in refused.text
-    assert door.reached(grant) == 1
+    assert endpoint.reached(grant) == 1
 
 
-def test_a_revoke_cuts_what_is_under_way_and_its_end_is_proven(door):
-    grant = door.grant()
-    with door.lasting(grant) as lasting:
+def test_a_revoke_cuts_what_is_under_way_and_its_end_is_proven(endpoint):
+    grant = endpoint.grant()
+    with endpoint.lasting(grant) as lasting:
         revoke(grant)
         eventually(lambda: not lasting.lives(), within=LONG)
         assert "has ended: revoked" in lasting.said()
-    assert not door.once(grant).done
-    eventually(lambda: ended(door, grant), within=LONG)
+    assert not endpoint.once(grant).done
+    eventually(lambda: ended(endpoint, grant), within=LONG)
 
 
-def test_the_deadline_cuts_what_is_under_way_and_its_end_is_proven(door):
-    grant = door.grant(duration=8)
-    with door.lasting(grant) as lasting:
+def test_the_deadline_cuts_what_is_under_way_and_its_end_is_proven(endpoint):
+    grant = endpoint.grant(duration=8)
+    with endpoint.lasting(grant) as lasting:
         eventually(lambda: not lasting.lives(), within=LONG)
         assert "has ended: expired" in lasting.said()
-    eventually(lambda: ended(door, grant), within=LONG)
+    eventually(lambda: ended(endpoint, grant), within=LONG)
     assert grant.end_reason == "expired"

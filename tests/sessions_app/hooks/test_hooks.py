@@ -1,4 +1,4 @@
-"""The door for webhooks: what proves itself ends, what does not has no effect, and nothing that comes in begins anything."""
+"""The entry point for webhooks: what proves itself ends, what does not has no effect, and nothing that comes in begins anything."""
 
 from http import HTTPStatus
 

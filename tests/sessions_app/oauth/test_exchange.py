@@ -11,7 +11,7 @@ from django.test import Client
 from accounts.models import APIToken
 from accounts.operations.create_token import create_token
 from broker.kernel import clock
-from sessions_app.gateways.mcp.door import metadata
+from sessions_app.gateways.mcp.application import metadata
 from sessions_app.models import Notice, Workflow
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.identities.prove_token import keyring
@@ -71,7 +71,7 @@ def test_every_token_that_is_not_taken_gets_one_answer(oauth, world, issuer):
     assert last("identity.token_refused")
 
 
-def test_a_token_that_is_bound_to_a_run_neither_approves_nor_opens_further_doors(oauth, world, issuer):
+def test_a_token_that_is_bound_to_a_run_neither_approves_nor_opens_further_entry_points(oauth, world, issuer):
     job = Caller(None, send(oauth, issuer.sign(issuer.github(world.now))).body["access_token"])
     request = world.request()
     verdict = {"verdict": "approve", "digest": request.digest}

@@ -83,6 +83,6 @@ def test_each_endpoint_that_it_names_is_there(oauth):
         assert resolve(url.removeprefix(settings.PUBLIC_URL))
 
 
-def test_no_scope_that_opens_further_doors_is_offered(oauth):
+def test_no_scope_that_opens_further_entry_points_is_offered(oauth):
     told = oauth.client.get("/.well-known/oauth-authorization-server/oauth").json()
     assert told["scopes_supported"] == ["decide", "end", "read", "request"]

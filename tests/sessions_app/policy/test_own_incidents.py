@@ -85,13 +85,15 @@ def by_verb(world, who: Identity, incident: Workflow, reason: str) -> str:
     return ""
 
 
-DOORS = {"page": by_page, "api": by_api, "verb": by_verb}
+ENTRY_POINTS = {"page": by_page, "api": by_api, "verb": by_verb}
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_access_by_an_own_incident_needs_a_reason_and_is_told_and_reviewed_by_any_door(duty, door):
+@pytest.mark.parametrize("entry_point", ENTRY_POINTS)
+def test_access_by_an_own_incident_needs_a_reason_and_is_told_and_reviewed_by_any_entry_point(
+    duty, entry_point
+):
     incident = duty.incident(duty.alice)
-    ask = DOORS[door]
+    ask = ENTRY_POINTS[entry_point]
     assert "requires a reason" in ask(duty, duty.alice, incident, "")
     assert not Grant.objects.exists()
     assert ask(duty, duty.alice, incident, "Checkout is down") == ""
@@ -177,12 +179,14 @@ def test_it_ends_with_the_incident_and_is_reviewed_all_the_same(duty):
 
 
 @pytest.mark.parametrize("opener", ["robot", "alice", "deployer"])
-@pytest.mark.parametrize("door", ["api", "verb"])
-def test_a_machine_gets_nothing_by_an_incident_of_its_own_or_its_owners_by_any_door(duty, door, opener):
+@pytest.mark.parametrize("entry_point", ["api", "verb"])
+def test_a_machine_gets_nothing_by_an_incident_of_its_own_or_its_owners_by_any_entry_point(
+    duty, entry_point, opener
+):
     incident = duty.incident(getattr(duty, opener))
-    assert "machines get no access" in DOORS[door](duty, duty.robot, incident, "Restart it")
+    assert "machines get no access" in ENTRY_POINTS[entry_point](duty, duty.robot, incident, "Restart it")
     assert not AccessRequest.objects.exists()
-    assert DOORS[door](duty, duty.robot, duty.incident(duty.bob), "") == ""
+    assert ENTRY_POINTS[entry_point](duty, duty.robot, duty.incident(duty.bob), "") == ""
 
 
 def test_a_machine_that_opened_the_incident_waits_for_people_at_its_own_tools(duty):
@@ -248,12 +252,14 @@ def forbid_by_page(world, files: dict[str, str], _: Any) -> None:
 
 
 @pytest.mark.parametrize("forbid", [forbid_by_apply, forbid_by_api, forbid_by_page])
-def test_a_policy_may_forbid_own_incidents_and_every_door_refuses_them_then(duty, tmp_path, forbid):
+def test_a_policy_may_forbid_own_incidents_and_every_entry_point_refuses_them_then(duty, tmp_path, forbid):
     forbid(duty, policy(duty, incident=FORBIDDEN), tmp_path)
     assert AccessPolicy.objects.get().document["incident"]["own"] == "forbid"
     own = duty.incident(duty.alice)
-    for door in (by_page, by_api, by_verb):
-        assert "gives no access for your own incidents" in door(duty, duty.alice, own, "Checkout is down")
+    for entry_point in (by_page, by_api, by_verb):
+        assert "gives no access for your own incidents" in entry_point(
+            duty, duty.alice, own, "Checkout is down"
+        )
     page = Client()
     page.force_login(duty.alice, backend="accounts.backends.PasswordBackend")
     assert "Get incident access" not in page.get(f"/incidents/{own.ref}/").content.decode()

@@ -1,4 +1,4 @@
-"""People decide, not accounts: whoever has two of them has one say, at every door."""
+"""People decide, not accounts: whoever has two of them has one say, at every entry point."""
 
 import io
 

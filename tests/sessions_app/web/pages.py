@@ -44,7 +44,7 @@ ACTS = {*ACTS_WITHOUT_AN_OBJECT, *_ACTS_ON_AN_OBJECT.split()}
 
 
 def page_names() -> set[str]:
-    """The names of all pages of the door."""
+    """The names of all pages of the entry point."""
     from sessions_app.web.urls import urlpatterns
 
     assert get_resolver()

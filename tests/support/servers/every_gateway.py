@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.sessions_app.gateways.conftest import make_place
-from tests.support.servers.doors import TERMS, MCPDoor, SSHDoor, policies
-from tests.support.servers.http_door import HTTPDoor
+from tests.support.servers.endpoints import TERMS, MCPEndpoint, SSHEndpoint, policies
+from tests.support.servers.http_endpoint import HTTPEndpoint
 from tests.support.servers.http_place import http_place
-from tests.support.servers.kubernetes_door import KubernetesDoor
+from tests.support.servers.kubernetes_endpoint import KubernetesEndpoint
 from tests.support.servers.kubernetes_place import kubernetes_place, policy
 from tests.support.servers.mcp_place import mcp_place
 from tests.support.servers.proxy import BlackHole, black_hole
@@ -34,34 +34,34 @@ Change = Callable[[dict[str, str]], dict[str, str]]
 
 
 @contextlib.contextmanager
-def ssh_door(blocker: Any, tmp_path_factory: Any) -> Iterator[SSHDoor]:
+def ssh_endpoint(blocker: Any, tmp_path_factory: Any) -> Iterator[SSHEndpoint]:
     """The gateway for hosts."""
     with blocker.unblock():
         for place in make_place(tmp_path_factory, start=False):
             with black_hole(place.folder / "hole", place.env["DATABASE_URL"]) as (way, url):
                 place.world.catalog.update({**place.catalog(), **policies("web", "restart-web")})
                 place.world.apply()
-                opened = SSHDoor(place, way, url)
+                opened = SSHEndpoint(place, way, url)
                 opened.start()
                 yield opened
                 opened.stop()
 
 
 @contextlib.contextmanager
-def http_door(blocker: Any, tmp_path_factory: Any) -> Iterator[HTTPDoor]:
+def http_endpoint(blocker: Any, tmp_path_factory: Any) -> Iterator[HTTPEndpoint]:
     """The gateway for HTTP."""
     folder = tmp_path_factory.mktemp("http")
     with (
         _breakable(folder) as (ways, through, close),
         http_place(blocker, folder, change=through) as place,
     ):
-        yield HTTPDoor(place, ways[0])
+        yield HTTPEndpoint(place, ways[0])
         place.stop(signal.SIGTERM)
         close()
 
 
 @contextlib.contextmanager
-def kubernetes_door(blocker: Any, tmp_path_factory: Any) -> Iterator[KubernetesDoor]:
+def kubernetes_endpoint(blocker: Any, tmp_path_factory: Any) -> Iterator[KubernetesEndpoint]:
     """The gateway for clusters, before a Kubernetes API that speaks its wire format."""
     folder = tmp_path_factory.mktemp("kube")
     with (
@@ -69,23 +69,28 @@ def kubernetes_door(blocker: Any, tmp_path_factory: Any) -> Iterator[KubernetesD
         _breakable(folder) as (ways, through, close),
         kubernetes_place(blocker, folder, files=KUBERNETES_FILES, change=through) as place,
     ):
-        yield KubernetesDoor(place, ways[0])
+        yield KubernetesEndpoint(place, ways[0])
         place.stop(signal.SIGTERM)
         close()
 
 
 @contextlib.contextmanager
-def mcp_door(blocker: Any, tmp_path_factory: Any) -> Iterator[MCPDoor]:
+def mcp_endpoint(blocker: Any, tmp_path_factory: Any) -> Iterator[MCPEndpoint]:
     """The gateway for tools."""
     folder = tmp_path_factory.mktemp("mcp")
     with (
         _breakable(folder) as (ways, through, _),
         mcp_place(blocker, folder, files=MCP_FILES, change=through) as place,
     ):
-        yield MCPDoor(place, ways[0])
+        yield MCPEndpoint(place, ways[0])
 
 
-DOORS = {"ssh": ssh_door, "http": http_door, "kubernetes": kubernetes_door, "mcp": mcp_door}
+ENTRY_POINTS = {
+    "ssh": ssh_endpoint,
+    "http": http_endpoint,
+    "kubernetes": kubernetes_endpoint,
+    "mcp": mcp_endpoint,
+}
 
 
 @contextlib.contextmanager

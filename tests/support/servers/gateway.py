@@ -199,7 +199,7 @@ class Place(Running):
         """Start the gateway and wait until it answers."""
         with (self.folder / "gateway.log").open("ab") as log:
             self.gateway = start(
-                "manage.py", "gateway", "--doors", "ssh", "--ssh-port", str(self.port), "--name", self.name,
+                "manage.py", "gateway", "--protocols", "ssh", "--ssh-port", str(self.port), "--name", self.name,
                 env={**self.env, **env}, stderr=log,
             )  # fmt: skip
         eventually(self._answers, within=60)

@@ -225,7 +225,7 @@ class Place(Running):
         """Start the gateway and wait until it answers."""
         with (self.folder / "gateway.log").open("ab") as log:
             self.gateway = start(
-                "manage.py", "gateway", "--doors", "http", "--port", str(self.port), "--name", "tested",
+                "manage.py", "gateway", "--protocols", "http", "--port", str(self.port), "--name", "tested",
                 env=self.env, stderr=log,
             )  # fmt: skip
         eventually(self._answers, within=20)
@@ -278,7 +278,7 @@ def gateway_before(
     target: Target, world: World, env: dict[str, str], folder: Path, *, inject: str = HEADER
 ) -> Iterator[Place]:
     """Put an application into the catalog of a world, and run the gateway before it until the block ends."""
-    from tests.support.servers.doors import policies
+    from tests.support.servers.endpoints import policies
 
     world.catalog.update(
         {

@@ -258,7 +258,7 @@ class Place(Running):
         """Start the gateway and wait until it answers."""
         with self.log.open("ab") as log:
             self.gateway = start(
-                "manage.py", "gateway", "--doors", "kubernetes", "--port", str(self.port), "--name", "tested",
+                "manage.py", "gateway", "--protocols", "kubernetes", "--port", str(self.port), "--name", "tested",
                 env={**self.env, **env}, stderr=log,
             )  # fmt: skip
         eventually(self._answers, within=30)

@@ -18,7 +18,7 @@ from tests.support.world.world import World, make_world
 
 
 @dataclass
-class Door(Running):
+class Endpoint(Running):
     """The running gateway and what is behind it."""
 
     world: World
@@ -72,7 +72,7 @@ def mcp_place(
     legacy: bool = False,
     files: dict[str, str] | None = None,
     change: Callable[[dict[str, str]], dict[str, str]] = dict,
-) -> Iterator[Door]:
+) -> Iterator[Endpoint]:
     """Run it all until the block ends; ``change`` makes the gateway's environment another one."""
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(fresh_database(blocker))
@@ -86,10 +86,10 @@ def mcp_place(
         env = {
             **database.env, "STINT_PUBLIC_URL": f"http://127.0.0.1:{free_port()}", "STINT_STREAMS_DIRECT_PORT": str(port),
         }  # fmt: skip
-        door = Door(world, running, port, change(env), folder / "streams.log")
+        endpoint = Endpoint(world, running, port, change(env), folder / "streams.log")
         try:
-            door.start()
-            yield door
+            endpoint.start()
+            yield endpoint
         finally:
-            door.stop(signal.SIGTERM)
-        assert "Traceback" not in door.log.read_text(), door.log.read_text()
+            endpoint.stop(signal.SIGTERM)
+        assert "Traceback" not in endpoint.log.read_text(), endpoint.log.read_text()

@@ -1,4 +1,4 @@
-"""A gateway that runs as a process of its own, and what is alike in the doors to such gateways."""
+"""A gateway that runs as a process of its own, and what is alike in the endpoints to such gateways."""
 
 import contextlib
 import os
@@ -50,7 +50,7 @@ class Running:
         return status
 
 
-class DoorOf:
+class RunningEndpoint:
     """A gateway as its holders meet it, which runs at a place and ends what is due by itself."""
 
     place: Any

@@ -13,7 +13,7 @@ from broker.demo.ports import free_port
 from broker.kernel.errors import StintError
 from sessions_app.gateways.core.arrivals import LIMITS, Limits
 from sessions_app.gateways.core.database import Database
-from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.holds import Holds
 from sessions_app.gateways.core.lease import Known
 from sessions_app.gateways.core.node import Node
@@ -62,7 +62,7 @@ class Echo:
 
 @dataclass
 class Listening:
-    """A listener, what its doors share, and the certificate authorities that its clients trust."""
+    """A listener, what its endpoints share, and the certificate authorities that its clients trust."""
 
     web: Web
     shared: Shared
@@ -106,12 +106,12 @@ async def listening(
     port = free_port()
     options = WebOptions(host="127.0.0.1", port=port, url=f"https://gateway.test:{port}")
     options = replace(options, **changes)
-    door = Web(options, sites, limits)
+    endpoint = Web(options, sites, limits)
     try:
-        await door.open(shared)
-        yield Listening(door, shared, options, await database.run(gateway_bundle))
+        await endpoint.open(shared)
+        yield Listening(endpoint, shared, options, await database.run(gateway_bundle))
     finally:
-        closing = asyncio.ensure_future(door.close())
+        closing = asyncio.ensure_future(endpoint.close())
         while not closing.done():
             # What a test left open is dropped after a while, in a loop whose time stands still.
             await passes(LEAVE_S)

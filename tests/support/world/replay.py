@@ -26,7 +26,7 @@ _ENTRIES = """
         'data', body::jsonb -> 'data') ORDER BY seq)::text
     FROM audit_entry WHERE log = 'main'
 """
-# Through the door that the product writes by, so that the record is a whole one.
+# Through the endpoint that the product writes by, so that the record is a whole one.
 _RECORD = """
     SELECT count(audit_append_many('main', %s, e.event, e.actor, e.actor_id, e.object_type, ARRAY[e.object_ref], ARRAY[e.data]))
     FROM json_to_recordset(%s) AS e (

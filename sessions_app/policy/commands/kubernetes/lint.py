@@ -13,7 +13,7 @@ from sessions_app.policy.commands.kubernetes.entering import Enters
 from sessions_app.policy.commands.kubernetes.lint_lines import line_findings
 from sessions_app.policy.commands.kubernetes.off_limits import VIEWS, off_limits
 from sessions_app.policy.commands.kubernetes.resources import group_name, known_resource
-from sessions_app.policy.commands.kubernetes.rights import ANY, DOORS, Right
+from sessions_app.policy.commands.kubernetes.rights import ANY, CONNECTS, Right
 from sessions_app.policy.commands.kubernetes.steps import Step
 from sessions_app.policy.commands.kubernetes.texts import all_values, match
 from sessions_app.policy.commands.parameters import ParameterType
@@ -167,7 +167,7 @@ def _secrets(place: _Place) -> Iterator[Finding]:
         )
 
 
-def _doors(place: _Place) -> Iterator[Finding]:
+def _past_rbac(place: _Place) -> Iterator[Finding]:
     for resource in place.right.resources:
         if resource in _INTO:
             yield place.found(
@@ -268,7 +268,7 @@ def _any_object(place: _Place) -> Iterator[Finding]:
 
 
 _LOOKS: tuple[Callable[[_Place], Iterator[Finding]], ...] = (
-    _off_limits, _wildcards, _secrets, _doors, _decides, _workloads, _reach, _any_object,
+    _off_limits, _wildcards, _secrets, _past_rbac, _decides, _workloads, _reach, _any_object,
 )  # fmt: skip
 
 
@@ -308,4 +308,4 @@ def _more_than_read(step: Step) -> set[str]:
     """Return the verbs beyond reading, and the subresources that any verb opens. What `exec` runs says what it does."""
     if isinstance(step.check, Enters) and step.check.words:
         return set()
-    return {*set(step.right.verbs) - _READ - {ANY}, *DOORS.intersection(step.right.resources)}
+    return {*set(step.right.verbs) - _READ - {ANY}, *CONNECTS.intersection(step.right.resources)}

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from sessions_app.policy.commands.kubernetes.resources import known_resource
-from sessions_app.policy.commands.kubernetes.rights import ANY, DOORS, PolicyRule, word_listed
+from sessions_app.policy.commands.kubernetes.rights import ANY, CONNECTS, PolicyRule, word_listed
 from sessions_app.policy.commands.kubernetes.texts import match, parse_slots
 from sessions_app.policy.commands.parameters import ParameterType
 
@@ -151,5 +151,5 @@ def _is_own_everywhere(group: str, resource: str, verbs: tuple[str, ...]) -> boo
     known = known_resource(group, plural).namespaced
     if known is False and ANY not in (group, plural):
         return False
-    views = plural not in ("secrets", ANY) and resource not in DOORS and (known or part in VIEWS)
+    views = plural not in ("secrets", ANY) and resource not in CONNECTS and (known or part in VIEWS)
     return not (views and _READ.issuperset(verbs))

@@ -23,11 +23,11 @@ from sessions_app.policy.commands.parameters import ParameterType
 
 ANY = "*"
 # A GET opens these as a websocket, or is forwarded to a workload. So no verb on them is read-only.
-DOORS = frozenset(("pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy", "nodes/proxy"))  # fmt: skip
+CONNECTS = frozenset(("pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy", "nodes/proxy"))  # fmt: skip
 # Their command says what is done there, so that each use can be compared with it.
 NEVER_BY_RULE = {"pods/exec": "exec", "pods/attach": "attach", "pods/portforward": "port-forward"}
 # Requests to these continue as long as their connection, even if the right is revoked meanwhile.
-STREAMS = DOORS | {"pods/log"}
+STREAMS = CONNECTS | {"pods/log"}
 
 
 @dataclass(frozen=True, slots=True)

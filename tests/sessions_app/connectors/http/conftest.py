@@ -1,4 +1,4 @@
-"""A real nginx that asks the real door, in front of a real application. The door knows no token, so that it asks no database."""
+"""A real nginx that asks the real entry point, in front of a real application. The entry point knows no token, so that it asks no database."""
 
 import contextlib
 import datetime as dt
@@ -40,7 +40,7 @@ class Nobody:
 
 @contextlib.contextmanager
 def stint() -> Iterator[str]:
-    """The door, on a port of its own."""
+    """The entry point, on a port of its own."""
     from sessions_app.gateways.http.application import HTTPGateway
 
     server = make_server("127.0.0.1", 0, HTTPGateway(None, Nobody()), handler_class=Quiet)
@@ -64,7 +64,7 @@ def place_at(port: int, *, name: str = "api", address: str = "127.0.0.1", **para
 
 @pytest.fixture(scope="session")
 def site():
-    """What the snippet is made of; door and application are running."""
+    """What the snippet is made of; entry point and application are running."""
     with stint() as url, application() as upstream:
         yield Site(
             target="api", origin="https://api.example.com", upstream=upstream.url, stint=url, proxy_key=KEY

@@ -1,4 +1,4 @@
-"""What can be proven at a proxy: that its door is shut, because Stint said so."""
+"""What can be proven at a proxy: that its entry point is shut, because Stint said so."""
 
 import json
 from dataclasses import replace
@@ -21,7 +21,7 @@ def steps(connector, place):
     return {step.name: step for step in connector.check(place)}
 
 
-def test_a_door_that_is_shut_is_the_proof(connector, proxy):
+def test_a_entry_point_that_is_shut_is_the_proof(connector, proxy):
     found = connector.verify(lease(place_at(proxy.port)))
     assert found.gone
     assert found.detail["statuses"] == {"without_token": 401, "with_unknown_token": 401}
@@ -30,12 +30,12 @@ def test_a_door_that_is_shut_is_the_proof(connector, proxy):
 
 
 @pytest.mark.processes
-def test_a_door_that_is_open_is_not_gone(connector, site):
-    with nginx(f"location / {{ proxy_pass {site.upstream}; }}") as open_door:
-        found = connector.revoke(lease(place_at(open_door.port)))
+def test_a_entry_point_that_is_open_is_not_gone(connector, site):
+    with nginx(f"location / {{ proxy_pass {site.upstream}; }}") as open_entry_point:
+        found = connector.revoke(lease(place_at(open_entry_point.port)))
         assert not found.gone
-        assert found.detail["door"] == "open without a token"
-        looked = steps(connector, place_at(open_door.port))
+        assert found.detail["access"] == "open without a token"
+        looked = steps(connector, place_at(open_entry_point.port))
         assert not looked["refuses requests without a token"].ok
         assert "http_target_setup tickets" in looked["refuses requests without a token"].fix
 
@@ -55,12 +55,12 @@ def test_a_proxy_with_another_key_is_told(connector, site):
 
 
 @pytest.mark.processes
-def test_when_stint_does_not_answer_the_door_is_shut_but_not_proven(connector, site):
+def test_when_stint_does_not_answer_the_entry_point_is_shut_but_not_proven(connector, site):
     with nginx(snippet("nginx", replace(site, stint="http://127.0.0.1:1"))) as alone:
         found = connector.verify(lease(place_at(alone.port)))
         # nginx says 500: nobody came through, and nobody can say that it was refused.
         assert not found.gone
-        assert found.detail["door"] == "neither open nor refused by Stint"
+        assert found.detail["access"] == "neither open nor refused by Stint"
         assert not steps(connector, place_at(alone.port))["refuses requests without a token"].ok
 
 

@@ -20,7 +20,7 @@ def test_the_end_says_that_access_was_through_the_gateway_alone(connector):
     lease = Lease(grant_ref="GR-TEST", mark="0" * 32, place=own(1))
     for found in (connector.verify(lease), connector.revoke(lease)):
         assert found.gone
-        assert (found.detail["door"], found.detail["made"], found.detail["not_cut"]) == ("gateway", 0, [])
+        assert (found.detail["access"], found.detail["made"], found.detail["not_cut"]) == ("gateway", 0, [])
         assert "hunter2" not in json.dumps(found.detail)
 
 

@@ -77,7 +77,7 @@ def test_a_check_says_which_tools_of_command_sets_are_missing(connector, place):
     assert "no_such_tool" in step.detail
 
 
-def test_a_wrong_token_and_an_open_door_are_told_apart(connector, server):
+def test_a_wrong_token_and_an_open_entry_point_are_told_apart(connector, server):
     steps = connector.check(place_at(server.port, token="wrong"))
     assert not steps[-1].ok
     assert "rejects Stint's token" in steps[-1].detail

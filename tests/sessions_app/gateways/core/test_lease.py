@@ -41,8 +41,8 @@ GONE = OperationalError("the database is gone")
 
 
 @dataclass
-class Door:
-    """A door with a question of its own, which can wait and fail."""
+class Endpoint:
+    """An endpoint with a question of its own, which can wait and fail."""
 
     failures: list[Exception | None] = field(default_factory=list)
     threads: list[str] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Held:
     told: Told
     registry: Registry
     lease: Lease
-    door: Door
+    endpoint: Endpoint
     renewed: list[set[int]] = field(default_factory=list)
 
     def open(self, used, *, row: int | None = None, finish_by=None, **more) -> Holder:
@@ -91,17 +91,17 @@ class Held:
 @contextlib.asynccontextmanager
 async def leased() -> AsyncIterator[Held]:
     """A gateway that never renewed, with a clock that is years off."""
-    told, door = Told(), Door()
+    told, endpoint = Told(), Endpoint()
     registry = Registry(told, LoopClock(START, 0.0))
     registry.watcher = enders = Enders(registry, registry.clock)
     lease = Lease(Known(name=NAME, version="1.2"), registry=registry, enders=enders)
-    lease.questions.append(door.question)
-    held = Held(told, registry, lease, door)
+    lease.questions.append(endpoint.question)
+    held = Held(told, registry, lease, endpoint)
     lease.on_renewed.append(lambda: held.renewed.append(set(registry.grants)))
     try:
         yield held
     finally:
-        door.go.set()
+        endpoint.go.set()
         lease.stop()
 
 
@@ -125,7 +125,7 @@ async def test_a_renewal_says_which_gateway_is_there_since_when_and_with_which_k
     row = GatewayNode.objects.get(name=NAME)
     assert (row.pk, row.version, row.host_key, row.stopped_at) == (number, "1.2", "", None)
     assert before <= row.seen_at <= clock.now()
-    # What a door adds is published by the next one.
+    # What an endpoint adds is published by the next one.
     held.lease.known = replace(held.lease.known, host_key="ssh-ed25519 AAAA")
     assert await held.lease.renew() == number
     assert GatewayNode.objects.get(name=NAME).host_key == "ssh-ed25519 AAAA"
@@ -140,15 +140,15 @@ async def test_a_renewal_sets_the_clock_of_all_that_is_open_to_the_databases(mon
     assert before - dt.timedelta(microseconds=2) <= said <= after + dt.timedelta(microseconds=2)
 
 
-async def test_each_renewal_asks_the_doors_own_question_in_the_leases_own_thread(held):
-    held.door.go.clear()
+async def test_each_renewal_asks_the_endpoints_own_question_in_the_leases_own_thread(held):
+    held.endpoint.go.clear()
     both = [asyncio.create_task(held.lease.renew()) for _ in range(2)]
-    await comes_true(held.door.begun.is_set)
-    assert held.door.threads == ["lease_0"], "one after the other"
-    held.door.go.set()
+    await comes_true(held.endpoint.begun.is_set)
+    assert held.endpoint.threads == ["lease_0"], "one after the other"
+    held.endpoint.go.set()
     await asyncio.gather(*both)
-    assert held.door.threads == ["lease_0", "lease_0"]
-    assert held.door.answers == [1, 2]
+    assert held.endpoint.threads == ["lease_0", "lease_0"]
+    assert held.endpoint.answers == [1, 2]
 
 
 async def test_whoever_waits_for_a_renewal_is_told_after_the_cuts_that_it_made(world, held):
@@ -162,21 +162,21 @@ async def test_whoever_waits_for_a_renewal_is_told_after_the_cuts_that_it_made(w
 
 @pytest.mark.parametrize(("failure", "named"), [(GONE, Unavailable), (InternalError("no"), NotTaken)])
 async def test_a_renewal_that_failed_renews_nothing_and_says_why(failure, named, held):
-    held.door.failures = [failure]
+    held.endpoint.failures = [failure]
     with pytest.raises(named):
         await held.lease.renew()
-    assert (held.renewed, held.door.answers) == ([], [])
+    assert (held.renewed, held.endpoint.answers) == ([], [])
 
 
 async def test_the_lease_is_renewed_each_second_and_a_failure_is_only_logged(caplog, held):
-    held.door.failures = [None, GONE, GONE, None]
+    held.endpoint.failures = [None, GONE, GONE, None]
     keeping = asyncio.create_task(held.lease.keep())
     await settle()
     for asked in range(1, 5):
         await passes(0.99)
-        assert len(held.door.threads) == asked - 1
+        assert len(held.endpoint.threads) == asked - 1
         await passes(0.02)
-        await comes_true(lambda asked=asked: len(held.door.threads) == asked)
+        await comes_true(lambda asked=asked: len(held.endpoint.threads) == asked)
         await answered(held)
     assert len(held.renewed) == 2
     await cancelled(keeping)
@@ -212,11 +212,11 @@ async def test_a_lease_that_was_not_renewed_for_ten_seconds_cuts_everything(worl
 
 
 async def test_the_ten_seconds_count_from_the_question_and_not_from_its_late_answer(held):
-    held.door.go.clear()
+    held.endpoint.go.clear()
     renewing = asyncio.create_task(held.lease.renew())
-    await comes_true(held.door.begun.is_set)
+    await comes_true(held.endpoint.begun.is_set)
     await passes(6)
-    held.door.go.set()
+    held.endpoint.go.set()
     await renewing
     await passes(3.99)
     assert held.lease.lost == ""
@@ -227,13 +227,13 @@ async def test_the_ten_seconds_count_from_the_question_and_not_from_its_late_ans
 async def test_an_answer_after_more_than_ten_seconds_brings_nothing_back(held):
     lost = metric(LEASE_LOST)
     await held.lease.renew()
-    held.door.begun.clear()
-    held.door.go.clear()
+    held.endpoint.begun.clear()
+    held.endpoint.go.clear()
     renewing = asyncio.create_task(held.lease.renew())
-    await comes_true(held.door.begun.is_set)
+    await comes_true(held.endpoint.begun.is_set)
     await passes(10.01)
     assert held.lease.lost == LOST
-    held.door.go.set()
+    held.endpoint.go.set()
     await renewing
     await settle()
     assert held.lease.lost == LOST
@@ -244,31 +244,31 @@ async def test_an_answer_after_more_than_ten_seconds_brings_nothing_back(held):
 
 
 async def test_a_first_answer_after_more_than_ten_seconds_holds_nothing(held):
-    held.door.go.clear()
+    held.endpoint.go.clear()
     renewing = asyncio.create_task(held.lease.renew())
-    await comes_true(held.door.begun.is_set)
+    await comes_true(held.endpoint.begun.is_set)
     await passes(10.01)
-    held.door.go.set()
+    held.endpoint.go.set()
     await renewing
     await passes(0.01)
     assert held.lease.lost == LOST
 
 
 async def test_after_a_renewal_that_took_long_the_next_one_does_not_wait(held):
-    held.door.go.clear()
+    held.endpoint.go.clear()
     keeping = asyncio.create_task(held.lease.keep())
     await settle()
     await passes(1)
-    await comes_true(held.door.begun.is_set)
+    await comes_true(held.endpoint.begun.is_set)
     await passes(5)
-    held.door.go.set()
+    held.endpoint.go.set()
     await comes_true(lambda: len(held.renewed) == 2)
     await cancelled(keeping)
 
 
 async def test_failed_renewals_do_not_keep_the_lease(held):
     await held.lease.renew()
-    held.door.failures = [GONE, GONE]
+    held.endpoint.failures = [GONE, GONE]
     for _ in range(2):
         await passes(4)
         with pytest.raises(Unavailable):
@@ -386,12 +386,12 @@ async def test_a_renewal_cuts_who_came_with_a_key_that_was_removed(world, held):
 
 
 async def test_what_opened_while_the_database_was_asked_is_not_judged_by_its_answer(held):
-    held.door.go.clear()
+    held.endpoint.go.clear()
     renewing = asyncio.create_task(held.lease.renew())
-    await comes_true(held.door.begun.is_set)
+    await comes_true(held.endpoint.begun.is_set)
     # Neither the grant nor the session nor the token is anything that the database knows.
     fresh = held.open(use_of_grant(10**9, expires_at=clock.now() + HOUR, credential_id=10**9), row=10**9)
-    held.door.go.set()
+    held.endpoint.go.set()
     await renewing
     assert fresh.stopped == ""
     await held.lease.renew()
@@ -410,7 +410,7 @@ async def test_an_end_that_was_heard_of_is_looked_at_without_waiting_for_the_ren
     assert (holder.stopped, kept.stopped) == ("", "")
     await held.lease.look([10**9, grant.pk])
     assert (holder.stopped, kept.stopped) == ("revoked", "")
-    assert len(held.door.threads) == len(held.renewed) == 1
+    assert len(held.endpoint.threads) == len(held.renewed) == 1
 
 
 async def test_a_look_does_not_renew_the_lease(world, held):

@@ -188,7 +188,7 @@ def test_a_network_that_fails_while_listening_is_tried_again(lone_db):
     play_out(scenario)
 
 
-def test_a_fault_of_the_door_itself_ends_the_listening_and_is_not_hidden(lone_db, app_connection):
+def test_a_fault_of_the_endpoint_itself_ends_the_listening_and_is_not_hidden(lone_db, app_connection):
     async def scenario():
         def order() -> None:
             raise ValueError("a fault")

@@ -166,7 +166,7 @@ async def test_a_revoke_is_heard_at_once_and_said_after_the_cut(world, running):
     assert running.called[0] == ("heard", 1)
 
 
-async def test_orders_and_decisions_reach_the_door(app_connection, running):
+async def test_orders_and_decisions_reach_the_endpoint(app_connection, running):
     await started(running)
     app_connection.execute("NOTIFY stint_order")
     app_connection.execute("NOTIFY stint_hold, '7'")
@@ -231,7 +231,7 @@ async def test_a_lease_that_the_database_refuses_fails_the_node(caplog, running)
 
 async def test_a_listener_that_fails_fails_the_node(app_connection, caplog, running):
     def heard() -> None:
-        raise ValueError("a fault of the door")
+        raise ValueError("a fault of the endpoint")
 
     await started(running)
     running.node.on_heard = heard

@@ -1,4 +1,4 @@
-"""A gateway process: its doors open once it has its lease, and all of it ends together."""
+"""A gateway process: its endpoints open once it has its lease, and all of it ends together."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError
 
 from sessions_app.gateways.core import process
-from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.process import STOPPING, CannotListen, Gateway, Options
 from sessions_app.models import GatewayNode
 from tests.support.waits import comes_true
@@ -25,7 +25,7 @@ NAME = "gateway-1"
 
 @dataclass
 class Recorded:
-    """A door that writes down what happens to it. It listens on a port if it has one."""
+    """An endpoint that writes down what happens to it. It listens on a port if it has one."""
 
     name: str
     log: list[str]
@@ -53,13 +53,13 @@ def row():
     return GatewayNode.objects.get(name=NAME)
 
 
-async def test_doors_open_with_the_lease_and_close_when_the_process_is_told_to_stop(world):
+async def test_entry_points_open_with_the_lease_and_close_when_the_process_is_told_to_stop(world):
     log: list[str] = []
-    doors = [Recorded("one", log, failure=RuntimeError("it fails")), Recorded("two", log)]
-    running = asyncio.create_task(Gateway(Options(name=NAME), doors).run())
+    endpoints = [Recorded("one", log, failure=RuntimeError("it fails")), Recorded("two", log)]
+    running = asyncio.create_task(Gateway(Options(name=NAME), endpoints).run())
     await comes_true(lambda: len(log) == 2)
     assert log == ["one opens at True", "two opens at True"]
-    one, two = (door.shared[0] for door in doors)
+    one, two = (endpoint.shared[0] for endpoint in endpoints)
     assert one is two
     assert (one.name, one.closed_because()) == (NAME, "")
     os.kill(os.getpid(), signal.SIGTERM)
@@ -69,7 +69,7 @@ async def test_doors_open_with_the_lease_and_close_when_the_process_is_told_to_s
 
 
 @pytest.mark.parametrize("comes_back", [True, False])
-async def test_while_the_database_is_away_it_waits_with_closed_doors_until_it_is_back_or_told_to_stop(
+async def test_while_the_database_is_away_it_waits_with_closed_endpoints_until_it_is_back_or_told_to_stop(
     world, monkeypatch, comes_back
 ):
     log: list[str] = []
@@ -92,37 +92,37 @@ async def test_while_the_database_is_away_it_waits_with_closed_doors_until_it_is
     )
 
 
-async def test_what_is_open_is_cut_before_the_doors_are_closed(world):
+async def test_what_is_open_is_cut_before_the_endpoints_are_closed(world):
     log: list[str] = []
-    door, grant = Recorded("one", log), world.grant()
-    running = asyncio.create_task(Gateway(Options(name=NAME), [door]).run())
+    endpoint, grant = Recorded("one", log), world.grant()
+    running = asyncio.create_task(Gateway(Options(name=NAME), [endpoint]).run())
     await comes_true(lambda: log)
     used = use(grant, now=world.now)
-    holder = holder_of(session_of(door.shared[0].node.registry, used, row=None))
+    holder = holder_of(session_of(endpoint.shared[0].node.registry, used, row=None))
     os.kill(os.getpid(), signal.SIGINT)
     await running
     assert holder.stopped == STOPPING
 
 
-async def test_a_door_that_can_not_listen_is_named_and_the_others_are_closed(world):
+async def test_a_endpoint_that_can_not_listen_is_named_and_the_others_are_closed(world):
     log: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        doors = [Recorded("one", log), Recorded("two", log, port=port), Recorded("three", log)]
+        endpoints = [Recorded("one", log), Recorded("two", log, port=port), Recorded("three", log)]
         with pytest.raises(CannotListen, match=f"The two gateway can't start: .*{port}.*in use"):
-            await Gateway(Options(name=NAME), doors).run()
+            await Gateway(Options(name=NAME), endpoints).run()
     assert log[0] == "one opens at True"
     assert f"one closes: {STOPPING}" in log
     assert not any(line.startswith("three opens") for line in log)
     assert row().stopped_at is not None
 
 
-async def test_a_gateway_that_lost_its_lease_says_so_to_its_doors(world):
+async def test_a_gateway_that_lost_its_lease_says_so_to_its_endpoints(world):
     log: list[str] = []
-    door = Recorded("one", log)
-    running = asyncio.create_task(Gateway(Options(name=NAME), [door]).run())
+    endpoint = Recorded("one", log)
+    running = asyncio.create_task(Gateway(Options(name=NAME), [endpoint]).run())
     await comes_true(lambda: log)
-    door.shared[0].node.lease.lost = "its database is gone"
-    assert door.shared[0].closed_because() == "its database is gone"
+    endpoint.shared[0].node.lease.lost = "its database is gone"
+    assert endpoint.shared[0].closed_because() == "its database is gone"
     os.kill(os.getpid(), signal.SIGTERM)
     await running

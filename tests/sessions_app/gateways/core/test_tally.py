@@ -115,7 +115,7 @@ def test_none_is_lost_or_counted_twice_when_many_threads_ask(tally, written):
     assert written.times == 2400
 
 
-def test_what_is_refused_waits_and_shuts_the_door_until_it_is_taken(tally, written):
+def test_what_is_refused_waits_and_shuts_the_endpoint_until_it_is_taken(tally, written):
     add(tally)
     written.refuses = True
     add(tally)

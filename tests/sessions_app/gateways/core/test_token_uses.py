@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from broker.kernel.errors import Unavailable
-from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.token_uses import TokenUses, TooManyAtOnce
 
 USE: Any = SimpleNamespace(credential_id=1, target=SimpleNamespace(id=1))

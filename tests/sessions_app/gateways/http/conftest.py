@@ -1,4 +1,4 @@
-"""The door in this process, with a cluster, a grant and its token."""
+"""The endpoint in this process, with a cluster, a grant and its token."""
 
 import io
 import json
@@ -22,8 +22,8 @@ class Answered:
 
 
 @dataclass
-class Door:
-    """Calls the door as a server does."""
+class Endpoint:
+    """Calls the endpoint as a server does."""
 
     gateway: object
     tally: object
@@ -73,14 +73,14 @@ def token(grant, site):
 
 
 @pytest.fixture
-def door(site):
+def endpoint(site):
     from sessions_app.gateways.core.tally import Tally
     from sessions_app.gateways.http.application import HTTPGateway
     from sessions_app.gateways.http.deciding import Decider
 
     tally = Tally()
     tally._start = lambda: None  # the thread would have another connection, which sees nothing of this test
-    made = Door(None, tally)
+    made = Endpoint(None, tally)
 
     def django(environ, start):
         made.passed_on.append(environ["PATH_INFO"])

@@ -22,11 +22,11 @@ def call(token, request="GET /tickets/T-42", **properties):
 
 
 @pytest.fixture
-def ask(door):
+def ask(endpoint):
     def ask(said, *, path="/access/v1/evaluation", raw=None, **headers):
         body = json.dumps(said).encode() if raw is None else raw
         sent = {"HTTP_AUTHORIZATION": BEARER, "CONTENT_TYPE": "application/json", **headers}
-        return door.call(path, method="POST", body=body, **sent)
+        return endpoint.call(path, method="POST", body=body, **sent)
 
     return ask
 
@@ -115,20 +115,20 @@ def test_several_are_decided_with_defaults(ask, token):
     assert ask({**said, "options": []}, path=path).status == 400
 
 
-def test_metadata_says_where_everything_is(door):
-    answer = door.call("/.well-known/authzen-configuration")
+def test_metadata_says_where_everything_is(endpoint):
+    answer = endpoint.call("/.well-known/authzen-configuration")
     assert answer.status == 200
     assert answer.json["access_evaluation_endpoint"].endswith("/access/v1/evaluation")
     assert answer.json["policy_decision_point"].startswith("http")
-    assert door.call("/.well-known/authzen-configuration", method="POST").status == 405
-    assert door.call("/access/v1/evaluation").status == 405
+    assert endpoint.call("/.well-known/authzen-configuration", method="POST").status == 405
+    assert endpoint.call("/access/v1/evaluation").status == 405
 
 
-def test_a_marker_of_a_private_key_hides_no_request(ask, door, token, grant):
+def test_a_marker_of_a_private_key_hides_no_request(ask, endpoint, token, grant):
     body = {"note": "-----BEGIN PRIVATE KEY-----"}
     for _ in range(5):
         assert ask(call(token, "POST /tickets/T-43/wipe", body=body)).json["decision"] is False
-    door.nginx(token, "DELETE /tickets/-----BEGIN PRIVATE KEY-----")
+    endpoint.nginx(token, "DELETE /tickets/-----BEGIN PRIVATE KEY-----")
     runs = CommandRun.objects.filter(grant=grant, state="refused")
     assert runs.count() == 6
     entries = AuditEntry.objects.filter(object_ref=grant.ref, event="command.refused").order_by("seq")

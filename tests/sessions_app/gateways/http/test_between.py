@@ -27,9 +27,9 @@ def world(live_world):
 
 
 @pytest.fixture
-def used(door, token):
+def used(endpoint, token):
     """The token of a grant that is in use."""
-    assert door.nginx(token).status == 200
+    assert endpoint.nginx(token).status == 200
     return token
 
 
@@ -66,14 +66,14 @@ def runs(*states):
     ("meanwhile", "answer"), MEANWHILE.items(), ids=lambda one: getattr(one, "__name__", "")
 )
 def test_a_request_that_finds_its_access_over_is_not_passed(
-    door, site, grant, used, owner_connection, meanwhile, answer, line
+    endpoint, site, grant, used, owner_connection, meanwhile, answer, line
 ):
     if meanwhile is hold:
         terms = FILES["policies/ticket-work.yaml"] + "deviations: {limit: 1, people: hold}\n"
         add_site(site, {"policies/ticket-work.yaml": terms})
     with transaction.atomic():
         meanwhile(site, used)
-        asked = Started(lambda: door.nginx(used, line))
+        asked = Started(lambda: endpoint.nginx(used, line))
         wait_for_waiters(owner_connection, 1)
     assert asked.result().status == answer[0]
     assert not runs(RunState.DONE)
@@ -90,13 +90,13 @@ def wait_until_past(owner, moment: dt.datetime) -> None:
 @pytest.mark.parametrize("line", [CHANGES, READS])
 @pytest.mark.timing
 def test_a_request_that_waits_for_the_record_until_its_token_has_expired_is_not_passed(
-    door, used, owner_connection, line
+    endpoint, used, owner_connection, line
 ):
     until = clock.now() + dt.timedelta(seconds=allow(3))
     GrantCredential.objects.update(expires_at=until)
     with owner_connection.transaction():
         owner_connection.execute("SELECT FROM audit_head FOR UPDATE")
-        asked = Started(lambda: door.nginx(used, line))
+        asked = Started(lambda: endpoint.nginx(used, line))
         wait_for_waiters(owner_connection, 1)
         assert clock.now() < until
         wait_until_past(owner_connection, until)
@@ -106,19 +106,19 @@ def test_a_request_that_waits_for_the_record_until_its_token_has_expired_is_not_
 
 @pytest.mark.timing
 def test_a_read_whose_token_has_expired_leaves_those_that_are_written_with_it_alone(
-    door, site, used, owner_connection
+    endpoint, site, used, owner_connection
 ):
     other = token_of(grant_on_site(site, ticket="T-7"), site)
-    assert door.nginx(other, "GET /tickets/T-7").status == 200
+    assert endpoint.nginx(other, "GET /tickets/T-7").status == 200
     with owner_connection.transaction():
         owner_connection.execute("SELECT FROM audit_head FOR UPDATE")
-        first = Started(lambda: door.nginx(used, "GET /people/a"))
+        first = Started(lambda: endpoint.nginx(used, "GET /people/a"))
         wait_for_waiters(owner_connection, 1)
         until = clock.now() + dt.timedelta(seconds=allow(3))
         GrantCredential.objects.filter(digest=token_digest(other)).update(expires_at=until)
-        expired = Started(lambda: door.nginx(other, "GET /people/b"))
-        beside = Started(lambda: door.nginx(used, "GET /people/c"))
-        eventually(lambda: len(door.tally._first) == 3)
+        expired = Started(lambda: endpoint.nginx(other, "GET /people/b"))
+        beside = Started(lambda: endpoint.nginx(used, "GET /people/c"))
+        eventually(lambda: len(endpoint.tally._first) == 3)
         wait_until_past(owner_connection, until)
     assert [one.result().status for one in (first, expired, beside)] == [200, 401, 200]
     assert sorted(run.line for run in runs(RunState.DONE)) == ["GET /people/a", "GET /people/c"]
@@ -126,37 +126,37 @@ def test_a_read_whose_token_has_expired_leaves_those_that_are_written_with_it_al
 
 @pytest.mark.parametrize("line", [CHANGES, READS])
 def test_a_refusal_and_an_allowed_request_do_not_wait_for_each_other_in_a_circle(
-    door, used, owner_connection, line
+    endpoint, used, owner_connection, line
 ):
     with owner_connection.transaction():
         owner_connection.execute("SELECT FROM audit_head FOR UPDATE")
-        allowed = Started(lambda: door.nginx(used, line))
+        allowed = Started(lambda: endpoint.nginx(used, line))
         wait_for_waiters(owner_connection, 1)
-        refused = Started(lambda: door.nginx(used, "GET /tickets/T-43"))
+        refused = Started(lambda: endpoint.nginx(used, "GET /tickets/T-43"))
         wait_for_waiters(owner_connection, 2)
     assert (allowed.result().status, refused.result().status) == (200, 403)
     assert runs(RunState.DONE, RunState.REFUSED).count() == 2
 
 
 def test_a_refusal_and_the_count_of_a_second_do_not_wait_for_each_other_in_a_circle(
-    door, used, owner_connection
+    endpoint, used, owner_connection
 ):
-    door.nginx(used)
+    endpoint.nginx(used)
     with owner_connection.transaction():
         owner_connection.execute("SELECT FROM audit_head FOR UPDATE")
-        counted = Started(door.flush)
+        counted = Started(endpoint.flush)
         wait_for_waiters(owner_connection, 1)
-        refused = Started(lambda: door.nginx(used, "GET /tickets/T-43"))
+        refused = Started(lambda: endpoint.nginx(used, "GET /tickets/T-43"))
         wait_for_waiters(owner_connection, 2)
     assert (counted.result(), refused.result().status) == (None, 403)
-    assert not door.tally.refusing
+    assert not endpoint.tally.refusing
 
 
-def test_a_stream_of_requests_does_not_keep_an_end_waiting(door, site, used):
+def test_a_stream_of_requests_does_not_keep_an_end_waiting(endpoint, site, used):
     most = 500
 
     def ask() -> int:
-        return next((number for number in range(most) if door.nginx(used, CHANGES).status != 200), most)
+        return next((number for number in range(most) if endpoint.nginx(used, CHANGES).status != 200), most)
 
     asking = [Started(ask) for _ in range(6)]
     eventually(lambda: runs(RunState.DONE).count() > 20)

@@ -13,31 +13,31 @@ def world(live_world):
     return live_world
 
 
-def test_a_database_that_is_gone_lets_nothing_pass(door, token):
-    assert door.nginx(token).status == 200
-    door.flush()
+def test_a_database_that_is_gone_lets_nothing_pass(endpoint, token):
+    assert endpoint.nginx(token).status == 200
+    endpoint.flush()
     port, connection.settings_dict["PORT"] = connection.settings_dict["PORT"], "1"
     host, connection.settings_dict["HOST"] = connection.settings_dict["HOST"], "127.0.0.1"
     connection.close()
     try:
-        answer = door.nginx(token)
+        answer = endpoint.nginx(token)
         assert answer.status == 503
         assert "retry-after" in answer.headers
     finally:
         connection.settings_dict.update(PORT=port, HOST=host)
         connection.close()
-    assert door.nginx(token).status == 200
-    door.flush()
+    assert endpoint.nginx(token).status == 200
+    endpoint.flush()
 
 
 @pytest.mark.timing
-def test_a_database_that_does_not_answer_is_not_waited_for(door, token, owner_connection):
-    assert door.nginx(token).status == 200
-    door.flush()
+def test_a_database_that_does_not_answer_is_not_waited_for(endpoint, token, owner_connection):
+    assert endpoint.nginx(token).status == 200
+    endpoint.flush()
     with owner_connection.transaction():
         owner_connection.execute("LOCK TABLE sessions_app_grantcredential IN ACCESS EXCLUSIVE MODE")
         began = time.monotonic()
-        assert door.nginx(token).status == 503
+        assert endpoint.nginx(token).status == 503
         assert time.monotonic() - began < allow(6)
-    assert door.nginx(token).status == 200
-    door.flush()
+    assert endpoint.nginx(token).status == 200
+    endpoint.flush()

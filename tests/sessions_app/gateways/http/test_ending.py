@@ -10,7 +10,7 @@ from django.db import connection
 
 from broker.kernel import clock
 from sessions_app.operations.sessions.decide_hold import decide_hold
-from tests.support.servers.http_door import HTTPDoor
+from tests.support.servers.http_endpoint import HTTPEndpoint
 from tests.support.servers.http_place import HEADER, http_place
 from tests.support.waits import eventually
 
@@ -33,8 +33,8 @@ def place(processes, tmp_path_factory, django_db_setup, django_db_blocker):
 
 
 @pytest.fixture
-def door(place):
-    return HTTPDoor(place, None)
+def endpoint(place):
+    return HTTPEndpoint(place, None)
 
 
 def end_apart(place, grant) -> None:
@@ -46,10 +46,10 @@ def end_apart(place, grant) -> None:
 
 
 @pytest.mark.parametrize("path", ["/download/S-42?pieces=100000", "/flood/S-42", "/watch/S-42"])
-def test_a_revoke_cuts_what_is_read_at_both_ends(door, place, path):
-    grant = door.grant()
+def test_a_revoke_cuts_what_is_read_at_both_ends(endpoint, place, path):
+    grant = endpoint.grant()
     word = path.split("/")[1]
-    with door.lasting(grant, path) as lasting:
+    with endpoint.lasting(grant, path) as lasting:
         time.sleep(0.5)
         assert lasting.lives()
         place.end(grant)
@@ -61,8 +61,8 @@ def test_a_revoke_cuts_what_is_read_at_both_ends(door, place, path):
     eventually(lambda: grant.runs.get().state == "cut")
 
 
-def test_a_download_of_100_mb_passes_whole(door, place):
-    grant = door.grant()
+def test_a_download_of_100_mb_passes_whole(endpoint, place):
+    grant = endpoint.grant()
     reply = place.ask(grant, "GET /download/S-42?pieces=1600")
     assert len(reply.body) == 1600 * 64 * 1024
     eventually(lambda: grant.runs.get().output_bytes == 1600 * 64 * 1024)
@@ -91,7 +91,7 @@ def talk(place, grant, conversation, **more):
     return asyncio.run(run())
 
 
-def test_messages_of_a_websocket_pass_both_ways(door, place):
+def test_messages_of_a_websocket_pass_both_ways(endpoint, place):
     async def conversation(socket):
         await socket.send_str("hello")
         assert await socket.receive_str() == "hello"
@@ -99,24 +99,24 @@ def test_messages_of_a_websocket_pass_both_ways(door, place):
         assert await socket.receive_bytes() == b"\0\1"
         return socket.protocol
 
-    grant = door.grant()
+    grant = endpoint.grant()
     assert talk(place, grant, conversation) == "prices"
     assert place.target.heard[-2:] == ["hello", b"\0\1"]
     eventually(lambda: grant.runs.get().state == "done")
 
 
 @pytest.mark.parametrize(("word", "reason"), [("bye", "enough"), ("leak", "(removed)")])
-def test_the_reason_of_a_closed_websocket_never_has_the_credential(door, place, word, reason):
+def test_the_reason_of_a_closed_websocket_never_has_the_credential(endpoint, place, word, reason):
     async def conversation(socket):
         await socket.send_str(word)
         return await socket.receive()
 
-    message = talk(place, door.grant(), conversation)
+    message = talk(place, endpoint.grant(), conversation)
     assert (message.data, message.extra) == (4001, reason)
 
 
-def test_the_end_closes_a_websocket_with_the_reason(door, place):
-    grant = door.grant()
+def test_the_end_closes_a_websocket_with_the_reason(endpoint, place):
+    grant = endpoint.grant()
 
     async def conversation(socket):
         await socket.send_str("hello")
@@ -129,8 +129,8 @@ def test_the_end_closes_a_websocket_with_the_reason(door, place):
     eventually(lambda: not place.target.under_way["socket"], within=LIMIT)
 
 
-def test_a_client_that_reads_nothing_of_a_websocket_holds_up_no_end(door, place):
-    grant = door.grant()
+def test_a_client_that_reads_nothing_of_a_websocket_holds_up_no_end(endpoint, place):
+    grant = endpoint.grant()
 
     async def conversation(socket):
         await socket.send_str("flood")
@@ -162,8 +162,8 @@ GOOD = {
         ({"Sec-WebSocket-Version": "8"}, 426),
     ],
 )
-def test_a_websocket_that_no_client_can_open_is_not_opened_at_the_target(door, place, changes, status):
-    grant, before = door.grant(), len(place.target.requests)
+def test_a_websocket_that_no_client_can_open_is_not_opened_at_the_target(endpoint, place, changes, status):
+    grant, before = endpoint.grant(), len(place.target.requests)
     headers = {name: value for name, value in {**GOOD, **changes}.items() if value is not None}
     reply = place.ask(grant, "GET /socket/S-42", Upgrade="websocket", **headers)
     assert (reply.status, reply.json["code"]) == (status, "request_malformed")
@@ -173,11 +173,11 @@ def test_a_websocket_that_no_client_can_open_is_not_opened_at_the_target(door, p
     assert not grant.runs.exists()
 
 
-def test_a_request_that_its_client_gives_up_says_so(door, place):
-    grant = door.grant()
+def test_a_request_that_its_client_gives_up_says_so(endpoint, place):
+    grant = endpoint.grant()
     place.target.late["/quiet/S-42"] = 60
     try:
-        with door.begin(grant, "/quiet/S-42"):
+        with endpoint.begin(grant, "/quiet/S-42"):
             eventually(lambda: place.target.under_way["quiet"])
         eventually(lambda: grant.runs.get().state == "cut")
     finally:
@@ -185,11 +185,11 @@ def test_a_request_that_its_client_gives_up_says_so(door, place):
     assert grant.runs.get().reason == "canceled by its client"
 
 
-def test_a_held_request_whose_row_says_another_is_not_sent_and_says_so(door):
-    grant = door.grant()
-    with door.held(grant) as held:
+def test_a_held_request_whose_row_says_another_is_not_sent_and_says_so(endpoint):
+    grant = endpoint.grant()
+    with endpoint.held(grant) as held:
         grant.runs.update(argv=["another"])
-        decide_hold(run_id=grant.runs.get().pk, actor=door.world.bob, allow=True, now=clock.now())
+        decide_hold(run_id=grant.runs.get().pk, actor=endpoint.world.bob, allow=True, now=clock.now())
         assert "Another command was allowed." in held.answer().text
     eventually(lambda: grant.runs.get().state == "failed")
     assert grant.runs.get().reason == "Another command was allowed."

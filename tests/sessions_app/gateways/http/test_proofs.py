@@ -200,16 +200,18 @@ def test_a_proof_that_is_missing_says_so(key, moment, db):
     assert "exactly one DPoP header" in refusal(f"{good},{good}", key, "t", now=moment)
 
 
-def test_a_bound_token_passes_with_its_proof_alone(door, grant, site, key):
+def test_a_bound_token_passes_with_its_proof_alone(endpoint, grant, site, key):
     token = token_of(grant, site, jkt=key.thumbprint())
     origin = {"HTTP_STINTORIGIN": "http://api.example.com"}
     bound = {**origin, "HTTP_AUTHORIZATION": f"DPoP {token}"}
-    assert door.nginx(token, **bound, HTTP_DPOP=proof(key, token)).status == 200
-    plain = door.nginx(token, **origin, HTTP_DPOP=proof(key, token))
+    assert endpoint.nginx(token, **bound, HTTP_DPOP=proof(key, token)).status == 200
+    plain = endpoint.nginx(token, **origin, HTTP_DPOP=proof(key, token))
     assert plain.status == 401
     assert plain.headers["www-authenticate"] == 'DPoP error="invalid_dpop_proof", algs="ES256 Ed25519"'
-    assert door.nginx(token, **bound).status == 401
-    assert door.nginx(token, **{**bound, "HTTP_STINTORIGIN": ""}, HTTP_DPOP=proof(key, token)).status == 401
+    assert endpoint.nginx(token, **bound).status == 401
+    assert (
+        endpoint.nginx(token, **{**bound, "HTTP_STINTORIGIN": ""}, HTTP_DPOP=proof(key, token)).status == 401
+    )
     entry = last("command.refused", grant.ref)
     assert (entry.data["code"], entry.data["line"]) == ("proof", "GET /tickets/T-42")
     assert "use the DPoP scheme" in entry.data["why"]
@@ -217,22 +219,24 @@ def test_a_bound_token_passes_with_its_proof_alone(door, grant, site, key):
     assert last("command.refused", grant.ref).data["count"] == 3
 
 
-def test_who_has_a_bound_token_without_its_key_can_not_end_or_hold_the_grant(door, site, key):
+def test_who_has_a_bound_token_without_its_key_can_not_end_or_hold_the_grant(endpoint, site, key):
     terms = FILES["policies/ticket-work.yaml"] + "deviations: {limit: 2, people: end}\n"
     add_site(site, {"policies/ticket-work.yaml": terms})
     grant = grant_on_site(site)
     token = token_of(grant, site, jkt=key.thumbprint())
     bound = {"HTTP_STINTORIGIN": "http://api.example.com", "HTTP_AUTHORIZATION": f"DPoP {token}"}
     for _ in range(3):
-        assert door.nginx(token).status == 401
-        assert door.nginx(token, "GET /elsewhere").status == 401
-        assert door.nginx(token, **bound, HTTP_DPOP="junk").status == 401
-        assert door.nginx(token, HTTP_X_HTTP_METHOD_OVERRIDE="DELETE").status == 401
+        assert endpoint.nginx(token).status == 401
+        assert endpoint.nginx(token, "GET /elsewhere").status == 401
+        assert endpoint.nginx(token, **bound, HTTP_DPOP="junk").status == 401
+        assert endpoint.nginx(token, HTTP_X_HTTP_METHOD_OVERRIDE="DELETE").status == 401
     assert not CommandRun.objects.filter(grant=grant).exists()
     assert not Session.objects.filter(grant=grant).exists()
     assert events(grant.ref).count("command.refused") == 1
-    assert door.nginx(token, **bound, HTTP_DPOP=proof(key, token)).status == 200
+    assert endpoint.nginx(token, **bound, HTTP_DPOP=proof(key, token)).status == 200
 
 
-def test_a_token_that_is_not_bound_is_no_dpop_token(door, token, key):
-    assert door.nginx(token, HTTP_AUTHORIZATION=f"DPoP {token}", HTTP_DPOP=proof(key, token)).status == 401
+def test_a_token_that_is_not_bound_is_no_dpop_token(endpoint, token, key):
+    assert (
+        endpoint.nginx(token, HTTP_AUTHORIZATION=f"DPoP {token}", HTTP_DPOP=proof(key, token)).status == 401
+    )

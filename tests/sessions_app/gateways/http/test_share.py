@@ -6,7 +6,7 @@ from broker.demo.ports import free_port
 from broker.kernel import clock
 from sessions_app.gateways.core.arrivals import Limits
 from sessions_app.gateways.http.site import HTTPSite
-from tests.support.servers.doors import policies
+from tests.support.servers.endpoints import policies
 from tests.support.servers.http_place import COMMAND_SET, HEADER, cluster
 from tests.support.servers.http_target import Target
 from tests.support.servers.web_sites import listening

@@ -17,8 +17,8 @@ import pytest
 from broker.audit.models import AuditEntry
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput
+from sessions_app.gateways.core.body_budget import BodiesTooLarge, BodyBudget
 from sessions_app.gateways.core.recording import Recorder
-from sessions_app.gateways.core.room import NoRoom, Room
 from sessions_app.gateways.kubernetes.bodies import JSON, Body
 from sessions_app.gateways.kubernetes.ordered import OneRequest
 from sessions_app.gateways.kubernetes.printing import MOST, printed
@@ -366,7 +366,11 @@ def test_an_answer_that_no_text_can_have_is_printed_all_the_same():
 
 
 def test_a_request_for_whose_answer_there_is_no_room_is_not_sent(tmp_path):
-    room, use, at = Room(of_one=MOST), SimpleNamespace(grant_id=7), dt.datetime(2026, 11, 30, tzinfo=dt.UTC)
+    room, use, at = (
+        BodyBudget(of_one=MOST),
+        SimpleNamespace(grant_id=7),
+        dt.datetime(2026, 11, 30, tzinfo=dt.UTC),
+    )
     sending = sending_of("get pods -n web", at)
     recorder = Recorder(tmp_path, "x.cast", title="x", started=at, room=Kept(10_000, "it is full"))
 
@@ -374,7 +378,7 @@ def test_a_request_for_whose_answer_there_is_no_room_is_not_sent(tmp_path):
         upstream = Upstream()
         one = OneRequest(upstream, use, sending, "v1", Body(), recorder, agent="x", again=None, room=room)
         try:
-            with room.taken(7, 1), pytest.raises(NoRoom, match="Too many large requests"):
+            with room.taken(7, 1), pytest.raises(BodiesTooLarge, match="Too many large requests"):
                 await one.run()
         finally:
             await upstream.close()

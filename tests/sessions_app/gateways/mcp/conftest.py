@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.servers.mcp_place import Door, mcp_place, now
+from tests.support.servers.mcp_place import Endpoint, mcp_place, now
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +14,9 @@ def legacy_server() -> bool:
 
 
 @pytest.fixture(scope="module")
-def door(processes, django_db_setup, django_db_blocker, tmp_path_factory, legacy_server) -> Iterator[Door]:
+def endpoint(
+    processes, django_db_setup, django_db_blocker, tmp_path_factory, legacy_server
+) -> Iterator[Endpoint]:
     with mcp_place(django_db_blocker, tmp_path_factory.mktemp("mcp"), legacy=legacy_server) as running:
         yield running
 
@@ -22,8 +24,8 @@ def door(processes, django_db_setup, django_db_blocker, tmp_path_factory, legacy
 @pytest.fixture(autouse=True)
 def sweeper(request) -> None:
     """A sweeper counts as alive, however long the module takes."""
-    if "door" in request.fixturenames:
-        request.getfixturevalue("door")
+    if "endpoint" in request.fixturenames:
+        request.getfixturevalue("endpoint")
         from sessions_app.models import Sweeper
 
         Sweeper.objects.update(seen_at=now())

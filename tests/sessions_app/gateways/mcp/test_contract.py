@@ -8,8 +8,8 @@ import pytest
 from sessions_app.gateways.mcp.answers import SIGN_OF_LIFE_S
 from tests.sessions_app.gateways.contract import *  # noqa: F403  # the contract is these tests
 from tests.sessions_app.gateways.contract import LIMIT, ended, open_sessions, revoke
-from tests.support.servers.doors import MCPDoor
-from tests.support.servers.every_gateway import mcp_door
+from tests.support.servers.endpoints import MCPEndpoint
+from tests.support.servers.every_gateway import mcp_endpoint
 from tests.support.waits import eventually
 
 pytestmark = pytest.mark.timing
@@ -20,19 +20,19 @@ test_a_gateway_that_drains_keeps_the_end_of_what_is_under_way = None
 
 
 @pytest.fixture(scope="module")
-def door(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[MCPDoor]:
-    with mcp_door(django_db_blocker, tmp_path_factory) as door:
-        yield door
+def endpoint(processes, tmp_path_factory, django_db_setup, django_db_blocker) -> Iterator[MCPEndpoint]:
+    with mcp_endpoint(django_db_blocker, tmp_path_factory) as endpoint:
+        yield endpoint
 
 
-def test_no_call_is_open_at_the_server_once_its_session_is_closed_whatever_its_client_reads(door):
-    grant = door.grant()
-    with door.flood(grant, "burst_ticket") as burst:
+def test_no_call_is_open_at_the_server_once_its_session_is_closed_whatever_its_client_reads(endpoint):
+    grant = endpoint.grant()
+    with endpoint.flood(grant, "burst_ticket") as burst:
         # By now the gateway tries to send a sign of life, for which there is no room.
         time.sleep(SIGN_OF_LIFE_S + 2)
         assert burst.lives()
         revoke(grant)
         eventually(lambda: not open_sessions(grant), within=LIMIT)
         assert not burst.lives()
-    eventually(lambda: ended(door, grant), within=15)
+    eventually(lambda: ended(endpoint, grant), within=15)
     eventually(lambda: grant.runs.get().state == "cut")

@@ -16,7 +16,7 @@ from sessions_app.gateways.mcp.asked import BODY_S
 from sessions_app.models import CommandRun, Grant, Session
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.grants.revoke_http_token import revoke_http_token
-from tests.sessions_app.gateways.mcp.test_door import hello
+from tests.sessions_app.gateways.mcp.test_application import hello
 from tests.support.pace import allow
 from tests.support.servers.mcp_place import now
 from tests.support.waits import PATIENCE, eventually
@@ -71,14 +71,14 @@ def message(stream):
     return None
 
 
-def test_an_end_cuts_streams_and_withholds_results_before_the_grant_is_ended(door):
-    grant, client = door.client()
+def test_an_end_cuts_streams_and_withholds_results_before_the_grant_is_ended(endpoint):
+    grant, client = endpoint.client()
     assert not client.call("read_ticket", {"id": "T-42"}).json["result"]["isError"]
     with listen(client) as stream:
         acknowledged = message(stream)
         assert acknowledged["method"] == "notifications/subscriptions/acknowledged"
         assert acknowledged["params"]["_meta"] == {"io.modelcontextprotocol/subscriptionId": 9}
-        watching = Watching(client, door.desk)
+        watching = Watching(client, endpoint.desk)
         revoke(grant)
         assert message(stream)["method"] == "notifications/tools/list_changed"
         assert message(stream)["result"]["resultType"] == "complete"
@@ -136,22 +136,22 @@ def slowly(client: Raw, meanwhile: Callable[[socket.socket], object]) -> bytes:
             return answer.read()
 
 
-def test_a_token_that_is_replaced_while_a_call_is_being_sent_makes_none(door):
-    grant, client = door.client()
-    before = list(door.desk.calls)
+def test_a_token_that_is_replaced_while_a_call_is_being_sent_makes_none(endpoint):
+    grant, client = endpoint.client()
+    before = list(endpoint.desk.calls)
 
     def replaced(_line):
         time.sleep(1)  # so that the gateway has what was sent
-        token_of(grant, door.world, now=now())
+        token_of(grant, endpoint.world, now=now())
 
     assert slowly(client, replaced).startswith(b"HTTP/1.1 401 ")
-    assert door.desk.calls == before
+    assert endpoint.desk.calls == before
     entry = last("command.refused", grant.ref)
     assert entry.data["why"] == "the token was replaced"
 
 
-def test_half_a_call_is_not_waited_for(door):
-    _, client = door.client()
+def test_half_a_call_is_not_waited_for(endpoint):
+    _, client = endpoint.client()
     head, body = call_of(client)
     with connected(client) as line:
         line.settimeout(BODY_S + allow(10))
@@ -169,12 +169,12 @@ def give_it_up(_grant, _world, text):
 
 
 @pytest.mark.parametrize("end", [replace_it, give_it_up])
-def test_the_end_of_a_token_cuts_its_streams_and_withholds_results_while_its_grant_goes_on(door, end):
-    grant, client = door.client()
+def test_the_end_of_a_token_cuts_its_streams_and_withholds_results_while_its_grant_goes_on(endpoint, end):
+    grant, client = endpoint.client()
     with listen(client) as stream:
         message(stream)
-        watching = Watching(client, door.desk)
-        end(grant, door.world, client.token)
+        watching = Watching(client, endpoint.desk)
+        end(grant, endpoint.world, client.token)
         told = watching.result()
         assert told["structuredContent"]["error"] == "token_over"
         assert message(stream)["method"] == "notifications/tools/list_changed"
@@ -183,16 +183,16 @@ def test_the_end_of_a_token_cuts_its_streams_and_withholds_results_while_its_gra
     assert "token replaced or revoked; its result is withheld" in told["content"][0]["text"]
     eventually(lambda: not Session.objects.filter(grant=grant, closed_at__isnull=True).exists(), within=30)
     assert client.call("read_ticket", {"id": "T-42"}).status == 401
-    fresh = Raw(door.url, token_of(grant, door.world, now=now()))
+    fresh = Raw(endpoint.url, token_of(grant, endpoint.world, now=now()))
     assert not fresh.call("read_ticket", {"id": "T-42"}).json["result"]["isError"]
 
 
-def test_the_time_of_a_token_cuts_what_is_open_with_no_message_from_anybody(door):
-    grant, lifetime = door.grant(), dt.timedelta(seconds=min(allow(5), 20))
+def test_the_time_of_a_token_cuts_what_is_open_with_no_message_from_anybody(endpoint):
+    grant, lifetime = endpoint.grant(), dt.timedelta(seconds=min(allow(5), 20))
     until = now() + lifetime
-    client = Raw(door.url, token_of(grant, door.world, now=now(), lifetime=lifetime))
+    client = Raw(endpoint.url, token_of(grant, endpoint.world, now=now(), lifetime=lifetime))
     with listen(client) as stream:
-        watching = Watching(client, door.desk)
+        watching = Watching(client, endpoint.desk)
         assert watching.result()["structuredContent"]["error"] == "token_over"
         assert now() >= until - dt.timedelta(seconds=1)
         while message(stream) is not None:
@@ -201,8 +201,8 @@ def test_the_time_of_a_token_cuts_what_is_open_with_no_message_from_anybody(door
     assert Grant.objects.get(pk=grant.pk).state == "active"
 
 
-def test_a_stream_of_the_older_era_is_closed_at_the_end(door):
-    grant, client = door.client()
+def test_a_stream_of_the_older_era_is_closed_at_the_end(endpoint):
+    grant, client = endpoint.client()
     session = hello(client).headers["mcp-session-id"]
     headers = {
         "Accept": "text/event-stream",
@@ -215,12 +215,12 @@ def test_a_stream_of_the_older_era_is_closed_at_the_end(door):
     assert client.send(None, method="GET", MCP_Session_Id=session).status == 401
 
 
-def test_a_client_that_goes_away_ends_its_call_at_the_server(door):
-    grant, client = door.client()
-    door.desk.go.clear()
-    before = len(door.desk.calls)
-    given_up(client, lambda: len(door.desk.calls) > before, tool="watch_ticket")
-    assert len(door.desk.calls) == before + 1
+def test_a_client_that_goes_away_ends_its_call_at_the_server(endpoint):
+    grant, client = endpoint.client()
+    endpoint.desk.go.clear()
+    before = len(endpoint.desk.calls)
+    given_up(client, lambda: len(endpoint.desk.calls) > before, tool="watch_ticket")
+    assert len(endpoint.desk.calls) == before + 1
 
     def cut():
         return CommandRun.objects.filter(grant=grant, state="cut", reason="canceled by its client").exists()
@@ -229,23 +229,23 @@ def test_a_client_that_goes_away_ends_its_call_at_the_server(door):
 
 
 @contextlib.contextmanager
-def unanswered(door):
+def unanswered(endpoint):
     """A server that does not say what its tools are."""
-    door.desk.go.clear()
-    door.desk.slow = {"tools/list"}
+    endpoint.desk.go.clear()
+    endpoint.desk.slow = {"tools/list"}
     try:
         yield
     finally:
-        door.desk.slow = set()
-        door.desk.go.set()
+        endpoint.desk.slow = set()
+        endpoint.desk.go.set()
 
 
-def test_a_call_that_its_client_gives_up_before_it_is_decided_is_written_down(door):
-    grant, client = door.client()
-    made = len(door.desk.calls)
-    door.desk.bodies.clear()
-    with unanswered(door):
-        given_up(client, lambda: any(b"tools/list" in body for body in door.desk.bodies))
+def test_a_call_that_its_client_gives_up_before_it_is_decided_is_written_down(endpoint):
+    grant, client = endpoint.client()
+    made = len(endpoint.desk.calls)
+    endpoint.desk.bodies.clear()
+    with unanswered(endpoint):
+        given_up(client, lambda: any(b"tools/list" in body for body in endpoint.desk.bodies))
         eventually(lambda: CommandRun.objects.filter(grant=grant).exists(), within=30)
     run = CommandRun.objects.get(grant=grant)
     assert (run.state, run.reason) == (
@@ -254,11 +254,11 @@ def test_a_call_that_its_client_gives_up_before_it_is_decided_is_written_down(do
     entry = last("command.refused", grant.ref)
     assert (entry.data["run"], entry.data["code"]) == (run.pk, "barred")
     assert "T-42" in entry.data["line"]
-    assert len(door.desk.calls) == made
+    assert len(endpoint.desk.calls) == made
 
 
-def test_one_stream_too_many_is_told_so_on_its_own(door):
-    grant, client = door.client()
+def test_one_stream_too_many_is_told_so_on_its_own(endpoint):
+    grant, client = endpoint.client()
     with contextlib.ExitStack() as stack:
         for _ in range(8):
             assert message(stack.enter_context(listen(client)))["method"].endswith("acknowledged")

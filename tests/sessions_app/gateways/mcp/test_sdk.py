@@ -14,16 +14,16 @@ def legacy_server(request) -> bool:
 
 
 @pytest.fixture(scope="module")
-def pair(door):
-    return door.client()
+def pair(endpoint):
+    return endpoint.client()
 
 
 @pytest.mark.parametrize("mode", [*MODES, "auto"])
-def test_a_client_lists_calls_and_is_refused(door, pair, mode):
+def test_a_client_lists_calls_and_is_refused(endpoint, pair, mode):
     grant, raw = pair
 
     async def play():
-        async with client_of(door.url, raw.token, mode=mode) as client:
+        async with client_of(endpoint.url, raw.token, mode=mode) as client:
             listed = await client.list_tools()
             read = await client.call_tool("read_ticket", {"id": "T-42"})
             kept = await client.call_tool("save_summary", {"id": "T-42", "text": "A broken link."})
@@ -43,17 +43,17 @@ def test_a_client_lists_calls_and_is_refused(door, pair, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_progress_of_a_call_is_passed_on_as_it_comes(door, pair, mode):
+def test_progress_of_a_call_is_passed_on_as_it_comes(endpoint, pair, mode):
     _, raw = pair
-    door.desk.go.clear()
+    endpoint.desk.go.clear()
     heard = []
 
     async def play():
         async def progress(done, total, message):
             heard.append((done, total, message))
-            door.desk.go.set()
+            endpoint.desk.go.set()
 
-        async with client_of(door.url, raw.token, mode=mode) as client:
+        async with client_of(endpoint.url, raw.token, mode=mode) as client:
             return await client.call_tool("watch_ticket", {"id": "T-42"}, progress_callback=progress)
 
     # The tool ends only when its progress was heard.

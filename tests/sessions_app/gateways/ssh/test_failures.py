@@ -104,7 +104,7 @@ def test_without_its_database_a_gateway_kills_what_was_cut_and_leaves_what_may_f
 def test_two_gateways_of_one_database_do_not_touch_each_others_sessions(gateway):
     port = free_port()
     with (gateway.folder / "second.log").open("ab") as log:
-        words = ("manage.py", "gateway", "--doors", "ssh", "--ssh-port", str(port), "--name", "second")
+        words = ("manage.py", "gateway", "--protocols", "ssh", "--ssh-port", str(port), "--name", "second")
         second = start(*words, env=gateway.env, stderr=log)
     first_port = gateway.port
     try:

@@ -43,7 +43,7 @@ def second(place):
     port = free_port()
     env = {**place.env, "STINT_STATE_DIR": str(place.folder / "second")}
     with (place.folder / "second.log").open("ab") as log:
-        words = ("manage.py", "gateway", "--doors", "ssh", "--ssh-port", str(port), "--name", "second")
+        words = ("manage.py", "gateway", "--protocols", "ssh", "--ssh-port", str(port), "--name", "second")
         process = start(*words, env=env, stderr=log)
     try:
         eventually(lambda: known_by(port), within=30)

@@ -24,7 +24,7 @@ def end(world, grant: Grant, actor=None, *, now=None, **more) -> Grant:
     return end_grant(grant_id=grant.pk, actor=actor, now=now or world.now, **more)
 
 
-def test_the_doors_close_at_once_and_the_record_says_who_and_why(world):
+def test_the_entry_points_close_at_once_and_the_record_says_who_and_why(world):
     grant = end(world, world.grant(), world.bob, note=" wrong host ")
     assert (grant.state, grant.end_reason, grant.ended_by) == (GrantState.REVOKING, "revoked", world.bob)
     assert (grant.revoking_at, grant.next_attempt_at, grant.ended_at) == (world.now, world.now, None)

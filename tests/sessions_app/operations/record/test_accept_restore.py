@@ -76,7 +76,7 @@ def revived(live_world, kept, dump):
     return world, grant, found, opened
 
 
-def test_what_was_revoked_since_the_backup_opens_no_door(revived):
+def test_what_was_revoked_since_the_backup_opens_no_entry_point(revived):
     world, grant, found, opened = revived
     now, pending = clock.now(), world.request(duration=600)
     waiting = world.request(duration=700)

@@ -1,4 +1,4 @@
-"""One question behind every door: what each proof opens, and that nothing opens without a grant that is in use."""
+"""One question behind every entry point: what each proof opens, and that nothing opens without a grant that is in use."""
 
 import hashlib
 from dataclasses import replace
@@ -17,7 +17,7 @@ from tests.support.world import api_site, mcp_site
 
 
 @pytest.fixture(params=["holder", "token", "proxy"])
-def door(request, world):
+def entry_point(request, world):
     """A grant that is in use, and the proof by which its holder comes."""
     if request.param == "holder":
         grant = world.grant()
@@ -32,8 +32,8 @@ def door(request, world):
     return grant, ByProxy(token_digest(api_site.token_of(grant, world)), key, "tickets-api")
 
 
-def test_a_proof_opens_its_grant_with_all_that_a_use_is(door):
-    grant, proof = door
+def test_a_proof_opens_its_grant_with_all_that_a_use_is(entry_point):
+    grant, proof = entry_point
     use = only(authorize_use(by=proof))
     target = grant.targets.get(name=use.target.name)
     assert (use.grant_id, use.grant_ref, use.mark) == (grant.pk, grant.ref, grant.mark)
@@ -43,8 +43,8 @@ def test_a_proof_opens_its_grant_with_all_that_a_use_is(door):
 
 
 @pytest.mark.parametrize("shut", ["ended", "silent", "disabled", "removed"])
-def test_nothing_opens_when_the_grant_is_not_in_use(door, now, shut):
-    grant, proof = door
+def test_nothing_opens_when_the_grant_is_not_in_use(entry_point, now, shut):
+    grant, proof = entry_point
     assert authorize_use(by=proof)
     if shut == "ended":
         end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=now)
@@ -57,8 +57,8 @@ def test_nothing_opens_when_the_grant_is_not_in_use(door, now, shut):
     assert authorize_use(by=proof) == []
 
 
-def test_what_libpq_would_not_read_to_its_end_opens_nothing(door):
-    _, proof = door
+def test_what_libpq_would_not_read_to_its_end_opens_nothing(entry_point):
+    _, proof = entry_point
     for name in ("target_name", "cluster"):
         if hasattr(proof, name):
             assert authorize_use(by=replace(proof, **{name: getattr(proof, name) + "\0"})) == []

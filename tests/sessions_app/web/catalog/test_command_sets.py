@@ -95,7 +95,7 @@ def text(*, reason: str = "", run: str = "/usr/local/sbin/bounce {unit}", effect
     )
 
 
-def test_an_unknown_program_is_published_by_no_door_without_a_reason(world, browser):
+def test_an_unknown_program_is_published_by_no_entry_point_without_a_reason(world, browser):
     with pytest.raises(StintError, match=SAYS):
         world.apply({"command-sets/restart-web.yaml": text()})
     version = save_draft(source=text(), actor=world.admin, now=world.now)

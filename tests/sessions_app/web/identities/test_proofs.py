@@ -1,4 +1,4 @@
-"""What opens Stint from elsewhere is made only by who has just shown who they are, at every door."""
+"""What opens Stint from elsewhere is made only by who has just shown who they are, at every entry point."""
 
 import datetime as dt
 import re

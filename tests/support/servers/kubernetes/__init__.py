@@ -1,1 +1,1 @@
-"""An API server of Kubernetes for tests, and the door to a real one."""
+"""An API server of Kubernetes for tests, and the endpoint to a real one."""

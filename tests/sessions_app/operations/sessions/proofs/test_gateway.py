@@ -8,7 +8,7 @@ from sessions_app.models import EndReason
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sessions.authorize_use import authorize_use, only
 from sessions_app.operations.sessions.proofs.gateway import AtGateway
-from tests.support.servers.doors import policies
+from tests.support.servers.endpoints import policies
 from tests.support.servers.http_place import COMMAND_SET, HEADER, cluster
 from tests.support.servers.http_target import SECRET, Target
 from tests.support.world.api_site import add_site, grant_on_site

@@ -12,14 +12,14 @@ from broker.kernel.errors import StintError
 MOST_OF_ONE, MOST_OF_ALL = 32 * 1024 * 1024, 256 * 1024 * 1024
 
 
-class NoRoom(StintError):
+class BodiesTooLarge(StintError):
     """The bodies that are kept leave no room for another one."""
 
-    code = "no_room"
+    code = "bodies_too_large"
     status = 503
 
 
-class Room:
+class BodyBudget:
     """The bytes of bodies that requests keep, by the grant that they are made with."""
 
     def __init__(self, *, of_one: int = MOST_OF_ONE, of_all: int = MOST_OF_ALL) -> None:
@@ -29,7 +29,7 @@ class Room:
 
     @contextlib.contextmanager
     def taken(self, grant_id: int, size: int) -> Iterator[None]:
-        """Keep so many bytes until the block ends. Raises NoRoom."""
+        """Keep so many bytes until the block ends. Raises BodiesTooLarge."""
         self._check(self._kept[grant_id], self._of_one, size)
         self._check(self._kept.total(), self._of_all, size)
         self._kept[grant_id] += size
@@ -43,4 +43,4 @@ class Room:
     @staticmethod
     def _check(kept: int, most: int, size: int) -> None:
         if size and kept and kept + size > most:
-            raise NoRoom("Too many large requests are under way.", hint="Try again in a moment.")
+            raise BodiesTooLarge("Too many large requests are under way.", hint="Try again in a moment.")

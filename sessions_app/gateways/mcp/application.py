@@ -35,7 +35,7 @@ _ABOUT = {"name": "stint", "title": "Stint", "version": settings.VERSION}
 _SUBSCRIPTION = f"{wire.META}subscriptionId"
 
 
-class Door:
+class Application:
     """All MCP servers of Stint."""
 
     def __init__(self) -> None:

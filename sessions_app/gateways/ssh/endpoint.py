@@ -1,4 +1,4 @@
-"""The SSH door: its host key, the authority that signs its certificates, its listener and its orders."""
+"""The SSH endpoint: its host key, the authority that signs its certificates, its listener and its orders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.conf import settings
 from broker.kernel import clock
 from sessions_app.connectors.ssh.certificates import Authority
 from sessions_app.connectors.ssh.connection import Dialer
-from sessions_app.gateways.core.door import Shared
+from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.lease import Question
 from sessions_app.gateways.core.node import Node
 from sessions_app.gateways.core.orders import Orders
@@ -20,7 +20,7 @@ from sessions_app.gateways.ssh.alone import Alone
 from sessions_app.gateways.ssh.hostkey import HostKeys
 from sessions_app.gateways.ssh.orders import run_ordered
 from sessions_app.gateways.ssh.parts import Parts
-from sessions_app.gateways.ssh.server import SERVER_OPTIONS, Connection, Doorkeeper
+from sessions_app.gateways.ssh.server import SERVER_OPTIONS, Admissions, Connection
 from sessions_app.operations.sessions.renew_gateway import Renewed
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.queries.authority import SSH_USER_CA, active_authority, private_key_of
@@ -33,13 +33,13 @@ _LISTEN_BACKLOG = 512
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """What there is once the door has opened."""
+    """What there is once the endpoint has opened."""
 
-    doorkeeper: Doorkeeper
+    admissions: Admissions
     orders: Orders
 
 
-class SshDoor:
+class SSHEndpoint:
     """The SSH gateway. Source: RFC 4251 to 4254."""
 
     name = "ssh"
@@ -60,7 +60,7 @@ class SshDoor:
         self._server = await asyncssh.listen(
             self._host,
             self._port,
-            server_factory=lambda: Connection(opened.doorkeeper),
+            server_factory=lambda: Connection(opened.admissions),
             server_host_keys=self._host_keys.keys,
             backlog=_LISTEN_BACKLOG,
             reuse_address=True,
@@ -78,7 +78,7 @@ class SshDoor:
         """Stop listening at once, abort every connection, and stop the orders."""
         self.drain()
         if self._open is not None:
-            for connection in list(self._open.doorkeeper.connections):
+            for connection in list(self._open.admissions.connections):
                 connection.abort()
             await self._open.orders.stop()
 
@@ -118,7 +118,7 @@ class SshDoor:
         node.lease.on_renewed.append(alone.renewed)
         orders.begin()
         node.keep(alone.keep(), "alone")
-        return _Open(Doorkeeper(parts, node.registry, settings.PUBLIC_URL, shared.closed_because), orders)
+        return _Open(Admissions(parts, node.registry, settings.PUBLIC_URL, shared.closed_because), orders)
 
     def _current_ca(self) -> asyncssh.SSHKey:
         if self._ca is None:

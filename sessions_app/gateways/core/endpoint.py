@@ -1,4 +1,4 @@
-"""What a gateway process gives to its doors, and what it expects of each."""
+"""What a gateway process gives to its endpoints, and what it expects of each."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from sessions_app.gateways.core.body_budget import BodyBudget
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.holds import Holds
 from sessions_app.gateways.core.node import Node
-from sessions_app.gateways.core.room import Room
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What every door of one process uses.
+    """What every endpoint of one process uses.
 
     ``name`` is the gateway's. ``closed_because`` says why no use is admitted; empty while the gateway takes uses. ``room``
     is that of bodies in memory.
@@ -25,10 +25,10 @@ class Shared:
     holds: Holds
     name: str
     closed_because: Callable[[], str]
-    room: Room = field(default_factory=Room)
+    room: BodyBudget = field(default_factory=BodyBudget)
 
 
-class Door(Protocol):
+class Endpoint(Protocol):
     """One way in, with a protocol of its own. ``name`` is how people choose it."""
 
     name: str

@@ -18,11 +18,11 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from tests.support.servers.doors import Answer, Flood, Held, Lasting
+from tests.support.servers.endpoints import Answer, Flood, Held, Lasting
 from tests.support.servers.gateway import connections_at, new_tag, on_target
 from tests.support.servers.kubernetes_place import Place
 from tests.support.servers.proxy import BlackHole
-from tests.support.servers.running import DoorOf
+from tests.support.servers.running import RunningEndpoint
 from tests.support.waits import PATIENCE, eventually
 
 WEB = "/apis/apps/v1/namespaces/shop/deployments/web"
@@ -83,7 +83,7 @@ class Client:
 class HeldRequest:
     """A request that waits, in a thread."""
 
-    door: KubernetesDoor
+    endpoint: KubernetesEndpoint
     grant: Any
     got: Answer | None = None
     thread: threading.Thread = field(init=False)
@@ -93,7 +93,7 @@ class HeldRequest:
         self.thread.start()
 
     def _run(self) -> None:
-        self.got = self.door.restart(self.grant)
+        self.got = self.endpoint.restart(self.grant)
 
     def answer(self) -> Answer:
         self.thread.join(PATIENCE)
@@ -102,7 +102,7 @@ class HeldRequest:
 
 
 @dataclass
-class KubernetesDoor(DoorOf):
+class KubernetesEndpoint(RunningEndpoint):
     """The gateway for clusters, by the requests that kubectl sends."""
 
     place: Place

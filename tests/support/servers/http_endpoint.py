@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.pace import unhurried
-from tests.support.servers.doors import Answer, Flood, Held, Lasting
+from tests.support.servers.endpoints import Answer, Flood, Held, Lasting
 from tests.support.servers.http_place import Place, Reply
 from tests.support.servers.http_target import Target
 from tests.support.servers.proxy import BlackHole
-from tests.support.servers.running import DoorOf
+from tests.support.servers.running import RunningEndpoint
 from tests.support.waits import PATIENCE, eventually
 
 
@@ -79,7 +79,7 @@ def answer_of(reply: Reply) -> Answer:
 
 
 @dataclass
-class HTTPDoor(DoorOf):
+class HTTPEndpoint(RunningEndpoint):
     """The gateway with an application behind it."""
 
     place: Place

@@ -1,4 +1,4 @@
-"""A duration means the same at every door: the page, the API, the command on laptops, and documents."""
+"""A duration means the same at every entry point: the page, the API, the command on laptops, and documents."""
 
 import click
 import pytest
@@ -46,19 +46,19 @@ def by_link(world, text: str) -> str:
     return ""
 
 
-DOORS = (by_api, by_command, by_link)
+ENTRY_POINTS = (by_api, by_command, by_link)
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("entry_point", ENTRY_POINTS)
 @pytest.mark.parametrize("text", ["1.5h", "1 hour 30 min"])
-def test_an_hour_and_a_half_is_the_same_time_at_every_door(world, door, text):
-    assert door(world, text) == ""
+def test_an_hour_and_a_half_is_the_same_time_at_every_entry_point(world, entry_point, text):
+    assert entry_point(world, text) == ""
     assert AccessRequest.objects.get().duration == 5400
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_a_number_alone_asks_for_its_unit_at_every_door_and_asks_for_nothing(world, door):
-    assert "90 needs a unit: use 90m for minutes or 90h for hours." in door(world, "90")
+@pytest.mark.parametrize("entry_point", ENTRY_POINTS)
+def test_a_number_alone_asks_for_its_unit_at_every_entry_point_and_asks_for_nothing(world, entry_point):
+    assert "90 needs a unit: use 90m for minutes or 90h for hours." in entry_point(world, "90")
     assert not AccessRequest.objects.exists()
 
 

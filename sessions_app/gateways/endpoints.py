@@ -1,7 +1,7 @@
-"""The doors that a gateway process can serve. A door's module, and the library for its protocol, is imported only when
+"""The endpoints that a gateway process can serve. An endpoint's module, and the library for its protocol, is imported only when
 it is served.
 
-Web doors share one TLS listener; each has a first path segment of its own, which is its name.
+Web endpoints share one TLS listener; each has a first path segment of its own, which is its name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from broker.kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from sessions_app.gateways.core.door import Door
+    from sessions_app.gateways.core.endpoint import Endpoint
     from sessions_app.gateways.core.options import WebOptions
     from sessions_app.gateways.core.web import Site
 
@@ -38,15 +38,15 @@ SITES: dict[str, Callable[[], Site]] = {"http": _http, "kubernetes": _kubernetes
 NAMES = (SSH, *SITES)
 
 
-class UnknownDoor(InvalidInput):
-    """There is no door of this name."""
+class UnknownProtocol(InvalidInput):
+    """There is no endpoint of this name."""
 
-    code = "unknown_door"
+    code = "unknown_protocol"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """Where the SSH door listens, and where and how the web doors do."""
+    """Where the SSH endpoint listens, and where and how the web endpoints do."""
 
     ssh_host: str
     ssh_port: int
@@ -54,22 +54,22 @@ class Addresses:
 
 
 def named(text: str) -> list[str]:
-    """Return the names in a list with commas, each once, in its order. Raises UnknownDoor."""
+    """Return the names in a list with commas, each once, in its order. Raises UnknownProtocol."""
     names = list(dict.fromkeys(word for word in text.replace(" ", "").split(",") if word))
     unknown = [name for name in names if name not in NAMES]
     if unknown or not names:
-        raise UnknownDoor(
+        raise UnknownProtocol(
             f"Unknown gateway {', '.join(unknown) or text!r}.", hint=f"Choose from {', '.join(NAMES)}."
         )
     return names
 
 
-def doors(names: Collection[str], addresses: Addresses) -> Iterator[Door]:
-    """Yield a door for SSH, and one for all sites of the web listener."""
+def endpoints(names: Collection[str], addresses: Addresses) -> Iterator[Endpoint]:
+    """Yield an endpoint for SSH, and one for all sites of the web listener."""
     if SSH in names:
-        from sessions_app.gateways.ssh.door import SshDoor  # noqa: PLC0415
+        from sessions_app.gateways.ssh.endpoint import SSHEndpoint  # noqa: PLC0415
 
-        yield SshDoor(addresses.ssh_host, addresses.ssh_port)
+        yield SSHEndpoint(addresses.ssh_host, addresses.ssh_port)
     sites = {name: SITES[name]() for name in names if name in SITES}
     if sites:
         from sessions_app.gateways.core.web import Web  # noqa: PLC0415

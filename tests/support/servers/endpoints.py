@@ -18,9 +18,9 @@ import yaml
 
 from tests.support.pace import allow, unhurried
 from tests.support.servers.gateway import Place, connections_at, on_target
-from tests.support.servers.mcp_place import Door as MCPPlace
+from tests.support.servers.mcp_place import Endpoint as MCPPlace
 from tests.support.servers.proxy import BlackHole
-from tests.support.servers.running import DoorOf
+from tests.support.servers.running import RunningEndpoint
 from tests.support.waits import PATIENCE, eventually
 from tests.support.world.mcp_site import Raw, Said, token_of
 from tests.support.world.world import World
@@ -82,7 +82,7 @@ class Held(Protocol):
         """Return what came of it, once it has been decided."""
 
 
-class Door(Protocol):
+class Endpoint(Protocol):
     """A gateway with a target behind it, and a way to its database that can be broken."""
 
     world: World
@@ -160,7 +160,7 @@ class _HeldCommand:
 
 
 @dataclass
-class SSHDoor(DoorOf):
+class SSHEndpoint(RunningEndpoint):
     """The gateway for hosts, by the real ssh."""
 
     place: Place
@@ -266,16 +266,16 @@ class _Call:
 
 @dataclass
 class _HeldCall:
-    door: MCPDoor
+    endpoint: MCPEndpoint
     grant: Any
 
     def answer(self) -> Answer:
         eventually(lambda: not self.grant.runs.get().waits(_now()) or self.grant.runs.get().state != "held")
-        return self.door._answer("close_ticket", "T-42", self.grant)
+        return self.endpoint._answer("close_ticket", "T-42", self.grant)
 
 
 @dataclass
-class MCPDoor(DoorOf):
+class MCPEndpoint(RunningEndpoint):
     """The gateway for tools, by an agent's calls over HTTP."""
 
     place: MCPPlace
