@@ -10,8 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from broker import state_metrics
 from broker.kernel import clock
-from sessions_app.queries.recordings import recordings_trouble
-from sessions_app.queries.troubles import troubles
+from sessions_app.queries.record.recording_files import recordings_trouble
+from sessions_app.queries.status.problems import troubles
 
 MAX_SKEW = 2.0
 

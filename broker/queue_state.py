@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from broker.celery import QUEUES, SENT_AT, app
-from sessions_app.queries.troubles import age
+from sessions_app.queries.status.problems import age
 
 
 def queues(now: dt.datetime | None) -> Iterator[Metric]:

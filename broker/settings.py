@@ -157,7 +157,7 @@ WSGI_APPLICATION = "broker.wsgi.application"
 MIDDLEWARE = [
     "broker.edge.RouteMiddleware",
     # Around all others, because their error pages show the time too.
-    "sessions_app.web.shell.moment.PageMomentMiddleware",
+    "sessions_app.web.moment.PageMomentMiddleware",
     # The response to a first visit shrinks to a fifth of its size. Tokens in pages are masked differently each time,
     # and responses get a random length, so that compression reveals nothing about them (BREACH).
     "django.middleware.gzip.GZipMiddleware",
@@ -186,7 +186,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "sessions_app.web.shell.context.shell",
+                "sessions_app.web.layout.frame.shell",
             ],
             "builtins": [
                 f"sessions_app.web.templatetags.{name}"
@@ -294,7 +294,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
 CSRF_COOKIE_NAME = "stint_csrf"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
-CSRF_FAILURE_VIEW = "sessions_app.web.shell.errors.csrf_failed"
+CSRF_FAILURE_VIEW = "sessions_app.web.layout.errors.csrf_failed"
 SECURE_HSTS_SECONDS = 31536000 if SECURE else 0
 SECURE_SSL_REDIRECT = False
 SECURE_REFERRER_POLICY = "same-origin"

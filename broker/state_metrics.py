@@ -27,9 +27,12 @@ from sessions_app.models import (
     WebhookMessage,
     WebhookState,
 )
-from sessions_app.queries.ends import CAUSES, DAYS, ends_of
-from sessions_app.queries.facts import sweeper_silence
-from sessions_app.queries.failing import (
+from sessions_app.queries.grants.current import live_grants, overdue
+from sessions_app.queries.record.recording_files import Rooms, free_disk, waiting_recordings
+from sessions_app.queries.requests.facts import sweeper_silence
+from sessions_app.queries.status.backlog import given_up_mail, longest_unreconciled, oldest_unmailed
+from sessions_app.queries.status.end_latency import CAUSES, DAYS, ends_of
+from sessions_app.queries.status.failing import (
     failing_ends,
     failing_sources,
     failing_targets,
@@ -38,10 +41,7 @@ from sessions_app.queries.failing import (
     paused_webhooks,
     unresolved_drift,
 )
-from sessions_app.queries.grants import live_grants, overdue
-from sessions_app.queries.recordings import Rooms, free_disk, waiting_recordings
-from sessions_app.queries.troubles import GATEWAY_GONE, age
-from sessions_app.queries.upkeep import given_up_mail, longest_unreconciled, oldest_unmailed
+from sessions_app.queries.status.problems import GATEWAY_GONE, age
 
 # All recordings are counted only once a minute, because that reads every one.
 rooms = Rooms()

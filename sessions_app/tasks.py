@@ -45,9 +45,9 @@ from sessions_app.operations.targets.carry_out_check import carry_out_check, los
 from sessions_app.operations.targets.reconcile_all import reconcile_all
 from sessions_app.operations.workflows.handle_delivery import handle_lost_deliveries
 from sessions_app.operations.workflows.poll_source import poll_source, reread_workflow, sources_to_ask
-from sessions_app.queries.grants import next_due, to_revoke_now
-from sessions_app.queries.recorded import object_store
-from sessions_app.queries.revoking import clusters_of, clusters_of_leases, clusters_to_make
+from sessions_app.queries.grants.current import next_due, to_revoke_now
+from sessions_app.queries.grants.revocation import clusters_of, clusters_of_leases, clusters_to_make
+from sessions_app.queries.record.recording_content import object_store
 from sessions_app.storage.base import StoreError
 
 # Seconds. A tick sweeps again if something falls due before the next tick.

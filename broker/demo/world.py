@@ -19,7 +19,7 @@ from broker.demo.release_catalog import RELEASER
 from broker.kernel import clock
 from sessions_app.operations.catalog.apply_catalog import apply_catalog
 from sessions_app.operations.targets.ensure_authority import ensure_authority
-from sessions_app.queries.authority import SSH_USER_CA, trusted_authorities
+from sessions_app.queries.gateways.keys import SSH_USER_CA, trusted_authorities
 
 DEMO = Actor.system("demo")
 

@@ -13,8 +13,13 @@ from django.core import checks
 from broker.doctor.finding import Finding, Level, many, of_trouble, ok, wrong
 from broker.health import MAX_SKEW
 from broker.kernel import clock
-from sessions_app.queries.recorded import object_store
-from sessions_app.queries.recordings import Rooms, free_disk, recordings_trouble, waiting_recordings
+from sessions_app.queries.record.recording_content import object_store
+from sessions_app.queries.record.recording_files import (
+    Rooms,
+    free_disk,
+    recordings_trouble,
+    waiting_recordings,
+)
 from sessions_app.storage.base import StoreError
 
 # Files of the state folder that nobody else on the machine may read.

@@ -16,7 +16,7 @@ from broker.kernel import clock
 from sessions_app.models import GatewayNode, Sweeper, Target
 from sessions_app.operations.targets.look_at_target import is_right, look_at_target
 from sessions_app.policy.rules import SWEEPER_SILENCE
-from sessions_app.queries.troubles import GATEWAY_GONE, GATEWAY_SILENCE, troubles
+from sessions_app.queries.status.problems import GATEWAY_GONE, GATEWAY_SILENCE, troubles
 
 # Targets that are asked at the same time, so that those that hang keep few others waiting.
 AT_ONCE = 16

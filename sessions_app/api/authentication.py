@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from accounts.models import APIToken, Identity
 from accounts.queries import valid_token
 from broker.kernel import clock
-from sessions_app.queries.tokens import outlived_token
+from sessions_app.queries.identities.api_tokens import outlived_token
 
 # Otherwise each use of a token would be a write.
 _USE_NOTED_EVERY = dt.timedelta(minutes=1)

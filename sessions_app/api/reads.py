@@ -34,10 +34,11 @@ from sessions_app.policy.approvals import resolve
 from sessions_app.policy.commands.answers import CommandView
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.decision import RuleResult
-from sessions_app.queries import commands, deciders, facts
-from sessions_app.queries.extents import left_of
-from sessions_app.queries.notices import with_outcomes
-from sessions_app.queries.preview import Preview
+from sessions_app.queries.catalog import command_sets as commands
+from sessions_app.queries.notifications.notices import with_outcomes
+from sessions_app.queries.requests import deciders, facts
+from sessions_app.queries.requests.extents import left_of
+from sessions_app.queries.requests.preview import Preview
 
 Row = TypeVar("Row")
 

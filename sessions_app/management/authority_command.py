@@ -18,7 +18,7 @@ from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.operations.targets.prepare_authority import prepare_authority
 from sessions_app.operations.targets.retire_authority import retire_authority
 from sessions_app.operations.targets.rotate_authority import rotate_authority
-from sessions_app.queries.authority import trusted_authorities
+from sessions_app.queries.gateways.keys import trusted_authorities
 
 ADMINISTRATOR = Actor.system("command-line")
 

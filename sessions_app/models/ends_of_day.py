@@ -16,7 +16,7 @@ class EndCause(models.TextChoices):
 
 class EndsOfDay(models.Model):
     """The ends that were proven on one day (UTC), counted from the grants. ``buckets`` has their numbers by the time that each took,
-    as `sessions_app.queries.ends` reads them.
+    as `sessions_app.queries.status.end_latency` reads them.
 
     ``late`` took longer than is promised, and ``longest`` is the longest time in seconds.
     """

@@ -16,8 +16,8 @@ from broker.audit.models import AuditEntry
 from broker.audit.record import record
 from sessions_app.models import CommandRun
 from sessions_app.operations.recover_recording import FINDER, recover_recording
-from sessions_app.queries.recorded import digest_of
-from sessions_app.queries.recordings import changed_at, recording_files, recording_path, run_of
+from sessions_app.queries.record.recording_content import digest_of
+from sessions_app.queries.record.recording_files import changed_at, recording_files, recording_path, run_of
 
 # The most files per database query.
 BATCH = 1000

@@ -12,8 +12,8 @@ from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from sessions_app.models import CommandRun
-from sessions_app.queries.recorded import digest_of, output_from
-from sessions_app.queries.recordings import QUIET, changed_at, recording_path
+from sessions_app.queries.record.recording_content import digest_of, output_from
+from sessions_app.queries.record.recording_files import QUIET, changed_at, recording_path
 
 FINDER = Actor.system("recordings")
 

@@ -27,9 +27,9 @@ from sessions_app.policy import references
 from sessions_app.policy.commands.answers import CommandView, CompileError
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.documents import DocumentError
-from sessions_app.queries.commands import compiled_open
-from sessions_app.queries.named import with_names
-from sessions_app.queries.people import known_people
+from sessions_app.queries.catalog.command_sets import compiled_open
+from sessions_app.queries.identities.people import known_people
+from sessions_app.queries.statements.related_names import with_names
 
 MOST = 10
 MANY = 200

@@ -13,9 +13,10 @@ from sessions_app.web.docs import guides
 from sessions_app.web.grants import grants, runs
 from sessions_app.web.home import home, welcome
 from sessions_app.web.identities import account, device, factors, people, provider, sign_in
+from sessions_app.web.layout import live
+from sessions_app.web.notifications import notices
 from sessions_app.web.record import record, recordings, status, timeline
 from sessions_app.web.requests import approvals, requests
-from sessions_app.web.shell import live, notices
 from sessions_app.web.workflows import incidents, sources, workflows
 
 

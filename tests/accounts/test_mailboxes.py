@@ -12,7 +12,7 @@ from broker.audit.actor import Actor
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.operations.identities.change_identity import change_identity
 from sessions_app.operations.requests.decide_request import decide_request
-from sessions_app.queries import deciders
+from sessions_app.queries.requests import deciders
 
 # Unicode, composed and not, in capitals, fullwidth, with an ideographic full stop; and the A-label.
 SPELLINGS = (

@@ -90,7 +90,7 @@ def _usable(grant_id: int) -> bool:
     from sessions_app.models import Grant
     from sessions_app.operations.sessions.authorize_use import authorize_use
     from sessions_app.operations.sessions.proofs.holder import ByHolder
-    from sessions_app.queries.grants import grants_now
+    from sessions_app.queries.grants.current import grants_now
 
     now = clock.now()
     holder, ref = Grant.objects.values_list("holder_id", "ref").get(pk=grant_id)

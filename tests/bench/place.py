@@ -34,7 +34,7 @@ def place_with_targets(**env: str) -> Iterator[Place]:
     """A gateway with two targets."""
     from broker.kernel import clock
     from sessions_app.operations.targets.ensure_authority import ensure_authority
-    from sessions_app.queries.authority import SSH_USER_CA
+    from sessions_app.queries.gateways.keys import SSH_USER_CA
 
     with database() as (name, world), _folder() as folder:
         write_act(folder)

@@ -65,7 +65,7 @@ def pair(processes, django_db_blocker) -> Iterator[Pair]:
 def place(pair, tmp_path) -> Iterator[Place]:
     """A gateway on the two servers, with a target, and its own state."""
     from sessions_app.operations.targets.ensure_authority import ensure_authority
-    from sessions_app.queries.authority import SSH_USER_CA
+    from sessions_app.queries.gateways.keys import SSH_USER_CA
 
     tmp_path.chmod(0o755)
     (tmp_path / "state").mkdir(mode=0o700)

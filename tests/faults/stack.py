@@ -209,7 +209,7 @@ def _fill(made: Stack, people: int) -> None:
     """Add people, targets, policies and tokens."""
     from broker.kernel import clock
     from sessions_app.operations.targets.ensure_authority import ensure_authority
-    from sessions_app.queries.authority import SSH_USER_CA
+    from sessions_app.queries.gateways.keys import SSH_USER_CA
     from tests.support.world.world import make_world
 
     now = clock.now()

@@ -35,7 +35,7 @@ from sessions_app.operations.sessions.renew_gateway import renew_gateway
 from sessions_app.operations.sessions.stop_gateway import stop_gateway
 from sessions_app.operations.sweep.sweep import end_baseless, sweep
 from sessions_app.policy.commands.kinds import decide
-from sessions_app.queries.facts import lease_facts
+from sessions_app.queries.requests.facts import lease_facts
 from tests.support.breadth import examples
 from tests.support.world import acts
 from tests.support.world.acts import fresh

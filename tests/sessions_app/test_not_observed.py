@@ -9,7 +9,7 @@ from sessions_app.models import Cluster, EndReason, Grant, Notice, Observed
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
-from sessions_app.queries.receipts import receipt
+from sessions_app.queries.grants.receipts import receipt
 from tests.sessions_app.api.conftest import api  # noqa: F401 - a fixture
 from tests.sessions_app.web.conftest import browser  # noqa: F401 - a fixture
 from tests.support.world.acts import undo

@@ -14,7 +14,7 @@ from sessions_app.operations.targets.cluster_connection import readable_secrets,
 from sessions_app.operations.targets.connect import place_of_lease
 from sessions_app.operations.targets.prepare_authority import make_key
 from sessions_app.operations.workflows.workflow_sources import Secrets, sealed, secrets_of
-from sessions_app.queries.authority import GATEWAY_CA, SSH_USER_CA, private_key_of
+from sessions_app.queries.gateways.keys import GATEWAY_CA, SSH_USER_CA, private_key_of
 from tests.support.servers.receiver import SECRET
 
 

@@ -20,8 +20,8 @@ from sessions_app import tasks
 from sessions_app.models import Grant
 from sessions_app.operations.targets.connect import connector_for
 from sessions_app.operations.targets.ensure_authority import ensure_authority
-from sessions_app.queries.authority import SSH_USER_CA, private_key_of
-from sessions_app.queries.receipts import receipt
+from sessions_app.queries.gateways.keys import SSH_USER_CA, private_key_of
+from sessions_app.queries.grants.receipts import receipt
 from tests.environment import CANARY
 from tests.sessions_app.api.test_everywhere import addresses, fill
 from tests.sessions_app.web.pages import READABLE

@@ -21,8 +21,8 @@ from sessions_app.operations.sessions.record_allowed_requests import AllowedRequ
 from sessions_app.operations.sessions.release_held import release_held
 from sessions_app.operations.sessions.renew_gateway import renew_gateway
 from sessions_app.policy.commands.kinds import decide
-from sessions_app.queries.grants import grants_now, hold_of
-from sessions_app.queries.introspection import introspection
+from sessions_app.queries.grants.current import grants_now, hold_of
+from sessions_app.queries.identities.introspection import introspection
 from tests.support.world.acts import change, policy, run, session, use
 from tests.support.world.api_site import add_site, grant_on_site, token_of
 from tests.support.world.api_site import used as used_on_site
@@ -164,5 +164,5 @@ def test_no_other_statement_reads_the_column():
     }
     assert found == {
         "sessions_app/operations/sessions/authorize_use.py",  # with the waiting ends
-        "sessions_app/queries/grants.py",  # when a sweep is next due
+        "sessions_app/queries/grants/current.py",  # when a sweep is next due
     }

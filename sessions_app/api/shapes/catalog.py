@@ -19,7 +19,7 @@ from sessions_app.models import (
 )
 from sessions_app.operations.catalog.document_state import standing_of
 from sessions_app.policy.commands.kinds import compile_open, describe
-from sessions_app.queries.commands import document_of
+from sessions_app.queries.catalog.command_sets import document_of
 
 EFFECTS = ("read", "change", "destructive")
 

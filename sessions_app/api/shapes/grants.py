@@ -13,8 +13,8 @@ from sessions_app.api.shapes.requests import VersionRefShape
 from sessions_app.connectors.registry import find
 from sessions_app.models import EndReason, Grant, GrantState, Observed, RunState, Verdict
 from sessions_app.policy.commands.kinds import describe
-from sessions_app.queries.commands import compiled
-from sessions_app.queries.gateways import mcp_address
+from sessions_app.queries.catalog.command_sets import compiled
+from sessions_app.queries.gateways.addresses import mcp_address
 
 
 class GrantShape(Shape):

@@ -10,7 +10,7 @@ from accounts.models import Identity, Kind, Scope
 from broker.kernel import clock
 from sessions_app.api.fields import Choice, Moment, Shape, shown_as
 from sessions_app.models import Notice
-from sessions_app.queries.notices import outcome_of
+from sessions_app.queries.notifications.notices import outcome_of
 
 
 class IdentityShape(Shape):

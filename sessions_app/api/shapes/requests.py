@@ -12,7 +12,7 @@ from sessions_app.api.shapes.catalog import EFFECTS, CommandShape, FreeParameter
 from sessions_app.models import AccessRequest, Approval, RequestKind, RequestState, Verdict
 from sessions_app.operations.catalog.publish_command_set import accepted_findings
 from sessions_app.policy.decision import Outcome
-from sessions_app.queries.extents import left_duration
+from sessions_app.queries.requests.extents import left_duration
 
 
 class VersionRefShape(Shape):

@@ -31,7 +31,7 @@ from sessions_app.operations.catalog.publish_command_set import key_of, publish_
 from sessions_app.operations.catalog.save_draft import save_draft
 from sessions_app.policy.commands.answers import CompileError, Refused
 from sessions_app.policy.commands.kinds import compile_open, decide
-from sessions_app.queries.commands import compiled, document_of
+from sessions_app.queries.catalog.command_sets import compiled, document_of
 
 
 class Clusters(Endpoint):

@@ -10,7 +10,7 @@ from broker.kernel import clock
 from sessions_app.api.endpoint import Endpoint
 from sessions_app.api.schema import described
 from sessions_app.api.shapes.gateways import SshGatewayShape, WebGatewayShape
-from sessions_app.queries.gateways import ssh_host_keys, web_gateway
+from sessions_app.queries.gateways.addresses import ssh_host_keys, web_gateway
 
 
 class SshGateway(Endpoint):

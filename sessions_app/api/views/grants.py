@@ -35,7 +35,7 @@ from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.requests.review_break_glass import review_break_glass
 from sessions_app.operations.sessions.decide_hold import decide_hold
-from sessions_app.queries.receipts import receipt
+from sessions_app.queries.grants.receipts import receipt
 
 
 class Grants(Endpoint):

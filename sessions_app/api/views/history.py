@@ -12,7 +12,7 @@ from sessions_app.api.filters import OfDifference, OfRights
 from sessions_app.api.schema import described
 from sessions_app.api.shapes.history import DifferenceShape, HistoryShape, RightsShape
 from sessions_app.models import DocumentVersion
-from sessions_app.queries.history import difference, rights_seen_by, versions_of
+from sessions_app.queries.catalog.history import difference, rights_seen_by, versions_of
 
 
 class History(Endpoint):

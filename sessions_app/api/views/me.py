@@ -23,7 +23,7 @@ from sessions_app.api.schema import described, paged
 from sessions_app.api.shapes.people import FreshTokenShape, KeyShape, MeShape, NoticeShape, TokenShape
 from sessions_app.models import Notice
 from sessions_app.operations.notifications.read_notice import read_notice
-from sessions_app.queries.notices import with_outcomes
+from sessions_app.queries.notifications.notices import with_outcomes
 
 
 class Me(Endpoint):

@@ -12,7 +12,7 @@ from sessions_app.api.endpoint import Endpoint
 from sessions_app.api.filters import OfRecord
 from sessions_app.api.schema import described, paged
 from sessions_app.api.shapes.record import EntryShape
-from sessions_app.queries.record import newest_visible
+from sessions_app.queries.record.entries import newest_visible
 
 
 class Record(Endpoint):

@@ -15,7 +15,7 @@ from sessions_app.api.filters import OfOutput
 from sessions_app.api.schema import described, described_file
 from sessions_app.api.shapes.grants import OutputShape
 from sessions_app.operations.sessions.watch_recording import watch_recording
-from sessions_app.queries.recorded import output_from, readable, said_unavailable
+from sessions_app.queries.record.recording_content import output_from, readable, said_unavailable
 
 ASCIICAST = "application/x-asciicast"
 

@@ -22,8 +22,8 @@ from sessions_app.operations.requests import check_request as dry_run
 from sessions_app.operations.requests.decide_request import decide_request
 from sessions_app.operations.requests.request_access import request_access
 from sessions_app.operations.requests.withdraw_request import withdraw_request
-from sessions_app.queries import deciders
-from sessions_app.queries.offers import offers
+from sessions_app.queries.requests import deciders
+from sessions_app.queries.requests.offers import offers
 
 
 class _Asking(Endpoint):

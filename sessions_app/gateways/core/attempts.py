@@ -16,7 +16,7 @@ from sessions_app.operations.sessions.record_refused_request import record_dead_
 from sessions_app.operations.sessions.release_held import release_held
 from sessions_app.operations.sessions.try_command import Tried, try_command
 from sessions_app.policy.commands.answers import Allowed, Refused
-from sessions_app.queries.grants import HoldNow, hold_of
+from sessions_app.queries.grants.current import HoldNow, hold_of
 
 U = TypeVar("U", bound=TokenUse)
 

@@ -12,8 +12,8 @@ import structlog
 from sessions_app.gateways.core import metrics
 from sessions_app.gateways.core.clock import LoopClock
 from sessions_app.gateways.core.registry import OpenGrant, OpenSession, Registry, User
-from sessions_app.queries.grant_tokens import ENDS_OF_TOKENS, RAN_OUT, UNKNOWN, TokenNow
-from sessions_app.queries.grants import TIME_OVER, GrantNow, why_ended
+from sessions_app.queries.grants.current import TIME_OVER, GrantNow, why_ended
+from sessions_app.queries.grants.tokens import ENDS_OF_TOKENS, RAN_OUT, UNKNOWN, TokenNow
 
 log = structlog.get_logger(__name__)
 

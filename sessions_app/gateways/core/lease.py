@@ -20,8 +20,8 @@ from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.enders import Enders
 from sessions_app.gateways.core.registry import OpenSession, Registry
 from sessions_app.operations.sessions.renew_gateway import LEASE, Renewed, renew_gateway
-from sessions_app.queries.grant_tokens import TokenNow, tokens_now
-from sessions_app.queries.grants import GrantNow, grants_now
+from sessions_app.queries.grants.current import GrantNow, grants_now
+from sessions_app.queries.grants.tokens import TokenNow, tokens_now
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.spread import spread
 from sessions_app.operations.sessions.claim_order import Claimed, claim_order
 from sessions_app.operations.sessions.fail_order import fail_order
-from sessions_app.queries.orders import orders_to_claim
+from sessions_app.queries.gateways.orders import orders_to_claim
 
 log = structlog.get_logger(__name__)
 

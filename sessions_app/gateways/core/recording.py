@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broker.kernel.text import recordable_line
-from sessions_app.queries.recordings import Room
+from sessions_app.queries.record.recording_files import Room
 
 _BUFFER = 64 * 1024
 # Output appears on the page of the grant after at most this many seconds.

@@ -12,7 +12,7 @@ from broker.kernel import clock
 from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core.database import guarded
 from sessions_app.operations.sessions.store_recordings import store_recordings
-from sessions_app.queries.recorded import object_store
+from sessions_app.queries.record.recording_content import object_store
 from sessions_app.storage.base import StoreError
 
 log = structlog.get_logger(__name__)

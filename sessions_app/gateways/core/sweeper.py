@@ -22,8 +22,8 @@ from sessions_app.gateways.core.database import Database, guarded
 from sessions_app.gateways.core.spread import FEW, spread
 from sessions_app.operations.grants.deprovision_grant import deprovision_grant
 from sessions_app.operations.sweep.sweep import SweepReport, end_baseless, sweep
-from sessions_app.queries.grants import next_due, to_revoke_now
-from sessions_app.queries.revoking import clusters_of
+from sessions_app.queries.grants.current import next_due, to_revoke_now
+from sessions_app.queries.grants.revocation import clusters_of
 
 log = structlog.get_logger(__name__)
 

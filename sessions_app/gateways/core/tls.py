@@ -26,7 +26,7 @@ from broker.kernel.x509 import Pair, fingerprint, issue
 from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.options import WebOptions
 from sessions_app.operations.targets.ensure_authority import ensure_authority
-from sessions_app.queries.authority import GATEWAY_CA, gateway_ca_pair
+from sessions_app.queries.gateways.keys import GATEWAY_CA, gateway_ca_pair
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from accounts.models import Identity
 from broker.kernel.problems import problem
 from sessions_app.policy.commands.http.contents import UNSEEN, Content
-from sessions_app.queries.requestable import requestable
+from sessions_app.queries.requests.requestable import requestable
 
 PROFILE = "arap-draft-1"
 # How long what a denial offers can be requested with its id.

@@ -39,7 +39,7 @@ from sessions_app.policy.commands.http.bodies import BodyRefused
 from sessions_app.policy.commands.http.carried import plan
 from sessions_app.policy.commands.http.contents import ABSENT, Upload, words_of
 from sessions_app.policy.commands.http.decide import Allowed, decide_request
-from sessions_app.queries.grant_tokens import ENDS_OF_TOKENS
+from sessions_app.queries.grants.tokens import ENDS_OF_TOKENS
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.spread import spread
-from sessions_app.queries.public_hosts import public_hosts
+from sessions_app.queries.catalog.public_hosts import public_hosts
 
 log = structlog.get_logger(__name__)
 

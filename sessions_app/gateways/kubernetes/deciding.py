@@ -21,7 +21,7 @@ from sessions_app.policy.commands.kubernetes.decide import DISCOVERY, Allowed, d
 from sessions_app.policy.commands.kubernetes.existing import ASKS
 from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent, read_request
 from sessions_app.policy.commands.kubernetes.sending import Sending
-from sessions_app.queries.offers import Question
+from sessions_app.queries.requests.offers import Question
 
 Kind = Literal["request", "exec", "attach", "portforward"]
 _STREAMS: dict[str, Kind] = {

@@ -12,7 +12,7 @@ from broker.kernel import recent
 from sessions_app.operations.sessions.authorize_use import AnyUse
 from sessions_app.operations.sessions.try_command import TOO_MANY_WAITING, explain
 from sessions_app.policy.commands.answers import Refused
-from sessions_app.queries.offers import Question, offers
+from sessions_app.queries.requests.offers import Question, offers
 
 # Another grant would not change a refusal with these codes.
 _NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty", TOO_MANY_WAITING))

@@ -20,7 +20,7 @@ from sessions_app.gateways.kubernetes.upstream import Upstream
 from sessions_app.operations.sessions.proofs.kubernetes import AtCluster
 from sessions_app.operations.sessions.try_command import Tried
 from sessions_app.policy.commands.kubernetes.decide import Allowed
-from sessions_app.queries.recordings import Rooms, recording_path
+from sessions_app.queries.record.recording_files import Rooms, recording_path
 
 
 @dataclass(frozen=True, slots=True)

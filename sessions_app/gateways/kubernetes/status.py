@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sessions_app.queries.grant_tokens import ENDS_OF_TOKENS
+from sessions_app.queries.grants.tokens import ENDS_OF_TOKENS
 
 _REASONS = {
     400: "BadRequest",

@@ -43,7 +43,7 @@ from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.http.bodies import MAX_BODY, BodyRefused, read_body
 from sessions_app.policy.commands.kubernetes.access import decide_access, decide_path
 from sessions_app.policy.commands.kubernetes.compiling import CompiledSet
-from sessions_app.queries.revoking import installation_mark
+from sessions_app.queries.grants.revocation import installation_mark
 
 log = structlog.get_logger(__name__)
 

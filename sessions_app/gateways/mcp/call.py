@@ -25,7 +25,7 @@ from sessions_app.operations.sessions.try_command import Tried
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.http.bodies import Json
 from sessions_app.policy.commands.mcp.decide import DecidedCall, decided
-from sessions_app.queries.grant_tokens import UNKNOWN, tokens_now
+from sessions_app.queries.grants.tokens import UNKNOWN, tokens_now
 
 WITHHELD = "its result is withheld"
 GIVEN_UP = "canceled by its client"

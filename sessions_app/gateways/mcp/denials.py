@@ -17,8 +17,8 @@ from sessions_app.operations.sessions.proofs.token import CallUse
 from sessions_app.operations.sessions.try_call import Waiting
 from sessions_app.operations.sessions.try_command import TOO_MANY_WAITING
 from sessions_app.policy.commands.answers import Refused
-from sessions_app.queries.grant_tokens import ENDS_OF_TOKENS
-from sessions_app.queries.offers import offers
+from sessions_app.queries.grants.tokens import ENDS_OF_TOKENS
+from sessions_app.queries.requests.offers import offers
 
 # Another grant would not change a refusal with these codes.
 _NOT_TO_BE_ASKED = frozenset(("syntax", "denied", "empty", TOO_MANY_WAITING))

@@ -24,9 +24,9 @@ from sessions_app.operations.requests.check_request import NewRequest
 from sessions_app.operations.requests.request_access import request_access
 from sessions_app.policy import references
 from sessions_app.policy.commands.kinds import describe
-from sessions_app.queries.commands import compiled
-from sessions_app.queries.gateways import mcp_address
-from sessions_app.queries.offers import offers
+from sessions_app.queries.catalog.command_sets import compiled
+from sessions_app.queries.gateways.addresses import mcp_address
+from sessions_app.queries.requests.offers import offers
 
 MOST = 50
 _Text = Annotated[StrictStr, Field(max_length=2000)]

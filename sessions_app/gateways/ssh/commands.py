@@ -28,8 +28,8 @@ from sessions_app.operations.sessions.release_held import release_held
 from sessions_app.operations.sessions.try_command import Tried
 from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.ssh.decide import Allowed
-from sessions_app.queries.grants import TIME_OVER, hold_of
-from sessions_app.queries.recordings import recording_path
+from sessions_app.queries.grants.current import TIME_OVER, hold_of
+from sessions_app.queries.record.recording_files import recording_path
 
 log = structlog.get_logger(__name__)
 

@@ -23,8 +23,8 @@ from sessions_app.gateways.ssh.parts import Parts
 from sessions_app.gateways.ssh.server import SERVER_OPTIONS, Admissions, Connection
 from sessions_app.operations.sessions.renew_gateway import Renewed
 from sessions_app.operations.targets.ensure_authority import ensure_authority
-from sessions_app.queries.authority import SSH_USER_CA, active_authority, private_key_of
-from sessions_app.queries.recordings import Rooms
+from sessions_app.queries.gateways.keys import SSH_USER_CA, active_authority, private_key_of
+from sessions_app.queries.record.recording_files import Rooms
 
 log = structlog.get_logger(__name__)
 

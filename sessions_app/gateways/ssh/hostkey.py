@@ -16,7 +16,7 @@ import structlog
 from broker.kernel import clock
 from sessions_app.operations.sessions.renew_gateway import Renewed
 from sessions_app.operations.targets.ensure_authority import ensure_authority
-from sessions_app.queries.authority import SSH_HOST_KEY, private_key_of, public_line, trusted_authorities
+from sessions_app.queries.gateways.keys import SSH_HOST_KEY, private_key_of, public_line, trusted_authorities
 
 log = structlog.get_logger(__name__)
 

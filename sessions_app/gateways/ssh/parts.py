@@ -15,7 +15,7 @@ from sessions_app.gateways.core.reports import Reports
 from sessions_app.gateways.ssh.alone import Alone
 from sessions_app.operations.sessions.proofs.holder import Use
 from sessions_app.policy.commands.answers import Allowed, Refused
-from sessions_app.queries.recordings import Rooms
+from sessions_app.queries.record.recording_files import Rooms
 
 State = Literal["done", "cut", "failed", "refused"]
 

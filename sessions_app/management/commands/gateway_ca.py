@@ -5,7 +5,7 @@ downtime.
 from __future__ import annotations
 
 from sessions_app.management.authority_command import AuthorityCommand
-from sessions_app.queries.authority import GATEWAY_CA
+from sessions_app.queries.gateways.keys import GATEWAY_CA
 
 
 class Command(AuthorityCommand):

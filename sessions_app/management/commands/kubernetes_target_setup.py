@@ -15,7 +15,7 @@ from sessions_app.models import Cluster, CommandSet
 from sessions_app.operations.targets.note_setup_shown import note_setup_shown
 from sessions_app.policy.commands.kubernetes.compiling import CompiledSet
 from sessions_app.policy.commands.kubernetes.off_limits import ACCOUNTS
-from sessions_app.queries.commands import compiled_open
+from sessions_app.queries.catalog.command_sets import compiled_open
 
 
 class Command(StintCommand):

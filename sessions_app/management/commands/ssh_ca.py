@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sessions_app.management.authority_command import AuthorityCommand
-from sessions_app.queries.authority import SSH_USER_CA
+from sessions_app.queries.gateways.keys import SSH_USER_CA
 
 
 class Command(AuthorityCommand):

@@ -11,7 +11,7 @@ from broker.kernel import clock
 from sessions_app.management.authority_command import AuthorityCommand
 from sessions_app.models import SigningKey
 from sessions_app.policy.durations import say_duration
-from sessions_app.queries.authority import SSH_HOST_KEY
+from sessions_app.queries.gateways.keys import SSH_HOST_KEY
 
 # Clients that connect once within this time have learned the next key.
 ANNOUNCED = dt.timedelta(days=14)

@@ -16,7 +16,7 @@ from sessions_app.models import Cluster
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.operations.targets.note_setup_shown import note_setup_shown
 from sessions_app.operations.targets.target_setup import ssh_setup
-from sessions_app.queries.authority import SSH_USER_CA
+from sessions_app.queries.gateways.keys import SSH_USER_CA
 
 
 def _address(text: str) -> str:

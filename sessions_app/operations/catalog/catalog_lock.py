@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import connection
 
-from sessions_app.queries.catalog import CATALOG
+from sessions_app.queries.catalog.freeze import CATALOG
 
 
 def lock_catalog() -> None:

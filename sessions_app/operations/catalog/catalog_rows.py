@@ -20,7 +20,7 @@ from sessions_app.policy.catalog import (
     ClusterDocument,
 )
 from sessions_app.policy.policies import PolicyDocument
-from sessions_app.queries import facts
+from sessions_app.queries.requests import facts
 
 
 def cluster_data(cluster: Cluster) -> dict[str, Any]:

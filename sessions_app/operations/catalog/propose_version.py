@@ -19,7 +19,7 @@ from sessions_app.operations.catalog.document_state import (
     state_of,
 )
 from sessions_app.operations.notifications.notify import notify
-from sessions_app.queries.widening import publishers_of
+from sessions_app.queries.catalog.widening import publishers_of
 
 LASTS = dt.timedelta(days=7)
 

@@ -21,9 +21,9 @@ from sessions_app.operations.catalog.catalog_plan import Plan, note
 from sessions_app.operations.catalog.propose_version import propose_version
 from sessions_app.operations.catalog.save_draft import OnlyAdministratorsSetUp, may_set_up
 from sessions_app.policy.commands.examples import check_examples
-from sessions_app.queries.commands import document_of
-from sessions_app.queries.unfit import unfit_where_used
-from sessions_app.queries.widening import wider_set
+from sessions_app.queries.catalog.command_sets import document_of
+from sessions_app.queries.catalog.unenforceable import unfit_where_used
+from sessions_app.queries.catalog.widening import wider_set
 
 
 class NotFitToPublish(StintError):

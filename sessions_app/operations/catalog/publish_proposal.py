@@ -22,7 +22,7 @@ from sessions_app.operations.catalog.document_state import (
 from sessions_app.operations.catalog.save_document import grants_of, wider_than_stored, write_documents
 from sessions_app.policy.catalog import Catalog, read_one
 from sessions_app.policy.documents import DocumentError
-from sessions_app.queries.widening import may_not_publish
+from sessions_app.queries.catalog.widening import may_not_publish
 
 
 class MayNotPublish(Forbidden):

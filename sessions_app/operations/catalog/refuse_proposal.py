@@ -15,7 +15,7 @@ from sessions_app.operations.catalog.document_state import (
     settle_proposal,
 )
 from sessions_app.operations.catalog.publish_proposal import MayNotPublish
-from sessions_app.queries.widening import may_not_publish
+from sessions_app.queries.catalog.widening import may_not_publish
 
 
 def refuse_proposal(*, proposal_id: int, actor: Identity, now: dt.datetime, comment: str = "") -> Proposal:

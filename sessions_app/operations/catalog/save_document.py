@@ -41,8 +41,8 @@ from sessions_app.policy.documents import (
 )
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.widening import wider_cluster, wider_policy
-from sessions_app.queries import facts
-from sessions_app.queries.widening import wider_set
+from sessions_app.queries.catalog.widening import wider_set
+from sessions_app.queries.requests import facts
 
 
 class ChangedMeanwhile(Conflict):

@@ -37,7 +37,7 @@ from sessions_app.policy.catalog import (
 )
 from sessions_app.policy.documents import DocumentError, Problem
 from sessions_app.policy.policies import digest_of
-from sessions_app.queries.unfit import unenforced_on
+from sessions_app.queries.catalog.unenforceable import unenforced_on
 
 
 def write_cluster(

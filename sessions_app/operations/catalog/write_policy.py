@@ -19,8 +19,8 @@ from sessions_app.operations.catalog.end_without_basis import end_without_basis
 from sessions_app.operations.catalog.give_permission import give_permission
 from sessions_app.policy.documents import DocumentError, Problem
 from sessions_app.policy.policies import PolicyDocument, Who, digest_of
-from sessions_app.queries.deciders import why_never_met
-from sessions_app.queries.unfit import unfit
+from sessions_app.queries.catalog.unenforceable import unfit
+from sessions_app.queries.requests.deciders import why_never_met
 
 
 def write_policy(document: PolicyDocument, source: str, plan: Plan, actor: Actor, now: dt.datetime) -> None:

@@ -34,9 +34,10 @@ from sessions_app.policy.commands.kinds import covers
 from sessions_app.policy.documents import DocumentError
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.scope import Extent
-from sessions_app.queries import commands, facts
-from sessions_app.queries.chain import chain_of
-from sessions_app.queries.doings import doing_of
+from sessions_app.queries.catalog import command_sets as commands
+from sessions_app.queries.grants.delegations import chain_of
+from sessions_app.queries.requests import facts
+from sessions_app.queries.workflows.doings import doing_of
 
 _MOST = 200
 

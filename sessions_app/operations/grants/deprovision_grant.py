@@ -29,8 +29,8 @@ from sessions_app.operations.grants.transition import StaleGrant, transition
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.notify_of_end import notify_of_end
 from sessions_app.operations.targets.connect import connector_for, lease_of
-from sessions_app.queries.ends import cause_of, seconds_to_prove
-from sessions_app.queries.revoking import how_commands_ran, neighbors_of
+from sessions_app.queries.grants.revocation import how_commands_ran, neighbors_of
+from sessions_app.queries.status.end_latency import cause_of, seconds_to_prove
 
 log = structlog.get_logger(__name__)
 

@@ -17,9 +17,9 @@ from sessions_app.models import AccessRequest, Grant, PurgedGrant, RequestKind
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.scope import Extent
 from sessions_app.policy.starts import begins_at, ends_at
-from sessions_app.queries import commands
-from sessions_app.queries.chain import chain_of
-from sessions_app.queries.revoking import installation_mark
+from sessions_app.queries.catalog import command_sets as commands
+from sessions_app.queries.grants.delegations import chain_of
+from sessions_app.queries.grants.revocation import installation_mark
 
 # Omits letters and digits that are easily confused when read aloud at three in the morning.
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"

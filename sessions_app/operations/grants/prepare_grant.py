@@ -25,7 +25,7 @@ from sessions_app.models import EndReason, Grant, GrantState, Lease
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import activate
 from sessions_app.operations.targets.connect import connector_for, spec_of
-from sessions_app.queries.revoking import to_make
+from sessions_app.queries.grants.revocation import to_make
 
 log = structlog.get_logger(__name__)
 

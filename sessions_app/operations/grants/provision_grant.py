@@ -23,10 +23,10 @@ from sessions_app.operations.notifications.notify import notify
 from sessions_app.policy.evaluate import refusal
 from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.policy.steps import Step
-from sessions_app.queries import facts
-from sessions_app.queries.case import case_of_grant
-from sessions_app.queries.catalog import freeze_catalog
-from sessions_app.queries.workflows import is_fresh, staleness_of
+from sessions_app.queries.catalog.freeze import freeze_catalog
+from sessions_app.queries.requests import facts
+from sessions_app.queries.requests.case import case_of_grant
+from sessions_app.queries.workflows.workflows import is_fresh, staleness_of
 
 PROVISIONER = Actor.system("provision")
 # A message that no worker took is sent again after this long.

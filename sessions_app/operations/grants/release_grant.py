@@ -15,8 +15,8 @@ from broker.kernel.errors import Conflict, Forbidden, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import CommandRun, Grant, GrantState
 from sessions_app.operations.notifications.notify import notify
-from sessions_app.queries.chain import in_tree_of
-from sessions_app.queries.deciders import may_not_decide_in
+from sessions_app.queries.grants.delegations import in_tree_of
+from sessions_app.queries.requests.deciders import may_not_decide_in
 
 
 class NotHeld(Conflict):

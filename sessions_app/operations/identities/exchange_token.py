@@ -23,7 +23,7 @@ from sessions_app.models import TrustPolicy
 from sessions_app.operations.grants.use_proof import use_proof
 from sessions_app.operations.identities.prove_token import prove_token
 from sessions_app.policy.trust import AHEAD, OLDEST, TrustPolicyDocument, text_of, workflow_key
-from sessions_app.queries import facts
+from sessions_app.queries.requests import facts
 
 EXCHANGE = Actor.system("exchange")
 _LONGEST = 200

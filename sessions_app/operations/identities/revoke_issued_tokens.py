@@ -9,7 +9,7 @@ from broker.audit.actor import Actor
 from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from sessions_app.models import TrustPolicy
-from sessions_app.queries.given import live_given
+from sessions_app.queries.identities.machine_tokens import live_given
 
 
 def revoke_issued_tokens(*, policy: TrustPolicy, actor: Actor, now: dt.datetime) -> int:

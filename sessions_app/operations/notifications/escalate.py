@@ -28,8 +28,8 @@ from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.notify_approvers import notify_approvers
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import Step
-from sessions_app.queries import facts
-from sessions_app.queries.deciders import administrators, holders_of
+from sessions_app.queries.requests import facts
+from sessions_app.queries.requests.deciders import administrators, holders_of
 
 log = structlog.get_logger(__name__)
 

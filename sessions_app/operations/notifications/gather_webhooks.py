@@ -32,8 +32,8 @@ from sessions_app.models import (
 from sessions_app.operations.notifications.combine_webhooks import combine_webhooks
 from sessions_app.policy import references
 from sessions_app.policy.webhooks import Subject, message
-from sessions_app.queries import facts
-from sessions_app.queries.named import with_names
+from sessions_app.queries.requests import facts
+from sessions_app.queries.statements.related_names import with_names
 
 log = structlog.get_logger(__name__)
 

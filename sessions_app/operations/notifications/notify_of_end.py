@@ -11,8 +11,8 @@ from sessions_app.models import Asks, EndReason, Grant, Observed
 from sessions_app.operations.notifications.await_answer import await_answer
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.notify_of_start import how_it_began
-from sessions_app.queries import facts
-from sessions_app.queries.deciders import reviewers
+from sessions_app.queries.requests import facts
+from sessions_app.queries.requests.deciders import reviewers
 
 # Ended by the holder, or with all access for the workflow.
 TOLD_ALREADY = (EndReason.RELEASED, EndReason.WORKFLOW_CLOSED)

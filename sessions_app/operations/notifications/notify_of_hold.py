@@ -11,8 +11,8 @@ from sessions_app.models import CommandRun
 from sessions_app.operations.notifications.await_answer import await_answer
 from sessions_app.operations.notifications.notify import notified_first
 from sessions_app.operations.notifications.notify_approvers import notify_approvers
-from sessions_app.queries import facts
-from sessions_app.queries.deciders import deciders_in
+from sessions_app.queries.requests import facts
+from sessions_app.queries.requests.deciders import deciders_in
 
 
 def notify_of_hold(*, run: CommandRun, now: dt.datetime) -> bool:

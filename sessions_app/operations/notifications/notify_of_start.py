@@ -10,7 +10,7 @@ from sessions_app.models import AccessRequest, Asks, Grant
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.rules import Whose
-from sessions_app.queries.doings import doing_of
+from sessions_app.queries.workflows.doings import doing_of
 
 
 def notify_of_start(

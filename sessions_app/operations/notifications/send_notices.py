@@ -20,7 +20,7 @@ from sessions_app.models import Asks, Notice
 from sessions_app.notifications.base import Message, NotReached, NotSent
 from sessions_app.notifications.email import Email
 from sessions_app.operations.notifications.notify import notify
-from sessions_app.queries.notices import digest_waits
+from sessions_app.queries.notifications.notices import digest_waits
 
 log = structlog.get_logger(__name__)
 

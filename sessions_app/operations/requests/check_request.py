@@ -25,10 +25,11 @@ from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.starts import begins_at
 from sessions_app.policy.steps import Step
-from sessions_app.queries import commands, facts
-from sessions_app.queries.case import case_of_draft
-from sessions_app.queries.preview import Preview
-from sessions_app.queries.workflows import workflow_for
+from sessions_app.queries.catalog import command_sets as commands
+from sessions_app.queries.requests import facts
+from sessions_app.queries.requests.case import case_of_draft
+from sessions_app.queries.requests.preview import Preview
+from sessions_app.queries.workflows.workflows import workflow_for
 
 MAX_TICKET = 200
 FARTHEST = dt.timedelta(days=3660)

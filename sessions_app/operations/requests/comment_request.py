@@ -15,7 +15,7 @@ from broker.kernel.text import checked_text
 from sessions_app.models import AccessRequest, Asks, Comment
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.notify_approvers import notify_approvers
-from sessions_app.queries.deciders import deciders_of
+from sessions_app.queries.requests.deciders import deciders_of
 
 LONGEST = 2000
 MOST = 200

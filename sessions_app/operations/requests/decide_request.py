@@ -40,12 +40,12 @@ from sessions_app.policy.durations import say_duration
 from sessions_app.policy.evaluate import evaluate
 from sessions_app.policy.scope import CannotWiden, Extent
 from sessions_app.policy.steps import Step
-from sessions_app.queries import facts
-from sessions_app.queries.case import case_of_request
-from sessions_app.queries.deciders import VERDICTS, counted_verdicts, may_not_decide
-from sessions_app.queries.extents import extent_of, left_digest, left_of
-from sessions_app.queries.starts import later_start
-from sessions_app.queries.workflows import why_over
+from sessions_app.queries.requests import facts
+from sessions_app.queries.requests.case import case_of_request
+from sessions_app.queries.requests.deciders import VERDICTS, counted_verdicts, may_not_decide
+from sessions_app.queries.requests.extents import extent_of, left_digest, left_of
+from sessions_app.queries.requests.starts import later_start
+from sessions_app.queries.workflows.workflows import why_over
 
 
 class MayNotDecide(Forbidden):

@@ -27,9 +27,9 @@ from sessions_app.policy.durations import say_duration
 from sessions_app.policy.evaluate import refusal
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.steps import STEPS, Step
-from sessions_app.queries import facts
-from sessions_app.queries.case import case_of_grant
-from sessions_app.queries.deciders import deciders_of
+from sessions_app.queries.requests import facts
+from sessions_app.queries.requests.case import case_of_grant
+from sessions_app.queries.requests.deciders import deciders_of
 
 
 class MayNotExtend(Forbidden):

@@ -10,8 +10,8 @@ from broker.audit.backlog import record_end
 from broker.audit.events import Event
 from sessions_app.models import AccessRequest, Asks, RequestState, Workflow
 from sessions_app.operations.notifications.notify import notify
-from sessions_app.queries import facts
-from sessions_app.queries.deciders import deciders_of
+from sessions_app.queries.requests import facts
+from sessions_app.queries.requests.deciders import deciders_of
 
 
 def lapse_request(

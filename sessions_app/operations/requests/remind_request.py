@@ -15,7 +15,7 @@ from sessions_app.models import AccessRequest, RequestState
 from sessions_app.operations.notifications.notify_approvers import notify_approvers
 from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.policy.durations import say_duration
-from sessions_app.queries.deciders import deciders_of
+from sessions_app.queries.requests.deciders import deciders_of
 
 PAUSE = dt.timedelta(minutes=10)
 

@@ -34,8 +34,8 @@ from sessions_app.operations.workflows.read_workflow import UnknownWorkflow
 from sessions_app.policy.decision import Decision, Outcome
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.scope import Extent
-from sessions_app.queries.deciders import deciders_of
-from sessions_app.queries.preview import Preview
+from sessions_app.queries.requests.deciders import deciders_of
+from sessions_app.queries.requests.preview import Preview
 
 MAX_TEXT = text.MAX_TEXT
 LONGEST_ONCE = 64

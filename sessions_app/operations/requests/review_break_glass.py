@@ -14,7 +14,7 @@ from broker.kernel.errors import Conflict, InvalidInput, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import Grant, GrantState
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
-from sessions_app.queries.deciders import may_not_review
+from sessions_app.queries.requests.deciders import may_not_review
 
 
 class StillInUse(Conflict):

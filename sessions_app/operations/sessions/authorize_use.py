@@ -22,7 +22,7 @@ from broker.kernel.statement import Answer, moment, number, text
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.policy.commands import answers
 from sessions_app.policy.scope import TargetFacts
-from sessions_app.queries.commands import compiled_by_digest
+from sessions_app.queries.catalog.command_sets import compiled_by_digest
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from broker.audit.record import record
 from broker.kernel.errors import NotFound
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
-from sessions_app.queries.deciders import may_not_decide_in
+from sessions_app.queries.requests.deciders import may_not_decide_in
 
 
 def decide_hold(*, run_id: int, actor: Identity, allow: bool, now: dt.datetime) -> CommandRun:

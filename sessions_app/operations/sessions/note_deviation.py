@@ -17,9 +17,9 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.lock_descendants import lock_descendants
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.policy.policies import Deviations
-from sessions_app.queries import facts
-from sessions_app.queries.chain import chain_of, in_tree_of
-from sessions_app.queries.deciders import deciders_in
+from sessions_app.queries.grants.delegations import chain_of, in_tree_of
+from sessions_app.queries.requests import facts
+from sessions_app.queries.requests.deciders import deciders_in
 
 WATCHER = Actor.system("deviations")
 SHOWN = 10

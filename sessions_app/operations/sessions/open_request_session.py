@@ -13,7 +13,7 @@ from sessions_app.operations.grants.write_lease import write_lease
 from sessions_app.operations.sessions.authorize_use import holder_of
 from sessions_app.operations.sessions.open_session import lock_live
 from sessions_app.operations.sessions.proofs.proxy import RequestUse
-from sessions_app.queries.facts import login_of, target_facts
+from sessions_app.queries.requests.facts import login_of, target_facts
 
 # Requests hold no connection, so nothing has to be cut when a process that answers them is gone.
 NODE = "http"

@@ -17,8 +17,8 @@ from broker.audit.record import Json, record
 from sessions_app.models import AccessPolicy, CommandRun, Notice, RunState, StoredRecording
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.recover_recording import FINDER, recover_recording
-from sessions_app.queries.recorded import object_store
-from sessions_app.queries.recordings import QUIET, kept_bytes, recordings_trouble, too_old
+from sessions_app.queries.record.recording_content import object_store
+from sessions_app.queries.record.recording_files import QUIET, kept_bytes, recordings_trouble, too_old
 
 # The most files per round and policy, and the most in one record entry.
 BATCH = 500

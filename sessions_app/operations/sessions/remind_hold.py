@@ -14,7 +14,7 @@ from broker.kernel.errors import Conflict
 from sessions_app.models import CommandRun, Notice
 from sessions_app.operations.notifications.notify_of_hold import notify_people_of_hold
 from sessions_app.operations.sessions.withdraw_hold import lock_own_hold
-from sessions_app.queries.deciders import deciders_in
+from sessions_app.queries.requests.deciders import deciders_in
 
 EVERY = dt.timedelta(minutes=1)
 

@@ -7,7 +7,7 @@ import datetime as dt
 from django.db import connection
 
 from sessions_app.models import EndCause, EndReason, EndsOfDay
-from sessions_app.queries.ends import BUCKET_GROWTH, BUCKET_S, DAYS, PROMISE_S
+from sessions_app.queries.status.end_latency import BUCKET_GROWTH, BUCKET_S, DAYS, PROMISE_S
 
 # An end that was written before midnight may be committed after it.
 _SETTLED = dt.timedelta(minutes=10)

@@ -43,8 +43,8 @@ from sessions_app.operations.requests.lapse_request import lapse_request
 from sessions_app.operations.sessions.stop_gateway import stop_lost_gateways
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.policy.durations import say_duration
-from sessions_app.queries.deciders import administrators, holders_of
-from sessions_app.queries.workflows import staleness_of, why_over
+from sessions_app.queries.requests.deciders import administrators, holders_of
+from sessions_app.queries.workflows.workflows import staleness_of, why_over
 
 log = structlog.get_logger(__name__)
 

@@ -18,7 +18,7 @@ from broker.kernel.text import recordable
 from sessions_app.connectors.base import Observed
 from sessions_app.connectors.registry import type_of
 from sessions_app.models import Drift, DriftKind, Grant, GrantState, Lease, Observation, Target
-from sessions_app.queries.revoking import installation_mark
+from sessions_app.queries.grants.revocation import installation_mark
 
 RECONCILER = Actor.system("reconcile")
 # Stands for all marks on a target that belong to no grant: a holder can make up any number of them.

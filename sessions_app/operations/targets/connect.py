@@ -22,9 +22,9 @@ from sessions_app.models import Cluster, Grant, Target
 from sessions_app.models import Lease as LeaseRow
 from sessions_app.operations.targets.cluster_connection import parameters_of
 from sessions_app.policy.scope import TargetFacts
-from sessions_app.queries.authority import SSH_USER_CA, active_authority, private_key_of
-from sessions_app.queries.commands import compiled
-from sessions_app.queries.facts import lease_facts, target_facts
+from sessions_app.queries.catalog.command_sets import compiled
+from sessions_app.queries.gateways.keys import SSH_USER_CA, active_authority, private_key_of
+from sessions_app.queries.requests.facts import lease_facts, target_facts
 
 
 def connector_for(kind: str) -> Connector:

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from broker.audit.actor import Actor
 from sessions_app.models import SigningKey
 from sessions_app.operations.targets.prepare_authority import make_key
-from sessions_app.queries.authority import active_authority
+from sessions_app.queries.gateways.keys import active_authority
 
 
 def ensure_authority(purpose: str, *, now: dt.datetime) -> SigningKey:

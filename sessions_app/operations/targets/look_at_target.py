@@ -15,7 +15,7 @@ from broker.kernel.text import recordable
 from sessions_app.connectors.base import CheckStep, CommandChecker, ConnectorError
 from sessions_app.models import Target
 from sessions_app.operations.targets.connect import connector_for, place_of_target
-from sessions_app.queries.commands import published_sets
+from sessions_app.queries.catalog.command_sets import published_sets
 
 # Characters. The answer of a step can be long; a page and the record need no more than this.
 LONGEST = 1000

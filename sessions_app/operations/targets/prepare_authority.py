@@ -20,7 +20,7 @@ from broker.kernel.errors import Conflict
 from broker.kernel.lock import in_turn
 from broker.kernel.x509 import fingerprint, make_authority
 from sessions_app.models import SigningKey
-from sessions_app.queries.authority import GATEWAY_CA, SSH_HOST_KEY, SSH_USER_CA
+from sessions_app.queries.gateways.keys import GATEWAY_CA, SSH_HOST_KEY, SSH_USER_CA
 
 
 class AlreadyPrepared(Conflict):

@@ -30,7 +30,7 @@ from sessions_app.operations.targets.compare_targets import (
 )
 from sessions_app.operations.targets.connect import connector_for, place_of_target
 from sessions_app.policy.commands.answers import CompiledSet
-from sessions_app.queries.unfit import sets_of_kind
+from sessions_app.queries.catalog.unenforceable import sets_of_kind
 
 log = structlog.get_logger(__name__)
 

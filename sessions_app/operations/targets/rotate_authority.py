@@ -13,7 +13,7 @@ from broker.kernel.errors import Conflict
 from broker.kernel.lock import in_turn
 from sessions_app.models import SigningKey
 from sessions_app.operations.targets.prepare_authority import prepared_authority
-from sessions_app.queries.authority import active_authority
+from sessions_app.queries.gateways.keys import active_authority
 
 
 class NotPrepared(Conflict):

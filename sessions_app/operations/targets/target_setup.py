@@ -26,9 +26,9 @@ from sessions_app.policy.commands.answers import CompiledSet
 from sessions_app.policy.commands.kubernetes.compiling import CompiledSet as KubernetesSet
 from sessions_app.policy.commands.postgres.decide import CompiledSet as PostgresSet
 from sessions_app.policy.commands.ssh.decide import CompiledSet as SSHSet
-from sessions_app.queries.authority import SSH_USER_CA, trusted_authorities
-from sessions_app.queries.commands import published_sets
-from sessions_app.queries.gateways import mcp_address
+from sessions_app.queries.catalog.command_sets import published_sets
+from sessions_app.queries.gateways.addresses import mcp_address
+from sessions_app.queries.gateways.keys import SSH_USER_CA, trusted_authorities
 
 HIDDEN_KEY = "THE-PROXY-KEY-OF-THIS-CLUSTER"
 UPSTREAM = "http://127.0.0.1:9000"

@@ -17,7 +17,7 @@ from sessions_app.operations.workflows.read_workflow import (
     WorkflowUnreadable,
     read_workflow,
 )
-from sessions_app.queries.workflows import resting_on_sources
+from sessions_app.queries.workflows.workflows import resting_on_sources
 
 log = structlog.get_logger(__name__)
 

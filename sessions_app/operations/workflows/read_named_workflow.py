@@ -7,7 +7,7 @@ import datetime as dt
 from accounts.models import Identity
 from sessions_app.models import Workflow
 from sessions_app.operations.workflows.read_workflow import UnknownWorkflow, read_workflow
-from sessions_app.queries.workflows import source_for, split_ref, workflow_for
+from sessions_app.queries.workflows.workflows import source_for, split_ref, workflow_for
 
 
 def read_named_workflow(*, reader: Identity, ref: str, now: dt.datetime) -> Workflow:

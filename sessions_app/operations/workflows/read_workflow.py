@@ -17,7 +17,7 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.lock_descendants import lock_descendants
 from sessions_app.operations.workflows.close_workflow import SOURCE, close_workflow
 from sessions_app.operations.workflows.workflow_sources import SourceUnreadable, adapter_of, kind_of
-from sessions_app.queries.workflows import split_ref, workflow_named
+from sessions_app.queries.workflows.workflows import split_ref, workflow_named
 from sessions_app.workflows.base import (
     LONGEST_ID,
     InTrouble,

@@ -16,7 +16,7 @@ from sessions_app.operations.targets.cluster_connection import STORED
 from sessions_app.policy.catalog import ClusterDocument, fingerprint_of
 from sessions_app.policy.documents import Problem
 from sessions_app.web.catalog.connection_fields import PREFIX, ConnectionField, data_of, fields_of, texts_of
-from sessions_app.web.shell.faults import Faults, count_of
+from sessions_app.web.forms.faults import Faults, count_of
 
 # A form with more targets than this would be too long to read, so such a cluster is edited as text.
 MOST_TARGETS = 60

@@ -16,17 +16,17 @@ from sessions_app.models import Cluster, Environment, Risk
 from sessions_app.operations.targets.check_target import check_target
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.policy.catalog import ClusterDocument
-from sessions_app.queries.authority import SSH_USER_CA
-from sessions_app.queries.facts import Unreadable
+from sessions_app.queries.gateways.keys import SSH_USER_CA
+from sessions_app.queries.requests.facts import Unreadable
 from sessions_app.web.catalog import clusters_page as reads
 from sessions_app.web.catalog.cluster_form import MOST_TARGETS, ClusterForm, form_of, form_of_post
 from sessions_app.web.catalog.proposals_page import proposal_for
+from sessions_app.web.forms.documents import administered, editing, list_documents
+from sessions_app.web.forms.editor import Typed, sent
+from sessions_app.web.forms.removing import Removal, press_remove
+from sessions_app.web.forms.saving import Outcome, press, said
 from sessions_app.web.home.welcome_page import unfinished
-from sessions_app.web.shell.documents import administered, editing, list_documents
-from sessions_app.web.shell.editor import Typed, sent
-from sessions_app.web.shell.removing import Removal, press_remove
-from sessions_app.web.shell.saving import Outcome, press, said
-from sessions_app.web.shell.views import ACT, FORM, back, page, who
+from sessions_app.web.layout.views import ACT, FORM, back, page, who
 
 
 @page()

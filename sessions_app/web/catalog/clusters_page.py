@@ -21,11 +21,10 @@ from sessions_app.operations.catalog.catalog_rows import cluster_document, clust
 from sessions_app.operations.targets.cluster_connection import shown_connection
 from sessions_app.operations.targets.target_setup import SetupText, setup_texts, ssh_setup
 from sessions_app.policy.catalog import ClusterDocument
-from sessions_app.queries.authority import SSH_USER_CA, trusted_authorities
-from sessions_app.queries.named import with_names
-from sessions_app.web.shell.home_page import how_many_live
-from sessions_app.web.shell.home_shown import LIVE
-from sessions_app.web.shell.words import Look, health_look, in_order, plural
+from sessions_app.queries.gateways.keys import SSH_USER_CA, trusted_authorities
+from sessions_app.queries.grants.counts import LIVE, how_many_live
+from sessions_app.queries.statements.related_names import with_names
+from sessions_app.web.display.states import Look, health_look, in_order, plural
 
 # The slowest check takes half a minute. One that takes longer is waiting for a worker.
 LATE = dt.timedelta(seconds=40)

@@ -22,9 +22,9 @@ from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.examples import ExampleFailure, check_examples
 from sessions_app.policy.commands.kinds import kinds, lint
 from sessions_app.policy.documents import DocumentError, Problem, line_of, load_yaml_with_lines
-from sessions_app.queries.widening import wider_set
+from sessions_app.queries.catalog.widening import wider_set
 from sessions_app.web.catalog.command_sets_page import Difference, Finding, Tab, difference, found
-from sessions_app.web.shell.words import Linked, plural
+from sessions_app.web.display.states import Linked, plural
 
 ACCEPT = "accept."
 ANOTHER = "It may allow more than the published version, so another administrator must publish it."

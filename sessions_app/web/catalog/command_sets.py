@@ -18,12 +18,12 @@ from sessions_app.policy.commands.kinds import starter
 from sessions_app.web.catalog import command_set_editor as editor
 from sessions_app.web.catalog import command_sets_page as reads
 from sessions_app.web.catalog.proposals_page import proposal_for
-from sessions_app.web.shell.documents import PLACES, Editing, administered, edited_at, list_documents
-from sessions_app.web.shell.editor import Typed, sent
-from sessions_app.web.shell.forms import PARAMETER
-from sessions_app.web.shell.removing import Removal, press_remove
-from sessions_app.web.shell.saving import Outcome
-from sessions_app.web.shell.views import ACT, FORM, page, who
+from sessions_app.web.forms.documents import PLACES, Editing, administered, edited_at, list_documents
+from sessions_app.web.forms.editor import Typed, sent
+from sessions_app.web.forms.parsing import PARAMETER
+from sessions_app.web.forms.removing import Removal, press_remove
+from sessions_app.web.forms.saving import Outcome
+from sessions_app.web.layout.views import ACT, FORM, page, who
 
 PROPOSED = "{} may allow more than the published version, so another administrator must publish it. They were notified."
 

@@ -19,8 +19,8 @@ from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.examples import check_examples
 from sessions_app.policy.commands.kinds import compile_open, compile_set, decide, describe
 from sessions_app.policy.documents import DocumentError
-from sessions_app.queries import commands
-from sessions_app.web.shell.words import Look, plural
+from sessions_app.queries.catalog import command_sets as commands
+from sessions_app.web.display.states import Look, plural
 
 
 def command_sets(identity: Identity) -> QuerySet[CommandSet]:

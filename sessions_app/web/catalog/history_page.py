@@ -9,9 +9,9 @@ from django.urls import reverse
 
 from accounts.models import Identity
 from sessions_app.models import DocumentVersion
-from sessions_app.queries.history import difference
-from sessions_app.web.shell.documents import PLACE_OF_NOUN
-from sessions_app.web.shell.words import Linked, line_style
+from sessions_app.queries.catalog.history import difference
+from sessions_app.web.display.states import Linked, line_style
+from sessions_app.web.forms.documents import PLACE_OF_NOUN
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,16 @@ from broker.kernel.errors import StintError
 from sessions_app.models import AccessPolicy, Cluster, CommandSet
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.starter_policy import policy_source
-from sessions_app.queries import facts
+from sessions_app.queries.requests import facts
 from sessions_app.web.catalog import policies_page as reads
 from sessions_app.web.catalog import simulator_page as simulating
 from sessions_app.web.catalog.proposals_page import proposal_for
 from sessions_app.web.catalog.replay_page import replay_past
-from sessions_app.web.shell.documents import administered, editing, list_documents
-from sessions_app.web.shell.editor import Typed, sent
-from sessions_app.web.shell.removing import Removal, press_remove
-from sessions_app.web.shell.saving import Outcome, press, said
-from sessions_app.web.shell.views import ACT, FORM, page, who
+from sessions_app.web.forms.documents import administered, editing, list_documents
+from sessions_app.web.forms.editor import Typed, sent
+from sessions_app.web.forms.removing import Removal, press_remove
+from sessions_app.web.forms.saving import Outcome, press, said
+from sessions_app.web.layout.views import ACT, FORM, page, who
 
 UNREADABLE = "The text can't be parsed yet."
 NEW_POLICY = "A new policy has no past requests to replay."

@@ -21,8 +21,8 @@ from sessions_app.policy.documents import DocumentError, Problem
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import Incident, PolicyDocument, Who
 from sessions_app.policy.windows import upcoming
-from sessions_app.queries import facts
-from sessions_app.web.shell.words import Linked, plural
+from sessions_app.queries.requests import facts
+from sessions_app.web.display.states import Linked, plural
 
 _DAYS = {"mon": "Monday", "tue": "Tuesday", "wed": "Wednesday", "thu": "Thursday", "fri": "Friday",
          "sat": "Saturday", "sun": "Sunday"}  # fmt: skip

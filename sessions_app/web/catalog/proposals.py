@@ -13,8 +13,8 @@ from sessions_app.operations.catalog.publish_proposal import publish_proposal
 from sessions_app.operations.catalog.refuse_proposal import refuse_proposal
 from sessions_app.operations.catalog.withdraw_proposal import withdraw_proposal
 from sessions_app.web.catalog.proposals_page import url_of
-from sessions_app.web.shell.saving import ending
-from sessions_app.web.shell.views import ACT, page, who
+from sessions_app.web.forms.saving import ending
+from sessions_app.web.layout.views import ACT, page, who
 
 
 @page(ACT)

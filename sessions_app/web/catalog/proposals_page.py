@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from accounts.models import Identity
 from sessions_app.models import Proposal, ProposalState
 from sessions_app.operations.catalog.document_state import Kind, standing_of
-from sessions_app.queries.widening import may_not_publish
-from sessions_app.web.shell.documents import PLACES
-from sessions_app.web.shell.words import line_style
+from sessions_app.queries.catalog.widening import may_not_publish
+from sessions_app.web.display.states import line_style
+from sessions_app.web.forms.documents import PLACES
 
 
 @dataclass(frozen=True, slots=True)

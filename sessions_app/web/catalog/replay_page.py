@@ -12,10 +12,10 @@ from sessions_app.policy.decision import Decision, RuleResult
 from sessions_app.policy.durations import show_duration
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.replay import Changed, replay
-from sessions_app.queries import facts
-from sessions_app.queries.past import Approvers, past_requests
+from sessions_app.queries.requests import facts
+from sessions_app.queries.requests.past_requests import Approvers, past_requests
 from sessions_app.web.catalog.simulator_page import TOO_FAR
-from sessions_app.web.shell.words import Look, plural
+from sessions_app.web.display.states import Look, plural
 
 MOST_SHOWN = 200
 

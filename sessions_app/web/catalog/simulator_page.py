@@ -33,11 +33,11 @@ from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.replay import named
 from sessions_app.policy.rules import Act, Doing, Whose, WorkflowFacts
 from sessions_app.policy.steps import Step
-from sessions_app.queries import deciders
-from sessions_app.queries.case import case_of_draft
-from sessions_app.queries.commands import published_version
-from sessions_app.web.shell.forms import parse_start
-from sessions_app.web.shell.words import Look, plural
+from sessions_app.queries.catalog.command_sets import published_version
+from sessions_app.queries.requests import deciders
+from sessions_app.queries.requests.case import case_of_draft
+from sessions_app.web.display.states import Look, plural
+from sessions_app.web.forms.parsing import parse_start
 
 PREFIX = "s."
 KINDS = ((RequestKind.PLANNED, "Planned"), (RequestKind.INCIDENT, "Incident"),

@@ -11,12 +11,12 @@ from sessions_app.issuers.tokens import NoToken
 from sessions_app.models import TrustPolicy
 from sessions_app.operations.identities.prove_token import prove_token
 from sessions_app.policy.trust import Condition
-from sessions_app.queries import facts
+from sessions_app.queries.requests import facts
 from sessions_app.web.catalog import trust_page as reads
-from sessions_app.web.shell.documents import administered, edit_document, list_documents
-from sessions_app.web.shell.removing import Removal, press_remove
-from sessions_app.web.shell.views import ACT, FORM, page, who
-from sessions_app.web.shell.words import Look
+from sessions_app.web.display.states import Look
+from sessions_app.web.forms.documents import administered, edit_document, list_documents
+from sessions_app.web.forms.removing import Removal, press_remove
+from sessions_app.web.layout.views import ACT, FORM, page, who
 
 MET, NOT_MET = Look("ok", "check", "Yes"), Look("bad", "x", "No")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from accounts.models import Identity
 from sessions_app.models import TrustPolicy
-from sessions_app.queries.given import live_given
+from sessions_app.queries.identities.machine_tokens import live_given
 
 START = """name: payments-deploy
 summary: Deploys releases of payments

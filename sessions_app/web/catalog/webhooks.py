@@ -19,10 +19,10 @@ from sessions_app.operations.notifications.rotate_webhook_secret import rotate_w
 from sessions_app.operations.notifications.try_webhook import try_webhook
 from sessions_app.policy.webhooks import EVENTS
 from sessions_app.web.catalog import webhooks_page as reads
-from sessions_app.web.shell.documents import administered, edit_document, list_documents
-from sessions_app.web.shell.removing import Removal, press_remove
-from sessions_app.web.shell.views import ACT, FORM, page, who
-from sessions_app.web.shell.words import plural
+from sessions_app.web.display.states import plural
+from sessions_app.web.forms.documents import administered, edit_document, list_documents
+from sessions_app.web.forms.removing import Removal, press_remove
+from sessions_app.web.layout.views import ACT, FORM, page, who
 
 # The spans that one click can replay, in hours, and their names.
 SPANS = ((1, "hour"), (24, "day"), (168, "week"))

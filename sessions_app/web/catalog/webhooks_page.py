@@ -14,9 +14,9 @@ from accounts.models import Identity
 from sessions_app.models import AccessPolicy, WebhookEndpoint, WebhookMessage, WebhookState
 from sessions_app.operations.notifications.webhook_endpoint import endpoint_data
 from sessions_app.policy.webhooks import EVENTS
-from sessions_app.queries import facts
-from sessions_app.web.shell.pages import Page, page_of
-from sessions_app.web.shell.words import Linked, Look, plural
+from sessions_app.queries.requests import facts
+from sessions_app.web.display.states import Linked, Look, plural
+from sessions_app.web.layout.pagination import Page, page_of
 
 # Messages on a page.
 SHOWN = 20

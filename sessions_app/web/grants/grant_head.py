@@ -11,8 +11,8 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from sessions_app.models import Grant, GrantState, WorkflowState
-from sessions_app.web.shell.cards import GrantCard
-from sessions_app.web.shell.words import UNKNOWN, WORKFLOW, Look
+from sessions_app.web.display.cards import GrantCard
+from sessions_app.web.display.states import UNKNOWN, WORKFLOW, Look
 from sessions_app.web.templatetags.times import hour, other_day, since, when, when_both
 
 WAITING = (GrantState.SCHEDULED, GrantState.PROVISIONING)

@@ -13,19 +13,19 @@ from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Lease, Observed, RequestState, Session, Target
 from sessions_app.operations.grants.delegate_grant import delegates_of
 from sessions_app.operations.notifications.notify_of_start import how_it_began
-from sessions_app.queries.chain import chain_of, tree_below
-from sessions_app.queries.deciders import may_not_decide_in, may_not_review, reviewers
-from sessions_app.queries.endings import endings
-from sessions_app.queries.extensions import Extension, extensions
-from sessions_app.queries.gateways import mcp_address
-from sessions_app.queries.receipts import summary
+from sessions_app.queries.gateways.addresses import mcp_address
+from sessions_app.queries.grants.delegations import chain_of, tree_below
+from sessions_app.queries.grants.end_preview import endings
+from sessions_app.queries.grants.extensions import Extension, extensions
+from sessions_app.queries.grants.receipts import summary
+from sessions_app.queries.requests.deciders import may_not_decide_in, may_not_review, reviewers
+from sessions_app.web.display.cards import GrantCard
+from sessions_app.web.display.states import in_order
+from sessions_app.web.forms.end_form import EndForm
 from sessions_app.web.grants.grant_head import GrantHead
 from sessions_app.web.grants.log import Asked, Log, log_of
 from sessions_app.web.grants.receipt import Proof, Receipt
 from sessions_app.web.grants.runnable import Runnable, runnable_of, runs_by_gateway, takes_orders
-from sessions_app.web.shell.cards import GrantCard
-from sessions_app.web.shell.end_form import EndForm
-from sessions_app.web.shell.words import in_order
 
 OVER = (GrantState.REVOKING, GrantState.ENDED)
 # If there are more commands than this, the rest are collapsed.

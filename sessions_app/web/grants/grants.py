@@ -27,17 +27,17 @@ from sessions_app.operations.requests.extend_grant import extend_grant
 from sessions_app.operations.requests.review_break_glass import review_break_glass
 from sessions_app.operations.sessions.order_command import order_command
 from sessions_app.policy.durations import say_duration
-from sessions_app.queries.named import with_names
-from sessions_app.queries.receipts import receipt
+from sessions_app.queries.grants.counts import LIVE
+from sessions_app.queries.grants.receipts import receipt
+from sessions_app.queries.statements.related_names import with_names
+from sessions_app.web.display.recording import Output, output_for
+from sessions_app.web.forms.parsing import typed_duration
 from sessions_app.web.grants.grant_page import GrantPage, grant_page
 from sessions_app.web.grants.grants_page import grant_rows, no_grants
 from sessions_app.web.grants.log import Asked
 from sessions_app.web.grants.runnable import field_name
-from sessions_app.web.shell.forms import typed_duration
-from sessions_app.web.shell.home_shown import LIVE
-from sessions_app.web.shell.pages import page_of
-from sessions_app.web.shell.recording import Output, output_for
-from sessions_app.web.shell.views import ACT, back, page, who
+from sessions_app.web.layout.pagination import page_of
+from sessions_app.web.layout.views import ACT, back, page, who
 
 View = Callable[[HttpRequest, str], HttpResponse]
 

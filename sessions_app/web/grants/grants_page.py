@@ -11,10 +11,10 @@ from django.urls import reverse
 
 from accounts.models import Identity
 from sessions_app.models import Grant, GrantState, Observed
-from sessions_app.web.shell.cards import GrantCard
-from sessions_app.web.shell.home_page import Counts, run_counts
-from sessions_app.web.shell.standing import standing_of
-from sessions_app.web.shell.words import Look
+from sessions_app.queries.grants.counts import Counts, run_counts
+from sessions_app.web.display.cards import GrantCard
+from sessions_app.web.display.states import Look
+from sessions_app.web.layout.reader import standing_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,14 +24,14 @@ from sessions_app.models import (
 from sessions_app.operations.notifications.notify import notified_first
 from sessions_app.policy.commands.answers import Allowed
 from sessions_app.policy.commands.kinds import decide
-from sessions_app.queries.commands import compiled_open, document_of
-from sessions_app.queries.deciders import deciders_in, holds_for
-from sessions_app.queries.facts import readable_document
+from sessions_app.queries.catalog.command_sets import compiled_open, document_of
+from sessions_app.queries.requests.deciders import deciders_in, holds_for
+from sessions_app.queries.requests.facts import readable_document
+from sessions_app.web.display import states as words
+from sessions_app.web.display.states import Look, took
+from sessions_app.web.forms.parsing import PARAMETER
 from sessions_app.web.grants.runnable import runs_by_gateway
-from sessions_app.web.shell import words
-from sessions_app.web.shell.forms import PARAMETER
-from sessions_app.web.shell.pages import Page, page_of
-from sessions_app.web.shell.words import Look, took
+from sessions_app.web.layout.pagination import Page, page_of
 from sessions_app.web.templatetags.stint import some_of
 from sessions_app.web.templatetags.times import say_rough
 

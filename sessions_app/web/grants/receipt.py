@@ -11,8 +11,8 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from sessions_app.models import EndReason, Grant, GrantState, Lease, Observed
+from sessions_app.web.display.states import Look
 from sessions_app.web.grants.log import Counts
-from sessions_app.web.shell.words import Look
 from sessions_app.web.templatetags.times import ago, rough, when
 
 # An end within this many seconds counts as immediate.

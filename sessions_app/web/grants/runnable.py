@@ -15,7 +15,7 @@ from sessions_app.policy.commands.answers import CommandView, FreeParameter
 from sessions_app.policy.commands.kinds import describe, forms_of
 from sessions_app.policy.commands.ssh.quoting import quote
 from sessions_app.policy.durations import say_duration
-from sessions_app.queries import commands
+from sessions_app.queries.catalog import command_sets as commands
 
 _SHELL_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=\- ]+")
 

@@ -11,8 +11,8 @@ from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.remind_hold import remind_hold
 from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
-from sessions_app.web.shell.recording import output_for
-from sessions_app.web.shell.views import ACT, back, page, who
+from sessions_app.web.display.recording import output_for
+from sessions_app.web.layout.views import ACT, back, page, who
 
 
 def _find(request: HttpRequest, ref: str, run: int) -> CommandRun:

@@ -6,11 +6,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from broker.kernel import clock
+from sessions_app.web.home.home_page import Home
+from sessions_app.web.home.home_page import home as read_home
 from sessions_app.web.home.welcome_page import starts_with_nothing
-from sessions_app.web.shell.context import frame_of
-from sessions_app.web.shell.home_page import Home
-from sessions_app.web.shell.home_page import home as read_home
-from sessions_app.web.shell.views import page, who
+from sessions_app.web.layout.frame import frame_of
+from sessions_app.web.layout.views import page, who
 from sessions_app.web.workflows.on_call import calls_for
 
 

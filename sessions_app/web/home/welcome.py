@@ -24,12 +24,12 @@ from sessions_app.policy.starter_policy import policy_source
 from sessions_app.web.catalog import clusters_page as clusters
 from sessions_app.web.catalog import command_set_editor as command_sets
 from sessions_app.web.catalog.cluster_form import MOST_TARGETS, ClusterForm, form_of_post
+from sessions_app.web.forms.editor import Typed, sent
+from sessions_app.web.forms.faults import Faults, faults_of, faults_of_document
+from sessions_app.web.forms.saving import Outcome, press
 from sessions_app.web.home import welcome_page as reads
 from sessions_app.web.identities.identity_form import add_identity, group_name
-from sessions_app.web.shell.editor import Typed, sent
-from sessions_app.web.shell.faults import Faults, faults_of, faults_of_document
-from sessions_app.web.shell.saving import Outcome, press
-from sessions_app.web.shell.views import FORM, page, who
+from sessions_app.web.layout.views import FORM, page, who
 
 HOURS, USUAL = (1, 2, 4, 8), "4"
 

@@ -24,10 +24,10 @@ from accounts.operations.set_password import set_password
 from accounts.operations.set_time_zone import set_time_zone
 from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, StintError
-from sessions_app.queries.tokens import live_tokens
+from sessions_app.queries.identities.api_tokens import live_tokens
+from sessions_app.web.display.states import plural
 from sessions_app.web.identities.proving import recently
-from sessions_app.web.shell.views import ACT, FORM, page, who
-from sessions_app.web.shell.words import plural
+from sessions_app.web.layout.views import ACT, FORM, page, who
 
 LIFETIMES = (1, 7, 30, 90)
 USUAL = 30

@@ -16,7 +16,7 @@ from accounts.operations.find_device import find_device
 from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.web.identities.proving import recently
-from sessions_app.web.shell.views import FORM, page, who
+from sessions_app.web.layout.views import FORM, page, who
 
 ANSWERS = {"allow": True, "deny": False}
 

@@ -23,7 +23,7 @@ from sessions_app.operations.identities.remove_factor import own_factor, remove_
 from sessions_app.operations.identities.renew_codes import renew_codes
 from sessions_app.web.identities.proving import ask_again, keep_asked, prove_again, recently, take_asked
 from sessions_app.web.identities.qr import qr_path, setup_address
-from sessions_app.web.shell.views import ACT, FORM, back, page, who
+from sessions_app.web.layout.views import ACT, FORM, back, page, who
 
 
 @before_second_factor

@@ -19,8 +19,8 @@ from broker.kernel.errors import InvalidInput
 from broker.kernel.text import checked_text
 from sessions_app.operations.catalog.document_state import state_of
 from sessions_app.policy import references
-from sessions_app.web.shell.saving import Outcome, press
-from sessions_app.web.shell.views import who
+from sessions_app.web.forms.saving import Outcome, press
+from sessions_app.web.layout.views import who
 
 
 def add_identity(request: HttpRequest) -> tuple[Identity, str | None]:

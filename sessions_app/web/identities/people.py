@@ -18,14 +18,14 @@ from sessions_app.operations.identities.change_identity import WouldBeOnePerson,
 from sessions_app.operations.identities.disable_identity import disable_identity, enable_identity
 from sessions_app.operations.identities.reset_factors import reset_factors
 from sessions_app.operations.identities.unlink_provider import unlink_provider
-from sessions_app.queries.people import known_people
+from sessions_app.queries.identities.people import known_people
+from sessions_app.web.display.sentences import sentence
+from sessions_app.web.display.states import plural
+from sessions_app.web.forms.saving import Outcome
 from sessions_app.web.identities import people_page as reads
 from sessions_app.web.identities.identity_form import add_identity, press_group
 from sessions_app.web.identities.who_can_page import WhoCan, who_can, who_can_form
-from sessions_app.web.shell.saving import Outcome
-from sessions_app.web.shell.sentences import sentence
-from sessions_app.web.shell.views import ACT, FORM, back, page, who
-from sessions_app.web.shell.words import plural
+from sessions_app.web.layout.views import ACT, FORM, back, page, who
 
 LONGEST = 100
 LONGEST_LINE = 2000

@@ -22,15 +22,15 @@ from sessions_app.models import (
     RunState,
     TrustPolicy,
 )
-from sessions_app.queries.named import with_names
-from sessions_app.queries.people import known_people
-from sessions_app.queries.record import newest_visible
-from sessions_app.queries.tokens import live_tokens
-from sessions_app.queries.upkeep import last_given_up
-from sessions_app.queries.ways import Way, ways_of
-from sessions_app.web.shell.home_shown import LIVE
-from sessions_app.web.shell.pages import Page, page_of
-from sessions_app.web.shell.words import Look, plural
+from sessions_app.queries.grants.counts import LIVE
+from sessions_app.queries.identities.api_tokens import live_tokens
+from sessions_app.queries.identities.people import known_people
+from sessions_app.queries.identities.permissions import Way, ways_of
+from sessions_app.queries.record.entries import newest_visible
+from sessions_app.queries.statements.related_names import with_names
+from sessions_app.queries.status.backlog import last_given_up
+from sessions_app.web.display.states import Look, plural
+from sessions_app.web.layout.pagination import Page, page_of
 from sessions_app.web.templatetags.times import say_rough
 
 MOST = 50

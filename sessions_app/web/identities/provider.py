@@ -29,7 +29,7 @@ from sessions_app.operations.identities.prove_by_provider import prove_by_provid
 from sessions_app.operations.identities.sign_in_by_provider import Answer, sign_in_by_provider
 from sessions_app.web.identities.few import few
 from sessions_app.web.identities.proving import ask_again
-from sessions_app.web.shell.views import ACT, page, who
+from sessions_app.web.layout.views import ACT, page, who
 
 # The sign-ins that this browser began, in its session: one each for a few tabs, and none older than `LONGEST` seconds.
 KEPT = "provider_sign_ins"

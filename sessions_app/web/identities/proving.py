@@ -25,7 +25,7 @@ from broker.kernel import clock
 from broker.kernel.errors import StintError
 from sessions_app.operations.identities.prove_code import prove_code
 from sessions_app.operations.identities.prove_passkey import prove_passkey
-from sessions_app.web.shell.views import who
+from sessions_app.web.layout.views import who
 
 P = ParamSpec("P")
 _ASKED = "stint.passkey"

@@ -25,7 +25,7 @@ from broker.kernel.errors import StintError
 from sessions_app.operations.identities.prove_passkey import prove_passkey
 from sessions_app.web.identities.few import few
 from sessions_app.web.identities.proving import keep_asked, prove_factor, take_asked
-from sessions_app.web.shell.views import FORM
+from sessions_app.web.layout.views import FORM
 
 
 @never_cache

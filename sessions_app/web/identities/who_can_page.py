@@ -26,12 +26,13 @@ from sessions_app.policy.documents import DocumentError
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.windows import covering, upcoming
-from sessions_app.queries import commands, facts
-from sessions_app.queries.named import with_names
-from sessions_app.queries.people import known_people
-from sessions_app.queries.ways import Way, who_may
+from sessions_app.queries.catalog import command_sets as commands
+from sessions_app.queries.identities.people import known_people
+from sessions_app.queries.identities.permissions import Way, who_may
+from sessions_app.queries.requests import facts
+from sessions_app.queries.statements.related_names import with_names
+from sessions_app.web.display.states import Look, plural
 from sessions_app.web.identities.people_page import urgency
-from sessions_app.web.shell.words import Look, plural
 
 MOST_GRANTS = 500
 MOST_SHOWN = 100

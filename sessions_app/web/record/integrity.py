@@ -12,7 +12,7 @@ from django.utils.text import capfirst
 from broker.audit.checkpoint import newest_checkpoint
 from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditHead, AuditTrouble, AuditVerification
 from broker.audit.queries import checkpoint_trouble, latest_verification
-from sessions_app.web.shell.words import plural
+from sessions_app.web.display.states import plural
 from sessions_app.web.templatetags.times import ago, when
 
 ENTRIES = "entry,entries"

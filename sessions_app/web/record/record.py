@@ -17,11 +17,11 @@ from sessions_app.operations.record.verify_record import CheckpointsUnreadable, 
 from sessions_app.operations.requests.delete_bookmark import delete_bookmark
 from sessions_app.operations.requests.save_bookmark import save_bookmark
 from sessions_app.queries.search import exact, search
+from sessions_app.web.layout.downloads import csv_file, json_file
+from sessions_app.web.layout.views import ACT, page, said, who
 from sessions_app.web.record import record_page as reads
 from sessions_app.web.record.integrity import integrity
 from sessions_app.web.record.record_page import Question
-from sessions_app.web.shell.files import csv_file, json_file
-from sessions_app.web.shell.views import ACT, page, said, who
 
 MAX_QUERY = 100
 

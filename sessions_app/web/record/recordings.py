@@ -12,10 +12,10 @@ from django.shortcuts import render
 from broker.kernel import clock
 from sessions_app.models import CommandRun
 from sessions_app.operations.sessions.watch_recording import watch_recording
-from sessions_app.queries.recorded import readable
+from sessions_app.queries.record.recording_content import readable
+from sessions_app.web.display.states import run_result
+from sessions_app.web.layout.views import page, who
 from sessions_app.web.record.recordings_page import recordings, replay
-from sessions_app.web.shell.views import page, who
-from sessions_app.web.shell.words import run_result
 
 MAX_QUERY = 100
 # One day. No recording is that long.

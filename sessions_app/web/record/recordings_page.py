@@ -11,17 +11,17 @@ from django.db.models import QuerySet
 from accounts.models import Identity
 from broker.kernel.crypto import CannotDecrypt
 from sessions_app.models import CommandRun
-from sessions_app.queries.recorded import digest_of, open_recording
+from sessions_app.queries.record.recording_content import digest_of, open_recording
 from sessions_app.storage.sealed import Altered
-from sessions_app.web.shell.pages import SIZE, Page
-from sessions_app.web.shell.recording import (
+from sessions_app.web.display.recording import (
     Hit,
     Output,
     hits,
     length_of,
     output_of,
 )
-from sessions_app.web.shell.words import Look, run_result, took
+from sessions_app.web.display.states import Look, run_result, took
+from sessions_app.web.layout.pagination import SIZE, Page
 
 INTACT = Look("ok", "shield", "Seal intact")
 CHANGED = Look("bad", "alert", "Modified after sealing")

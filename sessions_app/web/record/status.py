@@ -6,8 +6,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from broker.kernel import clock
+from sessions_app.web.layout.views import page, who
 from sessions_app.web.record.status_page import status
-from sessions_app.web.shell.views import page, who
 
 
 @page()

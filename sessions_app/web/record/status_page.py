@@ -11,9 +11,10 @@ from django.urls import reverse
 
 from accounts.models import Identity
 from sessions_app.models import Cluster, EndCause, GatewayNode
-from sessions_app.queries.counted import counted
-from sessions_app.queries.ends import DAYS, OBJECTIVE, PROMISE_S, Ends, all_ends, ends_by_day
-from sessions_app.queries.failing import (
+from sessions_app.queries.grants.current import overdue
+from sessions_app.queries.statements.row_counts import counted
+from sessions_app.queries.status.end_latency import DAYS, OBJECTIVE, PROMISE_S, Ends, all_ends, ends_by_day
+from sessions_app.queries.status.failing import (
     failing_ends,
     failing_sources,
     failing_targets,
@@ -21,10 +22,8 @@ from sessions_app.queries.failing import (
     paused_webhooks,
     unresolved_drift,
 )
-from sessions_app.queries.grants import overdue
-from sessions_app.queries.troubles import GATEWAY_GONE, GATEWAY_SILENCE, troubles
-from sessions_app.web.shell.home_shown import Tile
-from sessions_app.web.shell.words import Look, plural
+from sessions_app.queries.status.problems import GATEWAY_GONE, GATEWAY_SILENCE, troubles
+from sessions_app.web.display.states import Look, Tile, plural
 
 # Targets that are named; the others are counted.
 MOST = 10

@@ -12,11 +12,11 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date
 
 from broker.kernel import clock
+from sessions_app.web.forms.parsing import parse_hour
+from sessions_app.web.layout.downloads import csv_file
+from sessions_app.web.layout.views import page, who
 from sessions_app.web.record import timeline_page as timeline
 from sessions_app.web.record.timeline_question import By, Question, Show, Zoom
-from sessions_app.web.shell.files import csv_file
-from sessions_app.web.shell.forms import parse_hour
-from sessions_app.web.shell.views import page, who
 
 Choice = TypeVar("Choice", bound=StrEnum)
 STATES = (

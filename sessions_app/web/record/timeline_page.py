@@ -24,12 +24,12 @@ from sessions_app.models import (
     RequestState,
 )
 from sessions_app.policy.windows import allowed, frozen
-from sessions_app.queries.facts import Unreadable, policy_document
-from sessions_app.queries.named import with_names
+from sessions_app.queries.requests.facts import Unreadable, policy_document
+from sessions_app.queries.statements.related_names import with_names
+from sessions_app.web.display import states as words
+from sessions_app.web.display import timeline_chart as timeline
+from sessions_app.web.layout.pagination import Page, page_of
 from sessions_app.web.record.timeline_question import By, Question, Show
-from sessions_app.web.shell import board as timeline
-from sessions_app.web.shell import words
-from sessions_app.web.shell.pages import Page, page_of
 
 MOST_BARS = 80
 MOST_COUNTED = 1_000

@@ -14,19 +14,19 @@ from broker.kernel import clock
 from broker.kernel.errors import InvalidInput, NotFound, StintError
 from sessions_app.models import AccessRequest, RequestState, Verdict
 from sessions_app.operations.requests.decide_request import ScopeChanged, decide_request
-from sessions_app.queries.extents import left_digest, left_of
-from sessions_app.queries.named import with_names
-from sessions_app.queries.notices import combined
+from sessions_app.queries.notifications.notices import combined
+from sessions_app.queries.requests import waiting
+from sessions_app.queries.requests.extents import left_digest, left_of
+from sessions_app.queries.requests.waiting import pending
+from sessions_app.queries.statements.related_names import with_names
+from sessions_app.web.display.cards import request_cards
+from sessions_app.web.display.needs import needs_of
+from sessions_app.web.layout.frame import frame_of
+from sessions_app.web.layout.views import ACT, page, who
 from sessions_app.web.requests.changes import changes_since, signed_summary
 from sessions_app.web.requests.deciding_page import changed_note, request_page
 from sessions_app.web.requests.decisions import decided_by, decided_today
 from sessions_app.web.requests.requests import find
-from sessions_app.web.shell import waiting
-from sessions_app.web.shell.cards import request_cards
-from sessions_app.web.shell.context import frame_of
-from sessions_app.web.shell.home_shown import pending
-from sessions_app.web.shell.needs import needs_of
-from sessions_app.web.shell.views import ACT, page, who
 
 MOST, MOST_OTHERS = 50, 20
 SHOW = ("holds", "requests", "reviews", "questions")

@@ -25,8 +25,8 @@ from sessions_app.operations.workflows.open_workflow import PREFIX
 from sessions_app.policy.durations import show_duration
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.policy.windows import upcoming
-from sessions_app.queries.doings import doing_of
-from sessions_app.queries.workflows import (
+from sessions_app.queries.workflows.doings import doing_of
+from sessions_app.queries.workflows.workflows import (
     fitting,
     is_unread,
     open_workflows,
@@ -34,11 +34,11 @@ from sessions_app.queries.workflows import (
     takes,
     workflow_for,
 )
+from sessions_app.web.display.states import RISK, UNKNOWN, Look, in_order
+from sessions_app.web.forms.parsing import KINDS, Draft
 from sessions_app.web.requests.fields import ParameterField, fields_of
 from sessions_app.web.requests.set_options import SetOption, sets_on
 from sessions_app.web.requests.terms import Terms, breakable, clusters_of, on_call, terms_of
-from sessions_app.web.shell.forms import KINDS, Draft
-from sessions_app.web.shell.words import RISK, UNKNOWN, Look, in_order
 
 DURATIONS = (900, 1800, 3600, 7200, 14400, 28800, 86400)
 USUAL = 3600

@@ -10,8 +10,8 @@ from sessions_app.models import (
     AccessRequest,
     Workflow,
 )
-from sessions_app.queries import facts
-from sessions_app.queries.doings import doing_of, roles_in
+from sessions_app.queries.requests import facts
+from sessions_app.queries.workflows.doings import doing_of, roles_in
 
 
 class Behind(NamedTuple):

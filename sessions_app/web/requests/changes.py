@@ -13,8 +13,8 @@ from django.core import signing
 from sessions_app.models import AccessRequest, Target, Verdict
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.scope import Extent
-from sessions_app.queries import facts
-from sessions_app.queries.extents import left_of
+from sessions_app.queries.requests import facts
+from sessions_app.queries.requests.extents import left_of
 
 _SALT = "stint.read"
 LONGEST = 20_000

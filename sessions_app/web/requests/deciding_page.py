@@ -14,13 +14,13 @@ from accounts.models import Identity, answers_for
 from sessions_app.models import AccessRequest, Approval, Comment, Grant, RequestState, Target, Verdict
 from sessions_app.operations.requests.remind_request import PAUSE
 from sessions_app.policy.durations import say_duration
-from sessions_app.queries.deciders import may_not_decide
-from sessions_app.queries.workflows import why_over
+from sessions_app.queries.requests.deciders import may_not_decide
+from sessions_app.queries.workflows.workflows import why_over
+from sessions_app.web.display.cards import RequestCard
+from sessions_app.web.display.states import REQUEST, RISK, UNKNOWN, WORKFLOW, Look
 from sessions_app.web.requests.gains import Gains, gains_of
 from sessions_app.web.requests.request_facts import CommandLine, RequestFacts, request_facts
 from sessions_app.web.requests.steps import Step, steps_of
-from sessions_app.web.shell.cards import RequestCard
-from sessions_app.web.shell.words import REQUEST, RISK, UNKNOWN, WORKFLOW, Look
 
 ROOT = "root"
 

@@ -17,9 +17,9 @@ from sessions_app.models import (
     RunState,
     Verdict,
 )
-from sessions_app.queries.composed import Composed, Part, how_many
-from sessions_app.web.shell.needs import exact_line
-from sessions_app.web.shell.words import Look
+from sessions_app.queries.statements.composed import Composed, Part, how_many
+from sessions_app.web.display.needs import exact_line
+from sessions_app.web.display.states import Look
 
 
 class Decided(NamedTuple):

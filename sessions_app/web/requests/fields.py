@@ -9,10 +9,10 @@ from sessions_app.models import (
     Workflow,
 )
 from sessions_app.policy.commands.parameters import Choice, Duration, Int, ParameterType
-from sessions_app.queries import commands
+from sessions_app.queries.catalog import command_sets as commands
+from sessions_app.web.forms.parsing import Draft
 from sessions_app.web.requests.set_options import SetOption
 from sessions_app.web.requests.terms import Terms
-from sessions_app.web.shell.forms import Draft
 
 
 @dataclass(frozen=True, slots=True)

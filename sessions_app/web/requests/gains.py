@@ -9,8 +9,8 @@ from typing import NamedTuple
 from sessions_app.models import RequestState
 from sessions_app.policy.commands.answers import CommandView
 from sessions_app.policy.durations import say_duration
+from sessions_app.web.display.states import EFFECT, UNKNOWN, Look
 from sessions_app.web.requests.request_facts import CommandLine, RequestFacts
-from sessions_app.web.shell.words import EFFECT, UNKNOWN, Look
 
 SIGNS = {"gains": "+", "has": "=", "left_out": "−"}
 

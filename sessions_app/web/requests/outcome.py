@@ -16,9 +16,9 @@ from sessions_app.models import Grant, RequestKind
 from sessions_app.policy.decision import RuleResult
 from sessions_app.policy.durations import say_duration
 from sessions_app.policy.rules import Reason, Ticket, WorkflowVouches
-from sessions_app.queries.preview import Preview
+from sessions_app.queries.requests.preview import Preview
+from sessions_app.web.forms.faults import Faults
 from sessions_app.web.requests.asking_page import AskPage
-from sessions_app.web.shell.faults import Faults
 from sessions_app.web.templatetags.stint import in_zone
 from sessions_app.web.templatetags.times import say_moment, say_rough, when, when_both, window
 

@@ -14,8 +14,8 @@ from sessions_app.models import (
     Observed,
     RunState,
 )
-from sessions_app.queries.comparisons import comparison
-from sessions_app.queries.named import with_names
+from sessions_app.queries.grants.comparisons import comparison
+from sessions_app.queries.statements.related_names import with_names
 
 PAST = dt.timedelta(days=90)
 # The most grants of the requester that are examined.

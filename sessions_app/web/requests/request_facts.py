@@ -30,15 +30,16 @@ from sessions_app.policy.commands.answers import CommandView
 from sessions_app.policy.commands.kinds import describe
 from sessions_app.policy.policies import Clause, PolicyDocument
 from sessions_app.policy.scope import Extent
-from sessions_app.queries import commands, facts
-from sessions_app.queries.deciders import counted_verdicts, eligible_approvers
-from sessions_app.queries.extents import left_of
-from sessions_app.queries.named import with_names
-from sessions_app.queries.starts import would_run
+from sessions_app.queries.catalog import command_sets as commands
+from sessions_app.queries.requests import facts
+from sessions_app.queries.requests.deciders import counted_verdicts, eligible_approvers
+from sessions_app.queries.requests.extents import left_of
+from sessions_app.queries.requests.starts import would_run
+from sessions_app.queries.statements.related_names import with_names
+from sessions_app.web.display import timeline_chart as timeline
+from sessions_app.web.display.states import in_order
 from sessions_app.web.requests.behind import Behind, behind_of
 from sessions_app.web.requests.past import PastRecord, past_of
-from sessions_app.web.shell import board as timeline
-from sessions_app.web.shell.words import in_order
 
 MOST = 12
 SHORTER = (900, 1800, 3600, 7200, 14400, 28800)

@@ -32,18 +32,18 @@ from sessions_app.operations.requests.withdraw_request import withdraw_request
 from sessions_app.operations.workflows.read_named_workflow import read_named_workflow
 from sessions_app.policy import references
 from sessions_app.policy.rules import HasTargets
-from sessions_app.queries.facts import targets_of
-from sessions_app.queries.named import with_names
+from sessions_app.queries.requests.facts import targets_of
+from sessions_app.queries.statements.related_names import with_names
+from sessions_app.web.display.cards import request_cards
+from sessions_app.web.forms.faults import faults_of
+from sessions_app.web.forms.parsing import Draft, draft_of_form, draft_of_link, draft_of_request
+from sessions_app.web.layout.pagination import page_of
+from sessions_app.web.layout.views import ACT, FORM, back, page, who
+from sessions_app.web.requests.again import again
 from sessions_app.web.requests.asking_page import AskPage, ask_page
 from sessions_app.web.requests.deciding_page import request_page
 from sessions_app.web.requests.outcome import SOFT, Outcome
 from sessions_app.web.requests.set_options import usual_wait
-from sessions_app.web.shell.cards import request_cards
-from sessions_app.web.shell.faults import faults_of
-from sessions_app.web.shell.forms import Draft, draft_of_form, draft_of_link, draft_of_request
-from sessions_app.web.shell.home_page import again
-from sessions_app.web.shell.pages import page_of
-from sessions_app.web.shell.views import ACT, FORM, back, page, who
 from sessions_app.web.templatetags.times import say_moment
 
 # The rules that don't depend on time, as faults name them.

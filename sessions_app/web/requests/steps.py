@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from sessions_app.models import AccessRequest, Approval, Grant, RequestKind, RequestState, Verdict
 from sessions_app.policy.durations import say_duration
+from sessions_app.web.display.states import Look, grant_look
 from sessions_app.web.requests.request_facts import Needed, RequestFacts
-from sessions_app.web.shell.words import Look, grant_look
 
 MOST_NAMES = 6
 

@@ -18,7 +18,7 @@ from sessions_app.models import (
     requestable,
 )
 from sessions_app.policy.policies import PolicyDocument
-from sessions_app.queries import facts
+from sessions_app.queries.requests import facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from broker.kernel.errors import StintError
-from sessions_app.web.shell.faults import Faults, faults_of
+from sessions_app.web.forms.faults import Faults, faults_of
 from sessions_app.web.templatetags.stint import coded, icon
 
 register = template.Library()

@@ -25,8 +25,8 @@ from sessions_app.models import (
 )
 from sessions_app.operations.catalog.publish_command_set import accepted_findings
 from sessions_app.policy.decision import RuleResult, say_utc
-from sessions_app.web.shell import words
-from sessions_app.web.shell.moment import page_now
+from sessions_app.web.display import states as words
+from sessions_app.web.moment import page_now
 from sessions_app.web.templatetags.times import say_both
 
 register = template.Library()

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from broker.kernel.moments import in_utc, say_day
 from sessions_app.policy.durations import say_duration, show_duration
-from sessions_app.web.shell.moment import page_now
+from sessions_app.web.moment import page_now
 
 register = template.Library()
 

@@ -7,8 +7,8 @@ import secrets
 from django import template
 
 from sessions_app.models import Grant, Workflow
-from sessions_app.web.shell import words
-from sessions_app.web.shell.moment import page_now
+from sessions_app.web.display import states as words
+from sessions_app.web.moment import page_now
 from sessions_app.web.templatetags.times import say_rough
 
 register = template.Library()

@@ -23,9 +23,9 @@ from sessions_app.models import (
 from sessions_app.operations.requests.request_access import request_access
 from sessions_app.operations.workflows.close_workflow import close_workflow
 from sessions_app.operations.workflows.open_workflow import open_workflow
-from sessions_app.web.shell.forms import Draft
-from sessions_app.web.shell.pages import page_of
-from sessions_app.web.shell.views import ACT, FORM, page, who
+from sessions_app.web.forms.parsing import Draft
+from sessions_app.web.layout.pagination import page_of
+from sessions_app.web.layout.views import ACT, FORM, page, who
 from sessions_app.web.workflows import incidents_page as reads
 from sessions_app.web.workflows.on_call import calls_for
 

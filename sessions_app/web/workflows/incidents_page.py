@@ -23,11 +23,10 @@ from sessions_app.models import (
     WorkflowKind,
     WorkflowState,
 )
-from sessions_app.queries.endings import goes_on
-from sessions_app.queries.named import with_names
-from sessions_app.web.shell.home_page import Counts, run_counts
-from sessions_app.web.shell.home_shown import LIVE
-from sessions_app.web.shell.words import Linked, Look, plural, severity_look, workflow_state
+from sessions_app.queries.grants.counts import LIVE, Counts, run_counts
+from sessions_app.queries.grants.end_preview import goes_on
+from sessions_app.queries.statements.related_names import with_names
+from sessions_app.web.display.states import Linked, Look, plural, severity_look, workflow_state
 from sessions_app.web.workflows.on_call import Call, calls_for, offered
 
 MOST = 50

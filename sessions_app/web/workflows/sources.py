@@ -13,9 +13,9 @@ from broker.kernel.errors import StintError
 from sessions_app.models import WorkflowSource
 from sessions_app.operations.workflows.read_workflow import read_workflow
 from sessions_app.operations.workflows.rotate_source_secret import rotate_source_secret
-from sessions_app.web.shell.documents import administered, edit_document, list_documents
-from sessions_app.web.shell.removing import Removal, press_remove
-from sessions_app.web.shell.views import ACT, FORM, page, who
+from sessions_app.web.forms.documents import administered, edit_document, list_documents
+from sessions_app.web.forms.removing import Removal, press_remove
+from sessions_app.web.layout.views import ACT, FORM, page, who
 from sessions_app.web.workflows import sources_page as reads
 from sessions_app.workflows.registry import types
 

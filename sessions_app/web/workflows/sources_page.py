@@ -13,8 +13,8 @@ from django.urls import reverse
 from accounts.models import Identity
 from sessions_app.models import DeliveryState, InboundDelivery, WorkflowSource, WorkflowState
 from sessions_app.operations.workflows.workflow_sources import shown_document
-from sessions_app.web.shell.pages import Page, page_of
-from sessions_app.web.shell.words import Linked, Look, plural
+from sessions_app.web.display.states import Linked, Look, plural
+from sessions_app.web.layout.pagination import Page, page_of
 from sessions_app.workflows.registry import types
 
 START = """\

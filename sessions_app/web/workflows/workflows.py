@@ -11,9 +11,9 @@ from broker.kernel.errors import StintError
 from sessions_app.models import Cluster, Severity, Workflow, WorkflowKind, WorkflowState
 from sessions_app.operations.workflows.join_workflow import join_workflow
 from sessions_app.operations.workflows.open_workflow import PREFIX, open_workflow
-from sessions_app.web.shell.forms import parse_start
-from sessions_app.web.shell.pages import page_of
-from sessions_app.web.shell.views import ACT, FORM, page, who
+from sessions_app.web.forms.parsing import parse_start
+from sessions_app.web.layout.pagination import page_of
+from sessions_app.web.layout.views import ACT, FORM, page, who
 from sessions_app.web.workflows import incidents_page as reads
 
 TYPED = ("title", "severity", "assignee", "from_day", "from_hour", "to_day", "to_hour")

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from sessions_app.models import CommandRun
-from sessions_app.queries.recorded import CHUNK_BYTES
+from sessions_app.queries.record.recording_content import CHUNK_BYTES
 from tests.support.world import acts
 
 

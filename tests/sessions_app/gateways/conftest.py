@@ -31,7 +31,7 @@ def make_place(tmp_path_factory, *, contain: str = "group", start: bool = True) 
     """Database, people, targets, gateway."""
     from broker.kernel import clock
     from sessions_app.operations.targets.ensure_authority import ensure_authority
-    from sessions_app.queries.authority import SSH_USER_CA
+    from sessions_app.queries.gateways.keys import SSH_USER_CA
 
     folder = tmp_path_factory.mktemp("place")
     state = folder / "state"

@@ -11,9 +11,9 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.operations.sessions.remind_hold import remind_hold
 from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
-from sessions_app.queries.deciders import holds_for
-from sessions_app.queries.grants import hold_of
-from sessions_app.queries.notices import unread_of
+from sessions_app.queries.grants.current import hold_of
+from sessions_app.queries.notifications.notices import unread_of
+from sessions_app.queries.requests.deciders import holds_for
 from tests.support.world import acts
 
 STOP = "echo stop nginx"

@@ -12,13 +12,13 @@ from sessions_app.models import AccessPolicy, Cluster, Grant, requestable
 from sessions_app.models.visibility import hold_still
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.requests.check_request import NotRequestable, check_request
-from sessions_app.queries.offers import offers
-from sessions_app.queries.past import past_requests
-from sessions_app.queries.ways import who_may
+from sessions_app.queries.identities.permissions import who_may
+from sessions_app.queries.requests.offers import offers
+from sessions_app.queries.requests.past_requests import past_requests
 from sessions_app.web.grants.log import askable_sets
 from sessions_app.web.identities.who_can_page import who_can
+from sessions_app.web.layout.reader import standing_of
 from sessions_app.web.requests import terms
-from sessions_app.web.shell.standing import standing_of
 from tests.support.world.acts import policy
 from tests.support.world.world import CATALOG, SETUP
 

@@ -15,7 +15,7 @@ from sessions_app.gateways.mcp.application import metadata
 from sessions_app.models import Notice, Workflow
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.identities.prove_token import keyring
-from sessions_app.queries.tokens import outlived_token
+from sessions_app.queries.identities.api_tokens import outlived_token
 from tests.sessions_app.api.conftest import ALL_SCOPES, Caller, token_for
 from tests.support.servers.issuer import issuer_on_loopback
 from tests.support.world.acts import change, last, policy

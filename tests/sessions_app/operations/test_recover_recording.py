@@ -13,7 +13,7 @@ from sessions_app.operations.recover_recording import recover_recording
 from sessions_app.operations.sessions.close_session import close_session
 from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.purge_recordings import purge_recordings
-from sessions_app.queries.recordings import Room, kept_bytes, recording_path
+from sessions_app.queries.record.recording_files import Room, kept_bytes, recording_path
 from tests.support.world import acts
 
 MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)

@@ -23,7 +23,7 @@ from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_g
 from sessions_app.operations.requests.request_access import RequestRefused
 from sessions_app.operations.requests.review_break_glass import review_break_glass
 from sessions_app.operations.workflows.close_workflow import close_workflow
-from sessions_app.queries import deciders
+from sessions_app.queries.requests import deciders
 from tests.sessions_app.api.conftest import Caller, token_for
 from tests.support.world.acts import after, awake, change, events, last, policy
 from tests.support.world.world import SETUP

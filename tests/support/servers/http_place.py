@@ -172,7 +172,7 @@ class Place(Running):
     @functools.cached_property
     def authority(self) -> str:
         """The certificate of the authority that the gateway's own comes from."""
-        from sessions_app.queries.authority import gateway_bundle
+        from sessions_app.queries.gateways.keys import gateway_bundle
 
         found = gateway_bundle()
         assert found

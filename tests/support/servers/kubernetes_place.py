@@ -184,7 +184,7 @@ class Place(Running):
     @functools.cached_property
     def ca(self) -> str:
         """The certificate of the gateway's authority. Whoever is first reads it from the database."""
-        from sessions_app.queries.authority import gateway_bundle
+        from sessions_app.queries.gateways.keys import gateway_bundle
 
         found = gateway_bundle()
         assert found

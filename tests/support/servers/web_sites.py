@@ -98,7 +98,7 @@ async def listening(
     sites: Mapping[str, Site], *, limits: Limits = LIMITS, **changes: Any
 ) -> AsyncIterator[Listening]:
     """A listener on a free port, with a node of its own."""
-    from sessions_app.queries.authority import gateway_bundle
+    from sessions_app.queries.gateways.keys import gateway_bundle
 
     database = Database(threads=2, name="web")
     node = await Node.begin(Known(name="web-1", version="1"), database=database)

@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 from sessions_app.gateways.core.clock import LoopClock
 from sessions_app.gateways.core.enders import Enders
 from sessions_app.gateways.core.registry import OpenSession, Registry
-from sessions_app.queries.grants import GrantNow
+from sessions_app.queries.grants.current import GrantNow
 from tests.support.waits import PATIENCE, ends
 
 START = dt.datetime(2026, 3, 29, 0, 59, tzinfo=dt.UTC)

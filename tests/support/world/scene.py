@@ -228,7 +228,8 @@ def _use(grant: Any, target: Any) -> Any:
     """The use of a grant at a time that may have passed, when the gateway's own question answers no more."""
     from accounts.actors import actor_of
     from sessions_app.operations.sessions.proofs.holder import Use
-    from sessions_app.queries import commands, facts
+    from sessions_app.queries.catalog import command_sets as commands
+    from sessions_app.queries.requests import facts
 
     return Use(
         grant_id=grant.pk, grant_ref=grant.ref, holder_id=grant.holder_id, holder=grant.holder.username,
@@ -254,7 +255,7 @@ def _finish(scene: Scene, run: int, line: str, at: dt.datetime) -> None:
 
 def _record(scene: Scene, path: str, line: str, text: str, at: dt.datetime) -> Any:
     from sessions_app.gateways.core.recording import Recorder
-    from sessions_app.queries.recordings import Room
+    from sessions_app.queries.record.recording_files import Room
 
     recorder = Recorder(
         scene.recordings, path, title=line, started=at, room=Room(2**24, "a command has 16 MiB")

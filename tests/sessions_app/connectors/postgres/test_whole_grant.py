@@ -13,7 +13,7 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.issue_credential import issue_credential
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.targets.reconcile_all import reconcile_all
-from sessions_app.queries.receipts import receipt
+from sessions_app.queries.grants.receipts import receipt
 from tests.support.servers.postgres_server import each_version
 from tests.support.waits import PATIENCE
 from tests.support.world.acts import awake, intact

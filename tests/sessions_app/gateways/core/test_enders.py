@@ -5,8 +5,8 @@ import datetime as dt
 import pytest
 
 from sessions_app.gateways.core.registry import Ended
-from sessions_app.queries.grant_tokens import RAN_OUT, REPLACED, UNKNOWN, TokenNow
-from sessions_app.queries.grants import TIME_OVER
+from sessions_app.queries.grants.current import TIME_OVER
+from sessions_app.queries.grants.tokens import RAN_OUT, REPLACED, UNKNOWN, TokenNow
 from tests.support.world.holders import holder_of, metric, passes, play, session_of, settle
 
 CUT = "stint_gateway_cut_seconds"

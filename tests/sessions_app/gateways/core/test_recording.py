@@ -7,7 +7,7 @@ import json
 import pytest
 
 from sessions_app.gateways.core.recording import Recorder
-from sessions_app.queries.recordings import Room
+from sessions_app.queries.record.recording_files import Room
 
 START = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 

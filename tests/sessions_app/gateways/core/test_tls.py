@@ -16,7 +16,7 @@ from sessions_app.gateways.core.tls import LOOK_EVERY, GatewaySettings, Own, nam
 from sessions_app.models import GatewayNode, SigningKey
 from sessions_app.operations.targets.prepare_authority import prepare_authority
 from sessions_app.operations.targets.rotate_authority import rotate_authority
-from sessions_app.queries.authority import GATEWAY_CA
+from sessions_app.queries.gateways.keys import GATEWAY_CA
 from tests.support.servers.web_sites import Echo, listening
 from tests.support.waits import comes_true
 from tests.support.world.holders import passes

@@ -11,7 +11,7 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.check_request import NewRequest
 from sessions_app.operations.requests.request_access import request_access
 from sessions_app.policy.commands.http.headers import OVERRIDES
-from sessions_app.queries.comparisons import comparison
+from sessions_app.queries.grants.comparisons import comparison
 from tests.support.world.acts import last
 from tests.support.world.api_site import PROXY_KEY, add_second_target, grant_on_site, token_of
 

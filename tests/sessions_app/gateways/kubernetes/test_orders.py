@@ -27,7 +27,7 @@ from sessions_app.models import CommandOrder, CommandRun
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.order_command import order_command
 from sessions_app.policy.commands.kubernetes.sending import sending_of
-from sessions_app.queries.recordings import Room as Kept
+from sessions_app.queries.record.recording_files import Room as Kept
 from tests.sessions_app.gateways.kubernetes.test_requests import image, revision
 from tests.sessions_app.gateways.kubernetes.test_standing import WEB, containers, meanwhile, with_containers
 from tests.sessions_app.gateways.kubernetes.test_streams import LIMIT, in_container, revoke

@@ -12,7 +12,7 @@ from broker.kernel import clock
 from sessions_app.models import Cluster
 from sessions_app.operations.grants.issue_credential import issue_credential
 from sessions_app.operations.grants.revoke_http_token import revoke_http_token
-from sessions_app.queries.receipts import receipt
+from sessions_app.queries.grants.receipts import receipt
 from tests.support.servers.kubernetes.server import Fault
 from tests.support.waits import eventually
 from tests.support.world.acts import revoke

@@ -7,7 +7,7 @@ from broker.audit.models import AuditAttempt, AuditEntry
 from broker.kernel import clock
 from sessions_app.models import CommandRun, EndReason, Session, Target
 from sessions_app.operations.sessions.decide_hold import decide_hold
-from sessions_app.queries.comparisons import comparison
+from sessions_app.queries.grants.comparisons import comparison
 from tests.sessions_app.gateways.http.test_proofs import proof
 from tests.support.world.acts import last, revoke
 from tests.support.world.mcp_site import Raw, token_of

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from broker.demo.ports import free_port
-from sessions_app.queries.comparisons import comparison
+from sessions_app.queries.grants.comparisons import comparison
 from tests.sessions_app.gateways.conftest import make_place
 from tests.sessions_app.gateways.ssh.test_ending import ended, revoke, seconds_over
 from tests.support.pace import allow, assert_in_time

@@ -12,7 +12,7 @@ from broker.kernel import clock
 from sessions_app.operations.targets.prepare_authority import prepare_authority
 from sessions_app.operations.targets.retire_authority import retire_authority
 from sessions_app.operations.targets.rotate_authority import rotate_authority
-from sessions_app.queries.authority import SSH_HOST_KEY, active_authority, public_line
+from sessions_app.queries.gateways.keys import SSH_HOST_KEY, active_authority, public_line
 from tests.sessions_app.gateways.conftest import make_place
 from tests.support.pace import allow
 from tests.support.servers.gateway import Place, on_target

@@ -8,7 +8,7 @@ import pytest
 
 from broker.kernel import clock
 from sessions_app.operations.sessions.purge_recordings import purge_recordings
-from sessions_app.queries.recordings import Rooms, kept_bytes
+from sessions_app.queries.record.recording_files import Rooms, kept_bytes
 from tests.support.waits import eventually
 from tests.support.world import acts
 

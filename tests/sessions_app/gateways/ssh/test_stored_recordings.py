@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from sessions_app.models import StoredRecording
-from sessions_app.queries.recorded import open_recording
+from sessions_app.queries.record.recording_content import open_recording
 from tests.support.servers.objects import BUCKET, objects_served
 from tests.support.waits import eventually
 

@@ -11,7 +11,7 @@ from sessions_app.operations.catalog.catalog_rows import (
     policy_data,
 )
 from sessions_app.policy.catalog import ClusterDocument
-from sessions_app.queries.facts import Unreadable
+from sessions_app.queries.requests.facts import Unreadable
 
 
 def test_a_cluster_is_shown_as_its_file_says_it(world):

@@ -13,7 +13,7 @@ from sessions_app.operations.identities.disable_identity import disable_identity
 from sessions_app.operations.requests.extend_grant import MayNotExtend, extend_grant
 from sessions_app.operations.sweep.sweep import sweep
 from sessions_app.operations.workflows.close_workflow import close_workflow
-from sessions_app.queries.deciders import deciders_in
+from sessions_app.queries.requests.deciders import deciders_in
 from tests.support.world.acts import TRIAGE, after, at_once, change, fresh, last, policy, run, session, use
 
 TERMS = {"delegation": {"depth": 2, "to": {"identities": ["robot", "deployer", "charlie"]}}}

@@ -6,8 +6,8 @@ import pytest
 
 from sessions_app.models import Grant, GrantState, Lease
 from sessions_app.operations.grants.deprovision_grant import CLAIM, PLACES, PLACES_AT_HOST, PLACES_IN_DOUBT
-from sessions_app.queries.grants import to_revoke_now
-from sessions_app.queries.revoking import clusters_of
+from sessions_app.queries.grants.current import to_revoke_now
+from sessions_app.queries.grants.revocation import clusters_of
 from tests.sessions_app.operations.grants.test_deprovision_grant import end, used_grant
 from tests.support.world.acts import after, undo
 

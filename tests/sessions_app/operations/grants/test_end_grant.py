@@ -13,7 +13,7 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.settle_end import settle_end
 from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.proofs.holder import ByHolder
-from sessions_app.queries.grants import grants_now, why_ended
+from sessions_app.queries.grants.current import grants_now, why_ended
 from tests.sessions_app.operations.grants.test_lock_descendants import tree
 from tests.support.waits import PATIENCE
 from tests.support.world.acts import Started, after, at_once, events, intact, last, session, use

@@ -12,7 +12,7 @@ from sessions_app.operations.sessions.authorize_use import authorize_use
 from sessions_app.operations.sessions.proofs.holder import ByHolder
 from sessions_app.operations.sessions.record_refused_request import why_over
 from sessions_app.operations.sweep.sweep import sweep
-from sessions_app.queries.grants import grants_now
+from sessions_app.queries.grants.current import grants_now
 from tests.support.world.acts import after, change, fresh, last, policy, session, use
 
 

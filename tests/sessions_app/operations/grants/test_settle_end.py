@@ -9,7 +9,7 @@ from sessions_app.models import EndIntent, EndReason, Grant
 from sessions_app.operations.grants.settle_end import settle_end, settle_ends
 from sessions_app.operations.grants.transition import StaleGrant, transition
 from sessions_app.operations.sweep.sweep import sweep
-from sessions_app.queries.grants import overdue
+from sessions_app.queries.grants.current import overdue
 from tests.sessions_app.operations.grants.test_lock_descendants import tree
 from tests.support.waits import eventually
 from tests.support.world.acts import after, events, intact, last, locked

@@ -10,7 +10,7 @@ from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.grants.write_lease import write_lease
 from sessions_app.operations.sessions.open_request_session import open_request_session
-from sessions_app.queries.facts import login_of, target_facts
+from sessions_app.queries.requests.facts import login_of, target_facts
 from tests.support.world.acts import events, last
 from tests.support.world.api_site import add_site, grant_on_site, token_of, use_of
 

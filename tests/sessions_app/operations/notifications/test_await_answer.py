@@ -6,7 +6,7 @@ from sessions_app.models import CommandRun, EndReason, Escalation, Grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.notifications.await_answer import await_answer
-from sessions_app.queries import facts
+from sessions_app.queries.requests import facts
 from tests.support.world.acts import after, at_once, change, policy, run, session, undo, use
 
 STEPS = [

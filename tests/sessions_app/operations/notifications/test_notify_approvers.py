@@ -10,7 +10,7 @@ from sessions_app.operations.notifications.send_notices import send_notices
 from sessions_app.operations.requests.comment_request import comment_request
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
-from sessions_app.queries.notices import combined, outcome_of, unread_of, with_outcomes
+from sessions_app.queries.notifications.notices import combined, outcome_of, unread_of, with_outcomes
 from tests.support.world.acts import after, awake, change, policy, try_to_hold, vary_holds
 
 

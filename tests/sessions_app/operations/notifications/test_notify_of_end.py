@@ -12,7 +12,7 @@ from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.grants.stop_grant import stop_grant
 from sessions_app.operations.requests.withdraw_request import withdraw_request
 from sessions_app.operations.sessions.try_command import lease
-from sessions_app.queries.deciders import reviewers
+from sessions_app.queries.requests.deciders import reviewers
 from tests.support.world.acts import after, awake, undo, use
 
 

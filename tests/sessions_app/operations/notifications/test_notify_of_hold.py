@@ -4,7 +4,7 @@ import pytest
 
 from accounts.models import Identity
 from sessions_app.models import CommandRun, Notice
-from sessions_app.queries.deciders import deciders_in
+from sessions_app.queries.requests.deciders import deciders_in
 from tests.support.world.acts import change, run, session, use
 
 

@@ -11,8 +11,8 @@ from sessions_app.operations.requests.check_request import (
     check_request,
 )
 from sessions_app.policy.decision import Outcome
-from sessions_app.queries import facts
-from sessions_app.queries.case import case_of_request
+from sessions_app.queries.requests import facts
+from sessions_app.queries.requests.case import case_of_request
 from tests.support.world.acts import after, policy
 
 

@@ -7,7 +7,7 @@ from broker.kernel.errors import InvalidInput
 from sessions_app.models import AccessRequest, Approval, Grant, Notice, RequestState, Target
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide, ScopeChanged
 from sessions_app.operations.requests.request_access import RequestRefused
-from sessions_app.queries.extents import left_digest
+from sessions_app.queries.requests.extents import left_digest
 from tests.support.world.acts import after, at_once, change, events, intact, last, policy
 from tests.support.world.world import SETUP, make_world
 

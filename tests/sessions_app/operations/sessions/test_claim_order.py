@@ -4,7 +4,7 @@ from broker.kernel import clock
 from sessions_app.operations.sessions.claim_order import claim_order
 from sessions_app.operations.sessions.order_command import order_command
 from sessions_app.operations.sessions.renew_gateway import renew_gateway
-from sessions_app.queries.orders import orders_to_claim
+from sessions_app.queries.gateways.orders import orders_to_claim
 from tests.sessions_app.operations.test_kubernetes_grants import cluster, kube, started  # noqa: F401
 from tests.support.world import acts
 

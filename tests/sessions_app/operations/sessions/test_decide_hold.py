@@ -7,7 +7,7 @@ from sessions_app.models import CommandRun, EndReason, RunState
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.decide_request import AlreadyDecided, MayNotDecide
 from sessions_app.operations.sessions.decide_hold import decide_hold
-from sessions_app.queries.grants import hold_of
+from sessions_app.queries.grants.current import hold_of
 from tests.support.waits import PATIENCE
 from tests.support.world.acts import after, at_once, change, events, last, run, session, use
 

@@ -7,7 +7,7 @@ import pytest
 from sessions_app.models import CommandRun, Notice
 from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.purge_recordings import purge_recordings
-from sessions_app.queries.recordings import Room, Rooms
+from sessions_app.queries.record.recording_files import Room, Rooms
 from tests.support.world import acts
 
 DAY = dt.timedelta(days=1)

@@ -8,7 +8,7 @@ import pytest
 from broker.kernel import clock
 from sessions_app.models import CommandRun, Lease, RunState, Session
 from sessions_app.operations.sessions.read_statements import AFTER_THE_END, leases_to_read, read_statements
-from sessions_app.queries.comparisons import comparison
+from sessions_app.queries.grants.comparisons import comparison
 from tests.sessions_app.connectors.postgres.conftest import nothing_left, shop  # noqa: F401
 from tests.sessions_app.connectors.postgres.test_statements import log_allowed  # noqa: F401
 from tests.sessions_app.connectors.postgres.test_whole_grant import end, grant, login  # noqa: F401

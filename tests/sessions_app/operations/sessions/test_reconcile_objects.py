@@ -5,7 +5,7 @@ import os
 import pytest
 
 from sessions_app.operations.sessions.reconcile_objects import reconcile_objects
-from sessions_app.queries.recorded import object_store
+from sessions_app.queries.record.recording_content import object_store
 from tests.sessions_app.operations.sessions.test_store_recordings import (
     DAY,
     bucket,

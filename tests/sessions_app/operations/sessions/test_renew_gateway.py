@@ -6,7 +6,7 @@ from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.operations.targets.prepare_authority import prepare_authority
 from sessions_app.operations.targets.retire_authority import retire_authority
 from sessions_app.operations.targets.rotate_authority import rotate_authority
-from sessions_app.queries.authority import SSH_HOST_KEY
+from sessions_app.queries.gateways.keys import SSH_HOST_KEY
 from tests.support.world.acts import after, at_once, session, use
 from tests.support.world.world import SETUP
 

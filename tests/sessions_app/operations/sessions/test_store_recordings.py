@@ -13,9 +13,9 @@ from sessions_app.models import CommandRun, StoredRecording
 from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.purge_recordings import purge_recordings
 from sessions_app.operations.sessions.store_recordings import store_recordings
-from sessions_app.queries.recorded import digest_of, object_store, open_recording
-from sessions_app.queries.recordings import Room, recording_path, waiting_recordings
-from sessions_app.queries.troubles import troubles
+from sessions_app.queries.record.recording_content import digest_of, object_store, open_recording
+from sessions_app.queries.record.recording_files import Room, recording_path, waiting_recordings
+from sessions_app.queries.status.problems import troubles
 from sessions_app.storage.base import StoreError
 from sessions_app.storage.sealed import Altered
 from tests.sessions_app.operations.test_recover_recording import DAY, MINUTE, lost
@@ -206,7 +206,7 @@ def test_what_was_purged_while_it_waited_is_not_stored(world, folder, bucket, re
 def test_more_is_not_recorded_than_the_disk_takes_while_the_store_is_away(
     world, bucket, recorded, monkeypatch
 ):
-    from sessions_app.queries import recordings
+    from sessions_app.queries.record.entries import recording_files as recordings
 
     monkeypatch.setattr(recordings, "free_disk", lambda: recordings.Disk(total=100 * 2**30, free=2**30 + 700))
     room = recordings.Rooms().room_for(grant_id=recorded.grant_id)

@@ -10,8 +10,8 @@ from sessions_app.models import CommandRun
 from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.operations.sessions.decide_hold import decide_hold
 from sessions_app.operations.sessions.withdraw_hold import withdraw_hold
-from sessions_app.queries.grants import hold_of
-from sessions_app.queries.receipts import receipt
+from sessions_app.queries.grants.current import hold_of
+from sessions_app.queries.grants.receipts import receipt
 from tests.support.world import acts
 
 

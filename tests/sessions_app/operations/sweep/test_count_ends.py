@@ -7,7 +7,7 @@ import pytest
 from sessions_app.models import EndReason, EndsOfDay, Grant
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.sweep.count_ends import count_ends
-from sessions_app.queries.ends import Ends, ends_of, seconds_to_prove
+from sessions_app.queries.status.end_latency import Ends, ends_of, seconds_to_prove
 from tests.support.world import acts
 
 NOON = dt.datetime(2026, 11, 30, 12, tzinfo=dt.UTC)

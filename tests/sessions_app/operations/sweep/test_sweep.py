@@ -21,7 +21,7 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.decide_request import AlreadyDecided
 from sessions_app.operations.sweep.sweep import end_baseless, sweep
 from sessions_app.operations.workflows.close_workflow import close_workflow
-from sessions_app.queries.grants import next_due, overdue, to_revoke_now
+from sessions_app.queries.grants.current import next_due, overdue, to_revoke_now
 from tests.support.world.acts import after, at_once, change, events, intact, last, policy, run, session, use
 from tests.support.world.sources import SOURCE, is_open, speaking_for
 

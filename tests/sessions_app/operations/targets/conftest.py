@@ -2,7 +2,7 @@
 
 import pytest
 
-from sessions_app.queries.authority import GATEWAY_CA, SSH_HOST_KEY, SSH_USER_CA
+from sessions_app.queries.gateways.keys import GATEWAY_CA, SSH_HOST_KEY, SSH_USER_CA
 
 
 @pytest.fixture(params=[SSH_USER_CA, SSH_HOST_KEY, GATEWAY_CA])

@@ -10,7 +10,7 @@ from sessions_app.models import Target, TargetCheck
 from sessions_app.operations.targets.carry_out_check import carry_out_check, lost_checks
 from sessions_app.operations.targets.check_target import check_target
 from sessions_app.operations.targets.ensure_authority import ensure_authority
-from sessions_app.queries.authority import SSH_USER_CA
+from sessions_app.queries.gateways.keys import SSH_USER_CA
 from tests.support.waits import eventually
 from tests.support.world.acts import LOCKS_HERE, after, at_once, intact, last
 from tests.support.world.world import make_world

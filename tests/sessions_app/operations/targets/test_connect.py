@@ -9,7 +9,7 @@ from broker.kernel import clock
 from sessions_app.connectors.base import ConnectorError
 from sessions_app.operations.targets.connect import connector_for
 from sessions_app.operations.targets.ensure_authority import ensure_authority
-from sessions_app.queries.authority import SSH_USER_CA, private_key_of
+from sessions_app.queries.gateways.keys import SSH_USER_CA, private_key_of
 
 
 def test_an_unknown_kind_has_no_connector(db):

@@ -7,7 +7,7 @@ import pytest
 from broker.audit.models import AuditEntry
 from sessions_app.models import SigningKey
 from sessions_app.operations.targets.ensure_authority import ensure_authority
-from sessions_app.queries.authority import (
+from sessions_app.queries.gateways.keys import (
     GATEWAY_CA,
     SSH_USER_CA,
     active_authority,

@@ -5,7 +5,7 @@ import pytest
 from sessions_app.models import SigningKey
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.operations.targets.prepare_authority import AlreadyPrepared, prepare_authority
-from sessions_app.queries.authority import active_authority, trusted_authorities
+from sessions_app.queries.gateways.keys import active_authority, trusted_authorities
 from tests.support.world.acts import at_once, last
 from tests.support.world.world import SETUP
 

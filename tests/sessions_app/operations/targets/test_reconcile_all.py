@@ -10,7 +10,7 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.targets.compare_targets import SETTLED
 from sessions_app.operations.targets.reconcile_all import _ROUND, _in_turn, reconcile_all
-from sessions_app.queries.revoking import installation_mark
+from sessions_app.queries.grants.revocation import installation_mark
 from tests.support.world.acts import after, events, last, undo
 from tests.support.world.fakes import serving
 from tests.support.world.world import HOST_KEY

@@ -10,7 +10,7 @@ from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.operations.targets.prepare_authority import prepare_authority
 from sessions_app.operations.targets.retire_authority import retire_authority
 from sessions_app.operations.targets.rotate_authority import NotPrepared, TooSoon, rotate_authority
-from sessions_app.queries.authority import active_authority, trusted_authorities
+from sessions_app.queries.gateways.keys import active_authority, trusted_authorities
 from tests.support.world.acts import Started, at_once, last, wait_for_waiters
 from tests.support.world.world import SETUP
 

@@ -6,7 +6,7 @@ from sessions_app.models import Cluster
 from sessions_app.operations.catalog.apply_catalog import apply_catalog
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.operations.targets.target_setup import HIDDEN_KEY, http_sites, setup_texts, ssh_setup
-from sessions_app.queries.authority import SSH_USER_CA
+from sessions_app.queries.gateways.keys import SSH_USER_CA
 from tests.support.world.acts import change
 from tests.support.world.world import SETUP
 

@@ -13,7 +13,7 @@ from sessions_app.operations.grants.prepare_grant import prepare_grant
 from sessions_app.operations.targets.cluster_connection import readable_secrets
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.operations.targets.reconcile_all import reconcile_all
-from sessions_app.queries.authority import SSH_USER_CA
+from sessions_app.queries.gateways.keys import SSH_USER_CA
 from tests.support.world.fakes import serving
 from tests.support.world.reading import answered, read, says
 from tests.support.world.world import HOST_KEY

@@ -9,7 +9,7 @@ from django.conf import settings
 from sessions_app.models import CommandOrder, CommandRun
 from sessions_app.operations.sessions.fail_order import fail_order
 from sessions_app.operations.sessions.order_command import LAPSES
-from sessions_app.queries.recordings import recording_path
+from sessions_app.queries.record.recording_files import recording_path
 from tests.sessions_app.web.grants.test_grants import finish
 from tests.support.world import acts
 from tests.support.world.reading import answered, read, says

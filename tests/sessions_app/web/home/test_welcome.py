@@ -11,7 +11,7 @@ from broker.audit.models import AuditEntry
 from sessions_app.models import AccessPolicy, CommandSet, Target, TargetCheck
 from sessions_app.operations.targets.ensure_authority import ensure_authority
 from sessions_app.policy.commands.kinds import starter
-from sessions_app.queries.authority import SSH_USER_CA
+from sessions_app.queries.gateways.keys import SSH_USER_CA
 from tests.support.world.reading import read
 from tests.support.world.world import HOST_KEY, SETUP
 

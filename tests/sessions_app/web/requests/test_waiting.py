@@ -19,10 +19,10 @@ from sessions_app.models import (
 )
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.requests.comment_request import comment_request
-from sessions_app.queries.facts import policy_document
-from sessions_app.queries.people import sees_others
-from sessions_app.web.shell import waiting
-from sessions_app.web.shell.standing import Verified, standing_of
+from sessions_app.queries.identities.people import sees_others
+from sessions_app.queries.requests import waiting
+from sessions_app.queries.requests.facts import policy_document
+from sessions_app.web.layout.reader import Verified, standing_of
 from tests.support.world.scene import make_scene
 
 

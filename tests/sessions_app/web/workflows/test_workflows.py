@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from sessions_app.models import AccessRequest, Workflow
 from sessions_app.policy.policies import WorkflowNeeded
-from sessions_app.queries.workflows import fitting, takes
+from sessions_app.queries.workflows.workflows import fitting, takes
 from tests.support.world.acts import policy
 from tests.support.world.reading import answered, read, says
 

@@ -1,0 +1,63 @@
+"""Gateways that holders connect to."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from broker.kernel.x509 import fingerprint
+from sessions_app.models import Cluster, GatewayNode
+from sessions_app.queries.gateways.keys import (
+    GATEWAY_CA,
+    SSH_HOST_KEY,
+    bundle,
+    public_line,
+    trusted_authorities,
+)
+
+# A restarting gateway keeps its certificate. One that is gone is ignored after this time.
+_KNOWN_FOR = dt.timedelta(days=1)
+# One that has not renewed its lease for this time is gone, whatever its row says.
+_RUNS_FOR = dt.timedelta(minutes=1)
+
+
+def ssh_host_keys() -> list[str]:
+    """Return the public keys that the SSH gateways identify themselves with, now or after a rotation, in known_hosts
+    format, oldest first. Empty until the first of them has started.
+    """
+    return [public_line(key) for key in trusted_authorities(SSH_HOST_KEY)]
+
+
+@dataclass(frozen=True, slots=True)
+class WebGateway:
+    """The address of the web gateways, and whom clients trust there.
+
+    ``ca`` has the certificates of Stint's own authorities (PEM, one after the other); empty if an administrator provides
+    the gateways' certificates. ``fingerprints`` are the SHA-256 of those authorities, or of the gateways' certificates.
+    Both are empty while no gateway has run for a day.
+    """
+
+    url: str
+    ca: str
+    fingerprints: list[str]
+
+
+def web_gateway(now: dt.datetime) -> WebGateway:
+    """Return where the web gateways are, and whom clients trust by what the gateways say of themselves."""
+    known = GatewayNode.objects.filter(seen_at__gt=now - _KNOWN_FOR).exclude(tls_fingerprint="")
+    # Those that run, as long as any does: others may have had another certificate.
+    running = known.filter(stopped_at__isnull=True, seen_at__gt=now - _RUNS_FOR)
+    said = set((running if running.exists() else known).values_list("tls_fingerprint", flat=True))
+    trusted = {
+        fingerprint(key.public_key.encode()): key.public_key for key in trusted_authorities(GATEWAY_CA)
+    }
+    if said.isdisjoint(trusted):
+        return WebGateway(settings.GATEWAY_PUBLIC_URL, "", sorted(said))
+    return WebGateway(settings.GATEWAY_PUBLIC_URL, bundle(trusted.values()), sorted(said | trusted.keys()))
+
+
+def mcp_address(cluster: Cluster) -> str:
+    """Return the address where agents connect for a cluster's tools; empty for a cluster of another kind."""
+    return f"{settings.MCP_URL}/mcp/{cluster.name}" if cluster.kind == "mcp" else ""

@@ -1,0 +1,146 @@
+"""Compare the use of a grant with what was approved."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db.models import Count, F, Max, Sum
+from django.db.models.functions import Coalesce
+
+from sessions_app.models import CommandRun, Grant, GrantState, Observed, RunState
+from sessions_app.policy.commands.answers import CommandView
+from sessions_app.policy.commands.kinds import describe
+from sessions_app.queries.catalog.command_sets import compiled
+
+USED = (RunState.ALLOWED, RunState.RUNNING, RunState.DONE, RunState.CUT)
+REFUSED = (RunState.REFUSED, RunState.HOLD_DENIED, RunState.HOLD_LAPSED)
+# They never ran. One that its holder withdrew was not refused.
+NEVER_RAN = (*REFUSED, RunState.HOLD_WITHDRAWN)
+# At most this many different refused commands are listed; ``refused_times`` counts all.
+MOST_REFUSED = 20
+OVER = (GrantState.REVOKING, GrantState.ENDED)
+
+
+def comparison(grant: Grant, now: dt.datetime) -> dict[str, Any]:
+    """Return a comparison as plain data: the uses of each approved command and target, the used part of the approved
+    time, and what was refused.
+
+    Times are in seconds, and one sentence sums all of it up. The cost does not depend on how much was run. What Stint
+    can't know is None: which command was used if the target enforces, and a count of zero if the target reports
+    nothing.
+    """
+    views = [
+        view
+        for view in describe(compiled(grant.command_set_version, grant.parameters, grant.commands))
+        if not view.denies
+    ]
+    commands = _commands(grant, views)
+    targets = _targets(grant)
+    refused = _refused(grant)
+    refused_times = _refused_times(grant, refused)
+    approved, used = _seconds(grant, now)
+    return {
+        "observed": grant.cluster.observed,
+        "sentence": sentence(
+            commands=[row["times"] for row in commands], targets=[row["times"] for row in targets],
+            approved=approved, used=used, refused=refused_times,
+        ),
+        "commands": commands, "targets": targets, "approved_seconds": approved, "used_seconds": used,
+        "refused": refused, "refused_times": refused_times,
+    }  # fmt: skip
+
+
+def _times(grant: Grant, by: str) -> Mapping[Any, int]:
+    """Return how often each value of a field occurs in the runs. A run over HTTP can stand for many requests."""
+    runs = CommandRun.objects.filter(grant=grant, state__in=USED).order_by()
+    counted = runs.values(by).annotate(times=Sum(Coalesce(F("count__times"), 1)))
+    return {row[by]: row["times"] for row in counted}
+
+
+def _commands(grant: Grant, views: Sequence[CommandView]) -> list[dict[str, Any]]:
+    times = _times(grant, "command_index")
+    # If the target itself enforces, runs are read back without the command that allowed them, or not at all.
+    unused = 0 if grant.cluster.observed == Observed.ALL else None
+    return [{"command": view.text, "times": times.get(view.index, unused)} for view in views]
+
+
+def _targets(grant: Grant) -> list[dict[str, Any]]:
+    times = _times(grant, "target__name")
+    names = sorted(target.name for target in grant.targets.all())
+    unused = None if grant.cluster.observed == Observed.NOTHING else 0
+    return [{"target": name, "times": times.get(name, unused)} for name in names]
+
+
+def _refused(grant: Grant) -> list[dict[str, Any]]:
+    runs = CommandRun.objects.filter(grant=grant, state__in=REFUSED).order_by()
+    grouped = runs.values("line").annotate(times=Count("pk"), last=Max("pk"), last_at=Max("tried_at"))
+    rows = list(grouped.order_by("-times", "-last")[:MOST_REFUSED])
+    if not rows:
+        return []
+    why = dict(CommandRun.objects.filter(pk__in=[row["last"] for row in rows]).values_list("pk", "reason"))
+    return [
+        {"command": row["line"], "times": row["times"], "last_at": row["last_at"].isoformat(), "why": why[row["last"]]}
+        for row in rows
+    ]  # fmt: skip
+
+
+def _refused_times(grant: Grant, told: Sequence[Mapping[str, Any]]) -> int | None:
+    if not told and grant.cluster.observed != Observed.ALL:
+        return None
+    if len(told) == MOST_REFUSED:
+        return CommandRun.objects.filter(grant=grant, state__in=REFUSED).count()
+    return sum(int(row["times"]) for row in told)
+
+
+def _seconds(grant: Grant, now: dt.datetime) -> tuple[int, int]:
+    """Return the approved time, and how much of it had passed before the end, in seconds."""
+    end = (grant.revoking_at or grant.ended_at or now) if grant.state in OVER else now
+    approved = (grant.expires_at - grant.starts_at).total_seconds()
+    used = (min(end, grant.expires_at) - grant.starts_at).total_seconds()
+    return round(approved), max(0, round(used))
+
+
+def sentence(
+    *,
+    commands: Sequence[int | None],
+    targets: Sequence[int | None],
+    approved: int,
+    used: int,
+    refused: int | None,
+) -> str:
+    """Return the sentence, such as "3 of 5 commands were used, on 1 of 2 targets, for 12 of 60 minutes; 2 commands were
+    refused". None stands for what the target does not report.
+    """
+    unit, name = (60, "minute") if approved >= 120 else (1, "second")
+    time = f"{_round(used, unit)} of {_many(_round(approved, unit), name)}"
+    if None in targets and refused is None and not any(targets):
+        return f"Access for {time}; what was run or refused is not observed here."
+    parts = []
+    if None not in commands:
+        count = sum(1 for times in commands if times)
+        parts.append(f"{count} of {_many(len(commands), 'command')} {'was' if count == 1 else 'were'} used")
+    on = sum(1 for times in targets if times)
+    of = _many(len(targets), "target")
+    if parts or on:
+        parts.append(f"{'' if parts else 'Activity was seen '}on {on} of {of}")
+    else:
+        parts.append(f"No activity was seen on {of}")
+    return f"{', '.join(parts)}, for {time}; {_refusals(refused)}."
+
+
+def _refusals(times: int | None) -> str:
+    if times is None:
+        return "refusals are not observed here"
+    what = f"{_many(times, 'command')} {'was' if times == 1 else 'were'} refused"
+    return what if times else "no command was refused"
+
+
+def _round(seconds: int, unit: int) -> int:
+    """Round to whole units, but never down to 0 unless the time is 0."""
+    return max(round(seconds / unit), 1 if seconds else 0)
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"

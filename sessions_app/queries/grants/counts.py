@@ -1,0 +1,40 @@
+"""Numbers of grants and of what was run in them, for lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
+
+from sessions_app.models import CommandRun, Grant, GrantState, RunState
+
+# The states of grants that are in use, or whose end is not proven yet.
+LIVE = (GrantState.PROVISIONING, GrantState.ACTIVE, GrantState.REVOKING)
+
+
+class Counts(NamedTuple):
+    """The number of commands tried in a grant, and of those refused."""
+
+    runs: int
+    refused: int
+
+
+def run_counts(ids: Sequence[int]) -> dict[int, Counts]:
+    """Return how many commands were tried and refused, by grant id."""
+    rows = (
+        CommandRun.objects.filter(grant__in=ids)
+        .values_list("grant")
+        .annotate(runs=Count("pk"), refused=Count("pk", filter=Q(state=RunState.REFUSED)))
+    )
+    return {pk: Counts(runs, refused) for pk, runs, refused in rows}
+
+
+def how_many_live(field: str) -> Coalesce:
+    """Return an expression that counts the grants in use of each row. ``field`` is the grant's field for the row.
+
+    It is a subquery for each row, because a join would count all grants that ever existed.
+    """
+    live = Grant.objects.filter(state__in=LIVE, **{field: OuterRef("pk")}).order_by().values(field)
+    return Coalesce(Subquery(live.annotate(count=Count("pk")).values("count")), 0)

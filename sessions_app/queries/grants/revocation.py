@@ -1,0 +1,74 @@
+"""The clusters of grants that are being revoked or provisioned, and the leases that still need work."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+
+from django.db.models import Q, QuerySet
+
+from sessions_app.models import Grant, GrantState, Installation, Lease
+from sessions_app.queries.catalog.command_sets import compiled
+
+# How many marks of other grants one call to a target can name.
+NEIGHBORS = 500
+
+
+def clusters_of(grant_ids: Iterable[int]) -> dict[int, int]:
+    """Return the cluster id of each of the grants that is being revoked, in the given order."""
+    wanted = list(grant_ids)
+    ending = Grant.objects.filter(state=GrantState.REVOKING, pk__in=wanted)
+    found = dict(ending.values_list("pk", "cluster_id"))
+    return {grant_id: found[grant_id] for grant_id in wanted if grant_id in found}
+
+
+def clusters_to_make(grant_ids: Iterable[int]) -> dict[int, int]:
+    """Return the cluster id of each of the grants for which something may have to be created, earliest start first."""
+    making = Grant.objects.filter(state__in=[GrantState.PROVISIONING, GrantState.ACTIVE])
+    rows = making.filter(pk__in=list(grant_ids)).order_by("starts_at", "pk")
+    return dict(rows.values_list("pk", "cluster_id"))
+
+
+def clusters_of_leases(lease_ids: Iterable[int]) -> dict[int, int]:
+    """Return the cluster id of each of the leases, in id order."""
+    rows = Lease.objects.filter(pk__in=list(lease_ids)).order_by("pk")
+    return dict(rows.values_list("pk", "grant__cluster_id"))
+
+
+def to_make(grant: Grant) -> QuerySet[Lease]:
+    """Return the leases of a grant on which something must be created: not yet created, expired, or not valid long
+    enough.
+    """
+    waiting = Q(made_until__isnull=True) | Q(made_until__lt=grant.expires_at)
+    return grant.leases.filter(waiting, gone_at__isnull=True)
+
+
+def installation_mark() -> str:
+    """Return the 8 hexadecimal digits that the mark of every grant of this installation begins with."""
+    row, _ = Installation.objects.get_or_create(pk=1, defaults={"mark": secrets.token_hex(4)})
+    return row.mark
+
+
+def neighbors_of(grant: Grant, leases: Sequence[Lease]) -> dict[tuple[str, int], list[str]]:
+    """Return the marks of other grants that may have something at the hosts of these leases, by address and port."""
+    marks: dict[tuple[str, int], list[str]] = {(lease.address, lease.port): [] for lease in leases}
+    there = Lease.objects.filter(gone_at__isnull=True, address__in={address for address, _ in marks})
+    for address, port, mark in there.exclude(grant=grant).values_list("address", "port", "grant__mark"):
+        known = marks.get((address, port))
+        if known is not None and len(known) < NEIGHBORS:
+            known.append(mark)
+    return marks
+
+
+def how_commands_ran(grant: Grant) -> dict[str, bool]:
+    """Return whether all its commands were ``contained`` in namespaces of their own, which end with them, and whether some
+    ran ``as_root``. If they can't be read, the worse is assumed.
+    """
+    try:
+        commands = compiled(grant.command_set_version, grant.parameters, grant.commands).commands
+    except ValueError:
+        return {"contained": False, "as_root": True}
+    return {
+        "contained": all(getattr(command, "contain", None) == "pidns" for command in commands),
+        "as_root": any(getattr(command.rule, "as_root", False) for command in commands),
+    }

@@ -1,0 +1,17 @@
+"""Tokens that a trust policy gave to machines."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.db.models import QuerySet
+
+from accounts.models import APIToken
+from sessions_app.models import TrustPolicy
+from sessions_app.queries.identities.api_tokens import live_tokens
+
+
+def live_given(policy: TrustPolicy, now: dt.datetime) -> QuerySet[APIToken]:
+    """Return the tokens that machines got through the policy and that are still good for something."""
+    given = live_tokens(now).filter(identity=policy.identity_id, label__startswith=f"{policy.name} ")
+    return given.exclude(workflow="")

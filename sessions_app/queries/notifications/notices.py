@@ -1,0 +1,217 @@
+"""Notices that still ask something of their reader, and the outcomes of the others."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.db.models import (
+    BooleanField,
+    Case,
+    Exists,
+    ExpressionWrapper,
+    F,
+    Func,
+    JSONField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
+from django.db.models.functions import Coalesce, NullIf
+from django.utils.text import capfirst
+
+from accounts.models import Identity
+from sessions_app.models import (
+    AccessRequest,
+    Asks,
+    CommandRun,
+    Comment,
+    EndReason,
+    Grant,
+    GrantState,
+    Notice,
+    RequestState,
+    RunState,
+    Verdict,
+)
+from sessions_app.models.grant import why_over
+from sessions_app.models.notice import NEAR_END, NoticeQuerySet
+from sessions_app.queries.requests import deciders
+from sessions_app.queries.statements.composed import Composed, Part, values_of
+
+# Open notices are searched only among this many of the newest unread ones, because every page counts them.
+NEWEST = 500
+DECISIONS = frozenset((Asks.VERDICT, Asks.DECISION, Asks.DIGEST, Asks.RELEASE, Asks.REVIEW))
+
+
+def unread_of(identity: Identity, now: dt.datetime) -> NoticeQuerySet:
+    """Return the unread notices of an identity that still concern it, newest first: those that ask nothing, and those
+    whose reader can still do what they ask.
+    """
+    newest = Notice.objects.filter(identity=identity, read_at__isnull=True).order_by("-pk")
+    found = Notice.objects.filter(pk__in=newest.values("pk")[:NEWEST])
+    return found.filter(_decidable(identity, now) | _open(now)).order_by("-pk")
+
+
+def _decidable(identity: Identity, now: dt.datetime) -> Q:
+    """Return the condition that a notice asks for a decision that this identity may still make.
+
+    Each notice is looked up in what may be decided. The other way around, all of that would be judged for each page.
+    """
+    requests, holds = deciders.requests_for(identity, now), deciders.holds_for(identity, now)
+    # Those that came after the notice, and until the newest that it tells of.
+    told = holds.filter(
+        grant=OuterRef("grant"), pk__lte=OuterRef("run"), tried_at__gte=OuterRef("created_at")
+    )
+    return (
+        Q(_among(requests, "request"), asks=Asks.VERDICT)
+        | Q(Q(_among(holds, "run")) | Q(Exists(told), count__gt=1), asks=Asks.DECISION)
+        | Q(_sent_by("requester", requests) | _sent_by("grant__holder", holds), asks=Asks.DIGEST)
+        | Q(_among(deciders.releases_for(identity, now), "grant"), asks=Asks.RELEASE)
+        | Q(_among(deciders.to_be_reviewed_by(identity), "grant"), asks=Asks.REVIEW)
+    )
+
+
+def _among(rows: QuerySet[Any], what: str) -> Exists:
+    return Exists(rows.filter(pk=OuterRef(what)))
+
+
+def _sent_by(whose: str, rows: QuerySet[Any]) -> Q:
+    """Return the condition that the sender of a notice is behind one of these rows. ``whose`` names their account."""
+    behind = Coalesce(f"{whose}__owner__person", f"{whose}__person")
+    return Q(sender__person__in=rows.order_by().annotate(behind=behind).values("behind"))
+
+
+def digest_waits(notice: Notice, now: dt.datetime) -> bool:
+    """Whether anything that the sender of a digest asks for still waits for someone, and its reader has not read it."""
+    requests = AccessRequest.objects.filter(state=RequestState.PENDING, lapses_at__gt=now)
+    waits = _sent_by("requester", requests) | _sent_by("grant__holder", CommandRun.objects.waiting(now))
+    return Notice.objects.filter(waits, pk=notice.pk, read_at__isnull=True).exists()
+
+
+def combined(identity: Identity, now: dt.datetime) -> dict[str, int]:
+    """Return how many times the identity was not notified separately of what still waits for it, by who asked."""
+    (found,) = _COMBINED(identity, now)
+    counts: dict[str, int] = {}
+    for sender, more in found:
+        counts[sender] = counts.get(sender, 0) + more
+    return counts
+
+
+def _combined(identity: Identity, now: dt.datetime) -> list[Part]:
+    found = unread_of(identity, now).filter(Q(asks=Asks.DIGEST) | Q(asks=Asks.DECISION, count__gt=1))
+    told = Case(When(asks=Asks.DIGEST, then=0), default=1)
+    # As `str(identity)` says.
+    sender = Coalesce(NullIf("sender__name", Value("")), "sender__username")
+    pair = Func(sender, F("count") - told, function="json_build_array", output_field=JSONField())
+    return [values_of(found.annotate(pair=pair).values("pair"))]
+
+
+_COMBINED = Composed("stint_combined", _combined)
+
+
+def _open(now: dt.datetime) -> Q:
+    """Return the condition that a notice asks for no decision, and that what it asks can still be done."""
+    pending = Q(request__state=RequestState.PENDING, request__lapses_at__gt=now)
+    live = Q(grant__state=GrantState.ACTIVE, grant__expires_at__gt=now)
+    refused = AccessRequest.objects.filter(pk=OuterRef("request"))
+    return (
+        Q(asks=Asks.NOTHING)
+        | Q(pending, ~Exists(_said()), asks=Asks.ANSWER)
+        | Q(Exists(refused.not_asked_again()), asks=Asks.AGAIN)
+        | Q(live, asks=Asks.TIME, grant__expires_at__lte=F("created_at") + NEAR_END)
+        | Q(~Q(grant__state=GrantState.ENDED), asks=Asks.LIVE)
+    )
+
+
+def _said() -> QuerySet[Comment]:
+    """Return what the reader of a notice has said about its request since."""
+    return Comment.objects.filter(
+        request=OuterRef("request"), author=OuterRef("identity"), created_at__gt=OuterRef("created_at")
+    )
+
+
+def with_outcomes(notices: NoticeQuerySet, identity: Identity, now: dt.datetime) -> NoticeQuerySet:
+    """Annotate notices of an identity with what ``outcome_of`` needs."""
+    named = notices.select_related(
+        "identity", "request", "run__decided_by", "run__grant", "grant__reviewed_by", "grant__ended_by"
+    )
+    final = AccessRequest.objects.filter(pk=OuterRef("request")).not_asked_again()
+    return named.prefetch_related("request__approvals__approver").annotate(
+        answered=Exists(_said()),
+        asked_again=~Exists(final),
+        decidable=ExpressionWrapper(_decidable(identity, now), output_field=BooleanField()),
+    )
+
+
+def outcome_of(notice: Notice, now: dt.datetime) -> str:
+    """Return the outcome of what a notice asks; empty if it still concerns its reader, or if it asks nothing."""
+    if said := _outcome(notice, now):
+        return said
+    open_ = notice.asks not in DECISIONS or vars(notice)["decidable"]
+    return "" if open_ else "No longer yours to decide"
+
+
+def _outcome(notice: Notice, now: dt.datetime) -> str:
+    if notice.asks == Asks.AGAIN:
+        return "Requested again" if vars(notice)["asked_again"] else ""
+    if notice.asks == Asks.DIGEST or (notice.asks == Asks.DECISION and notice.count > 1):
+        return "" if vars(notice)["decidable"] else "None is waiting for you"
+    if notice.request:
+        return _of_request(notice, notice.request, now)
+    if notice.run:
+        return _of_run(notice.run, now)
+    return _of_grant(notice, notice.grant, now) if notice.grant else ""
+
+
+def _of_request(notice: Notice, request: AccessRequest, now: dt.datetime) -> str:
+    given = [one for one in request.approvals.all() if one.voided_at is None]
+    by = {
+        verdict: " and ".join(str(one.approver) for one in given if one.verdict == verdict)
+        for verdict in Verdict
+    }
+    if request.state == RequestState.APPROVED:
+        return f"Approved by {by[Verdict.APPROVE]}"
+    if request.state == RequestState.DENIED:
+        return f"Denied by {by[Verdict.DENY]}"
+    if request.state == RequestState.WITHDRAWN:
+        return "Withdrawn"
+    if request.state == RequestState.LAPSED or request.lapses_at <= now:
+        return "Lapsed"
+    if notice.asks == Asks.ANSWER:
+        return "You answered" if vars(notice)["answered"] else ""
+    mine = any(one.approver.person == notice.identity.person for one in given)
+    return "You approved it" if mine else ""
+
+
+def _of_run(run: CommandRun, now: dt.datetime) -> str:
+    if run.waits(now):
+        return ""
+    if run.state == RunState.HOLD_WITHDRAWN:
+        return "Withdrawn"
+    if run.state == RunState.HOLD_DENIED:
+        return f"Denied by {run.decided_by}" if run.decided_by else "Not allowed"
+    if run.decided_by:
+        return f"Allowed once by {run.decided_by}"
+    if run.grant.state != GrantState.ACTIVE:
+        return f"{run.grant.ref} ended first"
+    return "Lapsed" if run.state in (RunState.HELD, RunState.HOLD_LAPSED) else "Ended"
+
+
+def _of_grant(notice: Notice, grant: Grant, now: dt.datetime) -> str:
+    if notice.asks == Asks.REVIEW:
+        return f"Reviewed by {grant.reviewed_by}" if grant.reviewed_at else ""
+    if notice.asks == Asks.LIVE:
+        return _ended(grant) if grant.state == GrantState.ENDED else ""
+    if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
+        return _ended(grant)
+    if notice.asks == Asks.RELEASE:
+        return "" if grant.held_at else "Released"
+    extended = notice.asks == Asks.TIME and grant.expires_at > notice.created_at + NEAR_END
+    return "Extended" if extended else ""
+
+
+def _ended(grant: Grant) -> str:
+    return capfirst(grant.why_ended or why_over(EndReason.EXPIRED))

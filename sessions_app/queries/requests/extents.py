@@ -1,0 +1,51 @@
+"""The extent of a request, and what its approvers have left of it so far."""
+
+from __future__ import annotations
+
+from sessions_app.models import AccessRequest, Approval, Verdict
+from sessions_app.policy.policies import digest_of
+from sessions_app.policy.scope import Extent
+from sessions_app.queries.catalog import command_sets as commands
+
+
+def extent_of(request: AccessRequest) -> Extent:
+    """Return the whole extent of a request."""
+    compiled = commands.asked(request)
+    return Extent(
+        request.duration,
+        frozenset(command.index for command in compiled.commands),
+        frozenset(request.targets),
+    )
+
+
+def left_of(request: AccessRequest) -> Extent:
+    """Return what all approvers so far left of a request. Approvals that would leave nothing of it are not accepted.
+
+    Uses prefetched approvals.
+    """
+    whole = extent_of(request)
+    return whole.meet(whole.narrowed(approval.narrowing) for approval in _counted(request))
+
+
+def left_duration(request: AccessRequest) -> int:
+    """Return the seconds that all approvers so far left of a request, like ``left_of``, but without reading its
+    commands.
+    """
+    left = [approval.narrowing.get("duration") or request.duration for approval in _counted(request)]
+    return min(left, default=request.duration)
+
+
+def left_digest(request: AccessRequest) -> str:
+    """Return the digest of what all approvers so far left of a request."""
+    left = left_of(request)
+    return digest_of([left.duration, sorted(left.commands), sorted(left.targets)])
+
+
+def _counted(request: AccessRequest) -> list[Approval]:
+    return [
+        approval
+        for approval in request.approvals.all()
+        if approval.voided_at is None
+        and approval.verdict == Verdict.APPROVE
+        and approval.digest == request.digest
+    ]

@@ -1,0 +1,136 @@
+"""The things that wait for a person's decision or answer."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from django.db.models import F, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.db.models.fields.json import KeyTextTransform
+
+from accounts.models import Identity, answered_for_by
+from broker.audit.events import Event
+from sessions_app.models import (
+    AccessPolicy,
+    AccessRequest,
+    Asks,
+    CommandRun,
+    Comment,
+    Grant,
+    RequestState,
+    requestable,
+)
+from sessions_app.models.notice import NoticeQuerySet
+from sessions_app.queries.notifications.notices import unread_of
+from sessions_app.queries.requests import deciders
+from sessions_app.queries.statements.composed import Part, how_many
+from sessions_app.queries.statements.related_names import with_names
+
+
+def holds_for(identity: Identity, now: dt.datetime) -> QuerySet[CommandRun]:
+    """Return the held commands that wait for the identity. Those that lapse soonest come first."""
+    found = deciders.holds_for(identity, now).select_related("grant__holder", "grant__cluster", "target")
+    return found.order_by("hold_lapses_at")
+
+
+def pending(identity: Identity) -> QuerySet[AccessRequest]:
+    """Return the pending requests that the identity may see."""
+    return AccessRequest.objects.visible_to(identity).filter(state=RequestState.PENDING)
+
+
+def requests_for(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
+    """Return the requests that wait for the identity's verdict. Those that lapse soonest come first."""
+    found = (
+        deciders.requests_for(identity, now)
+        .annotate(risk=KeyTextTransform("risk", "command_set_version__document"))
+        .order_by("lapses_at")
+    )
+    return with_names(found, rules=True).select_related("workflow").prefetch_related("approvals__approver")
+
+
+def reviews_for(identity: Identity) -> QuerySet[Grant]:
+    """Return ended access that nobody approved and that waits for the identity's review, most urgent first."""
+    return with_names(deciders.reviews_for(identity)).order_by("review_due_at")
+
+
+def live_glass_for(identity: Identity) -> QuerySet[Grant]:
+    """Return live access that nobody approved and that the identity will have to review, newest first."""
+    return (
+        with_names(deciders.to_be_reviewed_by(identity).before_end())
+        .select_related("request")
+        .order_by("-pk")
+    )
+
+
+def releases_for(identity: Identity, now: dt.datetime) -> QuerySet[Grant]:
+    """Return grants of others that are held after too many refused commands and that the identity may release."""
+    return with_names(deciders.releases_for(identity, now)).order_by("held_at")
+
+
+def questions_for(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
+    """Return pending requests of the identity and its machines on which someone else made the last comment.
+
+    Each has its comments, oldest first, in ``said``.
+    """
+    said = Prefetch("comments", Comment.objects.select_related("author").order_by("pk"), to_attr="said")
+    return with_names(_questions(identity, now)).prefetch_related(said).order_by("lapses_at")
+
+
+def _questions(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
+    if not identity.is_person:
+        return AccessRequest.objects.none()
+    last = Comment.objects.filter(request=OuterRef("pk")).order_by("-pk").values("author")[:1]
+    own = answered_for_by(identity, "requester")
+    return (
+        AccessRequest.objects.filter(own, state=RequestState.PENDING, lapses_at__gt=now)
+        .annotate(spoke=Subquery(last))
+        .filter(spoke__isnull=False)
+        .exclude(spoke=F("requester"))
+        .exclude(spoke=identity.pk)
+    )
+
+
+class Waiting(NamedTuple):
+    """The numbers of held commands, requests, reviews, held grants and questions that wait for someone."""
+
+    holds: int = 0
+    requests: int = 0
+    reviews: int = 0
+    releases: int = 0
+    questions: int = 0
+
+
+def lists_for(identity: Identity, now: dt.datetime, counted: Waiting, *, most: int) -> dict[str, list[Any]]:
+    """Return what waits for the identity, by the names of `Waiting`, at most so many of each. Empty lists, which most
+    are, take no statement.
+    """
+    lists: dict[str, Callable[[], QuerySet[Any]]] = {
+        "holds": lambda: holds_for(identity, now),
+        "requests": lambda: requests_for(identity, now),
+        "reviews": lambda: reviews_for(identity),
+        "releases": lambda: releases_for(identity, now),
+        "questions": lambda: questions_for(identity, now),
+    }
+    return {name: list(lists[name]()[:most]) if count else [] for name, count in counted._asdict().items()}
+
+
+def parts_waiting(identity: Identity, now: dt.datetime) -> list[Part]:
+    """Return the parts of a statement that are the numbers of `Waiting`, from the conditions of the lists above."""
+    lists: tuple[QuerySet[Any], ...] = (
+        deciders.holds_for(identity, now), deciders.requests_for(identity, now), deciders.reviews_for(identity),
+        deciders.releases_for(identity, now), _questions(identity, now),
+    )  # fmt: skip
+    return [how_many(rows) for rows in lists]
+
+
+def break_glass_policies(identity: Identity) -> QuerySet[AccessPolicy]:
+    """Return the policies with break-glass access under which the identity may request, for any group."""
+    asked = requestable(identity).filter(cluster__removed_at__isnull=True).values("accesspolicy")
+    return AccessPolicy.objects.exclude(document__break_glass=None).filter(pk__in=asked)
+
+
+def unread_for(identity: Identity, now: dt.datetime) -> NoticeQuerySet:
+    """Return the unread notifications that still need the identity. Approved access of one's own needs no action."""
+    told = Q(asks=Asks.NOTHING) | Q(asks=Asks.LIVE, event=Event.REQUEST_APPROVED)
+    return unread_of(identity, now).exclude(told)

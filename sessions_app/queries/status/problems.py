@@ -1,0 +1,96 @@
+"""Problems of Stint itself, for monitoring and for administrators."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.db.models import Max
+
+from broker.audit.queries import checkpoint_trouble, oldest_unsigned
+from broker.audit.standing import standing
+from sessions_app.models import GatewayNode
+from sessions_app.policy.rules import SWEEPER_SILENCE
+from sessions_app.queries.record.recording_files import waiting_recordings
+from sessions_app.queries.requests.facts import sweeper_silence
+from sessions_app.queries.status.backlog import longest_unreconciled, oldest_unmailed
+
+# Work that runs every minute or every second counts as stopped if it is this many seconds late.
+LATE_S = 300.0
+# A gateway renews each second. One that is gone for a day was shut down on purpose.
+GATEWAY_SILENCE, GATEWAY_GONE = dt.timedelta(seconds=15), dt.timedelta(days=1)
+
+
+def troubles(now: dt.datetime) -> list[str]:
+    """Return the current problems, each with what to do, without paths, addresses and system errors.
+
+    Recordings are not checked, because counting them reads every one.
+    """
+    found = (_sweepers(now), *_gateways(now), *_record(now), _mail(now), _targets(now), _store(now))
+    return [text for text in found if text]
+
+
+def age(since: dt.datetime | None, now: dt.datetime) -> float:
+    """Return the seconds since a moment; 0.0 if there is none."""
+    return max(0.0, (now - since).total_seconds()) if since else 0.0
+
+
+def _long(seconds: float) -> str:
+    """Return a delay as text, with only as much precision as matters."""
+    for unit, size, least in (("d", 86400, 2), ("h", 3600, 2), ("min", 60, 5)):
+        if seconds >= least * size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _sweepers(now: dt.datetime) -> str:
+    silence = sweeper_silence(now)
+    if silence is not None and silence <= SWEEPER_SILENCE:
+        return ""
+    since = " yet" if silence is None else f" for {_long(silence)}"
+    return f"no process that ends access has run{since}, so no new access can start: start the worker or a gateway"
+
+
+def _gateways(now: dt.datetime) -> Iterator[str]:
+    for column, kind, so in (
+        ("host_key", "SSH", "nothing can be run over SSH"),
+        ("tls_fingerprint", "web", "nothing can be reached through one"),
+    ):
+        nodes = GatewayNode.objects.exclude(**{column: ""}).filter(seen_at__gt=now - GATEWAY_GONE)
+        last = nodes.aggregate(last=Max("seen_at"))["last"]
+        if last is not None and now - last > GATEWAY_SILENCE:
+            yield f"no {kind} gateway has been seen for {_long(age(last, now))}, so {so}: start one"
+
+
+def _record(now: dt.datetime) -> Iterator[str]:
+    if standing().contradiction:
+        yield (
+            "the record contradicts the checkpoints kept outside, so nothing can be used: restore the newer database, or run "
+            "`manage.py restored`"
+        )
+    if trouble := checkpoint_trouble():
+        since = _long(age(trouble.since, now))
+        yield f"checkpoints have not been written outside the database for {since}: see the Record page"
+    if (unsigned := age(oldest_unsigned(), now)) > LATE_S:
+        yield f"an entry of the record has not been signed for {_long(unsigned)}: start the worker"
+
+
+def _mail(now: dt.datetime) -> str:
+    waits = age(oldest_unmailed(), now)
+    late = f"a notification has waited to be mailed for {_long(waits)}: check the worker and the mail server"
+    return late if waits > LATE_S else ""
+
+
+def _targets(now: dt.datetime) -> str:
+    behind = age(longest_unreconciled(), now)
+    late = f"the targets of a cluster have not been reconciled for {_long(behind)}: see its page"
+    return late if behind > LATE_S else ""
+
+
+def _store(now: dt.datetime) -> str:
+    if not settings.RECORDINGS_STORE:
+        return ""
+    behind = age(waiting_recordings().since, now)
+    late = f"a recording has waited for the object store for {_long(behind)}: check the store and the gateways' logs"
+    return late if behind > LATE_S else ""

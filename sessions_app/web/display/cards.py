@@ -1,0 +1,121 @@
+"""Requests and grants as rows and cards show them: their state, tone, text and numbers at one point in time."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sessions_app.models import AccessRequest, Approval, Grant, GrantState, RequestState, Verdict
+from sessions_app.queries.requests.extents import left_duration
+from sessions_app.queries.requests.facts import clauses_of, readable_document
+from sessions_app.queries.requests.starts import later_start
+from sessions_app.web.display import states as words
+from sessions_app.web.display.states import Look
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCard:
+    """One request. It uses prefetched rows: the approvals with their approvers, and the policy.
+
+    ``left`` is the duration in seconds that the approvers left so far.
+    """
+
+    request: AccessRequest
+    now: dt.datetime
+    left: int
+
+    @property
+    def whole(self) -> int:
+        """The requested duration in seconds if less is left, and otherwise 0."""
+        return self.request.duration if self.left != self.request.duration else 0
+
+    @property
+    def given(self) -> str:
+        """The approvals it has, of those it needs: `1 of 2 approvals given`."""
+        document = readable_document(self.request.policy)
+        needed = sum(clause.count for clause in clauses_of(self.request, document)) if document else "?"
+        given = [one for one in self._counted if one.verdict == Verdict.APPROVE]
+        return f"{len(given)} of {needed} approval{'' if needed == 1 else 's'} given"
+
+    @property
+    def narrowed_by(self) -> str:
+        """The approvers who reduced its scope."""
+        return " and ".join(str(one.approver) for one in self._counted if one.narrowing)
+
+    @property
+    def awaited(self) -> str:
+        """The groups whose approval it needs: `approvers or owners, and security`."""
+        document = readable_document(self.request.policy)
+        clauses = clauses_of(self.request, document) if document else ()
+        return ", and ".join(dict.fromkeys(" or ".join(clause.groups) for clause in clauses))
+
+    @property
+    def start(self) -> dt.datetime | None:
+        """The time when it would begin, at its own start or with its workflow; None if it begins on approval."""
+        return self.request.starts_at or later_start(self.request, self.now)
+
+    @property
+    def look(self) -> Look:
+        """The look of its state. An overdue request looks lapsed even before a worker has noticed."""
+        if self.request.state == RequestState.PENDING and self.request.lapses_at <= self.now:
+            return words.REQUEST[RequestState.LAPSED]
+        return words.REQUEST.get(self.request.state, words.UNKNOWN)
+
+    @property
+    def _counted(self) -> list[Approval]:
+        return [one for one in self.request.approvals.all() if one.voided_at is None]
+
+
+@dataclass(frozen=True, slots=True)
+class GrantCard:
+    """One grant."""
+
+    grant: Grant
+    now: dt.datetime
+
+    @property
+    def look(self) -> Look:
+        """The look of its state."""
+        return words.grant_look(self.grant, self.now)
+
+    @property
+    def tone(self) -> str:
+        """The tone of the card."""
+        if self.grant.state == GrantState.ACTIVE and self.grant.break_glass:
+            return "glass"
+        return self.look.tone
+
+    @property
+    def running(self) -> bool:
+        """Whether it is in use and has not expired."""
+        return self.grant.state == GrantState.ACTIVE and self.grant.expires_at > self.now
+
+    @property
+    def used(self) -> str:
+        """The share of its time that has passed, as the width of a bar: `29.4%`."""
+        whole = (self.grant.expires_at - self.grant.starts_at).total_seconds()
+        over = ((self.grant.ended_at or self.now) - self.grant.starts_at).total_seconds()
+        return f"{min(100.0, max(0.0, over / whole * 100)):.1f}%"
+
+    @property
+    def unapproved(self) -> str:
+        """The kind of access that nobody approved: `break-glass access`; empty if somebody did."""
+        if self.grant.break_glass:
+            return "break-glass access"
+        return "incident access without approval" if self.grant.is_own_incident else ""
+
+
+def request_card(request: AccessRequest, now: dt.datetime) -> RequestCard:
+    """Return a request as a card."""
+    return RequestCard(request, now, left_duration(request))
+
+
+def request_cards(requests: Iterable[AccessRequest], now: dt.datetime) -> list[RequestCard]:
+    """Return requests as cards."""
+    return [request_card(request, now) for request in requests]
+
+
+def grant_cards(grants: Iterable[Grant], now: dt.datetime) -> list[GrantCard]:
+    """Return grants as cards."""
+    return [GrantCard(grant, now) for grant in grants]

@@ -1,0 +1,68 @@
+"""The things that need a person, as the home page and the approvals page list them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sessions_app.models import AccessRequest, CommandRun, Comment, Grant
+from sessions_app.policy.commands.ssh.quoting import readable
+from sessions_app.web.display.cards import GrantCard, RequestCard, grant_cards, request_cards
+from sessions_app.web.display.states import EFFECT, UNKNOWN, Look
+
+
+def exact_line(run: CommandRun) -> str:
+    """Return the words of a command exactly as they would run, or the line as typed if it has no words."""
+    return readable(run.argv) if run.argv and run.grant.cluster.kind == "ssh" else run.line
+
+
+class Hold(NamedTuple):
+    """A held command, with its exact words and the look of its effect."""
+
+    run: CommandRun
+    line: str
+    look: Look
+
+
+class Question(NamedTuple):
+    """One of the reader's own requests, with the last comment that someone else made on it."""
+
+    asked: AccessRequest
+    last: Comment
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The things that need one person."""
+
+    holds: Sequence[Hold] = ()
+    requests: Sequence[RequestCard] = ()
+    reviews: Sequence[GrantCard] = ()
+    releases: Sequence[Grant] = ()
+    questions: Sequence[Question] = ()
+
+    @property
+    def count(self) -> int:
+        """The number of things."""
+        return sum(map(len, (self.holds, self.requests, self.reviews, self.releases, self.questions)))
+
+
+def needs_of(
+    now: dt.datetime,
+    *,
+    holds: Sequence[CommandRun],
+    requests: Sequence[AccessRequest],
+    reviews: Sequence[Grant],
+    releases: Sequence[Grant],
+    questions: Sequence[AccessRequest],
+) -> Needs:
+    """Return what needs a person, as lists show it. ``questions`` need their comments in ``said``."""
+    return Needs(
+        holds=[Hold(run, exact_line(run), EFFECT.get(run.effect, UNKNOWN)) for run in holds],
+        requests=request_cards(requests, now),
+        reviews=grant_cards(reviews, now),
+        releases=releases,
+        questions=[Question(asked, asked.said[-1]) for asked in questions],  # type: ignore[attr-defined]  # prefetched by `questions_for`
+    )

@@ -1,0 +1,201 @@
+"""The looks of states on pages: a tone, an icon and a word for each. A tone is never used alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from sessions_app.models import (
+    CommandRun,
+    Grant,
+    GrantState,
+    RequestState,
+    Risk,
+    RunState,
+    Workflow,
+    WorkflowKind,
+    WorkflowState,
+)
+from sessions_app.web.templatetags.times import say_rough
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: `1 target`, `2 targets`. `entry,entries` gives both forms."""
+    one, _, many = noun.partition(",")
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def in_order(name: str) -> list[str | int]:
+    """Return a sort key for names in natural order: `web-2` before `web-10`."""
+    return [int(part) if at % 2 else part for at, part in enumerate(re.split(r"([0-9]+)", name))]
+
+
+class Look(NamedTuple):
+    """A tone of the stylesheet, an icon of the sprite and a word."""
+
+    tone: str
+    icon: str
+    word: str
+
+
+REQUEST: dict[str, Look] = {
+    RequestState.PENDING: Look("warn", "clock", "Waiting"),
+    RequestState.APPROVED: Look("ok", "check", "Approved"),
+    RequestState.DENIED: Look("bad", "x", "Denied"),
+    RequestState.WITHDRAWN: Look("mute", "x", "Withdrawn"),
+    RequestState.LAPSED: Look("mute", "clock", "Lapsed"),
+}
+
+GRANT: dict[str, Look] = {
+    GrantState.SCHEDULED: Look("info", "clock", "Scheduled"),
+    GrantState.PROVISIONING: Look("info", "plug", "Starting"),
+    GrantState.ACTIVE: Look("ok", "", "Active"),
+    GrantState.REVOKING: Look("warn", "stop", "Ending"),
+    GrantState.ENDED: Look("mute", "check", "Ended"),
+}
+
+RUN: dict[str, Look] = {
+    RunState.REFUSED: Look("bad", "x", "Refused"),
+    RunState.HELD: Look("warn", "pause", "Waiting for a second person"),
+    RunState.HOLD_DENIED: Look("bad", "x", "Denied by a second person"),
+    RunState.HOLD_LAPSED: Look("mute", "clock", "Timed out"),
+    RunState.HOLD_WITHDRAWN: Look("mute", "x", "Withdrawn"),
+    RunState.ALLOWED: Look("info", "", "Starting"),
+    RunState.RUNNING: Look("info", "", "Running"),
+    RunState.DONE: Look("ok", "check", "Done"),
+    RunState.CUT: Look("bad", "stop", "Terminated"),
+    RunState.FAILED: Look("bad", "alert", "Failed to start"),
+}
+# The command ran to its end with a nonzero exit status, by a signal or with an error. Only the program knows what that
+# means.
+DONE_BADLY = Look("warn", "alert", "Done")
+
+WORKFLOW: dict[str, Look] = {
+    WorkflowKind.INCIDENT: Look("glass", "flame", "Incident"),
+    WorkflowKind.CHANGE: Look("info", "gantt", "Change"),
+    WorkflowKind.TICKET: Look("info", "ticket", "Ticket"),
+    WorkflowKind.TASK: Look("info", "check", "Task"),
+    WorkflowKind.PIPELINE: Look("info", "play", "Pipeline"),
+}
+
+EFFECT: dict[str, Look] = {
+    "read": Look("mute", "eye", "read"),
+    "change": Look("info", "cmd", "change"),
+    "destructive": Look("bad", "alert", "destructive"),
+}
+
+RISK: dict[str, Look] = {
+    Risk.LOW: Look("ok", "check", "Low"),
+    Risk.MEDIUM: Look("warn", "alert", "Medium"),
+    Risk.HIGH: Look("bad", "alert", "High"),
+    "critical": Look("bad", "alert", "Critical"),
+}
+
+MESSAGE: dict[str, Look] = {
+    "error": Look("bad", "alert", "Error"),
+    "warning": Look("warn", "check", "Warning"),
+    "success": Look("ok", "check", "Done"),
+}
+
+# Differences between two versions. The sign is a character, as in a diff.
+CHANGE: dict[str, Look] = {
+    "added": Look("ok", "+", "added"),
+    "removed": Look("bad", "−", "removed"),
+    "changed": Look("info", "~", "changed"),
+}
+
+UNKNOWN = Look("mute", "ask", "Unknown")
+
+
+class Tile(NamedTuple):
+    """One figure with its tone, its title and the text below it."""
+
+    tone: str
+    title: str
+    value: str
+    below: str
+
+
+class Linked(NamedTuple):
+    """A name with the address of its page. Without an address it is plain text."""
+
+    label: str
+    url: str = ""
+
+
+def line_style(line: str) -> str:
+    """Return the CSS class of a line in a unified diff."""
+    return {"+": "ins", "-": "del", "@": "faint"}.get(line[:1], "")
+
+
+def step_look(step: Mapping[str, Any]) -> Look:
+    """Return the look of a stored step of a connection check. A step that passed may still carry advice."""
+    if not step["ok"]:
+        return Look("bad", "x", "failed")
+    return Look("warn" if step["fix"] else "ok", "check", "passed")
+
+
+def severity_look(severity: str) -> Look | None:
+    """Return the look of an incident's severity; None if it has none."""
+    return Look("bad" if severity in ("P1", "P2") else "warn", "alert", severity) if severity else None
+
+
+def grant_look(grant: Grant, now: dt.datetime) -> Look:
+    """Return the look of a grant's state. An overdue grant looks expired even before a worker has noticed. An
+    unconfirmed end is shown.
+    """
+    if grant.state in (GrantState.ACTIVE, GrantState.PROVISIONING) and grant.expires_at <= now:
+        return Look("warn", "clock", "Expired")
+    if grant.state == GrantState.REVOKING and grant.last_error:
+        return Look("bad", "alert", "Revocation failing")
+    if grant.state == GrantState.ACTIVE and grant.held_at is not None:
+        return Look("warn", "pause", "Held")
+    return GRANT.get(grant.state, UNKNOWN)
+
+
+def workflow_state(workflow: Workflow) -> Look:
+    """Return the look of a workflow's state. Open incidents stand out, other open workflows don't."""
+    if workflow.state != WorkflowState.OPEN:
+        return Look("mute", "check", "Closed")
+    if workflow.kind == WorkflowKind.INCIDENT:
+        return Look("glass", "flame", "Open")
+    return Look("info", "clock", "Open")
+
+
+def run_look(run: CommandRun, now: dt.datetime) -> Look:
+    """Return the look of a command run's state. An overdue hold looks timed out even before a worker has noticed."""
+    if run.state == RunState.HELD and not run.may_yet_run(now):
+        return RUN[RunState.HOLD_LAPSED]
+    if run.state == RunState.DONE and (run.signal or run.exit_status or run.reason):
+        return DONE_BADLY
+    return RUN.get(run.state, UNKNOWN)
+
+
+def health_look(targets: int, failing: int, unchecked: int) -> Look:
+    """Return the look of the latest checks of a cluster's targets."""
+    if failing:
+        return Look("bad", "x", f"{failing} target{' fails' if failing == 1 else 's fail'}")
+    if not targets:
+        return Look("mute", "ask", "no targets")
+    if unchecked == targets:
+        return Look("mute", "ask", "never checked")
+    if unchecked:
+        return Look("warn", "alert", f"{unchecked} of {targets} never checked")
+    return Look("ok", "check", "healthy")
+
+
+def took(run: CommandRun) -> str:
+    """Return how long a command ran: `0.9 s`, `11 s`, `3 min`; empty if it has not ended."""
+    if run.started_at is None or run.ended_at is None:
+        return ""
+    seconds = (run.ended_at - run.started_at).total_seconds()
+    return f"{seconds:.1f} s" if seconds < 60 else say_rough(int(seconds))
+
+
+def run_result(run: CommandRun) -> str:
+    """Return how a command ended, and after how long: `exit 0, 0.9 s`; empty if it did not run to its end."""
+    if run.state != RunState.DONE:
+        return ""
+    return f"killed by {run.signal}, {took(run)}" if run.signal else f"exit {run.exit_status}, {took(run)}"

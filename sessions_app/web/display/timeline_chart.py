@@ -1,0 +1,393 @@
+"""Charts of who has access when, as positions in percent for SVG drawn by the server."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Identity
+from broker.kernel.moments import say_day
+from sessions_app.models import AccessRequest, Grant, GrantState, RequestState
+from sessions_app.models.grant import why_over
+from sessions_app.queries.requests.starts import would_run
+
+Place = Callable[[dt.datetime], float]
+_INSIDE = 13.0  # percent: a narrower bar has its text beside it
+_LETTER = 0.85  # the width of a letter, in percent of a chart on a wide screen
+_NARROW = 2.9  # how much larger a letter is, relative to the chart, on a screen of 320 pixels
+_APART, _APART_NARROW = 8, 19  # percent: between the present time and an hour that is named
+_GAP = 0.6  # percent: between two bars of one lane
+_LANE, _BAR, _EDGE = 27, 21, 8  # pixels: height of a lane, height of a bar, margin above and below all lanes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A bar to draw: the holder, a note, the times and the look."""
+
+    identity: Identity
+    note: str
+    start: dt.datetime
+    end: dt.datetime
+    tone: str
+    style: str
+    text: str
+    url: str
+    emphasis: bool = False
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A band to draw behind the bars. ``style`` is `open` (may be used) or `frozen` (may not)."""
+
+    start: dt.datetime
+    end: dt.datetime
+    style: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A row to draw: its name, its bars, and the bands behind them."""
+
+    key: str
+    label: str
+    note: str
+    url: str
+    identity: Identity | None
+    spans: Sequence[Span]
+    bands: Sequence[Stretch] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A line of the axis. ``desk``: its label doesn't fit on a narrow screen."""
+
+    x: str
+    label: str
+    anchor: str
+    desk: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A row of the chart. All positions are in percent."""
+
+    span: Span
+    x: str
+    width: str
+    text_x: str
+    anchor: str
+    title: str
+    clashes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart that the template draws without arithmetic."""
+
+    ticks: list[Tick]
+    bars: list[Bar] = field(default_factory=list)
+    now_x: str = ""
+    now_label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneBar:
+    """A bar in a row of stacked bars. Positions are in percent across and pixels down.
+
+    ``beside``: its text is not inside it. ``desk``: the text doesn't fit on a narrow screen.
+    """
+
+    span: Span
+    x: str
+    width: str
+    y: int
+    text: str
+    text_x: str
+    text_y: int
+    anchor: str
+    beside: bool
+    desk: bool
+    title: str
+
+
+class _Placed(NamedTuple):
+    """A bar in its lane, in percent, with its text and the position of the text."""
+
+    span: Span
+    x: float
+    width: float
+    text: str
+    text_x: float
+    anchor: str
+    beside: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A band behind the bars of a row. Positions are in percent."""
+
+    x: str
+    width: str
+    style: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A drawn group."""
+
+    group: Group
+    height: int
+    bands: Sequence[Band]
+    bars: Sequence[LaneBar]
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A chart of groups. ``bar`` is the height of every bar in pixels."""
+
+    ticks: Sequence[Tick]
+    rows: Sequence[Row]
+    now_x: str
+    now_label: str
+    bar: int = _BAR
+
+
+def _per_cent(value: float) -> str:
+    return f"{value:.3f}%"
+
+
+def draw(spans: Iterable[Span], *, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Chart:
+    """Return the chart of the spans that overlap [start, end)."""
+    start, end = (
+        start.astimezone(dt.UTC),
+        end.astimezone(dt.UTC),
+    )  # datetimes of one zone subtract by wall clock
+    at = _place(start, end)
+    shown = [span for span in spans if span.start < end and span.end > start]
+    ticks, now_x = _axis(start, end, now)
+    return Chart(
+        ticks=ticks,
+        bars=[_bar(span, shown, at) for span in shown],
+        now_x=now_x,
+        now_label=f"{timezone.localtime(now):%H:%M}",
+    )
+
+
+def draw_board(groups: Iterable[Group], *, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Board:
+    """Return the chart of the groups in [start, end). The bars of each group are stacked so that none covers
+    another.
+    """
+    start, end = start.astimezone(dt.UTC), end.astimezone(dt.UTC)
+    at = _place(start, end)
+    ticks, now_x = _axis(start, end, now)
+    rows = [_row(group, at, short=end - start > dt.timedelta(days=2)) for group in groups]
+    return Board(ticks, rows, now_x, f"{timezone.localtime(now):%H:%M}")
+
+
+def _place(start: dt.datetime, end: dt.datetime) -> Place:
+    length = (end - start).total_seconds()
+
+    def at(moment: dt.datetime) -> float:
+        return min(100.0, max(0.0, (moment - start).total_seconds() / length * 100))
+
+    return at
+
+
+def _axis(start: dt.datetime, end: dt.datetime, now: dt.datetime) -> tuple[list[Tick], str]:
+    """Return the lines of the axis, without those near the present time, and its position; empty if it is outside."""
+    now_x = (now - start).total_seconds() / (end - start).total_seconds() * 100
+    inside = 0 <= now_x <= 100
+    ticks = list(_ticks(start, end, _place(start, end)))
+    if inside:
+        away = {tick: abs(float(tick.x[:-1]) - now_x) for tick in ticks}
+        ticks = [
+            replace(tick, desk=tick.desk or away[tick] < _APART_NARROW)
+            for tick in ticks
+            if away[tick] > _APART
+        ]
+    return ticks, _per_cent(now_x) if inside else ""
+
+
+def _row(group: Group, at: Place, *, short: bool) -> Row:
+    free: list[float] = []  # where each lane is free from, in percent
+    lanes: list[list[_Placed]] = []
+    for span in sorted(group.spans, key=lambda span: (span.start, span.end)):
+        x, width = at(span.start), max(at(span.end) - at(span.start), 0.5)
+        text = span.label if short else f"{span.label}, {span.text}"
+        first, last, text_x, anchor, beside = _beside(x, width, len(text) * _LETTER)
+        lane = next((number for number, until in enumerate(free) if until <= first), len(free))
+        free[lane:] = [last + _GAP, *free[lane + 1 :]]
+        lanes += [[]] if lane == len(lanes) else []
+        lanes[lane].append(_Placed(span, x, width, text, text_x, anchor, beside))
+    bars = [bar for number, lane in enumerate(lanes) for bar in _lane_bars(number, lane)]
+    bars.sort(key=lambda bar: (bar.span.start, bar.span.end))
+    bands = [
+        Band(
+            _per_cent(at(band.start)),
+            _per_cent(at(band.end) - at(band.start)),
+            band.style,
+            f"{band.title}, {_from_to(band.start, band.end)}",
+        )
+        for band in group.bands
+    ]
+    return Row(group, 2 * _EDGE + max(1, len(free)) * _LANE - (_LANE - _BAR), bands, bars)
+
+
+def _beside(x: float, width: float, wide: float) -> tuple[float, float, float, str, bool]:
+    """Return the start and end of a bar with its text, the text's position and anchor, and whether it is beside the
+    bar.
+    """
+    right = x + width
+    if width >= wide + 1.5:
+        return x, right, x + 0.7, "start", False
+    if right + wide + 0.7 <= 100:
+        return x, right + 0.7 + wide, right + 0.7, "start", True
+    if x - wide - 0.7 >= 0:
+        return x - 0.7 - wide, right, x - 0.7, "end", True
+    return x, max(right, x + 0.7 + wide), x + 0.7, "start", False
+
+
+def _lane_bars(number: int, lane: Sequence[_Placed]) -> Iterable[LaneBar]:
+    y, taken = _EDGE + number * _LANE, 0.0  # percent: up to where a narrow screen has a bar or its text
+    for here, one in enumerate(lane):
+        fits, taken = _fits(one, taken, until=lane[here + 1].x if here + 1 < len(lane) else 100)
+        yield LaneBar(
+            one.span, _per_cent(one.x), _per_cent(one.width), y, one.text, _per_cent(one.text_x), y + 15, one.anchor,
+            one.beside, not fits, _dated(one.span),
+        )  # fmt: skip
+
+
+def _fits(one: _Placed, taken: float, *, until: float) -> tuple[bool, float]:
+    """Return whether a bar's text fits on a narrow screen, between what is to its left and the next bar, and up to
+    where the lane is taken then.
+    """
+    wide, right = len(one.text) * _LETTER * _NARROW, one.x + one.width
+    if not one.beside:
+        return one.width >= wide, right
+    if one.anchor == "end":
+        return one.text_x - wide >= taken, right
+    fits = one.text_x + wide <= until
+    return fits, one.text_x + wide if fits else right
+
+
+def _dated(span: Span) -> str:
+    return f"{span.label}, {span.note}, {_from_to(span.start, span.end)}, {span.text}"
+
+
+def _from_to(start: dt.datetime, end: dt.datetime) -> str:
+    first, last = timezone.localtime(start), timezone.localtime(end)
+    day = "" if first.date() == last.date() else f"{say_day(last)} "
+    return f"{say_day(first)} {first:%H:%M} to {day}{last:%H:%M %Z}"
+
+
+def _ticks(start: dt.datetime, end: dt.datetime, at: Place) -> Iterable[Tick]:
+    hours = (end - start).total_seconds() / 3600
+    step = next((step for step in (1, 2, 4, 6, 12, 24, 48, 168) if hours / step <= 8), 720)
+    first = timezone.localtime(start).replace(minute=0, second=0, microsecond=0)
+    while first < start or (step < 24 and first.hour % step) or (step >= 24 and first.hour):
+        first += dt.timedelta(hours=1)
+    number = 0
+    while first <= end:
+        x = at(first)
+        anchor = "start" if x < 2 else "end" if x > 98 else "middle"
+        yield Tick(
+            _per_cent(x),
+            f"{timezone.localtime(first):%H}" if step < 24 else f"{timezone.localtime(first):%d %b}",
+            anchor,
+            desk=step >= 24 and hours / step > 5 and number % 2 == 1,
+        )
+        first = timezone.localtime(first + dt.timedelta(hours=step))
+        number += 1
+
+
+def _bar(span: Span, shown: list[Span], at: Place) -> Bar:
+    x, right = at(span.start), at(span.end)
+    width = max(right - x, 0.8)
+    if width >= _INSIDE:
+        text_x, anchor = x + 0.9, "start"
+    elif right < 78:
+        text_x, anchor = right + 0.9, "start"
+    else:
+        text_x, anchor = x - 0.9, "end"
+    clashes = tuple(
+        (
+            _per_cent(at(max(span.start, other.start))),
+            _per_cent(at(min(span.end, other.end)) - at(max(span.start, other.start))),
+        )
+        for other in shown
+        if span.emphasis
+        and other.identity != span.identity
+        and other.start < span.end
+        and other.end > span.start
+    )
+    return Bar(span, _per_cent(x), _per_cent(width), _per_cent(text_x), anchor, _title(span), clashes)
+
+
+def _title(span: Span) -> str:
+    first, last = timezone.localtime(span.start), timezone.localtime(span.end)
+    return f"{span.identity}, {span.note}, {first:%H:%M} to {last:%H:%M %Z}, {span.text}"
+
+
+def span_of_grant(
+    grant: Grant,
+    *,
+    note: str = "",
+    identity: Identity | None = None,
+    urgent: bool | None = None,
+    now: dt.datetime | None = None,
+) -> Span:
+    """Return a grant's bar, up to its deadline or its earlier end.
+
+    ``identity`` is its holder, if already loaded. ``urgent`` marks incident and break-glass access. With ``now``, a
+    grant that is still ending extends to now, and an ended one says how it ended.
+    """
+    start = grant.starts_at
+    end = grant.ended_at or grant.expires_at
+    if now is not None and grant.state == GrantState.REVOKING:
+        end = max(now, grant.revoking_at or now)
+    tone, style, text = _look_of_grant(grant, end, now)
+    if (tone == "ok" and (grant.break_glass if urgent is None else urgent)) or (
+        urgent and grant.state == GrantState.ENDED
+    ):
+        tone = "glass"
+    return Span(
+        identity=identity or grant.holder, note=note or f"{grant.cluster}, {grant.command_set_version.command_set}",
+        start=start, end=max(end, start + dt.timedelta(seconds=1)), tone=tone, style=style, text=text,
+        url=reverse("grant", args=[grant.ref]),
+    )  # fmt: skip
+
+
+def _look_of_grant(grant: Grant, end: dt.datetime, now: dt.datetime | None) -> tuple[str, str, str]:
+    """Return the tone, the style and the text of a grant's bar."""
+    if grant.state == GrantState.ENDED:
+        why = why_over(grant.end_reason) if now else "ended"
+        return "mute", "gone", f"{why} {timezone.localtime(end):%H:%M}"
+    if grant.state == GrantState.REVOKING:
+        return "warn", "", "ending"
+    if grant.state == GrantState.SCHEDULED:
+        return "info", "", f"from {timezone.localtime(grant.starts_at):%H:%M}"
+    return "ok", "", f"to {timezone.localtime(end):%H:%M}"
+
+
+def span_of_request(
+    request: AccessRequest, now: dt.datetime, *, note: str = "", emphasis: bool = False
+) -> Span:
+    """Return a request's bar: the time it would get if it were approved now, or would have had."""
+    waits = request.state == RequestState.PENDING and request.lapses_at > now
+    start, end = would_run(request, now if waits or emphasis else request.created_at)
+    text = "requested" if waits else "lapsed" if request.state == RequestState.PENDING else str(request.state)
+    if emphasis:
+        text = f"{timezone.localtime(start):%H:%M} to {timezone.localtime(end):%H:%M}, this request"
+    return Span(
+        identity=request.requester, note=note or f"{request.cluster}, {request.command_set_version.command_set}",
+        start=start, end=end, tone="warn" if waits else "bad" if request.state == RequestState.DENIED else "mute",
+        style="asked" if waits else "refused", text=text, url=reverse("request", args=[request.ref]), emphasis=emphasis,
+    )  # fmt: skip

@@ -1,0 +1,184 @@
+"""The pages of each kind of document in the catalog, and the editor that they all share."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from django.contrib import messages
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+
+from accounts.models import Identity
+from sessions_app.operations.catalog.document_state import NOUN, state_of
+from sessions_app.operations.catalog.remove_document import Kind
+from sessions_app.web.display.states import Linked
+from sessions_app.web.forms.editor import Typed, sent
+from sessions_app.web.forms.saving import Outcome, press, said
+from sessions_app.web.layout.views import who
+
+Row_co = TypeVar("Row_co", bound=Model, covariant=True)
+
+
+class _Administered(Protocol[Row_co]):
+    """Rows of one kind in the catalog."""
+
+    def administered_by(self, identity: Identity) -> QuerySet[Row_co]: ...
+
+
+class Place(NamedTuple):
+    """The pages of a kind. ``listed`` is the URL name of the list, and ``stem`` is the stem of the other URL names.
+    ``has_page``: a document can be viewed without editing it.
+    """
+
+    kind: Kind
+    title: str
+    listed: str
+    stem: str
+    has_page: bool = True
+
+    @property
+    def noun(self) -> str:
+        """The noun for one document."""
+        return NOUN[self.kind]
+
+    @property
+    def new_label(self) -> str:
+        """The label of the button that creates one."""
+        return f"New {self.noun}"
+
+    @property
+    def new_url(self) -> str:
+        """The address of the page that creates one."""
+        return reverse(f"{self.stem}_new")
+
+    @property
+    def list_url(self) -> str:
+        """The address of the list."""
+        return reverse(self.listed)
+
+    def url_of(self, name: str) -> str:
+        """Return the address of the page of one document."""
+        return reverse(self.stem if self.has_page else f"{self.stem}_edit", args=[name])
+
+
+PLACES: dict[Kind, Place] = {
+    place.kind: place
+    for place in (
+        Place("policies", "Policies", "policies", "policy"),
+        Place("clusters", "Clusters", "clusters", "cluster"),
+        Place("command-sets", "Command sets", "command_sets", "command_set"),
+        Place("webhooks", "Webhooks", "webhooks", "webhook"),
+        Place("workflow-sources", "Workflow sources", "sources", "source"),
+        Place("trust-policies", "Trust policies", "trust_policies", "trust_policy", has_page=False),
+    )
+}
+PLACE_OF_NOUN = {place.noun: place for place in PLACES.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class Editing:
+    """One document in its editor. ``name`` is empty for a new one. ``based_on`` is the state in which it was opened."""
+
+    place: Place
+    name: str
+    typed: Typed
+    outcome: Outcome
+    based_on: str
+    here: str
+
+    @property
+    def heading(self) -> str:
+        """The title of the page."""
+        return f"Edit {self.name}" if self.name else self.place.new_label
+
+    @property
+    def label(self) -> str:
+        """The label of the text field."""
+        return f"{self.place.noun.capitalize()} (YAML)"
+
+    @property
+    def crumbs(self) -> list[Linked]:
+        """The breadcrumbs. The last one has no address."""
+        first = Linked(self.place.title, self.place.list_url)
+        if not self.name:
+            return [first, Linked("New")]
+        if not self.place.has_page:
+            return [first, Linked(self.name)]
+        return [first, Linked(self.name, self.place.url_of(self.name)), Linked("Edit")]
+
+    @property
+    def save(self) -> str:
+        """The label of the save button."""
+        return "Save" if self.name else f"Create {self.place.noun}"
+
+    @property
+    def leave_url(self) -> str:
+        """Where the Cancel link leads."""
+        return self.place.url_of(self.name) if self.name and self.place.has_page else self.place.list_url
+
+    @property
+    def error(self) -> object:
+        """Why nothing was saved; None if the lines of the text show it."""
+        return None if self.typed.problems else self.outcome.error
+
+
+def list_documents(
+    request: HttpRequest, kind: Kind, rows: Collection[Any], template: str, **more: Any
+) -> HttpResponse:
+    """Render the list of all documents of a kind. Stint administrators can create more."""
+    context = {"place": PLACES[kind], "rows": rows, "may_create": who(request).is_superuser, **more}
+    return render(request, template, context)
+
+
+def administered(request: HttpRequest, rows: _Administered[Row_co], name: str) -> Row_co:
+    """Return the row with this name if the reader administers it. Raises Http404 for any other."""
+    return get_object_or_404(rows.administered_by(who(request)), name=name)
+
+
+def editing(request: HttpRequest, kind: Kind, name: str | None, typed: Typed, outcome: Outcome) -> Editing:
+    """Return the content of a document's editor. A form that was sent says itself which state it is based on."""
+    based_on = request.POST.get("based_on") or (state_of(kind, name) if name else "")
+    return Editing(PLACES[kind], name or "", typed, outcome, based_on, edited_at(request, PLACES[kind], name))
+
+
+def edited_at(request: HttpRequest, place: Place, name: str | None) -> str:
+    """Return where the editor's form is sent, also on a page that another form produced."""
+    own = reverse(f"{place.stem}_edit", args=[name]) if name else request.path
+    return request.get_full_path() if request.path == own else own
+
+
+def edit_document(
+    request: HttpRequest,
+    *,
+    kind: Kind,
+    name: str | None,
+    source: str,
+    template: str,
+    pressed: bool = True,
+    status: int | None = None,
+    **more: Any,
+) -> HttpResponse:
+    """Render the editor of one document: save what was sent, or show ``source``. ``pressed`` is False for a form beside
+    the editor; ``status`` is then the status of the page.
+    """
+    outcome = Outcome()
+    if request.method == "POST" and pressed:
+        source = sent(request.POST)
+        outcome = press(request, kind=kind, source=source, name=name)
+    if outcome.saved and outcome.plan:
+        return _saved(request, PLACES[kind], outcome, name)
+    typed = Typed(source, outcome.problems)
+    edit = editing(request, kind, name, typed, outcome)
+    context = {"edit": edit, "typed": typed, "outcome": outcome, "error": outcome.error, **more}
+    return render(request, template, context, status=status or outcome.status)
+
+
+def _saved(request: HttpRequest, place: Place, outcome: Outcome, name: str | None) -> HttpResponse:
+    changes = outcome.plan.changes if outcome.plan else ()
+    saved = name or next((change.name for change in changes), "")
+    messages.success(request, said(outcome, saved))
+    return redirect(place.url_of(saved) if saved and place.has_page else place.list_url)

@@ -1,0 +1,105 @@
+"""Saving a document of the catalog on a page. What ends is shown before it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+
+from broker.kernel import clock
+from broker.kernel.errors import StintError
+from sessions_app.models import Grant, Proposal
+from sessions_app.operations.catalog.catalog_plan import MoreWouldEnd, Plan
+from sessions_app.operations.catalog.document_state import Kind
+from sessions_app.operations.catalog.save_document import save_document
+from sessions_app.operations.catalog.save_draft import CannotBeRead
+from sessions_app.policy.documents import Problem
+from sessions_app.web.display.states import plural
+from sessions_app.web.layout.views import who
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of a click: the document is saved, a plan needs a second click, or an error says why not."""
+
+    plan: Plan | None = None
+    saved: bool = False
+    error: StintError | None = None
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """The faults of the document, with their lines."""
+        return self.error.problems if isinstance(self.error, CannotBeRead) else ()
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of a page if nothing was saved."""
+        return self.error.status if self.error else 200
+
+    @property
+    def ends(self) -> Sequence[Grant]:
+        """The grants that end with the change."""
+        return ending(self.plan) if self.plan else []
+
+    @property
+    def told(self) -> str:
+        """The references of these grants, as the second click sends them back."""
+        return " ".join(self.plan.ends) if self.plan else ""
+
+
+def ending(plan: Plan) -> Sequence[Grant]:
+    """Return the grants that end with a change, with their holders."""
+    found = Grant.objects.filter(ref__in=plan.ends).select_related(
+        "holder", "command_set_version__command_set", "cluster"
+    )
+    return list(found.order_by("expires_at")[:200])
+
+
+def press(
+    request: HttpRequest, *, kind: Kind, source: str, name: str | None, based_on: str | None = None
+) -> Outcome:
+    """Save what was sent, or return the change without saving it.
+
+    Nothing is saved if grants would end that were not shown before, or with ``act=look``. Without ``based_on``, the
+    form says which state it is based on.
+    """
+    me, now = who(request), clock.now()
+    based_on = request.POST.get("based_on") if based_on is None else based_on
+    try:
+        if request.POST.get("act") != "look":
+            told = request.POST.get("told", "").split()
+            try:
+                plan = save_document(
+                    kind=kind, source=source, actor=me, now=now, name=name, based_on=based_on, told=told
+                )
+                return Outcome(plan, saved=True)
+            except MoreWouldEnd:
+                pass
+        return Outcome(
+            save_document(
+                kind=kind, source=source, actor=me, now=now, name=name, based_on=based_on, plan_only=True
+            )
+        )
+    except StintError as error:
+        return Outcome(error=error)
+
+
+def proposed(proposal: Proposal) -> str:
+    """Return a sentence that says that a document was proposed and not saved."""
+    return (
+        f"{proposal.name} is unchanged: your change may widen its {', '.join(proposal.wider)}, "
+        "so another administrator must publish it. They were notified."
+    )
+
+
+def said(outcome: Outcome, name: str) -> str:
+    """Return a sentence that says what was saved."""
+    plan = outcome.plan
+    if plan and plan.proposal:
+        return proposed(plan.proposal)
+    if plan is None or not plan.changes:
+        return f"No changes to {name}."
+    many = len(plan.ends)
+    ended = f" {plural(many, 'grant')} {'ends' if many == 1 else 'end'}." if many else ""
+    return f"{name} saved.{ended}"

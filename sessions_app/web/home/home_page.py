@@ -1,0 +1,245 @@
+"""The content of the home page."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from accounts.models import Identity
+from sessions_app.models import (
+    AccessRequest,
+    Approval,
+    Grant,
+    GrantState,
+    Observed,
+    Verdict,
+)
+from sessions_app.operations.requests.remind_request import PAUSE
+from sessions_app.queries.grants.counts import LIVE, Counts, run_counts
+from sessions_app.queries.grants.end_preview import endings
+from sessions_app.queries.grants.extensions import Extension, longest_extension
+from sessions_app.queries.requests import waiting
+from sessions_app.queries.requests.starts import would_run
+from sessions_app.queries.statements.related_names import with_names
+from sessions_app.queries.status.problems import troubles
+from sessions_app.web.display import timeline_chart as timeline
+from sessions_app.web.display.cards import GrantCard, RequestCard, request_card, request_cards
+from sessions_app.web.display.needs import Needs, needs_of
+from sessions_app.web.display.states import plural
+from sessions_app.web.forms.end_form import EndForm
+from sessions_app.web.home.overview import (
+    Figures,
+    failing,
+    own_pending,
+    reduced,
+    refused,
+    shown_to,
+)
+from sessions_app.web.requests.again import Again, again
+
+BEHIND, AHEAD = dt.timedelta(hours=3), dt.timedelta(hours=9)
+MOST = 12
+# The most refused and reduced requests that are shown.
+FEW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class HomeGrant:
+    """One live grant: its card, what its end would cut, and what the reader may do with it."""
+
+    card: GrantCard
+    counts: Counts | None
+    ending: EndForm | None
+    endable: bool
+    extension: Extension | None
+
+    @property
+    def grant(self) -> Grant:
+        """The grant itself."""
+        return self.card.grant
+
+    @property
+    def used(self) -> str:
+        """The number of commands run and refused under it."""
+        observed = self.grant.cluster.observed
+        if self.counts is None:
+            return "commands not observed here" if observed == Observed.NOTHING else "no commands yet"
+        many, refused = self.counts
+        commands = plural(many, "command")
+        if refused:
+            return f"{commands}, {refused} refused"
+        return f"{commands}, {'none refused' if observed == Observed.ALL else 'refusals not observed here'}"
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether it has not started yet."""
+        return self.grant.state == GrantState.SCHEDULED
+
+    @property
+    def stoppable(self) -> bool:
+        """Whether its holder can end it."""
+        return self.grant.state != GrantState.REVOKING
+
+    @property
+    def others_may_end(self) -> bool:
+        """Whether the reader may end it on behalf of its holder."""
+        return self.endable and self.grant.state == GrantState.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRequest:
+    """One of the reader's own pending requests, and whether its approvers can be reminded again."""
+
+    card: RequestCard
+    remindable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRequest:
+    """One of the reader's own requests that was not granted, with the denials."""
+
+    card: RequestCard
+    denials: Sequence[Approval]
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Everything that the home page shows."""
+
+    needs: Needs
+    # Live access of others that nobody approved.
+    glass: Sequence[HomeGrant]
+    mine: Sequence[HomeGrant]
+    asked: Sequence[OwnRequest]
+    refused: Sequence[RefusedRequest]
+    # Requests that the reader approved and others reduced after that.
+    reduced: Sequence[RequestCard]
+    others: Sequence[HomeGrant]
+    figures: Figures
+    chart: timeline.Chart
+    again: Sequence[Again]
+    failing: Sequence[Grant]
+    # For administrators: the parts of Stint itself that don't work.
+    troubles: Sequence[str]
+    # Whether the reader may be on call for an open incident.
+    on_call: bool
+
+    @property
+    def people(self) -> list[HomeGrant]:
+        """The grants of other people."""
+        return [one for one in self.others if one.grant.holder.is_person]
+
+    @property
+    def machines(self) -> list[HomeGrant]:
+        """The grants of machines."""
+        return [one for one in self.others if not one.grant.holder.is_person]
+
+    @property
+    def waiting(self) -> int:
+        """The number of things that wait for the reader."""
+        return self.needs.count
+
+
+def home(identity: Identity, now: dt.datetime, counted: waiting.Waiting) -> Home:
+    """Return the home page's content for one reader. ``counted`` are the numbers of what waits for them."""
+    mine, others = _mine(identity), _others(identity)
+    shown = shown_to(identity, now)
+    glass = list(waiting.live_glass_for(identity)[:MOST]) if shown.glass else []
+    grants = _grants(identity, mine, others, glass, now)
+    asked = (
+        list(
+            with_names(own_pending(identity, now), rules=True)
+            .prefetch_related("approvals__approver")
+            .order_by("-number")[:MOST]
+        )
+        if shown.asked
+        else []
+    )
+    needs = needs_of(now, **waiting.lists_for(identity, now, counted, most=MOST))
+    waits = [card.request for card in needs.requests]
+    return Home(
+        needs=needs,
+        glass=[grants[one.pk] for one in glass],
+        mine=[grants[one.pk] for one in mine],
+        asked=[OwnRequest(request_card(one, now), _remindable(one, now)) for one in asked],
+        refused=[
+            RefusedRequest(
+                request_card(one, now), [said for said in one.approvals.all() if said.verdict == Verdict.DENY]
+            )
+            for one in (
+                _with_verdicts(refused(identity, now)).order_by("-decided_at")[:FEW] if shown.refused else ()
+            )
+        ],
+        reduced=request_cards(_with_verdicts(reduced(identity, now)).order_by("-number")[:FEW], now)
+        if shown.reduced
+        else (),
+        others=[grants[one.pk] for one in others],
+        figures=shown.figures,
+        chart=_chart(identity, [*waits, *asked], now),
+        again=again(identity),
+        failing=list(with_names(failing(identity)).order_by("revoking_at")[:MOST]) if shown.failing else (),
+        on_call=shown.on_call,
+        troubles=troubles(now) if identity.is_superuser else [],
+    )
+
+
+def _mine(identity: Identity) -> list[Grant]:
+    found = Grant.objects.not_ended().filter(holder=identity)
+    return list(with_names(found, rules=True).order_by("expires_at")[:MOST])
+
+
+def _others(identity: Identity) -> list[Grant]:
+    live = with_names(Grant.objects.visible_to(identity).filter(state__in=LIVE))
+    return list(live.exclude(holder=identity).order_by("expires_at")[:MOST])
+
+
+def _remindable(asked: AccessRequest, now: dt.datetime) -> bool:
+    return asked.reminded_at is None or now - asked.reminded_at >= PAUSE
+
+
+def _grants(
+    identity: Identity, mine: list[Grant], others: list[Grant], glass: list[Grant], now: dt.datetime
+) -> dict[int, HomeGrant]:
+    """Return the grants by id. Only the reader's own can be extended, so only their policies are loaded."""
+    shown = {one.pk: one for one in (*others, *glass, *mine)}
+    counts = run_counts(list(shown))
+    endable = set(Grant.objects.endable_by(identity).filter(pk__in=shown).values_list("pk", flat=True))
+    ends = endings([*mine, *others], now)
+    own = {one.pk for one in mine}
+    return {
+        pk: HomeGrant(
+            card=GrantCard(one, now),
+            counts=counts.get(pk),
+            ending=EndForm(one, ends[pk]) if pk in ends else None,
+            endable=pk in endable,
+            extension=longest_extension(one, now) if pk in own else None,
+        )
+        for pk, one in shown.items()
+    }
+
+
+def _with_verdicts(requests: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]:
+    return with_names(requests).prefetch_related("approvals__approver")
+
+
+def _chart(identity: Identity, asked: Sequence[AccessRequest], now: dt.datetime) -> timeline.Chart:
+    """Return the chart. ``asked`` are the requests that wait for the reader, and the reader's own."""
+    start = timezone.localtime(now - BEHIND).replace(minute=0, second=0, microsecond=0)
+    end = start + BEHIND + AHEAD
+    grants = with_names(
+        Grant.objects.visible_to(identity)
+        .filter(starts_at__lt=end)
+        # Each half has its own index. Few grants have not ended, however long ago they expired.
+        .filter(~Q(state=GrantState.ENDED) | Q(state=GrantState.ENDED, ended_at__gt=start))
+    ).order_by("starts_at")[:MOST]
+    spans = [timeline.span_of_grant(grant) for grant in grants]
+    spans += [
+        timeline.span_of_request(request, now)
+        for request in sorted(asked, key=lambda request: request.number)
+        if would_run(request, now)[0] < end
+    ]
+    return timeline.draw(spans[:MOST], start=start, end=end, now=now)

@@ -1,0 +1,119 @@
+"""The behavior that all pages share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Concatenate, ParamSpec, cast
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+from django_htmx.middleware import HtmxDetails
+
+from accounts.models import Identity
+from broker.audit.queries import last_number
+from broker.kernel.errors import InvalidInput, NotFound, StintError
+from broker.kernel.snapshot import one_snapshot
+from sessions_app.models.visibility import hold_still
+from sessions_app.web.layout.errors import not_sent, typed
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+
+READ = ("GET", "HEAD")
+ACT = ("POST",)
+FORM = (*READ, *ACT)
+# The request's key for the number of the record's last entry from before its page was read.
+SEEN = "stint.seen"
+
+
+def page(methods: Sequence[str] = READ, *, writes: bool = False) -> Callable[[View[P]], View[P]]:
+    """Make a view a page: for signed-in people and the given methods only, never cached, with errors shown as pages.
+
+    What is shown is read from one snapshot, so that no two of its parts disagree. A view that ``writes`` when it is
+    read, for instance that someone watched a recording, reads without.
+    """
+
+    def decorate(view: View[P]) -> View[P]:
+        @functools.wraps(view)
+        def inner(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            if not request.user.is_authenticated:
+                return sign_in_first(request)
+            try:
+                _refuse_unstorable(request)
+                if request.method not in READ:
+                    return view(request, *args, **kwargs)
+                with nullcontext() if writes else one_snapshot():
+                    if writes:
+                        # Read this first, so that everything that happens later makes the page update.
+                        request.META[SEEN] = last_number()
+                    hold_still(who(request))
+                    return view(request, *args, **kwargs)
+            except NotFound as error:
+                raise Http404(error.message) from error
+            except StintError as error:
+                return said(request, error)
+
+        return cast(View[P], never_cache(require_http_methods(list(methods))(inner)))
+
+    return decorate
+
+
+def _refuse_unstorable(request: HttpRequest) -> None:
+    """Refuse NUL characters. PostgreSQL's text can't hold them, so nothing with one can be looked up or stored."""
+    sent = (
+        text
+        for values in (request.GET, request.POST)
+        for pair in values.lists()
+        for text in (pair[0], *pair[1])
+    )
+    if any("\0" in text for text in sent):
+        raise InvalidInput("The form contains a NUL character.", hint="Type it again instead of pasting it.")
+
+
+def sign_in_first(request: HttpRequest) -> HttpResponse:
+    """Redirect to the sign-in page, or to the step that the sign-in lacks.
+
+    A fragment takes no page away: it gets a 401 with ``Location``, and the page shows its text. A form sent by someone
+    who is signed out stays where it is, with what was typed.
+    """
+    current: HtmxDetails | None = getattr(request, "htmx", None)
+    missing = getattr(request, "missing", "")
+    if request.method == "POST" and not missing and not current and typed(request):
+        return not_sent(request, status=401)
+    path = (current.current_url_abs_path or "/") if current else request.get_full_path()
+    there = redirect(missing) if missing else redirect_to_login(path)
+    if not current:
+        return there
+    answer = render(
+        request, "ui/_signed_out.html", {"missing": missing, "url": there["Location"]}, status=401
+    )
+    answer["Location"] = there["Location"]
+    return answer
+
+
+def who(request: HttpRequest) -> Identity:
+    """Return the identity that is signed in on a page."""
+    if not isinstance(request.user, Identity):
+        raise TypeError("pages are for signed-in people")
+    return request.user
+
+
+def said(request: HttpRequest, error: StintError) -> HttpResponse:
+    """Render an expected failure as its own page, for actions without a form to return to."""
+    return render(request, "ui/error.html", {"error": error}, status=error.status)
+
+
+def back(request: HttpRequest, name: str, *args: str) -> HttpResponse:
+    """Redirect to the page that the form named, if it is on this site, and otherwise to the named page."""
+    wanted = request.POST.get("next", "")
+    if wanted and url_has_allowed_host_and_scheme(
+        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    ):
+        return redirect(wanted)
+    return redirect(name, *args)

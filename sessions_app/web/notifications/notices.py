@@ -1,0 +1,57 @@
+"""Views for one's own notifications."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from broker.kernel import clock
+from sessions_app.models import Notice
+from sessions_app.operations.notifications.read_all_notices import read_all_notices
+from sessions_app.operations.notifications.read_notice import read_notice
+from sessions_app.queries.notifications.notices import outcome_of, unread_of, with_outcomes
+from sessions_app.web.layout.pagination import page_of
+from sessions_app.web.layout.views import ACT, page, who
+
+MOST_NEW = 50
+
+
+@page()
+def index(request: HttpRequest) -> HttpResponse:
+    """List the reader's notifications: first the unread ones that still concern them, then the others, page by page."""
+    me, now = who(request), clock.now()
+    before = request.GET.get("before", "")
+    unread = unread_of(me, now)
+    new = [] if before else list(unread[: MOST_NEW + 1])
+    all_read = not before and len(new) <= MOST_NEW
+    listed = [notice.pk for notice in new] if all_read else list(unread.values_list("pk", flat=True))
+    others = Notice.objects.filter(identity=me).exclude(pk__in=listed)
+    page = page_of(with_outcomes(others, me, now), key="pk", before=before)
+    context = {
+        "new": new[:MOST_NEW],
+        "more": len(new) > MOST_NEW,
+        "page": page,
+        "outcomes": {notice.pk: outcome_of(notice, now) for notice in page.rows},
+    }
+    return render(request, "notifications/notices.html", context)
+
+
+@page(ACT)
+def read(request: HttpRequest, notice: int) -> HttpResponse:
+    """Mark a notification as read. With ``open``, go to the page that it is about."""
+    found = read_notice(notice_id=notice, actor=who(request), now=clock.now())
+    return redirect(found.path if request.POST.get("open") == "1" else "notices")
+
+
+@page(ACT)
+def read_all(request: HttpRequest) -> HttpResponse:
+    """Mark as read the notifications that the page showed, and none that came later."""
+    newest = request.POST.get("newest", "")
+    count = read_all_notices(
+        newest=int(newest) if newest.isdecimal() and len(newest) < 19 else 0,
+        actor=who(request),
+        now=clock.now(),
+    )
+    messages.success(request, f"{count} {'notification' if count == 1 else 'notifications'} marked as read.")
+    return redirect("notices")
