@@ -24,7 +24,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest
 
 from accounts.models import APIToken, Identity, Kind
-from broker.kernel.crypto import CannotDecrypt, Place, place_of, seal, unseal
+from broker.kernel.crypto import CannotDecrypt, SecretLocation, place_of, seal, unseal
 from broker.kernel.errors import Forbidden, InvalidInput
 
 REAL = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
@@ -113,7 +113,7 @@ def offered_secret(identity: Identity, ticket: str, now: dt.datetime) -> str:
     return str(secret)
 
 
-def _offer_to(identity: Identity) -> Place:
+def _offer_to(identity: Identity) -> SecretLocation:
     return place_of(identity, "the authenticator app being set up")
 
 

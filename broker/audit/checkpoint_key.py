@@ -15,7 +15,7 @@ from broker.audit.events import Event
 from broker.audit.models import MAIN_LOG, AuditCheckpoint, AuditKey
 from broker.audit.record import record
 from broker.audit.signed_note import verifier_key
-from broker.kernel.crypto import Place, seal, unseal
+from broker.kernel.crypto import SecretLocation, seal, unseal
 from broker.kernel.errors import StintError
 
 
@@ -94,8 +94,8 @@ def _make(log: str, now: dt.datetime) -> Signer:
     return made
 
 
-def _place(log: str) -> Place:
-    return Place("audit_key", log, "sealed_private_key")
+def _place(log: str) -> SecretLocation:
+    return SecretLocation("audit_key", log, "sealed_private_key")
 
 
 def _given(pem: str) -> Ed25519PrivateKey:

@@ -140,7 +140,7 @@ def waits(function: Function) -> Function:
     return option(function)
 
 
-class Command(click.Command):
+class CLICommand(click.Command):
     """A command with the options that all commands have."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -152,7 +152,7 @@ class Command(click.Command):
 class Group(click.Group):
     """All commands, in sections."""
 
-    command_class = Command
+    command_class = CLICommand
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

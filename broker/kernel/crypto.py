@@ -28,7 +28,7 @@ class CannotDecrypt(StintError):
     status = 500
 
 
-class Place(NamedTuple):
+class SecretLocation(NamedTuple):
     """The one place where a sealed secret can be opened: a field of a row, whose primary key is ``row``."""
 
     table: str
@@ -39,7 +39,7 @@ class Place(NamedTuple):
         return f"{self.table} {self.row}, {self.field}"
 
 
-def place_of(row: Model, field: str) -> Place:
+def place_of(row: Model, field: str) -> SecretLocation:
     """Return the place of a row's field. A row that is not stored yet gets its primary key here."""
     about = row._meta  # noqa: SLF001  # Django documents it
     if row.pk is None:
@@ -48,7 +48,7 @@ def place_of(row: Model, field: str) -> Place:
                 "SELECT nextval(pg_get_serial_sequence(%s, %s))", [about.db_table, about.pk.column]
             )
             row.pk = cursor.fetchone()[0]
-    return Place(about.db_table, row.pk, field)
+    return SecretLocation(about.db_table, row.pk, field)
 
 
 def _derived(purpose: str) -> bytes:
@@ -56,13 +56,13 @@ def _derived(purpose: str) -> bytes:
     return material.derive(settings.SECRET_KEY.encode())
 
 
-def seal(plain: bytes, *, place: Place) -> bytes:
+def seal(plain: bytes, *, place: SecretLocation) -> bytes:
     """Encrypt a secret for one place. Whoever can write to the database can't have it used in another row or field."""
     nonce = secrets.token_bytes(_NONCE)
     return nonce + AESGCM(_derived("sealed")).encrypt(nonce, plain, json.dumps(place).encode())
 
 
-def unseal(sealed: bytes, *, place: Place) -> bytes:
+def unseal(sealed: bytes, *, place: SecretLocation) -> bytes:
     """Decrypt what ``seal`` encrypted for the same place. Raises CannotDecrypt."""
     try:
         return AESGCM(_derived("sealed")).decrypt(

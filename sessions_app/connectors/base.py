@@ -58,7 +58,7 @@ def secret_fields(model: type[BaseModel]) -> frozenset[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class TargetSpec:
     """One target of a cluster, with what identifies it and how to log in to it."""
 
     cluster: str
@@ -78,7 +78,7 @@ class GrantSpec:
     grant_ref: str
     mark: str
     holder: str
-    place: Place
+    place: TargetSpec
     commands: CompiledSet
     expires_at: dt.datetime
     made: Mapping[str, Json] = field(default_factory=dict)
@@ -86,7 +86,7 @@ class GrantSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class LeaseSpec:
     """What was created, or may be left, for a grant on one target.
 
     ``made`` is what the connector needs in later calls. It holds no secret, and is empty if a crash lost it. ``before``
@@ -96,7 +96,7 @@ class Lease:
 
     grant_ref: str
     mark: str
-    place: Place
+    place: TargetSpec
     made: Mapping[str, Json] = field(default_factory=dict)
     before: Mapping[str, Json] = field(default_factory=dict)
     # Since when something of the grant may be there; None if unknown. The marks of other grants that may have something
@@ -160,19 +160,19 @@ class Connector(Protocol):
 
     kind: str
 
-    def provision(self, spec: GrantSpec) -> Lease:
+    def provision(self, spec: GrantSpec) -> LeaseSpec:
         """Create or repair what the grant needs on one target, and return what was created."""
 
-    def revoke(self, lease: Lease) -> Evidence:
+    def revoke(self, lease: LeaseSpec) -> Evidence:
         """Remove everything that derives from the lease's mark, read back, and return what was seen."""
 
-    def verify(self, lease: Lease) -> Evidence:
+    def verify(self, lease: LeaseSpec) -> Evidence:
         """Look for what is left of a grant, and change nothing."""
 
-    def observe(self, place: Place) -> list[Observed]:
+    def observe(self, place: TargetSpec) -> list[Observed]:
         """Return everything on a target that carries a grant mark, of any grant, and change nothing."""
 
-    def check(self, place: Place) -> list[CheckStep]:
+    def check(self, place: TargetSpec) -> list[CheckStep]:
         """Report, step by step, whether the target is set up for Stint. Never raises because of what a target does."""
 
 
@@ -180,7 +180,7 @@ class Connector(Protocol):
 class Issuer(Protocol):
     """A connector whose grants are used with a credential for the target itself."""
 
-    def issue(self, spec: GrantSpec, lease: Lease) -> Credential:
+    def issue(self, spec: GrantSpec, lease: LeaseSpec) -> Credential:
         """Create a credential for what ``provision`` created. The previous one stops working for new logins."""
 
 
@@ -196,7 +196,7 @@ class Named(Protocol):
 class RoleWatcher(Protocol):
     """A connector that can tell which roles on a target no grant may have, whatever made them unfit."""
 
-    def unfit_roles(self, place: Place, sets: Sequence[CompiledSet]) -> dict[str, str]:
+    def unfit_roles(self, place: TargetSpec, sets: Sequence[CompiledSet]) -> dict[str, str]:
         """Check the roles that Stint can grant there, and those that command sets name. For each that no grant may
         have, return the reason and the fix. Raises ConnectorError.
         """
@@ -206,7 +206,7 @@ class RoleWatcher(Protocol):
 class Sweeper(Protocol):
     """A connector that can remove what carries any of many marks in one call."""
 
-    def sweep(self, place: Place, marks: Sequence[str]) -> Evidence:
+    def sweep(self, place: TargetSpec, marks: Sequence[str]) -> Evidence:
         """Remove everything on a target that derives from one of the marks, and return what was seen. Raises
         ConnectorError.
         """
@@ -216,5 +216,5 @@ class Sweeper(Protocol):
 class CommandChecker(Protocol):
     """A connector that can tell whether what command sets name exists on a target."""
 
-    def check_commands(self, place: Place, sets: Sequence[CompiledSet]) -> list[CheckStep]:
+    def check_commands(self, place: TargetSpec, sets: Sequence[CompiledSet]) -> list[CheckStep]:
         """Report, for each command set, what is missing on the target. Never raises because of what a target does."""

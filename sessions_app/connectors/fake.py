@@ -12,9 +12,9 @@ from sessions_app.connectors.base import (
     Credential,
     Evidence,
     GrantSpec,
-    Lease,
+    LeaseSpec,
     Observed,
-    Place,
+    TargetSpec,
 )
 from sessions_app.policy.scope import TargetFacts
 
@@ -43,7 +43,7 @@ class FakeConnector:
     calls: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def provision(self, spec: GrantSpec) -> Lease:
+    def provision(self, spec: GrantSpec) -> LeaseSpec:
         self._reach(spec.place.target, "provision")
         if spec.place.target.name in self.broken:
             raise ConnectorError(f"{spec.place.target.name} refuses all changes.", permanent=True)
@@ -51,9 +51,9 @@ class FakeConnector:
             self.left[place_of(spec.place.target), spec.mark] = 1
             self.tampered.discard(spec.mark)
         self.after()
-        return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made={"things": 1})
+        return LeaseSpec(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made={"things": 1})
 
-    def revoke(self, lease: Lease) -> Evidence:
+    def revoke(self, lease: LeaseSpec) -> Evidence:
         target = lease.place.target
         self._reach(target, "revoke")
         if target.name not in self.stubborn:
@@ -61,12 +61,12 @@ class FakeConnector:
                 self.left.pop((place_of(target), lease.mark), None)
         return self.verify(lease)
 
-    def verify(self, lease: Lease) -> Evidence:
+    def verify(self, lease: LeaseSpec) -> Evidence:
         self._reach(lease.place.target, "verify")
         left = self.left.get((place_of(lease.place.target), lease.mark), 0)
         return Evidence(gone=left == 0, detail={"left": left})
 
-    def observe(self, place: Place) -> list[Observed]:
+    def observe(self, place: TargetSpec) -> list[Observed]:
         self._reach(place.target, "observe")
         return [
             Observed(mark=mark, intact=mark not in self.tampered, detail=f"{count} things")
@@ -74,7 +74,7 @@ class FakeConnector:
             if where == place_of(place.target)
         ]
 
-    def issue(self, spec: GrantSpec, lease: Lease) -> Credential:
+    def issue(self, spec: GrantSpec, lease: LeaseSpec) -> Credential:
         self._reach(lease.place.target, "issue")
         self.after()
         return Credential(
@@ -84,7 +84,7 @@ class FakeConnector:
             expires_at=spec.expires_at,
         )
 
-    def check(self, place: Place) -> list[CheckStep]:
+    def check(self, place: TargetSpec) -> list[CheckStep]:
         up = place.target.name not in self.down
         said, fix = ("it answers", "") if up else ("it does not answer", "Start it.")
         return [CheckStep("reachable", up, said, fix)]

@@ -9,13 +9,13 @@ import click
 
 from .. import screen, wording
 from ..errors import CliError, Exit, Usage
-from ..options import REQUEST, Command, Span
+from ..options import REQUEST, CLICommand, Span
 from ..shell import Shell, pass_shell
 
 Row = Mapping[str, Any]
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.option(
     "--most", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum number of rows."
 )
@@ -26,7 +26,7 @@ def approvals(shell: Shell, most: int) -> None:
     shell.rows(found, wording.REQUESTS, empty="No requests are waiting for your approval.")
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.argument("ref", type=REQUEST)
 @click.option("--comment", "-m", default="", help="Comment for the requester and the record.")
 @click.option("--for", "seconds", type=Span(), help="Approve for a shorter time.")
@@ -70,7 +70,7 @@ def _narrowing(given: Mapping[str, Any]) -> dict[str, Any] | None:
     return left or None
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.argument("ref", type=REQUEST)
 @click.option("--comment", "-m", default="", help="Reason, for the requester and the record.")
 @pass_shell
@@ -100,7 +100,7 @@ def _decide(shell: Shell, row: Row, verdict: str, comment: str, narrowing: Mappi
     return Exit.DONE
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @pass_shell
 def holds(shell: Shell) -> None:
     """List held commands that are waiting for approval."""
@@ -108,7 +108,7 @@ def holds(shell: Shell) -> None:
     shell.rows(found, wording.HELD, empty="No held commands.")
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.argument("run", type=int)
 @pass_shell
 def allow(shell: Shell, run: int) -> None:
@@ -116,7 +116,7 @@ def allow(shell: Shell, run: int) -> None:
     _decide_hold(shell, run, allow=True)
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.argument("run", type=int)
 @pass_shell
 def refuse(shell: Shell, run: int) -> None:

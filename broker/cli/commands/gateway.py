@@ -8,11 +8,11 @@ import click
 
 from .. import screen, served
 from ..errors import CliError
-from ..options import Command
+from ..options import CLICommand
 from ..shell import Shell, pass_shell
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.option(
     "--ca", is_flag=True, help="Print the certificates of the authorities (PEM) for other programs."
 )

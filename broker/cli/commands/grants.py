@@ -10,7 +10,7 @@ import click
 
 from .. import screen, waiting, wording
 from ..errors import CliError, Exit
-from ..options import ANY, CLUSTER, GRANT, Command, Span, waits
+from ..options import ANY, CLUSTER, GRANT, CLICommand, Span, waits
 from ..screen import clock_time, plain, span, word
 from ..shell import Shell, pass_shell
 from ..wire import patiently
@@ -22,7 +22,7 @@ _LOOK = 1.0
 _OVER = frozenset({"done", "cut", "failed"})
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.option("--all", "everybody", is_flag=True, help="Include other people's grants that you can see.")
 @click.option("--ended", is_flag=True, help="Include ended grants.")
 @click.option("--endable", is_flag=True, help="Show grants that you can end, including other people's.")
@@ -39,7 +39,7 @@ def grants(shell: Shell, everybody: bool, ended: bool, endable: bool, cluster: s
     shell.rows(shown, wording.GRANTS, empty="No grants.")
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.argument("ref", type=ANY)
 @click.option("--note", "-m", default="", help="Reason, for the record.")
 @click.option("--kill", is_flag=True, help="Also cut commands that could otherwise finish.")
@@ -86,7 +86,7 @@ def _ended(row: Row) -> None:
         )
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.argument("ref", type=GRANT)
 @click.option("--for", "seconds", type=Span(), required=True, help="How much longer, such as 30m.")
 @click.option("--reason", "-m", default="", help="Why.")
@@ -108,7 +108,7 @@ def extend(shell: Shell, ref: str, seconds: int, reason: str, waits_for_it: bool
     shell.show(row, people)
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.argument("ref", type=GRANT)
 @click.option("--follow", "-f", is_flag=True, help="Follow until the grant has ended.")
 @click.option("--output", "-o", is_flag=True, help="Include output. Reading it is recorded.")
@@ -184,7 +184,7 @@ def _output(shell: Shell, row: Row) -> str:
     return said
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.argument("ref", type=GRANT)
 @pass_shell
 def receipt(shell: Shell, ref: str) -> int:

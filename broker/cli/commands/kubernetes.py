@@ -16,14 +16,14 @@ import click
 from .. import credentials, granting, screen, served
 from ..errors import CliError, Exit
 from ..granting import Want
-from ..options import CLUSTER, GRANT, SET, TARGET, Command, about_asking, waits
+from ..options import CLUSTER, GRANT, SET, TARGET, CLICommand, about_asking, waits
 from ..shell import Shell, own_words, pass_shell
 from .ssh import asking
 
 _API = "client.authentication.k8s.io/v1"
 
 
-@click.command("kubectl-config", cls=Command)
+@click.command("kubectl-config", cls=CLICommand)
 @click.argument("cluster", type=CLUSTER)
 @click.option(
     "--output",
@@ -88,7 +88,7 @@ def _save(path: Path, text: str) -> None:
     Path(temporary).replace(path)
 
 
-@click.command("kube-credential", cls=Command)
+@click.command("kube-credential", cls=CLICommand)
 @click.argument("grant", type=GRANT)
 @click.argument("target", required=False)
 @pass_shell

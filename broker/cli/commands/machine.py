@@ -7,7 +7,7 @@ from click.shell_completion import get_completion_class
 
 from .. import screen
 from ..errors import Usage
-from ..options import Command
+from ..options import CLICommand
 
 _WHERE = {
     "bash": 'eval "$(stint completion bash)"    in ~/.bashrc',
@@ -16,7 +16,7 @@ _WHERE = {
 }
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.argument("shell", type=click.Choice(list(_WHERE)))
 def completion(shell: str) -> None:
     """Print the completion script for a shell.

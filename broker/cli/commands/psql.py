@@ -8,12 +8,12 @@ import click
 
 from .. import credentials, granting, programs
 from ..granting import Want
-from ..options import CLUSTER, GRANT, SET, TARGET, Command, about_asking, waits
+from ..options import CLUSTER, GRANT, SET, TARGET, CLICommand, about_asking, waits
 from ..shell import Shell, pass_shell
 from .ssh import asking
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.argument("cluster", type=CLUSTER)
 @click.argument("words", metavar="[-- PSQL OPTIONS]", nargs=-1)
 @click.option("--grant", type=GRANT, help="Use this grant.")

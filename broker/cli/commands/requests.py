@@ -9,13 +9,13 @@ import click
 
 from .. import granting, screen, waiting, wording
 from ..errors import Exit
-from ..options import ANY, CLUSTER, REQUEST, SET, TARGET, Command, Moment, about_asking, waits
+from ..options import ANY, CLUSTER, REQUEST, SET, TARGET, CLICommand, Moment, about_asking, waits
 from ..shell import Shell, pass_shell
 
 Row = Mapping[str, Any]
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.argument("cluster", type=CLUSTER)
 @click.argument("command_set", metavar="SET", type=SET)
 @about_asking
@@ -80,7 +80,7 @@ def _asked(row: Row) -> None:
         screen.say(f"Run `stint status {row['ref']} --watch` to wait for the decision.", err=True)
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.argument("ref", type=ANY, required=False)
 @click.option(
     "--watch", is_flag=True, help="Follow a request until its grant is active, or a grant until it ends."
@@ -138,7 +138,7 @@ def _overview(shell: Shell) -> int:
     return Exit.DONE
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.option("--all", "everybody", is_flag=True, help="Include other people's requests that you can see.")
 @click.option("--state", type=click.Choice(["pending", "approved", "denied", "withdrawn", "lapsed"]))
 @click.option("--cluster", type=CLUSTER, help="Only on this cluster.")
@@ -152,7 +152,7 @@ def requests(shell: Shell, everybody: bool, state: str | None, cluster: str | No
     shell.rows(found, wording.REQUESTS, empty="No requests.")
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.option("--cluster", type=CLUSTER, help="Only on this cluster.")
 @click.option("--target", "-t", type=TARGET, help="Only on this target.")
 @click.argument("words", metavar="[-- COMMAND]", nargs=-1)
@@ -168,7 +168,7 @@ def offers(shell: Shell, cluster: str | None, target: str | None, words: tuple[s
     shell.rows(found, wording.OFFERS, empty="You can't request any access.")
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.argument("ref", type=REQUEST)
 @pass_shell
 def withdraw(shell: Shell, ref: str) -> None:

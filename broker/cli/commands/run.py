@@ -13,13 +13,13 @@ import click
 from .. import credentials, granting
 from ..errors import Usage
 from ..granting import Want
-from ..options import CLUSTER, GRANT, SET, TARGET, Command, Pair, about_asking, waits
+from ..options import CLUSTER, GRANT, SET, TARGET, CLICommand, Pair, about_asking, waits
 from ..running import run_with, withdrawn_when_interrupted
 from ..shell import Shell, pass_shell
 from .ssh import asking
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.argument("words", metavar="-- COMMAND", nargs=-1)
 @click.option("--grant", type=GRANT, help="Use this grant, which ends with the command.")
 @click.option("--cluster", type=CLUSTER, help="Only on this cluster.")

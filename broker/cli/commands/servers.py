@@ -12,13 +12,13 @@ import click
 
 from .. import oauth, profiles, screen, served
 from ..errors import CliError, NotSignedIn, Usage
-from ..options import Command
+from ..options import CLICommand
 from ..profiles import Profile
 from ..shell import Shell, pass_shell
 from ..wire import Wire
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.argument("url", required=False)
 @click.option("--as", "name", metavar="NAME", help="Profile name. Default: the server's host.")
 @click.option("--browser", is_flag=True, help="Open the URL in a browser.")
@@ -90,7 +90,7 @@ def _expiry(seconds: Any) -> str:
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.option("--all", "everywhere", is_flag=True, help="Sign out of all servers.")
 @pass_shell
 def logout(shell: Shell, everywhere: bool) -> None:
@@ -122,7 +122,7 @@ def _revoke(shell: Shell, profile: Profile) -> str:
     return ""
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @pass_shell
 def whoami(shell: Shell) -> None:
     """Show who you are and what your token can do."""
@@ -146,7 +146,7 @@ def whoami(shell: Shell) -> None:
     shell.show(said, lambda: screen.facts(pairs))
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.argument("name", required=False)
 @pass_shell
 def profile(shell: Shell, name: str | None) -> None:

@@ -8,13 +8,13 @@ import click
 
 from .. import granting, programs, served, sshing
 from ..granting import Want
-from ..options import CLUSTER, GRANT, SET, TARGET, Command, about_asking, waits
+from ..options import CLUSTER, GRANT, SET, TARGET, CLICommand, about_asking, waits
 from ..running import run_with
 from ..screen import clock_time
 from ..shell import Shell, pass_shell
 
 
-@click.command(cls=Command)
+@click.command(cls=CLICommand)
 @click.argument("target", type=TARGET)
 @click.argument("words", metavar="[-- COMMAND]", nargs=-1)
 @click.option("--grant", type=GRANT, help="Use this grant.")

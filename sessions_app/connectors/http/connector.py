@@ -27,9 +27,9 @@ from sessions_app.connectors.base import (
     Evidence,
     GrantSpec,
     Json,
-    Lease,
+    LeaseSpec,
     Observed,
-    Place,
+    TargetSpec,
 )
 from sessions_app.connectors.http.parameters import HTTPParameters, parameters_of
 from sessions_app.connectors.registry import ConnectorType
@@ -59,15 +59,15 @@ class HTTPConnector:
 
     kind = "http"
 
-    def provision(self, spec: GrantSpec) -> Lease:
+    def provision(self, spec: GrantSpec) -> LeaseSpec:
         """Return a lease: nothing has to be created."""
-        return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place)
+        return LeaseSpec(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place)
 
-    def revoke(self, lease: Lease) -> Evidence:
+    def revoke(self, lease: LeaseSpec) -> Evidence:
         """Verify that access is closed: nothing has to be removed."""
         return self.verify(lease)
 
-    def verify(self, lease: Lease) -> Evidence:
+    def verify(self, lease: LeaseSpec) -> Evidence:
         """Check that requests without a token, and with an unknown one, are refused."""
         place, asked_at = lease.place, _now()
         if parameters_of(place).own:
@@ -87,7 +87,7 @@ class HTTPConnector:
             },
         )  # fmt: skip
 
-    def observe(self, place: Place) -> list[Observed]:
+    def observe(self, place: TargetSpec) -> list[Observed]:
         """Return an empty list once the target has answered: Stint creates nothing there."""
         if parameters_of(place).own:
             _connect(place)
@@ -95,7 +95,7 @@ class HTTPConnector:
             _ask(place, {})
         return []
 
-    def check(self, place: Place) -> list[CheckStep]:
+    def check(self, place: TargetSpec) -> list[CheckStep]:
         """Check that the proxy is reachable, refuses requests without a token, and asks Stint with the right key. For
         Stint's own gateway, check that the target takes connections.
         """
@@ -130,7 +130,7 @@ _BY_GATEWAY: Mapping[str, Json] = {
 }  # fmt: skip
 
 
-def _takes_connections(place: Place) -> CheckStep:
+def _takes_connections(place: TargetSpec) -> CheckStep:
     how = "TLS" if parameters_of(place).tls else "TCP"
     try:
         _connect(place)
@@ -152,7 +152,7 @@ def _access(statuses: Iterable[int]) -> str:
     )
 
 
-def _asks_stint(place: Place, nonce: str, said: _Said, fix: str) -> CheckStep:
+def _asks_stint(place: TargetSpec, nonce: str, said: _Said, fix: str) -> CheckStep:
     found = _PROBE.search(said.challenge)
     stored = parameters_of(place).proxy_key
     key = stored.get_secret_value() if stored else ""
@@ -164,7 +164,7 @@ def _asks_stint(place: Place, nonce: str, said: _Said, fix: str) -> CheckStep:
     return CheckStep("asks Stint", True, "Stint refused it, using the cluster's proxy key")
 
 
-def origin_of(place: Place) -> str:
+def origin_of(place: TargetSpec) -> str:
     """Return the public address of a target, without the path: ``https://api.example.com``. Raises ConnectorError."""
     parameters, target = parameters_of(place), place.target
     if parameters.own:
@@ -177,18 +177,18 @@ def origin_of(place: Place) -> str:
     return f"{scheme}://{host}" + ("" if target.port == usual else f":{target.port}")
 
 
-def _own_origin(place: Place, parameters: HTTPParameters) -> str:
+def _own_origin(place: TargetSpec, parameters: HTTPParameters) -> str:
     """Return the cluster's own host at the gateway. A token is never for the target itself."""
     if not parameters.public_host:
         raise ConnectorError(f"{place.cluster} has no host of its own.", permanent=True)
     return f"https://{parameters.public_host}"
 
 
-def _path(place: Place) -> str:
+def _path(place: TargetSpec) -> str:
     return parameters_of(place).base_path
 
 
-def _where(place: Place) -> str:
+def _where(place: TargetSpec) -> str:
     return f"{place.target.address}:{place.target.port}"
 
 
@@ -196,7 +196,7 @@ def _now() -> str:
     return dt.datetime.now(dt.UTC).isoformat()
 
 
-def _ask(place: Place, headers: Mapping[str, str]) -> _Said:
+def _ask(place: TargetSpec, headers: Mapping[str, str]) -> _Said:
     """GET the base path. Raises ConnectorError for a target that does not answer as a proxy does."""
     parameters, target = parameters_of(place), place.target
     connection = _connection(place, parameters)
@@ -211,7 +211,7 @@ def _ask(place: Place, headers: Mapping[str, str]) -> _Said:
             connection.close()
 
 
-def _connect(place: Place) -> None:
+def _connect(place: TargetSpec) -> None:
     """Open a TCP or TLS connection and close it. Raises ConnectorError."""
     connection = _connection(place, parameters_of(place))
     with _reported(place):
@@ -222,7 +222,7 @@ def _connect(place: Place) -> None:
 
 
 @contextlib.contextmanager
-def _reported(place: Place) -> Iterator[None]:
+def _reported(place: TargetSpec) -> Iterator[None]:
     """Raise what a connection fails with as a ConnectorError in words."""
     what = f"{place.target.name} ({_where(place)})"
     try:
@@ -248,7 +248,7 @@ class _Named(http.client.HTTPSConnection):
         self.sock = self._tls.wrap_socket(raw, server_hostname=self._name)
 
 
-def _connection(place: Place, parameters: HTTPParameters) -> http.client.HTTPConnection:
+def _connection(place: TargetSpec, parameters: HTTPParameters) -> http.client.HTTPConnection:
     address, port = place.target.address, place.target.port
     if not parameters.tls:
         return http.client.HTTPConnection(address, port, timeout=TIMEOUT_S)

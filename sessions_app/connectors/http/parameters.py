@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from sessions_app.connectors.base import ConnectionParameters, ConnectorError, Place
+from sessions_app.connectors.base import ConnectionParameters, ConnectorError, TargetSpec
 from sessions_app.connectors.keys import strong_key
 from sessions_app.policy.commands.http.headers import why_not_injected
 
@@ -158,7 +158,7 @@ class HTTPParameters(ConnectionParameters):
         return self
 
 
-def parameters_of(place: Place) -> HTTPParameters:
+def parameters_of(place: TargetSpec) -> HTTPParameters:
     """Return how a target is reached. Raises ConnectorError for a place of another kind."""
     if not isinstance(place.parameters, HTTPParameters):
         raise ConnectorError(

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import urllib3
 from urllib3.exceptions import HTTPError, ProtocolError, SSLError
 
-from sessions_app.connectors.base import ConnectorError, Place
+from sessions_app.connectors.base import ConnectorError, TargetSpec
 from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
 
 CONNECT_SECONDS = 3.0
@@ -85,7 +85,7 @@ def _dropped(error: Exception) -> bool:
 class Api:
     """The API server of one place, for one task."""
 
-    def __init__(self, place: Place, *, seconds: float = TASK_SECONDS) -> None:
+    def __init__(self, place: TargetSpec, *, seconds: float = TASK_SECONDS) -> None:
         if not isinstance(place.parameters, KubernetesParameters):
             raise ConnectorError(
                 f"{place.target.name} has no Kubernetes parameters. Set it up again.", permanent=True

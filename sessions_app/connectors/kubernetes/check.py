@@ -8,7 +8,7 @@ import datetime as dt
 import json
 from collections.abc import Iterator
 
-from sessions_app.connectors.base import CheckStep, ConnectorError, Place
+from sessions_app.connectors.base import CheckStep, ConnectorError, TargetSpec
 from sessions_app.connectors.kubernetes.api import Api
 from sessions_app.connectors.kubernetes.look import bindings_by_others
 from sessions_app.connectors.kubernetes.objects import GROUP, Ask, path_of
@@ -19,7 +19,7 @@ _SOON = dt.timedelta(days=14)
 _NAMED = 10
 
 
-def check_place(place: Place, now: dt.datetime) -> list[CheckStep]:
+def check_place(place: TargetSpec, now: dt.datetime) -> list[CheckStep]:
     """Run the checks in order, up to the first failure that makes the rest impossible."""
     steps: list[CheckStep] = []
     apply = _APPLY.format(cluster=place.cluster)

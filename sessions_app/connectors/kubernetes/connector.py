@@ -21,9 +21,9 @@ from sessions_app.connectors.base import (
     Evidence,
     GrantSpec,
     Json,
-    Lease,
+    LeaseSpec,
     Observed,
-    Place,
+    TargetSpec,
 )
 from sessions_app.connectors.kubernetes.api import Api
 from sessions_app.connectors.kubernetes.change import Removal, ensure
@@ -58,7 +58,7 @@ class KubernetesConnector:
     now: Callable[[], dt.datetime] = field(default=_utc_now)
     stint_url: str = ""
 
-    def provision(self, spec: GrantSpec) -> Lease:
+    def provision(self, spec: GrantSpec) -> LeaseSpec:
         """Create or repair account, roles and bindings. Raises ConnectorError."""
         api = Api(spec.place)
         wanted = _wanted(spec, api)
@@ -68,9 +68,9 @@ class KubernetesConnector:
             met.append(ensure(api, "rolebindings", one.namespace, one.binding()))
         if any(met):  # something existed before, so there may be more than wanted
             _remove_others(api, spec.mark, {one.namespace for one in wanted})
-        return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made=_made(spec, wanted))
+        return LeaseSpec(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made=_made(spec, wanted))
 
-    def revoke(self, lease: Lease) -> Evidence:
+    def revoke(self, lease: LeaseSpec) -> Evidence:
         """Unbind, ask what the account may do, delete it, and read everything back. Raises ConnectorError."""
         api, asked_at = Api(lease.place), self._stamp()
         removal = Removal(api, lease.mark)
@@ -114,7 +114,7 @@ class KubernetesConnector:
             },
         )
 
-    def verify(self, lease: Lease) -> Evidence:
+    def verify(self, lease: LeaseSpec) -> Evidence:
         """Look for account, roles and bindings, and ask what the account may do. Raises ConnectorError."""
         api, asked_at = Api(lease.place), self._stamp()
         left = look(api, lease.mark)
@@ -130,15 +130,15 @@ class KubernetesConnector:
             },
         )
 
-    def observe(self, place: Place) -> list[Observed]:
+    def observe(self, place: TargetSpec) -> list[Observed]:
         """Return everything with a name that Stint gives, and bindings by others that refer to its accounts."""
         return look_around(Api(place))
 
-    def check(self, place: Place) -> list[CheckStep]:
+    def check(self, place: TargetSpec) -> list[CheckStep]:
         """Check whether the cluster accepts Stint and lets it do what it has to."""
         return check_place(place, self.now())
 
-    def issue(self, spec: GrantSpec, lease: Lease) -> Credential:
+    def issue(self, spec: GrantSpec, lease: LeaseSpec) -> Credential:
         """Create the account again, which invalidates its tokens, and request a token that ends with the grant.
 
         API servers issue no token for less than ten minutes. In the last ten minutes of a grant, the removal of the
@@ -217,7 +217,7 @@ def _made(spec: GrantSpec, wanted: Sequence[Wanted]) -> dict[str, Json]:
     }
 
 
-def _remembered(lease: Lease) -> list[Ask]:
+def _remembered(lease: LeaseSpec) -> list[Ask]:
     """Return one permission of the account for each namespace, as ``provision`` stored them."""
     noted = lease.made.get("rights")
     if not isinstance(noted, list | tuple):
@@ -225,7 +225,7 @@ def _remembered(lease: Lease) -> list[Ask]:
     return [Ask(**{key: str(one.get(key, "")) for key in _KEYS}) for one in noted if isinstance(one, Mapping)]
 
 
-def _not_cut(lease: Lease, found: Found, api: Api) -> list[Json]:
+def _not_cut(lease: LeaseSpec, found: Found, api: Api) -> list[Json]:
     """Return what the end did not reach. On a cluster that holders reach through the gateway, it cut all that was open."""
     if api.parameters.direct:
         return [*(_streams(lease) or found.streams), NOT_CUT]
@@ -234,11 +234,11 @@ def _not_cut(lease: Lease, found: Found, api: Api) -> list[Json]:
     ]
 
 
-def _streams(lease: Lease) -> list[str]:
+def _streams(lease: LeaseSpec) -> list[str]:
     return _noted(lease, "streams")
 
 
-def _noted(lease: Lease, key: str) -> list[str]:
+def _noted(lease: LeaseSpec, key: str) -> list[str]:
     noted = lease.made.get(key)
     return [str(one) for one in noted] if isinstance(noted, list | tuple) else []
 

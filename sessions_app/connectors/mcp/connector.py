@@ -19,9 +19,9 @@ from sessions_app.connectors.base import (
     Evidence,
     GrantSpec,
     Json,
-    Lease,
+    LeaseSpec,
     Observed,
-    Place,
+    TargetSpec,
 )
 from sessions_app.connectors.mcp.parameters import MCPParameters
 from sessions_app.connectors.mcp.reach import conversation_with, status_for_strangers
@@ -39,7 +39,7 @@ class MCPConnector:
 
     kind = "mcp"
 
-    def provision(self, spec: GrantSpec) -> Lease:
+    def provision(self, spec: GrantSpec) -> LeaseSpec:
         """Read the definitions of the grant's tools and return their digests. Digests from an earlier call stay:
         reading again does not change what was approved.
         """
@@ -53,13 +53,13 @@ class MCPConnector:
             named = ", ".join(sorted(spec.commands.tools)[:5])
             raise ConnectorError(f"{spec.place.target.name} has none of the tools of this grant ({named}).")
         tools: dict[str, Json] = {name: kept.get(name) or there[name] for name in sorted(wanted)}
-        return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made={"tools": tools})
+        return LeaseSpec(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made={"tools": tools})
 
-    def revoke(self, lease: Lease) -> Evidence:
+    def revoke(self, lease: LeaseSpec) -> Evidence:
         """Check how the server treats strangers: nothing has to be removed."""
         return self.verify(lease)
 
-    def verify(self, lease: Lease) -> Evidence:
+    def verify(self, lease: LeaseSpec) -> Evidence:
         """Report whether the server answers requests without Stint's token. Nothing of a grant is ever on it."""
         asked_at = dt.datetime.now(dt.UTC).isoformat()
         status = _run(lease.place, _stranger)
@@ -73,12 +73,12 @@ class MCPConnector:
             },
         )  # fmt: skip
 
-    def observe(self, place: Place) -> list[Observed]:
+    def observe(self, place: TargetSpec) -> list[Observed]:
         """Return an empty list once the server has answered: Stint creates nothing there."""
         _run(place, _stranger)
         return []
 
-    def check(self, place: Place) -> list[CheckStep]:
+    def check(self, place: TargetSpec) -> list[CheckStep]:
         """Check that the server is reachable, refuses requests without a token, speaks MCP to Stint, and has tools."""
         reach = "Start the server, or fix the address, port, path and TLS settings."
         try:
@@ -103,7 +103,7 @@ class MCPConnector:
             CheckStep("has tools", count > 0, f"{count} tools", "Add one."),
         ]
 
-    def check_commands(self, place: Place, sets: Sequence[answers.CompiledSet]) -> list[CheckStep]:
+    def check_commands(self, place: TargetSpec, sets: Sequence[answers.CompiledSet]) -> list[CheckStep]:
         """Report which tools of the command sets are missing: a call to one would fail."""
         try:
             there = _run(place, _tools)
@@ -126,7 +126,7 @@ def _pinned(made: Mapping[str, Any]) -> dict[str, str]:
     return {str(name): str(digest) for name, digest in tools.items()} if isinstance(tools, Mapping) else {}
 
 
-def _run(place: Place, ask: Callable[[Place], Coroutine[Any, Any, T]]) -> T:
+def _run(place: TargetSpec, ask: Callable[[TargetSpec], Coroutine[Any, Any, T]]) -> T:
     """Run ``ask`` in an event loop of this thread. Raises ConnectorError."""
 
     async def in_time() -> T:
@@ -139,7 +139,7 @@ def _run(place: Place, ask: Callable[[Place], Coroutine[Any, Any, T]]) -> T:
         raise ConnectorError(f"{place.target.name} did not respond in time.") from error
 
 
-async def _tools(place: Place) -> dict[str, str]:
+async def _tools(place: TargetSpec) -> dict[str, str]:
     """Return the digest of each tool's definition, by name."""
     # Imported here to save the client's memory in processes that ask no MCP server.
     from sessions_app.connectors.mcp.wire import digest_of  # noqa: PLC0415
@@ -151,7 +151,7 @@ async def _tools(place: Place) -> dict[str, str]:
     return found
 
 
-async def _about(place: Place) -> tuple[str, int]:
+async def _about(place: TargetSpec) -> tuple[str, int]:
     talk = conversation_with(place)
     await talk.begin()
     count = len(await talk.tools())
@@ -159,7 +159,7 @@ async def _about(place: Place) -> tuple[str, int]:
     return f"{talk.server or 'a server without a name'}, version {talk.version}", count
 
 
-async def _stranger(place: Place) -> int:
+async def _stranger(place: TargetSpec) -> int:
     """Return the status of the answer to a request without a token."""
     return await status_for_strangers(place)
 

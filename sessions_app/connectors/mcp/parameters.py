@@ -6,7 +6,7 @@ import re
 
 from pydantic import Field, SecretStr, field_validator
 
-from sessions_app.connectors.base import ConnectionParameters, ConnectorError, Place
+from sessions_app.connectors.base import ConnectionParameters, ConnectorError, TargetSpec
 
 
 class MCPParameters(ConnectionParameters):
@@ -36,7 +36,7 @@ class MCPParameters(ConnectionParameters):
         return token
 
 
-def parameters_of(place: Place) -> MCPParameters:
+def parameters_of(place: TargetSpec) -> MCPParameters:
     """Return how a server is reached. Raises ConnectorError for a place of another kind."""
     if not isinstance(place.parameters, MCPParameters):
         raise ConnectorError(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sessions_app.connectors.base import Place
+from sessions_app.connectors.base import TargetSpec
 from sessions_app.connectors.mcp import wire
 from sessions_app.connectors.mcp.conversation import Conversation
 from sessions_app.connectors.mcp.parameters import parameters_of
 from sessions_app.connectors.mcp.upstream import Endpoint, request
 
 
-def endpoint_of(place: Place, *, idle: float = 6.0) -> Endpoint:
+def endpoint_of(place: TargetSpec, *, idle: float = 6.0) -> Endpoint:
     """Return where the server is, with Stint's own token for it. Raises ConnectorError."""
     parameters, target = parameters_of(place), place.target
     return Endpoint(
@@ -21,12 +21,12 @@ def endpoint_of(place: Place, *, idle: float = 6.0) -> Endpoint:
     )  # fmt: skip
 
 
-def conversation_with(place: Place, *, idle: float = 6.0) -> Conversation:
+def conversation_with(place: TargetSpec, *, idle: float = 6.0) -> Conversation:
     """Return a conversation that has not begun. Raises ConnectorError."""
     return Conversation(endpoint_of(place, idle=idle))
 
 
-async def status_for_strangers(place: Place) -> int:
+async def status_for_strangers(place: TargetSpec) -> int:
     """Return the status of the answer to a request without a token. Raises ConnectorError."""
     endpoint = replace(endpoint_of(place), token="")
     asked = {

@@ -8,7 +8,7 @@ from typing import LiteralString
 
 from psycopg import sql
 
-from sessions_app.connectors.base import CheckStep, ConnectorError, Place
+from sessions_app.connectors.base import CheckStep, ConnectorError, TargetSpec
 from sessions_app.connectors.postgres.connection import Budget, Server, connected
 from sessions_app.connectors.postgres.parameters import KEEPER, PostgresParameters, parameters_of
 from sessions_app.connectors.postgres.reach import Fault, faults_of
@@ -27,7 +27,7 @@ SELECT ARRAY(SELECT r.rolname::text FROM pg_auth_members m JOIN pg_roles r ON r.
 """
 
 
-def check_place(place: Place, budget: Budget) -> list[CheckStep]:
+def check_place(place: TargetSpec, budget: Budget) -> list[CheckStep]:
     """Log in and check each thing that Stint needs. Never raises because of what the server does."""
     steps: list[CheckStep] = []
     try:
@@ -47,7 +47,7 @@ def check_place(place: Place, budget: Budget) -> list[CheckStep]:
     return steps
 
 
-def _login_fix(place: Place, error: ConnectorError) -> str:
+def _login_fix(place: TargetSpec, error: ConnectorError) -> str:
     said = error.message
     if "authentication failed" in said or "permitted to log in" in said:
         return "Check the user and password of the cluster. `manage.py postgres_target_setup` prints how to create the role."
@@ -229,7 +229,7 @@ def _databases(server: Server, broker: str, budget: Budget) -> Iterator[CheckSte
     yield CheckStep("databases", True, said)
 
 
-def unfit_roles(place: Place, sets: Sequence[answers.CompiledSet], budget: Budget) -> dict[str, str]:
+def unfit_roles(place: TargetSpec, sets: Sequence[answers.CompiledSet], budget: Budget) -> dict[str, str]:
     """Return the template roles that no grant may have, each with the reason and the fix.
 
     Checks the roles that Stint can grant, and those that command sets name.
@@ -246,7 +246,7 @@ def _named(sets: Sequence[answers.CompiledSet]) -> set[str]:
     return {role for one in sets if isinstance(one, CompiledSet) for role in one.template_roles()}
 
 
-def check_sets(place: Place, sets: Sequence[answers.CompiledSet], budget: Budget) -> list[CheckStep]:
+def check_sets(place: TargetSpec, sets: Sequence[answers.CompiledSet], budget: Budget) -> list[CheckStep]:
     """Check the template roles that command sets name, including every open choice. Never raises because of what the
     server does.
     """
@@ -262,7 +262,7 @@ def check_sets(place: Place, sets: Sequence[answers.CompiledSet], budget: Budget
     return [_fault_step(fault) for fault in found]
 
 
-def _database(place: Place, name: str, budget: Budget) -> CheckStep | None:
+def _database(place: TargetSpec, name: str, budget: Budget) -> CheckStep | None:
     try:
         with connected(place, budget, database=name, purpose="stint check"):
             return None

@@ -21,7 +21,7 @@ from typing import Any, LiteralString, TypeVar
 import psycopg
 from psycopg import sql
 
-from sessions_app.connectors.base import CALL_SECONDS, ConnectorError, Place
+from sessions_app.connectors.base import CALL_SECONDS, ConnectorError, TargetSpec
 from sessions_app.connectors.postgres.parameters import PostgresParameters, parameters_of
 
 BUDGET_SECONDS = CALL_SECONDS - 3.0
@@ -71,7 +71,7 @@ class Budget:
 class Server:
     """One connection to one database of a place. Errors of the server are raised as ConnectorError."""
 
-    def __init__(self, place: Place, connection: psycopg.Connection[Row]) -> None:
+    def __init__(self, place: TargetSpec, connection: psycopg.Connection[Row]) -> None:
         self.place = place
         self.connection = connection
         self.version = connection.info.server_version // 10000
@@ -116,7 +116,7 @@ class Server:
 
 @contextlib.contextmanager
 def connected(
-    place: Place, budget: Budget, *, database: str | None = None, purpose: str = "stint"
+    place: TargetSpec, budget: Budget, *, database: str | None = None, purpose: str = "stint"
 ) -> Iterator[Server]:
     """Connect as the broker's role, to the cluster's database or another. Raises ConnectorError."""
     parameters = parameters_of(place)
@@ -130,7 +130,7 @@ def connected(
 
 
 def _connect(
-    place: Place,
+    place: TargetSpec,
     parameters: PostgresParameters,
     database: str,
     root: str | None,
@@ -215,7 +215,7 @@ def _cut(wire: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def said_by(place: Place) -> Iterator[None]:
+def said_by(place: TargetSpec) -> Iterator[None]:
     """Turn errors of the server into ConnectorError without the statement, which may contain a password verifier."""
     try:
         yield
@@ -255,7 +255,7 @@ def reason_of(error: psycopg.Error) -> str:
     return " ".join(str(error).split()).rstrip(".") or "the connection was lost"
 
 
-def _unreachable(place: Place, database: str, error: psycopg.Error) -> ConnectorError:
+def _unreachable(place: TargetSpec, database: str, error: psycopg.Error) -> ConnectorError:
     reason = reason_of(error)
     where = f"{place.target.name} ({place.target.address}:{place.target.port}, database {database})"
     return ConnectorError(

@@ -13,9 +13,9 @@ from sessions_app.connectors.base import (
     Credential,
     Evidence,
     GrantSpec,
-    Lease,
+    LeaseSpec,
     Observed,
-    Place,
+    TargetSpec,
 )
 from sessions_app.connectors.postgres import facts, provision, revoke
 from sessions_app.connectors.postgres.check import check_place, check_sets, unfit_roles
@@ -35,33 +35,33 @@ class PostgresConnector:
 
     kind = "postgres"
 
-    def provision(self, spec: GrantSpec) -> Lease:
+    def provision(self, spec: GrantSpec) -> LeaseSpec:
         """Create or repair the grant's roles. Roles that can't be repaired are created again."""
         budget = Budget()
         try:
             return repeated(budget, lambda: self._make(spec, budget))
         except provision.NotIntactError:
             revoke.revoke(
-                Lease(
+                LeaseSpec(
                     grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made=spec.made, before=spec.before
                 ),
                 budget,
             )  # fmt: skip
             return repeated(budget, lambda: self._make(spec, budget))
 
-    def _make(self, spec: GrantSpec, budget: Budget) -> Lease:
+    def _make(self, spec: GrantSpec, budget: Budget) -> LeaseSpec:
         with connected(spec.place, budget, purpose=f"stint {spec.grant_ref}") as server:
             return provision.make(server, spec, budget)
 
-    def revoke(self, lease: Lease) -> Evidence:
+    def revoke(self, lease: LeaseSpec) -> Evidence:
         """Terminate the grant's sessions and remove its roles from every database."""
         return revoke.revoke(lease, Budget())
 
-    def verify(self, lease: Lease) -> Evidence:
+    def verify(self, lease: LeaseSpec) -> Evidence:
         """Look for roles, sessions, objects and prepared transactions of the grant."""
         return revoke.verify(lease, Budget())
 
-    def observe(self, place: Place) -> list[Observed]:
+    def observe(self, place: TargetSpec) -> list[Observed]:
         """Return every grant that has a role on the server, of any cluster."""
         budget = Budget()
         with connected(place, budget) as server:
@@ -70,19 +70,19 @@ class PostgresConnector:
             faults = {one.template: str(one) for one in faults_of(server, sorted(templates), budget)}
             return facts.observed(found, faults)
 
-    def check(self, place: Place) -> list[CheckStep]:
+    def check(self, place: TargetSpec) -> list[CheckStep]:
         """Report what is missing for Stint, with the SQL that fixes it."""
         return check_place(place, Budget())
 
-    def check_commands(self, place: Place, sets: Sequence[answers.CompiledSet]) -> list[CheckStep]:
+    def check_commands(self, place: TargetSpec, sets: Sequence[answers.CompiledSet]) -> list[CheckStep]:
         """Report which template roles of the command sets no grant may have, and why."""
         return check_sets(place, sets, Budget())
 
-    def unfit_roles(self, place: Place, sets: Sequence[answers.CompiledSet]) -> dict[str, str]:
+    def unfit_roles(self, place: TargetSpec, sets: Sequence[answers.CompiledSet]) -> dict[str, str]:
         """Check the template roles that Stint can grant, and those that the command sets name."""
         return unfit_roles(place, sets, Budget())
 
-    def issue(self, spec: GrantSpec, lease: Lease) -> Credential:
+    def issue(self, spec: GrantSpec, lease: LeaseSpec) -> Credential:
         """Give the grant's role a new password. The server gets only a SCRAM verifier of it.
 
         Open sessions continue. The previous password no longer works for logins. The holder can change the password,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from sessions_app.connectors.base import ConnectionParameters, ConnectorError, Place
+from sessions_app.connectors.base import ConnectionParameters, ConnectorError, TargetSpec
 
 Encryption = Literal["verify-full", "verify-ca", "require", "prefer", "disable"]
 # The role that takes over what holders created. It can do nothing, so that their functions can do nothing either.
@@ -68,7 +68,7 @@ class PostgresParameters(ConnectionParameters):
         return self
 
 
-def parameters_of(place: Place) -> PostgresParameters:
+def parameters_of(place: TargetSpec) -> PostgresParameters:
     """Return the place's parameters. Raises ConnectorError for those of another kind."""
     if not isinstance(place.parameters, PostgresParameters):
         raise ConnectorError(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from sessions_app.connectors.base import ConnectorError, GrantSpec, Json, Lease
+from sessions_app.connectors.base import ConnectorError, GrantSpec, Json, LeaseSpec
 from sessions_app.connectors.postgres.connection import Budget, Server
 from sessions_app.connectors.postgres.facts import RoleFacts, faults, grant_roles
 from sessions_app.connectors.postgres.handed import snapshot
@@ -23,7 +23,7 @@ class NotIntactError(ConnectorError):
     """The roles are not as they should be, and only creating them again can help."""
 
 
-def make(server: Server, spec: GrantSpec, budget: Budget) -> Lease:
+def make(server: Server, spec: GrantSpec, budget: Budget) -> LeaseSpec:
     """Create or repair the roles of a grant. Return what to know about them later, and the state before.
 
     Raises NotIntactError if they can't be repaired, ConnectorError for anything else.
@@ -46,7 +46,7 @@ def make(server: Server, spec: GrantSpec, budget: Budget) -> Lease:
         "database": parameters_of(spec.place).database, "privileges": len(wanted) - len(templates),
         "template_roles": templates, "logs_statements": logs,
     }  # fmt: skip
-    return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made=made, before=before)
+    return LeaseSpec(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made=made, before=before)
 
 
 def privileges_of(server: Server, spec: GrantSpec) -> tuple[Privilege, ...]:

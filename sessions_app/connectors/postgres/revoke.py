@@ -21,7 +21,7 @@ from typing import LiteralString
 
 from psycopg import sql
 
-from sessions_app.connectors.base import ConnectorError, Evidence, Json, Lease
+from sessions_app.connectors.base import ConnectorError, Evidence, Json, LeaseSpec
 from sessions_app.connectors.postgres.connection import (
     Budget,
     CollisionError,
@@ -54,7 +54,7 @@ class _Work:
     """One revoke in progress: what it found, what it did, and how many milliseconds each step took."""
 
     server: Server
-    lease: Lease
+    lease: LeaseSpec
     budget: Budget
     found: dict[str, RoleFacts] = field(default_factory=dict)
     numbers: set[int] = field(default_factory=set)
@@ -83,12 +83,12 @@ class _Work:
         self.timings[name] = round((time.monotonic() - began) * 1000, 1)
 
 
-def _known_oids(lease: Lease) -> list[int]:
+def _known_oids(lease: LeaseSpec) -> list[int]:
     """Return the OIDs of the roles as created, in case someone dropped the roles."""
     return [oid for key in ("oid", "rights_oid") if isinstance(oid := lease.made.get(key), int)]
 
 
-def revoke(lease: Lease, budget: Budget) -> Evidence:
+def revoke(lease: LeaseSpec, budget: Budget) -> Evidence:
     """Remove everything of a grant and return what was seen. Raises ConnectorError."""
     asked = now_text()
     names = role_names(lease.mark)
@@ -107,7 +107,7 @@ def revoke(lease: Lease, budget: Budget) -> Evidence:
     )
 
 
-def verify(lease: Lease, budget: Budget) -> Evidence:
+def verify(lease: LeaseSpec, budget: Budget) -> Evidence:
     """Look for what is left of a grant. Raises ConnectorError."""
     asked = now_text()
     names = role_names(lease.mark)

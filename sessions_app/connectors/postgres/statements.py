@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, LiteralString
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sessions_app.connectors.base import Lease, Place
+from sessions_app.connectors.base import LeaseSpec, TargetSpec
 from sessions_app.connectors.postgres.connection import Budget, Server, connected
 from sessions_app.connectors.postgres.masked import masked
 from sessions_app.connectors.postgres.names import role_names
@@ -58,7 +58,7 @@ class RunStatement:
     error: str = ""
 
 
-def statements(place: Place, lease: Lease, since: dt.datetime) -> list[RunStatement]:
+def statements(place: TargetSpec, lease: LeaseSpec, since: dt.datetime) -> list[RunStatement]:
     """Return what the holder of a lease ran since then, oldest first: at most `MOST`, the newest of them.
 
     Empty unless the cluster's parameters enable it. Raises ConnectorError.

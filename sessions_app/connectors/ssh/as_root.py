@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from sessions_app.connectors.marks import GRANT_MARK, RUN_MARK, Mark
 from sessions_app.connectors.ssh.wrapper import AS_ROOT, GUARDED, IN_NAMESPACE, SECONDS, SUDO
 from sessions_app.policy.commands.ssh.as_root import RootLine, SudoCannotSay, root_lines
-from sessions_app.policy.commands.ssh.decide import Command
+from sessions_app.policy.commands.ssh.decide import CompiledSSHCommand
 from sessions_app.policy.commands.ssh.quoting import quote_argv
 
 # Where `--end` finds the mark that it looks for. Under the name of the mark, it would find itself.
@@ -65,7 +65,7 @@ def sudoers(accounts: Sequence[str], lines: Sequence[RootLine]) -> str:
     )
 
 
-def root_lines_of(commands: Iterable[Command]) -> list[RootLine]:
+def root_lines_of(commands: Iterable[CompiledSSHCommand]) -> list[RootLine]:
     """Return the lines of sudoers for those of the commands that run as root, each once. What sudoers can't state is left
     out: it is never published.
     """

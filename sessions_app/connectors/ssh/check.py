@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import asyncssh
 
-from sessions_app.connectors.base import CheckStep, ConnectorError, Place
+from sessions_app.connectors.base import CheckStep, ConnectorError, TargetSpec
 from sessions_app.connectors.ssh.connection import CLIENT_OPTIONS, Dialer, Errand, connect_tcp
 from sessions_app.connectors.ssh.setup import PRINCIPALS, principal_of
 from sessions_app.policy.commands.ssh.quoting import quote_argv
@@ -44,7 +44,7 @@ _PROBE = (
 
 
 async def check_target(
-    dialer: Dialer, place: Place, *, clock: Callable[[], float] = time.time
+    dialer: Dialer, place: TargetSpec, *, clock: Callable[[], float] = time.time
 ) -> list[CheckStep]:
     """Return the steps in order, up to the first failure that makes the rest impossible."""
     target = place.target
@@ -87,7 +87,7 @@ async def check_target(
     return [*steps, *_judge(_facts(str(answer.stdout)), nonce, place, version, middle)]
 
 
-def _lacks(place: Place) -> str:
+def _lacks(place: TargetSpec) -> str:
     """Describe what a target that refuses the certificate may lack. The target itself does not say."""
     account = place.target.account
     return (
@@ -99,7 +99,7 @@ def _lacks(place: Place) -> str:
     )
 
 
-async def _not_let_in(error: ConnectorError, place: Place) -> list[CheckStep]:
+async def _not_let_in(error: ConnectorError, place: TargetSpec) -> list[CheckStep]:
     if isinstance(error.__cause__, asyncssh.PermissionDenied):
         proven = CheckStep(_HOST_KEY, True, "the target presented the expected key")
         return [proven, CheckStep(_ACCEPTED, False, error.message, _lacks(place))]
@@ -137,7 +137,7 @@ def _facts(output: str) -> dict[str, str]:
 
 
 def _judge(
-    facts: dict[str, str], nonce: str, place: Place, version: str, asked: float
+    facts: dict[str, str], nonce: str, place: TargetSpec, version: str, asked: float
 ) -> Iterator[CheckStep]:
     forced = facts.get("nonce") == nonce
     yield CheckStep(
@@ -168,7 +168,7 @@ def _judge(
     yield _penalties(version, facts.get("exempt", ""))
 
 
-def _principals(listed: str, place: Place) -> CheckStep:
+def _principals(listed: str, place: TargetSpec) -> CheckStep:
     """Report which principals the account accepts, as far as it can read the file."""
     mine = principal_of(place.cluster)
     others = sorted(set(listed.split()) - {mine})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sessions_app.connectors.base import CheckStep
 from sessions_app.connectors.ssh.as_root import line_of, root_lines_of
 from sessions_app.connectors.ssh.wrapper import AS_ROOT
-from sessions_app.policy.commands.ssh.decide import Command, CompiledSet, text_of
+from sessions_app.policy.commands.ssh.decide import CompiledSet, CompiledSSHCommand, text_of
 from sessions_app.policy.commands.ssh.quoting import quote_argv, readable
 
 # Of all sets together, as many questions are asked.
@@ -43,7 +43,7 @@ def questions_of(compiled: CompiledSet, account: str) -> list[Question]:
     return list(found.values())
 
 
-def _questions(command: Command, account: str) -> Iterator[Question]:
+def _questions(command: CompiledSSHCommand, account: str) -> Iterator[Question]:
     by_sudo = command.rule.as_root and account != "root"
     program = command.plain[0] or ""
     yield Question(

@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncssh
 
-from sessions_app.connectors.base import ConnectorError, Place
+from sessions_app.connectors.base import ConnectorError, TargetSpec
 from sessions_app.connectors.ssh.certificates import Credential, mint
 from sessions_app.connectors.ssh.options import CLOSED, HOST_CERTIFICATES, HOST_KEYS
 from sessions_app.connectors.ssh.setup import principal_of
@@ -76,7 +76,7 @@ class Dialer:
         self._slots: dict[tuple[str, int], asyncio.Semaphore] = {}
 
     async def dial(
-        self, place: Place, errand: Callable[[], Awaitable[Errand]]
+        self, place: TargetSpec, errand: Callable[[], Awaitable[Errand]]
     ) -> asyncssh.SSHClientConnection:
         """Return an authenticated connection. Raises ConnectorError.
 
@@ -97,7 +97,7 @@ class Dialer:
 
     async def _attempt(
         self,
-        place: Place,
+        place: TargetSpec,
         known: tuple[list[asyncssh.SSHKey], list[asyncssh.SSHKey], list[asyncssh.SSHKey]],
         errand: Callable[[], Awaitable[Errand]],
     ) -> asyncssh.SSHClientConnection:

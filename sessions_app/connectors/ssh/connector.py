@@ -18,9 +18,9 @@ from sessions_app.connectors.base import (
     ConnectorError,
     Evidence,
     GrantSpec,
-    Lease,
+    LeaseSpec,
     Observed,
-    Place,
+    TargetSpec,
 )
 from sessions_app.connectors.marks import GRANT_MARK, Mark
 from sessions_app.connectors.ssh import check as checks
@@ -78,11 +78,11 @@ class SSHConnector:
         self._sources = tuple(source_addresses)
         self._clock = clock
 
-    def provision(self, spec: GrantSpec) -> Lease:
+    def provision(self, spec: GrantSpec) -> LeaseSpec:
         """Create nothing: each command has its own certificate."""
-        return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place)
+        return LeaseSpec(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place)
 
-    def revoke(self, lease: Lease) -> Evidence:
+    def revoke(self, lease: LeaseSpec) -> Evidence:
         """Kill every process that carries the grant mark, until scans find none, and look for those that may be the
         grant's without it. Raises ConnectorError.
         """
@@ -103,7 +103,7 @@ class SSHConnector:
             return replace(evidence, detail={**evidence.detail, "processes_without_mark": UNTOLD})
         return evidence
 
-    def _with_root(self, lease: Lease, evidence: Evidence) -> Evidence:
+    def _with_root(self, lease: LeaseSpec, evidence: Evidence) -> Evidence:
         """Kill what carries the grant mark as root, too, and add it to the evidence."""
         command = end_command(Mark(GRANT_MARK, lease.mark))
         swept = _swept(lease.place.target, self._run(lease.place, f"{lease.grant_ref} root sweep", command))
@@ -113,19 +113,19 @@ class SSHConnector:
             detail={**evidence.detail, **detail},
         )  # fmt: skip
 
-    def sweep(self, place: Place, marks: Sequence[str]) -> Evidence:
+    def sweep(self, place: TargetSpec, marks: Sequence[str]) -> Evidence:
         """Kill every process that carries one of at most ``MOST_MARKS`` grant marks. Raises ConnectorError."""
         with _slot(place.target):
             named = [Mark(GRANT_MARK, mark) for mark in marks]
             return asyncio.run(sweep_target(self._dialer(), place, "unknown", *named))
 
-    def verify(self, lease: Lease) -> Evidence:
+    def verify(self, lease: LeaseSpec) -> Evidence:
         """Count the processes that carry the grant mark. Raises ConnectorError."""
         command = count_command(Mark(GRANT_MARK, lease.mark))
         swept = _swept(lease.place.target, self._run(lease.place, f"{lease.grant_ref} look", command))
         return Evidence(gone=swept.left == 0, detail={"processes_left": swept.left})
 
-    def observe(self, place: Place) -> list[Observed]:
+    def observe(self, place: TargetSpec) -> list[Observed]:
         """Return the grant marks that processes of the login account carry. Raises ConnectorError."""
         said = self._run(place, "observe", marks_command())
         counts = parse_marks(said.answer)
@@ -133,11 +133,11 @@ class SSHConnector:
             raise _proves_nothing(place.target, said)
         return [Observed(mark=mark, detail=f"{count} processes") for mark, count in sorted(counts.items())]
 
-    def check(self, place: Place) -> list[CheckStep]:
+    def check(self, place: TargetSpec) -> list[CheckStep]:
         """Log in and report step by step what is right and what to fix."""
         return asyncio.run(checks.check_target(self._dialer(), place, clock=self._clock))
 
-    def check_commands(self, place: Place, sets: Sequence[CompiledSet]) -> list[CheckStep]:
+    def check_commands(self, place: TargetSpec, sets: Sequence[CompiledSet]) -> list[CheckStep]:
         """Report for each command set whether its programs exist on the target, and whether sudo allows what runs as root."""
         account = place.target.account
         asked = {one.name: questions_of(one, account) for one in sets if isinstance(one, CompiledSet)}
@@ -156,7 +156,7 @@ class SSHConnector:
             step_of(name, some, [one for one in some if one.asks in refused]) for name, some in asked.items()
         ]
 
-    def _run(self, place: Place, label: str, command: str) -> _Said:
+    def _run(self, place: TargetSpec, label: str, command: str) -> _Said:
         with _slot(place.target):
             return asyncio.run(_ask(self._dialer(), place, label, command))
 
@@ -164,13 +164,13 @@ class SSHConnector:
         return Dialer(lambda: self._key, source_addresses=self._sources, clock=self._clock)
 
 
-async def sweep_target(dialer: Dialer, place: Place, label: str, *marks: Mark) -> Evidence:
+async def sweep_target(dialer: Dialer, place: TargetSpec, label: str, *marks: Mark) -> Evidence:
     """Kill every process that carries one of the marks, and return what the target saw. Raises ConnectorError."""
     asked = _now()
     return _evidence(place, await _ask(dialer, place, f"{label} sweep", sweep_command(*marks)), asked)
 
 
-def _evidence(place: Place, said: _Said, asked: str) -> Evidence:
+def _evidence(place: TargetSpec, said: _Said, asked: str) -> Evidence:
     swept = _swept(place.target, said)
     return Evidence(
         gone=swept.gone,
@@ -205,7 +205,7 @@ def _what_is_left(swept: Swept) -> str:
     )
 
 
-async def _ask(dialer: Dialer, place: Place, key_id: str, command: str) -> _Said:
+async def _ask(dialer: Dialer, place: TargetSpec, key_id: str, command: str) -> _Said:
     async def errand() -> Errand:
         return Errand(serial=0, key_id=key_id, command=command)
 
@@ -220,7 +220,7 @@ async def _ask(dialer: Dialer, place: Place, key_id: str, command: str) -> _Said
         connection.abort()
 
 
-async def _read(reader: asyncssh.SSHReader[str], place: Place) -> str:
+async def _read(reader: asyncssh.SSHReader[str], place: TargetSpec) -> str:
     """Read to the end, but no more than any answer is long."""
     try:
         await reader.readexactly(LONGEST_ANSWER)

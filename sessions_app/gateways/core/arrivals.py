@@ -43,23 +43,23 @@ class ShareTaken(StintError):
     status = 429
 
 
-class Places:
+class Slots:
     """The places for connections."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._unproven = Unproven(limits.unproven, per_address=limits.per_address)
-        self._taken: set[Place] = set()
+        self._taken: set[Slot] = set()
         self._of_grants: Counter[int] = Counter()
 
-    def take(self, address: str) -> Place | None:
+    def take(self, address: str) -> Slot | None:
         """Return a place for a connection from an address; None if there is none, which the metrics count."""
         full = len(self._taken) >= self._limits.connections
         why = "too many" if full else self._unproven.arrive(address)
         if why:
             metrics.CONNECTIONS_REFUSED.labels(why).inc()
             return None
-        place = Place(self, address)
+        place = Slot(self, address)
         self._taken.add(place)
         return place
 
@@ -83,15 +83,15 @@ class Places:
         if not self._of_grants[grant_id]:
             del self._of_grants[grant_id]
 
-    def leave(self, place: Place) -> None:
+    def leave(self, place: Slot) -> None:
         """Free a place. Safe to repeat."""
         self._taken.discard(place)
 
 
-class Place:
+class Slot:
     """The place of one connection, which has one request at a time. It counts for the grant that used it last."""
 
-    def __init__(self, places: Places, address: str) -> None:
+    def __init__(self, places: Slots, address: str) -> None:
         self._places, self._address = places, address
         self._known = False
         self._grant_id: int | None = None
@@ -127,10 +127,10 @@ class Arrivals:
     """Gives each TCP connection a place, then TLS, then the protocol that ``serve`` makes, which leaves the place."""
 
     def __init__(
-        self, context: ssl.SSLContext, limits: Limits, serve: Callable[[Place], asyncio.Protocol]
+        self, context: ssl.SSLContext, limits: Limits, serve: Callable[[Slot], asyncio.Protocol]
     ) -> None:
         self._context, self._serve = context, serve
-        self._places = Places(limits)
+        self._places = Slots(limits)
         self._handshakes: set[asyncio.Task[None]] = set()
 
     def protocol(self) -> asyncio.Protocol:
@@ -156,7 +156,7 @@ class Arrivals:
         self._handshakes.add(task)
         task.add_done_callback(self._handshakes.discard)
 
-    async def _shake_hands(self, sock: socket.socket, place: Place) -> None:
+    async def _shake_hands(self, sock: socket.socket, place: Slot) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: self._serve(place), sock, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_S

@@ -71,7 +71,7 @@ class Known:
     tls_fingerprint: str = ""
 
 
-class Lease:
+class GatewayLease:
     """Renews, checks every open grant, and cuts everything if it could do neither for ten seconds."""
 
     def __init__(self, known: Known, *, registry: Registry, enders: Enders) -> None:

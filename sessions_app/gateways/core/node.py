@@ -19,7 +19,7 @@ from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core.clock import LoopClock
 from sessions_app.gateways.core.database import Database
 from sessions_app.gateways.core.enders import Enders
-from sessions_app.gateways.core.lease import Known, Lease
+from sessions_app.gateways.core.lease import GatewayLease, Known
 from sessions_app.gateways.core.listener import cancelled, listen
 from sessions_app.gateways.core.registry import Registry
 from sessions_app.gateways.core.reports import Reports
@@ -43,7 +43,7 @@ class Node:
         self.registry = Registry(Reports(database), self.clock)
         enders = Enders(self.registry, self.clock)
         self.registry.watcher = enders
-        self.lease = Lease(known, registry=self.registry, enders=enders)
+        self.lease = GatewayLease(known, registry=self.registry, enders=enders)
         self.id = 0
         self.on_hold: Callable[[int], None] = _nothing
         self.on_order: list[Callable[[], None]] = []

@@ -23,7 +23,7 @@ from aiohttp.streams import StreamReader
 
 from broker.kernel import request_id, tracing
 from broker.kernel.problems import CONTENT_TYPE, problem
-from sessions_app.gateways.core.arrivals import LIMITS, Arrivals, Limits, Place
+from sessions_app.gateways.core.arrivals import LIMITS, Arrivals, Limits, Slot
 from sessions_app.gateways.core.endpoint import Shared
 from sessions_app.gateways.core.options import WebOptions
 from sessions_app.gateways.core.tls import Tls
@@ -163,7 +163,7 @@ _ID = web.RequestKey("request_id", str)
 class _Connection(web.RequestHandler):
     """One client's connection. It is closed if the head of a request takes too long."""
 
-    def __init__(self, place: Place, *args: Any, **more: Any) -> None:
+    def __init__(self, place: Slot, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._place = place
         self._head: asyncio.TimerHandle | None = None

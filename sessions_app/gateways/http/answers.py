@@ -13,7 +13,7 @@ from aiohttp import ClientResponse, web
 from multidict import CIMultiDict
 
 from broker.kernel.problems import CONTENT_TYPE
-from sessions_app.connectors.base import Place
+from sessions_app.connectors.base import TargetSpec
 from sessions_app.connectors.http.parameters import parameters_of
 from sessions_app.gateways.core.aside import aside
 from sessions_app.gateways.http.upstream import host_of
@@ -71,7 +71,7 @@ def answer_json(
     )
 
 
-def mapped(headers: CIMultiDict[str], place: Place, here: str) -> None:
+def mapped(headers: CIMultiDict[str], place: TargetSpec, here: str) -> None:
     """Turn addresses of the target into those of the gateway. ``here`` is what leads to the target's base path."""
     for name in _LOCATIONS:
         if name in headers:
@@ -82,7 +82,7 @@ def mapped(headers: CIMultiDict[str], place: Place, here: str) -> None:
                 headers[name] = found
 
 
-def _mapped(location: str, place: Place, here: str) -> str | None:
+def _mapped(location: str, place: TargetSpec, here: str) -> str | None:
     """Return where an address leads through the gateway; None if it leads around it."""
     try:
         parts = urlsplit(location)
@@ -103,7 +103,7 @@ def _mapped(location: str, place: Place, here: str) -> str | None:
     return f"{here}{parts.path.removeprefix(base) or '/'}{query}{fragment}"
 
 
-def _is_own(scheme: str, netloc: str, place: Place) -> bool:
+def _is_own(scheme: str, netloc: str, place: TargetSpec) -> bool:
     ours = "https" if parameters_of(place).tls else "http"
     usual = ":443" if ours == "https" else ":80"
     address = f"{place.target.address}:{place.target.port}"

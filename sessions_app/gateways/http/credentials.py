@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, quote_plus
 from weakref import WeakValueDictionary
 
-from sessions_app.connectors.base import Place
+from sessions_app.connectors.base import TargetSpec
 from sessions_app.connectors.http.parameters import OAuth, parameters_of
 from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.http.upstream import Upstream
@@ -58,12 +58,12 @@ class Credentials:
         self._dropped: dict[str, float] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def parameter_of(self, place: Place) -> str:
+    def parameter_of(self, place: TargetSpec) -> str:
         """Return the name that is added to the query; empty if none is."""
         how = parameters_of(place).inject
         return how.query or "" if how else ""
 
-    def refused(self, place: Place, injected: Injected) -> bool:
+    def refused(self, place: TargetSpec, injected: Injected) -> bool:
         """Note that a target refused a token, and return whether the next request has another one.
 
         A target that refuses every token is asked with the same one for a while: each request would fetch its own.
@@ -80,7 +80,7 @@ class Credentials:
             del self._tokens[key]
         return True
 
-    async def of(self, place: Place) -> Injected:
+    async def of(self, place: TargetSpec) -> Injected:
         """Return what is added for a target. Raises NotReached."""
         how = parameters_of(place).inject
         if how is None:
@@ -99,7 +99,7 @@ class Credentials:
         token = await self._token(place, how.oauth)
         return Injected(_bearing(token), "", _texts(token.text))
 
-    async def _token(self, place: Place, how: OAuth) -> _Token:
+    async def _token(self, place: TargetSpec, how: OAuth) -> _Token:
         key = _key_of(place, how)
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
@@ -109,7 +109,7 @@ class Credentials:
                 found = self._tokens[key] = await self._fetched(place, how, now)
             return found
 
-    async def _fetched(self, place: Place, how: OAuth, now: float) -> _Token:
+    async def _fetched(self, place: TargetSpec, how: OAuth, now: float) -> _Token:
         form = {"grant_type": "client_credentials", **({"scope": how.scope} if how.scope else {})}
         # Both are encoded as in a form first. Source: RFC 6749 §2.3.1.
         pair = _basic(quote_plus(how.client_id), quote_plus(how.client_secret.get_secret_value()))
@@ -156,7 +156,7 @@ def _texts(*secrets: str) -> tuple[str, ...]:
     return tuple(text for text in dict.fromkeys(secrets) if len(text) >= SHORTEST)
 
 
-def _key_of(place: Place, how: OAuth) -> str:
+def _key_of(place: TargetSpec, how: OAuth) -> str:
     words = (place.cluster, how.token_url, how.client_id, how.client_secret.get_secret_value(), how.scope)
     return hashlib.sha256("\0".join(words).encode()).hexdigest()
 

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import ClientResponse, web
 from multidict import CIMultiDict
 
-from sessions_app.connectors.base import Place
+from sessions_app.connectors.base import TargetSpec
 from sessions_app.connectors.http.parameters import parameters_of
 from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.core.heads import answered
@@ -50,7 +50,13 @@ class Relay:
     """
 
     def __init__(
-        self, upstream: Upstream, asked: Asked, place: Place, body: Body, rule: HTTPRequest, record: Record
+        self,
+        upstream: Upstream,
+        asked: Asked,
+        place: TargetSpec,
+        body: Body,
+        rule: HTTPRequest,
+        record: Record,
     ) -> None:
         """``record`` is called before the client is sent anything."""
         self._upstream, self._asked, self._place, self._body, self._rule = upstream, asked, place, body, rule

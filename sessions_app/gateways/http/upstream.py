@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from sessions_app.connectors.base import Place
+from sessions_app.connectors.base import TargetSpec
 from sessions_app.connectors.http.parameters import parameters_of
 from sessions_app.gateways.core.client import CUT, Client, NotReached, TooLarge, read_small
 
@@ -33,7 +33,14 @@ class Upstream:
         self._client = Client(kept=KEPT_S, ahead=AHEAD)
 
     async def send(
-        self, place: Place, method: str, target: str, headers: Mapping[str, str], body: Any, *, patient: bool
+        self,
+        place: TargetSpec,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: Any,
+        *,
+        patient: bool,
     ) -> aiohttp.ClientResponse:
         """Send a request and return the answer, of which only the head was read. ``target`` is what stands on the
         request line. ``patient``: the answer may pause for as long as it likes. Redirects are not followed. Raises
@@ -45,7 +52,7 @@ class Upstream:
         )  # fmt: skip
 
     def websocket(
-        self, place: Place, target: str, headers: Mapping[str, str], protocols: list[str], *, most: int
+        self, place: TargetSpec, target: str, headers: Mapping[str, str], protocols: list[str], *, most: int
     ) -> AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
         """Open a WebSocket until the block ends. ``most`` is the size of the largest message in bytes. Entering raises
         NotReached.
@@ -91,7 +98,7 @@ class Upstream:
         await self._client.close()
 
 
-def address_of(place: Place, target: str) -> URL:
+def address_of(place: TargetSpec, target: str) -> URL:
     """Return the URL of a target and what stands on its request line, unchanged."""
     address = place.target.address
     host = f"[{address}]" if ":" in address else address
@@ -99,7 +106,7 @@ def address_of(place: Place, target: str) -> URL:
     return URL(f"{scheme}://{host}:{place.target.port}{target}", encoded=True)
 
 
-def host_of(place: Place) -> str:
+def host_of(place: TargetSpec) -> str:
     """Return the value of Host for a target."""
     parameters, target = parameters_of(place), place.target
     if parameters.host:
@@ -109,7 +116,7 @@ def host_of(place: Place) -> str:
     return host if target.port == usual else f"{host}:{target.port}"
 
 
-def _tls(place: Place) -> dict[str, Any]:
+def _tls(place: TargetSpec) -> dict[str, Any]:
     parameters = parameters_of(place)
     if not parameters.tls:
         return {}
@@ -129,5 +136,5 @@ def trusting(ca: str) -> ssl.SSLContext:
     return context
 
 
-def _named(place: Place) -> str:
+def _named(place: TargetSpec) -> str:
     return f"{place.target.name} ({place.target.address}:{place.target.port})"

@@ -8,7 +8,7 @@ from typing import Any
 
 from yarl import URL
 
-from sessions_app.connectors.base import ConnectorError, Place
+from sessions_app.connectors.base import ConnectorError, TargetSpec
 from sessions_app.connectors.kubernetes.api import tls_context
 from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
 
@@ -16,21 +16,21 @@ from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
 _trusting = functools.lru_cache(maxsize=256)(tls_context)
 
 
-def address_of(place: Place, target: str) -> URL:
+def address_of(place: TargetSpec, target: str) -> URL:
     """Return the URL of an API server and what stands on its request line, unchanged."""
     address = place.target.address
     host = f"[{address}]" if ":" in address else address
     return URL(f"https://{host}:{place.target.port}{target}", encoded=True)
 
 
-def parameters_of(place: Place) -> KubernetesParameters:
+def parameters_of(place: TargetSpec) -> KubernetesParameters:
     """Return the connection settings of an API server. Raises ConnectorError."""
     if not isinstance(place.parameters, KubernetesParameters):
         raise ConnectorError(f"{place.target.name} has no Kubernetes parameters", permanent=True)
     return place.parameters
 
 
-def tls_of(place: Place) -> dict[str, Any]:
+def tls_of(place: TargetSpec) -> dict[str, Any]:
     """Return how a client session trusts an API server, as arguments of its requests. Raises ConnectorError."""
     parameters = parameters_of(place)
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from sessions_app.connectors.base import ConnectorError, Place
+from sessions_app.connectors.base import ConnectorError, TargetSpec
 from sessions_app.connectors.kubernetes.remote import Server
 from sessions_app.gateways.core.client import Client, NotReached
 from sessions_app.gateways.core.sockets import GOODBYE_S
@@ -91,7 +91,7 @@ def _bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def _tls(place: Place) -> dict[str, Any]:
+def _tls(place: TargetSpec) -> dict[str, Any]:
     try:
         return tls_of(place)
     except ConnectorError as error:

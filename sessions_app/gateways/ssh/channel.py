@@ -12,8 +12,8 @@ import structlog
 from asyncssh.constants import EXTENDED_DATA_STDERR
 
 from broker.kernel.errors import StintError
-from sessions_app.gateways.ssh.commands import Command
-from sessions_app.gateways.ssh.parts import Channels, Outcome
+from sessions_app.gateways.ssh.commands import CommandExecution
+from sessions_app.gateways.ssh.parts import Channels, ExecutionResult
 from sessions_app.gateways.ssh.prompt import Prompt
 from sessions_app.gateways.ssh.relay import Feed, signal_name
 
@@ -37,7 +37,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._terminal = False
         self._feed: Feed | None = None
         self._early: list[bytes] = []
-        self._command: Command | None = None
+        self._command: CommandExecution | None = None
         self._prompt: Prompt | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopped = ""
@@ -227,14 +227,14 @@ class Channel(asyncssh.SSHServerSession[bytes]):
                 if self._stopped:
                     self._prompt.note(f"{session.use.grant_ref} has ended: {self._stopped}.")
                 return REFUSED if self._stopped else 0
-            self._command = Command(self._connection.parts, session, self._line, decision, self)
+            self._command = CommandExecution(self._connection.parts, session, self._line, decision, self)
             if self._gone:
                 self._command.stop("the holder disconnected")
             return self._pass_on(await self._command.run(), session.use.grant_ref)
         finally:
             session.leave(self)
 
-    def _pass_on(self, outcome: Outcome, ref: str) -> int | str:
+    def _pass_on(self, outcome: ExecutionResult, ref: str) -> int | str:
         if outcome.state == "refused":
             self.note(f"not allowed: {outcome.message}")
             return REFUSED

@@ -20,7 +20,7 @@ from sessions_app.gateways.core import metrics
 from sessions_app.gateways.core.first import try_first
 from sessions_app.gateways.core.recording import Recorder, Recording
 from sessions_app.gateways.core.registry import Ended, OpenSession
-from sessions_app.gateways.ssh.parts import Outcome, Parts
+from sessions_app.gateways.ssh.parts import ExecutionResult, Parts
 from sessions_app.gateways.ssh.relay import CommandIO, TargetSession
 from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.proofs.holder import Use
@@ -34,7 +34,7 @@ from sessions_app.queries.record.recording_files import recording_path
 log = structlog.get_logger(__name__)
 
 
-class Command:
+class CommandExecution:
     """One line tried in a session, and run if allowed. ``stop`` may be called at any time."""
 
     def __init__(
@@ -84,12 +84,12 @@ class Command:
         if self._connection is not None:
             cut(self._connection)
 
-    async def run(self) -> Outcome:
+    async def run(self) -> ExecutionResult:
         """Record, run, report, as a request of its own. Raises StintError if nothing could be recorded; nothing was run then."""
         with request_id.bound(request_id.make()), tracing.span("stint.command", grant=self._use.grant_ref):
             return await self._run()
 
-    async def _run(self) -> Outcome:
+    async def _run(self) -> ExecutionResult:
         begun: asyncio.Future[Errand] = asyncio.get_running_loop().create_future()
         if isinstance(self._decision, Allowed) and not self._decision.hold:
             # The target's handshake continues while the attempt is recorded. The certificate waits for the record.
@@ -98,10 +98,10 @@ class Command:
             tried = await self._begin()
             metrics.COMMANDS.labels(tried.verdict).inc()
             if tried.verdict == "refused":
-                return Outcome(state="refused", message=tried.message)
+                return ExecutionResult(state="refused", message=tried.message)
             if tried.verdict == "held":
                 outcome = await self._wait_for_release(tried)
-                if isinstance(outcome, Outcome):
+                if isinstance(outcome, ExecutionResult):
                     return outcome
                 tried = outcome
             return await self._carry_out(tried, begun)
@@ -118,7 +118,7 @@ class Command:
 
     def _too_late(self, tried: Tried) -> None:
         """Handle an attempt that was recorded when nobody waited for it anymore."""
-        self._report(tried, Outcome(state="failed", message="the database answered too late"), None)
+        self._report(tried, ExecutionResult(state="failed", message="the database answered too late"), None)
 
     async def _dial(self, begun: asyncio.Future[Errand]) -> asyncssh.SSHClientConnection:
         async def errand() -> Errand:
@@ -148,7 +148,7 @@ class Command:
             raise Ended(f"{self._use.grant_ref} has ended.")
         self._session.check()
 
-    async def _wait_for_release(self, tried: Tried) -> Tried | Outcome:
+    async def _wait_for_release(self, tried: Tried) -> Tried | ExecutionResult:
         """Wait until a second person has allowed the command, and use that approval, which is valid once."""
         if not isinstance(tried.decision, answers.Allowed):
             raise AssertionError  # noqa: TRY004  # only what is allowed is held
@@ -171,9 +171,9 @@ class Command:
                 await asyncio.sleep(1)
                 continue
             if hold.state != "held":
-                return Outcome(state="refused", message=hold.message)
+                return ExecutionResult(state="refused", message=hold.message)
             await self._next_news(tried.run_id)
-        outcome = Outcome(state="cut", message=self._stopped)
+        outcome = ExecutionResult(state="cut", message=self._stopped)
         self._report(tried, outcome, None)
         return outcome
 
@@ -186,7 +186,7 @@ class Command:
         for wait in waits:
             wait.cancel()
 
-    async def _carry_out(self, tried: Tried, begun: asyncio.Future[Errand]) -> Outcome:
+    async def _carry_out(self, tried: Tried, begun: asyncio.Future[Errand]) -> ExecutionResult:
         recorder = None
         try:
             recorder = await self._record(tried)
@@ -200,11 +200,11 @@ class Command:
             outcome = await self._execute(connection, tried, recorder)
         except asyncio.CancelledError:
             if not self._stopped:
-                self._report(tried, Outcome(state="cut", message="the gateway stopped it"), recorder)
+                self._report(tried, ExecutionResult(state="cut", message="the gateway stopped it"), recorder)
                 raise
-            outcome = Outcome(state="cut", message=self._stopped)
+            outcome = ExecutionResult(state="cut", message=self._stopped)
         except Ended as error:
-            outcome = Outcome(state="cut", message=self._stopped or error.message)
+            outcome = ExecutionResult(state="cut", message=self._stopped or error.message)
         except (ConnectorError, CannotWrap, OSError, asyncssh.Error, Unavailable) as error:
             outcome = self._broken(str(error))
         except Exception as error:  # whatever failed, the run is over and must say so
@@ -228,7 +228,7 @@ class Command:
 
     async def _execute(
         self, connection: asyncssh.SSHClientConnection, tried: Tried, recorder: Recorder
-    ) -> Outcome:
+    ) -> ExecutionResult:
         self._target = target = TargetSession(self._io, recorder)
         try:
             self._check()
@@ -248,31 +248,31 @@ class Command:
             connection.abort()
         return self._judge(target, tried)
 
-    def _judge(self, target: TargetSession, tried: Tried) -> Outcome:
+    def _judge(self, target: TargetSession, tried: Tried) -> ExecutionResult:
         if target.record_error is not None:
-            return Outcome(
+            return ExecutionResult(
                 state="cut", message=f"its output can't be recorded: {target.record_error.strerror}"
             )
         if self._stopped:
-            return Outcome(
+            return ExecutionResult(
                 state="cut", exit_status=target.exit_status, signal=target.signal, message=self._stopped
             )
         if target.exit_status is None and not target.signal:
             return self._broken(f"the connection to {self._use.target.name} was lost")
         killed = target.signal == "KILL" or target.exit_status == 137  # 128 + SIGKILL
         if killed and tried.deadline is not None and self._parts.clock.until(tried.deadline) < 0.05:
-            return Outcome(
+            return ExecutionResult(
                 state="cut", exit_status=target.exit_status, signal=target.signal, message=TIME_OVER
             )
-        return Outcome(state="done", exit_status=target.exit_status, signal=target.signal)
+        return ExecutionResult(state="done", exit_status=target.exit_status, signal=target.signal)
 
-    def _broken(self, why: str) -> Outcome:
+    def _broken(self, why: str) -> ExecutionResult:
         """Return the outcome of a command that did not end by itself. It only failed if nothing was sent to the target."""
         if self._target is None or not self._target.opened:
-            return Outcome(state="failed", message=why)
-        return Outcome(state="cut", message=f"{why}; the command may still be running")
+            return ExecutionResult(state="failed", message=why)
+        return ExecutionResult(state="cut", message=f"{why}; the command may still be running")
 
-    def _report(self, tried: Tried, outcome: Outcome, recorder: Recorder | None) -> None:
+    def _report(self, tried: Tried, outcome: ExecutionResult, recorder: Recorder | None) -> None:
         recording = Recording("", "", 0, 0)
         if recorder is not None:
             try:

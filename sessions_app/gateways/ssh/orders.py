@@ -6,7 +6,7 @@ import datetime as dt
 
 from sessions_app.gateways.core.orders import PROOF
 from sessions_app.gateways.core.registry import OpenSession, Registry
-from sessions_app.gateways.ssh.commands import Command
+from sessions_app.gateways.ssh.commands import CommandExecution
 from sessions_app.gateways.ssh.parts import Parts
 from sessions_app.gateways.ssh.relay import Feed
 from sessions_app.operations.sessions.authorize_use import used_from
@@ -30,7 +30,9 @@ class Ordered:
         use = used_from(use, claimed.client_address)
         self._session = OpenSession(registry, use, client_address=claimed.client_address, proof=PROOF)
         decision = decide(use.compiled, claimed.line)
-        self._command = Command(parts, self._session, claimed.line, decision, self, order_id=claimed.order_id)
+        self._command = CommandExecution(
+            parts, self._session, claimed.line, decision, self, order_id=claimed.order_id
+        )
 
     async def run(self) -> None:
         """Try the line and run it if allowed. Raises StintError if nothing could be recorded."""

@@ -21,7 +21,7 @@ State = Literal["done", "cut", "failed", "refused"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class ExecutionResult:
     """How a command ended. Without an exit status and a signal, ``message`` says why there is neither."""
 
     state: State

@@ -9,8 +9,8 @@ import asyncssh
 
 from broker.kernel.errors import StintError
 from sessions_app.gateways.core.registry import OpenSession
-from sessions_app.gateways.ssh.commands import Command
-from sessions_app.gateways.ssh.parts import Outcome, Parts
+from sessions_app.gateways.ssh.commands import CommandExecution
+from sessions_app.gateways.ssh.parts import ExecutionResult, Parts
 from sessions_app.gateways.ssh.relay import CommandIO, Feed
 from sessions_app.operations.sessions.proofs.holder import Use
 from sessions_app.policy.commands.answers import CommandView
@@ -40,7 +40,7 @@ class Prompt:
         self._at_start = True
         self._left = False
         self._decoders = {error: codecs.getincrementaldecoder("utf-8")("replace") for error in (False, True)}
-        self.command: Command | None = None
+        self.command: CommandExecution | None = None
 
     # Events from the channel.
 
@@ -122,7 +122,7 @@ class Prompt:
 
     async def _try(self, line: str) -> None:
         decision = decide(self._session.use.compiled, line)
-        self.command = Command(self._parts, self._session, line, decision, self)
+        self.command = CommandExecution(self._parts, self._session, line, decision, self)
         self._editor.set_echo(False)  # type: ignore[attr-defined]  # of the editor's wrapper
         try:
             self._say(await self.command.run())
@@ -133,7 +133,7 @@ class Prompt:
             if not self._raw.is_closing():
                 self._editor.set_echo(True)  # type: ignore[attr-defined]  # of the editor's wrapper
 
-    def _say(self, outcome: Outcome) -> None:
+    def _say(self, outcome: ExecutionResult) -> None:
         if not self._at_start:
             self._write("\n")
         if outcome.state == "refused":

@@ -20,7 +20,7 @@ from broker.kernel.lock import shown
 from broker.kernel.text import recordable
 from broker.kernel.tracing import traced
 from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError
-from sessions_app.connectors.base import Lease as Made
+from sessions_app.connectors.base import LeaseSpec as Made
 from sessions_app.models import EndReason, Grant, GrantState, Lease
 from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.provision_grant import activate

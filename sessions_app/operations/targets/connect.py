@@ -12,14 +12,13 @@ from django.conf import settings
 from broker.kernel import clock
 from broker.kernel.crypto import CannotDecrypt
 from sessions_app.connectors import registry
-from sessions_app.connectors.base import Connector, ConnectorError, GrantSpec, Lease, Place
+from sessions_app.connectors.base import Connector, ConnectorError, GrantSpec, LeaseSpec, TargetSpec
 from sessions_app.connectors.http.connector import TYPE as HTTP
 from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
 from sessions_app.connectors.mcp.connector import TYPE as MCP
 from sessions_app.connectors.postgres.connector import TYPE as POSTGRES
 from sessions_app.connectors.ssh.setup import ACCOUNT
-from sessions_app.models import Cluster, Grant, Target
-from sessions_app.models import Lease as LeaseRow
+from sessions_app.models import Cluster, Grant, Lease, Target
 from sessions_app.operations.targets.cluster_connection import parameters_of
 from sessions_app.policy.scope import TargetFacts
 from sessions_app.queries.catalog.command_sets import compiled
@@ -32,7 +31,7 @@ def connector_for(kind: str) -> Connector:
     return registry.connector_for(kind)
 
 
-def place_of_target(target: Target) -> Place:
+def place_of_target(target: Target) -> TargetSpec:
     """Return a target of the catalog as a connector needs it. Raises ConnectorError."""
     cluster = target.cluster
     return _place(
@@ -40,7 +39,7 @@ def place_of_target(target: Target) -> Place:
     )
 
 
-def place_of_lease(lease: LeaseRow, cluster: Cluster) -> Place:
+def place_of_lease(lease: Lease, cluster: Cluster) -> TargetSpec:
     """Return where something of a grant is, even if the catalog has changed since. Raises ConnectorError."""
     return _place(cluster, lease_facts(lease), lease.host_ca, lease.connection, lease.sealed_connection)
 
@@ -51,24 +50,24 @@ def _place(
     host_ca: str,
     connection: Mapping[str, Any],
     sealed: bytes | memoryview[int],
-) -> Place:
+) -> TargetSpec:
     try:
         parameters = parameters_of(cluster.kind, connection, sealed, cluster_id=cluster.pk)
     except CannotDecrypt as error:
         raise ConnectorError(str(error), permanent=True) from error
-    return Place(cluster=cluster.name, target=target, parameters=parameters, host_ca=host_ca)
+    return TargetSpec(cluster=cluster.name, target=target, parameters=parameters, host_ca=host_ca)
 
 
 def lease_of(
-    lease: LeaseRow,
+    lease: Lease,
     grant: Grant,
     *,
     others: Sequence[str] = (),
     contained: bool = False,
     as_root: bool = False,
-) -> Lease:
+) -> LeaseSpec:
     """Return a stored lease as a connector needs it. Raises ConnectorError."""
-    return Lease(
+    return LeaseSpec(
         grant_ref=grant.ref,
         mark=grant.mark,
         place=place_of_lease(lease, grant.cluster),
@@ -81,7 +80,7 @@ def lease_of(
     )
 
 
-def spec_of(lease: LeaseRow, grant: Grant) -> GrantSpec:
+def spec_of(lease: Lease, grant: Grant) -> GrantSpec:
     """Return a grant as a connector needs it on the target of one lease. Raises ConnectorError."""
     try:
         commands = compiled(grant.command_set_version, grant.parameters, grant.commands)

@@ -17,8 +17,15 @@ from broker.kernel.lock import held, still_here
 from broker.kernel.statement import is_connected
 from broker.kernel.text import recordable
 from broker.kernel.threads import Threads
-from sessions_app.connectors.base import CALL_SECONDS, Connector, ConnectorError, Place, RoleWatcher, Sweeper
-from sessions_app.connectors.base import Lease as Left
+from sessions_app.connectors.base import (
+    CALL_SECONDS,
+    Connector,
+    ConnectorError,
+    RoleWatcher,
+    Sweeper,
+    TargetSpec,
+)
+from sessions_app.connectors.base import LeaseSpec as Left
 from sessions_app.models import Cluster, Observation, Target
 from sessions_app.operations.targets.compare_targets import (
     UNKNOWN,
@@ -194,7 +201,7 @@ def _removed(connector: Connector, target: Target, orphan: Found) -> str:
         return recordable(_odd(target, error).message)
 
 
-def _revoke(connector: Connector, orphan: Found, place: Place) -> str:
+def _revoke(connector: Connector, orphan: Found, place: TargetSpec) -> str:
     """Remove what is left over, and return what still is, in a sentence; empty if nothing is. Raises ConnectorError."""
     if isinstance(connector, Sweeper):
         answers = [connector.sweep(place, orphan.marks)]

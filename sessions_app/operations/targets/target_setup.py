@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from django.conf import settings
 
-from sessions_app.connectors.base import Place
+from sessions_app.connectors.base import TargetSpec
 from sessions_app.connectors.http.connector import origin_of
 from sessions_app.connectors.http.parameters import HTTPParameters
 from sessions_app.connectors.http.snippets import Site, snippet
@@ -71,7 +71,7 @@ def ssh_setup(cluster: Cluster, *, gateways: Sequence[str]) -> Setup | None:
     )  # fmt: skip
 
 
-def _places(cluster: Cluster) -> list[Place]:
+def _places(cluster: Cluster) -> list[TargetSpec]:
     targets = cluster.targets.filter(removed_at__isnull=True).select_related("cluster").order_by("name")
     return [place_of_target(target) for target in targets]
 

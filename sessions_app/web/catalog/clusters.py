@@ -24,7 +24,7 @@ from sessions_app.web.catalog.proposals_page import proposal_for
 from sessions_app.web.forms.documents import administered, editing, list_documents
 from sessions_app.web.forms.editor import Typed, sent
 from sessions_app.web.forms.removing import Removal, press_remove
-from sessions_app.web.forms.saving import Outcome, press, said
+from sessions_app.web.forms.saving import SaveResult, press, said
 from sessions_app.web.home.welcome_page import unfinished
 from sessions_app.web.layout.views import ACT, FORM, back, page, who
 
@@ -117,7 +117,7 @@ def _form(request: HttpRequest, cluster: Cluster | None) -> HttpResponse:
     if cluster is None and find(kind) is None:
         raise Http404
     form = form_of(document) if document else ClusterForm(kind=kind)
-    outcome = Outcome()
+    outcome = SaveResult()
     if request.method == "POST":
         form = (
             form if as_text else replace(form_of_post(request.POST, kind), kept=form.kept, stored=form.stored)

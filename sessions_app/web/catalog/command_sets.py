@@ -22,7 +22,7 @@ from sessions_app.web.forms.documents import PLACES, Editing, administered, edit
 from sessions_app.web.forms.editor import Typed, sent
 from sessions_app.web.forms.parsing import PARAMETER
 from sessions_app.web.forms.removing import Removal, press_remove
-from sessions_app.web.forms.saving import Outcome
+from sessions_app.web.forms.saving import SaveResult
 from sessions_app.web.layout.views import ACT, FORM, page, who
 
 PROPOSED = "{} may allow more than the published version, so another administrator must publish it. They were notified."
@@ -135,7 +135,7 @@ def _editor(
     name, place = command_set.name if command_set else "", PLACES["command-sets"]
     is_saved = bool(draft and draft.source == source)
     context = {
-        "edit": Editing(place, name, typed, Outcome(error=error), based_on, edited_at(request, place, name)),
+        "edit": Editing(place, name, typed, SaveResult(error=error), based_on, edited_at(request, place, name)),
         "command_set": command_set, "draft": draft, "typed": typed, "checked": checked, "error": error,
         "save_first": not is_saved, "result": tried, "line": line,
         "parameters": reads.tried_parameters(checked.document, values),

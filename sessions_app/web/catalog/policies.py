@@ -21,7 +21,7 @@ from sessions_app.web.catalog.replay_page import replay_past
 from sessions_app.web.forms.documents import administered, editing, list_documents
 from sessions_app.web.forms.editor import Typed, sent
 from sessions_app.web.forms.removing import Removal, press_remove
-from sessions_app.web.forms.saving import Outcome, press, said
+from sessions_app.web.forms.saving import SaveResult, press, said
 from sessions_app.web.layout.views import ACT, FORM, page, who
 
 UNREADABLE = "The text can't be parsed yet."
@@ -90,7 +90,7 @@ def _editor(request: HttpRequest, policy: AccessPolicy | None) -> HttpResponse:
     source = sent(request.POST) if request.method == "POST" else _begin(policy)
     act = request.POST.get("act", "")
     outcome = (
-        press(request, kind="policies", source=source, name=name) if act in ("save", "look") else Outcome()
+        press(request, kind="policies", source=source, name=name) if act in ("save", "look") else SaveResult()
     )
     checked = reads.check_source(source, clock.now())
     if outcome.saved:

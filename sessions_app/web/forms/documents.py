@@ -17,7 +17,7 @@ from sessions_app.operations.catalog.document_state import NOUN, state_of
 from sessions_app.operations.catalog.remove_document import Kind
 from sessions_app.web.display.states import Linked
 from sessions_app.web.forms.editor import Typed, sent
-from sessions_app.web.forms.saving import Outcome, press, said
+from sessions_app.web.forms.saving import SaveResult, press, said
 from sessions_app.web.layout.views import who
 
 Row_co = TypeVar("Row_co", bound=Model, covariant=True)
@@ -29,7 +29,7 @@ class _Administered(Protocol[Row_co]):
     def administered_by(self, identity: Identity) -> QuerySet[Row_co]: ...
 
 
-class Place(NamedTuple):
+class DocumentPages(NamedTuple):
     """The pages of a kind. ``listed`` is the URL name of the list, and ``stem`` is the stem of the other URL names.
     ``has_page``: a document can be viewed without editing it.
     """
@@ -65,15 +65,15 @@ class Place(NamedTuple):
         return reverse(self.stem if self.has_page else f"{self.stem}_edit", args=[name])
 
 
-PLACES: dict[Kind, Place] = {
+PLACES: dict[Kind, DocumentPages] = {
     place.kind: place
     for place in (
-        Place("policies", "Policies", "policies", "policy"),
-        Place("clusters", "Clusters", "clusters", "cluster"),
-        Place("command-sets", "Command sets", "command_sets", "command_set"),
-        Place("webhooks", "Webhooks", "webhooks", "webhook"),
-        Place("workflow-sources", "Workflow sources", "sources", "source"),
-        Place("trust-policies", "Trust policies", "trust_policies", "trust_policy", has_page=False),
+        DocumentPages("policies", "Policies", "policies", "policy"),
+        DocumentPages("clusters", "Clusters", "clusters", "cluster"),
+        DocumentPages("command-sets", "Command sets", "command_sets", "command_set"),
+        DocumentPages("webhooks", "Webhooks", "webhooks", "webhook"),
+        DocumentPages("workflow-sources", "Workflow sources", "sources", "source"),
+        DocumentPages("trust-policies", "Trust policies", "trust_policies", "trust_policy", has_page=False),
     )
 }
 PLACE_OF_NOUN = {place.noun: place for place in PLACES.values()}
@@ -83,10 +83,10 @@ PLACE_OF_NOUN = {place.noun: place for place in PLACES.values()}
 class Editing:
     """One document in its editor. ``name`` is empty for a new one. ``based_on`` is the state in which it was opened."""
 
-    place: Place
+    place: DocumentPages
     name: str
     typed: Typed
-    outcome: Outcome
+    outcome: SaveResult
     based_on: str
     here: str
 
@@ -139,13 +139,13 @@ def administered(request: HttpRequest, rows: _Administered[Row_co], name: str) -
     return get_object_or_404(rows.administered_by(who(request)), name=name)
 
 
-def editing(request: HttpRequest, kind: Kind, name: str | None, typed: Typed, outcome: Outcome) -> Editing:
+def editing(request: HttpRequest, kind: Kind, name: str | None, typed: Typed, outcome: SaveResult) -> Editing:
     """Return the content of a document's editor. A form that was sent says itself which state it is based on."""
     based_on = request.POST.get("based_on") or (state_of(kind, name) if name else "")
     return Editing(PLACES[kind], name or "", typed, outcome, based_on, edited_at(request, PLACES[kind], name))
 
 
-def edited_at(request: HttpRequest, place: Place, name: str | None) -> str:
+def edited_at(request: HttpRequest, place: DocumentPages, name: str | None) -> str:
     """Return where the editor's form is sent, also on a page that another form produced."""
     own = reverse(f"{place.stem}_edit", args=[name]) if name else request.path
     return request.get_full_path() if request.path == own else own
@@ -165,7 +165,7 @@ def edit_document(
     """Render the editor of one document: save what was sent, or show ``source``. ``pressed`` is False for a form beside
     the editor; ``status`` is then the status of the page.
     """
-    outcome = Outcome()
+    outcome = SaveResult()
     if request.method == "POST" and pressed:
         source = sent(request.POST)
         outcome = press(request, kind=kind, source=source, name=name)
@@ -177,7 +177,7 @@ def edit_document(
     return render(request, template, context, status=status or outcome.status)
 
 
-def _saved(request: HttpRequest, place: Place, outcome: Outcome, name: str | None) -> HttpResponse:
+def _saved(request: HttpRequest, place: DocumentPages, outcome: SaveResult, name: str | None) -> HttpResponse:
     changes = outcome.plan.changes if outcome.plan else ()
     saved = name or next((change.name for change in changes), "")
     messages.success(request, said(outcome, saved))

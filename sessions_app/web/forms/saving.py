@@ -20,7 +20,7 @@ from sessions_app.web.layout.views import who
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SaveResult:
     """The result of a click: the document is saved, a plan needs a second click, or an error says why not."""
 
     plan: Plan | None = None
@@ -58,7 +58,7 @@ def ending(plan: Plan) -> Sequence[Grant]:
 
 def press(
     request: HttpRequest, *, kind: Kind, source: str, name: str | None, based_on: str | None = None
-) -> Outcome:
+) -> SaveResult:
     """Save what was sent, or return the change without saving it.
 
     Nothing is saved if grants would end that were not shown before, or with ``act=look``. Without ``based_on``, the
@@ -73,16 +73,16 @@ def press(
                 plan = save_document(
                     kind=kind, source=source, actor=me, now=now, name=name, based_on=based_on, told=told
                 )
-                return Outcome(plan, saved=True)
+                return SaveResult(plan, saved=True)
             except MoreWouldEnd:
                 pass
-        return Outcome(
+        return SaveResult(
             save_document(
                 kind=kind, source=source, actor=me, now=now, name=name, based_on=based_on, plan_only=True
             )
         )
     except StintError as error:
-        return Outcome(error=error)
+        return SaveResult(error=error)
 
 
 def proposed(proposal: Proposal) -> str:
@@ -93,7 +93,7 @@ def proposed(proposal: Proposal) -> str:
     )
 
 
-def said(outcome: Outcome, name: str) -> str:
+def said(outcome: SaveResult, name: str) -> str:
     """Return a sentence that says what was saved."""
     plan = outcome.plan
     if plan and plan.proposal:

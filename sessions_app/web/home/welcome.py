@@ -26,7 +26,7 @@ from sessions_app.web.catalog import command_set_editor as command_sets
 from sessions_app.web.catalog.cluster_form import MOST_TARGETS, ClusterForm, form_of_post
 from sessions_app.web.forms.editor import Typed, sent
 from sessions_app.web.forms.faults import Faults, faults_of, faults_of_document
-from sessions_app.web.forms.saving import Outcome, press
+from sessions_app.web.forms.saving import SaveResult, press
 from sessions_app.web.home import welcome_page as reads
 from sessions_app.web.identities.identity_form import add_identity, group_name
 from sessions_app.web.layout.views import FORM, page, who
@@ -45,7 +45,7 @@ def welcome(request: HttpRequest, step: str = "") -> HttpResponse:
     if isinstance(answer, HttpResponse):
         return answer
     outcome = answer.get("outcome")
-    error = answer.get("error") or (outcome.error if isinstance(outcome, Outcome) else None)
+    error = answer.get("error") or (outcome.error if isinstance(outcome, SaveResult) else None)
     context = {
         "steps": [replace(one, current=one.key == current) for one in reads.steps()],
         "finished": current == "done",
@@ -84,7 +84,7 @@ def _person(request: HttpRequest) -> dict[str, Any]:
 
 
 def _cluster(request: HttpRequest) -> Answer:
-    form, outcome = ClusterForm(), Outcome()
+    form, outcome = ClusterForm(), SaveResult()
     if request.method == "POST":
         form = form_of_post(request.POST)
         if request.POST.get("act") == "add":
@@ -116,7 +116,7 @@ def _starter(key: str) -> Starter:
 
 def _commands(request: HttpRequest) -> Answer:
     source = sent(request.POST) or _starter(request.GET.get("start", "")).source
-    outcome = Outcome()
+    outcome = SaveResult()
     if request.POST.get("act") == "save":
         outcome = press(request, kind="command-sets", source=source, name=None)
     if outcome.saved:
@@ -130,7 +130,7 @@ def _commands(request: HttpRequest) -> Answer:
 
 
 def _policy(request: HttpRequest) -> Answer:
-    outcome, typed = Outcome(), request.POST
+    outcome, typed = SaveResult(), request.POST
     if request.method == "POST":
         hours = typed.get("hours", "")
         source = policy_source(
@@ -146,7 +146,7 @@ def _policy(request: HttpRequest) -> Answer:
     }  # fmt: skip
 
 
-def _at_fields(outcome: Outcome) -> Faults:
+def _at_fields(outcome: SaveResult) -> Faults:
     """Return the faults of the policy at the form fields that it is built from."""
     names = "name cluster:clusters command_set:command_sets requesters approvers:approvals hours:max_duration"
     if not outcome.problems:

@@ -19,7 +19,7 @@ from broker.kernel.errors import InvalidInput
 from broker.kernel.text import checked_text
 from sessions_app.operations.catalog.document_state import state_of
 from sessions_app.policy import references
-from sessions_app.web.forms.saving import Outcome, press
+from sessions_app.web.forms.saving import SaveResult, press
 from sessions_app.web.layout.views import who
 
 
@@ -77,7 +77,7 @@ def group_name(text: str) -> str:
     return names[0]
 
 
-def press_group(request: HttpRequest, username: str) -> Outcome:
+def press_group(request: HttpRequest, username: str) -> SaveResult:
     """Add someone to the group that a form names, or with ``out`` remove them from it. Nothing is changed if grants
     would end that the form did not list before. Raises InvalidInput.
     """

@@ -21,7 +21,7 @@ from sessions_app.operations.identities.unlink_provider import unlink_provider
 from sessions_app.queries.identities.people import known_people
 from sessions_app.web.display.sentences import sentence
 from sessions_app.web.display.states import plural
-from sessions_app.web.forms.saving import Outcome
+from sessions_app.web.forms.saving import SaveResult
 from sessions_app.web.identities import people_page as reads
 from sessions_app.web.identities.identity_form import add_identity, press_group
 from sessions_app.web.identities.who_can_page import WhoCan, who_can, who_can_form
@@ -105,7 +105,7 @@ def person(request: HttpRequest, username: str) -> HttpResponse:
 def _person(
     request: HttpRequest,
     found: Identity,
-    outcome: Outcome | None = None,
+    outcome: SaveResult | None = None,
     refused: StintError | None = None,
     form: str = "change",
 ) -> HttpResponse:
@@ -159,7 +159,7 @@ def change_groups(request: HttpRequest, username: str) -> HttpResponse:
     try:
         outcome = press_group(request, found.username)
     except StintError as error:
-        outcome = Outcome(error=error)
+        outcome = SaveResult(error=error)
     if not outcome.saved:
         return _person(request, found, outcome)
     group = request.POST["group"].strip().replace(" ", "-")

@@ -45,7 +45,7 @@ class OutcomeStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class FormOutcome:
     """The outcome of a form. Without ``preview`` the policy can't answer yet, and ``missing`` says why.
 
     ``usual`` is the usual time of a decision in seconds. ``to_review`` are the grants that have to be reviewed first.

@@ -42,7 +42,7 @@ from sessions_app.web.layout.views import ACT, FORM, back, page, who
 from sessions_app.web.requests.again import again
 from sessions_app.web.requests.asking_page import AskPage, ask_page
 from sessions_app.web.requests.deciding_page import request_page
-from sessions_app.web.requests.outcome import SOFT, Outcome
+from sessions_app.web.requests.outcome import SOFT, FormOutcome
 from sessions_app.web.requests.set_options import usual_wait
 from sessions_app.web.templatetags.times import say_moment
 
@@ -189,10 +189,10 @@ def preview(request: HttpRequest) -> HttpResponse:
     return render(request, "requests/_preview.html", context)
 
 
-def _outcome(identity: Identity, ask: AskPage, error: StintError | None = None) -> Outcome:
+def _outcome(identity: Identity, ask: AskPage, error: StintError | None = None) -> FormOutcome:
     """Return the evaluator's answer, or why it can't answer yet. ``error`` is what was wrong with the form as sent."""
     now = clock.now()
-    found = Outcome(ask=ask, now=now, faults=faults_of(error, ask.names), failed=error is not None)
+    found = FormOutcome(ask=ask, now=now, faults=faults_of(error, ask.names), failed=error is not None)
     if not ask.sets or ask.still_open or ask.unread:
         return found
     try:

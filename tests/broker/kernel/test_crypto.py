@@ -2,9 +2,9 @@
 
 import pytest
 
-from broker.kernel.crypto import CannotDecrypt, Place, seal, unseal
+from broker.kernel.crypto import CannotDecrypt, SecretLocation, seal, unseal
 
-HERE = Place("webhooks", 7, "secret")
+HERE = SecretLocation("webhooks", 7, "secret")
 
 
 def test_a_secret_opens_where_it_was_sealed_and_looks_different_each_time():

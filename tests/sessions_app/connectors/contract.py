@@ -13,8 +13,8 @@ from sessions_app.connectors.base import (
     Connector,
     ConnectorError,
     GrantSpec,
-    Lease,
-    Place,
+    LeaseSpec,
+    TargetSpec,
 )
 from sessions_app.policy.commands.answers import CompiledSet
 from tests.support.pace import allow
@@ -31,24 +31,24 @@ class Case:
     """
 
     connector: Connector
-    place: Place
-    down: Place
-    hung: Place
+    place: TargetSpec
+    down: TargetSpec
+    hung: TargetSpec
     commands: CompiledSet
-    leave: Callable[[Lease], None]
+    leave: Callable[[LeaseSpec], None]
     foreign: Callable[[], Callable[[], bool]]
     makes: bool = True
 
-    def lease(self, place: Place | None = None) -> Lease:
-        return Lease(grant_ref="GR-TEST", mark=secrets.token_hex(16), place=place or self.place)
+    def lease(self, place: TargetSpec | None = None) -> LeaseSpec:
+        return LeaseSpec(grant_ref="GR-TEST", mark=secrets.token_hex(16), place=place or self.place)
 
-    def spec(self, place: Place | None = None, mark: str | None = None) -> GrantSpec:
+    def spec(self, place: TargetSpec | None = None, mark: str | None = None) -> GrantSpec:
         return GrantSpec(
             grant_ref="GR-TEST", mark=mark or secrets.token_hex(16), holder="alice", place=place or self.place,
             commands=self.commands, expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(hours=1),
         )  # fmt: skip
 
-    def seen(self, lease: Lease) -> bool:
+    def seen(self, lease: LeaseSpec) -> bool:
         return lease.mark in {one.mark for one in self.connector.observe(self.place)}
 
 
@@ -88,7 +88,7 @@ def test_what_half_made_things_are_left_is_made_whole_and_unmade(case):
     if not case.makes:
         return
     spec = case.spec()
-    case.leave(Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place))
+    case.leave(LeaseSpec(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place))
     lease = case.connector.provision(spec)
     assert [one.intact for one in case.connector.observe(case.place) if one.mark == lease.mark] == [True]
     assert case.connector.revoke(lease).gone
@@ -96,7 +96,7 @@ def test_what_half_made_things_are_left_is_made_whole_and_unmade(case):
 
 def test_a_revoke_needs_nothing_that_a_crash_could_lose(case):
     lease = case.connector.provision(case.spec())
-    forgotten = Lease(grant_ref=lease.grant_ref, mark=lease.mark, place=lease.place)
+    forgotten = LeaseSpec(grant_ref=lease.grant_ref, mark=lease.mark, place=lease.place)
     assert case.connector.revoke(forgotten).gone
     assert case.connector.verify(lease).gone
 

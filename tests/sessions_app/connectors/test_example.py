@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sessions_app.connectors import registry
-from sessions_app.connectors.base import Place
+from sessions_app.connectors.base import TargetSpec
 from sessions_app.policy.commands.answers import CompiledSet
 from sessions_app.policy.scope import TargetFacts
 from tests.sessions_app.connectors.contract import *  # noqa: F403  # the contract is these tests
@@ -50,8 +50,8 @@ def case(installed, tmp_path):
     type_ = registry.type_of("folder")
     target = TargetFacts(id=1, name="folder-1", address="192.0.2.1", port=1, account="", host_key="")
 
-    def at(where: Path) -> Place:
-        return Place(cluster="folders", target=target, parameters=type_.parameters(folder=str(where)))
+    def at(where: Path) -> TargetSpec:
+        return TargetSpec(cluster="folders", target=target, parameters=type_.parameters(folder=str(where)))
 
     def leave(lease) -> None:
         (folder / f"stint-{lease.mark}.new").write_text("{")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sessions_app.connectors.base import Place
+from sessions_app.connectors.base import TargetSpec
 from sessions_app.connectors.fake import FakeConnector, place_of
 from sessions_app.policy.commands.answers import CompiledSet
 from sessions_app.policy.scope import TargetFacts
@@ -10,9 +10,9 @@ from tests.sessions_app.connectors.contract import *  # noqa: F403  # the contra
 from tests.sessions_app.connectors.contract import Case
 
 
-def at(name: str) -> Place:
+def at(name: str) -> TargetSpec:
     target = TargetFacts(id=1, name=name, address="192.0.2.1", port=22, account="root", host_key="")
-    return Place(cluster="web", target=target)
+    return TargetSpec(cluster="web", target=target)
 
 
 PLACE = at("web-1")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import psycopg
 
 from broker.demo.database import HOST
-from sessions_app.connectors.base import Credential, GrantSpec, Lease, Place
+from sessions_app.connectors.base import Credential, GrantSpec, LeaseSpec, TargetSpec
 from sessions_app.connectors.postgres.connector import PostgresConnector
 from sessions_app.connectors.postgres.names import role_names
 from sessions_app.connectors.postgres.parameters import PostgresParameters
@@ -66,14 +66,14 @@ class Shop:
     def target(self) -> TargetFacts:
         return TargetFacts(id=1, name="db-1", address=HOST, port=self.server.port, account="", host_key="")
 
-    def place(self, *, port: int | None = None, **changes) -> Place:
+    def place(self, *, port: int | None = None, **changes) -> TargetSpec:
         tls = (
             {"sslmode": "verify-full", "sslrootcert": self.server.authority}
             if self.server.authority
             else {"sslmode": "prefer"}
         )
         parameters = {"user": BROKER, "password": self.broker_password, "database": "shop", **tls, **changes}
-        return Place(
+        return TargetSpec(
             cluster="shop",
             target=replace(self.target, port=port or self.server.port),
             parameters=PostgresParameters.model_validate(parameters),
@@ -84,7 +84,7 @@ class Shop:
         *grants: str,
         mark: str | None = None,
         seconds: float = 3600,
-        place: Place | None = None,
+        place: TargetSpec | None = None,
         **values,
     ) -> GrantSpec:
         return GrantSpec(
@@ -121,7 +121,7 @@ class Given:
 
     shop: Shop
     spec: GrantSpec
-    lease: Lease
+    lease: LeaseSpec
     credential: Credential
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from broker.kernel.statement import Answer, Statement, moment, number, text
-from sessions_app.connectors.base import ConnectionParameters, Place
+from sessions_app.connectors.base import ConnectionParameters, TargetSpec
 from sessions_app.operations.sessions.authorize_use import TOKENS, Row, TokenUse
 from sessions_app.operations.sessions.proofs.proxy import LIVE, approved
 from sessions_app.operations.targets.cluster_connection import parameters_of
@@ -35,7 +35,7 @@ class GatewayUse(TokenUse):
     """
 
     compiled: CompiledSet
-    place: Place = field(repr=False)
+    place: TargetSpec = field(repr=False)
     stored: tuple[str, bytes] = field(repr=False)
 
     @property
@@ -74,7 +74,7 @@ class AtGateway:
         ) = row
         fields = approved((ref or b"", number(grant), number(target)))
         stored = (text(connection), sealed or b"")
-        place = Place(
+        place = TargetSpec(
             cluster=text(cluster),
             target=fields["target"],
             parameters=_parameters(*stored, number(cluster_id)),

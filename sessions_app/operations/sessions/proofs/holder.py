@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from broker.kernel.statement import Answer, Statement, number
-from sessions_app.connectors.base import Place
+from sessions_app.connectors.base import TargetSpec
 from sessions_app.models import CommandSetVersion
 from sessions_app.operations.sessions.authorize_use import COLUMNS, AnyUse, Row, fields_of, live
 from sessions_app.policy.commands.ssh.decide import CompiledSet
@@ -35,9 +35,9 @@ class Use(AnyUse):
     compiled: CompiledSet
 
     @property
-    def place(self) -> Place:
+    def place(self) -> TargetSpec:
         """The place where its commands run."""
-        return Place(cluster=self.cluster, target=self.target, host_ca=self.host_ca)
+        return TargetSpec(cluster=self.cluster, target=self.target, host_ca=self.host_ca)
 
 
 @dataclass(frozen=True, slots=True)

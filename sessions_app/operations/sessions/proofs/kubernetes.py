@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from broker.kernel.statement import Answer, Statement, moment, number, text
-from sessions_app.connectors.base import Place
+from sessions_app.connectors.base import TargetSpec
 from sessions_app.operations.sessions.authorize_use import (
     COLUMNS,
     GOOD_TOKEN,
@@ -56,7 +56,7 @@ class KubernetesUse(TokenUse):
     """One grant on one API server behind Stint's own gateway. ``place`` has Stint's own credential there."""
 
     compiled: CompiledSet
-    place: Place = field(repr=False)
+    place: TargetSpec = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class HolderUse(AnyUse):
     """One grant on one API server behind Stint's own gateway, for its holder on the pages. ``place`` is as above."""
 
     compiled: CompiledSet
-    place: Place = field(repr=False)
+    place: TargetSpec = field(repr=False)
 
 
 AtCluster = KubernetesUse | HolderUse
@@ -119,5 +119,5 @@ def _placed(
     )
     return {
         **fields,
-        "place": Place(cluster=fields["cluster"], target=fields["target"], parameters=parameters),
+        "place": TargetSpec(cluster=fields["cluster"], target=fields["target"], parameters=parameters),
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from broker.kernel.statement import Answer, Statement, moment, number, text
-from sessions_app.connectors.base import Place
+from sessions_app.connectors.base import TargetSpec
 from sessions_app.operations.sessions.authorize_use import (
     COLUMNS,
     GOOD_TOKEN,
@@ -46,7 +46,7 @@ class CallUse(TokenUse):
 
     compiled: CompiledSet
     held: bool
-    place: Place = field(repr=False)
+    place: TargetSpec = field(repr=False)
     pins: Mapping[str, str]
 
 
@@ -66,7 +66,7 @@ class ByToken:
     def use(self, row: Row) -> CallUse:
         digest, key, jkt, held, cluster, parameters, sealed, made, good_until, credential = row[19:]
         fields = fields_of(row, text(digest), CompiledSet)
-        place = Place(
+        place = TargetSpec(
             cluster=self.cluster,
             target=fields["target"],
             parameters=parameters_of(

@@ -9,7 +9,7 @@ from typing import Literal
 
 from sessions_app.policy.commands.document import RuleRefused
 from sessions_app.policy.commands.http.bodies import MAX_BODY, BodyRefused, Json
-from sessions_app.policy.commands.http.compiling import Command, CompiledSet
+from sessions_app.policy.commands.http.compiling import CompiledHTTPCommand, CompiledSet
 from sessions_app.policy.commands.http.decide import candidates, target_faults
 from sessions_app.policy.commands.http.limits import FORM, ITEMS, MULTIPART, is_json, steps_of
 from sessions_app.policy.commands.http.targets import Target, read_target
@@ -63,12 +63,12 @@ def plan(
     return _upload_plan(fits, media)
 
 
-def _reaches(one: Command, asked: Target) -> bool:
+def _reaches(one: CompiledHTTPCommand, asked: Target) -> bool:
     found = one.pattern.fullmatch(asked.path)
     return found is not None and next(target_faults(one, asked, found.groupdict()), None) is None
 
 
-def _form_plan(fits: list[Command], *, multipart: bool) -> Plan:
+def _form_plan(fits: list[CompiledHTTPCommand], *, multipart: bool) -> Plan:
     forms = [one.allows for one in fits if one.allows and one.content == "form"]
     if not forms:
         return Plan("none")
@@ -77,7 +77,7 @@ def _form_plan(fits: list[Command], *, multipart: bool) -> Plan:
     return Plan("multipart", MAX_FIELDS + max(rule.largest for rule in forms), whole=True)
 
 
-def _upload_plan(fits: list[Command], media: str) -> Plan:
+def _upload_plan(fits: list[CompiledHTTPCommand], media: str) -> Plan:
     rules = [one.allows for one in fits if one.allows and one.allows.upload]
     found = [rule for rule in rules if rule.upload and media in rule.upload.types]
     if not found:

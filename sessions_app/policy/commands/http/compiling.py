@@ -26,7 +26,7 @@ from sessions_app.policy.documents import Problem
 
 
 @dataclass(frozen=True, slots=True)
-class Command(answers.CompiledCommand):
+class CompiledHTTPCommand(answers.CompiledCommand):
     """One request with the bound values in place. ``checks`` are those of query, body, form and headers, by name."""
 
     rule: HTTPRequest | HTTPDeny
@@ -76,11 +76,11 @@ class Command(answers.CompiledCommand):
 class CompiledSet(answers.CompiledSet):
     """The requests of one grant, ready for `decide_request`."""
 
-    commands: tuple[Command, ...]
-    left_out: tuple[Command, ...]
-    denies: tuple[Command, ...] = field(repr=False)
-    by_shape: Mapping[tuple[str, int], tuple[Command, ...]] = field(repr=False)
-    deep: tuple[Command, ...] = field(repr=False)
+    commands: tuple[CompiledHTTPCommand, ...]
+    left_out: tuple[CompiledHTTPCommand, ...]
+    denies: tuple[CompiledHTTPCommand, ...] = field(repr=False)
+    by_shape: Mapping[tuple[str, int], tuple[CompiledHTTPCommand, ...]] = field(repr=False)
+    deep: tuple[CompiledHTTPCommand, ...] = field(repr=False)
 
     def unenforced(self, connection: Mapping[str, object]) -> str | None:
         """Return why the cluster's proxy can't enforce a request of the set, as a clause; None if it can."""
@@ -165,7 +165,7 @@ def _compile(document: HTTPCommandSet, bound: Mapping[str, str], keep: Collectio
     allows = sorted(
         (one for one in kept if isinstance(one.rule, HTTPRequest)), key=lambda one: one.strictness
     )
-    by_shape: dict[tuple[str, int], tuple[Command, ...]] = {}
+    by_shape: dict[tuple[str, int], tuple[CompiledHTTPCommand, ...]] = {}
     for one in allows:
         if not one.deep:
             key = (one.template.method, sum(p.count("/") for p in one.template.pieces if isinstance(p, str)))
@@ -178,7 +178,9 @@ def _compile(document: HTTPCommandSet, bound: Mapping[str, str], keep: Collectio
     )  # fmt: skip
 
 
-def _compile_rule(document: HTTPCommandSet, index: int, rule: Rule, bound: Mapping[str, str]) -> Command:
+def _compile_rule(
+    document: HTTPCommandSet, index: int, rule: Rule, bound: Mapping[str, str]
+) -> CompiledHTTPCommand:
     template = rule.template()
     types = {name: document.type_of(rule, name) for name in template.names}
     deny = isinstance(rule, HTTPDeny)
@@ -188,7 +190,7 @@ def _compile_rule(document: HTTPCommandSet, index: int, rule: Rule, bound: Mappi
     }
     free = {name: type_ for name, type_ in types.items() if name not in bound}
     needs = rule.needs_gateway if isinstance(rule, HTTPRequest) else ()
-    return Command(
+    return CompiledHTTPCommand(
         index, rule, template, pattern_of(template, bound, types, broad=deny), free, checks["query"],
         None if rule.body is None else checks["body"], checks.get("form", {}), checks.get("headers", {}),
         frozenset() if isinstance(rule, HTTPDeny) else frozenset(rule.optional), _text_of(template, bound),

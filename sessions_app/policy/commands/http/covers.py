@@ -8,14 +8,14 @@ from itertools import zip_longest
 
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.http.checks import Check, Exact
-from sessions_app.policy.commands.http.compiling import Command, CompiledSet
+from sessions_app.policy.commands.http.compiling import CompiledHTTPCommand, CompiledSet
 from sessions_app.policy.commands.http.document import HTTPRequest
 from sessions_app.policy.commands.http.limits import FileLimit, UploadLimit, response_within
-from sessions_app.policy.commands.http.templates import ANY, Place
+from sessions_app.policy.commands.http.templates import ANY, PathParameter
 from sessions_app.policy.commands.parameters import Int, ParameterType, PathBelow
 from sessions_app.policy.commands.within import UNDERSTATED, Names, accepts, type_within, understates
 
-_Path = tuple[str | Place, ...]
+_Path = tuple[str | PathParameter, ...]
 
 
 def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
@@ -44,7 +44,9 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     return None
 
 
-def _laxer(one: Command, outer: Command, parent: CompiledSet, child: CompiledSet) -> str | None:
+def _laxer(
+    one: CompiledHTTPCommand, outer: CompiledHTTPCommand, parent: CompiledSet, child: CompiledSet
+) -> str | None:
     """Return what the child would do less strictly for a request that both its command and the parent's match, as a
     clause.
     """
@@ -57,12 +59,14 @@ def _laxer(one: Command, outer: Command, parent: CompiledSet, child: CompiledSet
     return None
 
 
-def _held_too(outer: Command, parent: CompiledSet, child: CompiledSet) -> bool:
+def _held_too(outer: CompiledHTTPCommand, parent: CompiledSet, child: CompiledSet) -> bool:
     """Whether the child holds every request that a held command of the parent matches."""
     return any(other.rule.held and _within(outer, other, child, parent) for other in child.commands)
 
 
-def _within(inner: Command, outer: Command, parent: CompiledSet, child: CompiledSet) -> bool:
+def _within(
+    inner: CompiledHTTPCommand, outer: CompiledHTTPCommand, parent: CompiledSet, child: CompiledSet
+) -> bool:
     names = Names()
     return (
         inner.template.method == outer.template.method
@@ -80,7 +84,7 @@ def _within(inner: Command, outer: Command, parent: CompiledSet, child: Compiled
     )
 
 
-def _files_within(inner: Command, outer: Command) -> bool:
+def _files_within(inner: CompiledHTTPCommand, outer: CompiledHTTPCommand) -> bool:
     """Whether the child's files and uploads are the parent's or smaller and of fewer types. What the parent requires, the
     child requires.
     """
@@ -101,11 +105,11 @@ def _size_within(ours: FileLimit | UploadLimit | None, theirs: FileLimit | Uploa
     return ours.max <= theirs.max and set(ours.types) <= set(theirs.types)
 
 
-def _pieces(one: Command, bound: Mapping[str, str]) -> _Path:
+def _pieces(one: CompiledHTTPCommand, bound: Mapping[str, str]) -> _Path:
     """Return the path with the bound values in place and adjacent literal text joined."""
-    found: list[str | Place] = []
+    found: list[str | PathParameter] = []
     for piece in one.template.pieces:
-        part = bound.get(piece.name, piece) if isinstance(piece, Place) else piece
+        part = bound.get(piece.name, piece) if isinstance(piece, PathParameter) else piece
         if isinstance(part, str) and found and isinstance(found[-1], str):
             found[-1] += part
         else:
@@ -114,7 +118,11 @@ def _pieces(one: Command, bound: Mapping[str, str]) -> _Path:
 
 
 def _path_within(
-    inner: Command, outer: Command, parent: CompiledSet, child: CompiledSet, names: Names
+    inner: CompiledHTTPCommand,
+    outer: CompiledHTTPCommand,
+    parent: CompiledSet,
+    child: CompiledSet,
+    names: Names,
 ) -> bool:
     ours, theirs = _pieces(inner, child.bindings), _pieces(outer, parent.bindings)
     if all(isinstance(piece, str) for piece in ours):
@@ -128,7 +136,7 @@ def _path_within(
     )
 
 
-def _text_within(path: str, outer: Command, names: Names) -> bool:
+def _text_within(path: str, outer: CompiledHTTPCommand, names: Names) -> bool:
     found = outer.pattern.fullmatch(path)
     return found is not None and all(
         accepts(outer.types[name], value) and names.value(name, value)
@@ -136,15 +144,23 @@ def _text_within(path: str, outer: Command, names: Names) -> bool:
     )
 
 
-def _pieces_within(ours: _Path, theirs: _Path, inner: Command, outer: Command, names: Names) -> bool:
+def _pieces_within(
+    ours: _Path, theirs: _Path, inner: CompiledHTTPCommand, outer: CompiledHTTPCommand, names: Names
+) -> bool:
     """Compare piece by piece. If one takes the rest of the path, only the same shape is certain to be within it."""
     return len(ours) == len(theirs) and all(
         _piece_within(one, other, inner, outer, names) for one, other in zip(ours, theirs, strict=True)
     )
 
 
-def _piece_within(one: str | Place, other: str | Place, inner: Command, outer: Command, names: Names) -> bool:
-    if isinstance(one, Place) and isinstance(other, Place):
+def _piece_within(
+    one: str | PathParameter,
+    other: str | PathParameter,
+    inner: CompiledHTTPCommand,
+    outer: CompiledHTTPCommand,
+    names: Names,
+) -> bool:
+    if isinstance(one, PathParameter) and isinstance(other, PathParameter):
         return type_within(inner.types[one.name], outer.types[other.name]) and names.place(
             other.name, one.name
         )
@@ -152,9 +168,9 @@ def _piece_within(one: str | Place, other: str | Place, inner: Command, outer: C
 
 
 def _segments(path: _Path) -> list[_Path]:
-    found: list[list[str | Place]] = [[]]
+    found: list[list[str | PathParameter]] = [[]]
     for piece in path:
-        if isinstance(piece, Place):
+        if isinstance(piece, PathParameter):
             found[-1].append(piece)
             continue
         first, *rest = piece.split("/")
@@ -163,11 +179,13 @@ def _segments(path: _Path) -> list[_Path]:
     return [tuple(segment) for segment in found]
 
 
-def _segment_within(ours: _Path, theirs: _Path, inner: Command, outer: Command, names: Names) -> bool:
-    if any(isinstance(piece, Place) for piece in ours):
+def _segment_within(
+    ours: _Path, theirs: _Path, inner: CompiledHTTPCommand, outer: CompiledHTTPCommand, names: Names
+) -> bool:
+    if any(isinstance(piece, PathParameter) for piece in ours):
         return _pieces_within(ours, theirs, inner, outer, names)
     text = "".join(map(str, ours))
-    place = next((piece for piece in theirs if isinstance(piece, Place)), None)
+    place = next((piece for piece in theirs if isinstance(piece, PathParameter)), None)
     if place is None:
         return text == "".join(map(str, theirs))
     at = theirs.index(place)
@@ -178,7 +196,11 @@ def _segment_within(ours: _Path, theirs: _Path, inner: Command, outer: Command, 
 
 
 def _checks_within(
-    ours: Mapping[str, Check], theirs: Mapping[str, Check], inner: Command, outer: Command, names: Names
+    ours: Mapping[str, Check],
+    theirs: Mapping[str, Check],
+    inner: CompiledHTTPCommand,
+    outer: CompiledHTTPCommand,
+    names: Names,
 ) -> bool:
     """Whether every name of the child is one of the parent's and no broader. The child must require what the parent
     requires.
@@ -207,8 +229,10 @@ def _same_json(inner: ParameterType, outer: ParameterType) -> bool:
     return isinstance(inner, Int) == isinstance(outer, Int)
 
 
-def _same_deny(deny: Command, other: Command, parent: CompiledSet, child: CompiledSet) -> bool:
-    def said(one: Command, compiled: CompiledSet) -> tuple[object, ...]:
+def _same_deny(
+    deny: CompiledHTTPCommand, other: CompiledHTTPCommand, parent: CompiledSet, child: CompiledSet
+) -> bool:
+    def said(one: CompiledHTTPCommand, compiled: CompiledSet) -> tuple[object, ...]:
         return (
             one.template.method,
             _pieces(one, compiled.bindings),
@@ -220,7 +244,9 @@ def _same_deny(deny: Command, other: Command, parent: CompiledSet, child: Compil
     return said(deny, parent) == said(other, child)
 
 
-def _may_meet(one: Command, other: Command, parent: CompiledSet, child: CompiledSet) -> bool:
+def _may_meet(
+    one: CompiledHTTPCommand, other: CompiledHTTPCommand, parent: CompiledSet, child: CompiledSet
+) -> bool:
     """Whether a request could match both the child's and the parent's command. Returns True if in doubt."""
     if other.template.method not in (ANY, one.template.method):
         return False
@@ -239,7 +265,7 @@ def _may_meet(one: Command, other: Command, parent: CompiledSet, child: Compiled
 
 
 def _alike(ours: _Path, theirs: _Path) -> bool:
-    if any(isinstance(piece, Place) for piece in (*ours, *theirs)):
+    if any(isinstance(piece, PathParameter) for piece in (*ours, *theirs)):
         return True
     one, other = "".join(map(str, ours)), "".join(map(str, theirs))
     # In the same way as a deny, for which i and ı are the same letter.

@@ -15,7 +15,7 @@ from sessions_app.policy.commands.characters import clip, hidden_at, show
 from sessions_app.policy.commands.document import RuleRefused
 from sessions_app.policy.commands.http.bodies import BodyRefused
 from sessions_app.policy.commands.http.checks import Check, leaves
-from sessions_app.policy.commands.http.compiling import Command, CompiledSet
+from sessions_app.policy.commands.http.compiling import CompiledHTTPCommand, CompiledSet
 from sessions_app.policy.commands.http.contents import (
     UNSEEN,
     Absent,
@@ -43,7 +43,7 @@ _TALKS = "it opens a WebSocket; its command must have websocket: true"
 class Allowed(answers.Allowed):
     """A request that may be made, with the command whose limits apply to it and its answer."""
 
-    command: Command = field(repr=False, compare=False)
+    command: CompiledHTTPCommand = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def decide_request(
     for one in compiled.denies:
         if _is_denied(one, asked):
             return Refused(f"{clip(one.text)} is denied here", None, "denied")
-    first: Command | None = None
+    first: CompiledHTTPCommand | None = None
     for one in candidates(compiled, method, asked.path):
         matched = _match(one, asked)
         if matched is None:
@@ -131,7 +131,9 @@ def decide_request(
     return Refused(_GOES_ON, None, "stream") if stream else Refused(_TALKS, None, "websocket")
 
 
-def _allowed(one: Command, strictest: Command, matched: Mapping[str, str], asked: Asked) -> Allowed:
+def _allowed(
+    one: CompiledHTTPCommand, strictest: CompiledHTTPCommand, matched: Mapping[str, str], asked: Asked
+) -> Allowed:
     """Return the answer. The strictest of the matching commands names the effect, even if another one allows more."""
     given = {name: value for name, value in (asked.headers or {}).items() if name in one.headers}
     words = (asked.method, asked.target.text, *words_of(asked.body, given))
@@ -139,7 +141,7 @@ def _allowed(one: Command, strictest: Command, matched: Mapping[str, str], asked
     return Allowed(one.index, rule.effect, rule.held, None, matched, words, one)
 
 
-def candidates(compiled: CompiledSet, method: str, path: str) -> Iterable[Command]:
+def candidates(compiled: CompiledSet, method: str, path: str) -> Iterable[CompiledHTTPCommand]:
     """Return the commands that could match a path, strictest first."""
     near = compiled.by_shape.get((method, path.count("/")), ())
     if not compiled.deep:
@@ -148,7 +150,7 @@ def candidates(compiled: CompiledSet, method: str, path: str) -> Iterable[Comman
     return sorted((*near, *deep), key=lambda one: one.strictness)
 
 
-def _match(one: Command, asked: Asked) -> dict[str, str] | None:
+def _match(one: CompiledHTTPCommand, asked: Asked) -> dict[str, str] | None:
     found = one.pattern.fullmatch(asked.path)
     if found is None:
         return None
@@ -158,13 +160,15 @@ def _match(one: Command, asked: Asked) -> dict[str, str] | None:
     return None if next(_faults(one, asked, matched), None) else matched
 
 
-def _faults(one: Command, asked: Asked, matched: dict[str, str]) -> Iterator[tuple[str, str]]:
+def _faults(one: CompiledHTTPCommand, asked: Asked, matched: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with a request whose path matches, each with its code."""
     yield from target_faults(one, asked.target, matched)
     yield from carried_faults(one, asked.body, asked.headers, matched)
 
 
-def target_faults(one: Command, target: Target, matched: dict[str, str]) -> Iterator[tuple[str, str]]:
+def target_faults(
+    one: CompiledHTTPCommand, target: Target, matched: dict[str, str]
+) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the values in a path that matches and in its query, each with its code."""
     for name, type_ in one.types.items():
         try:
@@ -175,7 +179,7 @@ def target_faults(one: Command, target: Target, matched: dict[str, str]) -> Iter
         yield fault, "query"
 
 
-def _is_denied(one: Command, asked: Asked) -> bool:
+def _is_denied(one: CompiledHTTPCommand, asked: Asked) -> bool:
     """Whether a deny matches. Returns True if in doubt."""
     if one.template.method != ANY and one.template.method not in asked.methods:
         return False
@@ -227,7 +231,7 @@ def _explain(compiled: CompiledSet, asked: Asked) -> Refused:
     return Refused(f"{clip(asked.path)} is not one of the paths allowed here", nearest.text, "path")
 
 
-def _likeness(one: Command, method: str, path: str) -> float:
+def _likeness(one: CompiledHTTPCommand, method: str, path: str) -> float:
     """Count the leading path segments that are the same. The method counts as half a segment."""
     ours, theirs = one.text.partition(" ")[2].split("/"), path.split("/")
     same = 0

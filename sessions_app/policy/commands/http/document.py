@@ -20,7 +20,7 @@ from sessions_app.policy.commands.http.limits import (
     UploadLimit,
     say_bytes,
 )
-from sessions_app.policy.commands.http.templates import Place, Template, parse_template, place_in
+from sessions_app.policy.commands.http.templates import PathParameter, Template, parse_template, place_in
 from sessions_app.policy.commands.parameters import Parameter, ParameterType, PathBelow
 from sessions_app.policy.documents import Problem
 
@@ -214,7 +214,9 @@ class HTTPCommandSet(CommandSetDocument):
         """
         pieces = rule.template().pieces
         for position, piece in enumerate(pieces):
-            if not isinstance(piece, Place) or not isinstance(self.type_of(rule, piece.name), PathBelow):
+            if not isinstance(piece, PathParameter) or not isinstance(
+                self.type_of(rule, piece.name), PathBelow
+            ):
                 continue
             before = pieces[position - 1] if position else "/"
             if position < len(pieces) - 1 or (isinstance(before, str) and before.endswith("/")):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.http.bodies import Json
 from sessions_app.policy.commands.http.checks import Check, leaves
-from sessions_app.policy.commands.http.compiling import Command
+from sessions_app.policy.commands.http.compiling import CompiledHTTPCommand
 from sessions_app.policy.commands.http.contents import Absent, Content, File, Form, Unseen, Upload
 from sessions_app.policy.commands.http.limits import FileLimit, UploadLimit, say_bytes
 from sessions_app.policy.commands.parameters import ValueRefused
@@ -26,7 +26,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def carried_faults(
-    one: Command, body: Content, headers: Mapping[str, str] | None, matched: dict[str, str]
+    one: CompiledHTTPCommand, body: Content, headers: Mapping[str, str] | None, matched: dict[str, str]
 ) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with what a request carries, each with its code. Values of parameters are added to `matched`.
 
@@ -47,7 +47,7 @@ def carried_faults(
     yield from ((fault, "body") for fault in _body_faults(one, body, matched))
 
 
-def _body_faults(one: Command, body: Content, matched: dict[str, str]) -> Iterator[str]:
+def _body_faults(one: CompiledHTTPCommand, body: Content, matched: dict[str, str]) -> Iterator[str]:
     if isinstance(body, Unseen):
         if one.content != "none":
             yield f"its rule checks the body, {UNSENT}"
@@ -71,7 +71,7 @@ def kind_of(body: Content) -> str:
     return "upload" if isinstance(body, Upload) else "json"
 
 
-def _json_faults(one: Command, body: Json, matched: dict[str, str]) -> Iterator[str]:
+def _json_faults(one: CompiledHTTPCommand, body: Json, matched: dict[str, str]) -> Iterator[str]:
     limited = one.body or {}
     try:
         found = list(leaves(body, limited))
@@ -81,7 +81,7 @@ def _json_faults(one: Command, body: Json, matched: dict[str, str]) -> Iterator[
     yield from faults_inside("the body", limited, found, one.optional, matched)
 
 
-def _form_faults(one: Command, form: Form, matched: dict[str, str]) -> Iterator[str]:
+def _form_faults(one: CompiledHTTPCommand, form: Form, matched: dict[str, str]) -> Iterator[str]:
     yield from faults_inside("the form", one.form, form.fields.items(), one.optional, matched)
     limits = one.allows.files if one.allows else {}
     for name, file in form.files.items():

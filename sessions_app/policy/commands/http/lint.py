@@ -7,7 +7,7 @@ from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.findings import Finding, Severity, document_findings
 from sessions_app.policy.commands.http.document import HTTPCommandSet, HTTPDeny, HTTPRequest, Rule
 from sessions_app.policy.commands.http.headers import is_method_field
-from sessions_app.policy.commands.http.templates import ANY, Place, place_in
+from sessions_app.policy.commands.http.templates import ANY, PathParameter, place_in
 from sessions_app.policy.commands.parameters import Choice, ParameterType, PathBelow, Pattern
 from sessions_app.policy.commands.patterns import compile_pattern
 
@@ -207,7 +207,7 @@ def _values(document: HTTPCommandSet, rule: HTTPRequest, constraint: object) -> 
 
 
 def _segments(rule: Rule) -> list[str]:
-    text = "".join(f"{{{p.name}}}" if isinstance(p, Place) else p for p in rule.template().pieces)
+    text = "".join(f"{{{p.name}}}" if isinstance(p, PathParameter) else p for p in rule.template().pieces)
     return [segment.lower() for segment in text.split("/") if segment]
 
 

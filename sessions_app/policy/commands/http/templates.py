@@ -21,7 +21,7 @@ _PLACE = re.compile(r"\{([a-z][a-z0-9_]{0,62})\}")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PathParameter:
     """The place of a parameter's value."""
 
     name: str
@@ -32,12 +32,12 @@ class Template:
     """A method, and the path in pieces: text without escapes, and places."""
 
     method: str
-    pieces: tuple[str | Place, ...]
+    pieces: tuple[str | PathParameter, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
         """The parameters that it uses, each once."""
-        return tuple(dict.fromkeys(piece.name for piece in self.pieces if isinstance(piece, Place)))
+        return tuple(dict.fromkeys(piece.name for piece in self.pieces if isinstance(piece, PathParameter)))
 
 
 def place_in(text: object) -> str | None:
@@ -67,7 +67,7 @@ def parse_template(text: str, *, any_method: bool = False) -> Template:
     return Template(method, _pieces(path))
 
 
-def _pieces(path: str) -> tuple[str | Place, ...]:
+def _pieces(path: str) -> tuple[str | PathParameter, ...]:
     for segment in path.split("/"):
         if len(_PLACE.findall(segment)) > 1:
             raise RuleRefused(
@@ -81,7 +81,9 @@ def _pieces(path: str) -> tuple[str | Place, ...]:
     read_target(filled)
     parts = re.split(r"(\{[^}]*\})", path)
     pieces = (
-        Place(part[1:-1]) if part[:1] == "{" else unquote(part, errors="strict") for part in parts if part
+        PathParameter(part[1:-1]) if part[:1] == "{" else unquote(part, errors="strict")
+        for part in parts
+        if part
     )
     return tuple(pieces)
 

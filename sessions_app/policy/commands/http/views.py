@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sessions_app.policy.commands.answers import CommandView, free_parameter
 from sessions_app.policy.commands.http.checks import Typed
-from sessions_app.policy.commands.http.compiling import Command, CompiledSet
+from sessions_app.policy.commands.http.compiling import CompiledHTTPCommand, CompiledSet
 from sessions_app.policy.commands.http.document import HTTPDeny, HTTPRequest
 from sessions_app.policy.commands.http.limits import say_response
 
@@ -14,7 +14,7 @@ def describe(compiled: CompiledSet) -> list[CommandView]:
     return [_view(one) for one in compiled.commands]
 
 
-def _view(one: Command) -> CommandView:
+def _view(one: CompiledHTTPCommand) -> CommandView:
     checks = (*one.query.values(), *(one.body or {}).values(), *one.form.values(), *one.headers.values())
     named = {
         check.name: check.type for check in checks if isinstance(check, Typed) and check.name is not None
@@ -30,7 +30,7 @@ def _view(one: Command) -> CommandView:
     )
 
 
-def _detail(one: Command) -> Iterator[str]:
+def _detail(one: CompiledHTTPCommand) -> Iterator[str]:
     inside = (("query", one.query), ("body", one.body or {}), ("form", one.form), ("header", one.headers))
     for where, limited in inside:
         for name, check in limited.items():
@@ -41,7 +41,7 @@ def _detail(one: Command) -> Iterator[str]:
         yield from _only_by_gateway(one, one.allows)
 
 
-def _only_by_gateway(one: Command, rule: HTTPRequest) -> Iterator[str]:
+def _only_by_gateway(one: CompiledHTTPCommand, rule: HTTPRequest) -> Iterator[str]:
     for name, limit in rule.files.items():
         yield f"file {name}: {limit.limits}, with any content{_optional(one, name)}"
     if rule.form == {} and not rule.files:
@@ -56,5 +56,5 @@ def _only_by_gateway(one: Command, rule: HTTPRequest) -> Iterator[str]:
         yield "can open a WebSocket, whose messages are not limited"
 
 
-def _optional(one: Command, name: str) -> str:
+def _optional(one: CompiledHTTPCommand, name: str) -> str:
     return " (optional)" if name in one.optional else ""

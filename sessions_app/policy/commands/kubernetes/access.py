@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from sessions_app.policy.commands.answers import Allowed, Refused
 from sessions_app.policy.commands.document import RuleRefused
 from sessions_app.policy.commands.kubernetes.checks import ANYTHING
-from sessions_app.policy.commands.kubernetes.compiling import Command, CompiledSet
+from sessions_app.policy.commands.kubernetes.compiling import CompiledKubernetesCommand, CompiledSet
 from sessions_app.policy.commands.kubernetes.decide import DISCOVERY, LEFT_OUT, discover, nothing_allows
 from sessions_app.policy.commands.kubernetes.reading import Sent, read_request
 from sessions_app.policy.commands.kubernetes.rights import NEVER_BY_RULE, Request
@@ -59,7 +59,9 @@ def decide_path(verb: str, path: str) -> Allowed | Refused:
     return discover(request, Sent())
 
 
-def _sent_by(commands: Iterable[Command], asked: Request) -> Iterator[tuple[Command, Step, Values]]:
+def _sent_by(
+    commands: Iterable[CompiledKubernetesCommand], asked: Request
+) -> Iterator[tuple[CompiledKubernetesCommand, Step, Values]]:
     for command in commands:
         for step in command.steps:
             if step.check is ANYTHING and asked.resource in NEVER_BY_RULE:
@@ -69,6 +71,6 @@ def _sent_by(commands: Iterable[Command], asked: Request) -> Iterator[tuple[Comm
                 yield command, step, values
 
 
-def _unseen(command: Command, step: Step) -> str:
+def _unseen(command: CompiledKubernetesCommand, step: Step) -> str:
     """Return what each request is compared with, and this question does not say; empty if it says all."""
     return "approval by a second person" if command.rule.held and step.main else step.check.limits

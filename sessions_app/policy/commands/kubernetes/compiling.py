@@ -32,7 +32,7 @@ _SLOT = re.compile(r"\{([a-z][a-z0-9_]{0,62})\}")
 
 
 @dataclass(frozen=True, slots=True)
-class Command(answers.CompiledCommand):
+class CompiledKubernetesCommand(answers.CompiledCommand):
     """One command with bound values in place."""
 
     rule: KubernetesRule
@@ -70,8 +70,8 @@ def _shown(bindings: Mapping[str, str], found: re.Match[str]) -> str:
 class CompiledSet(answers.CompiledSet):
     """The commands of one grant, ready for `decide_request`."""
 
-    commands: tuple[Command, ...]
-    left_out: tuple[Command, ...]
+    commands: tuple[CompiledKubernetesCommand, ...]
+    left_out: tuple[CompiledKubernetesCommand, ...]
 
     def rules(self) -> dict[str, tuple[PolicyRule, ...]]:
         """Return the rules of its roles by namespace ("": the whole cluster), each once, in a stable order."""
@@ -161,14 +161,14 @@ def _compile(
 
 def _command(
     document: KubernetesCommandSet, index: int, rule: KubernetesRule, bound: Mapping[str, str]
-) -> Command:
+) -> CompiledKubernetesCommand:
     types = {name: document.type_of(rule, name) for name in rule.names}
-    return Command(
+    return CompiledKubernetesCommand(
         index, rule, tuple(step.filled(bound) for step in rule.steps(types)), types, rule.contained
     )
 
 
-def _bad_values(command: Command, bound: Mapping[str, str]) -> Iterator[Problem]:
+def _bad_values(command: CompiledKubernetesCommand, bound: Mapping[str, str]) -> Iterator[Problem]:
     """Yield a problem for each value that is within its type but can't be part of a Kubernetes name."""
     for written_right, right in zip(command.rule.rights(), command.rights, strict=True):
         for values in assignments(right.slots, command.types):

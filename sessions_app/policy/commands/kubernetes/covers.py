@@ -11,7 +11,7 @@ from itertools import product
 
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.kubernetes.checks import ANYTHING
-from sessions_app.policy.commands.kubernetes.compiling import Command, CompiledSet
+from sessions_app.policy.commands.kubernetes.compiling import CompiledKubernetesCommand, CompiledSet
 from sessions_app.policy.commands.kubernetes.rights import (
     NEVER_BY_RULE,
     Request,
@@ -49,7 +49,9 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     return None
 
 
-def _decides_before(other: Command, inner: Command, outer: Command) -> bool:
+def _decides_before(
+    other: CompiledKubernetesCommand, inner: CompiledKubernetesCommand, outer: CompiledKubernetesCommand
+) -> bool:
     """Whether another command of the child decides whatever `inner` and the parent's `outer` share, as strictly as `outer`:
     it allows all that `outer` does, and the strictest command decides.
     """
@@ -60,7 +62,7 @@ def _decides_before(other: Command, inner: Command, outer: Command) -> bool:
     )
 
 
-def _each(step: Step, command: Command) -> Iterator[Step]:
+def _each(step: Step, command: CompiledKubernetesCommand) -> Iterator[Step]:
     """Yield a step for each verb, resource, name and namespace, with every value that a parameter of few has."""
     for values in assignments(step.right.slots, command.types):
         right = step.right.filled(values)
@@ -83,11 +85,13 @@ def _plain(text: Text) -> str:
     return "".join(piece if isinstance(piece, str) else f"{{{piece.name}}}" for piece in text)
 
 
-def _gives(outer: Command, asked: Step, inner: Command) -> bool:
+def _gives(outer: CompiledKubernetesCommand, asked: Step, inner: CompiledKubernetesCommand) -> bool:
     return any(_step_gives(step, outer, asked, inner) for step in outer.steps)
 
 
-def _step_gives(step: Step, outer: Command, asked: Step, inner: Command) -> bool:
+def _step_gives(
+    step: Step, outer: CompiledKubernetesCommand, asked: Step, inner: CompiledKubernetesCommand
+) -> bool:
     right, wanted = step.right, asked.right
     if asked.main and not step.main:
         return False
@@ -108,13 +112,19 @@ def _step_gives(step: Step, outer: Command, asked: Step, inner: Command) -> bool
     return False
 
 
-def _place_within(asked: tuple[Text, ...], given: Text, inner: Command, outer: Command, names: Names) -> bool:
+def _place_within(
+    asked: tuple[Text, ...],
+    given: Text,
+    inner: CompiledKubernetesCommand,
+    outer: CompiledKubernetesCommand,
+    names: Names,
+) -> bool:
     if not given:
         return True
     return bool(asked) and text_within(asked[0], given, inner.types, outer.types, names)
 
 
-def _may_meet(inner: Command, outer: Command) -> bool:
+def _may_meet(inner: CompiledKubernetesCommand, outer: CompiledKubernetesCommand) -> bool:
     """Whether some request could be a run of both. Returns True if in doubt."""
     pairs = product((one for one in inner.steps if one.main), (one for one in outer.steps if one.main))
     return any(
@@ -123,7 +133,9 @@ def _may_meet(inner: Command, outer: Command) -> bool:
     )
 
 
-def _rights_meet(one: Step, other: Step, inner: Command, outer: Command) -> bool:
+def _rights_meet(
+    one: Step, other: Step, inner: CompiledKubernetesCommand, outer: CompiledKubernetesCommand
+) -> bool:
     first, second = one.right, other.right
     return (
         _words_meet(first.verbs, second.verbs)
@@ -142,13 +154,20 @@ def _words_meet(some: tuple[str, ...], others: tuple[str, ...]) -> bool:
     return any(word_listed(word, others) for word in some) or any(word_listed(word, some) for word in others)
 
 
-def _texts_meet(some: tuple[Text, ...], others: tuple[Text, ...], inner: Command, outer: Command) -> bool:
+def _texts_meet(
+    some: tuple[Text, ...],
+    others: tuple[Text, ...],
+    inner: CompiledKubernetesCommand,
+    outer: CompiledKubernetesCommand,
+) -> bool:
     if not some or not others:
         return True
     return any(_text_meets(one, other, inner, outer) for one, other in product(some, others))
 
 
-def _text_meets(one: Text, other: Text, inner: Command, outer: Command) -> bool:
+def _text_meets(
+    one: Text, other: Text, inner: CompiledKubernetesCommand, outer: CompiledKubernetesCommand
+) -> bool:
     if (text := literal(one)) is not None:
         return match(other, text, outer.types, {}) is not None
     if (text := literal(other)) is not None:
@@ -156,7 +175,7 @@ def _text_meets(one: Text, other: Text, inner: Command, outer: Command) -> bool:
     return True
 
 
-def _laxer(inner: Command, outer: Command) -> str | None:
+def _laxer(inner: CompiledKubernetesCommand, outer: CompiledKubernetesCommand) -> str | None:
     if outer.rule.held and not inner.rule.held:
         return "would run without the approval that each run needs"
     if (inner.rule.finish_seconds or 0) > (outer.rule.finish_seconds or 0):

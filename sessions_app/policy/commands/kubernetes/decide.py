@@ -15,7 +15,7 @@ from sessions_app.policy.commands.answers import CommandView, Refused, free_para
 from sessions_app.policy.commands.document import EFFECT_RANK, RuleRefused
 from sessions_app.policy.commands.kubernetes.applying import Applies
 from sessions_app.policy.commands.kubernetes.checks import ANYTHING, Taken
-from sessions_app.policy.commands.kubernetes.compiling import Command, CompiledSet
+from sessions_app.policy.commands.kubernetes.compiling import CompiledKubernetesCommand, CompiledSet
 from sessions_app.policy.commands.kubernetes.document import Contain
 from sessions_app.policy.commands.kubernetes.existing import ASKS
 from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent
@@ -55,7 +55,7 @@ class Allowed(answers.Allowed):
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    command: Command
+    command: CompiledKubernetesCommand
     step: Step
     taken: Taken
 
@@ -66,7 +66,7 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    command: Command
+    command: CompiledKubernetesCommand
     reason: str
     near: int
     code: str
@@ -111,7 +111,7 @@ def discover(request: KubeRequest, sent: Sent) -> Allowed | Refused:
 
 
 def _found(
-    commands: Iterable[Command], request: KubeRequest, sent: Sent, faults: list[_Fault]
+    commands: Iterable[CompiledKubernetesCommand], request: KubeRequest, sent: Sent, faults: list[_Fault]
 ) -> Iterator[_Found]:
     asked = _asked(request)
     for command in commands:
@@ -192,7 +192,7 @@ def _hint(compiled: CompiledSet, asked: Request) -> str:
     return f": {_HINTS[asked.verb]}" if fits and asked.verb in _HINTS else ""
 
 
-def _likeness(command: Command, request: Request) -> int:
+def _likeness(command: CompiledKubernetesCommand, request: Request) -> int:
     """Return how much a command's best request has in common with this one."""
 
     def score(step: Step) -> int:
@@ -215,7 +215,7 @@ def describe(compiled: CompiledSet) -> list[CommandView]:
     return [_view(command, compiled.bindings) for command in compiled.commands]
 
 
-def _view(command: Command, bindings: Mapping[str, str]) -> CommandView:
+def _view(command: CompiledKubernetesCommand, bindings: Mapping[str, str]) -> CommandView:
     free = tuple(free_parameter(name, type_) for name, type_ in command.types.items() if name not in bindings)
     detail = [right.words for right in command.rights]
     if streams := streams_of(command.rights):
@@ -233,7 +233,7 @@ def _view(command: Command, bindings: Mapping[str, str]) -> CommandView:
     )
 
 
-def _limits(command: Command) -> Iterator[str]:
+def _limits(command: CompiledKubernetesCommand) -> Iterator[str]:
     """Yield in words what each request of the command is compared with."""
     for step in command.steps:
         yield from step.check.described

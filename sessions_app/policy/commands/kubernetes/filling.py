@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from sessions_app.policy.commands.answers import Allowed, Refused
-from sessions_app.policy.commands.kubernetes.compiling import Command, CompiledSet
+from sessions_app.policy.commands.kubernetes.compiling import CompiledKubernetesCommand, CompiledSet
 from sessions_app.policy.commands.kubernetes.decide import decide
 from sessions_app.policy.commands.kubernetes.entering import Enters
 from sessions_app.policy.commands.kubernetes.sending import sent_alone
@@ -55,16 +55,16 @@ def line_of(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> str
     return _filled(command, {**compiled.bindings, **values})
 
 
-def _find(compiled: CompiledSet, index: int) -> Command | None:
+def _find(compiled: CompiledSet, index: int) -> CompiledKubernetesCommand | None:
     listed = fillable(compiled)
     return next((one for one in compiled.commands if one.index == index and index in listed), None)
 
 
-def _free(compiled: CompiledSet, command: Command) -> set[str]:
+def _free(compiled: CompiledSet, command: CompiledKubernetesCommand) -> set[str]:
     return set(command.types) - set(compiled.bindings)
 
 
-def _filled(command: Command, values: Mapping[str, str]) -> str:
+def _filled(command: CompiledKubernetesCommand, values: Mapping[str, str]) -> str:
     head, dashes, _ = command.rule.text.partition(" -- ")
     line = _SLOT.sub(lambda found: readable([values[found[1]]]), head)
     if not dashes:

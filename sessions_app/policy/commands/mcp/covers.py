@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.http.bodies import canonical_body
 from sessions_app.policy.commands.http.checks import Exact, Typed
-from sessions_app.policy.commands.mcp.decide import AnyCheck, Command, CompiledSet
+from sessions_app.policy.commands.mcp.decide import AnyCheck, CompiledSet, CompiledToolCommand
 from sessions_app.policy.commands.mcp.document import MCPCall
 from sessions_app.policy.commands.mcp.shapes import Shape, ShapeCheck
 from sessions_app.policy.commands.parameters import Int
@@ -38,7 +38,7 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     return None
 
 
-def _within(inner: Command, outer: Command) -> bool:
+def _within(inner: CompiledToolCommand, outer: CompiledToolCommand) -> bool:
     ours, theirs = inner.arguments or {}, outer.arguments or {}
     needed = [name for name in theirs if name not in outer.optional]
     names = Names()
@@ -71,7 +71,7 @@ def _same_shape(ours: ShapeCheck, theirs: ShapeCheck) -> bool:
     )
 
 
-def _may_meet(one: Command, other: Command) -> bool:
+def _may_meet(one: CompiledToolCommand, other: CompiledToolCommand) -> bool:
     """Whether some call could match both. Returns True if in doubt."""
     ours, theirs = one.arguments or {}, other.arguments or {}
     needed = {
@@ -87,12 +87,12 @@ def _alike(one: AnyCheck, other: AnyCheck) -> bool:
     return not isinstance(other, Exact) or one.fault(other.value, {}) is None
 
 
-def _is_laxer(held: Command, child: CompiledSet) -> bool:
+def _is_laxer(held: CompiledToolCommand, child: CompiledSet) -> bool:
     """Whether a call that the parent holds could run without a hold under the child."""
     return not any(other.rule.held and _within(held, other) for other in child.by_tool.get(held.name, ()))
 
 
-def _same_deny(deny: Command, other: Command) -> bool:
+def _same_deny(deny: CompiledToolCommand, other: CompiledToolCommand) -> bool:
     return deny.pattern == other.pattern and _said(deny.arguments) == _said(other.arguments)
 
 

@@ -24,7 +24,7 @@ AnyCheck = Check | ShapeCheck
 
 
 @dataclass(frozen=True, slots=True)
-class Command(answers.CompiledCommand):
+class CompiledToolCommand(answers.CompiledCommand):
     """One call of a compiled set."""
 
     rule: MCPCall | MCPDeny
@@ -59,10 +59,10 @@ def _shown(check: AnyCheck) -> str:
 class CompiledSet(answers.CompiledSet):
     """The tools of one grant, ready for `decide_call`."""
 
-    commands: tuple[Command, ...]
-    left_out: tuple[Command, ...]
-    denies: tuple[Command, ...] = field(repr=False)
-    by_tool: Mapping[str, tuple[Command, ...]] = field(repr=False)
+    commands: tuple[CompiledToolCommand, ...]
+    left_out: tuple[CompiledToolCommand, ...]
+    denies: tuple[CompiledToolCommand, ...] = field(repr=False)
+    by_tool: Mapping[str, tuple[CompiledToolCommand, ...]] = field(repr=False)
 
     @property
     def tools(self) -> frozenset[str]:
@@ -89,7 +89,7 @@ def compile_open(document: MCPCommandSet) -> CompiledSet:
 def _compile(document: MCPCommandSet, bound: Mapping[str, str], keep: Collection[int] | None) -> CompiledSet:
     every = [_compile_rule(document, index, rule, bound) for index, rule in enumerate(document.commands)]
     kept = tuple(one for one in every if keep is None or one.index in keep or isinstance(one.rule, MCPDeny))
-    by_tool: dict[str, tuple[Command, ...]] = {}
+    by_tool: dict[str, tuple[CompiledToolCommand, ...]] = {}
     allows = (one for one in kept if isinstance(one.rule, MCPCall))
     for one in sorted(allows, key=lambda one: one.strictness):
         by_tool[one.name] = (*by_tool.get(one.name, ()), one)
@@ -102,7 +102,7 @@ def _compile(document: MCPCommandSet, bound: Mapping[str, str], keep: Collection
 
 def _compile_rule(
     document: MCPCommandSet, index: int, rule: MCPCall | MCPDeny, bound: Mapping[str, str]
-) -> Command:
+) -> CompiledToolCommand:
     deny = isinstance(rule, MCPDeny)
 
     def resolve(value: Json) -> Check:
@@ -125,7 +125,7 @@ def _compile_rule(
     limited = (
         None if deny and rule.arguments is None else {name: check(one) for name, one in rule.limited.items()}
     )
-    return Command(
+    return CompiledToolCommand(
         index, rule, limited, frozenset() if isinstance(rule, MCPDeny) else frozenset(rule.optional),
         _pattern(rule.deny if isinstance(rule, MCPDeny) else rule.tool),
     )  # fmt: skip
@@ -183,7 +183,7 @@ def decide_call(compiled: CompiledSet, name: str, arguments: Json) -> Allowed | 
     return _explain(compiled, name, arguments)
 
 
-def _faults(one: Command, arguments: Json, matched: dict[str, str]) -> Iterator[str]:
+def _faults(one: CompiledToolCommand, arguments: Json, matched: dict[str, str]) -> Iterator[str]:
     limited = one.arguments or {}
     seen = set()
     try:
@@ -202,7 +202,7 @@ def _faults(one: Command, arguments: Json, matched: dict[str, str]) -> Iterator[
     )
 
 
-def _is_denied(one: Command, name: str, arguments: Json) -> bool:
+def _is_denied(one: CompiledToolCommand, name: str, arguments: Json) -> bool:
     """Whether a deny matches. Returns True if in doubt."""
     if one.pattern.fullmatch(name) is None:
         return False
@@ -243,7 +243,7 @@ def describe(compiled: CompiledSet) -> list[CommandView]:
     return [_view(one) for one in compiled.commands]
 
 
-def _view(one: Command) -> CommandView:
+def _view(one: CompiledToolCommand) -> CommandView:
     limited = one.arguments or {}
     named = {check.name: check.type for check in limited.values() if isinstance(check, Typed) and check.name}
     return CommandView(
@@ -253,7 +253,7 @@ def _view(one: Command) -> CommandView:
     )  # fmt: skip
 
 
-def _detail(one: Command) -> Iterator[str]:
+def _detail(one: CompiledToolCommand) -> Iterator[str]:
     for name, check in (one.arguments or {}).items():
         left = " (optional)" if name in one.optional else ""
         yield f"{name}: {check.limits}{left}"

@@ -25,7 +25,7 @@ from sessions_app.policy.documents import Problem
 
 
 @dataclass(frozen=True, slots=True)
-class Command(answers.CompiledCommand):
+class CompiledPostgresCommand(answers.CompiledCommand):
     """One command of a compiled set: its privileges with the bound values in place, and the types of free places."""
 
     rule: PostgresRule
@@ -42,8 +42,8 @@ class Command(answers.CompiledCommand):
 class CompiledSet(answers.CompiledSet):
     """The privileges of one grant, ready for `decide` and for the connector."""
 
-    commands: tuple[Command, ...]
-    left_out: tuple[Command, ...]
+    commands: tuple[CompiledPostgresCommand, ...]
+    left_out: tuple[CompiledPostgresCommand, ...]
 
     def privileges(self) -> tuple[Privilege, ...]:
         """Return everything that the grant's role gets, each once, including USAGE on schemas. No name has an open
@@ -129,9 +129,11 @@ def _compile(
 
 def _compile_rule(
     document: PostgresCommandSet, index: int, rule: PostgresRule, bound: Mapping[str, str]
-) -> Command:
+) -> CompiledPostgresCommand:
     privileges = tuple(one.filled(bound) for one in rule.privileges())
-    return Command(index, rule, privileges, {name: document.type_of(rule, name) for name in rule.names})
+    return CompiledPostgresCommand(
+        index, rule, privileges, {name: document.type_of(rule, name) for name in rule.names}
+    )
 
 
 def _with_schemas(privileges: Sequence[Privilege]) -> Iterator[Privilege]:
@@ -147,7 +149,7 @@ def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
         asked = parse_line(line)
     except LineRefused as error:
         return Refused(error.reason, None, "syntax")
-    found: list[Command] = []
+    found: list[CompiledPostgresCommand] = []
     matched: dict[str, str] = {}
     for one in asked:
         command, values = _first(compiled.commands, one)
@@ -173,7 +175,9 @@ def _target(one: Privilege) -> str:
     return str(whole).split(" ON ", 1)[1]
 
 
-def _first(commands: Sequence[Command], asked: Privilege) -> tuple[Command | None, Mapping[str, str]]:
+def _first(
+    commands: Sequence[CompiledPostgresCommand], asked: Privilege
+) -> tuple[CompiledPostgresCommand | None, Mapping[str, str]]:
     for command in sorted(commands, key=lambda command: command.strictness):
         for one in _with_schemas(command.privileges):
             matched = _match(one, asked, command.types)
@@ -250,7 +254,7 @@ def describe(compiled: CompiledSet) -> list[CommandView]:
     return [_view(command) for command in compiled.commands]
 
 
-def _view(command: Command) -> CommandView:
+def _view(command: CompiledPostgresCommand) -> CommandView:
     names = dict.fromkeys(name for one in command.privileges for name in one.slots)
     usage = dict.fromkeys(str(one.schema_usage) for one in command.privileges if one.schema_usage)
     return CommandView(

@@ -11,7 +11,7 @@ from sessions_app.policy.commands.ssh.words import Spoken, spoken
 
 
 @dataclass(frozen=True)
-class Command:
+class ParsedCommand:
     """One command of a document in parsed form."""
 
     document: SSHCommandSet

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.parameters import ParameterType, ValueRefused
 from sessions_app.policy.commands.ssh import decide as deciding
-from sessions_app.policy.commands.ssh.decide import Command, CompiledSet
+from sessions_app.policy.commands.ssh.decide import CompiledSet, CompiledSSHCommand
 from sessions_app.policy.commands.ssh.templates import Slot, Word
 from sessions_app.policy.commands.within import UNDERSTATED, Names, type_within, understates
 
@@ -31,7 +31,7 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     return None
 
 
-def _within(inner: Command, outer: Command) -> bool:
+def _within(inner: CompiledSSHCommand, outer: CompiledSSHCommand) -> bool:
     return words_within(inner.words, outer.words, inner.types, outer.types, Names())
 
 
@@ -78,14 +78,14 @@ def _takes(spec: Word, text: str, types: Types, matched: dict[str, str]) -> bool
     return True
 
 
-def _may_meet(inner: Command, outer: Command) -> bool:
+def _may_meet(inner: CompiledSSHCommand, outer: CompiledSSHCommand) -> bool:
     """Whether some line could match both. Returns True if in doubt."""
     return len(inner.words) == len(outer.words) and all(
         _words_may_meet(one, other, inner, outer) for one, other in zip(inner.words, outer.words, strict=True)
     )
 
 
-def _words_may_meet(inner: Word, outer: Word, child: Command, parent: Command) -> bool:
+def _words_may_meet(inner: Word, outer: Word, child: CompiledSSHCommand, parent: CompiledSSHCommand) -> bool:
     if (text := _plain(inner)) is not None:
         return _takes(outer, text, parent.types, {})
     if (text := _plain(outer)) is not None:
@@ -93,7 +93,7 @@ def _words_may_meet(inner: Word, outer: Word, child: Command, parent: Command) -
     return True
 
 
-def _laxer(inner: Command, outer: Command) -> str | None:
+def _laxer(inner: CompiledSSHCommand, outer: CompiledSSHCommand) -> str | None:
     if outer.rule.held and not inner.rule.held:
         return "would run without the approval that each run needs"
     if (inner.rule.finish_seconds or 0) > (outer.rule.finish_seconds or 0):

@@ -41,7 +41,7 @@ class Allowed(answers.Allowed):
 
 
 @dataclass(frozen=True, slots=True)
-class Command(answers.CompiledCommand):
+class CompiledSSHCommand(answers.CompiledCommand):
     """One command with the bound values in place."""
 
     rule: SSHCommand
@@ -63,9 +63,9 @@ class Command(answers.CompiledCommand):
 class CompiledSet(answers.CompiledSet):
     """The command lines of one grant, ready for `decide`."""
 
-    commands: tuple[Command, ...]
-    left_out: tuple[Command, ...]
-    by_shape: Mapping[tuple[str, int], tuple[Command, ...]] = field(repr=False)
+    commands: tuple[CompiledSSHCommand, ...]
+    left_out: tuple[CompiledSSHCommand, ...]
+    by_shape: Mapping[tuple[str, int], tuple[CompiledSSHCommand, ...]] = field(repr=False)
 
 
 def compile_set(
@@ -89,7 +89,7 @@ def compile_open(document: SSHCommandSet) -> CompiledSet:
 def _compile(document: SSHCommandSet, bound: Mapping[str, str], keep: Collection[int] | None) -> CompiledSet:
     commands = [_compile_rule(document, index, rule, bound) for index, rule in enumerate(document.commands)]
     kept = tuple(command for command in commands if keep is None or command.index in keep)
-    by_shape: dict[tuple[str, int], tuple[Command, ...]] = {}
+    by_shape: dict[tuple[str, int], tuple[CompiledSSHCommand, ...]] = {}
     for command in sorted(kept, key=lambda command: command.strictness):
         key = (command.plain[0] or "", len(command.words))
         by_shape[key] = (*by_shape.get(key, ()), command)
@@ -97,12 +97,14 @@ def _compile(document: SSHCommandSet, bound: Mapping[str, str], keep: Collection
     return CompiledSet("ssh", document.name, dict(bound), kept, left_out, by_shape)
 
 
-def _compile_rule(document: SSHCommandSet, index: int, rule: SSHCommand, bound: Mapping[str, str]) -> Command:
+def _compile_rule(
+    document: SSHCommandSet, index: int, rule: SSHCommand, bound: Mapping[str, str]
+) -> CompiledSSHCommand:
     template = rule.template()
     words = tuple(fill(word, bound) for word in template.words)
     plain = tuple(word[0] if len(word) == 1 and isinstance(word[0], str) else None for word in words)
     types = {name: document.type_of(rule, name) for name in template.names}
-    return Command(index, rule, document.contain_of(rule), template, words, plain, types)
+    return CompiledSSHCommand(index, rule, document.contain_of(rule), template, words, plain, types)
 
 
 def _check_stops(document: SSHCommandSet, bound: Mapping[str, str]) -> None:
@@ -146,7 +148,7 @@ def decide_argv(compiled: CompiledSet, argv: tuple[str, ...]) -> Allowed | Refus
     return _explain(compiled, argv)
 
 
-def _match(command: Command, argv: tuple[str, ...]) -> Mapping[str, str] | None:
+def _match(command: CompiledSSHCommand, argv: tuple[str, ...]) -> Mapping[str, str] | None:
     for plain, word in zip(command.plain, argv, strict=True):
         if plain is not None and plain != word:
             return None
@@ -227,7 +229,7 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
 
 
-def _likeness(command: Command, argv: tuple[str, ...]) -> float:
+def _likeness(command: CompiledSSHCommand, argv: tuple[str, ...]) -> float:
     """Score the matching words, with a higher weight for earlier ones, minus the difference in length."""
     fits = 0.0
     for position, (plain, word) in enumerate(zip(command.plain, argv, strict=False)):
@@ -246,7 +248,7 @@ def _word_fault(spec: Word, word: str, types: Mapping[str, ParameterType]) -> st
 
 
 def _difference(
-    command: Command, argv: tuple[str, ...], bound: Mapping[str, str]
+    command: CompiledSSHCommand, argv: tuple[str, ...], bound: Mapping[str, str]
 ) -> tuple[str, RefusalCode, str]:
     matched: dict[str, str] = {}
     for written, spec, word in zip(command.template.words, command.words, argv, strict=False):
@@ -267,7 +269,9 @@ def _difference(
     )
 
 
-def _bound_fault(written: Word, word: str, command: Command, bound: Mapping[str, str]) -> str | None:
+def _bound_fault(
+    written: Word, word: str, command: CompiledSSHCommand, bound: Mapping[str, str]
+) -> str | None:
     """For a word that is one value of the grant, say what it must be, and whether its type accepts the given one."""
     piece = written[0]
     if len(written) != 1 or not isinstance(piece, Slot) or piece.name not in bound:
@@ -298,7 +302,7 @@ def describe(compiled: CompiledSet) -> list[CommandView]:
     return [_view(command) for command in compiled.commands]
 
 
-def _view(command: Command) -> CommandView:
+def _view(command: CompiledSSHCommand) -> CommandView:
     names = dict.fromkeys(piece.name for word in command.words for piece in word if isinstance(piece, Slot))
     return CommandView(
         index=command.index,

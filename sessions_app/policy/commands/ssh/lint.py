@@ -7,7 +7,7 @@ from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import EFFECT_RANK
 from sessions_app.policy.commands.findings import Finding, Severity, document_findings
 from sessions_app.policy.commands.ssh.as_root import SudoCannotSay, root_lines
-from sessions_app.policy.commands.ssh.command import Command
+from sessions_app.policy.commands.ssh.command import ParsedCommand
 from sessions_app.policy.commands.ssh.document import SSHCommandSet
 from sessions_app.policy.commands.ssh.judge import Hit, judge
 from sessions_app.policy.commands.ssh.lint_values import type_findings, value_findings
@@ -20,7 +20,7 @@ __all__ = ["Finding", "Severity", "lint"]
 def lint(document: SSHCommandSet) -> list[Finding]:
     """Return all findings, errors first, each in document order."""
     found = [*document_findings(document), *_type_findings(document), *_uncontained(document)]
-    commands = [Command(document, index, rule) for index, rule in enumerate(document.commands)]
+    commands = [ParsedCommand(document, index, rule) for index, rule in enumerate(document.commands)]
     for command in commands:
         found += value_findings(command)
         found += _command_findings(command)
@@ -49,7 +49,7 @@ def _type_findings(document: SSHCommandSet) -> Iterator[Finding]:
             yield from type_findings(f"commands[{index}].where.{name}", type_)
 
 
-def _command_findings(command: Command) -> Iterator[Finding]:
+def _command_findings(command: ParsedCommand) -> Iterator[Finding]:
     if not command.rule.run.isascii():
         yield command.found(
             "warning",
@@ -72,7 +72,7 @@ def _command_findings(command: Command) -> Iterator[Finding]:
     yield from _effect(command, hits)
 
 
-def _as_root(command: Command) -> Iterator[Finding]:
+def _as_root(command: ParsedCommand) -> Iterator[Finding]:
     """Check that a target's sudo can be told to allow this command, and nothing more."""
     if not command.rule.as_root:
         return
@@ -95,7 +95,7 @@ def _as_root(command: Command) -> Iterator[Finding]:
         )
 
 
-def _hit_findings(command: Command, hits: Iterable[Hit]) -> Iterator[Finding]:
+def _hit_findings(command: ParsedCommand, hits: Iterable[Hit]) -> Iterator[Finding]:
     """Group the hits into one finding for each danger: a warning is accepted by its code and place."""
     contained = command.document.contain_of(command.rule) == "pidns"
     grouped: dict[tuple[Severity, str], list[Hit]] = {}
@@ -108,7 +108,7 @@ def _hit_findings(command: Command, hits: Iterable[Hit]) -> Iterator[Finding]:
         yield command.found(severity, code, f"{first} {same[0].why}{also}", same[0].fix)
 
 
-def _effect(command: Command, hits: Iterable[Hit]) -> Iterator[Finding]:
+def _effect(command: ParsedCommand, hits: Iterable[Hit]) -> Iterator[Finding]:
     """Check that the effect does not understate what the command is known to do, because approvers rely on it."""
     most = min(hits, key=lambda hit: EFFECT_RANK[hit.effect])
     if EFFECT_RANK[command.rule.effect] > EFFECT_RANK[most.effect]:
@@ -123,9 +123,9 @@ def _effect(command: Command, hits: Iterable[Hit]) -> Iterator[Finding]:
         )
 
 
-def _overlaps(commands: list[Command]) -> Iterator[Finding]:
+def _overlaps(commands: list[ParsedCommand]) -> Iterator[Finding]:
     """Find pairs of commands that could both match one line, where it matters which decides."""
-    by_shape: dict[tuple[str, int], list[Command]] = {}
+    by_shape: dict[tuple[str, int], list[ParsedCommand]] = {}
     for command in commands:
         by_shape.setdefault((command.texts[0], len(command.words)), []).append(command)
     for first, second in (pair for group in by_shape.values() for pair in combinations(group, 2)):
@@ -142,7 +142,7 @@ def _overlaps(commands: list[Command]) -> Iterator[Finding]:
             )
 
 
-def _may_meet(first: Command, second: Command) -> bool:
+def _may_meet(first: ParsedCommand, second: ParsedCommand) -> bool:
     """Whether some line could match both. Returns True if in doubt."""
     return (
         all(one.may_meet(other) for one, other in zip(first.spoken, second.spoken, strict=True))
@@ -151,7 +151,7 @@ def _may_meet(first: Command, second: Command) -> bool:
     )
 
 
-def _repeats(one: Command, other: Command) -> bool:
+def _repeats(one: ParsedCommand, other: ParsedCommand) -> bool:
     """Whether the words of one command can be equal where the other has the same value."""
     places = [(name, position) for name, _, position in other.whole_word_types()]
     return all(

@@ -6,7 +6,7 @@ from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.findings import Finding
 from sessions_app.policy.commands.parameters import Int, ParameterType, PathBelow, Pattern
 from sessions_app.policy.commands.patterns import compile_pattern
-from sessions_app.policy.commands.ssh.command import Command
+from sessions_app.policy.commands.ssh.command import ParsedCommand
 
 _OPTION_PROBES = ("-", "-a", "-1", "--a", "-oProxyCommand=a", "--rsh=a")
 _ANYTHING_PROBES = ("a", "a b", "../a", "/etc/passwd", "a;b", "$(a)", "a=b", "@a", "'a'", "é")
@@ -101,7 +101,7 @@ def _path(where: str, type_: PathBelow) -> Iterator[Finding]:
         )
 
 
-def value_findings(command: Command) -> Iterator[Finding]:
+def value_findings(command: ParsedCommand) -> Iterator[Finding]:
     """Check the values of one command in their positions."""
     for name, type_, position in command.whole_word_types():
         if isinstance(type_, Int) and type_.bounds[0] < 0 and "--" not in command.texts[:position]:

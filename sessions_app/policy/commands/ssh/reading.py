@@ -13,7 +13,7 @@ from itertools import islice
 from sessions_app.policy.commands.document import EFFECT_RANK
 from sessions_app.policy.commands.parameters import Duration, Int
 from sessions_app.policy.commands.ssh.table import REST, Option, Shape
-from sessions_app.policy.commands.ssh.words import Place, Spoken
+from sessions_app.policy.commands.ssh.words import Spoken, WordParameter
 
 _COUNT = re.compile(r"[0-9][0-9A-Fa-fx.,:-]*[smhd]?")
 _DASHED = re.compile(r"-[^0-9]")
@@ -57,7 +57,8 @@ def is_count(word: Spoken) -> bool:
     """Whether a word can only be a number, a time or a mask: `5`, `1m`, `0x3`, `0-3`."""
     if word.texts is None:
         return all(
-            not isinstance(piece, Place) or isinstance(piece.type_, Int | Duration) for piece in word.pieces
+            not isinstance(piece, WordParameter) or isinstance(piece.type_, Int | Duration)
+            for piece in word.pieces
         )
     return all(_COUNT.fullmatch(text) for text in word.texts)
 

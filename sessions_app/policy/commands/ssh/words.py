@@ -51,7 +51,7 @@ _WILD = re.compile(r"\[!?\]?[^\]]*\]|[*?]")
 
 
 @dataclass(frozen=True)
-class Place:
+class WordParameter:
     """A value in a word: its type, and whether it is free at each run. Otherwise it is bound, and approvers see it."""
 
     type_: ParameterType
@@ -62,7 +62,7 @@ class Place:
 class Spoken:
     """One word, or the rest of one after an option."""
 
-    pieces: tuple[str | Place, ...]
+    pieces: tuple[str | WordParameter, ...]
     text: str
 
     @cached_property
@@ -100,7 +100,8 @@ class Spoken:
     def is_free(self) -> bool:
         """Whether someone chooses a part of it at each run, other than from a list."""
         return any(
-            isinstance(one, Place) and one.free and not isinstance(one.type_, Choice) for one in self.pieces
+            isinstance(one, WordParameter) and one.free and not isinstance(one.type_, Choice)
+            for one in self.pieces
         )
 
     @property
@@ -112,7 +113,7 @@ class Spoken:
             return True
         first = self.pieces[0]
         return (
-            isinstance(first, Place)
+            isinstance(first, WordParameter)
             and isinstance(first.type_, Pattern)
             and not _takes(first.type_, _ANY_NAMES)
         )
@@ -130,7 +131,7 @@ class Spoken:
         if self.texts is not None:
             return text in self.texts
         only = self.pieces[0]
-        if len(self.pieces) == 1 and isinstance(only, Place) and not isinstance(only.type_, Pattern):
+        if len(self.pieces) == 1 and isinstance(only, WordParameter) and not isinstance(only.type_, Pattern):
             return accepts(only.type_, text)
         try:
             return compile_pattern(self.pattern).fullmatch(text) is not None
@@ -152,7 +153,7 @@ class Spoken:
             return any(map(other.may_be, self.texts))
         if other.texts is not None:
             return any(map(self.may_be, other.texts))
-        types = [one.type_ for word in (self, other) for one in word.pieces if isinstance(one, Place)]
+        types = [one.type_ for word in (self, other) for one in word.pieces if isinstance(one, WordParameter)]
         if len(types) == len(self.pieces) + len(other.pieces) and all(isinstance(one, Int) for one in types):
             (low, high), (least, most) = (one.bounds for one in types if isinstance(one, Int))
             return low <= most and least <= high
@@ -168,13 +169,13 @@ class Spoken:
     @property
     def takes_paths(self) -> bool:
         """Whether a value in it can lead to other folders."""
-        return any(isinstance(one, Place) and _takes_slashes(one.type_) for one in self.pieces)
+        return any(isinstance(one, WordParameter) and _takes_slashes(one.type_) for one in self.pieces)
 
     @cached_property
     def below(self) -> str | None:
         """For an open word that is a path, the folder that it stays in, "/" for any; None for a plain name."""
         head, first = self.head, self.pieces[0]
-        if isinstance(first, Place) and isinstance(first.type_, PathBelow):
+        if isinstance(first, WordParameter) and isinstance(first.type_, PathBelow):
             return first.type_.root
         if self.takes_paths:
             return "/"
@@ -220,7 +221,7 @@ def _takes(type_: Pattern, probes: tuple[str, ...]) -> bool:
 def spoken(document: SSHCommandSet, rule: SSHCommand, word: Word) -> Spoken:
     """Return a word of a command with the types of its values."""
     pieces = tuple(
-        Place(document.type_of(rule, piece.name), piece.name in rule.where)
+        WordParameter(document.type_of(rule, piece.name), piece.name in rule.where)
         if isinstance(piece, Slot)
         else piece
         for piece in word

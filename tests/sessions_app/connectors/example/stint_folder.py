@@ -18,9 +18,9 @@ from sessions_app.connectors.base import (
     ConnectorError,
     Evidence,
     GrantSpec,
-    Lease,
+    LeaseSpec,
     Observed,
-    Place,
+    TargetSpec,
 )
 from sessions_app.connectors.registry import ConnectorType
 
@@ -36,7 +36,7 @@ class FolderConnector:
 
     kind = "folder"
 
-    def provision(self, spec: GrantSpec) -> Lease:
+    def provision(self, spec: GrantSpec) -> LeaseSpec:
         """Write the file, or write it anew where somebody changed it."""
         path = _folder(spec.place) / _name(spec.mark)
         wanted = _text(spec)
@@ -44,22 +44,22 @@ class FolderConnector:
             draft = path.with_suffix(".new")
             draft.write_text(wanted)
             draft.replace(path)
-        return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made={"file": str(path)})
+        return LeaseSpec(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place, made={"file": str(path)})
 
-    def revoke(self, lease: Lease) -> Evidence:
+    def revoke(self, lease: LeaseSpec) -> Evidence:
         """Remove the file, and what a crash left of one, and look."""
         path = _folder(lease.place) / _name(lease.mark)
         for one in (path, path.with_suffix(".new")):
             one.unlink(missing_ok=True)
         return self.verify(lease)
 
-    def verify(self, lease: Lease) -> Evidence:
+    def verify(self, lease: LeaseSpec) -> Evidence:
         """Look for the file."""
         path = _folder(lease.place) / _name(lease.mark)
         left = [one.name for one in (path, path.with_suffix(".new")) if one.exists()]
         return Evidence(gone=not left, detail={"looked_in": str(path.parent), "files_left": left})
 
-    def observe(self, place: Place) -> list[Observed]:
+    def observe(self, place: TargetSpec) -> list[Observed]:
         """Return every grant that has a file, whole or half written."""
         found = {}
         for path in sorted(_folder(place).glob(f"{MARK}-*")):
@@ -68,7 +68,7 @@ class FolderConnector:
             found[mark] = Observed(mark=mark, intact=whole, detail=f"the file {path.name}")
         return list(found.values())
 
-    def check(self, place: Place) -> list[CheckStep]:
+    def check(self, place: TargetSpec) -> list[CheckStep]:
         """Say whether the folder is there and can be written to."""
         try:
             folder = _folder(place)
@@ -81,7 +81,7 @@ class FolderConnector:
         return [CheckStep("folder", ok, f"{folder} {'can' if ok else 'can not'} be written to", fix)]
 
 
-def _folder(place: Place) -> Path:
+def _folder(place: TargetSpec) -> Path:
     parameters = place.parameters
     assert isinstance(parameters, Parameters)
     path = Path(parameters.folder)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sessions_app.connectors.base import Place
+from sessions_app.connectors.base import TargetSpec
 from sessions_app.connectors.http.connector import HTTPConnector
 from sessions_app.connectors.http.parameters import HTTPParameters
 from sessions_app.connectors.http.snippets import Site, snippet
@@ -53,9 +53,9 @@ def stint() -> Iterator[str]:
         server.server_close()
 
 
-def place_at(port: int, *, name: str = "api", address: str = "127.0.0.1", **parameters) -> Place:
+def place_at(port: int, *, name: str = "api", address: str = "127.0.0.1", **parameters) -> TargetSpec:
     known = {"proxy": "nginx", "proxy_key": KEY, "host": "api.example.com", "tls": False}
-    return Place(
+    return TargetSpec(
         cluster="tickets",
         target=TargetFacts(id=1, name=name, address=address, port=port, account="", host_key=""),
         parameters=HTTPParameters(**{**known, **parameters}),

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from sessions_app.connectors.base import ConnectorError, Lease
+from sessions_app.connectors.base import ConnectorError, LeaseSpec
 from sessions_app.connectors.http.parameters import HTTPParameters
 from sessions_app.connectors.http.snippets import PROXIES, snippet
 from tests.sessions_app.connectors.http.conftest import KEY, certificate, place_at
@@ -14,7 +14,7 @@ from tests.support.servers.nginx import nginx
 
 
 def lease(place):
-    return Lease(grant_ref="GR-TEST", mark="0" * 32, place=place)
+    return LeaseSpec(grant_ref="GR-TEST", mark="0" * 32, place=place)
 
 
 def steps(connector, place):

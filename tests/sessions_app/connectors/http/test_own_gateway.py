@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sessions_app.connectors.base import ConnectorError, Lease
+from sessions_app.connectors.base import ConnectorError, LeaseSpec
 from sessions_app.connectors.http.connector import origin_of
 from tests.sessions_app.connectors.http.conftest import place_at
 
@@ -17,7 +17,7 @@ def own(port: int, **parameters):
 
 
 def test_the_end_says_that_access_was_through_the_gateway_alone(connector):
-    lease = Lease(grant_ref="GR-TEST", mark="0" * 32, place=own(1))
+    lease = LeaseSpec(grant_ref="GR-TEST", mark="0" * 32, place=own(1))
     for found in (connector.verify(lease), connector.revoke(lease)):
         assert found.gone
         assert (found.detail["access"], found.detail["made"], found.detail["not_cut"]) == ("gateway", 0, [])

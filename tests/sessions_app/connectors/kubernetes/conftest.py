@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from broker.demo.ports import free_port
-from sessions_app.connectors.base import GrantSpec, Lease, Place
+from sessions_app.connectors.base import GrantSpec, LeaseSpec, TargetSpec
 from sessions_app.connectors.kubernetes.connector import KubernetesConnector
 from sessions_app.connectors.kubernetes.parameters import KubernetesParameters
 from sessions_app.connectors.kubernetes.setup import ceiling, target_setup
@@ -72,7 +72,7 @@ def server(cluster) -> Iterator[ApiServer]:
     cluster.server.drop_idle = False
 
 
-def place_of(cluster: Cluster, **changes) -> Place:
+def place_of(cluster: Cluster, **changes) -> TargetSpec:
     facts = {
         "id": 1,
         "name": "prod-1",
@@ -85,7 +85,7 @@ def place_of(cluster: Cluster, **changes) -> Place:
     # Holders get tokens of the cluster itself, whatever gateway stands before it.
     known = {"ca": cluster.ca, "token": token, "direct": True}
     moved = {key: changes.pop(key) for key in ("address", "port") if key in changes}
-    return Place(
+    return TargetSpec(
         cluster="prod",
         target=TargetFacts(**{**facts, **moved}),
         parameters=KubernetesParameters(**{**known, **changes}),
@@ -93,7 +93,7 @@ def place_of(cluster: Cluster, **changes) -> Place:
 
 
 @pytest.fixture
-def place(cluster) -> Place:
+def place(cluster) -> TargetSpec:
     return place_of(cluster)
 
 
@@ -107,10 +107,10 @@ class Ground:
     """A place, and grants on it."""
 
     cluster: Cluster
-    place: Place
+    place: TargetSpec
     connector: KubernetesConnector
 
-    def spec(self, *, keep=None, minutes: float = 60, place: Place | None = None, **values) -> GrantSpec:
+    def spec(self, *, keep=None, minutes: float = 60, place: TargetSpec | None = None, **values) -> GrantSpec:
         bound = {"ns": "stint-test-web", "name": "shop", **values}
         return GrantSpec(
             grant_ref="GR-7F3K", mark=secrets.token_hex(16), holder="alice", place=place or self.place,
@@ -118,11 +118,11 @@ class Ground:
             expires_at=dt.datetime.now(dt.UTC) + dt.timedelta(minutes=minutes),
         )  # fmt: skip
 
-    def forgotten(self, spec: GrantSpec) -> Lease:
+    def forgotten(self, spec: GrantSpec) -> LeaseSpec:
         """The lease of a grant after a crash that lost what was made."""
-        return Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place)
+        return LeaseSpec(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place)
 
-    def credential(self, spec: GrantSpec, lease: Lease) -> str:
+    def credential(self, spec: GrantSpec, lease: LeaseSpec) -> str:
         return self.connector.issue(spec, lease).fields["Token"]
 
     def status(self, token: str, path: str, method: str = "GET") -> int:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sessions_app.connectors.base import Lease
+from sessions_app.connectors.base import LeaseSpec
 from sessions_app.connectors.kubernetes.objects import RBAC, Wanted, name_of
 from sessions_app.policy.commands.kinds import compile_set, parse_text
 from sessions_app.policy.commands.kubernetes.rights import PolicyRule
@@ -16,7 +16,7 @@ LOOK = (PolicyRule(("list",), ("",), ("pods",)),)
 
 @pytest.fixture
 def case(cluster, connector, place, hung, closed):
-    def leave(lease: Lease) -> None:
+    def leave(lease: LeaseSpec) -> None:
         """An account and a role that nothing is bound to: a provisioner died between its calls."""
         wanted = Wanted(lease.mark, lease.grant_ref, "alice", "stint-grants", WEB, LOOK)
         cluster.call("POST", "/api/v1/namespaces/stint-grants/serviceaccounts", wanted.account())

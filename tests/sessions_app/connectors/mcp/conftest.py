@@ -4,15 +4,15 @@ import socket
 
 import pytest
 
-from sessions_app.connectors.base import Place
+from sessions_app.connectors.base import TargetSpec
 from sessions_app.connectors.mcp.connector import MCPConnector
 from sessions_app.connectors.mcp.parameters import MCPParameters
 from sessions_app.policy.scope import TargetFacts
 from tests.support.servers.mcp_desk import DESK_TOKEN, desk
 
 
-def place_at(port: int, *, name: str = "desk", **parameters) -> Place:
-    return Place(
+def place_at(port: int, *, name: str = "desk", **parameters) -> TargetSpec:
+    return TargetSpec(
         cluster="desk",
         target=TargetFacts(id=1, name=name, address="127.0.0.1", port=port, account="", host_key=""),
         parameters=MCPParameters(**{"token": DESK_TOKEN, "tls": False, **parameters}),

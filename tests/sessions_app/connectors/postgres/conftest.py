@@ -5,7 +5,7 @@ get.
 import pytest
 
 from broker.embedded.state import temporary_state_dir
-from sessions_app.connectors.base import Lease
+from sessions_app.connectors.base import LeaseSpec
 from tests.support.servers.postgres_server import PostgresServer, majors
 from tests.support.servers.postgres_shop import set_up
 
@@ -25,4 +25,4 @@ def nothing_left(request):
     if "shop" in request.fixturenames:
         shop = request.getfixturevalue("shop")
         for one in shop.connector.observe(shop.place()):
-            shop.connector.revoke(Lease(grant_ref="GR-TEST", mark=one.mark, place=shop.place()))
+            shop.connector.revoke(LeaseSpec(grant_ref="GR-TEST", mark=one.mark, place=shop.place()))

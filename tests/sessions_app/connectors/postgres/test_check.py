@@ -132,8 +132,8 @@ def test_the_login_trigger_refuses_who_is_over_where_no_password_is_asked(shop):
 
 
 def test_parameters_of_another_kind_are_refused_for_good(shop):
-    from sessions_app.connectors.base import Place
+    from sessions_app.connectors.base import TargetSpec
 
     with pytest.raises(ConnectorError, match="no PostgreSQL login") as caught:
-        shop.connector.observe(Place(cluster="x", target=shop.target))
+        shop.connector.observe(TargetSpec(cluster="x", target=shop.target))
     assert caught.value.permanent

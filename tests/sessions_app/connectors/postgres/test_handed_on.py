@@ -6,7 +6,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from sessions_app.connectors.base import ConnectorError, Lease
+from sessions_app.connectors.base import ConnectorError, LeaseSpec
 from tests.support.servers.postgres_server import each_version
 
 pytestmark = each_version
@@ -430,7 +430,7 @@ def test_what_was_handed_on_in_another_database_is_found_as_well(shop):
 
 def test_a_grant_that_was_never_ready_compares_nothing(shop):
     given = give(shop)
-    lost = Lease(grant_ref="GR-TEST", mark=given.spec.mark, place=given.spec.place)
+    lost = LeaseSpec(grant_ref="GR-TEST", mark=given.spec.mark, place=given.spec.place)
     assert shop.connector.revoke(lost).detail["compared"] == "nothing: it never became usable"
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from sessions_app.connectors.base import ConnectorError, Lease
+from sessions_app.connectors.base import ConnectorError, LeaseSpec
 from sessions_app.connectors.postgres.names import role_names
 from sessions_app.policy.commands.ssh.decide import CompiledSet as SSHCommands
 from tests.support.pace import allow
@@ -92,7 +92,7 @@ def test_a_credential_says_how_to_log_in_and_hides_the_password(shop):
 def test_no_credential_without_a_role(shop):
     spec = shop.spec()
     with pytest.raises(ConnectorError, match="no role for GR-TEST"):
-        shop.connector.issue(spec, Lease(grant_ref="GR-TEST", mark=spec.mark, place=spec.place))
+        shop.connector.issue(spec, LeaseSpec(grant_ref="GR-TEST", mark=spec.mark, place=spec.place))
 
 
 TAMPERED = [
@@ -188,7 +188,7 @@ def test_what_cannot_be_given_is_refused_for_good_and_leaves_nothing(shop, grant
     assert said in caught.value.message
     assert caught.value.permanent
     assert shop.intact(spec) is None
-    lease = Lease(grant_ref="GR-TEST", mark=spec.mark, place=spec.place)
+    lease = LeaseSpec(grant_ref="GR-TEST", mark=spec.mark, place=spec.place)
     assert shop.connector.verify(lease).gone
 
 

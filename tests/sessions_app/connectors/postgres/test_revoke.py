@@ -11,7 +11,7 @@ from functools import partial
 import psycopg
 import pytest
 
-from sessions_app.connectors.base import ConnectorError, Lease
+from sessions_app.connectors.base import ConnectorError, LeaseSpec
 from sessions_app.connectors.postgres import connection
 from sessions_app.connectors.postgres.names import role_names
 from tests.support.pace import allow
@@ -291,7 +291,7 @@ def test_a_server_that_stands_still_in_the_middle_is_given_up_in_time(shop):
 def test_an_end_while_the_role_is_made_leaves_nothing(shop):
     for delay in (0, 0.01, 0.02, 0.04):
         spec = shop.spec(*WRITE)
-        lease = Lease(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place)
+        lease = LeaseSpec(grant_ref=spec.grant_ref, mark=spec.mark, place=spec.place)
         making = Started(partial(shop.connector.provision, spec))
         time.sleep(delay)
         shop.connector.revoke(lease)

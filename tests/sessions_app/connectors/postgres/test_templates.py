@@ -2,7 +2,7 @@
 
 import pytest
 
-from sessions_app.connectors.base import ConnectorError, Lease
+from sessions_app.connectors.base import ConnectorError, LeaseSpec
 from tests.support.servers.postgres_shop import commands
 
 # What makes a role one that can be handed on: the SQL, the database it is run in, and what is said of it.
@@ -70,7 +70,7 @@ def test_a_template_that_can_be_handed_on_is_refused_itself_and_through_one_abov
     assert ("which lower_one is a member of" in caught.value.message) == (role == "upper")
     assert caught.value.permanent
     assert shop.intact(spec) is None
-    assert shop.connector.verify(Lease(grant_ref="GR-TEST", mark=spec.mark, place=spec.place)).gone
+    assert shop.connector.verify(LeaseSpec(grant_ref="GR-TEST", mark=spec.mark, place=spec.place)).gone
 
 
 @pytest.mark.parametrize("fault", [name for name in FAULTS if name not in NOT_BY_ONE_STATEMENT])

@@ -6,7 +6,7 @@ import secrets
 import asyncssh
 import pytest
 
-from sessions_app.connectors.base import ConnectorError, Lease, Place
+from sessions_app.connectors.base import ConnectorError, LeaseSpec, TargetSpec
 from sessions_app.connectors.ssh.as_root import root_lines_of
 from sessions_app.connectors.ssh.connection import Dialer, Errand, cut
 from sessions_app.connectors.ssh.setup import Setup
@@ -56,11 +56,11 @@ def set_up(host: SshHost, public_ca: str, *sets: CompiledSet) -> None:
     eventually(lambda: host.starts > begun)
 
 
-def place(host: SshHost) -> Place:
+def place(host: SshHost) -> TargetSpec:
     facts = TargetFacts(
         id=1, name="web-1", address="127.0.0.1", port=host.port, account="stint", host_key=host.host_key
     )
-    return Place(cluster="web", target=facts)
+    return TargetSpec(cluster="web", target=facts)
 
 
 async def start(
@@ -143,10 +143,10 @@ def test_a_revoke_kills_and_counts_what_carries_the_mark_as_root(host, connector
     mark = secrets.token_hex(16)
     host.run(f"STINT_GRANT={mark} setsid sleep 7003 >/dev/null 2>&1 &")
     eventually(lambda: sleepers(host, 7003))
-    lease = Lease(grant_ref="GR-TEST", mark=mark, place=place(host), contained=True)
+    lease = LeaseSpec(grant_ref="GR-TEST", mark=mark, place=place(host), contained=True)
     assert connector.revoke(lease).gone, "the account can't see what is root's"
     evidence = connector.revoke(
-        Lease(grant_ref="GR-TEST", mark=mark, place=place(host), contained=True, as_root=True)
+        LeaseSpec(grant_ref="GR-TEST", mark=mark, place=place(host), contained=True, as_root=True)
     )
     assert evidence.gone
     assert evidence.detail["processes_of_root_found"] == 1
@@ -172,6 +172,6 @@ def test_without_its_lines_a_command_fails_and_its_end_is_not_proven(bare, publi
     assert "stint-web" not in bare.run("ls /etc/sudoers.d").stdout
     done = asyncio.run(answer(bare, ca, "servicectl restart nginx", secrets.token_hex(16)))
     assert done.returncode != 0
-    lease = Lease(grant_ref="GR-TEST", mark=secrets.token_hex(16), place=place(bare), as_root=True)
+    lease = LeaseSpec(grant_ref="GR-TEST", mark=secrets.token_hex(16), place=place(bare), as_root=True)
     with pytest.raises(ConnectorError, match="no usable response"):
         connector.revoke(lease)

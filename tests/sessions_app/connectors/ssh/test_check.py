@@ -5,14 +5,16 @@ import pwd
 import pytest
 
 from broker.demo.sshd import SshTarget
-from sessions_app.connectors.base import CheckStep, Place
+from sessions_app.connectors.base import CheckStep, TargetSpec
 from tests.sessions_app.connectors.conftest import facts_of
 
 pytestmark = pytest.mark.processes
 
 
 def checked(connector, target, host_ca="") -> dict[str, CheckStep]:
-    return {step.name: step for step in connector.check(Place(cluster="web", target=target, host_ca=host_ca))}
+    return {
+        step.name: step for step in connector.check(TargetSpec(cluster="web", target=target, host_ca=host_ca))
+    }
 
 
 def test_a_good_target_has_everything(connector, target):

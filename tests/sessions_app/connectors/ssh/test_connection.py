@@ -13,7 +13,7 @@ import pytest
 
 from broker.demo.ports import free_port
 from broker.demo.sshd import SshTarget
-from sessions_app.connectors.base import ConnectorError, Place
+from sessions_app.connectors.base import ConnectorError, TargetSpec
 from sessions_app.connectors.ssh.connection import Dialer, Errand, cut, known_hosts, read_public_keys
 from sessions_app.connectors.ssh.options import CIPHERS, KEY_EXCHANGES, MACS
 from tests.sessions_app.connectors.conftest import facts_of
@@ -28,7 +28,7 @@ def dial(ca, target, *, host_ca="", command="echo hello", dialer=None):
             return Errand(serial=1, key_id="test", command=command)
 
         connection = await (dialer or Dialer(lambda: ca)).dial(
-            Place(cluster="web", target=target, host_ca=host_ca), errand
+            TargetSpec(cluster="web", target=target, host_ca=host_ca), errand
         )
         try:
             return str((await connection.run("x")).stdout)
@@ -77,7 +77,7 @@ def test_an_error_of_the_errand_reaches_the_caller_and_opens_nothing(ca, target,
         async def errand() -> Errand:
             raise ConnectorError("it was not allowed")
 
-        await Dialer(lambda: ca).dial(Place(cluster="web", target=target), errand)
+        await Dialer(lambda: ca).dial(TargetSpec(cluster="web", target=target), errand)
 
     with pytest.raises(ConnectorError, match="not allowed"):
         asyncio.run(run())
@@ -123,7 +123,7 @@ def test_two_hundred_at_once_all_come_through_a_server_with_its_usual_limits(ca,
             return Errand(serial=1, key_id="test", command="echo hello")
 
         async def one() -> str:
-            connection = await dialer.dial(Place(cluster="web", target=target), errand)
+            connection = await dialer.dial(TargetSpec(cluster="web", target=target), errand)
             try:
                 return str((await connection.run("x")).stdout)
             finally:
@@ -153,7 +153,7 @@ def test_a_connection_that_is_gone_can_be_cut_again(ca, target):
         async def errand() -> Errand:
             return Errand(serial=1, key_id="test", command="sleep 60")
 
-        connection = await Dialer(lambda: ca).dial(Place(cluster="web", target=target), errand)
+        connection = await Dialer(lambda: ca).dial(TargetSpec(cluster="web", target=target), errand)
         process = await connection.create_process("x")
         for _ in range(2):
             cut(connection)

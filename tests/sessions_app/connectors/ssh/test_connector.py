@@ -15,7 +15,7 @@ import pytest
 
 from broker.demo.ports import free_port
 from broker.demo.sshd import SshTarget
-from sessions_app.connectors.base import ConnectorError, Lease, Place
+from sessions_app.connectors.base import ConnectorError, LeaseSpec, TargetSpec
 from sessions_app.connectors.ssh.certificates import Authority
 from sessions_app.connectors.ssh.connector import SSHConnector
 from sessions_app.policy.commands.answers import CompiledSet
@@ -29,12 +29,12 @@ from tests.support.waits import PATIENCE, eventually
 pytestmark = pytest.mark.timing
 
 
-def at(target: TargetFacts) -> Place:
-    return Place(cluster="web", target=target)
+def at(target: TargetFacts) -> TargetSpec:
+    return TargetSpec(cluster="web", target=target)
 
 
-def left(target: TargetFacts) -> Lease:
-    return Lease(grant_ref="GR-TEST", mark=secrets.token_hex(16), place=at(target))
+def left(target: TargetFacts) -> LeaseSpec:
+    return LeaseSpec(grant_ref="GR-TEST", mark=secrets.token_hex(16), place=at(target))
 
 
 @pytest.fixture

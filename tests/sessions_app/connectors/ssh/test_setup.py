@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sessions_app.connectors.base import CheckStep, Place
+from sessions_app.connectors.base import CheckStep, TargetSpec
 from sessions_app.connectors.ssh.krl import empty_krl, empty_krl_base64
 from sessions_app.connectors.ssh.setup import NoSetup, Setup
 from sessions_app.policy.scope import TargetFacts
@@ -41,7 +41,7 @@ def checked(connector, host: SshHost, account: str, cluster: str = "web") -> dic
     target = TargetFacts(
         id=1, name="web-1", address="127.0.0.1", port=host.port, account=account, host_key=host.host_key
     )
-    return {step.name: step for step in connector.check(Place(cluster=cluster, target=target))}
+    return {step.name: step for step in connector.check(TargetSpec(cluster=cluster, target=target))}
 
 
 def passes(connector, host: SshHost, account: str, cluster: str = "web") -> bool:

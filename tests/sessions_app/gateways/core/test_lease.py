@@ -16,7 +16,7 @@ from broker.kernel.errors import Unavailable
 from sessions_app.gateways.core.clock import LoopClock
 from sessions_app.gateways.core.database import NotTaken
 from sessions_app.gateways.core.enders import Enders
-from sessions_app.gateways.core.lease import LOST, Known, Lease, Question
+from sessions_app.gateways.core.lease import LOST, GatewayLease, Known, Question
 from sessions_app.gateways.core.listener import cancelled
 from sessions_app.gateways.core.registry import NOT_HELD, Registry
 from sessions_app.models import GatewayNode, Grant, GrantCredential, Session
@@ -77,7 +77,7 @@ class Held:
 
     told: Told
     registry: Registry
-    lease: Lease
+    lease: GatewayLease
     endpoint: Endpoint
     renewed: list[set[int]] = field(default_factory=list)
 
@@ -94,7 +94,7 @@ async def leased() -> AsyncIterator[Held]:
     told, endpoint = Told(), Endpoint()
     registry = Registry(told, LoopClock(START, 0.0))
     registry.watcher = enders = Enders(registry, registry.clock)
-    lease = Lease(Known(name=NAME, version="1.2"), registry=registry, enders=enders)
+    lease = GatewayLease(Known(name=NAME, version="1.2"), registry=registry, enders=enders)
     lease.questions.append(endpoint.question)
     held = Held(told, registry, lease, endpoint)
     lease.on_renewed.append(lambda: held.renewed.append(set(registry.grants)))

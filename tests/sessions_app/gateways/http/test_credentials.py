@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from sessions_app.connectors.base import Place
+from sessions_app.connectors.base import TargetSpec
 from sessions_app.connectors.http.parameters import HTTPParameters
 from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.http.credentials import LONGEST_S, Credentials
@@ -23,17 +23,17 @@ def issuer(tmp_path):
         yield target
 
 
-def place(issuer, inject) -> Place:
+def place(issuer, inject) -> TargetSpec:
     target = TargetFacts(
         id=1, name="prices-1", address="127.0.0.1", port=issuer.port, account="", host_key=""
     )
-    return Place(
+    return TargetSpec(
         cluster="prices", target=target,
         parameters=HTTPParameters.model_validate({"proxy": "stint", "ca": issuer.ca, "inject": inject}),
     )  # fmt: skip
 
 
-def oauth(issuer) -> Place:
+def oauth(issuer) -> TargetSpec:
     how = {
         "token_url": f"https://127.0.0.1:{issuer.port}/token",
         "client_id": "st:nt",

@@ -9,7 +9,7 @@ import pytest
 from multidict import CIMultiDict
 
 from broker.demo.ports import free_port
-from sessions_app.connectors.base import Place
+from sessions_app.connectors.base import TargetSpec
 from sessions_app.connectors.http.parameters import HTTPParameters
 from sessions_app.gateways.core.client import NotReached
 from sessions_app.gateways.http.answers import mapped
@@ -18,12 +18,12 @@ from sessions_app.policy.scope import TargetFacts
 from tests.support.servers.http_target import http_target
 
 
-def place(port: int, *, address: str = "127.0.0.1", **more) -> Place:
+def place(port: int, *, address: str = "127.0.0.1", **more) -> TargetSpec:
     target = TargetFacts(id=1, name="prices-1", address=address, port=port, account="", host_key="")
-    return Place(cluster="prices", target=target, parameters=HTTPParameters(proxy="stint", **more))
+    return TargetSpec(cluster="prices", target=target, parameters=HTTPParameters(proxy="stint", **more))
 
 
-def get(there: Place):
+def get(there: TargetSpec):
     async def whole():
         upstream = Upstream()
         try:
@@ -94,7 +94,7 @@ def test_a_request_is_sent_once_however_its_connection_ends(method):
         wire.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes")
         heads.append(wire.recv(65536))
 
-    async def twice(there: Place) -> None:
+    async def twice(there: TargetSpec) -> None:
         upstream = Upstream()
         try:
             first = await upstream.send(there, "GET", "/first", {}, None, patient=False)

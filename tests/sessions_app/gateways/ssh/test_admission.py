@@ -5,7 +5,7 @@ import contextlib
 from types import SimpleNamespace
 
 from sessions_app.gateways.ssh.admission import choose
-from sessions_app.gateways.ssh.commands import Command
+from sessions_app.gateways.ssh.commands import CommandExecution
 from sessions_app.operations.sessions.try_command import Tried
 from sessions_app.policy.commands.kinds import compile_open, parse_text
 from sessions_app.policy.commands.ssh import decide
@@ -49,7 +49,7 @@ def test_a_line_is_decided_once_and_recorded_as_it_was_decided(monkeypatch):
             registered=nothing, opened=nothing,
         )  # fmt: skip
         parts = SimpleNamespace(database=Recorded(), clock=SimpleNamespace(now=nothing), gateway_id=1)
-        await Command(parts, session, "reboot", chosen.decision, io=None).run()
+        await CommandExecution(parts, session, "reboot", chosen.decision, io=None).run()
         return parts.database.given["decision"]
 
     assert asyncio.run(tried()) is chosen.decision

@@ -8,7 +8,7 @@ import pytest
 from sessions_app.policy.commands.parameters import Choice, Name, ParameterType, Pattern
 from sessions_app.policy.commands.ssh.judge import judge
 from sessions_app.policy.commands.ssh.table import Shape, table
-from sessions_app.policy.commands.ssh.words import Place, Spoken
+from sessions_app.policy.commands.ssh.words import Spoken, WordParameter
 from sessions_app.policy.commands.within import accepts
 
 NAME = Name.model_validate({"name": 60})
@@ -21,7 +21,8 @@ def said(*words: str) -> Line:
 
 def value(type_: ParameterType, before: str = "") -> Spoken:
     return Spoken(
-        (before, Place(type_, free=True)) if before else (Place(type_, free=True),), f"{before}{{n}}"
+        (before, WordParameter(type_, free=True)) if before else (WordParameter(type_, free=True),),
+        f"{before}{{n}}",
     )
 
 
