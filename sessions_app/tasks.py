@@ -34,7 +34,7 @@ from sessions_app.operations.notifications.purge_notices import purge_notices
 from sessions_app.operations.notifications.purge_webhooks import purge_webhooks
 from sessions_app.operations.notifications.send_notices import mail_is_due, send_notices
 from sessions_app.operations.notifications.warn_holders import warn_holders
-from sessions_app.operations.reconcile_recordings import reconcile_recordings
+from sessions_app.operations.record.reconcile_recordings import reconcile_recordings
 from sessions_app.operations.sessions.purge_recordings import purge_recordings
 from sessions_app.operations.sessions.read_statements import leases_to_read, read_statements
 from sessions_app.operations.sessions.reconcile_objects import reconcile_objects

@@ -17,10 +17,12 @@ from sessions_app.models.credential import GrantCredential, ProofUsed, RequestCo
 from sessions_app.models.document_version import DocumentVersion
 from sessions_app.models.end_intent import EndIntent
 from sessions_app.models.ends_of_day import EndCause, EndsOfDay
+from sessions_app.models.escalation import Escalation
 from sessions_app.models.grant import EndReason, Grant, GrantQuerySet, Lease, PurgedGrant
 from sessions_app.models.grant_state import BEFORE_END, GrantState
+from sessions_app.models.idempotency_key import IdempotencyKey
 from sessions_app.models.notice import Asks, Notice
-from sessions_app.models.order import CommandOrder, TargetCheck
+from sessions_app.models.order import CommandOrder
 from sessions_app.models.policy import (
     AccessPolicy,
     AccessPolicyGroupObjectPermission,
@@ -33,16 +35,15 @@ from sessions_app.models.request import (
     AccessRequest,
     Approval,
     Comment,
-    IdempotencyKey,
     RequestKind,
     RequestState,
     Verdict,
 )
 from sessions_app.models.session import CommandRun, GatewayNode, ReadStatement, RunState, Session, Sweeper
 from sessions_app.models.stored_recording import StoredRecording
+from sessions_app.models.target_check import TargetCheck
 from sessions_app.models.trust import TrustPolicy
 from sessions_app.models.webhook import (
-    Escalation,
     WebhookEndpoint,
     WebhookMessage,
     WebhookScope,

@@ -16,14 +16,14 @@ from broker.audit.offline import Fault, Key, Walk
 from sessions_app.api.parsers import StrictJSON
 from sessions_app.issuers.tokens import NoToken, read_unproven
 from sessions_app.policy.commands.answers import Allowed, CompiledSet
+from sessions_app.policy.commands.argv.lines import check_argv, parse_line
+from sessions_app.policy.commands.argv.quoting import quote_argv
+from sessions_app.policy.commands.argv.templates import parse_template
 from sessions_app.policy.commands.document import RuleRefused
 from sessions_app.policy.commands.kinds import command_kind, compile_open, decide, describe, lint, parse_text
 from sessions_app.policy.commands.kubernetes.lines import parse_line as parse_kubectl
 from sessions_app.policy.commands.postgres.lines import parse_line as parse_privileges
 from sessions_app.policy.commands.postgres.lines import parse_template as parse_sql_template
-from sessions_app.policy.commands.ssh.lines import check_argv, parse_line
-from sessions_app.policy.commands.ssh.quoting import quote_argv
-from sessions_app.policy.commands.ssh.templates import parse_template
 from sessions_app.policy.documents import DocumentError, load_yaml
 from sessions_app.workflows.base import DeliveryRefused, hex_digest
 from sessions_app.workflows.registry import types

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 
 from sessions_app.connectors.marks import GRANT_MARK, RUN_MARK, Mark
 from sessions_app.connectors.ssh.wrapper import AS_ROOT, GUARDED, IN_NAMESPACE, SECONDS, SUDO
+from sessions_app.policy.commands.argv.quoting import quote_argv
 from sessions_app.policy.commands.ssh.as_root import RootLine, SudoCannotSay, root_lines
 from sessions_app.policy.commands.ssh.decide import CompiledSSHCommand
-from sessions_app.policy.commands.ssh.quoting import quote_argv
 
 # Where `--end` finds the mark that it looks for. Under the name of the mark, it would find itself.
 _END, _END_WORD = "STINT_END", "--end"

@@ -13,7 +13,7 @@ import asyncssh
 from sessions_app.connectors.base import CheckStep, ConnectorError, TargetSpec
 from sessions_app.connectors.ssh.connection import CLIENT_OPTIONS, Dialer, Errand, connect_tcp
 from sessions_app.connectors.ssh.setup import PRINCIPALS, principal_of
-from sessions_app.policy.commands.ssh.quoting import quote_argv
+from sessions_app.policy.commands.argv.quoting import quote_argv
 from sessions_app.policy.scope import TargetFacts
 
 ANSWER_TIMEOUT = 20.0

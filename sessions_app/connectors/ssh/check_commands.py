@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from sessions_app.connectors.base import CheckStep
 from sessions_app.connectors.ssh.as_root import line_of, root_lines_of
 from sessions_app.connectors.ssh.wrapper import AS_ROOT
-from sessions_app.policy.commands.ssh.decide import CompiledSet, CompiledSSHCommand, text_of
-from sessions_app.policy.commands.ssh.quoting import quote_argv, readable
+from sessions_app.policy.commands.argv.matching import text_of
+from sessions_app.policy.commands.argv.quoting import quote_argv, readable
+from sessions_app.policy.commands.ssh.decide import CompiledSet, CompiledSSHCommand
 
 # Of all sets together, as many questions are asked.
 MOST = 300

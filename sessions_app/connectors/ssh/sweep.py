@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from sessions_app.connectors.marks import GRANT_MARK, RUN_MARK, Mark
 from sessions_app.connectors.ssh.wrapper import FIND_MARKED
-from sessions_app.policy.commands.ssh.quoting import quote_argv
+from sessions_app.policy.commands.argv.quoting import quote_argv
 
 # Carried by a script that scans for marks, so that it can find itself.
 _SEEKER = "STINT_SEEKER"

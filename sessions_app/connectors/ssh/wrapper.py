@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from sessions_app.connectors.marks import GRANT_MARK, CannotWrap, Mark, run_mark
-from sessions_app.policy.commands.ssh.quoting import quote_argv
+from sessions_app.policy.commands.argv.quoting import quote_argv
 
 Contain = Literal["group", "pidns"]
 

@@ -17,9 +17,9 @@ from sessions_app.connectors.base import TargetSpec
 from sessions_app.connectors.http.parameters import parameters_of
 from sessions_app.gateways.core.aside import aside
 from sessions_app.gateways.http.upstream import host_of
-from sessions_app.policy.commands.http.bodies import BodyRefused
 from sessions_app.policy.commands.http.carried import projected
 from sessions_app.policy.commands.http.limits import is_json
+from sessions_app.policy.commands.json_values.bodies import BodyRefused
 
 EVENTS = "text/event-stream"
 # Bytes of an answer whose fields are picked out. It is read in full.

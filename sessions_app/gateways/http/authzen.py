@@ -19,8 +19,8 @@ from django.conf import settings
 
 from sessions_app.gateways.core.calls import BEARER, BadCall, Environ, Start, answered, answered_badly
 from sessions_app.gateways.http.deciding import TOKEN, Answer, Asked, Decider, NoToken, Passed, Shut
-from sessions_app.policy.commands.http.bodies import MAX_BODY, BodyRefused, read_body
 from sessions_app.policy.commands.http.contents import UNSEEN
+from sessions_app.policy.commands.json_values.bodies import MAX_BODY, BodyRefused, read_body
 
 EVALUATION = "/access/v1/evaluation"
 EVALUATIONS = "/access/v1/evaluations"

@@ -16,10 +16,10 @@ from sessions_app.gateways.core.aside import aside
 from sessions_app.gateways.core.bodies import go_ahead, pieces
 from sessions_app.gateways.core.heads import Framing, HeadRefused
 from sessions_app.gateways.http.multipart import IN_MEMORY, Parts, Rebuilt
-from sessions_app.policy.commands.http.bodies import BodyRefused, Json, canonical_body, read_body
 from sessions_app.policy.commands.http.carried import MAX_FIELDS, Plan
 from sessions_app.policy.commands.http.contents import ABSENT, Content, Form, Upload
 from sessions_app.policy.commands.http.limits import BYTES, MULTIPART
+from sessions_app.policy.commands.json_values.bodies import BodyRefused, Json, canonical_body, read_body
 
 # Seconds between two pieces of a body that is passed on.
 PIECE_S = 30.0

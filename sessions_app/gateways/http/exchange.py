@@ -35,10 +35,10 @@ from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.proofs.gateway import GatewayUse
 from sessions_app.operations.sessions.try_command import TOO_MANY_WAITING, Tried
 from sessions_app.policy.commands.answers import Refused
-from sessions_app.policy.commands.http.bodies import BodyRefused
 from sessions_app.policy.commands.http.carried import plan
 from sessions_app.policy.commands.http.contents import ABSENT, Upload, words_of
 from sessions_app.policy.commands.http.decide import Allowed, decide_request
+from sessions_app.policy.commands.json_values.bodies import BodyRefused
 from sessions_app.queries.grants.tokens import ENDS_OF_TOKENS
 
 log = structlog.get_logger(__name__)

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
-from sessions_app.policy.commands.http.bodies import BodyRefused
 from sessions_app.policy.commands.http.carried import MAX_FIELDS
 from sessions_app.policy.commands.http.contents import File, Form
 from sessions_app.policy.commands.http.limits import BYTES
+from sessions_app.policy.commands.json_values.bodies import BodyRefused
 
 # Files of a form that are larger together are kept on disk while it is decided.
 IN_MEMORY = 256 * 1024

@@ -40,7 +40,7 @@ from sessions_app.operations.sessions.proofs.account import (
 from sessions_app.operations.sessions.record_refused_review import record_dead_account, record_refused_review
 from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.answers import Refused
-from sessions_app.policy.commands.http.bodies import MAX_BODY, BodyRefused, read_body
+from sessions_app.policy.commands.json_values.bodies import MAX_BODY, BodyRefused, read_body
 from sessions_app.policy.commands.kubernetes.access import decide_access, decide_path
 from sessions_app.policy.commands.kubernetes.compiling import CompiledSet
 from sessions_app.queries.grants.revocation import installation_mark

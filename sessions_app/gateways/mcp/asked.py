@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sessions_app.connectors.mcp import wire
-from sessions_app.policy.commands.http.bodies import MAX_BODY, BodyRefused, Json, read_body
+from sessions_app.policy.commands.json_values.bodies import MAX_BODY, BodyRefused, Json, read_body
 from sessions_app.policy.commands.mcp.decide import line_of
 
 Scope = MutableMapping[str, Any]

@@ -23,7 +23,7 @@ from sessions_app.operations.sessions.proofs.token import CallUse
 from sessions_app.operations.sessions.try_call import Waiting, try_call
 from sessions_app.operations.sessions.try_command import Tried
 from sessions_app.policy.commands.answers import Allowed, Refused
-from sessions_app.policy.commands.http.bodies import Json
+from sessions_app.policy.commands.json_values.bodies import Json
 from sessions_app.policy.commands.mcp.decide import DecidedCall, decided
 from sessions_app.queries.grants.tokens import UNKNOWN, tokens_now
 

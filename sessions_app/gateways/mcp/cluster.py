@@ -31,7 +31,7 @@ from sessions_app.operations.sessions.authorize_use import authorize_use, only, 
 from sessions_app.operations.sessions.proofs.token import ByToken, CallUse
 from sessions_app.operations.sessions.record_failed_proof import record_failed_proof
 from sessions_app.operations.sessions.record_refused_request import DeadToken, record_dead_token
-from sessions_app.policy.commands.http.bodies import Json
+from sessions_app.policy.commands.json_values.bodies import Json
 from sessions_app.policy.commands.mcp.decide import line_of
 
 log = structlog.get_logger(__name__)

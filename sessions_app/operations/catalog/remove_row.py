@@ -23,7 +23,7 @@ from sessions_app.models import (
 )
 from sessions_app.operations.catalog.catalog_plan import Change, Plan
 from sessions_app.operations.catalog.end_without_basis import end_in
-from sessions_app.operations.identities.revoke_issued_tokens import revoke_issued_tokens
+from sessions_app.operations.catalog.revoke_issued_tokens import revoke_issued_tokens
 
 
 @dataclass(frozen=True, slots=True)

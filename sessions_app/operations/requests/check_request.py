@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass, field, replace
 
 from accounts.models import Identity
-from broker.kernel.errors import Forbidden, InvalidInput, NotFound
+from broker.kernel.errors import InvalidInput, NotFound
 from broker.kernel.text import checked_text
 from sessions_app.models import (
     AccessPolicy,
@@ -17,6 +17,7 @@ from sessions_app.models import (
     Target,
     Workflow,
 )
+from sessions_app.operations.workflows.errors import BoundToOtherWorkflow
 from sessions_app.policy.case import Case
 from sessions_app.policy.commands.answers import CompiledSet, CompileError
 from sessions_app.policy.decision import Decision, Outcome
@@ -39,12 +40,6 @@ class NotRequestable(NotFound):
     """The cluster, command set or policy does not exist, or the requester may not request it."""
 
     code = "nothing_to_ask_for"
-
-
-class BoundToOtherWorkflow(Forbidden):
-    """A token that is bound to one workflow names another."""
-
-    code = "bound_to_other_workflow"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

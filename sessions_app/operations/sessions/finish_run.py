@@ -11,7 +11,7 @@ from broker.audit.record import Json
 from broker.kernel.text import recordable
 from sessions_app.models import CommandRun, RunState
 from sessions_app.operations.grants.cut_unfinished import UNFINISHED, record_finished
-from sessions_app.operations.recover_recording import take_recording
+from sessions_app.operations.record.recover_recording import take_recording
 
 _ENDS = (RunState.DONE, RunState.CUT, RunState.FAILED)
 # The greatest value that the column holds. SSH sends an exit status as four unsigned bytes.

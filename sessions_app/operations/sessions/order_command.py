@@ -22,9 +22,9 @@ from sessions_app.operations.sessions.authorize_use import AnyUse
 from sessions_app.operations.sessions.proofs.page import uses_from_page
 from sessions_app.operations.sessions.try_command import explain
 from sessions_app.policy.commands.answers import Refused
+from sessions_app.policy.commands.argv.quoting import QuoteRefused
 from sessions_app.policy.commands.kind import Forms
 from sessions_app.policy.commands.kinds import decide, forms_of
-from sessions_app.policy.commands.ssh.quoting import QuoteRefused
 
 LAPSES = dt.timedelta(seconds=30)
 # The same limit as for one SSH connection.

@@ -16,7 +16,7 @@ from broker.audit.events import Event
 from broker.audit.record import Json, record
 from sessions_app.models import AccessPolicy, CommandRun, Notice, RunState, StoredRecording
 from sessions_app.operations.notifications.notify import notify
-from sessions_app.operations.recover_recording import FINDER, recover_recording
+from sessions_app.operations.record.recover_recording import FINDER, recover_recording
 from sessions_app.queries.record.recording_content import object_store
 from sessions_app.queries.record.recording_files import QUIET, kept_bytes, recordings_trouble, too_old
 

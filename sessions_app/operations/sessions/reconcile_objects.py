@@ -13,7 +13,7 @@ from broker.audit.events import Event
 from broker.audit.models import AuditEntry
 from broker.audit.record import record
 from sessions_app.models import StoredRecording
-from sessions_app.operations.recover_recording import FINDER
+from sessions_app.operations.record.recover_recording import FINDER
 from sessions_app.operations.sessions.store_recordings import FOLDER
 from sessions_app.storage.base import ObjectStore, StoredObject
 

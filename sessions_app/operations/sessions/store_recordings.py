@@ -15,7 +15,7 @@ import structlog
 
 from broker.kernel.crypto import place_of, seal
 from sessions_app.models import CommandRun, StoredRecording
-from sessions_app.operations.reconcile_recordings import BATCH, reconcile_recordings, runs_of
+from sessions_app.operations.record.reconcile_recordings import BATCH, reconcile_recordings, runs_of
 from sessions_app.queries.record.recording_files import recording_files
 from sessions_app.storage.base import ObjectStore, StoreError
 from sessions_app.storage.sealed import encrypt, new_key

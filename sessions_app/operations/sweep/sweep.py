@@ -39,9 +39,9 @@ from sessions_app.operations.grants.provision_grant import provision_grant
 from sessions_app.operations.grants.settle_end import settle_ends
 from sessions_app.operations.notifications.notify import notify
 from sessions_app.operations.notifications.notify_of_start import how_it_began
-from sessions_app.operations.requests.lapse_request import lapse_request
 from sessions_app.operations.sessions.stop_gateway import stop_lost_gateways
 from sessions_app.operations.workflows.close_workflow import close_workflow
+from sessions_app.operations.workflows.lapse_request import lapse_request
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.requests.deciders import administrators, holders_of
 from sessions_app.queries.workflows.workflows import staleness_of, why_over

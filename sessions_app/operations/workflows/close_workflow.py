@@ -27,7 +27,7 @@ from sessions_app.operations.grants.end_grant import end_grant
 from sessions_app.operations.grants.lock_to_end import AT_ONCE, lock_to_end
 from sessions_app.operations.grants.transition import end_together
 from sessions_app.operations.notifications.notify import notify
-from sessions_app.operations.requests.lapse_request import lapse_request
+from sessions_app.operations.workflows.lapse_request import lapse_request
 
 SOURCE = Actor.system("workflows")
 

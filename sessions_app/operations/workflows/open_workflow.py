@@ -15,7 +15,7 @@ from broker.audit.record import record
 from broker.kernel.errors import InvalidInput
 from broker.kernel.text import checked_text
 from sessions_app.models import Cluster, Severity, Workflow, WorkflowKind
-from sessions_app.operations.requests.check_request import BoundToOtherWorkflow
+from sessions_app.operations.workflows.errors import BoundToOtherWorkflow
 from sessions_app.policy import references
 from sessions_app.workflows.base import LATEST
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sessions_app.models import AccessRequest, CommandRun, Comment, Grant
-from sessions_app.policy.commands.ssh.quoting import readable
+from sessions_app.policy.commands.argv.quoting import readable
 from sessions_app.web.display.cards import GrantCard, RequestCard, grant_cards, request_cards
 from sessions_app.web.display.states import EFFECT, UNKNOWN, Look
 

@@ -12,8 +12,8 @@ from django.conf import settings
 from sessions_app.connectors.registry import find
 from sessions_app.models import Grant, GrantState, Target
 from sessions_app.policy.commands.answers import CommandView, FreeParameter
+from sessions_app.policy.commands.argv.quoting import quote
 from sessions_app.policy.commands.kinds import describe, forms_of
-from sessions_app.policy.commands.ssh.quoting import quote
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.catalog import command_sets as commands
 

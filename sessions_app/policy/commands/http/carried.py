@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sessions_app.policy.commands.document import RuleRefused
-from sessions_app.policy.commands.http.bodies import MAX_BODY, BodyRefused, Json
 from sessions_app.policy.commands.http.compiling import CompiledHTTPCommand, CompiledSet
 from sessions_app.policy.commands.http.decide import candidates, target_faults
 from sessions_app.policy.commands.http.limits import FORM, ITEMS, MULTIPART, is_json, steps_of
 from sessions_app.policy.commands.http.targets import Target, read_target
+from sessions_app.policy.commands.json_values.bodies import MAX_BODY, BodyRefused, Json
 
 # The fields of a form and what is around them, in bytes.
 MAX_FIELDS = 1024 * 1024

@@ -9,7 +9,6 @@ from sessions_app.policy.commands.answers import CompileError
 from sessions_app.policy.commands.binding import bind, check_kept
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import EFFECT_RANK, RuleRefused
-from sessions_app.policy.commands.http.checks import Check, Exact, Typed
 from sessions_app.policy.commands.http.document import (
     Constraint,
     ContentKind,
@@ -20,7 +19,9 @@ from sessions_app.policy.commands.http.document import (
 )
 from sessions_app.policy.commands.http.headers import one_spelling
 from sessions_app.policy.commands.http.targets import read_target
-from sessions_app.policy.commands.http.templates import Template, pattern_of, place_in
+from sessions_app.policy.commands.http.templates import Template, pattern_of
+from sessions_app.policy.commands.json_values.checks import Check, Exact, Typed
+from sessions_app.policy.commands.json_values.placeholders import placeholder_in
 from sessions_app.policy.commands.parameters import Int, ParameterType, PathBelow
 from sessions_app.policy.documents import Problem
 
@@ -205,7 +206,7 @@ def _check(
     is free: it may be empty or have several lines.
     """
     deny, text = isinstance(rule, HTTPDeny), where != "body"
-    name = None if isinstance(value, ParameterType) else place_in(value)
+    name = None if isinstance(value, ParameterType) else placeholder_in(value)
     if not isinstance(value, ParameterType) and name is None:
         return Exact(str(value) if text else value, deny)
     type_ = value if isinstance(value, ParameterType) else document.type_of(rule, str(name))

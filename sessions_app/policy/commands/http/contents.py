@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from sessions_app.policy.commands.http.bodies import BodyRefused, Json, canonical_body, read_body
+from sessions_app.policy.commands.json_values.bodies import BodyRefused, Json, canonical_body, read_body
 
 
 class Unseen:

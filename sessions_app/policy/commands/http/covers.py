@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from itertools import zip_longest
 
 from sessions_app.policy.commands.characters import clip
-from sessions_app.policy.commands.http.checks import Check, Exact
 from sessions_app.policy.commands.http.compiling import CompiledHTTPCommand, CompiledSet
 from sessions_app.policy.commands.http.document import HTTPRequest
 from sessions_app.policy.commands.http.limits import FileLimit, UploadLimit, response_within
 from sessions_app.policy.commands.http.templates import ANY, PathParameter
+from sessions_app.policy.commands.json_values.checks import Check, Exact
 from sessions_app.policy.commands.parameters import Int, ParameterType, PathBelow
 from sessions_app.policy.commands.within import UNDERSTATED, Names, accepts, type_within, understates
 

@@ -13,8 +13,6 @@ from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.answers import Refused
 from sessions_app.policy.commands.characters import clip, hidden_at, show
 from sessions_app.policy.commands.document import RuleRefused
-from sessions_app.policy.commands.http.bodies import BodyRefused
-from sessions_app.policy.commands.http.checks import Check, leaves
 from sessions_app.policy.commands.http.compiling import CompiledHTTPCommand, CompiledSet
 from sessions_app.policy.commands.http.contents import (
     UNSEEN,
@@ -30,6 +28,8 @@ from sessions_app.policy.commands.http.fitting import carried_faults, faults_ins
 from sessions_app.policy.commands.http.headers import is_method_field
 from sessions_app.policy.commands.http.targets import Target, read_target
 from sessions_app.policy.commands.http.templates import ANY, check_method
+from sessions_app.policy.commands.json_values.bodies import BodyRefused
+from sessions_app.policy.commands.json_values.checks import Check, leaves
 from sessions_app.policy.commands.parameters import ValueRefused
 
 _GOES_ON = (

@@ -20,7 +20,8 @@ from sessions_app.policy.commands.http.limits import (
     UploadLimit,
     say_bytes,
 )
-from sessions_app.policy.commands.http.templates import PathParameter, Template, parse_template, place_in
+from sessions_app.policy.commands.http.templates import PathParameter, Template, parse_template
+from sessions_app.policy.commands.json_values.placeholders import placeholder_in
 from sessions_app.policy.commands.parameters import Parameter, ParameterType, PathBelow
 from sessions_app.policy.documents import Problem
 
@@ -70,7 +71,7 @@ class HTTPRule(CommandRule):
     @property
     def names(self) -> tuple[str, ...]:
         """The parameters that it uses, each once. Raises RuleRefused."""
-        inside = (place_in(value) for _, among in self.limited for value in among.values())
+        inside = (placeholder_in(value) for _, among in self.limited for value in among.values())
         return tuple(dict.fromkeys((*self.template().names, *(name for name in inside if name))))
 
     @property

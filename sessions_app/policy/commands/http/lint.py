@@ -7,7 +7,8 @@ from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.findings import Finding, Severity, document_findings
 from sessions_app.policy.commands.http.document import HTTPCommandSet, HTTPDeny, HTTPRequest, Rule
 from sessions_app.policy.commands.http.headers import is_method_field
-from sessions_app.policy.commands.http.templates import ANY, PathParameter, place_in
+from sessions_app.policy.commands.http.templates import ANY, PathParameter
+from sessions_app.policy.commands.json_values.placeholders import placeholder_in
 from sessions_app.policy.commands.parameters import Choice, ParameterType, PathBelow, Pattern
 from sessions_app.policy.commands.patterns import compile_pattern
 
@@ -199,7 +200,7 @@ def _method_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) ->
 
 def _values(document: HTTPCommandSet, rule: HTTPRequest, constraint: object) -> tuple[str, ...] | None:
     """Return the values that a field may have, in capitals; None if they are not listed."""
-    name = place_in(constraint)
+    name = placeholder_in(constraint)
     type_ = document.type_of(rule, name) if name else constraint
     if isinstance(type_, Choice):
         return tuple(value.upper() for value in type_.choices)

@@ -11,13 +11,13 @@ from urllib.parse import unquote
 
 from sessions_app.policy.commands.document import RuleRefused
 from sessions_app.policy.commands.http.targets import read_target
+from sessions_app.policy.commands.json_values.placeholders import PLACEHOLDER
 from sessions_app.policy.commands.parameters import ParameterType, PathBelow
 
 ANY = "*"
 # CONNECT opens a tunnel, and TRACE reveals what proxies added. Neither is an API request.
 _NEVER = frozenset(("CONNECT", "TRACE"))
 METHOD = re.compile(r"[A-Z][A-Z-]{0,19}")
-_PLACE = re.compile(r"\{([a-z][a-z0-9_]{0,62})\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,6 @@ class Template:
     def names(self) -> tuple[str, ...]:
         """The parameters that it uses, each once."""
         return tuple(dict.fromkeys(piece.name for piece in self.pieces if isinstance(piece, PathParameter)))
-
-
-def place_in(text: object) -> str | None:
-    """Return the parameter that a query or body value stands for, if it is only `{name}`; None otherwise."""
-    found = _PLACE.fullmatch(text) if isinstance(text, str) else None
-    return found[1] if found else None
 
 
 def check_method(method: str) -> str:
@@ -69,11 +63,11 @@ def parse_template(text: str, *, any_method: bool = False) -> Template:
 
 def _pieces(path: str) -> tuple[str | PathParameter, ...]:
     for segment in path.split("/"):
-        if len(_PLACE.findall(segment)) > 1:
+        if len(PLACEHOLDER.findall(segment)) > 1:
             raise RuleRefused(
                 "has two parameters in one part of the path, so their values can't be told apart"
             )
-    filled = _PLACE.sub("x", path)
+    filled = PLACEHOLDER.sub("x", path)
     if "{" in filled or "}" in filled:
         raise RuleRefused(
             "contains a brace that is not a parameter {name}: use lowercase letters, digits and _"

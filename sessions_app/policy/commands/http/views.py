@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from sessions_app.policy.commands.answers import CommandView, free_parameter
-from sessions_app.policy.commands.http.checks import Typed
 from sessions_app.policy.commands.http.compiling import CompiledHTTPCommand, CompiledSet
 from sessions_app.policy.commands.http.document import HTTPDeny, HTTPRequest
 from sessions_app.policy.commands.http.limits import say_response
+from sessions_app.policy.commands.json_values.checks import Typed
 
 
 def describe(compiled: CompiledSet) -> list[CommandView]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.answers import CompileError
+from sessions_app.policy.commands.argv.quoting import readable
 from sessions_app.policy.commands.binding import bind, check_kept
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import EFFECT_RANK
@@ -24,7 +25,6 @@ from sessions_app.policy.commands.kubernetes.texts import (
     written,
 )
 from sessions_app.policy.commands.parameters import ParameterType
-from sessions_app.policy.commands.ssh.quoting import readable
 from sessions_app.policy.documents import Problem
 
 MAX_NAMESPACES = 10

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.answers import CommandView, Refused, free_parameter
+from sessions_app.policy.commands.argv.quoting import readable
 from sessions_app.policy.commands.document import EFFECT_RANK, RuleRefused
 from sessions_app.policy.commands.kubernetes.applying import Applies
 from sessions_app.policy.commands.kubernetes.checks import ANYTHING, Taken
@@ -24,7 +25,6 @@ from sessions_app.policy.commands.kubernetes.steps import Step
 from sessions_app.policy.commands.kubernetes.texts import literal
 from sessions_app.policy.commands.kubernetes.trying import requests_of
 from sessions_app.policy.commands.kubernetes.wants import Differs
-from sessions_app.policy.commands.ssh.quoting import readable
 
 # The index of what is allowed without a command: what a cluster can do, which kubectl asks before each line.
 DISCOVERY = -1

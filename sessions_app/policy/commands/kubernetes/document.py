@@ -17,6 +17,7 @@ from sessions_app.policy.commands.document import (
     RuleRefused,
     Visible,
 )
+from sessions_app.policy.commands.finish import Finish
 from sessions_app.policy.commands.kubernetes import checks
 from sessions_app.policy.commands.kubernetes.applying import Applies, read_path
 from sessions_app.policy.commands.kubernetes.checks import ANYTHING, Reads
@@ -41,7 +42,6 @@ from sessions_app.policy.commands.kubernetes.texts import (
 )
 from sessions_app.policy.commands.kubernetes.wants import Listed, Said, Typed, Want
 from sessions_app.policy.commands.parameters import Int, Parameter, ParameterType
-from sessions_app.policy.commands.ssh.document import Finish
 from sessions_app.policy.documents import Problem
 
 _VERB = re.compile(r"[a-z]{1,40}|\*")

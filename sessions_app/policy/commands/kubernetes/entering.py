@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from sessions_app.policy.commands.argv.lines import LineRefused, check_argv
+from sessions_app.policy.commands.argv.matching import match_word, text_of
+from sessions_app.policy.commands.argv.templates import Slot, Word
+from sessions_app.policy.commands.argv.templates import fill as fill_word
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.kubernetes.checks import Check, Pairs, Taken, check_query
 from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent
@@ -11,10 +15,6 @@ from sessions_app.policy.commands.kubernetes.rights import assignments
 from sessions_app.policy.commands.kubernetes.texts import Text, fill, literal, slots_of
 from sessions_app.policy.commands.kubernetes.wants import Differs, Said, Types, Values
 from sessions_app.policy.commands.parameters import ValueRefused
-from sessions_app.policy.commands.ssh.decide import match_word, text_of
-from sessions_app.policy.commands.ssh.lines import LineRefused, check_argv
-from sessions_app.policy.commands.ssh.templates import Slot, Word
-from sessions_app.policy.commands.ssh.templates import fill as fill_word
 
 _QUERY = frozenset(("container", "command", "stdin", "stdout", "stderr", "tty", "timeout"))
 

@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping
 
 from sessions_app.policy.commands.answers import Allowed, Refused
+from sessions_app.policy.commands.argv.matching import NOT_LISTED, values_fault
+from sessions_app.policy.commands.argv.quoting import readable
+from sessions_app.policy.commands.argv.templates import fill as fill_word
 from sessions_app.policy.commands.kubernetes.compiling import CompiledKubernetesCommand, CompiledSet
 from sessions_app.policy.commands.kubernetes.decide import decide
 from sessions_app.policy.commands.kubernetes.entering import Enters
 from sessions_app.policy.commands.kubernetes.sending import sent_alone
 from sessions_app.policy.commands.parameters import ValueRefused
-from sessions_app.policy.commands.ssh.decide import NOT_LISTED, values_fault
-from sessions_app.policy.commands.ssh.quoting import readable
-from sessions_app.policy.commands.ssh.templates import fill as fill_word
 
 _SLOT = re.compile(r"\{([a-z][a-z0-9_]{0,62})\}")
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from sessions_app.policy.commands.argv import lines as ssh_lines
+from sessions_app.policy.commands.argv.templates import Word, parse_template
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import RuleRefused
 from sessions_app.policy.commands.kubernetes.bodies import Path
@@ -33,8 +35,6 @@ from sessions_app.policy.commands.kubernetes.texts import Text, name_text, parse
 from sessions_app.policy.commands.kubernetes.things import Thing, parse_things, plain, pods_of
 from sessions_app.policy.commands.kubernetes.undoing import PAST, Undoes
 from sessions_app.policy.commands.kubernetes.wants import Count, Listed, Moment, Said
-from sessions_app.policy.commands.ssh import lines as ssh_lines
-from sessions_app.policy.commands.ssh.templates import Word, parse_template
 
 _RAW = frozenset(("list", "watch", "create", "update", "patch", "deletecollection", "escalate", "bind", "impersonate", "approve", "sign", "use"))  # fmt: skip
 _REFUSED = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from sessions_app.policy.commands.argv.templates import Slot
 from sessions_app.policy.commands.findings import Finding, Severity
 from sessions_app.policy.commands.kubernetes.applying import Applies
 from sessions_app.policy.commands.kubernetes.bodies import written_path
@@ -15,7 +16,6 @@ from sessions_app.policy.commands.kubernetes.wants import Said, Typed
 from sessions_app.policy.commands.parameters import Choice
 from sessions_app.policy.commands.ssh.document import SSHCommand, SSHCommandSet
 from sessions_app.policy.commands.ssh.lint import lint as lint_programs
-from sessions_app.policy.commands.ssh.templates import Slot
 
 # Fields with which a pod leaves its container, and what they do.
 _LEAVES = {

@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from sessions_app.policy.commands.argv.lines import split_words
 from sessions_app.policy.commands.characters import clip, hidden_at, show
 from sessions_app.policy.commands.document import RuleRefused
 from sessions_app.policy.commands.kubernetes.texts import Text, namespace_text
-from sessions_app.policy.commands.ssh.lines import split_words
 
 _WORD = re.compile(r"[A-Za-z0-9_./:={},@+!-]+")
 _NAMESPACE = ("-n", "--namespace")

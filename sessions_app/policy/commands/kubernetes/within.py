@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sessions_app.policy.commands.argv.templates import Slot as SSHSlot
+from sessions_app.policy.commands.argv.within import words_within
 from sessions_app.policy.commands.kubernetes.applying import Applies
 from sessions_app.policy.commands.kubernetes.checks import (
     ANYTHING,
@@ -29,8 +31,6 @@ from sessions_app.policy.commands.kubernetes.wants import (
     Want,
 )
 from sessions_app.policy.commands.parameters import Int, ParameterType
-from sessions_app.policy.commands.ssh.covers import words_within
-from sessions_app.policy.commands.ssh.templates import Slot as SSHSlot
 from sessions_app.policy.commands.within import Names, type_within
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sessions_app.policy.commands.characters import clip
-from sessions_app.policy.commands.http.bodies import canonical_body
-from sessions_app.policy.commands.http.checks import Exact, Typed
+from sessions_app.policy.commands.json_values.bodies import canonical_body
+from sessions_app.policy.commands.json_values.checks import Exact, Typed
 from sessions_app.policy.commands.mcp.decide import AnyCheck, CompiledSet, CompiledToolCommand
 from sessions_app.policy.commands.mcp.document import MCPCall
 from sessions_app.policy.commands.mcp.shapes import Shape, ShapeCheck

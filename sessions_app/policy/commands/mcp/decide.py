@@ -13,9 +13,9 @@ from sessions_app.policy.commands.answers import Allowed, CommandView, Refused, 
 from sessions_app.policy.commands.binding import bind, check_kept
 from sessions_app.policy.commands.characters import clip, hidden_at, show
 from sessions_app.policy.commands.document import EFFECT_RANK
-from sessions_app.policy.commands.http.bodies import BodyRefused, Json, canonical_body, read_body
-from sessions_app.policy.commands.http.checks import Check, Exact, Typed, leaves
-from sessions_app.policy.commands.http.templates import place_in
+from sessions_app.policy.commands.json_values.bodies import BodyRefused, Json, canonical_body, read_body
+from sessions_app.policy.commands.json_values.checks import Check, Exact, Typed, leaves
+from sessions_app.policy.commands.json_values.placeholders import placeholder_in
 from sessions_app.policy.commands.mcp.document import TOOL_NAME, MCPCall, MCPCommandSet, MCPDeny
 from sessions_app.policy.commands.mcp.shapes import ShapeCheck, Shaped
 from sessions_app.policy.commands.parameters import Int, ParameterType, ValueRefused
@@ -106,7 +106,7 @@ def _compile_rule(
     deny = isinstance(rule, MCPDeny)
 
     def resolve(value: Json) -> Check:
-        name = place_in(value)
+        name = placeholder_in(value)
         if name is None:
             return Exact(value, deny)
         type_ = document.type_of(rule, name)

@@ -17,7 +17,7 @@ from sessions_app.policy.commands.document import (
     Effect,
     Visible,
 )
-from sessions_app.policy.commands.http.templates import place_in
+from sessions_app.policy.commands.json_values.placeholders import placeholder_in
 from sessions_app.policy.commands.mcp.shapes import Scalar, Shaped
 from sessions_app.policy.commands.parameters import Parameter, ParameterType
 from sessions_app.policy.documents import Problem
@@ -126,7 +126,7 @@ class MCPDeny(MCPRule):
 def _names(value: Any) -> tuple[str, ...]:
     if isinstance(value, Shaped):
         return value.shape.names
-    name = place_in(value)
+    name = placeholder_in(value)
     return (name,) if name else ()
 
 

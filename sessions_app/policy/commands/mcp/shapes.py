@@ -22,9 +22,9 @@ from pydantic import (
 )
 
 from sessions_app.policy.commands.characters import clip, hidden_at, show
-from sessions_app.policy.commands.http.bodies import Json
-from sessions_app.policy.commands.http.checks import Check, by_value
-from sessions_app.policy.commands.http.templates import place_in
+from sessions_app.policy.commands.json_values.bodies import Json
+from sessions_app.policy.commands.json_values.checks import Check, by_value
+from sessions_app.policy.commands.json_values.placeholders import placeholder_in
 from sessions_app.policy.commands.parameters import MAX_VALUE
 from sessions_app.policy.commands.patterns import compile_pattern, matches_broadly
 
@@ -88,7 +88,7 @@ class Shape(BaseModel):
     @property
     def names(self) -> tuple[str, ...]:
         """The parameters that it names."""
-        return tuple(dict.fromkeys(name for value in values_of(self) if (name := place_in(value))))
+        return tuple(dict.fromkeys(name for value in values_of(self) if (name := placeholder_in(value))))
 
     @property
     def limits(self) -> str:

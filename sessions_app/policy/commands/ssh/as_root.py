@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from sessions_app.policy.commands.argv.templates import Slot, Word, fill
 from sessions_app.policy.commands.parameters import Choice, Int, ParameterType, Pattern
-from sessions_app.policy.commands.ssh.templates import Slot, Word, fill
 from sessions_app.policy.samples import sample_of
 
 MOST_LINES, LONGEST_EXPRESSION = 20, 1000

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from sessions_app.policy.commands.argv.templates import Slot, Word
 from sessions_app.policy.commands.findings import Finding, Severity
 from sessions_app.policy.commands.parameters import ParameterType
 from sessions_app.policy.commands.ssh.document import SSHCommand, SSHCommandSet
-from sessions_app.policy.commands.ssh.templates import Slot, Word
 from sessions_app.policy.commands.ssh.words import Spoken, spoken
 
 

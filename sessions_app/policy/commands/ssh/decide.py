@@ -12,17 +12,21 @@ from typing import Literal
 
 from sessions_app.policy.commands import answers
 from sessions_app.policy.commands.answers import CommandView, CompileError, Refused, free_parameter
+from sessions_app.policy.commands.argv.lines import LineRefused, check_argv, parse_line
+from sessions_app.policy.commands.argv.matching import (
+    NOT_LISTED,
+    match_word,
+    text_of,
+    values_fault,
+)
+from sessions_app.policy.commands.argv.quoting import readable
+from sessions_app.policy.commands.argv.templates import Slot, Template, Word, fill
 from sessions_app.policy.commands.binding import bind, check_kept
 from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import EFFECT_RANK
 from sessions_app.policy.commands.parameters import ParameterType, ValueRefused
 from sessions_app.policy.commands.ssh.document import Contain, SSHCommand, SSHCommandSet
-from sessions_app.policy.commands.ssh.lines import LineRefused, check_argv, parse_line
-from sessions_app.policy.commands.ssh.quoting import quote, readable
-from sessions_app.policy.commands.ssh.templates import Slot, Template, Word, fill
 from sessions_app.policy.documents import Problem
-
-NOT_LISTED = Refused("this command is not in the grant: choose a listed one", None, "left_out")
 
 RefusalCode = Literal["syntax", "empty", "left_out", "program", "length", "word", "value"]
 
@@ -162,50 +166,6 @@ def _match(command: CompiledSSHCommand, argv: tuple[str, ...]) -> Mapping[str, s
     return matched
 
 
-def match_word(spec: Word, word: str, types: Mapping[str, ParameterType], matched: dict[str, str]) -> None:
-    """Add the values in `word` to `matched`. Raises ValueRefused with a reason that names the parameter."""
-    at = 0
-    for position, piece in enumerate(spec):
-        if isinstance(piece, str):
-            if not word.startswith(piece, at) or (position == len(spec) - 1 and at + len(piece) != len(word)):
-                raise ValueRefused(f"{clip(_spec_text(spec))} is allowed here, but {clip(word)} is not")
-            at += len(piece)
-            continue
-        end = _value_end(spec, position, word, at)
-        _take(piece, word[at:end], types[piece.name], matched)
-        at = end
-
-
-def _value_end(spec: Word, position: int, word: str, at: int) -> int:
-    after = spec[position + 1] if position + 1 < len(spec) else ""
-    if not isinstance(after, str) or not after:
-        return len(word)
-    if position + 2 == len(spec):
-        return max(at, len(word) - len(after))  # the last value may contain the text after it
-    found = word.find(after, at)
-    return len(word) if found < 0 else found
-
-
-def _take(slot: Slot, value: str, type_: ParameterType, matched: dict[str, str]) -> None:
-    name = slot.name
-    try:
-        type_.accept(value)
-    except ValueRefused as error:
-        said = (
-            f"{name} {error}" if str(error).startswith(("needs", "begins", "holds")) else f"{name}: {error}"
-        )
-        said = said if clip(value) in said else f"{said}; {clip(value)} is not allowed"
-        raise ValueRefused(said, name) from None
-    if slot.stop and slot.stop in value:
-        raise ValueRefused(
-            f"{name} must not contain {clip(slot.stop)} here, because the next value follows it", name
-        )
-    if matched.setdefault(name, value) != value:
-        raise ValueRefused(
-            f"{name} must be the same each time: {clip(matched[name])} and {clip(value)} differ", name
-        )
-
-
 def _explain(compiled: CompiledSet, argv: tuple[str, ...]) -> Refused:
     """Explain why nothing matches: the first difference from the nearest command."""
     for command in compiled.left_out:
@@ -284,19 +244,6 @@ def _bound_fault(
     return f"{allowed}, but {clip(word)} is not {type_.wanted}"
 
 
-def _spec_text(spec: Word) -> str:
-    return "".join(piece if isinstance(piece, str) else f"{{{piece.name}}}" for piece in spec)
-
-
-def text_of(words: Iterable[Word]) -> str:
-    """Return the words as people read them, with `{name}` for each free value."""
-    return " ".join("".join(map(_piece_text, word)) for word in words)
-
-
-def _piece_text(piece: str | Slot) -> str:
-    return f"{{{piece.name}}}" if isinstance(piece, Slot) else readable([piece]) if piece else quote(piece)
-
-
 def describe(compiled: CompiledSet) -> list[CommandView]:
     """Return the commands of a grant in document order, with bound values and what is free at each run."""
     return [_view(command) for command in compiled.commands]
@@ -357,13 +304,3 @@ def line_of(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> str
     if command is None or {free.name for free in _view(command).free} - set(values):
         return None
     return readable("".join(map(str, fill(word, values))) for word in command.words)
-
-
-def values_fault(names: set[str], values: Mapping[str, str], text: str) -> Refused | None:
-    """Refuse a missing or unknown value of a form; None if they are those of the command's free parameters. ``text`` is
-    the command.
-    """
-    for name in sorted(names.symmetric_difference(values)):
-        fault = "is required" if name in names else "is not a value of this command: remove it"
-        return Refused(f"{name} {fault}", text, "value", name)
-    return None

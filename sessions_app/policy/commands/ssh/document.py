@@ -3,34 +3,18 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, StrictBool, field_validator
+from pydantic import Field, StrictBool
 
+from sessions_app.policy.commands.argv.templates import Template, parse_template
 from sessions_app.policy.commands.document import (
-    FROZEN,
     MAX_COMMANDS,
     CommandRule,
     CommandSetDocument,
     Visible,
 )
-from sessions_app.policy.commands.ssh.templates import Template, parse_template
-from sessions_app.policy.durations import Duration
+from sessions_app.policy.commands.finish import Finish
 
 Contain = Literal["group", "pidns"]
-MAX_FINISH_SECONDS = 3600
-
-
-class Finish(BaseModel):
-    """A running command may finish after the grant's end, for at most this long."""
-
-    model_config = FROZEN
-    finish: Duration = Field(description="At most 1h, for example 5m")
-
-    @field_validator("finish")
-    @classmethod
-    def _limited(cls, seconds: int) -> int:
-        if seconds > MAX_FINISH_SECONDS:
-            raise ValueError("needs a duration of at most 1h, for example 5m")
-        return seconds
 
 
 class SSHCommand(CommandRule):

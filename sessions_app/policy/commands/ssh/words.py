@@ -9,6 +9,7 @@ from itertools import product
 
 import re2
 
+from sessions_app.policy.commands.argv.templates import Slot, Word
 from sessions_app.policy.commands.meeting import ANYTHING, can_meet, of_glob
 from sessions_app.policy.commands.parameters import (
     Choice,
@@ -23,7 +24,6 @@ from sessions_app.policy.commands.parameters import (
 )
 from sessions_app.policy.commands.patterns import compile_pattern
 from sessions_app.policy.commands.ssh.document import SSHCommand, SSHCommandSet
-from sessions_app.policy.commands.ssh.templates import Slot, Word
 from sessions_app.policy.commands.within import accepts, longest_of
 
 # With more texts than this, a word is not expanded and counts as open.

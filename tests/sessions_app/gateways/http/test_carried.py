@@ -8,8 +8,8 @@ import pytest
 from sessions_app.gateways.core.heads import Framing
 from sessions_app.gateways.http.carried import Kept, Multipart, kept_of
 from sessions_app.gateways.http.multipart import IN_MEMORY, MOST_FIELD, Parts
-from sessions_app.policy.commands.http.bodies import BodyRefused
 from sessions_app.policy.commands.http.carried import MAX_FIELDS, Plan
+from sessions_app.policy.commands.json_values.bodies import BodyRefused
 
 
 def test_the_digest_of_a_form_is_that_of_what_was_sent_last():

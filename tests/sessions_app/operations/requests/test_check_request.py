@@ -6,10 +6,10 @@ from broker.audit.models import AuditEntry
 from broker.kernel.errors import InvalidInput, StintError
 from sessions_app.models import AccessPolicy, AccessRequest, Grant, Notice
 from sessions_app.operations.requests.check_request import (
-    BoundToOtherWorkflow,
     NotRequestable,
     check_request,
 )
+from sessions_app.operations.workflows.errors import BoundToOtherWorkflow
 from sessions_app.policy.decision import Outcome
 from sessions_app.queries.requests import facts
 from sessions_app.queries.requests.case import case_of_request

@@ -18,7 +18,7 @@ from sessions_app.queries.record.recording_files import Room, recording_path, wa
 from sessions_app.queries.status.problems import troubles
 from sessions_app.storage.base import StoreError
 from sessions_app.storage.sealed import Altered
-from tests.sessions_app.operations.test_recover_recording import DAY, MINUTE, lost
+from tests.sessions_app.operations.record.test_recover_recording import DAY, MINUTE, lost
 from tests.support.world import acts
 
 __all__ = ["lost"]

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sessions_app.policy.commands.answers import CompileError, Refused
+from sessions_app.policy.commands.argv.lines import LineRefused, parse_line
+from sessions_app.policy.commands.argv.quoting import quote_argv, readable
 from sessions_app.policy.commands.document import CommandSetDocument
 from sessions_app.policy.commands.kinds import parse_document
 from sessions_app.policy.commands.parameters import ValueRefused
@@ -21,8 +23,6 @@ from sessions_app.policy.commands.ssh.decide import (
     describe,
     lines_for,
 )
-from sessions_app.policy.commands.ssh.lines import LineRefused, parse_line
-from sessions_app.policy.commands.ssh.quoting import quote_argv, readable
 from tests.support.breadth import examples
 
 FORBIDDEN = ";&|<>()$`~*?[]{}#!\n\r\0\t\u200b\u202e\ufeff\x1b"

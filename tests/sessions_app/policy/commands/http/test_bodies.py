@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessions_app.policy.commands.http.bodies import (
+from sessions_app.policy.commands.json_values.bodies import (
     MAX_BODY,
     MAX_DEPTH,
     BodyRefused,

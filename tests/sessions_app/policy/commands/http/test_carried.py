@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app.policy.commands.answers import Refused
-from sessions_app.policy.commands.http.bodies import MAX_BODY, BodyRefused
 from sessions_app.policy.commands.http.carried import MAX_FIELDS, Plan, plan, project, projected
 from sessions_app.policy.commands.http.contents import Upload
 from sessions_app.policy.commands.http.decide import Allowed, decide_request
@@ -16,6 +15,7 @@ from sessions_app.policy.commands.http.limits import (
     fields_within,
     response_within,
 )
+from sessions_app.policy.commands.json_values.bodies import MAX_BODY, BodyRefused
 from sessions_app.policy.commands.kinds import compile_set, parse_text
 
 TEXT = """

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app.policy.commands.answers import Allowed, Refused
+from sessions_app.policy.commands.argv.quoting import QuoteRefused
 from sessions_app.policy.commands.document import RuleRefused
 from sessions_app.policy.commands.kubernetes.decide import decide, decide_request
 from sessions_app.policy.commands.kubernetes.filling import fillable, line_of, lines_for
 from sessions_app.policy.commands.kubernetes.sending import sending_of
-from sessions_app.policy.commands.ssh.quoting import QuoteRefused
 from tests.sessions_app.policy.commands.kubernetes.test_requests import allow
 
 NOW = dt.datetime(2026, 3, 4, 5, 6, 7, tzinfo=dt.UTC)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app.policy.commands.answers import Allowed, CompileError, Refused
-from sessions_app.policy.commands.http.bodies import canonical_body
+from sessions_app.policy.commands.json_values.bodies import canonical_body
 from sessions_app.policy.commands.kinds import compile_open, compile_set, decide, describe, parse_text
 from sessions_app.policy.commands.mcp.decide import decide_call, line_of
 from sessions_app.policy.documents import DocumentError

@@ -3,6 +3,7 @@
 import pytest
 
 from sessions_app.policy.commands.answers import CompileError, Refused
+from sessions_app.policy.commands.argv.lines import parse_line
 from sessions_app.policy.commands.ssh.decide import (
     Allowed,
     CompiledSet,
@@ -14,7 +15,6 @@ from sessions_app.policy.commands.ssh.decide import (
     describe,
     lines_for,
 )
-from sessions_app.policy.commands.ssh.lines import parse_line
 from tests.sessions_app.policy.commands.conftest import make
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sessions_app.policy.commands.ssh.lines import LineRefused, parse_line
+from sessions_app.policy.commands.argv.lines import LineRefused, parse_line
 
 ACCEPTED = [
     ("ls", ("ls",)),

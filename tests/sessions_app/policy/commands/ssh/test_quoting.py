@@ -2,8 +2,8 @@
 
 import pytest
 
-from sessions_app.policy.commands.ssh.lines import parse_line
-from sessions_app.policy.commands.ssh.quoting import QuoteRefused, quote, quote_argv, readable
+from sessions_app.policy.commands.argv.lines import parse_line
+from sessions_app.policy.commands.argv.quoting import QuoteRefused, quote, quote_argv, readable
 
 
 @pytest.mark.parametrize(

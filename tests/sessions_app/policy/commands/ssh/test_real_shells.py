@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sessions_app.policy.commands.ssh.lines import LineRefused, parse_line
-from sessions_app.policy.commands.ssh.quoting import quote, quote_argv
+from sessions_app.policy.commands.argv.lines import LineRefused, parse_line
+from sessions_app.policy.commands.argv.quoting import quote, quote_argv
 from tests.support.breadth import FULL
 
 pytestmark = pytest.mark.processes

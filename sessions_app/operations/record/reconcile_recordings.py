@@ -15,7 +15,7 @@ from broker.audit.events import Event
 from broker.audit.models import AuditEntry
 from broker.audit.record import record
 from sessions_app.models import CommandRun
-from sessions_app.operations.recover_recording import FINDER, recover_recording
+from sessions_app.operations.record.recover_recording import FINDER, recover_recording
 from sessions_app.queries.record.recording_content import digest_of
 from sessions_app.queries.record.recording_files import changed_at, recording_files, recording_path, run_of
 

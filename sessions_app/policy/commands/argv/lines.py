@@ -8,9 +8,9 @@ the words that a person approved are the words that reach the target.
 import re
 from collections.abc import Iterator
 
+from sessions_app.policy.commands.argv.quoting import quote_argv
 from sessions_app.policy.commands.characters import clip, hidden_at, show
 from sessions_app.policy.commands.document import RuleRefused
-from sessions_app.policy.commands.ssh.quoting import quote_argv
 
 MAX_LINE_BYTES = 64 * 1024
 MAX_WORDS = 1000

@@ -9,7 +9,7 @@ import pytest
 from broker.audit.models import AuditEntry
 from sessions_app.gateways.core.recording import Recorder
 from sessions_app.models import CommandRun
-from sessions_app.operations.recover_recording import recover_recording
+from sessions_app.operations.record.recover_recording import recover_recording
 from sessions_app.operations.sessions.close_session import close_session
 from sessions_app.operations.sessions.finish_run import finish_run
 from sessions_app.operations.sessions.purge_recordings import purge_recordings

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sessions_app.policy.commands.characters import clip, folded, hidden_at, show
-from sessions_app.policy.commands.http.bodies import Json, canonical_body
+from sessions_app.policy.commands.json_values.bodies import Json, canonical_body
 from sessions_app.policy.commands.parameters import (
     MAX_VALUE,
     Int,

@@ -5,9 +5,9 @@ import hashlib
 
 import pytest
 
-from sessions_app.operations.reconcile_recordings import reconcile_recordings
+from sessions_app.operations.record.reconcile_recordings import reconcile_recordings
 from sessions_app.operations.sessions.purge_recordings import purge_recordings
-from tests.sessions_app.operations.test_recover_recording import DAY, MINUTE, file_of, lost, touch
+from tests.sessions_app.operations.record.test_recover_recording import DAY, MINUTE, file_of, lost, touch
 from tests.support.world import acts
 
 __all__ = ["lost"]

@@ -5,7 +5,7 @@ from django.db import transaction
 
 from broker.audit.actor import Actor
 from sessions_app.models import AccessPolicy, AccessRequest, Notice, RequestState
-from sessions_app.operations.requests.lapse_request import lapse_request
+from sessions_app.operations.workflows.lapse_request import lapse_request
 from tests.support.world.acts import after, change, fresh, intact, last, policy
 
 BY = Actor.system("workflows")

@@ -9,7 +9,7 @@ from accounts.queries import valid_token
 from broker.audit.models import AuditEntry
 from broker.kernel.crypto import new_token, token_digest
 from sessions_app.models import TrustPolicy
-from sessions_app.operations.identities.revoke_issued_tokens import revoke_issued_tokens
+from sessions_app.operations.catalog.revoke_issued_tokens import revoke_issued_tokens
 from tests.support.servers.issuer import trust_file
 from tests.support.world.acts import Started, after, change, wait_for_waiters
 from tests.support.world.world import SETUP

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+from sessions_app.policy.commands.argv.lines import LineRefused, check_argv, split_words
 from sessions_app.policy.commands.characters import hidden_at, show
-from sessions_app.policy.commands.ssh.lines import LineRefused, check_argv, split_words
 
 _SLOT = re.compile(r"(?<!\\)\{([a-z][a-z0-9_]{0,62})\}")
 _MARK = 0xF0000  # a private-use plane: these characters are refused in commands
