@@ -23,6 +23,14 @@ class GrantState(models.TextChoices):
     ENDED = "ended"
 
 
+# The transitions that the database allows, as the trigger `stint_grant_edges` of migration 0002 has them.
+TRANSITIONS = {
+    GrantState.SCHEDULED: frozenset({GrantState.PROVISIONING, GrantState.REVOKING, GrantState.ENDED}),
+    GrantState.PROVISIONING: frozenset({GrantState.ACTIVE, GrantState.REVOKING}),
+    GrantState.ACTIVE: frozenset({GrantState.REVOKING}),
+    GrantState.REVOKING: frozenset({GrantState.ENDED}),
+    GrantState.ENDED: frozenset[GrantState](),
+}
 # The states before an end has begun.
 BEFORE_END = (GrantState.SCHEDULED, GrantState.PROVISIONING, GrantState.ACTIVE)
 _BEFORE_END = ", ".join(f"'{state.value}'" for state in BEFORE_END)

@@ -14,16 +14,14 @@ from sessions_app.models import (
     RequestKind,
     RequestState,
 )
+from sessions_app.models.grant_state import TRANSITIONS
 from sessions_app.operations.grants.issue_http_token import issue_http_token
 from sessions_app.operations.grants.revoke_http_token import revoke_http_token
 from sessions_app.operations.sessions.open_request_session import open_request_session
 from tests.support.waits import PATIENCE
 from tests.support.world.api_site import add_site, grant_on_site, use_of
 
-EDGES = {
-    ("scheduled", "provisioning"), ("scheduled", "revoking"), ("scheduled", "ended"), ("provisioning", "active"),
-    ("provisioning", "revoking"), ("active", "revoking"), ("revoking", "ended"),
-}  # fmt: skip
+EDGES = {(state.value, to.value) for state, following in TRANSITIONS.items() for to in following}
 ROADS = {
     "scheduled": [], "provisioning": ["provisioning"], "active": ["provisioning", "active"], "revoking": ["revoking"],
     "ended": ["ended"],
