@@ -1,4 +1,4 @@
-"""Channels that notify people. An adapter gets plain values and raises NotSent."""
+"""The interface of channels that notify people. A channel gets plain values and raises NotSent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class NotSent(Exception):
 
 
 class NotReached(NotSent):
-    """The channel itself does not work at the moment, for any recipient."""
+    """The channel can't deliver to any recipient at the moment."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, permanent=False)
@@ -24,8 +24,8 @@ class NotReached(NotSent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A notification to one person, at each of their addresses. ``url`` leads to the page where they sign in and
-    decide; opening it changes nothing.
+    """A notification to one person, at each of their addresses. ``url`` is the page where they sign in and decide;
+    opening it changes nothing.
     """
 
     to: tuple[str, ...]
@@ -36,7 +36,7 @@ class Message:
 
 
 class Channel(Protocol):
-    """One way to notify people."""
+    """A way to notify people."""
 
     def send(self, message: Message) -> None:
         """Send the message. Raises NotSent."""

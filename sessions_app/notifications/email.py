@@ -1,4 +1,4 @@
-"""Email from three templates: subject, text, HTML."""
+"""Email, rendered from three templates: subject, text and HTML."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _PERMANENT = range(500, 600)
 
 
 class Email:
-    """Sends through the mail server in the settings, over one connection for as long as it lasts."""
+    """Sends through the mail server in the settings, and reuses its connection."""
 
     def __init__(self) -> None:
         self._connection = get_connection()
 
     def send(self, message: Message) -> None:
-        """Send one email. Raises NotSent, and NotReached if no email can be sent now."""
+        """Send one email. Raises NotSent, or NotReached if no email can be sent now."""
         mail = _mail(message)
         mail.connection = self._connection
         with _reaching():
@@ -51,18 +51,18 @@ def _mail(message: Message) -> EmailMultiAlternatives:
 
 @contextmanager
 def _reaching() -> Iterator[None]:
-    """Turn errors of the connection, the login or the sender into NotReached: they are not the fault of one message."""
+    """Raise NotReached for errors of the connection, the login or the sender, which don't depend on the message."""
     try:
         yield
     except smtplib.SMTPResponseException as error:
-        raise NotReached(f"The mail server said {_said(error.smtp_code, error.smtp_error)}") from error
+        raise NotReached(f"The mail server answered: {_said(error.smtp_code, error.smtp_error)}") from error
     except OSError as error:
         raise NotReached(f"The mail server can't be reached: {error}") from error
 
 
 @contextmanager
 def _refused() -> Iterator[None]:
-    """Turn errors of this message, in its addresses or its content, into NotSent."""
+    """Raise NotSent for errors in this message's addresses or content."""
     try:
         yield
     except smtplib.SMTPRecipientsRefused as error:

@@ -1,4 +1,4 @@
-"""Signed messages to addresses that others chose, by Standard Webhooks 1.0. Internal addresses are refused (SSRF)."""
+"""Signed messages to user-defined addresses (Standard Webhooks 1.0). Internal addresses are refused (SSRF)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from broker.kernel.outgoing import Outgoing, Reply, Unreached, resolve_name
 from sessions_app.notifications.base import NotSent
 
 TOTAL_SECONDS = 15.0
-# Nobody reads the body, and this is enough for whatever a receiver has to say.
+# The response body isn't used, so reading this much of it is enough.
 MOST_READ = 16 * 1024
 LONGEST_RETRY = 3600
 GONE = 410
@@ -27,7 +27,7 @@ GONE = 410
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A receiver's answer: its status, and the milliseconds that it took."""
+    """A receiver's answer: its HTTP status, and how long it took in milliseconds."""
 
     status: int
     milliseconds: int
@@ -35,7 +35,7 @@ class Answer:
 
 class NotTaken(NotSent):
     """The message was not accepted. ``status`` is the HTTP status of the answer, None if there was none. ``gone``: the
-    receiver wants no more messages.
+    receiver accepts no more messages.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class NotTaken(NotSent):
 
 
 class Forbidden(NotTaken):
-    """Nothing may be sent to the address."""
+    """Messages may not be sent to the address."""
 
 
 def sign(*, key: str, timestamp: int, body: bytes, secrets: Sequence[bytes]) -> str:
@@ -64,7 +64,7 @@ def check_url(url: str, allowed: Sequence[Network] = ()) -> None:
     """Check an address before it is stored, without resolving names. Raises Forbidden."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not allowed:
-        raise Forbidden("Webhooks require https, so that no one can read them in transit.")
+        raise Forbidden("Webhooks require HTTPS, so that messages can't be read in transit.")
     with contextlib.suppress(ValueError):
         if why := why_not(ipaddress.ip_address(parts.hostname or ""), allowed):
             raise Forbidden(f"{why}.")
@@ -82,9 +82,9 @@ class Post:
 
 
 class Webhook:
-    """Posts messages. ``allowed`` are networks that may be reached although they are not public, also over http.
+    """Posts messages. ``allowed`` are private networks that may be reached, also over plain HTTP.
 
-    ``context`` verifies receivers; by default, the system's certificate authorities do.
+    ``context`` is the TLS context; by default, it trusts the system's certificate authorities.
     """
 
     def __init__(
@@ -128,10 +128,12 @@ def _judged(reply: Reply, milliseconds: int) -> Answer:
     if 200 <= status < 300:
         return Answer(status, milliseconds)
     if 300 <= status < 400:
-        raise NotTaken(f"It answered {status}: redirects are not followed.", status=status)
+        raise NotTaken(f"The receiver answered {status}. Redirects are not followed.", status=status)
     if status == GONE:
-        raise NotTaken("It answered 410 Gone: it no longer accepts messages.", status=status, gone=True)
-    raise NotTaken(f"It answered {status}.", status=status, wait=_retry_after(reply))
+        raise NotTaken(
+            "The receiver answered 410 Gone. It no longer accepts messages.", status=status, gone=True
+        )
+    raise NotTaken(f"The receiver answered {status}.", status=status, wait=_retry_after(reply))
 
 
 def _retry_after(reply: Reply) -> float | None:

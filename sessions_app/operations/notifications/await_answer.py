@@ -1,4 +1,4 @@
-"""Store that something is waiting for a person's answer, so that others are notified if there is none."""
+"""Store that something is waiting for a person's answer, so that it is escalated if there is none."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sessions_app.policy.policies import PolicyDocument
 def await_answer(
     *, of: AccessRequest | CommandRun | Grant, document: PolicyDocument, now: dt.datetime
 ) -> None:
-    """Begin to wait for the verdict on a request, the decision on a held command, or the review of break-glass access.
+    """Start waiting for the verdict on a request, the decision on a held command, or the review of break-glass access.
 
-    Does nothing unless the policy says who is notified next. A wait that has already begun continues unchanged. Call it
-    in the transaction of the act.
+    Does nothing unless the policy has escalation steps. A wait that has already started stays unchanged. Call it in the
+    transaction of the act.
     """
     if not document.escalation:
         return

@@ -1,4 +1,4 @@
-"""Combine the messages to one endpoint that one person asks approvers by."""
+"""Combine one sender's messages to approvers into digests, for one webhook endpoint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sessions_app.policy.webhooks import DIGEST_EVENT, Subject, message
 def combine_webhooks(
     *, endpoint: WebhookEndpoint, found: Iterable[WebhookMessage], now: dt.datetime
 ) -> list[WebhookMessage]:
-    """Return the messages that are sent on their own: for each sender, three within an hour, and all without a sender.
+    """Return the messages to send separately: up to three an hour for each sender, and all without a sender.
 
     The others are added to the sender's digest. Call it with the endpoint locked.
     """
@@ -38,7 +38,7 @@ def combine_webhooks(
 
 
 def _add(one: WebhookMessage, sender: Identity, now: dt.datetime) -> None:
-    """Add a message to the digest that gathers now, or begin one. A digest that was tried stays as it is."""
+    """Add a message to the sender's open digest, or create one. A digest that was already tried isn't changed."""
     gathering = WebhookMessage.objects.filter(
         endpoint=one.endpoint, event=DIGEST_EVENT, sender__person=sender.person, urgent=one.urgent,
         state=WebhookState.PENDING, attempts=0,

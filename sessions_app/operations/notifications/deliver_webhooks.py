@@ -19,17 +19,16 @@ from sessions_app.notifications.webhook import Answer, NotTaken, Post, Webhook
 from sessions_app.operations.notifications.pause_webhook import pause
 from sessions_app.operations.notifications.webhook_endpoint import inner_networks, signing_keys
 
-# The waits after failed attempts, as Standard Webhooks proposes: about three days in total. Each one is varied a
-# little.
+# The retry schedule that Standard Webhooks recommends: about three days in total. Each delay has random jitter.
 WAITS = tuple(
     dt.timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 )
 JITTER = 0.2
-# An endpoint that accepted nothing for this long is paused until someone resumes it.
+# An endpoint that accepted no message for this long is paused until someone resumes it.
 DEAD_AFTER = dt.timedelta(days=3)
-# An endpoint that has just failed gets a rest, so that a long queue costs it and others little.
+# After a failure, an endpoint is left alone for this long, so that a long queue burdens neither it nor others.
 FIRST_REST, LONGEST_REST = dt.timedelta(seconds=5), dt.timedelta(minutes=5)
-# Seconds that one turn may take; longer turns would keep others waiting. If its process dies, another one takes over
+# Seconds that one batch may take, so that other endpoints don't wait long. If its process dies, another one takes over
 # after CLAIM.
 TURN = 20.0
 CLAIM = dt.timedelta(minutes=2)
@@ -37,7 +36,7 @@ WATCHER = Actor.system("webhooks")
 
 
 def deliver_webhooks(*, endpoint_id: int, now: Callable[[], dt.datetime]) -> int:
-    """Send the due messages of an endpoint one by one, until one is not accepted; return how many were.
+    """Send an endpoint's due messages one by one, until one is not accepted. Return the number accepted.
 
     Only one process at a time does this. No transaction is open while waiting for a receiver. Each message is sent at
     least once.
@@ -56,7 +55,7 @@ def deliver_webhooks(*, endpoint_id: int, now: Callable[[], dt.datetime]) -> int
 
 
 def due_endpoints(*, now: dt.datetime) -> list[int]:
-    """Return the endpoints for which something is due, those that have waited longest first."""
+    """Return the endpoints with due messages, the longest waiting first."""
     waiting = WebhookMessage.objects.filter(state=WebhookState.PENDING, next_attempt_at__lte=now)
     free = _free(now).filter(pk__in=waiting.values("endpoint"))
     return list(free.order_by(F("sent_at").asc(nulls_first=True), "pk").values_list("pk", flat=True))
@@ -73,8 +72,8 @@ def _claim(endpoint_id: int, now: dt.datetime) -> bool:
 
 
 def _next(endpoint_id: int, now: dt.datetime) -> WebhookMessage | None:
-    """Return the next message. The attempt is counted before it is made, so that a message that kills the process is
-    not sent forever.
+    """Return the next message. The attempt is counted before it is made, so that a message that crashes the process is
+    not retried forever.
     """
     due = WebhookMessage.objects.filter(
         endpoint=endpoint_id, state=WebhookState.PENDING, next_attempt_at__lte=now,
@@ -85,7 +84,7 @@ def _next(endpoint_id: int, now: dt.datetime) -> WebhookMessage | None:
         return None
     counted = {"attempts": message.attempts + 1, "tried_at": now, "next_attempt_at": now + CLAIM}
     if not WebhookMessage.objects.filter(pk=message.pk).update(**counted):
-        # Its endpoint was removed at this moment.
+        # Its endpoint was removed in the meantime.
         return None
     message.attempts += 1
     return message
@@ -138,7 +137,7 @@ def _not_taken(message: WebhookMessage, error: NotTaken, now: dt.datetime) -> No
         endpoint.failing_since = endpoint.failing_since or now
         endpoint.rest_until = now + _rest(endpoint.failures, error)
         endpoint.save(update_fields=["failures", "failing_since", "rest_until"])
-        # Nothing was accepted from the first attempt of this message to its last.
+        # No message was accepted between the first and the last attempt of this one.
         dead = over and endpoint.failures >= message.attempts
         if endpoint.paused_at is None and (error.gone or dead or now - endpoint.failing_since >= DEAD_AFTER):
             why = error.message if error.gone else f"Deliveries failed for days. Last error: {error.message}"
@@ -146,7 +145,7 @@ def _not_taken(message: WebhookMessage, error: NotTaken, now: dt.datetime) -> No
 
 
 def _write(message: WebhookMessage, **changes: Any) -> None:
-    """Store the result of this attempt, unless someone requested the message again meanwhile."""
+    """Store the result of this attempt, unless the message was queued again in the meantime."""
     WebhookMessage.objects.filter(pk=message.pk, attempts=message.attempts).update(**changes)
 
 

@@ -1,4 +1,4 @@
-"""Notify the next people of what nobody has answered."""
+"""Escalate unanswered requests, held commands and reviews."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ log = structlog.get_logger(__name__)
 
 WATCHER = Actor.system("escalation")
 BATCH = 200
-# If an escalation fails, for example because the record refuses an entry, it is retried after this time, and delays no
+# If an escalation fails, for example because its entry can't be recorded, it is retried after this time. It delays no
 # other.
 PUT_OFF = dt.timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Waiting:
-    """Something that is waiting for an answer, in the words of the notification. ``waits`` false: it was answered, or
-    is over.
+    """An item that waits for an answer, with the text of its notification. ``waits`` is False if it was answered or has
+    ended.
     """
 
     event: Event
@@ -58,10 +58,9 @@ class _Waiting:
 
 
 def escalate(*, now: dt.datetime) -> int:
-    """Notify the people that each policy names next of requests, held commands and reviews that have waited long
-    enough.
+    """Run the due escalation steps of each policy for requests, held commands and reviews without an answer.
 
-    Each step is done once. Return how many escalations were sent. Run it every few seconds, in any number of processes.
+    Each step runs once. Return the number of escalations sent. Run it every few seconds, in any number of processes.
     """
     due = Escalation.objects.filter(due_at__lte=now).order_by("due_at").values_list("pk", flat=True)[:BATCH]
     told = 0
@@ -121,8 +120,8 @@ def _tell(waiting: _Waiting, step: Step, row: Escalation, now: dt.datetime) -> N
 
 
 def _people(waiting: _Waiting, step: Step) -> list[Identity]:
-    """Return the people of the step, but never the person who waits. If its groups are empty, return administrators; if
-    it only names webhooks, return nobody.
+    """Return the people in the step's groups, except the person who waits. If the groups are empty, return
+    administrators; if the step has only webhooks, return an empty list.
     """
     found = each_person(people_in(step.notify.groups, but=waiting.by).order_by("name", "username"))
     return found or (administrators(but=waiting.by) if step.notify.groups else [])

@@ -1,7 +1,7 @@
-"""Queue record entries for the endpoints that want them.
+"""Queue record entries for the endpoints that subscribe to them.
 
-The record is read from the last position. An entry is written in the transaction of its act, and entries are in the
-order of their commits. So nothing is missed, nothing that did not happen is sent, and no act waits for this.
+The record is read from the last position. An entry is written in the transaction of its act, and entries are in commit
+order. So no event is missed, no event is sent that didn't happen, and no act waits for this.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from sessions_app.queries.statements.related_names import with_names
 log = structlog.get_logger(__name__)
 
 BATCH = 500
-# Events by which someone asks approvers to decide.
+# Events that ask approvers to decide.
 _ASKING = frozenset((
     Event.REQUEST_CREATED, Event.REQUEST_REMINDED, Event.REQUEST_ESCALATED, Event.COMMAND_HELD, Event.COMMAND_ESCALATED,
 ))  # fmt: skip
@@ -46,7 +46,7 @@ _PAGES = {"request": "requests", "grant": "grants", "workflow": "incidents", "id
 
 
 def gather_webhooks(*, now: dt.datetime) -> int:
-    """Write a message for each new entry that an endpoint wants, and return how many. Run it every second.
+    """Write a message for each new entry that an endpoint subscribes to. Return their number. Run it every second.
 
     Messages of a paused endpoint wait in the queue.
     """
@@ -55,7 +55,7 @@ def gather_webhooks(*, now: dt.datetime) -> int:
 
 
 def endpoints_behind() -> bool:
-    """Whether there are new entries that an endpoint may want."""
+    """Whether there are new entries that an endpoint may subscribe to."""
     return _behind(last_number()).exists()
 
 
@@ -86,7 +86,7 @@ def _gather(endpoint_id: int, head: int, now: dt.datetime) -> int:
             log=MAIN_LOG, seq__gt=endpoint.after, seq__lte=head, event__in=endpoint.events
         )
         entries = list(wanted.order_by("seq")[:BATCH])
-        # Entries after a full batch come with the next run.
+        # Entries after a full batch are read in the next run.
         seen = entries[-1].seq if len(entries) == BATCH else head
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(after=seen)
         return len(queue(endpoint, entries, now, combine=endpoint.scope == WebhookScope.POLICIES))
@@ -95,9 +95,9 @@ def _gather(endpoint_id: int, head: int, now: dt.datetime) -> int:
 def queue(
     endpoint: WebhookEndpoint, entries: Sequence[AuditEntry], now: dt.datetime, *, combine: bool = False
 ) -> list[WebhookMessage]:
-    """Write the messages for those entries that the endpoint gets. Existing messages stay as they are.
+    """Write the messages for the entries that the endpoint subscribes to. Existing messages stay unchanged.
 
-    With ``combine``, many that one person asks approvers by are one digest, as in `notify_approvers`.
+    With ``combine``, one sender's many messages to approvers become one digest, as in `notify_approvers`.
     """
     about = _Things(entries)
     found = [_message(endpoint, entry, about, now) for entry in entries if _is_told(endpoint, entry, about)]
@@ -130,7 +130,7 @@ def _message(
 
 
 class _Things:
-    """The requests and grants that entries are about, read at once."""
+    """The requests and grants that entries are about, read in one go."""
 
     def __init__(self, entries: Sequence[AuditEntry]) -> None:
         refs = {
@@ -151,7 +151,7 @@ class _Things:
         return found.policy if found else None
 
     def sender_of(self, entry: AuditEntry) -> tuple[Identity | None, bool]:
-        """Return the person who asks approvers by an entry, if one does, and whether it is urgent."""
+        """Return the person whose entry asks approvers to decide, if it does, and whether it is urgent."""
         found = self._found.get(entry.object_ref)
         if found is None or entry.event not in _ASKING:
             return None, False

@@ -1,7 +1,6 @@
-"""Notify people: a notice in the page for each, and an email by the worker.
+"""Notify people: a notice on their page for each, and an email sent by the worker.
 
-Outgoing webhooks follow the record instead (``gather_webhooks``). It has every act, including those that nobody is
-notified of.
+Outgoing webhooks follow the record instead (``gather_webhooks``), which also has the acts that no one is notified of.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from broker.kernel.moments import Sayer
 from sessions_app.models import AccessRequest, Asks, CommandRun, Grant, Notice
 from sessions_app.policy.policies import PolicyDocument
 
-# A text: the same for all people or, if it contains a time, a function that renders it in each person's time zone.
+# A text that is the same for all people or, if it contains a time, a function that renders it in a person's time zone.
 Words = str | Callable[[Sayer], str]
 _NAMES = {AccessRequest: "request", CommandRun: "run", Grant: "grant"}
 
@@ -35,8 +34,8 @@ def notify(
 ) -> None:
     """Write one notice for each person. The row is also the mail queue. Machines are notified through their owners.
 
-    ``asks``, with ``of``, settles the notice in the page once it is done, has lapsed or is over. ``also_to`` is an
-    email address that was theirs until now.
+    ``asks`` is what the notice asks for, and ``of`` what it is about: the page shows it as settled once that was done,
+    has expired or has ended. ``also_to`` is the person's previous email address.
     """
     about = {} if of is None else {_NAMES[type(of)]: of}
     wanted = {told.pk: told.time_zone for told in (person.owner or person for person in people)}
@@ -49,12 +48,12 @@ def notify(
 
 
 def said(words: Words, time_zone: str) -> str:
-    """Return a text as a person in that time zone reads it."""
+    """Return a text with its times in a time zone."""
     return words if isinstance(words, str) else words(Sayer.of(time_zone))
 
 
 def notified_first(people: Collection[Identity], document: PolicyDocument) -> Collection[Identity]:
-    """Return the deciders whom the policy notifies first; all deciders if none of those is among them."""
+    """Return the deciders that the policy notifies first; all deciders if none of them is among those."""
     if document.notify is None or not document.notify.first:
         return people
     first = set(people_in(document.notify.first, but=()).values_list("person", flat=True))

@@ -1,4 +1,4 @@
-"""Notify approvers of what waits for them, without more mail than they can read from one person."""
+"""Notify approvers of what waits for them, and limit the mail about one person."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from sessions_app.models import AccessRequest, Asks, CommandRun, Notice
 from sessions_app.models.notice import OF_APPROVERS
 from sessions_app.operations.notifications.notify import Words, said
 
-# Within this time, more about the same request, or more held commands of the same grant, change the notice instead.
+# Within this time, news about the same request, or more held commands of the same grant, update the existing notice.
 A_WHILE = dt.timedelta(minutes=10)
-# After so many notices about one person within the period, an approver gets a digest of the others.
+# After this many notices about one person within the period, an approver gets the others as a digest.
 MOST, PERIOD = 3, dt.timedelta(hours=1)
-# How long a digest gathers before it is mailed. Notices of incidents and break-glass are counted apart, and soon mailed.
+# How long a digest collects before it is mailed. Notices of incidents and break-glass access have a digest of their own,
+# mailed sooner.
 GATHERS, GATHERS_URGENT = dt.timedelta(minutes=15), dt.timedelta(minutes=2)
 LISTED = 10
 _LONGEST = 4000
@@ -33,11 +34,11 @@ def notify_approvers(
     now: dt.datetime,
     again: bool = False,
 ) -> None:
-    """Notify each of these people of a request or a held command, with one notice for each request, and one for the
-    held commands of a grant.
+    """Notify people of a request or a held command, with one notice for each request and one for all held commands of a
+    grant.
 
-    What comes within a while changes that notice, and is not mailed again, unless it is a reminder (``again``). After
-    three notices about one person, by any of their accounts and machines, within an hour, the others are one digest.
+    News within a short time updates that notice and isn't mailed again, unless it is a reminder (``again``). After
+    three notices within an hour about one person, including their accounts and machines, the others become a digest.
     Call it in the transaction of the act.
     """
     told = {person.pk: person for person in people}
@@ -79,12 +80,12 @@ def _about(of: AccessRequest | CommandRun) -> dict[str, object]:
 
 
 def _others_wait(run: CommandRun, now: dt.datetime) -> bool:
-    """Whether approvers still have to look at what they were told of the grant."""
+    """Whether other commands of the grant still wait for approvers."""
     return CommandRun.objects.waiting(now).filter(grant=run.grant).exclude(pk=run.pk).exists()
 
 
 def _same(mine: Sequence[Notice], fresh: Notice, now: dt.datetime) -> Notice | None:
-    """Return the notice of the same request, or of held commands of the same grant, from within a while."""
+    """Return the recent notice of the same request, or of held commands of the same grant."""
     lately = (one for one in mine if one.asks == fresh.asks and one.created_at > now - A_WHILE)
     return next(
         (one for one in lately if (one.request_id, one.grant_id) == (fresh.request_id, fresh.grant_id)), None
@@ -92,7 +93,7 @@ def _same(mine: Sequence[Notice], fresh: Notice, now: dt.datetime) -> Notice | N
 
 
 def _gathering(mine: Sequence[Notice]) -> Notice | None:
-    """Return the digest that was not mailed yet."""
+    """Return the digest that hasn't been mailed yet."""
     waiting = (one for one in mine if one.asks == Asks.DIGEST and one.mailed_at is None and not one.attempts)
     return next((one for one in waiting if one.next_attempt_at is not None), None)
 
@@ -106,7 +107,7 @@ def _digest(fresh: Notice, asker: Identity, now: dt.datetime) -> Notice:
 
 
 def _merge(kept: Notice, fresh: Notice) -> None:
-    """Let a notice also say what a new one would have said. It is unread again."""
+    """Merge a new notice into an existing one, which becomes unread again."""
     if kept.asks == Asks.VERDICT:
         kept.event, kept.subject, kept.path = fresh.event, fresh.subject, fresh.path
         kept.body = f"{fresh.body}\n\n{kept.body}"[:_LONGEST]

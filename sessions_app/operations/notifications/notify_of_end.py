@@ -1,4 +1,4 @@
-"""Notify the people who are affected by the end of a grant."""
+"""Notify the people affected by the end of a grant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sessions_app.operations.notifications.notify_of_start import how_it_began
 from sessions_app.queries.requests import facts
 from sessions_app.queries.requests.deciders import reviewers
 
-# Ended by the holder, or with all access for the workflow.
+# Ended by the holder, or together with all access for the workflow.
 TOLD_ALREADY = (EndReason.RELEASED, EndReason.WORKFLOW_CLOSED)
 
 
@@ -44,5 +44,5 @@ def notify_of_end(*, grant: Grant, now: dt.datetime) -> None:
 
 def _what_to_read(grant: Grant) -> str:
     if grant.cluster.observed == Observed.NOTHING:
-        return "Activity is not observed here. Ask the holder and check the target, then write down what you found."
-    return "Read what was run, then write down what you found."
+        return "Activity is not observed here. Ask the holder and check the target, then describe what you found."
+    return "Review what was run, then describe what you found."

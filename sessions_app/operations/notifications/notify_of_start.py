@@ -16,7 +16,7 @@ from sessions_app.queries.workflows.doings import doing_of
 def notify_of_start(
     *, request: AccessRequest, document: PolicyDocument, grant: Grant, now: dt.datetime
 ) -> None:
-    """Notify all approvers under the policy or, if it has none, its administrators, but never the holder."""
+    """Notify all approvers under the policy or, if it has none, its administrators. The holder is never notified."""
     groups = document.approver_groups or (document.administrators or document.requesters).groups
     due = grant.review_due_at
     notify(
@@ -36,7 +36,7 @@ def notify_of_start(
 
 
 def how_it_began(grant: Grant) -> str:
-    """Return how the holder got access without approval, as a phrase before the name of the cluster."""
+    """Return how the holder got access without approval, as a phrase that precedes the cluster's name."""
     if grant.break_glass:
         return f"{grant.holder} used break-glass access"
     if grant.is_own_incident and grant.workflow:

@@ -26,7 +26,7 @@ class PausedAlready(Conflict):
 
 
 def pause_webhook(*, endpoint_id: int, actor: Identity, now: dt.datetime) -> WebhookEndpoint:
-    """Send nothing more to an endpoint that the actor owns. Messages queue up meanwhile.
+    """Stop sending to an endpoint that the actor owns. New messages are queued.
 
     Raises NotFound, PausedAlready.
     """

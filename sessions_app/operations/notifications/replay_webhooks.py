@@ -22,7 +22,7 @@ MOST = 10_000
 
 
 class TooMuchToReplay(InvalidInput):
-    """More happened since that time than can be sent again at once."""
+    """There are more events since that time than can be sent again at once."""
 
     code = "too_much_to_replay"
 
@@ -55,7 +55,7 @@ def replay_webhooks(
 
 
 def _again(endpoint: WebhookEndpoint, now: dt.datetime, **which: object) -> int:
-    """Reset messages to their first attempt, whatever their state."""
+    """Reset messages to their first attempt, in any state."""
     return WebhookMessage.objects.filter(endpoint=endpoint, **which).update(
         state=WebhookState.PENDING, next_attempt_at=now, attempts=0, last_error="", last_status=None
     )

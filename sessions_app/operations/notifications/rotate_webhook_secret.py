@@ -1,4 +1,4 @@
-"""Give a webhook endpoint a new signing secret."""
+"""Rotate the signing secret of a webhook endpoint."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def rotate_webhook_secret(
 ) -> str:
     """Create a new secret for an endpoint that the actor owns, and return it. It is shown only once.
 
-    The old secret also signs for ``overlap``, at most 7 days, so that the receiver can change over. Zero stops it at
-    once. Raises NotFound, InvalidInput.
+    The old secret also signs for ``overlap``, at most 7 days, so that the receiver can switch. Zero revokes it
+    immediately. Raises NotFound, InvalidInput.
     """
     if not dt.timedelta() <= overlap <= LONGEST_OVERLAP:
         raise InvalidInput(

@@ -25,16 +25,16 @@ from sessions_app.queries.notifications.notices import digest_waits
 log = structlog.get_logger(__name__)
 
 MAILER = Actor.system("mail")
-# After about a day of attempts, the notice in the page must suffice.
+# After about a day of attempts, the notice is shown only in the app.
 MOST_ATTEMPTS = 12
-# Few, so that the claims of a process that died are soon retried.
+# A small batch, so that the claims of a process that died are soon retried.
 BATCH = 10
-# Longer than waiting for a mail server can take. After this, another process takes over from one that died.
+# Longer than the mail server's timeouts. After this, another process takes over from one that died.
 CLAIM = dt.timedelta(minutes=5)
 FIRST_WAIT = dt.timedelta(minutes=1)
-# What the settings choose without a mail server.
+# The backend that the settings choose without a mail server.
 _NO_SERVER = "django.core.mail.backends.dummy.EmailBackend"
-# Within this time, administrators are told only once that a person can't be reached by email.
+# Within this time, administrators are notified only once that a person can't be reached by email.
 TOLD_AGAIN = dt.timedelta(days=1)
 
 
@@ -42,12 +42,12 @@ def send_notices(*, now: Callable[[], dt.datetime]) -> int:
     """Mail due notices in small batches, longest waiting first, until none is left or the server can't be reached.
     Return how many were mailed.
 
-    Without an address, or without a mail server, a notice is only in the page. Mailing is given up if the server refuses
-    permanently, if the address is not valid, or after a dozen failures. Administrators are then notified. A digest is not
-    mailed if nothing that it tells of still waits.
+    Without an email address or a mail server, a notice is only in the app. Mailing is given up if the server refuses
+    permanently, if the address is invalid, or after a dozen failures. Administrators are then notified. A digest isn't
+    mailed if none of its items still waits.
 
-    Any number of processes can do this at once: none gets what another has claimed. No transaction is open while
-    waiting for the server.
+    Any number of processes can run this at once: each claims its own notices. No transaction is open while waiting for
+    the server.
     """
     mailed = 0
     with closing(Email()) as email:
@@ -71,7 +71,7 @@ def _due(now: dt.datetime) -> QuerySet[Notice]:
 
 
 def _claim(now: dt.datetime) -> list[Notice]:
-    """Claim a few notices that nobody else has, each with the time when it was due."""
+    """Claim a few unclaimed notices, each with the time at which it was due."""
     with transaction.atomic():
         free = (
             _due(now)
@@ -84,15 +84,15 @@ def _claim(now: dt.datetime) -> list[Notice]:
 
 
 def _give_back(batch: Sequence[Notice]) -> None:
-    """Make notices that were not tried due again as before."""
+    """Release the claims on notices that were not tried."""
     for notice in batch:
         _tried(notice).update(next_attempt_at=notice.next_attempt_at)
 
 
 def _mail(notice: Notice, email: Email, now: Callable[[], dt.datetime]) -> int:
-    """Try one notice, and return how many were mailed. Raises NotReached: the others need not be tried now."""
+    """Try to mail one notice, and return how many were mailed. Raises NotReached if the others needn't be tried now."""
     if notice.asks == Asks.DIGEST and not digest_waits(notice, now()):
-        # What it gathered was decided, or its reader has seen it in the page.
+        # Its items were decided, or its reader has seen it in the app.
         _tried(notice).update(next_attempt_at=None)
         return 0
     if settings.EMAIL_BACKEND == _NO_SERVER:
@@ -111,7 +111,7 @@ def _mail(notice: Notice, email: Email, now: Callable[[], dt.datetime]) -> int:
 
 
 def _drop(notice: Notice) -> int:
-    """Leave a notice to its page. It is not mailed later either, when there is a mail server and it is old."""
+    """Keep a notice in the app only. It isn't mailed later either, when a mail server is configured."""
     if _tried(notice).update(next_attempt_at=None):
         about = notice.grant.ref if notice.grant else notice.request.ref if notice.request else ""
         log.info("mail.dropped", notice=notice.pk, about=about, why="STINT_SMTP_HOST is not set")
@@ -124,7 +124,7 @@ def _send(notice: Notice, email: Email) -> None:
             email.send(_message(notice, to))
     except NotSent:
         raise
-    except Exception as error:  # an unexpected error of one mail must not hold up the others
+    except Exception as error:  # an unexpected error in one mail must not delay the others
         log.exception("mail.failed", notice=notice.pk)
         raise NotSent(f"Mail could not be sent: {type(error).__name__}: {error}", permanent=False) from error
 
@@ -132,7 +132,7 @@ def _send(notice: Notice, email: Email) -> None:
 def _begin(notice: Notice, now: dt.datetime) -> bool:
     """Count the attempt before it is made, and renew the claim. Return whether the attempt may be made."""
     if notice.attempts >= MOST_ATTEMPTS:
-        _give_up(notice, "Sending it crashed the mail process repeatedly.", now)
+        _give_up(notice, "Sending it repeatedly crashed the mail process.", now)
         return False
     if not _tried(notice).update(attempts=F("attempts") + 1, next_attempt_at=now + CLAIM):
         return False
@@ -141,7 +141,7 @@ def _begin(notice: Notice, now: dt.datetime) -> bool:
 
 
 def _tried(notice: Notice) -> QuerySet[Notice]:
-    """Return the notice only if nobody else has tried it since."""
+    """Return the notice only if no other process has tried it since."""
     return Notice.objects.to_mail().filter(pk=notice.pk, attempts=notice.attempts)
 
 

@@ -11,7 +11,7 @@ from broker.audit.events import Event
 from sessions_app.models import Asks, Grant, GrantState
 from sessions_app.operations.notifications.notify import notify
 
-# How long before the end, for grants of at least ``LONG``. Holders of shorter grants know that they end soon.
+# How long before the end, for grants that last at least ``LONG``. Shorter grants need no warning.
 SOON, LONG = dt.timedelta(minutes=15), dt.timedelta(minutes=45)
 BATCH = 200
 

@@ -1,4 +1,4 @@
-"""Webhook endpoints: between documents and stored rows."""
+"""Convert webhook endpoints between documents and stored rows."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ KEY_BYTES = 32
 
 
 def inner_networks() -> list[Network]:
-    """Return the networks that may be reached although they are not public, from the settings."""
+    """Return the private networks that webhooks may reach, from the settings."""
     return [ipaddress.ip_network(text) for text in settings.WEBHOOK_NETWORKS]
 
 
 def check_address(document: WebhookDocument) -> None:
-    """Refuse an address that can never be reached. Raises DocumentError."""
+    """Refuse an address that webhooks may never reach. Raises DocumentError."""
     try:
         check_url(document.url, inner_networks())
     except Forbidden as error:
@@ -50,7 +50,7 @@ def put_secret(endpoint: WebhookEndpoint, secret: str) -> None:
 
 
 def keep_previous(endpoint: WebhookEndpoint) -> None:
-    """Make the signing secret the previous one. One that can't be decrypted is dropped."""
+    """Make the current signing secret the previous one. A secret that can't be decrypted is dropped."""
     secret = _stored(endpoint)
     endpoint.sealed_previous = _sealed(endpoint, "sealed_previous", secret) if secret else b""
 
@@ -106,7 +106,7 @@ def endpoint_data(endpoint: WebhookEndpoint) -> dict[str, Any]:
 
 
 def set_owners(endpoint: WebhookEndpoint, who: Who | None) -> None:
-    """Make exactly these groups and identities own the endpoint."""
+    """Make exactly these groups and identities the owners of the endpoint."""
     names = who.groups if who else ()
     endpoint.owner_groups.set([Group.objects.get_or_create(name=name)[0] for name in names])
     people = [canonical_username(name) for name in (who.identities if who else ())]

@@ -48,11 +48,11 @@ def test_owners_see_what_became_of_each_message_and_send_it_again(browser, hooke
     request = hooked.request()
     gather_webhooks(now=hooked.now)
     WebhookMessage.objects.update(
-        state="failed", last_error="It answered 503.", attempts=10, next_attempt_at=None
+        state="failed", last_error="The receiver answered 503.", attempts=10, next_attempt_at=None
     )
     bob = browser("bob")
     text = read(bob, "/webhooks/chat/")
-    says(text, request.ref, "It answered 503.", "Failed", "web-work")
+    says(text, request.ref, "The receiver answered 503.", "Failed", "web-work")
     answer = bob.post(
         "/webhooks/chat/replay/", {"message": str(WebhookMessage.objects.get().pk)}, follow=True
     )
