@@ -1,4 +1,4 @@
-// Passkeys: asks Stint what to ask for, has the browser do it, and sends the form with its answer.
+// Passkeys: gets the WebAuthn options from Stint, runs them in the browser, and submits the form with the result.
 (() => {
   const say = (form, text) => {
     const box = form.querySelector('[role=alert]');
@@ -7,7 +7,7 @@
   };
   const why = error => error.name === 'NotAllowedError' ? 'Nothing was changed: the passkey prompt was canceled or timed out.'
     : error.name === 'InvalidStateError' ? 'This device already has a passkey for your account.'
-    : `That did not work: ${error.message}`;
+    : `The passkey could not be used: ${error.message}`;
 
   const ask = async form => {
     const answer = await fetch(form.dataset.passkey, { method: 'POST', body: new FormData(form) });
@@ -21,7 +21,7 @@
   document.querySelectorAll('form[data-passkey]').forEach(form => {
     if (!window.PublicKeyCredential?.parseRequestOptionsFromJSON) {
       form.querySelectorAll('button').forEach(button => { button.disabled = true; });
-      return say(form, 'This browser doesn’t support passkeys here. Use a newer one.');
+      return say(form, 'This browser doesn’t support passkeys on this page. Use a newer browser.');
     }
     form.addEventListener('submit', async event => {
       event.preventDefault();

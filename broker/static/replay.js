@@ -1,4 +1,4 @@
-// Starts the player of one recording. Without it the page has all of it as text.
+// Starts the player of one recording. Without the player, the page shows the text.
 (() => {
   const box = document.getElementById('player');
   if (!box || !window.AsciinemaPlayer) return;
@@ -10,7 +10,7 @@
   const address = at => { const url = new URL(location); url.searchParams.set('t', at); return url; };
   const say = text => { const live = document.getElementById('say'); if (live) live.textContent = text; };
 
-  // A moment in the text is a moment in the player; without the player the address does the same.
+  // Links in the text seek the player. Without the player, they load the page at that time.
   document.addEventListener('click', async event => {
     const link = event.target.closest('[data-at]');
     if (!link) return;

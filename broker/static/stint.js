@@ -1,4 +1,4 @@
-// All of Stint's own script: countdowns, light and dark, copying, keys, and looking again when something happened.
+// Stint's script: countdowns, dark mode, copying, keyboard shortcuts and live updates.
 (() => {
   const root = document.documentElement;
   root.classList.add('js');
@@ -12,7 +12,7 @@
   const ends = new WeakMap();
   const say = text => { const box = document.getElementById('say'); if (box) box.textContent = text; };
 
-  // The server says how many seconds are left; from then on the browser's own steady clock counts.
+  // The server sends the seconds left; from then on, the browser's monotonic clock counts down.
   const tick = () => all('[data-left]').forEach(el => {
     const said = ends.get(el);
     if (!said || said.left !== el.dataset.left) {
@@ -31,7 +31,7 @@
       await navigator.clipboard.writeText(button.dataset.copy);
       say('Copied');
     } catch {
-      // No clipboard on plain http: select the text, which one key copies.
+      // Plain HTTP has no clipboard API: select the text, so that the user can copy it.
       const code = button.parentElement.querySelector('code');
       if (code) getSelection().selectAllChildren(code);
       say('Selected');
@@ -45,13 +45,14 @@
     document.cookie = `stint_theme=${next}; path=/; max-age=31536000; samesite=lax`;
   };
 
-  // --- Looking again ---
+  // --- Live updates ---
 
   const QUICK = 2000, SLOW = 60000, RETRY = 30000;
   let stream = null;
 
-  // One stream a page; it carries nothing but "look". It is closed while nobody looks, and goes on after the entry of the
-  // record that the page has seen. Where there is none, the page asks every two seconds instead, and tries again later.
+  // One event stream per page, whose events only say that something changed. It is closed while the page is hidden, and
+  // resumes after the last record entry that the page has seen. Without a stream, the page polls every two seconds and
+  // tries to reconnect later.
   class Stream extends EventTarget {
     constructor(url) {
       super();
@@ -94,7 +95,7 @@
     }
   }
 
-  // What waits shows in the title and icon, too.
+  // The number of waiting items is also in the title and the icon.
   const count = name => Number(document.querySelector(`#pulse [name=${name}]`)?.value || 0);
   const showCounts = () => {
     all('[data-count]').forEach(el => {
@@ -117,14 +118,14 @@
     });
   });
 
-  // A changing page keeps what was typed, chosen and opened.
+  // An update keeps what was typed, selected and opened.
   const touched = el => el.type !== 'hidden' && (el === document.activeElement || el.value !== el.defaultValue
     || el.checked !== el.defaultChecked || el.selected !== el.defaultSelected);
   const keep = (name, el) => name !== 'open' && !(['value', 'checked', 'selected'].includes(name) && touched(el));
 
   const lost = shown => all('[data-lost]').forEach(el => { el.hidden = !shown; });
   const isLive = el => el.closest('#pulse, [data-live]');
-  // Other parts say that they wait, or that nothing came.
+  // Other parts show that they are loading, or that loading failed.
   const busy = (part, waits) => part.setAttribute('aria-busy', waits);
   const note = (part, html) => {
     const box = part.querySelector(':scope > .stale') || document.createElement(part.matches('ol, ul') ? 'li' : 'p');
@@ -137,7 +138,7 @@
   hear('htmx:beforeRequest', event => {
     if (!isLive(event.target)) busy(event.detail.target, true);
   });
-  // Whoever was signed out elsewhere stays on the page, with what is typed on it.
+  // People who were signed out elsewhere stay on the page, with their input.
   const failed = ({ target, detail }) => {
     const out = detail.xhr?.getResponseHeader('Location');
     if (isLive(target) && !out) lost(true);
@@ -152,7 +153,7 @@
       document.querySelector('#main > .stale')?.remove();
     }
   });
-  // Sends what was read, so that the page can say what changed.
+  // Sends what was read, so that the page can show what changed.
   hear('htmx:configRequest', event => {
     const read = event.target.matches('[data-live]') && event.target.querySelector('[name=read]');
     if (read) event.detail.parameters.set('read', read.value);
@@ -210,21 +211,21 @@
     if (on('[data-help]')) help();
     if (on('[data-try]') && stream) stream.open(true);
   });
-  // A second click sends nothing twice.
+  // A double click doesn't submit a form twice.
   let sent = null;
   hear('submit', event => {
     if (event.target === sent) event.preventDefault();
     sent = event.target;
     setTimeout(() => { sent = null; }, 1000);
   });
-  // The last of a chosen and a typed time counts.
+  // Of a selected and a typed duration, the last one counts.
   hear('input', ({ target: { name, form } }) => {
     if (name === 'other_duration') all('[name=duration]').forEach(el => { el.checked = false; });
     else if (name === 'duration' && form.other_duration) form.other_duration.value = '';
   }, true);
   hear('change', event => {
     if (!event.target.matches('[data-keys]')) return;
-    try { localStorage.setItem('stint-keys', event.target.checked ? 'on' : 'off'); } catch { /* Kept for this page. */ }
+    try { localStorage.setItem('stint-keys', event.target.checked ? 'on' : 'off'); } catch { /* No storage: the setting applies to this page only. */ }
   });
 
   hear('DOMContentLoaded', () => {

@@ -21,7 +21,7 @@ class RequestKind(models.TextChoices):
     PLANNED = "planned", "Planned work"
     QUICK = "quick", "A quick look"
     INCIDENT = "incident", "An incident"
-    BREAK_GLASS = "break_glass", "Break glass"
+    BREAK_GLASS = "break_glass", "Break-glass access"
     EXTENSION = "extension", "Extension"
     DELEGATION = "delegation", "Delegation"
 

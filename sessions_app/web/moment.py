@@ -1,4 +1,4 @@
-"""One current time per page, so that no two of its lines disagree."""
+"""One current time per page, so that all of its parts agree."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _read: ContextVar[Callable[[], dt.datetime]] = ContextVar("page_moment")
 
 
 def page_now() -> dt.datetime:
-    """Return the database's time from when this page first asked for it. Raises LookupError outside of a page."""
+    """Return the database's time, read once per page. Raises LookupError outside of a page."""
     return _read.get()()
 
 
 @contextmanager
 def one_moment() -> Iterator[None]:
-    """Keep one time inside this block. It is read on first use."""
+    """Use one time within this block. It is read on first use."""
     token = _read.set(cache(clock.now))
     try:
         yield

@@ -68,7 +68,7 @@ urlpatterns: list[URLPattern] = [
     path("notices/", notices.index, name="notices"),
     path("notices/read/", notices.read_all, name="notices_read"),
     path("notices/<int:notice>/read/", notices.read, name="notice_read"),
-    # Only these of allauth's pages exist. allauth looks them up by these names.
+    # Of allauth's pages, only these exist. allauth looks them up by these names.
     path("sign-in/", provider.SignIn.as_view(), name="account_login"),
     path("sign-in/provider/", provider.begin, name="provider_sign_in"),
     path("sign-in/provider/answer/", provider.answer, name="provider_answer"),
@@ -96,7 +96,7 @@ urlpatterns: list[URLPattern] = [
     path("requests/<req:ref>/withdraw/", requests.withdraw, name="request_withdraw"),
     path("requests/<req:ref>/remind/", requests.remind, name="request_remind"),
     path("requests/<req:ref>/comment/", requests.comment, name="request_comment"),
-    # Of two patterns with the same name, links use the last one that matches. So incidents have their own addresses.
+    # If two patterns have the same name, links use the last one that matches. So incidents have their own addresses.
     path("workflows/<workflow:ref>/", incidents.detail, name="incident"),
     path("workflows/", workflows.index, name="workflows"),
     path("workflows/<workflow:ref>/join/", workflows.join, name="workflow_join"),

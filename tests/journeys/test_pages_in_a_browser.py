@@ -130,7 +130,7 @@ def test_who_is_signed_out_while_typing_loses_nothing_and_a_double_click_sends_o
     # Meanwhile the page asks what has changed, again and again.
     alice.evaluate("htmx.trigger('#pulse', 'look')")
     note = alice.locator("#main > .stale")
-    expect(note).to_have_text("You are signed out. Sign in in another tab; your input stays here.")
+    expect(note).to_have_text("You are signed out. Sign in in another tab; your input is kept.")
     expect(note.get_by_role("link")).to_have_attribute("href", "/sign-in/?next=/requests/new/")
     # What the panel said before stays.
     expect(alice.locator("#outcome")).to_contain_text("You are signed out")

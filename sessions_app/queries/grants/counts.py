@@ -15,7 +15,7 @@ LIVE = (GrantState.PROVISIONING, GrantState.ACTIVE, GrantState.REVOKING)
 
 
 class Counts(NamedTuple):
-    """The number of commands tried in a grant, and of those refused."""
+    """The number of commands tried under a grant, and how many were refused."""
 
     runs: int
     refused: int
@@ -34,7 +34,7 @@ def run_counts(ids: Sequence[int]) -> dict[int, Counts]:
 def how_many_live(field: str) -> Coalesce:
     """Return an expression that counts the grants in use of each row. ``field`` is the grant's field for the row.
 
-    It is a subquery for each row, because a join would count all grants that ever existed.
+    It is a subquery for each row, because a join would read all grants that ever existed.
     """
     live = Grant.objects.filter(state__in=LIVE, **{field: OuterRef("pk")}).order_by().values(field)
     return Coalesce(Subquery(live.annotate(count=Count("pk")).values("count")), 0)

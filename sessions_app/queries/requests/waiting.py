@@ -1,4 +1,4 @@
-"""The things that wait for a person's decision or answer."""
+"""The items that wait for a person's decision or answer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sessions_app.queries.statements.related_names import with_names
 
 
 def holds_for(identity: Identity, now: dt.datetime) -> QuerySet[CommandRun]:
-    """Return the held commands that wait for the identity. Those that lapse soonest come first."""
+    """Return the held commands that wait for the identity's decision, the soonest to expire first."""
     found = deciders.holds_for(identity, now).select_related("grant__holder", "grant__cluster", "target")
     return found.order_by("hold_lapses_at")
 
@@ -40,7 +40,7 @@ def pending(identity: Identity) -> QuerySet[AccessRequest]:
 
 
 def requests_for(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the requests that wait for the identity's verdict. Those that lapse soonest come first."""
+    """Return the requests that wait for the identity's verdict, the soonest to expire first."""
     found = (
         deciders.requests_for(identity, now)
         .annotate(risk=KeyTextTransform("risk", "command_set_version__document"))
@@ -50,12 +50,12 @@ def requests_for(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest
 
 
 def reviews_for(identity: Identity) -> QuerySet[Grant]:
-    """Return ended access that nobody approved and that waits for the identity's review, most urgent first."""
+    """Return ended access that no one approved and that waits for the identity's review, most urgent first."""
     return with_names(deciders.reviews_for(identity)).order_by("review_due_at")
 
 
 def live_glass_for(identity: Identity) -> QuerySet[Grant]:
-    """Return live access that nobody approved and that the identity will have to review, newest first."""
+    """Return live access that no one approved and that the identity will have to review, newest first."""
     return (
         with_names(deciders.to_be_reviewed_by(identity).before_end())
         .select_related("request")
@@ -64,12 +64,12 @@ def live_glass_for(identity: Identity) -> QuerySet[Grant]:
 
 
 def releases_for(identity: Identity, now: dt.datetime) -> QuerySet[Grant]:
-    """Return grants of others that are held after too many refused commands and that the identity may release."""
+    """Return suspended grants of others that the identity may release."""
     return with_names(deciders.releases_for(identity, now)).order_by("held_at")
 
 
 def questions_for(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return pending requests of the identity and its machines on which someone else made the last comment.
+    """Return pending requests of the identity and its machines whose last comment is by someone else.
 
     Each has its comments, oldest first, in ``said``.
     """
@@ -92,7 +92,7 @@ def _questions(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
 
 
 class Waiting(NamedTuple):
-    """The numbers of held commands, requests, reviews, held grants and questions that wait for someone."""
+    """The numbers of held commands, requests, reviews, suspended grants and questions that wait for someone."""
 
     holds: int = 0
     requests: int = 0
@@ -102,8 +102,8 @@ class Waiting(NamedTuple):
 
 
 def lists_for(identity: Identity, now: dt.datetime, counted: Waiting, *, most: int) -> dict[str, list[Any]]:
-    """Return what waits for the identity, by the names of `Waiting`, at most so many of each. Empty lists, which most
-    are, take no statement.
+    """Return the items that wait for the identity, by the names of `Waiting`, at most ``most`` of each. Lists that are
+    empty, as most are, take no query.
     """
     lists: dict[str, Callable[[], QuerySet[Any]]] = {
         "holds": lambda: holds_for(identity, now),
@@ -116,7 +116,7 @@ def lists_for(identity: Identity, now: dt.datetime, counted: Waiting, *, most: i
 
 
 def parts_waiting(identity: Identity, now: dt.datetime) -> list[Part]:
-    """Return the parts of a statement that are the numbers of `Waiting`, from the conditions of the lists above."""
+    """Return the parts of a statement that count `Waiting`, with the conditions of the lists above."""
     lists: tuple[QuerySet[Any], ...] = (
         deciders.holds_for(identity, now), deciders.requests_for(identity, now), deciders.reviews_for(identity),
         deciders.releases_for(identity, now), _questions(identity, now),
@@ -125,12 +125,12 @@ def parts_waiting(identity: Identity, now: dt.datetime) -> list[Part]:
 
 
 def break_glass_policies(identity: Identity) -> QuerySet[AccessPolicy]:
-    """Return the policies with break-glass access under which the identity may request, for any group."""
+    """Return the policies with break-glass access, for any group, under which the identity may request."""
     asked = requestable(identity).filter(cluster__removed_at__isnull=True).values("accesspolicy")
     return AccessPolicy.objects.exclude(document__break_glass=None).filter(pk__in=asked)
 
 
 def unread_for(identity: Identity, now: dt.datetime) -> NoticeQuerySet:
-    """Return the unread notifications that still need the identity. Approved access of one's own needs no action."""
+    """Return the unread notifications that need the identity's action. An approval of its own request needs none."""
     told = Q(asks=Asks.NOTHING) | Q(asks=Asks.LIVE, event=Event.REQUEST_APPROVED)
     return unread_of(identity, now).exclude(told)

@@ -1,4 +1,4 @@
-"""The form of a cluster: turns what was typed into the document a file would hold, and puts each fault at its field."""
+"""The cluster form: converts what was typed into the document of a file, and shows each fault at its field."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sessions_app.policy.documents import Problem
 from sessions_app.web.catalog.connection_fields import PREFIX, ConnectionField, data_of, fields_of, texts_of
 from sessions_app.web.forms.faults import Faults, count_of
 
-# A form with more targets than this would be too long to read, so such a cluster is edited as text.
+# A cluster with more targets than this is edited as text, because the form would be too long.
 MOST_TARGETS = 60
 _TARGET_FIELDS = ("name", "address", "port", "account", "host_key")
 _OF_TARGET = re.compile(r"targets\[(\d+)\](?:\.(\w+))?")
@@ -41,7 +41,7 @@ class TargetRow:
 
     @property
     def fingerprint(self) -> str:
-        """The key's fingerprint, to compare with the one the target reports. Empty if the text is not a key."""
+        """The key's fingerprint, to compare with the target's. Empty if the text isn't a key."""
         return fingerprint_of(self.host_key)
 
     def data(self) -> dict[str, Any]:
@@ -57,8 +57,8 @@ class TargetRow:
 
 @dataclass(frozen=True, slots=True)
 class ClusterForm:
-    """A cluster as typed. ``groups`` and ``people`` may allow held commands there. ``kept`` holds the fields that can
-    only be edited as text.
+    """A cluster as typed. ``groups`` and ``people`` may allow held commands there. ``kept`` are the fields that can be
+    edited only as text.
     """
 
     kind: str = "ssh"
@@ -118,9 +118,7 @@ class ClusterForm:
         return replace(self, faults=Faults(at, ("Not saved.", above) if above else count_of(at)))
 
     def _field_of(self, problem: Problem) -> str:
-        """Return the field of a problem. A problem that several targets share has no path, but its message
-        names them.
-        """
+        """Return the form field of a problem. A problem of several targets has no path, but its message names them."""
         if problem.path:
             return _field_of(problem.path)
         names = [row.name for row in self.targets]
@@ -179,8 +177,8 @@ def form_of(document: ClusterDocument) -> ClusterForm:
 
 
 def form_of_post(data: QueryDict, kind: str = "ssh") -> ClusterForm:
-    """Return the form that was sent for a cluster of a kind, without rows that are empty or marked for removal. It has
-    at least one row.
+    """Return the submitted form for a cluster of a kind, without rows that are empty or marked for removal. It has at
+    least one row.
     """
 
     def said(name: str) -> str:

@@ -95,7 +95,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _read(cluster: Cluster | None) -> tuple[ClusterDocument | None, str]:
-    """Return a cluster as a document and as text. If its rows can't be read as a document, return only their text."""
+    """Return a cluster as a document and as text. If its rows aren't a valid document, return only the text."""
     if cluster is None:
         return None, ""
     try:

@@ -1,4 +1,4 @@
-"""Clusters as shown to readers who may see them."""
+"""Data for the pages of clusters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sessions_app.queries.grants.counts import LIVE, how_many_live
 from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.states import Look, health_look, in_order, plural
 
-# The slowest check takes half a minute. One that takes longer is waiting for a worker.
+# The slowest check takes half a minute. A check that takes longer is waiting for a worker.
 LATE = dt.timedelta(seconds=40)
 # After this long, the page stops waiting for a check.
 PATIENCE = dt.timedelta(minutes=2)
@@ -100,9 +100,7 @@ def listed(identity: Identity) -> list[ListedCluster]:
 
 @dataclass(frozen=True, slots=True)
 class CheckedTarget:
-    """A target with its latest finished check and the one in progress. ``is_late``: no worker seems to have
-    taken it.
-    """
+    """A target with its latest finished check and the one in progress. ``is_late``: no worker has started that one yet."""
 
     target: Target
     check: TargetCheck | None
@@ -164,14 +162,14 @@ def _is_ssh(cluster: Cluster) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SetupLines:
-    """The lines that a target's administrator pastes there. ``missing`` says what is needed before there are any."""
+    """The setup lines to paste on a target. ``missing`` says what is needed before there are any."""
 
     lines: Setup | None
     missing: str = ""
 
 
 def setup_lines(cluster: Cluster) -> SetupLines | None:
-    """Return the setup of an SSH cluster's targets; None without any target."""
+    """Return the setup of an SSH cluster's targets; None if it has no targets."""
     try:
         lines = ssh_setup(cluster, gateways=settings.SSH_SOURCE_ADDRESS)
         return SetupLines(lines) if lines else None
@@ -181,7 +179,7 @@ def setup_lines(cluster: Cluster) -> SetupLines | None:
 
 @dataclass(frozen=True, slots=True)
 class ListedTarget:
-    """One target on a cluster's page, and how Stint recognizes it."""
+    """One target on a cluster's page, and how Stint verifies its identity."""
 
     target: Target
     known: Look
@@ -218,7 +216,7 @@ class DriftNote:
 
 @dataclass(frozen=True, slots=True)
 class ClusterPage:
-    """One cluster for one reader. ``checks`` and ``setup`` are only for its administrators."""
+    """One cluster for one reader. ``checks`` and ``setup`` are set only for its administrators."""
 
     cluster: Cluster
     targets: Sequence[ListedTarget]
@@ -256,12 +254,12 @@ class ClusterPage:
 
     @property
     def kind(self) -> ConnectorType | None:
-        """The type of its connector; None if no connector serves its kind any longer."""
+        """The type of its connector; None if its kind no longer has a connector."""
         return find(self.cluster.kind)
 
     @property
     def connection(self) -> dict[str, Any]:
-        """The connection parameters, without any secret."""
+        """The connection parameters, without secrets."""
         return shown_connection(self.cluster)
 
 
@@ -293,10 +291,10 @@ def cluster_page(cluster: Cluster, reader: Identity, now: dt.datetime) -> Cluste
 
 
 def _known(target: Target, cluster: Cluster) -> Look:
-    """Return how Stint recognizes a target. One that it can't recognize is refused."""
+    """Return how Stint verifies a target's identity. A target that it can't verify is refused."""
     if target.host_key or cluster.host_ca:
         return Look("ok", "key", "host key" if target.host_key else "host CA")
-    return Look("bad", "alert", "no host key, so refused")
+    return Look("bad", "alert", "refused: no host key")
 
 
 def _seen(found: Observation) -> SeenTarget:
@@ -312,7 +310,7 @@ def _drift_look(drift: Drift) -> Look:
 
 
 def _texts(cluster: Cluster) -> list[SetupText]:
-    """Return the setup texts; none for a cluster that can't be read. Its page still opens, and says how to fix it."""
+    """Return the setup texts; none for a cluster that can't be read. Its page still opens and says how to fix it."""
     try:
         return setup_texts(cluster)
     except ConnectorError:
@@ -320,14 +318,14 @@ def _texts(cluster: Cluster) -> list[SetupText]:
 
 
 def drift_of(cluster: Cluster, now: dt.datetime) -> list[Drift]:
-    """Return the drift on a cluster's targets, open or fixed in the last day. Open drift comes first."""
+    """Return the drift on a cluster's targets that is open or was fixed in the last day, open drift first."""
     since = now - dt.timedelta(days=1)
     found = Drift.objects.filter(Q(gone_at__isnull=True) | Q(gone_at__gt=since), target__cluster=cluster)
     return list(found.select_related("target").order_by(F("gone_at").desc(nulls_first=True), "-pk")[:20])
 
 
 def document_of(cluster: Cluster) -> ClusterDocument:
-    """Return a stored cluster as the document its file would hold. Raises Unreadable."""
+    """Return a stored cluster as the document of its file. Raises Unreadable."""
     return cluster_document(cluster)
 
 
@@ -338,6 +336,6 @@ def text_of_row(cluster: Cluster) -> str:
 
 
 def text_of(document: ClusterDocument) -> str:
-    """Return a cluster as YAML, as people would write it."""
+    """Return a cluster as YAML, in the style of a handwritten file."""
     data = document.model_dump(mode="json", exclude_defaults=True)
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=200)

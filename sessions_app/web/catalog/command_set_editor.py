@@ -1,4 +1,4 @@
-"""The command set editor: results of parsing, linting and running the examples, and the consequences of publishing."""
+"""The command set editor: parses, lints, runs the examples, and shows the effects of publishing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ANOTHER = "It may allow more than the published version, so another administrato
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The result of checking a text before it is saved. Without a document, ``problems`` says why."""
+    """The result of checking a text before it is saved. If there is no document, ``problems`` says why."""
 
     problems: Sequence[Problem] = ()
     document: CommandSetDocument | None = None
@@ -92,7 +92,7 @@ class ToAccept(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """The consequences of publishing the draft of a set. ``refusal`` says why it can't be published yet."""
+    """The effects of publishing a set's draft. ``refusal`` says why it can't be published yet."""
 
     refusal: str = ""
     button: str = ""
@@ -111,8 +111,8 @@ def publishing(
     typed: Mapping[str, str],
     writer: Identity,
 ) -> Publishing:
-    """Return the content of the box beside the editor. ``saved``: the text is the saved draft. ``typed`` holds the
-    reasons.
+    """Return the content of the box beside the editor. ``saved``: the text is the saved draft. ``typed`` are the reasons
+    for accepting warnings.
     """
     if draft is None:
         published = f"v{before.number} is published. " if before else ""
@@ -154,7 +154,7 @@ def _consequences(use: Use, draft: CommandSetVersion, before: CommandSetVersion 
 
 
 def templates(chosen: str) -> list[tuple[str, Sequence[Tab]]]:
-    """Return the command sets to start from, by kind. Without a choice, the first one is chosen."""
+    """Return the templates of command sets, by kind. By default, the first one is chosen."""
     found = kinds()
     chosen = chosen or found[0].starters[0].key
     return [

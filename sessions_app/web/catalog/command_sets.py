@@ -45,7 +45,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
 def _detail(
     request: HttpRequest, found: CommandSet, version: CommandSetVersion, tried: dict[str, Any]
 ) -> HttpResponse:
-    """Render one version. ``tried`` has the values of the form that tries a command, and its result."""
+    """Render one version. ``tried`` has the values and the result of the form that tries a command."""
     me = who(request)
     shown = reads.command_set_page(found, version, me)
     context = {
@@ -58,7 +58,7 @@ def _detail(
 
 
 def _version(request: HttpRequest, name: str, number: str) -> tuple[CommandSet, CommandSetVersion]:
-    """Return a command set and one of its versions. Only those who may write drafts see them."""
+    """Return a command set and one of its versions. Drafts are visible only to people who may write them."""
     me = who(request)
     found = get_object_or_404(CommandSet.objects.live().visible_to(me).distinct(), name=name)
     versions = found.versions.all()
@@ -96,7 +96,7 @@ def _tried(request: HttpRequest) -> tuple[str, dict[str, str]]:
 
 @page(FORM)
 def new(request: HttpRequest) -> HttpResponse:
-    """Create a command set from a starter."""
+    """Create a command set from a template."""
     if not who(request).is_superuser:
         raise Http404
     return _editor(request, None)
@@ -163,7 +163,7 @@ def _save(
 
 
 def _begin(request: HttpRequest, version: CommandSetVersion | None) -> str:
-    """Return the initial text of the editor: the draft, else the published version, else a starter."""
+    """Return the initial text of the editor: the draft, the published version or a template, in this order."""
     return version.source if version else starter(request.GET.get("start", "")).source
 
 

@@ -1,4 +1,4 @@
-"""Command sets as shown to readers who may see them."""
+"""Data for the pages of command sets."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def command_sets(identity: Identity) -> QuerySet[CommandSet]:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The changes of a version against the previous one: in words, and line by line."""
+    """The changes since the previous version, as sentences and line by line."""
 
     against: CommandSetVersion
     changes: Sequence[Change]
@@ -43,7 +43,7 @@ class Difference:
 
 
 class Tab(NamedTuple):
-    """A version to choose."""
+    """A tab that selects a version."""
 
     label: str
     query: str
@@ -78,7 +78,7 @@ def found(one: Mapping[str, str], accepted: Mapping[str, str], line: int | None 
     )
 
 
-# The most versions that have a tab.
+# The maximum number of versions with a tab.
 TABS = 6
 
 
@@ -170,7 +170,7 @@ def may_write(command_set: CommandSet, reader: Identity) -> bool:
 
 
 def difference(before: CommandSetVersion, document: CommandSetDocument, source: str) -> Difference:
-    """Return what a document changes against a published version, in words and as lines of a diff."""
+    """Return the changes of a document since a published version, as sentences and as lines of a diff."""
     lines = difflib.unified_diff(before.source.splitlines(), source.splitlines(), lineterm="", n=2)
     return Difference(before, diff_documents(commands.document_of(before), document), list(lines)[2:])
 
@@ -208,7 +208,7 @@ def tried_parameters(document: CommandSetDocument | None, values: Mapping[str, s
 
 @dataclass(frozen=True, slots=True)
 class TryResult:
-    """The gateway's answer to one line."""
+    """The gateway's decision on one line."""
 
     line: str
     allowed: bool
@@ -225,8 +225,8 @@ class TryResult:
 
 
 def try_line(version: CommandSetVersion, line: str, values: dict[str, str]) -> TryResult:
-    """Return how the gateways would decide on a line. Unless every parameter has a value, all of them accept anything
-    that their types allow.
+    """Return how the gateways would decide on a line. Unless every parameter has a value, parameters match anything that
+    their types allow.
     """
     return _try(commands.document_of(version), line, values)
 

@@ -1,4 +1,4 @@
-"""The fields of a cluster's connection, derived from the parameters that its connector declares."""
+"""The form fields of a cluster's connection, derived from the parameters that its connector declares."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ PREFIX = "connection."
 
 @dataclass(frozen=True, slots=True)
 class ConnectionField:
-    """One field. ``value`` is as typed, and empty for a secret. ``stored``: a secret is stored, and kept if nothing is
-    typed.
+    """One field. ``value`` is as typed, and empty for a secret. ``stored``: a secret is stored, and kept if the field is
+    left empty.
     """
 
     name: str
@@ -36,7 +36,7 @@ class ConnectionField:
         return self.value == "true"
 
 
-# How labels write abbreviations.
+# The spelling of abbreviations in labels.
 _SHORT = {"ca": "CA", "tls": "TLS", "oauth": "OAuth", "url": "URL", "id": "ID"}
 
 
@@ -70,7 +70,7 @@ def fields_of(
 
 
 def data_of(type_: ConnectorType, values: Mapping[str, str], stored: frozenset[str]) -> dict[str, Any]:
-    """Return what was typed as it would appear in a document, without fields that were left empty."""
+    """Return what was typed as values of a document, without fields that were left empty."""
     secrets = secret_fields(type_.parameters)
     data: dict[str, Any] = {}
     for name, (about, plain, _) in _properties(type_).items():
@@ -94,7 +94,7 @@ _Property = tuple[Mapping[str, Any], Mapping[str, Any], bool]
 
 
 def _properties(type_: ConnectorType) -> dict[str, _Property]:
-    """Return the schema of each field by its path, without what makes it optional, and whether it is required."""
+    """Return the schema of each field by its path, without its null alternative, and whether it is required."""
     schema = type_.parameters.model_json_schema()
     return dict(_inside(schema, schema.get("$defs", {}), "", required=True))
 
@@ -112,7 +112,7 @@ def _inside(
 
 
 def _plain(about: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the schema of a field. For an optional field, leave out the part that makes it optional."""
+    """Return the schema of a field, for an optional field without its null alternative."""
     for choice in about.get("anyOf", ()):
         if choice.get("type") != "null":
             return _plain(choice, definitions)
@@ -130,7 +130,7 @@ def _shape(plain: Mapping[str, Any], about: Mapping[str, Any]) -> str:
 def _value(shape: str, text: str) -> Any:
     if shape == "array":
         return text.replace(",", " ").split()
-    # The connector itself refuses anything but a number, in its own words.
+    # The connector refuses anything but a number, with its own message.
     return int(text) if shape == "integer" and text.isdecimal() and len(text) < 19 else text
 
 

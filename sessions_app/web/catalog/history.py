@@ -1,4 +1,4 @@
-"""Catalog history: versions, what changed, and who had which rights."""
+"""Catalog history: versions, what changed, and who had which permissions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _number(request: HttpRequest, name: str) -> int | None:
 
 @page()
 def rights(request: HttpRequest) -> HttpResponse:
-    """Show who has which rights, now or at a time in the past."""
+    """Show who has which permissions, now or at a time in the past."""
     if not who(request).is_superuser:
         raise Http404
     asked = {
@@ -65,7 +65,7 @@ def rights(request: HttpRequest) -> HttpResponse:
 
 
 def _through(right: Right, kept: set[str]) -> Linked:
-    """Return the group through which someone has a right, with a link to its history if it has one."""
+    """Return the group through which someone has a permission, with a link to its history if it has one."""
     if not right.group:
         return Linked("directly")
     if right.group in kept:
@@ -74,9 +74,7 @@ def _through(right: Right, kept: set[str]) -> Linked:
 
 
 def _past(day: str, hour: str, now: dt.datetime) -> dt.datetime | None:
-    """Return the time that a form asks for, in the reader's time zone; None for now. Raises InvalidInput for a future
-    time.
-    """
+    """Return the time in a form, in the reader's time zone; None for now. Raises InvalidInput for a future time."""
     moment = parse_start(day, hour)
     if moment and moment > now:
         raise InvalidInput("Choose a time in the past.", fields={"day": ["Choose a time in the past."]})

@@ -48,7 +48,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
 
 @page()
 def simulate(request: HttpRequest, name: str) -> HttpResponse:
-    """Show how the policy would decide for a given person, cluster and time."""
+    """Show how the policy would decide a request of a given person for a cluster and time."""
     found = get_object_or_404(reads.simulated_by(who(request)), name=name)
     document = facts.policy_document(found)
     context = {"policy": found, **_simulation(request, document, found, asked="s.person" in request.GET)}
@@ -60,7 +60,7 @@ def simulate(request: HttpRequest, name: str) -> HttpResponse:
 def _simulation(
     request: HttpRequest, document: PolicyDocument | None, policy: AccessPolicy | None, *, asked: bool
 ) -> dict[str, Any]:
-    """Return the simulator's form. If something was asked, add the answer, or why there is none."""
+    """Return the simulator's form. If it was submitted, add the decision, or why there is none."""
     question = simulating.question_of(request.POST if request.method == "POST" else request.GET)
     context: dict[str, Any] = {"question": question, "options": simulating.options(document)}
     if document and asked and question.person:
@@ -81,7 +81,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @page(FORM)
 def edit(request: HttpRequest, name: str) -> HttpResponse:
-    """Edit a policy: check it, simulate it, replay past requests on it and save it."""
+    """Edit a policy: check it, simulate it, replay past requests against it and save it."""
     return _editor(request, administered(request, AccessPolicy.objects.live(), name))
 
 
@@ -126,7 +126,7 @@ def _begin(policy: AccessPolicy | None) -> str:
 
 
 def _replayed(policy: AccessPolicy | None, document: PolicyDocument | None) -> dict[str, Any]:
-    """Return how the draft would have decided past requests. A policy that doesn't exist yet has none."""
+    """Return how the draft would have decided past requests. A new policy has none."""
     if policy is None or document is None:
         return {"replay_missing": NEW_POLICY if document else UNREADABLE}
     try:

@@ -1,4 +1,4 @@
-"""Policies as shown to readers who may see them."""
+"""Data for the pages of policies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DAYS = {"mon": "Monday", "tue": "Tuesday", "wed": "Wednesday", "thu": "Thursday
 
 
 class Sentence(NamedTuple):
-    """One statement of a policy, in plain words."""
+    """One statement of a policy, in plain language."""
 
     icon: str
     text: str
@@ -46,7 +46,7 @@ def policies(reader: Identity) -> QuerySet[AccessPolicy]:
 
 
 def sentences(document: PolicyDocument) -> list[Sentence]:
-    """Return a policy in plain sentences, in the order of the questions that people ask."""
+    """Return a policy as plain sentences: who, what, when, and with which approvals."""
     found = [
         Sentence("people", f"{_people(document.requesters)} can request access."),
         Sentence("cmd", f"For {_list(document.command_sets, 'or')} on {_list(document.clusters, 'or')}."),
@@ -75,7 +75,7 @@ def sentences(document: PolicyDocument) -> list[Sentence]:
         found.append(
             Sentence(
                 "flame",
-                f"Break-glass: {_list(terms.groups, 'or')} can start immediately, for up to {say_duration(terms.max_duration)}. "
+                f"Break-glass access: {_list(terms.groups, 'or')} can start immediately, for up to {say_duration(terms.max_duration)}. "
                 f"Someone else reviews it within {say_duration(terms.review_within)}.",
             )
         )
@@ -87,7 +87,7 @@ def sentences(document: PolicyDocument) -> list[Sentence]:
 
 
 def _people(who: Who) -> str:
-    """Return the people as the start of a sentence: `People and machines in operators and zoe`."""
+    """Return the people as the subject of a sentence: `People and machines in operators and zoe`."""
     names = [*(f"people and machines in {group}" for group in who.groups), *who.identities]
     text = _list(names)
     return text[:1].upper() + text[1:] if who.groups else text
@@ -107,11 +107,11 @@ def _incident(document: PolicyDocument) -> str:
 
 def _own(terms: Incident, *, same: bool) -> str:
     if terms.own == "forbid":
-        return "Whoever opened or last changed the incident, or may have, gets no access for it."
+        return "People who opened or last changed the incident, or may have, get no access for it."
     if same:
         return "A machine gets no access for an incident that it may have opened or changed."
     return (
-        "Whoever opened or last changed the incident, or may have, must give a reason, and someone else reviews it within "
+        "People who opened or last changed the incident, or may have, must give a reason, and someone else reviews it within "
         f"{say_duration(terms.review_within)}. A machine gets no access for such an incident."
     )
 
@@ -128,7 +128,7 @@ def _approvals(document: PolicyDocument) -> str:
 
 
 def _notifying(document: PolicyDocument) -> list[str]:
-    """Return who is notified, in order. Defaults of Stint that the policy does not set are left out."""
+    """Return who is notified, in order. Defaults that the policy doesn't set are left out."""
     found = []
     if document.notify and document.notify.first:
         found.append(f"Approvers notified first: {_list(document.notify.first)}.")
@@ -164,7 +164,7 @@ def _extension(document: PolicyDocument) -> str:
 
 def _deviations(document: PolicyDocument) -> str:
     machines, people = document.deviations_of(person=False), document.deviations_of(person=True)
-    what = "is held until an approver releases it" if people.people == "hold" else "ends"
+    what = "is suspended until an approver releases it" if people.people == "hold" else "ends"
     return (
         f"After {machines.limit} refused commands, a machine's access ends. "
         f"After {people.limit}, a person's access {what}."
@@ -173,7 +173,7 @@ def _deviations(document: PolicyDocument) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PolicyPage:
-    """One policy for one reader."""
+    """The page of one policy for one reader."""
 
     policy: AccessPolicy
     document: PolicyDocument
@@ -193,7 +193,7 @@ class PolicyPage:
 
 
 def policy_page(policy: AccessPolicy, reader: Identity, now: dt.datetime) -> PolicyPage:
-    """Return a policy in plain sentences, with its next windows."""
+    """Return a policy as plain sentences, with its next windows."""
     document = facts.policy_document(policy)
     own = AccessPolicy.objects.filter(pk=policy.pk)
     return PolicyPage(
@@ -210,8 +210,8 @@ def policy_page(policy: AccessPolicy, reader: Identity, now: dt.datetime) -> Pol
 
 
 def simulated_by(reader: Identity) -> QuerySet[AccessPolicy]:
-    """Return the policies that the reader may simulate for other people. Those who may only request can try a policy by
-    requesting.
+    """Return the policies that the reader may simulate for other people. People who may only request see the outcome in
+    the request form.
     """
     live = AccessPolicy.objects.live()
     if reader.is_superuser:
@@ -243,5 +243,5 @@ def check_source(source: str, now: dt.datetime) -> CheckedPolicy:
 
 
 def text_of(policy: AccessPolicy) -> str:
-    """Return the text that a policy was written as, or its document as YAML if it has none."""
+    """Return a policy's source text, or its document as YAML if it has none."""
     return policy.source or yaml.safe_dump(policy.document, sort_keys=False, allow_unicode=True, width=200)

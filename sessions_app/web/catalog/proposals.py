@@ -19,7 +19,7 @@ from sessions_app.web.layout.views import ACT, page, who
 
 @page(ACT)
 def publish(request: HttpRequest, proposal: int) -> HttpResponse:
-    """Publish a proposal. If grants end, show them first."""
+    """Publish a proposal. If grants would end, list them first."""
     found, me = _found(request, proposal), who(request)
     told = request.POST.get("told", "").split()
     try:
@@ -33,26 +33,26 @@ def publish(request: HttpRequest, proposal: int) -> HttpResponse:
             "back": url_of(found),
         }
         return render(request, "catalog/proposal_ends.html", context)
-    messages.success(request, f"The change of {found.name} is published.")
+    messages.success(request, f"The change to {found.name} was published.")
     return redirect(url_of(found))
 
 
 @page(ACT)
 def refuse(request: HttpRequest, proposal: int) -> HttpResponse:
-    """Refuse a proposal."""
+    """Deny a proposal."""
     found = _found(request, proposal)
     comment = request.POST.get("comment", "")
     refuse_proposal(proposal_id=proposal, actor=who(request), now=clock.now(), comment=comment)
-    messages.success(request, f"The change of {found.name} is refused. {found.proposed_by} was notified.")
+    messages.success(request, f"The change to {found.name} was denied. {found.proposed_by} was notified.")
     return redirect(url_of(found))
 
 
 @page(ACT)
 def withdraw(request: HttpRequest, proposal: int) -> HttpResponse:
-    """Withdraw one's own proposal."""
+    """Withdraw the reader's own proposal."""
     found = _found(request, proposal)
     withdraw_proposal(proposal_id=proposal, actor=who(request), now=clock.now())
-    messages.success(request, f"Your change of {found.name} is withdrawn.")
+    messages.success(request, f"Your change to {found.name} was withdrawn.")
     return redirect(url_of(found))
 
 

@@ -1,4 +1,4 @@
-"""A proposed version of a document, as the document's page shows it."""
+"""The proposed version of a document, for the document's page."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class ShownProposal:
 
     @property
     def wider(self) -> str:
-        """The keys that may allow more."""
+        """The keys whose change may allow more."""
         return ", ".join(self.proposal.wider)
 
     @property
     def lines(self) -> list[tuple[str, str]]:
-        """The lines that differ, each with its style, without the diff's header."""
+        """The lines of the diff, each with its style, without the header."""
         return [(line_style(line), line) for line in self.proposal.diff[2:]]
 
 

@@ -38,7 +38,7 @@ class ChangedDecision:
 
     @property
     def reasons(self) -> Sequence[RuleResult]:
-        """The refusals behind the change: those of the draft, or those that no longer apply."""
+        """The refusals that changed the decision: those of the draft, or those that no longer apply."""
         return self.changed.after.refusals or self.changed.before.refusals
 
     @property
@@ -59,7 +59,7 @@ def _say(decision: Decision) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The changes that a draft would make to past decisions. ``total`` counts all, but only the newest are listed."""
+    """The past decisions that a draft would change. ``total`` counts all of them; only the newest are listed."""
 
     looked: int
     more: bool
@@ -84,7 +84,7 @@ class Replayed:
 
     @property
     def refused_by(self) -> str:
-        """The rules that would refuse, and how often: `window (2), ticket (1)`."""
+        """The rules that would refuse requests, and how often: `window (2), ticket (1)`."""
         return ", ".join(f"{rule} ({count})" for rule, count in self.by_rule)
 
     @property
@@ -95,7 +95,7 @@ class Replayed:
 
 
 def replay_past(policy: AccessPolicy, draft: PolicyDocument, now: dt.datetime) -> Replayed:
-    """Decide the requests of the last 90 days by the current policy and by a draft. Raises Unreadable, InvalidInput."""
+    """Evaluate the requests of the last 90 days against the current policy and a draft. Raises Unreadable, InvalidInput."""
     current = facts.policy_document(policy)
     past = past_requests(policy, now)
     groups = {*current.approver_groups, *draft.approver_groups}

@@ -1,4 +1,4 @@
-"""The simulator: how a policy, or a draft of one, would decide another person's request."""
+"""The policy simulator: how a policy, or a draft of one, would decide someone's request."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ from sessions_app.web.forms.parsing import parse_start
 
 PREFIX = "s."
 KINDS = ((RequestKind.PLANNED, "Planned"), (RequestKind.INCIDENT, "Incident"),
-         (RequestKind.BREAK_GLASS, "Break-glass"))  # fmt: skip
-# The most approvers of a clause that are named. The others are counted.
+         (RequestKind.BREAK_GLASS, "Break-glass access"))  # fmt: skip
+# The maximum number of approvers named for a clause. The others are counted.
 NAMED = 8
 PERMITTED, DENIED = Look("ok", "check", "Yes"), Look("bad", "x", "No")
-# The names of the workflow that the simulator assumes.
+# The name of the workflow that the simulator assumes.
 SUPPOSED, SUPPOSED_INCIDENT = "The workflow", "The incident"
 SUPPOSED_OPENER = "assumed"
 NO_SEVERITY = "none"
@@ -73,9 +73,9 @@ TOO_FAR = "The start or duration is too far in the future to be granted."
 class Question:
     """The assumptions of a simulation, as typed.
 
-    ``incident``: a workflow is open. ``workflow``, ``source``, ``severity`` and ``part`` say what it is, and which role
-    the requester has in it. If one of them is empty, it is what the policy wants. ``opener`` says who opened it: someone
-    else if empty. ``from_…`` and ``to_…`` are the workflow's planned time, if it has one.
+    ``incident``: a workflow is open. ``workflow``, ``source`` and ``severity`` describe it, and ``part`` is the
+    requester's role in it. Empty values default to what the policy requires. ``opener`` is who opened it; by default,
+    someone else. ``from_…`` and ``to_…`` are the workflow's planned time, if it has one.
     """
 
     person: str = ""
@@ -100,7 +100,7 @@ class Question:
 
 
 def question_of(data: QueryDict) -> Question:
-    """Return the question in a form or a link."""
+    """Return the question in a submitted form or a link."""
     names = (
         "person",
         "cluster",
@@ -137,7 +137,7 @@ class Options:
     clusters: Sequence[str]
     command_sets: Sequence[str]
     kinds: Sequence[tuple[str, str]] = KINDS
-    # The choices for the workflow that a policy wants; empty if it wants none.
+    # The choices for the workflow that the policy requires; empty if it requires none.
     workflows: Sequence[tuple[str, str]] = ()
     sources: Sequence[str] = ()
     severities: Sequence[str] = ()
@@ -153,7 +153,7 @@ class Options:
     def start_hint(self) -> str:
         """How the start applies to each kind of request."""
         when = "with the workflow or on approval" if self.workflows else "on approval"
-        return f"A planned request is submitted now, any other kind at the start. Leave both empty to start {when}."
+        return f"A planned request is submitted now, any other kind at its start. Leave both fields empty to start {when}."
 
     @property
     def choose_source(self) -> bool:
@@ -162,7 +162,7 @@ class Options:
 
 
 def options(document: PolicyDocument | None) -> Options:
-    """Return the choices for a document. The people are only suggestions: any other name can be typed."""
+    """Return the choices for a document. The people are suggestions: any other name can be typed."""
     people = Identity.objects.active()
     if document:
         groups = [*document.requesters.groups, *(document.incident.on_call if document.incident else ())]
@@ -178,7 +178,7 @@ def options(document: PolicyDocument | None) -> Options:
 
 
 def _workflow_options(document: PolicyDocument | None) -> dict[str, Any]:
-    """Return the choices for the assumed workflow: first what the policy wants, then the rest."""
+    """Return the choices for the assumed workflow: first those that the policy requires, then the rest."""
     terms = document.workflow if document else None
     if terms is None:
         return {}
@@ -234,9 +234,9 @@ def _named(people: Sequence[Identity]) -> str:
 def simulate(
     question: Question, document: PolicyDocument, policy: AccessPolicy | None, now: dt.datetime
 ) -> Simulated:
-    """Answer a question with the evaluation that real requests use. Changes nothing. Raises InvalidInput.
+    """Answer a question with the same evaluation as a real request. Changes nothing. Raises InvalidInput.
 
-    ``policy`` is the stored row whose ``document`` is evaluated. It is None for a draft, which itself says who may
+    ``policy`` is the stored row whose ``document`` is evaluated. It is None for a draft, whose document defines who may
     request.
     """
     person = _person(question.person)
@@ -286,7 +286,7 @@ def _draft(
     planned = (at, *_planned(question, document)) if question.incident else (at,)
     if seconds > FARTHEST.total_seconds() or any(one and abs(one - now) > FARTHEST for one in planned):
         raise InvalidInput(TOO_FAR, fields={"duration": ["Choose a shorter duration or an earlier start."]})
-    # An unknown command set, or one that was never published, is refused by a rule.
+    # A rule refuses a command set that is unknown or was never published.
     version = published_version(question.command_set) or CommandSetVersion(
         command_set=CommandSet(name=question.command_set, kind="")
     )
@@ -305,10 +305,10 @@ def _draft(
 
 
 def _supposed(case: Case, question: Question, at: dt.datetime | None) -> Case:
-    """Return the case with what the question assumes: the moment at which it is requested, and the workflow."""
+    """Return the case with the question's assumptions: the time of the request, and the workflow."""
     called = SUPPOSED if case.policy.workflow else SUPPOSED_INCIDENT
     workflow = called if question.incident else ""
-    # A planned request is made now and starts then. What starts at once is requested at its start.
+    # A planned request is made now and starts later. Any other request is made at its start.
     now = case.facts.now
     asked_at = min(now, at) if question.kind == RequestKind.PLANNED and at else at or now
     facts = replace(
@@ -323,8 +323,8 @@ def _supposed(case: Case, question: Question, at: dt.datetime | None) -> Case:
 
 
 def _workflow(question: Question, document: PolicyDocument) -> WorkflowFacts:
-    """Return the assumed workflow: an incident if the policy wants no workflow, and otherwise the one that was chosen.
-    A choice that is missing or impossible is replaced by the first that the form offers.
+    """Return the assumed workflow: an incident if the policy requires no workflow, otherwise the chosen one. A missing or
+    invalid choice is replaced by the first one that the form offers.
     """
     doing = _doing(question)
     if document.workflow is None:
@@ -371,9 +371,7 @@ def _chosen(value: str, offered: Sequence[str]) -> str:
 
 
 def _may_ask(person: Identity, document: PolicyDocument, cluster: Cluster) -> bool:
-    """Whether someone may request the cluster under a draft: because the draft names them, or because the
-    cluster does.
-    """
+    """Whether someone may request the cluster under a draft: because the draft or the cluster lists them."""
     return (
         named(document.requesters, person.username, group_names(person))
         or Cluster.objects.held_by(person, "request").filter(pk=cluster.pk).exists()

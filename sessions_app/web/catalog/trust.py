@@ -23,7 +23,7 @@ MET, NOT_MET = Look("ok", "check", "Yes"), Look("bad", "x", "No")
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """List all trust policies for administrators, and for others those that the reader's machines sign in with."""
+    """List the trust policies: all of them for administrators, for others those that their machines sign in with."""
     rows = reads.trust_policies(who(request))
     return list_documents(request, "trust-policies", rows, "catalog/trust_policies.html")
 
@@ -66,7 +66,7 @@ def _editor(
 @sensitive_post_parameters("token")
 @page(ACT)
 def try_token(request: HttpRequest, name: str) -> HttpResponse:
-    """Show which conditions a token meets. Nothing is issued or used up, and the token is not kept."""
+    """Show which conditions a token meets. Nothing is issued, and the token is neither used up nor stored."""
     policy = administered(request, TrustPolicy.objects.live(), name)
     try:
         found = _tried(policy, request.POST.get("token", "").strip())
@@ -88,7 +88,7 @@ def _tried(policy: TrustPolicy, token: str) -> list[Condition]:
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Show what is revoked when a trust policy is removed. With ``confirm``, remove it."""
+    """Show what is revoked if a trust policy is removed. With ``confirm``, remove it."""
     given = reads.count_given(administered(request, TrustPolicy.objects.live(), name), clock.now())
     removal = Removal(
         "trust-policies", "Machines can no longer sign in through it.",

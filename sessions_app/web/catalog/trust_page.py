@@ -1,4 +1,4 @@
-"""Trust policies: the issuers whose tokens machines sign in with."""
+"""Data for the pages of trust policies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Webhooks: where messages go, their delivery, and what to do about it."""
+"""Views for webhooks: list, set up, test, pause and replay them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sessions_app.web.forms.documents import administered, edit_document, list_d
 from sessions_app.web.forms.removing import Removal, press_remove
 from sessions_app.web.layout.views import ACT, FORM, page, who
 
-# The spans that one click can replay, in hours, and their names.
+# The periods that one click can replay, in hours, with their labels.
 SPANS = ((1, "hour"), (24, "day"), (168, "week"))
 
 
@@ -47,7 +47,7 @@ def _page(request: HttpRequest, name: str, *, status: int = 200, **more: Any) ->
 
 
 def _own(request: HttpRequest, name: str) -> WebhookEndpoint:
-    """Return an endpoint that the reader owns or administers. Any other is not found."""
+    """Return an endpoint that the reader owns or administers. Raises Http404 for any other."""
     return get_object_or_404(WebhookEndpoint.objects.live().visible_to(who(request)), name=name)
 
 
@@ -78,7 +78,7 @@ def _editor(request: HttpRequest, endpoint: WebhookEndpoint | None) -> HttpRespo
 
 @page(ACT)
 def remove(request: HttpRequest, name: str) -> HttpResponse:
-    """Show what removing an endpoint means. With ``confirm``, remove it."""
+    """Show the effects of removing an endpoint. With ``confirm``, remove it."""
     _own(request, name)
     removal = Removal(
         "webhooks", "No more messages are sent to it.",

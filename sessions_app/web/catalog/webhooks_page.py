@@ -1,4 +1,4 @@
-"""Webhooks as shown to the people who own or administer them."""
+"""Data for the pages of webhooks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from sessions_app.queries.requests import facts
 from sessions_app.web.display.states import Linked, Look, plural
 from sessions_app.web.layout.pagination import Page, page_of
 
-# Messages on a page.
+# The number of messages on a page.
 SHOWN = 20
-# The page waits for messages that are due within this time, and not for later ones.
+# The page updates itself while messages are due within this time.
 SOON = dt.timedelta(seconds=10)
 START = """\
 name: chat
@@ -105,8 +105,8 @@ class MessageRow:
 
 @dataclass(frozen=True, slots=True)
 class EndpointPage:
-    """One endpoint with its messages. ``events`` are those it subscribes to, each with its meaning. ``moving``: this is
-    the newest page, and a message on it is about to be sent.
+    """One endpoint with its messages. ``events`` are those it subscribes to, each with its description. ``moving``: this
+    is the newest page, and a message on it will be sent soon.
     """
 
     endpoint: WebhookEndpoint
@@ -158,5 +158,5 @@ def _policies(endpoint: WebhookEndpoint, reader: Identity) -> list[str]:
 
 
 def text_of(endpoint: WebhookEndpoint) -> str:
-    """Return an endpoint as its file would look, with the secret as ``(stored)``."""
+    """Return an endpoint as the text of its file, with the secret as ``(stored)``."""
     return yaml.safe_dump(endpoint_data(endpoint), sort_keys=False, allow_unicode=True, width=200)

@@ -1,4 +1,4 @@
-"""Requests and grants as rows and cards show them: their state, tone, text and numbers at one point in time."""
+"""Requests and grants for rows and cards: their state, tone, text and numbers at one point in time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sessions_app.web.display.states import Look
 
 @dataclass(frozen=True, slots=True)
 class RequestCard:
-    """One request. It uses prefetched rows: the approvals with their approvers, and the policy.
+    """One request. Requires prefetched rows: the approvals with their approvers, and the policy.
 
-    ``left`` is the duration in seconds that the approvers left so far.
+    ``left`` is the duration in seconds that the approvers have left so far.
     """
 
     request: AccessRequest
@@ -27,12 +27,12 @@ class RequestCard:
 
     @property
     def whole(self) -> int:
-        """The requested duration in seconds if less is left, and otherwise 0."""
+        """The requested duration in seconds if approvers reduced it; otherwise 0."""
         return self.request.duration if self.left != self.request.duration else 0
 
     @property
     def given(self) -> str:
-        """The approvals it has, of those it needs: `1 of 2 approvals given`."""
+        """The number of approvals given and needed: `1 of 2 approvals given`."""
         document = readable_document(self.request.policy)
         needed = sum(clause.count for clause in clauses_of(self.request, document)) if document else "?"
         given = [one for one in self._counted if one.verdict == Verdict.APPROVE]
@@ -52,12 +52,12 @@ class RequestCard:
 
     @property
     def start(self) -> dt.datetime | None:
-        """The time when it would begin, at its own start or with its workflow; None if it begins on approval."""
+        """The time of its start, its own or its workflow's; None if it starts on approval."""
         return self.request.starts_at or later_start(self.request, self.now)
 
     @property
     def look(self) -> Look:
-        """The look of its state. An overdue request looks lapsed even before a worker has noticed."""
+        """The look of its state. A request past its deadline looks expired, even before a worker has ended it."""
         if self.request.state == RequestState.PENDING and self.request.lapses_at <= self.now:
             return words.REQUEST[RequestState.LAPSED]
         return words.REQUEST.get(self.request.state, words.UNKNOWN)
@@ -93,14 +93,14 @@ class GrantCard:
 
     @property
     def used(self) -> str:
-        """The share of its time that has passed, as the width of a bar: `29.4%`."""
+        """The share of its time that has passed, as a CSS width: `29.4%`."""
         whole = (self.grant.expires_at - self.grant.starts_at).total_seconds()
         over = ((self.grant.ended_at or self.now) - self.grant.starts_at).total_seconds()
         return f"{min(100.0, max(0.0, over / whole * 100)):.1f}%"
 
     @property
     def unapproved(self) -> str:
-        """The kind of access that nobody approved: `break-glass access`; empty if somebody did."""
+        """The kind of access if no one approved it: `break-glass access`; empty if it was approved."""
         if self.grant.break_glass:
             return "break-glass access"
         return "incident access without approval" if self.grant.is_own_incident else ""

@@ -1,4 +1,4 @@
-"""The things that need a person, as the home page and the approvals page list them."""
+"""The items that need a person's attention, as listed on the home page and the approvals page."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sessions_app.web.display.states import EFFECT, UNKNOWN, Look
 
 
 def exact_line(run: CommandRun) -> str:
-    """Return the words of a command exactly as they would run, or the line as typed if it has no words."""
+    """Return a command's arguments exactly as they would run, or the line as typed if it has none."""
     return readable(run.argv) if run.argv and run.grant.cluster.kind == "ssh" else run.line
 
 
 class Hold(NamedTuple):
-    """A held command, with its exact words and the look of its effect."""
+    """A held command, with its exact arguments and the look of its effect."""
 
     run: CommandRun
     line: str
@@ -27,7 +27,7 @@ class Hold(NamedTuple):
 
 
 class Question(NamedTuple):
-    """One of the reader's own requests, with the last comment that someone else made on it."""
+    """One of the reader's own requests, with the last comment by someone else."""
 
     asked: AccessRequest
     last: Comment
@@ -35,7 +35,7 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The things that need one person."""
+    """The items that need one person's attention."""
 
     holds: Sequence[Hold] = ()
     requests: Sequence[RequestCard] = ()
@@ -45,7 +45,7 @@ class Needs:
 
     @property
     def count(self) -> int:
-        """The number of things."""
+        """The number of items."""
         return sum(map(len, (self.holds, self.requests, self.reviews, self.releases, self.questions)))
 
 
@@ -58,7 +58,7 @@ def needs_of(
     releases: Sequence[Grant],
     questions: Sequence[AccessRequest],
 ) -> Needs:
-    """Return what needs a person, as lists show it. ``questions`` need their comments in ``said``."""
+    """Return the items that need a person's attention. ``questions`` must have their comments in ``said``."""
     return Needs(
         holds=[Hold(run, exact_line(run), EFFECT.get(run.effect, UNKNOWN)) for run in holds],
         requests=request_cards(requests, now),

@@ -1,4 +1,4 @@
-"""The phrases that sentences about the record consist of. Facts that an entry lacks are left out."""
+"""Phrases for the sentences about the record. Facts that an entry lacks are left out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 Data = dict[str, Any]
-# What an event says after its actor: a text with `{ref}`, or a function of the reference and the entry's facts.
+# The text after the actor: a template with `{ref}`, or a function of the reference and the entry's facts.
 Act = str | Callable[[str, Data], str]
 
 FACTORS = {"totp": "an authenticator app", "webauthn": "a passkey", "recovery_codes": "a recovery code"}
@@ -64,7 +64,7 @@ def many(count: object, noun: str, nouns: str = "") -> str:
 
 
 def times(data: Data) -> str:
-    """Return the count of an entry that covers all attempts within a minute."""
+    """Return the number of attempts, for an entry that covers all attempts within a minute."""
     if "count" not in data:
         return ""
     sources = f" from {data['sources']} addresses" if data.get("sources") else ""
@@ -78,7 +78,7 @@ def factor(data: Data) -> str:
 
 
 def signed_in_with(data: Data) -> str:
-    """Return the way of a sign-in: ` through okta with a passkey`."""
+    """Return how someone signed in: ` through okta with a passkey`."""
     how = FACTORS.get(str(data.get("factor")))
     return (f" through {data['provider']}" if data.get("provider") else "") + (f" with {how}" if how else "")
 

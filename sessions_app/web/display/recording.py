@@ -1,4 +1,4 @@
-"""Recordings as pages show them (asciicast v2, https://docs.asciinema.org/manual/asciicast/v2/)."""
+"""Reads recordings for pages (asciicast v2, https://docs.asciinema.org/manual/asciicast/v2/)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sessions_app.queries.record.recording_content import open_file, open_record
 from sessions_app.queries.record.recording_files import recording_path
 from sessions_app.web.display.ansi import plain, render
 
-# Read at most this much from the end of a recording. Pages only show the end, the file has everything.
+# Read at most this much from the end of a recording. Pages show only the end; the file has everything.
 MAX_BYTES = 256 * 1024
 MAX_LINES = 400
 MAX_CHARS = 64 * 1024
@@ -46,8 +46,8 @@ class Hit:
 def output_for(run: CommandRun, reader: Identity, now: dt.datetime) -> Output | None:
     """Return the last output of a run, also while it runs; None if it can't be read.
 
-    What a command prints while it runs is shown without an entry in the record. Once it is over, its output is a
-    recording, and that someone watches it is recorded. Raises NotFound for a run that the reader can't see.
+    Viewing output while a command runs is not recorded. After the command has ended, its output is a recording, and
+    each viewing is recorded. Raises NotFound for a run that the reader can't see.
     """
     running = run.state == RunState.RUNNING
     try:
@@ -83,7 +83,7 @@ def _tail(file: io.BufferedReader) -> tuple[int, bytes]:
 
 
 def events(data: bytes) -> Iterator[tuple[float, str]]:
-    """Yield when and what was printed. A line that a crash cut off is skipped."""
+    """Yield the time and text of each output event. A line that a crash cut off is skipped."""
     for line in data.split(b"\n"):
         try:
             event = json.loads(line)

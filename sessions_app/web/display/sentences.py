@@ -1,4 +1,4 @@
-"""Sentences in plain words for each event that the record knows."""
+"""Plain-language sentences for each event in the record."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PARTS = {
 
 
 def sentence(entry: AuditEntry) -> str:
-    """Return the sentence of an entry: who did what to what. Facts that the entry lacks are left out."""
+    """Return an entry as a sentence: who did what to which object. Facts that the entry lacks are left out."""
     data = entry.data
     act = _ACTS.get(entry.event)
     if act is None:

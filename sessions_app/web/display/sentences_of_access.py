@@ -61,7 +61,7 @@ def _scheduled(ref: str, data: Data) -> str:
 
 def _ends(ref: str, data: Data) -> str:
     because = why_over(str(data.get("reason")))
-    return f"started ending {ref}{because and f' ({because})'}{why(data, 'note')}"
+    return f"started revoking {ref}{because and f' ({because})'}{why(data, 'note')}"
 
 
 def _extended(ref: str, data: Data) -> str:
@@ -97,7 +97,7 @@ def _finished(ref: str, data: Data) -> str:
 
 def _purged(ref: str, data: Data) -> str:
     if "runs" not in data:
-        return f"purged {ref}, a file that belongs to no run; its digest stays in the record"
+        return f"purged {ref}, a file without a run; its digest stays in the record"
     return f"purged {many(len(data['runs']), 'recording')} of {ref}; digests stay in the record"
 
 
@@ -113,7 +113,7 @@ _REQUESTS: dict[str, Act] = {
     Event.REQUEST_DENIED: lambda ref, data: f"denied {ref}{why(data, 'comment')}",
     Event.REQUEST_WITHDRAWN: "withdrew {ref}",
     Event.REQUEST_LAPSED: _lapsed,
-    Event.REQUEST_PURGED: lambda ref, data: f"deleted {ref}, which was {data.get('state', 'over')}",
+    Event.REQUEST_PURGED: lambda ref, data: f"deleted {ref}, which was {data.get('state', 'closed')}",
     Event.REQUEST_NARROWED: lambda ref, data: (
         f"reduced the scope of {ref}: {listed(sorted(data), 'see the data')}"
     ),
@@ -132,17 +132,17 @@ _GRANTS: dict[str, Act] = {
     Event.GRANT_ENDED: "confirmed the revocation of {ref} on all targets",
     Event.GRANT_EXTENDED: _extended,
     Event.GRANT_HELD: lambda ref, data: (
-        f"held {ref} after {many(data.get('refused', 'some'), 'refused attempt')}"
+        f"suspended {ref} after {many(data.get('refused', 'some'), 'refused command')}"
     ),
     Event.GRANT_RELEASED: lambda ref, data: f"released {ref}{why(data, 'note')}",
     Event.GRANT_DELEGATED: _delegated,
     Event.GRANT_REVOKE_FAILING: _failing,
     Event.GRANT_PURGED: lambda ref, data: (
-        f"deleted {ref}, which was over, with {many(data.get('runs', 'its'), 'run')}"
+        f"deleted {ref}, which had ended, with {many(data.get('runs', 'its'), 'run')}"
     ),
     Event.BREAKGLASS_STARTED: _started,
     Event.BREAKGLASS_REVIEWED: lambda ref, data: (
-        f"reviewed {ref}, which started without approval{why(data, 'note')}"
+        f"reviewed {ref}, which had started without approval{why(data, 'note')}"
     ),
     Event.BREAKGLASS_OVERDUE: "notified administrators that the review of {ref} is overdue",
     Event.CREDENTIAL_ISSUED: lambda ref, data: f"issued a credential{on(data)} for {ref}",

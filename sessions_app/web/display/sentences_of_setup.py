@@ -137,13 +137,13 @@ _CATALOG: dict[str, Act] = {
         f"applied {many(data.get('count', 0), 'change')} to the catalog"
     ),
     Event.PROPOSAL_CREATED: lambda ref, data: (
-        f"proposed a change of {ref} that may widen its {' and '.join(data.get('wider') or ['access'])}"
+        f"proposed a change to {ref} that may widen its {' and '.join(data.get('wider') or ['access'])}"
     ),
-    Event.PROPOSAL_PUBLISHED: lambda ref, data: f"published the change of {ref}{_proposed_by(data)}",
+    Event.PROPOSAL_PUBLISHED: lambda ref, data: f"published the change to {ref}{_proposed_by(data)}",
     Event.PROPOSAL_REFUSED: lambda ref, data: (
-        f"refused the change of {ref}{_proposed_by(data)}{why(data, 'comment')}"
+        f"denied the change to {ref}{_proposed_by(data)}{why(data, 'comment')}"
     ),
-    Event.PROPOSAL_WITHDRAWN: "withdrew a proposed change of {ref}",
+    Event.PROPOSAL_WITHDRAWN: "withdrew a proposed change to {ref}",
     Event.COMMAND_SET_DRAFTED: "saved a draft of command set {ref}",
     Event.COMMAND_SET_PUBLISHED: lambda ref, data: (
         f"published version {data.get('version', '')} of command set {ref}"
@@ -175,7 +175,7 @@ _WEBHOOKS: dict[str, Act] = {
     Event.WEBHOOK_ROTATED: "rotated the signing key of webhook {ref}",
     Event.WEBHOOK_PAUSED: lambda ref, data: f"paused webhook {ref}{why(data)}",
     Event.WEBHOOK_RESUMED: lambda ref, data: (
-        f"resumed webhook {ref} with {many(data.get('waiting', 0), 'message')} waiting"
+        f"resumed webhook {ref} with {many(data.get('waiting', 0), 'message')} queued"
     ),
     Event.WEBHOOK_REPLAYED: lambda ref, data: (
         f"replayed {many(data.get('count', 0), 'message')} to webhook {ref}"

@@ -45,7 +45,7 @@ REQUEST: dict[str, Look] = {
     RequestState.APPROVED: Look("ok", "check", "Approved"),
     RequestState.DENIED: Look("bad", "x", "Denied"),
     RequestState.WITHDRAWN: Look("mute", "x", "Withdrawn"),
-    RequestState.LAPSED: Look("mute", "clock", "Lapsed"),
+    RequestState.LAPSED: Look("mute", "clock", "Expired"),
 }
 
 GRANT: dict[str, Look] = {
@@ -68,8 +68,7 @@ RUN: dict[str, Look] = {
     RunState.CUT: Look("bad", "stop", "Terminated"),
     RunState.FAILED: Look("bad", "alert", "Failed to start"),
 }
-# The command ran to its end with a nonzero exit status, by a signal or with an error. Only the program knows what that
-# means.
+# The command finished with a nonzero exit status, a signal or an error. What that means depends on the program.
 DONE_BADLY = Look("warn", "alert", "Done")
 
 WORKFLOW: dict[str, Look] = {
@@ -99,7 +98,7 @@ MESSAGE: dict[str, Look] = {
     "success": Look("ok", "check", "Done"),
 }
 
-# Differences between two versions. The sign is a character, as in a diff.
+# Differences between two versions. The sign is a character as in a diff.
 CHANGE: dict[str, Look] = {
     "added": Look("ok", "+", "added"),
     "removed": Look("bad", "−", "removed"),
@@ -143,20 +142,20 @@ def severity_look(severity: str) -> Look | None:
 
 
 def grant_look(grant: Grant, now: dt.datetime) -> Look:
-    """Return the look of a grant's state. An overdue grant looks expired even before a worker has noticed. An
-    unconfirmed end is shown.
+    """Return the look of a grant's state. A grant past its deadline looks expired, even before a worker has ended it.
+    An end that isn't confirmed is shown as such.
     """
     if grant.state in (GrantState.ACTIVE, GrantState.PROVISIONING) and grant.expires_at <= now:
         return Look("warn", "clock", "Expired")
     if grant.state == GrantState.REVOKING and grant.last_error:
-        return Look("bad", "alert", "Revocation failing")
+        return Look("bad", "alert", "Revocation not confirmed")
     if grant.state == GrantState.ACTIVE and grant.held_at is not None:
-        return Look("warn", "pause", "Held")
+        return Look("warn", "pause", "Suspended")
     return GRANT.get(grant.state, UNKNOWN)
 
 
 def workflow_state(workflow: Workflow) -> Look:
-    """Return the look of a workflow's state. Open incidents stand out, other open workflows don't."""
+    """Return the look of a workflow's state. Only open incidents are highlighted."""
     if workflow.state != WorkflowState.OPEN:
         return Look("mute", "check", "Closed")
     if workflow.kind == WorkflowKind.INCIDENT:
@@ -165,7 +164,7 @@ def workflow_state(workflow: Workflow) -> Look:
 
 
 def run_look(run: CommandRun, now: dt.datetime) -> Look:
-    """Return the look of a command run's state. An overdue hold looks timed out even before a worker has noticed."""
+    """Return the look of a command run's state. A hold past its deadline looks timed out even before a worker ends it."""
     if run.state == RunState.HELD and not run.may_yet_run(now):
         return RUN[RunState.HOLD_LAPSED]
     if run.state == RunState.DONE and (run.signal or run.exit_status or run.reason):
@@ -195,7 +194,7 @@ def took(run: CommandRun) -> str:
 
 
 def run_result(run: CommandRun) -> str:
-    """Return how a command ended, and after how long: `exit 0, 0.9 s`; empty if it did not run to its end."""
+    """Return how a command ended, and after how long: `exit 0, 0.9 s`; empty if it did not finish."""
     if run.state != RunState.DONE:
         return ""
     return f"killed by {run.signal}, {took(run)}" if run.signal else f"exit {run.exit_status}, {took(run)}"

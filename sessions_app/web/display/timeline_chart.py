@@ -1,4 +1,4 @@
-"""Charts of who has access when, as positions in percent for SVG drawn by the server."""
+"""Charts of who has access when. Positions are percentages, for SVG rendered on the server."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sessions_app.models.grant import why_over
 from sessions_app.queries.requests.starts import would_run
 
 Place = Callable[[dt.datetime], float]
-_INSIDE = 13.0  # percent: a narrower bar has its text beside it
+_INSIDE = 13.0  # percent: the text of a narrower bar is beside it
 _LETTER = 0.85  # the width of a letter, in percent of a chart on a wide screen
-_NARROW = 2.9  # how much larger a letter is, relative to the chart, on a screen of 320 pixels
-_APART, _APART_NARROW = 8, 19  # percent: between the present time and an hour that is named
-_GAP = 0.6  # percent: between two bars of one lane
+_NARROW = 2.9  # how much larger a letter is, relative to the chart, on a 320-pixel screen
+_APART, _APART_NARROW = 8, 19  # percent: minimum distance between the current time and a labeled hour
+_GAP = 0.6  # percent: gap between two bars in one lane
 _LANE, _BAR, _EDGE = 27, 21, 8  # pixels: height of a lane, height of a bar, margin above and below all lanes
 
 
@@ -43,7 +43,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A band to draw behind the bars. ``style`` is `open` (may be used) or `frozen` (may not)."""
+    """A band to draw behind the bars. ``style`` is `open` (access allowed) or `frozen` (access not allowed)."""
 
     start: dt.datetime
     end: dt.datetime
@@ -53,7 +53,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """A row to draw: its name, its bars, and the bands behind them."""
+    """A row to draw: its name, its bars and the bands behind them."""
 
     key: str
     label: str
@@ -66,7 +66,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A line of the axis. ``desk``: its label doesn't fit on a narrow screen."""
+    """A tick on the time axis. ``desk``: its label doesn't fit on a narrow screen."""
 
     x: str
     label: str
@@ -89,7 +89,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart that the template draws without arithmetic."""
+    """A chart with all positions computed, ready for the template."""
 
     ticks: list[Tick]
     bars: list[Bar] = field(default_factory=list)
@@ -101,7 +101,7 @@ class Chart:
 class LaneBar:
     """A bar in a row of stacked bars. Positions are in percent across and pixels down.
 
-    ``beside``: its text is not inside it. ``desk``: the text doesn't fit on a narrow screen.
+    ``beside``: the text is beside the bar, not inside it. ``desk``: the text doesn't fit on a narrow screen.
     """
 
     span: Span
@@ -118,7 +118,7 @@ class LaneBar:
 
 
 class _Placed(NamedTuple):
-    """A bar in its lane, in percent, with its text and the position of the text."""
+    """A bar placed in its lane, in percent, with its text and the text's position."""
 
     span: Span
     x: float
@@ -141,7 +141,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A drawn group."""
+    """A group with the positions of its bars and bands."""
 
     group: Group
     height: int
@@ -169,7 +169,7 @@ def draw(spans: Iterable[Span], *, start: dt.datetime, end: dt.datetime, now: dt
     start, end = (
         start.astimezone(dt.UTC),
         end.astimezone(dt.UTC),
-    )  # datetimes of one zone subtract by wall clock
+    )  # in UTC: subtracting datetimes of one zone ignores clock changes
     at = _place(start, end)
     shown = [span for span in spans if span.start < end and span.end > start]
     ticks, now_x = _axis(start, end, now)
@@ -202,7 +202,7 @@ def _place(start: dt.datetime, end: dt.datetime) -> Place:
 
 
 def _axis(start: dt.datetime, end: dt.datetime, now: dt.datetime) -> tuple[list[Tick], str]:
-    """Return the lines of the axis, without those near the present time, and its position; empty if it is outside."""
+    """Return the ticks of the axis, except those near now, and the position of now; empty if it is outside."""
     now_x = (now - start).total_seconds() / (end - start).total_seconds() * 100
     inside = 0 <= now_x <= 100
     ticks = list(_ticks(start, end, _place(start, end)))
@@ -217,7 +217,7 @@ def _axis(start: dt.datetime, end: dt.datetime, now: dt.datetime) -> tuple[list[
 
 
 def _row(group: Group, at: Place, *, short: bool) -> Row:
-    free: list[float] = []  # where each lane is free from, in percent
+    free: list[float] = []  # where the free space of each lane begins, in percent
     lanes: list[list[_Placed]] = []
     for span in sorted(group.spans, key=lambda span: (span.start, span.end)):
         x, width = at(span.start), max(at(span.end) - at(span.start), 0.5)
@@ -256,7 +256,7 @@ def _beside(x: float, width: float, wide: float) -> tuple[float, float, float, s
 
 
 def _lane_bars(number: int, lane: Sequence[_Placed]) -> Iterable[LaneBar]:
-    y, taken = _EDGE + number * _LANE, 0.0  # percent: up to where a narrow screen has a bar or its text
+    y, taken = _EDGE + number * _LANE, 0.0  # percent: the end of the last bar or text on a narrow screen
     for here, one in enumerate(lane):
         fits, taken = _fits(one, taken, until=lane[here + 1].x if here + 1 < len(lane) else 100)
         yield LaneBar(
@@ -266,8 +266,8 @@ def _lane_bars(number: int, lane: Sequence[_Placed]) -> Iterable[LaneBar]:
 
 
 def _fits(one: _Placed, taken: float, *, until: float) -> tuple[bool, float]:
-    """Return whether a bar's text fits on a narrow screen, between what is to its left and the next bar, and up to
-    where the lane is taken then.
+    """Return whether a bar's text fits on a narrow screen, between what is on its left and the next bar, and where the
+    lane is then taken up to.
     """
     wide, right = len(one.text) * _LETTER * _NARROW, one.x + one.width
     if not one.beside:
@@ -346,8 +346,8 @@ def span_of_grant(
 ) -> Span:
     """Return a grant's bar, up to its deadline or its earlier end.
 
-    ``identity`` is its holder, if already loaded. ``urgent`` marks incident and break-glass access. With ``now``, a
-    grant that is still ending extends to now, and an ended one says how it ended.
+    ``identity`` is its holder, if already loaded. ``urgent`` marks incident and break-glass access. With ``now``, the
+    bar of a grant that is still ending extends to now, and that of an ended grant shows how it ended.
     """
     start = grant.starts_at
     end = grant.ended_at or grant.expires_at
@@ -380,10 +380,11 @@ def _look_of_grant(grant: Grant, end: dt.datetime, now: dt.datetime | None) -> t
 def span_of_request(
     request: AccessRequest, now: dt.datetime, *, note: str = "", emphasis: bool = False
 ) -> Span:
-    """Return a request's bar: the time it would get if it were approved now, or would have had."""
+    """Return a request's bar: the time it would have if approved now, or would have had."""
     waits = request.state == RequestState.PENDING and request.lapses_at > now
     start, end = would_run(request, now if waits or emphasis else request.created_at)
-    text = "requested" if waits else "lapsed" if request.state == RequestState.PENDING else str(request.state)
+    expired = request.state in (RequestState.PENDING, RequestState.LAPSED)
+    text = "requested" if waits else "expired" if expired else str(request.state)
     if emphasis:
         text = f"{timezone.localtime(start):%H:%M} to {timezone.localtime(end):%H:%M}, this request"
     return Span(

@@ -1,4 +1,4 @@
-"""The guides. They contain nothing about anyone, so like the API description they need no sign-in."""
+"""Views for the guides. They contain no private data, so like the API reference they need no sign-in."""
 
 from __future__ import annotations
 
@@ -35,7 +35,5 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _frame(request: HttpRequest) -> str:
-    """Return the template around the page: that of all pages, or for anonymous readers one that links to the
-    sign-in.
-    """
+    """Return the template around the page: the frame of all pages, or for anonymous readers one with a sign-in link."""
     return "ui/app.html" if isinstance(request.user, Identity) else "docs/open.html"

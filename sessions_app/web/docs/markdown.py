@@ -1,4 +1,4 @@
-"""Guides as pages: renders Markdown to HTML without scripts, styles or raw markup."""
+"""Renders the guides' Markdown to HTML, without scripts, styles or raw markup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages of each kind of document in the catalog, and the editor that they all share."""
+"""The pages for each kind of document in the catalog, and their shared editor."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Row_co = TypeVar("Row_co", bound=Model, covariant=True)
 
 
 class _Administered(Protocol[Row_co]):
-    """Rows of one kind in the catalog."""
+    """A queryset of one kind of document in the catalog."""
 
     def administered_by(self, identity: Identity) -> QuerySet[Row_co]: ...
 
@@ -117,12 +117,12 @@ class Editing:
 
     @property
     def leave_url(self) -> str:
-        """Where the Cancel link leads."""
+        """The address of the Cancel link."""
         return self.place.url_of(self.name) if self.name and self.place.has_page else self.place.list_url
 
     @property
     def error(self) -> object:
-        """Why nothing was saved; None if the lines of the text show it."""
+        """The error that prevented saving; None if it is shown at the lines of the text."""
         return None if self.typed.problems else self.outcome.error
 
 
@@ -140,13 +140,13 @@ def administered(request: HttpRequest, rows: _Administered[Row_co], name: str) -
 
 
 def editing(request: HttpRequest, kind: Kind, name: str | None, typed: Typed, outcome: SaveResult) -> Editing:
-    """Return the content of a document's editor. A form that was sent says itself which state it is based on."""
+    """Return the content of a document's editor. A submitted form includes the state that it is based on."""
     based_on = request.POST.get("based_on") or (state_of(kind, name) if name else "")
     return Editing(PLACES[kind], name or "", typed, outcome, based_on, edited_at(request, PLACES[kind], name))
 
 
 def edited_at(request: HttpRequest, place: DocumentPages, name: str | None) -> str:
-    """Return where the editor's form is sent, also on a page that another form produced."""
+    """Return the address that the editor's form is sent to, also on a page that another form produced."""
     own = reverse(f"{place.stem}_edit", args=[name]) if name else request.path
     return request.get_full_path() if request.path == own else own
 
@@ -162,8 +162,8 @@ def edit_document(
     status: int | None = None,
     **more: Any,
 ) -> HttpResponse:
-    """Render the editor of one document: save what was sent, or show ``source``. ``pressed`` is False for a form beside
-    the editor; ``status`` is then the status of the page.
+    """Render the editor of one document: save what was sent, or show ``source``. ``pressed`` is False if another form on
+    the page was sent; ``status`` is then the status of the page.
     """
     outcome = SaveResult()
     if request.method == "POST" and pressed:

@@ -9,25 +9,25 @@ from django.http import QueryDict
 
 from sessions_app.policy.documents import Problem
 
-# Line numbers beyond the last line, so that new lines have numbers without asking the server.
+# Line numbers beyond the last line, so that new lines have numbers without a request to the server.
 SPARE = 120
 
 
 def sent(data: QueryDict) -> str:
-    """Return the text that a form sent. Browsers send every newline as two characters."""
+    """Return the text that a form sent, with newlines as one character. Browsers send CRLF."""
     return data.get("source", "").replace("\r\n", "\n")
 
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """The text as typed, and what is wrong with it."""
+    """The text as typed, with its faults."""
 
     source: str = ""
     problems: Sequence[Problem] = ()
 
     @property
     def rows(self) -> int:
-        """The height of the field in lines, if it can't grow on its own."""
+        """The height of the field in lines, for browsers that can't resize it automatically."""
         return min(60, max(12, self.source.count("\n") + 2))
 
     @property

@@ -14,7 +14,7 @@ MOST = 5
 
 
 class Affected(NamedTuple):
-    """Commands that the end affects: a title, the first of them with what they wait for, and the number of the rest."""
+    """Commands that the end affects: a title, the first few with what they wait for, and the number of the rest."""
 
     title: str
     runs: Sequence[tuple[CommandRun, str]]
@@ -23,19 +23,19 @@ class Affected(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EndForm:
-    """The form that ends one grant, or cuts what is still running under it."""
+    """The form that ends one grant, or terminates what is still running under it."""
 
     grant: Grant
     ending: Ending
 
     @property
     def cutting(self) -> bool:
-        """Whether the grant is ending already, so that only what is still running can be cut."""
+        """Whether the grant is already ending, so that only running commands can be terminated."""
         return self.grant.state == GrantState.REVOKING
 
     @property
     def affected(self) -> list[Affected]:
-        """The commands that are cut, and those that may finish."""
+        """The commands that are terminated, and those that may finish."""
         cut, finish = self.ending.cut, self.ending.finish
         longest = say_duration(self.ending.seconds)
         found = []
@@ -49,12 +49,12 @@ class EndForm:
 
     @property
     def spares(self) -> bool:
-        """Whether some commands may finish unless they are also cut."""
+        """Whether some commands may finish unless they are terminated too."""
         return bool(self.ending.finish) and not self.cutting
 
     @property
     def says(self) -> str:
-        """Sentences about what else happens."""
+        """The other effects, as sentences."""
         said = []
         if not self.ending.cut and not self.ending.finish:
             seen = self.grant.cluster.observed == Observed.ALL

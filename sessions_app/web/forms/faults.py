@@ -1,4 +1,4 @@
-"""Where each fault of a form is shown: once, at its field. Only faults without a field are shown above the form."""
+"""Assigns the faults of a form to its fields. Each is shown once; only faults without a field are shown above the form."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sessions_app.web.templatetags.stint import in_zone
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """``at`` maps the names of the form's fields to their faults, in the order of the fields. ``above`` is the text
-    above the form.
+    """The faults of a form. ``at`` maps field names to faults, in the order of the fields. ``above`` is the text above
+    the form.
     """
 
     at: Mapping[str, str] = field(default_factory=dict)
     above: tuple[str, ...] = ()
-    # The error's own names for the faults shown at fields.
+    # The error's own names of the faults that are shown at fields.
     said: frozenset[str] = frozenset()
 
     @property
@@ -29,10 +29,10 @@ class Faults:
 
 
 def faults_of(error: StintError | None, names: str) -> Faults:
-    """Return where an error is shown.
+    """Assign an error's faults to the fields of a form.
 
-    ``names`` are the form's fields in order. `days:lifetime,until` is the field `days`, which an error calls `lifetime`
-    or `until`.
+    ``names`` are the form's fields in order. `days:lifetime,until` is the field `days`, whose name in errors is
+    `lifetime` or `until`.
     """
     if error is None:
         return Faults()
@@ -43,7 +43,7 @@ def faults_of(error: StintError | None, names: str) -> Faults:
             at[shown] = _once(texts)
     said = frozenset(error.fields) - frozenset(left)
     message, hint = in_zone(error.message, error), in_zone(error.hint, error)
-    # If two rules use the same words, show them once, at the field.
+    # If two rules have the same text, show it once, at the field.
     said_at = " ".join(at.values())
     left = {name: texts for name, texts in left.items() if any(text not in said_at for text in texts)}
     if left or not at:
@@ -61,8 +61,8 @@ def faults_of(error: StintError | None, names: str) -> Faults:
 
 
 def faults_of_document(problems: Sequence[Problem], names: str) -> Faults:
-    """Return where the faults of a document are shown on the form that produces it. ``names`` is as for ``faults_of``,
-    with the document's top-level keys.
+    """Assign a document's faults to the fields of the form that produces it. ``names`` is as for ``faults_of``, with the
+    document's top-level keys.
     """
     fields: dict[str, list[str]] = {}
     for problem in problems:
@@ -77,12 +77,12 @@ def count_of(at: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _tells(text: str) -> bool:
-    """Whether a text has details. A short one such as “Needed.” only says that something is wrong."""
+    """Whether a text has details. A short one such as “Needed.” has none."""
     return len(text.split()) > 2
 
 
 def _once(texts: list[str]) -> str:
-    """Join texts, leaving out those that an earlier one contains."""
+    """Join texts, without those that an earlier one contains."""
     kept: list[str] = []
     for text in texts:
         if text and not any(text.rstrip(".") in one for one in kept):

@@ -1,4 +1,4 @@
-"""Parses what people type into forms. Nothing typed is lost if it is refused."""
+"""Parses form input. If input is invalid, the form keeps it as typed."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ PARAMETER = "p."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A request that is being written. All values are text as typed.
+    """A request that isn't submitted yet. All values are text as typed.
 
-    ``targets`` None means all targets of the cluster. ``incident`` is the reference of the workflow, of any kind, that
-    was chosen. ``other_workflow`` is one that was typed instead.
+    ``targets`` None means all targets of the cluster. ``incident`` is the reference of the selected workflow, of any
+    kind. ``other_workflow`` is a reference that was typed instead.
     """
 
     kind: str = RequestKind.PLANNED
@@ -57,7 +57,7 @@ class Draft:
 
     @property
     def starts_later(self) -> bool:
-        """Whether it has a start, and is of a kind that can have one."""
+        """Whether it has a start time and is of a kind that can have one."""
         return self.kind == RequestKind.PLANNED and bool(self.day)
 
     def new_request(self) -> NewRequest:
@@ -88,7 +88,7 @@ class Draft:
         return urlencode({name: value for name, value in values.items() if value}, doseq=True)
 
     def applied(self, offer: str) -> Draft:
-        """Return the draft with the fix of a rule applied: `duration=14400`, `workflow=CHG-7`,
+        """Return the draft with a rule's suggested fix applied: `duration=14400`, `workflow=CHG-7`,
         `starts_at=2026-11-28T01:00:00+00:00`.
         """
         name, _, value = offer.partition("=")
@@ -108,7 +108,7 @@ class Draft:
 
 
 def draft_of_form(data: QueryDict) -> Draft:
-    """Return the draft in a form that was sent."""
+    """Return the draft in a submitted form."""
     return Draft(
         kind=_kind(data.get("kind", "")),
         cluster=data.get("cluster", ""),
@@ -184,8 +184,8 @@ def _kind(text: str) -> str:
 def parse_start(day: str, hour: str, prefix: str = "") -> dt.datetime | None:
     """Return the time for a date and a time of day in the reader's time zone; None if both are empty.
 
-    The fields are called ``day`` and ``hour``, after the prefix. Raises InvalidInput if one of them is missing, if the
-    text is no date or time, or if clocks going forward skip that time.
+    The fields are named ``day`` and ``hour``, after the prefix. Raises InvalidInput if one of them is missing, if the
+    text isn't a date or time, or if the time is skipped when clocks go forward.
     """
     if not day and not hour:
         return None
@@ -223,5 +223,5 @@ def parse_hour(text: str) -> dt.time | None:
 
 
 def at_hour(day: dt.date, hour: dt.time | None = None) -> dt.datetime:
-    """Return a time of a day in the reader's time zone, in UTC. Without a time it is midnight."""
+    """Return a time of day in the reader's time zone, converted to UTC. Without a time, it is midnight."""
     return timezone.make_aware(dt.datetime.combine(day, hour or dt.time())).astimezone(dt.UTC)

@@ -1,4 +1,4 @@
-"""Removing an object from the catalog on a page: the page first shows what ends, and a second click confirms."""
+"""Removes an object from the catalog in two steps: the page shows which grants end, and a second click confirms."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class RemovalPage:
-    """The content of the page that asks for the second click. ``tokens`` counts the API tokens issued under a trust
-    policy.
-    """
+    """The content of the confirmation page. ``tokens`` is the number of API tokens issued under a trust policy."""
 
     removal: Removal
     name: str
@@ -62,7 +60,7 @@ class RemovalPage:
 
     @property
     def back_url(self) -> str:
-        """The object's page, to go back to."""
+        """The address of the object's page."""
         return PLACES[self.removal.kind].url_of(self.name)
 
 
@@ -74,9 +72,7 @@ def press_remove(
     policies: Sequence[AccessPolicy] = (),
     tokens: int = 0,
 ) -> HttpResponse:
-    """Show which grants end. With ``confirm``, remove the object, unless other grants would end than those shown
-    before.
-    """
+    """Show which grants end. With ``confirm``, remove the object, unless grants would end that were not shown."""
     confirmed = request.POST.get("confirm") == "1"
     plan = remove_document(
         kind=removal.kind, name=name, actor=who(request), now=clock.now(), plan_only=not confirmed,

@@ -1,4 +1,4 @@
-"""Saving a document of the catalog on a page. What ends is shown before it ends."""
+"""Saves a document of the catalog from a page, which first shows the grants that would end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sessions_app.web.layout.views import who
 
 @dataclass(frozen=True, slots=True)
 class SaveResult:
-    """The result of a click: the document is saved, a plan needs a second click, or an error says why not."""
+    """The result of a click: the document was saved, a plan needs confirmation, or an error says why it wasn't saved."""
 
     plan: Plan | None = None
     saved: bool = False
@@ -44,7 +44,7 @@ class SaveResult:
 
     @property
     def told(self) -> str:
-        """The references of these grants, as the second click sends them back."""
+        """The references of these grants, which the confirmation sends back."""
         return " ".join(self.plan.ends) if self.plan else ""
 
 
@@ -59,10 +59,10 @@ def ending(plan: Plan) -> Sequence[Grant]:
 def press(
     request: HttpRequest, *, kind: Kind, source: str, name: str | None, based_on: str | None = None
 ) -> SaveResult:
-    """Save what was sent, or return the change without saving it.
+    """Save the submitted document, or return the change without saving it.
 
-    Nothing is saved if grants would end that were not shown before, or with ``act=look``. Without ``based_on``, the
-    form says which state it is based on.
+    Nothing is saved with ``act=look``, or if grants would end that were not shown. Without ``based_on``, the form
+    includes the state that it is based on.
     """
     me, now = who(request), clock.now()
     based_on = request.POST.get("based_on") if based_on is None else based_on
@@ -86,15 +86,15 @@ def press(
 
 
 def proposed(proposal: Proposal) -> str:
-    """Return a sentence that says that a document was proposed and not saved."""
+    """Return a message that a document was proposed and not saved."""
     return (
-        f"{proposal.name} is unchanged: your change may widen its {', '.join(proposal.wider)}, "
+        f"{proposal.name} is unchanged. Your change may widen its {', '.join(proposal.wider)}, "
         "so another administrator must publish it. They were notified."
     )
 
 
 def said(outcome: SaveResult, name: str) -> str:
-    """Return a sentence that says what was saved."""
+    """Return a message about what was saved."""
     plan = outcome.plan
     if plan and plan.proposal:
         return proposed(plan.proposal)

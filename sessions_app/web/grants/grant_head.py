@@ -1,4 +1,4 @@
-"""The head of a grant's page: what it is, how much time is left, and how it ends."""
+"""The head of a grant's page: its state, the time left, and how it ends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Clock(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GrantHead:
-    """The head of one grant's page. ``own``: the grant is the reader's, or that of a machine of theirs."""
+    """The head of one grant's page. ``own``: the grant belongs to the reader or to a machine of theirs."""
 
     card: GrantCard
     own: bool
@@ -38,16 +38,16 @@ class GrantHead:
 
     @property
     def grant(self) -> Grant:
-        """The grant itself."""
+        """The grant."""
         return self.card.grant
 
     @property
     def pills(self) -> list[Look]:
-        """Its state and type at a glance."""
+        """Pills for its state and type."""
         grant = self.grant
         found = [self.card.look]
         if grant.break_glass:
-            found.append(Look("glass", "flame", "Break-glass"))
+            found.append(Look("glass", "flame", "Break-glass access"))
         elif grant.is_own_incident:
             found.append(Look("glass", "flame", "Incident, no approval"))
         if grant.workflow:
@@ -108,7 +108,7 @@ class GrantHead:
 
     @property
     def held(self) -> bool:
-        """Whether nothing can run until an approver releases it."""
+        """Whether it is suspended until an approver releases it."""
         return self.grant.held_at is not None and self.grant.state == GrantState.ACTIVE
 
     @property

@@ -28,9 +28,9 @@ from sessions_app.web.grants.receipt import Proof, Receipt
 from sessions_app.web.grants.runnable import Runnable, runnable_of, runs_by_gateway, takes_orders
 
 OVER = (GrantState.REVOKING, GrantState.ENDED)
-# If there are more commands than this, the rest are collapsed.
+# The number of commands shown before the rest is collapsed.
 FIRST = 8
-# If there are more targets than this, they are chosen from a list.
+# The number of targets shown as tabs. More targets are chosen from a list.
 MOST_TABS = 6
 
 
@@ -62,8 +62,8 @@ class GrantPage:
     seen: str
 
     def has_form(self, form: str, which: int | None) -> bool:
-        """Whether the page has a form now. ``which`` is the number of the command for ``run``, and the seconds of the
-        extension for ``extend``.
+        """Whether the page has a form now. ``which`` is the command's number for ``run``, and the extension in seconds for
+        ``extend``.
         """
         holds = self.own and self.grant.state not in OVER
         return {
@@ -85,7 +85,7 @@ class GrantPage:
 
     @property
     def usable(self) -> bool:
-        """Whether it can still be used, so that the page shows how."""
+        """Whether it can still be used. If so, the page shows how."""
         return self.grant.state not in OVER
 
     @property
@@ -100,7 +100,7 @@ class GrantPage:
 
     @property
     def review_advice(self) -> str:
-        """A hint about what a reviewer should do first."""
+        """A hint for reviewers on what to do first."""
         if self.grant.cluster.observed == Observed.NOTHING:
             return "Commands are not observed here. Check the target, then describe what you found."
         return "Review what was run, then describe what you found."
@@ -125,7 +125,7 @@ class GrantPage:
 
     @property
     def delegated(self) -> list[tuple[bool, Grant]]:
-        """The grants delegated from it, each with whether it comes from a further delegation."""
+        """The grants delegated from it, each with whether it was delegated further."""
         return [(depth > 1, grant) for depth, grant in self.below]
 
     @property
@@ -154,7 +154,7 @@ class GrantPage:
 
     @property
     def many_targets(self) -> bool:
-        """Whether a credential is for one of several targets."""
+        """Whether there are several targets to issue a credential for."""
         return len(self.targets) > 1
 
     @property
@@ -185,17 +185,17 @@ class GrantPage:
 
     @property
     def mcp_address(self) -> str:
-        """Where agents connect; empty unless access is by MCP."""
+        """The MCP server's address for agents; empty for other kinds of access."""
         return mcp_address(self.grant.cluster)
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing can change any longer."""
+        """Whether nothing can change anymore."""
         return self.grant.state == GrantState.ENDED
 
     @property
     def address(self) -> str:
-        """The query that requests the live part again with the same content."""
+        """The query with which the live part requests its current content."""
         log = self.log
         values = {
             "seen": self.seen, "show": log.show, "before": log.asked.before, "open": log.asked.opened, "order": log.asked.order,
@@ -228,7 +228,7 @@ def grant_page(
     target: str = "",
     typed: Mapping[str, str] | None = None,
 ) -> GrantPage:
-    """Return one grant with the commands tried under it, latest first. ``typed`` is what a form sent."""
+    """Return one grant with the commands tried under it, latest first. ``typed`` are the values of a submitted form."""
     targets = sorted(grant.targets.all(), key=lambda one: in_order(one.name))
     chosen = next((one for one in targets if one.name == target), targets[0] if targets else None)
     log = log_of(grant, reader, now, asked)
@@ -270,7 +270,7 @@ def _receipt(grant: Grant, log: Log, proof: Proof, now: dt.datetime) -> Receipt 
 
 
 def _may_end(grant: Grant, reader: Identity, now: dt.datetime) -> bool:
-    """Whether the reader may end a grant that has not ended, or cut what may still finish under it."""
+    """Whether the reader may end a grant that hasn't ended, or terminate commands that may still finish under it."""
     finishing = grant.finish_until is not None and grant.finish_until > now
     if grant.state == GrantState.ENDED or (grant.state == GrantState.REVOKING and not finishing):
         return False
@@ -285,7 +285,7 @@ def _seen(
     pending: str,
     below: Sequence[tuple[int, Grant]],
 ) -> str:
-    """Return a hash of everything that the live part shows, so that a poll without news changes nothing on the page."""
+    """Return a hash of all that the live part shows, so that a poll without changes leaves the page as it is."""
     parts: list[object] = [
         grant.version,
         grant.state,

@@ -113,7 +113,7 @@ def _page(request: HttpRequest, ref: str) -> GrantPage:
 
 
 def _output(request: HttpRequest, shown: GrantPage) -> Output | None:
-    """Return the output that the page shows, after recording that it is watched."""
+    """Return the output that the page shows, after recording that it was viewed."""
     run = shown.log.opened
     return output_for(run, who(request), clock.now()) if run else None
 
@@ -125,9 +125,7 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
 
 
 def stays_at(form: str) -> Callable[[View], View]:
-    """Return a decorator for the view behind a form of the page: an error is shown at that form, with what was
-    typed.
-    """
+    """Return a decorator for the view of a form on the page: errors are shown at the form, with what was typed."""
 
     def decorate(view: View) -> View:
         @functools.wraps(view)
@@ -151,8 +149,8 @@ def _detail(
     form: str = "",
     issued: Credential | None = None,
 ) -> HttpResponse:
-    """Show a grant. ``form`` is the form that was sent. If the page no longer has it, the error is shown at the top.
-    ``issued`` is shown, but never stored.
+    """Show a grant. ``form`` is the submitted form. If the page no longer has it, the error is shown at the top.
+    ``issued`` is shown but never stored.
     """
     live = _page(request, ref)
     failed = request.POST.get("index", "") if form == "run" else ""
@@ -173,7 +171,7 @@ def _detail(
 
 @page(writes=True)
 def live(request: HttpRequest, ref: str) -> HttpResponse:
-    """Return the live part of the page, or 204 if it has not changed since ``seen``."""
+    """Return the live part of the page, or 204 if it hasn't changed since ``seen``."""
     shown = _page(request, ref)
     if request.GET.get("seen") == shown.seen:
         return HttpResponse(status=204)
@@ -193,7 +191,7 @@ def receipt_file(request: HttpRequest, ref: str) -> HttpResponse:
 @page(ACT)
 @stays_at("run")
 def run(request: HttpRequest, ref: str) -> HttpResponse:
-    """Ask a gateway to run one allowed command, and go to where its output will appear."""
+    """Order a gateway to run one allowed command, and redirect to where its output will appear."""
     grant = find_grant(request, ref)
     index = _number(request.POST.get("index", ""))
     prefix = field_name(index if index is not None else -1, "")
@@ -229,7 +227,7 @@ def credential(request: HttpRequest, ref: str) -> HttpResponse:
 @page(ACT)
 @stays_at("release")
 def release(request: HttpRequest, ref: str) -> HttpResponse:
-    """Release a held grant."""
+    """Release a suspended grant."""
     release_grant(
         grant_id=find_grant(request, ref).pk,
         actor=who(request),
@@ -242,7 +240,7 @@ def release(request: HttpRequest, ref: str) -> HttpResponse:
 
 @page(ACT)
 def retry(request: HttpRequest, ref: str) -> HttpResponse:
-    """Ask the targets of an ending grant again now."""
+    """Retry the revocation of an ending grant now."""
     grant = retry_revoke(grant_id=find_grant(request, ref).pk, actor=who(request), now=clock.now())
     if grant.state == GrantState.ENDED:
         messages.success(request, f"{ref} has already ended.")
@@ -254,7 +252,7 @@ def retry(request: HttpRequest, ref: str) -> HttpResponse:
 @page(ACT)
 @stays_at("end")
 def end(request: HttpRequest, ref: str) -> HttpResponse:
-    """End a grant. With ``kill``, also cut running commands that could otherwise finish."""
+    """End a grant. With ``kill``, also terminate running commands that could otherwise finish."""
     kill = request.POST.get("kill") == "1"
     grant = stop_grant(
         grant_id=find_grant(request, ref).pk,
@@ -273,7 +271,7 @@ def end(request: HttpRequest, ref: str) -> HttpResponse:
 @page(ACT)
 @stays_at("extend")
 def extend(request: HttpRequest, ref: str) -> HttpResponse:
-    """Request a later end for a grant of one's own."""
+    """Extend one of the reader's grants, or request its extension."""
     text = request.POST.get("seconds", "")
     seconds = int(text) if text.isdecimal() and len(text) < 10 else 0
     asked = extend_grant(
@@ -290,7 +288,7 @@ def extend(request: HttpRequest, ref: str) -> HttpResponse:
 @page(ACT)
 @stays_at("delegate")
 def delegate(request: HttpRequest, ref: str) -> HttpResponse:
-    """Delegate what one's own grant allows, for no longer than it lasts."""
+    """Delegate what one of the reader's grants allows, for no longer than it lasts."""
     grant = find_grant(request, ref)
     made = delegate_grant(grant_id=grant.pk, actor=who(request), part=_part(request, grant), now=clock.now())
     messages.success(request, f"{made.ref} granted to {made.holder}. It ends with {ref} at the latest.")

@@ -26,9 +26,9 @@ class GrantRow:
 
     @property
     def unapproved(self) -> Look | None:
-        """The look of access that nobody approved; None if somebody did."""
+        """The look of access that no one approved; None if it was approved."""
         if self.card.grant.break_glass:
-            return Look("glass", "flame", "Break-glass")
+            return Look("glass", "flame", "Break-glass access")
         return Look("glass", "flame", "No approval") if self.card.grant.is_own_incident else None
 
     @property
@@ -50,7 +50,7 @@ class GrantRow:
 
 
 class Empty(NamedTuple):
-    """The text that an empty list shows instead of grants."""
+    """The text of an empty list."""
 
     glyph: str
     title: str
@@ -66,7 +66,7 @@ def grant_rows(grants: Sequence[Grant], now: dt.datetime) -> list[GrantRow]:
 
 
 def no_grants(reader: Identity, show: str, now: dt.datetime, *, older: bool) -> Empty:
-    """Return what to show when the list is empty. ``older``: the reader went past its end."""
+    """Return what an empty list shows. ``older``: the reader is past the last page."""
     follows = "An approved request creates a grant, which ends automatically."
     if older:
         return Empty(

@@ -1,4 +1,4 @@
-"""The log of a grant: every command tried, and the orders that did not become a run."""
+"""The log of a grant: every command tried, and orders that weren't run."""
 
 from __future__ import annotations
 
@@ -52,29 +52,29 @@ EMPTY = {
     ),
     "kubernetes": (
         "No requests yet",
-        "Commands show up here immediately: allowed, held or refused. What kubectl reads around them is counted together.",
+        "Commands show up here immediately: allowed, held or refused. kubectl's own reads are counted together.",
     ),
     "mcp": ("No calls yet", "Every tool call shows up here immediately: allowed, held or refused."),
 }
 PARTLY = (
     "Nothing observed",
-    "Commands run directly on the target. What it reports shows up here, but not everything is observed.",
+    "Commands run directly on the target. Only what the target reports shows up here.",
 )
 UNOBSERVED = (
     "Not observed here",
     "Commands run directly on the target, which doesn't report them to Stint.",
 )
-# For a longer log, only the latest entries are counted.
+# In a longer log, only the latest entries are counted.
 COUNTED = 1000
-# The time for which orders that were not run stay visible.
+# How long orders that weren't run stay visible.
 RECENT = dt.timedelta(minutes=10)
-# If a claimed order takes longer than this to begin, the gateway that claimed it has stopped.
+# If a claimed order takes longer than this to start, the gateway that claimed it has stopped.
 BEGINS_WITHIN = dt.timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """The query of the page. ``opened``: 0 shows no output, None shows that of the running command."""
+    """The query of the page. ``opened``: 0 shows no output, None shows the running command's."""
 
     show: str = ""
     before: str = ""
@@ -120,19 +120,19 @@ class RunEntry:
 
     @property
     def output_word(self) -> str:
-        """The text of the link to its output: to close it, or what it holds."""
+        """The text of the link that opens or closes its output."""
         if self.open:
             return "close"
         return f"output, {filesizeformat(self.run.output_bytes)}" if self.run.recording else "output"
 
     @property
     def waits_until(self) -> dt.datetime | None:
-        """Until when a second person can allow it; None if it does not wait for one."""
+        """When the time to allow it runs out; None if it isn't waiting for a second person."""
         return self.run.hold_lapses_at if self.run.waits(self.now) else None
 
     @property
     def result(self) -> str:
-        """The result, to follow the word for its state."""
+        """The result, as text after its state."""
         run = self.run
         if run.state == RunState.RUNNING:
             return f" for {say_rough(_seconds(run.started_at, self.now))}"
@@ -145,14 +145,14 @@ class RunEntry:
         if run.state == RunState.DONE:
             return f"{_exit(run)}, {took(run)}"
         if run.state == RunState.HOLD_WITHDRAWN:
-            return " by its holder"
+            return " by the holder"
         cut_short = run.state in (RunState.CUT, RunState.FAILED) and run.reason
         return f": {run.reason}" if cut_short else ""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderEntry:
-    """An order from the page that has no run, with its look."""
+    """An order from the page without a run, with its look."""
 
     order: CommandOrder
     look: Look
@@ -179,7 +179,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """One page of the log, latest first. ``told`` are the people who were notified first about what is held now."""
+    """One page of the log, latest first. ``told`` are the people who were notified first about commands held now."""
 
     entries: Sequence[RunEntry]
     orders: Sequence[OrderEntry]
@@ -204,15 +204,15 @@ class Log:
 
     @property
     def empty(self) -> tuple[str, str]:
-        """The title and the text that an empty log shows."""
+        """The title and text of an empty log."""
         if self.counts.any:
-            return "Nothing matches this filter", "Choose another filter to see the others."
+            return "Nothing matches this filter", "Choose another filter to see more."
         seen = EMPTY.get(self.kind) if self.observed == Observed.ALL else None
         return seen or (PARTLY if self.observed == Observed.SOME else UNOBSERVED)
 
     @property
     def notified(self) -> str:
-        """The people notified first about what is held now; empty if nothing is held."""
+        """The people notified first about commands held now; empty if none is held."""
         return f". Notified {some_of(self.told)}" if self.told else ""
 
     @property
@@ -228,7 +228,7 @@ class Log:
 
 
 def log_of(grant: Grant, reader: Identity, now: dt.datetime, asked: Asked) -> Log:
-    """Return a page of a grant's log for a reader. To be read in one snapshot, so that rows and counts agree."""
+    """Return a page of a grant's log for a reader. Call it in one snapshot, so that rows and counts agree."""
     show = asked.show if asked.show in FILTERS else ""
     orders = _recent(grant, now, asked.order)
     runs = grant.runs.select_related("target", "decided_by", "session", "order")
@@ -299,7 +299,7 @@ def _counts(grant: Grant) -> Counts:
 
 
 def _recent(grant: Grant, now: dt.datetime, wanted: int | None) -> list[CommandOrder]:
-    """Return the recent orders without a run, and the wanted one."""
+    """Return the recent orders without a run, and the requested one."""
     recent = Q(run__isnull=True, created_at__gt=now - RECENT)
     found = grant.orders.filter(recent | Q(pk=wanted) if wanted is not None else recent)
     return list(found.select_related("target").order_by("-pk")[:20])
@@ -309,8 +309,8 @@ def _order(order: CommandOrder, now: dt.datetime) -> OrderEntry:
     if order.error:
         return OrderEntry(order, Look("bad", "alert", "Not run"), order.error)
     if order.claimed_at is None and order.lapses_at <= now:
-        why = "no gateway picked it up in time. Nothing was run. Run it again when a gateway is running."
-        return OrderEntry(order, Look("bad", "clock", "Lapsed"), why)
+        why = "no gateway picked it up in time. Nothing ran. Run it again when a gateway is available."
+        return OrderEntry(order, Look("bad", "clock", "Expired"), why)
     if order.claimed_at is not None and order.claimed_at + BEGINS_WITHIN <= now:
         return OrderEntry(
             order, Look("bad", "alert", "Not run"), "the gateway that picked it up stopped before running it."
@@ -331,7 +331,7 @@ def _exit(run: CommandRun) -> str:
     return f": {run.reason.rstrip('.')}" if run.reason else ""
 
 
-# Requesting what was refused.
+# Links that request what was refused.
 
 
 def askable_sets(reader: Identity, grant: Grant) -> list[CommandSetVersion]:

@@ -1,4 +1,4 @@
-"""The receipt of an ending or ended grant, in words."""
+"""The receipt of an ending or ended grant."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sessions_app.web.display.states import Look
 from sessions_app.web.grants.log import Counts
 from sessions_app.web.templatetags.times import ago, rough, when
 
-# An end within this many seconds counts as immediate.
+# A revocation within this many seconds counts as immediate.
 IMMEDIATE = 0.05
 
 
@@ -28,17 +28,17 @@ class Proof:
 
     @property
     def gone(self) -> int:
-        """The number of targets with a proven end."""
+        """The number of targets with a confirmed revocation."""
         return sum(1 for lease in self.leases if lease.gone_at)
 
     @property
     def silent(self) -> list[Lease]:
-        """The leases that are not confirmed yet."""
+        """The leases whose revocation isn't confirmed yet."""
         return [lease for lease in self.leases if not lease.gone_at]
 
     @property
     def sentence(self) -> str:
-        """The confirmations in words: `11 of 12 targets confirmed; web-2 has not answered, retrying`."""
+        """The confirmations: `11 of 12 targets confirmed; web-2 has not responded, retrying`."""
         if not self.leases:
             return "Never used, so there was nothing to revoke"
         word = "target" if len(self.leases) == 1 else "targets"
@@ -49,11 +49,13 @@ class Proof:
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         failing = any(lease.last_error for lease in self.silent)
         verb = "have" if len(names) > 1 else "has"
-        return f"{said}; {shown} {verb} not answered, retrying" if failing else f"{said}; waiting for {shown}"
+        return (
+            f"{said}; {shown} {verb} not responded, retrying" if failing else f"{said}; waiting for {shown}"
+        )
 
 
 class LeaseRow(NamedTuple):
-    """One target's report about the end: its look, and what was found, in words."""
+    """One target's report about the end: its look, and what was found."""
 
     lease: Lease
     look: Look
@@ -67,7 +69,7 @@ class LeaseRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The receipt of a grant. ``summary`` is what the record knows, ``counts`` what was tried."""
+    """The receipt of a grant. ``summary`` is from the record, ``counts`` are the numbers of commands tried."""
 
     grant: Grant
     summary: dict[str, Any]
@@ -88,7 +90,7 @@ class Receipt:
 
     @property
     def title(self) -> str | SafeString:
-        """The reason for the end, and how fast it was confirmed."""
+        """The reason for the end, and how quickly the revocation was confirmed."""
         why = capfirst(self.grant.why_ended)
         if not self.ended:
             return format_html("{}, {}", why, ago(self.grant.revoking_at))
@@ -97,7 +99,7 @@ class Receipt:
 
     @property
     def says(self) -> SafeString:
-        """The confirmations, the time of the end, and what was tried."""
+        """The confirmations, the time of the end, and the commands tried."""
         return format_html("{}. {} {}", self.proof.sentence, self._when, self._tried)
 
     @property
@@ -117,12 +119,12 @@ class Receipt:
             return f"{commands}, {self.counts['refused']} refused, {self.counts['held']} held."
         if self.counts.any:
             statements = f"{self.counts['all']} statement{'' if many == 1 else 's'} seen"
-            return f"{statements}; not everything is observed here."
+            return f"{statements}. Not everything is observed here."
         return "Commands are not observed here."
 
     @property
     def rows(self) -> list[LeaseRow]:
-        """Each target's report."""
+        """The report of each target."""
         return [self._row(lease) for lease in self.proof.leases]
 
     def _row(self, lease: Lease) -> LeaseRow:
@@ -151,7 +153,7 @@ class Receipt:
 
     @property
     def approvers(self) -> str:
-        """The people who approved it, with their comments. If nobody did, the reason why no approval was needed."""
+        """The people who approved it, with their comments. If no one did, the reason that no approval was needed."""
         found = [
             f"{one['name']}{': “' + one['comment'] + '”' if one['comment'] else ''}"
             for one in self.summary["approved"]["by"]

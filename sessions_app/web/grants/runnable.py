@@ -1,4 +1,4 @@
-"""The commands of a grant, each with a form that runs it and its line for a terminal."""
+"""The commands of a grant, each with a form that runs it and the line for a terminal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHELL_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=\- ]+")
 
 @dataclass(frozen=True, slots=True)
 class RunField:
-    """A parameter that is free at each run, as a field of the form."""
+    """A parameter that is chosen at each run, as a form field."""
 
     name: str
     free: FreeParameter
@@ -53,7 +53,7 @@ class Runnable:
 
     @property
     def says(self) -> str:
-        """Its effect, and the conditions of a run."""
+        """Its effect, and the conditions for running it."""
         root = " as root" if self.view.as_root else ""
         held = ", needs a second person's approval" if self.view.hold else ""
         longest = self.view.finish_seconds
@@ -109,7 +109,7 @@ def _runnable(view: CommandView, account: str, typed: Mapping[str, str], *, form
 
 
 def takes_orders(grant: Grant) -> bool:
-    """Whether a gateway runs commands of a grant from its page. A `direct` cluster is reached around its gateway."""
+    """Whether a gateway runs a grant's commands from its page. Access to a `direct` cluster bypasses the gateway."""
     kind = find(grant.cluster.kind)
     return kind is not None and kind.orders and not grant.cluster.connection.get("direct")
 
@@ -121,9 +121,7 @@ def runs_by_gateway(grant: Grant) -> bool:
 
 
 def _account(grant: Grant, target: Target, now: dt.datetime) -> str:
-    """Return the user name for the gateway. It includes the grant's own reference if another grant of the holder fits
-    too.
-    """
+    """Return the user name for the gateway. It includes the grant's reference if another grant of the holder also fits."""
     others = Grant.objects.filter(
         holder=grant.holder_id, state=GrantState.ACTIVE, expires_at__gt=now, targets__name=target.name
     ).exclude(pk=grant.pk)
@@ -131,5 +129,5 @@ def _account(grant: Grant, target: Target, now: dt.datetime) -> str:
 
 
 def _for_shell(command: str) -> str:
-    """Return a command quoted for a local shell, which would otherwise remove the quotes inside it."""
+    """Return a command quoted for a local shell, which would otherwise remove its inner quotes."""
     return command if _SHELL_PLAIN.fullmatch(command) else quote(command)

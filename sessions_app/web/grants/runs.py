@@ -1,4 +1,4 @@
-"""Views for single commands of a grant: their output, and what can be done about held ones."""
+"""Views for single commands of a grant: their output, and decisions on held commands."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _find(request: HttpRequest, ref: str, run: int) -> CommandRun:
 
 @page(writes=True)
 def output(request: HttpRequest, ref: str, run: int) -> HttpResponse:
-    """Show what a command printed, so far if it runs. Return 204 if its recording still has ``size`` bytes."""
+    """Show the output of a command, so far if it is running. Return 204 if its recording still has ``size`` bytes."""
     found = _find(request, ref, run)
     shown, running = output_for(found, who(request), clock.now()), found.state == RunState.RUNNING
     if request.GET.get("size") == str(shown.size if shown else 0):
@@ -56,7 +56,7 @@ def decide(request: HttpRequest, ref: str, run: int) -> HttpResponse:
 
 @page(ACT)
 def remind(request: HttpRequest, ref: str, run: int) -> HttpResponse:
-    """Remind the people who may allow a held command of one's own."""
+    """Remind the people who may allow one of the reader's held commands."""
     found = remind_hold(run_id=_find(request, ref, run).pk, actor=who(request), now=clock.now())
     messages.success(request, f"Approvers of {found.line} reminded.")
     return back(request, "grant", ref)
@@ -64,7 +64,7 @@ def remind(request: HttpRequest, ref: str, run: int) -> HttpResponse:
 
 @page(ACT)
 def withdraw(request: HttpRequest, ref: str, run: int) -> HttpResponse:
-    """Withdraw a held command of one's own."""
+    """Withdraw one of the reader's held commands."""
     found = withdraw_hold(run_id=_find(request, ref, run).pk, actor=who(request), now=clock.now())
     messages.success(request, f"{found.line} on {found.target} withdrawn.")
     return back(request, "grant", ref)

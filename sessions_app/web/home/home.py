@@ -16,7 +16,7 @@ from sessions_app.web.workflows.on_call import calls_for
 
 @page()
 def home(request: HttpRequest) -> HttpResponse:
-    """Show what needs the reader, what they hold, what they requested, and who has access now."""
+    """Show what needs the reader's attention, their grants and requests, and who has access now."""
     me, now = who(request), clock.now()
     if starts_with_nothing(me):
         return redirect("welcome")
@@ -33,13 +33,13 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def _heading(found: Home, *, on_call: bool) -> str:
-    """Return what matters most when nothing is waiting for the reader."""
+    """Return the heading for a reader whom nothing is waiting for: the most important fact."""
     if on_call:
         return "You are on call"
     if found.glass:
         return "Break-glass access is active"
     if found.failing:
-        return "A revocation is failing"
+        return "A revocation is not confirmed"
     return "Stint needs attention" if found.troubles else "You're all caught up"
 
 

@@ -43,13 +43,13 @@ from sessions_app.web.requests.again import Again, again
 
 BEHIND, AHEAD = dt.timedelta(hours=3), dt.timedelta(hours=9)
 MOST = 12
-# The most refused and reduced requests that are shown.
+# The maximum number of denied and of reduced requests shown.
 FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
 class HomeGrant:
-    """One live grant: its card, what its end would cut, and what the reader may do with it."""
+    """One live grant: its card, the commands that its end would terminate, and what the reader can do with it."""
 
     card: GrantCard
     counts: Counts | None
@@ -59,7 +59,7 @@ class HomeGrant:
 
     @property
     def grant(self) -> Grant:
-        """The grant itself."""
+        """The grant."""
         return self.card.grant
 
     @property
@@ -108,22 +108,22 @@ class RefusedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Everything that the home page shows."""
+    """The content of the home page."""
 
     needs: Needs
-    # Live access of others that nobody approved.
+    # Live access of others that no one approved.
     glass: Sequence[HomeGrant]
     mine: Sequence[HomeGrant]
     asked: Sequence[OwnRequest]
     refused: Sequence[RefusedRequest]
-    # Requests that the reader approved and others reduced after that.
+    # Requests that another approver reduced after the reader's approval.
     reduced: Sequence[RequestCard]
     others: Sequence[HomeGrant]
     figures: Figures
     chart: timeline.Chart
     again: Sequence[Again]
     failing: Sequence[Grant]
-    # For administrators: the parts of Stint itself that don't work.
+    # For administrators: the parts of Stint that don't work.
     troubles: Sequence[str]
     # Whether the reader may be on call for an open incident.
     on_call: bool
@@ -140,12 +140,12 @@ class Home:
 
     @property
     def waiting(self) -> int:
-        """The number of things that wait for the reader."""
+        """The number of items that wait for the reader."""
         return self.needs.count
 
 
 def home(identity: Identity, now: dt.datetime, counted: waiting.Waiting) -> Home:
-    """Return the home page's content for one reader. ``counted`` are the numbers of what waits for them."""
+    """Return the home page's content for one reader. ``counted`` holds the numbers of items that wait for them."""
     mine, others = _mine(identity), _others(identity)
     shown = shown_to(identity, now)
     glass = list(waiting.live_glass_for(identity)[:MOST]) if shown.glass else []
@@ -204,7 +204,7 @@ def _remindable(asked: AccessRequest, now: dt.datetime) -> bool:
 def _grants(
     identity: Identity, mine: list[Grant], others: list[Grant], glass: list[Grant], now: dt.datetime
 ) -> dict[int, HomeGrant]:
-    """Return the grants by id. Only the reader's own can be extended, so only their policies are loaded."""
+    """Return the grants by id. Policies are loaded only for the reader's own grants, which alone can be extended."""
     shown = {one.pk: one for one in (*others, *glass, *mine)}
     counts = run_counts(list(shown))
     endable = set(Grant.objects.endable_by(identity).filter(pk__in=shown).values_list("pk", flat=True))
@@ -227,13 +227,13 @@ def _with_verdicts(requests: QuerySet[AccessRequest]) -> QuerySet[AccessRequest]
 
 
 def _chart(identity: Identity, asked: Sequence[AccessRequest], now: dt.datetime) -> timeline.Chart:
-    """Return the chart. ``asked`` are the requests that wait for the reader, and the reader's own."""
+    """Return the chart. ``asked`` are the requests that wait for the reader, and the reader's own requests."""
     start = timezone.localtime(now - BEHIND).replace(minute=0, second=0, microsecond=0)
     end = start + BEHIND + AHEAD
     grants = with_names(
         Grant.objects.visible_to(identity)
         .filter(starts_at__lt=end)
-        # Each half has its own index. Few grants have not ended, however long ago they expired.
+        # Each half uses its own index. Few grants are past their deadline and not ended.
         .filter(~Q(state=GrantState.ENDED) | Q(state=GrantState.ENDED, ended_at__gt=start))
     ).order_by("starts_at")[:MOST]
     spans = [timeline.span_of_grant(grant) for grant in grants]

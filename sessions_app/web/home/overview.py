@@ -1,4 +1,4 @@
-"""What the home page has to show to a reader: which of its lists have anything, and its figures, in one statement."""
+"""The figures of the home page, and which of its lists have rows, read in one SQL statement."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sessions_app.web.display.states import Tile, plural
 from sessions_app.web.templatetags.times import since
 
 SOON = dt.timedelta(minutes=15)
-# The time for which refused and reduced requests are shown, and that for which uses of break-glass access are counted.
+# How long denied and reduced requests are shown, and the period in which break-glass uses are counted.
 LATELY, WEEK = dt.timedelta(days=3), dt.timedelta(days=7)
 
 
@@ -72,9 +72,7 @@ class Figures:
 
 
 class Shown(NamedTuple):
-    """Which lists of the home page have anything, whether the reader may be on call for an open incident,
-    and the figures.
-    """
+    """Which lists of the home page have rows, whether the reader may be on call for an open incident, and the figures."""
 
     glass: bool
     asked: bool
@@ -86,7 +84,7 @@ class Shown(NamedTuple):
 
 
 def shown_to(reader: Identity, now: dt.datetime) -> Shown:
-    """Return what the home page has to show to a reader."""
+    """Return which parts of the home page have content for a reader, and its figures."""
     *lists, grants, (asked, oldest) = _SHOWN(reader, now)
     first = dt.datetime.fromisoformat(oldest) if oldest else None
     people, machines, ending, broken, unreviewed = grants
@@ -125,7 +123,7 @@ def _grants(visible: QuerySet[Grant], now: dt.datetime) -> Part:
 
 
 def _together(rows: QuerySet[Any], *counts: Count | Min) -> Part:
-    """Return the part that is a list of what is counted in the rows."""
+    """Return the part of the statement that aggregates the rows as a list of counts."""
     counted = Func(*counts, function="json_build_array", output_field=JSONField())
     return value_of(rows.order_by().annotate(all=Value(1)).values("all").annotate(it=counted).values("it"))
 
@@ -136,7 +134,7 @@ def own_pending(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]
 
 
 def failing(identity: Identity) -> QuerySet[Grant]:
-    """Return grants whose end a target has not confirmed, on clusters or under policies that the identity
+    """Return the grants whose revocation a target has not confirmed, on clusters or under policies that the identity
     administers.
     """
     found = Grant.objects.filter(state=GrantState.REVOKING).exclude(last_error="")
@@ -149,7 +147,7 @@ def failing(identity: Identity) -> QuerySet[Grant]:
 
 
 def refused(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the identity's recent requests that were denied or lapsed and not repeated since."""
+    """Return the identity's recent requests that were denied or expired and not repeated since."""
     return AccessRequest.objects.filter(
         requester=identity,
         state__in=(RequestState.DENIED, RequestState.LAPSED),
@@ -158,7 +156,7 @@ def refused(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
 
 
 def reduced(identity: Identity, now: dt.datetime) -> QuerySet[AccessRequest]:
-    """Return the requests that the identity recently approved and another approver reduced after that."""
+    """Return the requests that another approver reduced after the identity recently approved them."""
     given = Approval.objects.filter(
         voided_at__isnull=True,
         verdict=Verdict.APPROVE,

@@ -36,7 +36,7 @@ HOURS, USUAL = (1, 2, 4, 8), "4"
 
 @page(FORM)
 def welcome(request: HttpRequest, step: str = "") -> HttpResponse:
-    """Show one step; without a name, the first one that is not done."""
+    """Show one step; without a name, the first step that isn't done."""
     if not who(request).is_superuser or (step and step not in reads.KEYS):
         raise Http404
     states = reads.steps()

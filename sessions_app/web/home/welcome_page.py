@@ -1,4 +1,4 @@
-"""The first steps of a new installation. Which are done is derived from the current data, and not stored."""
+"""The first steps of a new installation. Which are done is derived from current data, not stored."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Step:
 
 
 def starts_with_nothing(identity: Identity) -> bool:
-    """Whether an administrator should be led through the first steps, because no cluster was ever created."""
+    """Whether to show an administrator the first steps, because no cluster was ever created."""
     return identity.is_superuser and not Cluster.objects.exists()
 
 
@@ -56,7 +56,7 @@ def steps() -> list[Step]:
 
 
 def unfinished(identity: Identity) -> str:
-    """Return the next step, for administrators while nobody can request anything. Otherwise empty."""
+    """Return the next step, for administrators while no one can request anything. Otherwise empty."""
     if not identity.is_superuser or AccessPolicy.objects.live().exists():
         return ""
     return next((step.title[:1].lower() + step.title[1:] for step in steps() if not step.done), "")
@@ -76,12 +76,12 @@ def newest_cluster() -> Cluster | None:
 
 
 def cluster_names() -> list[str]:
-    """Return the clusters that a policy may name."""
+    """Return the clusters that a policy can list."""
     return list(Cluster.objects.live().order_by("name").values_list("name", flat=True))
 
 
 def command_set_names() -> list[str]:
-    """Return the command sets that a policy may name."""
+    """Return the command sets that a policy can list."""
     found = CommandSet.objects.live().filter(versions__published_at__isnull=False)
     return list(found.distinct().order_by("name").values_list("name", flat=True))
 

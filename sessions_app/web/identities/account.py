@@ -54,7 +54,7 @@ def _account(
         "machines": me.machines.order_by("username"), "scopes": Scope.choices, "zones": sorted(zoneinfo.available_timezones()),
         "lifetimes": [(days, plural(days, "day"), days == USUAL) for days in LIFETIMES],
         "error": error, "form": form, "token": token,
-        # Refill the form that was sent with what was typed.
+        # Keep what was typed in the submitted form.
         "typed_key": request.POST if form == "key" else {}, "typed_token": request.POST if form == "token" else {},
         "typed_scopes": request.POST.getlist("scope") if form == "token" else [],
     }  # fmt: skip
@@ -62,7 +62,7 @@ def _account(
 
 
 def _machine(owner: Identity, me: Identity) -> Identity | None:
-    """Return the machine that a key or a token belongs to; None if it is the reader's own."""
+    """Return the machine that a key or a token belongs to; None if it belongs to the reader."""
     return owner if owner != me else None
 
 
@@ -81,7 +81,7 @@ def _whose(request: HttpRequest) -> int:
 @page(ACT)
 @recently
 def key_add(request: HttpRequest) -> HttpResponse:
-    """Add a public key for oneself, or for a machine that one owns."""
+    """Add a public key for the reader, or for a machine that they own."""
     me = who(request)
     try:
         key = add_ssh_key(
@@ -129,7 +129,7 @@ def token_revoke(request: HttpRequest, token: int) -> HttpResponse:
 
 @page(ACT)
 def zone(request: HttpRequest) -> HttpResponse:
-    """Set the time zone of pages."""
+    """Set the reader's time zone."""
     try:
         set_time_zone(
             identity_id=who(request).pk,
@@ -145,7 +145,7 @@ def zone(request: HttpRequest) -> HttpResponse:
 
 @page(ACT)
 def confirm_address(request: HttpRequest) -> HttpResponse:
-    """Confirm that the email address set by an administrator is one's own."""
+    """Confirm an email address that an administrator set."""
     me = who(request)
     confirm_email(identity_id=me.pk, email=request.POST.get("email", ""), actor=me, now=clock.now())
     messages.success(request, f"{me.email} is confirmed.")
@@ -156,7 +156,7 @@ def confirm_address(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters()
 @page(FORM)
 def password(request: HttpRequest) -> HttpResponse:
-    """Change the password. This browser stays signed in, all others are signed out."""
+    """Change the password. This browser stays signed in; all others are signed out."""
     if request.method != "POST":
         return render(request, "identities/password.html")
     try:

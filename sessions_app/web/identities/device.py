@@ -1,4 +1,4 @@
-"""The page on which a person authorizes a program that shows a code to act as them."""
+"""The page on which a person authorizes a program, by its code, to act as them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ANSWERS = {"allow": True, "deny": False}
 @page(FORM)
 @recently
 def device(request: HttpRequest) -> HttpResponse:
-    """Enter the code, see who asks for what, then decide. An address with a code in it only fills the field."""
+    """Show what a program requests, by its code, and authorize or deny it. A code in the address only fills the field."""
     code = (request.POST or request.GET).get("user_code", "")
     if request.method != "POST":
         return render(request, "identities/device.html", {"code": typed_code(code)})

@@ -1,4 +1,4 @@
-"""Views for one's own second factors."""
+"""Views for the reader's second factors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sessions_app.web.layout.views import ACT, FORM, back, page, who
 @before_second_factor
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """List the second factors. If one is required and missing, this is the only page that opens."""
+    """List the second factors. If one is required and missing, no other page opens."""
     return _index(request)
 
 
@@ -106,8 +106,8 @@ def ask_for_passkey(request: HttpRequest) -> HttpResponse:
 
 
 def _changed(request: HttpRequest, text: str, codes: list[str], proof: Any = None) -> HttpResponse:
-    """Keep this browser signed in after a change that ended all sessions. Show new recovery codes; only this response
-    has them.
+    """Keep this browser signed in after a change that ended all sessions, and show new recovery codes. Only this response
+    shows them.
     """
     me = who(request)
     me.refresh_from_db()
@@ -152,7 +152,7 @@ def _remove(request: HttpRequest, factor: int) -> HttpResponse:
 @sensitive_post_parameters()
 @page(FORM)
 def confirm(request: HttpRequest) -> HttpResponse:
-    """Prove one's identity again, and continue to the page that asked for it."""
+    """Confirm the reader's identity again, and continue to the page that required it."""
     if request.method != "POST":
         return ask_again(request, after=reverse("account"), status=200)
     me, after = who(request), request.POST.get("next", "")

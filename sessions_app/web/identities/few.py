@@ -1,4 +1,4 @@
-"""A limit on sign-ins from one address, right or wrong: each takes as long as hashing a password, or asks a provider."""
+"""A rate limit on sign-ins from one address, successful or not: each costs a password hash or a request to a provider."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PER_MINUTE = 30
 
 
 def few(view: View) -> View:
-    """Limit a view, together with all that have this limit, to 30 requests per minute from one address and process."""
+    """Limit a view to 30 requests per minute from one address in one process, shared by all views with this limit."""
 
     @functools.wraps(view)
     def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

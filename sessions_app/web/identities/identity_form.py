@@ -1,4 +1,4 @@
-"""The forms by which administrators add people and machines, and change group membership."""
+"""The forms for administrators to add people and machines, and to change group membership."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from sessions_app.web.layout.views import who
 
 
 def add_identity(request: HttpRequest) -> tuple[Identity, str | None]:
-    """Create the identity that a form describes, and return it with its initial password, if it has one.
+    """Create the identity in a form, and return it with its initial password, if it has one.
 
     People get an initial password, which only this response shows, unless only administrators sign in with passwords. They
-    need an email address, by which Stint and the identity provider tell them apart. Raises InvalidInput, NameTaken.
+    need an email address, which identifies them to the identity provider. Raises InvalidInput, NameTaken.
     """
     sent = request.POST
     kind = sent.get("kind", Kind.PERSON)
@@ -41,7 +41,7 @@ def add_identity(request: HttpRequest) -> tuple[Identity, str | None]:
 
 
 def _owner(sent: QueryDict, kind: str) -> Identity | None:
-    """Return the owner of a machine. Raises InvalidInput for a machine without one, and for a person with one."""
+    """Return the owner of a machine. Raises InvalidInput for a machine without an owner, and for a person with one."""
     if kind not in Kind.values:
         raise InvalidInput("Choose a kind.", fields={"kind": ["Choose person, service or agent."]})
     name = canonical_username(sent.get("owner", ""))
@@ -58,7 +58,7 @@ def _owner(sent: QueryDict, kind: str) -> Identity | None:
 
 
 def group_names(text: str) -> list[str]:
-    """Return the groups that a field names. Raises InvalidInput for a name that no policy accepts."""
+    """Return the groups in a field. Raises InvalidInput for a name that policies don't accept."""
     names = [word for word in re.split(r"[\s,]+", text) if word]
     if wrong := [name for name in names if not re.fullmatch(references.NAME, name)]:
         raise InvalidInput(
@@ -70,7 +70,7 @@ def group_names(text: str) -> list[str]:
 
 
 def group_name(text: str) -> str:
-    """Return the one group that a field names. Raises InvalidInput for none or several, and as ``group_names`` does."""
+    """Return the one group in a field. Raises InvalidInput for none or several, and as ``group_names`` does."""
     names = group_names(text.strip().replace(" ", "-"))
     if len(names) != 1:
         raise InvalidInput("Enter one group.", fields={"groups": ["Enter its name, like on-call."]})
@@ -78,8 +78,8 @@ def group_name(text: str) -> str:
 
 
 def press_group(request: HttpRequest, username: str) -> SaveResult:
-    """Add someone to the group that a form names, or with ``out`` remove them from it. Nothing is changed if grants
-    would end that the form did not list before. Raises InvalidInput.
+    """Add someone to the group in a form, or with ``out`` remove them from it. Nothing changes if grants would end that the
+    form did not list. Raises InvalidInput.
     """
     name = group_name(request.POST.get("group", ""))
     based_on = state_of("groups", name)

@@ -60,9 +60,7 @@ def _text(request: HttpRequest, name: str, longest: int = LONGEST) -> str:
 
 
 def _find(request: HttpRequest, username: str) -> Identity:
-    """Return an identity that the reader may see. Raises Http404 both for one that doesn't exist and for one they may
-    not see.
-    """
+    """Return an identity. Raises Http404 if it doesn't exist or the reader may not see it."""
     found = known_people(who(request)).select_related("owner").prefetch_related("groups")
     person = found.filter(username=username).first()
     if person is None:
@@ -109,9 +107,7 @@ def _person(
     refused: StintError | None = None,
     form: str = "change",
 ) -> HttpResponse:
-    """Show an identity. ``outcome`` is the result of a change of its groups, ``refused`` the reason that another form
-    failed.
-    """
+    """Show an identity. ``outcome`` is the result of a change of its groups, ``refused`` the error of another form."""
     shown = reads.person_page(found, who(request), clock.now())
     error = outcome.error if outcome else None
     changing = refused is not None and form == "change"
@@ -196,7 +192,7 @@ def end_all(request: HttpRequest, username: str) -> HttpResponse:
 
 @page(ACT)
 def reset(request: HttpRequest, username: str) -> HttpResponse:
-    """Reset the second factors of someone who lost them."""
+    """Reset two-factor authentication for someone who lost their factors."""
     if not who(request).is_superuser:
         raise Http404
     found = _find(request, username)
@@ -218,14 +214,14 @@ def switch(request: HttpRequest, identity: int) -> HttpResponse:
         raise Http404
     change = enable_identity if request.POST.get("enable") == "1" else disable_identity
     changed = change(identity_id=identity, actor=who(request), now=clock.now())
-    word = "enabled." if changed.is_active else "disabled. All of its access is ending."
+    word = "enabled." if changed.is_active else "disabled. All of their access is ending."
     messages.success(request, f"{changed} is {word}")
     return back(request, "people")
 
 
 @page()
 def can(request: HttpRequest) -> HttpResponse:
-    """Show who can run a command on a cluster, now or by request."""
+    """Show who can run a command on a cluster, now or after a request."""
     me = who(request)
     asked = {name: _text(request, name) for name in ("cluster", "target", "set")}
     asked["line"] = _text(request, "line", LONGEST_LINE)

@@ -1,4 +1,4 @@
-"""People and machines: what each holds, may request, may approve and did, as far as the reader may see it."""
+"""People and machines: what each holds, may request, may approve and has done, as far as the reader may see it."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ STATES = (
 )  # fmt: skip
 # Only administrators see everyone's factors.
 PASSWORD_ALONE = ("password", "Password only")
-# A machine that was not used for this long probably has forgotten credentials.
+# A machine that wasn't used for this long probably has stale credentials.
 UNUSED_AFTER = dt.timedelta(days=30)
 
 
 def states(reader: Identity) -> Sequence[tuple[str, str]]:
-    """Return the states by which the reader can filter, each with its label."""
+    """Return the states that the reader can filter by, each with its label."""
     return (*STATES, PASSWORD_ALONE) if reader.is_superuser else STATES
 
 
@@ -59,7 +59,7 @@ def people(
     """
     seen = Grant.objects.visible_to(reader).filter(holder=OuterRef("pk"), state__in=LIVE)
     held = seen.order_by().values("holder").annotate(count=Count("pk")).values("count")
-    # Don't filter by the log: PostgreSQL would then scan that log backwards until it finds the actor.
+    # Don't filter by log: PostgreSQL would then scan the log backwards until it finds the actor.
     latest = AuditEntry.objects.filter(actor=OuterRef("username")).order_by("-seq").values("at")
     found = known_people(reader).select_related("owner").prefetch_related("groups")
     if text:
@@ -103,13 +103,13 @@ def _idle(now: dt.datetime) -> Case:
 
 
 def owners() -> Sequence[Identity]:
-    """Return the first people by username, to choose a machine's owner from."""
+    """Return the first people by username, as choices for a machine's owner."""
     return list(Identity.objects.active().filter(kind=Kind.PERSON).order_by("username")[:200])
 
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """A policy that an identity holds a permission on, and the ways it got the permission."""
+    """A policy on which an identity has a permission, and how it got the permission."""
 
     policy: AccessPolicy
     ways: Sequence[Way]
@@ -128,7 +128,7 @@ class PersonRow:
 
 
 def person_row(person: Identity, now: dt.datetime) -> PersonRow:
-    """Return an identity as the list shows it. It needs the annotations that ``people`` adds."""
+    """Return an identity as a row of the list. Requires the annotations of ``people``."""
     owner = f" of {person.owner}" if person.owner else ""
     role = ", administrator" if person.is_superuser else ""
     return PersonRow(
@@ -149,12 +149,12 @@ def state_look(person: Identity, now: dt.datetime) -> Look:
     return Look("bad", "lock", f"Disabled{since}")
 
 
-# The label beside a grant that began without approval.
+# The labels beside a grant that started without approval.
 BREAK_GLASS, UNAPPROVED = Look("glass", "flame", "Break-glass"), Look("glass", "flame", "No approval")
 
 
 def urgency(grant: Grant) -> Look | None:
-    """Return the look of a grant that began without approval; None for any other."""
+    """Return the look of a grant that started without approval; None for any other."""
     if grant.break_glass:
         return BREAK_GLASS
     return UNAPPROVED if grant.is_own_incident else None
@@ -183,7 +183,7 @@ class PersonPage:
 
     @property
     def role(self) -> str:
-        """Its owner, or that it is an administrator."""
+        """The owner of a machine, or that the person is an administrator."""
         if self.person.owner:
             return f"owned by {self.person.owner}"
         return "administrator" if self.person.is_superuser else ""
@@ -211,7 +211,7 @@ class PersonPage:
 
     @property
     def rows_of(self) -> str:
-        """The kind of rows it has in the timeline."""
+        """The kind of timeline row that shows it."""
         return "person" if self.person.is_person else "machine"
 
     @property
@@ -231,7 +231,7 @@ class PersonPage:
 
     @property
     def may_reset(self) -> bool:
-        """Whether there are second factors that the reader can reset. One's own are not among them."""
+        """Whether the reader can reset its second factors. Nobody can reset their own."""
         return bool(self.factors and self.factors.any and not self.own)
 
 

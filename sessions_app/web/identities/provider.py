@@ -1,4 +1,4 @@
-"""Signing in with a password or through the company's identity provider, and confirming one's identity there."""
+"""Sign-in with a password or through the company's identity provider, and confirmation of an identity there."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from sessions_app.web.identities.few import few
 from sessions_app.web.identities.proving import ask_again
 from sessions_app.web.layout.views import ACT, page, who
 
-# The sign-ins that this browser began, in its session: one each for a few tabs, and none older than `LONGEST` seconds.
+# The sign-ins that this browser started, kept in its session: one each for a few tabs, none older than `LONGEST` seconds.
 KEPT = "provider_sign_ins"
 MOST_KEPT = 3
 LONGEST = 600
@@ -39,9 +39,7 @@ LONGEST = 600
 
 @method_decorator(few, name="post")
 class SignIn(LoginView):  # type: ignore[misc]  # allauth ships no types
-    """The sign-in page. If people sign in through the provider, the password form for administrators is one
-    link away.
-    """
+    """The sign-in page. If people sign in through the provider, it links to the password form for administrators."""
 
     template_name = "identities/sign_in.html"
 
@@ -67,8 +65,8 @@ class SignIn(LoginView):  # type: ignore[misc]  # allauth ships no types
 def begin(request: HttpRequest) -> HttpResponse:
     """Send a browser to the provider.
 
-    This goes through a page that continues at once. A form can't lead to another site, because `form-action 'self'`
-    stays.
+    An intermediate page redirects, because the content security policy (`form-action 'self'`) doesn't let a form lead
+    to another site.
     """
     there = _own(request, request.POST.get("next", ""))
     if request.user.is_authenticated:
@@ -82,7 +80,7 @@ def begin(request: HttpRequest) -> HttpResponse:
 @page(ACT)
 @few
 def confirm(request: HttpRequest) -> HttpResponse:
-    """Send a signed-in person to the provider, which asks them again who they are."""
+    """Send a signed-in person to the provider, which authenticates them again."""
     there = _own(request, request.POST.get("next", ""))
     try:
         return _to_provider(request, there, confirms=who(request).pk)
@@ -91,7 +89,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
 
 
 def _to_provider(request: HttpRequest, there: str, confirms: int | None = None) -> HttpResponse:
-    """Go to the provider and come back to ``there``. ``confirms``: who has to confirm; None: someone signs in.
+    """Go to the provider and return to ``there``. ``confirms`` is the id of the identity to confirm; None for a sign-in.
 
     Raises NotFound, ProviderDoesNotAnswer.
     """
@@ -106,10 +104,10 @@ def _to_provider(request: HttpRequest, there: str, confirms: int | None = None) 
 @never_cache
 @few
 def answer(request: HttpRequest) -> HttpResponse:
-    """Accept the provider's answer from a browser, once, and sign in the person it identifies, or note that the person
-    who is signed in has confirmed.
+    """Accept the provider's answer from a browser, once. Sign in the person it identifies, or store that the signed-in
+    person confirmed their identity.
 
-    In the protocol this is a GET. The state kept in the browser's session takes the place of a form's CSRF token.
+    The protocol requires a GET. The state in the browser's session replaces a form's CSRF token.
     """
     began = _kept(request).get(request.GET.get("state", ""))
     if began is None:
@@ -150,7 +148,7 @@ def _confirmed(request: HttpRequest, began: dict[str, Any], brought: dict[str, A
 
 
 class _Elsewhere(InvalidInput):
-    """An answer to a sign-in that this browser's session does not have."""
+    """The answer belongs to a sign-in that isn't in this browser's session."""
 
     code = "not_begun_here"
 
@@ -162,7 +160,7 @@ class _Elsewhere(InvalidInput):
 
 
 def _kept(request: HttpRequest) -> dict[str, Any]:
-    """Return the sign-ins that the session began and that have not expired."""
+    """Return the sign-ins that the session started and that haven't expired."""
     oldest = clock.now().timestamp() - LONGEST
     return {state: one for state, one in request.session.get(KEPT, {}).items() if one["at"] > oldest}
 

@@ -1,6 +1,6 @@
-"""Forms in which someone proves again who they are.
+"""Forms in which someone confirms their identity again.
 
-They are used at the second step of a sign-in, before factors are changed, and before keys and tokens are created.
+Used at the second step of a sign-in, before factors are changed, and before keys and tokens are created.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from sessions_app.web.layout.views import who
 
 P = ParamSpec("P")
 _ASKED = "stint.passkey"
-# Seconds that someone has to find their security key.
+# Seconds to answer a passkey challenge: enough to find a security key.
 _LONGEST = 300
-# The field that marks a form sent with a proof, and the fields that can hold the proof.
+# The field that marks a form with a proof, and the fields that can hold the proof.
 _PROVES, _PROOFS = "proves", {"password", "code", "passkey", "ticket"}
 _OURS = {"csrfmiddlewaretoken", _PROVES, *_PROOFS}
 
 
 def prove_factor(request: HttpRequest, identity: Identity) -> Authenticator:
-    """Return the second factor that the form proves. Raises WrongCode, BadPasskey, TooManyTries."""
+    """Verify the second factor in a form, and return it. Raises WrongCode, BadPasskey, TooManyTries."""
     here: dict[str, Any] = {"address": address_of(request), "now": clock.now()}
     by_passkey = "passkey" in request.POST
     secret = Secret.PASSKEY if by_passkey else Secret.CODE
@@ -52,14 +52,12 @@ def prove_factor(request: HttpRequest, identity: Identity) -> Authenticator:
 
 
 def keep_asked(request: HttpRequest, what: str, state: State) -> None:
-    """Keep the browser's passkey challenge in its session. It can be answered once, and only for the same purpose."""
+    """Store the browser's passkey challenge in its session. It can be answered once, and only for the same purpose."""
     request.session[_ASKED] = {"what": what, "state": state, "at": clock.now().timestamp()}
 
 
 def take_asked(request: HttpRequest, what: str) -> State | None:
-    """Return the challenge last given to the session's browser, and delete it. None if it was for another purpose or is
-    too old.
-    """
+    """Return the last challenge of the browser's session, and delete it. None if it has another purpose or is too old."""
     asked = request.session.pop(_ASKED, None)
     if asked is None or asked["what"] != what or clock.now().timestamp() - asked["at"] > _LONGEST:
         return None
@@ -67,10 +65,10 @@ def take_asked(request: HttpRequest, what: str) -> State | None:
 
 
 def prove_again(request: HttpRequest, identity: Identity) -> Authenticator | None:
-    """Check a proof as ``prove_factor`` does. Someone without a factor enters their password, and the result is None.
+    """Verify a proof as ``prove_factor`` does. Someone without a factor enters their password, and the result is None.
 
-    Where there is a factor, the password is not enough. Otherwise someone who found it out could remove the factors
-    that keep them out. Also raises WrongPassword.
+    If there is a factor, the password is not enough: otherwise someone who learned it could remove the factors. Also
+    raises WrongPassword.
     """
     if "password" not in request.POST or factors_of(identity).any:
         return prove_factor(request, identity)
@@ -81,8 +79,8 @@ def prove_again(request: HttpRequest, identity: Identity) -> Authenticator | Non
 def recently(
     view: Callable[Concatenate[HttpRequest, P], HttpResponse],
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
-    """Ask for a password or a factor before the view, if the last proof is more than some minutes old. A form that was
-    sent continues after the proof, as it was typed.
+    """Require a password or a factor before the view, unless the last proof is a few minutes old at most. A submitted form
+    continues after the proof, as it was typed.
     """
 
     @functools.wraps(view)
@@ -106,10 +104,10 @@ def recently(
 def ask_again(
     request: HttpRequest, *, after: str = "", status: int, error: StintError | None = None
 ) -> HttpResponse:
-    """Return the page that asks for a password, a factor or the provider, and then leads to ``after``.
+    """Return the page that asks for a password, a factor or the provider, and then continues to ``after``.
 
-    Without ``after``, what was sent is sent again together with the proof, or by a button after the provider has
-    confirmed in another tab. An exception is a form that held a proof of its own, which has to be filled in again.
+    Without ``after``, the form is submitted again together with the proof, or by a button after the provider has
+    confirmed in another tab. A form with a proof of its own must be filled in again.
     """
     me = who(request)
     factors = factors_of(me)
@@ -135,7 +133,7 @@ def ask_again(
         else "Nothing was changed. Repeat your change afterward.",
         "by_password": by_password,
         "by_provider": by_provider,
-        # Signing in again with the provider may prove nothing new.
+        # Signing in again through the provider may not prove anything new.
         "vouched": vouched,
         "error": error,
     }

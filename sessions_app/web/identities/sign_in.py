@@ -1,4 +1,4 @@
-"""Signing in with a passkey, and the second step after a password."""
+"""Sign-in with a passkey, and the second step after a password."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from sessions_app.web.layout.views import FORM
 def second_step(request: HttpRequest) -> HttpResponse:
     """Ask for a second factor after the password, or start over.
 
-    Only wrong attempts are counted, so that everyone in an office that shares one address can sign in.
+    Only failed attempts are counted, so that everyone behind a shared office address can sign in.
     """
     stage = LoginStageController.enter(request, "mfa_authenticate")
     if request.user.is_authenticated or stage is None:
@@ -60,9 +60,9 @@ def second_step(request: HttpRequest) -> HttpResponse:
 @require_POST
 @few
 def passkey_ask(request: HttpRequest) -> HttpResponse:
-    """Return what the browser passes to a device to ask for a passkey.
+    """Return the WebAuthn options with which the browser requests a passkey.
 
-    It asks for one of the person who is signed in or at the second step, and otherwise for anyone's.
+    It requests a passkey of the person who is signed in or at the second step, otherwise of anyone.
     """
     stage = LoginStageController.enter(request, "mfa_authenticate")
     person = request.user if isinstance(request.user, Identity) else stage.login.user if stage else None
@@ -75,7 +75,7 @@ def passkey_ask(request: HttpRequest) -> HttpResponse:
 @require_POST
 @few
 def passkey(request: HttpRequest) -> HttpResponse:
-    """Sign in with a passkey alone. Its device verified the user, which is the second factor."""
+    """Sign in with only a passkey. Its device verifies the user, which counts as the second factor."""
     if request.user.is_authenticated:
         return redirect("home")
     try:

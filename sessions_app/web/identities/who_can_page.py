@@ -1,4 +1,4 @@
-"""Who can run a command on a cluster: now through active grants, and by request under the policies."""
+"""Who can run a command on a cluster: now through active grants, or by request under the policies."""
 
 from __future__ import annotations
 
@@ -61,9 +61,7 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Someone who may request it, in which ways, and whether by break-glass. ``known``: the reader may see
-    their page.
-    """
+    """Someone who may request it, how, and whether as break-glass access. ``known``: the reader may see their page."""
 
     identity: Identity
     ways: Sequence[Way]
@@ -72,13 +70,13 @@ class Asker:
 
     @property
     def how(self) -> str:
-        """The ways in which they may request it: `group operators; by name, may use break-glass`."""
+        """How they may request it: `group operators; by name, can use break-glass access`."""
         return "; ".join(map(str, self.ways)) + (", can use break-glass access" if self.glass else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A policy with a command set that allows it: the price, who may request, and what prevents a request now."""
+    """A policy with a command set that allows it: the required approvals, who may request, and what prevents it now."""
 
     policy: AccessPolicy
     command_set: str
@@ -93,7 +91,7 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """A command set that does not allow it: the reason, and the nearest command."""
+    """A command set that doesn't allow it: the reason, and the closest allowed command."""
 
     command_set: str
     policies: Sequence[str]
@@ -103,8 +101,8 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class WhoCan:
-    """The answer: the grants that end soonest, and ``more`` that are not listed. ``unread``: too many grants to check
-    all.
+    """The answer: the grants that end soonest; ``more`` counts those not listed. ``unread``: there were too many grants to
+    check all.
     """
 
     now: Sequence[Now]
@@ -126,13 +124,13 @@ class WhoCan:
 
 @dataclass(frozen=True, slots=True)
 class _Crowd:
-    """The people who may request anything on the cluster. ``known`` are those whose pages the reader may see."""
+    """The identities that may request anything on the cluster. ``known`` are those whose pages the reader may see."""
 
     identities: dict[int, Identity]
     known: frozenset[int]
 
     def asker(self, pk: int, ways: Sequence[Way], glass: Sequence[str]) -> Asker:
-        """Return one of them. ``glass`` are the groups that may use break-glass."""
+        """Return one of them. ``glass`` are the groups that may use break-glass access."""
         identity = self.identities[pk]
         groups = {group.name for group in identity.groups.all()}
         return Asker(identity, ways, bool(groups.intersection(glass)), pk in self.known)
@@ -145,8 +143,8 @@ def _crowd(ids: Collection[int], reader: Identity) -> _Crowd:
 
 
 def looked_into(reader: Identity) -> QuerySet[Cluster]:
-    """Return the live clusters whose access the reader may see: with view, approve or administer there or on a policy
-    for it.
+    """Return the live clusters whose access the reader may see: those with view, approve or administer on the cluster or
+    on a policy for it.
     """
     live = Cluster.objects.live()
     if reader.is_superuser:
@@ -191,9 +189,9 @@ def who_can(
     line: str = "",
     command_set: str = "",
 ) -> WhoCan:
-    """Return who can run the line, or who has or may request the command set, on the cluster or one of its targets.
+    """Return who can run the line, or has or may request the command set, on the cluster or one of its targets.
 
-    The decision is made by the same function as in the gateway. Only grants and policies that the reader may see count.
+    Uses the same function to decide as the gateway. Only grants and policies that the reader may see count.
     """
     live = _live(cluster, reader, now, target)
     grants = list(live.values_list(*_WHAT)[: MOST_GRANTS + 1])
@@ -230,14 +228,14 @@ def _live(cluster: Cluster, reader: Identity, now: dt.datetime, target: str) -> 
     return found.order_by("expires_at", "pk")
 
 
-# Only the columns needed to decide on a line. Of hundreds of grants, only those shown are read in full.
+# Read only the columns needed to decide on a line. The grants that are shown are read in full later.
 _WHAT = (
     "pk", "command_set_version", "command_set_version__digest", "command_set_version__command_set__name", "parameters", "commands",
 )  # fmt: skip
 
 
 def _answers(grants: Sequence[tuple[Any, ...]], line: str, command_set: str) -> dict[int, tuple[bool, str]]:
-    """Return the grants that allow the line. Maps their ids to whether the command is held, and to the values in it."""
+    """Return the grants that allow the line, by id: whether the command is held, and the parameter values in it."""
     found: dict[int, tuple[bool, str]] = {}
     known: dict[str, Allowed | None] = {}
     for pk, version, digest, name, parameters, kept in grants:
@@ -260,7 +258,7 @@ def _allowed(
     try:
         answer = decide(commands.compiled_by_digest(version, digest, parameters, kept), line)
     except ValueError:
-        return None  # The gateway refuses what can't be read, too.
+        return None  # The gateway also refuses what can't be read.
     return answer if isinstance(answer, Allowed) else None
 
 
@@ -308,7 +306,7 @@ def _by_asking(
 
 
 def _answer(version: CommandSetVersion, line: str) -> Allowed | Refused | None:
-    """Return the answer that the version gives to the line with any allowed parameters; None without a line."""
+    """Return the version's decision on the line with any allowed parameters; None without a line."""
     if not line:
         return None
     try:
@@ -349,7 +347,7 @@ def _asking(
 
 
 def price(document: PolicyDocument) -> str:
-    """Return the price of a request: `2 approvals, up to 4 h`."""
+    """Return what a request needs, and its longest duration: `2 approvals, up to 4 h`."""
     count = sum(clause.count for clause in document.clauses)
     many = plural(count, "approval") if count else "no approval"
     return f"{many}, up to {say_duration(document.max_duration)}"

@@ -1,4 +1,4 @@
-"""Lists as files for other programs."""
+"""Downloads of lists as CSV and JSON files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Echo:
 
 
 def plain(value: object) -> str:
-    """Return a cell's text. If a spreadsheet would take it for a formula, prefix it with an apostrophe."""
+    """Return a cell's text. Text that a spreadsheet would read as a formula gets an apostrophe in front."""
     text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(_FORMULA) else text
 

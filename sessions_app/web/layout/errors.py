@@ -1,4 +1,4 @@
-"""Pages for errors, and for forms that could not be accepted."""
+"""Pages for errors and for forms that were not accepted."""
 
 from __future__ import annotations
 
@@ -9,28 +9,26 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 
-# Values of fields with such names are not repeated on a page.
+# Values of fields with these names are never repeated on a page.
 _SECRET = re.compile("password|secret|token|code|^connection[.]")
 
 
 @never_cache
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 (Django gives it)
-    """Say that the form was too old or not from this site, and that nothing was changed."""
+    """Render the page for a form that has expired or came from another site. Nothing was changed."""
     return not_sent(request, status=403)
 
 
 def not_sent(request: HttpRequest, *, status: int) -> HttpResponse:
-    """Say that a form was not accepted: it was too old, or its sender is signed out. A button sends the same values
-    again.
-    """
+    """Render the page for a form that has expired, or whose sender is signed out. A button submits it again."""
     return render(request, "ui/not_sent.html", {"typed": typed(request)}, status=status)
 
 
 def typed(request: HttpRequest) -> list[tuple[str, str]]:
-    """Return what a form sent, so that it can be sent again.
+    """Return the values of a submitted form, so that they can be submitted again.
 
-    Empty unless the browser says that the form came from this site. Otherwise another site could fill in ours. Also
-    empty if a field may be secret.
+    Empty unless the browser reports that the form came from this site: otherwise another site could fill in our form.
+    Also empty if a field may hold a secret.
     """
     named = [name for name in request.POST if name != "csrfmiddlewaretoken"]
     here = f"{request.scheme}://{request.get_host()}"

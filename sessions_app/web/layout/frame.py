@@ -1,4 +1,4 @@
-"""The template context of every page's frame."""
+"""The template context of the frame around every page."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Link(NamedTuple):
 
 
 class Frame:
-    """The frame of one page. Values are read only when a template uses them, so fragments cost nothing."""
+    """The frame of one page. Values are read only when a template uses them, so fragments without a frame cost nothing."""
 
     def __init__(self, request: HttpRequest, identity: Identity) -> None:
         self._path = request.path
@@ -53,32 +53,32 @@ class Frame:
 
     @property
     def utc_clock(self) -> str:
-        """The hour and minute in UTC; empty if the reader's time zone does not differ from it."""
+        """The hour and minute in UTC; empty if the reader's time zone is equal to UTC now."""
         return f"{self.now.astimezone(dt.UTC):%H:%M}" if self.now.utcoffset() else ""
 
     @property
     def zone_name(self) -> str:
-        """The reader's time zone, as the time zone database names it."""
+        """The reader's time zone, by its IANA name."""
         return timezone.get_current_timezone_name()
 
     @cached_property
     def standing(self) -> Standing:
-        """What concerns this person."""
+        """The counts and flags that the frame shows to its reader."""
         return standing_of(self._identity, self.now)
 
     @cached_property
     def waiting(self) -> int:
-        """The number of things that wait for this person's decision or answer."""
+        """The number of items that wait for the reader's decision or answer."""
         return sum(self.standing.waiting)
 
     @property
     def seen(self) -> int:
-        """The number of the record's last entry from before the page was read."""
+        """The number of the record's last entry when the page was read."""
         return self._request.META.get(SEEN) or self.standing.seen
 
     @property
     def stream(self) -> str:
-        """Where the page receives changes: below its own address, or at the streams' own port of its host."""
+        """The address of the page's event stream: below the page's own, or at the streams' port on the same host."""
         here = f"{self._request.scheme}://{self._request.get_host()}"
         if here not in settings.STREAMS_ORIGINS:
             return STREAM_PATH
@@ -86,7 +86,7 @@ class Frame:
 
     @cached_property
     def work(self) -> list[Link]:
-        """The links for everyday work."""
+        """The links for requesting, approving and using access."""
         return [
             self._link("home", "home", "Home"),
             self._link("request_new", "plus", "Request access"),
@@ -103,7 +103,7 @@ class Frame:
         """The links for auditing."""
         others = [
             self._link("people", "people", "People and machines"),
-            self._link("who_can", "whocan", "Who can"),
+            self._link("who_can", "whocan", "Who can run this?"),
         ]
         return [
             self._link("record", "shield", "Record"),
@@ -114,7 +114,7 @@ class Frame:
 
     @cached_property
     def setup(self) -> list[Link]:
-        """The links to the catalog, and to the other setup that concerns the reader."""
+        """The links to the catalog and to the other setup pages that the reader can use."""
         others = [
             (self._identity.is_superuser, self._link("sources", "plug", "Workflow sources")),
             (self.standing.webhooks, self._link("webhooks", "link", "Webhooks")),
@@ -148,7 +148,7 @@ class Frame:
 
 
 def frame_of(request: HttpRequest) -> Frame:
-    """Return the frame of a page. Ask for it when everything that the page changes is changed."""
+    """Return the frame of a page. Call it after all changes that the page makes."""
     if FRAME not in request.META:
         request.META[FRAME] = Frame(request, who(request))
     frame: Frame = request.META[FRAME]
@@ -156,7 +156,7 @@ def frame_of(request: HttpRequest) -> Frame:
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
-    """Return the frame for signed-in people, and the theme they chose."""
+    """Return the frame for signed-in people, and the theme that they chose."""
     theme = request.COOKIES.get(THEME_COOKIE, "")
     values: dict[str, Any] = {"theme": theme if theme in ("light", "dark") else ""}
     user = getattr(request, "user", None)

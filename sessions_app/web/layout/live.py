@@ -1,4 +1,4 @@
-"""Answers a page that asks whether it should update."""
+"""Endpoints that a page polls to find out whether it should update."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sessions_app.web.layout.views import page, who
 
 @page()
 def pulse(request: HttpRequest) -> HttpResponse:
-    """Return what happened since the page last asked; 204 if nothing did."""
+    """Return what changed since the page's last request; 204 if nothing did."""
     seen = {name: _number(request.GET.get(name, "")) for name in ("after", "notice", "waiting")}
     found = read_pulse(who(request), seen, clock.now())
     if found is None:
@@ -38,5 +38,5 @@ def _number(text: str) -> int:
 
 @never_cache
 def no_stream(_request: HttpRequest) -> HttpResponse:
-    """Return 204 where no proxy routes the stream. Browsers then stop reconnecting, and the page polls."""
+    """Return 204 if no proxy routes the event stream. Browsers then stop reconnecting, and the page polls."""
     return HttpResponse(status=204)

@@ -1,4 +1,4 @@
-"""Pagination by key: the hundredth page costs the same as the first."""
+"""Keyset pagination: every page costs the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LARGEST = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Row]):
-    """A page of rows, the key before which the next page begins (None for the last page), and whether newer
+    """A page of rows. ``before`` is the key that the next page starts below (None for the last page); ``newer``: newer
     rows exist.
     """
 
@@ -24,7 +24,7 @@ class Page(Generic[Row]):
 
 
 def page_of(queryset: models.QuerySet[Row], *, key: str, before: str, size: int = SIZE) -> Page[Row]:
-    """Return the newest rows whose ``key`` is below ``before``. If that is not a number, start at the newest."""
+    """Return the newest rows whose ``key`` is below ``before``. If ``before`` isn't a number, start at the newest."""
     limit = int(before) if before.isdecimal() and len(before) < 19 else None
     if limit is not None:
         queryset = queryset.filter(**{f"{key}__lt": min(limit, LARGEST)})

@@ -1,4 +1,4 @@
-"""The pulse of a page: whether something happened since it was rendered, and what its reader should hear about it."""
+"""The pulse of a page: whether something changed since it was rendered, and what a screen reader announces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from broker.audit.queries import families_after, last_number
 from sessions_app.models import Notice
 from sessions_app.web.layout.reader import newest_of, standing_of
 
-# A page that is further behind updates everything.
+# A page that is further behind updates all of its parts.
 FAR_BEHIND = 500
 EVERYTHING = tuple(sorted({event.family for event in Event} | {"notice"}))
 MOST_SAID = 2
@@ -20,7 +20,7 @@ MOST_SAID = 2
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """The latest numbers of the record and the reader's notifications. ``families`` are those of the events since
+    """The latest numbers of the record and the reader's notifications. ``families`` are the families of events since
     ``after``.
     """
 
@@ -52,7 +52,7 @@ def pulse(identity: Identity, seen: Mapping[str, int], now: dt.datetime) -> Puls
 
 
 def _say(identity: Identity, seen: Mapping[str, int], waiting: int) -> str:
-    """Return what a screen reader announces: new notifications, or else that more things are waiting."""
+    """Return what a screen reader announces: new notifications, or otherwise that more items are waiting."""
     told = Notice.objects.filter(identity=identity, pk__gt=seen["notice"]).order_by("pk")
     subjects = list(told.values_list("subject", flat=True)[: MOST_SAID + 1])
     if len(subjects) > MOST_SAID:

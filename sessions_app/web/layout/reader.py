@@ -1,4 +1,4 @@
-"""What every page says about its reader, in one statement, because every page says it."""
+"""The counts and flags that every page shows its reader, read in one SQL statement."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Verified(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """What concerns one reader now.
+    """The counts and flags for one reader now.
 
-    ``seen`` is the number of the record's last entry, ``notice`` that of the reader's newest notification, and ``unread``
-    counts those that still need the reader, at most 99. The next three are whether the reader sees anyone besides
-    themselves, and any webhooks and trust policies.
+    ``seen`` is the number of the record's last entry, ``notice`` that of the reader's newest notification. ``unread``
+    counts the notifications that still need the reader, at most 99. The next three are whether the reader can see
+    other identities, webhooks and trust policies.
     """
 
     waiting: Waiting
@@ -54,7 +54,7 @@ class Standing(NamedTuple):
 
 
 def standing_of(reader: Identity, now: dt.datetime) -> Standing:
-    """Return what concerns a reader."""
+    """Return the counts and flags for a reader."""
     found = iter(_read(reader, now))
     waiting = Waiting(*itertools.islice(found, len(Waiting._fields)))
     at, *verified = itertools.islice(found, len(Verified._fields))

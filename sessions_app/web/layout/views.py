@@ -1,4 +1,4 @@
-"""The behavior that all pages share."""
+"""The shared behavior of all pages."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 READ = ("GET", "HEAD")
 ACT = ("POST",)
 FORM = (*READ, *ACT)
-# The request's key for the number of the record's last entry from before its page was read.
+# The request attribute with the number of the record's last entry when its page was read.
 SEEN = "stint.seen"
 
 
 def page(methods: Sequence[str] = READ, *, writes: bool = False) -> Callable[[View[P]], View[P]]:
     """Make a view a page: for signed-in people and the given methods only, never cached, with errors shown as pages.
 
-    What is shown is read from one snapshot, so that no two of its parts disagree. A view that ``writes`` when it is
-    read, for instance that someone watched a recording, reads without.
+    All reads come from one database snapshot, so that the parts of a page agree. A view that ``writes`` on a GET, such
+    as an entry that someone watched a recording, has no snapshot.
     """
 
     def decorate(view: View[P]) -> View[P]:
@@ -50,7 +50,7 @@ def page(methods: Sequence[str] = READ, *, writes: bool = False) -> Callable[[Vi
                     return view(request, *args, **kwargs)
                 with nullcontext() if writes else one_snapshot():
                     if writes:
-                        # Read this first, so that everything that happens later makes the page update.
+                        # Read this first, so that the page updates for everything that happens later.
                         request.META[SEEN] = last_number()
                     hold_still(who(request))
                     return view(request, *args, **kwargs)
@@ -65,7 +65,7 @@ def page(methods: Sequence[str] = READ, *, writes: bool = False) -> Callable[[Vi
 
 
 def _refuse_unstorable(request: HttpRequest) -> None:
-    """Refuse NUL characters. PostgreSQL's text can't hold them, so nothing with one can be looked up or stored."""
+    """Refuse NUL characters, which PostgreSQL can't store in text."""
     sent = (
         text
         for values in (request.GET, request.POST)
@@ -73,14 +73,14 @@ def _refuse_unstorable(request: HttpRequest) -> None:
         for text in (pair[0], *pair[1])
     )
     if any("\0" in text for text in sent):
-        raise InvalidInput("The form contains a NUL character.", hint="Type it again instead of pasting it.")
+        raise InvalidInput("The form contains a NUL character.", hint="Type the text instead of pasting it.")
 
 
 def sign_in_first(request: HttpRequest) -> HttpResponse:
-    """Redirect to the sign-in page, or to the step that the sign-in lacks.
+    """Redirect to the sign-in page, or to the next step of an incomplete sign-in.
 
-    A fragment takes no page away: it gets a 401 with ``Location``, and the page shows its text. A form sent by someone
-    who is signed out stays where it is, with what was typed.
+    A request for a fragment gets a 401 with ``Location`` instead, and the page shows its text. A form sent by someone
+    who is signed out stays on its page, with what was typed.
     """
     current: HtmxDetails | None = getattr(request, "htmx", None)
     missing = getattr(request, "missing", "")
@@ -98,19 +98,19 @@ def sign_in_first(request: HttpRequest) -> HttpResponse:
 
 
 def who(request: HttpRequest) -> Identity:
-    """Return the identity that is signed in on a page."""
+    """Return the signed-in identity of a page's request."""
     if not isinstance(request.user, Identity):
         raise TypeError("pages are for signed-in people")
     return request.user
 
 
 def said(request: HttpRequest, error: StintError) -> HttpResponse:
-    """Render an expected failure as its own page, for actions without a form to return to."""
+    """Render an expected error as a page of its own, for actions without a form to return to."""
     return render(request, "ui/error.html", {"error": error}, status=error.status)
 
 
 def back(request: HttpRequest, name: str, *args: str) -> HttpResponse:
-    """Redirect to the page that the form named, if it is on this site, and otherwise to the named page."""
+    """Redirect to the address in the form's `next` field if it is on this site, otherwise to the named page."""
     wanted = request.POST.get("next", "")
     if wanted and url_has_allowed_host_and_scheme(
         wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()

@@ -1,4 +1,4 @@
-"""Views for one's own notifications."""
+"""Views for the reader's notifications."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read(request: HttpRequest, notice: int) -> HttpResponse:
 
 @page(ACT)
 def read_all(request: HttpRequest) -> HttpResponse:
-    """Mark as read the notifications that the page showed, and none that came later."""
+    """Mark the notifications that the page showed as read, but none that came later."""
     newest = request.POST.get("newest", "")
     count = read_all_notices(
         newest=int(newest) if newest.isdecimal() and len(newest) < 19 else 0,

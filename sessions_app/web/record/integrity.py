@@ -26,7 +26,7 @@ NOT_VERIFIED = (
 class Integrity:
     """The last verification (None if there was none), the number of entries ``since``, and the newest checkpoint.
 
-    ``trouble`` says why checkpoints can't be signed or kept outside the database, if so.
+    ``trouble`` is the reason that checkpoints can't be signed or saved outside the database, if any.
     """
 
     verification: AuditVerification | None
@@ -50,7 +50,7 @@ class Integrity:
 
     @property
     def heading(self) -> SafeString | str:
-        """The result in a few words."""
+        """The result as a heading."""
         last = self.verification
         if last is None:
             return "Not verified yet"
@@ -60,7 +60,7 @@ class Integrity:
 
     @property
     def says(self) -> Sequence[SafeString | str]:
-        """The result in sentences."""
+        """The result as sentences."""
         last = self.verification
         if last is None:
             return [NOT_VERIFIED]
@@ -81,7 +81,7 @@ class Integrity:
         found.append(
             f"{plural(self.since, ENTRIES)} added since will be verified next time."
             if self.since
-            else "Nothing has been added since."
+            else "No entries were added since."
         )
         if self.checkpoint:
             covered = plural(self.checkpoint.size, ENTRIES)

@@ -61,7 +61,7 @@ def _record(request: HttpRequest, question: Question, error: StintError | None =
 
 
 def _question(query: QueryDict) -> Question:
-    """Return the question in the query of an address."""
+    """Return the question in an address's query string."""
     return Question(
         **{
             field.name: query.get(field.name, "").replace("\0", "").strip()[:MAX_QUERY]

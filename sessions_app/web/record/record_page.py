@@ -1,4 +1,4 @@
-"""The record as a page: its filters, saved searches, and entries in plain words."""
+"""The record page: its filters, saved searches, and entries as plain sentences."""
 
 from __future__ import annotations
 
@@ -46,9 +46,8 @@ PAGES = {
     "webhook": "webhook",
     "trust_policy": "trust_policy_edit",
 }
-# Entries are in the order in which they were appended, which can differ from the order of their times. A transaction
-# may have waited, and ends are appended later if the record could not take them. So the search covers this much around
-# a date as well.
+# Entries are in the order in which they were appended, which can differ from the order of their times: a transaction
+# may have waited, and deferred ends are appended later. So a search by date also covers this much before and after it.
 SLACK = dt.timedelta(days=2)
 
 # Find the first entry at or after a time by binary search: about twenty lookups for a million entries.
@@ -67,7 +66,7 @@ SELECT low FROM look ORDER BY high - low LIMIT 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A reader's question to the record. An empty filter matches every entry.
+    """A search in the record. An empty filter matches every entry.
 
     Dates are days in the reader's time zone, both inclusive. With times, the range ends just before ``until``. A time
     without a date belongs to the other date, or to today.
@@ -109,7 +108,7 @@ class Chip(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """A saved search. ``pk`` is None for the searches that everyone has."""
+    """A saved search. ``pk`` is None for the built-in searches."""
 
     pk: int | None
     name: str
@@ -141,13 +140,13 @@ def answer(question: Question, reader: Identity, now: dt.datetime, before: int |
 
 
 def told(rows: Iterable[AuditEntry]) -> list[Told]:
-    """Return each entry with its sentence in plain words."""
+    """Return each entry with its sentence."""
     return [Told(entry, sentence(entry), _about(entry)) for entry in rows]
 
 
 def _about(entry: AuditEntry) -> Linked:
-    """Return what an entry is about, with its page. There is none for a username that was only tried at sign-in, and
-    for objects without pages.
+    """Return an entry's object with a link to its page. Objects without pages have no link, nor do usernames that were
+    only tried at sign-in.
     """
     page = PAGES.get(entry.object_type)
     if page and entry.event != Event.IDENTITY_SIGN_IN_FAILED:
@@ -159,7 +158,7 @@ def _about(entry: AuditEntry) -> Linked:
 
 
 def narrowed(question: Question, now: dt.datetime) -> QuerySet[AuditEntry]:
-    """Return the entries that match all filters except text and cluster, for which each entry has to be read."""
+    """Return the entries that match all filters except text and cluster, which are checked entry by entry."""
     found = entries()
     if question.event in FAMILIES:
         found = found.filter(event__in=[event for event in Event if event.family == question.event])
@@ -179,7 +178,7 @@ def narrowed(question: Question, now: dt.datetime) -> QuerySet[AuditEntry]:
 def _between(
     found: QuerySet[AuditEntry], since: dt.datetime | None, until: dt.datetime | None
 ) -> QuerySet[AuditEntry]:
-    """Keep the entries in [since, until). They are also bounded by number, so that distant entries are not read."""
+    """Keep the entries in [since, until), also bounded by entry number so that distant entries aren't read."""
     if since is not None:
         found = found.filter(at__gte=since, seq__gte=_first_at(since - SLACK))
     if until is not None:
@@ -219,7 +218,7 @@ def _day(text: str) -> dt.date | None:
 def exported(question: Question, reader: Identity, now: dt.datetime) -> Iterator[AuditEntry]:
     """Yield every entry that matches and that the reader may see, newest first.
 
-    Dates are read at once: the time zone of the reader is only active until the response begins.
+    Dates are parsed immediately: the reader's time zone is active only until the response starts.
     """
     return _all(narrowed(question, now), question, reader)
 
@@ -264,7 +263,7 @@ def as_json(entry: AuditEntry) -> dict[str, Any]:
 
 
 def everybodys(now: dt.datetime) -> list[Saved]:
-    """Return the searches that everyone has. Days are in the reader's time zone."""
+    """Return the built-in searches. Days are in the reader's time zone."""
     today = timezone.localtime(now).date()
     week = today - dt.timedelta(days=7)
     questions = {

@@ -18,7 +18,7 @@ from sessions_app.web.layout.views import page, who
 from sessions_app.web.record.recordings_page import recordings, replay
 
 MAX_QUERY = 100
-# One day. No recording is that long.
+# One day: longer than any recording.
 LONGEST = 86400.0
 
 
@@ -45,7 +45,7 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(request, "record/recordings.html", context)
 
 
-# The player's terminal is written in WebAssembly.
+# The player's terminal is WebAssembly.
 @csp_update({"script-src": [WASM_UNSAFE_EVAL]})  # type: ignore[untyped-decorator]  # the library has no types
 @page(writes=True)
 def detail(request: HttpRequest, run: int) -> HttpResponse:
@@ -63,7 +63,7 @@ def cast(request: HttpRequest, run: int) -> HttpResponse:
     file = readable(found)
     if file is None:
         raise Http404
-    return FileResponse(  # type: ignore[return-value]  # a page answers with any kind of response
+    return FileResponse(  # type: ignore[return-value]  # a page can return any kind of response
         file,
         content_type="application/x-asciicast",
         filename=f"{found.grant.ref}-{found.pk}.cast",

@@ -29,9 +29,9 @@ UNSEALED = Look("warn", "alert", "Never sealed")
 PURGED = Look("mute", "clock", "Purged")
 MISSING = Look("warn", "alert", "File missing")
 UNREADABLE = Look("warn", "alert", "Can't be read now")
-# The most recordings shown before and after the one being watched.
+# The maximum number of recordings shown before and after the current one.
 NEIGHBORS = 12
-# The number of runs that one page of the list examines.
+# The number of runs examined for one page of the list.
 SPAN = 100_000
 FEWEST_ROWS, MOST_ROWS = 8, 24
 
@@ -40,7 +40,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What was read of a recording. If nothing could be, ``digest`` is empty, and ``seal`` says why."""
+    """The content of a recording. If it can't be read, ``digest`` is empty, and ``seal`` says why."""
 
     digest: str = ""
     length: float = 0.0
@@ -93,7 +93,7 @@ class Replay:
 
     @property
     def markers(self) -> list[list[float | str]]:
-        """The times that the player marks on its progress bar, with labels."""
+        """The markers on the player's progress bar: times with labels."""
         return [[hit.at, hit.line[:80]] for hit in self.content.hits]
 
 
@@ -107,10 +107,10 @@ def recordings(
     text: str = "",
     span: int = SPAN,
 ) -> Page[CommandRun]:
-    """Return a page of the recorded runs that the reader may see, filtered by what a form sent.
+    """Return a page of the recorded runs that the reader may see and that match the filters.
 
-    Each page examines at most ``span`` runs, so that rare matches cost no more than common ones. A page with few rows
-    may have an older page with more.
+    Each page examines at most ``span`` runs, so that rare matches cost no more than common ones. So a page may have few
+    rows although older pages have more.
     """
     top = int(before) if before.isdecimal() and len(before) < 18 else _newest() + 1
     bottom = max(0, top - span)
@@ -139,7 +139,7 @@ def _newest() -> int:
 
 
 def replay(run: CommandRun, *, wanted: str, start: float) -> Replay:
-    """Return one recording, with the lines that contain a text and the other recordings of its grant."""
+    """Return one recording, with the lines that contain a text, and the other recordings of its grant."""
     content = _content(run, wanted)
     earlier = list(_others(run).filter(pk__lt=run.pk).order_by("-pk")[:NEIGHBORS])
     later = list(_others(run).filter(pk__gt=run.pk).order_by("pk")[:NEIGHBORS])

@@ -1,4 +1,4 @@
-"""What the Status page shows: ends against the promise, what fails now, gateways, and the record."""
+"""Data for the Status page: ends against the objective, what is failing now, and gateways."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from sessions_app.queries.status.failing import (
 from sessions_app.queries.status.problems import GATEWAY_GONE, GATEWAY_SILENCE, troubles
 from sessions_app.web.display.states import Look, Tile, plural
 
-# Targets that are named; the others are counted.
+# The maximum number of targets named. The others are counted.
 MOST = 10
-# An end that was due less than this many seconds ago is on its way.
+# An end that was due less than this many seconds ago doesn't count as late yet.
 ON_ITS_WAY_S = 5.0
 GOAL = f"{OBJECTIVE:.1%}"
 RUNNING, STOPPED, SILENT = (
@@ -38,7 +38,7 @@ RUNNING, STOPPED, SILENT = (
 
 
 class Failing(NamedTuple):
-    """Something that fails now, with its tone and, if it has one, its page."""
+    """Something that is failing now, with its tone and, if it has one, its page."""
 
     tone: str
     text: str
@@ -53,14 +53,14 @@ class Day(NamedTuple):
 
     @property
     def tone(self) -> str:
-        """Green if it kept the objective, else orange or, if it alone used up its share ten times, red."""
+        """Green if the day met the objective, red if it used ten times its share of the error budget, otherwise orange."""
         if not self.ends.total:
             return "mute"
         return "ok" if self.ends.budget_left >= 0 else "warn" if self.ends.budget_left > -9 else "bad"
 
     @property
     def says(self) -> str:
-        """The day in words."""
+        """The day's text: `28 November: 41 ends, 1 late`."""
         if not self.ends.total:
             return f"{self.date:%-d %B}: no ends"
         return f"{self.date:%-d %B}: {plural(self.ends.total, 'end')}, {self.ends.late:,} late"
@@ -78,7 +78,7 @@ class Row(NamedTuple):
         share = f"{self.ends.kept:.3%}" if self.ends.total else "–"
         return [
             ("Ends", f"{self.ends.total:,}"), ("Median", _seconds(self.ends.within(0.5))), ("p99", _seconds(self.ends.within(0.99))),
-            ("Longest", _seconds(self.ends.longest if self.ends.total else None)), ("Late", f"{self.ends.late:,}"), ("In time", share),
+            ("Longest", _seconds(self.ends.longest if self.ends.total else None)), ("Late", f"{self.ends.late:,}"), ("On time", share),
         ]  # fmt: skip
 
 
@@ -92,7 +92,7 @@ class Gateway(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All that the page shows. ``failing`` is what fails now, worst first; ``ends`` are all of the window."""
+    """The content of the page. ``failing`` is what is failing now, the worst first; ``ends`` are all ends in the window."""
 
     failing: Sequence[Failing]
     ends: Ends
@@ -104,18 +104,18 @@ class Status:
 
     @property
     def tone(self) -> str:
-        """The tone of the page's first sentence."""
+        """The tone of the heading."""
         return self.failing[0].tone if self.failing else "ok"
 
     @property
     def heading(self) -> str:
-        """The state in a few words."""
+        """The state as a heading."""
         if not self.failing:
             return "All systems operational"
         return (
-            "Access may not end in time"
+            "Access may not end on time"
             if self.tone == "bad"
-            else "Access ends in time; something else fails"
+            else "Access ends on time, but something else is failing"
         )
 
     @property
@@ -125,13 +125,13 @@ class Status:
         tone = "ok" if ends.budget_left > 0.25 else "warn" if ends.budget_left > 0 else "bad"
         return [
             *(_speed(row) for row in self.rows),
-            Tile(tone, "Ends in time", f"{ends.kept:.3%}" if ends.total else "No ends yet", f"objective {GOAL} within {PROMISE_S:g} s"),
+            Tile(tone, "Ends on time", f"{ends.kept:.3%}" if ends.total else "No ends yet", f"objective {GOAL} within {PROMISE_S:g} s"),
             Tile(tone, "Error budget left", f"{ends.budget_left:.0%}", f"{ends.late:,} of {ends.allowed:,.1f} late ends used"),
         ]  # fmt: skip
 
 
 def status(reader: Identity, now: dt.datetime) -> Status:
-    """Return how Stint does now, as this reader may know it."""
+    """Return the current status, limited to what the reader may see."""
     counts = ends_by_day(now)
     today = now.astimezone(dt.UTC).date()
     days = [today - dt.timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
@@ -180,13 +180,13 @@ def _failing(reader: Identity, now: dt.datetime) -> Iterator[Failing]:
     count, oldest = overdue(now)
     if count and oldest > ON_ITS_WAY_S:
         late = (
-            f"{plural(count, 'grant')} had to be over up to {oldest:,.0f} s ago, which is not confirmed yet"
+            f"{plural(count, 'grant')} had to end up to {oldest:,.0f} s ago, and the end is not confirmed yet"
         )
         yield Failing("bad", late, reverse("grants"))
     if ends:
         yield Failing(
             "bad",
-            f"the targets of {plural(ends, 'ending grant')} have not confirmed the end",
+            f"the targets of {plural(ends, 'ending grant')} have not confirmed the revocation",
             reverse("grants"),
         )
     for text in troubles(now):
@@ -194,9 +194,9 @@ def _failing(reader: Identity, now: dt.datetime) -> Iterator[Failing]:
         yield Failing("bad" if critical else "warn", text)
     yield from _targets(reader, targets)
     if drift:
-        yield Failing("warn", f"{plural(drift, 'difference')} on targets not resolved", reverse("clusters"))
+        yield Failing("warn", f"{plural(drift, 'unresolved difference')} on targets", reverse("clusters"))
     if sources:
-        yield Failing("warn", f"{plural(sources, 'workflow source')} not answering")
+        yield Failing("warn", f"{plural(sources, 'workflow source')} not responding")
     if paused:
         yield Failing("warn", f"{plural(paused, 'webhook')} paused")
     if webhooks:
@@ -204,7 +204,7 @@ def _failing(reader: Identity, now: dt.datetime) -> Iterator[Failing]:
 
 
 def _targets(reader: Identity, count: int) -> Iterator[Failing]:
-    """Yield the targets that can't be read: those of clusters that the reader may see by name, the number of the others."""
+    """Yield the targets that can't be read: by name on clusters that the reader may see, and the number of the others."""
     if not count:
         return
     seen = failing_targets().filter(target__cluster__in=Cluster.objects.visible_to(reader))

@@ -1,4 +1,4 @@
-"""Views for the timeline: who had what, when."""
+"""The view of the timeline: who had which access, and when."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STATES = (
 BYS = ((By.CLUSTER, "Cluster"), (By.PERSON, "Person"), (By.MACHINE, "Machine"))
 ZOOMS = ((Zoom.DAY, "Day"), (Zoom.WEEK, "Week"), (Zoom.MONTH, "Month"))
 LONGEST = 100
-# Well within the range of dates, so that the previous and the next period exist too.
+# Well within the range of dates, so that the previous and next periods exist.
 FIRST, LAST = dt.date(1970, 2, 1), dt.date(9990, 1, 1)
 
 
@@ -69,7 +69,7 @@ def _file(request: HttpRequest, question: Question, now: dt.datetime) -> HttpRes
 
 
 def _question(query: QueryDict, today: dt.date) -> Question:
-    """Return the question in the query of an address. Values without a meaning are ignored."""
+    """Return the question in an address's query string. Invalid values are ignored."""
     return Question(
         by=_choice(By, query.get("by", "")) or By.CLUSTER,
         zoom=_choice(Zoom, query.get("zoom", "")) or Zoom.DAY,

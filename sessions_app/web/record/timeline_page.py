@@ -34,7 +34,7 @@ from sessions_app.web.record.timeline_question import By, Question, Show
 MOST_BARS = 80
 MOST_COUNTED = 1_000
 KINDS: dict[str, words.Look] = {
-    RequestKind.BREAK_GLASS: words.Look("glass", "flame", "Break-glass"),
+    RequestKind.BREAK_GLASS: words.Look("glass", "flame", "Break-glass access"),
     RequestKind.INCIDENT: words.Look("glass", "flame", "Incident"),
     RequestKind.EXTENSION: words.Look("mute", "plus", "Extension"),
 }
@@ -43,7 +43,7 @@ REFUSED = (RequestState.DENIED, RequestState.LAPSED, RequestState.WITHDRAWN)
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The timeline as a chart. ``left_out`` bars are not drawn. ``at_least``: there may be more of them."""
+    """The timeline as a chart. ``left_out`` counts the bars that aren't drawn. ``at_least``: there may be more of them."""
 
     chart: timeline.Board
     drawn: int
@@ -52,7 +52,7 @@ class Board:
 
     @property
     def says(self) -> str:
-        """A note on what is not drawn; empty if all is."""
+        """A note on bars that aren't drawn; empty if all are."""
         if not self.left_out:
             return ""
         more = "more than " if self.at_least else ""
@@ -96,8 +96,8 @@ class _Found:
     waiting: QuerySet[AccessRequest]
 
     def first(self, most: int) -> tuple[list[int], int]:
-        """Return the ids of the requests that begin first, and how many there are, counting at most ``MOST_COUNTED`` of
-        each sort. They are sorted before they are read in full.
+        """Return the ids of the requests that start first, and how many there are, counting at most ``MOST_COUNTED`` of
+        each kind. Ids are sorted before rows are read in full.
         """
         sorts: tuple[QuerySet[Any, Any], ...] = (
             self.grants.order_by("starts_at", "pk").values_list("starts_at", "request_id"),
@@ -123,7 +123,7 @@ def _found(question: Question, reader: Identity, now: dt.datetime) -> _Found:
 
 
 def _grants(grants: QuerySet[Grant], start: dt.datetime, end: dt.datetime) -> QuerySet[Grant]:
-    """Keep the grants that overlap the period. Each state is matched by its own index."""
+    """Keep the grants that overlap the period. Each state uses its own index."""
     return grants.filter(
         Q(state__in=BEFORE_END, expires_at__gt=start)
         | Q(state=GrantState.REVOKING)
@@ -133,8 +133,8 @@ def _grants(grants: QuerySet[Grant], start: dt.datetime, end: dt.datetime) -> Qu
 
 
 def _over(requests: QuerySet[AccessRequest], start: dt.datetime, end: dt.datetime) -> QuerySet[AccessRequest]:
-    """Keep the requests that led to nothing and whose requested time overlaps the period."""
-    # Filter by the request's own time, which has an index. The workflow may begin later than that, but not earlier.
+    """Keep the requests without a grant whose requested time overlaps the period."""
+    # Filter by the request's own time, which has an index. Its workflow may start later than that, but not earlier.
     asked = requests.annotate(asked=Coalesce("starts_at", "created_at")).filter(asked__lt=end)
     wanted = asked.annotate(wanted=Greatest(F("asked"), "workflow__starts_at"))
     past = wanted.filter(state__in=REFUSED, wanted__lt=end).exclude(kind=RequestKind.EXTENSION)
@@ -159,7 +159,7 @@ def _till(begin: str) -> ExpressionWrapper[CombinedExpression]:
 
 
 def _narrowed(show: Show, found: _Found, now: dt.datetime) -> _Found:
-    """Reduce what was found to one kind of bar. Requests that lapsed by the clock no longer count as pending."""
+    """Reduce what was found to one kind of bar. Requests past their deadline don't count as pending."""
     over, waiting = found.over.none(), found.waiting.none()
     if show == Show.ASKED:
         return _Found(found.grants.none(), over, found.waiting.filter(lapses_at__gt=now))
@@ -233,7 +233,7 @@ def _groups(by: By, rows: Iterable[AccessRequest], now: dt.datetime) -> Iterator
 
 
 def span_of(request: AccessRequest, by: By, now: dt.datetime) -> timeline.Span:
-    """Return the bar of a request: that of its grant, or the one it would have had."""
+    """Return the bar of a request: its grant's, or the one that it would have had."""
     what = str(request.command_set_version.command_set)
     note = f"{request.requester}, {what}" if by == By.CLUSTER else f"{request.cluster}, {what}"
     grant: Grant | None = getattr(request, "grant", None)
@@ -270,7 +270,7 @@ def _stretches_of(policy: AccessPolicy, start: dt.datetime, end: dt.datetime) ->
     try:
         document = policy_document(policy)
     except Unreadable:
-        return []  # It allows nothing, and forbids nothing that another policy allows.
+        return []  # It allows nothing, and restricts no other policy.
     windows = [
         timeline.Stretch(opens, closes, "open", f"Allowed window of {policy.name}")
         for opens, closes in allowed(document.windows or (), start, end)

@@ -1,4 +1,4 @@
-"""A reader's question to the timeline: which period, in which rows, and whose access."""
+"""The timeline's query: the period, the rows and the filters."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Show(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A reader's question to the timeline. Empty filters match all.
+    """A query of the timeline. Empty filters match everything.
 
-    ``day`` is any day of the period, in the reader's time zone. Of a single day, hours can be chosen: from ``since`` to
-    ``until``, past midnight unless ``until`` is later than ``since``.
+    ``day`` is any day of the period, in the reader's time zone. A single day can be limited to hours: from ``since`` to
+    ``until``, on the next day unless ``until`` is later than ``since``.
     """
 
     by: By = By.CLUSTER
@@ -69,7 +69,7 @@ class Question:
 
     @property
     def after(self) -> dt.date:
-        """The first day after the period, which begins the next one."""
+        """The first day of the next period."""
         if self.zoom == Zoom.MONTH:
             return (self.first + dt.timedelta(days=31)).replace(day=1)
         return self.first + dt.timedelta(days=7 if self.zoom == Zoom.WEEK else 1)
@@ -91,7 +91,7 @@ class Question:
 
     @property
     def heading(self) -> str:
-        """The period in words: `Saturday, 28 November 2026, 02:00 to 06:00`."""
+        """The period as text: `Saturday, 28 November 2026, 02:00 to 06:00`."""
         if self.zoom == Zoom.MONTH:
             return date_format(self.first, "F Y")
         if self.zoom == Zoom.WEEK:
@@ -104,9 +104,7 @@ class Question:
         return f"{day}, {self.since or dt.time():%H:%M} to {f'{self.until:%H:%M}' if self.until else '24:00'}"
 
     def stretch(self) -> tuple[dt.datetime, dt.datetime]:
-        """Return both ends of the period in UTC. A day in the reader's zone on which the clocks change has 23 or 25
-        hours.
-        """
+        """Return the start and end of the period in UTC. A day on which the clocks change has 23 or 25 hours."""
         if not self.has_hours:
             return at_hour(self.first), at_hour(self.after)
         since = self.since or dt.time()

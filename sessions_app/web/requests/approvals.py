@@ -1,4 +1,4 @@
-"""The approver's pages: what waits for a decision, and making it."""
+"""Views for approvers: what waits for a decision, and deciding it."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ SHOW = ("holds", "requests", "reviews", "questions")
 
 @page()
 def index(request: HttpRequest) -> HttpResponse:
-    """List what waits for the reader, what waits for others, and what the reader decided."""
+    """List the items that wait for the reader or for others, and the reader's decisions."""
     me, now = who(request), clock.now()
     show = request.GET.get("show", "")
     show = show if show in SHOW else ""
     found = waiting.lists_for(me, now, frame_of(request).standing.waiting, most=MOST)
     mine = found["requests"]
-    # The same people decide about held grants and held commands.
+    # The same people decide about suspended grants and held commands.
     releases = found.pop("releases")
     counts = {name: len(rows) for name, rows in found.items()}
     counts["holds"] += len(releases)
@@ -87,7 +87,7 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
 
 def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None = None) -> HttpResponse:
     typed = request.POST
-    # A page that updates itself sends the summary of what its reader has read. It keeps showing what changed since
+    # A page that updates itself sends a summary of what its reader has read. It keeps showing what changed since
     # then.
     read = typed.get("read", "") if error else request.GET.get("read", "")
     context = request_page(asked, who(request), clock.now())
@@ -96,7 +96,7 @@ def _detail(request: HttpRequest, asked: AccessRequest, error: StintError | None
     refused = error is not None and error.code == ScopeChanged.code
     context |= {
         "error": error,
-        # A change is reported above the page, all other errors at the form.
+        # A change is shown at the top of the page, all other errors at the form.
         "form_error": None if refused else error,
         "note": changed_note(context["shown"], changes, refused=refused, failed=error is not None),
         "read": read if changes and not error else signed_summary(asked, targets),
@@ -133,7 +133,7 @@ def decide(request: HttpRequest, ref: str) -> HttpResponse:
 
 
 def _narrowing(typed: QueryDict, asked: AccessRequest) -> dict[str, Any] | None:
-    """Return what the form keeps, where that is less than what earlier approvers left; None for a denial."""
+    """Return the form's reductions of what earlier approvers left; None for a denial."""
     if typed.get("verdict") != Verdict.APPROVE:
         return None
     narrowing: dict[str, Any] = {}
@@ -151,7 +151,7 @@ def _narrowing(typed: QueryDict, asked: AccessRequest) -> dict[str, Any] | None:
 def _numbers(texts: list[str]) -> list[int]:
     numbers = [_whole(text) for text in texts]
     if None in numbers:
-        raise InvalidInput("The form is not valid.", hint="Reload the page and decide again.")
+        raise InvalidInput("The form isn't valid.", hint="Reload the page and decide again.")
     return [number for number in numbers if number is not None]
 
 
@@ -169,4 +169,4 @@ def _said(asked: AccessRequest) -> str:
         return f"{asked.ref} approved. It starts and ends automatically."
     if asked.state == RequestState.DENIED:
         return f"{asked.ref} denied. {asked.requester} can see your comment."
-    return f"You approved {asked.ref}. It needs another approval."
+    return f"You approved {asked.ref}. It needs more approvals."

@@ -1,4 +1,4 @@
-"""The request form: what can be requested, at what price, and the fields that a choice needs."""
+"""The request form: what can be requested, the approvals it needs, and the fields that a choice requires."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ QUICK = 1800
 MOST = 20
 
 
-# The names that errors and rules use for the fields of the workflow and of the start.
+# The names of the workflow's fields and of the start's in errors and rules.
 _OF_WORKFLOW = (
     "workflow,workflow_open,workflow_on_cluster,workflow_fits,role_in_workflow,workflow_fresh,"
     "incident_open,incident_on_cluster"
@@ -56,7 +56,7 @@ _OF_START = "day,starts_at,start,in_window,not_frozen,within_workflow,at_once"
 
 @dataclass(frozen=True, slots=True)
 class AskPage:
-    """The form for one draft. ``windows`` are pairs of times; None means that any time is allowed."""
+    """The form for one draft. ``windows`` are pairs of start and end; None means that any time is allowed."""
 
     draft: Draft
     clusters: Sequence[Cluster]
@@ -68,26 +68,26 @@ class AskPage:
     ticket_required: bool
     reason_required: bool
     kinds: Sequence[RequestKind]
-    # The workflows that can be named.
+    # The workflows that can be linked.
     incidents: Sequence[Workflow]
     workflow_needed: bool = False
     # The kinds of workflows that Stint can open, if one is needed.
     kinds_to_open: Sequence[WorkflowKind] = ()
     sources_to_ask: Sequence[str] = ()
-    # The reference of the workflow, if it begins later.
+    # The reference of the workflow, if it starts later.
     begins_with: str = ""
-    # The sources whose workflows can be named by reference, and whether the named one has to be read first.
+    # The sources whose workflows can be linked by reference, and whether the linked one has to be read first.
     sources: Sequence[str] = ()
     unread: bool = False
 
     @property
     def price(self) -> str:
-        """The price of the chosen command set."""
+        """The approvals that the chosen command set needs, and its longest duration."""
         return next((option.price for option in self.sets if option.name == self.draft.command_set), "")
 
     @property
     def names(self) -> str:
-        """The fields of the form in order, each with the names that errors and rules use for it."""
+        """The fields of the form in order, each with its names in errors and rules."""
         listed = self.incidents or (not self.for_incident and (self.workflow_needed or self.draft.incident))
         workflow = "other_workflow" if self.draft.other_workflow else "incident" if listed else ""
         shown = (
@@ -108,7 +108,7 @@ class AskPage:
 
     @property
     def workflow_is_elsewhere(self) -> bool:
-        """Whether the named workflow is not among those offered."""
+        """Whether the linked workflow is not among those offered."""
         return bool(self.draft.incident) and self.draft.incident not in {one.ref for one in self.incidents}
 
     @property
@@ -118,18 +118,18 @@ class AskPage:
 
     @property
     def chooses_workflow(self) -> bool:
-        """Whether a workflow can be named, and there is something to choose."""
+        """Whether a workflow can be linked, and there is one to choose."""
         some = self.incidents or self.workflow_needed or self.draft.incident
         return not self.for_incident and bool(self.clusters) and bool(some)
 
     @property
     def none_to_choose(self) -> bool:
-        """Whether a workflow has to be named, but no suitable one is open."""
+        """Whether a workflow must be linked, but no suitable one is open."""
         return self.workflow_needed and not self.incidents
 
     @property
     def workflows_to_open(self) -> list[tuple[WorkflowKind, str]]:
-        """The kinds of workflows that Stint can open for the request, each with its label: `Open an incident`."""
+        """The kinds of workflows that can be opened in Stint for the request, each with its label: `Open an incident`."""
         return [(kind, f"Open {_article(kind.label)} {kind.label.lower()}") for kind in self.kinds_to_open]
 
     @property
@@ -144,12 +144,12 @@ class AskPage:
 
     @property
     def chooses_start(self) -> bool:
-        """Whether the request can have a start of its own."""
+        """Whether the request can have a start time of its own."""
         return self.draft.kind == RequestKind.PLANNED
 
     @property
     def default_start(self) -> str:
-        """The default start of the access, in words."""
+        """When access starts by default: `on approval`."""
         return f"with {self.begins_with}" if self.begins_with else "on approval"
 
     @property
@@ -189,7 +189,7 @@ def _about(cluster: Cluster) -> str:
 
 
 def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
-    """Return the form for a draft. What the draft leaves open is filled with the first possible choice."""
+    """Return the form for a draft. Empty fields of the draft get the first possible choice."""
     every = terms_of(identity)
     groups = group_names(identity)
     by_kind = {
@@ -251,7 +251,7 @@ def ask_page(identity: Identity, draft: Draft, now: dt.datetime) -> AskPage:
 
 
 def _planned(identity: Identity, draft: Draft) -> Workflow | None:
-    """Return the workflow that a draft for planned access names, if it has a planned time."""
+    """Return the workflow linked to a draft for planned access, if it has a planned time."""
     workflow = (
         workflow_for(identity, draft.workflow)
         if draft.kind == RequestKind.PLANNED and draft.workflow
@@ -263,14 +263,14 @@ def _planned(identity: Identity, draft: Draft) -> Workflow | None:
 def _meant_for(
     workflow: Workflow | None, sets: Sequence[SetOption], terms: Sequence[Terms]
 ) -> SetOption | None:
-    """Return the first command set under a policy that accepts the workflow, as the one most likely needed."""
+    """Return the first command set under a policy that accepts the workflow: the one most likely needed."""
     wanted = {one.name: one.document.workflow for one in terms if one.document.workflow}
     wanting = {name for name, needed in wanted.items() if workflow and takes(needed, workflow)}
     return next((option for option in sets if wanting.intersection(option.policies)), None)
 
 
 def _usual_duration(longest: int, kind: str, planned: Workflow | None, now: dt.datetime) -> str:
-    """Return the proposed duration: the rest of the workflow's planned time, or else a usual one."""
+    """Return the suggested duration: the rest of the workflow's planned time, or otherwise a usual one."""
     usual = QUICK if kind == RequestKind.QUICK else USUAL
     if planned and planned.starts_at and planned.ends_at and planned.ends_at > now:
         usual = int((planned.ends_at - max(planned.starts_at, now)).total_seconds())
@@ -281,7 +281,7 @@ def _usual_duration(longest: int, kind: str, planned: Workflow | None, now: dt.d
 def _for_workflow(
     identity: Identity, draft: Draft, clusters: list[Cluster], *, unread: bool
 ) -> tuple[Draft, list[Cluster], list[Workflow]]:
-    """Return the draft, those of the clusters that its workflow concerns, and the incidents to offer."""
+    """Return the draft, the clusters that its workflow concerns, and the incidents to offer."""
     if draft.kind != RequestKind.INCIDENT:
         return draft, _clusters_on(identity, draft, clusters), []
     incidents = open_incidents(clusters)
@@ -311,8 +311,8 @@ def open_incidents(clusters: Sequence[Cluster]) -> list[Workflow]:
 
 
 class WorkflowWanted(NamedTuple):
-    """Which workflows the policies of a choice accept: whether one is needed, which fit, and the kinds that Stint can
-    open. ``sources`` are the sources that the policies name.
+    """Which workflows the policies of a choice accept: whether one is required, which fit, and the kinds that Stint can
+    open. ``sources`` are the sources that the policies list.
     """
 
     needed: bool
@@ -322,8 +322,8 @@ class WorkflowWanted(NamedTuple):
 
 
 def _workflow_wanted(documents: Sequence[PolicyDocument], kind: str) -> WorkflowWanted:
-    """Return which workflows are accepted. None is needed if one policy requires none, or unless the request is planned
-    or quick. Then any workflow can be named.
+    """Return which workflows are accepted. A workflow is required only for planned and quick requests, and only if every
+    policy requires one. Otherwise any workflow can be linked.
     """
     wanted = [one.workflow for one in documents if one.workflow]
     if not documents or len(wanted) < len(documents) or kind not in (RequestKind.PLANNED, RequestKind.QUICK):

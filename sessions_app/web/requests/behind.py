@@ -1,4 +1,4 @@
-"""The workflow behind a request, and the requester's part in it."""
+"""The workflow behind a request, and the requester's role in it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Behind(NamedTuple):
     """The workflow behind a request.
 
     ``planned``: it has a planned time. ``covers``: that time covers all of the requested time. ``part`` is the
-    requester's role in words. ``bound`` are the parameters taken from the workflow, each with the name of the fact and
-    its value. ``doing`` is what is known of whose doing it is, without a period.
+    requester's role as a phrase. ``bound`` are the parameters taken from the workflow, each with the name and value of
+    its fact. ``doing`` says who opened and changed it, as far as known, without a period.
     """
 
     workflow: Workflow
@@ -31,11 +31,11 @@ class Behind(NamedTuple):
 
     @property
     def assigned(self) -> str:
-        """The people who work on it."""
+        """The people assigned to it."""
         return str(self.workflow.assignee or ", ".join(self.workflow.assigned) or "no one")
 
 
-# Of several roles in the workflow, the first one here says the most.
+# Of several roles in the workflow, the first one here is shown.
 _PARTS = {
     "assignee": "is assigned to it",
     "on_call": "is on call for it",
@@ -44,7 +44,7 @@ _PARTS = {
 
 
 def behind_of(request: AccessRequest, starts_at: dt.datetime) -> Behind | None:
-    """Return the workflow behind a request that would start then; None if there is none."""
+    """Return the workflow behind a request that would start at that time; None if it has none."""
     workflow = request.workflow
     if workflow is None:
         return None

@@ -1,6 +1,6 @@
-"""Changes to a request since an approver read its page, in sentences.
+"""Changes to a request since an approver read its page, as sentences.
 
-The page carries a signed summary of what it showed, so that nobody can forge what was read.
+The page contains a signed summary of what it showed, so that it can't be forged.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ LONGEST = 20_000
 
 
 def signed_summary(request: AccessRequest, targets: Sequence[Target]) -> str:
-    """Return a signed summary of what the page shows of a request and its targets now, for the form that decides it."""
+    """Return a signed summary of what the page shows of a request and its targets, for the form that decides it."""
     return signing.dumps(_summary(request, targets), salt=_SALT, compress=True)
 
 
 def changes_since(request: AccessRequest, targets: Sequence[Target], signed: str) -> list[str]:
-    """Return what has changed since it was read. Empty if nothing has, or if the summary was not signed by Stint."""
+    """Return the changes since it was read. Empty if there are none, or if the summary wasn't signed by Stint."""
     try:
         read = signing.loads(signed[:LONGEST], salt=_SALT)
     except signing.BadSignature:

@@ -1,4 +1,4 @@
-"""The page of one request for any reader who may see it: its state, what can be done, and its scope in words."""
+"""The page of one request, for any reader who may see it: its state, the possible actions, and its scope."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RequestPage:
-    """One request for one reader. ``mine`` is the reader's own verdict. ``may_not`` says why they can't decide, and
-    ``over`` why its workflow is over.
+    """One request for one reader. ``mine`` is the reader's own verdict. ``may_not`` is the reason that they can't decide
+    it, ``over`` the reason that its workflow has ended.
     """
 
     asked: AccessRequest
@@ -50,14 +50,12 @@ class RequestPage:
 
     @property
     def pending(self) -> bool:
-        """Whether it is undecided, even if it is too late to decide it."""
+        """Whether it is undecided, even if it has expired."""
         return self.asked.state == RequestState.PENDING
 
     @property
     def lapsed(self) -> bool:
-        """Whether it can't be decided any longer because of the clock or its workflow, even if no worker has noticed
-        yet.
-        """
+        """Whether it has expired or its workflow has ended, even if no worker has closed it yet."""
         return self.pending and (self.asked.lapses_at <= self.now or bool(self.over))
 
     @property
@@ -101,12 +99,12 @@ class RequestPage:
 
     @property
     def asker(self) -> str:
-        """The requester, in the reader's words."""
+        """The requester as the heading names them: `You` or a name."""
         return "You" if self.own else str(self.asked.requester)
 
     @property
     def reduced(self) -> bool:
-        """Whether less of its time is left than was requested."""
+        """Whether approvers reduced its duration."""
         return self.facts.left.duration != self.asked.duration
 
     @property
@@ -121,7 +119,7 @@ class RequestPage:
 
     @property
     def gains(self) -> list[Gains]:
-        """The commands that it changes for the requester, under headings."""
+        """Its commands, grouped under headings."""
         return gains_of(self.facts)
 
     @property
@@ -189,9 +187,9 @@ class RequestPage:
 
     @property
     def incidents_says(self) -> str:
-        """The text before or instead of the open incidents on its cluster; empty if there is none."""
+        """The text before or instead of the open incidents on its cluster; empty if there is no text."""
         if self.facts.incidents:
-            return f"{'' if self.facts.behind else 'None linked. '}Open on {self.asked.cluster}:"
+            return f"{'' if self.facts.behind else 'None linked. '}Open incidents on {self.asked.cluster}:"
         if self.facts.behind:
             return ""
         return f"None open on {self.asked.cluster}" if self.pending else "None"
@@ -233,7 +231,7 @@ class RequestPage:
 
     @property
     def limits(self) -> str:
-        """A note on what it does not allow, and how a command may outlast its end."""
+        """A note on what it doesn't allow, and how long a command may run past its end."""
         ssh = self.asked.cluster.kind == "ssh"
         refused = "Anything not listed is refused"
         said = (
@@ -272,7 +270,7 @@ class RequestPage:
 
     @property
     def left_text(self) -> str:
-        """The scope that earlier approvers left: `1 h, 3 of 5 commands, and web-1`."""
+        """The scope that earlier approvers have left: `1 h, 3 of 5 commands, and web-1`."""
         facts = self.facts
         many = len(facts.lines)
         names = ", ".join(target.name for target in facts.kept_targets)
@@ -281,7 +279,7 @@ class RequestPage:
 
     @property
     def durations(self) -> list[tuple[int, str]]:
-        """The durations to approve: seconds and their words. The last is all of the remaining time."""
+        """The durations to approve: seconds and text. The last one is the full remaining time."""
         *shorter, whole = self.facts.durations
         last = "remaining" if self.reduced else "requested"
         said = [(seconds, say_duration(seconds)) for seconds in shorter]
@@ -295,7 +293,7 @@ class RequestPage:
 
     @property
     def targets(self) -> Sequence[tuple[Target, bool, bool]]:
-        """Its targets, each with whether it is left, and whether commands run as root on it."""
+        """Its targets, each with whether it is still in the scope, and whether commands run as root on it."""
         kept = {target.pk for target in self.facts.kept_targets}
         return [(target, target.pk in kept, target.account == ROOT) for target in self.facts.targets]
 
@@ -317,9 +315,9 @@ class Changed(NamedTuple):
 def changed_note(
     shown: RequestPage, changes: Sequence[str], *, refused: bool, failed: bool
 ) -> Changed | None:
-    """Return the note above the page, if there is one.
+    """Return the note at the top of the page, if there is one.
 
-    ``changes`` happened since the page was read. ``refused``: a verdict was refused because the scope had changed.
+    ``changes`` are those since the page was read. ``refused``: a verdict was refused because the scope had changed.
     ``failed``: a verdict was not recorded.
     """
     facts, asker = shown.facts, shown.asked.requester
@@ -334,7 +332,7 @@ def changed_note(
         )
     elif not changes and facts.changed:
         says.append(
-            "The address, account, host key or host authority of a target is no longer what was requested."
+            "The address, account, host key or host authority of a target has changed since the request."
         )
     then = ""
     if facts.changed:

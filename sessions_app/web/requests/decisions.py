@@ -23,7 +23,7 @@ from sessions_app.web.display.states import Look
 
 
 class Decided(NamedTuple):
-    """One decision of a person: where, about whom and what, the result, and whether it still counts."""
+    """One decision of a person: the page, the requester, what was decided, the result, and whether it still counts."""
 
     at: dt.datetime
     ref: str

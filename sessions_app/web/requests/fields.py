@@ -1,4 +1,4 @@
-"""The parameters of a command set as fields of the form."""
+"""The parameters of a command set as form fields."""
 
 from __future__ import annotations
 

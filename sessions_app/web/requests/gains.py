@@ -1,4 +1,4 @@
-"""Changes for the requester: the commands of a request under headings, with their limits in words."""
+"""The commands of a request, grouped by what changes for the requester, with their limits."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Gains(NamedTuple):
 
 
 def gains_of(facts: RequestFacts) -> list[Gains]:
-    """Return the commands of a request: new ones first, then those the requester can run already, then excluded
-    ones.
+    """Return the commands of a request: new ones, those that the requester can already run, and excluded ones, in this
+    order.
     """
     return [
         Gains(_title(group, facts), [_gain(line) for line in lines])

@@ -1,4 +1,4 @@
-"""The outcome of submitting a form as it is: step by step, in words."""
+"""The outcome of submitting a request form, step by step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sessions_app.web.requests.asking_page import AskPage
 from sessions_app.web.templatetags.stint import in_zone
 from sessions_app.web.templatetags.times import say_moment, say_rough, when, when_both, window
 
-# Rules about fields that may simply not be filled in yet. They are shown as questions, not as refusals.
+# Rules about fields that may not be filled in yet. They are shown as questions, not as refusals.
 SOFT = (Reason, Ticket)
 MOST_TARGETS, MOST_OVERLAPS = 4, 3
 
@@ -46,7 +46,7 @@ class OutcomeStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormOutcome:
-    """The outcome of a form. Without ``preview`` the policy can't answer yet, and ``missing`` says why.
+    """The outcome of a form. Without ``preview``, there is no decision yet, and ``missing`` says why.
 
     ``usual`` is the usual time of a decision in seconds. ``to_review`` are the grants that have to be reviewed first.
     """
@@ -57,7 +57,7 @@ class FormOutcome:
     missing: StintError | None = None
     usual: int | None = None
     to_review: Sequence[str] = ()
-    # The faults of the form that was sent, and whether one was sent.
+    # The faults of the submitted form, and whether one was submitted.
     faults: Faults = field(default_factory=Faults)
     failed: bool = False
 
@@ -85,9 +85,9 @@ class FormOutcome:
 
     @property
     def summary(self) -> str:
-        """The outcome in a few words."""
+        """The outcome as a short phrase."""
         if self.ask.unread:
-            return "Checked on submit"
+            return "Checked when submitted"
         if self.missing or self.ask.still_open:
             return "Incomplete"
         if not self.preview or self.refused:
@@ -104,7 +104,7 @@ class FormOutcome:
         if self.approvals:
             return f"Submit to {_many(len(self.approvers), 'approver')}"
         if self.urgent:
-            return "Break glass and start now"
+            return "Start break-glass access"
         if self.preview.starts_later:
             return format_html("Schedule for {}", when(self.preview.starts_at))
         return "Start access"
@@ -119,7 +119,7 @@ class FormOutcome:
 
     @property
     def already(self) -> SafeString | str:
-        """The time at which the requester already has the same access, or its end; empty if they don't have it."""
+        """The time of the same access that the requester already has: `until 14:00 CET`; empty if they have none."""
         grant = self.preview.already if self.preview else None
         if grant is None:
             return ""
@@ -155,7 +155,7 @@ class FormOutcome:
 
     @property
     def quick(self) -> str:
-        """Another command set on the same cluster that needs no approval; empty if this one needs none either."""
+        """Another command set on the cluster that needs no approval; empty if this one doesn't need any."""
         if not self.approvals or not self.preview or self.preview.workflow:
             return ""
         draft = self.ask.draft
@@ -169,7 +169,7 @@ class FormOutcome:
         return f"{reverse('request_new')}?{urlencode(query)}"
 
     def _unanswered(self) -> OutcomeStep:
-        """Return the step that says why the policy can't answer yet."""
+        """Return the step that says why there is no decision yet."""
         ask, draft = self.ask, self.ask.draft
         price = f"{draft.command_set} needs {ask.price}."
         if ask.unread:
@@ -287,7 +287,7 @@ class FormOutcome:
             if workflow and workflow.ends_at
             else "The clock starts on approval."
         )
-        note = format_html("{} {} Lapses {} if no one decides.", lasts, ends, when(preview.lapses_at))
+        note = format_html("{} {} Expires {} if not decided.", lasts, ends, when(preview.lapses_at))
         return OutcomeStep(tone="info", icon="clock", title=title, note=note)
 
     def _end(self, preview: Preview) -> OutcomeStep:
@@ -295,7 +295,7 @@ class FormOutcome:
         more = "This policy allows no extension."
         if extension and not preview.reviewed:
             more = f"You can extend it {_many(extension.times, 'time')} by {say_duration(extension.by)}."
-        sooner = "It expires sooner if its time runs out first. " if preview.workflow else ""
+        sooner = "It ends sooner if its time runs out first. " if preview.workflow else ""
         ends = f"with {preview.workflow.ref}" if preview.workflow else "automatically"
         return OutcomeStep(
             tone="mute",
@@ -306,7 +306,7 @@ class FormOutcome:
 
 
 def _vouching(preview: Preview) -> str:
-    """Return whether the workflow replaces approvals, as a sentence and a space; empty if the policy does not ask."""
+    """Return whether the workflow replaces approvals, as a sentence and a space; empty if the policy ignores it."""
     return "".join(f"{one.message} " for one in preview.decision.results if one.of is WorkflowVouches)
 
 

@@ -18,15 +18,15 @@ from sessions_app.queries.grants.comparisons import comparison
 from sessions_app.queries.statements.related_names import with_names
 
 PAST = dt.timedelta(days=90)
-# The most grants of the requester that are examined.
+# The maximum number of the requester's grants that are examined.
 NEWEST = 200
 
 
 class PastRecord(NamedTuple):
     """The requester's access on the cluster in the 90 days before the decision.
 
-    ``more``: there were more grants than were examined. ``refused`` is None if refusals are not observed. ``compared``
-    says what was used of the ``last`` grant of the same command set.
+    ``more``: there were more grants than were examined. ``refused`` is None if refusals aren't observed. ``compared`` is
+    what was used of the ``last`` grant of the same command set.
     """
 
     grants: int
@@ -62,7 +62,7 @@ def _many(count: int, noun: str) -> str:
 
 
 def past_of(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastRecord:
-    """Return the past of a request's holder on its cluster, with recordings only as far as the reader may see them."""
+    """Return the requester's past access on the request's cluster, with the recordings that the reader may see."""
     # For a decided request, leave out the grant it led to and everything later.
     until = request.decided_at or now
     grants = (
@@ -88,8 +88,8 @@ def past_of(request: AccessRequest, reader: Identity, now: dt.datetime) -> PastR
     known = refused or request.cluster.observed == Observed.ALL
     visible = Grant.objects.visible_to(reader)
     seen = runs.filter(grant__in=visible).exclude(recording="")
-    # Order by time, which has no index. By primary key, PostgreSQL might read a million runs of other grants to find
-    # none.
+    # Order by time, which has no index. If ordered by primary key, PostgreSQL might read a million runs of other grants
+    # to find none.
     last = seen.select_related("grant").order_by("-tried_at").first() if looked_at else None
     mine = with_names(visible.filter(pk__in=same)).order_by("-created_at")
     before = mine.first() if same else None

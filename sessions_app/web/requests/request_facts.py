@@ -1,4 +1,4 @@
-"""Everything that an approver or the requester needs to know about one request."""
+"""The facts about one request for its approvers and its requester."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SHORTER = (900, 1800, 3600, 7200, 14400, 28800)
 
 
 class CommandLine(NamedTuple):
-    """One requested command, whether the holder can run it already, and whether approvers left it out."""
+    """One requested command, whether the holder can already run it, and whether approvers excluded it."""
 
     view: CommandView
     has_already: bool
@@ -79,7 +79,7 @@ class RequestFacts:
     document: PolicyDocument
     starts_at: dt.datetime
     ends_at: dt.datetime
-    # Whether it has a start, its own or the workflow's, and does not begin on approval.
+    # Whether it has a start, its own or the workflow's, instead of starting on approval.
     has_start: bool
     lines: Sequence[CommandLine]
     targets: Sequence[Target]
@@ -93,20 +93,20 @@ class RequestFacts:
     incidents: Sequence[Workflow]
     behind: Behind | None
     comments: Sequence[Comment]
-    # What the approvers left of it so far. For an approved request, what was granted.
+    # The scope that approvers have left so far. For an approved request, what was granted.
     left: Extent
-    # Who else has access at that time. None once the request is decided.
+    # Who else has access at that time. None after the request is decided.
     chart: timeline.Chart | None
     finish_seconds: int
 
     @property
     def kept(self) -> list[CommandLine]:
-        """The commands that are left."""
+        """The commands that are still in the scope."""
         return [line for line in self.lines if not line.left_out]
 
     @property
     def kept_targets(self) -> list[Target]:
-        """The targets that are left."""
+        """The targets that are still in the scope."""
         return [target for target in self.targets if target.pk in self.left.targets]
 
     @property
@@ -117,7 +117,7 @@ class RequestFacts:
 
     @property
     def direct(self) -> bool:
-        """Whether holders get a credential of the cluster itself, so that no single request passes Stint."""
+        """Whether holders get a credential of the cluster itself, so that their requests don't pass through Stint."""
         return bool(self.request.cluster.connection.get("direct"))
 
     @property
@@ -127,7 +127,7 @@ class RequestFacts:
 
     @property
     def own_parameters(self) -> list[tuple[str, str]]:
-        """The parameters that were entered, and not taken from the workflow."""
+        """The parameters that were entered, not taken from the workflow."""
         taken = {name for name, *_ in self.behind.bound} if self.behind else set()
         return [(name, value) for name, value in self.request.parameters.items() if name not in taken]
 
@@ -138,7 +138,7 @@ class RequestFacts:
 
     @property
     def left_out_by(self) -> list[str]:
-        """The approvers who left out commands."""
+        """The approvers who excluded commands."""
         return [str(one.approver) for one in self.approvals if one.narrowing.get("commands")]
 
     @property
@@ -165,7 +165,7 @@ class RequestFacts:
 
     @property
     def durations(self) -> list[int]:
-        """The durations that can be approved: some shorter ones, and all of the remaining time last."""
+        """The durations that can be approved: some shorter ones, and the full remaining time last."""
         whole = self.left.duration
         return [*[seconds for seconds in SHORTER if seconds < whole][-2:], whole]
 
@@ -176,7 +176,7 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
     compiled = commands.asked(request)
     waits = request.state == RequestState.PENDING
     starts_at, ends_at = would_run(request, now if waits else request.decided_at or request.created_at)
-    # A decided request is shown as it was requested. Who has access by now says nothing about it.
+    # A decided request is shown as it was requested, regardless of who has access by now.
     held = _held_already(request, starts_at) if waits else set()
     left = left_of(request)
     targets = sorted(facts.targets_of(request), key=lambda one: in_order(one.name))
@@ -212,7 +212,7 @@ def request_facts(request: AccessRequest, reader: Identity, now: dt.datetime) ->
 
 
 def _lines(views: Sequence[CommandView], held: set[Hashable], left: Extent) -> list[CommandLine]:
-    """Return the commands: new ones first, then those the holder has already, then those left out."""
+    """Return the commands: new ones, those that the holder already has, and excluded ones, in this order."""
     found = [CommandLine(view, _limits_of(view) in held, view.index not in left.commands) for view in views]
     return sorted(found, key=lambda line: (line.left_out, line.has_already))
 
@@ -264,7 +264,7 @@ def _held_already(request: AccessRequest, starts_at: dt.datetime) -> set[Hashabl
 
 
 def _limits_of(view: CommandView) -> Hashable:
-    """Return what must be the same for a command to be one that the requester has already."""
+    """Return what two commands must have in common to count as the same."""
     return view.text, view.hold, view.as_root, view.free, view.detail
 
 

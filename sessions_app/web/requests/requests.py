@@ -35,6 +35,7 @@ from sessions_app.policy.rules import HasTargets
 from sessions_app.queries.requests.facts import targets_of
 from sessions_app.queries.statements.related_names import with_names
 from sessions_app.web.display.cards import request_cards
+from sessions_app.web.display.states import REQUEST
 from sessions_app.web.forms.faults import faults_of
 from sessions_app.web.forms.parsing import Draft, draft_of_form, draft_of_link, draft_of_request
 from sessions_app.web.layout.pagination import page_of
@@ -46,13 +47,13 @@ from sessions_app.web.requests.outcome import SOFT, FormOutcome
 from sessions_app.web.requests.set_options import usual_wait
 from sessions_app.web.templatetags.times import say_moment
 
-# The rules that don't depend on time, as faults name them.
+# The rules that don't depend on time, by their names in faults.
 UNTIMED = frozenset(rule.tag for rule in (*SOFT, HasTargets))
 
 
 @page(FORM)
 def new(request: HttpRequest) -> HttpResponse:
-    """Show the form and its outcome. Sending the form requests access."""
+    """Show the form and its outcome. Submitting the form requests access."""
     if request.method != "POST":
         return _form(request, _draft_of(request))
     draft = draft_of_form(request.POST)
@@ -73,7 +74,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 
 def _asked(me: Identity, draft: Draft) -> NewRequest:
-    """Return what a form requests. Raises InvalidInput with all faults at once, so that they can be fixed in one go."""
+    """Return what a form requests. Raises InvalidInput with all faults at once."""
     try:
         return draft.new_request()
     except InvalidInput as error:
@@ -84,7 +85,7 @@ def _asked(me: Identity, draft: Draft) -> NewRequest:
 
 
 def _faults(me: Identity, ask: NewRequest) -> dict[str, list[str]]:
-    """Return the faults of a request, except for those of its time."""
+    """Return the faults of a request, except those that depend on time."""
     try:
         found = check_request(requester=me, ask=ask, now=clock.now()).decision.faults
     except StintError as error:
@@ -93,9 +94,7 @@ def _faults(me: Identity, ask: NewRequest) -> dict[str, list[str]]:
 
 
 def _draft_of(request: HttpRequest) -> Draft:
-    """Return the draft of a link. `?from=REQ-…` requests the same again, in the next window if the policy has
-    windows.
-    """
+    """Return the draft of a link. `?from=REQ-…` repeats a request, in the next window if the policy has windows."""
     ref = request.GET.get("from", "")
     if not ref:
         return draft_of_link(request.GET)
@@ -108,11 +107,11 @@ def _draft_of(request: HttpRequest) -> Draft:
 
 
 def _read(request: HttpRequest, draft: Draft) -> HttpResponse:
-    """Read the named workflow from its source, so that the form can show the outcome."""
+    """Read the workflow from its source, so that the form can show the outcome."""
     try:
         workflow = read_named_workflow(reader=who(request), ref=draft.workflow, now=clock.now())
         if workflow.state == WorkflowState.CLOSED:
-            raise InvalidInput(f"{workflow.ref} is closed.", hint="Name an open workflow.")
+            raise InvalidInput(f"{workflow.ref} is closed.", hint="Choose an open workflow.")
     except StintError as error:
         return _form(request, draft, error)
     return _form(request, replace(draft, incident=workflow.ref, other_workflow=""))
@@ -169,12 +168,12 @@ def _form(request: HttpRequest, draft: Draft, error: StintError | None = None) -
 
 @page(ACT)
 def preview(request: HttpRequest) -> HttpResponse:
-    """Show the outcome of the form as it is. Also update the fields if another cluster, set or kind was chosen."""
+    """Show the outcome of the form. Also update the fields if another cluster, command set or kind was chosen."""
     draft = draft_of_form(request.POST)
     if draft.kind == RequestKind.PLANNED and draft.workflow != request.POST.get(
         "shown_incident", draft.workflow
     ):
-        # The workflow was just chosen: propose what it needs instead of the previous values.
+        # The workflow was just chosen: suggest what it needs instead of the previous values.
         draft = replace(draft, command_set="", duration=request.POST.get("other_duration", "").strip())
     ask = ask_page(who(request), draft, clock.now())
     names = ("shown_kind", "shown_incident", "shown_cluster", "shown_set")
@@ -190,7 +189,7 @@ def preview(request: HttpRequest) -> HttpResponse:
 
 
 def _outcome(identity: Identity, ask: AskPage, error: StintError | None = None) -> FormOutcome:
-    """Return the evaluator's answer, or why it can't answer yet. ``error`` is what was wrong with the form as sent."""
+    """Return the evaluator's answer, or why there is none yet. ``error`` is the error of the submitted form."""
     now = clock.now()
     found = FormOutcome(ask=ask, now=now, faults=faults_of(error, ask.names), failed=error is not None)
     if not ask.sets or ask.still_open or ask.unread:
@@ -219,7 +218,8 @@ def index(request: HttpRequest) -> HttpResponse:
     listed = page_of(found, key="number", before=request.GET.get("before", ""))
     cards = request_cards(listed.rows, clock.now())
     context = {
-        "page": listed, "cards": cards, "everybody": show == "all", "state": state, "states": RequestState.choices,
+        "page": listed, "cards": cards, "everybody": show == "all", "state": state,
+        "states": [(value, look.word) for value, look in REQUEST.items()],
     }  # fmt: skip
     return render(request, "requests/requests.html", context)
 
@@ -233,9 +233,7 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
 
 
 def find(request: HttpRequest, ref: str) -> AccessRequest:
-    """Return a request that the reader may see. Raises Http404 both for one that doesn't exist and for one they may not
-    see.
-    """
+    """Return a request. Raises Http404 if it doesn't exist or the reader may not see it."""
     found = with_names(AccessRequest.objects.visible_to(who(request))).select_related(
         "grant", "extends__request", "requester__owner", "workflow__source", "workflow__assignee"
     )
@@ -248,7 +246,7 @@ def find(request: HttpRequest, ref: str) -> AccessRequest:
 
 @page(ACT)
 def remind(request: HttpRequest, ref: str) -> HttpResponse:
-    """Remind the people who can still decide a request of one's own."""
+    """Remind the people who can still decide one of the reader's requests."""
     asked = remind_request(request_id=find(request, ref).pk, actor=who(request), now=clock.now())
     messages.success(request, f"Approvers of {asked.ref} reminded.")
     return back(request, "request", asked.ref)
@@ -256,7 +254,7 @@ def remind(request: HttpRequest, ref: str) -> HttpResponse:
 
 @page(ACT)
 def comment(request: HttpRequest, ref: str) -> HttpResponse:
-    """Ask or answer in the comments of a request."""
+    """Add a comment to a request."""
     asked = find(request, ref)
     for_approvers = request.POST.get("page") == "approval"
     try:
@@ -275,7 +273,7 @@ def comment(request: HttpRequest, ref: str) -> HttpResponse:
 
 @page(ACT)
 def withdraw(request: HttpRequest, ref: str) -> HttpResponse:
-    """Withdraw a request of one's own."""
+    """Withdraw one of the reader's requests."""
     asked = withdraw_request(request_id=find(request, ref).pk, actor=who(request), now=clock.now())
     messages.success(request, f"{asked.ref} withdrawn.")
     return back(request, "request", asked.ref)

@@ -1,4 +1,4 @@
-"""The command sets that can be requested on a cluster, with the price of each."""
+"""The command sets that can be requested on a cluster, with the approvals that each needs."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from sessions_app.policy.case import clauses_for
 from sessions_app.policy.durations import say_duration
 from sessions_app.web.requests.terms import Terms
 
-# For the usual time of a decision: the recent requests to examine, the most decisions to use, and the fewest needed.
+# For the usual time to a decision: how many recent requests to examine, and how many decisions to use at most and at least.
 RECENT, DECIDED, FEWEST = 2000, 50, 3
 
 
 @dataclass(frozen=True, slots=True)
 class SetOption:
-    """A command set that can be requested, with its price under the policy that needs the fewest approvals."""
+    """A command set that can be requested, with its terms under the policy that needs the fewest approvals."""
 
     name: str
     summary: str
@@ -45,7 +45,7 @@ class SetOption:
 
     @property
     def price(self) -> str:
-        """The price: `2 approvals, up to 4 h`."""
+        """The approvals that it needs, and its longest duration: `2 approvals, up to 4 h`."""
         many = (
             f"{self.approvals} approval{'s' if self.approvals != 1 else ''}"
             if self.approvals

@@ -1,4 +1,4 @@
-"""The history of a request in steps: who decided, what is missing, and what became of it."""
+"""The history of a request in steps: who decided, what is missing, and the result."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def steps_of(
     lapsed: bool,
     now: dt.datetime,
 ) -> list[Step]:
-    """Return the steps of a request. ``over`` says why its workflow is over. ``lapsed``: the request can no longer be
-    decided.
+    """Return the steps of a request. ``over`` is the reason that its workflow has ended. ``lapsed``: the request has
+    expired.
     """
     found = [_verdict(approval, facts) for approval in facts.approvals]
     if not lapsed:
@@ -67,7 +67,7 @@ def _verdict(approval: Approval, facts: RequestFacts) -> Step:
 
 
 def _lines(approval: Approval, facts: RequestFacts) -> Iterator[str]:
-    """Yield what an approver wrote, and what they left."""
+    """Yield an approver's comment and reductions."""
     if approval.comment:
         yield f"“{approval.comment}”"
     less = approval.narrowing
@@ -100,8 +100,8 @@ def _closed(asked: AccessRequest, *, over: str, lapsed: bool) -> Iterator[Step]:
         yield Step(tone="mute", icon="x", title="Withdrawn", at=asked.decided_at)
     if asked.state == RequestState.LAPSED or lapsed:
         at = asked.decided_at if over else asked.lapses_at
-        why = f"because {over}" if over else "with no decision"
-        yield Step(tone="mute", icon="clock", title="Lapsed", at=at, note=f", {why}" if at else why)
+        why = f"because {over}" if over else "without a decision"
+        yield Step(tone="mute", icon="clock", title="Expired", at=at, note=f", {why}" if at else why)
 
 
 def _unapproved(asked: AccessRequest, grant: Grant | None) -> str:

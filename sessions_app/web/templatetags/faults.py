@@ -1,4 +1,4 @@
-"""Tags that mark the wrong fields of a form, say why below each, and focus the first one."""
+"""Tags that mark the invalid fields of a form, show the fault below each, and focus the first one."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _KEY = "faults"
 
 @register.simple_tag(takes_context=True)
 def faults(context: template.Context, error: object, names: str = "", form: str = "") -> SafeString:
-    """Show the part of an error or Faults without a field above a form, and keep the rest for the fields. It has the focus if
-    no field has.
+    """Show the faults without a field above a form, and keep the others for their fields. The text above gets the focus if
+    no field does.
 
-    A form's address has no fragment: Chromium then ignores `autofocus`.
+    Don't give the form's address a fragment: Chromium then ignores `autofocus`.
 
-    ``form`` limits this to an error of that form, on a page with several.
+    ``form`` limits this to errors of that form, on a page with several.
     """
     shown = not form or context.get("form") == form
     found = (
@@ -49,9 +49,9 @@ def faults(context: template.Context, error: object, names: str = "", form: str 
 
 @register.simple_tag(takes_context=True)
 def wrong(context: template.Context, name: str, described: str = "", *, choice: bool = False) -> SafeString:
-    """Return the attributes of an input: its description, whether it is invalid, and focus for the first invalid one.
+    """Return an input's attributes: its description, whether it is invalid, and the focus if it is the first invalid one.
 
-    ``choice`` is for radio buttons, since a single one is never invalid.
+    ``choice`` is for radio buttons, of which no single one is invalid.
     """
     at = _at(context)
     if name not in at:
@@ -63,7 +63,7 @@ def wrong(context: template.Context, name: str, described: str = "", *, choice: 
 
 @register.simple_tag(takes_context=True)
 def why(context: template.Context, name: str) -> SafeString:
-    """Return the text of what is wrong with a field, to show below it."""
+    """Return the fault of a field, to show below it."""
     text = _at(context).get(name, "")
     return (
         format_html('<span class="error" id="{}">{}</span>', _id(name), coded(text))

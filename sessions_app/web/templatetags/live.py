@@ -1,6 +1,6 @@
-"""Makes parts of pages live: when something happens, the page requests such a part again and morphs it in place.
+"""Makes parts of pages live: after a change, the page requests these parts again and morphs them in place.
 
-A page's template needs one line, which names the families of the record's events that the page shows::
+A page's template needs one line, with the families of the record's events that the page shows::
 
     {% block live %}{% live "request grant" %}{% endblock %}
 

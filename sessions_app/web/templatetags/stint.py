@@ -37,7 +37,7 @@ _DOT = SafeString('<span class="live"></span>')
 @register.simple_tag
 @functools.lru_cache(maxsize=256)
 def icon(name: str) -> SafeString:
-    """Return an icon of the sprite. Screen readers skip it, because a word is always beside it."""
+    """Return an icon of the sprite. Screen readers skip it, because there is always a word beside it."""
     return format_html(
         '<svg class="i" aria-hidden="true"><use href="{}#{}"/></svg>', static("icons.svg"), name
     )
@@ -45,7 +45,7 @@ def icon(name: str) -> SafeString:
 
 @register.simple_tag
 def face(identity: Identity, tone: str = "info") -> SafeString:
-    """Return the round picture of a person, or the square one of a machine."""
+    """Return the round avatar of a person, or the square one of a machine."""
     if identity.is_person:
         return format_html('<span class="face t-{}" aria-hidden="true">{}</span>', tone, identity.initials)
     return format_html('<span class="face bot t-{}" aria-hidden="true">{}</span>', tone, icon("robot"))
@@ -60,7 +60,7 @@ def pill(look: words.Look, text: str = "") -> SafeString:
 
 @register.simple_tag
 def reference() -> SafeString | str:
-    """Return the id of this request, which its lines in the log have as well; empty if it has none."""
+    """Return the HTTP request's ID, which is also in its log lines; empty if there is none."""
     id_ = request_id.current()
     return format_html('<p class="small muted">Reference: <code>{}</code></p>', id_) if id_ else ""
 
@@ -125,7 +125,7 @@ def workflow_state(workflow: Workflow) -> words.Look:
 
 @register.filter
 def coded(text: str) -> SafeString:
-    """Return a text with everything between backticks as code."""
+    """Return a text with everything between backticks marked up as code."""
     parts = str(text).split("`")
     return format_html_join(
         "",
@@ -151,7 +151,7 @@ def plural(count: int, noun: str) -> str:
 
 @register.simple_tag(takes_context=True)
 def query(context: template.Context, **changes: Any) -> str:
-    """Return the page's own query string with some values changed. Empty ones are left out."""
+    """Return the page's query string with some values changed. Empty values are left out."""
     values = {name: items for name, items in context["request"].GET.lists() if items != [""]}
     for name, value in changes.items():
         values.pop(name, None)
@@ -162,7 +162,7 @@ def query(context: template.Context, **changes: Any) -> str:
 
 @register.simple_tag
 def ask_link(**values: Any) -> str:
-    """Return the query string that fills the form for a new request."""
+    """Return the query string that fills in the request form."""
     return "?" + urlencode({name: value for name, value in values.items() if value}, doseq=True)
 
 
@@ -184,7 +184,7 @@ def some_of(people: Sequence[Identity]) -> str:
 
 @register.filter
 def in_zone(text: str, said: RuleResult | StintError) -> str:
-    """Return the text of a rule or an error with its times in the reader's time zone, and in UTC where that differs."""
+    """Return the text of a rule or an error with its times in the reader's time zone, and in UTC if that differs."""
     for moment in said.moments:
         text = text.replace(say_utc(moment), say_both(moment, page_now()))
     return text
@@ -204,7 +204,7 @@ register.filter(words.took)
 
 @register.filter
 def moment(seconds: float) -> str:
-    """Return a time in a recording as used in addresses: `12.5`."""
+    """Return a time in a recording for an address: `12.5`."""
     return f"{seconds:.1f}"
 
 
@@ -228,5 +228,5 @@ def thousands(number: int) -> str:
 
 @register.filter(name="hex")
 def in_hex(data: bytes) -> str:
-    """Return bytes in hexadecimal, which people can compare."""
+    """Return bytes in hexadecimal."""
     return bytes(data).hex()

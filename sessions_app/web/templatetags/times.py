@@ -1,4 +1,4 @@
-"""Tags and filters that format times and durations in words and in the reader's time zone."""
+"""Tags and filters that format durations, and times in the reader's time zone."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def when(moment: dt.datetime | None) -> SafeString | str:
 
 @register.filter
 def other_day(moment: dt.datetime) -> str:
-    """Return the date of a time that is not today, to follow its hour: ` Fri 20 Nov`."""
+    """Return the date of a time that is not today, to append to its hour: ` Fri 20 Nov`."""
     local, today = timezone.localtime(moment), timezone.localtime(page_now())
     if local.date() == today.date():
         return ""
@@ -108,7 +108,7 @@ def duration(seconds: float | None) -> str:
 
 @register.filter
 def ago(moment: dt.datetime | None) -> SafeString | str:
-    """Return how long ago a time was, in words, with the time in the title."""
+    """Return how long ago a time was, with the time in the title: `26 min ago`."""
     if moment is None:
         return ""
     seconds = max(0, int((page_now() - moment).total_seconds()))
@@ -117,7 +117,7 @@ def ago(moment: dt.datetime | None) -> SafeString | str:
 
 @register.filter
 def since(moment: dt.datetime | None) -> str:
-    """Return how long it has been since a time, in words."""
+    """Return how long it has been since a time: `26 min`."""
     return "" if moment is None else say_rough(max(0, int((page_now() - moment).total_seconds())))
 
 
@@ -135,7 +135,7 @@ def say_rough(seconds: int) -> str:
 
 @register.simple_tag
 def countdown(moment: dt.datetime, say: bool = False) -> SafeString:
-    """Return the time left until a moment. The script counts down from what the server sent."""
+    """Return the time left until a moment. A script counts down from this value."""
     left = max(0, round((moment - page_now()).total_seconds()))
     hours, rest = divmod(left, 3600)
     text = f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"

@@ -1,4 +1,4 @@
-"""Filters for the pages of workflows: incidents, requesting and deciding."""
+"""Tags and filters for the pages of incidents, requests and decisions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ register = template.Library()
 
 @register.simple_tag
 def once() -> str:
-    """Return a key for one submission of a form, so that submitting it twice has an effect only once."""
+    """Return an idempotency key for a form, so that submitting it twice has only one effect."""
     return secrets.token_urlsafe(16)
 
 
@@ -34,7 +34,7 @@ def open_for(incident: Workflow) -> str:
 
 @register.filter
 def said(value: object) -> str:
-    """Return a value of evidence for display: lists with commas, yes and no, pairs as `name: value`."""
+    """Return a value of evidence for display: lists with commas, booleans as yes and no, pairs as `name: value`."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:

@@ -81,7 +81,7 @@ def _find(request: HttpRequest, ref: str) -> Workflow:
 
 @page()
 def detail(request: HttpRequest, ref: str) -> HttpResponse:
-    """Show one incident: live while it is open, and its record after that."""
+    """Show one incident, live while it is open."""
     return _detail(request, _find(request, ref))
 
 
@@ -97,7 +97,7 @@ def _detail(request: HttpRequest, incident: Workflow, error: StintError | None =
 
 @page()
 def live(request: HttpRequest, ref: str) -> HttpResponse:
-    """Return the live part of the page, or 204 if it has not changed since ``seen``."""
+    """Return the live part of the page, or 204 if it hasn't changed since ``seen``."""
     incident = _find(request, ref)
     shown = reads.incident_page(incident, who(request), clock.now())
     if request.GET.get("seen") == shown.seen:
@@ -107,9 +107,9 @@ def live(request: HttpRequest, ref: str) -> HttpResponse:
 
 @page(ACT)
 def access(request: HttpRequest, ref: str) -> HttpResponse:
-    """Request access with the command set that fits best. If something has to be chosen, go to the form.
+    """Request access with the command set that fits best. If a choice is needed, redirect to the form.
 
-    For other workflows, and for incidents that the reader is not on call for, the form requests planned access.
+    For other workflows, and for incidents that the reader isn't on call for, the form requests planned access.
     """
     incident = _find(request, ref)
     call = next((one for one in calls_for(who(request)) if one.incident.pk == incident.pk), None)

@@ -1,4 +1,4 @@
-"""Workflows and especially incidents: which are open, and who has access for them."""
+"""Workflows, especially incidents: which are open, and who has access for them."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from sessions_app.web.display.states import Linked, Look, plural, severity_look,
 from sessions_app.web.workflows.on_call import Call, calls_for, offered
 
 MOST = 50
-# The most names that one box lists. The others are counted.
+# The maximum number of names in one box. The others are counted.
 NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The effects of closing an incident, for all people."""
+    """The effects of closing an incident."""
 
     grants: int
     people: int
@@ -60,7 +60,7 @@ class Ending:
             )
         if self.waiting:
             found.append(
-                f"{plural(self.waiting, 'pending request')} {'lapses' if self.waiting == 1 else 'lapse'}."
+                f"{plural(self.waiting, 'pending request')} {'expires' if self.waiting == 1 else 'expire'}."
             )
         return [*found, "It can't be reopened."]
 
@@ -91,7 +91,7 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class IncidentPage:
-    """One workflow for one reader. ``offer`` tells on-call responders what their button does."""
+    """One workflow for one reader. ``offer`` describes what the button does for on-call responders."""
 
     incident: Workflow
     look: Look
@@ -125,7 +125,7 @@ class IncidentPage:
 
     @property
     def has_details(self) -> bool:
-        """Whether there are more details than its title."""
+        """Whether it has more details than its title."""
         work = self.incident
         return bool(work.starts_at or work.ends_at or work.assignee or work.source or self.members)
 
@@ -182,7 +182,7 @@ def incidents(identity: Identity) -> QuerySet[Workflow]:
 
 
 def open_ones(identity: Identity) -> list[OpenIncident]:
-    """Return the open incidents, the worst and newest first, each with the grants in use for it."""
+    """Return the open incidents with the grants in use for them, the most severe and newest first."""
     held = with_names(Grant.objects.visible_to(identity).filter(state__in=LIVE)).order_by("expires_at")
     found = incidents(identity).open().prefetch_related(Prefetch("grants", held, to_attr="in_use"))  # type: ignore[attr-defined]  # the queryset of the model
     calls = {call.incident.pk: call for call in calls_for(identity)}
@@ -231,7 +231,7 @@ def where(workflow: Workflow) -> str:
 
 
 def incident_page(incident: Workflow, reader: Identity, now: dt.datetime) -> IncidentPage:
-    """Return one incident with who has access for it, and what they ran."""
+    """Return one incident with who has access for it and what they ran."""
     grants = with_names(Grant.objects.visible_to(reader).filter(workflow=incident))
     holding = list(grants.exclude(state=GrantState.ENDED).order_by("expires_at")[:MOST])
     ended = list(grants.filter(state=GrantState.ENDED).order_by("-ended_at")[:MOST])
@@ -285,7 +285,7 @@ def _ending(incident: Workflow, now: dt.datetime) -> Ending:
 
 
 def _named(page: IncidentPage) -> IncidentPage:
-    """Add a hash of everything that the live part shows, so that a poll without news changes nothing on the page."""
+    """Add a hash of all that the live part shows, so that a poll without changes leaves the page as it is."""
     workflow = page.incident
     parts: list[object] = [
         workflow.state,

@@ -23,8 +23,9 @@ from sessions_app.web.requests.terms import Terms, clusters_of, on_call_terms
 class Offer:
     """The access that one person can get for an incident, with the command set that fits best.
 
-    ``ready``: nothing is left to choose, and no reason is needed. ``review``: why someone else reviews it, as a sentence
-    without its period, since nobody approves and the incident may be their own doing; empty if nobody has to.
+    ``ready``: nothing is left to choose, and no reason is needed. ``review`` is the reason that someone else has to
+    review it, as a sentence without its period: no approval is needed, and the person may have caused the incident.
+    Empty if no review is needed.
     """
 
     draft: Draft
@@ -35,7 +36,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An open incident that the reader is on call for, what is offered, and the grant that the reader holds for it."""
+    """An open incident that the reader is on call for, the access offered, and the grant that the reader holds for it."""
 
     incident: Workflow
     offer: Offer | None
@@ -103,7 +104,7 @@ def _offer(
 
 
 def offered(call: Call) -> str:
-    """Return what the button of an incident does for on-call responders."""
+    """Return a description of what an incident's button does for on-call responders."""
     offer = call.offer
     if offer is None:
         return "You're on call here."

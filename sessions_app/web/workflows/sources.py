@@ -1,4 +1,4 @@
-"""Views for workflow sources: how each is asked, what it delivered, and what can be done about it."""
+"""Views for workflow sources: list, set up and test them, and see their deliveries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workflow sources as shown to Stint administrators."""
+"""Data for the pages of workflow sources."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ services:
   PIJ90N7: [web]
 """
 
-# The most ids of a delivery that its row lists.
+# The maximum number of ids in a delivery's row.
 IDS = 3
-# A delivery that is pending for longer waits for its source to answer. The page does not wait for it.
+# A delivery that is pending for longer waits for its source. The page stops updating for it.
 SOON = dt.timedelta(minutes=1)
 
 
@@ -68,9 +68,7 @@ class DeliveryRow:
 
 @dataclass(frozen=True, slots=True)
 class SourcePage:
-    """One source with its deliveries. ``moving``: this is the newest page, and a delivery on it is about to be
-    handled.
-    """
+    """One source with its deliveries. ``moving``: this is the newest page, and a delivery on it will be handled soon."""
 
     source: WorkflowSource
     look: Look
@@ -83,7 +81,7 @@ class SourcePage:
 
     @property
     def footer(self) -> str:
-        """A note on what deliveries can do, and how many were refused."""
+        """A note on the effect of deliveries, and how many were refused."""
         says = "A delivery can only end access. Unverified deliveries have no effect and are recorded"
         more = self.source.refused
         return f"{says}; {more:,} more since the last entry." if more else f"{says}."
@@ -115,5 +113,5 @@ def source_page(source: WorkflowSource, *, before: str, now: dt.datetime) -> Sou
 
 
 def text_of(source: WorkflowSource) -> str:
-    """Return a source as its file would look, with secrets as ``(stored)``."""
+    """Return a source as the text of its file, with secrets as ``(stored)``."""
     return yaml.safe_dump(shown_document(source), sort_keys=False, allow_unicode=True, width=200)

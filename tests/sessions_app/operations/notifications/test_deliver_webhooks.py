@@ -52,7 +52,11 @@ def test_one_that_is_not_taken_goes_again_with_the_same_id_and_a_new_time(hooked
     hooked.request()
     assert send_all(hooked.now) == 0
     message = WebhookMessage.objects.get()
-    assert (message.state, message.attempts, message.last_error) == ("pending", 1, "The receiver answered 500.")
+    assert (message.state, message.attempts, message.last_error) == (
+        "pending",
+        1,
+        "The receiver answered 500.",
+    )
     assert after(hooked, seconds=4) <= message.next_attempt_at <= after(hooked, seconds=6, milliseconds=1)
     assert send_all(after(hooked, seconds=3)) == 0
     assert len(hook.came) == 1

@@ -53,7 +53,7 @@ def test_a_policy_is_told_in_plain_sentences(world, as_alice):
     assert "Only on Tuesday and Saturday, 02:00 to 06:00, Europe/Berlin." in page
     assert "A ticket matching CHG-[0-9]+ is required." in page
     assert "Can be extended 2 times by up to 1 h, without approval." in page
-    assert "Break-glass: on-call can start immediately, for up to 1 h" in page
+    assert "Break-glass access: on-call can start immediately, for up to 1 h" in page
 
 
 def test_a_removed_cluster_is_not_listed(world, as_bob):
@@ -84,7 +84,7 @@ def test_rights_are_asked_for_by_date_and_time_and_what_is_wrong_is_said_at_the_
     for address in set(re.findall(r'href="(/history/[^"]+)"', now)):
         assert admin.get(address).status_code == 200, address
     long_ago = read(admin, "/rights/?day=2020-01-01&hour=12:00")
-    says(long_ago, "Wed 1 Jan 2020, 12:00", "No rights found")
+    says(long_ago, "Wed 1 Jan 2020, 12:00", "No permissions found")
     for asked, field, why in (
         ("day=2020-01-01", "hour", "Add the time."),
         ("day=2999-01-01&hour=12:00", "day", "Choose a time in the past."),

@@ -17,7 +17,7 @@ def test_the_editor_says_that_another_administrator_must_publish_it(world, brows
     assert not Proposal.objects.exists()
     answer = dora.post("/policies/web-work/edit/", {"act": "save", "source": source}, follow=True)
     page = answer.content.decode()
-    says(page, "web-work is unchanged: your change may widen its requesters, approvals", ">Withdraw</button>")
+    says(page, "web-work is unchanged. Your change may widen its requesters, approvals", ">Withdraw</button>")
 
 
 def test_the_editor_of_a_command_set_proposes_what_may_allow_more(world, browser):

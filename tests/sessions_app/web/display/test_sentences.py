@@ -38,7 +38,7 @@ def test_an_event_that_is_not_known_is_told_as_it_is():
          "alice was refused “id” on web-1 under GR-7F3K: no command fits."),
         ("command.allowed", {"argv": ["echo", "x"], "target": "web-1"}, "alice ran “echo x” on web-1 under GR-7F3K."),
         ("grant.revoking", {"reason": "revoked", "note": "Lost laptop"},
-         f"alice started ending GR-7F3K ({EndReason.REVOKED.label.lower()}): Lost laptop."),
+         f"alice started revoking GR-7F3K ({EndReason.REVOKED.label.lower()}): Lost laptop."),
         ("request.approved", {"missing": 1, "settled": False}, "alice approved GR-7F3K; 1 more approval needed."),
         ("record.verified", {"entries": 48211}, "alice verified 48,211 entries: intact."),
         ("policy.changed", {"grants_ended": ["GR-A", "GR-B"]}, "alice changed policy GR-7F3K; 2 grants ended."),

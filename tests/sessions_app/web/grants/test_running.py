@@ -129,4 +129,4 @@ def test_the_holder_reminds_and_withdraws_what_is_held(world, grant, opened, as_
     assert as_bob.post(f"{url}/withdraw/").status_code == 404
     as_alice.post(f"{url}/withdraw/")
     assert CommandRun.objects.get(pk=tried.run_id).state == "withdrawn"
-    assert "<b>Withdrawn</b> by its holder" in page_of(as_alice, grant)
+    assert "<b>Withdrawn</b> by the holder" in page_of(as_alice, grant)

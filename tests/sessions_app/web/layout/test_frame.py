@@ -110,7 +110,7 @@ def test_the_chosen_theme_comes_from_a_cookie_and_nothing_else(as_alice):
 
 def test_error_pages_say_what_to_do(as_alice, settings):
     assert "Not found" in read(Client(), "/nothing/")
-    assert "This page does not exist, or you do not have access" in read(as_alice, "/nothing/")
+    assert "This page doesn't exist, or you don't have access" in read(as_alice, "/nothing/")
     settings.ALLOWED_HOSTS = ["stint.example"]
     assert "Bad request" in answered(Client().get("/"), 400)
 

@@ -103,9 +103,9 @@ def test_what_is_withdrawn_or_lapses_by_the_clock_alone_is_settled(world):
     world.request()
     assert list(settled(world.dora, world.now).values()) == [""]
     later = acts.after(world, days=30)
-    assert list(settled(world.dora, later).values()) == ["Lapsed"]
+    assert list(settled(world.dora, later).values()) == ["Expired"]
     sweep(name="test", now=lambda: later)
-    assert list(settled(world.dora, later).values()) == ["Lapsed"]
+    assert list(settled(world.dora, later).values()) == ["Expired"]
 
 
 def test_a_held_command_settles_when_it_is_decided_lapses_or_its_grant_ends(world, now):
@@ -116,7 +116,7 @@ def test_a_held_command_settles_when_it_is_decided_lapses_or_its_grant_ends(worl
     held = acts.run(used, opened, "echo stop nginx", now=now)
     assert list(settled(world.bob, now).values()) == [""]
     lapses = CommandRun.objects.get(pk=held.run_id).hold_lapses_at
-    assert list(settled(world.bob, lapses).values()) == ["Lapsed"]
+    assert list(settled(world.bob, lapses).values()) == ["Timed out"]
     decide_hold(run_id=held.run_id, actor=world.dora, allow=True, now=now)
     assert list(settled(world.bob, now).values()) == ["Allowed once by Dora"]
     Notice.objects.all().delete()

@@ -41,7 +41,7 @@ def test_ends_are_shown_against_the_promise(calm, now):
     )
     found = status(calm.alice, now)
     shown = {tile.title: (tile.tone, tile.value, tile.below) for tile in found.tiles}
-    assert shown["Ends in time"] == ("ok", "99.950%", "objective 99.9% within 2 s")
+    assert shown["Ends on time"] == ("ok", "99.950%", "objective 99.9% within 2 s")
     assert shown["Error budget left"] == ("ok", "50%", "1 of 2.0 late ends used")
     assert shown["Revocations, p99"] == ("ok", "490 ms", "median 468 ms")
     assert [row.ends.total for row in found.rows] == [1001, 999]
@@ -72,8 +72,8 @@ def test_an_end_that_is_overdue_comes_first_and_one_on_its_way_is_no_failure(cal
     since = acts.fresh(grant).revoking_at
     assert failing(calm.alice, since + dt.timedelta(seconds=4)) == []
     ((tone, text),) = failing(calm.alice, since + dt.timedelta(seconds=60))
-    assert (tone, text) == ("bad", "1 grant had to be over up to 60 s ago, which is not confirmed yet")
-    assert status(calm.alice, since + dt.timedelta(seconds=60)).heading == "Access may not end in time"
+    assert (tone, text) == ("bad", "1 grant had to end up to 60 s ago, and the end is not confirmed yet")
+    assert status(calm.alice, since + dt.timedelta(seconds=60)).heading == "Access may not end on time"
 
 
 def test_targets_are_named_to_those_who_may_see_their_cluster_and_counted_for_others(calm, now):

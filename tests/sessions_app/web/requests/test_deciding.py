@@ -30,7 +30,7 @@ def test_the_page_says_in_a_sentence_what_is_asked(asked, as_bob):
 
 
 def test_an_approver_reads_that_holders_reach_a_cluster_directly(asked, as_bob):
-    says = "The holder gets a credential of web itself."
+    says = "The holder gets a credential for web itself."
     assert says not in read(as_bob, f"/approvals/{asked.ref}/")
     Cluster.objects.filter(pk=asked.cluster.pk).update(connection={"direct": True})
     assert says in read(as_bob, f"/approvals/{asked.ref}/")

@@ -1,0 +1,30 @@
+"""Labels break-glass access as pages do. The column does not change."""
+
+from __future__ import annotations
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    """A choices label, which the database doesn't store."""
+
+    dependencies = [("sessions_app", "0017_retention")]
+
+    operations = [
+        migrations.AlterField(
+            "accessrequest",
+            "kind",
+            models.CharField(
+                choices=[
+                    ("planned", "Planned work"),
+                    ("quick", "A quick look"),
+                    ("incident", "An incident"),
+                    ("break_glass", "Break-glass access"),
+                    ("extension", "Extension"),
+                    ("delegation", "Delegation"),
+                ],
+                default="planned",
+                max_length=12,
+            ),
+        ),
+    ]
