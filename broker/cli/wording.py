@@ -120,7 +120,7 @@ def request(row: Row, *, err: bool = False) -> None:
         "Accepted": "\n".join(f"{plain(one['message'])}: {plain(one['reason'])}" for one in row["accepted"]),
         "Verdicts": "\n".join(_verdict(one) for one in row["approvals"]),
         "Needs": missing(row["needed"]) if row["state"] == "pending" else "",
-        "Lapses": clock_time(row["lapses_at"]) if row["state"] == "pending" else "",
+        "Expires": clock_time(row["lapses_at"]) if row["state"] == "pending" else "",
         "Grant": plain(row["grant"] or ""),
     }
     screen.facts(pairs, err=err)

@@ -172,7 +172,7 @@ class ProposalShape(Shape):
 
     @shown_as({"type": "string", "enum": ProposalState.values})
     def get_state(self, proposal: Proposal) -> str:
-        """State; a proposal also lapses when its document changes."""
+        """State; a proposal also expires when its document changes."""
         return standing_of(proposal, clock.now())
 
 

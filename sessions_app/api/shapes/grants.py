@@ -51,7 +51,7 @@ class GrantShape(Shape):
     starts_at = Moment()
     expires_at = Moment()
     activated_at = Moment(allow_null=True)
-    held_at = Moment(allow_null=True, help_text="When it was held after too many refused commands.")
+    held_at = Moment(allow_null=True, help_text="When it was suspended after too many refused commands.")
     revoking_at = Moment(allow_null=True)
     ended_at = Moment(allow_null=True, help_text="When the end was confirmed on all targets.")
     end_reason = Choice(choices=EndReason.values, allow_null=True)

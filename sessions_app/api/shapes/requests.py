@@ -230,7 +230,7 @@ class PreviewShape(Shape):
     commands = CommandShape(many=True)
     starts_at = Moment()
     ends_at = Moment()
-    lapses_at = Moment(help_text="When it lapses without a decision.")
+    lapses_at = Moment(help_text="When it expires if not decided.")
     digest = serializers.CharField()
     overlaps = OverlapShape(many=True)
     others = serializers.IntegerField(help_text="How many more overlapping grants you can't see.")

@@ -159,14 +159,14 @@ class GrantRetry(Endpoint):
 
 
 class GrantRelease(Endpoint):
-    """Releases a held grant."""
+    """Releases a suspended grant."""
 
     scope: ClassVar[str] = Scope.DECIDE
 
     @described(GrantDetailShape, body=Release)
     @once
     def post(self, request: Request, ref: str) -> Response:
-        """Release a grant that is held after too many refused commands."""
+        """Release a grant that was suspended after too many refused commands."""
         sent = self.body(Release)
         grant_id = reads.id_of_grant(self.identity, ref)
         release_grant(grant_id=grant_id, actor=self.identity, now=clock.now(), **sent)

@@ -62,8 +62,8 @@ def deny(
 
 
 def held(grant_ref: str, now: dt.datetime) -> Denial:
-    """Return the denial for a held grant. There is nothing to request: an approver has to act."""
-    message = f"{grant_ref} is held after too many refused commands. An approver can release it."
+    """Return the denial for a suspended grant. There is nothing to request: an approver has to act."""
+    message = f"{grant_ref} is suspended after too many refused commands. An approver can release it."
     return Denial(
         message=message,
         context={

@@ -50,7 +50,7 @@ def _dead(asked: Asked, digest: str) -> NotMade:
         return NotMade(401, "The token is not valid here.")
     if dead.held:
         return NotMade(
-            403, f"{dead.grant_ref} is held after too many refused commands. An approver can release it."
+            403, f"{dead.grant_ref} is suspended after too many refused commands. An approver can release it."
         )
     # Not 401: kubectl would only get the same token again, and say less.
     return NotMade(

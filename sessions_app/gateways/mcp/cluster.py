@@ -113,7 +113,7 @@ class ClusterService:
         name, arguments = said
         if use.held:
             await self._write_down_unmade(use, name, arguments)
-            why = "it is held after too many refused commands; an approver can release it"
+            why = "it is suspended after too many refused commands; an approver can release it"
             await answer.result(stopped(use.grant_ref, f"{why}.", "grant_held"))
         else:
             try:

@@ -68,7 +68,7 @@ def waiting(use: CallUse, waits: Waiting | int) -> Message:
     }  # fmt: skip
     text = (
         f"Not called yet: this call is waiting for approval (run {run}). Repeat the same call later: once "
-        "allowed, it is made then, once. It lapses after five minutes."
+        "allowed, it is made then, once. It expires after five minutes."
     )
     return text_result(text, told, failed=True)
 

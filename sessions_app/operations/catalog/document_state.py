@@ -120,7 +120,7 @@ def settle_proposal(
     now: dt.datetime,
     comment: str = "",
 ) -> None:
-    """Write how a locked proposal was settled, and by whom, and tell its proposer if it was someone else."""
+    """Write how a locked proposal was settled, and by whom. Notify its proposer unless they settled it."""
     proposal.state, proposal.decided_by, proposal.decided_at = state, actor, now
     proposal.comment = comment
     proposal.save(update_fields=["state", "decided_by", "decided_at", "comment"])
@@ -129,7 +129,7 @@ def settle_proposal(
         kind: Kind = proposal.kind  # type: ignore[assignment]  # written from one
         notify(
             people=[proposal.proposed_by], event=event, now=now, path=PAGES[kind].format(proposal.name),
-            subject=f"{actor} {state} your change of {proposal.name}", body=comment,
+            subject=f"{actor} {'denied' if state == ProposalState.REFUSED else state} your change to {proposal.name}", body=comment,
         )  # fmt: skip
 
 

@@ -58,8 +58,8 @@ def propose_version(
     record_proposal(proposal, Event.PROPOSAL_CREATED, actor, now)
     notify(
         people=publishers_of(proposal), event=Event.PROPOSAL_CREATED, now=now, path=PAGES[kind].format(name),
-        subject=f"{actor} proposes a change of the {NOUN[kind]} {name}",
-        body=lambda say: f"It may widen: {', '.join(wider)}.\nWithout a decision, it lapses {say.moment(proposal.lapses_at)}.",
+        subject=f"{actor} proposes a change to the {NOUN[kind]} {name}",
+        body=lambda say: f"It may widen: {', '.join(wider)}.\nWithout a decision, it expires {say.moment(proposal.lapses_at)}.",
     )  # fmt: skip
     return proposal
 

@@ -114,7 +114,7 @@ def _usable(grant_id: int, actor: Identity, now: dt.datetime) -> Grant:
         raise NotOverHTTP(f"{grant.ref} does not use a token.", hint="Its page explains how to use it.")
     if grant.state == GrantState.ACTIVE and grant.held_at is not None:
         raise GrantIsOver(
-            f"{grant.ref} is held after too many refused commands.", hint="An approver can release it."
+            f"{grant.ref} is suspended after too many refused commands.", hint="An approver can release it."
         )
     if grant.state != GrantState.ACTIVE or grant.expires_at <= now:
         raise GrantIsOver(f"{grant.ref} is not active.", hint="Request new access.")

@@ -1,4 +1,4 @@
-"""Release a grant that is held after too many refused commands."""
+"""Release a grant that was suspended after too many refused commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sessions_app.queries.requests.deciders import may_not_decide_in
 
 
 class NotHeld(Conflict):
-    """The grant is not held (anymore)."""
+    """The grant is not suspended (anymore)."""
 
     code = "not_held"
 
@@ -49,7 +49,7 @@ def release_grant(*, grant_id: int, actor: Identity, note: str = "", now: dt.dat
         if why_not := may_not_decide_in(grant, actor):
             raise MayNotRelease(why_not, hint="Another approver must release it.")
         if grant.held_at is None or grant.state != GrantState.ACTIVE:
-            raise NotHeld(f"{grant.ref} is not held.")
+            raise NotHeld(f"{grant.ref} is not suspended.")
         runs = CommandRun.objects.filter(grant__in=in_tree_of(grant))
         last = runs.aggregate(last=Max("pk"))["last"] or 0
         Grant.objects.filter(pk=grant.pk).update(held_at=None, deviations_after=last)

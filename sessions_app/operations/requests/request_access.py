@@ -207,6 +207,6 @@ def _facts(request: AccessRequest, preview: Preview, say: Sayer) -> str:
         "Targets": ", ".join(target.name for target in preview.targets),
         "Ticket": request.ticket,
         "Reason": request.reason,
-        "Lapses": f"{say.moment(request.lapses_at)}, if no one decides",
+        "Expires": f"{say.moment(request.lapses_at)}, if not decided",
     }
     return "\n".join(f"{name}: {value}" for name, value in facts.items() if value)

@@ -96,7 +96,11 @@ def _hold(grant: Grant, count: int, lines: Sequence[str], now: dt.datetime) -> N
     """Hold the grant, and end what was delegated from it, because its holder could continue through others."""
     for part in lock_descendants(grant_ids=[grant.pk]):
         end_grant(
-            grant_id=part.pk, actor=None, reason=EndReason.DEVIATION, now=now, note=f"{grant.ref} is held"
+            grant_id=part.pk,
+            actor=None,
+            reason=EndReason.DEVIATION,
+            now=now,
+            note=f"{grant.ref} is suspended",
         )
     Grant.objects.filter(pk=grant.pk, held_at__isnull=True).update(held_at=now)
     record(

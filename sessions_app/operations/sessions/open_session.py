@@ -64,7 +64,7 @@ def lock_live(use: AnyUse, now: dt.datetime) -> Grant:
     if grant is None or grant.end_intents.exists():
         if Grant.objects.filter(pk=use.grant_id, state=GrantState.ACTIVE, held_at__isnull=False).exists():
             raise GrantIsHeld(
-                f"{use.grant_ref} is held after too many refused commands.",
+                f"{use.grant_ref} is suspended after too many refused commands.",
                 hint="An approver can release it.",
             )
         raise GrantIsOver(f"{use.grant_ref} has ended.", hint="Request new access.")

@@ -19,7 +19,7 @@ from sessions_app.operations.sessions.note_deviation import lock_watched, note_d
 from sessions_app.operations.sessions.proofs.proxy import RequestUse
 from sessions_app.operations.sessions.try_command import MAX_REASON
 
-HELD = "the grant is held after too many refused commands"
+HELD = "the grant is suspended after too many refused commands"
 UNKNOWN = "this use is not allowed"
 
 

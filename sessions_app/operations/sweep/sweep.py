@@ -337,7 +337,7 @@ def _lapse_requests(now: dt.datetime) -> int:
             notify(
                 people=[request.requester], event=Event.REQUEST_LAPSED, now=now, path=f"/requests/{request.ref}/",
                 asks=Asks.AGAIN, of=request,
-                subject=f"{request.ref} timed out: no one decided",
+                subject=f"{request.ref} expired: no one decided in time",
                 body=f"{request.command_set_version.command_set} on {request.cluster}\nYou can submit a new request.",
             )  # fmt: skip
     return len(due)

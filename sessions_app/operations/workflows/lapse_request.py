@@ -1,4 +1,4 @@
-"""Let a request lapse if its workflow ends before anyone has decided the request."""
+"""Expire a request whose workflow ends before anyone has decided the request."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def lapse_request(
     now: dt.datetime,
     but: Identity | None = None,
 ) -> None:
-    """Let a pending, locked request lapse with its workflow. Notify its requester and its approvers of ``why``.
+    """Expire a pending, locked request with its workflow. Notify its requester and approvers, with the reason ``why``.
 
-    ``but`` is the person who ended the workflow, who already knows.
+    ``but`` is the person who ended the workflow, who isn't notified.
     """
     request.state, request.decided_at = RequestState.LAPSED, now
     request.save(update_fields=["state", "decided_at"])
@@ -42,11 +42,11 @@ def lapse_request(
             Asks.AGAIN,
             "You can submit a new request for another workflow.",
         ),
-        (_approvers(request), f"/approvals/{request.ref}/", Asks.NOTHING, "There is nothing left to decide."),
+        (_approvers(request), f"/approvals/{request.ref}/", Asks.NOTHING, "No decision is needed anymore."),
     ):
         notify(
             people=[one for one in people if one != but], event=Event.REQUEST_LAPSED, now=now, path=path, asks=asks, of=request,
-            subject=f"{request.ref} has lapsed: {why}", body=f"{request.requester}, {what}\n{rest}",
+            subject=f"{request.ref} expired: {why}", body=f"{request.requester}, {what}\n{rest}",
         )  # fmt: skip
 
 

@@ -179,7 +179,7 @@ def _of_request(notice: Notice, request: AccessRequest, now: dt.datetime) -> str
     if request.state == RequestState.WITHDRAWN:
         return "Withdrawn"
     if request.state == RequestState.LAPSED or request.lapses_at <= now:
-        return "Lapsed"
+        return "Expired"
     if notice.asks == Asks.ANSWER:
         return "You answered" if vars(notice)["answered"] else ""
     mine = any(one.approver.person == notice.identity.person for one in given)
@@ -197,7 +197,7 @@ def _of_run(run: CommandRun, now: dt.datetime) -> str:
         return f"Allowed once by {run.decided_by}"
     if run.grant.state != GrantState.ACTIVE:
         return f"{run.grant.ref} ended first"
-    return "Lapsed" if run.state in (RunState.HELD, RunState.HOLD_LAPSED) else "Ended"
+    return "Timed out" if run.state in (RunState.HELD, RunState.HOLD_LAPSED) else "Ended"
 
 
 def _of_grant(notice: Notice, grant: Grant, now: dt.datetime) -> str:

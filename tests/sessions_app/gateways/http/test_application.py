@@ -223,13 +223,13 @@ def test_under_a_grant_that_is_held_it_is_said_what_has_to_happen(endpoint, toke
     Grant.objects.filter(pk=grant.pk).update(held_at=site.now)
     answer = endpoint.nginx(token)
     assert answer.status == 403
-    assert f"{grant.ref} is held" in answer.json["detail"]
+    assert f"{grant.ref} is suspended" in answer.json["detail"]
     assert (answer.json["context"]["reason"], answer.json["context"]["next_action"]) == (
         "grant_held",
         "retry",
     )
     entry = last("command.refused", grant.ref).data
-    assert (entry["code"], entry["why"]) == ("held", "the grant is held after too many refused commands")
+    assert (entry["code"], entry["why"]) == ("held", "the grant is suspended after too many refused commands")
     assert endpoint.nginx(token, HTTP_STINTTARGET="elsewhere").status == 401
     GrantCredential.objects.update(revoked_at=site.now)
     assert endpoint.nginx(token).status == 401

@@ -64,7 +64,7 @@ def test_a_grant_that_is_not_in_use_or_of_another_kind_has_none(site):
     with pytest.raises(GrantIsOver):
         issue(grant, site, now=grant.expires_at)
     Grant.objects.filter(pk=grant.pk).update(held_at=site.now)
-    with pytest.raises(GrantIsOver, match="is held after too many refused"):
+    with pytest.raises(GrantIsOver, match="is suspended after too many refused"):
         issue(grant, site)
     Grant.objects.filter(pk=grant.pk).update(held_at=None)
     end_grant(grant_id=grant.pk, actor=None, reason=EndReason.REVOKED, now=site.now)

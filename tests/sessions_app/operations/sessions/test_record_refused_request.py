@@ -161,7 +161,7 @@ def test_a_grant_that_is_held_would_open_it_if_an_approver_let_it_go_on(world, t
     entry = last("command.refused", grant.ref)
     assert (entry.data["code"], entry.data["why"]) == (
         "held",
-        "the grant is held after too many refused commands",
+        "the grant is suspended after too many refused commands",
     )
     for later, target in ((after(world, hours=1), "tickets-api"), (world.now, "tickets-api-2")):
         assert dead(token, later, target) == DeadToken(grant.ref, held=False)

@@ -54,7 +54,10 @@ def test_the_account_of_a_grant_that_is_over_is_written_down_with_the_reason(gra
     dead = record_dead_account(
         mark=grant.mark, clusters={grant.cluster_id: "prod"}, line="list pods", now=world.now
     )
-    assert (dead.grant_ref, dead.reason) == (grant.ref, "the grant is held after too many refused commands")
+    assert (dead.grant_ref, dead.reason) == (
+        grant.ref,
+        "the grant is suspended after too many refused commands",
+    )
     assert last("command.refused", grant.ref).data["code"] == "over"
     later = record_dead_account(
         mark=grant.mark, clusters={grant.cluster_id: "prod"}, line="list pods", now=grant.expires_at

@@ -296,7 +296,7 @@ def test_a_request_waits_no_longer_than_its_change(world):
     sweep(now=lambda: late, name="test")
     request.refresh_from_db()
     assert (request.state, request.decided_at) == ("lapsed", late)
-    over = f"{request.ref} has lapsed: the planned time of {planned.ref} has passed"
+    over = f"{request.ref} has expired: the planned time of {planned.ref} has passed"
     told = Notice.objects.filter(subject=over).values_list("identity__username", flat=True)
     assert set(told) == {"alice", "bob", "dora"}
 

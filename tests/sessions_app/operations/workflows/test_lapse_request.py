@@ -52,9 +52,9 @@ def test_who_asked_is_told_to_ask_again_and_who_decides_that_nothing_is_left(wor
         "bob": f"/approvals/{request.ref}/",
         "dora": f"/approvals/{request.ref}/",
     }
-    assert {one.subject for one in told().values()} == {f"{request.ref} has lapsed: it is over"}
+    assert {one.subject for one in told().values()} == {f"{request.ref} expired: it is over"}
     assert "You can submit a new request" in told()["alice"].body
-    assert "There is nothing left to decide" in told()["bob"].body
+    assert "No decision is needed anymore" in told()["bob"].body
 
 
 @pytest.mark.parametrize("who", ["alice", "bob"])
