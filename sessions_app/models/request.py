@@ -18,9 +18,9 @@ from sessions_app.policy import references
 class RequestKind(models.TextChoices):
     """The kind of a request."""
 
-    PLANNED = "planned", "Planned work"
-    QUICK = "quick", "A quick look"
-    INCIDENT = "incident", "An incident"
+    PLANNED = "planned", "Planned"
+    QUICK = "quick", "Quick look"
+    INCIDENT = "incident", "Incident"
     BREAK_GLASS = "break_glass", "Break-glass access"
     EXTENSION = "extension", "Extension"
     DELEGATION = "delegation", "Delegation"

@@ -1,4 +1,4 @@
-"""Labels break-glass access as pages do. The column does not change."""
+"""Labels the kinds of requests as pages do. The column does not change."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """A choices label, which the database doesn't store."""
+    """Labels of choices, which the database doesn't store."""
 
     dependencies = [("sessions_app", "0017_retention")]
 
@@ -16,9 +16,9 @@ class Migration(migrations.Migration):
             "kind",
             models.CharField(
                 choices=[
-                    ("planned", "Planned work"),
-                    ("quick", "A quick look"),
-                    ("incident", "An incident"),
+                    ("planned", "Planned"),
+                    ("quick", "Quick look"),
+                    ("incident", "Incident"),
                     ("break_glass", "Break-glass access"),
                     ("extension", "Extension"),
                     ("delegation", "Delegation"),
