@@ -162,7 +162,7 @@ def _is_ssh(cluster: Cluster) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SetupLines:
-    """The setup lines to paste on a target. ``missing`` says what is needed before there are any."""
+    """The setup lines to paste on a target. ``missing`` is what must be done before there are any."""
 
     lines: Setup | None
     missing: str = ""
@@ -310,7 +310,7 @@ def _drift_look(drift: Drift) -> Look:
 
 
 def _texts(cluster: Cluster) -> list[SetupText]:
-    """Return the setup texts; none for a cluster that can't be read. Its page still opens and says how to fix it."""
+    """Return the setup texts; none for a cluster that can't be read. Its page still opens and shows how to fix it."""
     try:
         return setup_texts(cluster)
     except ConnectorError:

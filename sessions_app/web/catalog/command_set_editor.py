@@ -32,7 +32,7 @@ ANOTHER = "It may allow more than the published version, so another administrato
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The result of checking a text before it is saved. If there is no document, ``problems`` says why."""
+    """The result of checking a text before it is saved. If there is no document, ``problems`` has the reasons."""
 
     problems: Sequence[Problem] = ()
     document: CommandSetDocument | None = None
@@ -92,7 +92,7 @@ class ToAccept(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """The effects of publishing a set's draft. ``refusal`` says why it can't be published yet."""
+    """The effects of publishing a set's draft. ``refusal`` is the reason that it can't be published yet."""
 
     refusal: str = ""
     button: str = ""

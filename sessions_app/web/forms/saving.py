@@ -21,7 +21,7 @@ from sessions_app.web.layout.views import who
 
 @dataclass(frozen=True, slots=True)
 class SaveResult:
-    """The result of a click: the document was saved, a plan needs confirmation, or an error says why it wasn't saved."""
+    """The result of a click: the document was saved, a plan needs confirmation, or an error prevented saving."""
 
     plan: Plan | None = None
     saved: bool = False

@@ -54,8 +54,8 @@ def people(
 ) -> Page[Identity]:
     """Return the identities that match and that the reader may see, with their live grants and last activity.
 
-    ``live`` counts the grants, ``seen_at`` is the time of the newest record entry. ``idle`` says why a machine may be
-    unneeded. It is empty for people, and for machines in use.
+    ``live`` counts the grants, ``seen_at`` is the time of the newest record entry. ``idle`` is the
+    reason that a machine may be unneeded, and empty for people and for machines in use.
     """
     seen = Grant.objects.visible_to(reader).filter(holder=OuterRef("pk"), state__in=LIVE)
     held = seen.order_by().values("holder").annotate(count=Count("pk")).values("count")

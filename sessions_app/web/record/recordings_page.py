@@ -40,7 +40,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """The content of a recording. If it can't be read, ``digest`` is empty, and ``seal`` says why."""
+    """The content of a recording. If it can't be read, ``digest`` is empty, and ``seal`` shows the reason."""
 
     digest: str = ""
     length: float = 0.0

@@ -19,7 +19,7 @@ class Behind(NamedTuple):
 
     ``planned``: it has a planned time. ``covers``: that time covers all of the requested time. ``part`` is the
     requester's role as a phrase. ``bound`` are the parameters taken from the workflow, each with the name and value of
-    its fact. ``doing`` says who opened and changed it, as far as known, without a period.
+    its fact. ``doing`` is who opened and changed it, as far as known, as a sentence without its period.
     """
 
     workflow: Workflow

@@ -46,7 +46,7 @@ class OutcomeStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormOutcome:
-    """The outcome of a form. Without ``preview``, there is no decision yet, and ``missing`` says why.
+    """The outcome of a form. Without ``preview``, there is no decision yet, and ``missing`` is the reason.
 
     ``usual`` is the usual time of a decision in seconds. ``to_review`` are the grants that have to be reviewed first.
     """
@@ -169,7 +169,7 @@ class FormOutcome:
         return f"{reverse('request_new')}?{urlencode(query)}"
 
     def _unanswered(self) -> OutcomeStep:
-        """Return the step that says why there is no decision yet."""
+        """Return the step for a form without a decision, with the reason."""
         ask, draft = self.ask, self.ask.draft
         price = f"{draft.command_set} needs {ask.price}."
         if ask.unread:

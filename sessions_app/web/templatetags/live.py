@@ -9,7 +9,7 @@ in place. So open details, focus, selected text, scroll position and what was ty
 may move its own ``id``.
 
 The families are those of ``broker.audit.events`` (the part before the dot), and ``notice``. An empty text means all.
-A field ``read`` on the page describes what its reader has read. It is sent along, so that the page can say what has
+A field ``read`` on the page describes what its reader has read. It is sent along, so that the page can show what has
 changed since then. The response to a sent form is not live: what was typed and the errors stay until it is sent again.
 """
 
