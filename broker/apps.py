@@ -1,4 +1,4 @@
-"""The project itself as a Django app: system checks and static files."""
+"""The project as a Django app, with its system checks and static files."""
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -8,13 +8,13 @@ from broker.kernel.metrics import BUILD
 
 
 class BrokerConfig(AppConfig):
-    """The project around accounts and access."""
+    """The app of the project, beside accounts and access."""
 
     name = "broker"
     verbose_name = "Stint"
 
     def ready(self) -> None:
-        """Register the system checks, and make the worker's Celery app the one that sends messages."""
+        """Register the system checks, and make the worker's Celery app the default."""
         from broker import celery, checks  # noqa: F401, PLC0415  # both need the applications to be loaded
 
         BUILD.labels(settings.VERSION).set(1)

@@ -26,7 +26,7 @@ _AGENTS = ("/mcp", "/.well-known/oauth-protected-resource")
 
 
 class _Both:
-    """Live streams for pages, and MCP for agents. Sites without agents don't spend memory on MCP."""
+    """Live streams for pages, and MCP for agents, which is loaded at the first request to it to save memory."""
 
     def __init__(self) -> None:
         self._application: Any = None
@@ -40,13 +40,13 @@ class _Both:
                 self._application = Application()
             await at_edge(self._application, scope, receive, send)
         elif scope["type"] == "lifespan":
-            _when_told_to_stop(self._stop)
+            _on_stop_signals(self._stop)
             await streams(scope, self._until_shutdown(receive), send)
         else:
             await streams(scope, receive, send)
 
     def _stop(self) -> None:
-        """Begin to end what is open: the server waits only a moment for it before it cancels it."""
+        """Start closing open connections. The server cancels those that are still open a moment later."""
         streams.stop()
         if self._application is not None and self._stopping is None:
             self._stopping = asyncio.create_task(self._application.stop())
@@ -63,9 +63,10 @@ class _Both:
         return heard
 
 
-def _when_told_to_stop(act: Callable[[], None]) -> None:
-    """Call ``act`` in this loop at the signals that end the server, besides what the server does. ASGI tells an
-    application only after the server has waited for open connections.
+def _on_stop_signals(act: Callable[[], None]) -> None:
+    """Call ``act`` in this loop when the server receives SIGTERM or SIGINT, before the server's own handler.
+
+    ASGI notifies an application only after the server has waited for open connections.
     """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,7 +1,7 @@
-"""The worker: slow side effects only. Nothing here makes promises about time; the row and the sweeps do.
+"""The worker's Celery app. It runs slow side effects; deadlines are enforced by the database and the sweepers.
 
-Messages expire by the database's clock, like everything else. So a node with a wrong clock neither sends messages that
-others drop nor drops messages that others send.
+Messages expire by the database's clock, so a node with a wrong clock neither sends messages that others drop nor drops
+messages that others send.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
 
 
 class StintTask(Task):  # type: ignore[type-arg]
-    """A worker's task. ``Request`` is a name and not an import, because only a worker needs everything behind it."""
+    """A worker's task. ``Request`` is given by name, because only a worker needs to import it."""
 
     Request = "broker.processes.on_time:OnTime"
-    # Not an error of the task: another process did it.
+    # Another process did the task first, which is no error.
     throws = (Overtaken,)
 
 
 def now() -> dt.datetime:
-    """Return the database's time, or this node's while the database does not answer."""
+    """Return the database's time, or this node's time if the database doesn't respond."""
     try:
         return clock.now()
     except Error:
-        # In a thread that lives as long as its process, nothing else would drop a lost connection.
+        # In a thread that runs as long as its process, nothing else would close a lost connection.
         connection.close()
         return dt.datetime.now(dt.UTC)
 
@@ -46,8 +46,8 @@ SENT_AT = "stint_sent_at"
 
 @before_task_publish.connect
 def _lapse_by_the_database(headers: dict[str, Any], **_: object) -> None:
-    """Convert the expiry from this node's clock, which Celery used, to the database's, and say when and for which request it
-    is sent.
+    """Convert the expiry from this node's clock to the database's, and add the time of sending, the request ID and the
+    trace to the headers.
     """
     headers[SENT_AT] = now().isoformat()
     if id_ := request_id.current():
@@ -113,4 +113,4 @@ app.autodiscover_tasks(["sessions_app"])
 
 @setup_logging.connect
 def _keep_our_logging(**_: object) -> None:
-    """Keep the logging that Django has set up. Celery would replace the root logger's handlers."""
+    """Keep Django's logging setup, whose root handlers Celery would replace."""

@@ -14,7 +14,7 @@ _SHORTEST_SECRET = 32
 
 @register(Tags.database, deploy=True)
 def role_of_the_application(*_: Any, **__: Any) -> list[CheckMessage]:
-    """Report whether the application's database role could rewrite the record: it owns it, or is a superuser."""
+    """Report a database role that could rewrite the record, because it owns the table or is a superuser."""
     try:
         with connection.cursor() as cursor:
             cursor.execute(_ROLE)
@@ -48,13 +48,13 @@ SELECT coalesce(bool_or(r.rolsuper OR pg_has_role(r.oid, c.relowner, 'USAGE')), 
 
 @register(Tags.security)
 def risky_settings(*_: Any, **__: Any) -> list[CheckMessage]:
-    """Report what is risky in the settings of this process."""
+    """Report risky settings of this process."""
     local = all(host in {"127.0.0.1", "localhost", "[::1]"} for host in settings.ALLOWED_HOSTS)
     found: list[CheckMessage] = []
     if len(settings.SECRET_KEY) < _SHORTEST_SECRET:
         found.append(
             Error(
-                "STINT_SECRET_KEY is short.",
+                f"STINT_SECRET_KEY is shorter than {_SHORTEST_SECRET} characters.",
                 hint="It encrypts the SSH certificate authority. Generate one with `openssl rand -base64 48`.",
                 id="stint.E001",
             )
@@ -69,7 +69,7 @@ def risky_settings(*_: Any, **__: Any) -> list[CheckMessage]:
         found.append(
             Error(
                 "Pages are served to other hosts without TLS.",
-                hint="Use a TLS proxy and set STINT_PUBLIC_URL to its https:// URL.",
+                hint="Put a TLS proxy in front of Stint, and set STINT_PUBLIC_URL to its https:// URL.",
                 id="stint.E003",
             )
         )
@@ -81,7 +81,7 @@ def risky_settings(*_: Any, **__: Any) -> list[CheckMessage]:
         found.append(
             Error(
                 "STINT_OIDC_ISSUER is not https, so identities could be forged.",
-                hint="Use https for the provider.",
+                hint="Set it to an https:// URL.",
                 id="stint.E007",
             )
         )
@@ -89,19 +89,19 @@ def risky_settings(*_: Any, **__: Any) -> list[CheckMessage]:
 
 
 def _unset() -> Iterator[CheckMessage]:
-    """Report what a deployment should set and has not."""
+    """Report settings that a deployment should set but doesn't."""
     if not settings.SECURE:
         return
     if not settings.SSH_SOURCE_ADDRESS:
         yield Warning(
             "STINT_SSH_SOURCE_ADDRESS is not set.",
-            hint="Set it to the source addresses of the gateway; certificates are bound to them.",
+            hint="Set it to the addresses that gateways connect from, so that certificates are valid only from there.",
             id="stint.W001",
         )
     if not settings.EMAIL_HOST:
         yield Warning(
-            "STINT_SMTP_HOST is not set, so mails to approvers and holders are dropped.",
-            hint="Set it to a mail server, or have people watch the pages.",
+            "STINT_SMTP_HOST is not set, so approvers and holders receive no email.",
+            hint="Set it to a mail server. Without one, notifications appear only on pages.",
             id="stint.W003",
         )
     if settings.SECOND_FACTOR != "required":
@@ -112,7 +112,7 @@ def _unset() -> Iterator[CheckMessage]:
         )
 
 
-# Settings that can make Stint unpickle what it reads from the database or the queue, with the only values that don't.
+# Settings that can make Stint unpickle data from the database or the queue, with their only safe values.
 _NO_PICKLE = {
     "SESSION_ENGINE": "accounts.sessions",
     "SESSION_SERIALIZER": "django.contrib.sessions.serializers.JSONSerializer",
@@ -124,10 +124,10 @@ _NO_CACHE = "django.core.cache.backends.dummy.DummyCache"
 
 @register("pickle", Tags.security)
 def unpickling_settings(*_: Any, **__: Any) -> list[CheckMessage]:
-    """Report settings by which whoever can write to the database or the queue could run code in Stint's processes."""
+    """Report settings that would let anyone with write access to the database or the queue run code in Stint."""
     chosen = {name: getattr(settings, name, safe) or safe for name, safe in _NO_PICKLE.items()}
     wrong = [f"{name} = {value!r}" for name, value in chosen.items() if value != _NO_PICKLE[name]]
     caches = {name: cache.get("BACKEND") for name, cache in settings.CACHES.items()}
     wrong += [f"CACHES[{name!r}] = {value}" for name, value in caches.items() if value != _NO_CACHE]
-    hint = "Remove this setting: caches, and serializers other than JSON, unpickle what they read."
-    return [Error(f"Stint does not run with {one}.", hint=hint, id="stint.E008") for one in wrong]
+    hint = "Remove this setting. Caches, and serializers other than JSON, unpickle what they read."
+    return [Error(f"Unsafe setting: {one}.", hint=hint, id="stint.E008") for one in wrong]

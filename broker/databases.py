@@ -13,9 +13,7 @@ from broker.env import envsecret, envstr
 
 
 def urls() -> tuple[str, str, str, str]:
-    """Return the URLs of database, owner and queue, and the secret key: as set, or those of the running embedded
-    servers.
-    """
+    """Return the URLs of database, owner and queue, and the secret key, from the environment or the embedded servers."""
     owner = envstr("DATABASE_OWNER_URL", "")
     database, queue = envstr("DATABASE_URL", ""), envstr("REDIS_URL", "")
     secret = envsecret("STINT_SECRET_KEY", "")
@@ -39,12 +37,13 @@ def urls() -> tuple[str, str, str, str]:
     return database, owner or database, queue, secret
 
 
-# Seconds. Within a transaction, a process waits for nothing but the database. So a transaction that sends nothing for
-# this long belongs to a process that was stopped or cut off. Its locks would block every act, most of all ends.
+# Seconds. Within a transaction, a process waits for nothing but the database. So a transaction that is idle for this long
+# belongs to a process that was stopped or lost its network, and its locks would keep others from ending access.
 _LONGEST_IDLE = 15
 
 
-# Detects a server that fell silent well before the lease of gateways, ten seconds, expires, and leaves time for the next one.
+# Detects an unresponsive server well before the gateways' lease of ten seconds expires, so that there is time to connect
+# to the next one.
 _TCP = {
     "connect_timeout": 3,
     "keepalives_idle": 3,
@@ -66,12 +65,11 @@ def database(url: str) -> dict[str, Any]:
         "PORT": str(parts.pop("port", "")),
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
-        # Prepared statements keep one plan: planning the decision each time would cost as much as ten decisions.
+        # Prepared statements keep one plan, because planning a decision takes ten times as long as executing it.
         "OPTIONS": {
             **_TCP,
             "application_name": "stint",
-            # Queries of pages already name their joins in the best order. Trying every order of eight takes longer than
-            # the whole query.
+            # Queries of pages list their joins in the best order. To try every order of eight takes longer than the query.
             "options": "-c plan_cache_mode=force_generic_plan -c join_collapse_limit=5 "
             f"-c idle_in_transaction_session_timeout={_LONGEST_IDLE}s",
             "prepare_threshold": 5,
@@ -85,9 +83,9 @@ _SENTINEL = "sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/MASTER[/DB]
 
 
 def queue(url: str) -> tuple[str, dict[str, Any]]:
-    """Return Celery's URL for a REDIS_URL, and the transport options that belong to it.
+    """Return Celery's broker URL and transport options for a REDIS_URL.
 
-    Raises ImproperlyConfigured for a URL that is none of Redis, and for one of Sentinel without a host or master.
+    Raises ImproperlyConfigured if the scheme is not one of Redis, or a Sentinel URL has no host or master.
     """
     scheme = url.partition("://")[0]
     if url and scheme not in _QUEUES:
@@ -96,7 +94,7 @@ def queue(url: str) -> tuple[str, dict[str, Any]]:
 
 
 def _sentinels(url: str) -> tuple[str, dict[str, Any]]:
-    """Return what kombu reads: a URL for each sentinel, with the login of the servers that they watch."""
+    """Return the URLs and options for kombu: one URL per sentinel, with the credentials of the monitored servers."""
     parts = urlsplit(url)
     login, at, hosts = parts.netloc.rpartition("@")
     master, _, number = parts.path.strip("/").partition("/")
@@ -107,9 +105,9 @@ def _sentinels(url: str) -> tuple[str, dict[str, Any]]:
         or given.keys() - {"sentinel_password"}
         or not (number or "0").isdecimal()
     ):
-        raise ImproperlyConfigured(f"REDIS_URL is no URL of Redis Sentinel. Write it as {_SENTINEL}.")
+        raise ImproperlyConfigured(f"REDIS_URL is not a valid Sentinel URL. Write it as {_SENTINEL}.")
     urls = ";".join(f"sentinel://{login}{at}{host}/{number or 0}" for host in hosts.split(","))
-    # Sentinels are asked with the same limits as the server; their own password, if they have one.
+    # Sentinels get the same timeouts as the server, and their own password if they have one.
     asked = {"socket_connect_timeout": 1, "socket_timeout": 2}
     secret = {"password": given["sentinel_password"][0]} if given else {}
     return urls, {"master_name": unquote(master), "sentinel_kwargs": asked | secret}

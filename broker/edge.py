@@ -1,4 +1,4 @@
-"""The edge of the web process: each request gets its id and is timed, whichever part of the process answers it.
+"""The outermost layer of the web process, which gives each request its ID and measures its time.
 
 Source: PEP 3333, ASGI 3.
 """
@@ -18,22 +18,22 @@ from broker.kernel.metrics import REQUESTS
 Environ = dict[str, Any]
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
-# The key in the environ under which the pattern of the address is kept, once it is known.
+# The key in the environ for the URL pattern of the request, once it is resolved.
 ROUTE = "stint.route"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-# What is answered before Django looks for a pattern. Probes and scrapes are not measured.
+# Paths that are answered before Django resolves a pattern. Probes and scrapes are not measured.
 _BEFORE_DJANGO = ("/authz/kubernetes", "/authz/", "/access/v1/", "/static/")
 _NOT_MEASURED = frozenset(("/healthz", "/readyz", "/metrics"))
 
 
 class Edge:
-    """Passes every request on to ``inner``, the application."""
+    """A WSGI layer that passes every request to ``inner``, the application."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
 
     def __call__(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one request. Its id is that of a trusted proxy if it is well formed, and in the answer."""
+        """Answer one request, with its ID in the response: a trusted proxy's if that is well formed, else a new one."""
         said = environ.get("HTTP_X_REQUEST_ID", "") if settings.BEHIND_PROXY else ""
         id_ = request_id.taken(said)
         began, status = time.perf_counter(), "5xx"
@@ -41,7 +41,7 @@ class Edge:
         def start_with_id(line: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             nonlocal status
             status = f"{line[0]}xx"
-            # A decision has the id that the proxy who asked for it gave.
+            # A decision already has the ID that the requesting proxy sent.
             if not any(name.lower() == request_id.HEADER.lower() for name, _ in headers):
                 headers = [*headers, (request_id.HEADER, id_)]
             return start(line, headers, *more)
@@ -56,7 +56,7 @@ class Edge:
 
 
 async def at_edge(inner: Any, scope: Scope, receive: Any, send: Callable[[Message], Awaitable[None]]) -> None:
-    """Give a request of ASGI its id in the same way, and answer with it."""
+    """Give an ASGI request its ID in the same way, and add it to the response."""
     given = (
         dict(scope["headers"]).get(request_id.HEADER.lower().encode(), b"") if settings.BEHIND_PROXY else b""
     )
@@ -73,7 +73,7 @@ async def at_edge(inner: Any, scope: Scope, receive: Any, send: Callable[[Messag
 
 
 class RouteMiddleware:
-    """Keeps the pattern of the address, so that the edge counts requests by it and not by their objects."""
+    """Keeps the URL pattern, so that requests are counted by pattern and not by object."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

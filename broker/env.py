@@ -15,7 +15,7 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 
 
 class EnvError(ValueError):
-    """An environment variable is missing or invalid; the message says which, and what to set."""
+    """A missing or invalid environment variable. The message names it and what to set."""
 
 
 def envstr(name: str, default: str | None = None) -> str:
@@ -64,7 +64,10 @@ def envint(name: str, default: int, *, least: int | None = None) -> int:
 
 
 def envmatch(name: str, pattern: str, *, form: str) -> str:
-    """Return variable `name`, or an empty text if it is not set. Raises `EnvError` unless it matches, with `form` in words."""
+    """Return variable `name`, or an empty string if it is not set.
+
+    Raises `EnvError` if the value does not match `pattern`. `form` describes valid values in the message.
+    """
     value = envstr(name, "")
     if value and not re.fullmatch(pattern, value):
         raise EnvError(f"{name} is {value!r}. Set it to {form}, or unset it.")
@@ -82,7 +85,7 @@ def envlist(name: str, default: Sequence[str] = ()) -> list[str]:
 
 
 def envsecret(name: str, default: str | None = None) -> str:
-    """Return a secret: variable `name`, or the content of the file that `name`_FILE names.
+    """Return a secret: variable `name`, or the content of the file in `name`_FILE.
 
     Returns `default` if neither is set. Raises `EnvError` if both are set, the file can't be read, the value is empty,
     or nothing is set and there is no default. The message never contains the value.

@@ -1,4 +1,4 @@
-"""`/healthz` (this process answers) and `/readyz` (it can do its work), both answered before sessions are loaded."""
+"""`/healthz` (the process responds) and `/readyz` (it can serve requests), both answered before sessions are loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_SKEW = 2.0
 
 
 class HealthMiddleware:
-    """Answers health paths without host checks, cookies or redirects, so that any probe may ask."""
+    """Answers health paths without host checks, cookies or redirects, so that any probe can use them."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -31,11 +31,10 @@ class HealthMiddleware:
 
 
 def readyz() -> HttpResponse:
-    """Return 200 if the database answers, is migrated, and this node's clock is right. Otherwise return 503 with the
-    problems.
+    """Return 200 if the database responds and is migrated and this node's clock is right, otherwise 503 and the problems.
 
-    ``warnings`` say what other nodes lack. This one can still show and end grants, so no probe should remove it. Anyone
-    may ask, so the answer contains no path, address or error of the system.
+    ``warnings`` are problems of other nodes. This one can still show and end grants, so probes should keep it in service.
+    The endpoint is public, so the response contains no path, address or system error.
     """
     problems: list[str] = []
     warnings: list[str] = []
@@ -54,7 +53,7 @@ def readyz() -> HttpResponse:
         problems.append(f"the database did not respond: {type(error).__name__}")
     body = {"ready": not problems, "problems": problems, "warnings": warnings}
     answer = JsonResponse(body, status=503 if problems else 200)
-    # A probe asks every few seconds, and gets to know. Django would write a line each time.
+    # Django would log a line at every probe, which is every few seconds.
     vars(answer)["_has_been_logged"] = True
     return answer
 
@@ -65,6 +64,6 @@ def _recordings() -> list[str]:
 
 
 def metrics() -> HttpResponse:
-    """Return the process's own metrics, then what the database and the queue know, in the Prometheus text format."""
+    """Return the metrics of the process, then those of the database and the queue, in the Prometheus text format."""
     text = generate_latest() + generate_latest(state_metrics.registry)
     return HttpResponse(text, content_type=CONTENT_TYPE_LATEST)

@@ -7,20 +7,20 @@ from typing import Any
 
 import structlog
 
-# What the keys of a line mean. An event has others besides, such as `grant` or `error`. The guide to monitoring lists them.
+# The keys of a line. Events have more, such as `grant` or `error`, which the Monitoring guide lists.
 SCHEMA = {
     "timestamp": "When, in UTC, as ISO 8601 with microseconds",
     "level": "`debug`, `info`, `warning`, `error` or `critical`",
-    "logger": "The part of Stint, or the library, that says so",
+    "logger": "The part of Stint, or the library, that logged it",
     "event": "What happened: a fixed name such as `revoke.failing`, or the text of a library",
-    "request_id": "The request that this was done for, if any",
-    "task": "The task of the worker that does it, if any",
+    "request_id": "The ID of the request that caused it, if any",
+    "task": "The worker's task that logged it, if any",
     "exception": "The traceback, if there is one",
 }
 
 
 def logging_by(*, json: bool, level: str) -> dict[str, Any]:
-    """Configure structlog, and return Django's `LOGGING`. ``json``: one JSON object per line, else words for people."""
+    """Configure structlog, and return Django's `LOGGING`. ``json``: one JSON object per line, otherwise plain text."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,

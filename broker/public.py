@@ -14,7 +14,7 @@ from sessions_app.policy.webhooks import message_schema
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Return the JSON Schema of each kind of catalog file by its folder, and of the messages of outgoing webhooks."""
+    """Return the JSON Schemas of catalog files by folder, and that of outgoing webhook messages."""
     return {**catalog_schemas(), "webhook-messages": message_schema()}
 
 
@@ -32,7 +32,7 @@ def schema_of(_request: HttpRequest, folder: str) -> HttpResponse:
     found = schemas().get(folder)
     if found is None:
         raise Http404
-    # Editors in browsers fetch it from other origins. It is the same for everyone.
+    # Browser-based editors fetch it from other origins. It is the same for everyone.
     return JsonResponse(
         found, content_type="application/schema+json", headers={"Access-Control-Allow-Origin": "*"}
     )

@@ -1,4 +1,4 @@
-"""How many messages wait in the worker's queue, and for how long."""
+"""Metrics of the worker's queue: the number of messages and the age of the oldest."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from sessions_app.queries.status.problems import age
 
 
 def queues(now: dt.datetime | None) -> Iterator[Metric]:
-    """Yield whether the queue answers, and the number of messages in each of its parts with the age of the oldest.
+    """Yield whether the queue responds, and for each of its parts the number of messages and the age of the oldest.
 
-    ``now`` None: without values, because the database, which has the time, is away.
+    ``now`` None: without values, because the database, which gives the time, is unreachable.
     """
-    up = GaugeMetricFamily("stint_queue_up", "Whether the worker's queue answers: 1 or 0")
-    messages = GaugeMetricFamily(
-        "stint_queue_messages", "Messages that wait for the worker", labels=["queue"]
-    )
+    up = GaugeMetricFamily("stint_queue_up", "Whether the worker's queue responds: 1 or 0")
+    messages = GaugeMetricFamily("stint_queue_messages", "Messages waiting for the worker", labels=["queue"])
     oldest = GaugeMetricFamily(
-        "stint_oldest_queued_message_seconds", "Age of the oldest of them", labels=["queue"]
+        "stint_oldest_queued_message_seconds",
+        "Age of the oldest message waiting for the worker",
+        labels=["queue"],
     )
     if now is not None and settings.CELERY_BROKER_URL:
         found = _read()
@@ -38,7 +38,7 @@ def queues(now: dt.datetime | None) -> Iterator[Metric]:
 
 
 def _read() -> dict[str, tuple[int, dt.datetime | None]] | None:
-    """Return the number of messages of each part, and when the oldest was sent; None if the queue does not answer."""
+    """Return each part's number of messages and when the oldest was sent, or None if the queue doesn't respond."""
     try:
         with app.connection_for_read() as queue:
             channel: Any = queue.default_channel
@@ -57,7 +57,7 @@ def _read() -> dict[str, tuple[int, dt.datetime | None]] | None:
 
 
 def sent_at(message: bytes | None) -> dt.datetime | None:
-    """Return when a message was sent, by the database's clock; None if there is none or it does not say."""
+    """Return when a message was sent, by the database's clock, or None if there is no message or no time in it."""
     try:
         return dt.datetime.fromisoformat(json.loads(message or b"{}")["headers"][SENT_AT])
     except (ValueError, KeyError, TypeError):
