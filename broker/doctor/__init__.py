@@ -1,1 +1,1 @@
-"""What `manage.py doctor` examines: is this installation as it should be, and what has to be done where it is not."""
+"""The examinations of `manage.py doctor`: what is wrong with this installation, and how to fix it."""

@@ -1,4 +1,4 @@
-"""Examine everything, one part after the other. A part that fails is a finding, and stops no other."""
+"""All examinations, one part after another. A part that fails is a finding and doesn't stop the others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PARTS: dict[str, tuple[Examination, ...]] = {
 
 
 def examine(parts: tuple[str, ...]) -> Iterator[Finding]:
-    """Yield what is found in the named parts. That the database is gone is found once."""
+    """Yield the findings of the named parts. An unreachable database is reported once."""
     gone = False
     for examination in (one for part in parts for one in PARTS[part]):
         try:
@@ -36,15 +36,15 @@ def examine(parts: tuple[str, ...]) -> Iterator[Finding]:
         except (StintError, OSError, ValueError) as error:
             yield wrong(
                 examination.__name__.removeprefix("of_"),
-                f"it can't be examined: {error}",
-                fix="Fix this first, then run this again.",
+                f"can't be examined: {error}",
+                fix="Fix this first, then run `manage.py doctor` again.",
             )
 
 
 def _gone(error: DatabaseError) -> Finding:
     return wrong(
         "database",
-        f"it did not respond: {' '.join(str(error).split()) or type(error).__name__}",
-        why="Without it nothing starts, gateways cut all sessions after 10 s, and the other parts can't be examined.",
+        f"did not respond: {' '.join(str(error).split()) or type(error).__name__}",
+        why="Without it, no access starts, gateways close all sessions after 10 s, and other parts can't be examined.",
         fix="Start PostgreSQL, and check DATABASE_URL.",
     )

@@ -1,4 +1,4 @@
-"""One answer of an examination."""
+"""A finding of an examination."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 class Level(enum.StrEnum):
-    """``WRONG`` breaks a promise now, ``WARNING`` may do so."""
+    """The severity of a finding: ``WRONG`` breaks a promise now, ``WARNING`` may break one later."""
 
     OK = "ok"
     WARNING = "warning"
@@ -17,9 +17,7 @@ class Level(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found in one part. Of what is not right, ``why`` says why it matters, unless ``said`` does,
-    and ``fix`` what to do.
-    """
+    """A finding in one part. For a problem, ``why`` says why it matters unless ``said`` does, and ``fix`` what to do."""
 
     part: str
     level: Level
@@ -32,22 +30,22 @@ Examination = Callable[[], Iterator[Finding]]
 
 
 def ok(part: str, said: str) -> Finding:
-    """Return a finding of what is right."""
+    """Return a finding that something is right."""
     return Finding(part, Level.OK, said)
 
 
 def warning(part: str, said: str, *, fix: str, why: str = "") -> Finding:
-    """Return a finding of what is risky."""
+    """Return a finding that something is risky."""
     return Finding(part, Level.WARNING, said, why, fix)
 
 
 def wrong(part: str, said: str, *, fix: str, why: str = "") -> Finding:
-    """Return a finding of what does not work."""
+    """Return a finding that something does not work."""
     return Finding(part, Level.WRONG, said, why, fix)
 
 
 def of_trouble(part: str, level: Level, trouble: str) -> Finding:
-    """Return a problem that Stint reports by itself, which ends with what to do, as a finding."""
+    """Return a finding for a problem from the readiness check, whose text ends with `: ` and the fix."""
     said, _, fix = trouble.rpartition(": ")
     return Finding(part, level, said, fix=f"{fix[:1].upper()}{fix[1:]}.")
 

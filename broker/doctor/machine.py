@@ -1,4 +1,4 @@
-"""Settings, clock, folders and disk of the node on which it runs."""
+"""Examinations of this node: settings, clock, folders and disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sessions_app.queries.record.recording_files import (
 )
 from sessions_app.storage.base import StoreError
 
-# Files of the state folder that nobody else on the machine may read.
+# Files in the state folder that no other account on the machine may read.
 SECRET = ("*_key", "*password*", "urls.json", "valkey.conf")
 
 
@@ -39,7 +39,7 @@ def of_settings() -> Iterator[Finding]:
             str(message.hint or f"Look up {message.id} in Django's documentation of system checks."),
         )
     if not found:
-        yield ok("settings", "nothing risky is set")
+        yield ok("settings", "no risky settings")
 
 
 def of_clock() -> Iterator[Finding]:
@@ -49,7 +49,7 @@ def of_clock() -> Iterator[Finding]:
     if abs(skew) > MAX_SKEW:
         yield wrong(
             "clock", said, fix="Run `timedatectl set-ntp true` on this node and on the database's.",
-            why="Certificates and tokens are dated by it, so targets may refuse them.",
+            why="Certificates and tokens get their dates from it, so targets may refuse them.",
         )  # fmt: skip
     else:
         yield ok("clock", said)
@@ -70,7 +70,7 @@ def _folder(what: str, folder: Path) -> Finding:
     return wrong(
         "folders",
         f"the {what} {folder} is not writable by this account",
-        why="Nothing can be recorded, so no command runs.",
+        why="Recordings can't be written, so no command runs.",
         fix=f"Run `chown -R $(id -un) {folder}` as root.",
     )
 
@@ -81,8 +81,8 @@ def _opened_to_others() -> Iterator[Finding]:
         if stat.S_IMODE(one.stat().st_mode) & 0o077:
             yield wrong(
                 "folders",
-                f"others on this machine can open {one}",
-                why="It opens what Stint keeps shut.",
+                f"other accounts on this machine can open {one}",
+                why="It contains secrets of this installation.",
                 fix=f"Run `chmod go= {one}`.",
             )
 
@@ -92,8 +92,8 @@ def _checkpoints(file: Path) -> Finding:
         return ok("folders", f"checkpoints are kept in {file}")
     return wrong(
         "folders", f"the checkpoints file {file} is not writable by this account",
-        why="Without checkpoints outside the database, a rewritten record or a restored backup would not show.",
-        fix="Set STINT_CHECKPOINTS_FILE to a file that the worker can append to, on another disk than the database.",
+        why="Without checkpoints outside the database, a rewritten record or a restored backup is not detected.",
+        fix="Set STINT_CHECKPOINTS_FILE to a file that the worker can append to, on a different disk than the database.",
     )  # fmt: skip
 
 
@@ -103,20 +103,20 @@ def of_store() -> Iterator[Finding]:
         return
     waiting = waiting_recordings()
     behind = (
-        f"{many(waiting.count, 'recording')} of {waiting.bytes / 2**20:,.1f} MiB in all"
+        f"{many(waiting.count, 'recording')} ({waiting.bytes / 2**20:,.1f} MiB) waiting"
         if waiting.count
-        else "nothing"
+        else "none waiting"
     )
     try:
         object_store().check()
     except StoreError as error:
         yield wrong(
-            "folders", f"{settings.RECORDINGS_STORE} does not take recordings: {error.strerror}; {behind} waits for it",
-            why="Recordings stay on the gateways' disks, and only there can they be watched.",
-            fix="Check STINT_RECORDINGS_STORE, the credentials and the address in AWS_…, and that the bucket exists.",
+            "folders", f"{settings.RECORDINGS_STORE} does not accept recordings: {error.strerror}; {behind}",
+            why="Recordings stay on the gateways' disks, and can be watched only there.",
+            fix="Check STINT_RECORDINGS_STORE, the AWS_… variables, and that the bucket exists.",
         )  # fmt: skip
     else:
-        yield ok("folders", f"recordings go to {settings.RECORDINGS_STORE}; {behind} waits for it")
+        yield ok("folders", f"recordings are stored in {settings.RECORDINGS_STORE}; {behind}")
 
 
 def _recordings() -> Finding:
@@ -134,5 +134,5 @@ def _can_be_filled(folder: Path) -> bool:
 
 
 def _first_there(folder: Path) -> Path:
-    """Return the folder, or the one above it in which it will be made."""
+    """Return the folder, or its nearest existing parent."""
     return next(one for one in (folder, *folder.resolve().parents) if one.exists())

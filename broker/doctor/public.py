@@ -1,4 +1,4 @@
-"""What people reach: the public address of the pages."""
+"""Examination of the pages' public address."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.conf import settings
 from broker.doctor.finding import Finding, ok, warning, wrong
 
 TIMEOUT_S = 5
-# Days before the end of a certificate that something should have renewed it.
+# A certificate with fewer days left should have been renewed.
 RENEWED_DAYS = 14
 
 
@@ -27,7 +27,7 @@ def of_pages() -> Iterator[Finding]:
     except OSError as error:
         yield wrong(
             "pages", f"{settings.PUBLIC_URL} can't be reached from here: {_reason(error)}",
-            why="Nobody can request, approve or end access by the pages or the API.",
+            why="No one can request, approve or end access through the pages or the API.",
             fix="Start the web processes and the proxy, and check STINT_PUBLIC_URL, its DNS name and its certificate.",
         )  # fmt: skip
         return
@@ -35,8 +35,8 @@ def of_pages() -> Iterator[Finding]:
         yield ok("pages", f"{settings.PUBLIC_URL} answers")
     else:
         yield wrong(
-            "pages", f"{settings.PUBLIC_URL}/healthz answers {status}", why="The proxy does not reach a web process of Stint.",
-            fix="Check the proxy's upstream, and that it passes all paths but those of the streams process.",
+            "pages", f"{settings.PUBLIC_URL}/healthz returns {status}", why="The proxy does not reach a web process of Stint.",
+            fix="Check the proxy's upstream, and that it passes all paths except those of the streams process.",
         )  # fmt: skip
     if url.scheme == "https":
         yield _certificate(url.hostname or "", url.port or 443)
@@ -49,7 +49,7 @@ def _status(scheme: str, host: str, port: int | None, path: str) -> int:
             connection.request("GET", path)
             return connection.getresponse().status
         except http.client.HTTPException as error:
-            raise OSError(f"it does not speak {scheme}: {error}") from error
+            raise OSError(f"the response is not {scheme}: {error}") from error
 
 
 def _certificate(host: str, port: int) -> Finding:
@@ -60,11 +60,11 @@ def _certificate(host: str, port: int) -> Finding:
     ):
         until = ssl.cert_time_to_seconds(str((opened.getpeercert() or {})["notAfter"]))
     left = dt.datetime.fromtimestamp(until, dt.UTC) - dt.datetime.now(dt.UTC)
-    said = f"its certificate is valid for {left.days} more days"
+    said = f"the certificate is valid for {left.days} more days"
     if left > dt.timedelta(days=RENEWED_DAYS):
         return ok("pages", said)
     return warning(
-        "pages", said, why="From then on browsers and `stint` refuse to connect.", fix="Renew it, and check what renews it.",
+        "pages", said, why="After that, browsers and `stint` refuse to connect.", fix="Renew it, and fix its automatic renewal.",
     )  # fmt: skip
 
 

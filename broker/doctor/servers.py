@@ -1,4 +1,4 @@
-"""What Stint needs of others: its database, the queue, and the mail server."""
+"""Examinations of the servers that Stint needs: the database, the queue and the mail server."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from broker.celery import QUEUES, app
 from broker.doctor.finding import Finding, many, ok, warning, wrong
 
 OLDEST_VERSION = 150000
-# Connections that a process of each kind may open, as the guide to deploying counts them; and a few for people.
+# Connections that a process of each kind may open, as in the Deploying guide, and a few for people.
 MOST = {"worker": 90, "gateway": 25, "web": 5, "streams": 10}
 PEOPLE = 5
-# A queue that is longer than this is not being worked off.
+# A longer queue means that the worker does not keep up.
 LONG_QUEUE = 1000
 # Processes are named by `name_process`.
 _PROCESSES = """
@@ -38,13 +38,13 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
 
 
 def of_database() -> Iterator[Finding]:
-    """Examine the database: its version, schema, durability, and room for connections."""
+    """Examine the database: its version, schema, durability and connection limit."""
     with connection.cursor() as cursor:
         cursor.execute(_DATABASE)
         version, number, role, room, used, encoding, *durable, waits_for, streams = cursor.fetchone()
     if number < OLDEST_VERSION:
         yield wrong(
-            "database", f"PostgreSQL {version} is too old", why="Stint uses what PostgreSQL 15 and newer have.",
+            "database", f"PostgreSQL {version} is too old", why="Stint requires PostgreSQL 15 or newer.",
             fix="Upgrade it, then run `manage.py migrate`.",
         )  # fmt: skip
     else:
@@ -61,13 +61,13 @@ def _schema(encoding: str) -> Iterator[Finding]:
     if missing:
         yield wrong(
             "database", f"{many(len(missing), 'migration')} not applied, the first is {missing[0][0]}",
-            why="This version of Stint expects tables that are not there.", fix="Run `manage.py migrate`.",
+            why="This version of Stint needs tables that don't exist yet.", fix="Run `manage.py migrate`.",
         )  # fmt: skip
     else:
         yield ok("database", "all migrations are applied")
     if encoding != "UTF8":
         yield wrong(
-            "database", f"its encoding is {encoding}", why="Names and commands in other scripts can't be stored.",
+            "database", f"encoding is {encoding}, not UTF8", why="Names and commands in other scripts can't be stored.",
             fix="Create a database with ENCODING 'UTF8', and move the data there.",
         )  # fmt: skip
 
@@ -80,7 +80,7 @@ def _durability(fsync: str, pages: str, commit: str) -> Iterator[Finding]:
     ]
     for name in unsafe:
         yield wrong(
-            "database", f"{name} is off", why="A crash can lose entries of the record, and bring ended access back.",
+            "database", f"{name} is off", why="A crash can lose entries of the record and restore access that was ended.",
             fix=f"Run `ALTER SYSTEM SET {name} = on;` and `SELECT pg_reload_conf();` as a superuser.",
         )  # fmt: skip
 
@@ -88,13 +88,13 @@ def _durability(fsync: str, pages: str, commit: str) -> Iterator[Finding]:
 def _standby(*, waits_for: str, streams: bool) -> Iterator[Finding]:
     if waits_for and not streams:
         yield wrong(
-            "database", f"no standby of {waits_for} is connected", why="Commits wait for one, so nothing can be recorded or used.",
+            "database", f"no standby of {waits_for} is connected", why="Commits wait for a standby, so nothing can be recorded and no access starts.",
             fix="Start the standby, or set synchronous_standby_names to '' until it is back.",
         )  # fmt: skip
     elif streams and not waits_for:
         yield warning(
-            "database", "no commit waits for its standby", why="A failover can lose entries of the record, and bring ended access back.",
-            fix="Set synchronous_standby_names on the primary, as the guide Deploying says.",
+            "database", "replication is asynchronous", why="A failover can lose entries of the record and restore access that was ended.",
+            fix="Set synchronous_standby_names on the primary, as described in the Deploying guide.",
         )  # fmt: skip
     elif streams:
         yield ok("database", f"commits wait for a standby of {waits_for}")
@@ -104,7 +104,7 @@ def _connections(room: int, used: int) -> Finding:
     with connection.cursor() as cursor:
         cursor.execute(_PROCESSES)
         found = dict(cursor.fetchall())
-    # What does not run now may start at any time.
+    # Processes that are not running now may start at any time.
     counts = {kind: max(found.get(kind, 0), 1) for kind in MOST}
     needed = sum(MOST[kind] * count for kind, count in counts.items()) + PEOPLE
     counted = ", ".join(f"{count} {kind}" for kind, count in counts.items())
@@ -112,7 +112,7 @@ def _connections(room: int, used: int) -> Finding:
     if needed <= room:
         return ok("database", said)
     return warning(
-        "database", said, why="Under load, a process that gets no connection can neither start nor show access.",
+        "database", said, why="Under load, a process that gets no connection can't start or show access.",
         fix=f"Run `ALTER SYSTEM SET max_connections = {needed + 20};` as a superuser, and restart PostgreSQL.",
     )  # fmt: skip
 
@@ -127,8 +127,8 @@ def of_queue() -> Iterator[Finding]:
     except (redis.RedisError, OperationalError, OSError) as error:
         yield wrong(
             "queue",
-            f"it did not respond: {error}",
-            why="Access still ends in time, but mail, webhooks, checks and checkpoints wait.",
+            f"did not respond: {error}",
+            why="Access still ends on time, but mail, webhooks, checks and checkpoints are delayed.",
             fix="Start Valkey or Redis, and check REDIS_URL.",
         )
         return
@@ -137,21 +137,21 @@ def of_queue() -> Iterator[Finding]:
         if "valkey_version" in server
         else f"Redis {server['redis_version']}"
     )
-    yield ok("queue", f"{name}, {many(sum(lengths.values()), 'message')} in it")
+    yield ok("queue", f"{name}, {many(sum(lengths.values()), 'message')} waiting")
     yield from _queue(server.get("maxmemory_policy", "noeviction"), lengths)
 
 
 def _queue(policy: str, lengths: dict[str, int]) -> Iterator[Finding]:
     if policy != "noeviction":
         yield warning(
-            "queue", f"its maxmemory-policy is {policy}", why="When its memory is full, messages disappear.",
-            fix="Run `CONFIG SET maxmemory-policy noeviction` there, and set it in its configuration file.",
+            "queue", f"maxmemory-policy is {policy}", why="When its memory is full, messages are dropped.",
+            fix="Run `CONFIG SET maxmemory-policy noeviction` on it, and set it in its configuration file.",
         )  # fmt: skip
     for name, length in lengths.items():
         if length > LONG_QUEUE:
             yield warning(
-                "queue", f"{length:,} messages wait in {name}", why="The worker is too slow, or is not running.",
-                fix="Start a worker, or another one.",
+                "queue", f"{length:,} messages waiting in {name}", why="The worker is too slow or not running.",
+                fix="Start a worker, or add another one.",
             )  # fmt: skip
 
 
@@ -159,7 +159,7 @@ def of_mail() -> Iterator[Finding]:
     """Examine the mail server, without sending anything."""
     if not settings.EMAIL_HOST:
         yield warning(
-            "mail", "no mail server is set", why="Approvers and holders are notified on pages alone.",
+            "mail", "no mail server is set", why="Approvers and holders are notified only on pages.",
             fix="Set STINT_SMTP_HOST, STINT_SMTP_PORT, STINT_SMTP_USER, STINT_SMTP_PASSWORD and STINT_MAIL_FROM.",
         )  # fmt: skip
         return
@@ -169,11 +169,11 @@ def of_mail() -> Iterator[Finding]:
         server.open()
     except (OSError, smtplib.SMTPException) as error:
         yield wrong(
-            "mail", f"{where} refused this node: {error}",
-            why="Approvers and holders are not notified by mail. Each is sent again for hours.",
-            fix="Check STINT_SMTP_HOST, _PORT, _USER, _PASSWORD and STINT_SMTP_TLS, and the way to the server.",
+            "mail", f"can't connect to {where}: {error}",
+            why="Approvers and holders get no email. Stint retries each one for hours.",
+            fix="Check STINT_SMTP_HOST, _PORT, _USER, _PASSWORD and STINT_SMTP_TLS, and the network to the server.",
         )  # fmt: skip
     else:
-        yield ok("mail", f"{where} accepts this node")
+        yield ok("mail", f"{where} accepts connections from this node")
     finally:
         server.close()

@@ -1,4 +1,4 @@
-"""Stint itself: its processes, its record, and the targets."""
+"""Examinations of Stint itself: its processes, its record and the targets."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from sessions_app.operations.targets.look_at_target import is_right, look_at_tar
 from sessions_app.policy.rules import SWEEPER_SILENCE
 from sessions_app.queries.status.problems import GATEWAY_GONE, GATEWAY_SILENCE, troubles
 
-# Targets that are asked at the same time, so that those that hang keep few others waiting.
+# Targets that are checked at the same time, so that a few that hang don't delay the others.
 AT_ONCE = 16
 VERIFIED, WHOLE = dt.timedelta(hours=1), dt.timedelta(days=2)
 
 
 def of_processes() -> Iterator[Finding]:
-    """Examine what Stint itself knows of its processes and its backlog."""
+    """Examine the processes and the backlog, as Stint itself reports them."""
     now = clock.now()
     for trouble in troubles(now):
         yield of_trouble("processes", Level.WRONG, trouble)
     for sweeper in Sweeper.objects.filter(seen_at__gt=now - dt.timedelta(seconds=SWEEPER_SILENCE)).order_by(
         "name"
     ):
-        yield ok("processes", f"{sweeper.name} ends access, and was seen {_ago(sweeper.seen_at, now)} ago")
+        yield ok("processes", f"{sweeper.name} ends access; last seen {_ago(sweeper.seen_at, now)} ago")
     yield from _gateways(now)
 
 
@@ -43,12 +43,12 @@ def _gateways(now: dt.datetime) -> Iterator[Finding]:
         else:
             yield warning(
                 "gateways", f"{node.name} was last seen {_ago(node.seen_at, now)} ago",
-                why="It cut all sessions when it lost the database, and gives no access.",
-                fix="Look into its log, and start it again.",
+                why="If it is running, it lost the database, closed all sessions and accepts no connections.",
+                fix="Check its log, and restart it.",
             )  # fmt: skip
     if not nodes:
         yield warning(
-            "gateways", "none was seen within a day", why="Nothing can be run, and only the worker ends access.",
+            "gateways", "none seen within a day", why="No command can run through Stint, and only the worker ends access.",
             fix="Start `manage.py gateway`.",
         )  # fmt: skip
 
@@ -59,13 +59,13 @@ def of_record() -> Iterator[Finding]:
     now = clock.now()
     if found is None or now - found.at > VERIFIED:
         yield warning(
-            "record", "it has not been verified within an hour", why="Tampering would be noticed late.",
+            "record", "not verified within the last hour", why="Tampering would be detected late.",
             fix="Start the worker, or run `manage.py audit_verify`.",
         )  # fmt: skip
     elif not found.ok:
         yield wrong(
-            "record", f"it is broken at entry {found.first_bad_seq}: {found.detail}",
-            why="Somebody with access to the database changed it, or its disk is failing.",
+            "record", f"broken at entry {found.first_bad_seq}: {found.detail}",
+            why="Someone with access to the database changed it, or a disk is failing.",
             fix="Keep the database as it is, and follow the Evidence guide.",
         )  # fmt: skip
     else:
@@ -74,14 +74,14 @@ def of_record() -> Iterator[Finding]:
 
 
 def _whole(at: dt.datetime | None, now: dt.datetime) -> Iterator[Finding]:
-    """Examine when all entries were read: between that, only those that were added are."""
+    """Examine when all entries were last verified. In between, only new entries are."""
     reading = AuditReading.objects.filter(log=MAIN_LOG).values_list("seq", flat=True).first()
-    said = f"all of it was verified {at:%Y-%m-%d %H:%M} UTC" if at else "all of it has never been verified"
+    said = f"fully verified at {at:%Y-%m-%d %H:%M} UTC" if at else "never fully verified"
     if reading is not None:
-        said += f"; it is being read again, up to entry {reading:,} by now"
+        said += f"; a full verification is at entry {reading:,}"
     if at is None or now - at > WHOLE:
         yield warning(
-            "record", said, why="An old entry that was altered would be noticed late.",
+            "record", said, why="A change to an old entry would be detected late.",
             fix="Start the worker, or run `manage.py audit_verify`.",
         )  # fmt: skip
     else:
@@ -89,7 +89,7 @@ def _whole(at: dt.datetime | None, now: dt.datetime) -> Iterator[Finding]:
 
 
 def of_targets() -> Iterator[Finding]:
-    """Log in to every target, as the button Check does; each look is recorded."""
+    """Log in to every target, like the Check button. Each check is recorded."""
     targets = Target.objects.live().filter(cluster__removed_at=None).select_related("cluster")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield from pool.map(_target, targets.order_by("cluster__name", "name"))
@@ -106,7 +106,7 @@ def _target(target: Target) -> Finding:
     bad = next(step for step in steps if not step.ok)
     return wrong(
         "targets", f"{name}: {bad.name}: {bad.detail}", why="Access to it can't start, or its end can't be proven.",
-        fix=bad.fix or "Open the cluster's page and check it there.",
+        fix=bad.fix or "Open the cluster's page and run the check there.",
     )  # fmt: skip
 
 

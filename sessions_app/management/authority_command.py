@@ -1,4 +1,4 @@
-"""What the commands for keys that all gateways share have in common."""
+"""The base of the commands that manage keys shared by all gateways."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AuthorityCommand(StintCommand):
     """List, prepare, rotate or retire the keys of one purpose."""
 
     purpose: ClassVar[str]
-    # What the key is that is in use, one that was before, and the next one.
+    # The words for the key in use, an earlier one, and the next one.
     in_use, before, coming = "signs", "trusted", "prepared"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -45,7 +45,7 @@ class AuthorityCommand(StintCommand):
             self.stdout.write(self.described(key))
 
     def announced(self, options: Mapping[str, Any]) -> dt.timedelta:
-        """Return for how long the next key must have been known before it is used."""
+        """Return how long the next key must have been announced before it can be used."""
         return dt.timedelta()
 
     def _carry_out(self, step: str, fingerprint: str, announced: dt.timedelta) -> None:

@@ -55,11 +55,11 @@ def test_a_key_and_a_token_are_added_to_somebody_who_is_there(world, key):
 
 
 REFUSED = [
-    (["alice"], "exists already. Pass --key or --token"),
-    (["alice", "--admin", "--token", "x"], "--admin changes nothing"), (["no spaces"], "isn't a valid username"),
-    (["robot-2", "--kind", "agent"], "needs --owner"), (["robot-2", "--owner", "alice"], "a person has none"),
+    (["alice"], "already exists. Pass --key or --token"),
+    (["alice", "--admin", "--token", "x"], "--admin is only for a new one"), (["no spaces"], "isn't a valid username"),
+    (["robot-2", "--kind", "agent"], "needs --owner"), (["robot-2", "--owner", "alice"], "a person can't have one"),
     (["robot-2", "--kind", "agent", "--owner", "nobody"], "User nobody not found"),
-    (["robot-2", "--kind", "service", "--owner", "alice", "--admin"], "administers nothing"),
+    (["robot-2", "--kind", "service", "--owner", "alice", "--admin"], "can't have --admin"),
     (["alice", "--token", "x", "--days", "91"], "at most 90 days"),
     (["robot-2", "--kind", "agent", "--owner", "alice", "--token", "x", "--days", "91"], "at most 90 days"),
     (["alice", "--key", "/nowhere.pub"], "No such file"), (["alice", "--key", "/etc/passwd"], "not a public key"),

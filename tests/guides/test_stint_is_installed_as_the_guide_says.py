@@ -150,7 +150,7 @@ def test_an_empty_machine_becomes_one_that_brokers_ssh_and_survives_the_loss_of_
     with pytest.raises(AssertionError, match="the record does not match its signed checkpoints"):
         use_once_more(reader)
     told = installed.machine.do("stint-manage restored --reason 'The disk failed'")
-    assert "Stint continues with this record." in told
+    assert "Stint continues with the restored record." in told
     use_once_more(reader)
 
 

@@ -20,7 +20,7 @@ _TRIES = 3
 
 
 class Command(StintCommand):
-    """Asks for the new password twice, in at most three attempts."""
+    """Prompt for the new password twice, in at most three attempts."""
 
     help = "Change a person's password. This ends all of their sessions."
 
@@ -50,4 +50,4 @@ class Command(StintCommand):
             else:
                 self.stdout.write(f"Password changed for {identity.username}.")
                 return
-        raise CommandError("Nothing was changed.")
+        raise CommandError("The password was not changed.")

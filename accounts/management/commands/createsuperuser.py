@@ -22,16 +22,16 @@ _TRIES = 3
 
 
 class Command(StintCommand):
-    """Asks for missing values. Administrators configure Stint; even they can't approve their own requests."""
+    """Prompt for missing values. Administrators configure Stint, but can't approve their own requests."""
 
     help = "Create an administrator. With --noinput, uses DJANGO_SUPERUSER_USERNAME, _EMAIL and _PASSWORD."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--username", help="username of the administrator")
-        parser.add_argument("--email", help="email address, by which Stint tells people apart")
+        parser.add_argument("--email", help="email address, which identifies a person across accounts")
         parser.add_argument(
             "--noinput", "--no-input", action="store_false", dest="interactive",
-            help="do not prompt; without a password in the environment, no one can sign in as them with a password",
+            help="do not prompt; without a password in the environment, the administrator can't sign in with a password",
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -70,4 +70,4 @@ class Command(StintCommand):
                 self.stderr.write(str(error))
             else:
                 return password
-        raise CommandError("Nothing was changed.")
+        raise CommandError("No administrator was created.")

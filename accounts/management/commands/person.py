@@ -1,4 +1,4 @@
-"""`manage.py person NAME`: a person, service or agent with its first key and token, from a shell on the server."""
+"""`manage.py person NAME`: create a person, service or agent, with a first key and token."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _ACTOR = Actor.system("person")
 
 
 class Command(StintCommand):
-    """Creates the identity if there is none, then adds what is asked for. The token is the last line of the output."""
+    """Create the identity if it doesn't exist, then add the key and the token. The token is the last line of the output."""
 
-    help = "Create a person, service or agent, or add an SSH key or a token to one. All of it is recorded."
+    help = "Create a person, service or agent, or add an SSH key or a token to one. Each change is recorded."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
@@ -40,11 +40,11 @@ class Command(StintCommand):
         add(
             "--email",
             default="",
-            help="email address of a new person, by which Stint tells people apart",
+            help="email address of a new person, which identifies them across accounts",
         )
-        add("--group", action="append", default=[], help="group to join; created if missing; repeat for more")
-        add("--kind", choices=Kind.values, default="", help="what is created (default: person)")
-        add("--owner", default="", help="person who answers for a service or an agent")
+        add("--group", action="append", default=[], help="group to join, created if missing; can be repeated")
+        add("--kind", choices=Kind.values, default="", help="kind of a new identity (default: person)")
+        add("--owner", default="", help="person who is responsible for a service or an agent")
         add("--password-stdin", action="store_true", help="read the password from standard input")
         add("--key", type=Path, help="file with one SSH public key, such as ~/.ssh/id_ed25519.pub")
         add("--token", metavar="LABEL", default="", help="create an API token with this label")
@@ -53,9 +53,9 @@ class Command(StintCommand):
             action="append",
             default=[],
             choices=Scope.values,
-            help="what the token may do; repeat for more",
+            help="scope of the token; can be repeated (default: read)",
         )
-        add("--days", type=int, default=30, help="how long the token is valid, 90 days at most")
+        add("--days", type=int, default=30, help="lifetime of the token in days, at most 90 (default: 30)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -66,7 +66,7 @@ class Command(StintCommand):
         self.stdout.write("\n".join(done))
 
     def _done(self, options: dict[str, Any]) -> Iterator[str]:
-        """Do all of it, or nothing; yield what was done."""
+        """Make all changes or none, and yield a line for each."""
         identity = _there(options)
         if identity is None:
             identity = _created(options)
@@ -85,16 +85,16 @@ class Command(StintCommand):
 
 
 def _there(options: dict[str, Any]) -> Identity | None:
-    """Return the identity of that name, which may only get a key or a token."""
+    """Return the existing identity with that name, which can only get a key or a token."""
     found = Identity.objects.filter(username=canonical_username(options["username"])).first()
     if found is None:
         return None
     if given := [name for name in _OF_NEW if options[name]]:
         raise CommandError(
-            f"{found.username} exists already, so --{given[0].replace('_', '-')} changes nothing. Change it on its page."
+            f"{found.username} already exists, and --{given[0].replace('_', '-')} is only for a new one. Use its page instead."
         )
     if not (options["key"] or options["token"]):
-        raise CommandError(f"{found.username} exists already. Pass --key or --token to add one.")
+        raise CommandError(f"{found.username} already exists. Pass --key or --token to add one.")
     return found
 
 
@@ -112,9 +112,9 @@ def _created(options: dict[str, Any]) -> Identity:
 def _owner(options: dict[str, Any]) -> Identity | None:
     machine = options["kind"] not in ("", Kind.PERSON)
     if machine != bool(options["owner"]):
-        raise CommandError("A service or an agent needs --owner, and a person has none.")
+        raise CommandError("A service or an agent needs --owner; a person can't have one.")
     if machine and (options["admin"] or options["password_stdin"]):
-        raise CommandError("A service or an agent has no password and administers nothing.")
+        raise CommandError("A service or an agent can't have --admin or --password-stdin.")
     if not machine:
         return None
     owner = Identity.objects.filter(username=canonical_username(options["owner"])).first()

@@ -1,1 +1,1 @@
-"""Commands of the whole project."""
+"""Management commands of the project."""

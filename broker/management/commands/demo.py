@@ -1,4 +1,4 @@
-"""Adds `demo` to the commands: it starts the database that settings need."""
+"""`manage.py demo`. Its main function runs before settings are loaded, because it starts their database."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from broker.kernel.command import EarlyCommand
 
 
 class Command(EarlyCommand):
-    """The command, for Django's list."""
+    """The entry in Django's list of commands."""
 
-    help = "Run the demo on real servers in a temporary folder, then serve the pages; --once exits after the story."
+    help = "Run the demo on real servers in a temporary folder, then serve the pages. --once exits after the demo."
     main = staticmethod(main)

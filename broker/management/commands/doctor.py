@@ -1,4 +1,4 @@
-"""`manage.py doctor`: examine this installation, and say what is wrong, why it matters and how to fix it."""
+"""`manage.py doctor`: examine this installation, and print what is wrong, why it matters and how to fix it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ _MARKS = {Level.OK: "ok", Level.WARNING: "WARN", Level.WRONG: "FAIL"}
 
 
 class Command(StintCommand):
-    """Print each finding as it comes. Exits with 1 if something is wrong; warnings alone are no failure."""
+    """Print findings as they come. Exits with 1 if something is wrong; warnings alone are no failure."""
 
-    help = "Examine settings, servers, processes and targets, and say what is wrong, why it matters and how to fix it."
+    help = "Examine settings, servers, processes and targets, and print what is wrong and how to fix it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
+        parser.add_argument(
+            "parts", nargs="*", metavar="PART", help=f"part to examine: {', '.join(PARTS)} (default: all)"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -32,14 +34,16 @@ class Command(StintCommand):
         count = dict.fromkeys(Level, 0)
         for finding in examine(parts):
             count[finding.level] += 1
-            self.stdout.write(json.dumps(asdict(finding)) if options["json"] else _told(finding))
+            self.stdout.write(json.dumps(asdict(finding)) if options["json"] else _text(finding))
         if count[Level.WRONG]:
-            raise CommandError(f"{count[Level.WRONG]} to fix, {many(count[Level.WARNING], 'warning')}.")
+            raise CommandError(
+                f"{many(count[Level.WRONG], 'problem')}, {many(count[Level.WARNING], 'warning')}."
+            )
         if not options["json"]:
-            self.stdout.write(f"Nothing is wrong, {many(count[Level.WARNING], 'warning')}.")
+            self.stdout.write(f"No problems, {many(count[Level.WARNING], 'warning')}.")
 
 
-def _told(finding: Finding) -> str:
+def _text(finding: Finding) -> str:
     lines = [f"{_MARKS[finding.level]:4} {finding.part:10} {finding.said}"]
     if finding.level is not Level.OK:
         lines += [f"{'':16}{line}" for line in (finding.why, f"Fix: {finding.fix}") if line]

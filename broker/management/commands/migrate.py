@@ -1,4 +1,4 @@
-"""Django's `migrate`, which checks this installation's settings but not all of the code again."""
+"""Django's `migrate`, which checks this installation's settings but not its code."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from django.core.management.commands import migrate
 
 
 class Command(migrate.Command):
-    """Migrate. Checks that are about the code alone are left to `manage.py check` and the tests."""
+    """Migrate the database. Checks of the code alone are left to `manage.py check` and the tests."""
 
     requires_system_checks: ClassVar[list[str]] = [Tags.security, Tags.database]  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Adds `production` to the commands: it writes the settings."""
+"""`manage.py production`. Its main function runs before settings are loaded, because it writes them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from broker.production.main import main
 
 
 class Command(EarlyCommand):
-    """The command, for Django's list."""
+    """The entry in Django's list of commands."""
 
-    help = "Write what runs Stint in production: units of systemd, a site of nginx, settings."
+    help = "Write the files that run Stint in production: systemd units, an nginx site and settings."
     main = staticmethod(main)

@@ -1,4 +1,4 @@
-"""Adds `serve` to the commands: it becomes a server, which reads the settings itself."""
+"""`manage.py serve`. Its main function runs before settings are loaded, because it becomes a server, which loads them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from broker.processes.serve import main
 
 
 class Command(EarlyCommand):
-    """The command, for Django's list."""
+    """The entry in Django's list of commands."""
 
     help = "Run one process of Stint: web, streams or worker."
     main = staticmethod(main)

@@ -1,4 +1,4 @@
-"""Adds `up` to the commands: it starts the database that settings need."""
+"""`manage.py up`. Its main function runs before settings are loaded, because it starts their database."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from broker.processes.up import main
 
 
 class Command(EarlyCommand):
-    """The command, for Django's list."""
+    """The entry in Django's list of commands."""
 
-    help = "Start all of Stint: embedded servers if none are configured, web, streams, worker, SSH gateway."
+    help = "Start all processes of Stint: web, streams, worker and gateways, with embedded servers if none are configured."
     main = staticmethod(main)

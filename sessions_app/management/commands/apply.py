@@ -29,7 +29,7 @@ class Command(StintCommand):
         parser.add_argument(
             "--plan", action="store_true", help="show what would change, without changing anything"
         )
-        parser.add_argument("--prune", action="store_true", help="remove what is in no file")
+        parser.add_argument("--prune", action="store_true", help="remove objects that are in no file")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Read the files, apply them, and print the plan."""
@@ -44,9 +44,9 @@ class Command(StintCommand):
             )
         except StintError as error:
             raise CommandError(str(error)) from error
-        self._tell(plan, planned=options["plan"])
+        self._print(plan, planned=options["plan"])
 
-    def _tell(self, plan: Plan, *, planned: bool) -> None:
+    def _print(self, plan: Plan, *, planned: bool) -> None:
         for change in plan.changes:
             self.stdout.write(f"{MARKS[change.action]} {change.type} {change.name}")
             for line in change.diff[2:]:
@@ -54,7 +54,7 @@ class Command(StintCommand):
             for ref in change.ends:
                 self.stdout.write(f"    {'would end' if planned else 'ended'} {ref}")
         for unused in plan.unused:
-            self.stdout.write(f"  {unused} is in no file and is kept; use --prune to remove it")
+            self.stdout.write(f"  {unused} is in no file. It is kept; use --prune to remove it.")
         for warning in plan.warnings:
             self.stdout.write(f"! {warning}")
         count = len(plan.changes)
@@ -64,10 +64,10 @@ class Command(StintCommand):
 def read_files(folder: Path) -> dict[str, str]:
     """Return the text of every .yaml and .yml file by its path relative to the folder. Raises CommandError."""
     if not folder.is_dir():
-        raise CommandError(f"{folder} is not a folder. Pass the folder that contains {', '.join(FOLDERS)}.")
+        raise CommandError(f"{folder} is not a folder. Pass the folder with {', '.join(FOLDERS)}.")
     files = sorted(path for path in folder.rglob("*") if path.suffix in {".yaml", ".yml"} and path.is_file())
     if not files:
-        raise CommandError(f"{folder} contains no .yaml files.")
+        raise CommandError(f"{folder} contains no .yaml files. Pass the folder with {', '.join(FOLDERS)}.")
     try:
         return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in files}
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""`manage.py gateway`: all gateways, or some of them, as one process."""
+"""`manage.py gateway`: run all gateways, or some of them, as one process."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Command(StintCommand):
             raise CommandError(str(error)) from error
         sys.stdout.flush()
         sys.stderr.flush()
-        # A thread that waits for a dead database must not delay the exit.
+        # A thread that waits for an unresponsive database must not delay the exit.
         os._exit(0)
 
 

@@ -1,6 +1,4 @@
-"""`manage.py gateway_ca`: the certificate authorities that clients of the web gateways trust, and their rotation without
-downtime.
-"""
+"""`manage.py gateway_ca`: list and rotate the certificate authorities that clients of the web gateways trust."""
 
 from __future__ import annotations
 

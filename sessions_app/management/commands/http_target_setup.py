@@ -1,4 +1,4 @@
-"""`manage.py http_target_setup CLUSTER`: the configuration of the proxy in front of an API."""
+"""`manage.py http_target_setup CLUSTER`: print the configuration of the proxy in front of an API."""
 
 from __future__ import annotations
 
@@ -24,12 +24,10 @@ class Command(StintCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("cluster", nargs="?", help="name of the cluster")
-        parser.add_argument(
-            "--proxy", choices=PROXIES, help="use a different proxy than the one set on the cluster"
-        )
+        parser.add_argument("--proxy", choices=PROXIES, help="proxy to use instead of the cluster's")
         parser.add_argument("--upstream", default=UPSTREAM, metavar="URL", help="address of the application")
         parser.add_argument(
-            "--stint", default="", metavar="URL", help="Stint's address as the proxy reaches it"
+            "--stint", default="", metavar="URL", help="address at which the proxy reaches Stint"
         )
         parser.add_argument("--new-key", action="store_true", help="only generate and print a new proxy key")
 
@@ -50,8 +48,8 @@ class Command(StintCommand):
             raise CommandError(error.message) from None
         if not sites:
             raise CommandError(
-                f"{cluster.name} is behind Stint's own gateway (proxy: stint): there is no proxy to set up. Put its address and "
-                "credential into the cluster's connection."
+                f"{cluster.name} uses Stint's own gateway (proxy: stint), so there is no proxy to set up. Put its address "
+                "and credential into the cluster's connection."
             )
         texts = [snippet(options["proxy"] or proxy, site) for proxy, site in sites]
         note_setup_shown(cluster=cluster.name, command="http_target_setup", has_secret=True, now=clock.now())

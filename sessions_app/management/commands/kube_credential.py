@@ -1,4 +1,4 @@
-"""`manage.py kube_credential GR-XXXX`: kubectl's exec plugin, which gets a grant's credential from Stint's API."""
+"""`manage.py kube_credential GR-XXXX`: a kubectl exec plugin that gets a grant's credential from Stint's API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`manage.py kubernetes_target_setup CLUSTER`: the manifests that the administrator of a Kubernetes cluster applies."""
+"""`manage.py kubernetes_target_setup CLUSTER`: print the manifests that a Kubernetes administrator applies."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sessions_app.queries.catalog.command_sets import compiled_open
 
 
 class Command(StintCommand):
-    """Print the YAML of Stint's own account on a cluster."""
+    """Print the manifests of Stint's service account on a cluster."""
 
     help = (
-        "Print the manifests for a Kubernetes cluster. They let Stint create accounts for grants, with no more than "
-        "its command sets allow."
+        "Print the manifests for a Kubernetes cluster. They let Stint create service accounts for grants, limited to "
+        "what its command sets allow."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -33,14 +33,14 @@ class Command(StintCommand):
             action="append",
             default=[],
             metavar="NAME",
-            help="command set that grants may use; can be repeated (default: those of the policies on the cluster)",
+            help="command set that grants may use; can be repeated (default: the command sets of the cluster's policies)",
         )
         parser.add_argument(
             "--namespace",
             action="append",
             default=[],
             metavar="NAME",
-            help="namespace for command sets that leave the namespace open; can be repeated",
+            help="namespace for command sets that name none; can be repeated",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

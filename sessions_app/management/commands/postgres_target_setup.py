@@ -1,4 +1,4 @@
-"""`manage.py postgres_target_setup CLUSTER`: the SQL that the administrator of a PostgreSQL server runs once."""
+"""`manage.py postgres_target_setup CLUSTER`: print the SQL that a database administrator runs once."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sessions_app.operations.targets.note_setup_shown import note_setup_shown
 
 
 class Command(StintCommand):
-    """Print the setup of a cluster's servers."""
+    """Print the SQL that sets up a cluster's servers."""
 
-    help = "Print the SQL that creates Stint's role, which can create and drop roles and little else."
+    help = "Print the SQL that creates Stint's role. The role can do little more than create and drop roles."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("cluster", help="name of the cluster")
@@ -27,13 +27,13 @@ class Command(StintCommand):
             action="append",
             default=[],
             metavar="ROLE",
-            help="a role without login that command sets name (ROLE reporting_reader); can be repeated",
+            help="NOLOGIN role that command sets grant (ROLE reporting_reader); can be repeated",
         )
         parser.add_argument(
             "--login-trigger",
             action="store_true",
-            help="for PostgreSQL 17 and newer: also refuse logins of ended grants where no password is required; "
-            "run in each database",
+            help="also print a login trigger (PostgreSQL 17 and newer), which refuses logins of ended grants even where no "
+            "password is required; create it in each database",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py reset_factors NAME --reason …`: for the last administrator who lost their second factors."""
+"""`manage.py reset_factors NAME --reason …`: reset two-factor authentication if no other administrator can."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from sessions_app.operations.record.accept_restore import Restored, accept_resto
 
 
 class Command(StintCommand):
-    """End all access and continue with the record as it is."""
+    """End all access, and continue with the restored record."""
 
     help = (
         "Continue after a restore from an older backup. Ends every grant, signs everyone out and reports what was "
@@ -43,4 +43,4 @@ Ended: {len(found.grants)} grants{ended}.
 Signed out: everyone ({found.sign_ins} browser sessions).
 Check these for changes since {since} that were lost:
 disabled people and machines, removed keys and tokens, groups, policies, command sets, clusters and secrets.
-Stint continues with this record."""
+Stint continues with the restored record."""

@@ -1,4 +1,4 @@
-"""`manage.py ssh_ca`: the certificate authorities that targets trust, and their rotation without downtime."""
+"""`manage.py ssh_ca`: list and rotate the SSH certificate authorities that targets trust."""
 
 from __future__ import annotations
 

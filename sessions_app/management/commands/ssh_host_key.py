@@ -1,4 +1,4 @@
-"""`manage.py ssh_host_key`: the host key that all SSH gateways share, and its rotation without a warning to clients."""
+"""`manage.py ssh_host_key`: list and rotate the host key that all SSH gateways share, without warnings in clients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sessions_app.models import SigningKey
 from sessions_app.policy.durations import say_duration
 from sessions_app.queries.gateways.keys import SSH_HOST_KEY
 
-# Clients that connect once within this time have learned the next key.
+# Clients that connect once within this time learn the next key.
 ANNOUNCED = dt.timedelta(days=14)
 
 
@@ -30,7 +30,7 @@ class Command(AuthorityCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "--now", action="store_true", help="rotate although clients may not know the next key"
+            "--now", action="store_true", help="rotate now, even if clients may not have learned the next key"
         )
 
     def announced(self, options: Mapping[str, Any]) -> dt.timedelta:

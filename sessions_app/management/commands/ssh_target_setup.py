@@ -1,4 +1,4 @@
-"""`manage.py ssh_target_setup CLUSTER`: the script that the administrator of each target runs once."""
+"""`manage.py ssh_target_setup CLUSTER`: print the script that an administrator runs once on each target."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def _address(text: str) -> str:
         ip_network(text)
     except ValueError as error:
         raise ArgumentTypeError(
-            f"{text} is not an address or a network: use 192.0.2.7 or 192.0.2.0/28"
+            f"{text} is not an address or a network; use one like 192.0.2.7 or 192.0.2.0/28"
         ) from error
     return text
 
 
 class Command(StintCommand):
-    """Print the setup of a cluster's targets."""
+    """Print the setup script of a cluster's targets."""
 
-    help = "Print what to run as root on each target of a cluster to set it up for Stint."
+    help = "Print the script that sets up the targets of a cluster. Run it as root on each target."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("cluster", help="name of the cluster")

@@ -1,4 +1,4 @@
-"""``manage.py audit_checkpoint``: sign the record as it stands now, or print the key that verifies checkpoints."""
+"""``manage.py audit_checkpoint``: sign the current record, or print the key that verifies checkpoints."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from broker.kernel.errors import StintError
 
 
 class Command(StintCommand):
-    """Prints the newest checkpoint."""
+    """Sign the record, and print the newest checkpoint."""
 
     help = "Sign the current record, store the checkpoint and print it. The worker does this every minute."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the option."""
         parser.add_argument(
-            "--key", action="store_true", help="print only the public key, in the format of note verifiers"
+            "--key", action="store_true", help="print only the public key, as a verifier key of signed notes"
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
@@ -33,4 +33,4 @@ class Command(StintCommand):
             found = make_checkpoint(now=clock.now()) or newest_checkpoint()
         except (StintError, OSError) as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(found.note if found else "The record is empty. Nothing to sign.")
+        self.stdout.write(found.note if found else "The record is empty, so there is nothing to sign.")

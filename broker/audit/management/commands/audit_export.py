@@ -16,21 +16,21 @@ from broker.kernel.errors import StintError
 
 
 class Command(StintCommand):
-    """Signs the record first, so that the file ends with a checkpoint of everything in it."""
+    """Sign the record, then export it, so that the file ends with a checkpoint of all its entries."""
 
     help = "Export all entries and checkpoints to a new file. broker/audit/offline.py verifies it anywhere."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the file and the months."""
-        parser.add_argument("file", help="a file that does not exist yet")
+        parser.add_argument("file", help="file to create; it must not exist")
         parser.add_argument(
             "--from",
             dest="start",
             type=_month,
-            help="only what was signed from this month on, such as 2026-10",
+            help="export only entries signed in or after this month, such as 2026-10",
         )
         parser.add_argument(
-            "--before", type=_month, help="only what was signed before this month, such as 2026-11"
+            "--before", type=_month, help="export only entries signed before this month, such as 2026-11"
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
@@ -40,7 +40,7 @@ class Command(StintCommand):
             part = part_between(options["start"], options["before"] or clock.now())
             if part is None:
                 raise CommandError(
-                    "Nothing was signed in these months. Name others, or run it without --from and --before."
+                    "Nothing was signed in these months. Use other months, or omit --from and --before."
                 )
         note_export(
             file=options["file"],

@@ -1,4 +1,4 @@
-"""``manage.py audit_verify``: check the record from its first entry to its head."""
+"""``manage.py audit_verify``: verify the record from its first entry to its head."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from broker.kernel.command import StintCommand
 
 
 class Command(StintCommand):
-    """Exits with status 0 if the log is intact, 1 if it is broken, 2 if there is no such log."""
+    """Verify a log. Exits with 0 if it is intact, 1 if it is broken, 2 if there is no such log."""
 
     help = "Verify the record. Exits with 0 if it is intact, 1 if it is broken. The result is recorded."
 

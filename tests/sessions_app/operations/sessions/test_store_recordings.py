@@ -215,13 +215,13 @@ def test_more_is_not_recorded_than_the_disk_takes_while_the_store_is_away(
 
 def test_doctor_and_probes_say_what_waits_for_a_store_that_is_away(world, folder, bucket, recorded):
     (found,) = of_store()
-    assert (found.level, found.said) == (Level.OK, f"recordings go to file://{bucket}; nothing waits for it")
+    assert (found.level, found.said) == (Level.OK, f"recordings are stored in file://{bucket}; none waiting")
     bucket.rmdir()
     with pytest.raises(StoreError):
         store(world, folder)
     (found,) = of_store()
     assert found.level == Level.WRONG
-    assert "does not exist; 1 recording of 0.0 MiB in all waits for it" in found.said
+    assert "does not exist; 1 recording (0.0 MiB) waiting" in found.said
     late = "a recording has waited for the object store for 10 min"
     assert any(text.startswith(late) for text in troubles(world.now + 11 * MINUTE))
     assert not any("object store" in text for text in troubles(world.now + 2 * MINUTE))
