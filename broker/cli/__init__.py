@@ -1,3 +1,3 @@
-"""`stint`, the command on people's laptops and in pipelines: it talks to Stint over HTTP, and imports nothing of it."""
+"""The `stint` command for laptops and pipelines. It calls Stint over HTTP and imports none of its code."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""A grant's credentials, passed to a program through its environment or its owner's files, never as arguments."""
+"""A grant's credentials, passed to a program through its environment or private files, never as arguments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .shell import Shell, cache_folder
 from .sshing import config
 
 Row = Mapping[str, Any]
-# A program that was given one grant must not get what lets it act as the caller.
+# A program with one grant must not get the caller's own token.
 OWN = ("STINT_TOKEN", "STINT_TOKEN_FILE")
 
 
@@ -26,7 +26,7 @@ def kind_of(shell: Shell, cluster: str) -> str:
 
 
 def issue(shell: Shell, grant: Row, target: str | None) -> Row:
-    """Get a new credential, once: each replaces the previous one. Raises CliError."""
+    """Issue a new credential, without retries, because each replaces the previous one. Raises CliError."""
     body = {"target": target} if target else {}
     row: Row = shell.wire.post(f"/grants/{grant['ref']}/credential", body, again=False)
     return row
@@ -49,7 +49,7 @@ def postgres(shell: Shell, credential: Row) -> dict[str, str]:
 
 
 def _authority(shell: Shell, text: str) -> str:
-    # Named by its content, so that a file that a program still uses is never replaced by a different one.
+    # Named by its content, so that a file in use is never replaced by a different one.
     path = Path(cache_folder(shell.env)) / f"authority-{hashlib.sha256(text.encode()).hexdigest()[:16]}.pem"
     temporary = path.with_suffix(f".{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
@@ -64,7 +64,7 @@ def clean(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def handed(shell: Shell, grant: Row, target: str | None, folder: Path) -> dict[str, str]:
-    """Return what a program gets to use a grant: variables, and the files that they name, in a folder of its own.
+    """Return the environment variables with which a program uses a grant, and write the files that they name.
 
     ssh: ``STINT_SSH_CONFIG``, for ``ssh -F``. postgres: the variables of libpq. kubernetes: ``KUBECONFIG``. Others:
     ``STINT_GRANT_TOKEN`` and ``STINT_ADDRESS``. All: ``STINT_GRANT``, and ``STINT_CREDENTIAL_FILE`` if there is a
@@ -91,7 +91,7 @@ def handed(shell: Shell, grant: Row, target: str | None, folder: Path) -> dict[s
 
 
 def named(credential_file: str | None, wanted: Mapping[str, str]) -> dict[str, str]:
-    """Return additional variables. Each has a value of the credential, named by its label on the grant's page."""
+    """Return additional variables with values of the credential, which ``wanted`` names by their labels."""
     if not wanted:
         return {}
     if credential_file is None:
@@ -100,12 +100,12 @@ def named(credential_file: str | None, wanted: Mapping[str, str]) -> dict[str, s
     by_label = {label.lower(): value for label, value in values.items()}
     unknown = [label for label in wanted.values() if label.lower() not in by_label]
     if unknown:
-        raise Usage(f"The credential has no {unknown[0]}. It has: {', '.join(values)}.")
+        raise Usage(f"The credential has no {unknown[0]}.", f"Use one of: {', '.join(values)}.")
     return {name: by_label[label.lower()] for name, label in wanted.items()}
 
 
 def _write(path: Path, text: str) -> str:
-    """Write a file that only its owner can read, from its creation on."""
+    """Create a file that only its owner can read, and return its path."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)

@@ -1,5 +1,5 @@
-"""Time spans as people write them: `30m`, `2 hours`, `1.5h`, `1h 30m`. This is Stint's only parser, also for pages, the
-API and documents. It is in this package because the command is installed alone.
+"""Durations as people write them: `30m`, `2 hours`, `1.5h`, `1h 30m`. Pages, the API and documents use this parser too.
+It is in this package because the command can be installed alone.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import re
 from fractions import Fraction
 
 _FRACTION = r"(\.[0-9]{1,4})?"
-# From the longest unit to the shortest, each at most once. The number of digits limits how long it can be.
+# From the longest unit to the shortest, each at most once. The number of digits limits the duration.
 PATTERN = (
     rf"^([0-9]{{1,4}}{_FRACTION} ?(d|days?) ?)?([0-9]{{1,5}}{_FRACTION} ?(h|hrs?|hours?) ?)?"
     rf"([0-9]{{1,6}}{_FRACTION} ?(m|mins?|minutes?) ?)?([0-9]{{1,8}}{_FRACTION} ?(s|secs?|seconds?))?$"
@@ -20,9 +20,7 @@ _SIZES = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 def parse_duration(text: object) -> int:
-    """Return whole seconds. Raises ValueError, which says what to write, for anything else. For a number alone, it asks
-    for a unit.
-    """
+    """Return whole seconds. Raises ValueError with valid examples for anything else, such as a number without a unit."""
     if text is None or isinstance(text, list | dict | bool):
         raise ValueError("must be a duration like 30m, 4h or 1h 30m")
     said = " ".join(str(text).lower().split())

@@ -1,4 +1,4 @@
-"""Errors of the command, and the exit statuses that report them to scripts."""
+"""The command's errors and exit statuses."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ class Exit(IntEnum):
 
 
 class CliError(Exception):
-    """An error that says what is wrong and what to do. ``fields`` has the complaints by field. ``rules`` has the
-    results of a policy's rules.
-    """
+    """An error with what is wrong and what to do. ``fields``: messages by field. ``rules``: results of policy rules."""
 
     def __init__(
         self,
@@ -49,7 +47,7 @@ class CliError(Exception):
 
 
 class Unreachable(CliError):
-    """Stint did not answer, or its answer could not be understood."""
+    """Stint did not respond, or its response could not be parsed."""
 
     def __init__(
         self, message: str, hint: str = "Check the address and your network, and try again."
@@ -58,14 +56,14 @@ class Unreachable(CliError):
 
 
 class Usage(CliError):
-    """The command did not get what it needs."""
+    """The command's arguments or environment are invalid."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint, status=Exit.USAGE)
 
 
 class NotSignedIn(CliError):
-    """There is no token, or none that is still valid."""
+    """There is no valid token."""
 
     def __init__(self, message: str = "You are not signed in.", hint: str = "Run `stint login URL`.") -> None:
         super().__init__(message, hint, status=Exit.NOT_SIGNED_IN)

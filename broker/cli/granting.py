@@ -1,4 +1,4 @@
-"""Get the grant that a command needs: an existing one, one that is already requested, or a new one."""
+"""Find or request the grant that a command needs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ _USABLE = ("active", "provisioning")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
-    """The access that is wanted. ``kinds`` are kinds of cluster, empty for any. ``line`` is the command that must be
-    allowed.
+    """The access that a command needs. ``kinds``: kinds of cluster, empty for any. ``line``: the command to allow.
 
-    ``seconds`` is the duration of the grant; None for the default. ``wait`` is how many seconds to wait for a decision;
-    None for no limit.
+    ``seconds``: the duration of the grant; None for the default. ``wait``: seconds to wait for a decision; None for no
+    limit.
     """
 
     kinds: Sequence[str] = ()
@@ -45,7 +44,7 @@ class Want:
 
 
 def a_grant(shell: Shell, want: Want, *, made: Callable[[Row], None] | None = None) -> Row:
-    """Return a grant that can be used now. If there is none, request one and wait. ``made`` gets a new request.
+    """Return a usable grant; if there is none, request one and wait. ``made`` is called with a new request.
 
     Raises CliError if there is nothing to request, and NoGrant if the wait ends without a grant.
     """
@@ -58,11 +57,12 @@ def a_grant(shell: Shell, want: Want, *, made: Callable[[Row], None] | None = No
 
 
 def ref_of(text: str) -> str:
-    """Return a reference in Stint's spelling: `gr-7f3k` is GR-7F3K. Raises Usage if the text is not a reference."""
+    """Return a reference in its canonical form: GR-7F3K for `gr-7f3k`. Raises Usage if the text is not a reference."""
     ref = text.strip().upper()
     if not re.fullmatch(f"{served.GRANT}|{served.REQUEST}", ref):
         raise Usage(
-            f"{text[:60]!r} is not a reference.", "Use a grant like GR-7F3K or a request like REQ-12."
+            f"{text[:60]!r} is not a reference.",
+            "Use one of a grant, like GR-7F3K, or of a request, like REQ-12.",
         )
     return ref
 
@@ -71,7 +71,7 @@ def ref_of(text: str) -> str:
 
 
 def _held(shell: Shell, want: Want) -> Row | None:
-    """Return one of the caller's own grants that fits: the one that lasts longest."""
+    """Return the caller's matching grant that lasts longest, if there is one."""
     kinds = {row["name"]: row["kind"] for row in shell.wire.pages("/clusters")} if want.kinds else {}
     found = [
         row
@@ -97,12 +97,12 @@ def _fits(grant: Row, want: Want, kinds: Mapping[str, str]) -> bool:
 
 
 def allows(shell: Shell, grant: Row, line: str) -> bool:
-    """Whether a grant allows a command, as its gateway would decide."""
+    """Whether the grant's gateway would allow a command."""
     sent = {"line": line, "parameters": grant["parameters"], "version": grant["command_set"]["version"]}
     tried = shell.wire.post(f"/command-sets/{grant['command_set']['name']}/try", sent)
     if tried["verdict"] == "refused":
         return False
-    # Approvers may have removed some of the set's commands.
+    # Approvers may have removed commands of the set.
     left = shell.wire.get(f"/grants/{grant['ref']}")["commands"]
     return tried["index"] in {command["index"] for command in left}
 
@@ -111,12 +111,12 @@ def allows(shell: Shell, grant: Row, line: str) -> bool:
 
 
 def _asked(shell: Shell, want: Want, made: Callable[[Row], None] | None) -> Row:
-    """Return the request for what is wanted: one that is already pending, or a new one."""
+    """Return a pending request for this access, or submit a new one."""
     offer = _offer(shell, want)
     body = _body(shell, want, offer)
     waits = _waiting(shell, body)
     if waits is not None:
-        shell.note(f"{waits['ref']} already requests this.")
+        shell.note(f"{waits['ref']}, which is already pending, requests this.")
         return waits
     preview = shell.wire.post("/requests/preview", body)
     refuse_if_refused(preview)
@@ -134,7 +134,7 @@ def _asked(shell: Shell, want: Want, made: Callable[[Row], None] | None) -> Row:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Hold back signals, so that there is no request that no one here knows about."""
+    """Block signals, so that every submitted request is also recorded here."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     try:
         yield
@@ -143,7 +143,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 def refuse_if_refused(preview: Row) -> None:
-    """Raise CliError with the rules that failed if the request would be denied."""
+    """Raise CliError with the failed rules if the policy would deny the request."""
     if preview["outcome"] == "refused":
         raise CliError(
             "The policy denies this request.",
@@ -158,13 +158,17 @@ def _offer(shell: Shell, want: Want) -> Row:
     if not found:
         raise _nothing(shell, want)
     if want.line is not None:
-        # Each of them allows the command. The one that needs the fewest approvals is available the soonest.
+        # Each offer allows the command. Those that need the fewest approvals are available the soonest.
         found = [row for row in found if row["approvals"] == found[0]["approvals"]]
     listed = [
-        f"{row['command_set']} on {row['cluster']}: {screen.plain(row['summary'])}, {row['approvals'] or 'no'} approvals"
+        f"{row['command_set']} on {row['cluster']}: {screen.plain(row['summary'])}, {_approvals(row['approvals'])}"
         for row in found
     ]
     return found[shell.choose("Which command set?", listed, give="--cluster and --set")]
+
+
+def _approvals(count: int) -> str:
+    return f"{count or 'no'} approval{'' if count == 1 else 's'}"
 
 
 def _offers(shell: Shell, want: Want, line: str | None) -> list[Row]:
@@ -180,7 +184,7 @@ def _offers(shell: Shell, want: Want, line: str | None) -> list[Row]:
 
 
 def _nothing(shell: Shell, want: Want) -> CliError:
-    """Return an error that says why there is nothing to request, with the closest matches."""
+    """Return the error for access that can't be requested, with the closest matches."""
     place = want.target or want.cluster or "any cluster"
     near = _offers(shell, want, None) if want.line is not None else []
     if not near:
@@ -192,7 +196,7 @@ def _nothing(shell: Shell, want: Want) -> CliError:
         )
     said = [_nearest(shell, row, str(want.line)) for row in near[:3]]
     return CliError(
-        f"No access that you can request on {place} allows this.", "\n".join(said), code="not_allowed"
+        f"No access that you can request on {place} allows this command.", "\n".join(said), code="not_allowed"
     )
 
 
@@ -227,13 +231,13 @@ def _parameter(shell: Shell, free: Row) -> str:
 
 
 def body_of(*, kind: str, workflow: str | None, **asked: Any) -> dict[str, Any]:
-    """Return the body of a request. If the workflow is an incident, so is the kind, unless one is given."""
+    """Return the body of a request. Its kind defaults to `incident` for an incident, otherwise to `planned`."""
     usual = "incident" if workflow and workflow.startswith("INC-") else "planned"
     return {**asked, "kind": kind or usual, "workflow": workflow}
 
 
 def _waiting(shell: Shell, body: Row) -> Row | None:
-    """Return a pending request of the caller that asks for the same."""
+    """Return the caller's pending request for the same access, if there is one."""
     for row in shell.wire.pages("/requests", mine=True, state="pending", cluster=body["cluster"]):
         same = row["command_set"]["name"] == body["command_set"] and row["parameters"] == body["parameters"]
         if same and row["workflow"] == body["workflow"] and row["kind"] == body["kind"]:
@@ -244,9 +248,7 @@ def _waiting(shell: Shell, body: Row) -> Row | None:
 
 
 def line_of(words: Sequence[str]) -> str | None:
-    """Return a command line as Stint reads it. One word stays as it is, as ssh takes it. Several are quoted, so that
-    each stays one word.
-    """
+    """Return the command line for Stint: a single word unchanged, as in ssh, and several words quoted."""
     if not words:
         return None
     return words[0] if len(words) == 1 else shlex.join(words)

@@ -1,4 +1,4 @@
-"""Keep a grant alive while a command runs, and notice when the grant ends."""
+"""Heartbeats that keep a grant alive while a command runs, and detect its end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MISSED = 3
 
 
 class Heartbeat:
-    """Sends heartbeats in a thread of its own until it is stopped. Sets ``over`` and ``why`` when the grant ends."""
+    """A thread that sends heartbeats until it is stopped, and sets ``over`` and ``why`` when the grant ends."""
 
     def __init__(self, shell: Shell, grant: Mapping[str, Any], on_over: Callable[[], None]) -> None:
         self._shell, self._ref, self._on_over = shell, str(grant["ref"]), on_over
@@ -33,10 +33,9 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._send_on, name="heartbeat", daemon=True)
 
     def start(self) -> bool:
-        """Send one heartbeat and continue in the background. Returns whether the grant needs any; if not, it is only
-        polled.
+        """Send one heartbeat, and continue in the background. Return whether the grant needs heartbeats.
 
-        Raises CliError if the grant has already ended.
+        A grant that needs none is only polled. Raises CliError if the grant has already ended.
         """
         self._first = self._once()
         if self.over:
@@ -59,17 +58,17 @@ class Heartbeat:
                 return
 
     def _once(self) -> float:
-        """Send one heartbeat, or poll once. Returns the seconds until the next."""
+        """Send one heartbeat, or poll once. Return the seconds until the next time."""
         try:
             return self._send() if self._wanted else self._look()
         except NotSignedIn as error:
-            # Whether the token is valid says nothing about the grant, which lasts until its own end.
+            # The grant lasts until its own end, even if the token has expired.
             if self._is_past():
                 self._end(error.message)
         except Unreachable:
             pass
         except CliError:
-            # The grant takes no heartbeats, or it is over: the grant itself says which.
+            # The grant takes no heartbeats, or it has ended: its state shows which.
             return self._doubted()
         return _AGAIN
 
@@ -105,9 +104,7 @@ class Heartbeat:
         return _LOOK
 
     def _is_past(self) -> bool:
-        """Whether the grant is over as far as is known: its deadline has passed, or the last answered heartbeat is too
-        old.
-        """
+        """Whether the grant must be over: its deadline has passed, or the last confirmed heartbeat is too old."""
         if self._until is not None and self._until <= dt.datetime.now(dt.UTC):
             return True
         silence = time.monotonic() - self._heard

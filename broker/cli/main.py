@@ -82,7 +82,7 @@ def run_command(words: Sequence[str]) -> int:
         screen.say("", err=True)
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # The reader has read enough. Python would complain again when it closes the pipe.
+        # The reader has closed the pipe. Python would report it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
     return status if isinstance(status, int) else Exit.DONE
@@ -90,7 +90,11 @@ def run_command(words: Sequence[str]) -> int:
 
 def _usage(error: click.UsageError) -> Usage:
     help_of = error.ctx.command_path if error.ctx is not None else "stint"
-    more = " Put -- before a command with its own options." if isinstance(error, click.NoSuchOption) else ""
+    more = (
+        " Put -- before a command that has options of its own."
+        if isinstance(error, click.NoSuchOption)
+        else ""
+    )
     return Usage(error.format_message(), f"See `{help_of} --help`.{more}")
 
 
@@ -100,7 +104,7 @@ def _said(shell: Shell, error: CliError) -> int:
         return error.status
     screen.say(f"{click.style('stint:', fg='red')} {_lines(error.message)}", err=True)
     for name, complaints in error.fields.items():
-        # Don't repeat what the message already says.
+        # Don't repeat the message.
         if all(text in f"{error.message} {error.hint}" for text in complaints):
             continue
         screen.say(

@@ -1,4 +1,4 @@
-"""Sign in with a code that a person types into their browser (RFC 8628), and revoke the token (RFC 7009)."""
+"""Sign-in with a device code that the user enters in a browser (RFC 8628), and token revocation (RFC 7009)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _USUAL, _SLOWER = 5, 5
 
 
 def device_codes(wire: Wire) -> Mapping[str, Any]:
-    """Request a code to show. Raises CliError."""
+    """Request a device code and a user code. Raises CliError."""
     codes = wire.form("/oauth/device_authorization", client_id=CLIENT, scope=" ".join(SCOPES))
     if not all(isinstance(codes.get(name), str) for name in ("device_code", "user_code", "verification_uri")):
         raise Unreachable(f"{wire.url} is not a Stint server, or runs an older version.")
@@ -26,10 +26,9 @@ def device_codes(wire: Wire) -> Mapping[str, Any]:
 def device_token(
     wire: Wire, codes: Mapping[str, Any], *, sleep: Callable[[float], None] = time.sleep
 ) -> Mapping[str, Any]:
-    """Wait until someone has decided about the code, and return the answer with the token.
+    """Poll until the code is authorized, and return the response with the token.
 
-    When asked to slow down, it polls more slowly from then on (RFC 8628 section 3.5). Raises CliError if the code was
-    denied or has expired.
+    Polls more slowly after `slow_down` (RFC 8628 section 3.5). Raises CliError if the code was denied or has expired.
     """
     wait = float(codes.get("interval") or _USUAL)
     ends = time.monotonic() + float(codes.get("expires_in") or 600)
@@ -45,7 +44,7 @@ def device_token(
             elif error.code != "authorization_pending":
                 raise _refused(error) from None
         except Unreachable:
-            # Each poll is independent; the codes are valid until they expire.
+            # Polls are independent, and the codes stay valid until they expire.
             continue
         else:
             return answer
@@ -57,7 +56,7 @@ def _refused(error: OAuthRefused) -> CliError:
         return CliError("Access was denied in the browser.", code=error.code)
     if error.code == "expired_token":
         return NotSignedIn("The code has expired.", "Run `stint login` again.")
-    return CliError(f"Stint issued no token: {error.message}", status=Exit.UNREACHABLE, code=error.code)
+    return CliError(f"Stint did not issue a token: {error.message}", status=Exit.UNREACHABLE, code=error.code)
 
 
 def revoke(wire: Wire, token: str) -> None:

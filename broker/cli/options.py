@@ -1,4 +1,4 @@
-"""Options that many commands share, and how they are parsed."""
+"""Options and parameter types that many commands share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONG = {"max_content_width": 100}
 
 
 class Reference(click.ParamType[str]):
-    """A reference, in upper or lower case. Completed from lists of the API."""
+    """A reference, in upper or lower case, completed from lists of the API."""
 
     name = "REF"
 
@@ -29,7 +29,7 @@ class Reference(click.ParamType[str]):
         return ref_of(str(value))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-        """Complete references from the API. If it does not answer, offer none."""
+        """Complete references from the API; none if it doesn't respond."""
         found = (row["ref"] for path in self._lists for row in _known(ctx, path))
         return _starting(found, incomplete.upper())
 
@@ -44,7 +44,7 @@ class Known(click.ParamType[str]):
         return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-        """Complete names: of the listed objects, or of those inside them."""
+        """Complete names of the listed objects, or of the objects inside them."""
         rows = _known(ctx, self._path)
         inner = (part["name"] for row in rows for part in row[self._inner]) if self._inner else ()
         return _starting(inner if self._inner else (row["name"] for row in rows), incomplete)
@@ -64,7 +64,7 @@ def _starting(names: Iterable[str], begin: str) -> list[Any]:
 
 
 class Span(click.ParamType[int]):
-    """A time span, in seconds."""
+    """A duration, in seconds."""
 
     name = "DURATION"
 
@@ -76,7 +76,7 @@ class Span(click.ParamType[int]):
 
 
 class Moment(click.ParamType[str]):
-    """A point in time, as RFC 3339 text. Without a time zone, it is in the machine's own."""
+    """A point in time, as RFC 3339 text. Without an offset, it is in the machine's time zone."""
 
     name = "TIME"
 
@@ -108,9 +108,17 @@ class Pair(click.ParamType[tuple[str, str]]):
         return name, text
 
 
+class Deniable(Reference):
+    """A request, or the number of a held command."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value) if str(value).isdecimal() else super().convert(value, param, ctx)
+
+
 GRANT = Reference("/grants")
 ANY = Reference("/grants", "/requests")
 REQUEST = Reference("/requests")
+DENIABLE = Deniable("/requests")
 CLUSTER = Known("CLUSTER", "/clusters")
 TARGET = Known("TARGET", "/clusters", "targets")
 SET = Known("SET", "/command-sets")
@@ -118,14 +126,14 @@ KINDS = click.Choice(["planned", "quick", "incident", "break_glass"])
 
 
 def about_asking(function: Function) -> Function:
-    """Add the options for the purpose and the duration of a request."""
+    """Add the options that describe a request: duration, reason, workflow and parameters."""
     added = [
         click.option("--for", "seconds", type=Span(), help="Duration, such as 30m or 4h. Default: 1h, or the policy's maximum if lower."),
         click.option("--reason", "-m", default="", help="Reason, for approvers and the record."),
-        click.option("--ticket", default="", help="Ticket."),
-        click.option("--workflow", "-w", metavar="REF", help="Workflow that the grant ends with, such as INC-12 or CHG-3."),
-        click.option("--param", "-p", "parameters", type=Pair(), multiple=True, help="Parameter of the command set."),
-        click.option("--kind", type=KINDS, help="Default: planned; incident if the workflow is an incident."),
+        click.option("--ticket", default="", help="Ticket number or URL, for approvers and the record."),
+        click.option("--workflow", "-w", metavar="REF", help="Workflow, such as INC-12 or CHG-3. The grant ends when it closes."),
+        click.option("--param", "-p", "parameters", type=Pair(), multiple=True, help="Parameter of the command set; can be repeated."),
+        click.option("--kind", type=KINDS, help="Kind of request. Default: planned, or incident if the workflow is an incident."),
     ]  # fmt: skip
     for add in reversed(added):
         function = add(function)
@@ -133,7 +141,7 @@ def about_asking(function: Function) -> Function:
 
 
 def waits(function: Function) -> Function:
-    """Add the option for how long to wait for a decision."""
+    """Add the option that limits the wait for a decision."""
     option = click.option(
         "--wait-for", "wait", type=Span(), help="Stop waiting after this time; the request stays pending."
     )
@@ -141,7 +149,7 @@ def waits(function: Function) -> Function:
 
 
 class CLICommand(click.Command):
-    """A command with the options that all commands have."""
+    """A command with the common options."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -150,7 +158,7 @@ class CLICommand(click.Command):
 
 
 class Group(click.Group):
-    """All commands, in sections."""
+    """The group of all commands, in sections."""
 
     command_class = CLICommand
 
@@ -172,7 +180,7 @@ class Group(click.Group):
 
 
 def common() -> list[click.Parameter]:
-    """Return the options that every command has."""
+    """Return the options of every command."""
 
     def keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
         def callback(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
@@ -183,7 +191,7 @@ def common() -> list[click.Parameter]:
 
     return [
         click.Option(["--json"], is_flag=True, expose_value=False, is_eager=True, callback=keep("json"),
-                     help="Print JSON, or JSON lines when following."),
+                     help="Print JSON, or JSON lines with --watch or --follow."),
         click.Option(["--profile"], metavar="NAME", expose_value=False, is_eager=True, callback=keep("profile"),
                      help="Profile to use."),
         click.Option(["--insecure-http"], is_flag=True, expose_value=False, is_eager=True, callback=keep("insecure"),

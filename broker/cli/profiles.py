@@ -1,5 +1,4 @@
-"""The Stint server to use, and the token for it: `~/.config/stint/servers.json`, readable only by its owner, and the
-environment.
+"""The Stint server to use and its token, from `~/.config/stint/servers.json` and the environment.
 
 `STINT_URL`, `STINT_TOKEN` and `STINT_TOKEN_FILE` take precedence over the file. `STINT_PROFILE` selects one of its
 entries. A stored token is sent only to the server that issued it.
@@ -50,11 +49,11 @@ class Profiles:
         return self.servers.get(name or self.current)
 
     def keeping(self, profile: Profile) -> Profiles:
-        """Return the profiles with one more, which becomes the current one."""
+        """Return the profiles with this one added as the current one."""
         return Profiles(profile.name, {**self.servers, profile.name: profile})
 
     def without(self, name: str) -> Profiles:
-        """Return the profiles without one."""
+        """Return the profiles without the one with this name."""
         left = {key: value for key, value in self.servers.items() if key != name}
         return Profiles(self.current if self.current in left else next(iter(left), ""), left)
 
@@ -74,7 +73,7 @@ def load(env: Mapping[str, str]) -> Profiles:
         return Profiles()
     except (OSError, UnicodeDecodeError) as error:
         raise Usage(f"{path} can't be read: {error}.", "Fix or remove it, then run `stint login`.") from None
-    # Someone may have copied the file, but its content is for its owner only.
+    # A copy of the file may have lost its permissions.
     with contextlib.suppress(OSError):
         path.chmod(0o600)
     try:
@@ -99,7 +98,7 @@ def _read(data: Any) -> Profiles:
 
 
 def save(profiles: Profiles, env: Mapping[str, str]) -> Path:
-    """Write the profiles, as a whole or not at all, and return the file's path."""
+    """Write the profiles atomically, and return the file's path."""
     place = folder(env)
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     servers = {name: _kept(one) for name, one in profiles.servers.items()}
@@ -138,7 +137,7 @@ def place_of(env: Mapping[str, str], name: str = "", *, insecure: bool = False) 
 
 
 def _at(profiles: Profiles, url: str, name: str) -> Profile | None:
-    """Return the profile with this URL: a stored token is sent nowhere else."""
+    """Return the profile with exactly this URL, because a stored token is sent nowhere else."""
     fitting = [one for one in profiles.servers.values() if one.url == url.rstrip("/")]
     return next((one for one in fitting if one.name == (name or profiles.current)), next(iter(fitting), None))
 
@@ -155,7 +154,7 @@ def signed_in(env: Mapping[str, str], name: str = "", *, insecure: bool = False)
 
 
 def env_token(env: Mapping[str, str]) -> str:
-    """Return the token from the environment; empty if there is none. Raises Usage."""
+    """Return the token from the environment, or an empty string. Raises Usage."""
     token = env.get("STINT_TOKEN", "")
     if not token and env.get("STINT_TOKEN_FILE"):
         try:
@@ -169,9 +168,7 @@ def env_token(env: Mapping[str, str]) -> str:
 
 
 def checked_url(url: str, *, insecure: bool = False) -> str:
-    """Return the URL in its canonical form. Raises Usage for one that is invalid, or that would expose a token on the
-    way.
-    """
+    """Return the URL in its canonical form. Raises Usage if it is invalid or would send a token in plain text."""
     url = url.strip().rstrip("/")
     if "://" not in url:
         url = f"https://{url}"
@@ -179,7 +176,7 @@ def checked_url(url: str, *, insecure: bool = False) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise Usage(f"{url!r} is not the URL of a Stint server.", "Use a URL like https://stint.example.com.")
     if parts.username or parts.password:
-        raise Usage("The URL contains a password.", "Remove the password. Stint uses tokens.")
+        raise Usage("The URL contains a username or password.", "Remove it. Stint uses tokens.")
     if parts.scheme == "http" and not insecure and not _here(parts.hostname):
         raise Usage(
             "http:// would expose your token.",

@@ -1,4 +1,4 @@
-"""Other programs that replace this one."""
+"""Programs that replace this process."""
 
 from __future__ import annotations
 

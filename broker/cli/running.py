@@ -1,4 +1,4 @@
-"""Run a command with a grant that ends when the command does, however it ends."""
+"""Run a command with a grant that ends with it, however the command ends."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .screen import clock_time, plain, say
 from .shell import Shell
 
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-# From a terminal, these reach the command directly, because it is in the foreground too.
+# A terminal sends these to the command directly, because it is in the foreground too.
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
-# Seconds that a command has to stop when its grant ends, and that Stint may take to learn of an end.
+# Seconds that a command has to stop when its grant ends, and that ending the grant is retried during an outage.
 GRACE, PATIENCE = 10.0, 60.0
 _WAKE = b"\0"
 
 
 class Supervisor:
-    """One command: starts it, forwards signals to it, and stops it when the grant ends."""
+    """The supervisor of one command: starts it, forwards signals, and stops it when the grant ends."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
@@ -38,7 +38,7 @@ class Supervisor:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Take over signals: from here on, none of them ends this process before it has ended the grant."""
+        """Handle signals, so that none of them ends this process before it has ended the grant."""
         before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         handlers = {number: signal.signal(number, _noted) for number in (*FORWARDED, signal.SIGCHLD)}
         try:
@@ -51,7 +51,7 @@ class Supervisor:
             os.close(self._write)
 
     def stop(self) -> None:
-        """Make the command stop, because the grant has ended. Callable from any thread."""
+        """Stop the command, because the grant has ended. Callable from any thread."""
         self._told_to_stop = True
         with contextlib.suppress(OSError):
             os.write(self._write, _WAKE)
@@ -74,7 +74,7 @@ class Supervisor:
         return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
     def _turn(self, child: subprocess.Popen[bytes]) -> None:
-        """Wait for an event, and pass it on."""
+        """Wait for a signal or a stop, and handle it."""
         select.select([self._read], [], [], self._patience())
         for number in self._heard():
             if number in FORWARDED and not (number in _FROM_TERMINAL and _in_foreground()):
@@ -95,7 +95,7 @@ class Supervisor:
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing: Python writes the number into the pipe, and that is all that is needed."""
+    """Do nothing, because Python writes the number into the wakeup pipe."""
 
 
 def _send(child: subprocess.Popen[bytes], number: int) -> None:
@@ -104,7 +104,7 @@ def _send(child: subprocess.Popen[bytes], number: int) -> None:
 
 
 def _in_foreground() -> bool:
-    """Whether a terminal sends its signals to this process group, and so to the command."""
+    """Whether the terminal sends its signals to this process group, and so to the command."""
     try:
         return os.isatty(sys.stdin.fileno()) and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     except (OSError, ValueError):
@@ -113,10 +113,10 @@ def _in_foreground() -> bool:
 
 @contextlib.contextmanager
 def withdrawn_when_interrupted(shell: Shell) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Leave nothing behind that could be approved later if this process is stopped before its command starts.
+    """Withdraw requests if this process is stopped before its command starts, so that none is approved later.
 
-    Inside the block, SIGTERM and SIGHUP act as an interrupt. Then each request that was passed in is withdrawn, or the
-    grant that it became is ended.
+    Inside the block, SIGTERM and SIGHUP act as an interrupt. On an interrupt, each request that was passed to the
+    yielded function is withdrawn, or its grant is ended.
     """
     made: list[str] = []
     before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
@@ -152,11 +152,10 @@ def _withdraw(shell: Shell, ref: str) -> None:
 def run_with(
     shell: Shell, grant: Mapping[str, Any], words: Sequence[str], prepare: Callable[[], Mapping[str, str]]
 ) -> int:
-    """Run a command while its grant lasts, end the grant when the command has ended, and return its exit status.
+    """Run a command while its grant lasts, then end the grant, and return the command's exit status.
 
-    ``prepare`` returns its environment. Whatever happens from here on, the grant is ended. Raises CliError if the grant
-    has ended before the start, or if the command can't be started. Also raises it if the command succeeded but Stint
-    can't be told of the end.
+    ``prepare`` returns the environment. The grant is ended whatever happens. Raises CliError if the grant ended before
+    the start, the command can't be started, or the command succeeded but the grant could not be ended.
     """
     supervisor = Supervisor()
     heartbeat = Heartbeat(shell, grant, supervisor.stop)
@@ -186,12 +185,13 @@ def run_with(
 def _warn_unless(needed: bool, shell: Shell, grant: Mapping[str, Any]) -> None:
     if not needed:
         until = clock_time(str(grant["expires_at"]))
-        shell.note(f"{grant['ref']} needs no heartbeat: if this machine dies, access lasts until {until}.")
+        shell.note(f"{grant['ref']} needs no heartbeat: if this machine fails, access lasts until {until}.")
 
 
 def _end(shell: Shell, ref: str, note: str, *, over: bool = False) -> CliError | None:
-    """End the grant, and wait during an outage. Returns the error, which was already printed. ``over``: the grant is
-    past its end.
+    """End the grant, with retries during an outage. Return the error, already printed, if that fails.
+
+    ``over``: the grant has already ended.
     """
     began = time.monotonic()
     while True:
@@ -216,7 +216,7 @@ def _end(shell: Shell, ref: str, note: str, *, over: bool = False) -> CliError |
 
 
 def _is_over(shell: Shell, ref: str) -> bool:
-    """Whether someone or something else has ended the grant, so that nothing is left to do."""
+    """Whether the grant has already been ended."""
     try:
         return shell.wire.get(f"/grants/{ref}")["state"] in ("revoking", "ended")
     except CliError:

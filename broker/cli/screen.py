@@ -1,4 +1,4 @@
-"""Output for people: tables that fit the terminal, times in the local zone, and progress. Only terminals get color."""
+"""Output for people: tables that fit the terminal, local times, progress, and color on terminals only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-# Control characters, and those that change the direction of text: a name must not draw on anyone's terminal.
+# Control characters, and characters that change the text direction. A name must not control the reader's terminal.
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # Parts of a command's output that must not reach the reader's terminal: escape sequences, and control characters other
 # than newlines and tabs.
@@ -23,35 +23,45 @@ _DRAWS = re.compile(
     "\x1b\\[[0-9;?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
 _NARROWEST = 8
+# The words of the pages for states and reasons whose names differ from them.
+_WORDS = {
+    "provisioning": "starting", "revoking": "ending", "lapsed": "expired", "break_glass": "break-glass",
+    "held": "waiting for a second person", "hold_denied": "denied by a second person", "hold_lapsed": "timed out",
+    "hold_withdrawn": "withdrawn", "allowed": "starting", "cut": "terminated", "failed": "failed to start",
+    "released": "ended by the holder", "identity_disabled": "holder disabled", "provision_failed": "could not be started",
+    "deviation": "too many refused commands", "silent": "heartbeat missed", "parent_ended": "parent grant ended",
+    "restored": "database restored from a backup",
+}  # fmt: skip
 _COLORS = {
     "active": "green", "approved": "green", "done": "green", "allowed": "green", "starts": "green", "yes": "green",
-    "pending": "yellow", "scheduled": "yellow", "provisioning": "yellow", "revoking": "yellow", "held": "yellow", "running": "cyan",
+    "pending": "yellow", "scheduled": "yellow", "provisioning": "yellow", "revoking": "yellow", "held": "yellow", "suspended": "yellow", "running": "cyan",
     "needs_approval": "yellow", "denied": "red", "refused": "red", "lapsed": "red", "failed": "red", "cut": "red", "hold_denied": "red", "hold_lapsed": "red",
 }  # fmt: skip
 
 
 def plain(value: object) -> str:
-    """Return text from others, made harmless for a terminal."""
+    """Return untrusted text without characters that control a terminal."""
     return _UNSHOWN.sub("�", str(value))
 
 
 def plain_output(text: str) -> str:
-    """Return a command's output without what moves the cursor or controls the terminal."""
+    """Return a command's output without escape sequences and control characters."""
     return _DRAWS.sub("", text)
 
 
 def spoken(state: object) -> str:
-    """Return a state, or the reason of an end, as people read it."""
-    return plain(state or "").replace("_", " ")
+    """Return the pages' word for a state or an end reason, in lowercase."""
+    text = plain(state or "")
+    return _WORDS.get(text, text.replace("_", " "))
 
 
 def word(state: object) -> str:
-    """Return a state as people read it, in its color."""
+    """Return the word for a state, in the state's color."""
     return click.style(spoken(state), fg=_COLORS.get(str(state)))
 
 
 def colored(state: str, text: str) -> str:
-    """Return a sentence in the color of a state."""
+    """Return text in the color of a state."""
     return click.style(text, fg=_COLORS.get(state))
 
 
@@ -66,14 +76,14 @@ def say(text: str = "", *, err: bool = False) -> None:
 
 
 def say_json(value: Any, *, lines: bool = False, err: bool = False) -> None:
-    """Write a JSON document, or one of several, each on its own line. What could draw on a terminal is escaped."""
+    """Write a JSON document; with ``lines``, on one line. Control characters are escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=None if lines else 2)
     click.echo(_UNSHOWN.sub(_escaped, text), err=err, color=False)
     sys.stdout.flush()
 
 
 def _escaped(found: re.Match[str]) -> str:
-    # A line feed can only be one between the lines of the document: JSON escapes those in texts.
+    # A line feed can only separate lines of the document, because JSON escapes those in strings.
     return found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}"
 
 
@@ -81,12 +91,12 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def moment(text: str | None) -> dt.datetime | None:
-    """Parse a time of the API."""
+    """Parse a time from the API."""
     return dt.datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None  # noqa: FURB162  # also what has no Z
 
 
 def clock_time(text: str | None) -> str:
-    """Return `15:04` for today, else `27 Nov 15:04`, in the machine's own time zone."""
+    """Return `15:04` for today, otherwise `27 Nov 15:04`, in the machine's time zone."""
     when = moment(text)
     if when is None:
         return "-"
@@ -123,7 +133,7 @@ def span(seconds: float) -> str:
 
 
 def width_of(text: str) -> int:
-    """Return how many cells of a terminal a text takes."""
+    """Return the width of a text in terminal cells."""
     shown = click.unstyle(text)
     return sum(_cells(letter) for letter in shown)
 
@@ -139,8 +149,8 @@ def table(
 ) -> None:
     """Write rows under headings.
 
-    What does not fit is shortened, starting with the widest column. If that is not enough, each row becomes a few
-    lines. In a pipe, nothing is shortened.
+    Columns that do not fit are shortened, the widest first. If that is not enough, each row becomes a few lines. In a
+    pipe, nothing is shortened.
     """
     if not rows:
         say(empty, err=True)
@@ -159,7 +169,7 @@ def table(
 
 
 def _fitted(widths: Sequence[int], least: Sequence[int], room: int) -> list[int] | None:
-    """Return widths that fit the room, or None if none do."""
+    """Return column widths that fit into ``room`` cells, or None if that is impossible."""
     fitted = list(widths)
     floors = [min(width, max(low, _NARROWEST)) for width, low in zip(widths, least, strict=True)]
     while sum(fitted) + 2 * (len(fitted) - 1) > room:
@@ -198,7 +208,7 @@ def _blocks(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
 
 
 def facts(pairs: Mapping[str, str], *, err: bool = False) -> None:
-    """Write names and values, one pair below the other; empty values are left out."""
+    """Write names and values, one pair per line. Empty values are omitted."""
     shown = {name: value for name, value in pairs.items() if value}
     wide = max((len(name) for name in shown), default=0)
     for name, value in shown.items():
@@ -212,9 +222,7 @@ def facts(pairs: Mapping[str, str], *, err: bool = False) -> None:
 
 
 class Progress:
-    """One line on standard error that says what is awaited. It is redrawn on a terminal, and written once per change
-    elsewhere.
-    """
+    """A progress line on standard error, redrawn on a terminal and written once per change elsewhere."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._live = sys.stderr.isatty() and not quiet
@@ -222,7 +230,7 @@ class Progress:
         self._said = ""
 
     def show(self, text: str, *, counted: str = "") -> None:
-        """Show what is going on. ``counted`` is a part that changes constantly, for terminals only."""
+        """Show the progress. ``counted`` is a part that changes constantly, shown only on terminals."""
         if self._live:
             room = shutil.get_terminal_size().columns - 1
             line = f"{text} {counted}".rstrip()
@@ -242,7 +250,7 @@ class Progress:
 
 @contextlib.contextmanager
 def progress(*, quiet: bool = False) -> Iterator[Progress]:
-    """Show a line of progress that is removed afterwards."""
+    """Show a progress line, and remove it at the end."""
     line = Progress(quiet=quiet)
     try:
         yield line

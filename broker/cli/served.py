@@ -1,7 +1,6 @@
-"""Values from the server that end up in arguments or files of other programs.
+"""Values from the server that are passed to other programs as arguments or in files.
 
-Stint can be compromised, or be another server than the caller thinks. It must not become a way to run code here, so a
-value that could mean more to a program than what it is for is refused.
+A compromised or wrong server must not be able to run code here, so each value is checked against a strict pattern.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _TOKEN = re.compile(r"[!-~]+")
 
 
 def _unfit(what: str) -> CliError:
-    return CliError(f"Stint sent {what} that can't be one.", "Contact the administrator.", code="unfit_value")
+    return CliError(f"Stint sent {what} that is not valid.", "Contact the administrator.", code="unfit_value")
 
 
 def _fits(pattern: re.Pattern[str], value: object, what: str) -> str:
@@ -68,7 +67,7 @@ def grant(row: Row) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """Where the SSH gateway listens, and the keys that prove that it is the gateway."""
+    """The address and the host keys of the SSH gateway."""
 
     host: str
     port: int
@@ -76,10 +75,10 @@ class Gateway:
 
 
 def gateway(row: Row) -> Gateway:
-    """Return the SSH gateway. Raises CliError, also if there are no keys: ssh would trust whoever answers."""
+    """Return the SSH gateway. Raises CliError, also if there are no host keys, because ssh would trust any server."""
     if not row["host_keys"]:
         raise CliError(
-            "Stint does not know the SSH gateway's host keys.",
+            "No SSH gateway has published its host keys.",
             "Try again when an SSH gateway is running.",
             code="no_host_keys",
         )
@@ -92,8 +91,10 @@ def gateway(row: Row) -> Gateway:
 
 @dataclass(frozen=True, slots=True)
 class WebGateway:
-    """Where the web gateways are, and whom to trust there. ``ca`` is PEM, a certificate after the other; empty: whom this
-    machine trusts. ``fingerprints`` are those of the certificates in it, or of the gateways' own.
+    """The address and the certificates of the web gateways.
+
+    ``ca``: PEM certificates, or empty if the system's CAs apply. ``fingerprints``: those of the certificates in ``ca``,
+    or of the gateways' own.
     """
 
     url: str
@@ -102,10 +103,10 @@ class WebGateway:
 
 
 def web_gateway(row: Row) -> WebGateway:
-    """Return the web gateways. Raises CliError, also if nothing proves yet that they are the gateways."""
+    """Return the web gateways. Raises CliError, also if their certificate is not known yet."""
     if not row["fingerprints"]:
         raise CliError(
-            "Stint does not know the gateway's certificate.",
+            "No gateway has published its certificate.",
             "Try again when a gateway is running.",
             code="no_certificate",
         )
@@ -138,9 +139,9 @@ def _host(value: object) -> str:
 
 
 def kubeconfig(values: Row, *, cluster: str, user: Row | None = None) -> str:
-    """Return a kubeconfig as JSON, with nothing of the server's but where the cluster is and what proves that it is.
+    """Return a kubeconfig as JSON. Only the cluster's address, CA and TLS name come from the server.
 
-    ``values`` are those of a credential. ``user`` says how kubectl authenticates; by default with the credential's
+    ``values`` are those of a credential. ``user`` is the kubeconfig's user entry; by default, one with the credential's
     token. Raises CliError. Source: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
     """
     served = _parsed(values)
@@ -157,7 +158,7 @@ def kubeconfig(values: Row, *, cluster: str, user: Row | None = None) -> str:
 
 
 def _parsed(values: Row) -> dict[str, str]:
-    """Return what the server's own kubeconfig says about the cluster."""
+    """Return the cluster entry of the server's kubeconfig."""
     try:
         said = json.loads(values["Kubeconfig"])["clusters"][0]["cluster"]
         found = {"server": _fits(_URL, said["server"], "an address")}

@@ -1,4 +1,4 @@
-"""The context of every command: the server, the output, and whether someone can be asked."""
+"""The context of every command: the server, the output and prompts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .wire import Wire
 
 
 class Shell:
-    """One invocation of the command. ``json``: the output is JSON, for programs."""
+    """One invocation of the command. ``json``: the output is JSON."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self.env = env
@@ -27,7 +27,7 @@ class Shell:
 
     @classmethod
     def of(cls, ctx: click.Context) -> Shell:
-        """Return the shell of this invocation. During completion there is none yet, so it is created."""
+        """Return the shell of this invocation, created if missing, as during completion."""
         root = ctx.find_root()
         if not isinstance(root.obj, cls):
             root.obj = cls(os.environ)
@@ -44,7 +44,7 @@ class Shell:
         return self._wire
 
     def _token_for(self, url: str) -> str:
-        """Return the current token for this URL: a pipeline writes its next one into STINT_TOKEN_FILE."""
+        """Return the current token for this URL. Pipelines write renewed tokens to STINT_TOKEN_FILE."""
         try:
             found = profiles.signed_in(self.env, self.profile, insecure=self.insecure)
         except CliError:
@@ -53,12 +53,12 @@ class Shell:
 
     @property
     def ca_file(self) -> str:
-        """The file with the CA of Stint's own certificate; empty for the system's CAs."""
+        """The file with the CA of Stint's certificate; empty for the system's CAs."""
         return self.env.get("STINT_CA_FILE", "")
 
     @property
     def asks(self) -> bool:
-        """Whether there is someone at a terminal who can be asked."""
+        """Whether the command can prompt, because it runs on a terminal."""
         return not self.json and sys.stdin.isatty() and sys.stderr.isatty()
 
     # Output
@@ -77,28 +77,24 @@ class Shell:
         *,
         empty: str,
     ) -> None:
-        """Write a list."""
+        """Write a list, as JSON or as a table."""
         self.show({"results": list(found)}, lambda: screen.table(found, columns, empty=empty))
 
     def note(self, text: str) -> None:
-        """Write a note on standard error, apart from the output."""
+        """Write a note on standard error."""
         if not self.json:
             screen.say(text, err=True)
 
     # Prompts
 
     def ask(self, question: str, *, needs: str, give: str) -> str:
-        """Prompt for text. Without a terminal, raises Usage, which says that ``needs`` is required with the option
-        ``give``.
-        """
+        """Prompt for text. Without a terminal, raises Usage: ``needs`` is required, with the option ``give``."""
         if not self.asks:
             raise Usage(f"{needs} is required ({give}).")
         return str(click.prompt(question, err=True)).strip()
 
     def choose(self, question: str, choices: Sequence[str], *, give: str) -> int:
-        """Prompt for one of the choices, and return its index. A single choice is taken. Raises Usage without a
-        terminal.
-        """
+        """Prompt for one of several choices, and return its index. Raises Usage without a terminal."""
         if len(choices) == 1:
             return 0
         if not self.asks:
@@ -109,20 +105,18 @@ class Shell:
         return int(click.prompt(question, type=click.IntRange(1, len(choices)), err=True)) - 1
 
     def sure(self, question: str, *, default: bool = True) -> bool:
-        """Whether someone confirms; the default if no one can be asked."""
+        """Prompt for confirmation, and return the answer; without a terminal, the default."""
         return click.confirm(question, default=default, err=True) if self.asks else default
 
 
 def own_words() -> list[str]:
-    """Return the words that start this program again, as installed or from the repository."""
+    """Return the command that starts this program, as installed or from the repository."""
     package = __package__ or "stint_cli"
     return [sys.executable, "-m", package]
 
 
 def cache_folder(env: Mapping[str, str]) -> str:
-    """Return the user's own folder for files without secrets: known hosts, CA certificates. Creates it if it is
-    missing.
-    """
+    """Return the user's cache folder, for known hosts and CA certificates, and create it if it is missing."""
     base = env.get("XDG_CACHE_HOME") or os.path.join(env.get("HOME") or os.path.expanduser("~"), ".cache")  # noqa: PTH111, PTH118  # a missing home is no error
     place = os.path.join(base, "stint")  # noqa: PTH118
     os.makedirs(place, mode=0o700, exist_ok=True)  # noqa: PTH103

@@ -1,4 +1,4 @@
-"""Configuration of the ssh client: where Stint's gateway is, and which keys prove that it is the gateway."""
+"""Configuration of the ssh client: the address and the host keys of Stint's gateway."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _PUBLIC_KEYS = "*.pub"
 
 
 def gateway(shell: Shell) -> Gateway:
-    """Return the SSH gateway. Raises CliError, also if Stint does not know its keys."""
+    """Return the SSH gateway. Raises CliError, also if its host keys are not known."""
     return served.gateway(shell.wire.get("/ssh-gateway"))
 
 
 def ssh_options(
     shell: Shell, place: Gateway, *, identity: str | None = None, options: Sequence[str] = ()
 ) -> list[str]:
-    """Return the client's options: the port, the gateway's keys, and the caller's registered key if it is found here.
+    """Return the client's options: the port, the gateway's host keys, and the caller's registered key if it is here.
 
-    Nothing is trusted on first use: the keys come from Stint, over the connection that proved who Stint is.
+    There is no trust on first use: the host keys come from Stint, over its authenticated TLS connection.
     """
     alias = f"stint-{hashlib.sha256(shell.wire.url.encode()).hexdigest()[:16]}"
     known = _known_hosts(shell, alias, place.keys)
-    # The client takes the first value that it gets. The gateway refuses to forward anything. Some people's
-    # configuration asks for it, which would only cause noise.
+    # The client uses the first value of an option. The gateway refuses all forwarding, so a user's configuration that
+    # requests it would only cause error messages.
     said = [
         *options, f"Port={place.port}", f"HostKeyAlias={alias}", f"UserKnownHostsFile={_quoted(known)}",
         "GlobalKnownHostsFile=/dev/null", "StrictHostKeyChecking=yes", "CheckHostIP=no", "UpdateHostKeys=no",
@@ -46,7 +46,7 @@ def ssh_options(
 
 
 def check_key(shell: Shell) -> None:
-    """Raise CliError if no key is registered: the gateway would only refuse."""
+    """Raise CliError if no key is registered, because the gateway would refuse the connection."""
     if not shell.wire.pages("/me/ssh-keys", most=1):
         raise CliError(
             "You have no registered SSH key.",
@@ -56,7 +56,7 @@ def check_key(shell: Shell) -> None:
 
 
 def config(shell: Shell, grant: Row) -> str:
-    """Return an ssh_config with a host for each target of a grant, for programs that take a file."""
+    """Return an ssh_config with a host for each target of a grant."""
     place = gateway(shell)
     lines = []
     for target in grant["targets"]:
@@ -68,7 +68,7 @@ def config(shell: Shell, grant: Row) -> str:
 def _known_hosts(shell: Shell, alias: str, keys: Sequence[str]) -> str:
     path = Path(cache_folder(shell.env)) / f"{alias}.known_hosts"
     text = "".join(f"{alias} {key}\n" for key in keys)
-    # Several may start at once: each replaces the whole file with the same text.
+    # Several processes may start at once, and each replaces the file with the same text.
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         temporary = path.with_suffix(f".{os.getpid()}")
         temporary.write_text(text, encoding="utf-8")
@@ -77,9 +77,7 @@ def _known_hosts(shell: Shell, alias: str, keys: Sequence[str]) -> str:
 
 
 def _registered_key(shell: Shell) -> str:
-    """Return the private half of a registered key whose .pub is in ~/.ssh. Otherwise empty: the client's own choice is
-    as good.
-    """
+    """Return the private key of a registered key whose .pub file is in ~/.ssh, or an empty string."""
     registered = {tuple(row["public_key"].split()[:2]) for row in shell.wire.pages("/me/ssh-keys")}
     home = Path(shell.env.get("HOME") or Path.home()) / ".ssh"
     for public in sorted(home.glob(_PUBLIC_KEYS)):

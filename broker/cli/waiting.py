@@ -1,4 +1,4 @@
-"""Wait for a decision or a grant, and show meanwhile what is awaited."""
+"""Wait for a decision or a grant, and show the progress."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .wording import missing
 
 # Seconds between two polls: short at first, because most waits without approval are short.
 _SOON, _LATER, _SOON_FOR = 0.5, 2.0, 10.0
-# Seconds that Stint may not answer before the wait is given up.
+# Seconds without a response from Stint after which the wait fails.
 _OUTAGE = 300.0
-_OVER = {"denied": "was denied", "withdrawn": "was withdrawn", "lapsed": "timed out"}
+_OVER = {"denied": "was denied", "withdrawn": "was withdrawn", "lapsed": "expired"}
 
 Row = Mapping[str, Any]
 Look = Callable[[Row], None]
 
 
 class Patience:
-    """Polls repeatedly, for up to ``seconds``. None: without limit."""
+    """Polling for up to ``seconds``. None: without limit."""
 
     def __init__(self, shell: Shell, line: Progress, seconds: float | None) -> None:
         self._shell, self._line = shell, line
@@ -31,7 +31,7 @@ class Patience:
         self._most = seconds
 
     def look(self, path: str) -> Any:
-        """Return what is at a path now, and wait during an outage."""
+        """Return the resource at a path, with retries during an outage."""
         return patiently(lambda: self._shell.wire.get(path), for_seconds=_OUTAGE, tell=self._line.show)
 
     def pause(self, ref: str) -> None:
@@ -48,7 +48,7 @@ class Patience:
 
 
 def wait_for_grant(shell: Shell, request: Row, *, seconds: float | None, seen: Look | None = None) -> Row:
-    """Return the grant that follows a request, once it can be used. ``seen`` gets each new state. Raises NoGrant."""
+    """Return the grant of a request once it is usable. ``seen`` is called with each new state. Raises NoGrant."""
     with progress(quiet=shell.json) as line:
         patience = Patience(shell, line, seconds)
         row = _until_decided(patience, line, request, seen)
@@ -62,19 +62,19 @@ def wait_for_verdict(shell: Shell, request: Row, *, seconds: float | None, seen:
 
 
 def wait_until_usable(shell: Shell, ref: str, *, seconds: float | None, seen: Look | None = None) -> Row:
-    """Return a grant once it can be used. Raises NoGrant."""
+    """Return a grant once it is usable. Raises NoGrant."""
     with progress(quiet=shell.json) as line:
         return _until_usable(Patience(shell, line, seconds), line, ref, seen)
 
 
 def wait_for_end(shell: Shell, ref: str, *, seconds: float | None, seen: Look | None = None) -> Row:
-    """Return a grant once it has ended, or as it is after ``seconds``."""
+    """Return a grant once it has ended, or after ``seconds``, whichever is first."""
     with progress(quiet=shell.json) as line:
         patience = Patience(shell, line, seconds)
-        told = _Told(seen)
+        changed = _Changes(seen)
         while True:
             row: Row = patience.look(f"/grants/{ref}")
-            told(row)
+            changed(row)
             if row["state"] == "ended":
                 return row
             line.show(_of_grant(row), counted=ago(row["expires_at"]) if row["state"] == "active" else "")
@@ -84,8 +84,8 @@ def wait_for_end(shell: Shell, ref: str, *, seconds: float | None, seen: Look | 
                 return row
 
 
-class _Told:
-    """Passes on changes of state."""
+class _Changes:
+    """Calls a function at each change of state."""
 
     def __init__(self, seen: Look | None) -> None:
         self._seen, self._last = seen, ("", "")
@@ -98,19 +98,22 @@ class _Told:
 
 
 def _until_decided(patience: Patience, line: Progress, row: Row, seen: Look | None) -> Row:
-    ref, told = str(row["ref"]), _Told(seen)
+    ref, changed = str(row["ref"]), _Changes(seen)
     while True:
-        told(row)
+        changed(row)
         if row["state"] == "approved":
             return row
         if row["state"] != "pending":
-            raise NoGrant(
-                f"{ref} {_OVER.get(row['state'], row['state'])}.", _comments(row), code=str(row["state"])
-            )
+            raise NoGrant(f"{ref} {over(row)}.", _comments(row), code=str(row["state"]))
         needs = missing(row.get("needed", ())) or "a decision"
         line.show(f"{ref} is waiting for {needs}, until {clock_time(row['lapses_at'])}.")
         patience.pause(ref)
         row = patience.look(f"/requests/{ref}")
+
+
+def over(request: Row) -> str:
+    """Return what happened to a request that is no longer pending: `was denied`."""
+    return _OVER.get(request["state"], f"is {spoken(request['state'])}")
 
 
 def _comments(row: Row) -> str:
@@ -119,10 +122,10 @@ def _comments(row: Row) -> str:
 
 
 def _until_usable(patience: Patience, line: Progress, ref: str, seen: Look | None) -> Row:
-    told = _Told(seen)
+    changed = _Changes(seen)
     while True:
         row: Row = patience.look(f"/grants/{ref}")
-        told(row)
+        changed(row)
         if row["state"] == "active":
             return row
         if row["state"] not in ("scheduled", "provisioning"):
@@ -136,8 +139,8 @@ def _of_grant(row: Row) -> str:
     trouble = f": {plain(row['last_error'])}" if row["last_error"] else ""
     says = {
         "scheduled": f"{row['ref']} starts at {clock_time(row['starts_at'])}.",
-        "provisioning": f"{row['ref']} is being provisioned{trouble}.",
+        "provisioning": f"{row['ref']} is starting{trouble}.",
         "active": f"{row['ref']} is active.",
-        "revoking": f"{row['ref']} is ending: access is closed; waiting for confirmation{trouble}.",
+        "revoking": f"{row['ref']} is ending: access is closed, and targets have yet to confirm{trouble}.",
     }
     return says.get(row["state"], f"{row['ref']} is {word(row['state'])}.")

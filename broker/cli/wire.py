@@ -1,4 +1,4 @@
-"""Requests to Stint over HTTP. What is not safe to send twice is sent once; the rest is retried.
+"""Requests to Stint over HTTP. Requests are retried unless they are unsafe to repeat.
 
 Errors are parsed as problem details (RFC 9457) or as OAuth errors (RFC 6749 section 5.2).
 """
@@ -25,9 +25,9 @@ TRIES = 4
 _PAUSES = (0.3, 1.0, 2.0)
 _LONGEST_PAUSE = 20.0
 _AGAIN = frozenset({429, 502, 503, 504})
-# The code of a repeat that came before the first request, whose answer was lost, is over.
+# The code of a retry while the first request, whose response was lost, is still in progress.
 _IN_PROGRESS = "idempotency_key_in_use"
-# The code of a request that has to wait until a person decides another one.
+# The code of a request that is refused until another one is decided.
 _TOO_MANY_OPEN = "too_many_open_requests"
 _LARGEST = 32 * 1024 * 1024
 _STATUS = {
@@ -36,11 +36,11 @@ _STATUS = {
 
 
 class OAuthRefused(CliError):
-    """An OAuth endpoint refused; ``code`` is its error code."""
+    """An error response of an OAuth endpoint. ``code`` is its error code."""
 
 
 class Wire:
-    """One server, called with one token. ``fresh`` returns the next token when this one is no longer valid."""
+    """A client of one server. ``fresh`` returns a new token when the current one is no longer valid."""
 
     def __init__(
         self, url: str, token: str = "", *, ca_file: str = "", fresh: Callable[[], str] = str
@@ -61,7 +61,7 @@ class Wire:
         return self._asked("GET", self._api(path), fields=_query(query))
 
     def pages(self, path: str, *, most: int = 200, **query: Any) -> list[dict[str, Any]]:
-        """Return the rows of a list, at most ``most``, across all of its pages. Raises CliError."""
+        """Return the rows of a paginated list, at most ``most``. Raises CliError."""
         return list(self._rows(path, most, query))
 
     def _rows(self, path: str, most: int, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -79,8 +79,9 @@ class Wire:
             page = self._asked("GET", self._same_place(following))
 
     def post(self, path: str, body: Mapping[str, Any] | None = None, *, again: bool = True) -> Any:
-        """Perform an act, once: retries carry the same Idempotency-Key. ``again`` is False if the endpoint takes none.
-        Raises CliError.
+        """Post a body. Retries send the same Idempotency-Key. Raises CliError.
+
+        ``again`` is False for an endpoint that takes no such key; its requests are not retried.
         """
         headers = {"Content-Type": "application/json"}
         if again:
@@ -106,7 +107,7 @@ class Wire:
         return f"{self.url}/api/v1{path}"
 
     def _same_place(self, path: str) -> str:
-        """Return the URL of the next page, which must be a path: another server would get the token."""
+        """Return the URL of the next page. It must be a path, because another server would get the token."""
         if not path.startswith("/api/"):
             raise Unreachable("The next page is on another server.", "Contact the administrator.")
         return f"{self.url}{path}"
@@ -134,7 +135,7 @@ class Wire:
         raise last or Unreachable("Stint did not respond.")
 
     def _renewed(self) -> bool:
-        """Whether there is a new token by now. Nothing was done with the old one, so the request may be repeated."""
+        """Whether there is a new token. The request with the old one was rejected, so it can be repeated."""
         before, self._token = self._token, self._fresh() or self._token
         return self._token != before
 
@@ -147,7 +148,7 @@ class Wire:
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         try:
-            # Redirects are not followed: they would send the token to another place.
+            # Redirects are not followed, because they would send the token elsewhere.
             answer = self._pool.request(method, url, headers=headers, redirect=False, **sent)
         except (NewConnectionError, ConnectTimeoutError) as error:
             raise NeverSent(f"Stint at {self.url} did not respond: {_why(error)}.") from None
@@ -186,7 +187,7 @@ class Wire:
         if not said.get("title"):
             return Unreachable(f"{self.url} responded with {answer.status} and is not a Stint server.")
         code = str(said.get("code", ""))
-        # What is still in progress was not refused.
+        # A request in progress was not refused.
         status = Exit.UNREACHABLE if code == _IN_PROGRESS else _STATUS.get(answer.status, Exit.UNREACHABLE)
         if code == _TOO_MANY_OPEN:
             status = Exit.REFUSED
@@ -200,13 +201,11 @@ Answer = urllib3.BaseHTTPResponse
 
 
 class NeverSent(Unreachable):
-    """No connection was established, so nothing can have been done."""
+    """No connection was established, so the request was not sent."""
 
 
 def _trust(ca_file: str) -> ssl.SSLContext:
-    """Return a context with the operating system's CAs, where a company adds its own, or with the one file that is
-    given.
-    """
+    """Return a TLS context with the operating system's CAs, or with those in ``ca_file``."""
     if not ca_file:
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
@@ -250,7 +249,7 @@ def _pause(number: int) -> float:
 
 
 def _wait(after: str | None, number: int) -> float:
-    """Return how many seconds the server wants to be left alone (RFC 9110 section 10.2.3), within limits."""
+    """Return the seconds of Retry-After (RFC 9110 section 10.2.3), within limits, or the usual pause."""
     if after and len(after) < 10 and after.isascii() and after.isdigit():
         return min(float(after), _LONGEST_PAUSE)
     return _pause(number)
@@ -266,13 +265,13 @@ def _lost(url: str, error: HTTPError) -> Unreachable:
 
 
 def _why(error: BaseException) -> str:
-    """Return the innermost reason, without the library's names."""
+    """Return the innermost reason, without the library's class names."""
     words = str(error.__cause__ or error.__context__ or error)
     return words.rpartition("] ")[2].rpartition(": ")[2].rstrip(".")[:200] or type(error).__name__
 
 
 def patiently(ask: Callable[[], Any], *, for_seconds: float, tell: Callable[[str], None]) -> Any:
-    """Call ``ask`` until there is an answer. Raises Unreachable when there was none for ``for_seconds``."""
+    """Call ``ask`` until it succeeds. Raises Unreachable after ``for_seconds`` without a response."""
     began = time.monotonic()
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Requests, grants and runs in words, for people."""
+"""Text output of requests, grants and runs."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ REQUESTS: Columns = {
     "WHAT": set_name,
     "CLUSTER": lambda row: plain(row["cluster"]),
     "FOR": lambda row: span(row["duration_left"]),
-    "ASKED": lambda row: ago(row["created_at"]),
+    "REQUESTED": lambda row: ago(row["created_at"]),
     "REASON": lambda row: plain(row["reason"]),
 }
 GRANTS: Columns = {
     "REF": lambda row: plain(row["ref"]),
-    "STATE": lambda row: word("held" if row["held_at"] and row["state"] == "active" else row["state"]),
+    "STATE": lambda row: word("suspended" if row["held_at"] and row["state"] == "active" else row["state"]),
     "HOLDER": lambda row: plain(row["holder"]),
     "WHAT": set_name,
     "CLUSTER": lambda row: plain(row["cluster"]),
@@ -51,7 +51,7 @@ RUNS: Columns = {
     "EXIT": lambda row: "" if row["exit_status"] is None else str(row["exit_status"]),
     "COMMAND": lambda row: plain(row["line"]),
 }
-# Meanings of an empty list of runs, by how much of the activity there Stint observes.
+# What an empty list of runs means, by how much of the activity Stint observes on this cluster.
 NO_RUN = {
     "all": "Nothing was run.",
     "some": "Nothing observed; not all activity is observed here.",
@@ -67,7 +67,7 @@ HELD: Columns = {
     "GRANT": lambda row: plain(row["grant"]),
     "WHO": lambda row: plain(row["holder"]),
     "TARGET": lambda row: plain(row["target"]),
-    "WAITS UNTIL": lambda row: clock_time(row["hold_lapses_at"]),
+    "EXPIRES": lambda row: clock_time(row["hold_lapses_at"]),
     "COMMAND": lambda row: plain(row["line"]),
 }
 OFFERS: Columns = {
@@ -116,9 +116,9 @@ def request(row: Row, *, err: bool = False) -> None:
         "Reason": plain(row["reason"]),
         "Ticket": plain(row["ticket"]),
         "Commands": commands([one for one in row["commands"] if one["index"] in row["commands_left"]]),
-        "Left out": _left_out(row),
+        "Removed": _left_out(row),
         "Accepted": "\n".join(f"{plain(one['message'])}: {plain(one['reason'])}" for one in row["accepted"]),
-        "Verdicts": "\n".join(_verdict(one) for one in row["approvals"]),
+        "Decisions": "\n".join(_verdict(one) for one in row["approvals"]),
         "Needs": missing(row["needed"]) if row["state"] == "pending" else "",
         "Expires": clock_time(row["lapses_at"]) if row["state"] == "pending" else "",
         "Grant": plain(row["grant"] or ""),
@@ -127,7 +127,7 @@ def request(row: Row, *, err: bool = False) -> None:
 
 
 def _left_out(row: Row) -> str:
-    """Return what was requested and approvers removed, one item per line."""
+    """Return what approvers removed from the request, one item per line."""
     found = (
         [f"{span(row['duration'] - row['duration_left'])} of {span(row['duration'])}"]
         if row["duration_left"] != row["duration"]
@@ -166,12 +166,12 @@ def grant(row: Row, *, err: bool = False) -> None:
         "With": parameters(row["parameters"]),
         "Workflow": plain(row["workflow"] or ""),
         "Time": f"{clock_time(row['starts_at'])} to {clock_time(row['expires_at'])} ({ago(row['expires_at'])})",
-        "Held": f"since {clock_time(row['held_at'])}: nothing runs until an approver releases it"
+        "Suspended": f"since {clock_time(row['held_at'])}: nothing runs until an approver resumes it"
         if row["held_at"]
         else "",
         "Ended": f"{clock_time(row['ended_at'])}, {word(row['end_reason'])}" if row["ended_at"] else "",
         "Note": plain(row["end_note"]),
-        "Trouble": plain(row["last_error"]),
+        "Error": plain(row["last_error"]),
         "Commands": commands(row["commands"]),
         "Connect": "\n".join(plain(line) for line in row["connect"]) if row["state"] == "active" else "",
         "Request": plain(row["request"]),
@@ -180,11 +180,11 @@ def grant(row: Row, *, err: bool = False) -> None:
 
 
 def preview(row: Row, *, err: bool = False) -> None:
-    """Print what a request would lead to."""
+    """Print the outcome that a request would have."""
     outcome = {
-        "starts": "It would start without approval.",
-        "needs_approval": f"It needs {missing(row['needed'])}.",
-        "refused": "It would be denied.",
+        "starts": "Starts without approval.",
+        "needs_approval": f"Needs {missing(row['needed'])}.",
+        "refused": "Denied by the policy.",
     }
     pairs = {
         "Outcome": screen.colored(row["outcome"], outcome.get(row["outcome"], plain(row["outcome"]))),
@@ -194,13 +194,13 @@ def preview(row: Row, *, err: bool = False) -> None:
         "Commands": commands(row["commands"]),
         "Policy": plain(row["policy"]),
         "Rules": refusals(row["rules"]),
-        "Others": plain(", ".join(f"{one['holder']} ({one['ref']})" for one in row["overlaps"])),
-        "Already held": f"already, as {plain(row['already'])}" if row["already"] else "",
+        "Overlaps": plain(", ".join(f"{one['holder']} ({one['ref']})" for one in row["overlaps"])),
+        "You have": f"this access already, as {plain(row['already'])}" if row["already"] else "",
     }
     screen.facts(pairs, err=err)
 
 
 def refusals(rules: Sequence[Row]) -> str:
-    """Return the rules that failed, with what to do, one per line."""
+    """Return the failed rules with their fixes, one per line."""
     said = [rule for rule in rules if not rule["permitted"]]
     return "\n".join(plain(f"{rule['message']} {rule['fix']}".strip()) for rule in said)

@@ -1,4 +1,4 @@
-"""Commands to decide on requests and held commands."""
+"""Commands that approve and deny requests and held commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from .. import screen, wording
 from ..errors import CliError, Exit, Usage
-from ..options import REQUEST, CLICommand, Span
+from ..options import DENIABLE, REQUEST, CLICommand, Span
 from ..shell import Shell, pass_shell
 
 Row = Mapping[str, Any]
@@ -43,14 +43,14 @@ def approvals(shell: Shell, most: int) -> None:
 @click.option("--yes", "-y", is_flag=True, help="Approve without confirmation.")
 @pass_shell
 def approve(shell: Shell, ref: str, comment: str, digest: str | None, yes: bool, **given: Any) -> int:
-    """Approve a request exactly as shown. If it changes in the meantime, nothing is approved.
+    """Approve a request exactly as shown. If it has changed since, nothing is approved.
 
     Without a terminal, pass --digest with the digest you read, or --yes to skip the confirmation.
     """
     row = shell.wire.get(f"/requests/{ref}")
     _check_decidable(row)
     if digest and digest != row["digest"]:
-        raise CliError(f"{ref} has changed since you read it.", "Read it again: `stint status " + ref + "`.")
+        raise CliError(f"{ref} has changed since you read it.", f"Run `stint status {ref}` to read it again.")
     if not yes and not digest:
         if not shell.asks:
             raise Usage("No terminal to confirm on.", "Use --digest with the digest you read, or --yes.")
@@ -71,11 +71,15 @@ def _narrowing(given: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 @click.command(cls=CLICommand)
-@click.argument("ref", type=REQUEST)
+@click.argument("ref", metavar="REQUEST|RUN", type=DENIABLE)
 @click.option("--comment", "-m", default="", help="Reason, for the requester and the record.")
 @pass_shell
 def deny(shell: Shell, ref: str, comment: str) -> int:
-    """Deny a request. A comment is required."""
+    """Deny a request, with a comment, or the held command RUN. `stint holds` lists held commands."""
+    if ref.isdecimal():
+        if comment:
+            raise Usage("A held command is denied without a comment.", "Omit --comment.")
+        return _decide_hold(shell, int(ref), allow=False)
     row = shell.wire.get(f"/requests/{ref}")
     _check_decidable(row)
     comment = comment or shell.ask("Comment", needs="A comment", give="--comment")
@@ -92,8 +96,10 @@ def _decide(shell: Shell, row: Row, verdict: str, comment: str, narrowing: Mappi
     decided = shell.wire.post(f"/requests/{row['ref']}/verdicts", sent)
 
     def people() -> None:
-        more = f"; still needs {wording.missing(decided['needed'])}" if decided["state"] == "pending" else ""
-        made = f"; {decided['grant']} starts" if decided["grant"] else ""
+        more = (
+            f"; it still needs {wording.missing(decided['needed'])}" if decided["state"] == "pending" else ""
+        )
+        made = f"; {decided['grant']} is starting" if decided["grant"] else ""
         screen.say(f"{screen.plain(decided['ref'])} {screen.word(decided['state'])}{more}{made}.")
 
     shell.show(decided, people)
@@ -111,22 +117,15 @@ def holds(shell: Shell) -> None:
 @click.command(cls=CLICommand)
 @click.argument("run", type=int)
 @pass_shell
-def allow(shell: Shell, run: int) -> None:
-    """Allow the held command RUN once. `stint holds` lists them."""
-    _decide_hold(shell, run, allow=True)
+def allow(shell: Shell, run: int) -> int:
+    """Allow the held command RUN once. `stint holds` lists held commands."""
+    return _decide_hold(shell, run, allow=True)
 
 
-@click.command(cls=CLICommand)
-@click.argument("run", type=int)
-@pass_shell
-def refuse(shell: Shell, run: int) -> None:
-    """Deny the held command RUN."""
-    _decide_hold(shell, run, allow=False)
-
-
-def _decide_hold(shell: Shell, run: int, *, allow: bool) -> None:
+def _decide_hold(shell: Shell, run: int, *, allow: bool) -> int:
     row = shell.wire.post(f"/runs/{run}/decision", {"allow": allow})
-    shell.show(row, lambda: screen.say(f"Run {row['id']} is {screen.word(row['state'])}."))
+    shell.show(row, lambda: screen.say(f"Run {row['id']}: {screen.word(row['state'])}."))
+    return Exit.DONE
 
 
-COMMANDS = (approvals, approve, deny, holds, allow, refuse)
+COMMANDS = (approvals, approve, deny, holds, allow)

@@ -1,4 +1,4 @@
-"""`stint gateway`: where the web gateways are, and whom to trust there."""
+"""`stint gateway`: the address and the certificates of the web gateways."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from ..shell import Shell, pass_shell
 
 
 @click.command(cls=CLICommand)
-@click.option(
-    "--ca", is_flag=True, help="Print the certificates of the authorities (PEM) for other programs."
-)
+@click.option("--ca", is_flag=True, help="Print the CA certificates (PEM) for other programs.")
 @pass_shell
 def gateway(shell: Shell, ca: bool) -> None:
     """Print the address of Stint's web gateways and the fingerprints to trust (SHA-256).
 
-    Programs trust the gateway by its authority:
+    Give other programs the gateway's CA:
 
     \b
       stint gateway --ca > stint-ca.pem
@@ -33,8 +31,8 @@ def gateway(shell: Shell, ca: bool) -> None:
         return
     if not found.ca:
         raise CliError(
-            "The gateway's certificate is not signed by an authority of Stint's own.",
-            "Programs trust it as they trust other sites.",
+            "The gateway's certificate was not issued by Stint's own CA.",
+            "It is verified with the CAs of your system, so programs need no extra CA.",
             code="no_authority",
         )
     screen.say(found.ca.rstrip("\n"))

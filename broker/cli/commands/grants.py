@@ -1,4 +1,4 @@
-"""Commands for grants: list, extend, end, log and receipt."""
+"""Commands for grants: grants, end, extend, log and receipt."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ import click
 from .. import screen, waiting, wording
 from ..errors import CliError, Exit
 from ..options import ANY, CLUSTER, GRANT, CLICommand, Span, waits
-from ..screen import clock_time, plain, span, word
+from ..screen import clock_time, plain, span, spoken, word
 from ..shell import Shell, pass_shell
 from ..wire import patiently
 
 Row = Mapping[str, Any]
-# Seconds to wait for the proof of an end, and between two polls for new runs.
+# Seconds to wait for the confirmation of an end, and between two polls for new runs.
 _PROOF = 30.0
 _LOOK = 1.0
 _OVER = frozenset({"done", "cut", "failed"})
 
 
 @click.command(cls=CLICommand)
-@click.option("--all", "everybody", is_flag=True, help="Include other people's grants that you can see.")
+@click.option("--all", "everybody", is_flag=True, help="Include grants of other people that you can see.")
 @click.option("--ended", is_flag=True, help="Include ended grants.")
-@click.option("--endable", is_flag=True, help="Show grants that you can end, including other people's.")
+@click.option(
+    "--endable", is_flag=True, help="Show only grants that you can end, including those of other people."
+)
 @click.option("--cluster", type=CLUSTER, help="Only on this cluster.")
 @click.option(
     "--most", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum number of rows."
@@ -42,13 +44,14 @@ def grants(shell: Shell, everybody: bool, ended: bool, endable: bool, cluster: s
 @click.command(cls=CLICommand)
 @click.argument("ref", type=ANY)
 @click.option("--note", "-m", default="", help="Reason, for the record.")
-@click.option("--kill", is_flag=True, help="Also cut commands that could otherwise finish.")
+@click.option("--kill", is_flag=True, help="Also terminate commands that are allowed to finish.")
 @click.option("--no-wait", is_flag=True, help="Don't wait for the confirmation.")
 @pass_shell
 def end(shell: Shell, ref: str, note: str, kill: bool, no_wait: bool) -> None:
-    """End a grant now: access closes, running commands are terminated, and targets confirm the revocation.
+    """End a grant now: close its connections, terminate its commands and revoke access on its targets.
 
-    Waits up to 30 s for the confirmation; Stint continues after that. Given a pending request of yours, withdraws it.
+    Waits up to 30 s for the targets to confirm; after that, Stint continues on its own. With the reference of your own
+    pending request, withdraws the request.
     """
     if ref.startswith("REQ-"):
         _withdraw(shell, ref)
@@ -60,7 +63,7 @@ def end(shell: Shell, ref: str, note: str, kill: bool, no_wait: bool) -> None:
 
 
 def _withdraw(shell: Shell, ref: str) -> None:
-    """Withdraw a pending request. Raises CliError if it is no longer pending, and says what became of it."""
+    """Withdraw a pending request. Raises CliError with its outcome if it is no longer pending."""
     row: Row = shell.wire.get(f"/requests/{ref}")
     if row["grant"]:
         raise CliError(
@@ -69,7 +72,7 @@ def _withdraw(shell: Shell, ref: str) -> None:
             code="not_pending",
         )
     if row["state"] != "pending":
-        raise CliError(f"{ref} was {plain(row['state'])}. Nothing to end.", code="not_pending")
+        raise CliError(f"{ref} {waiting.over(row)}, so there is nothing to end.", code="not_pending")
     withdrawn = shell.wire.post(f"/requests/{ref}/withdraw")
     shell.show(withdrawn, lambda: screen.say(f"{ref} withdrawn."))
 
@@ -82,14 +85,14 @@ def _ended(row: Row) -> None:
     else:
         trouble = f": {plain(row['last_error'])}" if row["last_error"] else "."
         screen.say(
-            f"{plain(row['ref'])} is {word(row['state'])}: access is closed; waiting for confirmation{trouble}"
+            f"{plain(row['ref'])} is {word(row['state'])}: access is closed, and targets have yet to confirm{trouble}"
         )
 
 
 @click.command(cls=CLICommand)
 @click.argument("ref", type=GRANT)
-@click.option("--for", "seconds", type=Span(), required=True, help="How much longer, such as 30m.")
-@click.option("--reason", "-m", default="", help="Why.")
+@click.option("--for", "seconds", type=Span(), required=True, help="Additional time, such as 30m.")
+@click.option("--reason", "-m", default="", help="Reason, for approvers and the record.")
 @click.option("--wait", "waits_for_it", is_flag=True, help="Wait for the decision.")
 @waits
 @pass_shell
@@ -110,8 +113,8 @@ def extend(shell: Shell, ref: str, seconds: int, reason: str, waits_for_it: bool
 
 @click.command(cls=CLICommand)
 @click.argument("ref", type=GRANT)
-@click.option("--follow", "-f", is_flag=True, help="Follow until the grant has ended.")
-@click.option("--output", "-o", is_flag=True, help="Include output. Reading it is recorded.")
+@click.option("--follow", "-f", is_flag=True, help="Print new commands until the grant has ended.")
+@click.option("--output", "-o", is_flag=True, help="Include the output. Stint records that you read it.")
 @click.option(
     "--most",
     type=click.IntRange(1, 10000),
@@ -157,7 +160,9 @@ def _follow(shell: Shell, ref: str, most: int, *, output: bool) -> None:
                 if not told:
                     shell.note(wording.NO_RUN[grant["observed"]])
                 break
-            line.show(f"{ref} is {grant['state']}.", counted=f"Ends {screen.ago(grant['expires_at'])}.")
+            line.show(
+                f"{ref} is {spoken(grant['state'])}.", counted=f"Ends {screen.ago(grant['expires_at'])}."
+            )
             time.sleep(_LOOK)
 
 
@@ -188,7 +193,7 @@ def _output(shell: Shell, row: Row) -> str:
 @click.argument("ref", type=GRANT)
 @pass_shell
 def receipt(shell: Shell, ref: str) -> int:
-    """Show the receipt of a grant: what was approved, run and refused, and how it ended."""
+    """Show the receipt of a grant: what was approved, run and refused, and how access ended."""
     row = shell.wire.get(f"/grants/{ref}/receipt")
     shell.show(row, lambda: _receipt(row))
     return Exit.DONE
@@ -220,18 +225,18 @@ def _none_seen(row: Row) -> str:
 
 def _ran(one: Row) -> str:
     status = "" if one["exit_status"] is None else f" ({one['exit_status']})"
-    return plain(f"{clock_time(one['at'])} {one['target']}: {one['command']} {one['state']}{status}")
+    return plain(f"{clock_time(one['at'])} {one['target']}: {one['command']} {spoken(one['state'])}{status}")
 
 
 def _end_of(ended: Row) -> str:
     by = f" by {ended['by']}" if ended["by"] else ""
     proven = f", confirmed after {span(ended['seconds'])}" if ended["proven_at"] else ", not confirmed yet"
-    return plain(f"{clock_time(ended['began_at'])}: {ended['why'] or ended['reason']}{by}{proven}")
+    return plain(f"{clock_time(ended['began_at'])}: {ended['why'] or spoken(ended['reason'])}{by}{proven}")
 
 
 def _checked(one: Row) -> str:
     return plain(
-        f"{one['target']}: {'gone since ' + clock_time(one['gone_at']) if one['gone'] else 'not gone yet'}"
+        f"{one['target']}: {'revoked at ' + clock_time(one['gone_at']) if one['gone'] else 'not confirmed yet'}"
     )
 
 

@@ -1,4 +1,4 @@
-"""`stint kubectl-config`, and the exec plugin that its file names."""
+"""`stint kubectl-config`, and the exec plugin that its kubeconfig uses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _API = "client.authentication.k8s.io/v1"
 @waits
 @pass_shell
 def kubectl_config(shell: Shell, cluster: str, output: str | None, **given: Any) -> None:
-    """Write a kubeconfig for CLUSTER without secrets: kubectl runs `stint kube-credential` to get the grant's token.
+    """Write a kubeconfig for CLUSTER. It contains no secret: kubectl runs `stint kube-credential` to get a token.
 
     Uses one of your grants, or requests one and waits. Prints how to use the file:
 
@@ -68,7 +68,7 @@ def kubectl_config(shell: Shell, cluster: str, output: str | None, **given: Any)
 
 
 def _this_program(shell: Shell, ref: str, target: str | None) -> dict[str, Any]:
-    """Return a user of a kubeconfig: kubectl asks this program, with the same profile."""
+    """Return the user entry of a kubeconfig that runs this program with the same profile."""
     here = shutil.which("stint", path=shell.env.get("PATH"))
     words = [*([here] if here else own_words()), "kube-credential", ref, *([target] if target else [])]
     profile = shell.profile or shell.env.get("STINT_PROFILE", "")
@@ -93,7 +93,7 @@ def _save(path: Path, text: str) -> None:
 @click.argument("target", required=False)
 @pass_shell
 def kube_credential(shell: Shell, grant: str, target: str | None) -> None:
-    """Print the token of a grant as a kubectl exec plugin; `stint kubectl-config` configures it."""
+    """Print the token of a grant as a kubectl exec plugin, which `stint kubectl-config` sets up."""
     made = credentials.issue(shell, {"ref": grant}, target)
     screen.say_json(exec_credential(made), lines=True)
 

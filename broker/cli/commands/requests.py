@@ -1,4 +1,4 @@
-"""Commands to request access, and to follow requests."""
+"""Commands that request access and follow requests."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Row = Mapping[str, Any]
 @click.argument("command_set", metavar="SET", type=SET)
 @about_asking
 @click.option(
-    "--target", "-t", "targets", type=TARGET, multiple=True, help="Only this target; can be repeated."
+    "--target", "-t", "targets", type=TARGET, multiple=True, help="Request only this target; can be repeated."
 )
 @click.option(
     "--at",
     "starts_at",
     type=Moment(),
-    help="Start, such as 22:00 or 2026-11-28T22:00. Default: on approval.",
+    help="Start time, such as 22:00 or 2026-11-28T22:00. Default: on approval.",
 )
-@click.option("--policy", metavar="NAME", help="Policy. Default: the one with the fewest approvals.")
-@click.option("--dry-run", is_flag=True, help="Only show what would happen.")
+@click.option("--policy", metavar="NAME", help="Policy. Default: the one that needs the fewest approvals.")
+@click.option("--dry-run", is_flag=True, help="Show the result without submitting.")
 @click.option("--yes", "-y", is_flag=True, help="Submit without confirmation.")
 @click.option("--wait", "waits_for_it", is_flag=True, help="Wait until the grant is active.")
 @waits
@@ -38,7 +38,7 @@ def request(shell: Shell, cluster: str, command_set: str, **given: Any) -> int:
     """Request the command set SET on CLUSTER.
 
     Shows the commands, the time and the required approvals before it submits. With --wait, waits until the grant is
-    active, or exits with status 5 when it timed out or was not approved.
+    active, and exits with status 5 if the wait times out or the request is not approved.
 
     \b
       stint request web restart-web --for 1h -m "Nightly restart" -p unit=nginx --wait
@@ -90,8 +90,8 @@ def _asked(row: Row) -> None:
 def status(shell: Shell, ref: str | None, watch: bool, wait: float | None) -> int:
     """Show the status of a request or grant. Without REF, show your grants, your requests and your pending approvals.
 
-    With --watch, exits with status 0 when the grant is active and 5 when it timed out or was not approved. With --json
-    each change is a line.
+    With --watch, exits with status 0 when the grant is active, and 5 if the wait times out or the request is not
+    approved. With --watch and --json, prints one JSON line for each change.
     """
     if ref is None:
         return _overview(shell)
@@ -139,7 +139,7 @@ def _overview(shell: Shell) -> int:
 
 
 @click.command(cls=CLICommand)
-@click.option("--all", "everybody", is_flag=True, help="Include other people's requests that you can see.")
+@click.option("--all", "everybody", is_flag=True, help="Include requests of other people that you can see.")
 @click.option("--state", type=click.Choice(["pending", "approved", "denied", "withdrawn", "lapsed"]))
 @click.option("--cluster", type=CLUSTER, help="Only on this cluster.")
 @click.option(
@@ -158,7 +158,7 @@ def requests(shell: Shell, everybody: bool, state: str | None, cluster: str | No
 @click.argument("words", metavar="[-- COMMAND]", nargs=-1)
 @pass_shell
 def offers(shell: Shell, cluster: str | None, target: str | None, words: tuple[str, ...]) -> None:
-    """List the access you can request, fewest approvals first. With a COMMAND, list what would allow it.
+    """List the access you can request, fewest approvals first. With COMMAND, list only access that allows it.
 
     \b
       stint offers --target web-1 -- systemctl restart nginx

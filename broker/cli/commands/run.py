@@ -34,14 +34,14 @@ from .ssh import asking
     type=Pair(),
     multiple=True,
     metavar="NAME=LABEL",
-    help="Set NAME to the credential value with this label: API_KEY=Token.",
+    help="Set the environment variable NAME to the credential's value with this label, such as API_KEY=Token.",
 )
 @pass_shell
 def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...], **given: Any) -> int:
     """Run COMMAND with a grant that ends with it, and exit with its status.
 
-    Uses one of your grants, or requests one and waits. Signals are forwarded to COMMAND. Sends heartbeats if the policy
-    requires them, so that the grant ends if this machine dies. If the grant ends first, COMMAND gets SIGTERM, and
+    Uses one of your grants, or requests one and waits. Forwards signals to COMMAND. Sends heartbeats if the policy
+    requires them, so that the grant ends if this machine fails. If the grant ends first, COMMAND gets SIGTERM, and
     SIGKILL 10 s later.
 
     COMMAND gets these environment variables:
@@ -53,8 +53,8 @@ def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...]
       http, mcp    STINT_GRANT_TOKEN, STINT_ADDRESS
       all          STINT_GRANT, STINT_CLUSTER, and STINT_CREDENTIAL_FILE (JSON) if there is a credential
 
-    If you interrupt it while it waits, it withdraws its request. COMMAND does not get your own STINT_TOKEN. Files are
-    removed when it ends.
+    If you interrupt it while it waits, it withdraws its request. COMMAND doesn't get your own STINT_TOKEN. The files
+    are deleted when COMMAND ends.
 
     \b
       stint run --cluster shop-db --set read-orders --workflow TSK-4 -- ./report.py
@@ -68,7 +68,7 @@ def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...]
     if not given["grant"] and not given["cluster"] and not given["target"]:
         raise Usage("Pass --grant, or --cluster and --set.")
     want = Want(cluster=given["cluster"], target=given["target"], grant=given["grant"], **asking(given))
-    # Create the folder before there is a grant, which would be left behind if there is no room for its files.
+    # Create the folder before the grant, which would be left behind if the files can't be created.
     folder = _folder(shell)
     try:
         with withdrawn_when_interrupted(shell) as made:
@@ -85,9 +85,7 @@ def run(shell: Shell, words: tuple[str, ...], named: tuple[tuple[str, str], ...]
 
 
 def _folder(shell: Shell) -> Path:
-    """Create a folder that only its owner can read: in the login's own runtime folder, or where other temporary files
-    are.
-    """
+    """Create a folder that only its owner can read, in the runtime folder of the login or the temporary folder."""
     wanted = shell.env.get("XDG_RUNTIME_DIR", "")
     place = wanted if wanted and os.access(wanted, os.W_OK | os.X_OK) else None
     try:

@@ -1,4 +1,4 @@
-"""Commands to sign in and out, and to show who one is."""
+"""Commands that sign in and out, and show the current user and profiles."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _place(shell: Shell, url: str | None, name: str | None) -> Profile:
 def _given() -> tuple[str, str]:
     token = sys.stdin.readline().strip()
     if not token or not token.isascii() or not token.isprintable():
-        raise Usage("No token on standard input.")
+        raise Usage("There is no token on standard input.", "Pipe an API token to --with-token.")
     return token, ""
 
 
@@ -94,7 +94,7 @@ def _expiry(seconds: Any) -> str:
 @click.option("--all", "everywhere", is_flag=True, help="Sign out of all servers.")
 @pass_shell
 def logout(shell: Shell, everywhere: bool) -> None:
-    """Sign out: revoke the token and delete it here."""
+    """Sign out: revoke the token, and delete it from this machine."""
     stored = profiles.load(shell.env)
     chosen = stored.chosen(shell.profile)
     gone = list(stored.servers.values()) if everywhere else [chosen] if chosen else []
@@ -106,7 +106,7 @@ def logout(shell: Shell, everywhere: bool) -> None:
         profiles.save(stored, shell.env)
         if problem:
             shell.note(
-                f"The token could not be revoked at {profile.url} ({problem}). Revoke it on your account page."
+                f"The token for {profile.url} could not be revoked ({problem}). Revoke it on your account page."
             )
     names = [profile.name for profile in gone]
     shell.show({"signed_out": names}, lambda: screen.say(f"Signed out of {', '.join(names)}."))
@@ -150,7 +150,7 @@ def whoami(shell: Shell) -> None:
 @click.argument("name", required=False)
 @pass_shell
 def profile(shell: Shell, name: str | None) -> None:
-    """List the servers you are signed in to, or switch to the one with NAME."""
+    """List the servers you are signed in to, or switch to the profile NAME."""
     stored = profiles.load(shell.env)
     if name is not None:
         if name not in stored.servers:

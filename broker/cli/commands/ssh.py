@@ -1,4 +1,4 @@
-"""`stint ssh`: the golden path of an operator."""
+"""`stint ssh`: run a command on a target, with a grant that is requested if needed."""
 
 from __future__ import annotations
 
@@ -28,16 +28,22 @@ from ..shell import Shell, pass_shell
 @click.option(
     "--keep",
     is_flag=True,
-    help="Keep a grant that was requested for COMMAND; by default it ends with COMMAND.",
+    help="Keep the grant that was requested for COMMAND. By default, it ends with COMMAND.",
 )
-@click.option("--option", "-o", "options", multiple=True, metavar="NAME=VALUE", help="Passed to ssh.")
+@click.option(
+    "--option",
+    "-o",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Option to pass to ssh; can be repeated.",
+)
 @pass_shell
 def ssh(shell: Shell, target: str, words: tuple[str, ...], *, keep: bool, **given: Any) -> int:
-    """Run COMMAND on TARGET through Stint's gateway. Without COMMAND, open its prompt.
+    """Run COMMAND on TARGET through Stint's gateway. Without COMMAND, open the gateway's prompt.
 
-    Uses one of your grants that allows COMMAND, or requests one, shows what it is waiting for, and continues when the
-    grant is active. Then it runs ssh with your own key, and exits with its status. A grant that was requested for
-    COMMAND ends with it, unless you pass --keep.
+    Uses a matching grant, or requests one and waits. Then runs ssh with your own key, and exits with its status. A
+    grant that was requested for COMMAND ends with it, unless you pass --keep.
 
     \b
       stint ssh web-1 -- systemctl restart nginx
@@ -54,7 +60,7 @@ def ssh(shell: Shell, target: str, words: tuple[str, ...], *, keep: bool, **give
         grant=given["grant"],
         cluster=given["cluster"],
     )
-    # Prepare this before there is a grant, which would be left behind if something here fails.
+    # Prepare this before the grant, which would be left behind if something here fails.
     gateway = sshing.gateway(shell)
     options = sshing.ssh_options(shell, gateway, identity=given["identity"], options=given["options"])
     asked: list[Any] = []
@@ -62,7 +68,7 @@ def ssh(shell: Shell, target: str, words: tuple[str, ...], *, keep: bool, **give
     ref, for_this = grant["ref"], bool(asked and line is not None)
     flags = [part for option in options for part in ("-o", option)]
     there = f"{ref}.{served.name(target)}@{gateway.host}"
-    # ssh reads no options after the first `--`, not even from the command.
+    # After the first `--`, ssh parses no options, not even in the command.
     command = [ssh_program, *flags, "--", there, *([line] if line is not None else [])]
     if for_this and not keep:
         return run_with(shell, grant, command, lambda: shell.env)
@@ -74,7 +80,7 @@ def ssh(shell: Shell, target: str, words: tuple[str, ...], *, keep: bool, **give
 
 
 def asking(given: Any) -> dict[str, Any]:
-    """Return the values of the `about_asking` options, as arguments of a ``Want``."""
+    """Return the values of the `about_asking` options as arguments of a ``Want``."""
     return {
         "command_set": given["command_set"], "seconds": given["seconds"], "reason": given["reason"],
         "ticket": given["ticket"], "workflow": given["workflow"], "kind": given["kind"] or "",

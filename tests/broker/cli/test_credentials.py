@@ -107,7 +107,7 @@ def test_a_program_gets_the_database_by_its_environment(laptops, on_shop):
 def test_a_label_that_the_credential_does_not_have_ends_the_grant_again(laptops, on_shop):
     status, said = laptops["alice"].fails("run", "--grant", on_shop.ref, "-e", "X=Color", "--", "true")
     assert status == 2
-    assert "The credential has no Color. It has: Username, Password," in said
+    assert "The credential has no Color.\nUse one of: Username, Password," in said
     on_shop.refresh_from_db()
     assert on_shop.state in ("revoking", "ended")
 

@@ -104,7 +104,7 @@ def test_status_says_what_an_approver_left_and_what_was_left_out(laptops, asked)
     said = laptops["alice"]("status", asked["ref"]).stdout
     assert "Targets   web-1\n" in said
     assert "on approval, for 20 min\n" in said
-    commands, left_out = said[said.index("Commands") :].split("Left out")
+    commands, left_out = said[said.index("Commands") :].split("Removed")
     assert "echo held nginx" not in commands
     for gone in ("10 min of 30 min", "echo held nginx", "target web-2"):
         assert gone in left_out
@@ -143,7 +143,7 @@ def test_end_withdraws_a_request_that_waits_and_says_what_another_is(laptops, as
     assert (done.returncode, done.stdout) == (0, f"{asked['ref']} withdrawn.\n"), done.stderr
     assert alice.fails("end", asked["ref"]) == (
         1,
-        f"stint: {asked['ref']} was withdrawn. Nothing to end.\n",
+        f"stint: {asked['ref']} was withdrawn, so there is nothing to end.\n",
     )
     row = alice.json(*ASK, "--yes")
     assert bob("approve", row["ref"], "--digest", row["digest"]).returncode == 0

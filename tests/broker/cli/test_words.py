@@ -1,0 +1,37 @@
+"""The words of the terminal for states, and the commands that take them."""
+
+import pytest
+
+from broker.cli.main import run_command
+from broker.cli.screen import spoken
+from broker.cli.shell import Shell
+from sessions_app.models import EndReason, GrantState, RunState
+from sessions_app.models.grant import why_over
+from sessions_app.web.shell.words import GRANT, RUN
+
+
+@pytest.mark.parametrize("state", RunState)
+def test_the_terminal_and_the_pages_have_the_same_word_for_the_state_of_a_run(state):
+    assert spoken(state) == RUN[state].word.lower()
+
+
+@pytest.mark.parametrize("state", GrantState)
+def test_the_terminal_and_the_pages_have_the_same_word_for_the_state_of_a_grant(state):
+    assert spoken(state) == GRANT[state].word.lower()
+
+
+@pytest.mark.parametrize("reason", EndReason)
+def test_the_terminal_and_the_pages_have_the_same_words_for_the_end_of_a_grant(reason):
+    assert spoken(reason) == why_over(reason)
+
+
+def test_a_held_command_is_denied_by_its_number(monkeypatch, capsys):
+    class Wire:
+        def post(self, path, body):
+            assert (path, body) == ("/runs/42/decision", {"allow": False})
+            return {"id": 42, "state": "hold_denied"}
+
+    monkeypatch.setattr(Shell, "wire", Wire())
+    assert run_command(["deny", "42"]) == 0
+    assert capsys.readouterr().out == "Run 42: denied by a second person.\n"
+    assert run_command(["deny", "42", "--comment", "no"]) == 2
