@@ -1,4 +1,4 @@
 """Private PostgreSQL and Valkey servers for the default setup: children of the launcher, without TCP.
 
-Nothing here imports Django, so that launchers and tests can use it before settings exist.
+It does not import Django, so that launchers and tests can use it before settings exist.
 """

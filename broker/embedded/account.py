@@ -1,4 +1,4 @@
-"""The account that the embedded servers run as, what it can reach, and how a program is started as it."""
+"""The account that the embedded servers run as."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from pathlib import Path
 from broker.embedded.errors import EmbeddedError
 
 _LAUNCH = Path(__file__).with_name("launch.py")
-# Ids that systemd and Debian leave unused (systemd's UIDS-GIDS, "Summary"). They are below 65536, for containers that
-# map no more.
+# IDs that systemd and Debian leave unused (systemd's UIDS-GIDS, "Summary"), below 65536 for containers that map no more.
 _OWN = range(60578, 61184)
 
 
@@ -29,11 +28,10 @@ class Account:
 
 
 def server_account(state: Path) -> Account | None:
-    """Return the account of the servers in the folder `state`. None: this process is not root, and so drops nothing.
+    """Return the account of the servers in the folder `state`, or None if this process is not root.
 
-    As root, the ids belong to no user and to no other service, so that no one else can read the servers' files. They
-    are the owner of the servers' socket folder, or derive from the path if there is no such folder. PostgreSQL refuses
-    to run as root.
+    PostgreSQL refuses to run as root. The ids belong to no user or other service, so that no one else can read the
+    servers' files. They are those of the servers' socket folder, or derived from the path if there is none.
     """
     if os.geteuid() != 0:
         return None
@@ -51,7 +49,7 @@ def socket_folder(state: Path) -> Path:
 
 
 def maker_account() -> Account | None:
-    """Return the account that creates a cluster: initdb(1) needs one with a name. None as in `server_account`.
+    """Return the account that creates a cluster, because initdb(1) requires a name. None as in `server_account`.
 
     Raises `EmbeddedError` on a machine without `nobody`.
     """
@@ -61,21 +59,22 @@ def maker_account() -> Account | None:
         nobody = pwd.getpwnam("nobody")
     except KeyError:
         raise EmbeddedError(
-            "initdb needs the account `nobody`, which does not exist. Create it, or set DATABASE_URL."
+            "initdb needs the account `nobody`, which does not exist. Create it, or set DATABASE_URL to a server."
         ) from None
     return Account(uid=nobody.pw_uid, gid=nobody.pw_gid)
 
 
 def give(tree: Path, account: Account | None) -> None:
-    """Give a folder, and everything in it, to `account`. Follows no links. Raises PermissionError for a file with a
-    second name.
+    """Change the owner of a folder and its content to `account`. Follows no links.
+
+    Raises PermissionError for a file with several hard links.
     """
     if account is None:
         return
     for _, folders, files, here in os.fwalk(tree):
         for name in (*folders, *files):
             if name in files and os.stat(name, dir_fd=here, follow_symlinks=False).st_nlink > 1:
-                raise PermissionError(f"{name} in {tree} is a file with another hard link elsewhere")
+                raise PermissionError(f"{name} in {tree} has another hard link elsewhere")
             os.chown(name, account.uid, account.gid, dir_fd=here, follow_symlinks=False)
         os.fchown(here, account.uid, account.gid)
 
@@ -96,9 +95,9 @@ def _has_name(uid: int) -> bool:
 
 
 def may_enter(path: Path, account: Account | None) -> bool:
-    """Return whether `account` (None: this process) may enter the folder or execute the file `path`.
+    """Whether `account` (None: this process) may enter the folder or execute the file `path`.
 
-    Asks the kernel in a process of that account, because permission bits alone don't tell (ACLs, mounts).
+    Tried in a process of that account, because permission bits are not enough (ACLs, mounts).
     """
     if account is None:
         return os.access(path, os.X_OK)
@@ -108,9 +107,9 @@ def may_enter(path: Path, account: Account | None) -> bool:
 
 
 def launch_argv(argv: Sequence[str], *, account: Account | None, death_signal: signal.Signals) -> list[str]:
-    """Return the command that runs `argv` as `account` and sends it `death_signal` when this process dies.
+    """Return the command that runs `argv` as `account` and sends it `death_signal` when this process ends.
 
-    The kernel watches the thread that starts the command, so start it from one that lives as long as this process.
+    The kernel watches the thread that starts the command, so start it from one that runs as long as this process.
     """
     who = "-" if account is None else f"{account.uid}:{account.gid}"
     launch = [sys.executable, "-I", "-S", str(_LAUNCH)]

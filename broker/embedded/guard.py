@@ -1,8 +1,8 @@
-"""End process groups when the process that started them is gone, however it ended.
+"""End process groups when the process that started them has ended, in whatever way.
 
 Run by path in a bare interpreter (`python -I -S guard.py SECONDS`). Standard input is a pipe that only the starter
-holds open. A line `+123` or `-123` adds or removes the process group 123. The end of the input means that the starter
-is dead. Then each group gets SIGTERM and, after SECONDS, SIGKILL.
+keeps open. A line `+123` or `-123` adds or removes the process group 123. At the end of the input, when the starter has
+ended, each group gets SIGTERM and, after SECONDS, SIGKILL.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 
 def signal_group(group: int, number: int) -> bool:
-    """Send `number` (0: only check) to the process group. Return whether any process is in it."""
+    """Send `number` (0: only check) to the process group. Return whether the group has any process."""
     try:
         os.killpg(group, number)
     except ProcessLookupError:
@@ -26,7 +26,7 @@ def signal_group(group: int, number: int) -> bool:
 
 
 def end_groups(groups: Iterable[int], *, grace: float) -> None:
-    """Send SIGTERM to each group, and SIGKILL to those with members left after `grace` seconds."""
+    """Send SIGTERM to each group, and SIGKILL to those that still have processes after `grace` seconds."""
     left = [group for group in groups if signal_group(group, signal.SIGTERM)]
     last = time.monotonic() + grace
     while left and time.monotonic() < last:

@@ -1,8 +1,8 @@
-"""Become another program, as another account, that gets a signal when its starter dies.
+"""Execute a program as another account, which gets a signal when its starter ends.
 
-Run by path in a bare interpreter (`python -I -S launch.py STARTER SIGNAL UID:GID|- -- PROGRAM ...`). It is a small
-program instead of code between fork and exec, which is unsafe in a process with threads. Exit status 127: the program
-could not be started. Sources: prctl(2) PR_SET_PDEATHSIG, setuid(2), credentials(7).
+Run by path in a bare interpreter (`python -I -S launch.py STARTER SIGNAL UID:GID|- -- PROGRAM ...`). This is a separate
+program, because code between fork and exec is unsafe in a process with threads. Exit status 127: the program could not
+be started. Sources: prctl(2) PR_SET_PDEATHSIG, setuid(2), credentials(7).
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ PR_SET_PDEATHSIG = 1
 
 
 def become(starter: int, signal_number: int, account: str, argv: list[str]) -> None:
-    """Drop to `account` ("uid:gid", or "-" to stay), arm the signal, and exec `argv`. Returns only on an error."""
+    """Switch to `account` ("uid:gid", or "-" for none), set the signal, and exec `argv`. Returns only on an error."""
     if account != "-":
         uid, gid = (int(part) for part in account.split(":"))
         os.setgroups([])
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
-    # After the account change, because that change disarms the signal.
+    # After the account change, which clears the signal.
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
-    # The starter may have died before the signal was armed.
+    # The starter may have ended before the signal was set.
     if os.getppid() != starter:
         sys.exit(0)
     os.umask(0o077)

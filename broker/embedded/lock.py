@@ -1,4 +1,4 @@
-"""A lock that a server inherits: one launcher at a time for the server's files, even after a kill."""
+"""A lock that a server inherits, so that only one launcher uses the server's files, even after a kill."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 
 from broker.embedded.errors import EmbeddedError
 
-# Seconds. A server whose launcher was killed gets its stop signal from the kernel, and needs at most this long to end.
+# Seconds. A server whose launcher was killed gets its stop signal from the kernel, and ends within this time.
 _PATIENCE_S = 15.0
 
 
 class AlreadyRunningError(EmbeddedError):
-    """Another process runs this server on the same state folder."""
+    """Another process runs this server in the same state folder."""
 
 
 class Lock:
     """An exclusive flock(2) on `path`, a file with the launcher's pid.
 
-    The server is started with `fd` open, so the lock is free only when launcher and server are both gone.
+    The server inherits `fd`, so the lock is free only after both the launcher and the server have ended.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,7 +28,7 @@ class Lock:
         self.fd = -1
 
     def acquire(self) -> None:
-        """Take the lock. Raises `AlreadyRunningError` if a living launcher has it."""
+        """Acquire the lock. Raises `AlreadyRunningError` if a running launcher has it."""
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._wait(fd)
@@ -51,7 +51,7 @@ class Lock:
             if time.monotonic() > last:
                 raise AlreadyRunningError(
                     f"A server from an earlier launch is still running in {self.path.parent}. "
-                    f"Stop it: `fuser -v {self.path}` lists it."
+                    f"Stop it; `fuser -v {self.path}` shows its process."
                 )
             time.sleep(0.02)
 
@@ -63,7 +63,7 @@ class Lock:
 
 
 def holder(path: Path) -> int | None:
-    """Return the pid of the living launcher that holds the lock on `path`, or None."""
+    """Return the pid of the running launcher that has the lock on `path`, or None."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

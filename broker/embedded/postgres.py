@@ -1,8 +1,8 @@
 """A private PostgreSQL: its own cluster, one Unix socket in a private folder, two roles with passwords.
 
-`stint_owner` owns the database `stint` and its schema, runs migrations, and may create databases. The processes use
-`stint_app`. It gets SELECT, INSERT, UPDATE and DELETE on each table that the owner creates, in each database, and can't
-change any schema. The superuser can't log in. Sources: initdb(1), postgres(1), ALTER DEFAULT PRIVILEGES.
+`stint_owner` owns the database `stint` and its schema, runs migrations, and can create databases. The processes use
+`stint_app`, which has SELECT, INSERT, UPDATE and DELETE on each table that the owner creates, and can't change schemas.
+The superuser can't log in. Sources: initdb(1), postgres(1), ALTER DEFAULT PRIVILEGES.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SETTINGS = {
     "jit": "off",
     "timezone": "UTC",
     "password_encryption": "scram-sha-256",
-    # A client reports its own mistakes; the joined log is for the server's own state.
+    # Clients log their own errors; the server's log is for its state.
     "log_min_messages": "log",
     "log_checkpoints": "off",
 }
@@ -62,7 +62,7 @@ class EmbeddedPostgres(PrivateServer):
     """A private PostgreSQL below `state_dir`, which must exist. `settings` are passed as `-c name=value`."""
 
     name = "postgres"
-    # Fast shutdown ends connections and checkpoints; immediate shutdown leaves recovery to the next start.
+    # A fast shutdown closes connections and writes a checkpoint; an immediate one needs recovery at the next start.
     stop_signal = signal.SIGINT
     last_signal = signal.SIGQUIT
 
@@ -79,7 +79,7 @@ class EmbeddedPostgres(PrivateServer):
 
     @property
     def binaries(self) -> PostgresBinaries:
-        """The programs in use. Raises `BinaryMissingError`, or `WrongVersionError` if they don't fit the cluster."""
+        """The programs in use. Raises `BinaryMissingError`, or `WrongVersionError` if the cluster needs another version."""
         if self._binaries is None:
             made_by = self._cluster_major()
             found = find_postgres(major=made_by)
@@ -87,8 +87,8 @@ class EmbeddedPostgres(PrivateServer):
                 raise WrongVersionError(
                     f"The cluster in {self.data} was created by PostgreSQL {made_by}, but only {found.major} is "
                     f"installed ({found.folder}). Install PostgreSQL {made_by}, or set STINT_POSTGRES_BIN to the "
-                    f"folder with its programs. To upgrade, dump with {made_by} and restore into another "
-                    "STINT_STATE_DIR."
+                    f"folder with its programs. To upgrade, dump it with {made_by} and restore the dump into "
+                    "another STINT_STATE_DIR."
                 )
             self._binaries = reachable_postgres(found, account=self.account, copies=self.state_dir / "bin")
         return self._binaries
@@ -114,8 +114,7 @@ class EmbeddedPostgres(PrivateServer):
     def _set_up(self) -> None:
         if not self.data.is_dir():
             self._make_cluster()
-        # While the lock is held, no postmaster is alive. These files are stale, and their pid may be another program's
-        # by now.
+        # While this process has the lock, no postmaster runs. These files are stale, and their pid may have been reused.
         for stale in (self.data / "postmaster.pid", self.socket.with_name(f"{self.socket.name}.lock")):
             stale.unlink(missing_ok=True)
 
@@ -130,7 +129,7 @@ class EmbeddedPostgres(PrivateServer):
         names = {"owner": OWNER, "app": APP, "database": DATABASE}
         sql = _ROLES.format(**names, owner_password=passwords[OWNER], app_password=passwords[APP])
         write_private(self._passwords, json.dumps(passwords))
-        # The superuser's password is stored nowhere, so that it can't log in.
+        # The superuser's password is not stored, so that the superuser can't log in.
         make_cluster(
             self.binaries, data=self.data, account=self.account, superuser="postgres",
             password=secrets.token_urlsafe(24), sql=sql,

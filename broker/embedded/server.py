@@ -1,4 +1,4 @@
-"""The common base of the embedded servers: folders, lock, start, stop, and dying with their launcher."""
+"""The base of the embedded servers: folders, lock, start and stop. They end with their launcher."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _LOG_BYTES = 5_000_000
 
 
 class StartFailedError(EmbeddedError):
-    """A server ended, or didn't answer, during its start."""
+    """A server ended or didn't respond while it was started."""
 
 
 class UnreachableStateDirError(EmbeddedError):
-    """The state folder can't hold the servers' files."""
+    """The servers can't use the state folder."""
 
 
 class PrivateServer(ABC):
-    """A server process with its own folder and a Unix socket, owned by the process that starts it.
+    """A server process with its own folder and a Unix socket, which ends with the process that starts it.
 
     `start()` and `stop()` run it directly. A supervisor instead calls `prepare()`, runs `argv()` with `inherited_fd`
     passed on, polls `is_ready()`, and calls `finish()` when the process has ended.
@@ -57,11 +57,11 @@ class PrivateServer(ABC):
 
     @abstractmethod
     def _program(self) -> list[str]:
-        """Return the server's own command. Called after `_set_up`."""
+        """Return the server's command. Called after `_set_up`."""
 
     @abstractmethod
     def _set_up(self) -> None:
-        """Create what the server needs before it starts. Called each time, with the lock held."""
+        """Create the server's files before each start. Called with the lock acquired."""
 
     @abstractmethod
     def is_ready(self) -> bool:
@@ -69,11 +69,11 @@ class PrivateServer(ABC):
 
     @property
     def inherited_fd(self) -> int:
-        """The descriptor that the server process must inherit, so that the lock lives as long as it does."""
+        """The descriptor that the server process must inherit, so that it keeps the lock until it ends."""
         return self._lock.fd
 
     def prepare(self) -> None:
-        """Take the lock, and create folders and files.
+        """Acquire the lock, and create folders and files.
 
         Raises `AlreadyRunningError`, `UnreachableStateDirError`, `BinaryMissingError` or `StartFailedError`.
         """
@@ -88,7 +88,7 @@ class PrivateServer(ABC):
             raise
 
     def argv(self) -> list[str]:
-        """Return the command that runs the server as the right account. It dies with the thread that starts it."""
+        """Return the command that runs the server as its account. It ends with the thread that starts it."""
         return launch_argv(self._program(), account=self.account, death_signal=self.stop_signal)
 
     def start(self) -> None:
@@ -115,7 +115,7 @@ class PrivateServer(ABC):
             raise
 
     def stop(self) -> None:
-        """Stop the server cleanly within 5 s, else kill it. Does nothing if it isn't running."""
+        """Stop the server, and kill it if that takes longer than 5 s. Does nothing if it isn't running."""
         process, self._process = self._process, None
         if process is not None:
             for number in (self.stop_signal, self.last_signal, signal.SIGKILL):
@@ -131,7 +131,7 @@ class PrivateServer(ABC):
 
     @property
     def pid(self) -> int | None:
-        """The server's process id while this object runs it."""
+        """The server's process ID while this object runs it."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def __enter__(self) -> Self:
@@ -148,12 +148,12 @@ class PrivateServer(ABC):
             who = f"uid {self.account.uid}, which the servers run as," if self.account else "this account"
             raise UnreachableStateDirError(
                 f"The state folder {self.state_dir} can't be reached by {who} because of the permissions of "
-                "a parent folder. Set STINT_STATE_DIR to one that it can reach, such as /var/lib/stint."
+                "a parent folder. Set STINT_STATE_DIR to a reachable folder, such as /var/lib/stint."
             )
         if len(os.fsencode(self.socket)) > _SOCKET_PATH_BYTES:
             raise UnreachableStateDirError(
-                f"The path of the socket {self.socket} is longer than the {_SOCKET_PATH_BYTES} bytes that "
-                "the system allows. Set STINT_STATE_DIR to a folder with a shorter path."
+                f"The path of the socket {self.socket} is longer than the system's limit of {_SOCKET_PATH_BYTES} bytes. "
+                "Set STINT_STATE_DIR to a folder with a shorter path."
             )
 
     def _private(self, folder: Path) -> None:

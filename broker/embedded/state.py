@@ -1,4 +1,4 @@
-"""The state folder: where it is, its secrets, and what tells other commands that `manage.py up` runs."""
+"""The state folder: its location, its secrets, and the URLs of a running `manage.py up` for other commands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StateDirError(EmbeddedError):
 
 @dataclass(frozen=True, kw_only=True)
 class RunningUrls:
-    """URLs of the embedded servers of a running `manage.py up`, and its secret key. `queue` is a Celery broker URL."""
+    """The secret key and the servers' URLs of a running `manage.py up`. `queue` is a Celery broker URL."""
 
     database: str = field(repr=False)
     owner: str = field(repr=False)
@@ -36,10 +36,10 @@ class RunningUrls:
 
 
 def state_dir() -> Path:
-    """Return the state folder, and create it if missing: STINT_STATE_DIR, else `.stint` in the repository.
+    """Return the state folder, STINT_STATE_DIR or `.stint` in the repository, and create it if missing.
 
-    As root, the servers run as an account of their own. If that account can't reach the repository, the folder is
-    /var/lib/stint. Raises `StateDirError` if it can't be created or isn't writable.
+    As root, the servers run as a separate account. If it can't reach the repository, the folder is /var/lib/stint.
+    Raises `StateDirError` if the folder can't be created or isn't writable.
     """
     chosen = os.environ.get("STINT_STATE_DIR", "").strip()
     path = Path(chosen).absolute() if chosen else _default_state_dir()
@@ -48,7 +48,7 @@ def state_dir() -> Path:
     except OSError as error:
         raise StateDirError(
             f"The state folder {path} can't be created ({error.strerror}). "
-            "Set STINT_STATE_DIR to a folder of this account."
+            "Set STINT_STATE_DIR to a folder that this account can create."
         ) from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise StateDirError(
@@ -67,7 +67,7 @@ def _default_state_dir() -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """Create `path` if missing. Others may pass through root's, because its servers run as another account."""
+    """Create `path` if missing. Root's is traversable by others, because its servers run as another account."""
     if not path.is_dir():
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o711 if os.geteuid() == 0 else 0o700)
@@ -77,8 +77,7 @@ def make_folder(path: Path) -> None:
 def temporary_state_dir(prefix: str = "stint-") -> Iterator[Path]:
     """Yield a new state folder in /tmp that the servers' account can reach, and delete it at the end.
 
-    It is directly in /tmp, because a test runner's own temporary folders are closed to other accounts and have long
-    names.
+    It is directly in /tmp, because a test runner's temporary folders are private and have long names.
     """
     path = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
     path.chmod(0o711 if os.geteuid() == 0 else 0o700)
@@ -89,7 +88,7 @@ def temporary_state_dir(prefix: str = "stint-") -> Iterator[Path]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write `text` to `path` in one step, so that readers never see half of it. Only this account can read it."""
+    """Write `text` to `path` atomically. Only this account can read the file."""
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
@@ -105,30 +104,30 @@ def secret_key_file(state: Path) -> Path:
 
 
 def write_urls(state: Path, urls: RunningUrls) -> None:
-    """Publish where the servers are to other commands, for as long as this process holds their lock."""
+    """Publish the servers' URLs to other commands, for as long as this process has their lock."""
     write_private(state / _URLS, json.dumps(asdict(urls)))
 
 
 def remove_urls(state: Path) -> None:
-    """Remove what `write_urls` wrote."""
+    """Remove the file that `write_urls` wrote."""
     (state / _URLS).unlink(missing_ok=True)
 
 
 def running_urls(state: Path | None = None) -> RunningUrls | None:
-    """Return the URLs of the running `manage.py up`; None if none runs on this state folder.
+    """Return the URLs of the running `manage.py up`, or None if none uses this state folder.
 
     Raises `StateDirError` if another account started it.
     """
     folder = state_dir() if state is None else state
     try:
-        told = json.loads((folder / _URLS).read_text(encoding="utf-8"))
+        urls = json.loads((folder / _URLS).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except PermissionError:
         raise StateDirError(
-            f"`manage.py up` was started by another account: {folder / _URLS} can't be read. "
-            "Run this as that account."
+            f"`manage.py up` was started by another account, so {folder / _URLS} can't be read. "
+            "Run this command as that account."
         ) from None
     if holder(folder / "postgres.lock") is None:
         return None
-    return RunningUrls(**told)
+    return RunningUrls(**urls)

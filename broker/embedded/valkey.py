@@ -12,7 +12,7 @@ from broker.embedded.binaries import find_valkey, reachable_valkey
 from broker.embedded.server import PrivateServer
 from broker.embedded.state import write_private
 
-# Celery's queue must not lose a message to make room for another, so nothing is evicted. Source: valkey.conf.
+# Celery's queue must not lose messages, so nothing is evicted. Source: valkey.conf.
 _CONFIG = """\
 port 0
 unixsocket {socket}
@@ -54,15 +54,15 @@ class EmbeddedValkey(PrivateServer):
         return self._binary
 
     def celery_url(self, db: int = 0) -> str:
-        """Return the URL of database `db` as Celery and kombu read it."""
+        """Return the URL of database `db` for Celery and kombu."""
         return f"redis+socket://:{self._password()}@{self.socket}?virtual_host={db}"
 
     def url(self, db: int = 0) -> str:
-        """Return the URL of database `db` as redis-py reads it."""
+        """Return the URL of database `db` for redis-py."""
         return f"unix://:{self._password()}@{self.socket}?db={db}"
 
     def is_ready(self) -> bool:
-        """Whether the server answers PING, which it does not while it loads its log."""
+        """Whether the server responds to PING, which it does not while it loads its log."""
         try:
             with socket.socket(socket.AF_UNIX) as client:
                 client.settimeout(1)
@@ -88,5 +88,5 @@ class EmbeddedValkey(PrivateServer):
 
 
 def _quoted(path: Path) -> str:
-    """Return `path` as one word of the configuration file's syntax."""
+    """Return `path` quoted for the configuration file."""
     return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'

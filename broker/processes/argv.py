@@ -1,10 +1,10 @@
-"""Python's arguments for each kind of process, for `manage.py up` and `manage.py serve` alike."""
+"""Python's arguments for each kind of process, used by `manage.py up` and `manage.py serve`."""
 
 from __future__ import annotations
 
 
 def web_argv(host: str, port: int, *, workers: int) -> list[str]:
-    """Return those of pages and API, served by so many processes."""
+    """Return the arguments of pages and API, with `workers` processes."""
     where = ["--host", host, "--port", str(port)]
     size = ["--workers", str(workers), "--blocking-threads", "4"]
     quiet = ["--no-ws", "--log-level", "warning", "--workers-kill-timeout", "2"]
@@ -12,15 +12,15 @@ def web_argv(host: str, port: int, *, workers: int) -> list[str]:
 
 
 def streams_argv(host: str, port: int) -> list[str]:
-    """Return those of live streams and MCP."""
+    """Return the arguments of live streams and MCP."""
     where = ["--host", host, "--port", str(port)]
     quiet = ["--log-level", "warning", "--no-access-log", "--no-server-header"]
     return ["-m", "uvicorn", *where, *quiet, "--timeout-graceful-shutdown", "1", "broker.asgi:application"]
 
 
 def worker_argv() -> list[str]:
-    """Return those of the worker and its scheduler."""
-    # As root, Celery warns about pickled messages, which this worker doesn't accept: JSON only.
+    """Return the arguments of the worker and its scheduler."""
+    # As root, Celery warns about pickled messages, but this worker accepts only JSON.
     python = [
         "-W",
         "ignore:You're running the worker",
@@ -46,5 +46,5 @@ def worker_argv() -> list[str]:
 
 
 def gateway_argv() -> list[str]:
-    """Return those of all gateways."""
+    """Return the arguments of all gateways."""
     return ["manage.py", "gateway"]

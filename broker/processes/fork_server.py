@@ -1,12 +1,11 @@
-"""A process that has loaded all of Stint once, and from which the processes of a group are forked.
+"""A process that loads all of Stint once, and from which the processes of a group are forked.
 
-What is loaded is in memory once, instead of once for each process. It is also loaded only once, instead of on every
-processor at the same time. Run as `python -m broker.processes.fork_server FD`, where FD is a socket (SOCK_SEQPACKET) whose
-other end `ForkServer` has. An order is a JSON object, sent with the descriptor for the new process's output. The answer is
-its process id.
+So the code is loaded only once, and its memory is shared. Run as `python -m broker.processes.fork_server FD`, where FD is
+a socket (SOCK_SEQPACKET) whose other end `ForkServer` has. A request is a JSON object, sent with the descriptor for the
+new process's output. The response is its process ID.
 
-The new process is a grandchild whose parent ends at once, so the kernel gives it to the supervisor, which is the
-subreaper. The supervisor waits for it and signals it like any other child, whatever happens to the fork server.
+The new process is a grandchild whose parent ends at once, so the kernel reparents it to the supervisor, which is the
+subreaper. The supervisor waits for it and signals it like any other child, even if the fork server ends.
 
 Sources: prctl(2) PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG and PR_SET_NAME, unix(7).
 """
@@ -36,7 +35,7 @@ _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 _MOST = 65_536
 _PATIENCE_S = 5.0
 _LOADED = b"loaded"
-# The modules that the processes start with. Their imports are loaded as well.
+# The entry modules of the processes, which are loaded with all their imports.
 _MODULES = (
     "broker.processes.worker", "celery.apps.worker", "celery.bin.celery", "granian.cli", "sessions_app.gateways.http.application",
     "sessions_app.gateways.core.process", "sessions_app.gateways.core.web", "sessions_app.gateways.ssh.endpoint", "sessions_app.streams", "sessions_app.tasks", "uvicorn.main",
@@ -46,37 +45,37 @@ possible = sys.platform == "linux"
 
 
 class ForkServerGone(Exception):
-    """The fork server does not answer; it may be restarting."""
+    """The fork server does not respond; it may be restarting."""
 
 
 @dataclass(eq=False)
 class Forked:
-    """A process that was forked for this one, with the part of `subprocess.Popen` that this one uses."""
+    """A forked process, with the part of the interface of `subprocess.Popen` that the supervisor uses."""
 
     pid: int
     stdout: IO[bytes] | None = field(repr=False)
     returncode: int | None = None
 
     def poll(self) -> int | None:
-        """Return its exit status, negative for a signal; None while it runs."""
+        """Return the exit status, negative for a signal, or None while the process runs."""
         if self.returncode is None:
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:
-                # It ended before it was ours, or something else waited for it, so its exit status is unknown.
+                # It ended before it was reparented, or something else waited for it, so its status is unknown.
                 pid, status = self.pid, 255 << 8
             if pid:
                 self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal, if it still runs."""
+        """Send a signal to the process, if it still runs."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
 
 class ForkServer:
-    """The supervisor's end of the fork server. It makes this process the subreaper of all its descendants."""
+    """The supervisor's client of the fork server. It makes this process the subreaper of its descendants."""
 
     def __init__(self) -> None:
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -90,7 +89,7 @@ class ForkServer:
 
     @property
     def inherited_fd(self) -> int:
-        """The descriptor that must stay open in the fork server."""
+        """The descriptor that the fork server must inherit."""
         return self._theirs.fileno()
 
     def is_ready(self) -> bool:
@@ -103,7 +102,7 @@ class ForkServer:
         return True
 
     def forget(self) -> None:
-        """Handle the end of the fork server: messages in both directions are void, and it has to load again."""
+        """Reset the connection after the fork server has ended: discard all messages, and wait until it has loaded again."""
         self._loaded, self._unanswered = False, 0
         for end in (self._ours, self._theirs):
             with contextlib.suppress(BlockingIOError):
@@ -113,9 +112,9 @@ class ForkServer:
     def fork(
         self, *, name: str, argv: Sequence[str], cwd: Path | None, death_signal: signal.Signals
     ) -> Forked:
-        """Fork a process that continues as `argv` says: Python, its options, and a module or a file.
+        """Fork a process that runs `argv`: Python, its options, and a module or a file.
 
-        It gets `death_signal` when this process dies. Raises ForkServerGone.
+        It gets `death_signal` when this process ends. Raises ForkServerGone.
         """
         if not self.is_ready():
             raise ForkServerGone("the fork server is still loading")
@@ -134,9 +133,7 @@ class ForkServer:
         return Forked(pid, os.fdopen(reading, "rb", buffering=0))
 
     def _answer(self) -> int:
-        """Return the process that was ordered last. One that comes too late, when no one waits for it anymore, is
-        killed.
-        """
+        """Return the ID of the last requested process. Earlier ones, which arrive after their timeout, are killed."""
         while True:
             if not select.select([self._ours], [], [], _PATIENCE_S)[0]:
                 raise TimeoutError("no response in time")
@@ -161,19 +158,19 @@ def load() -> None:
     """Load all of Stint."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "broker.settings")
     gc.disable()
-    import django  # noqa: PLC0415  # this end alone needs it
-    from django.urls import get_resolver  # noqa: PLC0415  # and this
+    import django  # noqa: PLC0415  # only the fork server needs it
+    from django.urls import get_resolver  # noqa: PLC0415  # only the fork server needs it
 
     django.setup()
     for name in _MODULES:
         importlib.import_module(name)
     get_resolver().url_patterns  # noqa: B018
-    # Collections in a fork would write to every object, and so copy everything that is shared.
+    # Garbage collection in a fork would write to every object, and so copy the shared memory.
     gc.freeze()
 
 
 def serve(channel: socket.socket) -> None:
-    """Load everything, then fork what is ordered until the other end is closed."""
+    """Load everything, then fork a process for each request until the other end is closed."""
     load()
     channel.send(_LOADED)
     while True:
@@ -213,7 +210,7 @@ def _go_on(order: Mapping[str, Any], output: int) -> NoReturn:
 
 
 def become(prepare: Callable[[], None], argv: Sequence[str]) -> NoReturn:
-    """Prepare this forked process, continue as `python ARGV`, and end with its status, as the interpreter would."""
+    """Prepare this forked process, run it as `python ARGV`, and exit with the status of the interpreter."""
     status = 1
     try:
         prepare()
@@ -231,7 +228,7 @@ def become(prepare: Callable[[], None], argv: Sequence[str]) -> NoReturn:
 
 
 def _adopted(starter: int, death_signal: signal.Signals) -> None:
-    """Wait until the kernel has given this process to the supervisor; exit if the supervisor is gone."""
+    """Wait until the kernel has reparented this process to the supervisor; exit if the supervisor has ended."""
     last = time.monotonic() + _PATIENCE_S
     while os.getppid() != starter:
         if time.monotonic() > last:
@@ -256,7 +253,7 @@ def _stand_alone(order: Mapping[str, Any], output: int) -> None:
 
 
 def _run(argv: Sequence[str]) -> int:
-    """Continue as `python ARGV` would, and return the status. Supports `-W` and `-m`; else the first word is a file."""
+    """Run `python ARGV`, and return the status. Supports `-W`, and `-m` or a file."""
     rest = list(argv)
     while rest[0] == "-W":
         action, _, message = rest[1].partition(":")

@@ -1,4 +1,4 @@
-"""Messages to a worker, which expire by the database's clock."""
+"""Worker messages that expire by the database's clock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from broker.celery import now
 
 
 class OnTime(Request):
-    """A message that expires by the database's clock, not by the worker's own."""
+    """A message that expires by the database's clock instead of the worker's."""
 
     def maybe_expire(self) -> Literal[True] | None:
         """Drop the message if it has expired."""

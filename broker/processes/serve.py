@@ -1,6 +1,6 @@
-"""`manage.py serve web|streams|worker`: one process of Stint in the foreground, as systemd and containers run it.
+"""`manage.py serve web|streams|worker`: run one process of Stint in the foreground, for systemd and containers.
 
-It replaces itself with the server, before settings are read.
+It replaces itself with the server before settings are loaded.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from broker.processes.argv import streams_argv, web_argv, worker_argv
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line. Ends with a usage message if something is wrong with it."""
+    """Parse the command line. Exits with a usage message if it is invalid."""
     parser = argparse.ArgumentParser(
         prog="manage.py serve",
-        description="Run one process of Stint: pages and API, live streams and MCP, or the worker. Gateways: `manage.py gateway`.",
+        description="Run one process of Stint: web (pages and API), streams (live streams and MCP) or worker. For gateways, use "
+        "`manage.py gateway`.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
     add("kind", choices=["web", "streams", "worker"])
     add("--host", default="127.0.0.1", help="address of web or streams")
     add("--port", type=int, help="port of web (default: 8000) or streams (default: 8001)")
-    add("--processes", type=int, default=1, help="how many processes serve pages and API")
+    add("--processes", type=int, default=1, help="number of processes of web")
     return parser.parse_args(argv)
 
 
@@ -39,7 +40,7 @@ def python_argv(options: argparse.Namespace) -> list[str]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Become the process. Returns only if that fails."""
+    """Replace this process with the server. Returns only if that fails."""
     words = python_argv(parse(argv))
     os.chdir(REPOSITORY)
     os.execv(sys.executable, [sys.executable, *words])  # noqa: S606  # our own interpreter

@@ -1,8 +1,8 @@
-"""Run a group of processes as one: joined logs, restarts with backoff, and a common stop.
+"""A supervisor for a group of processes: joined logs, restarts with backoff, and a common stop.
 
-Each process leads a session of its own, so that the terminal's Ctrl-C reaches only the supervisor, which then stops all
-in reverse order. If the supervisor itself is killed, the kernel signals each process, and a guard ends what is left of
-its group.
+Each process leads its own session, so that the terminal's Ctrl-C reaches only the supervisor, which then stops all
+processes in reverse order. If the supervisor is killed, the kernel signals each process, and a guard ends the rest of
+its process group.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from broker.processes.fork_server import Forked, ForkServer, ForkServerGone
 _GUARD = Path(__file__).resolve().parent.parent / "embedded" / "guard.py"
 _FIRST_DELAY_S, _LONGEST_DELAY_S, _HEALTHY_S = 0.5, 30.0, 60.0
 _LOUD_DEATHS, _LOUD_WITHIN_S = 5, 30.0
-# All processes stop within 5 s. The first stage (databases) is stopped last, and gets the time that is left.
+# All processes stop within 5 s. The first stage (databases) stops last, in the remaining time.
 _STOP_OTHERS_S, _STOP_ALL_S = 3.0, 4.5
 _SETTLED_S = 1.5
 _TICK_S = 0.1
@@ -43,10 +43,10 @@ class Process:
     """One process of a group.
 
     `stage`: it starts when all lower stages are ready, and stops before them. `early`: it starts together with the
-    stage below, because it needs nothing from it. `ready` returns whether it does its work yet; without it, a lifetime
-    of 1.5 s counts. `once`: it must end with status 0, which makes it ready. Any other process is restarted when it
-    ends, after `ended` was called. `env` None: the supervisor's environment. `inherit`: descriptors that stay open in
-    it. `fork_server`: it is forked from there, in the fork server's environment, instead of started.
+    stage below, which it doesn't need. `ready` returns whether it is ready; by default, it is after 1.5 s. `once`: it is
+    ready when it ends with status 0. Any other process is restarted when it ends, after a call of `ended`. `env` None:
+    the supervisor's environment. `inherit`: descriptors that it inherits. `fork_server`: it is forked from this fork
+    server, with its environment, instead of started.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Process:
 
 
 class _Child:
-    """The lifecycle of one process: what runs now, and when it may be started again."""
+    """The lifecycle of one process: the running instance, and when it may be restarted."""
 
     def __init__(self, process: Process, first_delay: float) -> None:
         self.process = process
@@ -85,34 +85,34 @@ class _Child:
         return self.running is None and now >= self.start_at and not done
 
     def look(self, now: float) -> None:
-        """Check whether it does its work yet."""
+        """Update whether it is ready."""
         if self.running is not None and not self.ready and not self.process.once:
             settled = now - self.started >= _SETTLED_S
             self.ready = settled if self.process.ready is None else self.process.ready()
 
     def died(self, now: float) -> float:
-        """Record an unwanted end. Return the seconds until it starts again."""
+        """Record an unexpected end. Return the seconds until the restart."""
         if now - self.started >= _HEALTHY_S:
             self._failures, self.said_loudly = 0, False
         self._deaths.append(now)
-        jitter = random.uniform(0.75, 1.25)  # noqa: S311 - spreads restarts, keeps no secret
+        jitter = random.uniform(0.75, 1.25)  # noqa: S311  # not a secret; it spreads restarts
         delay: float = min(self._first_delay * 2**self._failures, _LONGEST_DELAY_S) * jitter
         self._failures += 1
         self.start_at = now + delay
         return delay
 
     def keeps_dying(self, now: float) -> bool:
-        """Whether this is the moment to report loudly, once, that it can't stay up."""
+        """Whether to report now, once, that it keeps failing."""
         often = len(self._deaths) == _LOUD_DEATHS and now - self._deaths[0] <= _LOUD_WITHIN_S
         self.said_loudly, say = self.said_loudly or often, often and not self.said_loudly
         return say
 
 
 class Supervisor:
-    """Runs `processes` until `stop()`, SIGINT, SIGTERM or SIGHUP.
+    """A supervisor that runs `processes` until `stop()`, SIGINT, SIGTERM or SIGHUP.
 
     When all are ready, `ready` is set and `on_ready` is called, once. `run()` blocks. Call it once, in a thread that
-    lives as long as the group. `first_delay`: seconds before a first restart, then doubled up to 30.
+    runs as long as the group. `first_delay`: seconds before the first restart, doubled each time, up to 30.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Supervisor:
         self._guard: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
-        """Start all, keep them running, stop all. Return 0, or 1 if a `once` process failed."""
+        """Start all processes, keep them running, and stop them at the end. Return 0, or 1 if a `once` process failed."""
         self._selector.register(self._woken, selectors.EVENT_READ)
         with self._signals(), self._guarded():
             try:
@@ -150,8 +150,9 @@ class Supervisor:
         return 1 if self._failed else 0
 
     def stop(self) -> None:
-        """Make `run()` stop all processes and return; a second call kills them. Callable from any thread or signal
-        handler.
+        """Make `run()` stop all processes and return. A second call kills them.
+
+        Callable from any thread or signal handler.
         """
         self._stops += 1
         with contextlib.suppress(BlockingIOError):
@@ -178,7 +179,7 @@ class Supervisor:
                 self._on_ready()
 
     def _reached(self) -> int:
-        """Return the highest stage whose lower stages have all been ready."""
+        """Return the highest stage of which all lower stages are ready."""
         stages = [child.process.stage for child in self._children]
         return min((child.process.stage for child in self._children if not child.ready), default=max(stages))
 
@@ -206,7 +207,7 @@ class Supervisor:
             child.ready = True
             return
         if child.process.once:
-            self._say(f"{child.process.name} failed ({_describe(status)}); see its log lines above", "red")
+            self._say(f"{child.process.name} failed ({_describe(status)}). See its log lines above.", "red")
             self._failed = True
             self.stop()
             return
@@ -217,12 +218,12 @@ class Supervisor:
         if child.keeps_dying(now):
             self._say(
                 f"{child.process.name} KEEPS FAILING: it exited {_LOUD_DEATHS} times within "
-                f"{_LOUD_WITHIN_S:.0f} s. See its log lines above. Stint keeps restarting it.",
+                f"{_LOUD_WITHIN_S:.0f} s. Stint keeps restarting it. See its log lines above.",
                 "red",
             )
 
     def _reap(self, child: _Child) -> int:
-        """Clean up after the ended process, and read its last lines. No process of its group outlives it."""
+        """Clean up after the ended process: kill the rest of its group, and read its last output."""
         running, child.running = child.running, None
         if running is None:
             return 0
@@ -238,7 +239,7 @@ class Supervisor:
         return running.returncode or 0
 
     def _bury(self) -> None:
-        """Wait for the orphans of a dead process: the kernel gives them to this one if it is the subreaper."""
+        """Wait for the orphans of ended processes, which the kernel reparents to this one if it is the subreaper."""
         for group in list(self._graves):
             try:
                 while os.waitpid(-group, os.WNOHANG)[0]:
@@ -265,7 +266,7 @@ class Supervisor:
     def _line(self, child: _Child, line: bytes) -> None:
         text = line.decode("utf-8", "replace").rstrip("\r")
         if text:
-            # A log line may contain a stranger's text: nothing in it may control the reader's terminal.
+            # Log lines may contain untrusted text, which must not control the reader's terminal.
             shown = "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in text)
             self._write(child.process.name, child.process.color, shown)
 
@@ -276,7 +277,7 @@ class Supervisor:
         prefix = f"{name:<{self._width}} |"
         if self._colors and color in _COLORS:
             prefix = f"\x1b[{_COLORS[color]}m{prefix}\x1b[0m"
-        # The reader of the logs may go away (a closed pipe, a lost terminal); the group keeps running.
+        # If the output is closed (a pipe, a terminal), the group keeps running.
         with contextlib.suppress(BrokenPipeError, OSError):
             print(prefix, text, file=self._out, flush=True)
 
@@ -331,7 +332,7 @@ class Supervisor:
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
         argv = [sys.executable, "-I", "-S", str(_GUARD), str(_STOP_OTHERS_S)]
-        # With none of our output open: readers that wait for its end must not wait for the guard.
+        # The guard doesn't inherit the output, so that readers that wait for its end don't wait for the guard.
         nowhere = subprocess.DEVNULL
         with subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, start_new_session=True

@@ -10,11 +10,11 @@ __all__ = ["SentinelTransport", "Transport"]
 
 
 class _Closed:
-    """A channel that reports a lost connection with the error that kombu's callers expect.
+    """A channel that raises the error that kombu's callers expect for a lost connection.
 
-    Celery 5.7 takes a lost connection apart before it closes the channels. kombu then restores and acknowledges
-    messages with the parts, and the resulting `AttributeError` ends the worker. The queue offers unacknowledged
-    messages again after its `visibility_timeout`.
+    Celery 5.7 clears a lost connection before it closes the channels. kombu then restores and acknowledges messages on
+    it, and the resulting `AttributeError` ends the worker. The queue delivers unacknowledged messages again after its
+    `visibility_timeout`.
     """
 
     connection: Any
@@ -26,11 +26,11 @@ class _Closed:
 
 
 class Channel(_Closed, redis.Channel):
-    """A channel to one server."""
+    """A channel to a single server."""
 
 
 class SentinelChannel(_Closed, redis.SentinelChannel):
-    """A channel to the server that the sentinels name."""
+    """A channel to the current master of the sentinels."""
 
 
 class Transport(redis.Transport):
@@ -40,6 +40,6 @@ class Transport(redis.Transport):
 
 
 class SentinelTransport(redis.SentinelTransport):
-    """The same for Redis Sentinel."""
+    """kombu's transport for Redis Sentinel, with these channels."""
 
     Channel = SentinelChannel

@@ -1,7 +1,7 @@
-"""`manage.py up`: all of Stint as one supervised group.
+"""`manage.py up`: run all of Stint as one supervised group.
 
-It starts embedded servers for what DATABASE_URL and REDIS_URL don't name, runs the migrations, then starts web,
-streams, worker and one process with all gateways. It runs before Django is set up: its processes get their settings from the environment.
+It starts embedded servers unless DATABASE_URL and REDIS_URL are set, runs the migrations, then starts web, streams,
+worker and one process with all gateways. It does not load Django; its processes get their settings from the environment.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from broker.processes.fork_server import ForkServer
 from broker.processes.fork_server import possible as fork_server_possible
 from broker.processes.supervisor import Process, Supervisor
 
-# Names the file with which the worker reports that it accepts messages.
+# The path of the file that the worker creates when it accepts messages.
 WORKER_READY = "STINT_WORKER_READY"
 _DATABASES, _MIGRATION, _APPLICATION = 0, 1, 2
 
 
 class PortTakenError(RuntimeError):
-    """Stint can't listen on a port. The message says which one, and how to choose another."""
+    """Stint can't listen on a port. The message has the port and how to choose another."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The addresses and ports of the processes. `web_workers` 0: one with the embedded database, else two."""
+    """The addresses and ports of the processes. `web_workers` 0: one with the embedded database, otherwise two."""
 
     host: str
     port: int
@@ -66,7 +66,7 @@ def parse(argv: Sequence[str]) -> Options:
     parser = argparse.ArgumentParser(
         prog="manage.py up",
         description="Start all of Stint: embedded PostgreSQL and Valkey unless DATABASE_URL and REDIS_URL "
-        "are set, the migrations, then web, streams, worker and gateways. Ctrl-C stops everything; grants do not end.",
+        "are set, the migrations, then web, streams, worker and gateways. Ctrl-C stops everything, but ends no grants.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
@@ -78,19 +78,19 @@ def parse(argv: Sequence[str]) -> Options:
     add(
         "--gateway-host",
         default=envstr("STINT_GATEWAY_HOST", "127.0.0.1"),
-        help="address of the gateways for HTTPS",
+        help="address of the HTTPS gateways",
     )
     add(
         "--gateway-port",
         type=int,
         default=envint("STINT_GATEWAY_PORT", 8443),
-        help="port of the gateways for HTTPS",
+        help="port of the HTTPS gateways",
     )
     add(
         "--web-workers",
         type=int,
         default=envint("STINT_WEB_WORKERS", 0),
-        help="0 for one with the embedded database, else two",
+        help="number of web processes; 0 means one with the embedded database, otherwise two",
     )
     return Options(**vars(parser.parse_args(argv)))
 
@@ -146,11 +146,11 @@ def _environment(
         "STINT_STREAMS_PORT": str(options.streams_port),
         WORKER_READY: str(state / "worker_ready"),
         "PYTHONUNBUFFERED": "1",
-        # Otherwise, the worker would check all of the code again, and so hold the pages and the API in memory.
+        # Otherwise, the worker would check all of the code, and so load the pages and the API.
         "CELERY_SKIP_CHECKS": "1",
     }
     if found.setdefault("STINT_PUBLIC_URL", options.url) == options.url:
-        # No proxy is in front of the pages, so they find the streams at their own port.
+        # Without a proxy in front of the pages, browsers connect to the streams' own port.
         found.setdefault("STINT_STREAMS_DIRECT_PORT", str(options.streams_port))
     if postgres is not None:
         found["DATABASE_URL"], found["DATABASE_OWNER_URL"] = postgres.url(), postgres.url(OWNER)
@@ -210,11 +210,11 @@ def _applications(options: Options, environment: Mapping[str, str], *, web_worke
             fork_server=fork_server,
         )
 
-    # Left from an earlier run; this run's worker creates it when it accepts messages.
+    # The file may be left from an earlier run; this run's worker creates it when it accepts messages.
     working = Path(environment[WORKER_READY])
     working.unlink(missing_ok=True)
     fork_server = ForkServer() if fork_server_possible else None
-    # Only migrations get the role that could rewrite the record.
+    # Only migrations get the owner's role, which could rewrite the record.
     env = {name: value for name, value in environment.items() if name != "DATABASE_OWNER_URL"}
     return [
         *(_fork_server(fork_server, env) if fork_server else ()),
@@ -251,7 +251,7 @@ def _fork_server(fork_server: ForkServer, environment: Mapping[str, str]) -> Ite
 
 
 def _check_ports(options: Options) -> None:
-    """Raise `PortTakenError` before anything starts, instead of letting one process fail repeatedly."""
+    """Raise `PortTakenError` before anything starts, so that no process fails repeatedly."""
     ports = [
         (options.host, options.port, "--port or STINT_HTTP_PORT"),
         (options.host, options.streams_port, "--streams-port or STINT_STREAMS_PORT"),
@@ -266,7 +266,7 @@ def _check_ports(options: Options) -> None:
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise PortTakenError(
-                f"Can't listen on {host} port {port}: {reason}. Choose another with {how}."
+                f"Can't listen on {host} port {port}: {reason}. Set another port with {how}."
             ) from None
 
 
@@ -287,12 +287,12 @@ def _listens(host: str, port: int) -> bool:
 
 
 def _gateway_listens(options: Options) -> bool:
-    """Whether all listeners of the gateway process are there."""
+    """Whether the gateway process listens on all its ports."""
     return all(_listens(host, port) for host, port, _ in _gateway_ports(options))
 
 
 def _gateway_ports(options: Options) -> list[tuple[str, int, str]]:
-    """Return host and port of each listener of the gateway process, and how to choose the port."""
+    """Return host and port of each listener of the gateway process, and how to set the port."""
     ssh = (options.ssh_host, options.ssh_port, "--ssh-port or STINT_SSH_PORT")
     web = (options.gateway_host, options.gateway_port, "--gateway-port or STINT_GATEWAY_PORT")
     return [ssh, web]

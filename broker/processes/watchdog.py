@@ -1,4 +1,4 @@
-"""What systemd is told of this process: that it serves, and again and again that it still does.
+"""Notifications to systemd that this process is ready, and that it is still responsive.
 
 Sources: sd_notify(3), sd_watchdog_enabled(3), systemd.service(5) (Type=notify, WatchdogSec=).
 """
@@ -15,16 +15,16 @@ from collections.abc import Callable, Mapping
 
 from broker.direct import direct
 
-# Names the URL at which a server is asked whether it still answers.
+# The URL at which a server is checked.
 HEALTH_URL = "STINT_HEALTH_URL"
 _READY, _ALIVE = b"READY=1", b"WATCHDOG=1"
-# Seconds between looks while it starts, and when systemd sets no watchdog.
+# Seconds between checks during the start, and if systemd has no watchdog set.
 _WHILE_STARTING, _UNWATCHED = 0.1, 3600.0
 _PATIENCE_S = 5.0
 
 
 def report(serves: Callable[[], bool]) -> None:
-    """Report READY=1 as soon as `serves` returns true, then WATCHDOG=1 at every third of WatchdogSec= for as long as it does.
+    """Send READY=1 as soon as `serves` returns true, then WATCHDOG=1 three times per WatchdogSec= while it does.
 
     `serves` runs in a thread, and has failed if it raises. Does nothing in a process that systemd doesn't watch.
     """
@@ -34,15 +34,13 @@ def report(serves: Callable[[], bool]) -> None:
 
 
 def report_server(environment: Mapping[str, str] = os.environ) -> None:
-    """Do the same for a server: ask the URL that STINT_HEALTH_URL names, as a client does, so that one whose threads all hang
-    does not serve.
-    """
+    """Report the state of a server by requests to STINT_HEALTH_URL, so that hanging threads are detected."""
     if url := environment.get(HEALTH_URL):
         report(lambda: _answers(url))
 
 
 def _answers(url: str) -> bool:
-    """Whether a server answers at all: one that says that it can't do its work now is no better after a restart."""
+    """Whether a server responds at all. If it reports that it isn't ready, a restart would not help."""
     try:
         direct.open(url, timeout=_PATIENCE_S).close()
     except urllib.error.HTTPError:
@@ -58,7 +56,7 @@ def _report(serves: Callable[[], bool], address: str, every: float) -> None:
         where = f"\0{address[1:]}" if address.startswith("@") else address
         said, wait = _READY, _WHILE_STARTING
         while True:
-            # While systemd itself is restarted, nobody hears; the next message makes up for it.
+            # A message is lost while systemd restarts; the next one replaces it.
             with contextlib.suppress(OSError):
                 if _is_true(serves):
                     systemd.sendto(said, where)

@@ -27,20 +27,18 @@ __all__ = ["app"]
 
 
 class Ticks(bootsteps.StartStopStep):
-    """The scheduler, in a thread: Celery's own `-B` forks a process, which costs 50 MB more."""
+    """The scheduler in a thread, because Celery's own `-B` forks a process, which takes 50 MB more."""
 
     def __init__(self, worker: Any, ticks: bool = False, **options: Any) -> None:
         super().__init__(worker, **options)
         self.enabled = ticks
 
     def create(self, worker: Any) -> Any:
-        """Return the thread. It stores no file: the schedule holds nothing that the database doesn't know better."""
+        """Return the thread. It stores no schedule file, because the state is in the database."""
         return EmbeddedService(worker.app, thread=True, scheduler_cls=Scheduler)
 
     def stop(self, parent: Any) -> None:
-        """Ask the thread to end, without waiting: as long as the queue is away, it looks for that only. It ends with the
-        process.
-        """
+        """Stop the thread without waiting for it: while the queue is unreachable, it ends only with the process."""
         self.obj.service.stop(wait=False)
 
     terminate = stop
@@ -57,7 +55,7 @@ def _name(**_: object) -> None:
 
 @worker_ready.connect
 def _say(sender: Any, **_: object) -> None:
-    """Tell `manage.py up` or systemd, whichever started this worker."""
+    """Notify `manage.py up` or systemd that this worker is ready."""
     if path := os.environ.get("STINT_WORKER_READY"):
         Path(path).touch(mode=0o600)
     serve_metrics(settings.METRICS_HOST, settings.WORKER_METRICS_PORT)
@@ -70,7 +68,7 @@ _began: dict[str, tuple[float, ExitStack]] = {}
 
 @task_prerun.connect
 def _begin(task_id: str, task: Any, **_: object) -> None:
-    """Work for the request that the message came from, if any, and note when."""
+    """Bind the task's name and request ID to its log lines, and start its span and its timer."""
     clear_contextvars()
     id_ = getattr(task.request, request_id.IN_MESSAGE, None)
     bind_contextvars(task=task.name, **({"request_id": str(id_)} if id_ else {}))
@@ -83,7 +81,7 @@ def _begin(task_id: str, task: Any, **_: object) -> None:
 
 @task_postrun.connect
 def _end(task_id: str, task: Any, state: str, retval: object, **_: object) -> None:
-    """Measure the task. One that another process did first has not failed."""
+    """Measure the task. A task that another process did first has not failed."""
     outcome = "overtaken" if isinstance(retval, Overtaken) else "done" if state == SUCCESS else "failed"
     if found := _began.pop(task_id, None):
         began, spans = found
@@ -93,7 +91,7 @@ def _end(task_id: str, task: Any, state: str, retval: object, **_: object) -> No
 
 
 def _ticks(consumer: Any) -> bool:
-    """Whether the scheduler's thread lives. Without the queue, nothing else shows whether a worker works."""
+    """Whether the scheduler's thread runs. While the queue is unreachable, this is the only sign of a working worker."""
     return all(
         step.obj.is_alive()
         for step in consumer.controller.steps

@@ -1,1 +1,1 @@
-"""What an operator's machine needs to run Stint for good: units of systemd, nginx, settings."""
+"""The files that run Stint in production: systemd units, an nginx site and settings."""

@@ -1,6 +1,6 @@
-"""`manage.py production DIR`: write the files with which systemd and nginx run Stint, as they lie below /.
+"""`manage.py production DIR`: write the files with which systemd and nginx run Stint, laid out as below /.
 
-It runs before settings are read, because it writes them.
+It runs before settings are loaded, because it writes them.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _PLACE = re.compile(r"@([a-z_]+)@")
 _WEB, _STREAMS = ("8000", "8002"), ("8001", "8003")
 _OWNER = "DATABASE_OWNER_URL"
 _KEY = "etc/stint/secret_key"
-# Files with secrets, which only root reads, but for the key; and files that are run.
+# Files with secrets, which only root can read except for the key, and executable files.
 _SECRET = ("etc/stint/owner.env", "etc/stint/stint.env", "etc/stint/database.sql", _KEY)
 _RUN = ("usr/local/sbin/stint-manage",)
 
 
 class NotWritableError(RuntimeError):
-    """A file can't be written. The message says which one, and why."""
+    """A file can't be written. The message has its path and the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Where the files go, and what they say of this machine."""
+    """The folder to write to, and the values for this machine."""
 
     folder: Path
     url: str
@@ -52,17 +52,22 @@ class Options:
 
 
 def parse(argv: Sequence[str]) -> Options:
-    """Parse the command line. Ends with a usage message if something is wrong with it."""
+    """Parse the command line. Exits with a usage message if it is invalid."""
     parser = argparse.ArgumentParser(
         prog="manage.py production",
-        description="Write units of systemd, a site of nginx and settings into DIR, as they lie below /. Files that are there "
-        "and differ are kept, and named.",
+        description="Write systemd units, an nginx site and settings into DIR, laid out as below /. Existing files that differ "
+        "are kept and listed.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("folder", metavar="DIR", type=Path, help="where to write; / installs them")
+    add("folder", metavar="DIR", type=Path, help="folder to write to; / installs the files")
     add("--url", type=_https, required=True, help="https URL at which people open the pages")
-    add("--prefix", type=_absolute, default=Path("/opt/stint"), help="where `make install` put Stint")
+    add(
+        "--prefix",
+        type=_absolute,
+        default=Path("/opt/stint"),
+        help="folder in which `make install` installed Stint",
+    )
     add("--account", type=_account, default="stint", help="account that runs Stint")
     add(
         "--certificate",
@@ -70,18 +75,23 @@ def parse(argv: Sequence[str]) -> Options:
         default=Path("/etc/stint/tls/fullchain.pem"),
         help="nginx's certificate chain",
     )
-    add("--key", type=_absolute, default=Path("/etc/stint/tls/privkey.pem"), help="its private key")
+    add(
+        "--key",
+        type=_absolute,
+        default=Path("/etc/stint/tls/privkey.pem"),
+        help="private key of nginx's certificate",
+    )
     add("--name", type=_account, default=_own_name(), help="name of this machine's gateways")
     add(
         "--replace",
         action="store_true",
-        help="replace files that differ, but for those with settings and secrets",
+        help="replace files that differ, except those with settings and secrets",
     )
     return Options(**vars(parser.parse_args(argv)))
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write the files and say what was done with each. Return the exit status."""
+    """Write the files, and print what was done with each. Return the exit status."""
     options = parse(argv)
     try:
         for path, said in write(options):
@@ -90,15 +100,15 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"stint: {error}\n")
         return 1
     sys.stdout.write(
-        f"Next: read {options.folder / 'etc/stint/stint.env'}, and go on as the guide Deploying says.\n"
+        f"Next: check {options.folder / 'etc/stint/stint.env'}, and continue with the Deploying guide.\n"
     )
     return 0
 
 
 def write(options: Options) -> Iterator[tuple[Path, str]]:
-    """Write what is missing; yield each path with `written`, `same`, `replaced` or `kept`.
+    """Write the files, and yield each path with `written`, `same`, `replaced` or `kept`.
 
-    Files with secrets belong together, so none of them is written where there is one. Raises NotWritableError.
+    Files with secrets belong together, so if one exists, none of them is written. Raises NotWritableError.
     """
     settled = any((options.folder / name).exists() for name in _SECRET)
     for name, text in files(options).items():
@@ -181,7 +191,7 @@ def _mode(name: str) -> int:
 
 
 def _put(path: Path, text: str, *, mode: int, replace: bool) -> str:
-    """Write a file unless there is one. Return what was done."""
+    """Write a file, if it doesn't exist or may be replaced. Return what was done."""
     path.parent.mkdir(parents=True, exist_ok=True)
     there = path.exists()
     if there and path.read_text(encoding="utf-8") == text:
@@ -202,7 +212,7 @@ def _give_to_group_of(account: str, path: Path) -> None:
         os.chown(path, -1, pwd.getpwnam(account).pw_gid)
     except KeyError:
         raise NotWritableError(
-            f"There is no account {account}. Run `make install` first, or name another one with --account."
+            f"The account {account} does not exist. Run `make install` first, or pass another one with --account."
         ) from None
 
 
@@ -214,14 +224,16 @@ def _https(value: str) -> str:
     url = urlsplit(value)
     if not re.fullmatch(r"https://[a-z0-9.-]+/?", value) or not url.hostname:
         raise argparse.ArgumentTypeError(
-            f"{value} is not an https URL of a host, such as https://stint.example.com."
+            f"{value} is not the https URL of a host. Use one like https://stint.example.com."
         )
     return value.rstrip("/")
 
 
 def _absolute(value: str) -> Path:
     if not re.fullmatch(r"/[\w./-]*", value):
-        raise argparse.ArgumentTypeError(f"{value} is not an absolute path of letters, digits and ._-.")
+        raise argparse.ArgumentTypeError(
+            f"{value} is not a valid path. Use an absolute path of letters, digits, dots, - and _."
+        )
     return Path(value)
 
 

@@ -1,4 +1,4 @@
-"""The environment file: the settings of this machine, then every other one with what it means, as the guide says it."""
+"""The environment file: every setting with its description from the guide, and the values of this machine."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ _PLAIN = re.compile(r"[\w@%+=:,./?&\[\]~-]*")
 
 
 class UnsafeValueError(ValueError):
-    """A value can't stand in a file that both systemd and the shell read."""
+    """A value can't be written to a file that both systemd and sh read."""
 
 
 def meanings() -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield the names in each row of the guide's table of settings, with what they mean."""
+    """Yield the names in each row of the guide's table of settings, with their description."""
     for row in _ROW.finditer(GUIDE.read_text(encoding="utf-8")):
         meaning = _LINK.sub(r"\1", row["meaning"]).replace("`", "")
         yield tuple(_NAME.findall(row["names"])), meaning
 
 
 def settings_file(values: Mapping[str, str], *, without: Iterable[str] = ()) -> str:
-    """Return the file: systemd.exec(5) (EnvironmentFile=) and sh read it alike.
+    """Return the text of the file, in the common syntax of systemd.exec(5) (EnvironmentFile=) and sh.
 
-    A setting in `values` is set; any other is a comment, to be filled in; those of `without` are left out. Raises
-    UnsafeValueError.
+    Settings in `values` are set, those in `without` are omitted, and all others are comments. Raises UnsafeValueError.
     """
     omitted = set(without)
     parts = []
@@ -54,6 +53,6 @@ def _quoted(value: str) -> str:
         return value
     if set(value) & set("'\"\\$`\n"):
         raise UnsafeValueError(
-            "A value contains a quote, a backslash, a dollar sign or a line break. Choose another one."
+            "A value contains a quote, a backslash, a dollar sign or a line break. Choose another value."
         )
     return f"'{value}'"

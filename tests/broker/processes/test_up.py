@@ -224,7 +224,7 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(monkeypatch, capsy
         taken.listen()
         port = taken.getsockname()[1]
         assert main(["--port", str(port)]) == 1
-        assert f"port {port}: Address already in use. Choose another with --port" in capsys.readouterr().err
+        assert f"port {port}: Address already in use. Set another port with --port" in capsys.readouterr().err
         assert list(state.iterdir()) == []
 
 

@@ -128,12 +128,12 @@ def test_a_used_file_with_passwords_does_not_come_back_with_others(written):
 
 
 WRONG = [
-    (["--url", "http://stint.example.com"], "not an https URL"),
-    (["--url", "https://stint.example.com/path"], "not an https URL"),
-    (["--prefix", "opt"], "not an absolute path"),
-    (["--certificate", "/etc/a b;}"], "not an absolute path"),
+    (["--url", "http://stint.example.com"], "not the https URL"),
+    (["--url", "https://stint.example.com/path"], "not the https URL"),
+    (["--prefix", "opt"], "not a valid path"),
+    (["--certificate", "/etc/a b;}"], "not a valid path"),
     (["--account", "Root; x"], "not a valid name"),
-    (["--account", "no-such-account"], "There is no account no-such-account"),
+    (["--account", "no-such-account"], "The account no-such-account does not exist"),
 ]
 
 
