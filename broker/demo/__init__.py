@@ -1,1 +1,1 @@
-"""Real servers in temporary folders, for the demonstration and for tests."""
+"""Real servers in temporary folders, for the demo and for tests."""

@@ -1,4 +1,4 @@
-"""A minimal MCP client (2026-07-28) that calls tools as any agent's client does."""
+"""A minimal MCP client (2026-07-28), as an agent would use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _META = {
 
 @dataclass(frozen=True)
 class Agent:
-    """Calls tools below ``base``: a cluster's with the cluster's name, Stint's own with an empty name."""
+    """An agent that calls the tools of a cluster, or Stint's own with an empty cluster name. ``base``: Stint's MCP URL."""
 
     base: str
 

@@ -1,4 +1,4 @@
-"""A minimal HTTP client that requests and decides through the same API as everyone else."""
+"""A minimal client of Stint's public HTTP API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from broker.direct import direct
 
 
 class ApiError(Exception):
-    """The API refused; the message is the problem's title and hint."""
+    """An error response of the API. The message is its title and detail."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Api:
     token: str = field(repr=False)
 
     def get(self, path: str) -> Any:
-        """Return the decoded answer of a GET."""
+        """Return the decoded response to a GET."""
         return self._call("GET", path, None)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        """Return the decoded answer of a POST."""
+        """Return the decoded response to a POST."""
         return self._call("POST", path, body)
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None) -> Any:

@@ -127,7 +127,7 @@ examples:
 ONE_PRICE = """\
 name: one-price
 kind: http
-summary: Read the price of one article, lower it by little, and follow its changes
+summary: Read the price of one article, lower it within limits, and follow its changes
 risk: medium
 parameters:
   article: {pattern: "S-[0-9]{1,6}"}
@@ -146,7 +146,7 @@ examples:
   allow: ["GET /prices/S-7", 'PUT /prices/S-7 {"price": 39}']
   refuse: ['PUT /prices/S-7 {"price": 1}', "GET /prices"]
 accept:
-  stream commands[2].stream: Stint's own gateway cuts it at the end
+  stream commands[2].stream: Stint's own gateway closes it when the grant ends
 """
 
 AGENT_TICKET = """\
@@ -217,7 +217,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One demo target: where it listens, the account to log in as, and its host key."""
+    """One demo target: its port, the account to log in as, and its host key."""
 
     name: str
     port: int
@@ -266,7 +266,7 @@ def files(
 
 
 def _rules() -> dict[str, str]:
-    """Return the command sets, and the policies that say who may use them."""
+    """Return the command sets and the policies."""
     return {
         "command-sets/agent-ticket.yaml": AGENT_TICKET,
         "policies/agent-work.yaml": AGENTS,
@@ -284,7 +284,7 @@ def _rules() -> dict[str, str]:
 
 
 def _apis(tickets: Login, prices: Login) -> dict[str, str]:
-    """Return the clusters for HTTP: one behind nginx, one behind Stint's own gateway."""
+    """Return the HTTP clusters: one behind nginx, one behind Stint's own gateway."""
     return {
         "clusters/tickets-api.yaml": _secret_cluster(
             "tickets-api",

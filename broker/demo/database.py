@@ -1,6 +1,4 @@
-"""A PostgreSQL server as a target: with a password, on loopback, in its own folder, set up as an administrator would do
-it.
-"""
+"""A PostgreSQL server as a target: with a password, on loopback, in its own folder, set up like by an administrator."""
 
 from __future__ import annotations
 
@@ -41,13 +39,11 @@ GRANT SELECT ON app.orders TO stint_broker WITH GRANT OPTION;
 
 
 class NoPsql(EmbeddedError):
-    """There is no `psql` to act as a holder with."""
+    """The program `psql` is not installed."""
 
 
 class TargetServer(PrivateServer):
-    """A server below ``state_dir`` with a superuser whose password is known. ``major`` None selects the first version
-    that is found.
-    """
+    """A server below ``state_dir`` with a superuser whose password is known. ``major`` None: the newest version."""
 
     name = "postgres"
     stop_signal = signal.SIGINT
@@ -77,13 +73,13 @@ class TargetServer(PrivateServer):
         return self._found
 
     def admin(self, database: str = "postgres") -> psycopg.Connection:
-        """Return a connection of the superuser that commits each statement."""
+        """Return an autocommit connection of the superuser."""
         return self.login(SUPERUSER, self.password, database)
 
     def login(
         self, user: str, password: str, database: str = "postgres", **changes: Any
     ) -> psycopg.Connection:
-        """Return a connection of any role that commits each statement."""
+        """Return an autocommit connection of a role."""
         return psycopg.connect(
             host=HOST, port=self.port, user=user, password=password, dbname=database, autocommit=True,
             connect_timeout=10, **changes,
@@ -114,7 +110,7 @@ class TargetServer(PrivateServer):
 
 
 class ShopDatabase(TargetServer):
-    """The demo's database: a shop with orders, which Stint may let people read, and cards, which it may not."""
+    """The demo's database: a shop with orders, which Stint can grant access to, and cards, which it can't."""
 
     def __init__(self, state_dir: Path) -> None:
         state_dir.mkdir(mode=0o711)
@@ -122,7 +118,7 @@ class ShopDatabase(TargetServer):
         self.broker_password = secrets.token_urlsafe(16)
 
     def fill(self, setup: str) -> None:
-        """Create the broker's role with the SQL that administrators get, and create the shop."""
+        """Create the broker's role with the SQL for administrators, and create the shop."""
         with self.admin() as connection:
             connection.execute(setup)
             connection.execute(f"ALTER ROLE {BROKER} PASSWORD '{self.broker_password}'")
@@ -132,7 +128,7 @@ class ShopDatabase(TargetServer):
 
     @property
     def psql(self) -> Path:
-        """The path of `psql`: beside the server, else the system's. Raises NoPsql."""
+        """The path of `psql`, beside the server or on the PATH. Raises NoPsql."""
         beside, system = self.binaries.folder / "psql", shutil.which("psql")
         if beside.is_file():
             return beside
@@ -141,7 +137,7 @@ class ShopDatabase(TargetServer):
         return Path(system)
 
     def roles(self) -> list[str]:
-        """Return the existing roles of grants."""
+        """Return the roles of grants that exist on the server."""
         with self.admin() as connection:
             rows = connection.execute(
                 "SELECT rolname FROM pg_roles WHERE rolname LIKE 'stint\\_%%' AND rolname NOT IN (%s, 'stint_kept')",

@@ -1,6 +1,6 @@
 """A small MCP server of a support desk, as a target of the gateway: tickets that can be read, summarized and closed.
 
-It speaks only version 2026-07-28, in a few lines of HTTP, and accepts one token: Stint's.
+It supports only version 2026-07-28, and accepts only Stint's token.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _HOST = "127.0.0.1"
 _VERSION = "2026-07-28"
 _TOOLS = {
     "read_ticket": ("Read one ticket", ("id",)),
-    "save_summary": ("Save a summary with a ticket", ("id", "text")),
+    "save_summary": ("Save a summary of a ticket", ("id", "text")),
     "close_ticket": ("Close one ticket", ("id",)),
     "export_attachments": ("Export all attachments of a ticket", ("id",)),
 }
@@ -37,14 +37,14 @@ class Desk:
         self.tickets[number] = text
 
     def __enter__(self) -> Self:
-        """Start it."""
+        """Start the server."""
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop it."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -87,7 +87,7 @@ class Desk:
                 self.wfile.write(data)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is the library's
-                """Log nothing: the story prints what happens."""
+                """Log nothing, because the demo prints each step."""
 
         return Handler
 

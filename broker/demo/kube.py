@@ -1,5 +1,6 @@
-"""A Kubernetes cluster as a target. A small Kubernetes API of Stint's tests stands in for it, with real processes in its
-pods; its administrator and the holder of a grant use a real kubectl.
+"""A Kubernetes cluster as a target, simulated by the small Kubernetes API of Stint's tests, with real processes in its pods.
+
+Its administrator and the holder of a grant use a real kubectl.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ spec: {containers: [{name: app, image: "registry.example/web:v1.4.1", command: [
 
 
 class Kube:
-    """The cluster, as a context manager. ``token`` is that of Stint's own account, ``ca`` the PEM of its authority."""
+    """The cluster, as a context manager. ``token``: of Stint's service account. ``ca``: the cluster's CA as PEM."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -61,7 +62,7 @@ class Kube:
         self.port, self.ca, self.token = 0, "", ""
 
     def __enter__(self) -> Self:
-        """Start it, and set it up as its administrator does: the shop, and Stint's own account."""
+        """Start the cluster, and create the shop and Stint's service account as its administrator."""
         self._folder.mkdir(mode=0o700)
         with self._stack:
             admin = self._start()
@@ -76,11 +77,11 @@ class Kube:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop it, with what runs in its pods."""
+        """Stop the cluster and the processes in its pods."""
         self._stack.close()
 
     def image(self) -> str:
-        """Return the image of the shop's deployment, as the cluster's administrator reads it."""
+        """Return the image of the shop's deployment, read as the cluster's administrator."""
         path = "{.spec.template.spec.containers[0].image}"
         return self._as_admin("get", "deployment/web", "-n", "shop", "-o", f"jsonpath={path}")
 
@@ -89,7 +90,7 @@ class Kube:
         return [self._kubectl, "--kubeconfig", str(config), *words]
 
     def environment(self, token: str = "") -> dict[str, str]:
-        """Return what kubectl has around it: its own home, Stint's plugin on its PATH, and an API token for it."""
+        """Return the environment of kubectl: its own HOME, a PATH with Stint's plugin, and an API token."""
         return {
             "PATH": f"{self._folder}:{os.environ['PATH']}",
             "HOME": str(self._folder),
@@ -97,7 +98,7 @@ class Kube:
         }
 
     def find_process(self, *argv: str, within: float) -> int | None:
-        """Return the process that runs these words in a pod (which is on this machine), or None."""
+        """Return the ID of the process with these arguments in a pod (which runs on this machine), or None."""
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
             for entry in Path("/proc").iterdir():
@@ -111,9 +112,9 @@ class Kube:
         return entry.name.isdigit() and (entry / "cwd").readlink().is_relative_to(self._folder / "pods")
 
     def _start(self) -> str:
-        """Start the API server. Returns its administrator's kubeconfig."""
+        """Start the API server, and return its administrator's kubeconfig."""
         command = [sys.executable, "-m", "tests.support.servers.kubernetes.serve", str(self._folder)]
-        # Its own session: Ctrl-C reaches the demo, which stops it.
+        # In its own session, so that Ctrl-C reaches only the demo, which stops the server.
         running = subprocess.Popen(
             command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )  # fmt: skip
@@ -160,7 +161,7 @@ def usable_kubectl() -> str:
 
 
 def _own_account() -> str:
-    """Return the manifests of Stint's own account, with the rights that the command set needs."""
+    """Return the manifests of Stint's service account, with the permissions that the command set needs."""
     compiled = compile_open(parse_text(RELEASE))
     return target_setup(ceiling([compiled] if isinstance(compiled, CompiledSet) else []), accounts=ACCOUNTS)
 
@@ -170,7 +171,7 @@ def _argv(entry: Path) -> list[str]:
 
 
 def _end(running: subprocess.Popen[str]) -> None:
-    """Stop the API server: it ends with its standard input."""
+    """Stop the API server, which exits at the end of its standard input."""
     with running:
         if running.stdin:
             running.stdin.close()

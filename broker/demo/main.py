@@ -1,4 +1,4 @@
-"""`manage.py demo [--once]`: set up everything in a temporary folder, play the story, serve the pages, leave nothing."""
+"""Run Stint and real targets in a temporary folder, play the demo, then serve the pages. Everything is removed at the end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from broker.embedded.errors import EmbeddedError
 from broker.embedded.state import REPOSITORY, temporary_state_dir
 
 _READY_WITHIN = 60.0
-# Variables that would lead to another Stint than the demo's own.
+# Variables that would select another Stint than the demo's own.
 _OURS = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL")
 
 
@@ -51,19 +51,19 @@ class Ports:
 
 
 class DemoFailed(Exception):
-    """The demo could not continue; the message says why."""
+    """The demo could not continue. The message has the reason."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Play the demo. Return 0 if every step succeeded."""
+    """Run the demo. Return 0 if every step succeeded."""
     parser = argparse.ArgumentParser(prog="manage.py demo", description=__doc__)
     parser.add_argument(
-        "--once", action="store_true", help="exit after the story instead of serving the pages"
+        "--once", action="store_true", help="exit after the demo instead of serving the pages"
     )
     options = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        # Check this first, and not when Stint has started and the targets are next.
+        # Check this before anything is started.
         usable_sshd()
         usable_nginx()
         usable_kubectl()
@@ -91,15 +91,13 @@ def _play(folder: Path, *, once: bool) -> int:
 
         say("Starting four SSH targets, each a real sshd with two small services")
         targets = stack.enter_context(Targets(folder, ca_public_keys()))
-        say("Starting a PostgreSQL server, an API behind nginx, one behind Stint's gateway and an MCP server")
+        say("Starting PostgreSQL, an API behind nginx, an API behind Stint's gateway, and an MCP server")
         shop = stack.enter_context(ShopDatabase(folder / "shop"))
         shop.fill(target_setup(broker=BROKER))
         tickets = stack.enter_context(TicketsApi(folder / "nginx", ports.url))
         prices = stack.enter_context(Prices())
         desk = stack.enter_context(Desk())
-        say(
-            "Starting a small Kubernetes API of Stint's tests, which stands in for a cluster, and its pipelines"
-        )
+        say("Starting a simulated Kubernetes API, taken from Stint's tests, and a pipeline system")
         kube = stack.enter_context(Kube(folder / "kube"))
         pipelines = stack.enter_context(Pipelines(ports.url))
         passwords = {name: secrets.token_urlsafe(9) for name in ("priya", "mara", "jonas", "admin")}
@@ -109,7 +107,7 @@ def _play(folder: Path, *, once: bool) -> int:
             prices=Login(prices.port, prices.key), desk=Login(desk.port, desk.token),
             release=release_files(kube, pipelines),
         )  # fmt: skip
-        say("Ready. Playing the story")
+        say("Ready. Playing the steps")
         from broker.demo.story import Story  # noqa: PLC0415
 
         good = Story(
@@ -123,7 +121,7 @@ def _play(folder: Path, *, once: bool) -> int:
 
 
 class _Progress:
-    """Prints each step with the seconds since the start."""
+    """A progress printer that shows the seconds since the start."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -134,7 +132,7 @@ class _Progress:
 
 
 def _ports(*, serving: bool) -> Ports:
-    """Return the usual ports if the pages are to be served and the ports are free; otherwise return free ones."""
+    """Return the default ports if the pages will be served and the ports are free, otherwise other free ports."""
     usual = (8000, 8001, 2222, 8443)
     if serving and all(_is_free(port) for port in usual):
         return Ports(*usual)
@@ -153,7 +151,7 @@ def _is_free(port: int) -> bool:
 
 @contextlib.contextmanager
 def run_stint(folder: Path, ports: Ports, log: object) -> Iterator[dict[str, str]]:
-    """Run `manage.py up` in the folder until the block ends. Yields the environment in which other commands find it."""
+    """Run `manage.py up` in the folder until the block ends. Yield the environment in which other commands use it."""
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -165,7 +163,7 @@ def run_stint(folder: Path, ports: Ports, log: object) -> Iterator[dict[str, str
         "NO_COLOR": "1",
     }  # fmt: skip
     command = [sys.executable, str(REPOSITORY / "manage.py"), "up"]
-    # Give it its own session: Ctrl-C reaches the demo, which stops Stint after it has printed everything.
+    # In its own session, so that Ctrl-C reaches only the demo, which then stops Stint.
     running = subprocess.Popen(
         command,
         cwd=REPOSITORY,
@@ -210,7 +208,7 @@ def _is_ready(ports: Ports) -> bool:
 
 
 def _use(folder: Path, ports: Ports) -> None:
-    """Make this process use the running Stint."""
+    """Configure this process to use the running Stint."""
     for name in [name for name in os.environ if name.startswith("STINT_") or name in _OURS]:
         del os.environ[name]
     os.environ |= {
@@ -224,10 +222,10 @@ def _use(folder: Path, ports: Ports) -> None:
 
 
 def _serve(ports: Ports, passwords: dict[str, str]) -> None:
-    sys.stdout.write(f"\nThe pages are at {ports.url} until Ctrl-C. Sign in as:\n")
+    sys.stdout.write(f"\nStint is running at {ports.url}. Press Ctrl-C to stop it. Sign in as:\n")
     roles = {
         "priya": "requests access, and can use break-glass access", "mara": "approves for security",
-        "jonas": "approves as service owner",
+        "jonas": "approves as a service owner",
         "admin": "administers Stint",
     }  # fmt: skip
     for name, password in passwords.items():

@@ -1,4 +1,4 @@
-"""Tools for the steps of the story: SSH, psql, curl and the API, as people use them."""
+"""Helpers for the steps of the demo: SSH, psql, curl and the API."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _SSH = ["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "
 
 
 class Wrong(Exception):
-    """A step failed; the message says what was seen."""
+    """A failed step. The message has what was observed."""
 
 
 @dataclass
 class Means:
-    """The people, the targets, and what the people hold. ``grant`` and ``request`` are the latest; ``token`` and
-    ``uri`` open the grant.
+    """The people, the targets and the current state. ``grant`` and ``request`` are the latest; ``token`` and ``uri`` are
+    the grant's credentials.
     """
 
     cast: Cast
@@ -61,7 +61,7 @@ class Means:
             "reason": "A customer asks about an order",
         })  # fmt: skip
         self.cast.jonas.post(f"/requests/{self.request['ref']}/verdicts", {
-            "verdict": "approve", "digest": self.request["digest"], "comment": "Fine by me",
+            "verdict": "approve", "digest": self.request["digest"], "comment": "Looks good",
         })  # fmt: skip
         return self.wait_for(lambda grant: grant["state"] == "active", within=10)
 
@@ -70,7 +70,7 @@ class Means:
         return found
 
     def receipt_with_a_run(self, *, within: float) -> dict[str, Any]:
-        """Return the receipt once it has a run. Allowed requests are counted for up to a second before that."""
+        """Return the receipt once it has a run. Allowed requests appear in it after up to a second."""
         deadline = time.monotonic() + within
         while True:
             receipt: dict[str, Any] = self.cast.priya.get(f"/grants/{self.grant['ref']}/receipt")
@@ -89,19 +89,19 @@ class Means:
         )  # fmt: skip
 
     def curl(self, ticket: str) -> str:
-        """Return the body and, on its own line, the status."""
+        """Return the body, then the status on its own line."""
         return self._curl(f"{self.tickets.url}/tickets/{ticket}")
 
     def price(self, article: str, change: str = "") -> str:
-        """Read a price through Stint's gateway, or change it. Return the body and, on its own line, the status."""
+        """Read or change a price through Stint's gateway. Return the body, then the status on its own line."""
         more = ["-X", "PUT", "-H", "Content-Type: application/json", "-d", change] if change else []
         return self._curl(f"{self.gateway()}/prices/{article}", *more)
 
     def gateway(self) -> str:
-        """Return the address of the price list at Stint's gateway, whose authority is kept for curl."""
-        told = self.cast.priya.get("/web-gateway")
-        self.authority.write_text(told["ca"], encoding="ascii")
-        return f"{told['url']}/http/price-list"
+        """Return the URL of the price list at Stint's gateway, and save the gateway's CA for curl."""
+        found = self.cast.priya.get("/web-gateway")
+        self.authority.write_text(found["ca"], encoding="ascii")
+        return f"{found['url']}/http/price-list"
 
     @property
     def authority(self) -> Path:
@@ -162,7 +162,7 @@ class Means:
 
 
 def expect(condition: bool, seen: str) -> None:
-    """Raise Wrong with what was seen, unless the condition holds."""
+    """Raise Wrong with what was observed, unless the condition is true."""
     if not condition:
         raise Wrong(seen)
 
@@ -173,7 +173,7 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def first(answer: str) -> str:
-    """Return a refusal in one line: the status, and its title."""
+    """Return an error response as one line: its status and title."""
     body, _, status = answer.rpartition("\n")
     try:
         title = json.loads(body).get("title", "")

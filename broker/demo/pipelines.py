@@ -1,5 +1,6 @@
-"""A system that runs pipelines, as a workflow source: it answers about its runs, and says by a signed webhook when one is
-over (https://www.standardwebhooks.com).
+"""A pipeline system as a workflow source: it serves the state of its runs, and sends a signed webhook when one is done.
+
+Source: https://www.standardwebhooks.com
 """
 
 from __future__ import annotations
@@ -36,23 +37,23 @@ class Pipelines(http.server.ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """The URL of one run; {id} stands for its ID."""
+        """The URL template of one run, with {id} for its ID."""
         return f"http://{_HOST}:{self.server_address[1]}/runs/{{id}}"
 
     @property
     def webhook_secret(self) -> str:
-        """What signs its webhooks."""
+        """The secret that signs its webhooks."""
         return f"whsec_{base64.b64encode(self._key).decode()}"
 
     def __enter__(self) -> Self:
-        """Start it."""
+        """Start the server."""
         threading.Thread(target=self.serve_forever, daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop it."""
+        """Stop the server."""
         self.shutdown()
         self.server_close()
 
@@ -64,7 +65,7 @@ class Pipelines(http.server.ThreadingHTTPServer):
         }  # fmt: skip
 
     def finish(self, run: str) -> None:
-        """Finish a run, and tell Stint."""
+        """Finish a run, and send the webhook to Stint."""
         self.runs[run]["status"] = "done"
         body = json.dumps({"type": "run.done", "data": {"id": run, "status": "done"}})
         delivery, moment = secrets.token_hex(8), str(int(time.time()))
@@ -81,7 +82,7 @@ class Pipelines(http.server.ThreadingHTTPServer):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    """Answers whoever has the token."""
+    """A handler that requires the token."""
 
     server: Pipelines
 
@@ -101,4 +102,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is the library's
-        """Log nothing: the story prints what happens."""
+        """Log nothing, because the demo prints each step."""

@@ -1,4 +1,4 @@
-"""Ports that nobody listens on."""
+"""Free ports for servers."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _BLOCK = 100
 _claims: list[socket.socket] = []
 _ports: list[int] = []
 _lock = threading.Lock()
-# A fork has its parent's memory, so the two would give the same ports.
+# A fork has a copy of its parent's memory, so both would return the same ports.
 os.register_at_fork(after_in_child=_ports.clear)
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that is free, and that nobody is given again while this process lives.
+    """Return a free port of the loopback interface, which is returned only once while this process runs.
 
-    It is not one that the kernel hands out by itself (ip_local_port_range, ip(7)) if enough are left beside those. It is of
-    a block that this process has claimed by the name of an abstract socket (unix(7)), which ends with this process. Raises
-    OSError if none is found.
+    If possible, it is outside of the kernel's ephemeral range (ip_local_port_range, ip(7)). It is from a block that this
+    process has claimed with the name of an abstract socket (unix(7)), which ends with the process. Raises OSError if
+    there is none.
     """
     with _lock:
         while True:

@@ -1,4 +1,4 @@
-"""A price list behind Stint's own HTTP gateway, as a target. It knows one key, and the gateway alone has it."""
+"""A price list behind Stint's own HTTP gateway, as a target. It accepts one key, which only the gateway has."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EVERY_S = 0.2
 
 
 class Prices(http.server.ThreadingHTTPServer):
-    """The application, as a context manager."""
+    """The server, as a context manager."""
 
     daemon_threads = True
 
@@ -26,20 +26,20 @@ class Prices(http.server.ThreadingHTTPServer):
         self.port = int(self.server_address[1])
 
     def __enter__(self) -> Self:
-        """Start it."""
+        """Start the server."""
         threading.Thread(target=self.serve_forever, daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop it."""
+        """Stop the server."""
         self.shutdown()
         self.server_close()
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    """Answers whoever has the key."""
+    """A handler that requires the key."""
 
     protocol_version = "HTTP/1.1"
     server: Prices
@@ -90,8 +90,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(b"data: no change\n\n")
                 time.sleep(_EVERY_S)
         except OSError:
-            # The gateway has cut it.
+            # The gateway has closed the stream.
             return
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is the library's
-        """Log nothing: the story prints what happens."""
+        """Log nothing, because the demo prints each step."""

@@ -1,4 +1,4 @@
-"""The demo's Kubernetes cluster, the system that runs its pipelines, and who can release there."""
+"""The catalog files of the demo's Kubernetes cluster, its pipeline system and its releases."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class _Cluster(Protocol):
-    """A running cluster, and the account with which Stint comes to it."""
+    """A running cluster, with the token of Stint's service account."""
 
     ca: str
     token: str
@@ -15,17 +15,17 @@ class _Cluster(Protocol):
 
 
 class _System(Protocol):
-    """A running system of pipelines."""
+    """A running pipeline system."""
 
     token: str
 
     @property
     def url(self) -> str:
-        """Where its runs are."""
+        """The URL template of its runs."""
 
     @property
     def webhook_secret(self) -> str:
-        """The key of its webhooks."""
+        """The secret that signs its webhooks."""
 
 
 RELEASER = "releaser"
@@ -35,7 +35,7 @@ SOURCE = "pipelines"
 RELEASE = """\
 name: release-web
 kind: kubernetes
-summary: Put the release of the pipeline into place
+summary: Deploy the release of the pipeline
 risk: high
 parameters:
   release: {pattern: "v[0-9]+[.][0-9]+[.][0-9]+", from: workflow.release}
@@ -52,7 +52,7 @@ examples:
 
 _POLICY = f"""\
 name: release
-summary: A pipeline releases what it was started for, without an approval
+summary: A pipeline deploys its own release, without approval
 clusters: [{CLUSTER}]
 command_sets: [release-web]
 requesters: {{identities: [{RELEASER}]}}
@@ -64,7 +64,7 @@ workflow: {{kinds: [pipeline], sources: [{SOURCE}]}}
 
 
 def release_files(kube: _Cluster, pipelines: _System) -> dict[str, str]:
-    """Return the catalog's files for a running cluster and a running system of pipelines."""
+    """Return the catalog files for a running cluster and a running pipeline system."""
     cluster = {
         "name": CLUSTER, "kind": "kubernetes", "summary": "The shop's web servers", "environment": "production",
         "risk": "high", "connection": {"ca": kube.ca, "token": kube.token},

@@ -1,4 +1,4 @@
-"""The steps in which a pipeline releases to a Kubernetes cluster, with a real kubectl."""
+"""The steps in which a pipeline deploys a release to a Kubernetes cluster, with a real kubectl."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EXEC = ("exec", "web-1", "-c", "app", "--", "sleep", "1000")
 
 
 class Releasing(Means):
-    """Steps of the story."""
+    """The release steps of the demo."""
 
     def pipeline_asks(self) -> str:
         self.pipelines.begin(_RUN, _RELEASE)
@@ -32,8 +32,8 @@ class Releasing(Means):
         made = self.cast.releaser.post(f"/grants/{self.grant['ref']}/credential", {})["values"]
         self.kubeconfig.write_text(made["Kubeconfig"], encoding="utf-8")
         return (
-            "a small Kubernetes API of Stint's tests stands in for a cluster; kubectl is a real one\n"
-            f"{self.grant['ref']} is for release {_RELEASE}, which {_RUN} is about; its kubeconfig has no secret"
+            "the Kubernetes API is simulated; kubectl is real\n"
+            f"{self.grant['ref']} allows release {_RELEASE}, the one of {_RUN}; its kubeconfig contains no secret"
         )
 
     def releases(self) -> str:
@@ -62,16 +62,16 @@ class Releasing(Means):
             self.pipelines.finish(_RUN)
             over, _, _ = select.select([watch], [], [], 10)
             took = time.monotonic() - began
-            expect(bool(over) and took < 2, f"the process in the container lived on for {took:.1f} s")
+            expect(bool(over) and took < 2, f"the process in the container kept running for {took:.1f} s")
             _, printed = running.communicate(timeout=10)
         ended = self.wait_for(lambda found: found["state"] == "ended", within=20, whose=self.cast.releaser)
         expect(ended["end_reason"] == "workflow_closed", f"the grant ended because of {ended['end_reason']}")
         receipt = self.cast.releaser.get(f"/grants/{ended['ref']}/receipt")
         expect(all(lease["gone"] for lease in receipt["checked"]), f"not confirmed: {receipt['checked']}")
-        # kubectl repeats the reason in its own log before it says it.
+        # kubectl logs the reason before it prints it, so take the last line.
         return (
             f"$ kubectl {' '.join(_EXEC)}\n{printed.strip().splitlines()[-1]}\n"
-            f"process {process} in the container was gone {took * 1000:.0f} ms after {_RUN} was done; its account is gone from the cluster"
+            f"process {process} in the container ended {took * 1000:.0f} ms after {_RUN} was done; the grant's account was deleted"
         )
 
     @property
@@ -79,7 +79,7 @@ class Releasing(Means):
         return self.folder / "releaser-kubeconfig.json"
 
     def kubectl(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run kubectl with the grant's kubeconfig, as the pipeline does."""
+        """Run kubectl with the grant's kubeconfig as the pipeline."""
         return subprocess.run(
             self.kube.command(self.kubeconfig, *words), env=self.kube.environment(self.cast.releaser.token),
             capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60,

@@ -1,8 +1,8 @@
-"""A small service of a demo target: keeps one child per unit, writes logs, and restarts a unit on request.
+"""A small service of a demo target: runs one child per unit, writes logs, and restarts a unit on request.
 
-Run as `python service.py serve FOLDER`. What the target has for `systemctl` and `journalctl` runs `python service.py
-systemctl FOLDER …` and `python service.py journalctl FOLDER …`. As with systemd, the serving process is not a
-descendant of the caller, so what it starts outlives the call.
+Run as `python service.py serve FOLDER`. The target's `systemctl` and `journalctl` run `python service.py systemctl
+FOLDER …` and `python service.py journalctl FOLDER …`. As with systemd, the serving process is not a descendant of the
+caller, so units outlive the call.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ UNITS = ("nginx", "haproxy")
 
 
 def serve(folder: Path) -> None:
-    """Keep the units running until killed; answer requests on the socket `ctl`."""
+    """Run the units until killed, and serve requests on the socket `ctl`."""
     running = {unit: _start(unit) for unit in UNITS}
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder / "ctl"))

@@ -1,4 +1,4 @@
-"""A real OpenSSH server on a free loopback port, in its own folder, that trusts given certificate authorities."""
+"""A real OpenSSH server on a free loopback port, in its own folder, with given certificate authorities."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class NoSSHServer(RuntimeError):
-    """A target can't be started here; the message says what is missing."""
+    """A target can't be started here. The message has what is missing."""
 
 
 def usable_sshd() -> str:
-    """Return the path of sshd, if it can run as a target. Raises NoSSHServer if not root, or if it is not installed."""
+    """Return the path of sshd. Raises NoSSHServer if it is not installed, or this process is not root."""
     if os.geteuid() != 0:
-        raise NoSSHServer("The SSH targets are real sshd processes, which need root: run this again as root.")
+        raise NoSSHServer("The SSH targets are real sshd processes, which need root. Run this again as root.")
     sshd = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if sshd is None:
         raise NoSSHServer("sshd was not found. Install it with `apt install openssh-server`.")
@@ -40,13 +40,13 @@ def usable_sshd() -> str:
 
 @dataclass
 class SshTarget:
-    """One target. Use it as a context manager, or call ``start`` and ``stop``. Needs root, as sshd does.
+    """One target. Use it as a context manager, or call ``start`` and ``stop``. Needs root, like sshd.
 
     ``ca_keys`` are public keys in OpenSSH format. Their certificates are accepted only for one of ``clusters``. Only
-    ``account`` can log in. Programs in the folder ``programs`` are found first. ``options`` are additional lines of
-    sshd_config, which take precedence over those below. ``host_ca`` (path of a private key) signs a host certificate
-    for 127.0.0.1. ``port`` 0 selects a free one. ``environment`` is added to that of its commands. After ``stop``, nothing is
-    left except what its commands have changed, and /run/sshd, which all sshd processes of a machine share.
+    ``account`` can log in. The folder ``programs`` is first on the PATH. ``options`` are additional lines of sshd_config,
+    which take precedence over those below. ``host_ca`` (path of a private key) signs a host certificate for 127.0.0.1.
+    ``port`` 0 selects a free one. ``environment`` is added to that of its commands. ``stop`` removes everything except
+    the changes that its commands made, and /run/sshd, which all sshd processes of a machine share.
     """
 
     ca_keys: Sequence[str]
@@ -75,7 +75,7 @@ class SshTarget:
 
     @property
     def host_key(self) -> str:
-        """Its public host key, as the catalog pins it."""
+        """The public host key, in the format of the catalog."""
         algorithm, blob, *_ = (self.folder / "host_key.pub").read_text(encoding="ascii").split()
         return f"{algorithm} {blob}"
 
@@ -96,21 +96,21 @@ class SshTarget:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it and wait until it answers. Raises NoSSHServer."""
+        """Start the server, and wait until it accepts connections. Raises NoSSHServer."""
         sshd = usable_sshd()
         if not self.folder.name:
             self._prepare()
         self._listen(sshd)
 
     def stop(self) -> None:
-        """Stop it with all its connections and remove its folder."""
+        """Stop the server and its connections, and remove its folder."""
         self.kill()
         if self.folder.name:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder = Path()
 
     def kill(self) -> None:
-        """Stop it with all its connections, but keep its folder and port, so that ``start`` brings it back."""
+        """Stop the server and its connections, but keep its folder and port for the next ``start``."""
         if self._process is None:
             return
         connections = self.connections()
@@ -173,7 +173,7 @@ class SshTarget:
             f"PidFile {self.folder}/sshd.pid",
             f"TrustedUserCAKeys {self.folder}/ca.pub",
             f"AuthorizedPrincipalsFile {self.folder}/principals",
-            # Its folder is below one that everyone can write to.
+            # The folder is in a world-writable one.
             "StrictModes no",
             f"RevokedKeys {self.folder}/krl",
             "AuthorizedKeysFile none",
@@ -184,7 +184,7 @@ class SshTarget:
             "UsePAM no",
             "PermitUserRC no",
             "DisableForwarding yes",
-            # Without a shell's startup files: what those of this machine do is not part of the target.
+            # So that the startup files of this machine's shell have no effect on the target.
             " ".join(["SetEnv", *(f"{name}={value}" for name, value in environment.items())]),
             "ClientAliveInterval 10",
             "ClientAliveCountMax 2",

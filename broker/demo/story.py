@@ -1,4 +1,4 @@
-"""The story: access is requested, approved, used, refused, cut at the deadline, and its end proven."""
+"""The demo's steps: access is requested, approved, used, refused and ended, and its end is confirmed."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from django.core.management import CommandError, call_command
 from broker.demo.api import ApiError
 from broker.demo.means import Wrong, expect, first, said
 from broker.demo.releasing import Releasing
+from sessions_app.models.grant import why_over
 
 _WINDOW = 14
 _DATABASE_WINDOW = 8
@@ -25,36 +26,36 @@ _COUNT, _CARDS = "SELECT count(*) FROM app.orders", "SELECT * FROM app.cards"
 
 
 class Story(Releasing):
-    """Plays the steps in order. ``play`` returns True if each step succeeded."""
+    """All steps of the demo, in order."""
 
     def play(self) -> bool:
-        """Play all steps. The first one that fails ends the story."""
+        """Play the steps until one fails. Return whether all succeeded."""
         steps: list[tuple[str, Callable[[], str]]] = [
             ("Priya requests a window on web-eu with one command set", self.ask),
-            ("Two people approve exactly what they read; the window is scheduled", self.approve),
-            ("The window opens automatically", self.open),
+            ("Two people approve exactly what they read; the grant is scheduled", self.approve),
+            ("The grant starts automatically", self.open),
             ("An allowed command runs on web-1", self.allowed),
             ("A command outside the set is refused, with the closest allowed one", self.outside),
             ("An injection is refused before anything reaches the host", self.injection),
-            ("A long command is killed at the deadline while it runs", self.deadline),
-            ("The end is confirmed by the target, and the receipt says so", self.proven),
-            ("The next login finds no access", self.next_login),
-            ("Priya gets one table of the shop's database, with a role of her own", self.database),
-            ("psql is cut in the middle of a query at the deadline, and the role is gone", self.query_cut),
-            ("Of the API behind nginx, one ticket is accessible and the next one is not", self.tickets_open),
-            ("The ticket is done: its token has been revoked", self.tickets_shut),
+            ("A running command is terminated at the deadline", self.deadline),
+            ("The target confirms the end, and the receipt shows it", self.proven),
+            ("The next login is refused", self.next_login),
+            ("Priya can read one table of the shop's database, as a temporary role", self.database),
+            ("psql is disconnected during a query at the deadline, and the role is dropped", self.query_cut),
+            ("In the API behind nginx, Priya can read one ticket and no other", self.tickets_open),
+            ("The ticket is done: the grant ends, and its token is revoked", self.tickets_shut),
             (
-                "Through Stint's own gateway Priya reads a price, with a key that she never sees",
+                "Through Stint's own gateway, Priya reads a price, with an API key that she never sees",
                 self.prices_open,
             ),
-            ("She follows its changes; the stream is cut when the grant ends", self.prices_cut),
+            ("She follows its changes; the stream is closed when the grant ends", self.prices_cut),
             (
-                "A pipeline gets access to a Kubernetes cluster for the release that it was started for",
+                "A pipeline gets access to a Kubernetes cluster, for its own release only",
                 self.pipeline_asks,
             ),
             ("kubectl sets the image of that release; another image is refused", self.releases),
             (
-                "The pipeline is done: its kubectl exec is cut, and the process in the container is dead",
+                "The pipeline is done: its kubectl exec is disconnected, and the process in the container is killed",
                 self.release_done,
             ),
             ("An agent requests one ticket through MCP; Jonas approves", self.agent_asks),
@@ -62,8 +63,8 @@ class Story(Releasing):
                 "It reads and closes that ticket; another ticket and an export are refused",
                 self.agent_works,
             ),
-            ("The ticket is closed in Stint: the agent's token has been revoked", self.agent_is_done),
-            ("An incident is open: Priya, on call, can start immediately", self.responds),
+            ("The ticket is closed in Stint: the agent's token is revoked", self.agent_is_done),
+            ("An incident is open: Priya is on call and starts without approval", self.responds),
             ("The incident is closed while a command runs: all access for it ends", self.resolved),
             ("The record is verified", self.record),
         ]
@@ -90,13 +91,13 @@ class Story(Releasing):
             "reason": "Load the new certificates",
         })  # fmt: skip
         expect(self.request["state"] == "pending", f"the request is {self.request['state']}")
-        return f"{self.request['ref']}: restart-web (unit nginx) on web-1 and web-2 for {_WINDOW} s, CHG-2291, waits for 2 approvals"
+        return f"{self.request['ref']}: restart-web (unit nginx) on web-1 and web-2 for {_WINDOW} s, CHG-2291, is waiting for 2 approvals"
 
     def approve(self) -> str:
         seen = []
         for name, api in (("Jonas", self.cast.jonas), ("Mara", self.cast.mara)):
             answer = api.post(f"/requests/{self.request['ref']}/verdicts", {
-                "verdict": "approve", "digest": self.request["digest"], "comment": "Fine by me",
+                "verdict": "approve", "digest": self.request["digest"], "comment": "Looks good",
             })  # fmt: skip
             seen.append(f"{name} approved {self.request['digest'][:12]}…, now {answer['state']}")
         expect(answer["state"] == "approved", seen[-1])
@@ -140,14 +141,14 @@ class Story(Releasing):
             expect(bool(over), "the process was still there 5 s after the deadline")
             expect(-0.05 < late < 2, f"the process ended {late:.3f} s after the deadline")
             running.wait(timeout=5)
-        return f"process {process} on web-1 was gone {late * 1000:.0f} ms after the deadline"
+        return f"process {process} on web-1 ended {late * 1000:.0f} ms after the deadline"
 
     def proven(self) -> str:
         grant = self.wait_for(lambda found: found["state"] == "ended", within=15)
         receipt = self.cast.priya.get(f"/grants/{grant['ref']}/receipt")
         ended, checked = receipt["ended"], receipt["checked"]
         expect(bool(checked) and all(lease["gone"] for lease in checked), f"not confirmed: {checked}")
-        lines = [f"{grant['ref']} ended because {ended['why']}; confirmed {ended['seconds']} s later"]
+        lines = [f"{grant['ref']} ended ({ended['why']}); confirmed {ended['seconds']} s later"]
         lines += [f"{lease['target']}: checked, nothing of the grant is left" for lease in checked]
         lines.append(f"{len(receipt['run'])} commands run, {len(receipt['refused'])} refused")
         return "\n".join(lines)
@@ -190,8 +191,8 @@ class Story(Releasing):
         receipt = self.cast.priya.get(f"/grants/{self.grant['ref']}/receipt")
         expect(all(lease["gone"] for lease in receipt["checked"]), f"not confirmed: {receipt['checked']}")
         return (
-            f"{printed.strip().splitlines()[0]}\ncut {late * 1000:.0f} ms after the deadline; the catalog was read back: "
-            f"no role, no session, nothing owned; confirmed in {receipt['ended']['seconds']} s"
+            f"{printed.strip().splitlines()[0]}\ndisconnected {late * 1000:.0f} ms after the deadline; PostgreSQL's catalog shows "
+            f"no role, session or owned object of the grant; confirmed in {receipt['ended']['seconds']} s"
         )
 
     def tickets_open(self) -> str:
@@ -213,7 +214,7 @@ class Story(Releasing):
         refused = ", ".join(run["command"] for run in receipt["refused"])
         return (
             f"$ curl … {self.tickets.url}/tickets/T-7\n{first(shut)}\n"
-            f"the receipt: allowed {allowed}; refused {refused}; checked: requests without a valid token are refused"
+            f"receipt: allowed {allowed}; refused {refused}; checked that requests without a valid token are refused"
         )
 
     def prices_open(self) -> str:
@@ -240,9 +241,9 @@ class Story(Releasing):
             self.cast.priya.post(f"/grants/{self.grant['ref']}/end", {"note": "The price is right"})
             rest, _ = following.communicate(timeout=10)
             took = time.monotonic() - began
-        expect("has ended" in rest and took < 2, f"the stream went on for {took:.1f} s: {rest[-200:]}")
+        expect("has ended" in rest and took < 2, f"the stream continued for {took:.1f} s: {rest[-200:]}")
         self.wait_for(lambda found: found["state"] == "ended", within=15)
-        return f"{rest.strip().splitlines()[-1].lstrip(': ')}\nthe stream was cut {took * 1000:.0f} ms after the end was requested"
+        return f"{rest.strip().splitlines()[-1].lstrip(': ')}\nthe stream was closed {took * 1000:.0f} ms after the grant was ended"
 
     def agent_asks(self) -> str:
         self.workflow = self.cast.jonas.post("/workflows", {
@@ -256,14 +257,14 @@ class Story(Releasing):
         expect(not asked["isError"], str(asked))
         self.request = self.cast.jonas.get(f"/requests/{asked['structuredContent']['request']}")
         self.cast.jonas.post(f"/requests/{self.request['ref']}/verdicts", {
-            "verdict": "approve", "digest": self.request["digest"], "comment": "Fine by me",
+            "verdict": "approve", "digest": self.request["digest"], "comment": "Looks good",
         })  # fmt: skip
         self.grant = self.wait_for(
             lambda grant: grant["state"] == "active", within=20, whose=self.cast.scribe
         )
         made = self.cast.scribe.post(f"/grants/{self.grant['ref']}/credential", {})["values"]
         self.token = made["Token"]
-        return f"request_access: {self.request['ref']} for {self.workflow}\n{self.grant['ref']} is used at {made['MCP address']}"
+        return f"request_access: {self.request['ref']} for {self.workflow}\n{self.grant['ref']} is available at {made['MCP address']}"
 
     def agent_works(self) -> str:
         tools = ", ".join(self.agent.tools("support-desk", self.token))
@@ -286,7 +287,7 @@ class Story(Releasing):
         status = self.agent.status("support-desk", self.token)
         expect(status == 401, f"the gateway returned {status}")
         ended = self.wait_for(lambda found: found["state"] == "ended", within=20, whose=self.cast.scribe)
-        return f"{ended['ref']} ended because {ended['end_reason']}; tools/list returned {status}"
+        return f"{ended['ref']} ended ({why_over(ended['end_reason'])}); tools/list returned {status}"
 
     def _tool(self, name: str, arguments: dict[str, str]) -> str:
         """Return the text of a call's result."""
@@ -306,7 +307,7 @@ class Story(Releasing):
         done = self.ssh("web-1", "systemctl restart nginx")
         expect(done.returncode == 0 and "restarted nginx" in done.stdout, said(done))
         return (
-            f"{self.incident['ref']} is open on web-eu; {self.grant['ref']} needed no approval and ends with it\n"
+            f"{self.incident['ref']} is open on web-eu; {self.grant['ref']} needed no approval and ends with the incident\n"
             f"$ {self.shown('web-1', 'systemctl restart nginx')}\n{done.stdout.strip()}"
         )
 
@@ -330,12 +331,12 @@ class Story(Releasing):
             _, printed = running.communicate(timeout=10)
         grant = self.wait_for(lambda found: found["state"] == "ended", within=15)
         expect(grant["end_reason"] == "workflow_closed", f"the grant ended because of {grant['end_reason']}")
-        return f"{printed.strip()}\nprocess {process} on web-1 was gone {took * 1000:.0f} ms after {self.incident['ref']} was closed"
+        return f"{printed.strip()}\nprocess {process} on web-1 ended {took * 1000:.0f} ms after {self.incident['ref']} was closed"
 
     def record(self) -> str:
-        told = io.StringIO()
+        output = io.StringIO()
         try:
-            call_command("audit_verify", stdout=told, stderr=told)
+            call_command("audit_verify", stdout=output, stderr=output)
         except (CommandError, SystemExit) as error:
-            raise Wrong(f"{told.getvalue()} {error}") from error
-        return told.getvalue().strip().splitlines()[-1]
+            raise Wrong(f"{output.getvalue()} {error}") from error
+        return output.getvalue().strip().splitlines()[-1]

@@ -20,7 +20,7 @@ SERVICE = Path(__file__).parent / "service.py"
 
 
 class Targets:
-    """Starts the targets as a context manager, and leaves nothing behind."""
+    """The targets, as a context manager that removes everything at the end."""
 
     def __init__(self, folder: Path, ca_public_keys: Sequence[str]) -> None:
         self._folder = folder
@@ -29,7 +29,7 @@ class Targets:
         self.hosts: list[Host] = []
 
     def __enter__(self) -> Self:
-        """Start all."""
+        """Start all targets."""
         with self._stack:
             for cluster, (*_, names) in CLUSTERS.items():
                 for name in names:
@@ -40,7 +40,7 @@ class Targets:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop all."""
+        """Stop all targets."""
         self._stack.close()
 
     def _start(self, name: str, cluster: str) -> None:
@@ -64,7 +64,7 @@ class Targets:
 
     @staticmethod
     def find_process(words: str, *, within: float) -> int | None:
-        """Return the process that runs these words on a target (which is this machine), or None."""
+        """Return the ID of the process with these arguments on a target (which is this machine), or None."""
         wanted = words.split()[1:]
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
@@ -78,7 +78,7 @@ class Targets:
 
 
 def _end(services: subprocess.Popen[bytes]) -> None:
-    """Stop a service and the units that it runs."""
+    """Stop a service and its units."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(services.pid, signal.SIGKILL)
     services.wait()

@@ -1,4 +1,4 @@
-"""A ticket API behind a real nginx, which asks Stint about every request."""
+"""A ticket API behind a real nginx, which authorizes every request with Stint."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ http {{
 
 
 class NoNginx(RuntimeError):
-    """nginx can't be run; the message says what to do."""
+    """nginx can't be run. The message has the reason."""
 
 
 def usable_nginx() -> str:
@@ -56,7 +56,7 @@ def usable_nginx() -> str:
 
 
 class _Tickets(http.server.BaseHTTPRequestHandler):
-    """Returns any ticket to anyone who gets here."""
+    """A handler that returns any ticket without authentication."""
 
     def do_GET(self) -> None:
         body = json.dumps({"ticket": self.path.rpartition("/")[2], "text": "The printer is on fire"}).encode()
@@ -67,11 +67,11 @@ class _Tickets(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is the library's
-        """Log nothing: the story prints what happens."""
+        """Log nothing, because the demo prints each step."""
 
 
 class TicketsApi:
-    """The application and its nginx, as a context manager. ``stint`` is the URL of Stint's pages."""
+    """The API and its nginx, as a context manager. ``stint`` is the URL of Stint's pages."""
 
     def __init__(self, folder: Path, stint: str) -> None:
         self._folder = folder
@@ -87,7 +87,7 @@ class TicketsApi:
         return f"http://{_HOST}:{self.port}"
 
     def __enter__(self) -> Self:
-        """Start both."""
+        """Start the API and nginx."""
         with self._stack:
             application = http.server.ThreadingHTTPServer((_HOST, 0), _Tickets)
             self._stack.callback(application.server_close)
@@ -100,7 +100,7 @@ class TicketsApi:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop both."""
+        """Stop the API and nginx."""
         self._stack.close()
 
     def _start_nginx(self, upstream: int) -> None:

@@ -1,4 +1,4 @@
-"""The demo's people and catalog, created with the same operations as everywhere else."""
+"""The demo's people and catalog, created with Stint's usual operations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEMO = Actor.system("demo")
 
 @dataclass(frozen=True)
 class Cast:
-    """The API as each person, as the agent and the pipeline that Priya owns, and Priya's private SSH key."""
+    """API clients of the people, the agent and the pipeline, and Priya's private SSH key."""
 
     priya: Api
     mara: Api
@@ -54,7 +54,7 @@ def people(
     desk: Login,
     release: Mapping[str, str],
 ) -> Cast:
-    """Create the people with their passwords, and the catalog for what is running. ``release`` is its part for releases."""
+    """Create the people with their passwords, and the catalog for the running servers. ``release``: its files for releases."""
     now = clock.now()
     for username, (name, groups) in PEOPLE.items():
         create_identity(

@@ -24,26 +24,26 @@ pytestmark = pytest.mark.processes
 STEPS = [
     "Priya requests",
     "Two people approve",
-    "The window opens automatically",
+    "The grant starts automatically",
     "An allowed command runs",
     "A command outside the set is refused",
     "An injection is refused",
-    "A long command is killed at the deadline",
-    "The end is confirmed",
-    "The next login finds no access",
-    "Priya gets one table",
-    "psql is cut in the middle of a query",
-    "Of the API behind nginx, one ticket is accessible",
+    "A running command is terminated at the deadline",
+    "The target confirms the end",
+    "The next login is refused",
+    "Priya can read one table",
+    "psql is disconnected during a query",
+    "In the API behind nginx, Priya can read one ticket",
     "The ticket is done",
-    "Through Stint's own gateway Priya reads a price",
-    "She follows its changes; the stream is cut",
+    "Through Stint's own gateway, Priya reads a price",
+    "She follows its changes; the stream is closed",
     "A pipeline gets access to a Kubernetes cluster",
     "kubectl sets the image of that release; another image is refused",
-    "The pipeline is done: its kubectl exec is cut",
+    "The pipeline is done: its kubectl exec is disconnected",
     "An agent requests one ticket through MCP",
     "It reads and closes that ticket",
     "The ticket is closed in Stint",
-    "An incident is open: Priya, on call",
+    "An incident is open: Priya is on call",
     "The incident is closed while a command runs",
     "The record is verified",
 ]
@@ -147,13 +147,13 @@ def both(processes):
     """Two at the same time, for each takes half a minute: one goes well, the other loses its targets, whichever is looked at first."""
     with demo() as good, demo() as bad:
         # They run by then, and the story, which waits for nobody, has not begun.
-        bad.wait_for("Starting a small Kubernetes API")
+        bad.wait_for("Starting a simulated Kubernetes API")
         bad.learn_folder()
         targets = bad.sshd()
         assert len(targets) == 4
         for pid in targets:
             os.kill(pid, signal.SIGKILL)
-        good.wait_for("Playing the story")
+        good.wait_for("Playing the steps")
         good.learn_folder()
         yield good, bad
 
@@ -178,16 +178,16 @@ def test_the_story_goes_as_it_should_and_leaves_nothing(both):
     for (_, title), begin in zip(told, STEPS, strict=True):
         assert title.startswith(begin)
     # Each step says what was seen.
-    for seen in (r"waits for 2 approvals", r"Mara approved [0-9a-f]{12}…, now approved", r"GR-\w+ is active until",
+    for seen in (r"is waiting for 2 approvals", r"Mara approved [0-9a-f]{12}…, now approved", r"GR-\w+ is active until",
                  r"restarted nginx: process \d+ -> \d+", r"not allowed: `nginx` is allowed, but `sshd` is not one of nginx",
-                 r"never passed to a shell", r"was gone -?\d+ ms after the deadline", r"nothing of the grant is left",
-                 r"1 commands? run, |2 commands run, ", r"no active access", r"INC-\d+ is open on web-eu", r"was gone -?\d+ ms after INC-\d+ was closed", r"permission denied for table cards",
-                 r"terminating connection", r"no role, no session, nothing owned", r"on fire", r"403 Request refused by Stint",
+                 r"never passed to a shell", r"ended -?\d+ ms after the deadline", r"nothing of the grant is left",
+                 r"1 commands? run, |2 commands run, ", r"no active access", r"INC-\d+ is open on web-eu", r"ended -?\d+ ms after INC-\d+ was closed", r"permission denied for table cards",
+                 r"terminating connection", r"no role, session or owned object of the grant", r"on fire", r"403 Request refused by Stint",
                  r"allowed GET /tickets/T-7; refused GET /tickets/T-8", r"read_ticket TKT-9999: Refused by GR-\w+",
-                 r"in the body: needs a number from 35 to 60", r"GR-\w+ has ended: ended by the holder", r"the stream was cut \d+ ms after",
-                 r"a small Kubernetes API of Stint's tests stands in for a cluster", r"must be `registry.example/web:v1.4.2`, not `registry.example/web:v1.4.3`",
-                 r"deployment.apps/web image updated", r"GR-\w+ has ended: workflow closed", r"process \d+ in the container was gone \d+ ms after",
-                 r"export_attachments: Refused", r"because workflow_closed; tools/list returned 401", r"All steps passed"):  # fmt: skip
+                 r"in the body: needs a number from 35 to 60", r"GR-\w+ has ended: ended by the holder", r"the stream was closed \d+ ms after",
+                 r"the Kubernetes API is simulated; kubectl is real", r"must be `registry.example/web:v1.4.2`, not `registry.example/web:v1.4.3`",
+                 r"deployment.apps/web image updated", r"GR-\w+ has ended: workflow closed", r"process \d+ in the container ended \d+ ms after",
+                 r"export_attachments: Refused", r"\(workflow closed\); tools/list returned 401", r"All steps passed"):  # fmt: skip
         assert re.search(seen, good.said), f"{seen} was not seen in:\n{good.said}"
     assert not good.left()
     assert not good.folder.exists()
@@ -215,6 +215,6 @@ def test_without_root_it_says_in_one_line_what_to_do_before_anything_starts():
     )
     assert (told.returncode, told.stdout) == (1, "")
     assert told.stderr.splitlines() == [
-        "stint: The SSH targets are real sshd processes, which need root: run this again as root."
+        "stint: The SSH targets are real sshd processes, which need root. Run this again as root."
     ]
     assert time.monotonic() - begun < allow(10)
