@@ -11,7 +11,7 @@ SYSTEM_PREFIX = "system:"
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """One identity, or a component of Stint itself (``system:sweep``), at the time of the act.
+    """An identity, or a component of Stint (``system:sweep``), at the time of the act.
 
     ``name`` is the username at that time. ``id`` is the identity's primary key, or None for a component. Raises
     ValueError for an empty name, and for an identity whose name is reserved for the system.
@@ -28,7 +28,7 @@ class Actor:
         if self.name.startswith(SYSTEM_PREFIX) != is_system or (self.id is None) != is_system:
             raise ValueError(
                 f"{self.name!r} with id {self.id} can't be a {self.kind} actor: names that begin with "
-                f"'{SYSTEM_PREFIX}' are for Stint's own parts, which have no id."
+                f"'{SYSTEM_PREFIX}' are reserved for Stint's components, which have no id."
             )
 
     @classmethod

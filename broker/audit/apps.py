@@ -6,7 +6,7 @@ from django.apps import AppConfig
 
 
 class AuditConfig(AppConfig):
-    """Registers the record's models under the label ``audit``."""
+    """The app of the record's models, with the label ``audit``."""
 
     name = "broker.audit"
     label = "audit"

@@ -1,8 +1,8 @@
-"""Attempts that anyone can repeat without limit: all are recorded, in few entries.
+"""Aggregated entries for attempts that anyone can repeat without limit, such as failed sign-ins.
 
-While few sources try, the first attempt of each becomes an entry at once. Attempts that follow within a minute are
-counted in a row, which needs neither the record's head nor a wait for the disk. When the minute is over, the count
-becomes one entry. The row is the queue: nothing is lost when a process ends.
+While there are few sources, the first attempt of each becomes an entry at once. Further attempts within a minute are
+counted in a row, which needs neither the record's head nor a wait for the disk. After the minute, the count becomes one
+entry. The counts are in the database, so nothing is lost when a process ends.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from broker.audit.models import AuditAttempt
 from broker.audit.record import Json, record, record_many
 
 WINDOW = dt.timedelta(minutes=1)
-# How many sources at once are recorded at their first attempt, and how many get their own entry after a minute. One
-# entry covers the rest.
+# The number of sources whose first attempt is recorded at once, and of sources that get their own entry after a minute.
+# One entry covers the rest.
 TOLD_AT_ONCE = 10
 SOURCES = 100
 EXAMPLES = 5
 SEVERAL = "several"
-# The most bytes of an attempt that are stored as an example.
+# The maximum size of a stored example, in bytes.
 LONGEST = 1000
 
 _COUNT = """
@@ -54,8 +54,8 @@ def record_attempt(
 ) -> None:
     """Record an attempt that gave no access, in its own transaction or the caller's.
 
-    ``source`` is what attempts are counted by: an address (IPv6 by /64), or anything else that one can't have many of.
-    Raises the database's errors.
+    Attempts are counted by ``source``: an address (IPv6 by /64), or anything else that is hard to get many of. Raises
+    the database's errors.
     """
     object_ref, data = fitting(object_ref, data)
     with transaction.atomic():
@@ -66,7 +66,7 @@ def record_attempt(
                 event=event, actor=actor, object_type=object_type, object_ref=object_ref, data=data, now=now
             )
         elif not connection.savepoint_ids:
-            # A count is not worth a wait for the disk: only a crash of the database loses the latest ones.
+            # Don't wait for the disk: only a crash of the database loses the latest counts.
             with connection.cursor() as cursor:
                 cursor.execute("SET LOCAL synchronous_commit TO off")
 
@@ -95,8 +95,8 @@ def _count(
 
 
 def _is_told_at_once(event: Event, actor: Actor) -> bool:
-    """Whether the first attempt of a source gets its own entry. There are only so many identities, but any number of
-    addresses.
+    """Whether the first attempt of a source becomes an entry at once. The number of identities is limited, unlike that
+    of addresses.
     """
     return actor.id is not None or AuditAttempt.objects.filter(event=event, told=True).count() < TOLD_AT_ONCE
 
@@ -107,28 +107,29 @@ def _example(data: Mapping[str, Json]) -> str:
 
 
 def append_attempts(now: dt.datetime) -> int:
-    """Record what was counted for a minute, one entry for each source, and return the number of entries. Addresses
-    beyond the first 100 share one entry, with their number. Raises the database's errors.
+    """Record the counts that are a minute old, one entry for each source, and return the number of entries.
+
+    Addresses beyond the first 100 share one entry, with their number. Raises the database's errors.
     """
     with transaction.atomic():
         due = AuditAttempt.objects.filter(first_at__lte=now - WINDOW).values("event")
-        # Take all rows of an event at once, even younger ones. With each source at its own time, there would be any
-        # number of entries a minute.
+        # Take all rows of an event at once, even younger ones. If each source had its own time, there would be no limit
+        # on the number of entries per minute.
         rows = list(
             AuditAttempt.objects.filter(event__in=due)
             .select_for_update(skip_locked=True, no_key=True)
             .order_by("-times", "pk")
         )
         AuditAttempt.objects.filter(pk__in=[row.pk for row in rows]).delete()
-        # A single attempt that already is an entry needs no second one.
+        # A single attempt that is already an entry needs no second one.
         counted = [row for row in rows if row.times > 1 or not row.told]
-        told = 0
+        count = 0
         for event in dict.fromkeys(row.event for row in counted):
-            told += _tell(Event(event), [row for row in counted if row.event == event], now)
-    return told
+            count += _record_all(Event(event), [row for row in counted if row.event == event], now)
+    return count
 
 
-def _tell(event: Event, rows: list[AuditAttempt], now: dt.datetime) -> int:
+def _record_all(event: Event, rows: list[AuditAttempt], now: dt.datetime) -> int:
     named = [row for row in rows if row.actor_id is not None]
     for row in named:
         record(
@@ -151,8 +152,8 @@ def _about(rows: list[AuditAttempt]) -> str:
 
 
 def _summary(rows: list[AuditAttempt]) -> dict[str, Json]:
-    """Return the facts of the first attempt, with count, first, last and examples. With many sources, each example is
-    from a different one.
+    """Return the facts of the first attempt, with count, first, last and examples, each from another source if there
+    are several.
     """
     one = len(rows) == 1
     return {

@@ -1,7 +1,9 @@
-"""Ends continue while the record refuses entries: the entries are kept aside, and appended when it accepts them again.
+"""The backlog of entries that the record refused. They are appended when it accepts entries again, so that access can
+always end.
 
-Only acts that remove access, or give none, may be kept aside. Acts that give access use ``record``, and fail with it.
-The database keeps the entries of a commit aside (``audit_append_pending``); what it does not even accept, this module does.
+Only entries of acts that remove access, or give none, go to the backlog. Acts that give access use ``record``, and fail
+with it. The database itself puts refused entries of a commit there (``audit_append_pending``); this module does so for
+entries that the database rejects before the commit.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from broker.kernel.text import recordable
 logger = structlog.get_logger(__name__)
 
 BATCH = 500
-# The most characters that are kept of each fact of an entry that can't be recorded.
+# The maximum length of each fact that is kept of an entry that can't be recorded, in characters.
 LONGEST = 1000
 CATCHER = Actor.system("record")
 
@@ -38,11 +40,11 @@ CATCHER = Actor.system("record")
 def record_end(
     *, event: Event, actor: Actor, object_type: str, object_ref: str, data: Mapping[str, Json], now: datetime
 ) -> None:
-    """Record an act that removes access, like ``record``. If the record refuses, or takes too long, the entry is kept
-    aside.
+    """Record an act that removes access, like ``record``. If the record refuses the entry or takes too long, the entry
+    goes to the backlog.
 
-    Data that can't be recorded is left out, with the reason. Raises NotInTransaction, and the database's errors if the
-    entry can't be kept aside either.
+    Data that can't be recorded is replaced by the reason. Raises NotInTransaction, and the database's errors if the
+    backlog fails too.
     """
     record_ends(event=event, actor=actor, object_type=object_type, entries=[(object_ref, data)], now=now)
 
@@ -76,9 +78,7 @@ def record_ends(
 
 
 def fitting(ref: str, data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json]]:
-    """Return the name and data in a form that the record accepts. An entry that it refuses would block everything that
-    is kept aside after it.
-    """
+    """Return the name and data in a form that the record accepts. A refused entry would block the backlog behind it."""
     try:
         kept = as_recorded(data)
     except Unrecordable as error:
@@ -87,11 +87,10 @@ def fitting(ref: str, data: Mapping[str, Json]) -> tuple[str, Mapping[str, Json]
 
 
 def catch_up(now: datetime) -> int:
-    """Append the entries that were kept aside, in order and with their own times, and return how many. Stops when the
-    record refuses.
+    """Append the entries of the backlog, in order and with their own times, and return their number.
 
-    An entry that can't be recorded, such as one of an unknown event, is replaced by an entry about it. So the entries
-    behind it continue. Raises the database's errors.
+    An entry that can't be recorded, such as one with an unknown event, is replaced by an entry about it, so that it
+    doesn't block the others. Raises the database's errors, also if the record refuses entries.
     """
     with transaction.atomic():
         kept = list(
@@ -103,7 +102,7 @@ def catch_up(now: datetime) -> int:
                     _append(entry, now)
             except (Unrecordable, ValueError, DataError) as error:
                 logger.exception("record.entry_replaced", entry=entry.event, object_ref=entry.object_ref)
-                _tell_left_out(entry, error, now)
+                _record_replacement(entry, error, now)
         AuditBacklog.objects.filter(pk__in=[entry.pk for entry in kept]).delete()
     return len(kept)
 
@@ -119,7 +118,7 @@ def _append(entry: AuditBacklog, now: datetime) -> None:
     )
 
 
-def _tell_left_out(entry: AuditBacklog, error: Exception, now: datetime) -> None:
+def _record_replacement(entry: AuditBacklog, error: Exception, now: datetime) -> None:
     said = {
         "why": str(error), "event": entry.event, "actor": entry.actor, "object_type": entry.object_type,
         "object_ref": entry.object_ref, "data": json.dumps(entry.data),

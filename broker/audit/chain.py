@@ -13,7 +13,7 @@ LOG_PREFIX = b"stint-audit-log-1\n"
 
 
 def genesis(log: str) -> bytes:
-    """Return what the first entry of a log follows: 32 bytes that depend only on the log's name."""
+    """Return the previous hash of a log's first entry: 32 bytes that depend only on the log's name."""
     return hashlib.sha256(LOG_PREFIX + log.encode()).digest()
 
 
@@ -29,7 +29,7 @@ class Row(NamedTuple):
     prev_hash: bytes
     body: str
     hash: bytes
-    # The head's hash if the head names this entry.
+    # The head's hash if this entry is the head.
     head_hash: bytes | None
     log: str
     at: str
@@ -40,7 +40,7 @@ class Row(NamedTuple):
     object_ref: str
 
     def columns(self) -> dict[str, str | int | None]:
-        """Return the facts of the body that the columns repeat."""
+        """Return the columns that repeat facts of the body."""
         return {
             "log": self.log,
             "at": self.at,
@@ -53,9 +53,9 @@ class Row(NamedTuple):
 
 
 def framed(body: str, columns: Sequence[Any]) -> bool:
-    """Return whether the body is written around its data exactly as PostgreSQL writes these columns.
+    """Whether the body around its data is exactly the text that PostgreSQL writes for these columns.
 
-    This is twice as fast as parsing each body. If it returns False, parsing decides. ``columns`` are in Row's order.
+    This is twice as fast as parsing each body. If it is False, the body must be parsed. ``columns`` are in Row's order.
     """
     log, at, event, actor, actor_id, object_type, object_ref = columns
     number = "null" if actor_id is None else actor_id
@@ -66,7 +66,7 @@ def framed(body: str, columns: Sequence[Any]) -> bool:
 
 
 def disagreeing(row: Row) -> list[str]:
-    """Return the columns that differ from the body; ``body`` if it does not have its eight keys."""
+    """Return the columns that differ from the body, or ``body`` if it does not have its eight keys."""
     try:
         body = json.loads(row.body)
     except (ValueError, RecursionError):

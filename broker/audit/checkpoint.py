@@ -1,7 +1,7 @@
-"""Checkpoints: signed statements of the record's length, and of the tree over it.
+"""Checkpoints: signed statements of the record's length and of the root of its Merkle tree.
 
-The tree is advanced here and not when an entry is appended, so that no act pays for it. The roots of its full subtrees
-are stored with the newest checkpoint, so only later entries are read.
+The tree is updated here and not when an entry is appended, so that it does not slow down acts. The roots of its full
+subtrees are stored with the newest checkpoint, so only later entries are read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from broker.audit.standing import contradiction, settle, standing, write_standin
 from broker.audit.tree import Tree
 from broker.kernel.errors import StintError
 
-# Asked every five seconds, this leaves five more to sign within a minute.
+# With a check every five seconds, this leaves five more to sign within a minute.
 _DUE = dt.timedelta(seconds=50)
 # The PostgreSQL advisory lock that is held while a checkpoint is made.
 _LOCK = 0x5354_4350
@@ -32,7 +32,7 @@ _ENTRIES = """
     SELECT seq, prev_hash, hash FROM audit_entry WHERE log = %s AND seq > %s AND seq <= %s ORDER BY seq
 """
 _ALL = 2**63 - 1
-# The most checkpoints that are appended to the file at once.
+# The maximum number of checkpoints that are appended to the file at once.
 _MOST_KEPT = 10_000
 
 
@@ -44,23 +44,23 @@ class CheckpointRefused(StintError):
 
 
 class Contradicted(CheckpointRefused):
-    """The record is not the one that was signed. Access can't be used until someone says what happened."""
+    """The record does not match its signed checkpoints. Access is disabled until an administrator confirms a restore."""
 
     code = "record_contradicted"
 
 
 @dataclass(slots=True)
 class _Grown:
-    """A tree, and the hash of the last entry in it."""
+    """A tree, with the hash of its last entry."""
 
     tree: Tree
     last_hash: bytes
 
 
 def checkpoint_is_due(*, now: dt.datetime, log: str = MAIN_LOG) -> bool:
-    """Whether the log has grown since its newest checkpoint, which is almost a minute old, or the last attempt failed.
+    """Whether the last attempt failed, or the newest checkpoint is almost a minute old and the log has grown since.
 
-    Asked of the database, so that a worker that is restarted loses no time.
+    This is read from the database, so that a restarted worker loses no time.
     """
     if AuditTrouble.objects.filter(log=log).exists():
         return True
@@ -71,12 +71,12 @@ def checkpoint_is_due(*, now: dt.datetime, log: str = MAIN_LOG) -> bool:
 
 
 def make_checkpoint(*, now: dt.datetime, log: str = MAIN_LOG) -> AuditCheckpoint | None:
-    """Sign the log as it is now, store the checkpoint, and append it to the file outside the database.
+    """Sign the current log, store the checkpoint, and append it to the file outside the database.
 
-    Earlier checkpoints that the file lacks are appended as well, so that nothing is lost after a time when it could not
-    be written. A failure is stored with its start and its reason, for pages and probes.
+    Earlier checkpoints that the file lacks, because it could not be written, are appended as well. A failure is stored
+    with its start and reason, for pages and probes.
 
-    Returns None if nothing was appended since the newest checkpoint, or if another process is making one. Raises
+    Returns None if nothing was appended since the newest checkpoint, or another process is making one. Raises
     CheckpointRefused, CannotDecrypt, the database's errors, and OSError if the file can't be written. In that last
     case, the checkpoint is already in the database.
     """
@@ -112,9 +112,9 @@ def _make(*, now: dt.datetime, log: str) -> AuditCheckpoint | None:
 
 
 def _keep(log: str) -> bool:
-    """Append to the file outside what it lacks, the oldest first. Return whether it now lacks nothing.
+    """Append missing checkpoints to the file outside the database, the oldest first. Return whether it is complete.
 
-    One process at a time does this, so that nothing is appended twice.
+    Only one process at a time does this, so that nothing is appended twice.
     """
     with transaction.atomic():
         if log != MAIN_LOG or not _alone():
@@ -140,7 +140,7 @@ def _alone() -> bool:
 
 
 def _check_kept(log: str) -> None:
-    """Raise CheckpointRefused if the file outside is not of this record: otherwise a second history would be signed."""
+    """Raise CheckpointRefused if the file outside is of another record, so that no second history is signed."""
     if log != MAIN_LOG:
         return
     note = last_kept()
@@ -150,15 +150,15 @@ def _check_kept(log: str) -> None:
     except ValueError as error:
         raise CheckpointRefused(
             f"The last checkpoint in {settings.CHECKPOINTS_FILE} can't be read. {error}",
-            hint="Keep the file, and set STINT_CHECKPOINTS_FILE to another one.",
+            hint="Keep the file, and set STINT_CHECKPOINTS_FILE to a new one.",
         ) from error
     if why := contradiction():
         raise _contradicted(why)
 
 
 def _check_standing(log: str) -> None:
-    """Raise Contradicted if a contradiction was found before. It remains, wherever the file is moved, until someone
-    confirms the restore.
+    """Raise Contradicted if a contradiction was found before. It remains, even if the file is moved, until an
+    administrator confirms the restore.
     """
     if log == MAIN_LOG and (why := standing().contradiction):
         raise _contradicted(why)
@@ -172,7 +172,7 @@ def _contradicted(why: str) -> Contradicted:
 
 
 def _up_to(newest: AuditCheckpoint | None, log: str) -> _Grown:
-    """Return the tree of the newest checkpoint: as stored or, if that was not signed, rebuilt from all entries."""
+    """Return the tree of the newest checkpoint, as stored or, if that does not match its root, rebuilt from all entries."""
     if newest is None:
         return _Grown(Tree(), genesis(log))
     kept = AuditTree.objects.filter(log=log, size=newest.size).first()
@@ -183,7 +183,7 @@ def _up_to(newest: AuditCheckpoint | None, log: str) -> _Grown:
     _grow(grown, log, until=newest.size)
     if (grown.tree.size, grown.tree.root()) != (newest.size, bytes(newest.root)):
         raise Contradicted(
-            f"The entries do not match the newest checkpoint, of {newest.size:,} entries.",
+            f"The entries do not match the newest checkpoint (of {newest.size:,} entries).",
             hint="Run `manage.py audit_verify`, and compare the database with a backup.",
         )
     return grown
@@ -202,7 +202,7 @@ def _grow(grown: _Grown, log: str, *, until: int = _ALL) -> None:
 
 def _read(log: str, after: int, until: int) -> Iterator[tuple[int, bytes, bytes]]:
     connection.ensure_connection()
-    # Use the driver's own cursor, for the same reason as ``verify``.
+    # Use the driver's cursor, for the same reason as ``verify``.
     raw: Any = connection.connection
     with raw.cursor(name="audit_checkpoint", binary=True) as cursor:
         cursor.itersize = 5000

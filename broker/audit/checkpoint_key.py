@@ -1,4 +1,4 @@
-"""The key that signs checkpoints: given by the environment, or created once and stored sealed in the database."""
+"""The key that signs checkpoints, from the environment, or created once and stored encrypted in the database."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from broker.kernel.errors import StintError
 
 
 class NotACheckpointKey(StintError):
-    """The environment does not give an Ed25519 key."""
+    """The environment's checkpoint key is not an Ed25519 key."""
 
     code = "not_a_checkpoint_key"
     status = 500
 
 
 class CheckpointKeyMissing(StintError):
-    """Checkpoints were signed, and the key that signed them is missing."""
+    """The key that signed existing checkpoints is missing."""
 
     code = "checkpoint_key_missing"
     status = 500
@@ -35,21 +35,21 @@ class CheckpointKeyMissing(StintError):
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A key, and the name under which it signs: the log's origin."""
+    """A key and its name in signatures, the log's origin."""
 
     name: str
     key: Ed25519PrivateKey = field(repr=False)
 
     @property
     def verifier(self) -> str:
-        """The public key, in the format of note verifiers."""
+        """The public key, as a verifier key of signed notes."""
         return verifier_key(self.name, self.key.public_key())
 
 
 def known_signer(*, log: str = MAIN_LOG, using: str = "default") -> Signer | None:
     """Return the signer of a log's checkpoints, or None if no key was created yet.
 
-    The public key is derived only from the sealed one, so that the database's owner can't substitute another. Raises
+    The public key is derived from the encrypted private one, so that the database's owner can't replace it. Raises
     CannotDecrypt and NotACheckpointKey.
     """
     if settings.CHECKPOINT_KEY:
@@ -62,7 +62,7 @@ def known_signer(*, log: str = MAIN_LOG, using: str = "default") -> Signer | Non
 
 
 def signer(*, now: dt.datetime, log: str = MAIN_LOG) -> Signer:
-    """Return the signer of a log's checkpoints, and create the key if there is none. Safe from many processes at once.
+    """Return the signer of a log's checkpoints, and create the key if there is none. Safe for concurrent processes.
 
     Raises CheckpointKeyMissing, and the same errors as ``known_signer``.
     """

@@ -1,4 +1,4 @@
-"""Diagnose a broken log at the first entry that does not fit."""
+"""The diagnosis of a broken log at the first invalid entry."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from broker.audit.chain import ENTRY_PREFIX, Row, disagreeing, entry_hash
 
-# How far from its place an entry is searched for, before it is called altered instead of swapped.
+# The maximum distance over which an entry is searched, to report it as swapped instead of altered.
 SWAP_REACH = 20_000
 
-# An entry that was moved whole is valid at another number. If only its body was moved, it fits another entry's hash.
+# A moved entry is valid at another number. If only its body was moved, the body matches another entry's hash.
 _PLACE = """
     SELECT seq FROM audit_entry
      WHERE log = %(log)s AND seq BETWEEN %(seq)s - %(reach)s AND %(seq)s + %(reach)s AND seq <> %(seq)s
@@ -27,24 +27,24 @@ class Problem(StrEnum):
 
     # Numbers are missing between two entries.
     GAP = "gap"
-    # An entry's body, hash or link is not what was written.
+    # An entry's body, hash or link was changed.
     ALTERED = "altered"
-    # An entry was replaced by one that is valid in itself, but is not the one that the next entry follows.
+    # An entry was replaced by one with a valid hash, but the next entry links to the original.
     REWRITTEN = "rewritten"
     # An entry is at another entry's number.
     SWAPPED = "swapped"
-    # The columns that filters use differ from the hashed body.
+    # The columns for filters differ from the hashed body.
     COLUMN = "column"
-    # The log ends before the entry that its head names.
+    # The log ends before its head.
     TAIL_CUT = "tail_cut"
-    # The head is missing, was set back, or has another hash than its entry.
+    # The head is missing, was set back, or has a different hash than its entry.
     HEAD = "head"
-    # The log is consistent in itself, but is not the one that was signed, or the signed statement was changed.
+    # The log is consistent but does not match a signed checkpoint, or a checkpoint was changed.
     CHECKPOINT = "checkpoint"
 
 
 class Broken(Exception):
-    """The finding where verification stopped, and the first entry that can't be vouched for."""
+    """The finding at which verification stopped. ``seq`` is the first entry that is not verified."""
 
     def __init__(self, problem: Problem, seq: int, detail: str) -> None:
         super().__init__(detail)
@@ -54,7 +54,7 @@ class Broken(Exception):
 
 
 def diagnose(connection: BaseDatabaseWrapper, *, last_seq: int, last_hash: bytes, row: Row) -> Broken:
-    """Return the finding for ``row``, the first entry that does not fit after ``last_seq``."""
+    """Return the finding for ``row``, the first invalid entry, which was read after ``last_seq``."""
     if row.seq != last_seq + 1:
         last = row.seq - 1
         missing = (
@@ -76,7 +76,7 @@ def diagnose(connection: BaseDatabaseWrapper, *, last_seq: int, last_hash: bytes
 def _not_as_hashed(connection: BaseDatabaseWrapper, last_hash: bytes, row: Row) -> Broken:
     place = _place(connection, row)
     if place is not None:
-        return Broken(Problem.SWAPPED, row.seq, f"Entry {row.seq:,} was written as entry {place:,}.")
+        return Broken(Problem.SWAPPED, row.seq, f"Entry {row.seq:,} was originally entry {place:,}.")
     expected = entry_hash(last_hash, row.seq, row.body)
     if row.hash == expected:
         part = "its link to the previous entry was altered; its text is unchanged"
@@ -88,12 +88,14 @@ def _not_as_hashed(connection: BaseDatabaseWrapper, last_hash: bytes, row: Row) 
 
 
 def _not_following(connection: BaseDatabaseWrapper, last_seq: int, row: Row) -> Broken:
-    """Decide which of two valid neighbors that do not fit was replaced. The original is the one that the entry after
-    them confirms.
+    """Return the finding for two valid neighbors without a link. The one that the following entry links to is original,
+    so the other was replaced.
     """
     if last_seq == 0:
         return Broken(
-            Problem.REWRITTEN, row.seq, f"Entry {row.seq:,} does not begin this log: the log was restarted."
+            Problem.REWRITTEN,
+            row.seq,
+            f"Entry {row.seq:,} does not link to the start of this log: the log was restarted.",
         )
     vouched = row.hash == _follower_of(connection, row.log, row.seq)
     seq = last_seq if vouched else row.seq
@@ -101,7 +103,7 @@ def _not_following(connection: BaseDatabaseWrapper, last_seq: int, row: Row) -> 
 
 
 def _follower_of(connection: BaseDatabaseWrapper, log: str, seq: int) -> bytes | None:
-    """Return the hash of entry ``seq`` according to the next entry or, after the last one, the head."""
+    """Return the hash of entry ``seq`` as stored in the next entry or, for the last one, in the head."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT prev_hash FROM audit_entry WHERE log = %s AND seq = %s", [log, seq + 1])
         row = cursor.fetchone()

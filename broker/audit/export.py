@@ -1,8 +1,7 @@
-"""The record as a file that ``offline.py`` verifies without Stint and without the database.
+"""The export of the record, a file that ``offline.py`` verifies without Stint and without the database.
 
 The file has JSON lines: a header, each entry with its exact text and its hashes, and the number of entries. Each
-checkpoint follows the last entry that it covers. One statement reads everything, so that the file is a snapshot of the
-record.
+checkpoint follows the last entry that it covers. The file is a snapshot, because one statement reads everything.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from broker.audit.tree import Tree
 
 FORMAT = "stint-record-1"
 
-# A checkpoint of more entries than exist is exported too: it shows that the end was cut off.
+# A checkpoint of more entries than exist is exported too, because it shows that the end was cut off.
 _LINES = """
     SELECT e.seq, encode(e.prev_hash, 'hex'), encode(e.hash, 'hex'), e.body, c.note
       FROM (SELECT * FROM audit_entry WHERE log = %(log)s AND seq > %(after)s AND seq <= %(until)s) e
@@ -45,8 +44,8 @@ class Part:
 
 
 def part_between(start: dt.datetime | None, before: dt.datetime, *, log: str = MAIN_LOG) -> Part | None:
-    """Return the part that was signed from ``start`` on, or from the beginning, and before ``before``; None if nothing
-    was.
+    """Return the part that was signed from ``start`` (None: the beginning) until before ``before``, or None if it is
+    empty.
     """
     sizes = [
         AuditCheckpoint.objects.filter(log=log, at__lt=at).aggregate(size=Max("size"))["size"] or 0
@@ -56,21 +55,22 @@ def part_between(start: dt.datetime | None, before: dt.datetime, *, log: str = M
 
 
 def export(*, log: str = MAIN_LOG, until: int = ALL) -> Iterator[str]:
-    """Yield the lines of the file: the entries up to number ``until``, and all checkpoints. Raises the database's
-    errors.
+    """Yield the lines of an export of the entries up to number ``until``, and all checkpoints.
+
+    Raises the database's errors.
     """
     yield _line({"format": FORMAT, "log": log})
     yield from _content({"log": log, "after": 0, "until": until, "newest": ALL})
 
 
 def export_part(part: Part, *, log: str = MAIN_LOG) -> Iterator[str]:
-    """Yield the lines of a file with one part, which can be verified without the others. Raises the database's errors."""
+    """Yield the lines of an export of one part, which can be verified on its own. Raises the database's errors."""
     yield _line({"format": FORMAT, "log": log, "after": _beginning(part.after, log)})
     yield from _content({"log": log, "after": part.after, "until": part.until, "newest": part.until})
 
 
 def _beginning(size: int, log: str) -> dict[str, object] | None:
-    """Return what a verifier needs of the entries before a part: their signed tree, and the hash of the last one."""
+    """Return the signed tree of the entries before a part, and the hash of the last one, for verifiers."""
     if not size:
         return None
     tree = Tree()
@@ -93,9 +93,9 @@ def _content(wanted: dict[str, Any]) -> Iterator[str]:
 
 
 def note_export(*, file: str, until: int, after: int = 0, now: dt.datetime) -> None:
-    """Record that the entries after number ``after`` up to number ``until``, or all, are about to be written to a file.
+    """Record that the entries after number ``after`` up to number ``until`` are about to be exported to a file.
 
-    A broken record that refuses entries is exported as well; then this entry is kept aside.
+    A broken record that refuses entries can be exported as well; then this entry goes to the backlog.
     """
     data = {"file": file, "until": None if until == ALL else until, **({"after": after} if after else {})}
     with transaction.atomic():
@@ -108,7 +108,7 @@ def note_export(*, file: str, until: int, after: int = 0, now: dt.datetime) -> N
 def _rows(statement: str, wanted: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     with transaction.atomic():
         connection.ensure_connection()
-        # Use the driver's own cursor, for the same reason as ``verify``.
+        # Use the driver's cursor, for the same reason as ``verify``.
         raw: Any = connection.connection
         with raw.cursor(name="audit_export", binary=True) as cursor:
             cursor.itersize = 2000

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-# Room for the last few checkpoints.
+# Enough bytes for the last few checkpoints.
 _TAIL = 8192
 _GAP = b"\n\n"
 _SIGNED = "— ".encode()
@@ -27,9 +27,9 @@ class _End(NamedTuple):
 
 
 def keep_outside(notes: Sequence[str]) -> None:
-    """Append checkpoints and wait until the disk has them. A checkpoint that was half written before is completed.
+    """Append checkpoints, and wait until they are on disk. A partially written checkpoint is completed.
 
-    Raises OSError. What was written by then is not written again when the same checkpoints are given again.
+    Raises OSError. When called again with the same checkpoints, it continues after the part that was already written.
     """
     path: Path = settings.CHECKPOINTS_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,8 +37,8 @@ def keep_outside(notes: Sequence[str]) -> None:
     torn = _end().torn
     if not text.startswith(torn):
         raise OSError(
-            f"{path} does not end with a checkpoint of this record. Keep the file: move it elsewhere, or set "
-            "STINT_CHECKPOINTS_FILE to another one."
+            f"{path} does not end with a checkpoint of this record. Keep the file, but move it elsewhere, or set "
+            "STINT_CHECKPOINTS_FILE to a new one."
         )
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
@@ -71,7 +71,7 @@ def all_kept() -> list[str]:
 
 
 def name_aside(now: datetime) -> Path:
-    """Return the name that the file gets when another takes its place."""
+    """Return the name under which the file is kept when a new one is started."""
     path: Path = settings.CHECKPOINTS_FILE
     return path.with_name(f"{path.name}.{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
 
@@ -88,7 +88,7 @@ def _end() -> _End:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _TAIL))
         *parts, torn = file.read().split(_GAP)
-    # A text without its signature.
+    # The last part may be a text whose signature is missing.
     if len(parts) == 1 or (len(parts) > 2 and parts[-2].startswith(_SIGNED)):
         torn = parts.pop() + _GAP + torn
     return _End(parts[-2] + _GAP + parts[-1] + b"\n" if len(parts) >= 2 else None, torn)

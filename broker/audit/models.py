@@ -1,7 +1,7 @@
-r"""The rows of the record, and the format that verifiers are written against.
+r"""The models of the record, and its format for verifiers.
 
-An entry's facts are in ``body``, the exact text that was hashed. The other columns repeat some of them for filters, and
-``verify`` checks them against the body. In bytes, with ``||`` for concatenation::
+An entry's facts are in ``body``, the exact text that is hashed. The other columns repeat some of them for filters, and
+``verify`` compares them with the body. In bytes, with ``||`` for concatenation::
 
     body      one JSON object with exactly the keys at, log, data, actor, event, actor_id, object_ref and
               object_type, as PostgreSQL writes a jsonb value as text, in UTF-8. "at" is UTC with
@@ -11,15 +11,15 @@ An entry's facts are in ``body``, the exact text that was hashed. The other colu
     hash      SHA-256( "stint-audit-entry-1\n" || prev_hash (32 bytes) || seq (8 bytes, big-endian) || body )
     prev_hash the hash of the entry before, or genesis for entry 1
 
-The ``1`` in both prefixes is the version of the format. Neither prefix begins with a byte 0 or 1, the domains of leaves
-and nodes in an RFC 6962 tree. So a tree over the same entries can't be confused with the chain.
+The ``1`` in both prefixes is the version of the format. Neither prefix begins with byte 0 or 1, the prefixes of leaves
+and nodes in an RFC 6962 tree, so hashes of the chain and of the tree can't be confused.
 
-The migration creates and guards the tables. Triggers refuse UPDATE, DELETE and TRUNCATE to everyone. They refuse INSERT
-to everything but ``audit_write``, which ``audit_append_at_commit`` and ``audit_append_many`` run with the owner's rights.
+The migration creates the tables and their triggers, which refuse UPDATE, DELETE and TRUNCATE to everyone, and INSERT to
+everything except ``audit_write``, which ``audit_append_at_commit`` and ``audit_append_many`` run as the owner.
 
-The chain has a limit: the owner of the database can drop the guards and write a whole new chain with a new head.
-Checkpoints reveal this. They are signed with a key that the database has only in sealed form, and kept in a file
-outside it. ``tree`` has their tree and ``signed_note`` their text. ``offline`` verifies both without Stint.
+The chain has a limit: the owner of the database can drop the triggers and write a whole new chain with a new head.
+Checkpoints reveal this. They are signed with a key that the database has only in encrypted form, and stored in a file
+outside it. ``tree`` implements their tree and ``signed_note`` their text. ``offline`` verifies both without Stint.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class AuditEntry(models.Model):
     hash = models.BinaryField()
 
     class Meta:
-        # Unmanaged, so that `flush` does not try to empty a table that nothing may empty.
+        # Unmanaged, so that `flush` does not try to truncate a table that refuses it.
         managed = False
         db_table = "audit_entry"
         verbose_name = "entry"
@@ -62,13 +62,13 @@ class AuditEntry(models.Model):
 
     @property
     def data(self) -> dict[str, Any]:
-        """The entry's own facts, read from the hashed text."""
+        """The event's own data, from the hashed text."""
         data: dict[str, Any] = json.loads(self.body)["data"]
         return data
 
 
 class AuditHead(models.Model):
-    """The last entry of each log. Its row lock puts the entries of concurrent transactions in order."""
+    """The last entry of each log. Its row lock serializes the entries of concurrent transactions."""
 
     log = models.TextField(primary_key=True, db_collation="C")
     seq = models.BigIntegerField()
@@ -83,9 +83,7 @@ class AuditHead(models.Model):
 
 
 class AuditCheckpoint(models.Model):
-    """A signed statement that the log had this many entries under this root. ``note`` is the exact text with its
-    signature.
-    """
+    """A signed statement of the number of a log's entries and its tree's root. ``note``: the exact text with its signature."""
 
     pk = models.CompositePrimaryKey("log", "size")
     log = models.TextField(db_collation="C")
@@ -103,7 +101,7 @@ class AuditCheckpoint(models.Model):
 
 
 class AuditKey(models.Model):
-    """The key that signs a log's checkpoints, sealed, and the origin that they name."""
+    """The encrypted key that signs a log's checkpoints, and their origin."""
 
     log = models.TextField(primary_key=True, db_collation="C")
     origin = models.TextField()
@@ -119,8 +117,8 @@ class AuditKey(models.Model):
 
 
 class AuditTree(models.Model):
-    """The full subtrees of the newest checkpoint's tree, and the hash of its last entry: the next checkpoint continues
-    here.
+    """The full subtrees of the newest checkpoint's tree and the hash of its last entry, from which the next checkpoint
+    continues.
     """
 
     log = models.TextField(primary_key=True)
@@ -135,7 +133,7 @@ class AuditTree(models.Model):
         return f"{self.log} {self.size}"
 
     def under(self, root: bytes) -> Tree | None:
-        """Return the tree if this is its root; else None, because the row was altered."""
+        """Return the tree if it has this root, or None if the row was altered."""
         peaks = bytes(self.peaks)
         parts = [peaks[at : at + HASH_BYTES] for at in range(0, len(peaks), HASH_BYTES)]
         if len(parts) != self.size.bit_count():
@@ -145,8 +143,9 @@ class AuditTree(models.Model):
 
 
 class AuditTrouble(models.Model):
-    """Since when checkpoints of a log can't be made, or not kept outside, and why. The row exists only while this is
-    so.
+    """The start and the reason of a failure to make checkpoints of a log or store them outside the database.
+
+    The row exists only during the failure.
     """
 
     log = models.TextField(primary_key=True)
@@ -161,10 +160,10 @@ class AuditTrouble(models.Model):
 
 
 class AuditStanding(models.Model):
-    """The result of comparing a log with the checkpoints kept outside, since this database was started or restored.
+    """The result of comparing a log with the checkpoints outside the database, since it was started or restored.
 
-    ``incarnation`` distinguishes this database from the same one before a restore. ``contradiction`` is empty if they
-    agree.
+    ``incarnation`` differs between this database and the same one before a restart or restore. ``contradiction`` is
+    empty if they match.
     """
 
     log = models.TextField(primary_key=True)
@@ -176,14 +175,14 @@ class AuditStanding(models.Model):
         db_table = "audit_standing"
 
     def __str__(self) -> str:
-        return f"{self.log} {self.contradiction or 'stands'}"
+        return f"{self.log} {self.contradiction or 'matches its checkpoints'}"
 
 
 class AuditVerification(models.Model):
     """The result of the latest verification of a log, one row for each log. Each result is also an entry.
 
-    It read the entries from ``first_seq`` on, at ``at``. The entries before were last read, with all others, at
-    ``whole_at``. ``entries`` counts both.
+    Entries from ``first_seq`` on were read at ``at``. All entries were last read at ``whole_at``. ``entries`` is the
+    number of all verified entries.
     """
 
     log = models.TextField(primary_key=True)
@@ -205,9 +204,10 @@ class AuditVerification(models.Model):
 
 
 class AuditReading(models.Model):
-    """A verification that reads a whole log from its first entry, a part at a time, and has come to entry ``seq``.
+    """A full verification of a log, which reads it in parts and has reached entry ``seq``.
 
-    ``sealed`` has where it goes on: nobody who can write to the database can have it skip entries.
+    ``sealed`` is the encrypted state from which it continues, so that no one with access to the database can make it
+    skip entries.
     """
 
     log = models.TextField(primary_key=True)
@@ -223,8 +223,9 @@ class AuditReading(models.Model):
 
 
 class AuditBacklog(models.Model):
-    """An entry about an end that the record refused. It is appended, with its own time, when the record accepts entries
-    again.
+    """An entry that the record refused, about an act that removes access.
+
+    It is appended, with its own time, when the record accepts entries again.
     """
 
     at = models.DateTimeField()
@@ -244,8 +245,9 @@ class AuditBacklog(models.Model):
 
 
 class AuditAttempt(models.Model):
-    """Attempts of one source in one minute, which then become one entry. ``told``: the first attempt is already an
-    entry.
+    """The attempts of one source within a minute, which then become one entry.
+
+    ``told``: the first attempt is already an entry.
     """
 
     event = models.TextField()

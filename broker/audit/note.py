@@ -1,4 +1,4 @@
-"""Store the result of a verification: in the record itself, and in the row that pages show."""
+"""Store the result of a verification, in the record and in the row that pages show."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def note_verification(
 ) -> None:
     """Save the verdict as its log's latest, and append ``record.verified`` or ``record.broken`` to the main log.
 
-    ``first_seq`` is where the verification started. It is later than 1 if it continued from an earlier one that found
-    the entries before intact. ``began`` is when it read the first entry, if that was long before ``now``. A broken log may refuse the entry; then the finding is only stored in the row, and
-    logged. Otherwise raises the database's errors.
+    ``first_seq`` is the entry at which the verification started; it is greater than 1 if an earlier verification found
+    the entries before it intact. ``began`` is the time of its first entry, if that was long before ``now``. If a broken
+    log refuses the entry, the finding is only stored in the row and logged. Otherwise raises the database's errors.
     """
     with transaction.atomic(using=using):
         AuditVerification.objects.using(using).update_or_create(
@@ -56,9 +56,7 @@ def note_verification(
 
 
 def _sound(verdict: Verdict, first_seq: int) -> int:
-    """Return how many entries are intact, including those before ``first_seq``. The one just before it may turn out to
-    be replaced.
-    """
+    """Return the number of intact entries, including those before ``first_seq``, of which the last may be replaced."""
     if first_seq > 1 and verdict.first_bad_seq is not None:
         return verdict.first_bad_seq - 1
     return first_seq - 1 + verdict.entries

@@ -1,28 +1,28 @@
-"""Verify an exported record anywhere, with only this file and Python 3.9 or later.
+"""Verify an exported record with only this file and Python 3.9 or later.
 
     python3 offline.py record.jsonl --key KEY [--key KEY …] [--checkpoints FILE] [--part]
 
-With --part, an export may be a part of the record, which begins after a checkpoint and ends with one. Parts are complete if each begins
-where another ends. What was kept outside of more entries says nothing about a part.
+With --part, the export is a part of the record, which begins after a checkpoint and ends with one. A set of parts is
+complete if each begins where another ends. Checkpoints outside the database of more entries are ignored for a part.
 
-KEY is what `manage.py audit_checkpoint --key` printed when Stint was set up. Take it from where you noted it down, not
-from the machine that is being checked. FILE has checkpoints kept outside the database. The exit status is 0 if all is
-well, and 2 for invalid usage. Otherwise it is 1, and the first word of the output says what is wrong:
+KEY is the output of `manage.py audit_checkpoint --key` when Stint was set up. Use the copy that you kept, not the output
+of the machine under audit. FILE has checkpoints kept outside the database. The exit status is 0 if the record is intact,
+and 2 for invalid usage. Otherwise it is 1, and the first word of the output is the problem:
 
-    unreadable          a line is not a line of an export, or is out of place
-    altered-entry       an entry's text or hash is not what was written
+    unreadable          a line is not in the format of an export, or out of place
+    altered-entry       an entry's text or hash was changed
     missing-entry       a number is missing
-    swapped-entries     an entry is in another's place
-    added-entry         an entry appears a second time
-    rewritten-chain     entries are valid in themselves, but don't fit the entry before or their signed checkpoint
-    cut-tail            there are fewer entries than the export itself says or has signed
-    unsigned-tail       no checkpoint covers the entries at the end
-    altered-checkpoint  a checkpoint's text or signature is not what was signed
+    swapped-entries     an entry is in the place of another one
+    added-entry         an entry is repeated
+    rewritten-chain     an entry's hash is valid, but does not match the previous entry or a signed checkpoint
+    cut-tail            there are fewer entries than the export's count or a signed checkpoint
+    unsigned-tail       the last entries are not covered by a checkpoint
+    altered-checkpoint  a checkpoint's text or signature was changed
     another-key         a checkpoint was signed with another key
-    two-histories       a checkpoint that was kept outside is of other entries than these
-    older-backup        a checkpoint that was kept outside is of more entries than these
+    two-histories       a checkpoint kept outside the database does not match these entries
+    older-backup        a checkpoint kept outside the database has more entries than this export
 
-This file deliberately repeats what Stint does elsewhere: it shares no code with what it checks.
+This file deliberately shares no code with Stint, which it checks.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
 FORMAT = "stint-record-1"
-# Bytes. An entry's data has at most 64 KiB, before JSON escapes it twice.
+# Bytes. An entry's data has at most 64 KiB before it is escaped twice as JSON.
 LONGEST_LINE = 4 * 1024 * 1024
 
 
 class Fault(Exception):
-    """A problem: one word for its kind, and a sentence."""
+    """A problem, with its kind and a sentence about it."""
 
     def __init__(self, kind: str, detail: str) -> None:
         super().__init__(detail)
@@ -55,7 +55,7 @@ class Fault(Exception):
         self.detail = detail
 
 
-# --- Ed25519, as RFC 8032 describes it ---------------------------------------------------------------------------
+# --- Ed25519 (RFC 8032) ------------------------------------------------------------------------------------------
 
 P = 2**255 - 19
 ORDER = 2**252 + 27742317777372353535851937790883648493
@@ -83,7 +83,7 @@ def double(p: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def recover_x(y: int, sign: int) -> int | None:
-    """Return the x of the point with this y, or None if there is none."""
+    """Return the x coordinate of the point with this y, or None if there is none."""
     square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
     x = pow(square, (P + 3) // 8, P)
     if (x * x - square) % P:
@@ -94,7 +94,7 @@ def recover_x(y: int, sign: int) -> int | None:
 
 
 def decode_point(raw: bytes) -> tuple[int, ...] | None:
-    """Return the point that 32 bytes encode, or None if they encode none."""
+    """Return the point of a 32-byte encoding, or None if it is invalid."""
     number = int.from_bytes(raw, "little")
     y, sign = number & ((1 << 255) - 1), number >> 255
     x = recover_x(y, sign) if y < P else None
@@ -114,13 +114,13 @@ BASE = (_BASE_X, _BASE_Y, 1, _BASE_X * _BASE_Y % P)
 
 
 def is_signature(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether an Ed25519 signature over a message is by this public key."""
+    """Whether an Ed25519 signature of a message is valid for a public key."""
     key = decode_point(public) if len(public) == 32 and len(signature) == 64 else None
     s = int.from_bytes(signature[32:], "little")
     if key is None or s >= ORDER:
         return False
     k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % ORDER
-    # R = s*B - k*A, both products at once, from the highest bit down.
+    # R = s*B - k*A, with both products computed at once, from the highest bit down.
     minus_key = (P - key[0], key[1], 1, P - key[3])
     steps = (None, BASE, minus_key, add(BASE, minus_key))
     found: tuple[int, ...] = NEUTRAL
@@ -132,14 +132,14 @@ def is_signature(public: bytes, message: bytes, signature: bytes) -> bool:
     return encode_point(found) == signature[:32]
 
 
-# --- Signed notes and checkpoints, as C2SP describes them --------------------------------------------------------
+# --- Signed notes and checkpoints (C2SP) -------------------------------------------------------------------------
 
 
 class Key:
-    """A public key in the format of note verifiers: name+id+key."""
+    """A verifier key of signed notes: name+id+key."""
 
     def __init__(self, text: str) -> None:
-        """Raises ValueError if the text is not such a key."""
+        """Parse a key. Raises ValueError if the text is not one."""
         name, _, rest = text.strip().partition("+")
         identity, _, encoded = rest.partition("+")
         try:
@@ -149,23 +149,23 @@ class Key:
         expected = hashlib.sha256(name.encode() + b"\n" + raw).digest()[:4]
         if not name or len(raw) != 33 or raw[:1] != b"\1" or expected.hex() != identity:
             raise ValueError(
-                f"{text!r} is not a key: use the output of `manage.py audit_checkpoint --key`, name+id+key."
+                f"{text!r} is not a key. Use the output of `manage.py audit_checkpoint --key`: name+id+key."
             )
         self.name, self.identity, self.public = name, expected, raw[1:]
 
 
 class Checkpoint:
-    """A checkpoint whose signature was verified."""
+    """A checkpoint with a verified signature."""
 
     def __init__(self, note: str, keys: list[Key], where: str) -> None:
-        """Raises Fault if the note is not a checkpoint, was changed, or is signed with none of the keys."""
+        """Parse and verify a note. Raises Fault if it is not a checkpoint, was changed, or has no known key."""
         text, _, signatures = note.partition("\n\n")
         found = re.fullmatch(r"([^\n]+)\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)((?:\n[^\n]+)*)", text)
         if found is None or not signatures.endswith("\n"):
             raise Fault("altered-checkpoint", f"{where} is not a checkpoint.")
         self.origin, self.size, root = found[1], int(found[2]), found[3]
         self.root = base64.b64decode(root)
-        self.where = f"{where}, of {self.size:,} entries,"
+        self.where = f"{where} (of {self.size:,} entries)"
         self.time = next((line[5:] for line in found[4].split("\n") if line.startswith("time ")), "")
         self._verify(text + "\n", signatures, keys)
         if base64.b64encode(self.root).decode() != root:
@@ -186,17 +186,17 @@ class Checkpoint:
         if not known:
             raise Fault("another-key", f"{self.where} was signed with another key.")
         if self.origin not in {key.name for key in keys}:
-            raise Fault("another-key", f"{self.where} is of another log, {self.origin}.")
+            raise Fault("another-key", f"{self.where} is of a different log, {self.origin}.")
 
 
 def signature_line(line: str, where: str) -> tuple[str, bytes]:
-    """Return the name and the raw signature, key id first. Raises Fault."""
+    """Return the name and the raw signature, which begins with the key ID. Raises Fault."""
     found = re.fullmatch(r"— (\S+) ([A-Za-z0-9+/]+={0,2})", line)
     try:
         raw = base64.b64decode(found[2], validate=True) if found else b""
     except binascii.Error:
         raw = b""
-    # Two texts may decode to the same bytes; only one of them is what was written.
+    # Several texts decode to the same bytes; only the canonical one is valid.
     if found is None or base64.b64encode(raw).decode() != found[2] or len(raw) <= 4:
         raise Fault("altered-checkpoint", f"{where} has a malformed signature.")
     return found[1], raw
@@ -210,13 +210,13 @@ def kept_outside(path: str, keys: list[Key]) -> dict[int, Checkpoint]:
         except UnicodeDecodeError as error:
             raise Fault("altered-checkpoint", f"{path} is not valid text.") from error
     kept: dict[int, Checkpoint] = {}
-    # What follows the last empty line was not completely written.
+    # The text after the last empty line may be incomplete.
     for number in range(0, len(parts) - 2, 2):
         where = f"Checkpoint {number // 2 + 1:,} in {path}"
         found = Checkpoint(f"{parts[number]}\n\n{parts[number + 1]}\n", keys, where)
         before = kept.setdefault(found.size, found)
         if before.root != found.root:
-            raise Fault("two-histories", f"{found.where} contradicts another one of the same size.")
+            raise Fault("two-histories", f"{found.where} contradicts another checkpoint of the same size.")
     if not kept:
         raise Fault("unreadable", f"{path} contains no checkpoint.")
     return kept
@@ -260,10 +260,10 @@ class Tree:
 
 
 class Entry:
-    """An entry, as read from a line."""
+    """An entry of an export."""
 
     def __init__(self, content: dict[str, Any], number: int) -> None:
-        """Raises Fault if the content is not an entry."""
+        """Parse an entry. Raises Fault if the content is not one."""
         self.seq, self.body = content["seq"], content["body"]
         try:
             self.prev, self.hash = bytes.fromhex(content["prev"]), bytes.fromhex(content["hash"])
@@ -275,12 +275,12 @@ class Entry:
             raise Fault("unreadable", f"Line {number:,} is not an entry.")
 
     def computed(self) -> bytes:
-        """Return the hash that the entry must have."""
+        """Return the hash computed from the entry's content."""
         return entry_hash(self.prev, self.seq, self.body)
 
 
 def lines(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each line's number and content. Raises Fault for a line that is not written as in an export."""
+    """Yield each line's number and content. Raises Fault for a line that is not in the format of an export."""
     number = 0
     while line := file.readline(LONGEST_LINE):
         number += 1
@@ -296,7 +296,7 @@ def lines(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 class Walk:
-    """One pass over an export, from its first line to its last."""
+    """One pass over an export, from the first line to the last."""
 
     def __init__(
         self, file: BinaryIO, keys: list[Key], outside: dict[int, Checkpoint], *, part: bool = False
@@ -313,7 +313,7 @@ class Walk:
         self.end: int | None = None
 
     def run(self) -> None:
-        """Read everything. Raises the first Fault."""
+        """Read and verify the export. Raises the first Fault."""
         for number, content in lines(self.file):
             if number == 1:
                 self._begin(content)
@@ -340,20 +340,20 @@ class Walk:
         if ("after" in content) != self.part:
             raise Fault(
                 "unreadable",
-                "This is not a part of the record: omit --part."
+                "This is an export of the whole record. Omit --part."
                 if self.part
-                else "This is a part of the record: use --part.",
+                else "This is an export of a part of the record. Use --part.",
             )
         if content.get("after") is not None:
             self._begin_part(content["after"])
 
     def _begin_part(self, after: Any) -> None:
-        """Take over the tree of the entries before a part, which must be one that was signed."""
+        """Continue from the tree of the entries before a part, which must match its signed checkpoint."""
         try:
             note, peaks = after["checkpoint"], [bytes.fromhex(peak) for peak in after["peaks"]]
             self.last = bytes.fromhex(after["hash"])
         except (KeyError, TypeError, ValueError) as error:
-            raise Fault("unreadable", "The first line does not say where this part begins.") from error
+            raise Fault("unreadable", "The first line does not have the beginning of this part.") from error
         begins = Checkpoint(note, self.keys, "The checkpoint in line 1")
         self.tree.size, self.tree.peaks = begins.size, peaks
         sizes = [len(peak) for peak in peaks]
@@ -364,7 +364,7 @@ class Walk:
         ):
             raise Fault("rewritten-chain", f"{begins.where} does not match the beginning of this part.")
         self.first, self.newest = begins.size + 1, begins
-        # What was kept of fewer entries belongs to earlier parts.
+        # Checkpoints of fewer entries belong to earlier parts.
         self.outside = {size: one for size, one in self.outside.items() if size >= begins.size}
         kept = self.outside.get(begins.size)
         if kept is not None and kept.root != begins.root:
@@ -381,7 +381,7 @@ class Walk:
                 "rewritten-chain",
                 f"Entry {entry.seq:,} does not follow entry {entry.seq - 1:,}: one of them was replaced."
                 if entry.seq > 1
-                else "Entry 1 does not begin this log: the log was restarted.",
+                else "Entry 1 does not link to the start of this log: the log was restarted.",
             )
         if self.newest is not None and self.newest.size > self.tree.size:
             raise Fault("unreadable", f"Line {number - 1:,}: {self.newest.where} is out of place.")
@@ -405,8 +405,8 @@ class Walk:
 
     def _not_as_hashed(self, entry: Entry) -> Fault:
         for other in self._all_entries():
-            # An entry that was moved whole is valid at another number. If its text was moved alone, or with its hash,
-            # the text belongs to another link.
+            # A moved entry is valid at another number. If only its text was moved, with or without its hash, the text
+            # matches another entry's link.
             there = entry_hash(other.prev, other.seq, entry.body)
             if other.seq != entry.seq and (
                 there in {entry.hash, other.hash}
@@ -414,12 +414,12 @@ class Walk:
             ):
                 return Fault(
                     "swapped-entries",
-                    f"Entry {entry.seq:,} was written as entry {other.seq:,}.",
+                    f"Entry {entry.seq:,} was originally entry {other.seq:,}.",
                 )
         return Fault("altered-entry", f"Entry {entry.seq:,} was altered.")
 
     def _all_entries(self) -> Iterator[Entry]:
-        """Yield every readable entry. The position in the file is lost, because the walk ends here."""
+        """Yield every readable entry. This loses the position in the file, but the pass ends anyway."""
         self.file.seek(0)
         for line in self.file:
             try:
@@ -443,18 +443,18 @@ class Walk:
         size = self.tree.size
         count = size - self.first + 1
         if self.end != count:
-            said = "it does not end with a count" if self.end is None else f"it says {self.end:,}"
-            raise Fault("cut-tail", f"The export has {count:,} entries, and {said}.")
+            said = "has no count at its end" if self.end is None else f"its count is {self.end:,}"
+            raise Fault("cut-tail", f"The export has {count:,} entries, but {said}.")
         if self.newest is not None and self.newest.size > size:
-            raise Fault("cut-tail", f"{self.newest.where} is signed, but there are only {size:,}.")
+            raise Fault("cut-tail", f"{self.newest.where} is signed, but the export has only {size:,}.")
         if self.forked is not None:
             raise Fault("two-histories", f"{self.forked.where} does not match the entries of this export.")
         most = max(self.outside, default=0)
         if most > size and not self.part:
             raise Fault(
                 "older-backup",
-                f"{self.outside[most].where} was kept, but there are only {size:,}. "
-                "Export again if it was made after this export.",
+                f"{self.outside[most].where} is kept outside the database, but the export has only {size:,}. "
+                "If the checkpoint is newer than the export, export the record again.",
             )
         covered = self.newest.size if self.newest else 0
         if covered < size:
@@ -464,14 +464,14 @@ class Walk:
 
 
 def main(arguments: list[str]) -> int:
-    """Verify, print the result in one line, and return the exit status."""
+    """Verify an export, print the result on one line, and return the exit status."""
     parser = argparse.ArgumentParser(description="Verify an exported record of Stint.")
-    parser.add_argument("export", help="file from `manage.py audit_export`")
+    parser.add_argument("export", help="file written by `manage.py audit_export`")
     parser.add_argument(
-        "--key", action="append", required=True, help="key of the checkpoints; can be repeated"
+        "--key", action="append", required=True, help="verifier key of the checkpoints; can be repeated"
     )
-    parser.add_argument("--part", action="store_true", help="the export is a part of the record")
-    parser.add_argument("--checkpoints", help="checkpoints kept outside the database")
+    parser.add_argument("--part", action="store_true", help="verify an export of a part of the record")
+    parser.add_argument("--checkpoints", help="file with checkpoints kept outside the database")
     options = parser.parse_args(arguments)
     try:
         keys = [Key(text) for text in options.key]
@@ -494,7 +494,7 @@ def told(walk: Walk) -> str:
     kept = (
         f"All {len([size for size in walk.outside if size <= walk.tree.size]):,} checkpoints kept outside match this record."
         if walk.outside
-        else "Without --checkpoints, an older backup or a second signed history is not detected."
+        else "An older backup or a second signed history can't be detected without --checkpoints."
     )
     part = f" (the part from {walk.first:,} to {walk.tree.size:,})" if walk.part else ""
     count = walk.tree.size - walk.first + 1

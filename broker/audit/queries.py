@@ -20,7 +20,7 @@ def entries(
     until: datetime | None = None,
     seq: int | None = None,
 ) -> QuerySet[AuditEntry]:
-    """Return the entries that match every given filter, the latest first.
+    """Return the entries that match all given filters, the latest first.
 
     ``event`` is a full name (``grant.ended``) or a family (``grant``). ``since`` is inclusive, ``until`` is exclusive.
     """
@@ -39,24 +39,24 @@ def latest_verification(*, log: str = MAIN_LOG) -> AuditVerification | None:
 
 
 def checkpoint_trouble(*, log: str = MAIN_LOG) -> AuditTrouble | None:
-    """Return since when checkpoints can't be made or kept outside, and why; None if they can."""
+    """Return the start and the reason of a failure to make checkpoints or store them outside, or None."""
     return AuditTrouble.objects.filter(log=log).first()
 
 
 def oldest_unsigned(*, log: str = MAIN_LOG) -> datetime | None:
-    """Return the time of the first entry that no checkpoint covers; None if all are covered."""
+    """Return the time of the first entry that is not covered by a checkpoint, or None if all are."""
     signed = newest_checkpoint(log=log)
     first = AuditEntry.objects.filter(log=log, seq=signed.size + 1 if signed else 1)
     return first.values_list("at", flat=True).first()
 
 
 def last_number(*, log: str = MAIN_LOG) -> int:
-    """Return the number of a log's last entry; 0 if it has none."""
+    """Return the number of a log's last entry, or 0 if it has none."""
     return AuditHead.objects.filter(log=log).values_list("seq", flat=True).first() or 0
 
 
 def families_after(seq: int, *, most: int, log: str = MAIN_LOG) -> list[str] | None:
-    """Return the families of the events after an entry; None if there are more than ``most`` entries."""
+    """Return the families of the events after an entry, or None if there are more than ``most`` entries."""
     later = AuditEntry.objects.filter(log=log, seq__gt=seq).order_by("seq")
     events = list(later.values_list("event", flat=True)[: most + 1])
     return None if len(events) > most else sorted({event.partition(".")[0] for event in events})

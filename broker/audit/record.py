@@ -1,4 +1,4 @@
-"""Append entries with the transaction of the act that they describe."""
+"""Append entries to the record in the transaction of the act that they describe."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Json = _Scalar | Sequence["Json"] | Mapping[str, "Json"]
 
 MAX_DATA_BYTES = 64 * 1024
 MAX_DEPTH = 16
-# Names are indexed, and an index entry has room for 2,700 bytes.
+# Names are indexed, and PostgreSQL limits index entries to 2,700 bytes.
 MAX_NAME = 255
 
-# The last word decides: `token_id` and `password_changed_at` are facts, `token` and `new_password` are secrets.
+# The last word is decisive: `token_id` and `password_changed_at` are facts, `token` and `new_password` are secrets.
 _SECRET_KEY = re.compile(
     r"(?:^|_)(?:password|passwd|passphrase|secret|token|private_?key|api_?key|secret_?key|credential|cookie"
     r"|authorization)s?\d*(?:_(?:hash|digest|value|text|plain|pem|raw))?$"
@@ -46,7 +46,7 @@ class NotInTransaction(StintError):
 
 
 class Unrecordable(StintError):
-    """The data is not JSON or is too large, or a name of the entry does not fit."""
+    """The data is not JSON or too large, or a name is too long or invalid."""
 
     code = "unrecordable"
     status = 500
@@ -62,18 +62,17 @@ def record(
     now: datetime,
     using: str = "default",
 ) -> None:
-    """Append one entry to the main log when the transaction of the act commits, and with it.
+    """Append one entry to the main log, atomically with the transaction of the act.
 
-    The database appends all entries of a transaction together, as the last thing before its commit. If it can't, the
-    commit fails, and the act with it.
+    The database appends all entries of a transaction together, just before its commit. If that fails, the commit fails
+    too.
 
     ``object_ref`` is the name that people see (``GR-7F3K``), at most 255 characters. ``data`` is JSON: identifiers,
-    text, numbers, ISO dates, at most 64 KiB. The id of the request that this is done for, if any, is added as ``request_id``.
-    ``now`` is aware. Secrets never stop an entry, and never get into one.
-    Private keys in any text, and the values of keys that name a secret, are masked in place.
+    text, numbers and ISO dates, at most 64 KiB. The current request's ID, if any, is added as ``request_id``. ``now`` is
+    aware. Secrets are masked: private keys in any text, and values of keys that name a secret.
 
-    Raises NotInTransaction, Unrecordable, and the database's errors, which must stop the act. In a ``rehearsal``, it
-    checks the entry and appends nothing.
+    Raises NotInTransaction, Unrecordable, and the database's errors, which must abort the act. In a ``rehearsal``, it
+    checks the entry without appending it.
     """
     record_many(
         event=event, actor=actor, object_type=object_type, entries=[(object_ref, data)], now=now, using=using
@@ -90,10 +89,10 @@ def record_many(
     can_wait: bool = False,
     using: str = "default",
 ) -> None:
-    """Append one entry for each object and its data, in that order, like ``record``.
+    """Append one entry for each pair of object and data, in this order, like ``record``.
 
-    If all entries of a transaction can wait, it commits even if the database can't append them, and keeps them aside
-    (`broker.audit.backlog`).
+    If all entries of a transaction have ``can_wait``, it commits even if the database can't append them, and they go to
+    the backlog (`broker.audit.backlog`).
     """
     connection = connections[using]
     check_in_transaction(event, connection)
@@ -119,14 +118,14 @@ def record_many(
 
 
 def _of_request() -> dict[str, Json]:
-    """Return the id of the request that an entry is due to, as a part of its data. Sweeps and their like have none."""
+    """Return the ID of the current request as data of an entry; empty outside of requests, as in sweeps."""
     id_ = request_id.current()
     return {"request_id": id_} if id_ else {}
 
 
 @contextmanager
 def rehearsal() -> Iterator[None]:
-    """Run the block in a transaction that is always rolled back. Nothing is recorded, and the record stays unlocked."""
+    """Run the block in a transaction that is always rolled back. Nothing is recorded, and the record is not locked."""
     with transaction.atomic():
         token = _rehearsing.set(True)
         try:
@@ -156,14 +155,14 @@ def as_recorded(data: Mapping[str, Json]) -> dict[str, Json]:
     size = len(json.dumps(kept, ensure_ascii=False).encode())
     if size > MAX_DATA_BYTES:
         raise Unrecordable(
-            f"The data has {size} bytes; an entry holds at most {MAX_DATA_BYTES}.",
-            hint="Record a digest and keep the content elsewhere.",
+            f"The data has {size} bytes; an entry can have at most {MAX_DATA_BYTES}.",
+            hint="Record a digest, and store the content elsewhere.",
         )
     return kept
 
 
 def _name(ref: str) -> str:
-    """Return a name as the record stores it. A name that grew because something in it was masked is cut."""
+    """Return a name as the record stores it, truncated if masking made it longer."""
     kept = recordable(ref)
     name = kept if kept == ref else kept[:MAX_NAME]
     _check_name(name, path="object_ref")
@@ -174,7 +173,7 @@ def _check_name(name: str, *, path: str) -> None:
     if not 1 <= len(name) <= MAX_NAME:
         raise Unrecordable(
             f"{path} has {len(name)} characters; it needs 1 to {MAX_NAME}.",
-            hint="Record a shortened name here and the whole one in the data.",
+            hint="Record a shortened name here, and the full one in the data.",
         )
     if recordable(name) != name:
         raise Unrecordable(f"{path} contains text that can't be stored.", hint="Names must be plain text.")
@@ -191,7 +190,7 @@ def _mapping(value: Mapping[str, Json], *, path: str, depth: int) -> dict[str, J
 
 
 def _is_secret(key: str, item: object) -> bool:
-    """Whether a key names a secret and has a value. The lack of a secret is a fact, and so is a boolean."""
+    """Whether a key names a secret and has a value other than null or a boolean."""
     return not (item is None or isinstance(item, bool)) and bool(
         _SECRET_KEY.search(_WORD_START.sub("_", key).lower())
     )
@@ -199,7 +198,7 @@ def _is_secret(key: str, item: object) -> bool:
 
 def _value(value: object, *, path: str, depth: int) -> Json:
     if depth > MAX_DEPTH:
-        raise Unrecordable(f"{path} is nested deeper than {MAX_DEPTH} levels.", hint="Record it flat.")
+        raise Unrecordable(f"{path} is nested deeper than {MAX_DEPTH} levels.", hint="Flatten it.")
     if isinstance(value, Mapping):
         return _mapping(value, path=path, depth=depth)
     if isinstance(value, list | tuple):
@@ -222,5 +221,5 @@ def _scalar(value: object, *, path: str) -> _Scalar:
         return value
     raise Unrecordable(
         f"{path} is a {type(value).__name__}, which is not JSON.",
-        hint="Record text, e.g. .isoformat() or str(id).",
+        hint="Record text, such as .isoformat() or str(id).",
     )

@@ -15,7 +15,7 @@ from broker.audit.signed_note import is_signed, read
 
 
 class Signed(NamedTuple):
-    """A checkpoint: this many entries were signed under this root. ``where`` names the checkpoint in a sentence."""
+    """A signed checkpoint: the number of entries and their root. ``where`` names it in messages."""
 
     size: int
     root: bytes
@@ -23,7 +23,7 @@ class Signed(NamedTuple):
 
 
 def contradicted(signed: Signed) -> Broken:
-    """Return the finding for a record with other entries than were signed."""
+    """Return the finding for a record that does not match a signed checkpoint."""
     return Broken(
         Problem.CHECKPOINT,
         1,
@@ -32,7 +32,7 @@ def contradicted(signed: Signed) -> Broken:
 
 
 def newest_signed(*, log: str, using: str) -> list[Signed]:
-    """Return the last signed checkpoints, the largest first; empty if nothing was signed.
+    """Return the last signed checkpoints in the database and the file, the largest first.
 
     Raises Broken if one is not signed by this installation's key. Also raises CannotDecrypt, NotACheckpointKey,
     OSError.
@@ -57,7 +57,7 @@ def _read(where: str, note: str, by: Signer | None) -> Signed:
         raise Broken(
             Problem.CHECKPOINT,
             1,
-            f"Not signed with this installation's key: {where}, of {said.size:,} entries. It was changed, or signed with "
+            f"Not signed with this installation's key: {where} (of {said.size:,} entries). It was changed, or signed with "
             "another key.",
         )
     return Signed(said.size, said.root, where)

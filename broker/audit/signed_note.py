@@ -1,11 +1,11 @@
-"""Checkpoints as text that others can verify: C2SP tlog-checkpoint in a C2SP signed note, by Ed25519.
+"""The text format of checkpoints: a C2SP tlog-checkpoint in a C2SP signed note, signed with Ed25519.
 
-A note is its text, an empty line, and a line for each signature over the text::
+A note is its text, an empty line, and a line for each signature of the text::
 
-    stint.example.com/record                      the origin: which log this is
-    20852163                                      how many entries
-    CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=  the root of the tree over them, in base64
-    time 2026-11-25T09:30:00Z                     when it was signed
+    stint.example.com/record                      origin: the name of the log
+    20852163                                      number of entries
+    CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=  root of their tree, in base64
+    time 2026-11-25T09:30:00Z                     time of the signature
 
     — stint.example.com/record Az3grlgtzPICa5OS8npV…
 """
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-# The kind of key in a key id and in a verifier key.
+# The key type in key IDs and verifier keys.
 _ED25519 = b"\1"
 _ID_BYTES = 4
 _TEXT = re.compile(
@@ -33,7 +33,7 @@ _SIGNATURE = re.compile(r"— (?P<name>\S+) (?P<signature>[A-Za-z0-9+/]+=*)")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """The content of a checkpoint: this log had this many entries, under this root."""
+    """The content of a checkpoint: the log, the number of entries and their root."""
 
     origin: str
     size: int
@@ -41,36 +41,36 @@ class Statement:
 
 
 def checkpoint_text(statement: Statement, at: dt.datetime) -> str:
-    """Return the text that is signed."""
+    """Return the text to sign."""
     root = base64.b64encode(statement.root).decode()
     return f"{statement.origin}\n{statement.size}\n{root}\ntime {at.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}\n"
 
 
 def sign(text: str, *, name: str, key: Ed25519PrivateKey) -> str:
-    """Return the text as a note that is signed under a name."""
+    """Return the text as a note, signed with a name and key."""
     signature = _key_id(name, key.public_key()) + key.sign(text.encode())
     return f"{text}\n— {name} {base64.b64encode(signature).decode()}\n"
 
 
 def read(note: str) -> Statement:
-    """Return the content of a note, whoever signed it. Raises ValueError if it is not a checkpoint."""
+    """Return the content of a note, without verifying it. Raises ValueError if it is not a checkpoint."""
     text, _, _ = note.partition("\n\n")
     found = _TEXT.fullmatch(text + "\n")
     if found is None:
         raise ValueError(
-            "It is not a checkpoint: it must have an origin, a size and a root, each on its own line."
+            "It is not a checkpoint, which has an origin, a size and a root, each on its own line."
         )
     return Statement(found["origin"], int(found["size"]), base64.b64decode(found["root"]))
 
 
 def signed_at(note: str) -> dt.datetime | None:
-    """Return when a note says that it was signed; None if it does not say."""
+    """Return the time in a note at which it was signed, or None if it has none."""
     found = _TIME.search(note.partition("\n\n")[0])
     return dt.datetime.fromisoformat(found[1]) if found else None
 
 
 def is_signed(note: str, *, name: str, key: Ed25519PublicKey) -> bool:
-    """Whether one of the note's signatures is by this name and key."""
+    """Whether the note has a valid signature with this name and key."""
     text, _, signatures = note.partition("\n\n")
     for line in signatures.splitlines():
         found = _SIGNATURE.fullmatch(line)
@@ -83,7 +83,7 @@ def is_signed(note: str, *, name: str, key: Ed25519PublicKey) -> bool:
 
 
 def verifier_key(name: str, key: Ed25519PublicKey) -> str:
-    """Return the public key in the format of note verifiers: name, key id and key."""
+    """Return the public key as a verifier key of signed notes: name, key ID and key."""
     raw = base64.b64encode(_ED25519 + key.public_bytes_raw()).decode()
     return f"{name}+{_key_id(name, key).hex()}+{raw}"
 

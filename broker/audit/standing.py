@@ -1,8 +1,8 @@
-"""Whether this record is the one whose checkpoints are kept outside the database.
+"""The comparison of this record with its checkpoints outside the database.
 
-A restored older backup contains grants that were revoked since, and nothing in it shows this. The checkpoints outside
-do. So this database must be compared with them once after each start or restore. Nothing may be used or begin before
-that, nor after a contradiction was found. Ends continue.
+A restored older backup contains grants that were revoked since. Only the checkpoints outside the database show this, so
+the record must be compared with them once after each start or restore. Before that, and after a contradiction, no access
+can start or be used. Access still ends.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from broker.audit.models import MAIN_LOG, AuditCheckpoint
 from broker.audit.signed_note import read
 from broker.kernel.errors import Unavailable
 
-# The condition that every decision has in its statement. It is written out, because a SQL function would be planned at
-# each decision. It is the same as what `record_incarnation` returns.
+# The condition in the statement of every decision. The expression of `record_incarnation` is inlined, because a SQL
+# function would be planned at each decision.
 STANDS = """EXISTS (SELECT FROM audit_standing WHERE log = 'main' AND contradiction = '' AND incarnation =
     concat_ws('/', extract(epoch FROM pg_postmaster_start_time()), pg_relation_filenode('audit_entry')))"""
 _STANDING = f"""
@@ -33,25 +33,25 @@ ON CONFLICT (log) DO UPDATE SET incarnation = excluded.incarnation, contradictio
 
 
 class RecordContradicted(Unavailable):
-    """The record is not the one that was signed, or this is not known yet."""
+    """The record does not match its signed checkpoints, or has not been compared with them yet."""
 
     code = "record_contradicted"
 
 
 class Standing(NamedTuple):
-    """``stands``: everything may be used. ``contradiction`` is None until the record was compared."""
+    """The result. ``stands``: access may be used. ``contradiction`` is None until the record was compared."""
 
     stands: bool
     contradiction: str | None
 
 
 def check_stands() -> None:
-    """Return if access may be used and begin; raise RecordContradicted otherwise."""
+    """Raise RecordContradicted unless access may start and be used."""
     settle()
 
 
 def stands() -> bool:
-    """Whether access may be used and begin."""
+    """Whether access may start and be used."""
     try:
         settle()
     except RecordContradicted:
@@ -60,10 +60,10 @@ def stands() -> bool:
 
 
 def settle() -> bool:
-    """Compare the record with what is kept outside, unless this was done since the database was started or restored.
+    """Compare the record with its checkpoints outside, unless this was done since the database was started or restored.
 
-    Return whether it was done now. Raises RecordContradicted if they do not agree, or if this process can't see what is
-    kept. Then the process that makes the checkpoints compares them.
+    Return whether it was done now. Raises RecordContradicted if they do not match, or if this process can't read the
+    current checkpoints. In that case, the process that makes checkpoints compares them.
     """
     known = standing()
     if known.stands:
@@ -83,21 +83,22 @@ def settle() -> bool:
 
 
 def standing() -> Standing:
-    """Return the result of the comparison for this very database."""
+    """Return the result of the comparison for this database."""
     with connection.cursor() as cursor:
         cursor.execute(_STANDING, [MAIN_LOG])
         return Standing(*cursor.fetchone())
 
 
 def write_standing(why: str) -> None:
-    """Store the result of the comparison: ``why`` is the contradiction, empty for none."""
+    """Store the result of the comparison. ``why`` is the contradiction, or empty."""
     with connection.cursor() as cursor:
         cursor.execute(_WRITE, [MAIN_LOG, why])
 
 
 def contradiction() -> str:
-    """Return, in a sentence, how the last checkpoint in the file is not one of this record. Empty if it is one, or if
-    no checkpoint can be read.
+    """Return a sentence about how the last checkpoint in the file contradicts this record.
+
+    Empty if it does not, or if no checkpoint can be read.
     """
     try:
         note = last_kept()
@@ -113,7 +114,7 @@ def contradiction() -> str:
 
 
 def _is_current() -> bool:
-    """Whether the file is as new as the record: an old copy would agree with an old backup."""
+    """Whether the file is as new as the record. An old copy of it would match an old backup."""
     newest = (
         AuditCheckpoint.objects.filter(log=MAIN_LOG).order_by("-size").values_list("size", flat=True).first()
     )

@@ -1,6 +1,6 @@
-"""The Merkle tree of RFC 9162 (and RFC 6962) over a log: its root, as it grows.
+"""The Merkle tree of a log (RFC 9162, RFC 6962).
 
-The leaf of an entry is the entry's hash, 32 bytes, which covers its text, its number and all entries before it::
+The leaf of an entry is its 32-byte hash, which covers its text, its number and all entries before it::
 
     leaf  SHA-256( 0x00 || hash of the entry )
     node  SHA-256( 0x01 || left || right ), where a tree of n is split at the largest power of two below n
@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 HASH_BYTES = 32
-# The number of leaves that are added at once; a power of two.
+# The number of leaves that are added at once, a power of two.
 BLOCK = 1024
 
 
@@ -23,24 +23,24 @@ def leaf_hash(data: bytes) -> bytes:
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """Return the hash of the node above two others."""
+    """Return the hash of the parent of two nodes."""
     return hashlib.sha256(b"\1" + left + right).digest()
 
 
 class Tree:
-    """A tree that grows at its end. It stores only the roots of its full subtrees, at most one for each bit of its
-    size.
-    """
+    """An append-only tree, stored as the roots of its full subtrees, at most one for each bit of its size."""
 
     __slots__ = ("peaks", "size")
 
     def __init__(self, size: int = 0, peaks: Sequence[bytes] = ()) -> None:
         """Continue from a tree of ``size`` leaves with these full subtrees, the largest first.
 
-        Raises ValueError if a tree of this size has another number of them.
+        Raises ValueError if their number does not match the size.
         """
         if len(peaks) != size.bit_count():
-            raise ValueError(f"A tree of {size} has {size.bit_count()} full subtrees, not {len(peaks)}.")
+            raise ValueError(
+                f"A tree of {size} leaves has {size.bit_count()} full subtrees, not {len(peaks)}."
+            )
         self.size = size
         self.peaks = list(peaks)
 
@@ -57,7 +57,7 @@ class Tree:
         self._join(leaf_hash(data), 1)
 
     def extend(self, leaves: Sequence[bytes]) -> None:
-        """Add leaves. Blocks that are full subtrees are added level by level, which takes less than half the time."""
+        """Add leaves. Full blocks are added level by level, which takes less than half the time."""
         at = 0
         while at < len(leaves):
             if self.size % BLOCK == 0 and len(leaves) - at >= BLOCK:

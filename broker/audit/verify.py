@@ -1,7 +1,7 @@
-"""Read a log from its first entry to its head, and report whether it is what was written, or where and how it is not.
+"""The verification of a log from its first entry to its head.
 
-Everything is read in one statement, and so in one snapshot. Entries that are appended meanwhile neither disturb the
-verdict nor are part of it.
+Everything is read in one statement, and so in one snapshot. Entries that are appended meanwhile have no effect on the
+verdict.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _ROWS = """
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of a verification: ``entries`` are intact, ``first_bad_seq`` is the first that is not.
+    """The result of a verification. ``entries``: the number of intact ones. ``first_bad_seq``: the first that is not.
 
-    ``signed`` is the number of entries of the newest checkpoint that the log was compared with; None if with none.
-    ``ended``: the log was read to its end. Otherwise ``head_seq`` and ``head_hash`` are of the last entry that was read.
+    ``signed``: the number of entries of the newest checkpoint that the log was compared with, or None. ``ended``: the log
+    was read to its end. Otherwise ``head_seq`` and ``head_hash`` are those of the last entry that was read.
     """
 
     log: str
@@ -56,17 +56,17 @@ class Verdict:
 
 @dataclass(slots=True)
 class _Walk:
-    """The last entry that fits, and where the head was found."""
+    """The state of a verification: the last valid entry, and the position of the head."""
 
     seq: int
     hash: bytes
     first: int
     anchor: bytes | None = None
     head_seq: int | None = None
-    # The checkpoints of this log, and those that the tree has not reached yet; the smallest last.
+    # The checkpoints of this log, and those that the tree has not reached yet, the smallest last.
     signed: list[Signed] = field(default_factory=list)
     ahead: list[Signed] = field(default_factory=list)
-    # None if it is not known up to the first entry.
+    # None if the tree of the entries before the first is not known.
     tree: Tree | None = None
     leaves: list[bytes] = field(default_factory=list)
 
@@ -77,7 +77,7 @@ class _Walk:
             self.compare(seq)
 
     def compare(self, seq: int) -> None:
-        """Bring the tree up to entry ``seq``, and compare it with the checkpoints of its size."""
+        """Extend the tree to entry ``seq``, and compare it with the checkpoints of its size."""
         if self.tree is None:
             return
         self.tree.extend(self.leaves)
@@ -94,7 +94,7 @@ class _Walk:
             raise Broken(
                 Problem.HEAD,
                 row.seq,
-                f"The head has another hash for entry {row.seq:,}: the entry was "
+                f"The head has a different hash for entry {row.seq:,}: the entry was "
                 "replaced, or the head was altered.",
             )
         self.head_seq = row.seq
@@ -110,15 +110,15 @@ def verify(
     most: int | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
-    """Read a log and return the verdict. Reading stops at the first break.
+    """Verify a log, and return the verdict. Reading stops at the first break.
 
     The log is also compared with its newest checkpoint, and with the last one in the file outside the database. With
-    ``from_seq``, only the last entries under each are compared, and nothing if only all entries can tell. With ``tree``, the
-    tree of all entries before ``from_seq``, it grows, and is compared as if everything were read. ``most`` entries are read.
+    ``from_seq``, only the last entries of each are compared, and nothing if that would need all entries. ``tree`` is the
+    tree of all entries before ``from_seq``; with it, the comparison is complete. At most ``most`` entries are read.
 
-    ``from_seq`` trusts the entry before it and starts there. With ``anchor``, that entry must have this hash, which an
-    earlier verification saw, and its own text must produce it. ``progress`` gets the number of the entry that was
-    reached, every 50,000 entries. Raises the database's errors, and the same errors as ``newest_signed``.
+    ``from_seq`` starts there, and trusts the entry before. With ``anchor``, that entry must have this hash, from an
+    earlier verification, and its own text must produce it. ``progress`` is called with the number of the current entry
+    every 50,000 entries. Raises the database's errors, and the same errors as ``newest_signed``.
     """
     start = max(from_seq, 1)
     with transaction.atomic(using=connection.alias):
@@ -154,7 +154,7 @@ def verify(
 def _compared(walk: _Walk, log: str, using: str) -> int | None:
     if walk.tree is None:
         return compare_with_signed(walk.signed, log=log, using=using)
-    # Those that an earlier part has passed are older than the newest one, which the tree was compared with.
+    # Checkpoints of earlier parts are older than the newest one, which the tree was compared with.
     compare_with_known([one for one in walk.signed if one.size < walk.first - 1], log=log, using=using)
     return walk.signed[0].size if walk.signed else None
 
@@ -182,7 +182,7 @@ def _read_head(connection: BaseDatabaseWrapper, log: str) -> tuple[int, bytes] |
 def _read(
     connection: BaseDatabaseWrapper, log: str, walk: _Walk, progress: Progress | None, most: int | None
 ) -> None:
-    # Use the driver's own cursor: Django's server-side one is never binary, and a million hashes as hex are slow.
+    # Use the driver's cursor, because Django's server-side one is never binary, and a million hashes as hex are slow.
     raw: Any = connection.connection
     with raw.cursor(name="audit_verify", binary=True) as cursor:
         cursor.itersize = 2000
@@ -207,14 +207,14 @@ def _anchor(walk: _Walk, values: tuple[Any, ...] | None) -> None:
         raise Broken(
             Problem.REWRITTEN,
             walk.seq,
-            f"Entry {walk.seq:,} is not the one that the last verification read there.",
+            f"Entry {walk.seq:,} has changed since the last verification.",
         )
     walk.hash = row.hash
     walk.met(row)
 
 
 def _follow(walk: _Walk, rows: Iterator[tuple[Any, ...]], progress: Progress | None) -> Row | None:
-    """Continue while entries fit; return the first that does not."""
+    """Continue while entries are valid, and return the first that is not."""
     grows = walk.tree is not None
     for values in rows:
         seq, prev_hash, body, stored, head_hash, *columns = values
@@ -238,7 +238,9 @@ def _check_end(walk: _Walk, log: str, head: tuple[int, bytes] | None) -> None:
     if walk.head_seq is not None:
         raise _set_back(walk.head_seq, walk.seq)
     if head is None:
-        raise Broken(Problem.HEAD, walk.seq + 1, f"The log {log} has no head, so its end is unknown.")
+        raise Broken(
+            Problem.HEAD, walk.seq + 1, f"The head of the log {log} is missing, so its end is unknown."
+        )
     if head[0] > walk.seq:
         raise Broken(
             Problem.TAIL_CUT,
@@ -266,6 +268,6 @@ def _set_back(head_seq: int, last_seq: int) -> Broken:
     return Broken(
         Problem.HEAD,
         head_seq + 1,
-        f"The head says that entry {head_seq:,} is the last, but the log continues to {last_seq:,}: the head was "
-        "set back, or entries were added after it.",
+        f"The head is at entry {head_seq:,}, but the log continues to entry {last_seq:,}: the head was set back, or "
+        "entries were added after it.",
     )

@@ -1,8 +1,7 @@
-"""Verify the whole log once a day, a part at a time, so that it takes little from anything else however long the log is.
+"""The daily verification of the whole log, in parts, so that it takes few resources even for a long log.
 
-What was verified before is not trusted: it starts at the first entry. Where it goes on is sealed, so only the time at which
-it began can be chosen by somebody who writes to the database, by putting an old state back; then the whole log counts as
-verified at that time.
+It does not trust earlier verifications, and starts at the first entry. Its state is encrypted, so someone with write access
+to the database can only restore an old state. Then the whole log counts as verified at the time when that state began.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from broker.audit.tree import Tree
 from broker.audit.verify import Verdict, verify
 from broker.kernel.crypto import CannotDecrypt, place_of, seal, unseal
 
-# How many entries are read at once.
+# The number of entries in a part.
 PART = 5_000
 EVERY = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class _At:
-    """The last entry that was read, its hash, and the tree up to it."""
+    """The state of a verification: its start, the last entry with its hash, and the tree up to it."""
 
     began: dt.datetime
     seq: int
@@ -38,7 +37,7 @@ class _At:
 
 
 def whole_is_due(*, now: dt.datetime) -> bool:
-    """Whether the whole log must be read: it never was or not for a day, a break was found, or the reading goes on."""
+    """Whether to read the whole log: it was not for a day, a break was found, or a verification is in progress."""
     last = latest_verification()
     if last is None or not last.ok or last.whole_at is None or last.whole_at <= now - EVERY:
         return True
@@ -46,17 +45,17 @@ def whole_is_due(*, now: dt.datetime) -> bool:
 
 
 def begin_whole(*, now: dt.datetime) -> None:
-    """Have the whole log read, unless that is under way."""
+    """Start a verification of the whole log, unless one is in progress."""
     AuditReading.objects.get_or_create(log=MAIN_LOG, defaults={"began_at": now})
 
 
 def verify_part(
     *, connection: BaseDatabaseWrapper, actor: Actor, now: dt.datetime, most: int = PART
 ) -> Verdict | None:
-    """Read the next part of the main log, from its start if no reading is under way. At its end, or at a break, store and
-    record the result, and return it. None: there is more to read, or another process reads it.
+    """Verify the next part of the main log, from its start if no verification is in progress.
 
-    Raises the same errors as ``verify``.
+    At the end of the log, or at a break, store and record the result, and return it. Returns None if there is more to
+    read, or another process reads it. Raises the same errors as ``verify``.
     """
     with transaction.atomic():
         begin_whole(now=now)
@@ -83,7 +82,7 @@ def verify_part(
 
 
 def _read(row: AuditReading) -> _At:
-    """Return where the reading goes on: at the first entry if what is stored is not what was sealed."""
+    """Return the stored state, or the start of the log if the stored state can't be decrypted."""
     start = _At(row.began_at, 0, b"", Tree())
     if not row.sealed:
         return start

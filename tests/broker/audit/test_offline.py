@@ -138,16 +138,19 @@ class TestParts:
         assert exported.said("--part").startswith(f"{kind}: ")
 
     def test_a_part_is_not_taken_for_the_whole_record_nor_the_other_way_round(self, exported, parts):
-        assert exported.said() == "unreadable: This is a part of the record: use --part.\n"
+        assert exported.said() == "unreadable: This is an export of a part of the record. Use --part.\n"
         exported.export()
-        assert exported.said("--part") == "unreadable: This is not a part of the record: omit --part.\n"
+        assert exported.said("--part") == "unreadable: This is an export of the whole record. Omit --part.\n"
 
 
 def test_an_intact_record_is_intact(exported):
     said = exported.said_anew(outside=exported.kept)
     assert said.startswith("intact: 13 entries, 2 checkpoints, the last signed at ")
     assert said.endswith("All 2 checkpoints kept outside match this record.\n")
-    assert "an older backup or a second signed history is not detected" in exported.said()
+    assert (
+        "An older backup or a second signed history can't be detected without --checkpoints"
+        in exported.said()
+    )
 
 
 def test_texts_of_every_kind_are_exported_exactly(exported):
@@ -179,10 +182,10 @@ class TestInTheDatabase:
         [
             ("UPDATE audit_entry SET body = replace(body, 'alice', 'bob') WHERE seq = 5 AND log = 'main'", "altered-entry: Entry 5 was altered.\n"),
             ("DELETE FROM audit_entry WHERE seq IN (5, 6) AND log = 'main'", "missing-entry: Entries 5 to 6 are missing.\n"),
-            *((swapping(*columns), "swapped-entries: Entry 4 was written as entry 6.\n")
+            *((swapping(*columns), "swapped-entries: Entry 4 was originally entry 6.\n")
               for columns in (["body"], ["body", "hash"], ["body", "prev_hash", "hash"])),
             ("UPDATE audit_checkpoint SET note = replace(note, 'time 2026', 'time 2025')",
-             "altered-checkpoint: The checkpoint in line 10, of 8 entries, has an invalid signature"),
+             "altered-checkpoint: The checkpoint in line 10 (of 8 entries) has an invalid signature"),
         ],
     )  # fmt: skip
     def test_what_was_altered_taken_out_or_swapped_is_named(self, exported, change, said):
@@ -192,12 +195,12 @@ class TestInTheDatabase:
     def test_the_end_was_cut(self, exported):
         make_checkpoint(now=AT)
         exported.tamper("DELETE FROM audit_entry WHERE seq > 10 AND log = 'main'")
-        said = "cut-tail: The checkpoint in line 13, of 13 entries, is signed, but there are only 10."
+        said = "cut-tail: The checkpoint in line 13 (of 13 entries) is signed, but the export has only 10."
         assert exported.said_anew().startswith(said)
 
     @pytest.mark.parametrize(
         ("last", "said"),
-        [(5, "Entry 6 does not follow entry 5"), (13, "The checkpoint in line 10, of 8 entries, does not match these entries")],
+        [(5, "Entry 6 does not follow entry 5"), (13, "The checkpoint in line 10 (of 8 entries) does not match these entries")],
         ids=["one entry with its hash", "the chain with its head"],
     )  # fmt: skip
     def test_entries_were_rewritten(self, exported, last, said):
@@ -213,7 +216,7 @@ class TestInTheDatabase:
         assert signer(now=AT).verifier != exported.key
         said = exported.said_anew()
         assert said.startswith(
-            "another-key: The checkpoint in line 16, of 14 entries, was signed with another key"
+            "another-key: The checkpoint in line 16 (of 14 entries) was signed with another key"
         )
 
     def test_a_second_history_was_signed_with_the_same_key(self, exported):
@@ -237,7 +240,7 @@ class TestInTheDatabase:
         said = exported.said(outside=exported.kept)
         assert said.startswith("older-backup: Checkpoint 3 in ")
         assert said.endswith(
-            "of 19 entries, was kept, but there are only 13. Export again if it was made after this export.\n"
+            "(of 19 entries) is kept outside the database, but the export has only 13. If the checkpoint is newer than the export, export the record again.\n"
         )
 
     def test_the_newest_checkpoints_were_taken_out_and_their_entries_rewritten(self, exported):
@@ -277,9 +280,7 @@ class TestInTheFile:
         exported.export()
         lines = exported.lines()
         exported.write(lines[:-1])
-        assert exported.said().startswith(
-            "cut-tail: The export has 13 entries, and it does not end with a count."
-        )
+        assert exported.said().startswith("cut-tail: The export has 13 entries, but has no count at its end.")
         exported.write([*lines[:10], lines[-1]])
         assert exported.said().startswith("cut-tail: The export has 8 entries, and it says 13.")
 

@@ -103,10 +103,10 @@ SET_BACK = f"UPDATE audit_head SET seq = %s, hash = coalesce((SELECT e.hash FROM
         *(([(f"DELETE FROM audit_entry {IN_TRIAL} = ANY(%s)", seqs)], Problem.GAP, seqs[0], str(seqs[-1])) for seqs in ([1], [5], [4, 5, 6])),
         *(([(f"DELETE FROM audit_entry {IN_TRIAL} >= %s", first)], Problem.TAIL_CUT, first, f"ends at entry {first - 1}") for first in (10, 7, 1)),
         *(([(f"UPDATE audit_entry SET seq = %s {IN_TRIAL} = %s", *pair) for pair in ((99, one), (one, other), (other, 99))],
-           Problem.SWAPPED, one, f"written as entry {other}") for one, other in ((4, 5), (3, 9), (1, 10))),
+           Problem.SWAPPED, one, f"originally entry {other}") for one, other in ((4, 5), (3, 9), (1, 10))),
         *(([(SET_BACK, seq, seq)], Problem.HEAD, seq + 1, "") for seq in (0, 4)),
         ([("UPDATE audit_head SET hash = %s WHERE log = 'trial'", bytes(32))], Problem.HEAD, 10, ""),
-        ([("DELETE FROM audit_head WHERE log = 'trial'",)], Problem.HEAD, None, "no head"),
+        ([("DELETE FROM audit_head WHERE log = 'trial'",)], Problem.HEAD, None, "head of the log"),
     ],
 )  # fmt: skip
 def test_what_was_changed_taken_or_moved_is_named_with_its_place(

@@ -49,7 +49,7 @@ def test_an_entry_that_is_no_longer_the_one_that_was_verified_is_a_break(world):
     assert (verdict.ok, verdict.problem) == (False, "rewritten")
     row = AuditVerification.objects.get()
     assert (row.ok, row.entries) == (False, row.first_bad_seq - 1)
-    assert "is not the one that the last verification read there" in row.detail
+    assert "has changed since the last verification" in row.detail
 
 
 def test_it_compares_the_record_with_what_was_signed_last(world, settings, tmp_path):
