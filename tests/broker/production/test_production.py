@@ -188,7 +188,7 @@ def test_a_shell_reads_the_settings_as_systemd_does(written):
 
 @pytest.mark.parametrize("value", ["a'b", 'a"b', "a$b", "a\\b", "a\nb", "a`b"])
 def test_a_value_that_they_would_read_differently_is_refused(value):
-    with pytest.raises(UnsafeValueError, match="Choose another one"):
+    with pytest.raises(UnsafeValueError, match="Choose another value"):
         settings_file({"STINT_PUBLIC_URL": value})
 
 
