@@ -7,7 +7,7 @@ from broker.audit.actor import Actor
 
 
 def actor_of(actor: Identity | Actor) -> Actor:
-    """Return the actor that the record names for an identity. An actor stays what it is."""
+    """Return the record's actor for an identity. An actor is returned unchanged."""
     if isinstance(actor, Actor):
         return actor
     return Actor(name=actor.username, id=actor.pk, kind=actor.kind)  # type: ignore[arg-type]  # kinds agree

@@ -1,6 +1,4 @@
-"""Sign-in rules: no self-registration, redirects only to Stint's own pages, and no sign-in without an entry in the
-record.
-"""
+"""Sign-in rules: no self-registration, redirects only to Stint's own pages, and every sign-in is recorded."""
 
 from __future__ import annotations
 
@@ -27,31 +25,31 @@ _HELD = "stint.signing_in"
 
 
 def still_signing_in(request: HttpRequest, user: Identity) -> bool:
-    """Whether a sign-in may continue: since its first step, no one has disabled the person or ended their sign-ins."""
+    """Whether a sign-in may continue: the person was not disabled, and their sessions were not ended, since it began."""
     return user.is_active and request.session.get(_HELD) == user.get_session_auth_hash()
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ships no types
-    """Identities are created by administrators or with `manage.py`, never on a sign-up page."""
+    """Stint's rules for allauth. Identities are created by administrators or with `manage.py`, never on a sign-up page."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        """Return False: no one registers themselves."""
+        """Return False, because there is no self-registration."""
         return False
 
     def is_ajax(self, request: HttpRequest) -> bool:
-        """Return False: pages answer as pages, and the API has its own sign-in."""
+        """Return False, because pages always return HTML, and the API has its own sign-in."""
         return False
 
     def add_message(
         self, request: HttpRequest, level: int, message_template: str | None = None, *args: Any, **kwargs: Any
     ) -> None:
-        """Skip the message about a sign-in: the next page shows who is signed in."""
+        """Skip the message about a sign-in, because the next page shows who is signed in."""
         if message_template != "account/messages/logged_in.txt":
             super().add_message(request, level, message_template, *args, **kwargs)
 
     def pre_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> Any:
         """Start a new session at sign-in, so that a fixated session id is useless."""
-        # A previous sign-in that counts as no one (disabled, or without the required second factor) ends here.
+        # End a previous sign-in that is not valid (disabled, or without the required second factor).
         for key in (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY):
             request.session.pop(key, None)
         request.session.cycle_key()
@@ -62,7 +60,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         return refused
 
     def login(self, request: HttpRequest, user: Any) -> None:
-        """Sign in and record it, or do neither: a session is saved only if the response is not an error."""
+        """Sign in and record it, or do neither, because a session is saved only if the response is not an error."""
         if not still_signing_in(request, user):
             raise ImmediateHttpResponse(redirect("account_login"))
         with transaction.atomic():
@@ -78,10 +76,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
     def login_by_provider(
         self, request: HttpRequest, user: Identity, *, issuer: str, proven_at: dt.datetime | None
     ) -> HttpResponse | None:
-        """Sign in a person that the identity provider vouched for, as thoroughly as it chose: no step of Stint's
-        follows. ``proven_at``: since when that proves who they are; None: it does not.
+        """Sign in a person whom the identity provider authenticated. No further step of Stint follows.
 
-        Return the response to send instead if they may not sign in.
+        ``proven_at``: the time of that authentication; None if it is not a recent proof. Return the response to send
+        instead if they may not sign in.
         """
         try:
             refused: HttpResponse | None = self.pre_login(
@@ -103,8 +101,9 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
             note_sign_out(identity=identity, now=clock.now())
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Identity | None:
-        """Return the person whose name and password these are; None if they are wrong. Raises ValidationError if there
-        were too many attempts, without checking.
+        """Return the person with this name and password, or None if they are wrong.
+
+        Raises ValidationError without checking if there were too many attempts.
         """
         name = str(credentials["username"])
         try:
@@ -119,8 +118,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
         return user
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
-        """Record the name that was tried. Neither the answer nor its timing depends on whether the name exists."""
-        # The form has made the name canonical; the typed text says more.
+        """Record the name that was tried. Neither the response nor its timing depends on whether the name exists."""
+        # The form has made the name canonical; the typed text has more information.
         typed = request.POST.get("login", "") or str(credentials.get("username", ""))
         self._note_failure(request, typed, "the name or the password is wrong")
 

@@ -1,4 +1,4 @@
-"""The address that a request comes from."""
+"""The client address of a request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 
 def address_of(request: HttpRequest) -> str:
-    """Return the caller's address, behind as many proxies as the settings trust; empty if it is unknown."""
+    """Return the client's address, taking trusted proxies into account, or an empty string if it is unknown."""
     try:
         return str(get_adapter(request).get_client_ip(request))
     except (PermissionDenied, ImproperlyConfigured):

@@ -1,8 +1,8 @@
-"""How often someone may guess a password or a code. All limits on guessing are here, counted for all processes together.
+"""Rate limits on guessing passwords and codes, shared by all processes.
 
-An attempt is counted before it is checked, and no longer once it was right. What counts is the account together with
-the address: a stranger delays nobody who comes from elsewhere. Attempts on one account from many addresses are slowed
-down as well, except from addresses where its owner has signed in before.
+An attempt is counted before it is checked, and uncounted if it was right. Attempts are counted by account and address,
+so a stranger does not lock out the owner. Attempts on one account from many addresses are limited as well, except from
+addresses at which its owner has signed in before.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ELSEWHERE = ", or from where you signed in before"
 
 
 class Secret(StrEnum):
-    """What is guessed, in the words of the error."""
+    """The kinds of secrets, as named in errors."""
 
     PASSWORD = "passwords"  # noqa: S105  # a word
     CODE = "codes"
@@ -36,7 +36,7 @@ class Secret(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """``burst`` attempts at once, then one each ``every``."""
+    """A rate limit: ``burst`` attempts at once, then one per ``every``."""
 
     burst: int
     every: dt.timedelta
@@ -44,8 +44,8 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Paces:
-    """The paces of one kind of secret: from one address, for one account from one address, and for one account from all
-    addresses that are not usual for it.
+    """The limits for one kind of secret: per address, per account and address, and per account from all addresses that
+    are not usual for it.
     """
 
     address: Pace | None = None
@@ -54,7 +54,7 @@ class Paces:
 
 
 _STRANGERS = Pace(10, 6 * _SECOND)
-# A code has six digits, and whoever guesses it knows the password. Passkeys can't be guessed: only the work is limited.
+# A code has six digits, and the attacker already knows the password. Passkeys can't be guessed; the limit only saves CPU.
 _PACES = {
     Secret.PASSWORD: Paces(_STRANGERS, Pace(5, 60 * _SECOND), Pace(100, 30 * _SECOND)),
     Secret.CODE: Paces(_STRANGERS, Pace(5, 60 * _SECOND), Pace(10, 300 * _SECOND)),
@@ -64,7 +64,7 @@ _PACES = {
 
 
 class TooManyTries(StintError):
-    """Too many wrong attempts were made. ``wait`` is the number of seconds until the next may be made."""
+    """There were too many wrong attempts. ``wait``: the seconds until the next is allowed."""
 
     code = "too_many_tries"
     status = 429
@@ -77,21 +77,21 @@ class TooManyTries(StintError):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A counted attempt: each subject that it counts for, with its pace."""
+    """A counted attempt, with the subjects under which it is counted and their limits."""
 
     counted: tuple[tuple[str, Pace], ...]
 
     def was_right(self) -> None:
-        """Take it out of the counts. Earlier attempts stay in them: otherwise, a right one would buy more wrong ones."""
+        """Uncount this attempt. Earlier ones stay counted; otherwise a right attempt would allow more wrong ones."""
         with transaction.atomic():
             for subject, pace in self.counted:
                 AttemptCount.objects.filter(pk=subject).update(until=F("until") - pace.every)
 
 
 def count_attempt(secret: Secret, *, account: str, address: str, now: dt.datetime) -> Attempt:
-    """Count an attempt to guess a secret of an account, which is a canonical username, whether or not it exists.
+    """Count an attempt on a secret of an account. ``account`` is a canonical username, whether or not it exists.
 
-    An address of IPv6 counts as its /64. Raises TooManyTries, and then counts nothing.
+    An IPv6 address counts as its /64. Raises TooManyTries, and then counts nothing.
     """
     source, paces, many = source_of(address), _PACES[secret], f"Too many wrong {secret}"
     limits = [
@@ -102,7 +102,7 @@ def count_attempt(secret: Secret, *, account: str, address: str, now: dt.datetim
     if _usual(account, source, now):
         del limits[-1]
     counted = []
-    # All of one transaction, so that a refused attempt counts nowhere. The rows are locked in the same order each time.
+    # In one transaction, so that a refused attempt is not counted. The rows are always locked in the same order.
     with transaction.atomic():
         for what, pace, message, unless in limits:
             if pace is None:
@@ -115,7 +115,7 @@ def count_attempt(secret: Secret, *, account: str, address: str, now: dt.datetim
 
 
 def note_usual_address(identity: Identity, address: str, now: dt.datetime) -> None:
-    """Note that someone has completed a sign-in from an address, which makes it usual for 90 days."""
+    """Store that a person completed a sign-in from an address, which makes it usual for 90 days."""
     row = UsualAddress(identity=identity, source=source_of(address), until=now + _USUAL_FOR)
     UsualAddress.objects.bulk_create(
         [row], update_conflicts=True, unique_fields=["identity", "source"], update_fields=["until"]
@@ -127,8 +127,8 @@ def _usual(account: str, source: str, now: dt.datetime) -> bool:
     return found.exists()
 
 
-# The generic cell rate algorithm: each attempt moves the time until which attempts count, and none may move it further
-# than a whole burst ahead. Rows of parallel attempts are locked one after the other, so exactly the burst gets through.
+# The generic cell rate algorithm: each attempt moves the row's time ahead, at most by a full burst. Parallel attempts lock
+# the row one after another, so exactly the burst is allowed.
 _COUNT = """
 INSERT INTO accounts_attemptcount AS kept (subject, until) VALUES (%(subject)s, %(now)s + make_interval(secs => %(every)s))
     ON CONFLICT (subject) DO UPDATE SET until = greatest(kept.until, %(now)s) + make_interval(secs => %(every)s)
@@ -138,7 +138,7 @@ RETURNING until
 
 
 def _count(subject: str, pace: Pace, now: dt.datetime) -> dt.timedelta:
-    """Count one attempt, and return zero; or count none, and return how long to wait for the next."""
+    """Count one attempt and return zero, or count none and return the time until the next is allowed."""
     free = now + (pace.burst - 1) * pace.every
     with connection.cursor() as cursor:
         cursor.execute(_COUNT, {"subject": subject, "now": now, "every": pace.every / _SECOND, "free": free})

@@ -1,4 +1,4 @@
-"""Sign-in with a password: people only, canonical names, and the same duration for known and unknown names."""
+"""Sign-in with a password, for people only, with canonical names and the same duration for unknown names."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ class PasswordBackend(AuthenticationBackend):  # type: ignore[misc]  # allauth s
     """allauth's backend with canonical names. It hashes a password for unknown names as well."""
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Identity | None:
-        """Return the person, or None. Machines have no password, and are refused even if one was set. Where people sign
-        in only through the identity provider, only administrators are accepted.
+        """Return the person, or None. Machines are refused even if they have a password.
+
+        If people sign in only through the identity provider, only administrators are accepted.
         """
         if username := credentials.get("username"):
             credentials["username"] = canonical_username(username)

@@ -1,6 +1,4 @@
-"""Programs that may use the OAuth endpoints. They are public clients: they can't keep a secret and are not asked for
-one.
-"""
+"""Programs that may use the OAuth endpoints. They are public clients, which have no secret."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from broker.kernel.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One program. ``scopes`` is the most that it may ask for. Its tokens are valid for ``hours``."""
+    """One program. ``scopes``: those that it may request. ``hours``: the lifetime of its tokens."""
 
     id: str
     name: str
@@ -21,7 +19,7 @@ class Client:
     hours: int
 
 
-# Never `administer`: a code that someone was talked into typing must not lead to more access.
+# Never `administer`, in case someone is tricked into entering an attacker's code.
 CLIENTS = {
     "stint-cli": Client(
         id="stint-cli",
@@ -33,19 +31,19 @@ CLIENTS = {
 
 
 class UnknownClient(InvalidInput):
-    """No program has this id."""
+    """There is no program with this ID."""
 
     code = "invalid_client"
 
 
 class ScopeNotOffered(InvalidInput):
-    """The program may not have that scope."""
+    """The scope is not available to the program."""
 
     code = "invalid_scope"
 
 
 def client_of(client_id: str) -> Client:
-    """Return the program with this id. Raises UnknownClient."""
+    """Return the program with this ID. Raises UnknownClient."""
     found = CLIENTS.get(client_id)
     if found is None:
         raise UnknownClient("Unknown client.", hint=f"Known clients: {', '.join(CLIENTS)}.")
@@ -53,7 +51,7 @@ def client_of(client_id: str) -> Client:
 
 
 def scopes_for(client: Client, wanted: Iterable[str]) -> list[str]:
-    """Return the scopes that the program gets: those that it asks for, or all that it may have if it names none.
+    """Return the scopes that the program gets: those that it requests, or by default all that are available to it.
 
     Raises ScopeNotOffered.
     """

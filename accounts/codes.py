@@ -18,9 +18,9 @@ def new_user_code() -> str:
 
 
 def typed_code(text: str) -> str:
-    """Return the entered code in its canonical form: case, spaces and hyphens make no difference.
+    """Return the entered code in its canonical form. Case, spaces and hyphens are ignored.
 
-    Text that can't be a code becomes the empty string.
+    Returns an empty string for text that can't be a code.
     """
     letters = "".join(text[:50].upper().split()).replace("-", "")
     if len(letters) != LENGTH or not set(letters) <= set(ALPHABET):
@@ -29,7 +29,5 @@ def typed_code(text: str) -> str:
 
 
 def user_code_digest(code: str) -> str:
-    """Return the digest of a code that is stored. It is keyed, because a code this short could be guessed from a plain
-    digest.
-    """
+    """Return the digest to store for a code. It is keyed, because such a short code could be guessed from a plain digest."""
     return salted_hmac("stint.device", code, algorithm="sha256").hexdigest()

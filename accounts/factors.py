@@ -1,4 +1,4 @@
-"""Second factors of people: which ones a person has, and which ones a session has shown."""
+"""Second factors: those that a person has, and those that a session has used."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _KINDS = (*REAL, Authenticator.Type.RECOVERY_CODES)
 BY_PROVIDER = "provider"
 # Changing factors and creating keys or tokens requires a proof of identity that is at most this old.
 PROOF_LASTS = dt.timedelta(minutes=5)
-# Pages that a sign-in may still have to complete before it counts, by URL name.
+# Pages that a sign-in may still have to complete before it is valid, by URL name.
 OWN_PASSWORD, SECOND_FACTOR = "account_password", "factors"
 _NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
 
@@ -46,7 +46,7 @@ class ProofNeeded(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """The protection of a person's sign-in besides the password. Recovery codes alone protect nothing."""
+    """The second factors of a person. Recovery codes alone are not one."""
 
     app: Authenticator | None
     passkeys: Sequence[Authenticator]
@@ -73,18 +73,18 @@ def password_only() -> Q:
 
 
 def codes_left(codes: Authenticator) -> int:
-    """Return how many of a person's recovery codes are unused."""
+    """Return the number of a person's unused recovery codes."""
     return int(app_settings.RECOVERY_CODE_COUNT) - int(codes.data["used_mask"]).bit_count()
 
 
 def facts_of(factor: Authenticator) -> dict[str, str]:
-    """Return what the record stores about a factor: its kind, and the name that a person gave to a passkey."""
+    """Return the facts about a factor for the record: its kind, and the name of a passkey."""
     facts = {"factor": str(factor.type), "name": str(factor.data.get("name", ""))}
     return {name: value for name, value in facts.items() if value}
 
 
 def said(factor: Authenticator) -> str:
-    """Return a factor in words, such as `The passkey “Laptop”`."""
+    """Return the name of a factor in messages, such as `The passkey “Laptop”`."""
     return (
         "The authenticator app"
         if factor.type == Authenticator.Type.TOTP
@@ -100,7 +100,7 @@ def offer_secret(identity: Identity, now: dt.datetime) -> tuple[str, str]:
 
 
 def offered_secret(identity: Identity, ticket: str, now: dt.datetime) -> str:
-    """Return the secret that the person was offered with this ticket. Raises InvalidInput."""
+    """Return the secret that was offered to the person with this ticket. Raises InvalidInput."""
     try:
         sealed = base64.b64decode(ticket.encode("ascii"), altchars=b"-_", validate=True)
         secret, until = json.loads(unseal(sealed, place=_offer_to(identity)))
@@ -118,7 +118,7 @@ def _offer_to(identity: Identity) -> SecretLocation:
 
 
 def put_secret(factor: Authenticator, name: str, secret: str) -> None:
-    """Put a secret into a factor's data, encrypted for its row. The caller saves the row."""
+    """Store a secret in a factor's data, encrypted for its row. The caller saves the row."""
     sealed = seal(secret.encode(), place=place_of(factor, f"data.{name}"))
     factor.data[name] = base64.b64encode(sealed).decode()
 
@@ -135,7 +135,7 @@ def recovery_codes_of(factor: Authenticator) -> list[str]:
 
 
 def note_proof(request: HttpRequest, identity: Identity, factor: Authenticator | None, **facts: bool) -> None:
-    """Store in the session that a person has just shown a factor or, with None, their password."""
+    """Store in the session that a person has just used a factor or, with None, their password."""
     if factor is None:
         record_authentication(request, identity, "password", **facts)
     else:
@@ -146,20 +146,21 @@ def note_proof(request: HttpRequest, identity: Identity, factor: Authenticator |
 def note_provider(
     request: HttpRequest, identity: Identity, *, issuer: str, proven_at: dt.datetime | None, **facts: bool
 ) -> None:
-    """Store in the session that the identity provider vouched for a person, and since when that proves who they are;
-    None: it proves nothing.
+    """Store in the session that the identity provider authenticated a person.
+
+    ``proven_at``: the time of that authentication; None if it is not a recent proof.
     """
     at = proven_at.timestamp() if proven_at else None
     record_authentication(request, identity, BY_PROVIDER, issuer=issuer, proven_at=at, **facts)
 
 
 def forget_proofs(request: HttpRequest) -> None:
-    """Forget what the session has shown, such as the password of a sign-in that was not completed."""
+    """Clear the proofs of the session, such as the password of an incomplete sign-in."""
     request.session.pop(AUTHENTICATION_METHODS_SESSION_KEY, None)
 
 
 def factor_used(request: HttpRequest, identity: Identity) -> str:
-    """Return the kind of the factor that was shown last since the sign-in; empty if none was."""
+    """Return the kind of the factor that was used last since the sign-in, or an empty string."""
     shown = [
         record["type"]
         for record in get_authentication_records(request, identity)
@@ -169,9 +170,9 @@ def factor_used(request: HttpRequest, identity: Identity) -> str:
 
 
 def proven_at(request: HttpRequest, identity: Identity) -> dt.datetime:
-    """Return when the session last proved who it is, at its sign-in or later.
+    """Return the time of the session's last proof of identity, at its sign-in or later.
 
-    A provider may answer from its cookie. What it says proves only when the person last authenticated there.
+    A provider may respond from its own session, so its proof has the time at which the person authenticated there.
     """
     records = get_authentication_records(request, identity)
     times = [one.get("proven_at") if one["method"] == BY_PROVIDER else one["at"] for one in records]
@@ -179,13 +180,13 @@ def proven_at(request: HttpRequest, identity: Identity) -> dt.datetime:
 
 
 def recently_proven(identity: Identity, now: dt.datetime) -> bool:
-    """Whether the actor has a recent proof of identity. A token counts as one; a session needs a fresh one."""
+    """Whether the actor has a recent proof of identity. A token is one; a session needs one of its own."""
     return identity.proven_at is None or now - identity.proven_at < PROOF_LASTS
 
 
 def ensure_recently_proven(identity: Identity, now: dt.datetime) -> None:
-    """Raise ProofNeeded unless the actor has recently proven who they are. Otherwise, an unattended browser would be
-    enough to create credentials that work from anywhere, for months.
+    """Raise ProofNeeded unless the actor has a recent proof of identity. Otherwise, an unattended browser could be used
+    to create credentials that are valid for months.
     """
     if not recently_proven(identity, now):
         raise ProofNeeded(
@@ -195,13 +196,13 @@ def ensure_recently_proven(identity: Identity, now: dt.datetime) -> None:
 
 
 class SignInNeeded(Forbidden):
-    """A token asked for something that would outlive it."""
+    """The act would outlive the token that was used for it."""
 
     code = "sign_in_needed"
 
 
 def ensure_signed_in(by: APIToken | None, what: str) -> None:
-    """Raise SignInNeeded if the actor used a token. ``what`` would still be there after its end, such as `add SSH keys`."""
+    """Raise SignInNeeded if the actor used a token. ``what`` is an act that would outlive it, such as `add SSH keys`."""
     if by is not None:
         raise SignInNeeded(
             f"A token can't {what}.", hint=f"Sign in to {settings.PUBLIC_URL}, or use `manage.py person`."
@@ -209,16 +210,15 @@ def ensure_signed_in(by: APIToken | None, what: str) -> None:
 
 
 def provider_of(request: HttpRequest, identity: Identity) -> str:
-    """Return the issuer that vouched for a person at their sign-in; empty if none did."""
+    """Return the issuer that authenticated a person at their sign-in, or an empty string."""
     records = get_authentication_records(request, identity)
     return next((str(one["issuer"]) for one in records if one["method"] == BY_PROVIDER), "")
 
 
 def missing_step(request: HttpRequest, user: Identity | AnonymousUser) -> str:
-    """Return the page that this sign-in must complete before it counts; empty for none. Until then, it counts as no
-    one.
+    """Return the page that this sign-in must complete before it is valid, or an empty string.
 
-    A person that the identity provider vouched for has no step here: the provider decides what it asks for.
+    A person whom the identity provider authenticated has no such step, because the provider decides on factors.
     """
     if not isinstance(user, Identity) or provider_of(request, user):
         return ""

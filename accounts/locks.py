@@ -1,4 +1,4 @@
-"""Locks on identities that are about to get a credential."""
+"""Locks on identities that get a credential."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from broker.kernel.errors import Conflict
 
 
 class IdentityDisabled(Conflict):
-    """The identity, or the owner of the machine, is disabled."""
+    """The identity or, for a machine, its owner is disabled."""
 
     code = "identity_disabled"
 
 
 def lock_active(*ids: int) -> dict[int, Identity]:
-    """Lock those of the identities that may act, and return them by id. None of them is disabled before the transaction
-    ends.
-    """
+    """Lock the enabled ones of these identities, and return them by ID. None is disabled before the transaction ends."""
     rows = Identity.objects.active().filter(pk__in=ids).order_by("pk")
     return {one.pk: one for one in rows.select_for_update(no_key=True, of=("self",))}
 
 
 def lock_recipient(identity: Identity, actor: Identity | Actor) -> None:
-    """Lock who gets a credential and who creates it. Otherwise, one that is being created while they are disabled would
-    be valid once they are enabled again. Raises IdentityDisabled.
+    """Lock the recipient and the creator of a credential. Raises IdentityDisabled.
+
+    Otherwise, a credential created while they are being disabled would be valid once they are enabled again.
     """
     people = {one.pk: one for one in (identity, actor) if isinstance(one, Identity)}
     active = lock_active(*people)
@@ -38,7 +37,7 @@ def lock_recipient(identity: Identity, actor: Identity | Actor) -> None:
 
 
 def lock_made_by(token_ids: Collection[int]) -> list[APIToken]:
-    """Lock the tokens that were created with these tokens, and with those, and return the ones that are not revoked."""
+    """Lock the tokens that were created with these tokens, recursively, and return those that are not revoked."""
     rows = APIToken.objects.filter(made_by__in=token_ids, revoked_at__isnull=True).select_related("identity")
     made = list(rows.select_for_update(no_key=True, of=("self",)).order_by("pk"))
     return made + lock_made_by([one.pk for one in made]) if made else []

@@ -1,4 +1,4 @@
-"""Email addresses in the one spelling that is stored: accounts with one address are one person."""
+"""Email addresses in one canonical spelling, because accounts with the same address are one person."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from django.db import models
 
 
 def canonical(address: str) -> str:
-    """Return the address in its one spelling: Unicode in NFKC, and the domain in ASCII (A-labels, lowercase).
+    """Return the address in its canonical spelling: Unicode in NFKC, and the domain in ASCII (A-labels, lowercase).
 
-    The case of the local part is kept, because it can matter to its mail server. Raises ValueError for a domain that
-    no name server could have, and for a quoted local part: `"alice"` and `alice` are one mailbox (RFC 5321, 4.1.2).
+    The case of the local part is kept, because mail servers may distinguish it. Raises ValueError for an invalid domain,
+    and for a quoted local part, because `"alice"` and `alice` are one mailbox (RFC 5321, 4.1.2).
     Sources: RFC 5891, UTS 46, UAX 15.
     """
     local, at, domain = unicodedata.normalize("NFKC", address).rpartition("@")
@@ -27,7 +27,7 @@ def canonical(address: str) -> str:
 
 
 def folded(address: str) -> str:
-    """Return what two spellings of an address have in common. Text that is no address is only case-folded."""
+    """Return a key that is equal for all spellings of an address. Other text is only case-folded."""
     try:
         return canonical(address).casefold()
     except ValueError:
@@ -35,7 +35,7 @@ def folded(address: str) -> str:
 
 
 class MailboxField(models.EmailField):  # type: ignore[type-arg]  # it takes arguments only in the stubs
-    """An email address that is stored in its canonical spelling, however it was written."""
+    """An email address, stored in its canonical spelling."""
 
     def to_python(self, value: Any) -> Any:
         """Return the canonical spelling. Raises ValidationError."""
@@ -45,19 +45,19 @@ class MailboxField(models.EmailField):  # type: ignore[type-arg]  # it takes arg
             raise ValidationError("Not an email address.") from None
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
-        """Return what is stored, and show it on the instance."""
+        """Return the stored value, and set it on the instance."""
         value = self.get_prep_value(super().pre_save(model_instance, add))
         setattr(model_instance, self.attname, value)
         return value
 
     def get_prep_value(self, value: Any) -> Any:
-        """Return the canonical spelling. One that does not exist is left for the database to refuse."""
+        """Return the canonical spelling, or an invalid value unchanged, which the database refuses."""
         try:
             return canonical(value) if isinstance(value, str) else super().get_prep_value(value)
         except ValueError:
             return value
 
     def deconstruct(self) -> Any:
-        """Return it as the column that it is."""
+        """Return the field as a plain EmailField for migrations."""
         name, _, args, kwargs = super().deconstruct()
         return name, "django.db.models.EmailField", args, kwargs

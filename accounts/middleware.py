@@ -1,4 +1,4 @@
-"""The identity behind a request, and the time zone of its page."""
+"""Middleware for the identity and the time zone of a request."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 
 
 def before_second_factor(view: _View) -> _View:
-    """Open a view to sign-ins that still lack the required second factor."""
+    """Allow a view for sign-ins that still lack the required second factor."""
     return _opened(view, SECOND_FACTOR)
 
 
 def before_own_password(view: _View) -> _View:
-    """Open a view to sign-ins with a password that another person chose."""
+    """Allow a view for sign-ins with a password that someone else chose."""
     return _opened(view, OWN_PASSWORD)
 
 
@@ -32,9 +32,9 @@ def _opened(view: _View, step: str) -> _View:
 
 
 class SignInMiddleware:
-    """Stores when a session last proved who it is.
+    """Sets the time of the session's last proof of identity, and rejects incomplete sign-ins.
 
-    A sign-in that lacks a step counts as no one, except in the views of that step. Those views find its identity in
+    A sign-in that lacks a step is anonymous, except in the views of that step, which get its identity in
     ``request.unproven``. ``request.missing`` is the URL name of the step's page.
     """
 
@@ -50,7 +50,7 @@ class SignInMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Callable[..., Any], *_: Any) -> None:
-        """Restore the person for the few views that complete the missing step."""
+        """Set the person as the user in the views that complete the missing step."""
         if getattr(request, "missing", "") in getattr(view, "before", ()):
             request.user = request.unproven  # type: ignore[attr-defined]
 

@@ -1,4 +1,4 @@
-"""Identities and the credentials that they prove themselves with."""
+"""Identities and their credentials."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Kind(models.TextChoices):
 
 
 class IdentityManager(BaseUserManager["Identity"]):
-    """Creates identities with canonical names."""
+    """A manager that creates identities with canonical names."""
 
     def create_user(self, username: str, password: str | None = None, **fields: Any) -> Identity:
         """Create an identity. Without a password, no one can sign in as it."""
@@ -38,22 +38,23 @@ class IdentityManager(BaseUserManager["Identity"]):
 
 
 def answered_for_by(identity: Identity, path: str = "") -> Q:
-    """Return the condition that an identity is this one, or a machine that this one owns. ``path`` leads from a row to
-    the identity, such as `holder` or `grant__holder`; without it, the rows are identities.
+    """Return the condition that an identity is this one, or a machine that this one owns.
+
+    ``path`` leads from a row to the identity, such as `holder` or `grant__holder`; without it, the rows are identities.
     """
     return Q((path or "pk", identity.pk)) | Q((f"{path}__owner" if path else "owner", identity.pk))
 
 
-# The same condition in SQL, on the identity ``mine``. Both values are the id of the one who answers.
+# The same condition in SQL, on the identity ``mine``. Both values are the ID of the responsible identity.
 ANSWERED_FOR = "(mine.id = %s OR mine.owner_id = %s)"
 
 
 def answers_for(identity: Identity, other: Identity) -> bool:
-    """Whether the other identity is this one, or a machine that this one owns: `answered_for_by` for one row."""
+    """Whether the other identity is this one, or a machine that this one owns, like `answered_for_by`."""
     return identity.pk in (other.pk, other.owner_id)
 
 
-# The condition that an identity may act: it is enabled and, for a machine, so is its owner.
+# The condition that an identity may act: it is enabled and, if it is a machine, so is its owner.
 MAY_ACT = Q(is_active=True) & (Q(kind=Kind.PERSON) | Q(owner__is_active=True))
 
 
@@ -66,15 +67,13 @@ class IdentityQuerySet(models.QuerySet["Identity"]):
 
 
 class Identity(AbstractBaseUser, PermissionsMixin):
-    """An identity that may request or hold access: a person, a service or an agent. The last two have a person as
-    owner.
-    """
+    """An identity that may request or hold access: a person, or a service or agent that a person owns."""
 
     username = models.CharField(max_length=100, unique=True)
     name = models.CharField(max_length=200, blank=True)
     email = MailboxField(blank=True)
-    # An administrator changed the address. Until its owner confirms it, the identity provider can't identify anyone by
-    # it. Otherwise, whoever changes an address could act as its owner.
+    # An administrator changed the address. Until the person confirms it, it is not used to link an account of the identity
+    # provider. Otherwise, an administrator could sign in as that person.
     email_unconfirmed = models.BooleanField(default=False, db_default=False)
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PERSON)
     owner = models.ForeignKey(
@@ -82,8 +81,8 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     )
     is_active = models.BooleanField("enabled", default=True)
     disabled_at = models.DateTimeField(null=True, blank=True)
-    # The person behind an account: all accounts with one mail address, in upper or lower case, belong to one person.
-    # Empty for a person's account without one: nobody knows whose it is. A machine stands for its owner as well; see
+    # The person behind an account. All accounts with the same email address, ignoring case, belong to one person. Empty
+    # for a person's account without an address, whose owner is unknown. A machine also counts as its owner; see
     # `accounts.queries.persons_of`.
     person = models.GeneratedField(
         expression=Case(
@@ -96,18 +95,17 @@ class Identity(AbstractBaseUser, PermissionsMixin):
     )
     time_zone = models.CharField(max_length=64, default="UTC")
     created_at = models.DateTimeField(db_default=Now())
-    # Another person chose the password. Until it is replaced, a sign-in with it opens only the page that replaces it.
+    # Someone else chose the password. Until it is replaced, a sign-in with it can use only the page that replaces it.
     password_given = models.BooleanField(default=False, db_default=False)
-    # How often all sign-ins were ended without a password change.
+    # The number of times that all sessions were ended without a password change.
     sign_ins_ended = models.PositiveIntegerField(default=0, db_default=0)
 
-    # The workflow that the current token is bound to. Set when the token is looked up, and never stored.
+    # The workflow that the current token is bound to. Set when the token is looked up; not stored.
     bound_to: str = ""
-    # When the acting browser session last showed a password or a factor. Set when a session is read, and never stored.
-    # None: no session acts.
+    # The time of the browser session's last proof of identity. Set when a session is read; not stored. None: the actor
+    # does not use a session.
     proven_at: dt.datetime | None = None
-    # The catalog rows on which it holds permissions, by noun and permission, cached while one page is read. None: read
-    # each time.
+    # The catalog rows on which it has permissions, by noun and permission, cached during a request. None: no cache.
     held: Callable[[], Mapping[tuple[str, str], Collection[int]]] | None = None
 
     USERNAME_FIELD = "username"
@@ -140,8 +138,8 @@ class Identity(AbstractBaseUser, PermissionsMixin):
         return self.name or self.username
 
     def get_session_auth_hash(self) -> str:
-        """Return the value that a sign-in is compared with. It changes with the password and when all sign-ins are
-        ended, so that earlier sign-ins become invalid.
+        """Return the value that sessions are compared with. It changes with the password and when all sessions are
+        ended, which invalidates earlier sessions.
         """
         return f"{super().get_session_auth_hash()}{self.sign_ins_ended or ''}"
 
@@ -184,8 +182,8 @@ class SSHPublicKey(models.Model):
 
 
 class ProviderLink(models.Model):
-    """The identity of an account at the company's identity provider. ``subject`` is the provider's permanent name for
-    the account. ``email`` is the address at the time of linking, and means nothing afterwards.
+    """The link of an identity to an account at the identity provider. ``subject`` is the provider's permanent ID of the
+    account. ``email`` is the address at the time of linking, which is not used afterwards.
     """
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="provider_links")
@@ -206,7 +204,7 @@ class ProviderLink(models.Model):
 
 
 class Scope(models.TextChoices):
-    """The permitted uses of an API token. A token never allows more than its identity may do."""
+    """The scopes of an API token. A token never allows more than its identity may do."""
 
     READ = "read"
     REQUEST = "request"
@@ -218,8 +216,8 @@ class Scope(models.TextChoices):
 class APIToken(models.Model):
     """A bearer token of an identity. It is shown once; only its digest is stored.
 
-    ``workflow`` is the reference of the workflow that all its requests are bound to; empty for none. ``made_by`` is the
-    token that created it, which it does not outlive; None if a person, the server or a trust policy did.
+    ``workflow`` is the reference of the workflow that all its requests are bound to, or empty. ``made_by`` is the token
+    with which it was created and with which it ends; None if a person, the server or a trust policy created it.
     """
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="tokens")
@@ -255,11 +253,10 @@ class DeviceState(models.TextChoices):
 
 
 class DeviceAuthorization(models.Model):
-    """A program that waits for a person to authorize it to act as them (RFC 8628). Only digests of its two codes are
-    stored.
+    """A program that waits for a person to authorize it (RFC 8628). Only digests of its two codes are stored.
 
-    ``interval`` is the minimum number of seconds between two of its polls. ``address`` is where it asked from.
-    ``sign_in`` is the `get_session_auth_hash` of the person who decided: what they allowed ends with their sign-ins.
+    ``interval`` is the minimum number of seconds between its polls. ``address`` is its client address. ``sign_in`` is
+    the `get_session_auth_hash` of the person who decided, so that the authorization ends with their sessions.
     """
 
     device_digest = models.CharField(max_length=64, unique=True)
@@ -283,8 +280,8 @@ class DeviceAuthorization(models.Model):
 
 
 class AttemptCount(models.Model):
-    """How often a password or a code was guessed lately (`accounts.attempts`). ``subject`` is a digest of what is
-    counted: an address, an account or both. Each attempt moves ``until``, the time at which all of them are forgotten.
+    """The recent attempts to guess a password or a code (`accounts.attempts`). ``subject`` is a digest of an address, an
+    account or both. Each attempt moves ``until``, the time at which all of them expire.
     """
 
     subject = models.CharField(max_length=64, primary_key=True)
@@ -295,7 +292,7 @@ class AttemptCount(models.Model):
 
 
 class UsualAddress(models.Model):
-    """An address (`source_of`) from which someone has signed in. After ``until``, it is no longer usual."""
+    """An address (`source_of`) from which a person has signed in. It is usual for them until ``until``."""
 
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+")
     source = models.CharField(max_length=64)

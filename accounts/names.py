@@ -1,6 +1,4 @@
-"""One canonical spelling for each name, so that `Alice`, `ａｌｉｃｅ` and ` alice ` are one identity with one lockout
-counter.
-"""
+"""Canonical usernames, so that `Alice`, `ａｌｉｃｅ` and ` alice ` are one identity with one lockout counter."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ def canonical_username(text: str) -> str:
 
 
 def checked_username(text: str) -> str:
-    """Return the canonical username. Raises InvalidInput if it has other characters than `a-z 0-9 . _ @ + -`."""
+    """Return the canonical username. Raises InvalidInput if it has characters other than `a-z 0-9 . _ @ + -`."""
     name = canonical_username(text)
     if not re.fullmatch(USERNAME, name):
         raise InvalidInput(

@@ -1,4 +1,4 @@
-"""Passkeys and security keys (WebAuthn level 2): requests to browsers, and verification of their answers."""
+"""Passkeys and security keys (WebAuthn level 2): requests to browsers, and verification of their responses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from broker.kernel.errors import InvalidInput
 _LONGEST = 20_000
 # The label of the parameter of a key that names its algorithm (RFC 9052 section 7.1).
 _ALGORITHM = 3
-# Errors of the library for an invalid answer: it parses bytes from strangers as if they were well-formed.
+# Errors of the library for an invalid response, because it parses untrusted bytes as if they were well-formed.
 _BROKEN = (
     ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError, struct.error, UnsupportedAlgorithm,
 )  # fmt: skip
@@ -39,7 +39,7 @@ State = dict[str, Any]
 
 
 class BadPasskey(InvalidInput):
-    """The browser's answer does not fit the request, or is not from a known passkey."""
+    """The browser's response does not match the request, or is not from a registered passkey."""
 
     code = "bad_passkey"
 
@@ -50,7 +50,7 @@ class BadPasskey(InvalidInput):
 
 
 def possible() -> bool:
-    """Whether browsers allow passkeys at Stint's address: a host name with HTTPS, or this machine."""
+    """Whether browsers allow passkeys at Stint's URL, which needs a host name with HTTPS, or localhost."""
     here = urlsplit(settings.PUBLIC_URL)
     try:
         ipaddress.ip_address(here.hostname or "")
@@ -60,20 +60,20 @@ def possible() -> bool:
 
 
 def ask_to_add(identity: Identity) -> tuple[dict[str, Any], State]:
-    """Return what a browser is asked in order to create a passkey, and the state to check its answer against."""
+    """Return the options with which a browser creates a passkey, and the state to verify its response."""
     user = PublicKeyCredentialUserEntity(
         id=str(identity.pk).encode(), name=identity.username, display_name=str(identity)
     )
     asked, state = _server().register_begin(
         user, [_key(row) for row in passkeys_of(identity)],
-        # Prefer one that can sign in alone, if the device supports it. An older security key works as a second step.
+        # Prefer a passkey that can sign in without a password. An older security key works as a second factor.
         resident_key_requirement=ResidentKeyRequirement.PREFERRED, user_verification=UserVerificationRequirement.PREFERRED,
     )  # fmt: skip
     return dict(asked), dict(state)
 
 
 def ask_to_show(identity: Identity | None) -> tuple[dict[str, Any], State]:
-    """Return what a browser is asked in order to use a passkey of a person, and the state to check its answer against.
+    """Return the options with which a browser uses a person's passkey, and the state to verify its response.
     None: any person's passkey, with user verification.
     """
     keys = [_key(row) for row in passkeys_of(identity)] if identity else None
@@ -83,7 +83,7 @@ def ask_to_show(identity: Identity | None) -> tuple[dict[str, Any], State]:
 
 
 def check_added(answer: str, state: State | None) -> dict[str, Any]:
-    """Return the new passkey as it is stored. Raises BadPasskey."""
+    """Return the new passkey in the form to store. Raises BadPasskey."""
     sent = _parsed(answer)
     try:
         auth = _server().register_complete(_asked(state), RegistrationResponse.from_dict(sent))
@@ -92,14 +92,14 @@ def check_added(answer: str, state: State | None) -> dict[str, Any]:
     key = auth.credential_data.public_key if auth.credential_data else {}
     if key.get(_ALGORITHM) not in CoseKey.supported_algorithms():
         raise BadPasskey
-    # Store only what later answers are checked with.
+    # Store only what is needed to verify later responses.
     kept = {name: sent[name] for name in ("id", "rawId", "type")}
     kept["response"] = {name: sent["response"][name] for name in ("clientDataJSON", "attestationObject")}
     return {"credential": kept, "counter": auth.counter}
 
 
 def whose(answer: str) -> int:
-    """Return the primary key of the identity that a passkey claims, still to be proven. Raises BadPasskey."""
+    """Return the primary key of the identity that a response claims, without verification. Raises BadPasskey."""
     try:
         handle = AuthenticationResponse.from_dict(_parsed(answer)).response.user_handle
         return int((handle or b"").decode("ascii"))
@@ -110,7 +110,7 @@ def whose(answer: str) -> int:
 def check_shown(
     answer: str, state: State | None, rows: Sequence[Authenticator]
 ) -> tuple[Authenticator, AuthenticatorData]:
-    """Return which of the passkeys was used, and what it reports about this use. Raises BadPasskey."""
+    """Return the passkey that was used, with its authenticator data. Raises BadPasskey."""
     keys = {bytes(_key(row).credential_id): row for row in rows}
     try:
         sent = AuthenticationResponse.from_dict(_parsed(answer))
@@ -129,13 +129,13 @@ def _server() -> Fido2Server:
     here = urlsplit(settings.PUBLIC_URL)
     party = PublicKeyCredentialRpEntity(id=here.hostname or "", name="Stint")
     origin = f"{here.scheme}://{here.netloc}"
-    # Accept only the exact origin of the pages. The library accepts any origin below the relying party's name.
+    # Accept only the exact origin of the pages. By default, the library accepts any subdomain of the relying party ID.
     return Fido2Server(party, verify_origin=lambda said: said == origin)
 
 
 def _key(row: Authenticator) -> AttestedCredentialData:
     stored = RegistrationResponse.from_dict(row.data["credential"])
-    # A stored passkey has credential data: without it, the passkey was not accepted.
+    # A stored passkey has credential data, because others are not accepted.
     return cast(AttestedCredentialData, stored.response.attestation_object.auth_data.credential_data)
 
 

@@ -1,4 +1,4 @@
-"""Passwords of people: which ones are accepted, and how someone who is signed in proves theirs."""
+"""Password rules, and verification of the current password of a signed-in person."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class WrongPassword(InvalidInput):
 
 
 def check_password(identity: Identity, password: str, *, address: str, now: dt.datetime) -> None:
-    """Raise WrongPassword unless it is the identity's password, or TooManyTries without checking. Otherwise, someone who
-    finds a signed-in browser could keep guessing.
+    """Raise WrongPassword unless it is the identity's password, or TooManyTries without checking.
 
-    Call it outside of the transaction of the act, which would take back the count.
+    The limit keeps someone with a signed-in browser from guessing. Call it outside of the transaction of the act, whose
+    rollback would undo the count.
     """
     attempt = count_attempt(Secret.PASSWORD, account=identity.username, address=address, now=now)
     if not identity.check_password(password):
@@ -53,5 +53,5 @@ def check_new(password: str, identity: Identity) -> None:
         validate_password(password, identity)
     except ValidationError as error:
         raise InvalidInput(
-            "Choose another password.", hint=" ".join(error.messages), fields={"new": error.messages}
+            "Choose a different password.", hint=" ".join(error.messages), fields={"new": error.messages}
         ) from error

@@ -15,7 +15,7 @@ from broker.kernel.crypto import token_digest
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """The identity that a proven key belongs to."""
+    """The identity with an SSH key."""
 
     id: int
     username: str
@@ -23,7 +23,7 @@ class KeyHolder:
 
 
 def identity_by_fingerprint(fingerprint: str) -> KeyHolder | None:
-    """Return the enabled identity that registered the key (`SHA256:…`), or None."""
+    """Return the enabled identity with this key (`SHA256:…`), or None."""
     key = (
         SSHPublicKey.objects.filter(
             fingerprint=fingerprint, removed_at__isnull=True, identity__in=Identity.objects.active()
@@ -35,10 +35,10 @@ def identity_by_fingerprint(fingerprint: str) -> KeyHolder | None:
 
 
 def may_give_credentials(actor: Identity, identity: Identity) -> bool:
-    """Whether the actor may give the identity a key or a token: only to themselves and to their own machines.
+    """Whether the actor may create a key or a token for the identity: only for themselves and their own machines.
 
-    With anyone else's credentials, the actor could act as that identity. So administrators can't either: they could
-    request as a machine and approve as a person.
+    With credentials of anyone else, the actor could act as that identity. This includes administrators, who could
+    otherwise request as a machine and approve as a person.
     """
     return answers_for(actor, identity)
 
@@ -49,7 +49,7 @@ def registered_key(fingerprint: str) -> SSHPublicKey | None:
 
 
 def removed_keys(fingerprints: Iterable[str]) -> frozenset[str]:
-    """Return the fingerprints whose key was removed. A fingerprint identifies one key permanently."""
+    """Return the fingerprints of removed keys. A fingerprint identifies one key permanently."""
     removed = SSHPublicKey.objects.filter(fingerprint__in=list(fingerprints), removed_at__isnull=False)
     return frozenset(removed.values_list("fingerprint", flat=True))
 
@@ -66,46 +66,47 @@ def enabled_and_groups(identity: Identity) -> tuple[bool, frozenset[str]]:
     return any(may_act for may_act, _ in found), frozenset(name for _, name in found if name is not None)
 
 
-# The person of accounts of people without a mail address: it could be anybody.
+# The person of people's accounts without an email address, who could be anyone.
 UNKNOWN = ""
 
 
 def persons_of(identity: Identity) -> frozenset[str]:
-    """Return the people that an account stands for: the person with its mail address and, for a machine, its owner."""
+    """Return the people behind an account: the person with its email address and, for a machine, its owner."""
     owner = identity.owner or identity
     return frozenset({identity.person, owner.person})
 
 
 def are_same_person(one: Identity, other: Identity) -> bool:
-    """Whether two accounts stand for the same person, or could: the same account, an owner and their machine, two
-    machines of one owner, accounts with one mail address, or one of a person without any.
+    """Whether two accounts belong to the same person, or could: the same account, an owner and their machine, two
+    machines of one owner, accounts with the same email address, or one of a person without an address.
     """
     persons = persons_of(one), persons_of(other)
     return not persons[0].isdisjoint(persons[1]) or any(UNKNOWN in those for those in persons)
 
 
 def same_person(identity: Identity) -> Q:
-    """Return the condition on accounts that they stand for the same person. Those without a mail address are one."""
+    """Return the condition that accounts belong to the same person. All accounts without an email address do."""
     persons = persons_of(identity)
     return Q(person__in=persons) | Q(owner__person__in=persons)
 
 
 def known_but(people: QuerySet[Identity], but: Iterable[Identity]) -> QuerySet[Identity]:
-    """Return the accounts of people who are known to be others than everyone in ``but``: none if one of these has no
-    mail address.
+    """Return the accounts, excluding every account of the people in ``but``, and those without an email address.
+
+    Returns none if one of ``but`` has no email address.
     """
     barred = frozenset[str]().union(*(persons_of(identity) for identity in but))
     return people.none() if UNKNOWN in barred else people.exclude(person__in=barred | {UNKNOWN})
 
 
 def people_in(groups: Iterable[str], *, but: Iterable[Identity]) -> QuerySet[Identity]:
-    """Return the enabled accounts of people in any of the groups who are known to be others than those in ``but``."""
+    """Return the enabled accounts of people in any of the groups, excluding every account of the people in ``but``."""
     people = Identity.objects.active().filter(kind=Kind.PERSON, groups__name__in=list(groups))
     return known_but(people, but).distinct()
 
 
 def each_person(accounts: Iterable[Identity]) -> list[Identity]:
-    """Return one account of each person, the first one: people are notified, shown and counted, not accounts."""
+    """Return the first account of each person, because people and not accounts are notified, shown and counted."""
     found: dict[str, Identity] = {}
     for account in accounts:
         found.setdefault(account.person, account)
@@ -113,7 +114,7 @@ def each_person(accounts: Iterable[Identity]) -> list[Identity]:
 
 
 def groups_of_people(groups: Iterable[str], *, but: Iterable[Identity]) -> tuple[frozenset[str], ...]:
-    """Return, for each person in any of the groups except ``but``, the groups that they are in, through any account."""
+    """Return the groups of each person in any of the groups, over all their accounts, excluding ``but``."""
     found: dict[str, set[str]] = {}
     for person, group in people_in(groups, but=but).values_list("person", "groups__name"):
         found.setdefault(person, set()).add(group)
@@ -121,19 +122,18 @@ def groups_of_people(groups: Iterable[str], *, but: Iterable[Identity]) -> tuple
 
 
 def valid_token(text: str, now: dt.datetime) -> APIToken | None:
-    """Return the API token with this text if it is valid at ``now`` and its identity may act, else None.
+    """Return the API token with this text if it is valid at ``now`` and its identity may act, otherwise None.
 
-    The identity is marked with the token's workflow, and then sees and requests nothing else.
+    The identity is bound to the token's workflow, so that it can see and request nothing else.
     """
     token = _marked(text)
     return token if token is not None and token.is_valid(now) else None
 
 
 def bound_token(text: str) -> APIToken | None:
-    """Return the API token with this text if it is bound to a workflow and was not revoked, even if it has expired.
-    Otherwise return None.
+    """Return the API token with this text if it is bound to a workflow and not revoked, even if expired, otherwise None.
 
-    Its identity may act and is marked, as in `valid_token`. The token alone authorizes nothing.
+    Its identity may act, and is bound as in `valid_token`. The token alone authorizes nothing.
     """
     token = _marked(text)
     return token if token is not None and token.workflow and token.revoked_at is None else None

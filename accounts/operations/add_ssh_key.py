@@ -1,4 +1,4 @@
-"""Register a public key."""
+"""Add an SSH public key."""
 
 from __future__ import annotations
 
@@ -44,12 +44,11 @@ def add_ssh_key(
     by: APIToken | None = None,
     now: dt.datetime,
 ) -> SSHPublicKey:
-    """Register an OpenSSH public key line: ed25519, ECDSA, RSA of at least 3072 bits, or a security key's. An ``Actor``
-    is someone with a shell on the server, who may register one for anybody. ``by`` is the token that the actor used, which
-    may not register any.
+    """Add an OpenSSH public key line: ed25519, ECDSA, RSA of at least 3072 bits, or a security key's.
 
-    Raises InvalidInput for anything else, including private keys and certificates. Also raises KeyTaken, NotFound,
-    ProofNeeded, SignInNeeded, IdentityDisabled, and Forbidden for another person's keys.
+    An ``Actor`` has a shell on the server, and may add keys for anyone. ``by`` is the token that the actor used, which
+    can't add keys. Raises InvalidInput for anything else, including private keys and certificates. Also raises KeyTaken,
+    NotFound, ProofNeeded, SignInNeeded, IdentityDisabled, and Forbidden for another person's keys.
     """
     algorithm, blob, comment = _parse(public_key)
     label = checked_text(label, field="label", longest=100)
@@ -83,7 +82,7 @@ def add_ssh_key(
 
 
 class NoKey(InvalidInput):
-    """The input is not a public key that is accepted."""
+    """The input is not an accepted public key."""
 
     def __init__(self, message: str, hint: str = _HINT) -> None:
         super().__init__(message, hint=hint, fields={"public_key": ["Not accepted."]})

@@ -1,4 +1,4 @@
-"""Confirm one's own mail address after an administrator changed it."""
+"""Confirm one's own email address after an administrator changed it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from broker.kernel.errors import Conflict, NotFound
 
 
 class AddressChanged(Conflict):
-    """The address is no longer the one that was read."""
+    """The address has changed since it was shown."""
 
     code = "address_changed"
 
 
 def confirm_email(*, identity_id: int, email: str, actor: Identity, now: dt.datetime) -> Identity:
-    """Confirm one's own address. From then on, the identity provider can identify one by it. Confirming again changes
-    nothing.
+    """Confirm one's own address, so that it can be used to link an account of the identity provider. Idempotent.
 
     Raises NotFound (another identity), AddressChanged.
     """

@@ -19,7 +19,7 @@ from broker.kernel.errors import Conflict, InvalidInput
 
 
 class NameTaken(Conflict):
-    """Another identity has this name, in the same or another spelling."""
+    """Another identity has this username, possibly in another spelling."""
 
     code = "name_taken"
 
@@ -38,8 +38,8 @@ def create_identity(
     actor: Actor,
     now: dt.datetime,
 ) -> Identity:
-    """Create an identity, and its groups if they are missing. A person has an email address, by which Stint tells people
-    apart. The owner of a machine is a person, never a machine.
+    """Create an identity, and its groups if they are missing. A person needs an email address, which identifies them
+    across accounts. The owner of a machine is a person, never a machine.
 
     Raises NameTaken, InvalidInput.
     """
@@ -48,7 +48,7 @@ def create_identity(
         raise _taken(username)
     if kind == Kind.PERSON and not email.strip():
         raise InvalidInput(
-            "A person needs an email address. Accounts with the same one count as one person.",
+            "A person needs an email address. Accounts with the same address count as one person.",
             fields={"email": ["Enter an email address."]},
         )
     if problems := _problems(owner, time_zone):
@@ -58,8 +58,8 @@ def create_identity(
             identity = Identity.objects.create_user(
                 username, password, kind=kind, name=name, email=email, owner=owner,
                 is_superuser=is_superuser, time_zone=time_zone,
-                # A person who chose the password knows it, so its owner must replace it first. With a shell on the
-                # server, people may create their own account.
+                # The actor knows the password, so the new person must replace it first. With a shell on the server,
+                # people may create their own account.
                 password_given=password is not None and actor.id is not None,
             )  # fmt: skip
             identity.groups.set([Group.objects.get_or_create(name=group)[0] for group in groups])
@@ -69,7 +69,7 @@ def create_identity(
                       "administrator": is_superuser},
             )  # fmt: skip
     except ValidationError as error:
-        # The name has the right form, so the only possible problem is a duplicate, created a moment ago.
+        # The name is valid, so the only possible problem is a duplicate that was just created.
         if "username" in error.message_dict:
             raise _taken(username) from error
         raise InvalidInput(
@@ -88,7 +88,7 @@ def _taken(username: str) -> NameTaken:
 
 def _problems(owner: Identity | None, time_zone: str) -> dict[str, list[str]]:
     problems: dict[str, list[str]] = {}
-    # If a machine could own a machine, its person's approval of the second one's requests would be their own.
+    # If a machine could own a machine, its owner could approve requests of the second one, which are their own.
     if owner is not None and not owner.is_person:
         problems["owner"] = ["Choose a person as the owner."]
     if time_zone not in zoneinfo.available_timezones():

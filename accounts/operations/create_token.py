@@ -23,7 +23,7 @@ LONGEST = dt.timedelta(days=90)
 
 
 class MoreThanItself(Forbidden):
-    """A token tried to create one that can do more than it can, or for longer."""
+    """A token can't create one with more scopes or a longer lifetime than its own."""
 
     code = "scope_missing"
 
@@ -39,14 +39,14 @@ def create_token(
     now: dt.datetime,
     workflow: str = "",
 ) -> tuple[APIToken, str]:
-    """Create a token for oneself or for a machine that one owns. Return it with its text, which is shown only this
-    once. An ``Actor`` is someone with a shell on the server, who may create one for anybody.
+    """Create a token for oneself or for a machine that one owns. Return it with its text, which is not stored.
 
-    ``by`` is the token that the actor used. The new one gets no scope that it lacks, is bound to the same workflow, and
-    ends with it, also when it is revoked. ``workflow`` is the reference of the workflow that all its requests are bound to.
+    An ``Actor`` has a shell on the server, and may create tokens for anyone. ``by`` is the token that the actor used. The
+    new one can't have more scopes, is bound to the same workflow, and expires or is revoked with it. ``workflow`` is the
+    reference of the workflow that all its requests are bound to.
 
     Raises InvalidInput for unknown or no scopes, a missing or too long label, or a lifetime over 90 days. Also raises
-    Forbidden for others' tokens, MoreThanItself, NotFound, ProofNeeded, IdentityDisabled.
+    Forbidden for another person's tokens, MoreThanItself, NotFound, ProofNeeded, IdentityDisabled.
     """
     wanted = sorted(set(scopes))
     if not wanted or not set(wanted) <= set(Scope.values):
@@ -91,7 +91,7 @@ def create_token(
 
 
 def _lock(by: APIToken) -> None:
-    """Lock the token that creates another, which must not be left over when it is revoked meanwhile."""
+    """Lock the token that creates another, so that the new one is revoked too if this one is revoked meanwhile."""
     rows = APIToken.objects.select_for_update(no_key=True).filter(pk=by.pk, revoked_at__isnull=True)
     if not rows.exists():
         raise MoreThanItself("This token has been revoked.", hint="Sign in, or use another token.")

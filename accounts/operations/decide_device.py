@@ -1,4 +1,4 @@
-"""Authorize a program that shows a code to act as oneself, or deny it."""
+"""Authorize or deny a program by its device code."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from broker.kernel.errors import Forbidden
 def decide_device(
     *, user_code: str, allow: bool, identity: Identity, address: str, now: dt.datetime
 ) -> DeviceAuthorization:
-    """Decide once about the program that shows the code. Approval lets it fetch a token of this person.
+    """Authorize or deny the program with this code, once. An authorized program can get a token of this person.
 
-    Raises UnknownCode (also if it was already decided), TooManyTries, Forbidden (a machine), ProofNeeded (approval
-    only).
+    Raises UnknownCode (also if it was already decided), TooManyTries, Forbidden (a machine), ProofNeeded (only to
+    authorize).
     """
     if not identity.is_person:
         raise Forbidden(

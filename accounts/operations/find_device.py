@@ -1,4 +1,4 @@
-"""Look up the program that shows a code."""
+"""Find the program with a device code."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from broker.kernel.errors import InvalidInput
 
 
 class UnknownCode(InvalidInput):
-    """No program waits with this code."""
+    """There is no waiting program with this code."""
 
     code = "unknown_code"
 
 
 def find_device(*, user_code: str, identity: Identity, address: str, now: dt.datetime) -> DeviceAuthorization:
-    """Return the waiting program that shows this code. Codes that never existed, were used or have expired get the same
-    answer.
+    """Return the waiting program with this code.
 
-    After too many wrong codes, none is looked up. Raises UnknownCode, TooManyTries.
+    Raises UnknownCode, which is the same for unknown, used and expired codes, and TooManyTries after too many wrong ones.
     """
     attempt = count_attempt(Secret.DEVICE_CODE, account=identity.username, address=address, now=now)
     code = typed_code(user_code)

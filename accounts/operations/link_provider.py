@@ -1,4 +1,4 @@
-"""Find the person that an account at the identity provider belongs to, and store the link."""
+"""Link an account at the identity provider to a person."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _ASK = "Ask a Stint administrator"
 
 
 class NotLinked(Forbidden):
-    """The provider knows the account, but it belongs to no one here."""
+    """The provider's account does not belong to a person in Stint."""
 
     code = "not_linked"
 
 
 def link_provider(*, issuer: str, subject: str, email: str | None, now: dt.datetime) -> Identity:
-    """Return the identity that the provider's ``subject`` is linked to, and link it the first time.
+    """Return the identity that is linked to the provider's ``subject``, and link it the first time.
 
-    The first time, it is the one enabled person with the address ``email``, which the provider has verified. None: it
-    has no such address. If an administrator changed the address, the person must have confirmed it. A change of address
-    moves no link.
+    The first time, it is the one enabled person with the address ``email``, which the provider has verified (None: it
+    has verified none). If an administrator changed the address, the person must have confirmed it. A later change of
+    the address does not change the link.
 
-    No identity is created, and machines are never found. The returned person may be disabled, and is not linked then.
+    No identity is created, and machines are never linked. The returned person may be disabled, and is not linked then.
     Raises NotLinked.
     """
     with transaction.atomic():
@@ -46,7 +46,7 @@ def link_provider(*, issuer: str, subject: str, email: str | None, now: dt.datet
             )
         held = ProviderLink.objects.filter(issuer=issuer, identity=person).first()
         if held is not None:
-            # Of two sign-ins at the same moment, the second finds the link of the first.
+            # Of two concurrent sign-ins, the second finds the link of the first.
             if held.subject == subject:
                 return person
             raise NotLinked(
@@ -73,7 +73,7 @@ def _person(email: str | None) -> Identity:
     if not email:
         raise NotLinked(
             "Your identity provider has not verified your email address.",
-            hint="Its ID token needs `email`, and `email_verified` must be true. Contact the provider's administrator.",
+            hint="Its ID token must contain `email`, with `email_verified` true. Contact the provider's administrator.",
         )
     wanted = _as_stored(email)
     found = [
@@ -95,8 +95,8 @@ def _person(email: str | None) -> Identity:
 
 
 def _as_stored(email: str) -> str:
-    """Return an address as it is stored; empty if its local part has letters that only look like others, such as the
-    Kelvin sign. A domain in another spelling is the same domain, but a mailbox might not be the same mailbox.
+    """Return an address as it is stored, or an empty string if its local part changes by that, such as with the Kelvin
+    sign. Another spelling of a domain is the same domain, but another spelling of a mailbox may be another mailbox.
     """
     try:
         found = canonical(email)
@@ -106,7 +106,7 @@ def _as_stored(email: str) -> str:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two addresses are the same. The database treats some different letters as equal, such as i and ı. So
-    beyond ASCII, only identical text is the same.
+    """Whether two addresses are the same. Beyond ASCII, they must be identical, because the database treats some
+    different letters as equal, such as i and ı.
     """
     return one == other or (one.isascii() and other.isascii() and one.lower() == other.lower())

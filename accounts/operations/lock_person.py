@@ -1,4 +1,4 @@
-"""Let acts of one person wait for each other."""
+"""Serialize the acts of one person."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from accounts.models import Identity
 
 
 def lock_person(*, identity: Identity) -> Identity:
-    """Lock the person behind an account, for all accounts and machines of theirs, until the surrounding transaction is
-    over, and return their account.
+    """Lock the person behind an account, with all their accounts and machines, until the surrounding transaction ends.
 
-    Lock grants, requests and sessions before it.
+    Return their account. Lock grants, requests and sessions before this.
     """
     behind = identity.owner or identity
     with connection.cursor() as cursor:

@@ -21,7 +21,7 @@ _LONGEST = 100
 def note_sign_in(
     *, identity: Identity, address: str, provider: str = "", factor: str = "", now: dt.datetime
 ) -> None:
-    """Record a sign-in, with the ``provider`` that vouched for it or the second ``factor`` that was shown, if any.
+    """Record a sign-in, with the identity ``provider`` or the second ``factor``, if any.
 
     Call it in the transaction of the sign-in, which must fail if the record refuses the entry. Raises NotInTransaction.
     """
@@ -37,10 +37,10 @@ def note_sign_in(
 
 
 def note_failed_sign_in(*, name: str, address: str, reason: str, now: dt.datetime) -> None:
-    """Record a failed attempt to sign in as ``name``, which is stored as typed, cut to 100 characters.
+    """Record a failed attempt to sign in as ``name``, which is stored as typed, truncated to 100 characters.
 
-    The entry is about the canonical name, whether or not it exists. A failed sign-in gives no access, so the entry
-    waits if the record refuses it.
+    The entry's object is the canonical name, whether or not it exists. A failed sign-in gives no access, so the entry
+    goes to the backlog if the record refuses it.
     """
     typed = recordable(name[:_LONGEST])
     about = recordable(canonical_username(name))[:MAX_NAME] or "?"

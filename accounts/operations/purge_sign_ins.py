@@ -1,4 +1,4 @@
-"""Delete what is left of old sign-ins."""
+"""Delete expired sessions and counts of attempts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ BATCH = 5000
 
 
 def purge_sign_ins(*, now: dt.datetime) -> int:
-    """Delete expired browser sessions, 5,000 at a time, counts of attempts that no longer delay anyone, and addresses
-    that are no longer usual. Return how many rows were deleted.
+    """Delete expired browser sessions (5,000 at a time), counts of attempts and usual addresses.
 
-    Strangers have sessions as well: a sign-in that has begun waits in one.
+    Return the number of deleted rows. Anyone who begins to sign in has a session.
     """
     old = Session.objects.filter(expire_date__lt=now).order_by("expire_date")
     sessions = Session.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:BATCH]))

@@ -1,4 +1,4 @@
-"""Answer a program that polls for its authorization (RFC 8628 section 3.4)."""
+"""Issue a token to a program that polls for its authorization (RFC 8628 section 3.4)."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class NotYet(InvalidInput):
 
 
 class TooFast(InvalidInput):
-    """The authorization is pending, and the program polls more often than it was told to."""
+    """The authorization is pending, and the program polls too often."""
 
     code = "slow_down"
 
 
 class Refused(InvalidInput):
-    """The person denied access, or their sign-ins have ended since they authorized it."""
+    """The person denied access, or their sessions have ended since they authorized it."""
 
     code = "access_denied"
 
@@ -43,16 +43,15 @@ class TooLate(InvalidInput):
 
 
 class NoSuchCode(InvalidInput):
-    """There is no such code, or it was already used."""
+    """The code is unknown or was already used."""
 
     code = "invalid_grant"
 
 
 def redeem_device(*, device_code: str, client_id: str, now: dt.datetime) -> tuple[APIToken, str]:
-    """Create a token of the person who authorized the program. Return it with its text, which is shown only this once.
+    """Create a token of the person who authorized the program. Return it with its text, which is not stored.
 
-    Raises UnknownClient, NotYet, TooFast, Refused, TooLate, NoSuchCode (also for a used code, or one that another
-    client shows).
+    Raises UnknownClient, NotYet, TooFast, Refused, TooLate, NoSuchCode (also for a used code or another client's code).
     """
     client = client_of(client_id)
     answer: tuple[APIToken, str] | InvalidInput

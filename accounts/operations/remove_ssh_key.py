@@ -1,4 +1,4 @@
-"""Remove a public key."""
+"""Remove an SSH public key."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from broker.kernel.errors import NotFound
 
 
 def remove_ssh_key(*, key_id: int, actor: Identity, now: dt.datetime) -> SSHPublicKey:
-    """Remove a key, so that it is no longer accepted: one's own, a machine's that one owns, or anyone's as an
-    administrator. Raises NotFound.
-    """
+    """Remove a key: one's own, that of a machine that one owns, or, as an administrator, anyone's. Raises NotFound."""
     keys = SSHPublicKey.objects.select_related("identity").filter(removed_at__isnull=True)
     if not actor.is_superuser:
         keys = keys.filter(answered_for_by(actor, "identity"))

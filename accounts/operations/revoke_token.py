@@ -1,4 +1,4 @@
-"""Revoke an API token, with all that were created with it."""
+"""Revoke an API token and those that were created with it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from broker.kernel.errors import NotFound
 
 
 def revoke_token(*, token_id: int, actor: Identity, now: dt.datetime) -> APIToken:
-    """Revoke a token at once: one's own, one of a machine one owns, or any as an administrator. So are the tokens that
-    were created with it, and with those. Raises NotFound.
+    """Revoke a token: one's own, that of a machine that one owns, or, as an administrator, anyone's. Tokens that were
+    created with it are revoked too, recursively. Raises NotFound.
     """
     tokens = APIToken.objects.select_related("identity").filter(revoked_at__isnull=True)
     if not actor.is_superuser:

@@ -17,7 +17,7 @@ from broker.kernel.errors import InvalidInput, NotFound
 def set_password(
     *, identity_id: int, current: str, new: str, actor: Identity, address: str, now: dt.datetime
 ) -> Identity:
-    """Set one's own password, given the current one. Every session that was signed in before ends.
+    """Change one's own password, given the current one. All earlier sessions end.
 
     Raises NotFound (another identity), Forbidden (a machine), WrongPassword, TooManyTries, InvalidInput (rejected by
     the password rules).
@@ -27,10 +27,10 @@ def set_password(
         raise NotFound("Identity not found.")
     check_password(proven, current, address=address, now=now)
     if new == current:
-        raise InvalidInput("This is already your password.", fields={"new": ["Choose another one."]})
+        raise InvalidInput("This is already your password.", fields={"new": ["Choose a different password."]})
     with transaction.atomic():
         identity = Identity.objects.select_for_update(no_key=True).filter(pk=identity_id).first()
-        # Someone may have set another one since it was checked.
+        # The password may have been changed since it was checked.
         if identity is None or identity.password != proven.password:
             raise WrongPassword
         store_password(identity, new)

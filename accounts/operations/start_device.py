@@ -1,4 +1,4 @@
-"""Start the authorization of a program, which shows a code (RFC 8628)."""
+"""Start the authorization of a program by a device code (RFC 8628)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from accounts.models import DeviceAuthorization
 from broker.kernel.crypto import new_token, token_digest
 
 LIFETIME = dt.timedelta(minutes=10)
-# Seconds between two polls of the program, as long as it does not poll too often.
+# Seconds between two polls of the program, until it polls too often.
 INTERVAL = 5
-# Expired rows are kept this long, so that a late program learns that its code has expired, not that it is unknown.
+# Expired rows are kept this long, so that a late program gets `expired_token` and not an unknown code.
 _KEPT = dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceCodes:
-    """The two codes of a program, returned only once: the one that it polls with, and the one that it shows."""
+    """The two codes of a program, which are not stored: one to poll with, and one to show."""
 
     device_code: str
     user_code: str
@@ -31,9 +31,10 @@ class DeviceCodes:
 
 
 def start_device(*, client_id: str, scopes: Iterable[str], address: str, now: dt.datetime) -> DeviceCodes:
-    """Store that a program waits for authorization, for ten minutes. This gives no access.
+    """Start an authorization, which expires after ten minutes. This gives no access.
 
-    ``address`` is where it asks from; the person who types the code sees it. Raises UnknownClient, ScopeNotOffered.
+    ``address`` is the program's client address, which the person who enters the code sees. Raises UnknownClient,
+    ScopeNotOffered.
     """
     client = client_of(client_id)
     wanted = scopes_for(client, scopes)
