@@ -1,4 +1,4 @@
-"""Calls to other systems in a few threads, so that those that never answer keep no one else waiting."""
+"""A bulkhead for calls to other systems, so that calls that hang don't delay others."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from broker.kernel.threads import Threads
 
 log = structlog.get_logger(__name__)
 
-# A group gets a few threads, so that one with members that hang does not take them all. After a turn, in seconds, a
-# group with many items lets others have theirs.
+# A group gets only a few threads, so that a group that hangs does not take them all. A group with many items yields to
+# others after a turn, in seconds.
 THREADS, THREADS_PER_GROUP = 12, 6
 TURN = 0.5
-# A call that was silent for this many seconds gives its place to another, until there are this many threads.
+# A call that takes longer than this many seconds no longer counts against THREADS, up to this many threads in total.
 SILENCE = 2.0
 MOST = 4 * THREADS
 
 
 @dataclass(eq=False)
 class _Work:
-    """The work of one thread: the items of a group, one after the other."""
+    """The work of one thread: the items of a group, one after another."""
 
     group: int
     item: int
@@ -40,10 +40,10 @@ class _Work:
 
 
 class Bulkhead:
-    """Runs one act for each item, and each group's items in the order in which they were taken.
+    """A pool that calls ``act`` for each item, in order within each group.
 
-    ``group_of`` maps items to their groups; items that it leaves out are dropped. ``on_idle`` is called when a group
-    has nothing left.
+    ``group_of`` maps items to groups; items that it omits are dropped. ``on_idle`` is called when a group has no items
+    left.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Bulkhead:
         self._pool = Threads(MOST, name="bulkhead")
         self._lock = threading.Lock()
         self._taken: set[int] = set()
-        # The group that was served last is at the end.
+        # The most recently served group is at the end.
         self._waiting: dict[int, deque[int]] = {}
         self._works: set[_Work] = set()
         self._stopped = False
@@ -66,7 +66,7 @@ class Bulkhead:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Start nothing new while the block runs."""
+        """Start no new calls while the block runs."""
         self._go.clear()
         try:
             yield
@@ -74,9 +74,7 @@ class Bulkhead:
             self._go.set()
 
     def take(self, items: Iterable[int]) -> None:
-        """Take these items as well, unless they are already taken. Call it regularly: calls fall silent in the
-        meantime.
-        """
+        """Add items that are not already there. Call it regularly, because slow calls free their place only here."""
         with self._lock:
             fresh = [item for item in items if item not in self._taken]
         groups = self._group_of(fresh) if fresh else {}
@@ -88,25 +86,25 @@ class Bulkhead:
             self._begin()
 
     def stop(self) -> None:
-        """Start nothing new."""
+        """Start no new calls."""
         with self._lock:
             self._stopped = True
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _begin(self) -> None:
-        """Start threads until all places are taken. The lock is held."""
+        """Start threads until the limits are reached. Requires the lock."""
         while not self._stopped and (group := self._next_group()) is not None:
             work = _Work(group, self._pop(group))
             self._works.add(work)
             self._pool.submit(self._work, work)
 
     def _next_group(self) -> int | None:
-        """Return the group that gets the next thread: of those that wait, the one that has the fewest."""
+        """Return the group that gets the next thread: of those with waiting items, the one with the fewest threads."""
         busy = Counter(work.group for work in self._works)
         silent = Counter(work.group for work in self._works if work.silent)
         if busy.total() >= MOST or busy.total() - silent.total() >= THREADS:
             return None
-        # While silent calls hold half of all threads, the rest is for groups whose calls are mostly not silent.
+        # While slow calls have half of all threads, the rest is for groups whose calls are mostly not slow.
         most = THREADS_PER_GROUP if silent.total() < MOST // 2 else THREADS_PER_GROUP // 2
         free = [group for group in self._waiting if busy[group] < THREADS_PER_GROUP and silent[group] <= most]
         return min(free, key=busy.__getitem__, default=None)
@@ -128,7 +126,7 @@ class Bulkhead:
             self._leave(work)
 
     def _goes_on(self, work: _Work, turn_over: float) -> bool:
-        """Whether the thread has another item, before it is the turn of others."""
+        """Take the group's next item, and return whether there is one and the turn is not over."""
         with self._lock:
             if self._stopped or time.monotonic() >= turn_over or work.group not in self._waiting:
                 return False
@@ -143,7 +141,7 @@ class Bulkhead:
         except Overtaken as error:
             log.info("bulkhead.overtaken", item=work.item, why=str(error))
         except Exception:
-            # The edge of a thread: one item must not stop the others, and it will be found again.
+            # Outermost in the thread: one item must not stop the others, and it will be added again.
             log.exception("bulkhead.failed", item=work.item)
         finally:
             with self._lock:

@@ -1,7 +1,7 @@
-"""One clock for everything: the database's.
+"""The database's clock, which is the only one that Stint uses.
 
-Only entry points and processes read it; operations take ``now`` as an argument. The reading is the database's time at the last
-synchronization, plus this process's monotonic time since then. So a node with a wrong clock extends nothing.
+Only entry points and processes read it; operations take ``now`` as an argument. The time is the database's at the last
+synchronization, plus this process's monotonic time since then. So a node with a wrong clock does not extend access.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 _RESYNC_AFTER = 5.0
-# By how much two clocks may differ in speed: what Linux can correct, 500 ppm (adjtimex(2), ADJ_FREQUENCY).
+# The maximum difference in speed between two clocks, which is what Linux can correct (adjtimex(2), ADJ_FREQUENCY).
 _DRIFT = 500e-6
 
 
@@ -31,7 +31,7 @@ _reading: Reading | None = None
 
 
 def now() -> dt.datetime:
-    """Return the database's time, aware, in UTC. Asks the database at most every 5 s; raises its errors."""
+    """Return the database's time, aware, in UTC. Queries the database at most every 5 s, and raises its errors."""
     reading = _reading
     if reading is None or time.monotonic() - reading.monotonic > _RESYNC_AFTER:
         reading = sync()
@@ -39,7 +39,7 @@ def now() -> dt.datetime:
 
 
 def sync() -> Reading:
-    """Read the database's clock now. The reading is never behind it, and only as far ahead as the answers were late."""
+    """Read the database's clock now. The reading is never behind it, and ahead by at most the delay of the response."""
     with connection.cursor() as cursor:
         # The time to open a connection is not part of the delay.
         before = time.monotonic()
@@ -49,9 +49,7 @@ def sync() -> Reading:
 
 
 def heard(said: dt.datetime, *, before: float) -> Reading:
-    """Take the database's time from an answer that has just arrived, to a question sent at ``before`` of the monotonic
-    clock.
-    """
+    """Update the reading from a response that has just arrived. ``before``: monotonic time at which its query was sent."""
     global _reading
     after = time.monotonic()
     with _lock:
@@ -60,10 +58,11 @@ def heard(said: dt.datetime, *, before: float) -> Reading:
 
 
 def narrowed(last: Reading | None, *, said: dt.datetime, before: float, after: float) -> Reading:
-    """Return the reading at ``before``, if the database ``said`` its time between ``before`` and ``after``.
+    """Return the reading at ``before``, given that the database read ``said`` between ``before`` and ``after``.
 
-    Taken as if it had answered at once, a late answer sets the clock ahead by its delay; any later moment would set it
-    back, and delay every deadline. So the ``last`` reading, carried forward, stays as long as the answer allows it.
+    The response is assumed to be immediate, so a late one sets the clock ahead by its delay. Any later assumption could
+    set it back, and delay deadlines. The ``last`` reading, carried forward, is kept as long as it is consistent with the
+    response.
     """
     if last is not None:
         carried = last.database + dt.timedelta(seconds=(before - last.monotonic) * (1 + _DRIFT))
@@ -73,6 +72,6 @@ def narrowed(last: Reading | None, *, said: dt.datetime, before: float, after: f
 
 
 def skew() -> float:
-    """Return by how many seconds this node's own clock is ahead of the database's."""
+    """Return the seconds by which this node's clock is ahead of the database's."""
     sync()
     return (dt.datetime.now(dt.UTC) - now()).total_seconds()

@@ -10,17 +10,17 @@ from django.core.management.base import BaseCommand
 
 
 class StintCommand(BaseCommand):
-    """Starts without Django's system checks, which load every page. `migrate` checks the settings, `check` everything."""
+    """A command without Django's system checks, which load every page. `migrate` checks the settings, `check` everything."""
 
     requires_system_checks: list[str] = []
 
 
 class EarlyCommand(StintCommand):
-    """Stands in Django's list for what `manage.py` runs before Django is set up."""
+    """An entry in Django's list of commands, for a command that `manage.py` runs before Django is set up."""
 
     @staticmethod
     def main(argv: Sequence[str]) -> int:
-        """Run the command with the words behind its name. Return the exit status."""
+        """Run the command with its arguments. Return the exit status."""
         raise NotImplementedError
 
     def run_from_argv(self, argv: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Secrets at rest and tokens: AES-256-GCM under keys derived from ``STINT_SECRET_KEY``, and hashed bearer tokens."""
+"""Encryption of stored secrets (AES-256-GCM with keys derived from ``STINT_SECRET_KEY``), and bearer tokens."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _NONCE = 12
 
 
 class CannotDecrypt(StintError):
-    """The stored secret was sealed under another ``STINT_SECRET_KEY`` or for another place, or was altered."""
+    """The stored secret was encrypted with another ``STINT_SECRET_KEY`` or for another place, or was altered."""
 
     code = "cannot_decrypt"
     status = 500
 
 
 class SecretLocation(NamedTuple):
-    """The one place where a sealed secret can be opened: a field of a row, whose primary key is ``row``."""
+    """The only place at which an encrypted secret can be decrypted: a field of the row with primary key ``row``."""
 
     table: str
     row: int | str
@@ -40,7 +40,7 @@ class SecretLocation(NamedTuple):
 
 
 def place_of(row: Model, field: str) -> SecretLocation:
-    """Return the place of a row's field. A row that is not stored yet gets its primary key here."""
+    """Return the place of a row's field. A row that is not stored yet gets its primary key."""
     about = row._meta  # noqa: SLF001  # Django documents it
     if row.pk is None:
         with connection.cursor() as cursor:
@@ -57,13 +57,13 @@ def _derived(purpose: str) -> bytes:
 
 
 def seal(plain: bytes, *, place: SecretLocation) -> bytes:
-    """Encrypt a secret for one place. Whoever can write to the database can't have it used in another row or field."""
+    """Encrypt a secret for one place, so that write access to the database is not enough to use it in another."""
     nonce = secrets.token_bytes(_NONCE)
     return nonce + AESGCM(_derived("sealed")).encrypt(nonce, plain, json.dumps(place).encode())
 
 
 def unseal(sealed: bytes, *, place: SecretLocation) -> bytes:
-    """Decrypt what ``seal`` encrypted for the same place. Raises CannotDecrypt."""
+    """Decrypt a secret that ``seal`` encrypted for the same place. Raises CannotDecrypt."""
     try:
         return AESGCM(_derived("sealed")).decrypt(
             sealed[:_NONCE], sealed[_NONCE:], json.dumps(place).encode()
@@ -71,8 +71,8 @@ def unseal(sealed: bytes, *, place: SecretLocation) -> bytes:
     except (InvalidTag, ValueError) as error:
         raise CannotDecrypt(
             f"The secret in {place} can't be decrypted.",
-            hint="Set STINT_SECRET_KEY to the value it was stored under. "
-            "If that is correct, the secret was altered or copied from another row: enter it again.",
+            hint="Set STINT_SECRET_KEY to the value with which it was stored. "
+            "If that is correct, the secret was altered or copied from another row, so enter it again.",
         ) from error
 
 
@@ -82,12 +82,10 @@ def new_token(prefix: str) -> str:
 
 
 def derived_token(prefix: str, name: str) -> str:
-    """Return the bearer token of a name, always the same, so that it can be shown again and is stored nowhere."""
+    """Return the bearer token of a name. It is derived, so that it can be shown again without being stored."""
     return f"{prefix}_{base64.urlsafe_b64encode(_derived(f'token {name}')).rstrip(b'=').decode()}"
 
 
 def token_digest(token: str) -> str:
-    """Return the digest of a token that is stored: SHA-256 in hex. Tokens have 256 bits, so no salt or stretching is
-    needed.
-    """
+    """Return the digest to store for a token, SHA-256 in hex. Tokens have 256 bits, so salt and stretching are needless."""
     return hashlib.sha256(token.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""How this process is named where it is connected, and its connections outside Django, for LISTEN."""
+"""The name of this process at the database, and the connection string for LISTEN outside Django."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from django.conf import settings
 from psycopg.conninfo import make_conninfo
 
 _NAMES = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
-# Understood by psycopg's Connection.connect, not by libpq.
+# An option of psycopg's Connection.connect, not of libpq.
 _NOT_FOR_LIBPQ = {"prepare_threshold"}
 
 
 _LISTENS = " listen"
-# What PostgreSQL keeps of a name.
+# PostgreSQL truncates names to 63 bytes.
 _LONGEST = 63 - len(_LISTENS)
 
 
 def name_process(kind: str, name: str = "") -> None:
-    """Name this process as PostgreSQL lists its connections (``application_name``), such as ``stint web 4711@host``.
+    """Set the ``application_name`` of this process's connections, such as ``stint web 4711@host``.
 
-    Call it before the first connection. Other names than ``name`` are made of the process id and the host.
+    Call it before the first connection. By default, the name has the process ID and the host.
     """
     named = f"stint {kind} {name or f'{os.getpid()}@{socket.gethostname()}'}"
     settings.DATABASES["default"]["OPTIONS"]["application_name"] = named.encode()[:_LONGEST].decode(

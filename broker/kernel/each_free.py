@@ -1,4 +1,4 @@
-"""Process due rows, any of which may be held by a process that was stopped."""
+"""Process due rows, and skip those that another process has locked, even if that process is stopped."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 BATCH = 1000
-# Seconds. Each row may have to be waited for, so many rows would delay what falls due next.
+# Seconds. Each row may take time, so a long list would delay rows that become due next.
 AWHILE = 1.0
 
 
 def for_a_while(rows: Iterable[T]) -> Iterator[T]:
-    """Yield rows until the time is up, and at least the first. The caller comes back for the others."""
+    """Yield rows until the time is up, but at least one. The caller must process the others later."""
     until = time.monotonic() + AWHILE
     for row in rows:
         yield row
@@ -32,10 +32,10 @@ def for_a_while(rows: Iterable[T]) -> Iterator[T]:
 
 
 def each_free(due: QuerySet[Any], act: Callable[[int], object], *, failed: dict[str, str]) -> int:
-    """Call ``act`` with the id of each due row that no other process holds, and return the number of calls.
+    """Call ``act`` with the ID of each due row that is not locked, and return the number of calls.
 
-    Rows that are held, or left when the time is up, are found again. A row that fails is noted in ``failed``, and stops
-    no other. Raises the database's errors if it is gone.
+    Locked rows, and those left when the time is up, are processed the next time. A failing row is added to ``failed``,
+    and does not stop the others. Raises the database's errors if the connection is lost.
     """
     done = 0
     for row in for_a_while(list(due[:BATCH])):

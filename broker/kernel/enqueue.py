@@ -1,4 +1,4 @@
-"""Hints to the worker, sent after commit. The row is the queue: a lost message costs a second, never an end."""
+"""Messages to the worker, sent after commit. They are only hints: if one is lost, the sweep finds the row a second later."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from broker.kernel.outage_log import QueueGone
 log = structlog.get_logger(__name__)
 
 _SILENCE = 5.0
-# Seconds. Callers wait this long before they ask again for a row, so that a row has at most one message in flight.
+# Seconds. Callers wait this long before they send another message for a row, so that it has at most one in flight.
 _HINT_LASTS = 5
 _silent_until = 0.0
 _said = QueueGone()
 
 
 def enqueue(task: str, **ids: int | str) -> None:
-    """Send the named task, with ids only, after the surrounding transaction has committed."""
+    """Send a task, with IDs as arguments, after the surrounding transaction has committed."""
     transaction.on_commit(lambda: _send(task, ids))
 
 
@@ -34,7 +34,7 @@ def _send(task: str, ids: dict[str, int | str]) -> None:
     try:
         current_app.send_task(task, kwargs=ids, retry=False, expires=_HINT_LASTS)
     except (OSError, OperationalError, RedisError) as error:
-        # The sweep finds the row. Asking a dead broker again for each row would only slow people down.
+        # The sweep finds the row. Retrying an unreachable broker for each row would only slow down requests.
         _silent_until = time.monotonic() + _SILENCE
         if _said.may_say():
             log.warning("enqueue.failed", task=task, error=str(error))

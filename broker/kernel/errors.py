@@ -1,4 +1,4 @@
-"""The base of every error that a person may see."""
+"""The base classes of errors that are shown to users."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import ClassVar
 
 
 class StintError(Exception):
-    """An anticipated failure: says what is wrong and what to do.
+    """An anticipated failure. The message says what is wrong, and ``hint`` what to do.
 
-    Subclasses are beside the operation that raises them. They set ``code`` (stable, machine-readable) and ``status``
-    (the HTTP status that entry points answer with). ``hint`` says what to do. ``moments`` are the times that the text gives in
-    UTC (`say_utc`), for an entry point that also shows them in the reader's time zone.
+    Subclasses are defined beside the operation that raises them. They set ``code`` (stable, machine-readable) and
+    ``status`` (the HTTP status of the response). ``moments`` are the times that the text has in UTC (`say_utc`), so that
+    an entry point can also show them in the user's time zone.
     """
 
     code: ClassVar[str] = "error"
@@ -36,41 +36,41 @@ class StintError(Exception):
 
 
 class InvalidInput(StintError):
-    """The input does not have the right form; ``fields`` says where."""
+    """The input is invalid. ``fields``: messages by field."""
 
     code = "invalid"
     status = 400
 
 
 class NotFound(StintError):
-    """Not found, or not visible to the caller: the two answers are the same."""
+    """The object does not exist or is not visible to the caller, which is indistinguishable."""
 
     code = "not_found"
     status = 404
 
 
 class Forbidden(StintError):
-    """The caller may see the object, but not do this."""
+    """The caller can see the object, but has no permission to do this."""
 
     code = "forbidden"
     status = 403
 
 
 class Conflict(StintError):
-    """The object is no longer in the state that the act needs."""
+    """The object is not in the state that the act requires."""
 
     code = "conflict"
     status = 409
 
 
 class Overtaken(Conflict):
-    """Another process was first. Nothing is left to do for one that works in the background."""
+    """Another process did it first, so a background process has nothing left to do."""
 
     code = "overtaken"
 
 
 class Unavailable(StintError):
-    """A component that is needed to do this safely does not answer; nothing was changed."""
+    """A component that is required to do this safely does not respond. Nothing was changed."""
 
     code = "unavailable"
     status = 503

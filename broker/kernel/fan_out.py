@@ -1,6 +1,6 @@
-"""Call many other systems at once, with a few threads for each group of them, so that those that hang delay few others.
+"""Concurrent calls to many other systems, with a few threads for each group, so that calls that hang delay few others.
 
-The calls run in threads, and what follows from them in the thread that waits for them, which alone needs a database.
+The calls run in threads. Their results are handled in the waiting thread, so that only it needs a database connection.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from broker.kernel.threads import Threads
 
 T = TypeVar("T")
 
-# Calls at once, and those that one of many groups may have. One that was silent for as many seconds gives its place to another, until there are
-# this many calls; half of these are for groups of which none is silent.
+# The number of concurrent calls, and the share of one group among many. A call that takes longer than SILENCE seconds no
+# longer counts against AT_ONCE, up to MOST calls in total. Half of these are for groups without such slow calls.
 AT_ONCE, OF_GROUP = 32, 8
 SILENCE = 2.0
 MOST = 128
-# Seconds between two looks at what fell silent.
+# Seconds between two checks for slow calls.
 LOOK = 0.5
 
 
@@ -38,24 +38,24 @@ class _Call:
 
 
 class FanOut:
-    """``add`` what is to be called, then ``run``. Groups take turns, each with its calls in their order."""
+    """A set of calls: ``add`` them, then ``run``. Groups take turns, and calls of a group start in order."""
 
     def __init__(self, threads: Threads, *, longest: float) -> None:
-        """A call that takes longer than so many seconds is given up: its thread may never come back."""
+        """Create a set. A call that takes longer than ``longest`` seconds is abandoned, because it may never return."""
         self._threads, self._longest = threads, longest
-        # The group that was served last is at the end.
+        # The most recently served group is at the end.
         self._waiting: dict[int, deque[_Call]] = {}
         self._asked: dict[Future[Any], _Call] = {}
 
     def add(self, group: int, act: Callable[[], T], *, then: Callable[[T], object], late: T) -> None:
-        """Call ``act``, which must not raise, in a thread. Then call ``then`` with its result, or with ``late`` if it took
-        too long; it may add more.
+        """Add a call of ``act``, which must not raise, in a thread. ``then`` gets its result, or ``late`` if it was
+        abandoned, and may add more calls.
         """
         self._waiting.setdefault(group, deque()).append(_Call(group, act, then, late))
 
     def run(self, *, meanwhile: Callable[[bool], object]) -> None:
-        """Return when everything was called. ``meanwhile`` is called every half second or more often: with True if nothing
-        is left. It may add more.
+        """Make all calls, and return when they are done. ``meanwhile`` is called at least every half second, with True if
+        nothing is left. It may add more calls.
         """
         while self._waiting or self._asked:
             self._begin()
@@ -66,11 +66,11 @@ class FanOut:
             meanwhile(not self._waiting and not self._asked)
 
     def _begin(self) -> None:
-        """Begin calls, one of each group after the other, until all places are taken."""
+        """Start calls of the groups in turn until the limits are reached."""
         now = time.monotonic()
         silent = Counter(call.group for call in self._asked.values() if call.silent(now))
         speaking = Counter(call.group for call in self._asked.values() if not call.silent(now))
-        # The fewer groups there are, the more of each.
+        # The fewer groups there are, the larger the share of each.
         share = max(OF_GROUP, AT_ONCE // (len(self._waiting.keys() | speaking.keys()) or 1))
         begun = True
         while begun:

@@ -1,4 +1,4 @@
-"""Tables that are created all at once."""
+"""A fast first migration, which creates all tables at once."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from django.db.migrations.state import ProjectState
 
 
 class FirstMigration(Migration):
-    """Creates its tables from its final state. Its operations are all ``CreateModel``, in any order.
+    """A migration that creates its tables from its final state. All its operations are ``CreateModel``, in any order.
 
-    For each table, Django builds the classes of all related models again, and here nearly all are related to an
-    identity. Foreign keys are added after the tables, so that tables may refer to each other in a circle.
+    For each table, Django would rebuild the classes of all related models, which are nearly all here. Foreign keys are
+    added after the tables, so that tables may reference each other in a cycle.
     """
 
     def apply(
@@ -19,7 +19,7 @@ class FirstMigration(Migration):
     ) -> ProjectState:
         """Create the tables, and return the state with them."""
         before = project_state.clone()
-        # Without classes, there are none to build again.
+        # Without classes, Django has none to rebuild.
         project_state.__dict__.pop("apps", None)
         for operation in self.operations:
             operation.state_forwards(self.app_label, project_state)

@@ -1,4 +1,4 @@
-"""Keep Python's garbage collector from delaying a page."""
+"""Settings of Python's garbage collector, so that it does not delay pages."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import gc
 
 
 def freeze_loaded() -> None:
-    """Exclude everything that is loaded from later collections: it lives as long as the process.
+    """Exclude all loaded objects from later collections, because they are needed until the process ends.
 
-    A full collection looks at every object. Once an application is loaded, this takes a tenth of a second, in the
-    middle of some request. Call it once, when everything is loaded. Source: the documentation of ``gc.freeze``.
+    A full collection visits every object. Once an application is loaded, this takes a tenth of a second, during some
+    request. Call it once, when everything is loaded. Source: the documentation of ``gc.freeze``.
     """
     gc.collect()
     gc.freeze()
-    # A page creates some thousand objects that refer to each other, and a collection after every 700 of them costs a
-    # tenth of its time. What a page leaves behind dies in the second generation: little and often, so that no tenth
-    # page waits for all ten.
+    # A page creates thousands of objects that reference each other, and a collection after every 700 of them would take a
+    # tenth of its time. Its garbage is freed in the second generation, often and in small amounts, so that no page waits
+    # for the garbage of ten.
     gc.set_threshold(5_000, 2, 500)

@@ -1,4 +1,4 @@
-"""Work that waits for other systems, in threads of its own, so that it keeps no other work waiting."""
+"""Threads for work that waits for other systems, so that it does not delay other work."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 class KeyedThreads:
-    """Runs a limited number of acts at once, and one at a time for each key. What does not fit is left for the next
-    time.
-    """
+    """A pool that runs a limited number of acts at once, and one at a time per key. It does not queue other acts."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -30,7 +28,7 @@ class KeyedThreads:
             if key in self._busy or len(self._busy) >= self._most:
                 return False
             self._busy.add(key)
-        # It works for the request that started it.
+        # Keep the context of the request that started it.
         run = contextvars.copy_context().run
         threading.Thread(
             target=run, args=(self._work, key, act), name=f"keyed-thread-{key}", daemon=True
@@ -43,7 +41,7 @@ class KeyedThreads:
         except Overtaken as error:
             log.info("keyed_threads.overtaken", key=str(key), why=str(error))
         except Exception:
-            # The edge of a thread: no one could catch the error, and the row will be found again.
+            # Outermost in the thread: nothing else could catch the error, and the row will be found again.
             log.exception("keyed_threads.failed", key=str(key))
         finally:
             connections.close_all()

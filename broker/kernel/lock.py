@@ -1,4 +1,4 @@
-"""Database locks for work that waits for other systems. They end with the process that holds them, however it ends."""
+"""Database locks for work that waits for other systems. They are released when their process ends, in whatever way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SELECT l.pid FROM pg_locks l
  WHERE l.locktype = 'advisory' AND l.granted AND (l.classid, l.objid, l.objsubid) = (%s, %s, 2)
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-# By the database's clock. Nothing else reveals a process that was stopped.
+# By the database's clock. Nothing else detects a stopped process.
 _END_SILENT = """
 SELECT pg_terminate_backend(a.pid, 2000) FROM pg_stat_activity a
  WHERE a.pid = ANY (%s) AND a.pid <> pg_backend_pid() AND a.state_change < clock_timestamp() - make_interval(secs => %s)
@@ -21,10 +21,10 @@ SELECT pg_terminate_backend(a.pid, 2000) FROM pg_stat_activity a
 
 @contextlib.contextmanager
 def held(one: int, two: int, *, silent: float) -> Iterator[bool]:
-    """Hold the advisory lock of two numbers. Yields False if another process has it.
+    """Acquire the advisory lock of two numbers for the block. Yield False if another process has it.
 
-    A process that was silent on its connection for ``silent`` seconds loses the lock with the connection. So it can
-    write nothing more when it continues. Code that waits for other systems calls ``still_here`` meanwhile.
+    A process without a query for ``silent`` seconds loses the lock with its connection, so that it can't write when it
+    continues. Code that waits for other systems must call ``still_here`` meanwhile.
     """
     mine = _try(one, two) or (_end_silent(one, two, silent) and _try(one, two))
     try:
@@ -37,7 +37,7 @@ def held(one: int, two: int, *, silent: float) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def shown(one: int, two: int) -> Iterator[None]:
-    """Show others that this process works on what two numbers identify. It keeps none of them from doing so too."""
+    """Show that this process works on the object of two numbers, with a shared lock that does not exclude others."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock_shared(%s, %s)", [one, two])
     try:
@@ -48,20 +48,20 @@ def shown(one: int, two: int) -> Iterator[None]:
 
 
 def is_shown(one: int, two: int) -> bool:
-    """Whether a process works on it: one that is alive or stopped, but not one that is gone."""
+    """Whether a process, running or stopped, works on the object of two numbers."""
     with connection.cursor() as cursor:
         cursor.execute(_HOLDERS, [one, two])
         return bool(cursor.fetchall())
 
 
 def in_turn(what: str) -> None:
-    """Wait until no other transaction is at ``what``, and keep others waiting until this one is over."""
+    """Lock ``what`` until the end of this transaction, after waiting for other transactions that have it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [what])
 
 
 def still_here() -> None:
-    """Show that this process is alive. Raises the database's errors, also if the lock was lost with the connection."""
+    """Show that this process is running. Raises the database's errors, also if the lock was lost with the connection."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
 

@@ -1,4 +1,4 @@
-"""Times in words: in a person's time zone, and in UTC if that differs."""
+"""Times as text, in a person's time zone, and in UTC if that differs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ def say_day(day: dt.date) -> str:
 
 
 def in_utc(moments: tuple[dt.datetime, ...], zone: dt.tzinfo) -> str:
-    """Return times in UTC, in parentheses, with their days if one of them is another day there. Empty if the zone is
-    the same.
-    """
+    """Return times in UTC, in parentheses, with their days if one differs from the local day. Empty if the zone is UTC."""
     local = [moment.astimezone(zone) for moment in moments]
     if not any(one.utcoffset() for one in local):
         return ""
@@ -27,15 +25,13 @@ def in_utc(moments: tuple[dt.datetime, ...], zone: dt.tzinfo) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sayer:
-    """Formats times for one person, for a text that may be read on another day."""
+    """A formatter of times for one person, for text that may be read on another day."""
 
     zone: dt.tzinfo
 
     @classmethod
     def of(cls, time_zone: str) -> Sayer:
-        """Return the formatter for an IANA time zone. A name that is no longer known becomes UTC, so that everyone is
-        still notified.
-        """
+        """Return the formatter for an IANA time zone, or for UTC if it is unknown, so that people are still notified."""
         try:
             return cls(zoneinfo.ZoneInfo(time_zone))
         except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):

@@ -1,4 +1,4 @@
-"""Whether Stint may connect to an address that others chose: not if it leads to internal networks (SSRF).
+"""Protection against SSRF: whether Stint may connect to an address that users chose.
 
 Sources: the IANA registries of special-purpose addresses for IPv4 and IPv6 (RFC 6890), and RFC 6052, 3056, 4380.
 """
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Addresses that lead elsewhere than they appear to: embedded IPv4 (compatible, mapped, NAT64, 6to4 and its relays,
-# Teredo), the block for protocols in which clouds keep services, and a public address that is Azure's own.
+# Addresses that are not what they seem: embedded IPv4 (compatible, mapped, NAT64, 6to4 and its relays, Teredo), the block
+# for protocol assignments, where clouds have services, and a public address that is internal to Azure.
 _DISGUISED = [
     ipaddress.ip_network(text)
     for text in (
@@ -23,10 +23,9 @@ _DISGUISED = [
 
 
 def why_not(address: Address, allowed: Sequence[Network] = ()) -> str:
-    """Return why nothing may connect to an address; empty if it may. ``allowed`` are internal networks that may be
-    reached.
+    """Return why an address is blocked, or an empty string. ``allowed`` are internal networks that are not blocked.
 
-    Multicast, link-local (where clouds keep their metadata) and unspecified addresses never may.
+    Multicast, link-local (where clouds have their metadata) and unspecified addresses are always blocked.
     """
     if address.is_multicast or address.is_link_local or address.is_unspecified:
         return f"{address} is a multicast, link-local or unspecified address"
@@ -45,9 +44,7 @@ def within(address: Address, networks: Sequence[Network]) -> bool:
 
 
 def source_of(address: str) -> str:
-    """Return what attempts from an address are counted by: the address or, for IPv6, the /64, because one host has all
-    of it.
-    """
+    """Return the key by which attempts from an address are counted: the address or, for IPv6, its /64, which one host has."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

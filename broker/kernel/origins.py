@@ -1,4 +1,4 @@
-"""Addresses of Stint's own entry points."""
+"""Origins of Stint's own entry points."""
 
 from __future__ import annotations
 

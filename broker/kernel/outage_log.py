@@ -1,6 +1,6 @@
-"""Report that the queue or the database is gone in one line, once a minute for each process.
+"""Log filters that report an outage of the queue or the database with one line a minute per process.
 
-Otherwise, everything that asks for it writes a line each second, or a traceback for each message and each request.
+Otherwise, each user of them would log a line each second, or a traceback for each message and request.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from redis.exceptions import RedisError
 EVERY_S = 60.0
 # The loggers of Celery's connection to the queue. Other loggers report on tasks.
 _OF_QUEUE = ("celery.beat", "celery.worker.consumer", "celery.worker.request", "kombu")
-# Connection exceptions, a server that shuts down or starts, and one that only reads (PostgreSQL Error Codes). Without a code,
-# the client could not connect, or lost the connection.
+# Connection exceptions, a server that shuts down or starts, and a read-only server (PostgreSQL Error Codes). Without a
+# code, the client could not connect, or lost the connection.
 _GONE = ("08", "57P", "25006")
 
 
 class OneLineAMinute(logging.Filter):
-    """Lets through one record a minute about an outage, without its traceback. All others pass unchanged."""
+    """A filter that keeps one record a minute about an outage, without its traceback, and all other records unchanged."""
 
     said = ""
 
@@ -36,17 +36,17 @@ class OneLineAMinute(logging.Filter):
         self._next = 0.0
 
     def why(self, record: logging.LogRecord) -> BaseException | None:
-        """Return the error that says that it is gone; None for a record about anything else."""
+        """Return the error that shows the outage, or None for a record about anything else."""
         raise NotImplementedError
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the record is written."""
+        """Return whether to log the record."""
         error = self.why(record)
         if error is None:
             return True
         record.msg, record.args = f"{self.said}: %s", (" ".join(str(error).split()),)
         record.exc_info = record.exc_text = record.stack_info = None
-        # structlog's formatter renders a dictionary otherwise.
+        # Otherwise, structlog's formatter would render a dictionary.
         vars(record).pop("_name", None)
         return self.may_say()
 
@@ -61,9 +61,9 @@ class OneLineAMinute(logging.Filter):
 
 
 class QueueGone(OneLineAMinute):
-    """Celery writes a traceback for each message that it can't send."""
+    """The filter for the queue. Celery logs a traceback for each message that it can't send."""
 
-    said = "The queue is not available; ends and starts continue without it"
+    said = "The queue does not respond; access still starts and ends without it"
 
     def why(self, record: logging.LogRecord) -> BaseException | None:
         if not record.name.startswith(_OF_QUEUE):
@@ -73,9 +73,9 @@ class QueueGone(OneLineAMinute):
 
 
 class DatabaseGone(OneLineAMinute):
-    """Every page, task and thread that asks the database fails, and says so."""
+    """The filter for the database. Every page, task and thread that uses it fails and logs that."""
 
-    said = "The database does not respond; this process waits for it"
+    said = "The database does not respond; this process is waiting for it"
 
     def why(self, record: logging.LogRecord) -> BaseException | None:
         if record.levelno < logging.WARNING:
@@ -84,7 +84,7 @@ class DatabaseGone(OneLineAMinute):
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether an error of Django or psycopg says that there is no connection to the database, not that it refuses something."""
+    """Whether an error of Django or psycopg means that the database is unreachable, not that it refuses a statement."""
     if isinstance(error, django.db.InterfaceError | psycopg.InterfaceError):
         return True
     if not isinstance(error, django.db.OperationalError | psycopg.OperationalError):
@@ -94,7 +94,7 @@ def is_outage(error: BaseException) -> bool:
 
 
 def _handled(record: logging.LogRecord) -> Iterator[BaseException]:
-    """Yield the error that the record is about or that is being handled, and what it was raised from."""
+    """Yield the error of the record, or the one being handled, and its causes."""
     given: Any = record.msg.get("exc_info") if isinstance(record.msg, dict) else None
     error = (
         record.exc_info[1]

@@ -1,8 +1,8 @@
-"""One HTTP exchange with an address that others chose: checked before it is reached, and over at its deadline.
+"""HTTP requests to URLs that users chose, with protection against SSRF and a deadline.
 
-A name is resolved once for each exchange. Every address that it has is checked (SSRF), and the connection goes to one
-that was checked. Redirects are not followed, and proxies from the environment are not used. Resolving, connecting, TLS,
-head and body share one deadline, however slowly the other side sends.
+A name is resolved once per exchange. All its addresses are checked, and the connection goes to one of them. Redirects
+are not followed, and proxies from the environment are not used. Resolution, connection, TLS, head and body share one
+deadline, however slowly the server sends.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ CONNECT_SECONDS = 5.0
 
 
 class Forbidden(Exception):  # named for what happened
-    """The address leads where nothing may go. The message says why, as the end of a sentence."""
+    """The address is blocked. The message is the reason, as the end of a sentence."""
 
 
 class Unreached(Exception):  # named for what happened
-    """There was no answer in time. The message repeats nothing that the other side sent."""
+    """There was no response in time. The message contains nothing that the server sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer. ``headers``: by name in lowercase. ``body``: at most one byte more than wanted. ``whole``: neither
-    the deadline nor the other side cut it off before its end.
+    """The response. ``headers``: by name in lowercase. ``body``: at most ``Outgoing.most`` bytes and one more. ``whole``:
+    neither the deadline nor the server cut it off.
     """
 
     status: int
@@ -45,7 +45,7 @@ class Reply:
 
 
 def resolve_name(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of a name. A thread asks, because the system's resolver takes no deadline."""
+    """Return the addresses of a name. It is resolved in a thread, because the system's resolver has no deadline."""
     found: list[Sequence[str] | OSError] = []
 
     def ask() -> None:
@@ -67,10 +67,10 @@ def resolve_name(host: str, port: int) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """Sends requests to addresses. ``total``: seconds for one whole exchange. ``most``: the wanted bytes of an answer.
+    """A client for such requests. ``total``: seconds for one exchange. ``most``: maximum bytes of a response body.
 
-    ``allowed`` are networks that are not public but may be reached, also by http. None: the operator of Stint chose the
-    addresses, and none is checked. ``context`` verifies the other side; by default, the system's CAs do.
+    ``allowed``: internal networks that are not blocked, also for http. None: the operator of Stint chose the URLs, and
+    addresses are not checked. ``context``: TLS context; by default, with the system's CAs.
     """
 
     agent: str
@@ -88,14 +88,14 @@ class Outgoing:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> Reply:
-        """Send one request and return the answer, whatever its status. Raises Unreached and Forbidden."""
+        """Send one request, and return the response with any status. Raises Unreached and Forbidden."""
         ends = time.monotonic() + self.total
         try:
             parts = urlsplit(url)
             secure, host = parts.scheme == "https", parts.hostname or ""
             port = parts.port or (443 if secure else 80)
         except ValueError as error:
-            raise Unreached("Its address is not valid.") from error
+            raise Unreached("Its URL is not valid.") from error
         addresses = self._addresses(host, port, secure=secure)
         path = parts.path or "/"
         target = f"{path}?{parts.query}" if parts.query else path
@@ -107,16 +107,16 @@ class Outgoing:
         }
         try:
             with self._wire(addresses, host if secure else None, ends) as wire:
-                # The socket is already connected, and the Host header is set. An IPv6 address would be parsed as a name
-                # with a port.
+                # The socket is already connected, and the Host header is set. An IPv6 address would be parsed as a host
+                # name with a port.
                 client = http.client.HTTPConnection("connected")
                 client.sock, client.auto_open = wire, 0
                 client.request(method, target, body=body, headers=sent)
                 answer = client.getresponse()
-                # An answer that is cut in the middle of its head looks as if the head had ended.
+                # A response that is cut off within its head looks complete.
                 if time.monotonic() >= ends:
                     raise TimeoutError
-                # The rest is cut with the connection.
+                # The rest is discarded with the connection.
                 read = answer.read(self.most + 1)
         except (OSError, ValueError, http.client.HTTPException) as error:
             late = time.monotonic() >= ends
@@ -132,7 +132,7 @@ class Outgoing:
         )
 
     def _addresses(self, host: str, port: int, *, secure: bool) -> list[tuple[str, int]]:
-        """Return the addresses to connect to. Every address of the name must be allowed."""
+        """Return the addresses to connect to. All addresses of the name must be allowed."""
         try:
             found = [ipaddress.ip_address(text.partition("%")[0]) for text in self.resolve(host, port)]
         except (OSError, ValueError) as error:
@@ -151,11 +151,11 @@ class Outgoing:
     def _wire(
         self, addresses: Sequence[tuple[str, int]], name: str | None, ends: float
     ) -> Iterator[socket.socket]:
-        """Open a connection that is cut at the deadline of the whole exchange, whatever the other side does."""
+        """Open a connection that is closed at the deadline of the exchange, whatever the server does."""
         raw = _connected(addresses, ends)
         with contextlib.closing(raw), _cut_at(raw, ends):
             raw.settimeout(self.total)
-            # Head and body are sent one after the other, and would otherwise wait for the acknowledgment in between.
+            # Head and body are sent separately, and the body would otherwise wait for an acknowledgment.
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if name is None:
                 yield raw
@@ -166,7 +166,7 @@ class Outgoing:
 
 
 def _connected(addresses: Sequence[tuple[str, int]], ends: float) -> socket.socket:
-    """Return a connection to the first of the checked addresses that accepts one. Raises OSError."""
+    """Return a connection to the first address that accepts one. Raises OSError."""
     refused: OSError = TimeoutError()
     for address in addresses:
         left = min(CONNECT_SECONDS, ends - time.monotonic())
@@ -181,7 +181,7 @@ def _connected(addresses: Sequence[tuple[str, int]], ends: float) -> socket.sock
 
 @contextlib.contextmanager
 def _cut_at(raw: socket.socket, ends: float) -> Iterator[None]:
-    # A duplicate, because wrapping takes the descriptor away from the socket.
+    # A duplicate, because wrapping the socket in TLS detaches its descriptor.
     with socket.socket(fileno=os.dup(raw.fileno())) as handle:
 
         def cut() -> None:
@@ -195,12 +195,12 @@ def _cut_at(raw: socket.socket, ends: float) -> Iterator[None]:
             yield
         finally:
             timer.cancel()
-            # Before the duplicate is closed, because another socket may get its number at once.
+            # Before the duplicate is closed, because another socket may reuse its number at once.
             timer.join()
 
 
 def _said(error: Exception) -> str:
-    """Return an error in words, without anything that the other side sent."""
+    """Return an error as text, without anything that the server sent."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not valid: {error.verify_message}"
     if isinstance(error, TimeoutError):

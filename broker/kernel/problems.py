@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details, one shape for every entry point."""
+"""Errors as RFC 9457 problem details, for all entry points."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CONTENT_TYPE = "application/problem+json"
 
 
 def problem(*, status: int, code: str, title: str, detail: str = "", **members: Any) -> dict[str, Any]:
-    """Return an RFC 9457 object; empty members are left out."""
+    """Return an RFC 9457 object without empty members."""
     body: dict[str, Any] = {"type": f"/problems/{code}", "title": title, "status": status, "code": code}
     if detail:
         body["detail"] = detail
@@ -19,7 +19,7 @@ def problem(*, status: int, code: str, title: str, detail: str = "", **members: 
 
 
 def from_error(error: StintError) -> dict[str, Any]:
-    """Return the problem of an anticipated error."""
+    """Return the problem details of an anticipated error."""
     return problem(
         status=error.status, code=error.code, title=error.message, detail=error.hint, fields=error.fields
     )

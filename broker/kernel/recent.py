@@ -1,6 +1,6 @@
-"""What one process remembers for some seconds, in its own memory: counts of calls, and answers that may be a little old.
+"""A short-lived cache in the memory of one process, for counts of calls and for values that may be slightly stale.
 
-Each process has its own. So a limit on counts slows down mistakes and floods, and is no quota.
+Each process has its own, so limits on counts slow down mistakes and floods but are not exact quotas.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
 
-# With fewer, a few hundred addresses could push out the counts of others.
+# With a smaller limit, a few hundred addresses could evict the counts of others.
 _MOST = 20_000
 
 _lock = threading.Lock()
-# Each value with the monotonic time until which it is remembered, in the order in which they came.
+# Each value with the monotonic time at which it expires, in the order of insertion.
 _values: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
 
 
 def count(key: Hashable, seconds: float) -> tuple[int, float]:
-    """Count a call. Return how many there were since the first one, and in how many seconds they are forgotten, which is
+    """Count a call. Return the number of calls since the first one, and the seconds until the count expires, which is
     ``seconds`` after the first.
     """
     with _lock:
@@ -31,21 +31,21 @@ def count(key: Hashable, seconds: float) -> tuple[int, float]:
 
 
 def keep(key: Hashable, value: Any, seconds: float) -> None:
-    """Remember a value for some seconds."""
+    """Store a value for some seconds."""
     with _lock:
         _values.pop(key, None)
         _put(key, time.monotonic() + seconds, value)
 
 
 def kept(key: Hashable) -> Any:
-    """Return the value that is remembered; None if there is none."""
+    """Return the stored value, or None if there is none."""
     with _lock:
         found = _current(key, time.monotonic())
     return found[1] if found else None
 
 
 def forget() -> None:
-    """Forget everything."""
+    """Clear the cache."""
     with _lock:
         _values.clear()
 

@@ -1,4 +1,4 @@
-"""The id of the request that this thread or task works for, from the edge to the target: in logs, messages, entries and answers."""
+"""The ID of the current request, in logs, messages to the worker, entries of the record and responses."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 
 
 def current() -> str:
-    """Return the id; empty if this is not done for a request."""
+    """Return the ID, or an empty string outside of requests."""
     found: str = get_contextvars().get(_NAME, "")
     return found
 
 
 def make() -> str:
-    """Return a new id: 32 hexadecimal digits."""
+    """Return a new ID of 32 hexadecimal digits."""
     return secrets.token_hex(16)
 
 
 def taken(said: str) -> str:
-    """Return the id that a trusted sender gave if it is 8 to 64 letters, digits, `.`, `_` and `-`; else a new one."""
+    """Return the ID from a trusted sender if it is 8 to 64 letters, digits, `.`, `_` and `-`, otherwise a new one."""
     return said if _FORM.fullmatch(said) else make()
 
 
 @contextmanager
 def bound(id_: str) -> Iterator[None]:
-    """Work for the request with this id inside the block; empty: for none."""
+    """Set the current request's ID within the block; an empty one changes nothing."""
     tokens = bind_contextvars(**{_NAME: id_}) if id_ else {}
     try:
         yield

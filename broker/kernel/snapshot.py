@@ -1,4 +1,4 @@
-"""Everything that one page reads, as it was at one moment."""
+"""Consistent reads of a page, from one snapshot of the database."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from django.db import connection, transaction
 
 _ONE = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-# Within a transaction that has begun, the level stands.
+# Within a transaction that has begun, the isolation level can't be changed.
 _WITHIN = "SET TRANSACTION READ ONLY"
 
 

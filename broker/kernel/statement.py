@@ -1,4 +1,4 @@
-"""Statements of the hot paths: prepared once on each connection, sent and read with libpq directly.
+"""Statements of hot paths, which are prepared once per connection, and sent and read directly with libpq.
 
 Source: PostgreSQL's documentation, "Asynchronous Command Processing" (libpq) and "Message Formats" (binary values).
 """
@@ -16,7 +16,7 @@ import psycopg
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from psycopg import pq
 
-# Longer than any healthy database takes; nothing is authorized meanwhile.
+# Longer than a healthy database takes. Nothing is authorized meanwhile.
 PATIENCE_MS = 2000
 _BINARY = 1
 Answer = pq.abc.PGresult
@@ -24,14 +24,14 @@ _EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
 class DatabaseSilent(OperationalError):
-    """The database did not answer in time, or not as expected."""
+    """The database did not respond in time, or not as expected."""
 
 
 def drop_if_cut() -> None:
-    """Close this thread's connection if the server has closed it meanwhile, so that its next use opens another one.
+    """Close this thread's connection if the server has closed it, so that its next use opens a new one.
 
-    Between statements, a server sends nothing but its goodbye. In a transaction the connection stays: what was done in
-    it is lost, and its next statement has to fail.
+    Between statements, a server sends data only when it closes the connection. A connection in a transaction is kept,
+    because the transaction is lost and its next statement must fail.
     """
     django = connections[DEFAULT_DB_ALIAS]
     if django.connection is None or django.in_atomic_block or django.connection.closed:
@@ -43,7 +43,7 @@ def drop_if_cut() -> None:
 
 
 def is_connected() -> bool:
-    """Whether this thread has a connection that nothing is known to have closed."""
+    """Whether this thread has a connection that is not known to be closed."""
     there = connections[DEFAULT_DB_ALIAS].connection
     return there is not None and not there.closed
 
@@ -59,9 +59,9 @@ class Statement:
         self._polls: WeakKeyDictionary[psycopg.Connection[Any], select.poll] = WeakKeyDictionary()
 
     def __call__(self, values: Sequence[bytes | None]) -> Answer:
-        """Run it, in the open transaction if there is one, with values as text. The answer's columns are binary.
+        """Run the statement, in the open transaction if there is one, with values as text. Result columns are binary.
 
-        Raises DatabaseSilent, also after two seconds of silence; then the connection is closed.
+        Raises DatabaseSilent, also after two seconds without a response; then the connection is closed.
         """
         drop_if_cut()
         # Looked up each time: in one thread, Django's connection differs between the tasks of an event loop.
@@ -74,8 +74,9 @@ class Statement:
             raise DatabaseSilent(str(error)) from error
 
     def retried(self, values: Sequence[bytes | None]) -> Answer:
-        """Run it, and once more on a new connection if that fails. An idle connection may be gone; a new one shows
-        whether the database is. Raises OperationalError.
+        """Run the statement, and if that fails, once more on a new connection, because an idle one may have been closed.
+
+        Raises OperationalError.
         """
         try:
             return self(values)
@@ -97,8 +98,8 @@ class Statement:
 
 
 def _result(pgconn: pq.abc.PGconn, poll: select.poll, wanted: int, patience_ms: int) -> Answer:
-    """Return the one result of what was sent."""
-    # Most of what is sent fits into the socket's buffer.
+    """Return the single result of the sent statement."""
+    # Most statements fit into the socket's buffer.
     while pgconn.flush():
         select.select([pgconn.socket], [pgconn.socket], [], patience_ms / 1000)
         pgconn.consume_input()
@@ -119,17 +120,17 @@ def _result(pgconn: pq.abc.PGconn, poll: select.poll, wanted: int, patience_ms: 
 
 
 def number(value: bytes | None) -> int:
-    """Return a non-negative integer of any width."""
+    """Return a non-negative integer from a binary column of any width."""
     return int.from_bytes(value or b"")
 
 
 def text(value: bytes | None) -> str:
-    """Return a text; empty for NULL."""
+    """Return the text of a column, or an empty string for NULL."""
     return (value or b"").decode()
 
 
 def moment(value: bytes | None) -> dt.datetime:
-    """Return a `timestamptz`. Raises ValueError for NULL, and for values that no calendar has, such as infinity."""
+    """Return the time of a `timestamptz` column. Raises ValueError for NULL and for infinity."""
     try:
         return _EPOCH + dt.timedelta(
             microseconds=int.from_bytes(value or b"", signed=True) if value else math.inf

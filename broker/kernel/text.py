@@ -1,4 +1,4 @@
-"""Text from outside: not too long, without anything that a database can't store, and without private keys."""
+"""Sanitization of text from users: length limits, characters that the database can't store, and private keys."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from broker.kernel.errors import InvalidInput
 
 MAX_TEXT = 4000
-# Of a word or a line that is stored as it was tried.
+# The maximum length of a command's word or line that is stored in full.
 MAX_STORED = 8000
 # NUL, and lone surrogates, which UTF-8 can't encode.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 # Lines of a key may be separated by spaces, or by `\n` in JSON or in quotes.
 _GAP = r"(?:\s|\\+[nrt])*+"
-# Only what can be key material goes with the marker. Anything else that follows was tried, and must stay visible.
-# Shorter words only count as a last line, before the end marker.
+# Only possible key material is removed with the marker. Anything else after it must stay visible, because it was tried.
+# Shorter words count only as the last line before the end marker.
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN ([A-Z ]*PRIVATE KEY(?: BLOCK)?)-----"
     rf"(?:{_GAP}(?:Proc-Type|DEK-Info|Version|Comment): [\w.,/+ -]{{1,80}}(?=\s|\\))*+"
@@ -27,33 +27,33 @@ _REDACTED = re.compile(r"\[private key, sha256:[0-9a-f]{64}\]")
 
 
 def is_storable(text: str) -> bool:
-    """Whether a database can store the text, and so be queried for it."""
+    """Whether the database can store the text, and be queried for it."""
     return _UNSTORABLE.search(text) is None
 
 
 def recordable(text: str) -> str:
-    r"""Return text as it may be stored. A private key is replaced by its digest, ``[private key, sha256:…]``. NUL and
-    lone surrogates are written as ``\x00`` and ``\udc80``. Everything else stays, so that what was tried remains
-    visible.
+    r"""Return text in a form that can be stored. Private keys are replaced by their digests, ``[private key, sha256:…]``,
+    and NUL and lone surrogates are escaped as ``\x00`` and ``\udc80``. Everything else is unchanged, so that the record
+    shows what was tried.
     """
     return _UNSTORABLE.sub(lambda odd: ascii(odd.group())[1:-1], without_keys(text))
 
 
 def without_keys(text: str) -> str:
-    """Return the text with each private key in it replaced by its digest."""
+    """Return the text with all private keys replaced by their digests."""
     return _PRIVATE_KEY.sub(_digest, text)
 
 
 def recordable_words(words: Iterable[str]) -> list[str]:
-    """Return the words of a command as they may be stored. A word longer than 8,000 characters, such as a request body,
-    is cut, and its digest replaces the rest.
+    """Return the words of a command in a form that can be stored. A word longer than 8,000 characters, such as a request
+    body, is truncated, with its length and digest at the end.
     """
     return [_stored(word, 1000) for word in words]
 
 
 def recordable_line(line: str) -> str:
-    """Return a line that was tried as it may be stored. If it is longer than 8,000 characters, its length and digest
-    replace the end.
+    """Return a command line in a form that can be stored. A line longer than 8,000 characters is truncated, with its
+    length and digest at the end.
     """
     return _stored(line, 7800)
 
@@ -62,12 +62,12 @@ def _stored(text: str, kept: int) -> str:
     if len(text) <= MAX_STORED:
         return recordable(text)
     whole = text.encode("utf-8", "surrogatepass")
-    # A key is masked before the cut, which could leave a part of it that no longer looks like one.
+    # Keys are masked before the text is truncated, because a part of a key would not be recognized.
     return f"{recordable(text)[:kept]}… [{len(whole)} bytes, sha256:{hashlib.sha256(whole).hexdigest()}]"
 
 
 def has_redaction(text: str) -> bool:
-    """Whether a private key was removed from the text."""
+    """Whether the text has the digest of a removed private key."""
     return _REDACTED.search(text) is not None
 
 
@@ -76,8 +76,9 @@ def _digest(key: re.Match[str]) -> str:
 
 
 def checked_text(text: str, *, field: str, longest: int = MAX_TEXT) -> str:
-    """Return the text without outer spaces and private keys. Raises InvalidInput, which names ``field``, if it is too
-    long or can't be stored.
+    """Return the text without outer spaces and private keys.
+
+    Raises InvalidInput for ``field`` if the text is too long or can't be stored.
     """
     if len(text) > longest:
         says = f"The {field} is longer than {longest} characters."

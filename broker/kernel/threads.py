@@ -1,4 +1,4 @@
-"""Threads that end, and let go of their database connection, when there has been nothing to do for a while."""
+"""A thread pool whose threads end, and close their database connections, when they are idle for a while."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _Act = Callable[[], object]
 
 
 class Threads(Executor):
-    """At most so many threads. What was idle last works first, so few of them stay when there is little to do.
+    """A pool of at most ``most`` threads. The most recently idle one is used first, so that the others can end.
 
-    ``keep`` of them stay for ever. None keeps the process from ending.
+    ``keep`` of them never end. All are daemon threads, which don't keep the process from exiting.
     """
 
     def __init__(self, most: int, *, name: str, keep: int = 0, idle: float = IDLE) -> None:
@@ -30,12 +30,12 @@ class Threads(Executor):
         self._lock = threading.Lock()
         self._count = 0
         self._waiting: deque[tuple[Future[Any], _Act]] = deque()
-        # The mailboxes of idle threads; the last one became idle last.
+        # The mailboxes of idle threads, the most recently idle last.
         self._idle: list[SimpleQueue[tuple[Future[Any], _Act] | None]] = []
         self._stopped = False
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Call the function in a thread, as soon as one is free. Raises RuntimeError after the shutdown."""
+        """Call the function in a thread as soon as one is free. Raises RuntimeError after the shutdown."""
         future: Future[T] = Future()
         work = (future, lambda: fn(*args, **kwargs))
         with self._lock:
@@ -52,7 +52,7 @@ class Threads(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Accept nothing new, and end the threads when they are done. Does not wait for them, whatever ``wait`` says."""
+        """Accept no new calls, and end the threads when they are done. Never waits for them, even with ``wait``."""
         with self._lock:
             self._stopped = True
             dropped = list(self._waiting) if cancel_futures else []
@@ -67,14 +67,14 @@ class Threads(Executor):
         try:
             while work is not None:
                 _carry_out(*work)
-                # Neither the function nor its result may live as long as this thread is idle.
+                # Release the function and its result while this thread is idle.
                 work = None
                 work = self._next()
         finally:
             connections.close_all()
 
     def _next(self) -> tuple[Future[Any], _Act] | None:
-        """Return what this thread does next; None to end."""
+        """Return this thread's next call, or None to end it."""
         with self._lock:
             if self._waiting:
                 return self._waiting.popleft()
@@ -99,5 +99,5 @@ def _carry_out(future: Future[Any], act: _Act) -> None:
         return
     try:
         future.set_result(act())
-    except BaseException as error:  # noqa: BLE001  # whoever asked for it gets it
+    except BaseException as error:  # noqa: BLE001  # passed on to the caller
         future.set_exception(error)

@@ -1,6 +1,7 @@
-"""OpenTelemetry traces over the life of a grant: off by default, and then Stint imports nothing of OpenTelemetry.
+"""OpenTelemetry traces of a grant's lifecycle. They are off by default, and OpenTelemetry is not imported then.
 
-Source: https://www.w3.org/TR/trace-context/. Where spans are sent is set by OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_…).
+OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_…) set the destination of spans. Source:
+https://www.w3.org/TR/trace-context/.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 HEADER = "traceparent"
-# What starts spans; None while traces are off.
+# The tracer; None while traces are off.
 _tracer: Any = None
 
 
@@ -55,9 +56,9 @@ def stop() -> None:
 
 @contextmanager
 def span(name: str, traceparent: str = "", **attributes: str | int) -> Iterator[None]:
-    """Do what is in the block in a span: below the one that ``traceparent`` names if it is valid, else below the current one.
+    """Run the block in a span, whose parent is ``traceparent`` if that is valid, otherwise the current span.
 
-    An error is noted by its type alone, because its text may name what commands print.
+    For an error, the span has only the type, because the message may contain output of commands.
     """
     if _tracer is None:
         yield
@@ -78,7 +79,7 @@ def span(name: str, traceparent: str = "", **attributes: str | int) -> Iterator[
 
 
 def traced(name: str, *ids: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Do what the function does in a span, with these of its arguments, which are ids, as attributes."""
+    """Decorate a function to run in a span. ``ids``: the arguments to add as attributes."""
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
@@ -95,7 +96,7 @@ def traced(name: str, *ids: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 
 def traceparent() -> str:
-    """Return the current span as a header for those who do the rest; empty if there is none."""
+    """Return the `traceparent` header of the current span, or an empty string."""
     if _tracer is None:
         return ""
     from opentelemetry.propagate import inject  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Certificates for TLS: an authority, and certificates for servers that it signs. Keys are ECDSA P-256.
+"""TLS certificates: a certificate authority, and server certificates that it signs. Keys are ECDSA P-256.
 
 Sources: RFC 5280 (profile), RFC 5480 (keys), RFC 6125 (names).
 """
@@ -40,7 +40,7 @@ class Pair:
 
 
 def make_authority(name: str, *, now: dt.datetime) -> Pair:
-    """Return a new authority for server certificates, valid for ten years. It can sign no other authority."""
+    """Return a new CA for server certificates, valid for ten years. It can't sign other CAs."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name(name)
     built = (
@@ -55,7 +55,7 @@ def make_authority(name: str, *, now: dt.datetime) -> Pair:
 def issue(authority: Pair, names: Iterable[str], *, now: dt.datetime) -> Pair:
     """Return a server certificate for host names and IP addresses, valid for seven days, with a new key.
 
-    Raises ValueError without a name, and for names that no certificate can have.
+    Raises ValueError without a name, and for invalid names.
     """
     alternatives = [_alternative(name) for name in dict.fromkeys(names)]
     if not alternatives:
@@ -80,7 +80,7 @@ def issue(authority: Pair, names: Iterable[str], *, now: dt.datetime) -> Pair:
 
 
 def fingerprint(certificate: bytes) -> str:
-    """Return the SHA-256 of the first certificate in a PEM text, as `openssl x509 -fingerprint -sha256` prints it.
+    """Return the SHA-256 fingerprint of the first certificate in a PEM text, in the format of `openssl x509 -fingerprint`.
 
     Raises ValueError if there is none.
     """

@@ -1,5 +1,5 @@
-"""A server that only reads, as a standby or a primary that was set back, counts as away: its connection is dropped, so that
-the next one finds the server that writes.
+"""A database backend that treats a read-only server (a standby or a demoted primary) as unreachable. It closes the
+connection, so that the next one finds the primary.
 
 Sources: PostgreSQL's documentation, "Error Codes" (25006) and "Asynchronous Operations" (which settings a server reports).
 """
@@ -15,17 +15,17 @@ from django.db.backends.postgresql import base
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 
-# Reported by the server without being asked, from PostgreSQL 14.
+# Reported by the server with its responses, from PostgreSQL 14.
 _READS_ONLY = (b"in_hot_standby", b"default_transaction_read_only")
 
 
 def reads_only(connection: psycopg.Connection[Any]) -> bool:
-    """Whether the server of a connection has said, with its last answer, that it takes no writes."""
+    """Whether the server reported with its last response that it is read-only."""
     return any(connection.pgconn.parameter_status(name) == b"on" for name in _READS_ONLY)
 
 
 class _Errors(DatabaseErrorWrapper):
-    """Django's conversion of errors, by which a server that only reads is away, and not an error of the statement."""
+    """Django's conversion of errors, in which a read-only server is an outage and not an error of the statement."""
 
     def __init__(self, wrapper: DatabaseWrapper) -> None:
         super().__init__(wrapper)
@@ -35,7 +35,7 @@ class _Errors(DatabaseErrorWrapper):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         connection = self._wrapper.connection
-        # A transaction can also be made to read only: what writes in it is wrong.
+        # A transaction can be read-only too; then a write in it is an error of the statement.
         if (
             isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
             and connection is not None
@@ -47,7 +47,7 @@ class _Errors(DatabaseErrorWrapper):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's connection, which is not usable if its server only reads."""
+    """Django's connection, which is not usable if its server is read-only."""
 
     @cached_property
     def wrap_database_errors(self) -> DatabaseErrorWrapper:
@@ -55,5 +55,5 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return _Errors(self)
 
     def is_usable(self) -> bool:
-        """Whether the server answers and, as far as it has said, writes."""
+        """Whether the server responds, and has not reported to be read-only."""
         return bool(super().is_usable()) and not reads_only(self.connection)

@@ -35,7 +35,7 @@ def test_it_is_one_line_a_minute_without_a_traceback(monkeypatch):
             said.append((moment[0], line.getMessage(), line.exc_info))
     assert [at for at, *_ in said] == [100.0, 160.0]
     assert said[0][1:] == (
-        "The database does not respond; this process waits for it: the server closed the connection",
+        "The database does not respond; this process is waiting for it: the server closed the connection",
         None,
     )
 
@@ -49,7 +49,7 @@ def test_what_is_written_while_the_loss_is_handled_is_part_of_it_and_reads_like_
         line = logging.LogRecord("x", logging.WARNING, __file__, 1, {"event": "sweep.waits"}, (), None)
         vars(line).update(_logger=logging.getLogger("x"), _name="warning")
         assert DatabaseGone().filter(line)
-    assert "waits for it: the server closed the connection" in formatter.format(line)
+    assert "is waiting for it: the server closed the connection" in formatter.format(line)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def test_a_worker_ends_when_told_while_its_queue_is_away(stint_db, tmp_path):
     with said.open("wb") as log:
         worker = subprocess.Popen([sys.executable, *worker_argv()], cwd=ROOT, env=env, stdout=log, stderr=log)
     try:
-        eventually(lambda: "The queue is not available" in said.read_text())
+        eventually(lambda: "The queue does not respond" in said.read_text())
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(PATIENCE) == 0
     finally:

@@ -76,7 +76,7 @@ def test_a_package_that_names_something_else_is_told_to(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     registry._from_packages.cache_clear()
     try:
-        with pytest.raises(TypeError, match="does not name a ConnectorType"):
+        with pytest.raises(TypeError, match="is not a ConnectorType"):
             registry.types()
     finally:
         registry._from_packages.cache_clear()
