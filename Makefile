@@ -1,40 +1,40 @@
 PYTHON := .venv/bin/python
-# mypy's Django plugin reads the settings, which want these; it connects to nothing.
+# mypy's Django plugin loads the settings, which require these; it does not connect to anything.
 UNUSED := DATABASE_URL=postgresql:///unused REDIS_URL=redis://unused STINT_SECRET_KEY=unused
 
-# Every command starts many processes of the same modules; these are compiled once, whatever the shell says.
+# Commands start many processes of the same modules, which are compiled once, whatever the shell's environment.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up install image test test-all lint lock mutants bench faults fuzz screenshots clean
 
-help: ## Show what make can do here
+help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## Play the main job on real servers, then serve the pages; ONCE=1 exits after the story
+demo: ## Play the demo on real servers, then serve the pages; ONCE=1 exits after the demo
 	@.ci/bootstrap demo
 	@$(PYTHON) manage.py demo $(if $(ONCE),--once)
 
-up: ## Start all of Stint; Ctrl-C stops it
+up: ## Start all processes of Stint; Ctrl-C stops them
 	@.ci/bootstrap run
 	@$(PYTHON) manage.py up
 
 install: ## Install this version below PREFIX=/opt/stint for ACCOUNT=stint; needs root
 	@PREFIX="$(PREFIX)" ACCOUNT="$(ACCOUNT)" .ci/install
 
-image: ## Build the container image IMAGE on BASE, a Debian image; without BASE, make one first
+image: ## Build the container image IMAGE on BASE, a Debian image; without BASE, create one first
 	@IMAGE="$(IMAGE)" BASE="$(BASE)" .ci/image
 
-test: ## Run lint, the quick tests and the smoke tests; T="tests/broker -k word" runs those tests alone, SHUFFLE=1 in random order
+test: ## Run lint, the quick tests and the smoke tests; T="tests/broker -k word" runs only those tests, SHUFFLE=1 in random order
 	@.ci/bootstrap test
 	@$(if $(T),,$(MAKE) --no-print-directory lint)
 	@$(PYTHON) -m $(if $(T),pytest $(T) $(if $(SHUFFLE),--random-order),tests.run quick smoke)
 
-test-all: ## Run all tests at full breadth, by groups; G="timing ssh" runs the tests of that group with that word in their names
+test-all: ## Run all groups of tests; G="timing ssh" runs only tests of that group with that word in their names
 	@.ci/bootstrap test
 	@FULL=1 $(PYTHON) -m tests.run $(G)
 
-lint: ## Check style, types, directions of imports, lengths and templates
+lint: ## Check style, types, import rules, lengths and templates
 	@.ci/bootstrap lint
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
@@ -45,29 +45,29 @@ lint: ## Check style, types, directions of imports, lengths and templates
 	$(PYTHON) -m tests.limits
 	$(PYTHON) -m djlint --lint templates
 
-lock: ## Pin what requirements.txt and .requirements name, and all that it needs, by hash; UPGRADE=1 takes newer versions
+lock: ## Pin all dependencies of requirements.txt and .requirements by hash; UPGRADE=1 upgrades them
 	@UPGRADE="$(UPGRADE)" .ci/lock
 
-mutants: ## Put faults into the code that decides, and count what the tests notice; N=400 of them, picked by SEED=1
+mutants: ## Run mutation tests on the decision code: N=400 mutants, chosen by SEED=1
 	@.ci/bootstrap mutants
 	@$(PYTHON) tests/mutants.py
 
-bench: ## Measure speed against the limits; B="ssh stack" measures those parts alone
+bench: ## Run the benchmarks against their limits; B="ssh stack" runs only those
 	@.ci/bootstrap test
 	$(PYTHON) -m tests.bench $(B)
 
-faults: ## Break the production stack on purpose while it is used, for MINUTES=5, as SEED=1 says; needs root
+faults: ## Inject faults into the production stack under load, for MINUTES=5, chosen by SEED=1; needs root
 	@.ci/bootstrap faults
 	@$(PYTHON) -m tests.faults $(or $(MINUTES),5) $(or $(SEED),1)
 
-fuzz: ## Fuzz the parsers T="jwt webhook", by default all, for N=600 seconds each; KEEP=1 renews the corpus
+fuzz: ## Fuzz all parsers, or only T="jwt webhook", for N=600 seconds each; KEEP=1 updates the corpus
 	@.ci/bootstrap fuzz
 	@$(PYTHON) -m tests.fuzz $(or $(N),600) $(T)
 
-screenshots: ## Take every page as a picture into .cache/screenshots; README=1 renews those of the README
+screenshots: ## Save a screenshot of every page in .cache/screenshots; README=1 updates those of the README
 	@.ci/bootstrap test
 	$(PYTHON) -m tests.screenshots
 
-clean: ## Remove the virtual environment and caches; .stint, with its data, stays
+clean: ## Remove the virtual environment and caches; keep .stint with its data
 	rm -rf .venv .hypothesis .cache .*_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -63,7 +63,7 @@ def test_without_root_it_names_in_one_line_what_is_missing_and_does_nothing(tree
     done = tree.bootstrap("test")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "Install these packages first" in done.stderr
+    assert "Install them, then run this again" in done.stderr
     for package in ("openssh-client", "zsh", "chromium-headless-shell", "kubernetes-client"):
         assert package in done.stderr
     assert not (tree.root / ".venv").exists()
