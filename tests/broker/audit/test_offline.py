@@ -227,7 +227,7 @@ class TestInTheDatabase:
         assert exported.said_anew().startswith("intact: ")
         said = exported.said(outside=outside)
         assert said.startswith("two-histories: Checkpoint 1 in ")
-        assert said.endswith("of 8 entries, does not match the entries of this export.\n")
+        assert said.endswith("(of 8 entries) does not match the entries of this export.\n")
 
     def test_an_older_backup_was_restored(self, exported):
         backup = exported.file.with_name("backup.jsonl")
@@ -282,7 +282,7 @@ class TestInTheFile:
         exported.write(lines[:-1])
         assert exported.said().startswith("cut-tail: The export has 13 entries, but has no count at its end.")
         exported.write([*lines[:10], lines[-1]])
-        assert exported.said().startswith("cut-tail: The export has 8 entries, and it says 13.")
+        assert exported.said().startswith("cut-tail: The export has 8 entries, but its count is 13.")
 
     def test_lines_were_swapped_or_added(self, exported):
         exported.export()

@@ -147,7 +147,7 @@ def test_contents_that_changed_places_are_swapped(ten, tamper, check):
         tamper("UPDATE audit_entry SET body = %s WHERE log = 'trial' AND seq = %s", body, seq)
     verdict = check()
     assert (verdict.problem, verdict.first_bad_seq) == (Problem.SWAPPED, 3)
-    assert "written as entry 8" in verdict.detail
+    assert "originally entry 8" in verdict.detail
 
 
 @pytest.mark.parametrize(
