@@ -44,7 +44,7 @@ RECORDINGS_DAYS = envint("STINT_RECORDINGS_DAYS", 365)
 # For how many days after their end grants are kept with all that belongs to them, and notifications; 0: for ever.
 GRANTS_DAYS = envint("STINT_GRANTS_DAYS", 0, least=0)
 if 0 < GRANTS_DAYS < 90:
-    raise ImproperlyConfigured("STINT_GRANTS_DAYS must be 90 or more, or 0 to keep grants for ever.")
+    raise ImproperlyConfigured("STINT_GRANTS_DAYS must be 90 or more, or 0 to keep grants forever.")
 NOTICES_DAYS = envint("STINT_NOTICES_DAYS", 365, least=0)
 # How much can wait for approvers at once. A person's accounts and machines count together.
 OPEN_REQUESTS_PER_PERSON = envint("STINT_OPEN_REQUESTS_PER_PERSON", 20, least=1)
