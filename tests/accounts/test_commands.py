@@ -73,7 +73,7 @@ def test_without_a_terminal_and_without_a_name_nobody_is_made(db, monkeypatch):
 
 def test_after_three_tries_nothing_was_changed(world, typed):
     typed(*["short"] * 6)
-    with pytest.raises(CommandError, match="Nothing was changed"):
+    with pytest.raises(CommandError, match="The password was not changed"):
         call_command("changepassword", "alice")
     with pytest.raises(CommandError, match="User nobody not found"):
         call_command("changepassword", "nobody")

@@ -26,7 +26,7 @@ def test_the_dry_run_says_what_would_happen_and_asks_for_nothing(laptops):
     alice = laptops["alice"]
     done = alice(*ASK, "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert "It needs 1 approval by bob or dora (approvers)." in done.stdout
+    assert "Needs 1 approval by bob or dora (approvers)." in done.stdout
     assert "echo restart nginx  (change)" in done.stdout
     assert alice.json(*ASK, "--dry-run")["outcome"] == "needs_approval"
     assert alice.json("requests", "--state", "pending")["results"] == []
@@ -102,7 +102,7 @@ def test_status_says_what_an_approver_left_and_what_was_left_out(laptops, asked)
     done = laptops["bob"]("approve", asked["ref"], "--digest", asked["digest"], *less)
     assert done.returncode == 0, done.stderr
     said = laptops["alice"]("status", asked["ref"]).stdout
-    assert "Targets   web-1\n" in said
+    assert "Targets    web-1\n" in said
     assert "on approval, for 20 min\n" in said
     commands, left_out = said[said.index("Commands") :].split("Removed")
     assert "echo held nginx" not in commands
