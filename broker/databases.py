@@ -9,14 +9,16 @@ from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
 
 from broker.embedded.state import running_urls
-from broker.env import envsecret, envstr
+from broker.variables import service
 
 
 def urls() -> tuple[str, str, str, str]:
-    """Return the URLs of database, owner and queue, and the secret key, from the environment or the embedded servers."""
-    owner = envstr("DATABASE_OWNER_URL", "")
-    database, queue = envstr("DATABASE_URL", ""), envstr("REDIS_URL", "")
-    secret = envsecret("STINT_SECRET_KEY", "")
+    """Return the URLs of database, owner and queue, and the secret key: as set, or those of the running embedded
+    servers.
+    """
+    owner = service.DATABASE_OWNER_URL.read()
+    database, queue = service.DATABASE_URL.read(), service.REDIS_URL.read()
+    secret = service.SECRET_KEY.read()
     embedded = None if database else running_urls()
     if not database and embedded is None:
         raise ImproperlyConfigured(

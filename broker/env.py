@@ -5,11 +5,14 @@ Needs no Django, so that launchers and settings share it.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
+T = TypeVar("T")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -116,3 +119,90 @@ def _not_empty(value: str, what: str) -> str:
     if not value:
         raise EnvError(f"The secret is empty: {what}. Set the secret, or unset the variable.")
     return value
+
+
+class Variable(Generic[T]):
+    """One environment variable: its name, and what people need to know to set it. Texts are Markdown."""
+
+    def __init__(
+        self, name: str, fallback: T, meaning: str, *, values: str, shown: str, read: Callable[[str, T], T]
+    ) -> None:
+        self.name, self.meaning, self.values, self.default = name, meaning, values, shown
+        self._fallback, self._read = fallback, read
+
+    @property
+    def secret(self) -> bool:
+        """Whether it can be read from the file that NAME_FILE names."""
+        return self._read is envsecret
+
+    def read(self, default: T | None = None) -> T:
+        """Return its value in the environment, or a default: the given one, or the declared one. Raises `EnvError`."""
+        return self._read(self.name, self._fallback if default is None else default)
+
+
+class Group:
+    """Variables that belong together, in the order in which they are declared. ``text`` says whom they concern."""
+
+    def __init__(self, title: str, says: str) -> None:
+        self.title, self.says = title, says
+        self.variables: list[Variable[Any]] = []
+
+    def text(
+        self, name: str, default: str, meaning: str, *, values: str = "text", shown: str = ""
+    ) -> Variable[str]:
+        """Declare a text. `shown` is the default in words, where it is not fixed."""
+        return self._add(name, default, meaning, values, shown, envstr)
+
+    def secret(self, name: str, meaning: str, *, shown: str = "") -> Variable[str]:
+        """Declare a secret, empty if it is not set."""
+        return self._add(name, "", meaning, f"text, or the path of a file as `{name}_FILE`", shown, envsecret)
+
+    def boolean(self, name: str, default: bool, meaning: str, *, shown: str = "") -> Variable[bool]:
+        """Declare a switch."""
+        return self._add(name, default, meaning, "`1` or `0`", shown or ("on" if default else "off"), envbool)
+
+    def number(
+        self,
+        name: str,
+        default: int,
+        meaning: str,
+        *,
+        least: int | None = None,
+        shown: str = "",
+        values: str = "",
+    ) -> Variable[int]:
+        """Declare a whole number."""
+        values = values or ("a whole number" if least is None else f"a whole number, {least} or more")
+        return self._add(name, default, meaning, values, shown, functools.partial(envint, least=least))
+
+    def items(
+        self, name: str, default: Sequence[str], meaning: str, *, values: str, shown: str = ""
+    ) -> Variable[list[str]]:
+        """Declare a list, separated by commas."""
+        shown = shown or (f"`{','.join(default)}`" if default else "none")
+        return self._add(name, list(default), meaning, values, shown, envlist)
+
+    def choice(self, name: str, options: Sequence[str], meaning: str) -> Variable[str]:
+        """Declare a choice of words. The first one is the default."""
+        return self._matching(name, "|".join(options), meaning, form=" or ".join(options), default=options[0])
+
+    def match(self, name: str, pattern: str, meaning: str, *, form: str, shown: str) -> Variable[str]:
+        """Declare a text that matches a pattern, empty if it is not set. `form` says in words what it matches."""
+        return self._matching(name, pattern, meaning, form=form, shown=shown)
+
+    def _matching(
+        self, name: str, pattern: str, meaning: str, *, form: str, default: str = "", shown: str = ""
+    ) -> Variable[str]:
+        def read(name: str, default: str) -> str:
+            return envmatch(name, pattern, form=form) or default
+
+        values = " or ".join(f"`{one}`" for one in form.split(" or "))
+        return self._add(name, default, meaning, values, shown, read)
+
+    def _add(
+        self, name: str, default: T, meaning: str, values: str, shown: str, read: Callable[[str, T], T]
+    ) -> Variable[T]:
+        shown = shown or ("none" if default in ("", None) else f"`{default}`")
+        variable = Variable(name, default, meaning, values=values, shown=shown, read=read)
+        self.variables.append(variable)
+        return variable

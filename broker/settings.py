@@ -13,53 +13,43 @@ from django.core.exceptions import ImproperlyConfigured
 
 from broker.databases import database, queue, urls
 from broker.embedded.state import state_dir
-from broker.env import envbool, envint, envlist, envmatch, envsecret, envstr
+from broker.env import Variable
 from broker.kernel.origins import at_port
 from broker.logs import logging_by
+from broker.variables import gateways, people, record, service
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
 
 # --- Where things are -------------------------------------------------------------------------------------------
 
-PUBLIC_URL = envstr("STINT_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
+PUBLIC_URL = service.PUBLIC_URL.read().rstrip("/")
 SECURE = PUBLIC_URL.startswith("https://")
-# A proxy replaces the forwarded headers and the id of each request, so that they are trusted.
-BEHIND_PROXY = envbool("STINT_BEHIND_PROXY", False)
-ALLOWED_HOSTS = envlist("STINT_ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
-DEBUG = envbool("STINT_DEBUG", False)
+BEHIND_PROXY = service.BEHIND_PROXY.read()
+ALLOWED_HOSTS = service.ALLOWED_HOSTS.read()
+DEBUG = service.DEBUG.read()
 STATE_DIR = state_dir()
-RECORDINGS_DIR = Path(envstr("STINT_RECORDINGS_DIR", str(STATE_DIR / "recordings")))
-# The object store to which finished recordings are moved: s3://bucket/prefix or file:///folder. Empty: they stay in the folder.
-RECORDINGS_STORE = envmatch(
-    "STINT_RECORDINGS_STORE",
-    r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?|file:///.+",
-    form="s3://bucket/prefix or file:///folder",
-)
-# Size limits of recordings, in bytes, and how many days they are kept if a policy does not say.
-RECORDING_BYTES = envint("STINT_RECORDING_MIB", 16) * 2**20
-RECORDINGS_BYTES_PER_GRANT = envint("STINT_RECORDINGS_MIB_PER_GRANT", 256) * 2**20
-RECORDINGS_BYTES = envint("STINT_RECORDINGS_MIB", 20_480) * 2**20
-RECORDINGS_DAYS = envint("STINT_RECORDINGS_DAYS", 365)
-# For how many days after their end grants are kept with all that belongs to them, and notifications; 0: for ever.
-GRANTS_DAYS = envint("STINT_GRANTS_DAYS", 0, least=0)
+RECORDINGS_DIR = Path(record.RECORDINGS_DIR.read(str(STATE_DIR / "recordings")))
+RECORDINGS_STORE = record.RECORDINGS_STORE.read()
+RECORDING_BYTES = record.RECORDING_MIB.read() * 2**20
+RECORDINGS_BYTES_PER_GRANT = record.RECORDINGS_MIB_PER_GRANT.read() * 2**20
+RECORDINGS_BYTES = record.RECORDINGS_MIB.read() * 2**20
+RECORDINGS_DAYS = record.RECORDINGS_DAYS.read()
+GRANTS_DAYS = record.GRANTS_DAYS.read()
 if 0 < GRANTS_DAYS < 90:
     raise ImproperlyConfigured("STINT_GRANTS_DAYS must be 90 or more, or 0 to keep grants forever.")
-NOTICES_DAYS = envint("STINT_NOTICES_DAYS", 365, least=0)
-# How much can wait for approvers at once. A person's accounts and machines count together.
-OPEN_REQUESTS_PER_PERSON = envint("STINT_OPEN_REQUESTS_PER_PERSON", 20, least=1)
-WAITING_COMMANDS_PER_GRANT = envint("STINT_WAITING_COMMANDS_PER_GRANT", 10, least=1)
-WAITING_COMMANDS_PER_PERSON = envint("STINT_WAITING_COMMANDS_PER_PERSON", 30, least=1)
+NOTICES_DAYS = record.NOTICES_DAYS.read()
+OPEN_REQUESTS_PER_PERSON = people.OPEN_REQUESTS_PER_PERSON.read()
+WAITING_COMMANDS_PER_GRANT = people.WAITING_COMMANDS_PER_GRANT.read()
+WAITING_COMMANDS_PER_PERSON = people.WAITING_COMMANDS_PER_PERSON.read()
 
-# Checkpoints of the record: the log that they name, the file that keeps them outside the database, and the key that
-# signs them (Ed25519, in PEM). An empty key: a key of Stint's own, sealed in the database.
+# The log that checkpoints of the record name.
 RECORD_ORIGIN = f"{urlsplit(PUBLIC_URL).netloc}/record"
-CHECKPOINTS_FILE = Path(envstr("STINT_CHECKPOINTS_FILE", str(STATE_DIR / "checkpoints.txt")))
-CHECKPOINT_KEY = envsecret("STINT_CHECKPOINT_KEY", "")
+CHECKPOINTS_FILE = Path(record.CHECKPOINTS_FILE.read(str(STATE_DIR / "checkpoints.txt")))
+CHECKPOINT_KEY = record.CHECKPOINT_KEY.read()
 
-# Live streams. 0: pages ask at their own address, where a proxy routes /streams/. Otherwise, at this port.
-STREAMS_DIRECT_PORT = envint("STINT_STREAMS_DIRECT_PORT", 0)
-STREAMS_MOST = envint("STINT_STREAMS_MOST", 2000)
+STREAMS_DIRECT_PORT = service.STREAMS_DIRECT_PORT.read()
+STREAMS_MOST = service.STREAMS_MOST.read()
 # Host patterns name no origin, and a Content Security Policy can't name an IPv6 address.
 _page_hosts = [host for host in ALLOWED_HOSTS if host[:1] not in (".", "*", "[")]
 _scheme, _page_port = PUBLIC_URL.partition("://")[0], urlsplit(PUBLIC_URL).port
@@ -71,30 +61,24 @@ STREAMS_ORIGINS = (
 # The address for MCP clients: the streams process, behind the proxy or at its own port.
 MCP_URL = at_port(PUBLIC_URL, STREAMS_DIRECT_PORT) if STREAMS_DIRECT_PORT else PUBLIC_URL
 
-SSH_GATEWAY_HOST = envstr("STINT_SSH_HOST", "127.0.0.1")
-SSH_GATEWAY_PORT = envint("STINT_SSH_PORT", 2222)
-# The host that people type. Behind a load balancer, it differs from where the gateway listens.
-SSH_PUBLIC_HOST = envstr("STINT_SSH_PUBLIC_HOST", "127.0.0.1")
-# The addresses from which targets see it connect, in each certificate. Empty: the local address in use.
-SSH_SOURCE_ADDRESS = envlist("STINT_SSH_SOURCE_ADDRESS", [])
+SSH_GATEWAY_HOST = gateways.SSH_HOST.read()
+SSH_GATEWAY_PORT = gateways.SSH_PORT.read()
+SSH_PUBLIC_HOST = gateways.SSH_PUBLIC_HOST.read()
+SSH_SOURCE_ADDRESS = gateways.SSH_SOURCE_ADDRESS.read()
 
-# The TLS listener of the web gateways, and the URL that clients use.
-GATEWAY_HOST = envstr("STINT_GATEWAY_HOST", "127.0.0.1")
-GATEWAY_PORT = envint("STINT_GATEWAY_PORT", 8443)
-GATEWAY_PUBLIC_URL = envstr("STINT_GATEWAY_PUBLIC_URL", f"https://localhost:{GATEWAY_PORT}").rstrip("/")
+GATEWAY_HOST = gateways.GATEWAY_HOST.read()
+GATEWAY_PORT = gateways.GATEWAY_PORT.read()
+GATEWAY_PUBLIC_URL = gateways.GATEWAY_PUBLIC_URL.read(f"https://localhost:{GATEWAY_PORT}").rstrip("/")
 if not re.fullmatch(r"https://[^/?#@\s]+", GATEWAY_PUBLIC_URL):
     raise ImproperlyConfigured("STINT_GATEWAY_PUBLIC_URL must be an https:// URL without a path.")
-# Its certificate chain and private key, both PEM. Empty: certificates of Stint's own authority.
-GATEWAY_CERTIFICATE = envstr("STINT_GATEWAY_CERTIFICATE", "")
-GATEWAY_KEY = envstr("STINT_GATEWAY_KEY", "")
+GATEWAY_CERTIFICATE = gateways.GATEWAY_CERTIFICATE.read()
+GATEWAY_KEY = gateways.GATEWAY_KEY.read()
 if bool(GATEWAY_CERTIFICATE) != bool(GATEWAY_KEY):
     raise ImproperlyConfigured("Set both STINT_GATEWAY_CERTIFICATE and STINT_GATEWAY_KEY, or neither.")
-# The longest that a drain waits for what is under way.
-GATEWAY_DRAIN_MINUTES = envint("STINT_GATEWAY_DRAIN_MINUTES", 10)
-# Where gateways and workers, which have no pages, serve their Prometheus metrics. Port 0: not at all.
-METRICS_HOST = envstr("STINT_METRICS_HOST", "127.0.0.1")
-GATEWAY_METRICS_PORT = envint("STINT_GATEWAY_METRICS_PORT", 0)
-WORKER_METRICS_PORT = envint("STINT_WORKER_METRICS_PORT", 0)
+GATEWAY_DRAIN_MINUTES = gateways.GATEWAY_DRAIN_MINUTES.read()
+METRICS_HOST = service.METRICS_HOST.read()
+GATEWAY_METRICS_PORT = service.GATEWAY_METRICS_PORT.read()
+WORKER_METRICS_PORT = service.WORKER_METRICS_PORT.read()
 
 # --- Database, queue, secret ------------------------------------------------------------------------------------
 
@@ -226,20 +210,15 @@ ACCOUNT_SESSION_REMEMBER = False
 ALLAUTH_TRUSTED_PROXY_COUNT = int(BEHIND_PROXY)
 # Stint's own limits are shared by all processes, and say how long to wait (`accounts.attempts`).
 ACCOUNT_RATE_LIMITS = False
-# `required`: a sign-in without a second factor opens only the page that sets one up.
-SECOND_FACTOR = envstr("STINT_SECOND_FACTOR", "") or "optional"
-if SECOND_FACTOR not in ("optional", "required"):
-    raise ImproperlyConfigured(
-        f"STINT_SECOND_FACTOR is {SECOND_FACTOR!r}. Set it to optional or required, or unset it."
-    )
+SECOND_FACTOR = people.SECOND_FACTOR.read()
 
 # --- The company's identity provider, by OpenID Connect -----------------------------------------------------------
 
 
 def _provider() -> tuple[str, str, str, str]:
     """Return issuer, client id, secret and name of the provider; all empty if there is none."""
-    issuer, client = envstr("STINT_OIDC_ISSUER", ""), envstr("STINT_OIDC_CLIENT_ID", "")
-    secret, name = envsecret("STINT_OIDC_CLIENT_SECRET", ""), envstr("STINT_OIDC_NAME", "")
+    issuer, client = people.OIDC_ISSUER.read(), people.OIDC_CLIENT_ID.read()
+    secret, name = people.OIDC_CLIENT_SECRET.read(), people.OIDC_NAME.read()
     given = {
         "STINT_OIDC_ISSUER": issuer,
         "STINT_OIDC_CLIENT_ID": client,
@@ -263,9 +242,8 @@ def _provider() -> tuple[str, str, str, str]:
 
 
 OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_NAME = _provider()
-# The claim that names a person's groups, and those of Stint's groups that follow it. All other groups are left alone.
-OIDC_GROUPS_CLAIM = envstr("STINT_OIDC_GROUPS_CLAIM", "")
-OIDC_GROUPS = envlist("STINT_OIDC_GROUPS", [])
+OIDC_GROUPS_CLAIM = people.OIDC_GROUPS_CLAIM.read()
+OIDC_GROUPS = people.OIDC_GROUPS.read()
 if bool(OIDC_GROUPS_CLAIM) != bool(OIDC_GROUPS) or (OIDC_GROUPS and not OIDC_ISSUER):
     raise ImproperlyConfigured(
         "Groups from the identity provider need STINT_OIDC_GROUPS_CLAIM, STINT_OIDC_GROUPS and STINT_OIDC_ISSUER. "
@@ -276,8 +254,7 @@ if wrong := [name for name in OIDC_GROUPS if not re.fullmatch(r"[a-z0-9][a-z0-9_
         f"STINT_OIDC_GROUPS contains {wrong[0]}, which is not a valid group name. Use lowercase letters, digits, - "
         "and _."
     )
-# Off: only administrators, for the day on which the provider does not answer.
-PASSWORD_SIGN_IN = envbool("STINT_PASSWORD_SIGN_IN", True)
+PASSWORD_SIGN_IN = people.PASSWORD_SIGN_IN.read()
 if not PASSWORD_SIGN_IN and not OIDC_ISSUER:
     raise ImproperlyConfigured(
         "STINT_PASSWORD_SIGN_IN is off, and there is no other way to sign in. Set STINT_OIDC_ISSUER, or leave it on."
@@ -287,7 +264,7 @@ if not PASSWORD_SIGN_IN and not OIDC_ISSUER:
 
 SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_NAME = "stint_session"
-SESSION_COOKIE_AGE = envint("STINT_SIGN_IN_HOURS", 12) * 3600
+SESSION_COOKIE_AGE = people.SIGN_IN_HOURS.read() * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
@@ -329,9 +306,8 @@ TIME_ZONE = "UTC"
 
 # --- API --------------------------------------------------------------------------------------------------------
 
-# Limits on calls to each web process: by one identity, and by one address without an identity.
-API_PER_MINUTE = envint("STINT_API_PER_MINUTE", 600)
-API_STRANGERS_PER_MINUTE = envint("STINT_API_STRANGERS_PER_MINUTE", 60)
+API_PER_MINUTE = service.API_PER_MINUTE.read()
+API_STRANGERS_PER_MINUTE = service.API_STRANGERS_PER_MINUTE.read()
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "sessions_app.api.authentication.TokenAuthentication",
@@ -361,40 +337,40 @@ SPECTACULAR_SETTINGS = {
 
 # --- Mail -------------------------------------------------------------------------------------------------------
 
-EMAIL_HOST = envstr("STINT_SMTP_HOST", "")
-EMAIL_PORT = envint("STINT_SMTP_PORT", 587)
-EMAIL_HOST_USER = envstr("STINT_SMTP_USER", "")
-EMAIL_HOST_PASSWORD = envsecret("STINT_SMTP_PASSWORD", "")
-EMAIL_USE_TLS = envbool("STINT_SMTP_TLS", True)
+EMAIL_HOST = service.SMTP_HOST.read()
+EMAIL_PORT = service.SMTP_PORT.read()
+EMAIL_HOST_USER = service.SMTP_USER.read()
+EMAIL_HOST_PASSWORD = service.SMTP_PASSWORD.read()
+EMAIL_USE_TLS = service.SMTP_TLS.read()
 EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = envstr("STINT_MAIL_FROM", "stint@localhost")
+DEFAULT_FROM_EMAIL = service.MAIL_FROM.read()
 if not EMAIL_HOST:
-    # Mails contain names and links, so the log gets them only on request, for development. `send_notices` drops them.
-    EMAIL_BACKEND = f"django.core.mail.backends.{'console' if envbool('STINT_MAIL_TO_LOG', False) else 'dummy'}.EmailBackend"
+    # `send_notices` drops mail without a server.
+    EMAIL_BACKEND = (
+        f"django.core.mail.backends.{'console' if service.MAIL_TO_LOG.read() else 'dummy'}.EmailBackend"
+    )
 
 # --- Outgoing webhooks, and issuers of machines' tokens ------------------------------------------------------------
 
 
-def _networks(name: str) -> list[str]:
-    """Return networks that are not public but may be reached, such as `10.20.0.0/16`. Empty by default."""
-    found = envlist(name, [])
+def _networks(variable: Variable[list[str]]) -> list[str]:
+    """Return the networks that a variable lists, such as `10.20.0.0/16`. Raises ImproperlyConfigured."""
+    found = variable.read()
     for network in found:
         try:
             ipaddress.ip_network(network)
         except ValueError as error:
             raise ImproperlyConfigured(
-                f"{name} contains {network}, which is not a network. Use one like 10.20.0.0/16, or remove it."
+                f"{variable.name} contains {network}, which is not a network. Use one like 10.20.0.0/16, or remove it."
             ) from error
     return found
 
 
-# Non-public networks to which webhook messages may be sent, also by http.
-WEBHOOK_NETWORKS = _networks("STINT_WEBHOOK_NETWORKS")
-# Non-public networks in which issuers may be asked for their keys, also by http.
-ISSUER_NETWORKS = _networks("STINT_ISSUER_NETWORKS")
+WEBHOOK_NETWORKS = _networks(service.WEBHOOK_NETWORKS)
+ISSUER_NETWORKS = _networks(service.ISSUER_NETWORKS)
 
 # --- Logs -------------------------------------------------------------------------------------------------------
 
-TRACES = envbool("STINT_TRACES", False)  # of OpenTelemetry, to where its own variables say
-LOG_JSON = envbool("STINT_LOG_JSON", SECURE)
-LOGGING = logging_by(json=LOG_JSON, level=envstr("STINT_LOG_LEVEL", "INFO"))
+TRACES = service.TRACES.read()
+LOG_JSON = service.LOG_JSON.read(SECURE)
+LOGGING = logging_by(json=LOG_JSON, level=service.LOG_LEVEL.read())

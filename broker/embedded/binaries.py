@@ -18,6 +18,7 @@ from pathlib import Path
 
 from broker.embedded.account import Account, may_enter
 from broker.embedded.errors import EmbeddedError
+from broker.variables import service
 
 OLDEST_POSTGRES = 15
 _SYSTEM_POSTGRES = Path("/usr/lib/postgresql")
@@ -63,7 +64,7 @@ def find_postgres(*, major: int | None = None) -> PostgresBinaries:
 
 
 def _postgres_candidates() -> Iterator[PostgresBinaries]:
-    chosen = os.environ.get("STINT_POSTGRES_BIN", "").strip()
+    chosen = service.POSTGRES_BIN.read()
     folders = [Path(chosen)] if chosen else _postgres_folders()
     for folder in folders:
         major = _postgres_major(folder)
@@ -105,7 +106,7 @@ def find_valkey() -> Path:
 
     Raises `BinaryMissingError`.
     """
-    chosen = os.environ.get("STINT_VALKEY_BIN", "").strip()
+    chosen = service.VALKEY_BIN.read()
     if chosen:
         if os.access(chosen, os.X_OK):
             return Path(chosen)

@@ -15,6 +15,7 @@ from pathlib import Path
 from broker.embedded.account import may_enter, server_account
 from broker.embedded.errors import EmbeddedError
 from broker.embedded.lock import holder
+from broker.variables import service
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 _SYSTEM_STATE_DIR = Path("/var/lib/stint")
@@ -41,7 +42,7 @@ def state_dir() -> Path:
     As root, the servers run as a separate account. If it can't reach the repository, the folder is /var/lib/stint.
     Raises `StateDirError` if the folder can't be created or isn't writable.
     """
-    chosen = os.environ.get("STINT_STATE_DIR", "").strip()
+    chosen = service.STATE_DIR.read()
     path = Path(chosen).absolute() if chosen else _default_state_dir()
     try:
         make_folder(path)

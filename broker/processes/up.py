@@ -27,11 +27,12 @@ from broker.embedded.state import (
     write_urls,
 )
 from broker.embedded.valkey import EmbeddedValkey
-from broker.env import EnvError, envint, envsecret, envstr
+from broker.env import EnvError
 from broker.processes.argv import gateway_argv, streams_argv, web_argv, worker_argv
 from broker.processes.fork_server import ForkServer
 from broker.processes.fork_server import possible as fork_server_possible
 from broker.processes.supervisor import Process, Supervisor
+from broker.variables import gateways, service
 
 # The path of the file that the worker creates when it accepts messages.
 WORKER_READY = "STINT_WORKER_READY"
@@ -70,26 +71,26 @@ def parse(argv: Sequence[str]) -> Options:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--host", default=envstr("STINT_HTTP_HOST", "127.0.0.1"), help="address of web and streams")
-    add("--port", type=int, default=envint("STINT_HTTP_PORT", 8000), help="port of pages and API")
-    add("--streams-port", type=int, default=envint("STINT_STREAMS_PORT", 8001), help="port of live streams")
-    add("--ssh-host", default=envstr("STINT_SSH_HOST", "127.0.0.1"), help="address of the SSH gateway")
-    add("--ssh-port", type=int, default=envint("STINT_SSH_PORT", 2222), help="port of the SSH gateway")
+    add("--host", default=service.HTTP_HOST.read(), help="address of web and streams")
+    add("--port", type=int, default=service.HTTP_PORT.read(), help="port of pages and API")
+    add("--streams-port", type=int, default=service.STREAMS_PORT.read(), help="port of live streams")
+    add("--ssh-host", default=gateways.SSH_HOST.read(), help="address of the SSH gateway")
+    add("--ssh-port", type=int, default=gateways.SSH_PORT.read(), help="port of the SSH gateway")
     add(
         "--gateway-host",
-        default=envstr("STINT_GATEWAY_HOST", "127.0.0.1"),
+        default=gateways.GATEWAY_HOST.read(),
         help="address of the HTTPS gateways",
     )
     add(
         "--gateway-port",
         type=int,
-        default=envint("STINT_GATEWAY_PORT", 8443),
+        default=gateways.GATEWAY_PORT.read(),
         help="port of the HTTPS gateways",
     )
     add(
         "--web-workers",
         type=int,
-        default=envint("STINT_WEB_WORKERS", 0),
+        default=service.WEB_WORKERS.read(),
         help="number of web processes; 0 means one with the embedded database, otherwise two",
     )
     return Options(**vars(parser.parse_args(argv)))
@@ -107,8 +108,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(options: Options, state: Path) -> int:
-    postgres = None if envstr("DATABASE_URL", "") else EmbeddedPostgres(state)
-    valkey = None if envstr("REDIS_URL", "") else EmbeddedValkey(state)
+    postgres = None if service.DATABASE_URL.read() else EmbeddedPostgres(state)
+    valkey = None if service.REDIS_URL.read() else EmbeddedValkey(state)
     servers: list[PrivateServer] = [server for server in (postgres, valkey) if server is not None]
     prepared: list[PrivateServer] = []
     try:
@@ -154,7 +155,7 @@ def _environment(
         found.setdefault("STINT_STREAMS_DIRECT_PORT", str(options.streams_port))
     if postgres is not None:
         found["DATABASE_URL"], found["DATABASE_OWNER_URL"] = postgres.url(), postgres.url(OWNER)
-        if not envsecret("STINT_SECRET_KEY", ""):
+        if not service.SECRET_KEY.read():
             found["STINT_SECRET_KEY_FILE"] = str(secret_key_file(state))
     if valkey is not None:
         found["REDIS_URL"] = valkey.celery_url()
@@ -162,7 +163,7 @@ def _environment(
 
 
 def _urls(environment: Mapping[str, str], state: Path) -> RunningUrls:
-    secret = envsecret("STINT_SECRET_KEY", "") or secret_key_file(state).read_text(encoding="utf-8").strip()
+    secret = service.SECRET_KEY.read() or secret_key_file(state).read_text(encoding="utf-8").strip()
     return RunningUrls(
         database=environment["DATABASE_URL"],
         owner=environment["DATABASE_OWNER_URL"],

@@ -1,28 +1,20 @@
-"""The environment file: every setting with its description from the guide, and the values of this machine."""
+"""The environment file: the settings of this machine, then the others with their meaning."""
 
 from __future__ import annotations
 
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 
-GUIDE = Path(__file__).resolve().parents[2] / "templates" / "docs" / "deploying.md"
-_ROW = re.compile(r"^\| (?P<names>`[A-Z].*?) \| (?P<meaning>.*) \|$", re.MULTILINE)
-_NAME = re.compile(r"`([A-Z][A-Z_]+)`")
+from broker.env import Group, Variable
+from broker.variables import GROUPS
+
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 _PLAIN = re.compile(r"[\w@%+=:,./?&\[\]~-]*")
 
 
 class UnsafeValueError(ValueError):
-    """A value can't be written to a file that both systemd and sh read."""
-
-
-def meanings() -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield the names in each row of the guide's table of settings, with their description."""
-    for row in _ROW.finditer(GUIDE.read_text(encoding="utf-8")):
-        meaning = _LINK.sub(r"\1", row["meaning"]).replace("`", "")
-        yield tuple(_NAME.findall(row["names"])), meaning
+    """A value can't be in a file that both systemd and sh read."""
 
 
 def settings_file(values: Mapping[str, str], *, without: Iterable[str] = ()) -> str:
@@ -30,15 +22,21 @@ def settings_file(values: Mapping[str, str], *, without: Iterable[str] = ()) -> 
 
     Settings in `values` are set, those in `without` are omitted, and all others are comments. Raises UnsafeValueError.
     """
-    omitted = set(without)
-    parts = []
-    for names, meaning in meanings():
-        if kept := [name for name in names if name not in omitted]:
-            said = textwrap.fill(
-                meaning, 110, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
-            )
-            parts.append("\n".join([said, *(_line(name, values) for name in kept)]))
-    return "\n\n".join(parts) + "\n"
+    return "\n".join(_group(group, values, set(without)) for group in GROUPS)
+
+
+def _group(group: Group, values: Mapping[str, str], without: set[str]) -> str:
+    lines = [f"# --- {group.title} ---", ""]
+    for variable in group.variables:
+        if variable.name not in without:
+            lines += [*_comment(variable), _line(variable.name, values), ""]
+    return "\n".join(lines)
+
+
+def _comment(variable: Variable[object]) -> Iterator[str]:
+    for text in (variable.meaning, f"Default: {variable.default}."):
+        plain = _LINK.sub(r"\1", text).replace("`", "")
+        yield from (f"# {line}" for line in textwrap.wrap(plain, 108, break_on_hyphens=False))
 
 
 def _line(name: str, values: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from broker.processes.serve import parse, python_argv
-from broker.production.settings_file import meanings
+from broker.variables import GROUPS
 from tests.environment import ROOT
 
 pytestmark = pytest.mark.processes
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.processes
 KUBERNETES = ROOT / ".deploy/kubernetes"
 OVERLAYS = ["base", "overlays/small", "overlays/large"]
 RUN = ("Deployment", "StatefulSet", "Job")
-SETTINGS = {name for names, _ in meanings() for name in names}
+SETTINGS = {variable.name for group in GROUPS for variable in group.variables}
 # What no person sets: where a worker says that it is ready, and the name of a pod.
 OWN = {"STINT_WORKER_READY", "POD_NAME"}
 

@@ -1,0 +1,60 @@
+"""The gateways, and where they listen."""
+
+from __future__ import annotations
+
+from broker.env import Group
+
+SSH = Group("SSH gateway", "For whoever runs gateways for SSH.")
+SSH_HOST = SSH.text(
+    "STINT_SSH_HOST", "127.0.0.1", "The address at which the SSH gateway listens.", values="an IP address"
+)
+SSH_PORT = SSH.number("STINT_SSH_PORT", 2222, "The port at which the SSH gateway listens.")
+SSH_PUBLIC_HOST = SSH.text(
+    "STINT_SSH_PUBLIC_HOST",
+    "127.0.0.1",
+    "The host that people connect to. Behind a load balancer, it is the load balancer's.",
+    values="a host name or an IP address",
+)
+SSH_SOURCE_ADDRESS = SSH.items(
+    "STINT_SSH_SOURCE_ADDRESS",
+    (),
+    "The addresses from which targets see the gateway connect. Each certificate is bound to them. The setup of a target whose "
+    "account is root requires them.",
+    values="IP addresses or networks, separated by commas",
+    shown="the local address of the connection",
+)
+
+GATEWAYS = Group(
+    "HTTPS gateways",
+    "For whoever runs gateways for HTTP, Kubernetes and MCP. They share one TLS listener.",
+)
+GATEWAY_HOST = GATEWAYS.text(
+    "STINT_GATEWAY_HOST", "127.0.0.1", "The address at which the gateways listen.", values="an IP address"
+)
+GATEWAY_PORT = GATEWAYS.number("STINT_GATEWAY_PORT", 8443, "The port at which the gateways listen.")
+GATEWAY_PUBLIC_URL = GATEWAYS.text(
+    "STINT_GATEWAY_PUBLIC_URL",
+    "",
+    "The URL at which clients reach the gateways.",
+    values="an https URL without a path",
+    shown="`https://localhost` with `STINT_GATEWAY_PORT`",
+)
+GATEWAY_CERTIFICATE = GATEWAYS.text(
+    "STINT_GATEWAY_CERTIFICATE",
+    "",
+    "The certificate chain that the gateways present. Set it together with `STINT_GATEWAY_KEY`. Both files are read again within "
+    "seconds after a change.",
+    values="the path of a PEM file",
+    shown="a certificate of Stint's own authority",
+)
+GATEWAY_KEY = GATEWAYS.text(
+    "STINT_GATEWAY_KEY",
+    "",
+    "The unencrypted private key of the certificate.",
+    values="the path of a PEM file",
+)
+GATEWAY_DRAIN_MINUTES = GATEWAYS.number(
+    "STINT_GATEWAY_DRAIN_MINUTES",
+    10,
+    "How long a gateway that drains waits for running commands and requests, in minutes.",
+)
