@@ -64,7 +64,10 @@ _PACES = {
 
 
 class TooManyTries(StintError):
-    """There were too many wrong attempts. ``wait``: the seconds until the next is allowed."""
+    """Too many wrong attempts. Wait for the seconds in ``Retry-After``.
+
+    ``wait`` is the number of seconds.
+    """
 
     code = "too_many_tries"
     status = 429

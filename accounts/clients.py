@@ -31,13 +31,13 @@ CLIENTS = {
 
 
 class UnknownClient(InvalidInput):
-    """There is no program with this ID."""
+    """No program has this client ID. Check it."""
 
     code = "invalid_client"
 
 
 class ScopeNotOffered(InvalidInput):
-    """The scope is not available to the program."""
+    """The program can't have that scope. Ask for another one."""
 
     code = "invalid_scope"
 

@@ -39,7 +39,7 @@ _NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
 class ProofNeeded(Forbidden):
-    """The acting browser session has no recent proof of identity."""
+    """A recent proof that it is you is required. Confirm your identity, and try again."""
 
     code = "proof_needed"
 
@@ -196,7 +196,7 @@ def ensure_recently_proven(identity: Identity, now: dt.datetime) -> None:
 
 
 class SignInNeeded(Forbidden):
-    """The act would outlive the token that was used for it."""
+    """A token can't do this, because the result would outlive it. Sign in to the pages."""
 
     code = "sign_in_needed"
 

@@ -10,7 +10,7 @@ from broker.kernel.errors import Conflict
 
 
 class IdentityDisabled(Conflict):
-    """The identity or, for a machine, its owner is disabled."""
+    """The identity, or the owner of the machine, is disabled. An administrator can enable it."""
 
     code = "identity_disabled"
 

@@ -39,7 +39,7 @@ State = dict[str, Any]
 
 
 class BadPasskey(InvalidInput):
-    """The browser's response does not match the request, or is not from a registered passkey."""
+    """The browser's answer does not fit the request, or comes from an unknown passkey. Try again."""
 
     code = "bad_passkey"
 

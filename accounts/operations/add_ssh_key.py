@@ -30,7 +30,7 @@ _HINT = "Paste one line from a .pub file, such as the output of `cat ~/.ssh/id_e
 
 
 class KeyTaken(Conflict):
-    """The key is or was already registered. A key belongs to one identity permanently."""
+    """The SSH key is or was already registered. A key belongs to one identity permanently. Use another key."""
 
     code = "key_taken"
 

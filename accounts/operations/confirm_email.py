@@ -14,7 +14,7 @@ from broker.kernel.errors import Conflict, NotFound
 
 
 class AddressChanged(Conflict):
-    """The address has changed since it was shown."""
+    """The address is not the one that was confirmed. Ask for a new confirmation mail."""
 
     code = "address_changed"
 

@@ -19,7 +19,7 @@ from broker.kernel.errors import Conflict, InvalidInput
 
 
 class NameTaken(Conflict):
-    """Another identity has this username, possibly in another spelling."""
+    """Another identity has this name, possibly in another spelling. Choose another name."""
 
     code = "name_taken"
 

@@ -23,7 +23,7 @@ LONGEST = dt.timedelta(days=90)
 
 
 class MoreThanItself(Forbidden):
-    """A token can't create one with more scopes or a longer lifetime than its own."""
+    """A token can't create one with more scopes or a longer life than its own. Ask for less, or sign in."""
 
     code = "scope_missing"
 

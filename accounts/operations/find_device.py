@@ -11,7 +11,7 @@ from broker.kernel.errors import InvalidInput
 
 
 class UnknownCode(InvalidInput):
-    """There is no waiting program with this code."""
+    """No program waits with this code. Check it, or start again."""
 
     code = "unknown_code"
 

@@ -17,7 +17,9 @@ _ASK = "Ask a Stint administrator"
 
 
 class NotLinked(Forbidden):
-    """The provider's account does not belong to a person in Stint."""
+    """The account at the identity provider belongs to no one in Stint. Ask an administrator to create the
+    person.
+    """
 
     code = "not_linked"
 

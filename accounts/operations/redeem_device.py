@@ -19,31 +19,31 @@ _SLOWEST = 120
 
 
 class NotYet(InvalidInput):
-    """Authorization is pending."""
+    """Nobody has entered the code yet. Ask again after ``interval`` seconds."""
 
     code = "authorization_pending"
 
 
 class TooFast(InvalidInput):
-    """The authorization is pending, and the program polls too often."""
+    """The program asks too often. Wait five seconds longer between two requests."""
 
     code = "slow_down"
 
 
 class Refused(InvalidInput):
-    """The person denied access, or their sessions have ended since they authorized it."""
+    """The person denied the program, or their sessions ended since. Start the sign-in again if it was a mistake."""
 
     code = "access_denied"
 
 
 class TooLate(InvalidInput):
-    """The code has expired."""
+    """The device code has expired. Start the sign-in again."""
 
     code = "expired_token"
 
 
 class NoSuchCode(InvalidInput):
-    """The code is unknown or was already used."""
+    """The device code does not exist, or was already used. Start the sign-in again."""
 
     code = "invalid_grant"
 

@@ -37,14 +37,16 @@ _MOST_KEPT = 10_000
 
 
 class CheckpointRefused(StintError):
-    """The statement to sign contradicts an earlier one."""
+    """The checkpoint to sign contradicts an earlier one. Verify the record."""
 
     code = "checkpoint_refused"
     status = 500
 
 
 class Contradicted(CheckpointRefused):
-    """The record does not match its signed checkpoints. Access is disabled until an administrator confirms a restore."""
+    """The record is not the one that was signed. Access can't be used until an administrator runs ``manage.py
+    restored`` or restores the newer database.
+    """
 
     code = "record_contradicted"
 

@@ -20,14 +20,16 @@ from broker.kernel.errors import StintError
 
 
 class NotACheckpointKey(StintError):
-    """The environment's checkpoint key is not an Ed25519 key."""
+    """``STINT_CHECKPOINT_KEY`` is not an Ed25519 key in PEM. Create one with ``openssl genpkey -algorithm
+    ed25519``.
+    """
 
     code = "not_a_checkpoint_key"
     status = 500
 
 
 class CheckpointKeyMissing(StintError):
-    """The key that signed existing checkpoints is missing."""
+    """The key that signed earlier checkpoints is missing. Set ``STINT_CHECKPOINT_KEY`` to it."""
 
     code = "checkpoint_key_missing"
     status = 500

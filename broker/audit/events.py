@@ -3,269 +3,337 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 
 class Event(StrEnum):
-    """Dotted names: the object of the act, then the act. The part before the dot is the event's family."""
+    """Dotted names: the object of the act, then the act. The part before the dot is the event's family.
 
-    # An identity requested access; the data is the exact request and its digest.
-    REQUEST_CREATED = "request.created"
-    # One approver approved the request; the data has the approved digest and the number of approvals still missing.
-    REQUEST_APPROVED = "request.approved"
-    # One approver denied the request, which closes it.
-    REQUEST_DENIED = "request.denied"
-    # The requester withdrew the request before it was decided.
-    REQUEST_WITHDRAWN = "request.withdrawn"
-    # The request expired: no one decided within the policy's decision time, or its time window passed.
-    REQUEST_LAPSED = "request.lapsed"
-    # An approver shortened the request, or removed commands or targets. The grant gets only what no approver removed.
-    REQUEST_NARROWED = "request.narrowed"
+    ``meaning`` says in Markdown when an entry is written. ``data`` are the keys that its data can have.
+    """
 
-    # Someone commented on the request; the data has the text.
-    REQUEST_COMMENTED = "request.commented"
-    # The requester reminded the approvers.
-    REQUEST_REMINDED = "request.reminded"
+    meaning: str
+    data: tuple[str, ...]
 
-    # The request was escalated, because no one decided in time; the data has the people who were notified.
-    REQUEST_ESCALATED = "request.escalated"
-    # A request without a grant was deleted at the end of its retention; the data has its outcome.
-    REQUEST_PURGED = "request.purged"
+    def __new__(cls, value: str, meaning: str = "", data: str = "") -> Self:
+        event = str.__new__(cls, value)
+        event._value_ = value
+        event.meaning, event.data = meaning, tuple(data.split())
+        return event
 
-    # The last required approval was given; the grant exists and waits for its start.
-    GRANT_SCHEDULED = "grant.scheduled"
-    # The grant's start was reached, and the connector began to create access.
-    GRANT_PROVISIONING = "grant.provisioning"
-    # Access exists and may be used until the deadline.
-    GRANT_ACTIVE = "grant.active"
-    # The grant began to end, for the reason in the data: nothing new is allowed, and access on targets is being removed.
-    GRANT_REVOKING = "grant.revoking"
-    # The grant ended: every target confirmed that access is gone, and every session is closed.
-    GRANT_ENDED = "grant.ended"
-    # An approved extension moved the grant's deadline.
-    GRANT_EXTENDED = "grant.extended"
-    # A grant was suspended after too many refused commands.
-    GRANT_HELD = "grant.held"
-    # An approver resumed a suspended grant.
-    GRANT_RELEASED = "grant.released"
-    # The holder delegated a part of the grant; the data has the delegate and the chain of grants from the first one.
-    GRANT_DELEGATED = "grant.delegated"
-    # A target did not confirm the revocation; Stint retries until it does.
-    GRANT_REVOKE_FAILING = "grant.revoke_failing"
-    # A grant was deleted with its runs at the end of its retention; the data has its request and the number of runs.
-    GRANT_PURGED = "grant.purged"
+    # fmt: off
+    # Requests
+    REQUEST_CREATED = ("request.created", "Someone requested access, or an extension.",
+        "kind cluster command_set targets parameters starts_at duration reason ticket policy digest extends")
+    REQUEST_APPROVED = ("request.approved",
+        ("An approver approved the request, or the policy needs no approval. `missing` is how many "
+         "approvals are still required."),
+        "settled missing digest comment by policy")
+    REQUEST_DENIED = ("request.denied", "An approver denied the request, which closes it.",
+        "settled digest comment")
+    REQUEST_WITHDRAWN = ("request.withdrawn",
+        "The requester withdrew the request before it was decided, or was disabled.",
+        "disabled")
+    REQUEST_LAPSED = ("request.lapsed",
+        "The request expired: nobody decided it in time, its window passed, or its workflow was closed.",
+        "lapsed_at closed")
+    REQUEST_NARROWED = ("request.narrowed",
+        ("An approver shortened the request, or removed commands or targets. Only what all approvers left "
+         "can be used."),
+        "duration commands targets")
+    REQUEST_COMMENTED = ("request.commented", "Someone wrote a comment on the request.", "text")
+    REQUEST_REMINDED = ("request.reminded", "The requester reminded the approvers.", "notified")
+    REQUEST_ESCALATED = ("request.escalated",
+        "Nobody decided the request in time, so the next people of the policy were notified.",
+        "step waited notified webhooks")
+    REQUEST_PURGED = ("request.purged",
+        "A request that was not granted was deleted when its retention ended.",
+        "state")
 
-    # A holder authenticated at a gateway, which opened a session under a grant.
-    SESSION_OPENED = "session.opened"
-    # The session ended and its connections are closed; the data has the reason.
-    SESSION_CLOSED = "session.closed"
+    # Grants
+    GRANT_SCHEDULED = ("grant.scheduled",
+        "The last required approval arrived. The grant exists and waits for its start.",
+        "request holder cluster command_set commands parameters targets starts_at expires_at")
+    GRANT_PROVISIONING = ("grant.provisioning",
+        "The grant's start has come, and Stint began to create access on the targets.",
+        "from")
+    GRANT_ACTIVE = ("grant.active", "Access exists and can be used until the deadline.", "from")
+    GRANT_REVOKING = ("grant.revoking",
+        "The grant began to end. Nothing new can run, and access is being removed from the targets.",
+        "from reason note cut")
+    GRANT_ENDED = ("grant.ended",
+        "Every target confirmed that access is gone, and every session is closed.",
+        "from reason seconds targets_asked note")
+    GRANT_EXTENDED = ("grant.extended", "The deadline of an active grant was moved.",
+        "request seconds expires_at")
+    GRANT_HELD = ("grant.held", "The grant was suspended after too many refused commands.", "refused tried")
+    GRANT_RELEASED = ("grant.released", "An approver released a suspended grant.", "note")
+    GRANT_DELEGATED = ("grant.delegated",
+        "The holder delegated a part of the grant. `chain` is the chain of grants from the first one.",
+        "to grant request command_set parameters duration reason chain")
+    GRANT_REVOKE_FAILING = ("grant.revoke_failing",
+        ("A target did not confirm the revocation, or someone asked Stint to try again now. Stint retries "
+         "until it is confirmed."),
+        "errors attempts retry")
+    GRANT_PURGED = ("grant.purged", "A grant and its runs were deleted when its retention ended.",
+        "request ended_at runs")
 
-    # A holder started a command on the grant's page; later entries have the outcome.
-    COMMAND_ORDERED = "command.ordered"
-    # A command matched the grant and was sent to a target.
-    COMMAND_ALLOWED = "command.allowed"
-    # A command did not match the grant, or no grant covered it; nothing was sent to the target.
-    COMMAND_REFUSED = "command.refused"
-    # A command matched the grant and waits for a second person.
-    COMMAND_HELD = "command.held"
-    # A held command was allowed once or denied by a second person, withdrawn by its holder, or timed out.
-    COMMAND_HOLD_DECIDED = "command.hold_decided"
-    # The holder reminded the approvers of a held command.
-    COMMAND_REMINDED = "command.reminded"
-    # A held command was escalated, because no one decided in time; the data has the people who were notified.
-    COMMAND_ESCALATED = "command.escalated"
-    # An allowed command ended; the data has its exit status, or why it was terminated, and its recording's SHA-256 digest.
-    COMMAND_FINISHED = "command.finished"
-    # A target's log shows a command or statement that a holder ran.
-    COMMAND_OBSERVED = "command.observed"
-    # Someone watched a recording, or read its output in full; the data says which.
-    RECORDING_WATCHED = "recording.watched"
-    # The recording of a run at a lost gateway was recovered; the data has its SHA-256 digest and size.
-    RECORDING_RECOVERED = "recording.recovered"
-    # Recordings of a grant, or one of an unknown run, were deleted at the end of their retention; the data has the files'
-    # SHA-256 digests.
-    RECORDING_PURGED = "recording.purged"
-    # Recording storage is almost full; administrators were notified, and the data has the details.
-    RECORDING_STORAGE_LOW = "recording.storage_low"
+    # Sessions
+    SESSION_OPENED = ("session.opened",
+        "A holder authenticated, and a gateway opened a session under a grant.",
+        "session target from proof")
+    SESSION_CLOSED = ("session.closed", "The session ended, and its connections are closed.",
+        "session target reason")
 
-    # Access on a target is about to be created for a grant, so it must be revoked at the end.
-    LEASE_MADE = "lease.made"
-    # A connector created access on the target; the data has the objects and their expiry.
-    LEASE_PREPARED = "lease.prepared"
-    # A holder received a credential; the data never contains it.
-    CREDENTIAL_ISSUED = "credential.issued"
-    # A grant's token was revoked by someone who had it; the grant continues.
-    CREDENTIAL_REVOKED = "credential.revoked"
-    # The target confirmed that access is gone; the data has the evidence.
-    LEASE_GONE = "lease.gone"
-    # Provisioning, revocation or its confirmation failed on a target; the data has the error.
-    LEASE_FAILING = "lease.failing"
-    # A target differs from the expected state: an object is missing, was changed, or is left over from an ended grant.
-    DRIFT_DETECTED = "drift.detected"
-    # The difference no longer exists.
-    DRIFT_RESOLVED = "drift.resolved"
+    # Commands
+    COMMAND_ORDERED = ("command.ordered",
+        ("The holder started a command from the page of the grant. The entries that follow have its "
+         "outcome."),
+        "order line target from")
+    COMMAND_ALLOWED = ("command.allowed", "A command matched the grant and was sent to a target.",
+        "run session argv index target from held")
+    COMMAND_REFUSED = ("command.refused",
+        "A command did not match the grant, or nothing covered it. Nothing was sent to the target.",
+        "run session target from line why code proof")
+    COMMAND_HELD = ("command.held",
+        "A command matched but needs a second person's approval before it runs.",
+        "run session argv index target from")
+    COMMAND_HOLD_DECIDED = ("command.hold_decided",
+        "A held command was approved for one run, denied or withdrawn, or it expired.",
+        "run argv target allowed lapsed withdrawn")
+    COMMAND_REMINDED = ("command.reminded", "The holder reminded the approvers of a held command.",
+        "run target notified")
+    COMMAND_ESCALATED = ("command.escalated",
+        "Nobody decided a held command in time, so the next people of the policy were notified.",
+        "run step waited notified webhooks")
+    COMMAND_FINISHED = ("command.finished",
+        ("An allowed command ended. The entry has its exit status, or why it was cut, and the digest of its "
+         "recording."),
+        "run order target state exit_status signal reason output_bytes recording recording_sha256")
+    COMMAND_OBSERVED = ("command.observed", "A target reported afterward what a holder ran on it.",
+        "run target statement database at error")
+    RECORDING_WATCHED = ("recording.watched", "Someone watched a recording or read its output in full.",
+        "run target recording_sha256")
+    RECORDING_RECOVERED = ("recording.recovered",
+        "The recording of a command on a lost gateway was found and completed.",
+        "run target state recording recording_sha256 recording_bytes")
+    RECORDING_PURGED = ("recording.purged",
+        "Recordings were deleted when their retention ended, or because they belong to no known run.",
+        "runs recording_sha256 recording_bytes object_sha256")
+    RECORDING_STORAGE_LOW = ("recording.storage_low",
+        "The storage for recordings is almost full, and administrators were notified.",
+        "why")
 
-    # A grant started without approvals, as its policy allows: break-glass access, or access for an incident that the
-    # holder may have opened; the data says which. The approvers were notified.
-    BREAKGLASS_STARTED = "breakglass.started"
-    # An approver reviewed such a grant; the data has the verdict.
-    BREAKGLASS_REVIEWED = "breakglass.reviewed"
-    # No one reviewed such a grant in time; the data has the administrators who were notified.
-    BREAKGLASS_OVERDUE = "breakglass.overdue"
+    # Targets
+    LEASE_MADE = ("lease.made", "From now on, something may exist on a target for a grant.", "target ahead")
+    LEASE_PREPARED = ("lease.prepared",
+        "Access was created on a target. `made` says what exists there, and `until` how long it is valid.",
+        "target made until")
+    CREDENTIAL_ISSUED = ("credential.issued",
+        "The holder got a credential for the target or the gateway. The entry never contains it.",
+        "target until bound_to")
+    CREDENTIAL_REVOKED = ("credential.revoked",
+        "The token of a grant was revoked by someone who had it. The grant continues.")
+    LEASE_GONE = ("lease.gone", "The target confirmed that what was created is gone. `evidence` says how.",
+        "target evidence")
+    LEASE_FAILING = ("lease.failing",
+        "Creating, revoking or verifying access on a target failed. Stint retries.",
+        "target error")
+    DRIFT_DETECTED = ("drift.detected",
+        ("A target differs from what it should be: access is missing, was changed, or is left over from an "
+         "ended grant."),
+        "target drift grant detail")
+    DRIFT_RESOLVED = ("drift.resolved", "The target is as it should be again.", "target drift grant detail")
 
-    # A review was escalated, because no one did it in time; the data has the people who were notified.
-    BREAKGLASS_ESCALATED = "breakglass.escalated"
+    # Break-glass
+    BREAKGLASS_STARTED = ("breakglass.started",
+        ("A grant started without approval: break-glass access, or access for an incident that may be the "
+         "holder's own."),
+        "request reason incident")
+    BREAKGLASS_REVIEWED = ("breakglass.reviewed", "Another person reviewed such a grant after it ended.",
+        "note")
+    BREAKGLASS_OVERDUE = ("breakglass.overdue",
+        "Nobody reviewed such a grant in time, and administrators were notified.",
+        "notified")
+    BREAKGLASS_ESCALATED = ("breakglass.escalated",
+        "A review was due for so long that the next people of the policy were notified.",
+        "step waited notified webhooks")
 
-    # A workflow was opened that access can be bound to.
-    WORKFLOW_OPENED = "workflow.opened"
-    # A workflow was closed, and every grant bound to it ends; the data has their number.
-    WORKFLOW_CLOSED = "workflow.closed"
-    # A workflow changed at its source; the data has the names of the changed facts, and the grants that ended.
-    WORKFLOW_CHANGED = "workflow.changed"
-    # Someone joined a workflow.
-    WORKFLOW_JOINED = "workflow.joined"
+    # Workflows
+    WORKFLOW_OPENED = ("workflow.opened", "A workflow was opened that access can be bound to.",
+        "kind title severity source clusters assignee opened_by changed_by")
+    WORKFLOW_CLOSED = ("workflow.closed", "A workflow was closed. Grants that are bound to it end.",
+        "note grants_ended requests_lapsed")
+    WORKFLOW_CHANGED = ("workflow.changed",
+        "The source of a workflow describes it differently than before.",
+        "changed grants_ended opened_by changed_by")
+    WORKFLOW_JOINED = ("workflow.joined", "Someone joined the people who work on a workflow.")
+    SOURCE_CREATED = ("source.created", "A workflow source was created.", "provider digest")
+    SOURCE_CHANGED = ("source.changed", "A workflow source was changed.", "provider digest")
+    SOURCE_REMOVED = ("source.removed",
+        "A workflow source was removed. Grants that are bound to its workflows end.",
+        "grants_ended")
+    SOURCE_SECRET_ROTATED = ("source.secret_rotated",
+        ("A new secret for a source's webhooks was created. The previous one stays valid until the next "
+         "rotation."))
+    SOURCE_REFUSED = ("source.refused",
+        "Webhook deliveries could not be verified. One entry a minute covers all of them.",
+        "reason count")
 
-    # A workflow source was created.
-    SOURCE_CREATED = "source.created"
-    # A workflow source was changed; the data has the digest of its document, never a secret.
-    SOURCE_CHANGED = "source.changed"
-    # A workflow source was removed; grants bound to its workflows end.
-    SOURCE_REMOVED = "source.removed"
-    # A new secret for a source's webhooks was created; the previous one stays valid until the next rotation.
-    SOURCE_SECRET_ROTATED = "source.secret_rotated"  # noqa: S105
-    # Webhook deliveries to a source were not authenticated; one entry a minute covers all of them, with their number.
-    SOURCE_REFUSED = "source.refused"
+    # Identities
+    IDENTITY_CREATED = ("identity.created", "A person, service or agent was created.",
+        "kind owner groups administrator")
+    IDENTITY_CHANGED = ("identity.changed",
+        ("The name, email address, kind, owner, groups, permissions or time zone of an identity changed. "
+         "Each key has the values before and now."),
+        "confirmed time_zone")
+    IDENTITY_DISABLED = ("identity.disabled", "An identity was disabled. Its grants end.",
+        "grants_ended requests_withdrawn tokens_revoked")
+    IDENTITY_ENABLED = ("identity.enabled", "A disabled identity was enabled. Ended grants stay ended.")
+    IDENTITY_GRANTS_ENDED = ("identity.grants_ended",
+        "Every grant of an identity was ended at once. The identity stays enabled.",
+        "grants note")
+    IDENTITY_KEY_ADDED = ("identity.key_added", "An SSH public key was registered.",
+        "fingerprint algorithm")
+    IDENTITY_KEY_REMOVED = ("identity.key_removed", "An SSH public key was removed and is no longer valid.",
+        "fingerprint")
+    IDENTITY_TOKEN_CREATED = ("identity.token_created",
+        "An API token was created. The entry never contains it.",
+        "token_id scopes expires_at workflow made_by")
+    IDENTITY_TOKEN_REVOKED = ("identity.token_revoked", "An API token was revoked before it expired.",
+        "token_id trust_policy workflow")
+    IDENTITY_TOKEN_EXCHANGED = ("identity.token_exchanged",
+        ("A machine exchanged a token of its issuer for one of Stint's. `claims` are those that it was "
+         "matched by."),
+        "trust_policy issuer workflow token_id claims")
+    IDENTITY_TOKEN_REFUSED = ("identity.token_refused",
+        "A token of an issuer was refused. `unmet` lists the conditions that it does not meet.",
+        "unmet from")
+    IDENTITY_DEVICE_AUTHORIZED = ("identity.device_authorized",
+        "A person authorized a program that shows a code to act for them.",
+        "client scopes from")
+    IDENTITY_DEVICE_DENIED = ("identity.device_denied", "A person denied such a program.",
+        "client scopes from")
+    IDENTITY_MAIL_FAILED = ("identity.mail_failed",
+        "Stint stopped trying to send a mail to a person. Recorded at most once a day for each person.",
+        "attempts error notified")
+    IDENTITY_SIGNED_IN = ("identity.signed_in", "An identity signed in to the pages.",
+        "from provider factor")
+    IDENTITY_SIGNED_OUT = ("identity.signed_out", "An identity signed out of the pages.")
+    IDENTITY_LINKED = ("identity.linked", "A person was linked to their account at the identity provider.",
+        "issuer subject email")
+    IDENTITY_UNLINKED = ("identity.unlinked",
+        "An administrator removed that link. The person's sessions ended.",
+        "issuer subject email")
+    IDENTITY_SIGN_IN_FAILED = ("identity.sign_in_failed",
+        "A sign-in failed. The object is the name that was typed, whether or not it exists.",
+        "name from reason")
+    IDENTITY_FACTOR_ADDED = ("identity.factor_added",
+        "A person added a second factor. The entry never contains its secret.",
+        "factor")
+    IDENTITY_FACTOR_REMOVED = ("identity.factor_removed", "A person removed a second factor.", "factor")
+    IDENTITY_FACTORS_RESET = ("identity.factors_reset",
+        "An administrator reset all second factors of a person. All of the person's sessions ended.",
+        "factors reason")
+    IDENTITY_RECOVERY_RENEWED = ("identity.recovery_renewed",
+        "A person generated new recovery codes. The previous ones are no longer valid.")
+    IDENTITY_RECOVERY_USED = ("identity.recovery_used",
+        "A person signed in with a recovery code. `left` is how many remain.",
+        "left")
+    IDENTITY_PASSWORD_CHANGED = ("identity.password_changed",
+        "A password was set, by its owner or by an administrator.")
 
-    # A person, service or agent was created.
-    IDENTITY_CREATED = "identity.created"
-    # An identity's name, email address, kind, owner, groups or permissions were changed; the data has the values before
-    # and after.
-    IDENTITY_CHANGED = "identity.changed"
-    # An identity was disabled; its grants end.
-    IDENTITY_DISABLED = "identity.disabled"
-    # A disabled identity was enabled; ended grants stay ended.
-    IDENTITY_ENABLED = "identity.enabled"
-    # All grants of an identity were ended at once; the identity stays enabled.
-    IDENTITY_GRANTS_ENDED = "identity.grants_ended"
-    # An SSH public key was registered; the data has its fingerprint.
-    IDENTITY_KEY_ADDED = "identity.key_added"
-    # An SSH public key was removed and is no longer valid.
-    IDENTITY_KEY_REMOVED = "identity.key_removed"
-    # An API token was created; the data has its name, scopes and expiry, never the token.
-    IDENTITY_TOKEN_CREATED = "identity.token_created"  # noqa: S105
-    # An API token was revoked before its expiry.
-    IDENTITY_TOKEN_REVOKED = "identity.token_revoked"  # noqa: S105
-    # A machine exchanged a token of its issuer for a Stint token; the data has the matched claims and the workflow that
-    # the new token is bound to, never a token.
-    IDENTITY_TOKEN_EXCHANGED = "identity.token_exchanged"  # noqa: S105
-    # A token of an issuer was refused; the data has the conditions that it did not meet.
-    IDENTITY_TOKEN_REFUSED = "identity.token_refused"  # noqa: S105
-    # A person authorized a program by its device code; the data has its scopes and address.
-    IDENTITY_DEVICE_AUTHORIZED = "identity.device_authorized"
-    # A person denied a program with a device code.
-    IDENTITY_DEVICE_DENIED = "identity.device_denied"
-    # Stint stopped retrying an email to a person; the data has the error and the administrators who were notified. At
-    # most once a day.
-    IDENTITY_MAIL_FAILED = "identity.mail_failed"
-    # An identity signed in to the pages.
-    IDENTITY_SIGNED_IN = "identity.signed_in"
-    # An identity signed out of the pages.
-    IDENTITY_SIGNED_OUT = "identity.signed_out"
-    # A person was linked to the identity provider's account with their email address; the data has the account.
-    IDENTITY_LINKED = "identity.linked"
-    # An administrator removed the link to an identity provider, and the person's sessions ended.
-    IDENTITY_UNLINKED = "identity.unlinked"
-    # A sign-in failed; the object is the username that was tried, whether or not it exists.
-    IDENTITY_SIGN_IN_FAILED = "identity.sign_in_failed"
-    # A person added a second factor; the data has its kind and name, never a secret.
-    IDENTITY_FACTOR_ADDED = "identity.factor_added"
-    # A person removed a second factor.
-    IDENTITY_FACTOR_REMOVED = "identity.factor_removed"
-    # A person's two-factor authentication was reset by an administrator or on the server; all of their sessions ended.
-    IDENTITY_FACTORS_RESET = "identity.factors_reset"
-    # A person generated new recovery codes; the previous ones are no longer valid.
-    IDENTITY_RECOVERY_RENEWED = "identity.recovery_renewed"
-    # A recovery code was used instead of a second factor; the data has the number of codes left.
-    IDENTITY_RECOVERY_USED = "identity.recovery_used"
-    # An identity's password was changed, by itself or by someone else.
-    IDENTITY_PASSWORD_CHANGED = "identity.password_changed"  # noqa: S105
+    # Catalog
+    CATALOG_APPLIED = ("catalog.applied", "A set of catalog files was applied in one transaction.",
+        "count changes versions digest")
+    PROPOSAL_CREATED = ("proposal.created",
+        ("Someone proposed a change that may grant more than before. Nothing changes until another "
+         "administrator publishes it."),
+        "proposal proposed_by wider digest comment")
+    PROPOSAL_PUBLISHED = ("proposal.published",
+        "Another administrator published a proposal, and the document changed.",
+        "proposal proposed_by wider digest comment")
+    PROPOSAL_REFUSED = ("proposal.refused", "Another administrator refused a proposal.",
+        "proposal proposed_by wider digest comment")
+    PROPOSAL_WITHDRAWN = ("proposal.withdrawn", "The proposer withdrew or replaced a proposal.",
+        "proposal proposed_by wider digest comment")
+    COMMAND_SET_DRAFTED = ("command_set.drafted",
+        "A draft of a command set was saved. A draft allows nothing.",
+        "version digest findings")
+    COMMAND_SET_PUBLISHED = ("command_set.published",
+        "A version of a command set was published. It can't change anymore.",
+        "version digest accepted")
+    COMMAND_SET_RETIRED = ("command_set.retired",
+        "A command set was retired. It can't be requested anymore.",
+        "grants_ended")
+    POLICY_CREATED = ("policy.created", "A policy was created.", "version digest grants_ended")
+    POLICY_CHANGED = ("policy.changed", "A policy was changed. Grants that it no longer allows end.",
+        "version digest grants_ended")
+    POLICY_REMOVED = ("policy.removed", "A policy was removed. Grants under it end.", "grants_ended")
+    TRUST_POLICY_CREATED = ("trust_policy.created", "A trust policy was created.",
+        "version digest issuer speaks_as tokens_revoked")
+    TRUST_POLICY_CHANGED = ("trust_policy.changed", "A trust policy was changed.",
+        "version digest issuer speaks_as tokens_revoked")
+    TRUST_POLICY_REMOVED = ("trust_policy.removed",
+        "A trust policy was removed, and the tokens that were issued under it were revoked.",
+        "grants_ended tokens_revoked")
+    CLUSTER_CREATED = ("cluster.created", "A cluster was created.", "digest grants_ended")
+    CLUSTER_CHANGED = ("cluster.changed",
+        "A cluster or its targets were changed. Grants that no longer fit end.",
+        "digest grants_ended")
+    CLUSTER_CHECKED = ("cluster.checked", "Someone checked a target step by step.", "target ok steps")
+    CLUSTER_SETUP_SHOWN = ("cluster.setup_shown",
+        ("The setup for the administrator of the targets was printed on the server. `has_secret` says "
+         "whether it contains a key."),
+        "has_secret")
+    CLUSTER_REMOVED = ("cluster.removed", "A cluster was removed. Grants on it end.", "grants_ended")
+    WEBHOOK_CREATED = ("webhook.created",
+        "An endpoint for outgoing webhooks was created. The entry has its host, never its full URL.",
+        "host events scope other_key owners")
+    WEBHOOK_CHANGED = ("webhook.changed", "The URL, events, owners or signing key of an endpoint changed.",
+        "host events scope other_key owners")
+    WEBHOOK_REMOVED = ("webhook.removed", "An endpoint was removed. Nothing more is sent to it.",
+        "grants_ended")
+    WEBHOOK_ROTATED = ("webhook.rotated",
+        "A new signing key was created. The old one also signs until `both_until`.",
+        "both_until")
+    WEBHOOK_PAUSED = ("webhook.paused",
+        "Someone paused an endpoint, or it accepted nothing for days. Messages wait.",
+        "reason")
+    WEBHOOK_RESUMED = ("webhook.resumed", "An endpoint was resumed. Everything that waited is sent.",
+        "waiting")
+    WEBHOOK_REPLAYED = ("webhook.replayed", "Someone had messages sent again.", "count since")
+    WEBHOOK_TESTED = ("webhook.tested", "Someone sent a test message.", "message")
+    PERMISSION_CHANGED = ("permission.changed",
+        "The members of a group, or permissions on an object, changed.",
+        "before after grants_ended")
 
-    # A set of catalog files was applied in one transaction; the data has counts and the files' digest.
-    CATALOG_APPLIED = "catalog.applied"
-    # Someone proposed a change to a document that may widen access; the data has the keys that do. It has no effect until
-    # another administrator publishes it.
-    PROPOSAL_CREATED = "proposal.created"
-    # Another administrator published a proposal, and the document changed.
-    PROPOSAL_PUBLISHED = "proposal.published"
-    # Another administrator rejected a proposal.
-    PROPOSAL_REFUSED = "proposal.refused"
-    # The author of a proposal withdrew or replaced it.
-    PROPOSAL_WITHDRAWN = "proposal.withdrawn"
-    # A draft of a command set replaced an earlier one; the data has its digest. A draft allows nothing.
-    COMMAND_SET_DRAFTED = "command_set.drafted"
-    # A version of a command set was published, which can't be changed anymore; the data has its digest.
-    COMMAND_SET_PUBLISHED = "command_set.published"
-    # A command set was retired: nothing new can be requested with it.
-    COMMAND_SET_RETIRED = "command_set.retired"
-    # A policy was created.
-    POLICY_CREATED = "policy.created"
-    # A policy was changed; the data has the values before and after.
-    POLICY_CHANGED = "policy.changed"
-    # A policy was removed; grants under it end.
-    POLICY_REMOVED = "policy.removed"
-    # A trust policy was created.
-    TRUST_POLICY_CREATED = "trust_policy.created"
-    # A trust policy was changed; the data has its version, its digest, and the subjects that it accepts.
-    TRUST_POLICY_CHANGED = "trust_policy.changed"
-    # A trust policy was removed, and the tokens that it issued were revoked.
-    TRUST_POLICY_REMOVED = "trust_policy.removed"
-    # A cluster was created.
-    CLUSTER_CREATED = "cluster.created"
-    # A cluster or its targets were changed; the data has the values before and after.
-    CLUSTER_CHANGED = "cluster.changed"
-    # A target was checked; the data has the result of each step.
-    CLUSTER_CHECKED = "cluster.checked"
-    # The setup of a cluster's targets was printed on the server; the data says whether it contains a key.
-    CLUSTER_SETUP_SHOWN = "cluster.setup_shown"
-    # A cluster was removed; grants on it end.
-    CLUSTER_REMOVED = "cluster.removed"
-    # A webhook endpoint was created; the data has its host, never its full URL.
-    WEBHOOK_CREATED = "webhook.created"
-    # A webhook endpoint's URL, events, owners or signing key were changed.
-    WEBHOOK_CHANGED = "webhook.changed"
-    # A webhook endpoint was removed; no more messages are sent to it.
-    WEBHOOK_REMOVED = "webhook.removed"
-    # A new signing key of a webhook was created; the old one also signs until the time in the data.
-    WEBHOOK_ROTATED = "webhook.rotated"
-    # A webhook was paused, by someone or because it accepted no messages for days.
-    WEBHOOK_PAUSED = "webhook.paused"
-    # A webhook was resumed; waiting messages are sent.
-    WEBHOOK_RESUMED = "webhook.resumed"
-    # Webhook messages were sent again; the data has their number.
-    WEBHOOK_REPLAYED = "webhook.replayed"
-    # A test message was sent to a webhook.
-    WEBHOOK_TESTED = "webhook.tested"
-    # An object permission was granted to, or revoked from, a person or group.
-    PERMISSION_CHANGED = "permission.changed"
+    # Authorities
+    CA_CREATED = ("ca.created", "The key that signs a gateway's certificates was created.", "purpose signs")
+    CA_ROTATED = ("ca.rotated",
+        "A new signing key took over. Targets should trust both until the old one is retired.",
+        "before")
+    CA_RETIRED = ("ca.retired", "An old signing key was retired.")
 
-    # A key of a certificate authority was created; the data has its fingerprint.
-    CA_CREATED = "ca.created"
-    # A new CA key signs from now on; targets should trust both until the old one is retired.
-    CA_ROTATED = "ca.rotated"
-    # An old CA key was retired.
-    CA_RETIRED = "ca.retired"
-
-    # A verification of the log, or of its entries from a number on, found it intact.
-    RECORD_VERIFIED = "record.verified"
-    # A verification found the log broken; the data has the entry and the problem.
-    RECORD_BROKEN = "record.broken"
-    # Entries were exported to a file; the data has their range.
-    RECORD_EXPORTED = "record.exported"
-    # An entry of the backlog can't be recorded; the data has its truncated content and the reason.
-    RECORD_ENTRY_REPLACED = "record.entry_replaced"
-    # A restored older backup was confirmed; the data has the reason, what was lost, and the grants that ended.
-    RECORD_RESTORED = "record.restored"
-    # The key that signs the record's checkpoints was created; the data has its public key, as a verifier key.
-    RECORD_KEY_CREATED = "record.key_created"
+    # The record
+    RECORD_VERIFIED = ("record.verified",
+        "The whole record, or its newest entries, were verified and are intact.",
+        "entries first_seq began signed head_seq head_hash problem first_bad_seq detail")
+    RECORD_BROKEN = ("record.broken",
+        "A verification found that the record was changed. `first_bad_seq` is the first bad entry.",
+        "entries first_seq began signed head_seq head_hash problem first_bad_seq detail")
+    RECORD_EXPORTED = ("record.exported", "All entries were written to a file.", "file until after")
+    RECORD_ENTRY_REPLACED = ("record.entry_replaced",
+        ("An entry that had been kept aside can't be recorded. Its content is here in shortened form, with "
+         "the reason."),
+        "recorded_at")
+    RECORD_RESTORED = ("record.restored",
+        "An older backup was restored, and an administrator chose to continue with it.",
+        "reason lost signed_before signed_root signed_at agreed agreed_at head checkpoints grants sign_ins")
+    RECORD_KEY_CREATED = ("record.key_created",
+        "The key that signs checkpoints was created. `verifier` is its public half.",
+        "verifier")
+    # fmt: on
 
     @property
     def family(self) -> str:

@@ -39,14 +39,16 @@ _MASKED = "[secret]"
 
 
 class NotInTransaction(StintError):
-    """``record`` was called outside a transaction, so the act and its entry could be committed separately."""
+    """An act and its record entry could not be saved together, so nothing was saved. This is a fault of Stint:
+    report it.
+    """
 
     code = "not_in_transaction"
     status = 500
 
 
 class Unrecordable(StintError):
-    """The data is not JSON or too large, or a name is too long or invalid."""
+    """The entry is too large, or is not JSON. Nothing was done. Shorten what you sent."""
 
     code = "unrecordable"
     status = 500

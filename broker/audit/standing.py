@@ -33,7 +33,9 @@ ON CONFLICT (log) DO UPDATE SET incarnation = excluded.incarnation, contradictio
 
 
 class RecordContradicted(Unavailable):
-    """The record does not match its signed checkpoints, or has not been compared with them yet."""
+    """The record does not match its checkpoints, or this is not known yet. Nothing can be used until an
+    administrator has checked it.
+    """
 
     code = "record_contradicted"
 

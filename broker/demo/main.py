@@ -54,13 +54,18 @@ class DemoFailed(Exception):
     """The demo could not continue. The message has the reason."""
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the demo. Return 0 if every step succeeded."""
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="manage.py demo", description=__doc__)
     parser.add_argument(
         "--once", action="store_true", help="exit after the demo instead of serving the pages"
     )
-    options = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Play the demo. Return 0 if every step succeeded."""
+    once = command_line().parse_args(argv).once
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         # Check this before anything is started.
@@ -68,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
         usable_nginx()
         usable_kubectl()
         with temporary_state_dir("stint-demo-") as folder:
-            return _play(folder, once=options.once)
+            return _play(folder, once=once)
     except KeyboardInterrupt:
         return 130
     except (DemoFailed, EmbeddedError, NoNginx, NoSSHServer) as error:

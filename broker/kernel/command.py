@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,15 @@ class EarlyCommand(StintCommand):
     def main(argv: Sequence[str]) -> int:
         """Run the command with its arguments. Return the exit status."""
         raise NotImplementedError
+
+    @staticmethod
+    def command_line() -> ArgumentParser:
+        """Return the parser of its command line."""
+        raise NotImplementedError
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> ArgumentParser:  # type: ignore[override]
+        """Return its own parser, for `manage.py help` and the reference."""
+        return self.command_line()
 
     def run_from_argv(self, argv: list[str]) -> None:
         sys.exit(self.main(argv[2:]))

@@ -22,7 +22,7 @@ _NONCE = 12
 
 
 class CannotDecrypt(StintError):
-    """The stored secret was encrypted with another ``STINT_SECRET_KEY`` or for another place, or was altered."""
+    """A stored secret was encrypted under another ``STINT_SECRET_KEY``, or was altered. Restore the key."""
 
     code = "cannot_decrypt"
     status = 500

@@ -36,41 +36,41 @@ class StintError(Exception):
 
 
 class InvalidInput(StintError):
-    """The input is invalid. ``fields``: messages by field."""
+    """Some values are not valid. ``fields`` says which, and what they need."""
 
     code = "invalid"
     status = 400
 
 
 class NotFound(StintError):
-    """The object does not exist or is not visible to the caller, which is indistinguishable."""
+    """The object does not exist, or you can't see it."""
 
     code = "not_found"
     status = 404
 
 
 class Forbidden(StintError):
-    """The caller can see the object, but has no permission to do this."""
+    """You can see the object, but you don't have permission to do this."""
 
     code = "forbidden"
     status = 403
 
 
 class Conflict(StintError):
-    """The object is not in the state that the act requires."""
+    """The object is no longer in the state that this needs. Read it again."""
 
     code = "conflict"
     status = 409
 
 
 class Overtaken(Conflict):
-    """Another process did it first, so a background process has nothing left to do."""
+    """Another process did this first. There is nothing left to do."""
 
     code = "overtaken"
 
 
 class Unavailable(StintError):
-    """A component that is required to do this safely does not respond. Nothing was changed."""
+    """Something that is needed to do this safely does not respond. Nothing was changed. Try again in a moment."""
 
     code = "unavailable"
     status = 503

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+
 from broker.kernel.errors import StintError
 
 CONTENT_TYPE = "application/problem+json"
+# Where each code is explained.
+_REFERENCE = "/docs/reference/errors/"
 
 
 def problem(*, status: int, code: str, title: str, detail: str = "", **members: Any) -> dict[str, Any]:
-    """Return an RFC 9457 object without empty members."""
-    body: dict[str, Any] = {"type": f"/problems/{code}", "title": title, "status": status, "code": code}
+    """Return an RFC 9457 object; empty members are left out. Its type is the URL of the code's explanation."""
+    type_ = f"{settings.PUBLIC_URL}{_REFERENCE}#{code}"
+    body: dict[str, Any] = {"type": type_, "title": title, "status": status, "code": code}
     if detail:
         body["detail"] = detail
     body.update({name: value for name, value in members.items() if value})

@@ -14,8 +14,8 @@ from broker.embedded.state import REPOSITORY
 from broker.processes.argv import streams_argv, web_argv, worker_argv
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line. Exits with a usage message if it is invalid."""
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="manage.py serve",
         description="Run one process of Stint: web (pages and API), streams (live streams and MCP) or worker. For gateways, use "
@@ -26,8 +26,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("kind", choices=["web", "streams", "worker"])
     add("--host", default="127.0.0.1", help="address of web or streams")
     add("--port", type=int, help="port of web (default: 8000) or streams (default: 8001)")
-    add("--processes", type=int, default=1, help="number of processes of web")
-    return parser.parse_args(argv)
+    add("--processes", type=int, default=1, help="how many processes serve pages and API")
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line. Ends with a usage message if something is wrong with it."""
+    return command_line().parse_args(argv)
 
 
 def python_argv(options: argparse.Namespace) -> list[str]:

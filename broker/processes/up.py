@@ -62,8 +62,8 @@ class Options:
         return f"http://{host}:{self.port}"
 
 
-def parse(argv: Sequence[str]) -> Options:
-    """Parse the command line. Defaults come from environment variables. Raises `EnvError`."""
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of the command line. Defaults come from environment variables. Raises `EnvError`."""
     parser = argparse.ArgumentParser(
         prog="manage.py up",
         description="Start all of Stint: embedded PostgreSQL and Valkey unless DATABASE_URL and REDIS_URL "
@@ -93,7 +93,12 @@ def parse(argv: Sequence[str]) -> Options:
         default=service.WEB_WORKERS.read(),
         help="number of web processes; 0 means one with the embedded database, otherwise two",
     )
-    return Options(**vars(parser.parse_args(argv)))
+    return parser
+
+
+def parse(argv: Sequence[str]) -> Options:
+    """Parse the command line. Raises `EnvError`."""
+    return Options(**vars(command_line().parse_args(argv)))
 
 
 def main(argv: Sequence[str]) -> int:

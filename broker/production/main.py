@@ -51,8 +51,8 @@ class Options:
         return urlsplit(self.url).hostname or ""
 
 
-def parse(argv: Sequence[str]) -> Options:
-    """Parse the command line. Exits with a usage message if it is invalid."""
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="manage.py production",
         description="Write systemd units, an nginx site and settings into DIR, laid out as below /. Existing files that differ "
@@ -87,7 +87,12 @@ def parse(argv: Sequence[str]) -> Options:
         action="store_true",
         help="replace files that differ, except those with settings and secrets",
     )
-    return Options(**vars(parser.parse_args(argv)))
+    return parser
+
+
+def parse(argv: Sequence[str]) -> Options:
+    """Parse the command line. Ends with a usage message if something is wrong with it."""
+    return Options(**vars(command_line().parse_args(argv)))
 
 
 def main(argv: Sequence[str]) -> int:

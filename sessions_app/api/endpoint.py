@@ -22,7 +22,7 @@ _NUMBERS = ("pk", "seq")
 
 
 class OnlyAdministrators(Forbidden):
-    """The caller is not an administrator."""
+    """Only administrators can disable and enable identities."""
 
     code = "only_administrators"
 

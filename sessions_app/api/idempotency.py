@@ -44,20 +44,22 @@ _LONGEST = dt.timedelta(seconds=2 * CALL_SECONDS)
 
 
 class KeyReused(StintError):
-    """The key was already used for another request."""
+    """The idempotency key was already used for another request. Use a new key."""
 
     code = "idempotency_key_reused"
     status = 422
 
 
 class StillRunning(Conflict):
-    """The first request with the key is still in progress."""
+    """The first request with this idempotency key is still in progress. Try again in a moment."""
 
     code = "idempotency_key_in_use"
 
 
 class ShownOnce(Conflict):
-    """The first response contained a secret that was shown once and is stored nowhere."""
+    """The first response contained a secret that is shown only once. Create a new one with a new idempotency
+    key.
+    """
 
     code = "shown_once"
 

@@ -18,7 +18,7 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class TooLarge(exceptions.APIException):
-    """The body is longer than any valid request."""
+    """The body is larger than 256 KiB. Send less."""
 
     status_code = 413
     default_code = "too_large"
@@ -26,7 +26,7 @@ class TooLarge(exceptions.APIException):
 
 
 class NeedsLength(exceptions.APIException):
-    """A body without Content-Length would be read as empty (RFC 9110 section 15.5.12)."""
+    """The body has no ``Content-Length``. Send it with one (RFC 9110 section 15.5.12)."""
 
     status_code = 411
     default_code = "length_required"

@@ -39,7 +39,7 @@ NAMES = (SSH, *SITES)
 
 
 class UnknownProtocol(InvalidInput):
-    """There is no endpoint of this name."""
+    """There is no gateway of this name. The message lists them."""
 
     code = "unknown_protocol"
 

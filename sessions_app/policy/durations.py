@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from broker.cli.durations import PATTERN, parse_duration
 
-__all__ = ["Duration", "parse_duration", "say_duration", "show_duration"]
+__all__ = ["PATTERN", "Duration", "parse_duration", "say_duration", "show_duration"]
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 

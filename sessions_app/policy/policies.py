@@ -19,6 +19,13 @@ STALENESS = 900
 # Seconds within which access that began without approval must be reviewed, at the latest.
 LATEST_REVIEW = 86400
 Person = Annotated[str, Field(min_length=1, max_length=100)]
+_Review = Annotated[
+    Duration, Field(le=LATEST_REVIEW, description="How soon someone else must review it, at most 24h")
+]
+
+
+def _is_unset(value: object) -> bool:
+    return value in (None, ())
 
 
 def _pattern(text: str) -> str:
@@ -33,8 +40,10 @@ class _Document(BaseModel):
 class Who(_Document):
     """Groups and identities, by name. At least one is required."""
 
-    groups: tuple[Name, ...] = ()
-    identities: tuple[Person, ...] = ()
+    groups: tuple[Name, ...] = Field(default=(), description="Names of groups", examples=[["engineers"]])
+    identities: tuple[Person, ...] = Field(
+        default=(), description="Names of identities", examples=[["deploy"]]
+    )
 
     @model_validator(mode="after")
     def _somebody(self) -> Who:
@@ -46,24 +55,30 @@ class Who(_Document):
 class Clause(_Document):
     """Approvals by different people in these groups."""
 
-    count: int = Field(ge=1, le=10)
-    groups: tuple[Name, ...] = Field(alias="from", min_length=1)
+    count: int = Field(ge=1, le=10, description="How many people must approve")
+    groups: tuple[Name, ...] = Field(
+        alias="from", min_length=1, description="Groups whose members can approve", examples=[["leads"]]
+    )
 
 
 class Extension(_Document):
     """How many times a grant can be extended, and by how much each time."""
 
-    times: int = Field(ge=1, le=10)
-    by: Duration
-    approvals: Literal["none", "same"] = "same"
+    times: int = Field(ge=1, le=10, description="How many times a grant can be extended")
+    by: Duration = Field(description="The longest extension")
+    approvals: Literal["none", "same"] = Field(
+        default="same", description="Whether it needs the policy's approvals"
+    )
 
 
 class BreakGlass(_Document):
     """Who can start immediately with a reason, and how soon someone else must review it."""
 
-    groups: tuple[Name, ...] = Field(min_length=1)
-    max_duration: Duration
-    review_within: Annotated[Duration, Field(le=LATEST_REVIEW)] = LATEST_REVIEW
+    groups: tuple[Name, ...] = Field(
+        min_length=1, description="Groups whose members can start such access", examples=[["sre"]]
+    )
+    max_duration: Duration = Field(description="The longest such access")
+    review_within: _Review = LATEST_REVIEW
 
 
 class Incident(_Document):
@@ -75,11 +90,18 @@ class Incident(_Document):
     for such incidents.
     """
 
-    on_call: tuple[Name, ...] = Field(min_length=1)
-    max_duration: Duration = 7200
-    approvals: Literal["none", "same"] = "none"
-    own: Literal["review", "forbid"] = "review"
-    review_within: Annotated[Duration, Field(le=LATEST_REVIEW)] = LATEST_REVIEW
+    on_call: tuple[Name, ...] = Field(
+        min_length=1, description="Groups whose members can start such access", examples=[["sre"]]
+    )
+    max_duration: Duration = Field(default=7200, description="The longest such access")
+    approvals: Literal["none", "same"] = Field(
+        default="none", description="Whether it needs the policy's approvals"
+    )
+    own: Literal["review", "forbid"] = Field(
+        default="review",
+        description="What people get for an incident that may be their own: access with a review, or none",
+    )
+    review_within: _Review = LATEST_REVIEW
 
 
 class WorkflowNeeded(_Document):
@@ -91,12 +113,27 @@ class WorkflowNeeded(_Document):
     workflow, and they did not last change its severity, urgency or assignee.
     """
 
-    kinds: tuple[Literal["incident", "change", "ticket", "task", "pipeline"], ...] = Field(min_length=1)
-    sources: tuple[Name, ...] | None = Field(default=None, min_length=1)
-    severity: tuple[Literal["P1", "P2", "P3", "P4"], ...] | None = Field(default=None, min_length=1)
-    staleness: Annotated[Duration, Field(ge=60, le=86400)] = STALENESS
-    requester: Literal["anyone", "assignee", "member", "on_call"] = "anyone"
-    approvals: Literal["none", "same"] = "same"
+    kinds: tuple[Literal["incident", "change", "ticket", "task", "pipeline"], ...] = Field(
+        min_length=1, description="The kinds of workflows that are accepted", examples=[["change"]]
+    )
+    sources: tuple[Name, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Sources, with `stint` for Stint's own. Default: any",
+        examples=[["pagerduty"]],
+    )
+    severity: tuple[Literal["P1", "P2", "P3", "P4"], ...] | None = Field(
+        default=None, min_length=1, description="Severities. Default: any", examples=[["P1", "P2"]]
+    )
+    staleness: Annotated[Duration, Field(ge=60, le=86400)] = Field(
+        default=STALENESS, description="If it can't be read for so long, it counts as closed; from 1m to 24h"
+    )
+    requester: Literal["anyone", "assignee", "member", "on_call"] = Field(
+        default="anyone", description="What the requester must be in the workflow"
+    )
+    approvals: Literal["none", "same"] = Field(
+        default="same", description="With `none`, people who are assigned or on call start immediately"
+    )
 
     @model_validator(mode="after")
     def _somebody_vouches(self) -> WorkflowNeeded:
@@ -116,8 +153,10 @@ class Deviations(_Document):
     until an approver releases it, or is ended.
     """
 
-    limit: Annotated[int, Field(ge=1, le=1000)]
-    people: Literal["hold", "end"] = "hold"
+    limit: Annotated[int, Field(ge=1, le=1000)] = Field(description="The number of refused commands")
+    people: Literal["hold", "end"] = Field(
+        default="hold", description="Whether a person's grant is suspended or ended; a machine's is ended"
+    )
 
 
 # The defaults. Each refusal is an entry of the record, so no grant may have an unlimited number of them.
@@ -128,15 +167,23 @@ PEOPLES_LIMIT = Deviations(limit=500)
 class Notify(_Document):
     """Who is notified of requests and grants under the policy: these groups of approvers first, and these webhooks."""
 
-    first: tuple[Name, ...] = Field(default=(), max_length=20)
-    webhooks: tuple[Name, ...] = Field(default=(), max_length=20)
+    first: tuple[Name, ...] = Field(
+        default=(), max_length=20, description="The approvers to notify first. Default: all"
+    )
+    webhooks: tuple[Name, ...] = Field(
+        default=(), max_length=20, description="Webhooks with `scope: policies`", examples=[["chat"]]
+    )
 
 
 class Next(_Document):
     """Who a step notifies."""
 
-    groups: tuple[Name, ...] = Field(default=(), max_length=20)
-    webhooks: tuple[Name, ...] = Field(default=(), max_length=20)
+    groups: tuple[Name, ...] = Field(
+        default=(), max_length=20, description="Groups that can see such requests", examples=[["managers"]]
+    )
+    webhooks: tuple[Name, ...] = Field(
+        default=(), max_length=20, description="Webhooks", examples=[["pager"]]
+    )
 
     @model_validator(mode="after")
     def _somebody(self) -> Next:
@@ -148,20 +195,24 @@ class Next(_Document):
 class Step(_Document):
     """Who is notified when no one has answered for this long."""
 
-    after: Duration
+    after: Duration = Field(description="How long nobody has decided")
     notify: Next
 
 
 class Recordings(_Document):
     """How long recordings of command output are kept. Their digests are kept forever."""
 
-    keep: Annotated[Duration, Field(ge=86400, le=3660 * 86400)]
+    keep: Annotated[Duration, Field(ge=86400, le=3660 * 86400)] = Field(
+        description="How long, from 1d to 3660d"
+    )
 
 
 class Delegation(_Document):
     """Who holders can delegate to, and through how many levels (person → pipeline → agent: 2)."""
 
-    depth: int = Field(default=1, ge=1, le=5)
+    depth: int = Field(
+        default=1, ge=1, le=5, description="Through how many levels: 2 for person → pipeline → agent"
+    )
     to: Who
 
 
@@ -179,36 +230,92 @@ class Terms(_Document):
 class PolicyDocument(_Document):
     """Who can request which command sets on which clusters, for how long, and with which approvals."""
 
-    name: Name
-    summary: str = Field(default="", max_length=200)
-    clusters: tuple[Name, ...] = Field(min_length=1)
-    command_sets: tuple[Name, ...] = Field(min_length=1)
-    requesters: Who
-    viewers: Who | None = None
-    administrators: Who | None = None
-    approvals: tuple[Clause, ...] | Literal["none"]
-    max_duration: Duration
-    max_horizon: Duration = 30 * 86400
-    decision_time: Duration = 86400
-    reason: Literal["required", "optional"] = "required"
-    ticket: Annotated[str, AfterValidator(_pattern)] | None = None
-    windows: tuple[Window, ...] | None = None
-    freezes: tuple[Freeze, ...] = ()
-    extension: Extension | None = None
-    break_glass: BreakGlass | None = None
-    incident: Incident | None = None
-    deviations: Deviations | None = None
-    # Omitted from the stored document while unset, so that policies from before these fields keep their digest.
-    notify: Notify | None = Field(default=None, exclude_if=lambda value: value is None)
-    escalation: tuple[Step, ...] = Field(default=(), max_length=10, exclude_if=lambda value: value == ())
-    workflow: WorkflowNeeded | None = Field(default=None, exclude_if=lambda value: value is None)
-
-    # Seconds between heartbeats of the holder. The grant ends after three missed ones.
-    heartbeat: Annotated[Duration, Field(ge=5, le=3600)] | None = Field(
-        default=None, exclude_if=lambda value: value is None
+    name: Name = Field(
+        description="The name of the policy: lowercase letters, digits, `-` and `_`", examples=["web-work"]
     )
-    delegation: Delegation | None = Field(default=None, exclude_if=lambda value: value is None)
-    recordings: Recordings | None = Field(default=None, exclude_if=lambda value: value is None)
+    summary: str = Field(default="", max_length=200, description="What the policy is for, in one line")
+    clusters: tuple[Name, ...] = Field(
+        min_length=1, description="The clusters that it covers", examples=[["web"]]
+    )
+    command_sets: tuple[Name, ...] = Field(
+        min_length=1, description="The command sets that can be requested", examples=[["restart-web"]]
+    )
+    requesters: Who = Field(description="Who can request access", examples=[{"groups": ["engineers"]}])
+    viewers: Who | None = Field(
+        default=None, description="Who else can see requests and grants under the policy"
+    )
+    administrators: Who | None = Field(
+        default=None, description="Who can change the policy and end grants under it"
+    )
+    approvals: tuple[Clause, ...] | Literal["none"] = Field(
+        description="The approvals that a request needs. Each item needs different people. With `none`, every requester starts "
+        "immediately",
+        examples=[[{"count": 1, "from": ["leads"]}]],
+    )
+    max_duration: Duration = Field(description="The longest grant")
+    max_horizon: Duration = Field(
+        default=30 * 86400, description="How far ahead a grant's start can be requested"
+    )
+    decision_time: Duration = Field(
+        default=86400, description="A request expires if nobody decides it for this long"
+    )
+    reason: Literal["required", "optional"] = Field(
+        default="required", description="Whether a request needs a reason"
+    )
+    ticket: Annotated[str, AfterValidator(_pattern)] | None = Field(
+        default=None,
+        description="A request needs a ticket that matches this RE2 pattern",
+        examples=["CHG-[0-9]+"],
+    )
+    windows: tuple[Window, ...] | None = Field(
+        default=None, description="When grants can run; one window must cover all of it. Default: any time"
+    )
+    freezes: tuple[Freeze, ...] = Field(default=(), description="Periods in which no planned access can run")
+    extension: Extension | None = Field(
+        default=None, description="How grants can be extended. Default: not at all"
+    )
+    break_glass: BreakGlass | None = Field(
+        default=None, description="Who can start immediately with a reason. Default: nobody"
+    )
+    incident: Incident | None = Field(
+        default=None,
+        description="Who can start immediately while an incident is open on the cluster. Default: nobody",
+    )
+    deviations: Deviations | None = Field(
+        default=None, description="The most refused commands. Default: 500 for people, 50 for machines"
+    )
+    # Omitted from the stored document while unset, so that older policies keep their digest.
+    notify: Notify | None = Field(
+        default=None,
+        exclude_if=_is_unset,
+        description="Who is notified of requests and grants. Default: all approvers",
+    )
+    escalation: tuple[Step, ...] = Field(
+        default=(),
+        max_length=10,
+        exclude_if=_is_unset,
+        description="Who is notified next when nobody decides, in ascending order of time",
+    )
+    workflow: WorkflowNeeded | None = Field(
+        default=None,
+        exclude_if=_is_unset,
+        description="The workflow that access requires, and whose closing ends it. Default: none is required",
+    )
+    heartbeat: Annotated[Duration, Field(ge=5, le=3600)] | None = Field(
+        default=None,
+        exclude_if=_is_unset,
+        description="How often the holder must report, from 5s to 1h. Three missed reports end the grant",
+    )
+    delegation: Delegation | None = Field(
+        default=None,
+        exclude_if=_is_unset,
+        description="To whom holders can delegate a part of their grant. Default: to nobody",
+    )
+    recordings: Recordings | None = Field(
+        default=None,
+        exclude_if=_is_unset,
+        description="How long recordings are kept. Default: `STINT_RECORDINGS_DAYS`",
+    )
 
     def deviations_of(self, *, person: bool) -> Deviations:
         """Return the limit on refused commands for grants of a person or of a machine."""

@@ -57,10 +57,18 @@ class Window(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(min_length=1)
-    start: ClockTime = Field(alias="from")
-    end: ClockTime = Field(alias="to")
-    zone: Zone
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(
+        min_length=1, description="The days on which the window begins", examples=[["mon", "tue"]]
+    )
+    start: ClockTime = Field(
+        alias="from", description="The local time at which it begins, in quotes", examples=["02:00"]
+    )
+    end: ClockTime = Field(
+        alias="to",
+        description="The local time at which it ends, in quotes. At or before `from`, it is on the next day",
+        examples=["05:00"],
+    )
+    zone: Zone = Field(description="The IANA time zone of these times", examples=["Europe/Berlin"])
 
     def occurrences(
         self, after: dt.datetime, days: int = _LOOK_AHEAD_DAYS
@@ -83,9 +91,9 @@ class Freeze(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    start: dt.datetime = Field(alias="from")
-    end: dt.datetime = Field(alias="to")
-    reason: str = Field(min_length=1, max_length=200)
+    start: dt.datetime = Field(alias="from", description="When it begins")
+    end: dt.datetime = Field(alias="to", description="When it ends")
+    reason: str = Field(min_length=1, max_length=200, description="Why, for requesters")
 
     @model_validator(mode="after")
     def _in_order(self) -> Freeze:

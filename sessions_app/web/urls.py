@@ -61,6 +61,7 @@ urlpatterns: list[URLPattern] = [
     path("more/", home.more, name="more"),
     path("search/", record.find, name="search"),
     path("docs/", guides.index, name="guides"),
+    path("docs/reference/<slug:name>/", guides.reference, name="reference"),
     path("docs/<slug:name>/", guides.detail, name="guide"),
     path("pulse/", live.pulse, name="pulse"),
     path("streams/changes", live.no_stream, name="no_stream"),

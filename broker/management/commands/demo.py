@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from broker.demo.main import main
+from broker.demo.main import command_line, main
 from broker.kernel.command import EarlyCommand
 
 
@@ -11,3 +11,4 @@ class Command(EarlyCommand):
 
     help = "Run the demo on real servers in a temporary folder, then serve the pages. --once exits after the demo."
     main = staticmethod(main)
+    command_line = staticmethod(command_line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from broker.kernel.command import EarlyCommand
-from broker.production.main import main
+from broker.production.main import command_line, main
 
 
 class Command(EarlyCommand):
@@ -11,3 +11,4 @@ class Command(EarlyCommand):
 
     help = "Write the files that run Stint in production: systemd units, an nginx site and settings."
     main = staticmethod(main)
+    command_line = staticmethod(command_line)

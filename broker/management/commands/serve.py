@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from broker.kernel.command import EarlyCommand
-from broker.processes.serve import main
+from broker.processes.serve import command_line, main
 
 
 class Command(EarlyCommand):
@@ -11,3 +11,4 @@ class Command(EarlyCommand):
 
     help = "Run one process of Stint: web, streams or worker."
     main = staticmethod(main)
+    command_line = staticmethod(command_line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from broker.kernel.command import EarlyCommand
-from broker.processes.up import main
+from broker.processes.up import command_line, main
 
 
 class Command(EarlyCommand):
@@ -11,3 +11,4 @@ class Command(EarlyCommand):
 
     help = "Start all processes of Stint: web, streams, worker and gateways, with embedded servers if none are configured."
     main = staticmethod(main)
+    command_line = staticmethod(command_line)

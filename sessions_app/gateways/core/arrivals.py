@@ -37,7 +37,7 @@ LIMITS = Limits()
 
 
 class ShareTaken(StintError):
-    """A grant has as many connections as one may have."""
+    """The grant has as many connections as one grant can have. Close some of them."""
 
     code = "too_many_connections"
     status = 429

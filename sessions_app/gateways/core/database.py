@@ -25,7 +25,7 @@ _used = threading.local()
 
 
 class NotTaken(StintError):
-    """The database answers, but refuses the statement. A retry would be refused again."""
+    """The database refused the statement, and would refuse it again. The log has the reason."""
 
     code = "not_taken"
     status = 500

@@ -39,7 +39,9 @@ STOPPING = "the gateway is stopping"
 
 
 class CannotListen(StintError):
-    """An endpoint's address is taken or not of this machine, or its port is reserved."""
+    """A gateway can't listen at its address: it is taken, reserved, or not of this machine. Change it, or stop
+    what uses it.
+    """
 
     code = "cannot_listen"
     status = 500

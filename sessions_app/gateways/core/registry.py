@@ -21,7 +21,7 @@ NOT_HELD = "not held by the gateway"
 
 
 class Ended(StintError):
-    """The grant ended between two steps."""
+    """The grant ended between two steps. Request access again."""
 
     code = "grant_is_over"
     status = 409

@@ -38,7 +38,7 @@ _MOST_HOSTS = 1000
 
 
 class GatewaySettings(StintError):
-    """The settings of the web gateways don't work. The message says which."""
+    """The settings of the HTTPS gateways don't work. The message says which one to change."""
 
     code = "gateway_settings"
     status = 500

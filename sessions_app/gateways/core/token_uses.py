@@ -23,7 +23,7 @@ _Key = tuple[int, int]
 
 
 class TooManyAtOnce(StintError):
-    """One token is used for more requests than may run at once."""
+    """The token is used for as many requests as it can have at once. Wait for one to finish."""
 
     code = "too_many_at_once"
     status = 429

@@ -210,7 +210,7 @@ class ClusterService:
 
 
 class _TooManyAtOnce(StintError):
-    """One token is used for more calls than may run at once."""
+    """The token is used for as many calls as it can have at once. Wait for one to finish."""
 
     code = "too_many_at_once"
     status = 429

@@ -19,14 +19,14 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 
 class NoAccess(StintError):
-    """The holder has no access now; the message says where to request it."""
+    """You have no access to this now. The message says where to request it."""
 
     code = "no_access"
     status = 403
 
 
 class SeveralGrants(StintError):
-    """More than one grant fits, and only the holder can choose."""
+    """More than one grant fits. Name the one to use, as the message shows."""
 
     code = "several_grants"
     status = 409

@@ -68,7 +68,7 @@ class Plan:
 
 
 class MoreWouldEnd(Conflict):
-    """Grants that started since the change was shown would also end. Nothing was changed."""
+    """Grants that started since the change was shown would also end. Nothing was changed. Plan it again."""
 
     code = "more_would_end"
 

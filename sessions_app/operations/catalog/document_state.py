@@ -45,7 +45,7 @@ PAGES: dict[Kind, str] = {
 
 
 class ProposalOver(Conflict):
-    """The proposal was settled, it lapsed, or its document changed."""
+    """The proposal was published, refused or withdrawn, or its document changed. Make a new one."""
 
     code = "proposal_over"
 

@@ -25,7 +25,7 @@ LASTS = dt.timedelta(days=7)
 
 
 class AlreadyProposed(Conflict):
-    """Someone else's proposal for the document is pending."""
+    """A proposal of someone else for this document is pending. Publish or refuse it first."""
 
     code = "already_proposed"
 

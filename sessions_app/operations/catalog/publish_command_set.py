@@ -27,7 +27,9 @@ from sessions_app.queries.catalog.widening import wider_set
 
 
 class NotFitToPublish(StintError):
-    """The linter found errors, warnings are not accepted, or examples fail. ``fields`` names each problem."""
+    """The linter found errors or warnings that are not accepted, or examples fail. ``fields`` names each
+    problem.
+    """
 
     code = "not_fit_to_publish"
     status = 422

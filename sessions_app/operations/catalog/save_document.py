@@ -46,7 +46,7 @@ from sessions_app.queries.requests import facts
 
 
 class ChangedMeanwhile(Conflict):
-    """Someone else changed the document since it was opened. Nothing was saved."""
+    """Someone else changed the document since it was opened. Nothing was saved. Load it again."""
 
     code = "changed_meanwhile"
 

@@ -25,13 +25,13 @@ from sessions_app.policy.documents import DocumentError, Problem
 
 
 class OnlyAdministratorsSetUp(Forbidden):
-    """Only administrators set up what others may request."""
+    """Only administrators can change what others can request."""
 
     code = "only_administrators"
 
 
 class DraftReplaced(Conflict):
-    """The draft is not the one that the writer saw."""
+    """Someone else saved another draft meanwhile. Load it again, and apply your changes to it."""
 
     code = "draft_replaced"
 

@@ -43,13 +43,15 @@ _MOST = 200
 
 
 class NotItsHolder(Forbidden):
-    """Only the holder of a grant can delegate a part of it."""
+    """Only the holder of a grant can send heartbeats for it."""
 
     code = "not_its_holder"
 
 
 class NotWithin(StintError):
-    """The delegated part is not within the grant, or the policy does not allow delegation."""
+    """The delegated part is not within the grant, or the policy does not allow delegation. The message says
+    what exceeds it.
+    """
 
     code = "not_within"
     status = 422

@@ -18,7 +18,7 @@ from sessions_app.operations.grants.lock_to_end import AT_ONCE, lock_to_end
 
 
 class NothingToEnd(NotFound):
-    """The identity does not exist, or holds nothing that the actor can end."""
+    """The identity does not exist, or has no grants that you can end."""
 
     code = "nothing_to_end"
 

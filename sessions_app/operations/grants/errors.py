@@ -6,6 +6,6 @@ from broker.kernel.errors import Conflict
 
 
 class GrantIsOver(Conflict):
-    """The grant is not active (anymore)."""
+    """The grant is not active: it has not started, or has ended. Request access again."""
 
     code = "grant_is_over"

@@ -15,7 +15,7 @@ MISSED = 3
 
 
 class NoHeartbeat(Conflict):
-    """The grant needs no heartbeat."""
+    """The grant does not need heartbeats. Don't send any."""
 
     code = "no_heartbeat"
 

@@ -30,7 +30,7 @@ from sessions_app.queries.gateways.keys import GATEWAY_CA, gateway_bundle
 
 
 class TargetDidNotAnswer(StintError):
-    """The target could not be asked for a credential, or refused."""
+    """The target did not issue a credential: it can't be reached, or refused. The message says why."""
 
     code = "target_did_not_answer"
     status = 503

@@ -33,13 +33,13 @@ def takes_tokens(cluster: Cluster) -> bool:
 
 
 class NotItsHolder(Forbidden):
-    """Only the holder of a grant, or the owner of a machine that holds it, can get its token."""
+    """Only the holder of a grant can send heartbeats for it."""
 
     code = "not_its_holder"
 
 
 class NotOverHTTP(InvalidInput):
-    """The grant is on a cluster of another kind, which is used without a token."""
+    """The grant is on a cluster of another kind, which needs no token."""
 
     code = "not_over_http"
 

@@ -20,13 +20,13 @@ from sessions_app.queries.requests.deciders import may_not_decide_in
 
 
 class NotHeld(Conflict):
-    """The grant is not suspended (anymore)."""
+    """The grant is not suspended, so there is nothing to release."""
 
     code = "not_held"
 
 
 class MayNotRelease(Forbidden):
-    """Only an approver can release a grant, and never its own holder, by whatever account."""
+    """Only an approver can release a suspended grant, and never its own holder."""
 
     code = "may_not_release"
 

@@ -26,7 +26,7 @@ _EVENT = {
 
 
 class StaleGrant(Overtaken):
-    """The grant changed after it was read. Nothing was written."""
+    """The grant changed meanwhile. Nothing was written. Read it again."""
 
     code = "stale_grant"
 

@@ -25,7 +25,7 @@ MOST = 20
 
 
 class TooManyPasskeys(Conflict):
-    """The person has reached the limit of passkeys."""
+    """The person has as many passkeys as one can have. Remove one first."""
 
     code = "too_many_passkeys"
 

@@ -22,7 +22,7 @@ from sessions_app.operations.identities.prove_code import WrongCode, step_of
 
 
 class AppThere(Conflict):
-    """The person already has an authenticator app."""
+    """The person already has an authenticator app. Remove it before adding another."""
 
     code = "app_there"
 

@@ -19,7 +19,7 @@ logger = structlog.get_logger(__name__)
 
 
 class ProviderDoesNotAnswer(Unavailable):
-    """The identity provider can't be reached now."""
+    """The identity provider can't be reached. Try again in a moment."""
 
     code = "provider_does_not_answer"
 

@@ -30,7 +30,7 @@ def lock_person(identity_id: int) -> Identity:
 
 
 class SignInEnded(Forbidden):
-    """The acting person was disabled, or their sign-ins ended, after their request was accepted."""
+    """Your sessions ended while the request was in progress. Sign in again."""
 
     code = "sign_in_ended"
 

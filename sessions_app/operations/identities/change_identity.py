@@ -25,13 +25,15 @@ _WORDS = {"name": "name", "email": "mail address"}
 
 
 class WouldBeOnePerson(Conflict):
-    """Someone else already has that address, and accounts with one address count as one person."""
+    """Someone else has that address, and accounts with one address count as one person. Use another address."""
 
     code = "would_be_one_person"
 
 
 class WouldBeTwoPeople(Conflict):
-    """Without the address, accounts of one person would become two people, who decide each other's requests."""
+    """Without the address, accounts of one person would count as two, who could approve each other's requests.
+    Keep it.
+    """
 
     code = "would_be_two_people"
 

@@ -35,13 +35,13 @@ _KEPT = (
 
 
 class TokenNotAccepted(InvalidInput):
-    """The token is not accepted. The reason is in the record, and is not returned."""
+    """The token is not accepted. The reason is in the record, where administrators can read it."""
 
     code = "invalid_request"
 
 
 class ScopeNotGiven(InvalidInput):
-    """The trust policy does not give the requested scope."""
+    """The trust policy does not give the requested scope. Ask for another, or change the policy."""
 
     code = "invalid_scope"
 

@@ -16,7 +16,7 @@ from sessions_app.operations.identities.sign_in_by_provider import Answer, authe
 
 
 class NotConfirmed(Forbidden):
-    """The provider's answer does not prove that the person who is signed in has just authenticated there."""
+    """The identity provider did not confirm that you have just signed in there. Try again."""
 
     code = "not_confirmed"
 

@@ -20,7 +20,7 @@ from sessions_app.operations.identities.change_factors import NOT_YOU, lock_pers
 
 
 class WrongCode(InvalidInput):
-    """The code is not the app's current one, was used before, or is not an unused recovery code."""
+    """The code is not the current one, or was already used. Enter the next one."""
 
     code = "wrong_code"
 

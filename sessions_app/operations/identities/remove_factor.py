@@ -17,7 +17,7 @@ from sessions_app.operations.identities.change_factors import end_sign_ins, lock
 
 
 class LastFactor(Conflict):
-    """It is the person's last second factor, and one is required."""
+    """It is the person's last second factor, and one is required. Add another one first."""
 
     code = "last_factor"
 

@@ -16,7 +16,7 @@ from sessions_app.operations.identities.change_factors import first_codes, lock_
 
 
 class NothingToRecover(Conflict):
-    """Recovery codes replace a second factor, and there is none."""
+    """There is no second factor that recovery codes could replace. Add one first."""
 
     code = "nothing_to_recover"
 

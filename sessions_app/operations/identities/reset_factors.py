@@ -17,7 +17,7 @@ from sessions_app.operations.identities.change_factors import end_sign_ins, lock
 
 
 class NoFactor(Conflict):
-    """The person has no second factor."""
+    """The person has no second factor, so there is nothing to reset."""
 
     code = "no_factor"
 

@@ -29,7 +29,7 @@ logger = structlog.get_logger(__name__)
 
 
 class NotSignedIn(Forbidden):
-    """The provider's answer signs nobody in."""
+    """The identity provider's answer can't be used to sign in. Try again, or ask an administrator."""
 
     code = "not_signed_in"
 

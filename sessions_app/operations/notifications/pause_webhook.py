@@ -20,7 +20,7 @@ LONGEST = 200
 
 
 class PausedAlready(Conflict):
-    """The endpoint is already paused."""
+    """The webhook is already paused."""
 
     code = "paused_already"
 

@@ -22,7 +22,7 @@ MOST = 10_000
 
 
 class TooMuchToReplay(InvalidInput):
-    """There are more events since that time than can be sent again at once."""
+    """More happened since that time than can be sent again at once. Choose a later time."""
 
     code = "too_much_to_replay"
 

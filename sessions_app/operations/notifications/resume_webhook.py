@@ -17,7 +17,7 @@ from sessions_app.operations.notifications.webhook_endpoint import lock_endpoint
 
 
 class NotPaused(Conflict):
-    """The endpoint is not paused."""
+    """The webhook is not paused, so there is nothing to resume."""
 
     code = "not_paused"
 

@@ -26,13 +26,15 @@ from sessions_app.operations.grants.end_grant import end_grant
 
 
 class NothingWasRestored(Conflict):
-    """The record matches what is kept outside the database."""
+    """The record matches the checkpoints outside the database, so nothing has to be accepted."""
 
     code = "nothing_was_restored"
 
 
 class NothingIsKept(Conflict):
-    """The record does not match the checkpoints, and this process does not see the checkpoints that show it."""
+    """The record contradicts the checkpoints, and this process does not see the ones that show it. Run this
+    where they are.
+    """
 
     code = "nothing_is_kept"
 

@@ -16,7 +16,9 @@ from broker.kernel.errors import NotFound, StintError
 
 
 class CheckpointsUnreadable(StintError):
-    """The process can't read the file that keeps the checkpoints outside the database."""
+    """The process can't read the file with the checkpoints. Check ``STINT_CHECKPOINTS_FILE`` and its
+    permissions.
+    """
 
     code = "checkpoints_unreadable"
     status = 500

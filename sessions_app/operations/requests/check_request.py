@@ -37,7 +37,7 @@ FARTHEST = dt.timedelta(days=3660)
 
 
 class NotRequestable(NotFound):
-    """The cluster, command set or policy does not exist, or the requester may not request it."""
+    """The cluster, command set or policy does not exist, or you can't request it."""
 
     code = "nothing_to_ask_for"
 

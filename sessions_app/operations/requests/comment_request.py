@@ -22,7 +22,7 @@ MOST = 200
 
 
 class ThreadIsFull(Conflict):
-    """The thread is so long that nobody would read more."""
+    """The request has as many comments as it can have."""
 
     code = "thread_is_full"
 

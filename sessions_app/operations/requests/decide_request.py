@@ -49,19 +49,19 @@ from sessions_app.queries.workflows.workflows import why_over
 
 
 class MayNotDecide(Forbidden):
-    """The verdict would not count; the message says why."""
+    """Your verdict would not count, for example because it is your own request. The message says why."""
 
     code = "may_not_decide"
 
 
 class ScopeChanged(Conflict):
-    """The request changed after the approver read it, so the verdict was not counted."""
+    """The request changed after you read it, so your verdict was not counted. Read it again."""
 
     code = "scope_changed"
 
 
 class AlreadyDecided(Conflict):
-    """The request is no longer pending."""
+    """The request is no longer pending. Read it again to see who decided it."""
 
     code = "already_decided"
 

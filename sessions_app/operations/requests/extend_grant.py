@@ -33,7 +33,7 @@ from sessions_app.queries.requests.deciders import deciders_of
 
 
 class MayNotExtend(Forbidden):
-    """The policy does not allow the extension; the message says which limit."""
+    """The policy does not allow the extension. The message says which limit applies."""
 
     code = "may_not_extend"
 

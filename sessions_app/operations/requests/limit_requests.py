@@ -17,7 +17,7 @@ _NAMED = 3
 
 
 class TooManyOpenRequests(StintError):
-    """So many requests of one person wait for approval that approvers could not follow."""
+    """Too many of your requests wait for approval. Withdraw some, or wait for a decision."""
 
     code = "too_many_open_requests"
     status = 429

@@ -21,7 +21,7 @@ PAUSE = dt.timedelta(minutes=10)
 
 
 class MayNotRemind(Conflict):
-    """Approvers were notified just now, or there is nobody to notify."""
+    """Approvers were notified less than a minute ago, or nobody can be notified. Wait, and try again."""
 
     code = "may_not_remind"
 

@@ -42,7 +42,10 @@ LONGEST_ONCE = 64
 
 
 class RequestRefused(StintError):
-    """The policy does not allow the request; ``decision`` holds each rule's answer."""
+    """A policy does not allow the request. ``rules`` has the result of each rule, and what to change. Through
+    a gateway, the status is 403 for a command that the grant does not allow, and 429 if too many of them
+    wait for approval.
+    """
 
     code = "request_refused"
     status = 422
@@ -109,7 +112,7 @@ def _ask(requester: Identity, ask: NewRequest, now: dt.datetime) -> AccessReques
 
 
 class RequestRefusedKind(StintError):
-    """Requests of this kind can't be submitted directly."""
+    """Requests of this kind can't be submitted directly. Use the action of the grant."""
 
     code = "invalid"
     status = 400

@@ -18,7 +18,7 @@ from sessions_app.queries.requests.deciders import may_not_review
 
 
 class StillInUse(Conflict):
-    """The break-glass access has not ended yet."""
+    """Break-glass access can be reviewed only after it has ended. End it first."""
 
     code = "still_in_use"
 

@@ -17,7 +17,7 @@ MOST = 50
 
 
 class TooManyBookmarks(Conflict):
-    """A person can save at most 50 bookmarks per page."""
+    """You have 50 saved searches on this page. Delete one first."""
 
     code = "too_many_bookmarks"
 

@@ -22,19 +22,19 @@ from sessions_app.operations.sessions.authorize_use import AnyUse, holder_of
 
 
 class SessionIsOver(GrantIsOver):
-    """The session is closed, or belongs to another grant or target."""
+    """The session is closed, or belongs to another grant or target. Open a new one."""
 
     code = "session_is_over"
 
 
 class TokenIsOver(GrantIsOver):
-    """The token in use was replaced or revoked, or has expired. The grant may continue."""
+    """The token was replaced or revoked, or has expired. The grant may continue: get a new token."""
 
     code = "token_is_over"
 
 
 class GrantIsHeld(GrantIsOver):
-    """Too many commands were refused in the grant. Nothing runs until an approver releases it."""
+    """The grant is suspended after too many refused commands. Nothing runs until an approver releases it."""
 
     code = "grant_is_held"
 

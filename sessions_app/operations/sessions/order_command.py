@@ -32,13 +32,15 @@ AT_ONCE = 8
 
 
 class LineRefused(Forbidden):
-    """The grant does not allow the line. It was recorded, and nothing reached the target."""
+    """The grant does not allow the command. The attempt is recorded, and nothing reached the target."""
 
     code = "command_refused"
 
 
 class TooManyOrders(Conflict):
-    """The grant already has as many running or waiting commands as a page can start."""
+    """The grant has as many running or waiting commands as can be started from its page. Wait for one to
+    finish.
+    """
 
     code = "too_many_orders"
 

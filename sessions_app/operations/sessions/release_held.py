@@ -17,7 +17,7 @@ from sessions_app.policy.commands.answers import Allowed
 
 
 class StillHeld(Conflict):
-    """Nobody has allowed the command, or it has already run: an approval is valid for one run."""
+    """The held command is not approved, or has already run. An approval is valid for one run."""
 
     code = "still_held"
 

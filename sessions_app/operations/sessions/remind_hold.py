@@ -20,7 +20,7 @@ EVERY = dt.timedelta(minutes=1)
 
 
 class RemindedAlready(Conflict):
-    """Approvers were notified less than a minute ago."""
+    """Approvers were notified less than a minute ago. Wait, and try again."""
 
     code = "reminded_already"
 

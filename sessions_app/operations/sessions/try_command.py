@@ -37,7 +37,7 @@ UNKEPT = "it contains a private key, which is masked, so it can't run from a pag
 
 
 class NotDecidedHere(Conflict):
-    """A command was allowed that the grant does not have: its decision belongs to another one."""
+    """The decision belongs to another grant. Nothing was run. Try the command again."""
 
     code = "not_decided_here"
 

@@ -16,7 +16,7 @@ GIVEN_UP = dt.timedelta(minutes=2)
 
 
 class OnlyAdministratorsCheck(Forbidden):
-    """A check logs in to the target, so only administrators of its cluster can request one."""
+    """Only administrators of the cluster can check its targets, because a check logs in to them."""
 
     code = "only_administrators"
 

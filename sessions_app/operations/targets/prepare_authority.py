@@ -24,7 +24,7 @@ from sessions_app.queries.gateways.keys import GATEWAY_CA, SSH_HOST_KEY, SSH_USE
 
 
 class AlreadyPrepared(Conflict):
-    """A next authority is already waiting. Two would only be confusing."""
+    """A next authority or key is already prepared. Rotate to it, or retire it first."""
 
     code = "already_prepared"
 

@@ -15,7 +15,7 @@ from sessions_app.models import SigningKey
 
 
 class StillSigns(Conflict):
-    """The authority that signs can't be retired, because nothing could be used anymore."""
+    """The authority still signs, so it can't be retired. Rotate to the next one first."""
 
     code = "still_signs"
 

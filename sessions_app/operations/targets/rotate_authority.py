@@ -17,13 +17,13 @@ from sessions_app.queries.gateways.keys import active_authority
 
 
 class NotPrepared(Conflict):
-    """There is no authority that anybody could already know."""
+    """There is no prepared authority or key. Run ``prepare`` first, and distribute it."""
 
     code = "not_prepared"
 
 
 class TooSoon(Conflict):
-    """Clients have not had the time to learn the next key."""
+    """Clients have not had the time to learn the next key. Wait, or force it with ``--now``."""
 
     code = "too_soon"
 

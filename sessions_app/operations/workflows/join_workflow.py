@@ -15,7 +15,7 @@ from sessions_app.models import Workflow, WorkflowState
 
 
 class WorkflowClosed(Conflict):
-    """The workflow is closed, and stays closed."""
+    """The workflow is closed, and stays closed. Open a new one."""
 
     code = "workflow_closed"
 

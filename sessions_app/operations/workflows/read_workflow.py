@@ -38,7 +38,7 @@ NOTED_EVERY = dt.timedelta(seconds=10)
 
 
 class UnknownWorkflow(NotFound):
-    """The workflow is not known, or its source does not report it as open."""
+    """The workflow is not known, or its source does not report it as open. Check its reference."""
 
     code = "unknown_workflow"
 

@@ -27,14 +27,14 @@ MOST_HINTS = 1000
 
 
 class NotFromSource(StintError):
-    """The delivery does not prove that the source sent it, or sent it recently. It had no effect."""
+    """The webhook's signature is missing, wrong or too old. It had no effect. Check the secret of the source."""
 
     code = "not_from_source"
     status = 401
 
 
 class DeliveryTooLarge(StintError):
-    """The delivery is larger than any that could be meaningful."""
+    """The webhook delivery is too large. Have the source send less."""
 
     code = "delivery_too_large"
     status = 413

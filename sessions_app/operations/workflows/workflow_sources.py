@@ -23,7 +23,9 @@ SHORTEST_SECRET = 8
 
 
 class SourceUnreadable(Unavailable):
-    """A source can't be asked, or gave no usable answer. The message says why."""
+    """The workflow source can't be reached, or gave no usable answer. The message says why. Try again in a
+    moment.
+    """
 
     code = "source_unreadable"
 

@@ -89,8 +89,10 @@ class Examples(BaseModel):
     """Lines that a version must allow, and lines that it must refuse, before it can be published."""
 
     model_config = FROZEN
-    allow: tuple[StrictStr, ...] = Field(default=(), max_length=200)
-    refuse: tuple[StrictStr, ...] = Field(default=(), max_length=200)
+    allow: tuple[StrictStr, ...] = Field(default=(), max_length=200, description="Lines that must be allowed")
+    refuse: tuple[StrictStr, ...] = Field(
+        default=(), max_length=200, description="Lines that must be refused"
+    )
 
 
 class CommandSetDocument(BaseModel):
@@ -100,10 +102,14 @@ class CommandSetDocument(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", title="Command set")
-    name: Annotated[StrictStr, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
-    kind: str
+    name: Annotated[StrictStr, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] = Field(
+        description="The name of the command set: lowercase letters, digits and `-`", examples=["restart-web"]
+    )
+    kind: str = Field(
+        description="The kind of its commands: `ssh`, `postgres`, `http`, `kubernetes` or `mcp`"
+    )
     summary: Visible = Field(min_length=1, max_length=200, description="Summary in one line")
-    risk: Risk
+    risk: Risk = Field(description="How much harm its commands can do, for approvers")
     parameters: Mapping[ParameterName, Parameter] = Field(
         default={},
         max_length=MAX_PARAMETERS,

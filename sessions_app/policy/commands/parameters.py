@@ -131,7 +131,9 @@ class Choice(ParameterType):
     """One of the listed values. Whole numbers can be listed without quotes."""
 
     kind: ClassVar[str] = "choice"
-    choices: tuple[_Choice, ...] = Field(alias="choice", min_length=1, max_length=500)
+    choices: tuple[_Choice, ...] = Field(
+        alias="choice", min_length=1, max_length=500, examples=[["nginx", "haproxy"]]
+    )
 
     @field_validator("choices")
     @classmethod
@@ -166,7 +168,9 @@ class Int(ParameterType):
     """A whole number in a range, both ends included."""
 
     kind: ClassVar[str] = "int"
-    bounds: tuple[StrictInt, StrictInt] = Field(alias="int", description="The lowest and the highest number")
+    bounds: tuple[StrictInt, StrictInt] = Field(
+        alias="int", description="The lowest and the highest number", examples=[[1, 1000]]
+    )
 
     @field_validator("bounds")
     @classmethod
@@ -192,7 +196,7 @@ class Pattern(ParameterType):
     """Text that an RE2 pattern matches in full."""
 
     kind: ClassVar[str] = "pattern"
-    pattern: StrictStr = Field(min_length=1, max_length=MAX_PATTERN)
+    pattern: StrictStr = Field(min_length=1, max_length=MAX_PATTERN, examples=["v[0-9.]+"])
 
     @field_validator("pattern")
     @classmethod
@@ -229,7 +233,7 @@ class PathBelow(ParameterType):
     """An absolute path below a folder, without `.`, `..`, `//` or a trailing slash. Symbolic links are not checked."""
 
     kind: ClassVar[str] = "path"
-    root: StrictStr = Field(alias="path", max_length=MAX_VALUE)
+    root: StrictStr = Field(alias="path", max_length=MAX_VALUE, examples=["/var/log"])
 
     @field_validator("root")
     @classmethod
@@ -257,7 +261,9 @@ class Name(ParameterType):
     """A name of limited length: letters, digits, `.`, `_` and `-`, beginning with a letter, a digit or `_`."""
 
     kind: ClassVar[str] = "name"
-    longest: StrictInt = Field(alias="name", ge=1, le=255, description="The maximum number of characters")
+    longest: StrictInt = Field(
+        alias="name", ge=1, le=255, description="The maximum number of characters", examples=[64]
+    )
 
     @property
     def limits(self) -> str:
@@ -273,7 +279,7 @@ class WorkflowValue(ParameterType):
     """A value of the workflow without a type of its own: a name of at most 64 characters."""
 
     kind: ClassVar[str] = "name"
-    source: str = Field(alias="from", pattern=r"^workflow\.[a-z][a-z0-9_]{0,62}$")
+    source: str = Field(alias="from", pattern=r"^workflow\.[a-z][a-z0-9_]{0,62}$", examples=["workflow.id"])
 
     @property
     def limits(self) -> str:
@@ -290,7 +296,9 @@ class Cidr(ParameterType):
     """An address or a network inside one of the listed networks."""
 
     kind: ClassVar[str] = "cidr"
-    networks: tuple[StrictStr, ...] = Field(alias="cidr", min_length=1, max_length=100)
+    networks: tuple[StrictStr, ...] = Field(
+        alias="cidr", min_length=1, max_length=100, examples=[["10.0.0.0/8"]]
+    )
 
     @field_validator("networks")
     @classmethod
@@ -335,7 +343,7 @@ class Duration(ParameterType):
 
     kind: ClassVar[str] = "duration"
     bounds: tuple[StrictStr, StrictStr] = Field(
-        alias="duration", description="The shortest and the longest duration"
+        alias="duration", description="The shortest and the longest duration", examples=[["1s", "5m"]]
     )
 
     @field_validator("bounds")

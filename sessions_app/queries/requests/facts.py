@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 
 class Unreadable(StintError):
-    """A stored row can't be read, so nothing is allowed by it."""
+    """A stored document can't be read, so it allows nothing. An administrator must apply its file again."""
 
     code = "unreadable"
     status = 500

@@ -1,24 +1,31 @@
-"""Views for the guides. They contain no private data, so like the API reference they need no sign-in."""
+"""The guides and the reference. They contain nothing about anyone, so like the API description they need no sign-in."""
 
 from __future__ import annotations
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.models import Identity
-from sessions_app.web.docs.guides_page import guide_page, search_guides, shelves
+from sessions_app.web.docs import guides_page
 
 
 @never_cache
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
-    """List all guides, or the sections that match a search."""
+    """List all guides and the reference, or the sections that match a search. A name from the reference leads to its entry."""
     text = request.GET.get("q", "").strip()
-    context = {"frame_of_page": _frame(request), "shelves": shelves(), "q": text}
+    if entry := guides_page.entry_named(text):
+        return redirect(entry.url)
+    context = {
+        "frame_of_page": _frame(request),
+        "shelves": guides_page.shelves(),
+        "reference": guides_page.reference(),
+        "q": text,
+    }
     if text:
-        context["found"] = search_guides(text)
+        context["found"] = guides_page.search_guides(text)
     return render(request, "docs/guides.html", context)
 
 
@@ -26,12 +33,21 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_safe
 def detail(request: HttpRequest, name: str) -> HttpResponse:
     """Show one guide."""
-    page = guide_page(name)
+    page = guides_page.guide_page(name)
     if page is None:
         raise Http404
-    return render(
-        request, "docs/guide.html", {"frame_of_page": _frame(request), "page": page, "shelves": shelves()}
-    )
+    return render(request, "docs/guide.html", {"frame_of_page": _frame(request), "page": page})
+
+
+@never_cache
+@require_safe
+def reference(request: HttpRequest, name: str) -> HttpResponse:
+    """Show one page of the reference."""
+    guide = guides_page.reference_page(name)
+    if guide is None:
+        raise Http404
+    page = {"guide": guide}
+    return render(request, "docs/guide.html", {"frame_of_page": _frame(request), "page": page})
 
 
 def _frame(request: HttpRequest) -> str:

@@ -1,8 +1,9 @@
-"""The guides: their list, their pages, and a search through all of them."""
+"""The guides and the reference: their lists, their pages, and a search through all of them."""
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from sessions_app.web.docs.markdown import Document, Section, read_document
+from sessions_app.web.docs.reference.pages import pages
 
 FOLDER = settings.BASE_DIR / "templates" / "docs"
 # In reading order.
@@ -26,12 +28,17 @@ SHELVES = {
 EXCERPT, MOST = 160, 30
 
 
+# What only the reference has as a title, such as `not_found` and `grant.ended`.
+_IDENTIFIER = re.compile(r"[A-Za-z0-9-]+[_.][A-Za-z0-9_.-]+")
+
+
 @dataclass(frozen=True, slots=True)
 class Guide:
-    """One guide. ``name`` is the name of its file without `.md`."""
+    """One guide, or one page of the reference. ``name`` is that of its file without `.md`, or of the page."""
 
     name: str
     document: Document
+    view: str = "guide"
 
     @property
     def title(self) -> str:
@@ -41,7 +48,7 @@ class Guide:
     @property
     def url(self) -> str:
         """Return its address."""
-        return reverse("guide", args=[self.name])
+        return reverse(self.view, args=[self.name])
 
     @property
     def contents(self) -> list[Section]:
@@ -95,18 +102,44 @@ def guide_page(name: str) -> GuidePage | None:
     return GuidePage(guides[at], guides[at - 1] if at else None, next(iter(guides[at + 1 :]), None))
 
 
+@functools.cache
+def reference() -> list[Guide]:
+    """Return all pages of the reference."""
+    return [Guide(page.name, page.document(), "reference") for page in pages()]
+
+
+def reference_page(name: str) -> Guide | None:
+    """Return a page of the reference by its name; None if there is none."""
+    return next((page for page in reference() if page.name == name), None)
+
+
+def entry_named(text: str) -> Found | None:
+    """Return the entry of the reference with this name, such as a setting or an error code; None if it is not just one."""
+    if not _IDENTIFIER.fullmatch(text):
+        return None
+    found = [one for one in search_guides(text) if _is_named(one, text) and one.guide.view == "reference"]
+    return found[0] if len(found) == 1 else None
+
+
 def search_guides(text: str) -> list[Found]:
-    """Return the sections that contain all words, ignoring case. Those with the words in their titles come first."""
+    """Return the sections that contain all words, ignoring case. First comes what has this name, then what has the words
+    in its title.
+    """
     words = text.casefold().split()
     found = [
         Found(guide, section, _excerpt(section.text, words))
-        for shelf in shelves()
-        for guide in shelf.guides
+        for guide in (*(guide for shelf in shelves() for guide in shelf.guides), *reference())
         for section in guide.document.sections
         if words and _has(f"{guide.title} {section.title} {section.text}", words)
     ]
-    found.sort(key=lambda one: not _has(f"{one.guide.title} {one.section.title}", words))
+    found.sort(
+        key=lambda one: (not _is_named(one, text), not _has(f"{one.guide.title} {one.section.title}", words))
+    )
     return found[:MOST]
+
+
+def _is_named(one: Found, text: str) -> bool:
+    return one.section.title.casefold() == text.casefold()
 
 
 def _read(name: str) -> Guide:

@@ -52,6 +52,16 @@ def read_document(source: str) -> Document:
     )
 
 
+def render_text(source: str) -> SafeString:
+    """Render paragraphs, lists, tables and blocks of code, without a title."""
+    return SafeString(_MARKDOWN.render(source))
+
+
+def render_line(source: str) -> SafeString:
+    """Render one line, without a paragraph around it."""
+    return SafeString(_MARKDOWN.renderInline(source))
+
+
 def commands_of(block: str) -> str:
     """Return the commands in a console block: the lines after prompts, and those that a backslash continues."""
     typed, goes_on = [], False

@@ -148,7 +148,7 @@ def _confirmed(request: HttpRequest, began: dict[str, Any], brought: dict[str, A
 
 
 class _Elsewhere(InvalidInput):
-    """The answer belongs to a sign-in that isn't in this browser's session."""
+    """The sign-in was not started in this browser. Start it again."""
 
     code = "not_begun_here"
 

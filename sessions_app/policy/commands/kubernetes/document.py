@@ -134,8 +134,12 @@ class Applied(BaseModel):
     """The objects of one kind that may be applied, and the fields that may be set."""
 
     model_config = FROZEN
-    kind: Annotated[StrictStr, Field(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")]
-    api_version: Annotated[StrictStr, Field(alias="apiVersion", pattern=_API_VERSION)]
+    kind: Annotated[StrictStr, Field(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")] = Field(
+        description="The kind of the objects", examples=["Deployment"]
+    )
+    api_version: Annotated[StrictStr, Field(pattern=_API_VERSION)] = Field(
+        alias="apiVersion", description="Their API group and version", examples=["apps/v1"]
+    )
     resource: StrictStr = Field(default="", description="Plural name, for kinds that are not built in")
     namespaces: Namespaces = Field(default=(), description="Namespaces; none for objects of the cluster")
     names: Names = Field(default=(), description="Names of objects. Default: every object")
@@ -172,7 +176,7 @@ class ApplyRule(KubernetesRule):
     """An object to apply: the fields that may be set."""
 
     WRITTEN: ClassVar[str] = "apply"
-    apply: Applied
+    apply: Applied = Field(description="The objects that may be applied")
 
     @property
     def text(self) -> str:
@@ -228,7 +232,7 @@ class WrittenRule(KubernetesRule):
     """An RBAC rule, written out."""
 
     WRITTEN: ClassVar[str] = "rule"
-    rule: RbacRule
+    rule: RbacRule = Field(description="One RBAC rule, and where it applies")
 
     @property
     def text(self) -> str:

@@ -46,21 +46,29 @@ class Shape(BaseModel):
     """One value. ``const`` and ``enum`` can name a parameter as ``{name}``. Lengths are in characters or items."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
-    type: Literal["string", "integer", "number", "boolean", "null", "array", "object"]
-    const: Scalar = None
-    enum: tuple[Scalar, ...] = Field(default=(), max_length=200)
+    type: Literal["string", "integer", "number", "boolean", "null", "array", "object"] = Field(
+        description="The JSON type"
+    )
+    const: Scalar = Field(default=None, description="The only value")
+    enum: tuple[Scalar, ...] = Field(default=(), max_length=200, description="The possible values")
     pattern: StrictStr | None = Field(
         default=None, max_length=512, description="RE2 pattern that matches the whole text"
     )
-    min_length: _Count | None = Field(default=None, alias="minLength")
-    max_length: _Count | None = Field(default=None, alias="maxLength")
-    minimum: StrictInt | StrictFloat | None = None
-    maximum: StrictInt | StrictFloat | None = None
-    items: Shape | None = None
-    min_items: _Count | None = Field(default=None, alias="minItems")
-    max_items: Annotated[StrictInt, Field(ge=0, le=MAX_ITEMS)] | None = Field(default=None, alias="maxItems")
-    properties: Mapping[_Key, Shape] | None = Field(default=None, max_length=50)
-    required: tuple[StrictStr, ...] = Field(default=(), max_length=50)
+    min_length: _Count | None = Field(default=None, alias="minLength", description="The fewest characters")
+    max_length: _Count | None = Field(default=None, alias="maxLength", description="The most characters")
+    minimum: StrictInt | StrictFloat | None = Field(default=None, description="The lowest number")
+    maximum: StrictInt | StrictFloat | None = Field(default=None, description="The highest number")
+    items: Shape | None = Field(default=None, description="What each item of an array is")
+    min_items: _Count | None = Field(default=None, alias="minItems", description="The fewest items")
+    max_items: Annotated[StrictInt, Field(ge=0, le=MAX_ITEMS)] | None = Field(
+        default=None, alias="maxItems", description="The most items"
+    )
+    properties: Mapping[_Key, Shape] | None = Field(
+        default=None, max_length=50, description="What each key of an object is; others are refused"
+    )
+    required: tuple[StrictStr, ...] = Field(
+        default=(), max_length=50, description="The keys that an object must have"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Shape:

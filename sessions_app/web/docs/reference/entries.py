@@ -1,0 +1,98 @@
+"""What pages of the reference are made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from django.template.loader import render_to_string
+from django.utils.html import strip_tags
+from django.utils.safestring import SafeString
+
+from sessions_app.web.docs.markdown import Document, Section, render_line, render_text
+
+_LINK_TEXT = re.compile(r"[^a-z0-9._-]+")
+
+
+def anchor_of(title: str) -> str:
+    """Return the anchor of a title: its lowercase letters, digits, `.`, `_` and `-`."""
+    return _LINK_TEXT.sub("-", title.lower()).strip("-")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One item: its name, its meaning in Markdown, and facts about it, each a label and a line of Markdown.
+
+    ``named`` is what it is found by, if that is more than its title. ``inner`` is whether it is a part of the entry above.
+    """
+
+    title: str
+    text: str
+    facts: Sequence[tuple[str, str]] = ()
+    anchor: str = ""
+    named: str = ""
+    inner: bool = False
+
+    @property
+    def place(self) -> str:
+        """Return its anchor."""
+        return self.anchor or anchor_of(self.title)
+
+    @property
+    def html(self) -> SafeString:
+        """Return its meaning."""
+        return render_text(self.text)
+
+    @property
+    def lines(self) -> Iterator[tuple[str, SafeString]]:
+        """Yield its facts."""
+        yield from ((label, render_line(fact)) for label, fact in self.facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Entries under one heading, with an introduction in Markdown."""
+
+    title: str
+    entries: Sequence[Entry]
+    text: str = ""
+
+    @property
+    def place(self) -> str:
+        """Return its anchor, which no entry has."""
+        return f"part-{anchor_of(self.title)}"
+
+    @property
+    def html(self) -> SafeString:
+        """Return its introduction."""
+        return render_text(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of the reference. ``summary`` is a line of Markdown for the index."""
+
+    name: str
+    title: str
+    summary: str
+    parts: Sequence[Part] = field(default=())
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Return all entries, in order."""
+        return [entry for part in self.parts for entry in part.entries]
+
+    def document(self) -> Document:
+        """Render it, like a guide."""
+        html = render_to_string("docs/_entries.html", {"page": self})
+        return Document(self.title, self.summary, SafeString(html), tuple(self._sections()))
+
+    def _sections(self) -> Iterator[Section]:
+        yield Section(self.title, "", 1, strip_tags(render_text(self.summary)))
+        for part in self.parts:
+            yield Section(part.title, part.place, 2, strip_tags(part.html))
+            for entry in part.entries:
+                facts = " ".join(f"{label}: {strip_tags(fact)}." for label, fact in entry.lines)
+                text = f"{strip_tags(entry.html)} {facts}"
+                yield Section(entry.named or entry.title, entry.place, 3, text)
