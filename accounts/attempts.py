@@ -64,10 +64,7 @@ _PACES = {
 
 
 class TooManyTries(StintError):
-    """Too many wrong attempts. Wait for the seconds in ``Retry-After``.
-
-    ``wait`` is the number of seconds.
-    """
+    """Too many wrong attempts. Wait for the seconds in ``Retry-After``."""
 
     code = "too_many_tries"
     status = 429

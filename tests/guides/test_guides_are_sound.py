@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from markdown_it import MarkdownIt
 
-from sessions_app.web.docs.guides_page import SHELVES, guide_page
+from sessions_app.web.docs.guides_page import SHELVES, guide_page, reference, reference_page
 from tests.environment import ROOT
 from tests.support.world.guides import fences, guides, source
 
@@ -58,14 +58,27 @@ def test_every_link_inside_leads_to_a_page_and_a_place_on_it(name, db):
         if link.startswith("https://"):
             continue
         path, _, anchor = link.partition("#")
-        guide = re.fullmatch(r"/docs/([a-z-]+)/", path)
-        if guide or not path:
-            page = guide_page(guide[1] if guide else name)
-            assert page is not None, f"{name}: {link}"
-            assert not anchor or f' id="{anchor}"' in page.guide.document.html, f"{name}: {link}"
+        if document := document_at(path or f"/docs/{name}/"):
+            assert not anchor or f' id="{anchor}"' in document.html, f"{name}: {link}"
             continue
         assert not anchor, f"{name}: {link}"
         assert Client().get(path).status_code in (200, 302), f"{name}: {link} leads nowhere"
+
+
+def document_at(path):
+    """The document of a guide or of a page of the reference; None for another address."""
+    found = re.fullmatch(r"/docs/(reference/)?([a-z-]+)/", path)
+    page = found and (reference_page(found[2]) if found[1] else guide_page(found[2]))
+    return page and (page.document if found[1] else page.guide.document)
+
+
+@pytest.mark.parametrize("page", reference(), ids=lambda page: page.name)
+def test_every_link_in_the_reference_leads_to_a_page_and_a_place_on_it(page, db):
+    for link in re.findall(r'<a href="([^"]+)"', page.document.html):
+        path, _, anchor = link.partition("#")
+        document = document_at(path) if path else page.document
+        assert document or Client().get(path).status_code == 200, link
+        assert not anchor or f' id="{anchor}"' in document.html, link
 
 
 def test_every_page_that_names_a_guide_names_one_that_is_there(db):

@@ -21,7 +21,7 @@ NOT_HELD = "not held by the gateway"
 
 
 class Ended(StintError):
-    """The grant ended between two steps. Request access again."""
+    """The grant is not active: it has not started, or has ended. Request access again."""
 
     code = "grant_is_over"
     status = 409

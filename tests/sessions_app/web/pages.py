@@ -8,7 +8,7 @@ ALL = "alice bob charlie admin"
 # By who may see them, as those who get an answer of 200: the names of the pages.
 _READERS = {
     ALL: """
-        home more search guides guide pulse notices requests request_new approvals workflows incidents grants clusters
+        home more search guides guide reference pulse notices requests request_new approvals workflows incidents grants clusters
         command_sets policies webhooks sources trust_policies account account_password account_confirm factors totp_add
         passkey_add device people who_can timeline record recordings status""",
     "alice bob admin": """
@@ -21,7 +21,7 @@ _READERS = {
 }
 READABLE = {name: who for who, names in _READERS.items() for name in names.split()}
 # These say nothing about anybody, so that strangers read them as well.
-PUBLIC = {"guides", "guide"}
+PUBLIC = {"guides", "guide", "reference"}
 # Reading these is itself an act that the record has.
 WATCHED = {"recording", "recording_cast"}
 OPEN = {
@@ -72,6 +72,7 @@ def address(
         "welcome_step": ["policy"],
         "history": ["policy", "web-work"],
         "guide": ["first-ssh-target"],
+        "reference": ["settings"],
         "key_remove": [key.pk],
         "token_revoke": [token.pk],
         "people_switch": [identity.pk],
@@ -84,7 +85,7 @@ def address(
 
 def open_address(name: str) -> str:
     """The address of a page that needs no sign-in."""
-    return reverse(name, args=["first-ssh-target"] if name == "guide" else [])
+    return reverse(name, args={"guide": ["first-ssh-target"], "reference": ["settings"]}.get(name, []))
 
 
 # Further states of pages, as query strings; {…} is an attribute of the scene in which they are looked at.

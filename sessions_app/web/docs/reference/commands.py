@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import inspect
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -13,16 +15,10 @@ from broker.cli.main import cli
 from broker.cli.options import common
 from sessions_app.web.docs.reference.entries import Entry, Page, Part
 
-_HIDDEN = (
-    "help",
-    "version",
-    "verbosity",
-    "settings",
-    "pythonpath",
-    "traceback",
-    "no_color",
-    "force_color",
-    "skip_checks",
+# The options that every command of Django has.
+_OF_DJANGO = re.compile(
+    r" \[(-h|--help|--version|-v \{0,1,2,3\}|--verbosity|--settings( SETTINGS)?|--pythonpath( PYTHONPATH)?|--traceback|"
+    r"--no-color|--force-color|--skip-checks)\]"
 )
 _OWN = ("accounts", "broker", "sessions_app")
 
@@ -63,33 +59,31 @@ def _of_click(parent: click.Context, command: click.Command) -> Entry:
 
 
 def _options(context: click.Context, params: Sequence[click.Parameter]) -> list[tuple[str, str]]:
-    records = (param.get_help_record(context) for param in params if param.name not in _HIDDEN)
-    return [(record[0], record[1]) for record in records if record]
+    records = (param.get_help_record(context) for param in params if "--help" not in param.opts)
+    return [(record[0], record[1]) for record in records if record and record[1]]
 
 
 def _text(help_: str | None) -> str:
-    """Return a help text as Markdown: paragraphs that click leaves as they are written become blocks of text."""
-    blocks = textwrap.dedent(help_ or "").strip().split("\n\n")
+    """Return a help text as Markdown. Paragraphs that click leaves as they are become blocks of text."""
     return "\n\n".join(
-        f"```text\n{block.removeprefix(chr(8)).strip(chr(10))}\n```" if block.startswith("\b") else block
-        for block in blocks
+        f"```text\n{textwrap.dedent(block.removeprefix(chr(8)).strip(chr(10)))}\n```"
+        if block.startswith("\b")
+        else block
+        for block in inspect.cleandoc(help_ or "").split("\n\n")
     )
 
 
 def _of_django(app: str, name: str) -> Entry:
     command = load_command_class(app, name)
     parser = command.create_parser("manage.py", name)
-    usage = " ".join(parser.format_usage().split()).removeprefix("usage: ")
-    return Entry(f"manage.py {name}", _sentence(command.help), [("Usage", f"`{usage}`"), *_arguments(parser)])
+    usage = _OF_DJANGO.sub("", " ".join(parser.format_usage().split())).removeprefix("usage: ")
+    return Entry(f"manage.py {name}", command.help, [("Usage", f"`{usage}`"), *_arguments(parser)])
 
 
 def _arguments(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
     for action in parser._actions:  # noqa: SLF001  # argparse has no public list of them
-        if action.help in (None, argparse.SUPPRESS) or action.dest in _HIDDEN:
-            continue
         names = ", ".join(action.option_strings) or str(action.metavar or action.dest)
-        yield names, _sentence(str(action.help))
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
+        if action.help not in (None, argparse.SUPPRESS) and not _OF_DJANGO.fullmatch(
+            f" [{names.split(', ')[-1]}]"
+        ):
+            yield names, str(action.help).replace("%(default)s", str(action.default))

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from sessions_app.web.docs.markdown import Document, Section, render_line, render_text
 
+_BUTTON = re.compile(r"<button.*?</button>", re.DOTALL)
 _LINK_TEXT = re.compile(r"[^a-z0-9._-]+")
 
 
@@ -91,8 +92,12 @@ class Page:
     def _sections(self) -> Iterator[Section]:
         yield Section(self.title, "", 1, strip_tags(render_text(self.summary)))
         for part in self.parts:
-            yield Section(part.title, part.place, 2, strip_tags(part.html))
+            yield Section(part.title, part.place, 2, _plain(part.html))
             for entry in part.entries:
                 facts = " ".join(f"{label}: {strip_tags(fact)}." for label, fact in entry.lines)
-                text = f"{strip_tags(entry.html)} {facts}"
+                text = f"{_plain(entry.html)} {facts}"
                 yield Section(entry.named or entry.title, entry.place, 3, text)
+
+
+def _plain(html: str) -> str:
+    return strip_tags(_BUTTON.sub("", html))
