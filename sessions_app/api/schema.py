@@ -57,7 +57,7 @@ class RuleShape(Shape):
 class Problem(Shape):
     """A problem (RFC 9457)."""
 
-    type = serializers.CharField()
+    type = serializers.CharField(help_text="The URL of the code's entry in the reference.")
     title = serializers.CharField(help_text="What is wrong, in human-readable form.")
     status = serializers.IntegerField()
     code = serializers.CharField(help_text="Stable code of the problem.")

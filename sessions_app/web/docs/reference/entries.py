@@ -23,17 +23,12 @@ def anchor_of(title: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One item: its name, its meaning in Markdown, and facts about it, each a label and a line of Markdown.
-
-    ``named`` is what it is found by, if that is more than its title. ``inner`` is whether it is a part of the entry above.
-    """
+    """One item: its name, its meaning in Markdown, and facts about it, each a label and a line of Markdown."""
 
     title: str
     text: str
     facts: Sequence[tuple[str, str]] = ()
     anchor: str = ""
-    named: str = ""
-    inner: bool = False
 
     @property
     def place(self) -> str:
@@ -72,7 +67,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of the reference. ``summary`` is a line of Markdown for the index."""
+    """One page of the reference. ``summary`` is a line of Markdown, which the index shows as well."""
 
     name: str
     title: str
@@ -84,19 +79,24 @@ class Page:
         """Return all entries, in order."""
         return [entry for part in self.parts for entry in part.entries]
 
+    @property
+    def lead(self) -> SafeString:
+        """Return the summary."""
+        return render_line(self.summary)
+
     def document(self) -> Document:
         """Render it, like a guide."""
         html = render_to_string("docs/_entries.html", {"page": self})
-        return Document(self.title, self.summary, SafeString(html), tuple(self._sections()))
+        return Document(self.title, _plain(self.lead), SafeString(html), tuple(self._sections()))
 
     def _sections(self) -> Iterator[Section]:
-        yield Section(self.title, "", 1, strip_tags(render_text(self.summary)))
+        yield Section(self.title, "", 1, _plain(self.lead))
         for part in self.parts:
             yield Section(part.title, part.place, 2, _plain(part.html))
             for entry in part.entries:
                 facts = " ".join(f"{label}: {strip_tags(fact)}." for label, fact in entry.lines)
                 text = f"{_plain(entry.html)} {facts}"
-                yield Section(entry.named or entry.title, entry.place, 3, text)
+                yield Section(entry.title, entry.place, 3, text)
 
 
 def _plain(html: str) -> str:

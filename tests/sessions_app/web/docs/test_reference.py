@@ -20,6 +20,7 @@ from sessions_app.policy.commands.codes import CODES
 from sessions_app.policy.commands.kinds import kinds
 from sessions_app.policy.policies import PolicyDocument
 from sessions_app.web.docs.guides_page import reference, reference_page
+from sessions_app.web.docs.reference import commands, settings
 from tests.environment import ROOT
 from tests.support.world.reading import read, says
 
@@ -140,11 +141,18 @@ def test_the_index_lists_all_pages_and_each_lists_its_parts(db):
     assert Client().get("/docs/reference/none/").status_code == 404
 
 
-def test_the_type_of_a_problem_is_the_address_of_its_entry(settings):
-    settings.PUBLIC_URL = "https://stint.example.com"
+def test_the_type_of_a_problem_is_the_address_of_its_entry(monkeypatch):
+    monkeypatch.setattr("django.conf.settings.PUBLIC_URL", "https://stint.example.com")
     assert problem(status=404, code="not_found", title="")["type"] == (
         "https://stint.example.com/docs/reference/errors/#not_found"
     )
+
+
+def test_the_reference_has_declared_defaults_and_no_value_of_this_installation(monkeypatch):
+    for name in ("STINT_SSH_PORT", "STINT_GATEWAY_PORT", "STINT_HTTP_PORT"):
+        monkeypatch.setenv(name, "23917")
+    pages = (settings.page(), commands.manage_page())
+    assert not any("23917" in page.document().html for page in pages)
 
 
 def test_entries_of_the_record_have_no_data_but_what_their_event_lists():
