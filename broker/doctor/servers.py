@@ -93,8 +93,8 @@ def _standby(*, waits_for: str, streams: bool) -> Iterator[Finding]:
         )  # fmt: skip
     elif streams and not waits_for:
         yield warning(
-            "database", "replication is asynchronous", why="A failover can lose entries of the record and restore access that was ended.",
-            fix="Set synchronous_standby_names on the primary, as described in the Deploying guide.",
+            "database", "no commit waits for its standby", why="A failover can lose entries of the record, and bring ended access back.",
+            fix="Set synchronous_standby_names on the primary, as the guide High availability says.",
         )  # fmt: skip
     elif streams:
         yield ok("database", f"commits wait for a standby of {waits_for}")

@@ -105,7 +105,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"stint: {error}\n")
         return 1
     sys.stdout.write(
-        f"Next: check {options.folder / 'etc/stint/stint.env'}, and continue with the Deploying guide.\n"
+        f"Next: read {options.folder / 'etc/stint/stint.env'}, and go on as the guide Installation says.\n"
     )
     return 0
 

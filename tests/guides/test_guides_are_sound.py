@@ -8,22 +8,23 @@ from markdown_it import MarkdownIt
 
 from sessions_app.web.docs.guides_page import SHELVES, guide_page, reference, reference_page
 from tests.environment import ROOT
-from tests.support.world.guides import fences, guides, source
+from tests.support.world.guides import builds_on, fences, guides, source
 
 # What a block may be, and by what it is followed in `test_guides_do_what_they_say.py`: yaml and console are applied and
 # run, and so is sql; json is parsed. `text` shows an answer or a shape, so nothing in it can be typed.
 LANGUAGES = {"yaml", "console", "sql", "json", "text"}
-OPTIONS = {"as", "status", "over", "database", "file", "no-run", "on", "start", "reason"}
+OPTIONS = {"as", "status", "over", "database", "file", "no-run", "on", "start", "reason", "job"}
 # What can't run in a test, with its reason: this list grows by a decision, not by itself.
 NOT_RUN = {
     "cli": ["installs into the machine"],
-    "deploying": ["installs packages", "needs container tools", "needs a Kubernetes cluster"],
+    "deploying": ["needs container tools", "needs a Kubernetes cluster"],
     "evidence": ["ends every grant of a restored database"],
     "first-ssh-target": ["keeps running", "installs into the machine"],
+    "high-availability": ["needs a second server"],
+    "installation": ["installs packages"],
     "kubernetes": ["needs a Kubernetes cluster"],
     "monitoring": ["needs a collector"],
-    "machines": ["needs an OIDC token of a CI job"],
-    "troubleshooting": ["needs a finished installation"],
+    "upgrading": ["needs systemd", "needs an earlier version", "needs a Kubernetes cluster"],
 }
 
 
@@ -50,6 +51,23 @@ def test_what_is_not_run_is_known_with_its_reason():
                 assert fence.options.get("reason"), f"{fence.place}: say why it does not run"
                 found.setdefault(name, []).append(fence.options["reason"])
     assert found == NOT_RUN
+
+
+@pytest.mark.parametrize("name", guides())
+def test_a_guide_with_commands_says_what_you_need_first_and_what_you_have_and_where_to_go_at_its_end(name):
+    titles = [section.title for section in guide_page(name).guide.contents]
+    if any(fence.language == "console" for fence in fences(name)):
+        last = source(name).partition("## What you have now\n")[2]
+        assert titles[0] == "What you need" or source(name).index("## What you need") < source(name).index(
+            "```"
+        )
+        assert re.search(r"^.*\bNext: .*\]\(/docs/|^1\. .*\]\(/docs/", last, re.MULTILINE), last
+
+
+def test_a_guide_comes_after_those_that_it_builds_on():
+    order = [name for names in SHELVES.values() for name in names]
+    for name in order:
+        assert all(order.index(base) < order.index(name) for base in builds_on(name)), name
 
 
 @pytest.mark.parametrize("name", guides())

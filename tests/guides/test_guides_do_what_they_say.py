@@ -1,6 +1,5 @@
 """Every guide is followed, block by block, by the people it is for: its files are applied, and its commands are run."""
 
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ import pytest
 from tests.environment import ROOT
 from tests.support.servers.guide_site import GuideSite, guide_site
 from tests.support.world.guide_reader import Reader
-from tests.support.world.guides import fences, guides, source
+from tests.support.world.guides import builds_on, fences, guides
 
 pytestmark = pytest.mark.guides
 
@@ -47,12 +46,6 @@ class Library:
             reader.apply()
         self.done[name] = work
         return work
-
-
-def builds_on(name: str) -> list[str]:
-    """The guides that a guide says it builds on."""
-    said = re.search(r"^This guide builds on (.+(?:\n.+)*)", source(name), re.MULTILINE)
-    return re.findall(r"\(/docs/([a-z-]+)/\)", said[1]) if said else []
 
 
 @pytest.fixture(scope="module")

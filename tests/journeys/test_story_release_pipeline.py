@@ -25,7 +25,7 @@ from tests.conftest import fresh_database
 from tests.support.browser.site import serve
 from tests.support.servers.issuer import Issuer, issuer_on_loopback
 from tests.support.servers.nginx import Application, Nginx, application, nginx
-from tests.support.servers.outside import Outside, outside, signed_by_github
+from tests.support.servers.outside import Outside, outside, signed_by_github, tell_github
 from tests.support.world.acts import awake, last
 from tests.support.world.api_site import PROXY_KEY
 from tests.support.world.world import World, make_world
@@ -126,16 +126,7 @@ class Job:
 
     def tell(self, status: str = "in_progress", conclusion: str | None = None) -> None:
         """Let the provider answer so about the job."""
-        repository = {"id": 9001, "full_name": "acme/payments"}
-        self.at.github.pages[f"/repositories/9001/actions/jobs/{self.id}"] = {
-            "id": self.id, "run_id": self.run_id, "run_attempt": 1, "status": status, "conclusion": conclusion,
-            "name": "deploy", "html_url": "https://github.com/acme/payments",
-        }  # fmt: skip
-        self.at.github.pages[f"/repositories/9001/actions/runs/{self.run_id}"] = {
-            "id": self.run_id, "event": "release", "head_branch": self.release, "head_sha": "4f1c0d2e9ab7",
-            "display_title": self.release, "path": ".github/workflows/deploy.yml", "repository": repository,
-            "actor": {"login": "octocat"}, "triggering_actor": {"login": "octocat"},
-        }  # fmt: skip
+        tell_github(self.at.github, self.release, self.run_id, self.id, status, conclusion)
 
     def claims(self, **changes: Any) -> dict[str, Any]:
         own = {"run_id": str(self.run_id), "check_run_id": str(self.id), "ref": f"refs/tags/{self.release}"}

@@ -14,16 +14,17 @@ from sessions_app.web.docs.markdown import Document, Section, read_document
 from sessions_app.web.docs.reference.pages import pages
 
 FOLDER = settings.BASE_DIR / "templates" / "docs"
-# In reading order.
+# In reading order: tutorials, then what people do with Stint, then how it is run, then what there is to know about it.
 SHELVES = {
-    "Start here": ("concepts", "first-ssh-target", "approvers", "on-call"),
-    "Other targets": ("postgres", "http", "kubernetes", "mcp"),
-    "Who gets what": ("command-sets", "policies", "workflows"),
-    "Machines": ("machines", "agents"),
-    "Programs and terminals": ("cli", "api"),
-    "Running Stint": ("deploying", "monitoring", "security", "evidence", "troubleshooting"),
-    "Choosing Stint": ("compared", "coming-from", "faq"),
-}
+    "Tutorials": ("first-ssh-target", "postgres", "http", "kubernetes", "agents", "mcp", "machines"),
+    "Use Stint": ("approvers", "on-call", "cli", "api"),
+    "Decide who gets what": ("command-sets", "policies", "workflows"),
+    "Run Stint": (
+        "installation", "deploying", "high-availability", "security", "backup", "upgrading", "monitoring", "evidence",
+        "troubleshooting",
+    ),
+    "Understand Stint": ("concepts", "compared", "coming-from", "faq"),
+}  # fmt: skip
 # The length of an excerpt in characters, and the most results.
 EXCERPT, MOST = 160, 30
 

@@ -16,6 +16,7 @@ from broker.demo.database import BROKER, SUPERUSER, ShopDatabase
 from broker.demo.desk import Desk
 from broker.demo.main import Ports, run_stint
 from broker.demo.ports import free_port
+from broker.demo.prices import Prices
 from broker.demo.tickets import TicketsApi
 from broker.embedded.state import temporary_state_dir
 from sessions_app.connectors.kubernetes.kubeconfig import token_kubeconfig
@@ -23,9 +24,10 @@ from tests.environment import ROOT
 from tests.support.servers.kubernetes.cluster import in_process
 from tests.support.servers.kubernetes.server import ApiServer
 from tests.support.servers.ssh_host import SshHost, ssh_host
+from tests.support.world.ci_jobs import CI, ci
 
 URL, SSH_PORT = "https://stint.example.com", "-p 2222"
-PEOPLE = ("priya", "jonas", "admin", "scribe")
+PEOPLE = ("priya", "jonas", "admin", "scribe", "runner")
 # What the target's administrator has there anyway: programs that the guides run.
 PROGRAMS = {
     # The setup asks it to load sshd's settings again, and does so itself where there is no systemd.
@@ -46,6 +48,8 @@ class Site(Protocol):
 
     def run(self, command: str, who: str, work: Path) -> subprocess.CompletedProcess[str]: ...
 
+    def run_job(self, provider: str, text: str, work: Path) -> None: ...
+
 
 @dataclass
 class GuideSite:
@@ -59,6 +63,8 @@ class GuideSite:
     tickets: TicketsApi
     desk: Desk
     kubernetes: ApiServer
+    stock: Prices
+    ci: CI
     tokens: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -84,6 +90,7 @@ class GuideSite:
             "tickets.example.com": ({"port": self.tickets.port}, {"tls": False}),
             "desk.example.com": ({"port": self.desk.port}, {"tls": False}),
             "prod.example.com": ({"port": self.kubernetes.port}, {}),
+            "stock.example.com": ({"port": self.stock.port}, {"tls": False}),
         }
         for target in document.get("targets", []):
             if target["address"] in places:
@@ -91,7 +98,7 @@ class GuideSite:
                 target |= {"address": "127.0.0.1", **more}
                 if connection:
                     document["connection"] |= connection
-        return document
+        return self.ci.here(document)
 
     def run(self, command: str, who: str, work: Path) -> subprocess.CompletedProcess[str]:
         """Run what somebody types in a folder."""
@@ -105,6 +112,19 @@ class GuideSite:
             self.tokens[made[1]] = done.stdout.splitlines()[-1]
         return done
 
+    def run_job(self, provider: str, text: str, work: Path) -> None:
+        """Run the job in a file of a CI provider on a runner, which has nothing of Stint's but its address."""
+
+        def run(script: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+            of_the_runner = self.env_of("runner", work)
+            del of_the_runner["STINT_TOKEN"]
+            return subprocess.run(
+                ["bash", "-eo", "pipefail", "-c", script], cwd=work, env=of_the_runner | env, text=True,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False,
+            )  # fmt: skip
+
+        self.ci.run(provider, text, work, run)
+
     def env_of(self, who: str, work: Path) -> dict[str, str]:
         """What somebody's shell has; an administrator's is on Stint's own machine."""
         mine = {
@@ -113,9 +133,9 @@ class GuideSite:
             "STINT_URL": self.ports.url, "STINT_TOKEN": self.tokens.get(who, ""),
         }  # fmt: skip
         secrets = {
-            "SHOP_DB_PASSWORD": self.shop.broker_password, "TICKETS_PROXY_KEY": self.tickets.proxy_key, "STOCK_API_KEY": "the-key-of-the-stock-api",
+            "SHOP_DB_PASSWORD": self.shop.broker_password, "TICKETS_PROXY_KEY": self.tickets.proxy_key, "STOCK_API_KEY": self.stock.key,
             "DESK_TOKEN": self.desk.token, "PAGERDUTY_TOKEN": "none", "PAGERDUTY_WEBHOOK_SECRET": "none-of-theirs",
-            "GITHUB_WEBHOOK_SECRET": "none-of-theirs-either",
+            **dict.fromkeys((f"{name}_{of}" for name in ("GITHUB", "GITLAB") for of in ("READ_TOKEN", "WEBHOOK_SECRET")), "none-of-theirs"),
         }  # fmt: skip
         of_the_server = {name: value for name, value in self.env.items() if not name.startswith("DJANGO_")}
         return {**of_the_server, **mine, **secrets} if who == "admin" else mine
@@ -134,11 +154,14 @@ def guide_site() -> Iterator[GuideSite]:
         shop = stack.enter_context(ShopDatabase(folder / "shop"))
         tickets = stack.enter_context(TicketsApi(folder / "nginx", ports.url))
         desk = stack.enter_context(Desk())
+        stock = stack.enter_context(Prices())
+        stock.prices["A-42"] = 40
         # Tickets of Stint's own get their numbers when they are opened.
         desk.tickets |= {f"TKT-{number}": "The printer is on fire" for number in range(2000)}
         (folder / "kubernetes").mkdir()
         kubernetes = stack.enter_context(ApiServer(folder / "kubernetes"))
-        site = GuideSite(folder, ports, env, host, shop, tickets, desk, kubernetes)
+        jobs = stack.enter_context(ci())
+        site = GuideSite(folder, ports, env, host, shop, tickets, desk, kubernetes, stock, jobs)
         _fill_shop(site)
         _programs(site)
         _homes(site)
@@ -153,12 +176,19 @@ def _fill_shop(site: GuideSite) -> None:
 
 
 def _fill_kubernetes(site: GuideSite) -> None:
-    """A pod to look at, and the kubeconfig of the cluster's administrator."""
+    """A pod to look at, a deployment, and the kubeconfig of the cluster's administrator."""
     cluster = in_process(site.kubernetes)
     for name in ("shop", "checkout"):
         assert cluster.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})[0] == 201
     pod = {"metadata": {"name": "web-1"}, "spec": {"containers": [{"name": "web", "image": "shop"}]}}
     assert cluster.call("POST", "/api/v1/namespaces/shop/pods", pod)[0] == 201
+    template = {
+        "metadata": {"labels": {"app": "shop"}},
+        "spec": {"containers": [{"name": "app", "image": "shop:v1.3"}]},
+    }
+    spec = {"selector": {"matchLabels": {"app": "shop"}}, "template": template}
+    deployment = {"metadata": {"name": "shop"}, "spec": spec}
+    assert cluster.call("POST", "/apis/apps/v1/namespaces/shop/deployments", deployment)[0] == 201
     config = token_kubeconfig(
         name="prod", server=f"https://{cluster.address}:{cluster.port}", ca=cluster.ca, namespace="",
         token=cluster.token,

@@ -101,6 +101,6 @@ def _furnish(made: Machine) -> None:
         "bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1) && as='setpriv --reuid=postgres --regid=postgres --clear-groups' && "
         "$as $bin/initdb -D data -A peer --auth-host=scram-sha-256 >/dev/null && "
         "install -d -o postgres /run/postgresql && "
-        "$as $bin/pg_ctl -D data -w -l log -o '-c max_connections=300 -k /run/postgresql' start >/dev/null"
+        "$as $bin/pg_ctl -D data -w -l log -o '-k /run/postgresql' start >/dev/null"
     )
     made.do(f"cd /var/lib && {find_valkey()} --daemonize yes --save '' >/dev/null")

@@ -98,6 +98,32 @@ def tell_pagerduty(
     )
 
 
+def tell_github(
+    system: Outside, release: str, run_id: int = 77001, job_id: int = 550077, status: str = "in_progress",
+    conclusion: str | None = None,
+) -> None:  # fmt: skip
+    """Let the system answer about one job of a release as GitHub does."""
+    repository = {"id": 9001, "full_name": "acme/payments"}
+    system.pages[f"/repositories/9001/actions/jobs/{job_id}"] = {
+        "id": job_id, "run_id": run_id, "run_attempt": 1, "status": status, "conclusion": conclusion, "name": "deploy",
+        "html_url": "https://github.com/acme/payments",
+    }  # fmt: skip
+    system.pages[f"/repositories/9001/actions/runs/{run_id}"] = {
+        "id": run_id, "event": "release", "head_branch": release, "head_sha": "4f1c0d2e9ab7", "display_title": release,
+        "path": ".github/workflows/deploy.yml", "repository": repository, "actor": {"login": "octocat"},
+        "triggering_actor": {"login": "octocat"},
+    }  # fmt: skip
+
+
+def tell_gitlab(system: Outside, release: str) -> None:
+    """Let the system answer about one job of a tag as GitLab does."""
+    system.pages["/api/v4/projects/22/jobs/4711"] = {
+        "id": 4711, "status": "running", "name": "deploy", "stage": "deploy", "ref": release, "tag": True,
+        "commit": {"id": "4f1c0d2e9ab7"}, "pipeline": {"id": 901}, "user": {"username": "octocat"},
+        "web_url": "https://gitlab.com/acme/payments/-/jobs/4711",
+    }  # fmt: skip
+
+
 def pagerduty_event(outside_id: str, kind: str, status: str, event_id: str = "01ABC") -> bytes:
     """A delivery as PagerDuty's webhooks v3 send it."""
     return json.dumps({"event": {

@@ -110,6 +110,14 @@ def main(verb: str, *words: str) -> None:
     if named == ["nginx"]:
         subprocess.run(["nginx"] if verb in ("start", "restart") else ["nginx", "-s", "reload"], check=True)
         return
+    if named == ["postgresql"]:
+        (postgres,) = Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")
+        words_of_it = (str(postgres), "-D", "data", "-w", "-l", "log", verb)
+        account = ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups")
+        subprocess.run(
+            (*account, *words_of_it), check=True, stdout=subprocess.DEVNULL, cwd="/var/lib/postgresql"
+        )
+        return
     if verb == "stop" and named == ["stint.target"]:
         named = [path.stem for path in RUNNING.glob("*.pid")]
     for name in named:

@@ -26,7 +26,9 @@ class Reader:
     def follow(self, fence: Fence) -> None:
         if "no-run" in fence.options:
             return
-        if fence.language == "yaml":
+        if "job" in fence.options:
+            self.site.run_job(fence.options["job"], self._here(fence.text), self.work)
+        elif fence.language == "yaml":
             self._write(fence)
         elif fence.language == "json":
             json.loads(fence.text)

@@ -53,6 +53,12 @@ def source(name: str) -> str:
     return Path(FOLDER / f"{name}.md").read_text(encoding="utf-8")
 
 
+def builds_on(name: str) -> list[str]:
+    """The guides that a guide says it builds on."""
+    said = re.search(r"^This guide builds on (.+(?:\n.+)*)", source(name), re.MULTILINE)
+    return re.findall(r"\(/docs/([a-z-]+)/\)", said[1]) if said else []
+
+
 def fences(name: str) -> list[Fence]:
     """The blocks of a guide, in order, those in lists and quotes too."""
     found = []
