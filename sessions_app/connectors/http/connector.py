@@ -164,11 +164,11 @@ def _asks_stint(place: TargetSpec, nonce: str, said: _Said, fix: str) -> CheckSt
     return CheckStep("asks Stint", True, "Stint refused it, using the cluster's proxy key")
 
 
-def origin_of(place: TargetSpec) -> str:
-    """Return the public address of a target, without the path: ``https://api.example.com``. Raises ConnectorError."""
+def origin_of(place: Place) -> str:
+    """Return the public address of a target behind a proxy of others, without the path: ``https://api.example.com``.
+    Raises ConnectorError.
+    """
     parameters, target = parameters_of(place), place.target
-    if parameters.own:
-        return _own_origin(place, parameters)
     scheme, usual = ("https", 443) if parameters.tls else ("http", 80)
     if parameters.host:
         # The address that clients use, whatever is in between.
@@ -177,14 +177,7 @@ def origin_of(place: TargetSpec) -> str:
     return f"{scheme}://{host}" + ("" if target.port == usual else f":{target.port}")
 
 
-def _own_origin(place: TargetSpec, parameters: HTTPParameters) -> str:
-    """Return the cluster's own host at the gateway. A token is never for the target itself."""
-    if not parameters.public_host:
-        raise ConnectorError(f"{place.cluster} has no host of its own.", permanent=True)
-    return f"https://{parameters.public_host}"
-
-
-def _path(place: TargetSpec) -> str:
+def _path(place: Place) -> str:
     return parameters_of(place).base_path
 
 

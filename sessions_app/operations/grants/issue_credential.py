@@ -25,8 +25,8 @@ from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.issue_http_token import issue_http_token, takes_tokens
 from sessions_app.operations.targets.connect import connector_for, lease_of, place_of_target, spec_of
 from sessions_app.operations.targets.ensure_authority import ensure_authority
-from sessions_app.queries.gateways.addresses import mcp_address
-from sessions_app.queries.gateways.keys import GATEWAY_CA, gateway_bundle
+from sessions_app.queries.authority import GATEWAY_CA, gateway_bundle
+from sessions_app.queries.gateways import http_address, mcp_address
 
 
 class TargetDidNotAnswer(StintError):
@@ -143,12 +143,14 @@ def _kubectl_token(lease: Lease, grant: Grant, actor: Identity, jkt: str, now: d
 def _origins(grant: Grant) -> Sequence[str]:
     """Return the origins of the targets. A cluster that can't be read gives no access, but must not hide the token."""
     found = []
-    for target in grant.targets.select_related("cluster").order_by("name"):
+    targets = list(grant.targets.select_related("cluster").order_by("name"))
+    for target in targets:
         try:
-            found.append(origin_of(place_of_target(target)))
+            own = http_address(grant.cluster, target.name if len(targets) > 1 else "")
+            found.append(own or origin_of(place_of_target(target)))
         except ConnectorError:
             continue
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _authorities(now: dt.datetime) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from django.conf import settings
 
@@ -61,3 +62,15 @@ def web_gateway(now: dt.datetime) -> WebGateway:
 def mcp_address(cluster: Cluster) -> str:
     """Return the address where agents connect for a cluster's tools; empty for a cluster of another kind."""
     return f"{settings.MCP_URL}/mcp/{cluster.name}" if cluster.kind == "mcp" else ""
+
+
+def http_address(cluster: Cluster, target: str = "") -> str:
+    """Return the URL of a cluster at Stint's own HTTP gateway; empty for a cluster behind another proxy or of another
+    kind. ``target`` is needed if the cluster has several.
+    """
+    if cluster.kind != "http" or cluster.connection.get("proxy") != "stint":
+        return ""
+    if host := cluster.connection.get("public_host"):
+        port = urlsplit(settings.GATEWAY_PUBLIC_URL).port
+        return f"https://{host}:{port}" if port else f"https://{host}"
+    return f"{settings.GATEWAY_PUBLIC_URL}/http/{target or cluster.name}"
