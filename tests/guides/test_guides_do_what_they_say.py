@@ -15,6 +15,10 @@ from tests.support.world.guides import builds_on, fences, guides
 pytestmark = pytest.mark.guides
 
 
+# Links to what every folder has, and plans that are made in each.
+_OF_ITS_OWN = shutil.ignore_patterns("manage.py", "broker", "variants")
+
+
 @dataclass
 class Library:
     """The guides that were followed on one Stint that had nobody and nothing in it, each with its folder."""
@@ -24,12 +28,12 @@ class Library:
     done: dict[str, Path] = field(default_factory=dict)
 
     def follow(self, name: str) -> Path:
-        """Do all that a guide says, in an empty folder with no more than the catalogs of the guides that it builds on."""
+        """Do all that a guide says, in an empty folder with no more than what the guides that it builds on left in theirs."""
         if name in self.done:
             return self.done[name]
         work = self.folder / name
         for base in builds_on(name):
-            shutil.copytree(self.follow(base) / "catalog", work / "catalog", dirs_exist_ok=True)
+            shutil.copytree(self.follow(base), work, dirs_exist_ok=True, ignore=_OF_ITS_OWN)
         work.mkdir(exist_ok=True)
         for name_of_ours in ("manage.py", "broker"):
             (work / name_of_ours).symlink_to(ROOT / name_of_ours)

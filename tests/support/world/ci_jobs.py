@@ -1,6 +1,7 @@
 """Jobs of GitHub Actions and GitLab CI, run as their runners do: with their variables, an OIDC token, and their lines."""
 
 import contextlib
+import datetime as dt
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +10,6 @@ from typing import Any
 
 import yaml
 
-from broker.kernel import clock
 from tests.support.servers.answering import answering
 from tests.support.servers.issuer import Issuer
 from tests.support.servers.outside import Outside, outside, tell_github, tell_gitlab
@@ -65,7 +65,7 @@ class CI:
     def _gitlab(self, document: dict[str, Any], run: Run) -> None:
         (job,) = document.values()
         ((name, wanted),) = job["id_tokens"].items()
-        claims = self.issuer.gitlab(clock.now(), iss="https://gitlab.com", aud=wanted["aud"])
+        claims = self.issuer.gitlab(dt.datetime.now(dt.UTC), iss="https://gitlab.com", aud=wanted["aud"])
         env = {key: value.replace("$CI_COMMIT_TAG", RELEASE) for key, value in job["variables"].items()}
         _succeeds(run("\n".join(job["script"]), env | {name: self.issuer.sign(claims)}))
 
@@ -80,7 +80,7 @@ def ci() -> Iterator[CI]:
     issuer = Issuer()
 
     def token(_asked: object) -> tuple[int, dict[str, str], bytes]:
-        claims = issuer.github(clock.now(), iss="https://token.actions.githubusercontent.com")
+        claims = issuer.github(dt.datetime.now(dt.UTC), iss="https://token.actions.githubusercontent.com")
         return 200, {}, f'{{"value": "{issuer.sign(claims)}"}}'.encode()
 
     with outside() as source, answering(token) as port:
