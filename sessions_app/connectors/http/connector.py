@@ -169,6 +169,8 @@ def origin_of(place: Place) -> str:
     Raises ConnectorError.
     """
     parameters, target = parameters_of(place), place.target
+    if parameters.own:
+        raise ConnectorError(f"Holders reach {place.cluster} only through Stint's gateway.", permanent=True)
     scheme, usual = ("https", 443) if parameters.tls else ("http", 80)
     if parameters.host:
         # The address that clients use, whatever is in between.

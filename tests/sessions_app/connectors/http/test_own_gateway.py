@@ -43,7 +43,6 @@ def test_a_target_that_is_gone_is_noticed_when_it_is_observed(connector, proxy):
         connector.observe(own(1))
 
 
-def test_a_token_is_for_the_host_of_the_gateway_and_never_for_the_target():
-    assert origin_of(own(1, public_host="pay.example.com")) == "https://pay.example.com"
+def test_the_address_of_a_target_behind_our_own_gateway_is_given_to_nobody():
     with pytest.raises(ConnectorError):
         origin_of(own(1))
