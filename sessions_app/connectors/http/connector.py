@@ -164,7 +164,7 @@ def _asks_stint(place: TargetSpec, nonce: str, said: _Said, fix: str) -> CheckSt
     return CheckStep("asks Stint", True, "Stint refused it, using the cluster's proxy key")
 
 
-def origin_of(place: Place) -> str:
+def origin_of(place: TargetSpec) -> str:
     """Return the public address of a target behind a proxy of others, without the path: ``https://api.example.com``.
     Raises ConnectorError.
     """
@@ -179,7 +179,7 @@ def origin_of(place: Place) -> str:
     return f"{scheme}://{host}" + ("" if target.port == usual else f":{target.port}")
 
 
-def _path(place: Place) -> str:
+def _path(place: TargetSpec) -> str:
     return parameters_of(place).base_path
 
 

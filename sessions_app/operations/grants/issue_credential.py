@@ -25,8 +25,8 @@ from sessions_app.operations.grants.errors import GrantIsOver
 from sessions_app.operations.grants.issue_http_token import issue_http_token, takes_tokens
 from sessions_app.operations.targets.connect import connector_for, lease_of, place_of_target, spec_of
 from sessions_app.operations.targets.ensure_authority import ensure_authority
-from sessions_app.queries.authority import GATEWAY_CA, gateway_bundle
-from sessions_app.queries.gateways import http_address, mcp_address
+from sessions_app.queries.gateways.addresses import http_address, mcp_address
+from sessions_app.queries.gateways.keys import GATEWAY_CA, gateway_bundle
 
 
 class TargetDidNotAnswer(StintError):

@@ -7,7 +7,7 @@ from broker.cli.screen import spoken
 from broker.cli.shell import Shell
 from sessions_app.models import EndReason, GrantState, RunState
 from sessions_app.models.grant import why_over
-from sessions_app.web.shell.words import GRANT, RUN
+from sessions_app.web.display.states import GRANT, RUN
 
 
 @pytest.mark.parametrize("state", RunState)

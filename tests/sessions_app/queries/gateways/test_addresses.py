@@ -3,7 +3,7 @@
 import pytest
 
 from sessions_app.models import Cluster
-from sessions_app.queries.gateways import http_address
+from sessions_app.queries.gateways.addresses import http_address
 
 
 @pytest.mark.parametrize(
