@@ -248,7 +248,7 @@ def test_a_state_folder_that_the_account_cannot_reach_is_refused_with_what_to_do
 def test_a_socket_path_that_is_too_long_is_refused_with_what_to_do(state):
     long = state / ("x" * 90)
     long.mkdir(mode=0o711)
-    with pytest.raises(UnreachableStateDirError, match=r"longer than the 107 bytes.*Set STINT_STATE_DIR"):
+    with pytest.raises(UnreachableStateDirError, match=r"limit of 107 bytes.*Set STINT_STATE_DIR"):
         EmbeddedPostgres(long).start()
 
 
