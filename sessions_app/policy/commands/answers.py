@@ -11,10 +11,10 @@ from sessions_app.policy.documents import Problem
 
 
 class CompileError(ValueError):
-    """Values or a choice of commands that do not fit the command set.
+    """Values or a selection of commands that don't fit the command set.
 
-    ``problems`` lists each problem. The text contains all of them as sentences, and `fields` groups the sentences by
-    path.
+    ``problems`` lists each problem. The exception's text joins them as sentences, and `fields` groups the
+    sentences by path.
     """
 
     def __init__(self, problems: Collection[Problem]) -> None:
@@ -23,12 +23,12 @@ class CompileError(ValueError):
 
     @property
     def fields(self) -> dict[str, list[str]]:
-        """The problems as sentences, by the path of the value."""
+        """The problems as sentences, by the path of their value."""
         return {problem.path: [_sentence(problem)] for problem in self.problems}
 
 
 def _sentence(problem: Problem) -> str:
-    """Format a problem as a sentence, such as `unit is missing: it needs one of nginx, haproxy`, with a period."""
+    """Format a problem as a sentence, such as "unit is missing: it needs one of nginx, haproxy."."""
     name, says = problem.path.removeprefix("parameters."), problem.message
     joined = " " if says.startswith(("is ", "needs ", "has ", "holds ", "begins ", "must ")) else ": "
     return f"{name}{joined}{says}."
@@ -36,10 +36,10 @@ def _sentence(problem: Problem) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """A command that may run, as its words (`argv`; over HTTP, the method and the path).
+    """A command that may run.
 
-    `matched` contains the values of the free parameters. Without finish_seconds, the end of the grant cuts the command
-    off.
+    `argv` is its words; over HTTP, the method and the path. `matched` contains the values of the free
+    parameters. Without finish_seconds, the command is cut off when the grant ends.
     """
 
     index: int
@@ -57,10 +57,11 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A command that may not run: the reason as a sentence, and the nearest allowed command (None: there is none).
+    """A command that may not run.
 
-    `code` groups refusals (`syntax`, `empty`, `left_out`, `value`, and codes of each kind). `value` is the name of the
-    value that is refused; empty if it is not one of a form's.
+    `reason` is a sentence, and `nearest` the most similar allowed command (None if there is none). `code`
+    groups refusals (`syntax`, `empty`, `left_out`, `value`, and codes of each kind). `value` is the name of
+    the form field whose value is refused; empty otherwise.
     """
 
     reason: str
@@ -71,10 +72,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class FreeParameter:
-    """A value that is chosen at each run.
+    """A value that the holder chooses at each run.
 
-    `limits` states exactly which values are accepted, and `wanted` states it for the person who fills it in. `choices`,
-    `low` and `high` are for a form field.
+    `limits` states exactly which values are accepted; `wanted` is the hint for the person who enters one.
+    `choices`, `low` and `high` configure the form field.
     """
 
     name: str
@@ -88,11 +89,11 @@ class FreeParameter:
 
 @dataclass(frozen=True, slots=True)
 class CommandView:
-    """One command of a grant with the bound values in place, as pages and `help` show it.
+    """One command of a grant with its bound values in place, as pages and `help` show it.
 
-    `contain` is how its processes are contained, if it has any. `detail` lists its consequences, one per line: the
-    rules of a kubectl-like line, the limits of a body. `denies`: it excludes uses that other commands allow.
-    `as_root`: it runs as root, even where Stint logs in as another account.
+    `contain` is how its processes are contained, if it starts any. `detail` lists its consequences, one per
+    line: the rules of a kubectl-like line, the limits of a body. `denies`: it excludes uses that other
+    commands allow. `as_root`: it runs as root, even if Stint logs in as another account.
     """
 
     index: int
@@ -117,7 +118,7 @@ class CompiledCommand:
 
 @dataclass(frozen=True, slots=True)
 class CompiledSet:
-    """The commands of one grant, ready for `decide`. `bindings` are the values in the form used for comparison."""
+    """The commands of one grant, compiled for `decide`. `bindings` are the values in canonical form."""
 
     kind: str
     name: str
@@ -125,17 +126,21 @@ class CompiledSet:
     commands: Sequence[CompiledCommand]
 
     def unenforced(self, connection: Mapping[str, object]) -> str | None:
-        """Return what of the set can't be enforced on a cluster with this connection, as a clause; None if all can."""
+        """Return, as a clause, what this connection can't enforce of the set; None if it can enforce
+        everything.
+        """
         del connection
         return None
 
     def off_limits(self, connection: Mapping[str, object]) -> str | None:
-        """Return why no grant may hold this set on a cluster with this connection, as a clause; None if grants may."""
+        """Return, as a clause, why no grant may include this set on a cluster with this connection; None if
+        grants may.
+        """
         return self.unenforced(connection)
 
 
 def free_parameter(name: str, type_: ParameterType) -> FreeParameter:
-    """Return a parameter as a form field needs it."""
+    """Return a parameter in the form that a form field needs."""
     choices = type_.choices if isinstance(type_, Choice) else ()
     low, high = map(str, type_.bounds) if isinstance(type_, Int | Duration) else (None, None)
     return FreeParameter(name, type_.kind, type_.limits, type_.wanted, choices, low, high)

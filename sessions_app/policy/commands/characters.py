@@ -1,8 +1,8 @@
-"""Characters that no command and no value may contain, because a person who approves them could not see them."""
+"""Characters that no command or value may contain, because an approver could not see them."""
 
 import unicodedata
 
-# Printable according to Unicode's categories, but invisible (Default_Ignorable_Code_Point, blank letters).
+# Printable by Unicode category, but invisible (Default_Ignorable_Code_Point, blank letters).
 _INVISIBLE = frozenset(
     map(
         chr,
@@ -17,10 +17,10 @@ _NAMES = {"\n": "newline", "\r": "carriage return", "\t": "tab", "\0": "NUL"}
 
 
 def hidden_at(text: str) -> int | None:
-    """Return the offset of the first control, bidirectional, zero-width, unassigned or otherwise invisible character;
-    None if there is none.
+    """Return the offset of the first control, bidirectional, zero-width, unassigned or otherwise invisible
+    character; None if there is none.
 
-    Spaces other than U+0020 count as invisible: nobody can tell them apart from it.
+    Spaces other than U+0020 count as invisible because they look the same as U+0020.
     """
     if text.isascii() and text.isprintable():
         return None
@@ -30,7 +30,7 @@ def hidden_at(text: str) -> int | None:
 
 
 def show(char: str) -> str:
-    """Format a character readably: in quotes, or as code and name if it is invisible."""
+    """Format a character readably: quoted, or as its code point and name if it is invisible."""
     if hidden_at(char) is None:
         return f"“{char}”"
     name = _NAMES.get(char) or unicodedata.name(char, "").lower()
@@ -38,13 +38,13 @@ def show(char: str) -> str:
 
 
 def folded(text: str) -> str:
-    """Return a text without its letter case: the same for all texts that a reader who ignores case takes for one.
+    """Return text with letter case removed, for case-insensitive comparison.
 
-    As `re.IGNORECASE` does, it takes i, ı and İ for one letter.
+    Treats i, ı and İ as the same letter, like `re.IGNORECASE`.
     """
     return text.upper().casefold().replace("i\u0307", "i")
 
 
 def clip(text: str, *, length: int = 60) -> str:
-    """Shorten text for a message and put it in backquotes."""
+    """Shorten text for a message and wrap it in backquotes."""
     return f"`{text if len(text) <= length else text[: length - 1] + '…'}`"

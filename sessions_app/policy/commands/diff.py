@@ -1,4 +1,4 @@
-"""Differences between two versions of a command set, in words for those who approve and publish it."""
+"""Differences between two versions of a command set, in sentences for its approvers and publishers."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,13 +8,13 @@ from typing import Any, Literal
 from sessions_app.policy.commands.document import CommandSetDocument
 
 Action = Literal["added", "removed", "changed"]
-# The most important fields of a command, in this order. Others follow.
+# The most important fields of a command, in display order. Others follow.
 _FIRST = ("effect", "hold", "end", "as", "contain", "where")
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference. `where` is its subject (`command systemctl stop {unit}`), `message` a whole sentence."""
+    """One difference. `where` is its subject (`command systemctl stop {unit}`), `message` a full sentence."""
 
     action: Action
     where: str

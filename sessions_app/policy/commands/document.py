@@ -1,4 +1,7 @@
-"""The parts of a command set document that all kinds share. People write, review and publish it as YAML."""
+"""The parts of a command set document that all kinds share.
+
+Command sets are written, reviewed and published as YAML.
+"""
 
 import hashlib
 import json
@@ -12,7 +15,7 @@ from sessions_app.policy.commands.parameters import Parameter, ParameterType
 from sessions_app.policy.documents import Problem
 
 Effect = Literal["read", "change", "destructive"]
-# Strictest first. If several commands match one use, its effect on the target is never understated.
+# Strictest first, so that the effect is never understated if several commands match.
 EFFECT_RANK: Mapping[Effect, int] = {"destructive": 0, "change": 1, "read": 2}
 Risk = Literal["low", "medium", "high", "critical"]
 
@@ -66,12 +69,18 @@ class CommandRule(BaseModel):
 
     @property
     def text(self) -> str:
-        """The command as written, on one line. Differences and findings use it as its name."""
+        """Return the command as written, on one line.
+
+        Differences and findings use it as the command's name.
+        """
         raise NotImplementedError
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that it uses, each once. Raises RuleRefused for a command that can't be parsed."""
+        """Return the parameters that it uses, each once.
+
+        Raises RuleRefused for a command that can't be parsed.
+        """
         raise NotImplementedError
 
     @property
@@ -81,7 +90,7 @@ class CommandRule(BaseModel):
 
     @property
     def finish_seconds(self) -> int | None:
-        """How many seconds a run may continue after the grant's end; None if it is cut off."""
+        """Return how many seconds a run may continue after the grant's end; None if it is cut off."""
         return None
 
 
@@ -165,11 +174,14 @@ def _problems(document: CommandSetDocument, path: str, rule: CommandRule) -> Ite
 
 
 def canonical_json(document: CommandSetDocument) -> str:
-    """Return the canonical JSON of a document: sorted keys, no spaces, no fields that equal their default."""
+    """Return the canonical JSON of a document: sorted keys, no spaces, default values omitted."""
     data = document.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def digest(document: CommandSetDocument) -> str:
-    """Return the SHA-256 of the canonical JSON, in hex. It is equal for documents with the same meaning."""
+    """Return the SHA-256 of the canonical JSON, in hex.
+
+    Documents with the same meaning have the same digest.
+    """
     return hashlib.sha256(canonical_json(document).encode()).hexdigest()

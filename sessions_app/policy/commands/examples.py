@@ -21,7 +21,7 @@ class ExampleFailure:
 
 
 def check_examples(document: CommandSetDocument) -> list[ExampleFailure]:
-    """Return the examples that fail; empty if the version may be published.
+    """Return the examples that fail. If there are none, the version may be published.
 
     A line under `allow` must be allowed by a grant with some values. A line under `refuse` must not be allowed with any
     values.

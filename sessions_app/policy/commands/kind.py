@@ -1,4 +1,4 @@
-"""The contract of a kind of command. Each package beside this module exports one as its ``KIND``."""
+"""The contract of a kind of command. Each subpackage exports one as its ``KIND``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sessions_app.policy.commands.starters import Starter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forms:
-    """How commands of a kind that Stint's gateway runs itself are filled with the values of a form.
+    """How form values are filled into commands that Stint's gateway runs itself.
 
-    - ``fillable(compiled)``: the indices of the commands that can be run so.
-    - ``lines_for(compiled, index, values)``: the decision on a filled command, as on a typed line. Refuses an unknown
-      index, a missing or unknown value, and a value outside its type.
-    - ``line_of(compiled, index, values)``: its line, allowed or not; None if it is not listed or a value is missing.
-      Raises QuoteRefused for a value that no line can contain.
+    - ``fillable(compiled)``: the indices of the commands that can be run from a form.
+    - ``lines_for(compiled, index, values)``: the decision on a filled command, as for a typed line. Refuses an
+      unknown index, a missing or unknown value, and a value outside its type.
+    - ``line_of(compiled, index, values)``: the filled line, allowed or not; None if the index is unknown or a value
+      is missing. Raises QuoteRefused for a value that no line can contain.
     """
 
     fillable: Callable[[Any], Collection[int]]
@@ -32,18 +32,20 @@ class Forms:
 class CommandKind:
     """One kind. Its functions take only documents and compiled sets of this kind.
 
-    ``name`` is the word under ``kind`` in documents, ``title`` the one on pages. ``starters`` are documents to begin
-    with, most useful first. ``hint`` is an example of input for the tester: ``systemctl restart nginx``.
+    ``name`` is the word under ``kind`` in documents, ``title`` the name on pages. ``starters`` are documents
+    to start from, most useful first. ``hint`` is an example of input for the tester: ``systemctl restart
+    nginx``.
 
-    - ``with_values(document, bindings, keep)``: the commands with values in place. ``keep`` are the indices that the
+    - ``with_values(document, bindings, keep)``: the commands with their values bound. ``keep`` are the indices that the
       approvers kept (None: all). Raises CompileError for a missing, unknown or refused value, and for an index that the
       set does not have.
     - ``open(document)``: the commands with parameters that are free within their types.
-    - ``decide(compiled, line)``: whether a command, as people write it, may run, and as what. Never raises because of a
+    - ``decide(compiled, line)``: whether a command, as typed, may run, and in what form. Never raises because of a
       line.
-    - ``covers(parent, child)``: why the child may allow something that the parent does not, or does less strictly, as a
-      clause. None only if that is proven impossible.
-    - ``describe(compiled)``: the commands in document order, with bound values and what is free at each run.
+    - ``covers(parent, child)``: why the child may allow something that the parent does not, or does less strictly, as
+      a clause; None only if that is proven impossible.
+    - ``describe(compiled)``: the commands in document order, with bound values and the values that are free at each
+      run.
     - ``lint(document)``: all findings, errors first.
 
     ``forms`` is how its commands are run from a page; None if they can't be.

@@ -1,7 +1,7 @@
 """The kinds of command: how each parses its documents, decides a command and displays it.
 
-Each kind is a package beside this module, and its ``KIND`` is registered here. Gateways, tester, pages and API call
-these functions, so that they all get the same result.
+Each kind is a package beside this module, and its ``KIND`` is registered here. The gateways, the tester, the
+pages and the API call these functions, so they all get the same result.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _KINDS: dict[str, CommandKind] = {kind.name: kind for kind in (SSH, POSTGRES, HT
 
 
 def kind_names() -> list[str]:
-    """Return the kinds that command sets can have."""
+    """Return the names of the kinds that command sets can have."""
     return list(_KINDS)
 
 
@@ -67,8 +67,9 @@ def parse_text(text: str) -> CommandSetDocument:
 
 
 def command_set_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of the documents, for editors. `parse_document` performs further checks on
-    commands and `from`.
+    """Return the JSON Schema (draft 2020-12) of the documents, for editors.
+
+    `parse_document` also checks commands and `from`.
     """
     definitions: dict[str, Any] = {}
     choices = []
@@ -95,18 +96,21 @@ def compile_set(
 
 
 def compile_open(document: CommandSetDocument) -> CompiledSet:
-    """Return the set before any grant. Parameters are free within their types, so it allows what some grant could."""
+    """Return the set with no values bound.
+
+    Parameters are free within their types, so it allows whatever any grant could.
+    """
     return _KINDS[document.kind].open(document)
 
 
 def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
-    """Decide whether this command may run, and as what. Never raises because of a line."""
+    """Decide whether this command may run, and in what form. Never raises because of a line."""
     return _KINDS[compiled.kind].decide(compiled, line)
 
 
 def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
-    """Return why the child may allow something that the parent does not, or does less strictly, as a clause; None if it
-    is within the parent.
+    """Return, as a clause, why the child may allow something that the parent does not, or does less strictly;
+    None if the child is within the parent.
     """
     if parent.kind != child.kind:
         return f"commands of kind {child.kind} can't be covered by commands of kind {parent.kind}"
@@ -114,7 +118,9 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
 
 
 def describe(compiled: CompiledSet) -> list[CommandView]:
-    """Return the commands of a grant in document order, with bound values and what is free at each run."""
+    """Return the commands of a grant in document order, with bound values and the values that are free at
+    each run.
+    """
     return _KINDS[compiled.kind].describe(compiled)
 
 

@@ -1,8 +1,8 @@
 """Whether some text matches two patterns at once.
 
-RE2 can't say this. So both are read into automata, and the pairs of states that one text can reach are searched. The
-answer is True if in doubt: for a pattern with parts that are not read here, such as `(?i)`, and for one that is too large.
-A wide count, as in `[a-z]{1,40}`, is read as any number from its lowest on.
+RE2 can't decide this. So both patterns are parsed into automata, and the pairs of states that one text can
+reach are searched. The answer is True if in doubt: for a pattern with unsupported parts, such as `(?i)`, and
+for one that is too large. A wide count, as in `[a-z]{1,40}`, is treated as unbounded above.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sessions_app.policy.commands.patterns import compile_pattern
 
 ANYTHING = ".*"
 
-# The printable characters of ASCII, and one that stands for all others.
+# The printable ASCII characters, and one that stands for all others.
 _LETTERS = "".join(map(chr, range(0x20, 0x7F))) + "é"
 _ALL = (1 << len(_LETTERS)) - 1
 _MOST_STATES, _MOST_PAIRS, _DEEPEST, _WIDEST = 5_000, 10_000, 50, 8
@@ -36,7 +36,7 @@ def can_meet(one: str, other: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def of_glob(glob: str) -> str:
-    """Return the pattern of a glob, as fnmatch reads it: `*`, `?` and `[...]`."""
+    """Return the pattern that is equivalent to a glob, as fnmatch reads it: `*`, `?` and `[...]`."""
     return "".join(map(_of_part, re.findall(r"\[(?:!.|[^!])[^\]]*\]|.", glob)))
 
 
@@ -47,11 +47,14 @@ def _of_part(part: str) -> str:
 
 
 class _Unread(Exception):
-    """A part of a pattern that is not read here."""
+    """A part of a pattern that this parser does not support."""
 
 
 class _Automaton:
-    """Numbered states, of which 0 is the first. `steps` leads to others by a character out of a set, `skips` without."""
+    """Numbered states, of which 0 is the first.
+
+    `steps` are transitions on one character of a set, `skips` transitions without a character.
+    """
 
     def __init__(self) -> None:
         self.steps: list[list[tuple[int, int]]] = []
@@ -59,7 +62,7 @@ class _Automaton:
         self.last = self.state()
 
     def state(self, *before: int) -> int:
-        """Add a state that follows these without a character, and return it."""
+        """Add a state that is reachable from these without a character, and return it."""
         if len(self.steps) > _MOST_STATES:
             raise _Unread
         self.steps.append([])
@@ -69,7 +72,7 @@ class _Automaton:
         return len(self.steps) - 1
 
     def step(self, before: int, characters: int) -> int:
-        """Add a state that follows this one by one of these characters, and return it."""
+        """Add a state that is reachable from this one by one of these characters, and return it."""
         after = self.state()
         self.steps[before].append((characters, after))
         return after
@@ -77,7 +80,7 @@ class _Automaton:
 
 @lru_cache(maxsize=2048)
 def _automaton(pattern: str) -> _Automaton | None:
-    """Return the automaton of a pattern; None if it has parts that are not read here."""
+    """Return the automaton of a pattern; None if it has unsupported parts."""
     reader = _Reader(pattern)
     try:
         compile_pattern(pattern)
@@ -88,13 +91,16 @@ def _automaton(pattern: str) -> _Automaton | None:
 
 
 class _Reader:
-    """Reads a pattern from left to right. Each method continues from a state, and returns the one where its part ends."""
+    """A parser that reads a pattern from left to right.
+
+    Each method continues from a state, and returns the one where its part ends.
+    """
 
     def __init__(self, pattern: str) -> None:
         self.pattern, self.at, self.built = pattern, 0, _Automaton()
 
     def choices(self, start: int, depth: int) -> int:
-        """Read to the end, or to the parenthesis that closes the group."""
+        """Parse to the end, or to the parenthesis that closes the group."""
         if depth > _DEEPEST:
             raise _Unread
         ends = [self._sequence(start, depth)]
@@ -113,7 +119,7 @@ class _Reader:
         if found := _ALONE.match(self.pattern, begin):
             self.at = found.end()
             return self.built.step(start, _set_of(found[0]))
-        ends = [start, self._part(begin, start, depth)]  # by how often the part stands
+        ends = [start, self._part(begin, start, depth)]  # by the number of repetitions
         found = _COUNT.match(self.pattern, self.at)
         if found is None:
             return ends[1]
@@ -129,7 +135,7 @@ class _Reader:
         return last
 
     def _part(self, begin: int, start: int, depth: int) -> int:
-        """Read the part that begins at this character, perhaps once more."""
+        """Parse the part that begins at this character once more."""
         self.at = begin
         return self._atom(self.built.state(start), depth)
 
@@ -152,7 +158,7 @@ class _Reader:
         return end
 
     def _characters(self, char: str) -> int:
-        """Read one character, or a set of them."""
+        """Parse one character, or a set of them."""
         found = _CLASS.match(self.pattern, self.at) if char == "[" else None
         length = len(found[0]) if found else 2 if char == "\\" else 1
         text = self.pattern[self.at : self.at + length]
@@ -163,7 +169,7 @@ class _Reader:
 
 
 def _bounds(count: re.Match[str]) -> tuple[int, int | None]:
-    """Return how often a part stands, at least and at most; None for any number."""
+    """Return the minimum and maximum number of repetitions; None for no maximum."""
     if count[0][0] in "*+?":
         return int(count[0][0] == "+"), 1 if count[0][0] == "?" else None
     low = int(count["low"])
@@ -175,7 +181,10 @@ def _bounds(count: re.Match[str]) -> tuple[int, int | None]:
 
 @lru_cache(maxsize=4096)
 def _set_of(text: str) -> int:
-    """Return the characters that a class, an escape or a single character stands for. Bit n is the nth of `_LETTERS`."""
+    """Return the characters that a class, an escape or a single character matches.
+
+    Bit n is the nth of `_LETTERS`.
+    """
     if text == ".":
         return _ALL
     if len(text) == 1 or (text[0] == "\\" and not text[1].isalnum()):

@@ -1,4 +1,4 @@
-"""Typed parameters: the values that a command set accepts in its places.
+"""Typed parameters: the values that a command set accepts.
 
 A parameter is written with the key that names its type: `{choice: [nginx, haproxy]}`, `{int: [1, 1000]}`, `{pattern:
 "v[0-9.]+"}` (RE2, the whole value), `{path: /var/log}` (below it), `{name: 64}` (maximum length), `{cidr:
@@ -42,8 +42,9 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class ValueRefused(ValueError):
-    """A value outside its type. The message is a clause: "needs a number from 1 to 1000". ``name`` is the parameter's, if
-    the clause names it.
+    """A value outside its type. The message is a clause: "needs a number from 1 to 1000".
+
+    ``name`` is the parameter, if the clause names it.
     """
 
     def __init__(self, message: str, name: str = "") -> None:
@@ -73,7 +74,7 @@ def check_text(value: str) -> None:
 
 
 class ParameterType(BaseModel):
-    """The base class of all types: `normalize` for values given in advance, `accept` for words of a line."""
+    """The base class of all types: `normalize` handles values given in advance, `accept` words of a line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
     kind: ClassVar[str]
@@ -86,28 +87,32 @@ class ParameterType(BaseModel):
 
     @property
     def limits(self) -> str:
-        """The type in words: "a number from 1 to 1000"."""
+        """A description of the type: "a number from 1 to 1000"."""
         raise NotImplementedError
 
     @property
     def wanted(self) -> str:
-        """What to enter, for people who don't read patterns: the type in words, or by example if need be."""
+        """A hint for what to enter: a description of the type, or an example if a pattern would be hard to
+        read.
+        """
         return self.limits
 
     def normalize(self, value: str) -> str:
-        """Return the canonical spelling of a value. Raises ValueRefused with the reason."""
+        """Return the canonical form of a value. Raises ValueRefused with the reason."""
         check_text(value)
         return self._normal(value)
 
     def accept(self, word: str) -> str:
-        """Return a value from a command line if it is in its canonical spelling. Raises ValueRefused otherwise."""
+        """Return a value from a command line if it is in canonical form. Raises ValueRefused otherwise."""
         normal = self.normalize(word)
         if normal != word:
             raise ValueRefused(f"{clip(word)} must be written as {clip(normal)}")
         return word
 
     def recognizes(self, word: str) -> bool:
-        """Whether a deny of this type means a word: in any letter case and spelling that a target may take for a value."""
+        """Whether a deny with this type matches a word: in any letter case and spelling that a target may
+        accept for a value.
+        """
         try:
             self.normalize(folded(word))
         except ValueRefused:
@@ -230,7 +235,10 @@ def _plain_path(path: str) -> bool:
 
 
 class PathBelow(ParameterType):
-    """An absolute path below a folder, without `.`, `..`, `//` or a trailing slash. Symbolic links are not checked."""
+    """An absolute path below a folder, without `.`, `..`, `//` or a trailing slash.
+
+    Symbolic links are not resolved.
+    """
 
     kind: ClassVar[str] = "path"
     root: StrictStr = Field(alias="path", max_length=MAX_VALUE, examples=["/var/log"])
@@ -276,7 +284,7 @@ class Name(ParameterType):
 
 
 class WorkflowValue(ParameterType):
-    """A value of the workflow without a type of its own: a name of at most 64 characters."""
+    """A workflow value without a type of its own: a name of at most 64 characters."""
 
     kind: ClassVar[str] = "name"
     source: str = Field(alias="from", pattern=r"^workflow\.[a-z][a-z0-9_]{0,62}$", examples=["workflow.id"])

@@ -1,4 +1,4 @@
-"""Patterns, in RE2: what people write in documents can't make matching slow."""
+"""Patterns in RE2, so that no pattern in a document can make matching slow."""
 
 from functools import lru_cache
 from typing import Protocol
@@ -14,9 +14,9 @@ class Pattern2(Protocol):
 
 @lru_cache(maxsize=1024)
 def compile_pattern(pattern: str, *, broad: bool = False) -> Pattern2:
-    """Compile an RE2 pattern, whose matching time depends only on the text. Raises ValueError with the reason.
+    """Compile an RE2 pattern, which matches in time linear in the text. Raises ValueError with the reason.
 
-    `broad`: in any letter case, and `.` stands for a line break too.
+    `broad`: ignores letter case, and `.` also matches a line break.
     """
     options = re2.Options()
     options.log_errors = False
@@ -25,14 +25,14 @@ def compile_pattern(pattern: str, *, broad: bool = False) -> Pattern2:
     try:
         compiled: Pattern2 = re2.compile(pattern, options)
     except re2.error as error:
-        why = error.args[0] if error.args else "it can't be read"
+        why = error.args[0] if error.args else "it can't be parsed"
         why = why.decode("utf-8", "replace") if isinstance(why, bytes) else why
         raise ValueError(f"is not an RE2 pattern: {why}") from None
     return compiled
 
 
 def matches_broadly(pattern: str, text: str) -> bool:
-    """Whether a denied pattern matches a text in full: in some letter case of either.
+    """Whether a denied pattern matches a whole text, in some letter case of either.
 
     Both are needed: without letter case `[^a-z]+` matches no letter, but as written it matches `admin` in capitals.
     """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """A document to start from: its purpose in a few words, its initial name, and its text."""
+    """A document to start from: its purpose, its initial name, and its text."""
 
     key: str
     title: str

@@ -1,6 +1,6 @@
-"""Whether the open values of one grant are within those of another. What can't be proven counts as not within.
+"""Whether the open values of one grant are within those of another. If unproven, the answer is no.
 
-Each kind of command has its own rule (`covers`). These are the parts that they share.
+Each kind of command has its own rule (`covers`). This module has the shared parts.
 """
 
 from __future__ import annotations
@@ -22,19 +22,17 @@ from sessions_app.policy.commands.parameters import (
 )
 
 _WORKFLOW_NAME = 64
-# The reason when a `read` command is refused because the parent could call the same use a `change`.
-UNDERSTATED = "would be shown with a lesser effect than it can have"
+# The reason if a `read` command is refused because the parent might classify the same use as a `change`.
+UNDERSTATED = "would be shown with a weaker effect than it can have"
 
 
 def understates(inner: Effect, outer: Effect) -> bool:
-    """Whether a use would be shown, and recorded over HTTP, with a lesser effect than in the grant that it is delegated
-    from.
-    """
+    """Whether a use would be shown, and recorded over HTTP, with a weaker effect than in the parent grant."""
     return EFFECT_RANK[inner] > EFFECT_RANK[outer]
 
 
 def accepts(type_: ParameterType, value: str) -> bool:
-    """Whether a type accepts a value in its canonical spelling."""
+    """Whether a type accepts a value in canonical form."""
     try:
         type_.accept(value)
     except ValueRefused:
@@ -59,7 +57,7 @@ def type_within(inner: ParameterType, outer: ParameterType) -> bool:
     if isinstance(inner, Duration) and isinstance(outer, Duration):
         (low, high), (least, most) = map(seconds_of, inner.bounds), map(seconds_of, outer.bounds)
         return least <= low and high <= most
-    # Whether one pattern matches everything that another one does can't be determined in general.
+    # In general, it can't be determined whether one pattern matches everything that another one does.
     return False
 
 
@@ -69,13 +67,14 @@ def _bare(type_: ParameterType) -> tuple[type, str]:
 
 
 def longest_of(type_: Name | WorkflowValue) -> int:
-    """Return the most characters of a name."""
+    """Return the maximum number of characters of a name."""
     return type_.longest if isinstance(type_, Name) else _WORKFLOW_NAME
 
 
 class Names:
-    """What the outer command's parameters become in the inner one: a value, or one of its parameters. Each is the same
-    in all places.
+    """What the outer command's parameters become in the inner one: a value, or one of its parameters.
+
+    Each is the same everywhere.
     """
 
     def __init__(self) -> None:

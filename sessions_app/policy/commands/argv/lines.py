@@ -1,8 +1,8 @@
-"""The strict parser: splits a command line into words, or refuses it. Nothing is guessed, and nothing expands.
+"""The strict parser: splits a command line into words, or refuses it. It guesses nothing and expands nothing.
 
-What it accepts has the same meaning in dash, bash and zsh: plain words, single and double quotes, and a backslash
-before one character. It refuses everything that any of them would interpret, with the character and its position. So
-the words that a person approved are the words that reach the target.
+What it accepts has the same meaning in dash, bash and zsh: plain words, single and double quotes, and a
+backslash before one character. It refuses everything that any of them would interpret, with the character and
+its position. So the approved words are exactly the words that reach the target.
 """
 
 import re
@@ -25,24 +25,24 @@ _REASONS = {
     ";": "is never passed to a shell: one command per run",
     "&": "is never passed to a shell: one command per run, and none in the background",
     "|": "is never passed to a shell: one command per run, without pipes",
-    "<": "is never passed to a shell: nothing is redirected",
-    ">": "is never passed to a shell: nothing is redirected",
+    "<": "is never passed to a shell: redirection is not supported",
+    ">": "is never passed to a shell: redirection is not supported",
     "(": "is never passed to a shell: put the word in single quotes",
     ")": "is never passed to a shell: put the word in single quotes",
-    "$": "is never passed to a shell: variables are not filled in; single quotes keep it as it is",
-    "`": "is never passed to a shell: no command runs inside another; single quotes keep it as it is",
+    "$": "is never passed to a shell, so variables are not expanded: put the word in single quotes",
+    "`": "is never passed to a shell, so no command is substituted: put the word in single quotes",
     "~": "is never passed to a shell: write out the folder, or put the word in single quotes",
-    "*": "is never passed to a shell: names are not filled in; single quotes keep it as it is",
-    "?": "is never passed to a shell: names are not filled in; single quotes keep it as it is",
-    "[": "is never passed to a shell: names are not filled in; single quotes keep it as it is",
-    "]": "is never passed to a shell: names are not filled in; single quotes keep it as it is",
+    "*": "is never passed to a shell, so wildcards are not expanded: put the word in single quotes",
+    "?": "is never passed to a shell, so wildcards are not expanded: put the word in single quotes",
+    "[": "is never passed to a shell, so wildcards are not expanded: put the word in single quotes",
+    "]": "is never passed to a shell, so wildcards are not expanded: put the word in single quotes",
     "{": "is never passed to a shell: put the word in single quotes",
     "}": "is never passed to a shell: put the word in single quotes",
     "#": "would begin a comment in a shell: put the word in single quotes",
     "!": "would recall an old command in a shell: put the word in single quotes",
 }
 
-# Words that do not begin a simple command in dash, bash, zsh or fish.
+# Words that don't begin a simple command in dash, bash, zsh or fish.
 _KEYWORDS = frozenset(
     (
         "if", "then", "else", "elif", "fi", "case", "esac", "for", "select", "while", "until", "do", "done",
@@ -68,8 +68,8 @@ class LineRefused(RuleRefused):
 def parse_line(text: str) -> tuple[str, ...]:
     """Return the words of one command line of at most 64 KiB and 1000 words; never empty.
 
-    Raises LineRefused for everything that a shell would interpret, for invisible characters, and for unclosed quotes.
-    Also for a first word that is an assignment, an option, a shell keyword or sshd's internal-sftp.
+    Raises LineRefused for anything that a shell would interpret, for invisible characters, and for unclosed
+    quotes. Also for a first word that is an assignment, an option, a shell keyword or sshd's internal-sftp.
     """
     _check_size(text)
     at = hidden_at(text)
@@ -129,9 +129,7 @@ def _word(text: str, at: int) -> tuple[str, int]:
     word = ""
     while at < len(text) and text[at] != " ":
         if text[at] == "=" and not word:  # zsh expands it after empty quotes as well
-            raise LineRefused(
-                "“=” at the start of a word is expanded by some shells: quote the word", at, "="
-            )
+            raise LineRefused("some shells expand “=” at the start of a word: quote the word", at, "=")
         part, at = _piece(text, at)
         word += part
     return word, at
@@ -173,7 +171,7 @@ def _double(text: str, opened: int) -> tuple[str, int]:
         if char == '"':
             return "".join(parts), at + 1
         if char != "\\":
-            raise LineRefused(f"“{char}” inside double quotes is read by shells: use single quotes", at, char)
+            raise LineRefused(f"shells interpret “{char}” inside double quotes: use single quotes", at, char)
         if text[at + 1 : at + 2] not in ('"', "\\"):
             raise LineRefused('a backslash inside double quotes can only come before “"” or “\\”', at, char)
         parts.append(text[at + 1])

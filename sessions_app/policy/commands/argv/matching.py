@@ -14,7 +14,7 @@ NOT_LISTED = Refused("this command is not in the grant: choose a listed one", No
 
 
 def match_word(spec: Word, word: str, types: Mapping[str, ParameterType], matched: dict[str, str]) -> None:
-    """Add the values in `word` to `matched`. Raises ValueRefused with a reason that names the parameter."""
+    """Add the values in `word` to `matched`. Raises ValueRefused, whose message names the parameter."""
     at = 0
     for position, piece in enumerate(spec):
         if isinstance(piece, str):
@@ -62,7 +62,7 @@ def _spec_text(spec: Word) -> str:
 
 
 def text_of(words: Iterable[Word]) -> str:
-    """Return the words as people read them, with `{name}` for each free value."""
+    """Return the words for display, with `{name}` for each free value."""
     return " ".join("".join(map(_piece_text, word)) for word in words)
 
 
@@ -71,7 +71,7 @@ def _piece_text(piece: str | Slot) -> str:
 
 
 def values_fault(names: set[str], values: Mapping[str, str], text: str) -> Refused | None:
-    """Refuse a missing or unknown value of a form; None if they are those of the command's free parameters. ``text`` is
+    """Return a refusal for a missing or unknown value of a form; None if the values fit. ``text`` is
     the command.
     """
     for name in sorted(names.symmetric_difference(values)):

@@ -31,5 +31,5 @@ def quote_argv(argv: Iterable[str]) -> str:
 
 
 def readable(argv: Iterable[str]) -> str:
-    """Return the words as a person would type them, with quotes only where the strict parser or a shell needs them."""
+    """Return the words as typed, with quotes only where the strict parser or a shell needs them."""
     return " ".join(word if _PLAIN.fullmatch(word) else quote(word) for word in argv)

@@ -1,8 +1,8 @@
 """Commands with places for values: `journalctl -u {unit} -n {lines}`.
 
-Each `{name}` is replaced by a character that no command may contain before the strict parser reads the text. So a value
-is always inside one word and never changes how words are split. `{name}` is a parameter inside quotes as well. A
-literal `{word}` is written `'{'word'}'`.
+Before the strict parser reads the text, each `{name}` is replaced by a character that no command may contain.
+So a value is always inside one word and never changes how words are split. `{name}` is a parameter inside
+quotes as well. A literal `{word}` is written `'{'word'}'`.
 """
 
 import re
@@ -55,7 +55,8 @@ def parse_template(text: str) -> Template:
 
     def mark(found: re.Match[str]) -> str:
         names.append(found[1])
-        return chr(_MARK + len(names) - 1) + _PAD * (len(found[0]) - 1)  # positions stay those of the text
+        # The padding keeps all positions those of the original text.
+        return chr(_MARK + len(names) - 1) + _PAD * (len(found[0]) - 1)
 
     words = [(word.replace(_PAD, ""), start) for word, start in split_words(_SLOT.sub(mark, text))]
     template = Template(tuple(_stopped(tuple(_pieces(word, names))) for word, _ in words))
@@ -89,9 +90,9 @@ def _stopped(word: Word) -> Word:
 def _check_word(word: Word, start: int, *, program: bool) -> None:
     slots = [isinstance(piece, Slot) for piece in word]
     if program and any(slots):
-        raise LineRefused("the program must be written out: a parameter can't choose it", start)
+        raise LineRefused("the program must be written out: it can't be a parameter", start)
     if any(here and after for here, after in pairwise(slots)):
-        raise LineRefused("two parameters need text between them, or their values can't be told apart", start)
+        raise LineRefused("two parameters need text between them, or their values can't be separated", start)
 
 
 def _stand_in(piece: str | Slot) -> str:

@@ -15,8 +15,10 @@ Types = Mapping[str, ParameterType]
 def words_within(
     inner: Sequence[Word], outer: Sequence[Word], types: Types, given: Types, names: Names
 ) -> bool:
-    """Whether every argv of one is an argv of the other. `types` are those of the inner one's places, `given` those of
-    the outer one's, and `names` what these stand for.
+    """Whether every argv that matches one also matches the other.
+
+    `types` are the types of the inner words' places, `given` those of the outer words', and `names` what the outer
+    parameters stand for.
     """
     return len(inner) == len(outer) and all(
         _word_within(one, other, types, given, names) for one, other in zip(inner, outer, strict=True)

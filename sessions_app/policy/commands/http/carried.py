@@ -1,4 +1,6 @@
-"""What Stint's own gateway reads of a request before it is decided, and passes of an answer after it was."""
+"""Which parts of a request Stint's own gateway reads before the decision, and which parts of a response it
+forwards.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from sessions_app.policy.commands.http.limits import FORM, ITEMS, MULTIPART, is_
 from sessions_app.policy.commands.http.targets import Target, read_target
 from sessions_app.policy.commands.json_values.bodies import MAX_BODY, BodyRefused, Json
 
-# The fields of a form and what is around them, in bytes.
+# The fields of a form plus the multipart overhead, in bytes.
 MAX_FIELDS = 1024 * 1024
 
 Reading = Literal["none", "json", "form", "multipart", "upload"]
@@ -22,11 +24,11 @@ Reading = Literal["none", "json", "form", "multipart", "upload"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the body of a request is read: as what, and at most how many bytes.
+    """How to read the body of a request: in which format, and at most how many bytes.
 
-    ``none``: no command allows a body of this type here, so it is refused without reading it. ``whole``: an upload must
-    be read before the decision, which needs its digest; otherwise it can be decided by its type and length, and be sent
-    on as it comes.
+    ``none``: no command allows a body of this type here, so it is refused unread. ``whole``: an upload must
+    be read before the decision, which needs its digest. Otherwise the decision needs only its type and
+    length, and the body is streamed.
     """
 
     reading: Reading
@@ -43,7 +45,7 @@ def plan(
     stream: bool = False,
     websocket: bool = False,
 ) -> Plan:
-    """Return how to read the body of a request, by what its commands could allow. It decides nothing.
+    """Return how to read the body of a request, given what the commands could allow. This makes no decision.
 
     ``media`` is the media type without parameters, in lowercase; a body without one is
     `application/octet-stream` (RFC 9110 §8.3).
@@ -52,7 +54,7 @@ def plan(
         asked = read_target(target)
     except RuleRefused:
         return Plan("none")
-    # Whatever its answer may be, a command has a say in how the body is read: the strictest decides.
+    # Every command that could match affects how the body is read. The strictest plan wins.
     fits = [one for one in candidates(compiled, method, asked.path) if _reaches(one, asked)]
     if not any((one.streams or not stream) and (one.websockets or not websocket) for one in fits):
         return Plan("none")
@@ -88,8 +90,8 @@ def _upload_plan(fits: list[CompiledHTTPCommand], media: str) -> Plan:
 def project(fields: tuple[str, ...], document: Json) -> Json:
     """Return only the listed fields of a JSON document: `account.name`, `items[].price`.
 
-    A field passes with everything below it. What is of another form than its field says is left out. If the document
-    itself is, the result is null.
+    A field passes with everything below it. Values whose structure doesn't match the field are left out. If
+    the document itself doesn't match, the result is null.
     """
     tree = Tree()
     for field in fields:
@@ -100,11 +102,11 @@ def project(fields: tuple[str, ...], document: Json) -> Json:
 
 
 class Tree(dict[str, "Tree"]):
-    """The listed fields by their first step. An empty one stands for everything."""
+    """The listed fields by their first step. An empty tree means everything below."""
 
 
 def _fits(tree: Tree, value: Json) -> bool:
-    """Whether a value has the form that its fields ask for: a list for `[]`, an object for names."""
+    """Whether a value has the structure that its fields require: a list for `[]`, an object for names."""
     if not tree or isinstance(value, list):
         return not tree or ITEMS in tree
     return isinstance(value, Mapping) and tree.keys() != {ITEMS}
@@ -125,12 +127,15 @@ def _kept(tree: Tree, value: Json) -> Json:
 
 
 def projected(fields: tuple[str, ...], answer: bytes) -> bytes:
-    """Return the listed fields of a JSON answer, as JSON. Raises BodyRefused for anything else than JSON in UTF-8."""
+    """Return the listed fields of a JSON answer, as JSON.
+
+    Raises BodyRefused if the response is not JSON in UTF-8.
+    """
     try:
         document: Json = json.loads(answer.decode(), parse_constant=_no_constant)
         return json.dumps(project(fields, document), separators=(",", ":")).encode()
     except (ValueError, RecursionError):
-        raise BodyRefused("the answer is not JSON in UTF-8, so its fields can't be told apart") from None
+        raise BodyRefused("the response is not JSON in UTF-8, so its fields can't be filtered") from None
 
 
 def _no_constant(name: str) -> Json:

@@ -1,4 +1,4 @@
-"""The requests of one grant, compiled once: patterns for their paths, and a check for each value that they limit."""
+"""The requests of one grant, compiled once: path patterns, and a check for each limited value."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -28,7 +28,10 @@ from sessions_app.policy.documents import Problem
 
 @dataclass(frozen=True, slots=True)
 class CompiledHTTPCommand(answers.CompiledCommand):
-    """One request with the bound values in place. ``checks`` are those of query, body, form and headers, by name."""
+    """One request with its bound values in place.
+
+    ``checks`` has the checks for query, body, form and headers, by name.
+    """
 
     rule: HTTPRequest | HTTPDeny
     template: Template
@@ -49,7 +52,7 @@ class CompiledHTTPCommand(answers.CompiledCommand):
 
     @property
     def allows(self) -> HTTPRequest | None:
-        """Its rule, if it allows requests; None if it denies them."""
+        """Return its rule if it allows requests; None if it denies them."""
         return self.rule if isinstance(self.rule, HTTPRequest) else None
 
     @property
@@ -75,7 +78,7 @@ class CompiledHTTPCommand(answers.CompiledCommand):
 
 @dataclass(frozen=True, slots=True)
 class CompiledSet(answers.CompiledSet):
-    """The requests of one grant, ready for `decide_request`."""
+    """The requests of one grant, compiled for `decide_request`."""
 
     commands: tuple[CompiledHTTPCommand, ...]
     left_out: tuple[CompiledHTTPCommand, ...]
@@ -84,13 +87,15 @@ class CompiledSet(answers.CompiledSet):
     deep: tuple[CompiledHTTPCommand, ...] = field(repr=False)
 
     def unenforced(self, connection: Mapping[str, object]) -> str | None:
-        """Return why the cluster's proxy can't enforce a request of the set, as a clause; None if it can."""
+        """Return, as a clause, why the cluster's proxy can't enforce a request of the set; None if it can."""
         faults = (unenforced(one.allows, connection) for one in self.commands if one.allows is not None)
         return next((fault for fault in faults if fault), None)
 
 
 def unenforced(rule: HTTPRequest, connection: Mapping[str, object]) -> str | None:
-    """Return what of a rule can't be enforced on a cluster with this connection, as a clause; None if all can."""
+    """Return, as a clause, what a cluster with this connection can't enforce of a rule; None if it can
+    enforce everything.
+    """
     if connection.get("proxy") == "stint":
         return _injected_too(rule, connection.get("inject"))
     if rule.needs_gateway:
@@ -103,13 +108,18 @@ def unenforced(rule: HTTPRequest, connection: Mapping[str, object]) -> str | Non
 
 
 def _injected_too(rule: HTTPRequest, inject: object) -> str | None:
-    """Return, as a clause, where a rule lets the holder give what the cluster's credential is given in."""
+    """Return, as a clause, where a rule lets the holder set a header or parameter that carries the cluster's
+    credential.
+    """
     said = inject if isinstance(inject, Mapping) else {}
     header, query = one_spelling(str(said.get("header", ""))), said.get("query")
     in_headers = next((name for name in rule.headers if one_spelling(name) == header), None)
     if in_headers or query in rule.query:
         name = in_headers or query
-        return f"lets the holder give {name} in {clip(rule.text)}, where the cluster injects its credential: remove it"
+        return (
+            f"lets the holder set {name} in {clip(rule.text)}, where the cluster injects its credential: "
+            "remove it"
+        )
     return None
 
 
@@ -128,12 +138,17 @@ def compile_set(
 
 
 def compile_open(document: HTTPCommandSet) -> CompiledSet:
-    """Return the set before any grant. Parameters are free within their types, so it allows what some grant could."""
+    """Return the set with no values bound.
+
+    Parameters are free within their types, so it allows whatever any grant could.
+    """
     return _compile(document, {}, None)
 
 
 def _check_values(document: HTTPCommandSet, bound: Mapping[str, str]) -> None:
-    """Check the bound values in paths: no slash unless the type is `path`, and only what a request can contain."""
+    """Check the bound values in paths: no slash unless the type is `path`, and only characters that a request
+    can contain.
+    """
     problems = [
         Problem(f"parameters.{name}", f"{clip(bound[name])} can't be used in a path: {fault}")
         for name in dict.fromkeys(name for rule in document.commands for name in rule.template().names)
@@ -202,8 +217,10 @@ def _compile_rule(
 def _check(
     document: HTTPCommandSet, rule: Rule, value: Constraint, where: str, bound: Mapping[str, str]
 ) -> Check:
-    """Return the check of one value. Only in a JSON body is a value anything else than text. Text in a body or a form
-    is free: it may be empty or have several lines.
+    """Return the check for one value.
+
+    Only a JSON body can contain values other than text. Text in a body or a form is free: it may be empty or
+    have several lines.
     """
     deny, text = isinstance(rule, HTTPDeny), where != "body"
     name = None if isinstance(value, ParameterType) else placeholder_in(value)
@@ -211,7 +228,7 @@ def _check(
         return Exact(str(value) if text else value, deny)
     type_ = value if isinstance(value, ParameterType) else document.type_of(rule, str(name))
     if name is not None and name in bound:
-        # In a JSON body, a number is bound as a number, and any other value as text.
+        # In a JSON body, a number is bound as a number, and everything else as text.
         return Exact(int(bound[name]) if isinstance(type_, Int) and not text else bound[name], deny)
     word = text and (where != "form" or isinstance(type_, Int))
     return Typed(type_, name, word, deny)

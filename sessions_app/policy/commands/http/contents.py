@@ -1,4 +1,5 @@
-"""What a request carries besides its path: a JSON value, a form, an upload or nothing, and how it is written on a line.
+"""What a request carries besides its path (a JSON value, a form, an upload or nothing), and its one-line
+notation.
 
 `POST /notes {"text": "done"}`, `POST /people form {"name": "Ada", "photo": {"bytes": 1024, "name": "a.png", "type":
 "image/png"}}`, `PUT /file upload {"bytes": 1024, "type": "application/pdf"}`. `headers {…}` before the body gives
@@ -14,11 +15,11 @@ from sessions_app.policy.commands.json_values.bodies import BodyRefused, Json, c
 
 
 class Unseen:
-    """Stands for a body that the caller did not see."""
+    """A body that the caller did not see."""
 
 
 class Absent:
-    """Stands for no body."""
+    """No body."""
 
 
 UNSEEN: Final = Unseen()
@@ -29,7 +30,8 @@ ABSENT: Final = Absent()
 class Upload:
     """A body that is not parsed: its media type and its size in bytes.
 
-    ``sha256`` is the digest of its content in hexadecimal; empty if it is not known yet. A held request needs it.
+    ``sha256`` is the digest of its content in hexadecimal; empty if not yet known. A held request requires
+    it.
     """
 
     media: str
@@ -39,14 +41,14 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class File(Upload):
-    """A file of a multipart form. ``name`` is the one that the client gives it."""
+    """A file of a multipart form. ``name`` is the file name that the client sent."""
 
     name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form: its fields and its files by name, each name once."""
+    """A form: its fields and its files by name. Each name occurs once."""
 
     fields: Mapping[str, str]
     files: Mapping[str, File] = field(default_factory=dict)
@@ -56,7 +58,10 @@ Content = Json | Unseen | Absent | Form | Upload
 
 
 def words_of(content: Content, headers: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what follows the target on the line of a request. ``headers`` are those that its rule limits."""
+    """Return the words after the target in the notation of a request.
+
+    ``headers`` are those that its rule limits.
+    """
     ahead = ("headers", canonical_body(dict(headers))) if headers else ()
     return (*ahead, *_words_of(content))
 
@@ -79,7 +84,7 @@ def _about(upload: Upload) -> dict[str, Json]:
 
 
 def read_words(text: str) -> tuple[dict[str, str], Content]:
-    """Return the headers and the body that a line gives after its target. Raises BodyRefused."""
+    """Return the headers and the body that follow the target in a line. Raises BodyRefused."""
     headers: dict[str, str] = {}
     if text.startswith("headers "):
         value, text = _first(text.removeprefix("headers "))
@@ -95,7 +100,7 @@ def read_words(text: str) -> tuple[dict[str, str], Content]:
 
 
 def _first(text: str) -> tuple[Json, str]:
-    """Return the JSON value that a text begins with, and the words after it."""
+    """Return the JSON value at the start of a text, and the words after it."""
     try:
         _, end = json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):

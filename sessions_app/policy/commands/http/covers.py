@@ -21,9 +21,9 @@ _Path = tuple[str | PathParameter, ...]
 def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     """Return why the child may allow a request that the parent does not; None if it never does.
 
-    Each request of the child must be one of the parent's, with places filled or narrowed in path, query and body. The
-    child must also deny what the parent denies, or be unable to allow anything like it. It holds what the parent holds, lets
-    no more of an answer through, and never understates an effect.
+    Each request of the child must be one of the parent's, with places filled or narrowed in path, query and
+    body. The child must also deny what the parent denies, unless it can't allow a matching request. It must
+    hold what the parent holds, limit responses at least as strictly, and never understate an effect.
     """
     allows = [one for one in child.commands if isinstance(one.rule, HTTPRequest)]
     outers = [one for one in parent.commands if isinstance(one.rule, HTTPRequest)]
@@ -47,15 +47,15 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
 def _laxer(
     one: CompiledHTTPCommand, outer: CompiledHTTPCommand, parent: CompiledSet, child: CompiledSet
 ) -> str | None:
-    """Return what the child would do less strictly for a request that both its command and the parent's match, as a
-    clause.
+    """Return, as a clause, how the child would be less strict for a request that both its command and the
+    parent's match.
     """
     if one.allows is None or outer.allows is None or not _may_meet(one, outer, parent, child):
         return None
     if not response_within(one.allows.response, outer.allows.response):
-        return f"would let more of an answer through than {clip(outer.text)}"
+        return f"would let more of a response through than {clip(outer.text)}"
     if outer.rule.held and not one.rule.held and not _held_too(outer, parent, child):
-        return "would run without the approval that each request needs"
+        return "would run without the approval that each request requires"
     return None
 
 
@@ -77,7 +77,8 @@ def _within(
         and _checks_within(inner.query, outer.query, inner, outer, names)
         and _checks_within(inner.body or {}, outer.body or {}, inner, outer, names)
         and _checks_within(inner.form, outer.form, inner, outer, names)
-        # A header that is not listed is dropped, not refused, so the child must check each that the parent does.
+        # A header that is not listed is dropped, not refused, so the child must check every header that the
+        # parent checks.
         and outer.headers.keys() <= inner.headers.keys()
         and _checks_within(inner.headers, outer.headers, inner, outer, names)
         and _files_within(inner, outer)
@@ -85,8 +86,8 @@ def _within(
 
 
 def _files_within(inner: CompiledHTTPCommand, outer: CompiledHTTPCommand) -> bool:
-    """Whether the child's files and uploads are the parent's or smaller and of fewer types. What the parent requires, the
-    child requires.
+    """Whether the child's files and uploads are the parent's, with the same or lower size limits and no
+    further types. The child must require what the parent requires.
     """
     if inner.allows is None or outer.allows is None:
         return False
@@ -147,7 +148,10 @@ def _text_within(path: str, outer: CompiledHTTPCommand, names: Names) -> bool:
 def _pieces_within(
     ours: _Path, theirs: _Path, inner: CompiledHTTPCommand, outer: CompiledHTTPCommand, names: Names
 ) -> bool:
-    """Compare piece by piece. If one takes the rest of the path, only the same shape is certain to be within it."""
+    """Compare piece by piece.
+
+    A place that takes the rest of the path is only certain to be within one of the same shape.
+    """
     return len(ours) == len(theirs) and all(
         _piece_within(one, other, inner, outer, names) for one, other in zip(ours, theirs, strict=True)
     )
@@ -202,8 +206,9 @@ def _checks_within(
     outer: CompiledHTTPCommand,
     names: Names,
 ) -> bool:
-    """Whether every name of the child is one of the parent's and no broader. The child must require what the parent
-    requires.
+    """Whether every name of the child is one of the parent's and no broader.
+
+    The child must require what the parent requires.
     """
     needed = [name for name in theirs if name not in outer.optional]
     return all(name in ours and name not in inner.optional for name in needed) and all(
@@ -225,7 +230,7 @@ def _check_within(ours: Check, theirs: Check, names: Names) -> bool:
 
 
 def _same_json(inner: ParameterType, outer: ParameterType) -> bool:
-    """In a body, numbers and text are different."""
+    """Whether both types are represented the same way in JSON. In a body, numbers and text are different."""
     return isinstance(inner, Int) == isinstance(outer, Int)
 
 
@@ -268,5 +273,5 @@ def _alike(ours: _Path, theirs: _Path) -> bool:
     if any(isinstance(piece, PathParameter) for piece in (*ours, *theirs)):
         return True
     one, other = "".join(map(str, ours)), "".join(map(str, theirs))
-    # In the same way as a deny, for which i and ı are the same letter.
+    # Like a deny, this treats i and ı as the same letter.
     return re.fullmatch(re.escape(other), one, re.IGNORECASE) is not None

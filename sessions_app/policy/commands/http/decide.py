@@ -1,8 +1,9 @@
 """Requests over HTTP: the only function that decides for the gateways, the tester, the API and the pages.
 
-`decide_request` brings a request target into its canonical form and compares it with each command of a compiled set. If
-several commands match, the strictest decides: denied before allowed, held before not, destructive before change before
-read. Denies match broadly (any letter case and spelling of a value, with or without a trailing slash), allows exactly.
+`decide_request` converts a request target to its canonical form and compares it with each command of a
+compiled set. If several commands match, the strictest decides: denied before allowed, held before not held,
+destructive before change before read. Denies match broadly (any letter case and spelling of a value, with or
+without a trailing slash); allows match exactly.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -41,15 +42,17 @@ _TALKS = "it opens a WebSocket; its command must have websocket: true"
 
 @dataclass(frozen=True, slots=True)
 class Allowed(answers.Allowed):
-    """A request that may be made, with the command whose limits apply to it and its answer."""
+    """A request that may be made, with the command whose limits apply to it and to its response."""
 
     command: CompiledHTTPCommand = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request to decide. ``headers`` by lowercase name; None if the caller is not Stint's own gateway, which alone
-    sees them and can limit answers.
+    """A request to decide.
+
+    ``headers`` are by lowercase name. None means that the caller is not Stint's own gateway, which alone sees
+    headers and can limit responses.
     """
 
     method: str
@@ -66,7 +69,7 @@ class Asked:
 
     @cached_property
     def methods(self) -> frozenset[str]:
-        """Its method, and those that frameworks take from its fields instead: `_method=DELETE`."""
+        """Return its method, and any method that frameworks take from its fields instead: `_method=DELETE`."""
         inside = self.body.fields if isinstance(self.body, Form) else self.body
         fields = [*self.target.query.items(), *(inside.items() if isinstance(inside, Mapping) else ())]
         return frozenset(
@@ -75,8 +78,9 @@ class Asked:
 
 
 def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
-    """Decide a request as Stint's own gateway would: `POST /tickets/42/close {"note": "done"}`. `contents` says how forms,
-    uploads and headers are written.
+    """Decide a request as Stint's own gateway would: `POST /tickets/42/close {"note": "done"}`.
+
+    `contents` describes the notation for forms, uploads and headers.
     """
     method, _, rest = line.partition(" ")
     target, _, words = rest.partition(" ")
@@ -102,7 +106,9 @@ def decide_request(
     stream: bool = False,
     websocket: bool = False,
 ) -> Allowed | Refused:
-    """Decide whether a request may be made. `target` is from the request line. Never raises because of its content.
+    """Decide whether a request may be made.
+
+    `target` comes from the request line. Never raises because of its content.
 
     ``headers``: by lowercase name, from Stint's own gateway. None: the caller is another proxy, for which rules that
     only the gateway can enforce are refused. ``stream``, ``websocket``: it asks for one, which one of the matching
@@ -115,7 +121,7 @@ def decide_request(
         return Refused(error.reason, None, "syntax")
     for one in compiled.denies:
         if _is_denied(one, asked):
-            return Refused(f"{clip(one.text)} is denied here", None, "denied")
+            return Refused(f"{clip(one.text)} is explicitly denied", None, "denied")
     first: CompiledHTTPCommand | None = None
     for one in candidates(compiled, method, asked.path):
         matched = _match(one, asked)
@@ -134,7 +140,10 @@ def decide_request(
 def _allowed(
     one: CompiledHTTPCommand, strictest: CompiledHTTPCommand, matched: Mapping[str, str], asked: Asked
 ) -> Allowed:
-    """Return the answer. The strictest of the matching commands names the effect, even if another one allows more."""
+    """Return the decision.
+
+    The strictest of the matching commands sets the effect, even if another one allows more.
+    """
     given = {name: value for name, value in (asked.headers or {}).items() if name in one.headers}
     words = (asked.method, asked.target.text, *words_of(asked.body, given))
     rule = strictest.rule
@@ -161,7 +170,7 @@ def _match(one: CompiledHTTPCommand, asked: Asked) -> dict[str, str] | None:
 
 
 def _faults(one: CompiledHTTPCommand, asked: Asked, matched: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with a request whose path matches, each with its code."""
+    """Yield the faults of a request whose path matches, each with its code."""
     yield from target_faults(one, asked.target, matched)
     yield from carried_faults(one, asked.body, asked.headers, matched)
 
@@ -169,7 +178,7 @@ def _faults(one: CompiledHTTPCommand, asked: Asked, matched: dict[str, str]) -> 
 def target_faults(
     one: CompiledHTTPCommand, target: Target, matched: dict[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with the values in a path that matches and in its query, each with its code."""
+    """Yield the faults of the values in a matching path and in its query, each with its code."""
     for name, type_ in one.types.items():
         try:
             type_.accept(matched[name])
@@ -198,7 +207,7 @@ def _is_denied(one: CompiledHTTPCommand, asked: Asked) -> bool:
 def _body_denied(limited: Mapping[str, Check], body: Content, matched: dict[str, str]) -> bool:
     if isinstance(body, Absent):
         return False
-    # An application may take a form for what it takes JSON for.
+    # An application may accept a form in place of JSON.
     if isinstance(body, Unseen | Form | Upload):
         return True
     try:
@@ -232,7 +241,7 @@ def _explain(compiled: CompiledSet, asked: Asked) -> Refused:
 
 
 def _likeness(one: CompiledHTTPCommand, method: str, path: str) -> float:
-    """Count the leading path segments that are the same. The method counts as half a segment."""
+    """Return the number of leading path segments that are equal. An equal method counts as half a segment."""
     ours, theirs = one.text.partition(" ")[2].split("/"), path.split("/")
     same = 0
     for left, right in zip(ours, theirs, strict=False):

@@ -1,4 +1,4 @@
-"""The document of a command set for HTTP: requests, with `{name}` in place of a parameter's value."""
+"""The document of a command set for HTTP: requests, with `{name}` in place of a parameter value."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
@@ -44,7 +44,7 @@ BodyName = Annotated[StrictStr, Field(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")]
 
 def _limitable(name: str) -> str:
     if TOKEN.fullmatch(name) is None or name != name.lower():
-        raise ValueError("is not the name of a header in lowercase: letters, digits and -, at most 64")
+        raise ValueError("is not a lowercase header name: use letters, digits and -, at most 64")
     if why := why_never(name):
         raise ValueError(why)
     return name
@@ -64,8 +64,8 @@ class HTTPRule(CommandRule):
     body: Mapping[BodyName, Constraint] | None = Field(
         default=None,
         max_length=MAX_CONSTRAINTS,
-        description="Allowed keys of the JSON body and their values (a.b for nested keys); others are refused. Stint's own "
-        "gateway and AuthZEN see the body; other proxies don't",
+        description="Allowed keys of the JSON body and their values (a.b for nested keys); others are refused. Only "
+        "Stint's own gateway and AuthZEN see the body; other proxies don't",
     )
 
     @property
@@ -110,12 +110,14 @@ class HTTPRequest(HTTPRule):
     headers: Mapping[HeaderName, Constraint] = Field(
         default={},
         max_length=MAX_CONSTRAINTS,
-        description="Request headers that pass, with their values, beyond those that never do harm",
+        description="Request headers that pass, with their values, in addition to the headers that are always "
+        "harmless",
     )
     hold: StrictBool = Field(default=False, description="Each request needs the approval of a second person")
-    response: ResponseLimit | None = Field(default=None, description="What of an answer may pass")
+    response: ResponseLimit | None = Field(default=None, description="Which parts of a response may pass")
     stream: StrictBool = Field(
-        default=False, description="Allow event streams, which only Stint's own gateway cuts at the end"
+        default=False,
+        description="Allow event streams, which only Stint's own gateway cuts off when the grant ends",
     )
     websocket: StrictBool = Field(default=False, description="Allow WebSockets")
 
@@ -143,12 +145,12 @@ class HTTPRequest(HTTPRule):
 
     @property
     def largest(self) -> int:
-        """The most bytes that its files or its upload can have."""
+        """The maximum size of its files or its upload, in bytes."""
         return self.upload.max if self.upload else sum(file.max for file in self.files.values())
 
     @property
     def needs_gateway(self) -> tuple[str, ...]:
-        """The keys that only Stint's own gateway can enforce, in the order of the document."""
+        """The keys that only Stint's own gateway can enforce, in document order."""
         keys = ("form", "files", "upload", "headers", "hold", "response", "websocket")
         return tuple(key for key in keys if getattr(self, key) not in (None, False, {}))
 
@@ -178,7 +180,7 @@ class HTTPDeny(HTTPRule):
         return parse_template(self.deny, any_method=True)
 
 
-# Labels that are not keys of a rule, so that the path of an error contains only what is in the document.
+# Labels that are not keys of a rule, so that an error's path contains only what is in the document.
 _ALLOWED, _DENIED = "allowed", "denied"
 
 
@@ -210,8 +212,9 @@ class HTTPCommandSet(CommandSetDocument):
             yield from _constraints(path, rule)
 
     def _path_places(self, path: str, rule: HTTPRule) -> Iterator[Problem]:
-        """Check that a place of type `path` is last. It takes the rest of the path; every other place takes part of a
-        segment.
+        """Check that a place of type `path` comes last.
+
+        It takes the rest of the path; any other place takes part of one segment.
         """
         pieces = rule.template().pieces
         for position, piece in enumerate(pieces):
@@ -261,7 +264,7 @@ def _optional(path: str, rule: HTTPRequest) -> Iterator[Problem]:
 
 
 def _content(path: str, rule: HTTPRequest) -> Iterator[Problem]:
-    """Check that there is one kind of body, and that the method and a hold can have it."""
+    """Check that there is one kind of body, and that the method and a hold support it."""
     given = {"body": rule.body, "form": rule.form, "files": rule.files or None, "upload": rule.upload}
     keys = [key for key, value in given.items() if value is not None]
     if len(keys) > 1 and keys != ["form", "files"]:
@@ -271,24 +274,29 @@ def _content(path: str, rule: HTTPRequest) -> Iterator[Problem]:
     method = rule.template().method
     if method in ("GET", "HEAD", "OPTIONS") and (rule.content in ("form", "upload") or rule.websocket):
         for key in keys:
-            yield Problem(f"{path}.{key}", f"a {method} request has no body here: use POST, PUT or PATCH")
+            yield Problem(
+                f"{path}.{key}", f"a {method} request can't have a body here: use POST, PUT or PATCH"
+            )
     for name in rule.files.keys() & (rule.form or {}).keys():
         yield Problem(f"{path}.files.{name}", "is both a field and a file: keep one of the two")
     if rule.hold and rule.largest > MAX_HELD:
         yield Problem(
             f"{path}.hold",
-            f"a held request is kept until it is decided: limit its files to {say_bytes(MAX_HELD)} in all, or remove hold",
+            f"a held request is stored until it is decided: limit its files to {say_bytes(MAX_HELD)} "
+            "in total, or remove hold",
         )
 
 
 def _answer(path: str, rule: HTTPRequest) -> Iterator[Problem]:
-    """Check that what may be answered can be limited as it is."""
+    """Check that the limits on the response can be enforced."""
     if rule.websocket and rule.template().method != "GET":
         yield Problem(f"{path}.websocket", "a WebSocket begins with GET: change the method or remove it")
     if rule.websocket and rule.stream:
-        yield Problem(f"{path}.websocket", "an answer is a stream or a WebSocket: make two commands")
+        yield Problem(
+            f"{path}.websocket", "a response is a stream or a WebSocket, not both: make two commands"
+        )
     if rule.response is not None and rule.response.fields is not None and (rule.stream or rule.websocket):
         yield Problem(
             f"{path}.response.fields",
-            "only a JSON answer has fields, and a stream or a WebSocket is none: remove one of the two",
+            "fields need a JSON response, which a stream or a WebSocket is not: remove one of the two",
         )

@@ -20,7 +20,7 @@ _WANTED = {
     "form": "the body must be a form",
     "upload": "the body must be an upload",
 }
-# No folder, no hidden file, nothing that a shell or a file system gives a meaning.
+# No folder, no hidden file, and no character with a special meaning to a shell or a file system.
 _FILE_NAME = re.compile(r"[\w][\w .()+=@-]{0,199}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -28,7 +28,9 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 def carried_faults(
     one: CompiledHTTPCommand, body: Content, headers: Mapping[str, str] | None, matched: dict[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with what a request carries, each with its code. Values of parameters are added to `matched`.
+    """Yield the faults of the headers and the body of a request, each with its code.
+
+    Parameter values are added to `matched`.
 
     ``headers``: None if the caller is not Stint's own gateway.
     """
@@ -43,7 +45,7 @@ def carried_faults(
             yield fault, "headers"
         for name, value in given:
             if not value.isascii():
-                yield f"{name} in the headers: must be ASCII", "headers"
+                yield f"{name} in the headers must be ASCII", "headers"
     yield from ((fault, "body") for fault in _body_faults(one, body, matched))
 
 
@@ -63,7 +65,7 @@ def _body_faults(one: CompiledHTTPCommand, body: Content, matched: dict[str, str
 
 
 def kind_of(body: Content) -> str:
-    """Return which kind of body a request has, as `HTTPRequest.content` names it."""
+    """Return the kind of body that a request has, named as in `HTTPRequest.content`."""
     if isinstance(body, Unseen | Absent):
         return "none"
     if isinstance(body, Form):
@@ -100,13 +102,13 @@ def _upload_faults(what: str, upload: Upload, limit: UploadLimit | FileLimit | N
     elif upload.size > limit.max:
         yield f"{what} is larger than {say_bytes(limit.max)}"
     if isinstance(upload, File) and _FILE_NAME.fullmatch(upload.name) is None:
-        yield f"{what} needs a plain name, without a folder and beginning with a letter or a digit"
+        yield f"{what} needs a plain file name: no folder, and a letter or digit first"
 
 
 def undigested(body: Content) -> str:
-    """Return what a request lacks that is to be held, as a clause: the digest of each upload. Empty if it lacks nothing.
+    """Return, as a clause, which upload of a request to be held lacks its digest; empty if none does.
 
-    It is no fault: a command that a request fits decides it, or nothing does.
+    This is not a fault of the request: another command may still decide it.
     """
     named = (
         {f"the file {clip(name)}": file for name, file in body.files.items()}
@@ -116,7 +118,7 @@ def undigested(body: Content) -> str:
     uploads = {"the body": body} if isinstance(body, Upload) else named
     for what, upload in uploads.items():
         if _DIGEST.fullmatch(upload.sha256) is None:
-            return f"{what} needs its sha256, so that what is approved is what is sent"
+            return f"{what} needs its sha256, so that the approved content is what is sent"
     return ""
 
 
@@ -127,7 +129,7 @@ def faults_inside(
     optional: frozenset[str],
     matched: dict[str, str],
 ) -> Iterator[str]:
-    """Yield what is wrong with named values: each must be limited and within its limit, and none may be missing."""
+    """Yield the faults of named values: each must be listed and within its limit, and none may be missing."""
     seen = set()
     for name, value in given:
         seen.add(name)

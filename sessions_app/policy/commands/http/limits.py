@@ -1,4 +1,4 @@
-"""Limits that only Stint's own gateway can enforce: on files, uploads and answers."""
+"""Limits that only Stint's own gateway can enforce: on files, uploads and responses."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 BYTES = "application/octet-stream"
 
-# The gateway keeps files in memory or on disk until it has decided, and a held request until it is made again.
+# The gateway keeps files in memory or on disk until the decision, and a held request until it is repeated.
 MAX_FILE = 100_000_000
 MAX_UPLOAD = 10_000_000_000
 MAX_HELD = 10_000_000
@@ -37,7 +37,10 @@ ITEMS = "[]"
 
 
 def bytes_of(size: object) -> int:
-    """Convert `5MB` to bytes: SI units, so 1 MB is 1,000,000 bytes. A number is one already. Raises ValueError."""
+    """Convert `5MB` to bytes, in SI units (1 MB is 1,000,000 bytes).
+
+    An integer is already bytes. Raises ValueError.
+    """
     if isinstance(size, int) and not isinstance(size, bool):
         return size
     if not isinstance(size, str) or re.fullmatch(_SIZE, size) is None:
@@ -47,13 +50,13 @@ def bytes_of(size: object) -> int:
 
 
 def show_bytes(size: int) -> str:
-    """Format a number of bytes exactly, as people write it: 5000000 is `5MB`."""
+    """Format a number of bytes exactly, in document notation: 5000000 is `5MB`."""
     unit = next(unit for unit, count in _UNITS.items() if size % count == 0)
     return f"{size // _UNITS[unit]}{unit}"
 
 
 def say_bytes(size: int) -> str:
-    """Format a number of bytes for reading: 5000000 is `5 MB`."""
+    """Format a number of bytes for display: 5000000 is `5 MB`."""
     return re.sub(r"(?<=[0-9])(?=[A-Z])", " ", show_bytes(size))
 
 
@@ -72,7 +75,7 @@ def is_json(media: str) -> bool:
 
 
 class FileLimit(BaseModel):
-    """What one file of a multipart form may be."""
+    """The limits on one file of a multipart form."""
 
     model_config = FROZEN
     max: Size = Field(ge=1, le=MAX_FILE, description="Maximum size")
@@ -80,12 +83,12 @@ class FileLimit(BaseModel):
 
     @property
     def limits(self) -> str:
-        """The limit in words."""
+        """A description of the limit."""
         return f"{' or '.join(self.types)}, at most {say_bytes(self.max)}"
 
 
 class UploadLimit(BaseModel):
-    """What a body that is neither JSON nor a form may be. It is never parsed."""
+    """The limits on a body that is neither JSON nor a form. It is never parsed."""
 
     model_config = FROZEN
     max: Size = Field(ge=1, le=MAX_UPLOAD, description="Maximum size")
@@ -102,23 +105,24 @@ class UploadLimit(BaseModel):
 
     @property
     def limits(self) -> str:
-        """The limit in words."""
+        """A description of the limit."""
         return f"{' or '.join(self.types)}, at most {say_bytes(self.max)}"
 
 
 class ResponseLimit(BaseModel):
-    """What of an answer may pass, and how much of it for how long."""
+    """Which fields of a response may pass, its maximum size, and its maximum duration."""
 
     model_config = FROZEN
     fields: tuple[StrictStr, ...] | None = Field(
         default=None,
         min_length=1,
         max_length=100,
-        description="Only these fields of a JSON answer pass: a.b for nested ones, items[].price for those of each item",
+        description="Only these fields of a JSON response pass: a.b for nested fields, items[].price for the "
+        "price of each item",
     )
-    max: Size | None = Field(default=None, ge=1, le=MAX_ANSWER, description="Maximum size of the answer")
+    max: Size | None = Field(default=None, ge=1, le=MAX_ANSWER, description="Maximum size of the response")
     time: Duration | None = Field(
-        default=None, ge=1, le=LONGEST_ANSWER, description="Maximum duration of the answer"
+        default=None, ge=1, le=LONGEST_ANSWER, description="Maximum duration of the response"
     )
 
     @model_validator(mode="after")
@@ -129,12 +133,15 @@ class ResponseLimit(BaseModel):
         for at, path in enumerate(paths):
             for other in (*paths[:at], *paths[at + 1 :]):
                 if other[: len(path)] == path:
-                    raise ValueError(f"lists {self.fields[at]} and a part of it: keep one of the two")  # type: ignore[index]  # there are paths
+                    raise ValueError(f"lists {self.fields[at]} and a field inside it: keep one of the two")  # type: ignore[index]  # there are paths
         return self
 
 
 def steps_of(field: str) -> tuple[str, ...]:
-    """Return the steps of a field of an answer: `items[].price` is `("items", "[]", "price")`. Raises ValueError."""
+    """Return the steps of a response field: `items[].price` is `("items", "[]", "price")`.
+
+    Raises ValueError.
+    """
     steps: list[str] = []
     for at, part in enumerate(field.split(".")):
         found = _STEP.fullmatch(part)
@@ -148,7 +155,7 @@ def steps_of(field: str) -> tuple[str, ...]:
 
 
 def fields_within(inner: Sequence[str] | None, outer: Sequence[str] | None) -> bool:
-    """Whether everything that passes through `inner` also passes through `outer` (None: the whole answer)."""
+    """Whether everything that passes through `inner` also passes through `outer` (None: the whole response)."""
     if outer is None or inner is None:
         return outer is None
     allowed = [steps_of(field) for field in outer]
@@ -156,7 +163,7 @@ def fields_within(inner: Sequence[str] | None, outer: Sequence[str] | None) -> b
 
 
 def response_within(inner: ResponseLimit | None, outer: ResponseLimit | None) -> bool:
-    """Whether an answer within `inner` is always within `outer`."""
+    """Whether a response within `inner` is always within `outer`."""
     ours, theirs = inner or _ANY, outer or _ANY
     return (
         fields_within(ours.fields, theirs.fields)
@@ -169,15 +176,15 @@ def _at_most(ours: int | None, theirs: int | None) -> bool:
     return theirs is None or (ours is not None and ours <= theirs)
 
 
-# No limit at all can't be written in a document.
+# A missing limit, which a document can't state.
 _ANY = ResponseLimit.model_construct()
 
 
 def say_response(limit: ResponseLimit) -> Iterator[str]:
-    """Yield a limit on answers in words."""
+    """Yield descriptions of a limit on responses."""
     if limit.fields is not None:
-        yield f"answer: only {', '.join(limit.fields)}"
+        yield f"response: only {', '.join(limit.fields)}"
     if limit.max is not None:
-        yield f"answer: at most {say_bytes(limit.max)}"
+        yield f"response: at most {say_bytes(limit.max)}"
     if limit.time is not None:
-        yield f"answer: at most {limit.time} s"
+        yield f"response: at most {limit.time} s"

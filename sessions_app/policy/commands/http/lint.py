@@ -14,7 +14,7 @@ from sessions_app.policy.commands.patterns import compile_pattern
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
-# What else than the path tells two requests apart, and what their answers may be.
+# What distinguishes two requests besides the path, and the limits on their responses.
 _DECIDING = (
     "effect",
     "hold",
@@ -29,8 +29,8 @@ _DECIDING = (
     "websocket",
 )
 _ANYTHING = ("a", "a b", "A-1", "é", "a.b", "a~b", "a=b", "a,b", "(a)", "1")
-# What a body that nobody sees can hide.
-_HIDDEN = ". Rails, Laravel, Symfony and others take `_method=DELETE` in it for the method"
+# What a body that the proxy doesn't send can hide.
+_HIDDEN = ". Rails, Laravel, Symfony and others treat `_method=DELETE` in it as the method"
 _VERBS = frozenset(("delete", "remove", "destroy", "purge", "drop", "reset", "disable", "revoke"))
 _ADMIN = frozenset(
     ("admin", "internal", "debug", "actuator", "graphql", "rpc", "exec", "shell", "batch", "proxy")
@@ -55,7 +55,7 @@ def _type_findings(where: str, type_: ParameterType) -> Iterator[Finding]:
         if all(compiled.fullmatch(probe) for probe in _ANYTHING):
             yield Finding(
                 "error", "broad_pattern", where,
-                f"the pattern {clip(type_.pattern)} matches any part of a path, so it allows every other resource too",
+                f"the pattern {clip(type_.pattern)} matches any path segment, not one record",
                 "allow only the expected characters, like T-[0-9]{1,8}, or use choice, int or name",
             )  # fmt: skip
     if isinstance(type_, PathBelow) and type_.root == "/":
@@ -68,8 +68,8 @@ def _type_findings(where: str, type_: ParameterType) -> Iterator[Finding]:
 def _rule_findings(document: HTTPCommandSet, index: int, rule: Rule) -> Iterator[Finding]:
     if not rule.text.isascii():
         yield _found(
-            index, rule.WRITTEN, "look_alike", "the request contains letters that look like others",
-            "check that each letter is what it looks like",
+            index, rule.WRITTEN, "look_alike", "the request contains letters that look like other letters",
+            "check that each letter is the one you mean",
         )  # fmt: skip
     if isinstance(rule, HTTPRequest):
         for name in set(rule.where).intersection(rule.template().names):
@@ -92,12 +92,12 @@ def _effect_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
     verbs = _VERBS.intersection(_segments(rule))
     if method not in _SAFE and rule.effect == "read":
         yield _found(
-            index, "effect", "effect", f"{method} changes the target, but its effect says that it only reads",
+            index, "effect", "effect", f"{method} changes the target, but its effect is `read`",
             "set effect: change or effect: destructive", "error",
         )  # fmt: skip
     if method == "DELETE" and rule.effect == "change":
         yield _found(
-            index, "effect", "effect", "DELETE removes something permanently", "set effect: destructive"
+            index, "effect", "effect", "DELETE permanently removes something", "set effect: destructive"
         )
     if method in _SAFE and rule.effect == "read" and verbs:
         yield _found(
@@ -107,7 +107,7 @@ def _effect_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
 
 
 def _reach_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
-    """Find paths that reach further than they seem to."""
+    """Find paths that reach more than they appear to."""
     segments = _segments(rule)
     powers = _ADMIN.intersection(segments)
     if not segments:
@@ -121,52 +121,56 @@ def _reach_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
     if powers:
         yield _found(
             index, "request", "powerful", f"a path with `{min(powers)}` often does more than one thing",
-            "list the paths below it one by one, and limit query and body",
+            "list the paths below it one by one, and limit their query and body",
         )  # fmt: skip
     if segments and segments[0].startswith("{"):
         yield _found(
             index, "request", "free_root",
-            "the first part of the path is free, so one request can reach different parts of the application",
-            "write out the first part",
+            "the first path segment is free, so one request can reach different parts of the application",
+            "write out the first segment",
         )  # fmt: skip
 
 
 def _stream_findings(index: int, rule: HTTPRequest) -> Iterator[Finding]:
     if rule.stream:
         yield _found(
-            index, "stream", "stream", "a response that has started can continue after the grant ends, except through Stint's own gateway",
+            index, "stream", "stream", "a response that has started can continue after the grant ends, except through Stint's "
+                "own gateway",
             "remove it, unless events are needed as they happen",
         )  # fmt: skip
 
 
 def _freedom_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) -> Iterator[Finding]:
-    """Find what is left to the holder."""
+    """Find what the rule leaves to the holder."""
     method = rule.template().method
     if method in _WITH_BODY and rule.content == "none":
         yield _found(
-            index, "body", "free_body", f"a proxy that does not send the body of {method} (nginx, Traefik, Caddy, Envoy) lets any pass{_HIDDEN if method == 'POST' else ''}",
-            "add body: with a limit for each key, or use this only with Stint's own gateway (proxy: stint), which refuses a body",
+            index, "body", "free_body", f"a proxy that does not send the body of {method} (nginx, Traefik, Caddy, Envoy) lets any "
+                f"body pass{_HIDDEN if method == 'POST' else ''}",
+            "add body: with a limit for each key, or use this only with Stint's own gateway (proxy: "
+                "stint), which refuses any body",
         )  # fmt: skip
     if rule.upload is not None and rule.effect == "read":
         yield _found(
-            index, "upload", "effect", "an upload has any content, but its effect says that it only reads",
+            index, "upload", "effect", "an upload can have any content, but its effect is `read`",
             "set effect: change or effect: destructive, or limit the content with body or form", "error",
         )  # fmt: skip
     if rule.websocket:
         yield _found(
-            index, "websocket", "websocket", "the messages of a WebSocket are not limited: the holder can send anything in them",
-            "allow plain requests instead, or hold: true so that a second person allows each connection",
+            index, "websocket", "websocket", "WebSocket messages are not limited: the holder can send anything",
+            "allow plain requests instead, or set hold: true so that a second person approves each "
+                "connection",
         )  # fmt: skip
     if document.parameters and not set(rule.names) & set(document.parameters) and method not in _SAFE:
         yield _found(
             index, "request", "unbound",
-            "it uses no parameter of the grant, so it covers more than one workflow",
+            "it uses no parameter of the grant, so it isn't limited to one workflow",
             "use a parameter in the path, query, body or form",
         )  # fmt: skip
 
 
 def _method_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) -> Iterator[Finding]:
-    """Find what applications with a framework take for the method of a request."""
+    """Find values that application frameworks treat as the request's method."""
     text = rule.text
     for where, among in (*rule.limited, ("files", rule.files)):
         for name in filter(is_method_field, among):
@@ -174,18 +178,20 @@ def _method_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) ->
             if methods is None:
                 yield _found(
                     index, f"{where}.{name}", "free_method",
-                    f"many frameworks take {name} for the method, and the holder can give any in {clip(text)}",
-                    f"list the methods that {name} may have with choice, or remove it", "error",
+                    f"many frameworks treat {name} as the method, and the holder can set any method in "
+                        f"{clip(text)}",
+                    f"list the allowed methods for {name} with choice, or remove it", "error",
                 )  # fmt: skip
                 continue
             yield _found(
                 index, f"{where}.{name}", "method_field",
-                f"many frameworks take {name} for the method: {clip(text)} can then be {' or '.join(methods)}",
-                "allow the method itself instead of the field, if the application has it",
+                f"many frameworks treat {name} as the method: {clip(text)} can then be "
+                    f"{' or '.join(methods)}",
+                "allow the method itself instead of the field, if the application supports it",
             )  # fmt: skip
             if "DELETE" in methods and rule.effect != "destructive":
                 yield _found(
-                    index, "effect", "effect", f"{name} makes it a DELETE, which removes something permanently",
+                    index, "effect", "effect", f"{name} makes it a DELETE, which permanently removes something",
                     "set effect: destructive", "error",
                 )  # fmt: skip
     types = rule.upload.types if rule.upload else ()
@@ -193,13 +199,14 @@ def _method_findings(document: HTTPCommandSet, index: int, rule: HTTPRequest) ->
     if read:
         yield _found(
             index, "upload", "method_field",
-            f"some frameworks read {read[0]} as fields, and a `_method` in it as the method, which nothing here checks",
-            "limit its keys with body, or check that the application reads no fields from it",
+            f"some frameworks parse {read[0]} as fields, and use a `_method` in it as the method, "
+                "which Stint does not check",
+            "limit its keys with body, or check that the application does not read fields from it",
         )  # fmt: skip
 
 
 def _values(document: HTTPCommandSet, rule: HTTPRequest, constraint: object) -> tuple[str, ...] | None:
-    """Return the values that a field may have, in capitals; None if they are not listed."""
+    """Return the values that a field may have, in uppercase; None if they are not listed."""
     name = placeholder_in(constraint)
     type_ = document.type_of(rule, name) if name else constraint
     if isinstance(type_, Choice):
@@ -213,7 +220,7 @@ def _segments(rule: Rule) -> list[str]:
 
 
 def _overlaps(document: HTTPCommandSet) -> Iterator[Finding]:
-    """Find pairs of allowed requests that could both match one request, where it matters which decides."""
+    """Find pairs of allowed requests that could both match one request, if it matters which one decides."""
     allows = [(index, rule) for index, rule in enumerate(document.commands) if isinstance(rule, HTTPRequest)]
     for (first, one), (second, other) in combinations(allows, 2):
         if one.template().method != other.template().method or not _may_meet(
@@ -224,7 +231,8 @@ def _overlaps(document: HTTPCommandSet) -> Iterator[Finding]:
         if not same:
             yield Finding(
                 "warning", "overlap", f"commands[{second}].request",
-                f"a request can match this and commands[{first}]: it is allowed if either one allows it",
+                f"a request can match both this and commands[{first}], and is allowed if either one "
+                    "allows it",
                 "remove one, or narrow its values so that no request matches both",
             )  # fmt: skip
 
@@ -236,7 +244,10 @@ def _may_meet(one: list[str], other: list[str]) -> bool:
 
 
 def _idle_denies(document: HTTPCommandSet) -> Iterator[Finding]:
-    """Find denies on bodies. They apply to any body that is not seen, and to one that is no JSON."""
+    """Find denies on bodies.
+
+    They apply to every body that is not seen, and to every body that is not JSON.
+    """
     for index, rule in enumerate(document.commands):
         if (
             isinstance(rule, HTTPDeny)
@@ -245,7 +256,7 @@ def _idle_denies(document: HTTPCommandSet) -> Iterator[Finding]:
         ):
             yield Finding(
                 "warning", "deny_body", f"commands[{index}].body",
-                "a proxy that does not send the body (nginx, Traefik, Caddy, Envoy) denies this path for any body, and every proxy for forms "
-                "and uploads",
+                "a proxy that does not send the body (nginx, Traefik, Caddy, Envoy) denies this path for "
+                "every body, and any proxy denies it for forms and uploads",
                 "limit the body where the request is allowed instead",
             )  # fmt: skip

@@ -6,7 +6,7 @@ STARTERS = (
     Starter(
         "http-gateway",
         "An API behind Stint's own gateway",
-        "Read the price of an article and order it, with a second person for each order.",
+        "Read the price of an article and order it. A second person approves each order.",
         "order-article",
         """\
 name: order-article

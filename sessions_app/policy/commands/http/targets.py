@@ -1,7 +1,8 @@
-"""Request targets in the only spelling that every proxy and every framework reads in the same way.
+"""Request targets in the only spelling that every proxy and framework parses in the same way.
 
-Nothing is repaired: ambiguous targets are refused. So the path that was decided is byte for byte the path that the
-protected application receives. Source: RFC 3986 §2, §3.3, §6.2.2; RFC 9112 §3.2.1 (origin form).
+Nothing is repaired: ambiguous targets are refused. So the path that the decision is about is byte for byte
+the path that the protected application receives. Source: RFC 3986 §2, §3.3, §6.2.2; RFC 9112 §3.2.1 (origin
+form).
 """
 
 import re
@@ -28,7 +29,10 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 
 
 class TargetRefused(RuleRefused):
-    """A request target that two readers could read differently. `reason` says what is ambiguous and how to write it."""
+    """A request target that two parsers could read differently.
+
+    `reason` says what is ambiguous and how to write it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ def _escaped_path(path: str) -> str:
         _check_path_escape(int(escape, 16))
     decoded = _decoded(raw)
     if any(segment != segment.strip(" ") for segment in decoded.split("/")):
-        raise TargetRefused("a path segment begins or ends with a space, which some servers drop")
+        raise TargetRefused("a path segment begins or ends with a space, which some servers strip")
     return decoded
 
 
@@ -77,12 +81,12 @@ def _decoded(raw: bytes) -> str:
     try:
         text = raw.decode()
     except UnicodeDecodeError:
-        raise TargetRefused("the escapes are not UTF-8") from None
+        raise TargetRefused("the percent-encoding is not UTF-8") from None
     at = hidden_at(text)
     if at is not None:
         raise TargetRefused(f"{show(text[at])} is not printable: remove it")
     if unicodedata.normalize("NFKC", text) != text:
-        raise TargetRefused("a character has another form (NFKC) that some servers replace it with")
+        raise TargetRefused("the path contains a character that some servers normalize to another one (NFKC)")
     return text
 
 
@@ -95,7 +99,7 @@ def _fault(path: str) -> str:
         (match for match in _ESCAPE.finditer(path) if match[1] is None or match[1].upper() != match[1]), None
     )
     if escape is not None:
-        return f"the escape `{escape[0]}` must be % and two digits 0-9 A-F"
+        return f"the escape `{escape[0]}` must be % and two hexadecimal digits (0-9, A-F)"
     return "the path contains a character that must be escaped: write it as % and its UTF-8 bytes"
 
 
@@ -107,15 +111,15 @@ _FAULTS = (
         "the path must begin with “/”: the absolute form, `*` and host:port are not supported",
     ),
     (re.compile(r"#"), "a fragment (#) is never sent to a server"),
-    (re.compile(r"\\|%5[Cc]"), "a backslash is a slash to some servers"),
-    (re.compile(r";|%3[Bb]"), "`;` begins a parameter that some servers cut off"),
+    (re.compile(r"\\|%5[Cc]"), "some servers treat a backslash as a slash"),
+    (re.compile(r";|%3[Bb]"), "`;` begins a parameter that some servers strip"),
     (re.compile(r"//"), "`//` is one slash to some proxies and two to others"),
     (re.compile(r"%00"), "%00 ends the path for some servers"),
-    (re.compile(r"%2[Ff]"), "%2F is a slash to some servers"),
-    (re.compile(r"%2[Ee]"), "%2E is a dot to most servers: write it unescaped"),
+    (re.compile(r"%2[Ff]"), "some servers treat %2F as a slash"),
+    (re.compile(r"%2[Ee]"), "most servers treat %2E as a dot: write it unescaped"),
     (re.compile(r"%25"), "%25 may be decoded twice"),
     (re.compile(r"/\.\.?(/|\Z)"), "`.` and `..` are resolved by proxies but maybe not by applications"),
-    (re.compile(r"\.(/|\Z)"), "a part of the path ends with a dot, which some servers drop"),
+    (re.compile(r"\.(/|\Z)"), "a path segment ends with a dot, which some servers strip"),
 )
 
 
@@ -126,7 +130,7 @@ def _read_query(query: str) -> dict[str, str]:
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
         if name in found:
-            raise TargetRefused(f"`{name}` is repeated in the query: servers differ on which one counts")
+            raise TargetRefused(f"`{name}` is repeated in the query: servers differ on which one they use")
         found[name] = _query_value(value) if "%" in value else value
     if len(found) > MAX_QUERY_NAMES:
         raise TargetRefused(f"the query has more than {MAX_QUERY_NAMES} names")
@@ -139,7 +143,7 @@ def _query_value(value: str) -> str:
             raise TargetRefused(f"the query contains %{escape}: write it unescaped")
     text = _decoded(unquote_to_bytes(value))
     if _TWICE.search(text):
-        raise TargetRefused("a value of the query may be decoded twice")
+        raise TargetRefused("a value in the query may be decoded twice")
     return text
 
 
@@ -147,11 +151,14 @@ def _query_fault(query: str) -> str:
     if not query:
         return "the query is empty: remove the “?”"
     if ";" in query:
-        return "`;` separates query parameters for some servers: write %3B"
+        return "some servers treat `;` as a query separator: write %3B"
     if "+" in query:
-        return "`+` in a query is a space to some servers: write %20 or %2B"
+        return "some servers treat `+` in a query as a space: write %20 or %2B"
     if re.search(r"[\x00-\x20\x7f-\uffff#\\]", query):
         return "the query contains a space, a control character, `#`, a backslash or bytes that are not ASCII: escape them"
     if any("=" not in pair or not pair.partition("=")[0] for pair in query.split("&")):
         return "each part of the query must be name=value"
-    return "the query must be plain name=value pairs, other characters escaped with % and two digits 0-9 A-F"
+    return (
+        "the query must be plain name=value pairs, with other characters as % and two hexadecimal digits "
+        "(0-9, A-F)"
+    )

@@ -1,7 +1,7 @@
 """Request templates with places for values: `POST /tickets/{ticket}/close`.
 
-A place stands for text within one path segment, with at most one place per segment. A place of type `path` stands at
-the end and takes the rest, including its leading slash: `GET /files{file}`.
+A place matches text within one path segment, and a segment has at most one. A place of type `path` comes last
+and takes the rest, including its leading slash: `GET /files{file}`.
 """
 
 import re
@@ -29,7 +29,7 @@ class PathParameter:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A method, and the path in pieces: text without escapes, and places."""
+    """A method, and the path in pieces: literal text without escapes, and places."""
 
     method: str
     pieces: tuple[str | PathParameter, ...]
@@ -41,11 +41,9 @@ class Template:
 
 
 def check_method(method: str) -> str:
-    """Check that a method is spelled as in RFC 9110, and return it. Raises RuleRefused."""
+    """Return a method if it is spelled as in RFC 9110. Raises RuleRefused."""
     if METHOD.fullmatch(method) is None or method in _NEVER:
-        raise RuleRefused(
-            f"`{method[:20]}` is not a method that can be allowed: use one like GET or POST, in capitals"
-        )
+        raise RuleRefused(f"`{method[:20]}` is not an allowed method: use one like GET or POST, in uppercase")
     return method
 
 
@@ -64,9 +62,7 @@ def parse_template(text: str, *, any_method: bool = False) -> Template:
 def _pieces(path: str) -> tuple[str | PathParameter, ...]:
     for segment in path.split("/"):
         if len(PLACEHOLDER.findall(segment)) > 1:
-            raise RuleRefused(
-                "has two parameters in one part of the path, so their values can't be told apart"
-            )
+            raise RuleRefused("has two parameters in one path segment, so their values can't be separated")
     filled = PLACEHOLDER.sub("x", path)
     if "{" in filled or "}" in filled:
         raise RuleRefused(
@@ -87,10 +83,10 @@ def pattern_of(
 ) -> re.Pattern[str]:
     """Return the pattern for the path with bound values in place. Its groups are the free values.
 
-    `broad`: in any letter case, and with or without a trailing slash, as denied requests may be spelled.
+    `broad`: matches any letter case, with or without a trailing slash, for denied requests.
     """
     text, seen = "", set[str]()
-    # Where a slash may follow, it is not part of a value.
+    # An optional trailing slash is not part of a value.
     rest = "/.+?" if broad else "/.+"
     for piece in template.pieces:
         if isinstance(piece, str):

@@ -1,4 +1,4 @@
-"""How the requests of a grant are shown to those who approve, hold and read it."""
+"""How the requests of a grant are displayed to approvers, holders and reviewers."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,9 @@ from sessions_app.policy.commands.json_values.checks import Typed
 
 
 def describe(compiled: CompiledSet) -> list[CommandView]:
-    """Return the requests of a grant in document order, with bound values and what is free at each run."""
+    """Return the requests of a grant in document order, with bound values and the values that are free at
+    each run.
+    """
     return [_view(one) for one in compiled.commands]
 
 
@@ -51,7 +53,7 @@ def _only_by_gateway(one: CompiledHTTPCommand, rule: HTTPRequest) -> Iterator[st
     if rule.response is not None:
         yield from say_response(rule.response)
     if rule.stream:
-        yield "can be answered by a stream, which only Stint's own gateway cuts at the end"
+        yield "the response can be a stream, which only Stint's own gateway cuts off when the grant ends"
     if rule.websocket:
         yield "can open a WebSocket, whose messages are not limited"
 

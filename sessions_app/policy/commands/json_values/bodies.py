@@ -1,4 +1,4 @@
-"""Strict JSON parsing for request bodies: refuses everything that two parsers could read differently.
+"""Strict JSON parsing for request bodies: refuses anything that two parsers could read differently.
 
 Source: RFC 8259; RFC 7493 (I-JSON) for what is refused beyond it.
 """
@@ -14,12 +14,12 @@ Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 MAX_BODY = 1024 * 1024
 MAX_DEPTH = 20
 MOST_VALUES = 50_000
-# One that is not closed counts as well, so that looking for its end happens once.
+# Counts unclosed ones too, so that a search for the closing mark runs only once.
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
 class BodyRefused(ValueError):
-    """A body that is not one plain JSON value. The message says why."""
+    """A request body that is not one plain JSON value. The message gives the reason."""
 
 
 def read_body(text: str | bytes) -> Json:
@@ -45,7 +45,10 @@ def read_body(text: str | bytes) -> Json:
 
 
 def _check_count(text: str) -> None:
-    """Refuse what would take long to read before it is read: each value but the first follows one of these marks."""
+    """Refuse a body with too many values before parsing it.
+
+    Each value except the first follows one of these marks.
+    """
     plain = _STRING.sub("", text)
     if sum(plain.count(mark) for mark in ",[{") > MOST_VALUES:
         raise BodyRefused(f"the body has more than {MOST_VALUES:,} values")
@@ -71,7 +74,7 @@ def check_depth(data: Json, depth: int = 0) -> None:
 def _once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise BodyRefused("a key of the body is repeated")
+        raise BodyRefused("the body repeats a key")
     return found
 
 
@@ -83,9 +86,9 @@ def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         raise BodyRefused(f"the number {text[:20]} is too large")
-    # What is sent on is written anew, so a number must survive that.
+    # The body is serialized again before it is forwarded, so a number must survive the round trip.
     if not _survives(text, number):
-        raise BodyRefused(f"the number {text[:20]} has more digits than most readers keep: send it as text")
+        raise BodyRefused(f"the number {text[:20]} has more digits than most parsers keep: send it as text")
     return number
 
 
@@ -93,5 +96,5 @@ def _survives(text: str, number: float) -> bool:
     try:
         return Decimal(text) == Decimal(repr(number))
     except InvalidOperation:
-        # Its exponent is larger than any that is counted with.
+        # The exponent is too large to compute with.
         return False

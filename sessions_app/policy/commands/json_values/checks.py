@@ -1,4 +1,4 @@
-"""Checks for one value of a query or a JSON body."""
+"""Checks for a single value of a query or a JSON body."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,10 @@ from sessions_app.policy.commands.patterns import compile_pattern
 
 @dataclass(frozen=True, slots=True)
 class Exact:
-    """Exactly one value: text, a number, true, false or null. `broad`: in any spelling, as denied values may be."""
+    """One exact value: text, a number, true, false or null.
+
+    `broad`: matches in any spelling, for denied values.
+    """
 
     value: Json
     broad: bool = False
@@ -41,12 +44,15 @@ class Exact:
 
 
 def _identical(one: Json, other: Json) -> bool:
-    """Compare as JSON does. To Python 1, 1.0 and true are equal; here they are three different values."""
+    """Compare as JSON does. Python treats 1, 1.0 and true as equal; JSON does not."""
     return type(one) is type(other) and one == other
 
 
 def by_value(value: Json) -> Json:
-    """Return a whole number as an integer, however it is written: to most readers, 1 and 1.0 are the same."""
+    """Return a whole number as an integer, however it is written.
+
+    Most parsers treat 1 and 1.0 as the same.
+    """
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -58,8 +64,9 @@ def _plain(value: Json) -> Json:
 class Typed:
     """Any value of a type.
 
-    `name` is the parameter that it is a value of. All occurrences of a parameter must have the same value. `query`:
-    values are always text there. `broad`: in any spelling, as denied values may be.
+    `name` is the parameter whose value this is. All occurrences of a parameter must have the same value.
+    `query`: the value comes from a query, where everything is text. `broad`: matches in any spelling, for
+    denied values.
     """
 
     type: ParameterType
@@ -69,11 +76,14 @@ class Typed:
 
     @property
     def limits(self) -> str:
-        """The type in words."""
+        """A description of the type."""
         return self.type.limits
 
     def fault(self, value: Json, matched: dict[str, str]) -> str | None:
-        """Return why a value does not match, or None and add the value to `matched` under its name."""
+        """Return why a value does not match.
+
+        If it does, return None and add the value to `matched` under its name.
+        """
         try:
             text = self._text(value)
         except ValueRefused as error:
@@ -110,7 +120,10 @@ def _text(type_: ParameterType, value: Json) -> str:
 
 
 def _json_text(type_: ParameterType, value: Json) -> str:
-    """Return a value of JSON as text: a whole number for a number, text for any other type. Raises ValueRefused."""
+    """Return a JSON value as text: a whole number for a number type, text for any other type.
+
+    Raises ValueRefused.
+    """
     if isinstance(type_, Int) and type(value) is int:
         return str(value)
     if not isinstance(value, str) or isinstance(type_, Int):
@@ -119,7 +132,10 @@ def _json_text(type_: ParameterType, value: Json) -> str:
 
 
 def _free_text(type_: Pattern, value: str) -> str:
-    """Check text in a body. Unlike a word of a command line, it may be empty, begin with `-` and have several lines."""
+    """Check text in a body.
+
+    Unlike a word of a command line, it may be empty, begin with `-`, or have several lines.
+    """
     if len(value) > MAX_VALUE:
         raise ValueRefused(f"must have at most {MAX_VALUE} characters")
     at = hidden_at(value.replace("\n", " ").replace("\t", " "))
@@ -131,7 +147,9 @@ def _free_text(type_: Pattern, value: str) -> str:
 
 
 def leaves(body: Json, limited: Mapping[str, Check], prefix: str = "") -> Iterator[tuple[str, Json]]:
-    """Yield the keys of a body with their values, `a.b` for nested ones, down to keys that are limited or not listed.
+    """Yield the keys of a body with their values, `a.b` for nested keys.
+
+    Descends until a key is limited or not listed.
 
     Raises ValueRefused for a body that is not an object, and for a key with a dot, which would look like a nested key.
     """

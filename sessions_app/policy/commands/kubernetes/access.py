@@ -1,8 +1,10 @@
-"""Decide what an API server asks an authorization webhook: who may do what, without the query and the body.
+"""Decide the requests that an API server sends to an authorization webhook: who may do what, without query
+and body.
 
-What a command limits beside the verb, the object and the namespace is not seen here, so that such a command allows
-nothing here. Three things that the gateway compares are no such limit, so that more is allowed here than a line sends: the
-events of all objects of a namespace for `describe`, following for `logs`, and any grace period for `delete`.
+A webhook does not see what a command limits besides the verb, the object and the namespace, so such a command
+allows nothing here. Three things that the gateway compares don't count as such limits, so more is allowed
+here than a line sends: events of all objects of a namespace for `describe`, following for `logs`, and any
+grace period for `delete`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from sessions_app.policy.commands.kubernetes.rights import NEVER_BY_RULE, Reques
 from sessions_app.policy.commands.kubernetes.steps import Step
 from sessions_app.policy.commands.kubernetes.wants import Values
 
-# What every account may ask about itself, as `kubectl auth` does.
+# Every account may query its own permissions, as `kubectl auth` does.
 _OF_ONESELF = frozenset((
     ("authorization.k8s.io", "selfsubjectaccessreviews"), ("authorization.k8s.io", "selfsubjectrulesreviews"),
     ("authentication.k8s.io", "selfsubjectreviews"),
@@ -27,8 +29,9 @@ _OF_ONESELF = frozenset((
 
 
 def decide_access(compiled: CompiledSet, asked: Request) -> Allowed | Refused:
-    """Decide whether some command sends such a request. Every grant may ask what its account may do. Never raises because
-    of a request.
+    """Decide whether a command sends such a request.
+
+    Every grant may query its own permissions. Never raises because of a request.
     """
     asked = asked.placed
     if asked.verb == "create" and (asked.group, asked.resource) in _OF_ONESELF:
@@ -39,7 +42,7 @@ def decide_access(compiled: CompiledSet, asked: Request) -> Allowed | Refused:
             rule = command.rule
             free = {name: value for name, value in values.items() if name in command.types}
             return Allowed(command.index, rule.effect, False, rule.finish_seconds, free, (str(asked),))
-        reason = f"{asked} is allowed here, but an authorization webhook does not learn its {unseen}"
+        reason = f"{asked} is allowed here, but an authorization webhook does not see its {unseen}"
         faults.append(Refused(reason, command.text(compiled.bindings), "value"))
     if faults:
         return faults[0]
@@ -49,7 +52,7 @@ def decide_access(compiled: CompiledSet, asked: Request) -> Allowed | Refused:
 
 
 def decide_path(verb: str, path: str) -> Allowed | Refused:
-    """Decide a request that is about no resource. Every grant may see what a cluster can do."""
+    """Decide a request that is not about a resource. Every grant may discover what a cluster supports."""
     try:
         request = read_request(verb.upper(), path, "")
     except RuleRefused as error:
@@ -72,5 +75,7 @@ def _sent_by(
 
 
 def _unseen(command: CompiledKubernetesCommand, step: Step) -> str:
-    """Return what each request is compared with, and this question does not say; empty if it says all."""
+    """Return what the gateway compares in each request but this query doesn't contain; empty if there is
+    nothing.
+    """
     return "approval by a second person" if command.rule.held and step.main else step.check.limits

@@ -1,4 +1,4 @@
-"""What `apply` of one kind may carry: listed fields of an object, each with what it may be."""
+"""Which fields of an object `apply` may set for one kind, and their allowed values."""
 
 from __future__ import annotations
 
@@ -46,8 +46,10 @@ _NO_VALUE = object()
 
 @dataclass(frozen=True, slots=True)
 class Applies(Check):
-    """Some of these fields, and nothing else. `manager` is the field manager of server-side applies; None refuses them.
-    `create`: the object need not be there.
+    """Some of these fields, and nothing else.
+
+    `manager` is the field manager of server-side applies; None refuses them. `create`: the object need not
+    exist.
     """
 
     api_version: str
@@ -80,7 +82,7 @@ class Applies(Check):
         name, known = self._identity(request, found, types, known)
         set_ = self._set(request, sent, found)
         if not set_ and request.verb != "create":
-            raise Differs("it sets no field of the line")
+            raise Differs("it sets none of the line's fields")
         check_listed(set_, {one.path for one in self.fields}, ())
         for one in self.fields:
             known = take_field(one, set_, types, known) if one.path in set_ else known
@@ -91,7 +93,10 @@ class Applies(Check):
         return Taken(known, words, dry(request), version=version)
 
     def _set(self, request: KubeRequest, sent: Sent, found: Mapping[Path, Any]) -> dict[Path, Any]:
-        """Return the values that a request sets, beside what says which object it is. Raises Differs."""
+        """Return the values that a request sets, apart from those that identify the object.
+
+        Raises Differs.
+        """
         if request.verb == "update":
             built_in = bool(known_resource(request.group, request.resource).singular)
             return changes(self._there(request, sent), sent.body, built_in=built_in)
@@ -101,14 +106,15 @@ class Applies(Check):
         target = target_of(sent)
         if not target:
             raise Differs(
-                f"there is no {request.name} to change: create it with `kubectl apply` and without --server-side"
+                f"{request.name} does not exist: create it with `kubectl apply` and without --server-side"
             )
         return {**target, "apiVersion": self.api_version, "kind": self.kind}
 
     def _compared(
         self, request: KubeRequest, sent: Sent, found: Mapping[Path, Any], set_: Mapping[Path, Any]
     ) -> str:
-        """Compare a request with the object that is there, as far as it has to be. Return that object's resource version.
+        """Compare a request with the existing object as far as necessary, and return that object's resource
+        version.
 
         Raises Differs.
         """
@@ -120,7 +126,7 @@ class Applies(Check):
         if not whole:
             return check_items(request, sent, set_)
         if request.verb == "create" or (self.create and not target_of(sent)):
-            # What is made anew has no version that could bind it.
+            # A new object has no version to bind to.
             return ""
         there = self._there(request, sent)
         if request.verb == "patch":
@@ -145,7 +151,7 @@ class Applies(Check):
     def _identity(
         self, request: KubeRequest, found: Mapping[Path, Any], types: Types, known: Values
     ) -> tuple[str, Values]:
-        """Check what says which object it is. Return its name. Raises Differs."""
+        """Check the fields that identify the object, and return its name. Raises Differs."""
         name = found.get(("metadata", "name"), request.name)
         wanted = {
             ("apiVersion",): self.api_version, ("kind",): self.kind, ("metadata", "name"): request.name or name,
@@ -162,7 +168,7 @@ class Applies(Check):
             except Differs:
                 continue
         if self.names_of or not isinstance(name, str) or not name:
-            raise Differs("metadata.name is not one of those that may be created")
+            raise Differs("metadata.name is not one of the names that may be created")
         return name, known
 
     def render(self, verb: str) -> tuple[Pairs, Sent]:
@@ -174,7 +180,7 @@ class Applies(Check):
 
 
 def _spelled(value: Any) -> str:
-    """Write a value of a field in a line: a text as it is, unless it could be read as something else."""
+    """Return a value of a field as written in a line: quoted only if it could be read as something else."""
     if isinstance(value, str) and hidden_at(value) is None and _read(value) is _NO_VALUE and value:
         return value
     return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
@@ -198,7 +204,10 @@ def read_pairs(words: list[str]) -> Iterator[Field]:
 
 
 def read_path(text: str) -> Path:
-    """Return a path as documents write it: `spec.template.spec.containers[app].image`. Raises RuleRefused."""
+    """Return a path as written in documents: `spec.template.spec.containers[app].image`.
+
+    Raises RuleRefused.
+    """
     parts, at = [], 0
     while at < len(text):
         found = _PART.match(text, at)
@@ -210,11 +219,11 @@ def read_path(text: str) -> Path:
         at = found.end()
     if not parts or parts[-1] in KEYED or any(part.startswith("$") for part in parts):
         raise RuleRefused(
-            f"{clip(text)} is not one field: name the item and its field, like containers[app].image"
+            f"{clip(text)} is not a single field: name the item and its field, like containers[app].image"
         )
     if tuple(parts[:1]) in (("apiVersion",), ("kind",), ("status",)) or parts[:2] in (
         ["metadata", "name"],
         ["metadata", "namespace"],
     ):
-        raise RuleRefused(f"{clip(text)} says which object it is, and can't be a field")
+        raise RuleRefused(f"{clip(text)} identifies the object, and can't be a field")
     return tuple(parts)

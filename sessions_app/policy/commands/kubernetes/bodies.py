@@ -1,4 +1,5 @@
-"""Read what a patch or an object sets as values by path, after the API server's own rules for each media type.
+"""Parse what a patch or an object sets into values by path, following the API server's rules for each media
+type.
 
 A path is the keys that lead to a value. Items of the lists that the API server merges by name are keyed by their name:
 `spec.template.spec.containers[app].image`. Any other list is one value.
@@ -28,13 +29,15 @@ _DEEPEST = 64
 
 
 def read_fields(media_type: str, body: Any, allowed: Collection[str] = PATCHES) -> dict[Path, Any]:
-    """Return every value that a body sets, by path. `null` is a value: it removes what is there.
+    """Return every value that a body sets, by path. `null` counts as a value: it removes the existing one.
 
     Raises RuleRefused for a media type that is not allowed, for directives other than `$setElementOrder`, and for
     patches that can't be read without the object that they change.
     """
     if media_type not in allowed:
-        raise RuleRefused(f"the media type {clip(media_type)} is not supported: use kubectl's own")
+        raise RuleRefused(
+            f"the media type {clip(media_type)} is not supported: use the ones that kubectl sends"
+        )
     if media_type == JSON_PATCH:
         return _operations(body)
     if not isinstance(body, Mapping):
@@ -48,7 +51,7 @@ def read_fields(media_type: str, body: Any, allowed: Collection[str] = PATCHES) 
 
 
 def written_path(path: Path) -> str:
-    """Return a path as documents write it: `spec.template.spec.containers[app].image`."""
+    """Return a path as written in documents: `spec.template.spec.containers[app].image`."""
     text = ""
     for at, key in enumerate(path):
         inside = (at and path[at - 1] in KEYED) or "." in key
@@ -82,7 +85,9 @@ def _items(path: Path, items: Sequence[Mapping[str, Any]], media_type: str) -> I
 
 
 def _check_directive(path: Path, beside: Mapping[str, Any], key: str, media_type: str) -> None:
-    """Let only an order of named items pass, beside a patch of some of them: kubectl sends it with that."""
+    """Refuse directives, except for the order of named items beside a patch of some of them, which kubectl
+    sends.
+    """
     items, order = key.removeprefix(ORDER), beside[key]
     good = media_type == STRATEGIC and key.startswith(ORDER) and items in KEYED and items in beside
     if not good or not isinstance(order, list) or not _named(order) or any(len(one) > 1 for one in order):
@@ -100,7 +105,8 @@ def _operations(body: Any) -> dict[Path, Any]:
             or one["op"] not in ("add", "replace")
         ):
             raise RuleRefused("a JSON patch may only add and replace: use one operation for each field")
-        # What is there is replaced as a whole, so an object here would also remove what it does not name.
+        # An existing value is replaced as a whole, so an object here would also remove fields that it does
+        # not contain.
         path = _pointer(one["path"])
         if path in found:
             raise RuleRefused(f"{written_path(path)} is set twice")
@@ -114,13 +120,13 @@ def _pointer(text: Any) -> Path:
     path = tuple(part.replace("~1", "/").replace("~0", "~") for part in text[1:].split("/"))
     if any(part == "-" or part.isdigit() for part in path):
         raise RuleRefused(
-            f"{clip(text)} counts in a list, and what is there can change: use a strategic merge patch"
+            f"{clip(text)} is an index into a list that can change: use a strategic merge patch"
         )
     return path
 
 
 def deeper_than(value: Any, most: int) -> bool:
-    """Whether a parsed value has more levels of objects and lists than so many."""
+    """Whether a parsed value has more than `most` levels of objects and lists."""
     level = [value]
     for _ in range(most + 1):
         level = [

@@ -1,4 +1,6 @@
-"""What a request of a line may carry beside its place: query parameters and a body, compared value by value."""
+"""What a request of a line may carry besides its target: query parameters and a body, compared value by
+value.
+"""
 
 from __future__ import annotations
 
@@ -35,17 +37,19 @@ _LOG = _ALWAYS | {"container", "follow", "previous", "tailLines", "sinceSeconds"
 WRITE_QUERY = _ALWAYS | {"fieldManager", "fieldValidation", "dryRun"}
 _STREAM = frozenset(("container", "command", "stdin", "stdout", "stderr", "tty"))
 _READS = frozenset(("get", "list", "watch"))
-# How much of a list is read, and from when on.
+# How much of a list is returned, and where it starts.
 _PAGING = READ_MANY - {"labelSelector", "fieldSelector", "includeObject"}
-# They make a write fail if something else changed the object, and set nothing.
+# Preconditions: they make a write fail if something else changed the object, and set nothing.
 _PRECONDITIONS = frozenset((("metadata", "resourceVersion"), ("metadata", "uid")))
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a request was: the values of its places, and the words of its line. `objects` follow the object, `options`
-    the namespace, and `program` is the argv of `exec`. `version` is the resource version of the object that it was
-    compared with, if any: it may change no other.
+    """What matched in a request: the values of its places, and the words of its line.
+
+    `objects` are the words after the object, `options` those after the namespace, and `program` is the argv
+    of `exec`. `version` is the resource version of the object that the request was compared with, if any: the
+    request may change no other version.
     """
 
     values: Values
@@ -61,7 +65,7 @@ class Check:
     """What a request may carry."""
 
     def filled(self, values: Values) -> Check:
-        """Return it with the known values in place."""
+        """Return the check with the known values in place."""
         del values
         return self
 
@@ -72,20 +76,23 @@ class Check:
 
     @property
     def limits(self) -> str:
-        """What it limits that RBAC can't, as a noun; empty if nothing."""
+        """Return, as a noun, what it limits that RBAC can't; empty if nothing."""
         return ""
 
     @property
     def described(self) -> tuple[str, ...]:
-        """What it compares, in sentences without a subject."""
+        """Return what it compares, as sentences without a subject."""
         return ()
 
     def take(self, request: KubeRequest, sent: Sent, types: Types, known: Values) -> Taken:
-        """Compare a request with it. Raises Differs, and RuleRefused for a body that can't be read."""
+        """Compare a request with this check.
+
+        Raises Differs, and RuleRefused for a body that can't be parsed.
+        """
         return Taken(known)
 
     def unseen(self, request: KubeRequest, sent: Sent) -> tuple[str, ...]:
-        """Return the words for what a request carries and no word of its line says."""
+        """Return the words for the parts of a request that the line doesn't show."""
         del request, sent
         return ()
 
@@ -95,7 +102,7 @@ class Check:
 
 
 class Anything(Check):
-    """What a `rule` allows: any query, any body, and any path below a proxy, each of them in the record."""
+    """What a `rule` allows: any query, any body, and any path below a proxy. All of them are recorded."""
 
     def unseen(self, request: KubeRequest, sent: Sent) -> tuple[str, ...]:
         words = [f"--path=/{'/'.join(request.parts[3:])}"] if request.parts[3:] else []
@@ -114,7 +121,7 @@ def _digest_of(body: Any) -> Iterator[str]:
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
     if isinstance(name, str) and is_name(name):
         yield f"--name={name}"
-    # The bytes that are sent on.
+    # The bytes that are forwarded.
     data = json.dumps(body).encode()
     yield f"--body=sha256:{hashlib.sha256(data).hexdigest()},{len(data)}"
 
@@ -150,7 +157,7 @@ class Reads(Check):
 
 @dataclass(frozen=True, slots=True)
 class ReadsEvents(Check):
-    """The events of one object, that `describe` lists."""
+    """The events of one object, which `describe` lists."""
 
     names_of: tuple[Text, ...]
 
@@ -172,7 +179,7 @@ class ReadsEvents(Check):
 
 @dataclass(frozen=True, slots=True)
 class Logs(Check):
-    """A container's log. What is not written is free, but for following it."""
+    """A container's log. Options that the line doesn't contain are free, except for following it."""
 
     container: Text | None = None
     tail: Text | None = None
@@ -197,7 +204,7 @@ class Logs(Check):
         _no_body(sent)
         request.flag("timestamps")
         if request.flag("follow") and not self.follow:
-            raise Differs("the log may be read, but not followed: -f is not part of the line")
+            raise Differs("the log may be read but not followed: -f is not part of the line")
         if self.previous and not request.flag("previous"):
             raise Differs("only the log before the last restart may be read: add --previous")
         found = _option(self.container, request, "container", "-c", types, known)
@@ -245,8 +252,8 @@ def _names(*texts: Text | None) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One value of a body: where it is, what it may be, and the word of the line before it: `--replicas `, `app=`. `also`
-    is another place where it may stand instead.
+    """One value of a body: its path, its allowed values, and the word of the line before it (`--replicas `,
+    `app=`). `also` is an alternative path.
     """
 
     path: Path
@@ -274,7 +281,7 @@ class Writes(Check):
 
     @property
     def limits(self) -> str:
-        # The only thing that a scale has is its number.
+        # A scale has only one limitable field, its number.
         return "" if any(isinstance(one.want, Count) for one in self.fields) else self.what
 
     def take(self, request: KubeRequest, sent: Sent, types: Types, known: Values) -> Taken:
@@ -294,11 +301,14 @@ class Writes(Check):
         return Taken(known, () if options else tuple(words), (*options, *dry(request)), version=version)
 
     def _in_place(self, set_: Mapping[Path, Any]) -> dict[Path, Any]:
-        """Return values by the path of their fields, wherever they stand. Raises Differs for one that stands twice."""
+        """Return the values by the path of their fields, including alternative paths.
+
+        Raises Differs for a field that is set twice.
+        """
         places = {one.also: one.path for one in self.fields if one.also}
         found = {places.get(path, path): value for path, value in set_.items()}
         if len(found) < len(set_):
-            raise Differs("it sets the same twice")
+            raise Differs("it sets the same field twice")
         return found
 
     def render(self, verb: str) -> tuple[Pairs, Sent]:
@@ -315,7 +325,7 @@ def check_listed(found: Mapping[Path, Any], listed: Collection[Path], also: Coll
 
 
 def dry(request: KubeRequest) -> tuple[str, ...]:
-    """Return the option of a line that only tries."""
+    """Return the option for a dry run, if the request is one."""
     return ("--dry-run=server",) if request.value("dryRun") else ()
 
 
@@ -342,7 +352,7 @@ def said(word: str, value: Any) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Deletes(Check):
-    """A delete. Without a grace period of its own, the object's own applies."""
+    """A delete. Without a grace period in the line, the object's own applies."""
 
     grace: Text | None = None
 

@@ -1,4 +1,6 @@
-"""The commands of one grant, compiled once: the requests of each with bound values in place, and the roles they need."""
+"""The commands of one grant, compiled once: the requests of each with bound values in place, and the roles
+that they need.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,7 @@ def _shown(bindings: Mapping[str, str], found: re.Match[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CompiledSet(answers.CompiledSet):
-    """The commands of one grant, ready for `decide_request`."""
+    """The commands of one grant, compiled for `decide_request`."""
 
     commands: tuple[CompiledKubernetesCommand, ...]
     left_out: tuple[CompiledKubernetesCommand, ...]
@@ -83,19 +85,22 @@ class CompiledSet(answers.CompiledSet):
         return {namespace: tuple(rules) for namespace, rules in sorted(found.items())}
 
     def unenforced(self, connection: Mapping[str, object]) -> str | None:
-        """Return what a cluster with `direct` can't enforce, as a clause: it hands out a credential, and nothing there
-        looks at single requests. None if all can be enforced.
+        """Return, as a clause, what a cluster with `direct` can't enforce; None if it can enforce everything.
+
+        Such a cluster hands out a credential, and nothing checks single requests.
         """
         faults = (unenforced(command.rule) for command in self.commands) if connection.get("direct") else ()
         return next((fault for fault in faults if fault), None)
 
     def off_limits(self, connection: Mapping[str, object]) -> str | None:
-        """Return why no grant may hold it on a cluster with this connection, as a clause; None if grants may."""
+        """Return, as a clause, why no grant may include this set on a cluster with this connection; None if
+        grants may.
+        """
         accounts = str(connection.get("accounts") or ACCOUNTS)
         return self.unenforced(connection) or why_off_limits(self.rules(), own=OWN | {accounts})
 
     def open_names(self) -> tuple[str, ...]:
-        """Return the parameters without a value, for which no rules can be written."""
+        """Return the parameters without a value, for which no RBAC rules can be generated."""
         texts = (
             text
             for rules in self.rules().items()
@@ -108,12 +113,12 @@ class CompiledSet(answers.CompiledSet):
         return tuple(command.text(self.bindings) for command in self.commands if command.contained == "none")
 
     def streams(self) -> tuple[str, ...]:
-        """Return what stays open until it is cut."""
+        """Return the connections that stay open until they are cut."""
         return streams_of(right for command in self.commands for right in command.rights)
 
 
 def unenforced(rule: KubernetesRule) -> str | None:
-    """Return what of a rule RBAC alone can't enforce, as a clause; None if it can enforce all of it."""
+    """Return, as a clause, what of a rule RBAC alone can't enforce; None if it can enforce all of it."""
     steps = rule.steps()
     limits = dict.fromkeys(step.check.limits for step in steps if step.check.limits)
     named = {name for step in steps for text in step.right.names for name in slots_of(text)}
@@ -123,7 +128,10 @@ def unenforced(rule: KubernetesRule) -> str | None:
         limits["hold"] = None
     if not limits:
         return None
-    return f"limits {' and '.join(limits)} in {clip(rule.text)}, which RBAC can't enforce: remove `direct` from the cluster, so that each request passes Stint's gateway"
+    return (
+        f"limits {' and '.join(limits)} in {clip(rule.text)}, which RBAC can't enforce: remove `direct` "
+        "from the cluster, so that each request goes through Stint's gateway"
+    )
 
 
 def compile_set(
@@ -146,7 +154,7 @@ def compile_set(
 
 
 def compile_open(document: KubernetesCommandSet) -> CompiledSet:
-    """Return the set before any grant. Its parameters are free within their types."""
+    """Return the set with no values bound. Its parameters are free within their types."""
     return _compile(document, {}, None)
 
 
@@ -181,7 +189,7 @@ def _bad_values(command: CompiledKubernetesCommand, bound: Mapping[str, str]) ->
                 ),
             )
             for was, text, good in pairs:
-                said = _SLOT.sub("x", written(text))  # what is chosen at each run is compared then
+                said = _SLOT.sub("x", written(text))  # values chosen at each run are compared then
                 if not good(said):
                     name = next((name for name in slots_of(was) if name in bound), "")
                     what = "an object" if good is is_name else "a namespace"

@@ -27,10 +27,12 @@ from sessions_app.policy.commands.within import UNDERSTATED, Names, understates
 
 
 def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
-    """Return why the child may allow a request that the parent does not, or does less strictly; None if it never does.
+    """Return why the child may allow a request that the parent does not, or does less strictly; None if it
+    never does.
 
-    A request in a namespace is within the same one in that namespace or in the whole cluster, one to some objects
-    within the same one to those or to all objects. What it carries must be within what the parent's may carry.
+    A request in a namespace is within the same request for that namespace or for the whole cluster. A request
+    for some objects is within the same request for those or for all objects. What it carries must be within
+    what the parent's request may carry.
     """
     if open_names := (*parent.open_names(), *child.open_names()):
         return f"{open_names[0]} has no value, so it can't be compared"
@@ -52,8 +54,10 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
 def _decides_before(
     other: CompiledKubernetesCommand, inner: CompiledKubernetesCommand, outer: CompiledKubernetesCommand
 ) -> bool:
-    """Whether another command of the child decides whatever `inner` and the parent's `outer` share, as strictly as `outer`:
-    it allows all that `outer` does, and the strictest command decides.
+    """Whether another command of the child decides every request that `inner` and the parent's `outer` share,
+    as strictly as `outer`.
+
+    It must allow all that `outer` allows, because the strictest command decides.
     """
     return (
         other.strictness[:-1] < inner.strictness[:-1]
@@ -63,7 +67,7 @@ def _decides_before(
 
 
 def _each(step: Step, command: CompiledKubernetesCommand) -> Iterator[Step]:
-    """Yield a step for each verb, resource, name and namespace, with every value that a parameter of few has."""
+    """Yield a step for each verb, resource, name and namespace, with every value of parameters that have few."""
     for values in assignments(step.right.slots, command.types):
         right = step.right.filled(values)
         for verb, group, resource, name, namespace in product(
@@ -177,9 +181,9 @@ def _text_meets(
 
 def _laxer(inner: CompiledKubernetesCommand, outer: CompiledKubernetesCommand) -> str | None:
     if outer.rule.held and not inner.rule.held:
-        return "would run without the approval that each run needs"
+        return "would run without the approval that each run requires"
     if (inner.rule.finish_seconds or 0) > (outer.rule.finish_seconds or 0):
-        return "could continue for longer after the end"
+        return "could continue for longer after the grant ends"
     if outer.contained == "wrapper" and inner.contained == "none":
         return "would contain its processes less strictly"
     if understates(inner.rule.effect, outer.rule.effect):

@@ -1,8 +1,8 @@
 """Commands on Kubernetes: the only function that decides for the gateway, the tester, the API and the pages.
 
-The unit is the single request. It is allowed if some command sends such a request, with nothing else in it. If several
-commands do, the strictest decides: held before free, destructive before change before read. What a command sends as its
-run goes before what kubectl sends around one.
+Each request is decided separately. It is allowed if a command sends exactly such a request. If several
+commands do, the strictest decides: held before free, destructive before change before read. The main request
+of a command takes precedence over the requests that kubectl sends around it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from sessions_app.policy.commands.kubernetes.texts import literal
 from sessions_app.policy.commands.kubernetes.trying import requests_of
 from sessions_app.policy.commands.kubernetes.wants import Differs
 
-# The index of what is allowed without a command: what a cluster can do, which kubectl asks before each line.
+# The index for requests that are allowed without a command: discovery, which kubectl performs before each
+# line.
 DISCOVERY = -1
 LEFT_OUT = Refused("the approvers excluded this command from the grant", None, "left_out")
 _OPEN_QUERY = frozenset(("timeout", "hash"))
@@ -36,9 +37,9 @@ _OPEN_QUERY = frozenset(("timeout", "hash"))
 class Allowed(answers.Allowed):
     """A request that may be sent, and the line that is recorded for it.
 
-    `poll`: kubectl sends it around a run, so it is counted and not recorded. `program` is the argv of `exec`, `contain`
-    how its processes are, and `ports` are those that `port-forward` may open. With a `version`, it may change the object
-    only as long as that is its resource version.
+    `poll`: kubectl sends it around a run, so it is counted but not recorded. `program` is the argv of `exec`,
+    `contain` how its processes are contained, and `ports` the ports that `port-forward` may open. With a
+    `version`, it may change the object only while that is its resource version.
     """
 
     poll: bool = False
@@ -73,7 +74,9 @@ class _Fault:
 
 
 def decide_request(compiled: CompiledSet, request: KubeRequest, sent: Sent) -> Allowed | Refused:
-    """Decide whether a request may be sent, and as what. `sent.body` is parsed, without keys that occur twice.
+    """Decide whether a request may be sent, and in what form.
+
+    `sent.body` is parsed and has no duplicate keys.
 
     A refusal with the code `target` asks for `sent.target`, one with the code `history` for `sent.history` as well. No
     command decides before that, because the strictest of all may be the one that asks. Never raises because of a request.
@@ -100,7 +103,7 @@ def _urgency(fault: _Fault) -> tuple[int, int, int]:
 
 
 def discover(request: KubeRequest, sent: Sent) -> Allowed | Refused:
-    """Decide a request that is about no resource: what a cluster can do is open to every grant."""
+    """Decide a request that is not about a resource: every grant may discover what a cluster supports."""
     parts = request.parts
     known = parts[:1] in (("api",), ("apis",)) or (parts[:1] == ("openapi",)) or parts == ("version",)
     if not known or request.verb != "get" or sent.body is not None:
@@ -129,7 +132,7 @@ def _found(
 
 
 def _asked(request: KubeRequest) -> Request:
-    """Return what RBAC compares."""
+    """Return the part of the request that RBAC compares."""
     return Request(request.verb, request.group, request.full_resource, request.name, request.namespace).placed
 
 
@@ -138,7 +141,7 @@ def _allowed(found: _Found, request: KubeRequest, sent: Sent) -> Allowed:
     free = {name: value for name, value in taken.values.items() if name in command.types}
     line = (*found.step.line(request, taken), *found.step.check.unseen(request, sent))
     if not main:
-        # What a secret contains is recorded whenever it is read.
+        # The content of a secret is recorded whenever it is read.
         return Allowed(command.index, "read", False, None, free, line, poll=request.resource != "secrets")
     rule = command.rule
     return Allowed(
@@ -148,8 +151,8 @@ def _allowed(found: _Found, request: KubeRequest, sent: Sent) -> Allowed:
 
 
 def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
-    """Decide whether this line may run, and as what: every request that kubectl sends for it. Never raises because of a
-    line.
+    """Decide whether this line may run, and in what form, by deciding every request that kubectl sends for
+    it. Never raises because of a line.
     """
     try:
         requests = list(requests_of(line))
@@ -159,13 +162,13 @@ def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
     refused = next((one for one in verdicts if isinstance(one, Refused)), None)
     if refused:
         return refused
-    # The last of those that are equally strict is the one that the others lead to.
+    # Among equally strict requests, the last is the one that the others prepare.
     allowed = [one for one in reversed(verdicts) if isinstance(one, Allowed)]
     return min(allowed, key=lambda one: (one.poll, not one.hold, EFFECT_RANK[one.effect]))
 
 
 def nothing_allows(compiled: CompiledSet, asked: Request) -> Refused:
-    """Return the refusal of a request that no command sends, with the command that is most like it."""
+    """Return the refusal of a request that no command sends, with the most similar command."""
     if not compiled.commands:
         return Refused("nothing is allowed here: the list of commands is empty", None, "empty")
     nearest = max(compiled.commands, key=lambda command: (_likeness(command, asked), -command.index))
@@ -174,13 +177,15 @@ def nothing_allows(compiled: CompiledSet, asked: Request) -> Refused:
 
 
 _HINTS = {
-    "delete": "kubectl deletes an object to replace it only with --force or --prune: leave it out",
-    "create": "its rule changes what is there, and creates nothing without `create: true`",
+    "delete": "kubectl deletes an object to replace it only with --force or --prune: remove that option",
+    "create": "its rule changes existing objects, and creates none without `create: true`",
 }
 
 
 def _hint(compiled: CompiledSet, asked: Request) -> str:
-    """Return what to do about a request that kubectl sends for an apply in some cases, as a clause; mostly nothing."""
+    """Return, as a clause, what to do about a request that kubectl sends for an apply only in some cases;
+    usually empty.
+    """
     about = replace(asked, verb="patch")
     fits = any(
         True
@@ -193,7 +198,7 @@ def _hint(compiled: CompiledSet, asked: Request) -> str:
 
 
 def _likeness(command: CompiledKubernetesCommand, request: Request) -> int:
-    """Return how much a command's best request has in common with this one."""
+    """Return a score for how similar a command's best request is to this one."""
 
     def score(step: Step) -> int:
         right = step.right
@@ -211,7 +216,7 @@ def _likeness(command: CompiledKubernetesCommand, request: Request) -> int:
 
 
 def describe(compiled: CompiledSet) -> list[CommandView]:
-    """Return the commands in document order, with bound values. `detail` contains the rights in words."""
+    """Return the commands in document order, with bound values. `detail` describes the rights."""
     return [_view(command, compiled.bindings) for command in compiled.commands]
 
 
@@ -234,8 +239,8 @@ def _view(command: CompiledKubernetesCommand, bindings: Mapping[str, str]) -> Co
 
 
 def _limits(command: CompiledKubernetesCommand) -> Iterator[str]:
-    """Yield in words what each request of the command is compared with."""
+    """Yield a description of what each request of the command is compared with."""
     for step in command.steps:
         yield from step.check.described
     if command.contained == "none":
-        yield "its processes are not contained: what it starts can outlive the grant"
+        yield "its processes are not contained: the programs that it starts can outlive the grant"

@@ -1,4 +1,6 @@
-"""The document of a command set for Kubernetes: kubectl lines, objects to apply, or RBAC rules, with `{name}` for a value."""
+"""The document of a command set for Kubernetes: kubectl lines, objects to apply, or RBAC rules, with `{name}`
+for a parameter value.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,8 @@ _GROUP = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?|\*|")
 _RESOURCE = re.compile(r"([a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?|\*)(/([a-z][a-z0-9-]{0,61}|\*))?")
 _API_VERSION = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?v[1-9][0-9]*((alpha|beta)[1-9][0-9]*)?$"
 
-# How the processes of `exec` end: a wrapper is their parent, or nothing is, and they can outlive the grant.
+# How processes started by `exec` end: with the wrapper that is their parent, or not at all, so they can
+# outlive the grant.
 Contain = Literal["wrapper", "none"]
 Words = Annotated[tuple[StrictStr, ...], Field(min_length=1, max_length=50)]
 Names = Annotated[tuple[Visible, ...], Field(max_length=50)]
@@ -73,7 +76,10 @@ class KubernetesRule(CommandRule):
     hold: StrictBool = Field(default=False, description="Each run needs the approval of a second person")
 
     def steps(self, types: Mapping[str, ParameterType] = {}) -> tuple[Step, ...]:
-        """Return its requests, with places for values. `types` are those of its parameters. Raises RuleRefused."""
+        """Return its requests, with places for values.
+
+        `types` are the types of its parameters. Raises RuleRefused.
+        """
         raise NotImplementedError
 
     def rights(self) -> tuple[Right, ...]:
@@ -97,7 +103,7 @@ class KubernetesRule(CommandRule):
 
 
 class KubectlLine(KubernetesRule):
-    """A kubectl command, with `{name}` in place of each parameter's value."""
+    """A kubectl command, with `{name}` in place of each parameter value."""
 
     run: Visible = Field(min_length=1, max_length=4096, description="For example: get pods -n {ns}")
     end: Literal["cut"] | Finish = Field(
@@ -105,7 +111,7 @@ class KubectlLine(KubernetesRule):
     )
     contain: Contain | None = Field(
         default=None,
-        description="For exec: none where the image has no shell for the wrapper. Default: wrapper",
+        description="For exec: none if the image has no shell for the wrapper. Default: wrapper",
     )
 
     @property
@@ -141,7 +147,7 @@ class Applied(BaseModel):
         alias="apiVersion", description="Their API group and version", examples=["apps/v1"]
     )
     resource: StrictStr = Field(default="", description="Plural name, for kinds that are not built in")
-    namespaces: Namespaces = Field(default=(), description="Namespaces; none for objects of the cluster")
+    namespaces: Namespaces = Field(default=(), description="Namespaces; none for cluster-scoped objects")
     names: Names = Field(default=(), description="Names of objects. Default: every object")
     fields: Mapping[StrictStr, Constraint] = Field(
         min_length=1, max_length=100, description="Paths of the fields that may be set, and their values"
@@ -149,7 +155,7 @@ class Applied(BaseModel):
     create: StrictBool = Field(default=False, description="The object may also be created")
     server_side: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")] | None = Field(
         default=None,
-        description="Field manager of server-side applies, which remove what it set before. Default: refused",
+        description="Field manager of server-side applies, which also remove what it set before. Default: refused",
     )
 
     @property
@@ -165,7 +171,7 @@ class Applied(BaseModel):
             or (known and found.singular != self.kind.lower())
         ):
             raise RuleRefused(
-                f"{clip(self.kind)} of {self.api_version} is not known: write its plural in `resource`"
+                f"{clip(self.kind)} of {self.api_version} is not a known kind: write its plural in `resource`"
             )
         if bool(self.namespaces) is (found.namespaced is False):
             raise RuleRefused("needs `namespaces`, or none if its objects don't belong to a namespace")
@@ -173,7 +179,7 @@ class Applied(BaseModel):
 
 
 class ApplyRule(KubernetesRule):
-    """An object to apply: the fields that may be set."""
+    """An object to apply, and the fields that may be set."""
 
     WRITTEN: ClassVar[str] = "apply"
     apply: Applied = Field(description="The objects that may be applied")
@@ -229,7 +235,7 @@ class RbacRule(BaseModel):
 
 
 class WrittenRule(KubernetesRule):
-    """An RBAC rule, written out."""
+    """An RBAC rule in full."""
 
     WRITTEN: ClassVar[str] = "rule"
     rule: RbacRule = Field(description="One RBAC rule, and where it applies")
@@ -243,7 +249,7 @@ class WrittenRule(KubernetesRule):
         return " ".join((",".join(said.verbs), things, *said.names, where))
 
     def steps(self, types: Mapping[str, ParameterType] = {}) -> tuple[Step, ...]:
-        """Return the rule as a single request, which may carry anything."""
+        """Return the rule as a single request with any content."""
         del types
         said = self.rule
         _check_words("verb", said.verbs, _VERB)
@@ -324,7 +330,8 @@ class KubernetesCommandSet(CommandSetDocument):
                 if name in rule.where and all_values(rule.where[name]) is None:
                     yield Problem(
                         f"commands[{index}].where.{name}",
-                        "a grant has an account in each namespace: move it to parameters, or list the namespaces with choice",
+                        "a grant has one account for each namespace: move it to parameters, or list the "
+                        "namespaces with choice",
                     )
                     return
         for right in rule.rights():
@@ -356,11 +363,12 @@ def _unused(index: int, rule: KubernetesRule) -> Iterator[Problem]:
 
 
 def _unseen(index: int, rule: KubernetesRule) -> Iterator[Problem]:
-    """Refuse to hold what a second person would allow without seeing what is sent."""
+    """Refuse to hold a rule if a second person could not see what is sent."""
     if rule.held and any(step.check is ANYTHING and _carries(step.right) for step in rule.steps(rule.where)):
         yield Problem(
             f"commands[{index}].hold",
-            "a second person can't see what is sent with a verb alone or through a proxy: hold a kubectl line instead",
+            "a second person can't see what a verb alone or a proxy request sends: hold a kubectl line "
+            "instead",
         )
 
 

@@ -21,7 +21,10 @@ _QUERY = frozenset(("container", "command", "stdin", "stdout", "stderr", "tty", 
 
 @dataclass(frozen=True, slots=True)
 class Enters(Check):
-    """A stream into a container. With `words` it runs a program (`exec`), without it attaches to the one that runs."""
+    """A stream into a container.
+
+    With `words` it runs a program (`exec`); without, it attaches to the running one.
+    """
 
     container: Text
     stdin: bool
@@ -94,7 +97,7 @@ class Enters(Check):
 
 @dataclass(frozen=True, slots=True)
 class Forwards(Check):
-    """Connections to listed ports of a pod. The ports of each are named within the stream."""
+    """Connections to listed ports of a pod. The port of each connection is named within the stream."""
 
     ports: tuple[Text, ...]
 
@@ -124,7 +127,7 @@ class Forwards(Check):
         return Taken(known, tuple(map(str, chosen)), ports=chosen)
 
     def listed(self, types: Types) -> tuple[int, ...]:
-        """Return every port that a value of its places makes."""
+        """Return every port that the values of its places can produce."""
         made = (
             literal(fill(text, values)) or ""
             for text in self.ports
@@ -137,5 +140,5 @@ class Forwards(Check):
 
 
 def _port(text: str) -> int:
-    """Return a port number, or -1 for what is none."""
+    """Return a port number, or -1 if the text is not one."""
     return int(text) if len(text) <= 5 and text.isascii() and text.isdigit() else -1

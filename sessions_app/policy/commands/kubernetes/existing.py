@@ -1,7 +1,8 @@
-"""The object that a request changes, as the cluster has it: what a decision asks for, and what has to be there already.
+"""The existing object that a request changes: what a decision needs to read of it, and which items must
+already exist.
 
-A strategic merge patch and a server-side apply add an item of a list that is not there. A line that changes a container
-adds none.
+A strategic merge patch and a server-side apply add missing list items. A line that changes a container must
+not add one.
 """
 
 from __future__ import annotations
@@ -13,30 +14,36 @@ from sessions_app.policy.commands.kubernetes.bodies import ORDER, SERVER_SIDE, S
 from sessions_app.policy.commands.kubernetes.reading import KubeRequest, Sent
 from sessions_app.policy.commands.kubernetes.wants import Differs
 
-# Codes of refusals that ask for the object, or for its revisions as well: read them, and decide again.
+# Codes of refusals that need the object, or also its revisions: read them, then decide again.
 TARGET, HISTORY = "target", "history"
 ASKS = (HISTORY, TARGET)
-# A pod runs or reads each of their items. A variable of a container is set like a label: its name is all that it has.
+# A pod runs or reads each of these items. A container's environment variable is set like a label: it is
+# identified by its name.
 _NOT_ADDED = frozenset(("containers", "initContainers", "volumes"))
 
 
 def target_of(sent: Sent, code: str = TARGET) -> Mapping[str, Any]:
-    """Return the object as the cluster has it; empty if there is none. Raises Differs with the code if it was not read."""
+    """Return the object as stored in the cluster; empty if it doesn't exist.
+
+    Raises Differs with the code if it was not read.
+    """
     if sent.target is None:
         raise Differs(sent.unread or "the object has to be read first", code=code)
     return sent.target
 
 
 def version_of(target: Mapping[str, Any]) -> str:
-    """Return the resource version of an object, with which a write fails once something else has changed it."""
+    """Return the resource version of an object, which makes a write fail if something else has changed the
+    object.
+    """
     return str((target.get("metadata") or {}).get("resourceVersion") or "")
 
 
 def check_items(request: KubeRequest, sent: Sent, paths: Collection[Path]) -> str:
-    """Check that what a patch changes inside of containers and volumes is there, so that it adds none, and stays in its
-    order, in which those that prepare a pod run. Raises Differs.
+    """Check that a patch changes only existing containers and volumes, and keeps the order in which init
+    containers run. Raises Differs.
 
-    Returns the resource version for which that is true; empty if nothing of the patch needs to be there.
+    Returns the resource version for which this holds; empty if the patch doesn't depend on existing items.
     """
     inside = [path for path in paths if any(key in _NOT_ADDED for key in path[:-1])]
     if not inside:
@@ -54,14 +61,14 @@ def _check_item(request: KubeRequest, target: Any, path: Path, *, merged: bool) 
         if isinstance(at, list):
             if not merged:
                 raise Differs(
-                    f"{written_path(path)} is an item of a list: only a strategic merge patch changes one"
+                    f"{written_path(path)} is an item of a list: only a strategic merge patch can change it"
                 )
             at = next((one for one in at if isinstance(one, Mapping) and one.get("name") == key), None)
         else:
             at = at.get(key) if isinstance(at, Mapping) else None
         if at is None and place and path[place - 1] in _NOT_ADDED:
             item = written_path(path[: place + 1])
-            raise Differs(f"{request.name} has no {item}, and the line adds none", place)
+            raise Differs(f"{request.name} has no {item}, and the line must not add one", place)
 
 
 def _check_orders(path: Path, patch: Any, there: Any) -> None:

@@ -1,4 +1,4 @@
-"""Fill the commands of a grant with a form's values, and decide them like typed lines."""
+"""Fill a form's values into the commands of a grant, and decide the result like a typed line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SLOT = re.compile(r"\{([a-z][a-z0-9_]{0,62})\}")
 
 
 def fillable(compiled: CompiledSet) -> frozenset[int]:
-    """Return the indices of the commands that Stint can run itself: each of their runs is one request."""
+    """Return the indices of the commands that Stint can run itself: those whose run is a single request."""
     return frozenset(command.index for command in compiled.commands if sent_alone(command.steps) is not None)
 
 

@@ -1,7 +1,8 @@
-"""Parse kubectl lines into the requests that they send: `get pods -n web`, `scale deployment/web -n web --replicas 3`.
+"""Parse kubectl lines into the requests that they send: `get pods -n web`, `scale deployment/web -n web
+--replicas 3`.
 
-The same parser handles documents, where `{name}` stands for a value, and lines that people try. A verb of the API
-(`list`, `patch`, `deletecollection`), or several with commas, asks for exactly that.
+The same parser handles documents, where `{name}` stands for a value, and lines that people try. An API verb
+(`list`, `patch`, `deletecollection`), or several separated by commas, means exactly those verbs.
 
 Source: what kubectl 1.32 and 1.34 send for each command, as `-v=8` shows.
 """
@@ -43,8 +44,8 @@ _REFUSED = {
     "run": "`run` creates a pod: use `create pods`",
     "debug": "`debug` adds a container to a pod: use a rule with patch on pods/ephemeralcontainers",
     "drain": "`drain` needs rights on the pods of every namespace: use rules",
-    "proxy": "`proxy` opens the whole API: allow only the parts that are needed",
-    "cp": "`cp` runs tar in a pod and reads what tar says: use `exec` with a program that prints one file",
+    "proxy": "`proxy` opens the whole API: allow only the parts that you need",
+    "cp": "`cp` runs tar in a pod and trusts its output: use `exec` with a program that prints one file",
     "config": "`config` does not contact the cluster and needs no rights",
     "version": "`version` is open to everyone and needs no rights",
     "explain": "`explain` is open to everyone and needs no rights",
@@ -52,7 +53,7 @@ _REFUSED = {
 }
 _IMAGES = ("spec", "template", "spec", "containers")
 _RESTARTED = ("spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt")
-# pause and resume, cordon and uncordon: what is left out when false is removed by kubectl's patch.
+# pause and resume, cordon and uncordon: kubectl's patch removes the field if its value is false.
 _SWITCHED = {"pause": (("spec", "paused"), (True,)), "resume": (("spec", "paused"), (None, False)),
              "cordon": (("spec", "unschedulable"), (True,)), "uncordon": (("spec", "unschedulable"), (None, False))}  # fmt: skip
 _KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -61,8 +62,8 @@ _KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0
 def parse_line(text: str, *, document: bool) -> tuple[Step, ...]:
     """Return the requests of a line, in the order in which kubectl sends them.
 
-    `document`: the line is from a document. It may contain `{name}`, but no options that nothing limits. Raises
-    RuleRefused with the reason.
+    `document`: the line is from a document. It may contain `{name}`, but no options that a line can't limit.
+    Raises RuleRefused with the reason.
     """
     refused = next((word for word in text.removeprefix("kubectl ").split()[:1] if word in _REFUSED), None)
     if refused:
@@ -108,7 +109,8 @@ def _raw(line: Line, verbs: tuple[str, ...], words: Sequence[str]) -> Iterator[S
 def _get(line: Line, words: Sequence[str]) -> Iterator[Step]:
     watch = ("watch",) if line.watch else ()
     for thing in parse_things(words):
-        # A list shows whole objects, so get adds nothing to it. Watching a single object can begin with a list.
+        # A list returns whole objects, so `get` reveals nothing more. Watching a single object can begin with
+        # a list.
         one = bool(thing.names or line.subresource)
         also = ("list",) if one and watch else () if one else ("get",)
         yield Step(thing.right(line, ("get" if one else "list", *watch), also), Reads(), ("get",))
@@ -129,7 +131,7 @@ def _delete(line: Line, words: Sequence[str]) -> Iterator[Step]:
     for thing in parse_things(words):
         check = Deletes(None if grace is None else parse_slots(grace))
         yield Step(thing.right(line, ("delete",)), check, ("delete",))
-        # kubectl waits until it is gone.
+        # kubectl waits until the object is gone.
         yield Step(thing.right(line, (), ("get", "list", "watch")), Reads(), main=False)
 
 
@@ -182,7 +184,8 @@ def _image(pair: str, prefix: tuple[str, ...]) -> Field:
     container, _, image = pair.partition("=")
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", container) or not image:
         raise RuleRefused(f"{clip(pair)} needs the container written out, and its image: container=image")
-    # Containers that run before the others share their names, and kubectl sets the image of whichever has it.
+    # Init containers share the namespace of container names, and kubectl sets the image of the one with that
+    # name.
     before = (*prefix[:-1], "initContainers", container, "image")
     return Field((*prefix, container, "image"), Said(parse_slots(image)), f"{container}=", before)
 
@@ -274,7 +277,7 @@ def _into(
 ) -> Iterator[Step]:
     for thing in pods_of(words):
         yield Step(thing.right(line, ("get",)), Reads(), main=False)
-        # A WebSocket opens it with GET, and newer API servers ask for create even so.
+        # A WebSocket opens it with GET, and newer API servers require create as well.
         yield Step(thing.right(line, ("get",), ("create",), sub=sub), check, (what,), bare=bare)
 
 
@@ -283,7 +286,7 @@ def _forward(line: Line, words: Sequence[str]) -> Iterator[Step]:
         raise RuleRefused(
             "`port-forward` needs a pod and its ports, like `port-forward pod/{pod} 8080 -n web`"
         )
-    # A local port only matters to kubectl.
+    # Only kubectl uses the local port.
     ports = tuple(parse_slots(word.rpartition(":")[2]) for word in words[1:])
     if not all(
         re.fullmatch(r"[1-9][0-9]{0,4}", "".join(p if isinstance(p, str) else "1" for p in text))

@@ -1,4 +1,7 @@
-"""The linter for Kubernetes: what rights allow beyond what is obvious. Shown before a version is published."""
+"""The linter for Kubernetes: what rights allow beyond what is obvious.
+
+Its findings are shown before publishing.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ _WORKLOADS = frozenset(
 )  # fmt: skip
 _INTO = {
     "pods/attach": "takes over the terminal of the program that runs in a pod",
-    "pods/portforward": "reaches these ports of a pod, bypassing every network policy and whatever checks who connects",
+    "pods/portforward": "reaches these ports of a pod, bypassing network policies and any check of the client's identity",
     "pods/ephemeralcontainers": "adds a container with any image to a running pod",
     "pods/eviction": "deletes the pod that it names",
     "pods/proxy": "reaches any port of a pod through the API server",
@@ -34,26 +37,26 @@ _INTO = {
     "nodes/proxy": "runs programs in every pod of a node, bypassing admission and audit",
     "nodes/log": "reads the logs of a node and of everything that runs there",
 }
-# Resources that decide about more than themselves, and what they decide.
+# Resources that affect more than themselves, and how.
 _DECIDES = {
-    "serviceaccounts": "whoever creates an account gets what is bound to it or trusts it, even after the grant ends",
+    "serviceaccounts": "whoever creates a service account inherits its bindings, even after the grant ends",
     "persistentvolumes": "a volume on a node's own disk can expose any file of that node",
-    "persistentvolumeclaims": "RBAC can't tell what a claim is filled from, or who else uses it",
-    "namespaces": "the labels of a namespace decide what its pods can do and which networks can reach them",
+    "persistentvolumeclaims": "RBAC can't limit which data a claim is filled from, or who else uses it",
+    "namespaces": "the labels of a namespace decide what its pods may do and which networks can reach them",
     "nodes": "the labels and taints of a node decide which pods, and so which secrets, are placed on it",
-    "services": "traffic to a service goes wherever its selector and its addresses say",
-    "endpoints": "traffic to a service goes to the addresses that are listed there",
-    "endpointslices": "traffic to a service goes to the addresses that are listed there",
-    "ingresses": "external traffic goes wherever it says, and with some controllers, its annotations run code",
+    "services": "a service's selector and addresses decide where its traffic goes",
+    "endpoints": "the listed addresses decide where a service's traffic goes",
+    "endpointslices": "the listed addresses decide where a service's traffic goes",
+    "ingresses": "an ingress decides where external traffic goes, and with some controllers its annotations run code",
     "networkpolicies": "it decides who can reach the pods",
-    "customresourcedefinitions": "objects of its kind pass through a webhook that it chooses, and are deleted with it",
+    "customresourcedefinitions": "its objects pass through a conversion webhook that it chooses, and are deleted with it",
     "storageclasses": "it decides which program creates volumes, and with which secrets",
-    "csidrivers": "it decides which pod tokens are passed to a program on the node",
+    "csidrivers": "it decides which pod tokens a program on the node receives",
     "priorityclasses": "pods that use it evict other pods from their nodes",
 }
-# What is lost with objects of these groups.
+# The consequence of deleting objects of these groups.
 _REMOVED = {
-    "admissionregistration.k8s.io": "what it refused or changed is then admitted as it is",
+    "admissionregistration.k8s.io": "everything that it refused or changed is then admitted unchanged",
     "apiregistration.k8s.io": "a part of the API stops answering, for Stint too",
     "apiextensions.k8s.io": "every object of its kind is deleted with it, in every namespace",
 }
@@ -69,7 +72,7 @@ _RUN_PODS = frozenset(
      "cdi.kubevirt.io", "apps.openshift.io", "build.openshift.io", "monitoring.coreos.com", "postgresql.cnpg.io",
      "acid.zalan.do", "pkg.crossplane.io", "operators.coreos.com", "app.k8s.io")
 )  # fmt: skip
-# What shows credentials to its readers: Kubernetes, OpenShift and Rancher.
+# Resources that show credentials to their readers: Kubernetes, OpenShift and Rancher.
 _CREDENTIALS = frozenset(
     ("secrets", "imagestreams/secrets.image.openshift.io", "oauthaccesstokens.oauth.openshift.io",
      "oauthauthorizetokens.oauth.openshift.io", "oauthclients.oauth.openshift.io", "tokens.management.cattle.io")
@@ -123,7 +126,7 @@ def lint(document: KubernetesCommandSet) -> list[Finding]:
 
 
 def _once_a_place(found: Sequence[Finding]) -> list[Finding]:
-    """Keep one finding per severity, code and place, because warnings are accepted by code and place."""
+    """Keep one finding for each severity, code and path, because warnings are accepted by code and path."""
     unique: dict[tuple[str, str, str], Finding] = {}
     for finding in found:
         unique.setdefault((finding.severity, finding.code, finding.where), finding)
@@ -151,7 +154,7 @@ def _off_limits(place: _Place) -> Iterator[Finding]:
                 f"it {why}",
                 "list the intended namespaces with choice, or use a pattern that begins with your own text"
                 if "namespace" in why
-                else "remove it: Stint grants this to nobody",
+                else "remove it: Stint never grants this",
             )
             return
 
@@ -162,7 +165,7 @@ def _secrets(place: _Place) -> Iterator[Finding]:
         yield place.found(
             "warning",
             "secrets",
-            f"what is read from {found} is still known after the grant ends, and lists show their full content",
+            f"the content of {found} stays known after the grant ends, and lists show it in full",
             "remove them, or allow only get on the one that is needed with `names` and accept it with a reason",
         )
 
@@ -195,7 +198,7 @@ def _decides(place: _Place) -> Iterator[Finding]:
 
 
 def _unknown(place: _Place, group: str) -> Iterator[Finding]:
-    """Yield what to know about resources of which only the cluster's administrator knows what they do."""
+    """Yield findings about resources whose effect only the cluster's administrator knows."""
     makes = not (_READ | _DESTROYS).issuperset(place.right.verbs)
     if makes and group in _RUN_PODS:
         yield place.found(
@@ -206,13 +209,17 @@ def _unknown(place: _Place, group: str) -> Iterator[Finding]:
     unknown = [one for one in place.right.resources if _is_unknown(group, one, makes=makes)]
     if unknown and group != ANY:
         yield place.found(
-            "warning", "unknown_resource", f"the linter does not know what {', '.join(unknown)} of {group_name(group)} does to the cluster: it may run pods or grant rights",
-            "check what its controller does, and accept it with that as the reason",
+            "warning", "unknown_resource", f"{', '.join(unknown)} of {group_name(group)} is not a known resource: it may run pods or "
+            "grant rights",
+            "check what its controller does, and state that in the reason when you accept the finding",
         )  # fmt: skip
 
 
 def _is_unknown(group: str, resource: str, *, makes: bool) -> bool:
-    """Whether nobody here knows what a right on a resource does. To view objects is harmless, whatever they are."""
+    """Whether the effect of a right on a resource is unknown.
+
+    Viewing objects is harmless for any resource.
+    """
     plural, _, part = resource.partition("/")
     known = known_resource(group, plural).namespaced is not None
     if makes:
@@ -226,8 +233,8 @@ def _workloads(place: _Place) -> Iterator[Finding]:
         yield place.found(
             "warning",
             "workload",
-            f"a rule can't limit what is changed in {', '.join(made)}: the holder can run any image there, as any "
-            "service account of the namespace and with any of its secrets",
+            f"a rule can't limit which fields change in {', '.join(made)}: the holder can run any image "
+            "there, as any service account of the namespace and with any of its secrets",
             "use `scale`, `set image` or `apply` with the fields that may be set, or accept it with a reason",
         )
 
@@ -245,14 +252,15 @@ def _reach(place: _Place) -> Iterator[Finding]:
         yield place.found(
             "warning",
             "whole_cluster",
-            f"it covers the whole cluster: {', '.join(right.things)} in every namespace, system ones included",
+            f"it covers the whole cluster: {', '.join(right.things)} in every namespace, including system "
+            "namespaces",
             "name the intended namespaces",
         )
     elif any(match(text, "kube-system", place.types, {}) is not None for text in right.namespaces):
         yield place.found(
             "warning",
             "whole_cluster",
-            "what runs in kube-system can do anything to the cluster",
+            "a program that runs in kube-system can do anything to the cluster",
             "remove kube-system, or accept it with a reason",
         )
 
@@ -262,7 +270,8 @@ def _any_object(place: _Place) -> Iterator[Finding]:
         yield place.found(
             "warning",
             "any_object",
-            f"it can delete any of {', '.join(place.right.things)}, because selectors limit nothing",
+            f"it can delete any of {', '.join(place.right.things)}, because label selectors don't limit "
+            "deletes",
             "name the intended object, with a parameter or a pattern that begins with its name",
         )
 
@@ -273,7 +282,7 @@ _LOOKS: tuple[Callable[[_Place], Iterator[Finding]], ...] = (
 
 
 def _is_any(place: _Place) -> bool:
-    """Whether the names of the objects say nothing about whose they are."""
+    """Whether the names of the objects don't identify their owner."""
     for text in place.right.names:
         slot = text[0]
         if isinstance(slot, str) or len(text) > 1 or slot.name not in place.rule.where:
@@ -305,7 +314,10 @@ def _effect(where: str, rule: KubernetesRule) -> Iterator[Finding]:
 
 
 def _more_than_read(step: Step) -> set[str]:
-    """Return the verbs beyond reading, and the subresources that any verb opens. What `exec` runs says what it does."""
+    """Return the verbs beyond reading, and the subresources that grant more than their verb.
+
+    `exec` is judged by its program.
+    """
     if isinstance(step.check, Enters) and step.check.words:
         return set()
     return {*set(step.right.verbs) - _READ - {ANY}, *CONNECTS.intersection(step.right.resources)}

@@ -1,4 +1,4 @@
-"""What the linter says about what lines carry: images, fields of objects, and programs that run in containers."""
+"""Findings about what lines carry: images, fields of objects, and programs that run in containers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from sessions_app.policy.commands.parameters import Choice
 from sessions_app.policy.commands.ssh.document import SSHCommand, SSHCommandSet
 from sessions_app.policy.commands.ssh.lint import lint as lint_programs
 
-# Fields with which a pod leaves its container, and what they do.
+# Fields that let a pod escape its container, and what they do.
 _LEAVES = {
     "hostPath": "mounts the node's own files", "hostNetwork": "is in the node's network",
     "hostPID": "sees every process of the node", "hostIPC": "shares memory with every process of the node",
     "privileged": "is root on the node", "capabilities": "has rights of root on the node",
     "allowPrivilegeEscalation": "can become root", "procMount": "sees the kernel's settings of the node",
 }  # fmt: skip
-# Fields that decide what a pod runs and with which rights.
+# Fields that decide which program a pod runs and with which rights.
 _RUNS = {
     "serviceAccountName": "the account that the pod runs as", "serviceAccount": "the account that the pod runs as",
     "command": "the program that the container runs", "args": "the program's arguments",
@@ -34,7 +34,7 @@ _RUNS = {
 
 
 def line_findings(document: KubernetesCommandSet, index: int, rule: KubernetesRule) -> Iterator[Finding]:
-    """Yield what to know about what a command carries."""
+    """Yield the findings about what a command carries."""
     where = f"commands[{index}].{rule.WRITTEN}"
     for step in rule.steps():
         check = step.check
@@ -46,7 +46,8 @@ def line_findings(document: KubernetesCommandSet, index: int, rule: KubernetesRu
     if isinstance(rule, KubectlLine) and rule.contain == "none":
         yield Finding(
             "warning", "uncontained", f"commands[{index}].contain",
-            "nothing ends what the program starts: closing the stream does not end a process in a container",
+            "nothing ends the processes that the program starts: closing the stream does not end a "
+            "process in a container",
             "remove it: the program then ends with its stream. Accept it for images without a shell",
         )  # fmt: skip
 
@@ -64,7 +65,8 @@ def _field(where: str, rule: KubernetesRule, field: Field, *, applied: bool) -> 
         yield found(
             "warning",
             "free_image",
-            f"the holder chooses {path} at each run, and so the program that runs with the account and the secrets of the pod",
+            f"the holder chooses {path} at each run, and with it the program that runs with the pod's "
+            "account and secrets",
             "move it to parameters, or take it from the workflow with `from`, or list the images with choice",
         )
 
@@ -81,7 +83,7 @@ def _is_free(rule: KubernetesRule, field: Field) -> bool:
 def _program(
     document: KubernetesCommandSet, index: int, rule: KubernetesRule, check: Enters
 ) -> Iterator[Finding]:
-    """Yield what the linter for SSH says about the program: it is a command line there as well."""
+    """Yield the SSH linter's findings about the program, which is a command line too."""
     used = {piece.name for word in check.words for piece in word if isinstance(piece, Slot)}
     command = SSHCommand(
         run=rule.text.partition(" -- ")[2],

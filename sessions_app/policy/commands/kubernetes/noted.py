@@ -1,4 +1,4 @@
-"""kubectl's note of what it applied last, an annotation: it says nothing but what the object is.
+"""kubectl's last-applied-configuration annotation (the note), which must match the object.
 
 Source: kubectl 1.32, pkg/util/apply.go: the JSON of the object that is applied, without the note itself.
 """
@@ -17,7 +17,10 @@ _DEEPEST = 100
 
 
 def check_note(text: Any, body: Mapping[str, Any], target: Mapping[str, Any]) -> None:
-    """Check that a note is the object that is sent with it, value by value, or the note that is there. Raises Differs."""
+    """Check that a note equals the object that is sent with it, value by value, or the existing note.
+
+    Raises Differs.
+    """
     if same(text, _note_of(target)):
         return
     if not same(_without_note(_parsed(text)), _without_note(body)):
@@ -25,8 +28,9 @@ def check_note(text: Any, body: Mapping[str, Any], target: Mapping[str, Any]) ->
 
 
 def check_note_of_patch(text: Any, set_: Mapping[Path, Any], target: Mapping[str, Any]) -> None:
-    """Check that all that a note says is in the object that a patch makes of another. ``set_`` are the values that the
-    patch sets, by path. Raises Differs with the path.
+    """Check that everything in a note is also in the patched object.
+
+    ``set_`` are the values that the patch sets, by path. Raises Differs with the path.
 
     The API server fills in what a file leaves out, so the object may have more than the note.
     """
@@ -59,8 +63,9 @@ def _note_of(target: Mapping[str, Any]) -> Any:
 
 
 def _without_note(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an object without the note in it, without annotations if there is no other one, and without the version to
-    which kubectl binds a replacement after it has written the note.
+    """Return an object without its note, without empty annotations, and without the resource version.
+
+    kubectl binds a replacement to that version after it has written the note.
     """
     metadata = body.get("metadata")
     if not isinstance(metadata, Mapping):
@@ -74,7 +79,7 @@ def _without_note(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _departure(noted: Any, there: Any, path: Path, set_: Mapping[Path, Any]) -> Path | None:
-    """Return where a note says something that an object does not have; None if nowhere."""
+    """Return where a note contains something that an object does not; None if nowhere."""
     there = set_.get(path, there)
     if noted is None or (noted in ({}, []) and there is None):
         return None
@@ -93,12 +98,15 @@ def _departure(noted: Any, there: Any, path: Path, set_: Mapping[Path, Any]) -> 
 def _items(
     noted: list[Any], there: list[Any], path: Path, set_: Mapping[Path, Any]
 ) -> list[tuple[Path, Any, Any]]:
-    """Return the items of a list in pairs: those with names by them, others in order; fewer if some have no other."""
+    """Return the items of two lists in pairs: named items by name, others in order.
+
+    Items without a counterpart are left out.
+    """
     if path[-1] not in KEYED or not all(_has_name(one) for one in noted):
         both = zip(noted, there, strict=True) if len(noted) == len(there) else ()
         return [((*path, str(at)), one, other) for at, (one, other) in enumerate(both)]
     named = {one["name"]: one for one in there if _has_name(one)}
-    # A variable may be new: then the patch sets it.
+    # The patch may add a new environment variable.
     set_here = {at[len(path)] for at in set_ if at[: len(path)] == path and len(at) > len(path)}
     named |= {name: {"name": name} for name in set_here if name not in named}
     return [((*path, one["name"]), one, named[one["name"]]) for one in noted if one["name"] in named]

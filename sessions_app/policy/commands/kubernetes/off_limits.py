@@ -1,5 +1,5 @@
-"""What no grant may hold on any cluster: rights in Stint's own namespaces, rights of others, and rights to create what
-outlives the grant.
+"""Rights that no grant may include on any cluster: in Stint's own namespaces, of other holders, and to create
+anything that outlives the grant.
 
 Reading or creating objects in the namespace of Stint's account gives Stint's own rights. In the namespace of the
 grants' accounts it gives the rights of every other holder. Roles, bindings, service account tokens, requested or stored
@@ -20,19 +20,21 @@ OWN_NAMESPACE, ACCOUNTS = "stint-system", "stint-grants"
 OWN = frozenset((OWN_NAMESPACE, ACCOUNTS))
 _READ = frozenset(("get", "list", "watch"))
 _REMOVE = frozenset(("delete", "deletecollection"))
-# The kubelet's API enters every pod of a node.
+# The kubelet's API can enter every pod of a node.
 _ENTERING = "nodes/proxy"
-# Webhooks, admission policies and aggregated APIs read, change or refuse the requests of everyone.
+# Webhooks, admission policies and aggregated APIs read, change or refuse everyone's requests.
 _INTERCEPTING = frozenset(("admissionregistration.k8s.io", "apiregistration.k8s.io"))
-# Whoever writes objects of these groups gives out rights on the cluster, or identities that have them: RBAC, OpenShift,
-# Rancher, KubeSphere, Capsule, RBAC Manager, and the cloud accounts of Config Connector and AWS Controllers.
+# Writing objects of these groups grants rights on the cluster, or creates identities that have them: RBAC,
+# OpenShift, Rancher, KubeSphere, Capsule, RBAC Manager, and the cloud accounts of Config Connector and AWS
+# Controllers.
 _GIVING = frozenset(
     ("rbac.authorization.k8s.io", "authorization.openshift.io", "user.openshift.io", "oauth.openshift.io",
      "security.openshift.io", "management.cattle.io", "iam.kubesphere.io", "capsule.clastix.io",
      "rbacmanager.reactiveops.io", "iam.cnrm.cloud.google.com", "iam.services.k8s.aws")
 )  # fmt: skip
 _TAKING = ("escalate", "bind", "impersonate")
-# Subresources that only say how the object is, whatever it is. Reading any other can open a stream or return secrets.
+# Subresources that only describe the object. Reading any other subresource can open a stream or return
+# secrets.
 VIEWS = ("", "status", "scale", "log")
 _CORE, _CERTIFICATES = "", "certificates.k8s.io"
 
@@ -40,7 +42,8 @@ _CORE, _CERTIFICATES = "", "certificates.k8s.io"
 def off_limits(
     namespace: str, rule: PolicyRule, *, types: Mapping[str, ParameterType], own: Collection[str] = OWN
 ) -> str | None:
-    """Return why no grant may hold a rule in a namespace ("": the whole cluster), as a clause; None if grants may.
+    """Return, as a clause, why no grant may include a rule in a namespace ("": the whole cluster); None if
+    grants may.
 
     `namespace` may contain places for values of `types`. One that could become Stint's own namespace is refused. `own`
     are Stint's namespaces on the cluster.
@@ -56,15 +59,15 @@ def off_limits(
     if _changes_namespaces(rule) and (why := _reaches_own(rule.names, types, own)):
         return why
     if _intercepts(rule):
-        return "decides about everyone's requests to the API server, including those with which Stint ends access"
+        return "controls everyone's requests to the API server, including those with which Stint ends access"
     if any(_is_own_everywhere(group, resource, rule.verbs) for group, resource in _pairs(rule)):
         return f"reaches every namespace, including Stint's own: {' and '.join(sorted(own))}"
     return None
 
 
 def why_off_limits(rules: Mapping[str, Iterable[PolicyRule]], *, own: Collection[str] = OWN) -> str | None:
-    """Return why a grant may not hold some of these rules, given by namespace and without places; None if it may hold
-    all.
+    """Return why a grant may not include some of these rules, given by namespace and without places; None if
+    it may include them all.
     """
     found = (
         off_limits(namespace, rule, types={}, own=own) for namespace, some in rules.items() for rule in some
@@ -79,9 +82,9 @@ def _pairs(rule: PolicyRule) -> Iterable[tuple[str, str]]:
 def _rights_of_others(rule: PolicyRule) -> str | None:
     taking = next((verb for verb in _TAKING if verb in rule.verbs), None)
     if taking:
-        return f"lets the holder take on any rights of others: {taking}"
+        return f"lets the holder take on the rights of others: {taking}"
     if _writes(rule) and any(word_listed(group, rule.groups) for group in _GIVING):
-        return "gives out rights or identities, which remain after the grant ends"
+        return "grants rights or creates identities that remain after the grant ends"
     return None
 
 
@@ -90,7 +93,7 @@ def _writes(rule: PolicyRule) -> bool:
 
 
 def _intercepts(rule: PolicyRule) -> bool:
-    """Whether a rule can add or change what stands between everyone and the API server. Removing it hides nothing."""
+    """Whether a rule can add or change an interceptor of API server requests. Removing one hides nothing."""
     listed = any(word_listed(group, rule.groups) for group in _INTERCEPTING)
     return listed and not (_READ | _REMOVE).issuperset(rule.verbs)
 
@@ -126,21 +129,20 @@ def _changes_namespaces(rule: PolicyRule) -> bool:
 def _reaches_own(
     names: Collection[str], types: Mapping[str, ParameterType], own: Collection[str]
 ) -> str | None:
-    """Return why one of the names can be one of Stint's own namespaces; None if none can. Without names, any name is
-    meant.
+    """Return why one of the names can be one of Stint's own namespaces; None if none can.
+
+    Without names, any name matches.
     """
     for name in names or (ANY,):
         for one in sorted(own):
             if name == ANY or match(parse_slots(name), one, types, {}) is not None:
                 said = f"reaches {one}" if one == name else f"reaches {one}, a possible value of `{name}`"
-                return (
-                    f"{said}. This namespace is Stint's own, and holds its rights and those of every holder"
-                )
+                return f"{said}, Stint's own namespace, which holds its rights and those of every holder"
     return None
 
 
 def _is_own_everywhere(group: str, resource: str, verbs: tuple[str, ...]) -> bool:
-    """Whether a right in the whole cluster allows more in Stint's own namespaces than to view what is there.
+    """Whether a cluster-wide right allows more than viewing in Stint's own namespaces.
 
     Only the cluster knows whether a custom resource is namespaced, and many of them run pods where they are, so it
     counts as namespaced.

@@ -15,7 +15,7 @@ _WORD = re.compile(r"[A-Za-z0-9_./:={},@+!-]+")
 _NAMESPACE = ("-n", "--namespace")
 _ALL = ("-A", "--all-namespaces")
 _WATCH = ("-w", "--watch")
-# These options control output or waiting, and send nothing that a line limits.
+# These options control output or waiting, and don't affect anything that a line limits.
 _WITH_VALUE = frozenset(
     ("--since", "--since-time", "-o", "--output", "-l", "--selector", "--sort-by", "--timeout", "--current-replicas",
      "--cascade", "-L", "--label-columns", "--limit-bytes", "--request-timeout", "--to-revision", "--revision",
@@ -25,7 +25,7 @@ _PLAIN = frozenset(
     ("--timestamps", "--no-headers", "--show-labels", "--wait", "--ignore-not-found", "--all-containers", "--prefix",
      "--overwrite", "--show-kind")
 )  # fmt: skip
-# These are part of what a line sends.
+# These options affect what a line sends.
 _LIMITED = {
     "-c": "-c", "--container": "-c", "--tail": "--tail", "--replicas": "--replicas", "--grace-period": "--grace-period",
 }  # fmt: skip
@@ -42,8 +42,10 @@ _ELSEWHERE = frozenset(
 
 @dataclass
 class Line:
-    """A line in parts. `limits` are the options that are part of what it sends, in one spelling; a switch has an empty
-    value. `program` is the text after `--`; None without one. Commands take what they know out of `limits`.
+    """A line in parts.
+
+    `limits` are the options that affect what it sends, in one spelling; a switch has an empty value.
+    `program` is the text after `--`, or None. Commands remove the options that they support from `limits`.
     """
 
     words: list[str]
@@ -56,16 +58,18 @@ class Line:
     limits: dict[str, str] = field(default_factory=dict)
 
     def take(self, option: str) -> str | None:
-        """Return the value of an option that the command knows; None if it is not there."""
+        """Return the value of an option that the command supports, and remove it; None if it is absent."""
         return self.limits.pop(option, None)
 
     def switch(self, option: str) -> bool:
-        """Whether a switch that the command knows is there."""
+        """Return whether a switch that the command supports is present, and remove it."""
         return self.limits.pop(option, None) is not None
 
 
 def read_line(text: str, *, document: bool) -> Line:
-    """Return the parts of a line. In a document it may contain `{name}`, but no options that nothing limits.
+    """Return the parts of a line.
+
+    In a document it may contain `{name}`, but no options that a line can't limit.
 
     Raises RuleRefused with the reason.
     """
@@ -118,7 +122,7 @@ def _flag(line: Line, option: str) -> None:
     for one in _SWITCHES.get(option, ()):
         line.limits[one] = ""
     if line.document and option in _PLAIN:
-        raise RuleRefused(f"a line can't limit {option}: remove it; it can be used anyway")
+        raise RuleRefused(f"a line can't limit {option}: remove it; holders can use it anyway")
 
 
 def _option(line: Line, option: str, value: str) -> None:
@@ -137,4 +141,4 @@ def _option(line: Line, option: str, value: str) -> None:
     elif option not in _WITH_VALUE:
         raise RuleRefused(f"{clip(option)} is not a known option: remove it")
     elif line.document:
-        raise RuleRefused(f"a line can't limit {option}: remove it; it can be used with any value")
+        raise RuleRefused(f"a line can't limit {option}: remove it; holders can use it with any value")

@@ -1,7 +1,8 @@
-"""Read a request as the API server reads it: verb, group, resource, name and namespace from its method and URL.
+"""Read a request as the API server reads it: verb, group, resource, name and namespace from its method and
+URL.
 
-What two readers could take for different requests is refused: escapes, empty segments and dots in the path, repeated
-or odd query keys, methods and prefixes that only old clients use.
+Requests that two parsers could read differently are refused: escapes, empty segments and dots in the path,
+repeated or odd query keys, and methods and prefixes that only old clients use.
 
 Source: k8s.io/apiserver, pkg/endpoints/request/requestinfo.go; k8s.io/apimachinery, pkg/fields/selector.go.
 """
@@ -19,7 +20,7 @@ from sessions_app.policy.commands.document import RuleRefused
 from sessions_app.policy.commands.kubernetes.resources import full_name
 
 MAX_TARGET = 64 * 1024
-# Characters, as the API server limits them (RFC 1123).
+# Limits on characters, as the API server enforces them (RFC 1123).
 MAX_NAME, MAX_NAMESPACE = 253, 63
 # Each word of a command that `exec` runs is a parameter of its own.
 REPEATED = "command"
@@ -37,9 +38,10 @@ _GROUPLESS, _GROUPED = "api", "apis"
 class KubeRequest:
     """One request to an API server.
 
-    `parts` are the segments from the resource on. `query` are the pairs in order, decoded. Without a name it is about
-    every object, or one that only the body names; without a namespace, about the whole cluster. For what is no
-    resource, `verb` is the method in lowercase, and only `path`, `parts` and `query` are set.
+    `parts` are the segments from the resource on. `query` are the pairs in order, decoded. Without a name,
+    the request is about every object, or about one that only the body names; without a namespace, about the
+    whole cluster. For a path that is not a resource, `verb` is the method in lowercase, and only `path`,
+    `parts` and `query` are set.
     """
 
     verb: str
@@ -81,11 +83,12 @@ class KubeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a request carries beside its URL: the media type without parameters, and the body as parsed JSON or YAML.
+    """What a request carries besides its URL: the media type without parameters, and the body as parsed JSON
+    or YAML.
 
-    No body is None. Who parses it refuses keys that occur twice. `target` and `history` are what a decision asks for: the
-    object that the request changes as the cluster has it (empty: there is none), and its revisions. `unread` is why they
-    could not be read, as a clause.
+    A missing body is None. The parser must refuse duplicate keys. A decision may need `target`, the existing
+    object that the request changes (empty if there is none), and `history`, its revisions. `unread` is a
+    clause that states why they could not be read.
     """
 
     media_type: str = ""
@@ -98,7 +101,7 @@ class Sent:
 def read_request(method: str, path: str, query: str) -> KubeRequest:
     """Return what a request is about. `path` and `query` are as sent, without the `?` between them.
 
-    Raises RuleRefused with the reason for what readers could disagree about.
+    Raises RuleRefused with the reason if parsers could read the request differently.
     """
     if len(path) + len(query) > MAX_TARGET:
         raise RuleRefused(f"the URL is longer than {MAX_TARGET // 1024} KiB")
@@ -150,7 +153,7 @@ def _decoded(text: str) -> str:
         raise RuleRefused(f"the query has {clip(text)}, which is not UTF-8") from None
     at = hidden_at(value)
     if at is not None:
-        raise RuleRefused(f"the query has {clip(text)}, which contains a character that can't be seen")
+        raise RuleRefused(f"the query has {clip(text)}, which contains an invisible character")
     return value
 
 
@@ -165,22 +168,23 @@ def _resource(
 ) -> KubeRequest:
     if parts[0] in _OLD:
         raise RuleRefused(
-            f"the old prefix /{parts[0]}/ is not supported: use the query `watch=true` or the subresource proxy"
+            f"the old prefix /{parts[0]}/ is not supported: use the query `watch=true` or the subresource "
+            "proxy"
         )
     namespace = parts[1] if parts[0] == "namespaces" and len(parts) > 1 else ""
     if namespace and len(parts) > 2 and parts[2] not in _OF_A_NAMESPACE:
         parts = parts[2:]
     resource, name, subresource = (*parts[:3], "", "")[:3]
     if len(parts) > 3 and subresource != "proxy":
-        raise RuleRefused(f"the path goes on after {clip(subresource)}: nothing is known to be there")
+        raise RuleRefused(f"the path continues after {clip(subresource)}, where no resource is known")
     verb, name = _verb(_VERBS[method], name, dict(pairs))
     if len(name) > MAX_NAME or len(namespace) > MAX_NAMESPACE:
-        raise RuleRefused("the name is longer than that of any object")
+        raise RuleRefused("the name is longer than any object name can be")
     return KubeRequest(verb, *place, namespace, resource, subresource, name, path, tuple(parts), True, pairs)
 
 
 def _verb(verb: str, name: str, query: dict[str, str]) -> tuple[str, str]:
-    """Return the verb and the name, after what the query says about both."""
+    """Return the verb and the name, taking the query into account."""
     watched = switch(query, "watch")
     if verb == "get" and not name:
         return ("watch" if watched else "list"), _selected_name(query.get("fieldSelector"))
@@ -190,10 +194,11 @@ def _verb(verb: str, name: str, query: dict[str, str]) -> tuple[str, str]:
 
 
 def switch(query: Mapping[str, str], key: str) -> bool:
-    """Return a switch of a query. Raises RuleRefused for a value that is not true, false, 1 or 0: to the API server,
-    anything but absence, 0 and false is true, also an empty value.
+    """Return a switch of a query.
 
-    Source: k8s.io/apimachinery, pkg/runtime/conversion.go.
+    Raises RuleRefused for a value other than true, false, 1 or 0. The API server treats everything except an
+    absent value, 0 and false as true, even an empty value. Source: k8s.io/apimachinery,
+    pkg/runtime/conversion.go.
     """
     value = query.get(key, "false")
     if value not in (*_TRUE, *_FALSE):

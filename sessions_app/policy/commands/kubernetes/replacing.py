@@ -1,4 +1,4 @@
-"""What a replacement (PUT) changes of the object that is there: values by path, as a patch would set them."""
+"""What a replacement (PUT) changes in the existing object: values by path, as a patch would set them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from sessions_app.policy.commands.kubernetes.bodies import KEYED, Path, written_
 from sessions_app.policy.commands.kubernetes.noted import NOTE
 from sessions_app.policy.commands.kubernetes.wants import Differs, same
 
-# What the API server writes itself, and keeps if it is left out.
+# Fields that the API server sets itself, and keeps if they are left out.
 _ITS_OWN = frozenset(
     ("metadata", key)
     for key in ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
 )
-# What the API server does not take from a replacement: the version is a precondition, which it compares itself.
+# Fields that the API server ignores in a replacement, apart from the version, a precondition that it checks
+# itself.
 _UNREAD = (("metadata", "generation"), ("metadata", "resourceVersion"))
 _TAGS = (("metadata", "annotations"), ("metadata", "labels"))
 _ABSENT = object()
@@ -23,13 +24,14 @@ _ABSENT = object()
 def changes(target: Mapping[str, Any], body: Mapping[str, Any], *, built_in: bool) -> dict[Path, Any]:
     """Return each value that differs, by path; None for one that is removed. kubectl's own note is left out.
 
-    `built_in`: the API server takes no status with the object. Raises Differs for a change of what only it writes.
+    `built_in`: the API server ignores the status in a replacement. Raises Differs for a change to fields that
+    only the API server writes.
     """
     found: dict[Path, Any] = {}
     for path, value in _changes(target, body, ()):
         if path[:2] in _ITS_OWN:
             if value is not None and path not in _UNREAD:
-                raise Differs(f"{written_path(path)} is what only the API server writes")
+                raise Differs(f"only the API server may write {written_path(path)}")
         elif path != NOTE and not (built_in and path[0] == "status"):
             found[path] = value
     return found
@@ -39,7 +41,7 @@ def _changes(was: Any, now: Any, path: Path) -> Iterator[tuple[Path, Any]]:
     if was is now or (_ABSENT not in (was, now) and same(was, now)):
         return
     if now is None and path[-1] != "creationTimestamp":
-        # In a map of texts, Go reads it as a key with an empty text.
+        # In a map of strings, Go reads null as a key with an empty string.
         raise Differs(f"{written_path(path)} is null: leave it out")
     if path in _TAGS and now is _ABSENT:
         now = {}
@@ -55,7 +57,7 @@ def _changes(was: Any, now: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def _names(items: Any) -> list[str]:
-    """Return the names of a list's items, in order; none if one has none, or some share one."""
+    """Return the names of a list's items, in order; empty if an item has no name or two share one."""
     if not isinstance(items, list) or not all(isinstance(one, Mapping) for one in items):
         return []
     names = [one.get("name") for one in items]

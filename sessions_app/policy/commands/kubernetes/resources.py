@@ -25,12 +25,12 @@ class Resource:
 
     @property
     def one(self) -> str:
-        """The word for one of them in a line: `deployment`, `certificates.cert-manager.io`."""
+        """The singular word used in a line: `deployment`, `certificates.cert-manager.io`."""
         return self.singular or self.text
 
     @property
     def word(self) -> str:
-        """The word for them in a line: `deployments`, `certificates.cert-manager.io`."""
+        """The plural word used in a line: `deployments`, `certificates.cert-manager.io`."""
         return self.plural if self.singular else self.text
 
     @property
@@ -40,17 +40,17 @@ class Resource:
 
 
 def full_name(group: str, resource: str) -> str:
-    """Return a resource with its group in kubectl's form: `deployments.apps`. Without one, it is of the core group."""
+    """Return a resource with its group in kubectl's form: `deployments.apps`. The core group is empty."""
     return f"{resource}.{group}" if group else resource
 
 
 def group_name(group: str) -> str:
-    """Return a group's name in a sentence: the core group's own is empty."""
+    """Return a group's name for a sentence: the core group's own name is empty."""
     return group or "the core"
 
 
 def full_names(groups: Iterable[str], resources: Iterable[str]) -> tuple[str, ...]:
-    """Return each resource in each group, because a rule that lists both gives all of their pairs."""
+    """Return each resource in each group, because a rule that lists several of both covers all pairs."""
     return tuple(full_name(group, resource) for resource, group in product(resources, groups))
 
 
@@ -128,7 +128,7 @@ def find_resource(word: str) -> Resource:
 
 
 def known_resource(group: str, plural: str) -> Resource:
-    """Return a resource by its group and plural. One that is not known here may or may not be namespaced."""
+    """Return a resource by its group and plural. An unknown resource may or may not be namespaced."""
     # metrics-server uses the resource names of the core group.
     if group == "metrics.k8s.io":
         return Resource(group, plural, plural != "nodes")

@@ -22,17 +22,20 @@ from sessions_app.policy.commands.kubernetes.texts import (
 from sessions_app.policy.commands.parameters import ParameterType
 
 ANY = "*"
-# A GET opens these as a websocket, or is forwarded to a workload. So no verb on them is read-only.
+# A GET on these opens a WebSocket or is forwarded to a workload, so no verb on them is read-only.
 CONNECTS = frozenset(("pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy", "nodes/proxy"))  # fmt: skip
-# Their command says what is done there, so that each use can be compared with it.
+# Lines for these name the program, ports or container, so each use can be compared with them.
 NEVER_BY_RULE = {"pods/exec": "exec", "pods/attach": "attach", "pods/portforward": "port-forward"}
-# Requests to these continue as long as their connection, even if the right is revoked meanwhile.
+# Requests to these continue for as long as their connection is open, even if the right is revoked.
 STREAMS = CONNECTS | {"pods/log"}
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as an API server authorizes it. No name: all objects. No namespace: the whole cluster."""
+    """One request as an API server authorizes it.
+
+    No name means all objects; no namespace, the whole cluster.
+    """
 
     verb: str
     group: str
@@ -42,7 +45,7 @@ class Request:
 
     @property
     def placed(self) -> Request:
-        """The request where RBAC looks for it: a namespace itself is an object of the cluster."""
+        """The request where RBAC evaluates it: a namespace itself is a cluster-scoped object."""
         return replace(self, namespace="") if self.resource.partition("/")[0] == "namespaces" else self
 
     def __str__(self) -> str:
@@ -54,7 +57,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class PolicyRule:
-    """One rule of a Role. No names: every object."""
+    """One rule of a Role. No names means every object."""
 
     verbs: tuple[str, ...]
     groups: tuple[str, ...]
@@ -71,8 +74,8 @@ class PolicyRule:
 class Right:
     """A rule with places for values.
 
-    `asked` are the verbs that its line needs to work, `verbs` everything that it gives. No names: every object. No
-    namespaces: the whole cluster.
+    `asked` are the verbs that its line needs in order to work; `verbs` are all verbs that it grants. No names
+    means every object; no namespaces, the whole cluster.
     """
 
     verbs: tuple[str, ...]
@@ -98,7 +101,7 @@ class Right:
         )
 
     def matches(self, request: Request, types: Mapping[str, ParameterType]) -> Iterator[Mapping[str, str]]:
-        """Yield the values with which it permits a request: nothing if it does not."""
+        """Yield the values with which it permits a request; nothing if it does not."""
         if (
             word_listed(request.verb, self.verbs)
             and word_listed(request.group, self.groups)
@@ -119,9 +122,10 @@ class Right:
     def rules(
         self, types: Mapping[str, ParameterType], free: Collection[str] = ()
     ) -> Iterator[tuple[str, PolicyRule]]:
-        """Yield its rules by namespace ("": the whole cluster), with every possible value of a parameter that has few.
+        """Yield its rules by namespace ("": the whole cluster), expanding parameters with few values.
 
-        A name with one of many values that are `free` at each run is any name to RBAC: the gateway compares it.
+        RBAC allows any name for a parameter with many values that is `free` at each run. The gateway compares
+        it.
         """
         for values in assignments(self.slots, types):
             right = self.filled(values)
@@ -181,15 +185,20 @@ def assignments(names: Iterable[str], types: Mapping[str, ParameterType]) -> Ite
 
 
 def never_by_rule(resources: Iterable[str]) -> str | None:
-    """Return why a rule can't give these resources, with the fix; None if it can."""
+    """Return why a rule can't grant these resources, with the fix; None if it can."""
     for resource in resources:
         if resource in NEVER_BY_RULE:
-            return f"a rule can't say what is done with {resource}: write a line with `{NEVER_BY_RULE[resource]}`"
+            return (
+                f"a rule can't limit what is done with {resource}: write a line with "
+                f"`{NEVER_BY_RULE[resource]}`"
+            )
     return None
 
 
 def streams_of(rights: Iterable[Right]) -> tuple[str, ...]:
-    """Return what a revoke can't cut once it is open: watches, exec, port-forward, followed logs."""
+    """Return the connections that a revoke can't cut once they are open: watches, exec, port-forward,
+    followed logs.
+    """
     found: dict[str, None] = {}
     for right in rights:
         if {"watch", ANY} & set(right.verbs):

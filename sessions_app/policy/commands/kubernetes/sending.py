@@ -1,4 +1,6 @@
-"""Lines that are one request, which Stint itself can send: their path, query and body, without a client like kubectl."""
+"""Lines that are a single request, which Stint can send itself: their path, query and body, without a client
+like kubectl.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,15 @@ from sessions_app.policy.commands.kubernetes.undoing import Undoes, put_back
 from sessions_app.policy.commands.kubernetes.wants import Count, Moment
 
 _METHODS = {"get": "GET", "list": "GET", "patch": "PATCH", "delete": "DELETE"}
-SEVERAL = "it is not one request that Stint can send itself: use kubectl"
+SEVERAL = "it is not a single request that Stint can send itself: use kubectl"
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """The one request that is the run of a line. `group` and `place` make its path once the version is known. What an
-    undo sends is known once the revisions are.
+    """The single request that runs a line.
+
+    `group` and `place` form its path once the version is known. What a `rollout undo` sends is known once the
+    revisions are read.
     """
 
     method: str
@@ -39,13 +43,13 @@ class Sending:
     def sent_to(
         self, target: Mapping[str, Any] | None, history: Sequence[Mapping[str, Any]], unread: str
     ) -> Sent:
-        """Return what it sends to an object as the cluster has it, if that was read. Raises RuleRefused."""
+        """Return what it sends to an existing object, if that was read. Raises RuleRefused."""
         if isinstance(self.check, Undoes) and target is not None:
             return put_back(self.check.plural, target, history)
         return replace(self.sent, target=target, history=tuple(history), unread=unread)
 
     def path(self, version: str) -> str:
-        """Return its path in one version of its group."""
+        """Return its path for one version of its group."""
         return f"/apis/{self.group}/{version}{self.place}" if self.group else f"/api/{version}{self.place}"
 
     def request(self, version: str) -> KubeRequest:
@@ -54,7 +58,9 @@ class Sending:
 
 
 def sent_alone(steps: tuple[Step, ...]) -> Step | None:
-    """Return the step that is the run of a command if it is one request, of which its line says everything; None if not."""
+    """Return a command's only step if its run is a single request that its line describes in full; None
+    otherwise.
+    """
     main = [step for step in steps if step.main]
     return main[0] if len(main) == 1 and _is_one(main[0]) else None
 
@@ -65,7 +71,7 @@ def _is_one(step: Step) -> bool:
     if any(len(one) > 1 for one in lists) or not (right.names or right.asked == ("list",)):
         return False
     if isinstance(check, Writes):
-        # Without a number in its line, the number is not known.
+        # Without a number in its line, the number is unknown.
         return not any(isinstance(one.want, Count) for one in check.fields)
     if isinstance(check, Enters):
         return bool(check.words)
@@ -102,6 +108,6 @@ def _patch(check: Writes, now: dt.datetime) -> Sent:
     values: dict[tuple[str, ...], Any] = {
         one.path: stamp if isinstance(one.want, Moment) else one.want.sample() for one in check.fields
     }
-    # Only a strategic patch merges lists by name, and resources that are not built in take none.
+    # Only a strategic merge patch merges lists by name, and custom resources don't support it.
     keyed = any("containers" in path for path in values)
     return Sent(STRATEGIC if keyed else MERGE, build_body(values))

@@ -83,7 +83,7 @@ examples:
     Starter(
         "kubernetes-exec",
         "Run one program in a pod",
-        "Run one program, spelled out in full, in the pods of one deployment. It ends with its stream.",
+        "Run one program, written out in full, in the pods of one deployment. It ends with its stream.",
         "reload-nginx",
         """\
 name: reload-nginx

@@ -1,4 +1,6 @@
-"""The requests that one line sends: where each goes, what it may carry, and how it is spelled in the record."""
+"""The requests that one line sends: the target of each, what it may carry, and how it is written in the
+record.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ _IMPLY = frozenset(("scale", "logs", "exec", "attach", "port-forward"))
 class Step:
     """One kind of request of a line.
 
-    `says` are the words of the line before its object; without any, the verb of the API. `main`: the request is the
-    run itself, and not one that kubectl makes around it. `bare`: the line has only the object's name.
+    `says` are the words of the line before its object; if empty, the API verb. `main`: the request is the run
+    itself, not one that kubectl sends around it. `bare`: the line has only the object's name.
     """
 
     right: Right
@@ -35,11 +37,11 @@ class Step:
         return tuple(dict.fromkeys((*self.right.slots, *self.check.names)))
 
     def filled(self, values: Mapping[str, str]) -> Step:
-        """Return it with the known values in place."""
+        """Return the step with the known values in place."""
         return replace(self, right=self.right.filled(values), check=self.check.filled(values))
 
     def line(self, request: KubeRequest, taken: Taken) -> tuple[str, ...]:
-        """Return the words of the line that sends a request, in one spelling."""
+        """Return the words of the line that sends a request, in canonical spelling."""
         says = self.says or (("get",) if request.verb in _READS else (request.verb,))
         resource = known_resource(request.group, request.resource)
         words = [*says, *self._object(request)]

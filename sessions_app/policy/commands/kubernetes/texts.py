@@ -1,5 +1,6 @@
-"""Names and namespaces with places for values: `web-{env}`. A value fills part of a name and never changes what it
-names.
+"""Names and namespaces with places for values: `web-{env}`.
+
+A value fills part of a name and never changes the kind of thing that it names.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from sessions_app.policy.commands.characters import clip
 from sessions_app.policy.commands.document import RuleRefused
 from sessions_app.policy.commands.parameters import Choice, Int, ParameterType, ValueRefused
 
-# The most values of a parameter that are written out as names.
+# The maximum number of a parameter's values that are expanded into names.
 MAX_FINITE = 50
 MAX_SPLIT = 512
 _SLOT = re.compile(r"\{([a-z][a-z0-9_]{0,62})\}")
@@ -57,7 +58,7 @@ def parse_slots(word: str) -> Text:
     ]
     slots = [isinstance(piece, Slot) for piece in pieces]
     if sum(slots) > 2 or any(one and other for one, other in pairwise(slots)):
-        raise RuleRefused(f"{clip(word)} needs text between its parameters, and at most two of them")
+        raise RuleRefused(f"{clip(word)} needs text between its parameters, and at most two parameters")
     return tuple(pieces)
 
 
@@ -104,16 +105,17 @@ def fill(text: Text, values: Mapping[str, str]) -> Text:
 
 
 def literal(text: Text) -> str | None:
-    """Return the text if nothing in it is open; None otherwise."""
+    """Return the text if all of its values are known; None otherwise."""
     return text[0] if len(text) == 1 and isinstance(text[0], str) else None
 
 
 def match(
     text: Text, value: str, types: Mapping[str, ParameterType], known: Mapping[str, str]
 ) -> Mapping[str, str] | None:
-    """Return the values that turn the text into `value`, together with those already known; None if there are none.
+    """Return the values that turn the text into `value`, together with those already known; None if there are
+    none.
 
-    A value for two places has at most MAX_SPLIT characters, because each way to divide it is tried.
+    A value for two places has at most MAX_SPLIT characters, because every split is tried.
     """
     if len(value) > MAX_SPLIT and sum(isinstance(piece, Slot) for piece in text) > 1:
         return None
@@ -132,7 +134,7 @@ def match(
 
 
 def _ends(rest: Text, value: str) -> Iterator[int]:
-    """Yield where the value of a place before `rest` can end, the longest first."""
+    """Yield where the value of a place before `rest` can end, longest first."""
     if not rest:
         yield len(value)
         return
@@ -156,7 +158,7 @@ def accepts(type_: ParameterType, value: str) -> bool:
 
 
 def all_values(type_: ParameterType) -> tuple[str, ...] | None:
-    """Return every value of a type if there are few enough to write out as names; None otherwise."""
+    """Return every value of a type if there are few enough to expand into names; None otherwise."""
     if isinstance(type_, Choice):
         return type_.choices if len(type_.choices) <= MAX_FINITE else None
     if isinstance(type_, Int) and type_.bounds[1] - type_.bounds[0] < MAX_FINITE:

@@ -15,13 +15,15 @@ from sessions_app.policy.commands.kubernetes.texts import Text, name_text
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """A resource, and the names of its objects if the line gives any."""
+    """A resource, and the names of its objects if the line has any."""
 
     resource: Resource
     names: tuple[Text, ...]
 
     def right(self, line: Line, asked: tuple[str, ...], also: tuple[str, ...] = (), sub: str = "") -> Right:
-        """Return the right to some verbs on it, in the namespaces of a line. `asked` are those that the line needs.
+        """Return the right to some verbs on it, in the namespaces of a line.
+
+        `asked` are the verbs that the line needs.
 
         Raises RuleRefused for what RBAC can't express.
         """
@@ -36,7 +38,7 @@ class Thing:
 
 
 def namespaces_of(line: Line, resource: Resource) -> tuple[Text, ...]:
-    """Return the namespaces of a line for a resource; none is the whole cluster. Raises RuleRefused."""
+    """Return the namespaces of a line for a resource; empty means the whole cluster. Raises RuleRefused."""
     if resource.namespaced is False:
         if line.namespaces:
             raise RuleRefused(f"{resource.plural} don't belong to a namespace: remove -n")
@@ -69,7 +71,7 @@ def _by_slash(word: str) -> Thing:
 def plain(word: str) -> str:
     """Return a word without places. Raises RuleRefused."""
     if "{" in word:
-        raise RuleRefused("the resource must be written out: a parameter can't choose it")
+        raise RuleRefused("the resource must be written out: it can't be a parameter")
     return word
 
 
@@ -80,6 +82,6 @@ def pods_of(words: Sequence[str]) -> Iterator[Thing]:
         thing = _by_slash(word) if "/" in word else Thing(pods, (name_text(word),) if word else ())
         if thing.resource != pods:
             raise RuleRefused(
-                "RBAC can't tell whose pods these are: name a pod, or remove the name for any pod"
+                "RBAC can't limit pods by their owner: name a pod, or remove the name for any pod"
             )
         yield thing

@@ -16,7 +16,10 @@ from sessions_app.policy.commands.kubernetes.things import parse_things
 
 
 def requests_of(line: str) -> Iterator[tuple[KubeRequest, Sent]]:
-    """Yield the requests of a line, in order. They have no version, because a line has none. Raises RuleRefused."""
+    """Yield the requests of a line, in order.
+
+    They have no API version, because a line has none. Raises RuleRefused.
+    """
     plain = line.removeprefix("kubectl ")
     steps = _applied(plain) if plain.split()[:1] == ["apply"] else parse_line(line, document=False)
     for step in steps:

@@ -1,4 +1,4 @@
-"""What `rollout undo` may carry: a template that a revision of the target has, as kubectl puts it back.
+"""What `rollout undo` may carry: the template of one of the target's revisions, as kubectl restores it.
 
 Source: kubectl 1.32, pkg/polymorphichelpers/rollback.go.
 """
@@ -24,7 +24,7 @@ PAST = {
 }
 _HASH = "pod-template-hash"
 _REVISION = "deployment.kubernetes.io/revision"
-# Annotations that stay those of the deployment.
+# Annotations that the deployment keeps.
 _KEPT = frozenset(
     ("kubectl.kubernetes.io/last-applied-configuration", _REVISION, "deployment.kubernetes.io/revision-history",
      "deployment.kubernetes.io/desired-replicas", "deployment.kubernetes.io/max-replicas",
@@ -36,7 +36,7 @@ _TEMPLATE, _ANNOTATIONS = "/spec/template", "/metadata/annotations"
 
 @dataclass(frozen=True, slots=True)
 class Undoes(Check):
-    """A patch that puts back one of the target's own revisions. `sent.history` has them."""
+    """A patch that restores one of the target's own revisions, which are in `sent.history`."""
 
     plural: str
 
@@ -47,17 +47,17 @@ class Undoes(Check):
     def take(self, request: KubeRequest, sent: Sent, types: Types, known: Values) -> Taken:
         check_query(request, WRITE_QUERY)
         if not self._may_put_back(sent):
-            raise Differs("it puts back what no revision of the target has")
+            raise Differs("it restores a template that no revision of the target has")
         target = target_of(sent, HISTORY)
         for one in sent.history:
             if _is_owned(one, target) and self._puts_back(sent, target, one):
                 number = _number(one)
                 options = (*(("--to-revision", number) if number else ()), *dry(request))
                 return Taken(known, options=options, version=version_of(target))
-        raise Differs("it puts back what no revision of the target has", near=1)
+        raise Differs("it restores a template that no revision of the target has", near=1)
 
     def _may_put_back(self, sent: Sent) -> bool:
-        """Whether it is of the form in which kubectl puts a revision back. A patch of some fields never is."""
+        """Whether it has the form in which kubectl restores a revision. A patch of some fields never does."""
         if self.plural != "deployments":
             return sent.media_type == STRATEGIC and _replaces_template(sent.body)
         body = sent.body if sent.media_type == JSON_PATCH and isinstance(sent.body, list) else []
@@ -82,23 +82,24 @@ class Undoes(Check):
 
 
 def put_back(plural: str, target: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> Sent:
-    """Return what puts back the revision before the current one of a target.
+    """Return the request that restores a target's previous revision.
 
     Raises RuleRefused if there is none, and for a deployment that is paused, as kubectl does.
     """
     if (target.get("spec") or {}).get("paused"):
-        raise RuleRefused("a paused deployment can't be undone: resume it first")
+        raise RuleRefused("a paused deployment can't be rolled back: resume it first")
     own = sorted((one for one in history if _is_owned(one, target)), key=lambda one: int(_number(one) or 0))
     if len(own) < 2:
-        raise RuleRefused("there is no revision before the current one")
+        raise RuleRefused("there is no previous revision")
     if plural != "deployments":
         return Sent(STRATEGIC, own[-2].get("data"), target, tuple(history))
     return Sent(JSON_PATCH, _patch(target, own[-2]), target, tuple(history))
 
 
 def revisions_url(request: KubeRequest, target: Mapping[str, Any], most: int) -> str:
-    """Return where an API server has at most so many revisions. There may be others, which `decide_request` tells from the
-    target's own.
+    """Return the URL that lists at most `most` revisions on an API server.
+
+    It may list others too, which `decide_request` separates from the target's own.
     """
     labels = ((target.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
     selector = quote(",".join(f"{key}={value}" for key, value in labels.items()), safe="")
@@ -141,8 +142,9 @@ def _number(revision: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value without what Go writes of its own accord: metadata without a time, and empty resources. Any other
-    null stays: in a map of texts, such as labels, Go reads it as a key with an empty text.
+    """Return a value without the defaults that Go adds: metadata without a time, and empty resources.
+
+    Other nulls stay: in a map of strings, such as labels, Go reads null as a key with an empty string.
     """
     if isinstance(value, list):
         return [_plain(one) for one in value]

@@ -1,4 +1,6 @@
-"""What a line wants in one place of a body or a query: a text with places, a listed value, a number or a time."""
+"""What a line accepts in one place of a body or a query: text with places, a listed value, a number or a
+time.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,10 @@ _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-
 
 
 class Differs(ValueError):
-    """A request that is not what the line sends. The message is a clause that names what differs.
+    """A request that differs from what the line sends. The message is a clause that names the difference.
 
-    `near` is how much of the request is what the line sends, to choose the line that was meant.
-    `code` groups the refusals.
+    `near` is how much of the request matches the line, to select the line that was meant. `code` groups
+    refusals.
     """
 
     def __init__(self, message: str, near: int = 0, code: str = "value") -> None:
@@ -33,7 +35,7 @@ class Differs(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """What may stand in one place."""
+    """The values that one place accepts."""
 
     def filled(self, values: Values) -> Want:
         """Return it with the known values in place."""
@@ -47,21 +49,21 @@ class Want:
 
     @property
     def shown(self) -> str:
-        """What it accepts, in words."""
+        """A description of the accepted values."""
         raise NotImplementedError
 
     def take(self, value: Any, types: Types, known: Values) -> Values:
-        """Return the values of its places, with those known. Raises Differs."""
+        """Return the values of its places together with the known ones. Raises Differs."""
         raise NotImplementedError
 
     def sample(self) -> Any:
-        """Return a value that it accepts, if everything in it is known."""
+        """Return a value that it accepts, if all of its values are known."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
 class Said(Want):
-    """A text with places. `number`: the value is a whole number."""
+    """Text with places. `number`: the value is a whole number."""
 
     text: Text
     number: bool = False
@@ -104,7 +106,7 @@ class Said(Want):
 
 @dataclass(frozen=True, slots=True)
 class Listed(Want):
-    """One of these JSON values. The first is the usual one."""
+    """One of these JSON values. The first is the most common."""
 
     values: tuple[Any, ...]
 
@@ -128,7 +130,7 @@ def same(one: Any, other: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Typed(Want):
-    """A value of a type that has no name."""
+    """A value of a type, without a parameter name."""
 
     type_: ParameterType
 
@@ -152,7 +154,7 @@ class Typed(Want):
 
 @dataclass(frozen=True, slots=True)
 class Count(Want):
-    """Any whole number from 0."""
+    """Any whole number from 0 up."""
 
     @property
     def shown(self) -> str:
@@ -160,7 +162,7 @@ class Count(Want):
 
     def take(self, value: Any, types: Types, known: Values) -> Values:
         if type(value) is not int or not 0 <= value < 2**31:
-            raise Differs("must be a whole number from 0")
+            raise Differs("must be a whole number, 0 or higher")
         return known
 
     def sample(self) -> Any:
@@ -169,7 +171,7 @@ class Count(Want):
 
 @dataclass(frozen=True, slots=True)
 class Moment(Want):
-    """A time, as RFC 3339 writes it."""
+    """A time in RFC 3339 format."""
 
     @property
     def shown(self) -> str:

@@ -1,4 +1,7 @@
-"""Whether what one request may carry is within what another may. What can't be proven counts as not within."""
+"""Whether everything that one request may carry is within what another may carry.
+
+If unproven, the answer is no.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,10 @@ from sessions_app.policy.commands.within import Names, type_within
 
 
 def check_within(inner: Check, outer: Check, types: Types, given: Types, names: Names) -> bool:
-    """Whether everything that one check lets pass, the other does. `types` are those of the inner one's parameters,
-    `given` those of the outer one's, and `names` what these stand for.
+    """Whether one check accepts everything that another accepts.
+
+    `types` are the types of the inner check's parameters, `given` those of the outer check's, and `names`
+    what the outer parameters stand for.
     """
     if outer is ANYTHING:
         return not isinstance(inner, Enters | Forwards)
@@ -46,7 +51,7 @@ def check_within(inner: Check, outer: Check, types: Types, given: Types, names: 
 
 
 class _Both:
-    """The parameters on both sides."""
+    """The parameters of both sides."""
 
     def __init__(self, types: Types, given: Types, names: Names) -> None:
         self.types, self.given, self.names = types, given, names
@@ -55,7 +60,7 @@ class _Both:
         return text_within(inner, outer, self.types, self.given, self.names)
 
     def option(self, inner: Text | None, outer: Text | None) -> bool:
-        """Whether an option that must have a value is within one that must, or need not."""
+        """Whether an option that must have a value is within one that must or may have one."""
         return outer is None or (inner is not None and self.text(inner, outer))
 
     def fields(self, inner: Writes | Applies, outer: Writes | Applies) -> bool:
@@ -104,7 +109,7 @@ class _Both:
 
 
 def text_within(inner: Text, outer: Text, types: Types, given: Types, names: Names) -> bool:
-    """Whether every text of one is a text of the other."""
+    """Whether every text that matches one also matches the other."""
     if (text := literal(inner)) is not None:
         found = match(outer, text, given, {})
         return found is not None and all(names.value(name, value) for name, value in found.items())
@@ -177,7 +182,7 @@ _WITHIN: dict[type, Callable[[Any, Any, _Both], bool]] = {
 def may_carry_the_same(one: Check, other: Check) -> bool:
     """Whether some request could pass both. Returns True if in doubt."""
     if {type(one), type(other)} <= {Writes, Applies, Undoes} and type(one) is not type(other):
-        # An undo replaces a whole template, and fields are values inside of one.
+        # An undo replaces a whole template, and these fields are values inside one.
         return Undoes not in (type(one), type(other))
     if isinstance(one, Writes) and isinstance(other, Writes):
         return {field.path for field in one.fields} == {field.path for field in other.fields}

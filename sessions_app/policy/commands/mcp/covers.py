@@ -26,7 +26,7 @@ def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
         if not any(_within(one, outer) for outer in outers):
             return f"{clip(one.text)} is not covered by the grant"
         if not one.rule.held and any(_is_laxer(outer, child) for outer in outers if outer.rule.held):
-            return f"{clip(one.text)} would run without the approval that each call needs"
+            return f"{clip(one.text)} would run without the approval that each call requires"
         for outer in outers:
             if understates(one.rule.effect, outer.rule.effect) and _may_meet(one, outer):
                 return f"{clip(one.text)} {UNDERSTATED}: {clip(outer.text)}"
@@ -64,7 +64,7 @@ def _check_within(ours: AnyCheck, theirs: AnyCheck, names: Names) -> bool:
 
 
 def _same_shape(ours: ShapeCheck, theirs: ShapeCheck) -> bool:
-    """Whether two shapes are the same, with the same values for their parameters. Other shapes are not compared."""
+    """Whether two shapes are the same, with the same parameter values. Different shapes are not compared."""
     return _text(ours.shape) == _text(theirs.shape) and all(
         isinstance(bound := ours.resolve(f"{{{name}}}"), Exact) and bound == theirs.resolve(f"{{{name}}}")
         for name in ours.shape.names
@@ -97,7 +97,10 @@ def _same_deny(deny: CompiledToolCommand, other: CompiledToolCommand) -> bool:
 
 
 def _said(arguments: Mapping[str, AnyCheck] | None) -> object:
-    """Return the limits on arguments in a comparable form. Shapes that name parameters are not comparable."""
+    """Return the limits on arguments in a comparable form.
+
+    Shapes that refer to parameters are not comparable.
+    """
     if arguments is None:
         return None
     return {
@@ -107,7 +110,8 @@ def _said(arguments: Mapping[str, AnyCheck] | None) -> object:
 
 
 def _text(shape: Shape) -> str:
-    """Return the text of a shape, for comparison: in Python, a const of 1 equals one of true, and a null const equals
-    none.
+    """Return the text of a shape for comparison.
+
+    In Python, a const of 1 equals one of true, and a null const equals a missing one.
     """
     return canonical_body(shape.model_dump(mode="json", by_alias=True, exclude_unset=True))

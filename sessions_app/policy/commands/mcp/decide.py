@@ -1,7 +1,8 @@
 """Tool calls: the only function that decides for the gateway, the tester, the API and the pages.
 
-If several commands match, the strictest decides: denied before held, held before allowed, destructive before change
-before read. Denies match broadly (any letter case and spelling of a value, and if in doubt), allows exactly.
+If several commands match, the strictest decides: denied before held, held before allowed, destructive before
+change before read. Denies match broadly (any letter case and spelling of a value, and if in doubt); allows
+match exactly.
 """
 
 import re
@@ -42,7 +43,7 @@ class CompiledToolCommand(answers.CompiledCommand):
 
     @property
     def text(self) -> str:
-        """The call as it would be written, with values in place. An ellipsis stands for values without a name."""
+        """The call as written, with values in place. An ellipsis stands for values without a name."""
         if not self.arguments:
             return self.name
         inside = ", ".join(f'"{name}": {_shown(check)}' for name, check in self.arguments.items())
@@ -57,7 +58,7 @@ def _shown(check: AnyCheck) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CompiledSet(answers.CompiledSet):
-    """The tools of one grant, ready for `decide_call`."""
+    """The tools of one grant, compiled for `decide_call`."""
 
     commands: tuple[CompiledToolCommand, ...]
     left_out: tuple[CompiledToolCommand, ...]
@@ -82,7 +83,10 @@ def compile_set(
 
 
 def compile_open(document: MCPCommandSet) -> CompiledSet:
-    """Return the set before any grant. Parameters are free within their types, so it allows what some grant could."""
+    """Return the set with no values bound.
+
+    Parameters are free within their types, so it allows whatever any grant could.
+    """
     return _compile(document, {}, None)
 
 
@@ -112,7 +116,7 @@ def _compile_rule(
         type_ = document.type_of(rule, name)
         if name not in bound:
             return Typed(type_, name, broad=deny)
-        # Numbers are bound as numbers, and all other values as text.
+        # Numbers are bound as numbers, and everything else as text.
         return Exact(int(bound[name]) if isinstance(type_, Int) else bound[name], deny)
 
     def check(value: object) -> AnyCheck:
@@ -136,7 +140,9 @@ def _pattern(name: str) -> re.Pattern[str]:
 
 
 def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
-    """Decide whether a call may be made: `read_ticket {"id": "T-7"}`, or only the name if it has no arguments."""
+    """Decide whether a call may be made: `read_ticket {"id": "T-7"}`, or only the name if it has no
+    arguments.
+    """
     at = hidden_at(line)
     if at is not None:
         return Refused(f"{show(line[at])} is not printable: remove it", None, "syntax")
@@ -149,14 +155,14 @@ def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
 
 @dataclass(frozen=True, slots=True)
 class DecidedCall:
-    """One tool call as recorded, with its decision. It is decided once and then passed on."""
+    """One tool call as recorded, with its decision. It is decided once and then forwarded."""
 
     line: str
     decision: Allowed | Refused
 
 
 def decided(compiled: CompiledSet, name: str, arguments: Json) -> DecidedCall:
-    """Decide a call once, for every later use of the decision."""
+    """Decide a call once, and return the decision for every later use."""
     return DecidedCall(line_of(name, arguments), decide_call(compiled, name, arguments))
 
 
@@ -168,12 +174,12 @@ def line_of(name: str, arguments: Json) -> str:
 def decide_call(compiled: CompiledSet, name: str, arguments: Json) -> Allowed | Refused:
     """Decide whether a tool may be called with these parsed JSON arguments. Never raises because of their content."""
     if TOOL_NAME.fullmatch(name) is None:
-        return Refused(f"{clip(name)} is not a tool's name", None, "syntax")
+        return Refused(f"{clip(name)} is not a tool name", None, "syntax")
     if not isinstance(arguments, Mapping):
         return Refused("the arguments must be a JSON object", None, "syntax")
     for one in compiled.denies:
         if _is_denied(one, name, arguments):
-            return Refused(f"{clip(one.name)} is denied here", None, "denied")
+            return Refused(f"{clip(one.name)} is explicitly denied", None, "denied")
     for one in compiled.by_tool.get(name, ()):
         matched: dict[str, str] = {}
         if next(_faults(one, arguments, matched), None) is None:
@@ -233,13 +239,15 @@ def _explain(compiled: CompiledSet, name: str, arguments: Json) -> Refused:
 
 
 def _likeness(known: str, name: str) -> int:
-    """Return how many parts the two names share."""
+    """Return the number of parts that the two names share."""
     ours, theirs = (set(re.split(r"[_./-]", text.lower())) for text in (known, name))
     return len(ours & theirs)
 
 
 def describe(compiled: CompiledSet) -> list[CommandView]:
-    """Return the calls of a grant in document order, with bound values and what is free at each call."""
+    """Return the calls of a grant in document order, with bound values and the values that are free at each
+    call.
+    """
     return [_view(one) for one in compiled.commands]
 
 

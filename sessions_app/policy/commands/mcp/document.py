@@ -1,7 +1,8 @@
 """The document of a command set for MCP: tools, and limits on their arguments.
 
-An argument is limited by one value, by ``{name}`` for a parameter's value, by a type, or by ``{schema: …}``. ``a.b`` is
-a nested argument. Arguments that are not listed are refused. Source: Model Context Protocol 2026-07-28, "Tools".
+An argument is limited by one value, by ``{name}`` for a parameter value, by a type, or by ``{schema: …}``.
+``a.b`` is a nested argument. Arguments that are not listed are refused. Source: Model Context Protocol
+2026-07-28, "Tools".
 """
 
 import re
@@ -29,16 +30,16 @@ _DENIED_NAME = re.compile(r"[A-Za-z0-9_./*-]{1,128}")
 
 def _named(name: str) -> str:
     if "*" in name:
-        raise ValueError("is a wildcard, which would allow tools that no one has seen: name each tool")
+        raise ValueError("is a wildcard, which would allow tools that no one has reviewed: name each tool")
     if TOOL_NAME.fullmatch(name) is None:
-        raise ValueError("is not a tool's name: letters, digits and _ . / -, at most 128")
+        raise ValueError("is not a tool name: use letters, digits and _ . / -, at most 128")
     return name
 
 
 def _denied(name: str) -> str:
     if _DENIED_NAME.fullmatch(name) is None:
         raise ValueError(
-            "is not a tool's name: letters, digits and _ . / -, and * for any of them, at most 128"
+            "is not a tool name: use letters, digits and _ . / -, and * for any of them, at most 128"
         )
     return name
 
@@ -130,7 +131,7 @@ def _names(value: Any) -> tuple[str, ...]:
     return (name,) if name else ()
 
 
-# Labels that are not keys of a rule, so that the path of an error contains only what is in the document.
+# Labels that are not keys of a rule, so that an error's path contains only what is in the document.
 _CALL, _DENIAL = "call", "denial"
 
 

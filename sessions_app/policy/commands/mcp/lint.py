@@ -76,7 +76,7 @@ def _takes(pattern: str, *probes: str) -> bool:
 
 
 def words(name: str) -> frozenset[str]:
-    """Return the words of a tool's name. `exportAll` and `export_all` have the same two."""
+    """Return the words of a tool's name: `exportAll` and `export_all` both give `export` and `all`."""
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return frozenset(re.split(r"[_./-]+", parted.lower()))
 
@@ -85,19 +85,19 @@ def _name_findings(index: int, rule: MCPCall) -> Iterator[Finding]:
     named = words(rule.tool)
     if runs := named & _RUNS:
         yield _found(
-            index, "tool", "runs", f"`{min(runs)}` in the name suggests a tool that runs whatever it is given",
-            "allow tools that each do one thing, or limit its arguments to a list of values",
+            index, "tool", "runs", f"`{min(runs)}` in the name suggests a tool that runs arbitrary code",
+            "allow tools that each do one thing, or limit the arguments to a list of values",
         )  # fmt: skip
     if out := named & _TAKES_OUT:
         yield _found(
-            index, "tool", "takes_out", f"`{min(out)}` in the name suggests a tool that exports a lot at once",
+            index, "tool", "takes_out", f"`{min(out)}` in the name suggests a bulk export",
             "check what it returns, and bind its arguments to the one intended object",
         )  # fmt: skip
     wanted: Effect | None = "destructive" if named & _TAKES_AWAY else "change" if named & _CHANGES else None
     if wanted and rule.effect == "read":
         word = min(named & (_TAKES_AWAY | _CHANGES))
         yield _found(
-            index, "effect", "effect", f"`{word}` in the name suggests more than reading, but approvers would be told that it only reads",
+            index, "effect", "effect", f"`{word}` in the name suggests more than reading, but the effect is `read`",
             f"check what the tool does, and set effect: {wanted}", "error" if wanted == "destructive" else "warning",
         )  # fmt: skip
     elif wanted == "destructive" and rule.effect == "change":
@@ -105,13 +105,13 @@ def _name_findings(index: int, rule: MCPCall) -> Iterator[Finding]:
             index,
             "effect",
             "effect",
-            "the name suggests that something is permanently removed",
+            "the name suggests that it permanently removes something",
             "set effect: destructive",
         )
 
 
 def _freedom_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Iterator[Finding]:
-    """Find what is left to the holder."""
+    """Find what the rule leaves to the holder."""
     for name, constraint in rule.arguments.items():
         if _is_free(document, rule, constraint):
             yield _found(
@@ -121,7 +121,7 @@ def _freedom_findings(document: MCPCommandSet, index: int, rule: MCPCall) -> Ite
     if document.parameters and rule.effect != "read" and not set(rule.names) & set(document.parameters):
         yield _found(
             index, "arguments", "unbound",
-            "it uses no parameter of the grant, so it covers more than one workflow",
+            "it uses no parameter of the grant, so it isn't limited to one workflow",
             "bind an argument to a parameter",
         )  # fmt: skip
 
@@ -142,11 +142,11 @@ def _has_free_text(shape: Shape) -> bool:
 
 
 def _overlaps(document: MCPCommandSet) -> Iterator[Finding]:
-    """Find pairs of commands for one tool, where it matters which decides."""
+    """Find pairs of commands for one tool, if it matters which one decides."""
     calls = [(index, rule) for index, rule in enumerate(document.commands) if isinstance(rule, MCPCall)]
     for (first, one), (second, other) in combinations(calls, 2):
         if one.tool == other.tool and (one.effect, one.hold) != (other.effect, other.hold):
             yield _found(
-                second, "tool", "overlap", f"a call can match this and commands[{first}]: the stricter one decides",
+                second, "tool", "overlap", f"a call can match both this and commands[{first}]: the stricter one decides",
                 "check that this is intended, or limit their arguments so that no call matches both",
             )  # fmt: skip

@@ -1,7 +1,8 @@
-"""Limits on a whole argument value: the subset of JSON Schema that can be read aloud to an approver.
+"""Limits on a whole argument value: the subset of JSON Schema that can be described to an approver in a
+sentence.
 
-Closed where JSON Schema is open: objects have only the listed properties, arrays have one type of item, and text has a
-maximum length. Source: JSON Schema, draft 2020-12, "Validation".
+Unlike JSON Schema, shapes are closed: objects have only the listed properties, arrays have one type of item,
+and text has a maximum length. Source: JSON Schema, draft 2020-12, "Validation".
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
 
 
 class Shape(BaseModel):
-    """One value. ``const`` and ``enum`` can name a parameter as ``{name}``. Lengths are in characters or items."""
+    """One value.
+
+    ``const`` and ``enum`` can refer to a parameter as ``{name}``. Lengths are in characters or items.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
     type: Literal["string", "integer", "number", "boolean", "null", "array", "object"] = Field(
@@ -90,17 +94,17 @@ class Shape(BaseModel):
 
     @property
     def has_const(self) -> bool:
-        """Whether one value is fixed, which may be null."""
+        """Whether it has a fixed value, which may be null."""
         return "const" in self.model_fields_set
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters that it names."""
+        """The parameters that it refers to."""
         return tuple(dict.fromkeys(name for value in values_of(self) if (name := placeholder_in(value))))
 
     @property
     def limits(self) -> str:
-        """The shape in words: "a list of at most 3: one of a, b"."""
+        """A description of the shape: "a list of at most 3: one of a, b"."""
         if self.has_const or self.enum:
             return "one of " + ", ".join(map(str, self.enum)) if self.enum else str(self.const)
         if self.type == "string":
@@ -130,14 +134,14 @@ def inside(shape: Shape) -> Iterator[Shape]:
 
 
 def values_of(shape: Shape) -> Iterator[Json]:
-    """Yield every value that is written in a shape."""
+    """Yield every literal value in a shape."""
     yield from (shape.const, *shape.enum)
     for inner in inside(shape):
         yield from values_of(inner)
 
 
 def depth_of(shape: Shape) -> int:
-    """Return the number of levels of a shape."""
+    """Return the number of levels in a shape."""
     return 1 + max((depth_of(inner) for inner in inside(shape)), default=0)
 
 
@@ -150,9 +154,11 @@ class Shaped(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ShapeCheck:
-    """A shape with the grant's values in place. ``resolve`` returns the check for a value written in the shape.
+    """A shape with the grant's values in place.
 
-    ``broad``: values match in any spelling, as denied values may be.
+    ``resolve`` returns the check for a value written in the shape.
+
+    ``broad``: values match in any spelling, for denied values.
     """
 
     shape: Shape
@@ -161,7 +167,7 @@ class ShapeCheck:
 
     @property
     def limits(self) -> str:
-        """The shape in words, with values in place."""
+        """A description of the shape, with values in place."""
         text = self.shape.limits
         for name in self.shape.names:
             text = text.replace(f"{{{name}}}", self.resolve(f"{{{name}}}").limits)

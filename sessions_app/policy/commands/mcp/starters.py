@@ -36,7 +36,7 @@ examples:
     Starter(
         "mcp-buy",
         "Prices without purchases",
-        "Ask vendors for prices. An order waits for a second person.",
+        "Get prices from vendors. A second person approves each order.",
         "ask-prices",
         """\
 name: ask-prices

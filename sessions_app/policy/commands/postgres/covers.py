@@ -10,8 +10,8 @@ from sessions_app.policy.commands.postgres.privileges import Privilege
 def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
     """Return a privilege of the child that the parent's role does not have; None if it has all of them.
 
-    A privilege on a table covers its columns. The privileges of a template role are not examined: a template role is
-    only within itself.
+    A privilege on a table covers its columns. The privileges of a template role are not examined: a template
+    role is covered only by itself.
     """
     try:
         given, asked = frozenset(parent.privileges()), child.privileges()

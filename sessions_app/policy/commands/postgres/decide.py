@@ -26,7 +26,9 @@ from sessions_app.policy.documents import Problem
 
 @dataclass(frozen=True, slots=True)
 class CompiledPostgresCommand(answers.CompiledCommand):
-    """One command of a compiled set: its privileges with the bound values in place, and the types of free places."""
+    """One command of a compiled set: its privileges with bound values in place, and the types of its free
+    places.
+    """
 
     rule: PostgresRule
     privileges: tuple[Privilege, ...]
@@ -40,14 +42,15 @@ class CompiledPostgresCommand(answers.CompiledCommand):
 
 @dataclass(frozen=True, slots=True)
 class CompiledSet(answers.CompiledSet):
-    """The privileges of one grant, ready for `decide` and for the connector."""
+    """The privileges of one grant, compiled for `decide` and for the connector."""
 
     commands: tuple[CompiledPostgresCommand, ...]
     left_out: tuple[CompiledPostgresCommand, ...]
 
     def privileges(self) -> tuple[Privilege, ...]:
-        """Return everything that the grant's role gets, each once, including USAGE on schemas. No name has an open
-        place.
+        """Return every privilege that the grant's role gets, each once, including USAGE on schemas.
+
+        All names are complete.
 
         Raises ValueError for a set that was compiled without values.
         """
@@ -96,12 +99,12 @@ def compile_set(
 
 
 def compile_open(document: PostgresCommandSet) -> CompiledSet:
-    """Return the set before any grant. Its parameters are free within their types."""
+    """Return the set with no values bound. Its parameters are free within their types."""
     return _compile(document, {}, None)
 
 
 def _check_names(document: PostgresCommandSet, bound: Mapping[str, str]) -> None:
-    """Check that each value is one whole name, and not a role that no grant may have."""
+    """Check that each value is one whole name, and not a role that no grant may include."""
     for one in (one for rule in document.commands for one in rule.privileges()):
         for name in one.slots:
             fault = _value_fault(one, bound[name]) if name in bound else None
@@ -144,7 +147,10 @@ def _with_schemas(privileges: Sequence[Privilege]) -> Iterator[Privilege]:
 
 
 def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
-    """Decide whether the grant's role has what this line names, and as what. Never raises because of a line."""
+    """Decide whether the grant's role has the privileges that this line names, and in what form.
+
+    Never raises because of a line.
+    """
     try:
         asked = parse_line(line)
     except LineRefused as error:
@@ -162,7 +168,7 @@ def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
 
 
 def _words(asked: Sequence[Privilege]) -> tuple[str, ...]:
-    """Return the line in its canonical spelling, split at spaces. Joined with spaces it is the same line."""
+    """Return the line in canonical form, split at spaces."""
     first = asked[0]
     if first.kind == "role":
         return tuple(("ROLE " + ", ".join(str(one).removeprefix("ROLE ") for one in asked)).split(" "))
@@ -212,7 +218,7 @@ def _accepts(type_: ParameterType, value: str) -> bool:
 def _explain(compiled: CompiledSet, asked: Privilege) -> Refused:
     """Explain why nothing matches, with the nearest privilege."""
     if asked.kind == "role" and (fault := role_fault(asked.plain_names[0])):
-        return Refused(f"{asked.plain_names[0]} {fault}: no grant can have it", None, "role")
+        return Refused(f"{asked.plain_names[0]} {fault}: no grant can include it", None, "role")
     if _first(compiled.left_out, asked)[0] is not None:
         return Refused("the approvers excluded this command from the grant", None, "left_out")
     if not compiled.commands:
@@ -250,7 +256,7 @@ def _difference(nearest: Privilege, asked: Privilege) -> str:
 
 
 def describe(compiled: CompiledSet) -> list[CommandView]:
-    """Return the commands of a grant in document order, with bound values and what is free."""
+    """Return the commands of a grant in document order, with bound values and the values that are free."""
     return [_view(command) for command in compiled.commands]
 
 

@@ -1,4 +1,4 @@
-"""The document of a command set for PostgreSQL: privileges, with `{name}` in place of a parameter's value."""
+"""The document of a command set for PostgreSQL: privileges, with `{name}` in place of a parameter value."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_CHOICES = 500
 
 
 class PostgresRule(CommandRule):
-    """What one command grants: privileges on one object, or membership in template roles."""
+    """The privileges of one command: privileges on one object, or membership in template roles."""
 
     WRITTEN: ClassVar[str] = "grant"
     grant: Visible = Field(
@@ -43,7 +43,10 @@ class PostgresRule(CommandRule):
         return tuple(dict.fromkeys(name for one in self.privileges() for name in one.slots))
 
     def privileges(self) -> tuple[Privilege, ...]:
-        """Return what it grants, with places for parameters. Raises LineRefused for what the strict parser refuses."""
+        """Return the privileges that it grants, with places for parameters.
+
+        Raises LineRefused if the strict parser refuses it.
+        """
         return parse_template(self.grant)
 
     def choices(self) -> Iterator[Mapping[str, str]]:
@@ -69,7 +72,7 @@ class PostgresCommandSet(CommandSetDocument):
 
 
 def _where_problems(path: str, rule: PostgresRule) -> Iterator[Problem]:
-    """Check that free values are a written list: PostgreSQL needs every name in advance."""
+    """Check that free values are listed, because PostgreSQL needs every name in advance."""
     count = 1
     for name, type_ in rule.where.items():
         if not isinstance(type_, Choice):

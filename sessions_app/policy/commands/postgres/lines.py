@@ -26,7 +26,7 @@ from sessions_app.policy.commands.postgres.privileges import (
 
 MAX_LINE = 4096
 MAX_PRIVILEGES = 200
-# NAMEDATALEN - 1. PostgreSQL truncates longer names without an error.
+# NAMEDATALEN - 1. PostgreSQL silently truncates longer names.
 MAX_NAME_BYTES = 63
 
 _TOKEN = re.compile(
@@ -37,14 +37,14 @@ _ARGUMENT_ENDS = frozenset((",", ")", "[", "."))
 
 _REFUSED_WORDS = {
     "GRANT": "remove GRANT and TO: write only what is granted, as in `SELECT ON app.orders`",
-    "ALL": "ALL also gives privileges that no one named: list them, as in `SELECT, INSERT ON app.orders`",
+    "ALL": "ALL includes privileges that you did not review: list them, as in `SELECT, INSERT ON app.orders`",
     "CREATE": "CREATE lets the holder create objects that outlive the grant, and functions that others run: remove it",
-    "TRIGGER": "TRIGGER lets the holder run code as whoever writes to the table: remove it",
+    "TRIGGER": "TRIGGER lets the holder run code with the rights of everyone who writes to the table: remove it",
     "REFERENCES": "REFERENCES lets the holder block changes to the table: remove it",
-    "TEMPORARY": "TEMPORARY can't be granted here: PUBLIC has it unless it was revoked",
-    "TEMP": "TEMP can't be granted here: PUBLIC has it unless it was revoked",
+    "TEMPORARY": "TEMPORARY can't be granted: PUBLIC has it unless it was revoked",
+    "TEMP": "TEMP can't be granted: PUBLIC has it unless it was revoked",
     "MAINTAIN": "MAINTAIN lets the holder lock and rewrite the table: put the one task into a function and grant EXECUTE",
-    "SET": "SET on a server setting can't be granted here",
+    "SET": "SET on a server setting can't be granted",
     "ALTER": "ALTER SYSTEM changes the whole server: remove it",
     "COPY": "COPY with a PROGRAM or a file runs on the server itself: grant SELECT or INSERT, and let the client copy",
     "SUPERUSER": "a superuser has no limits: grant only what is needed",
@@ -88,14 +88,12 @@ def _tokens(line: str, *, slots: bool) -> list[_Token]:
         raise LineRefused(f"a line has at most {MAX_LINE} characters")
     hidden = hidden_at(line)
     if hidden is not None:
-        raise LineRefused(f"the line contains {show(line[hidden])}, which is not visible: remove it")
+        raise LineRefused(f"the line contains {show(line[hidden])}, which is invisible: remove it")
     tokens, at = [], 0
     while line[at:].strip():
         found = _TOKEN.match(line, at)
         if found is None or (found.lastgroup == "slot" and not slots):
-            raise LineRefused(
-                f"{clip(line[at:].strip())} is not understood here: write names and privileges only"
-            )
+            raise LineRefused(f"{clip(line[at:].strip())} is not valid here: write names and privileges only")
         tokens.append(_Token(found[0].strip(), str(found.lastgroup)))
         at = found.end()
     if not tokens:
@@ -158,9 +156,9 @@ class _Reader:
                 "remove TO and everything after it: the grant's own role gets it, never PUBLIC or another role"
             )
         if self.at("WITH"):
-            raise LineRefused("what is granted here can't be passed on: remove WITH …")
+            raise LineRefused("WITH GRANT OPTION and WITH ADMIN OPTION are not allowed: remove them")
         if self.at(","):
-            raise LineRefused("a command names only one object: write a separate command for the next")
+            raise LineRefused("a command names only one object: write a separate command for each")
         if self.peek().kind != "end":
             raise LineRefused(f"{self._said()} after the end of the command: remove it")
 
@@ -233,10 +231,12 @@ def _check_parts(kind: ObjectKind, names: list[Name]) -> None:
         return
     if len(names) < PARTS[kind]:
         raise LineRefused(
-            f"write the {kind} with its schema, as in `app.orders`: a search path could find another"
+            f"write the {kind} with its schema, as in `app.orders`: otherwise the search path could select "
+            "another one"
         )
     raise LineRefused(
-        f"the name of a {kind} has {PARTS[kind]} part{'s' if PARTS[kind] > 1 else ''}, but this one has {len(names)}"
+        f"the name of a {kind} has {PARTS[kind]} part{'s' if PARTS[kind] > 1 else ''}, but this one has "
+        f"{len(names)}"
     )
 
 
@@ -262,7 +262,7 @@ def _of(
 def _arguments(reader: _Reader) -> tuple[ArgumentType, ...]:
     reader.need(
         "(",
-        "after the function's name, because several functions can share it: write the types of its arguments",
+        "after the function's name, because functions can be overloaded: write its argument types",
     )
     found: list[ArgumentType] = []
     if reader.take(")"):

@@ -39,14 +39,16 @@ def _privilege_findings(
     if _SYSTEM.intersection(values[0] or ()) and one.kind != "database":
         yield Finding(
             "error", "system", where,
-            "system schemas contain functions that read files and end other sessions, and objects that everyone relies on",
-            "remove it: everyone already has the harmless privileges there",
+            "system schemas contain functions that read files and end other sessions, and objects that "
+            "all users rely on",
+            "remove it: all users already have the harmless privileges there",
         )  # fmt: skip
     if SCHEDULERS.intersection(values[0] or ()) and one.kind != "database":
         yield Finding(
             "error", "scheduler", where,
             "scheduled jobs run after the grant ends, and users of the schema can add jobs",
-            "remove it: put the one task into a function of the schema's owner in another schema, and grant EXECUTE on that",
+            "remove it: put the task into a function in another schema, owned by the owner of this one, "
+            "and grant EXECUTE on it",
         )  # fmt: skip
     for name, known in zip(one.names, values, strict=True):
         if known is None and isinstance(name, Slot):
@@ -56,7 +58,7 @@ def _privilege_findings(
 
 
 def _values(document: PostgresCommandSet, rule: PostgresRule, name: str | Slot) -> tuple[str, ...] | None:
-    """Return the values that a name can have; None if there is no written list of them."""
+    """Return the values that a name can have; None if they are not listed."""
     if isinstance(name, str):
         return (name,)
     type_ = document.type_of(rule, name.name)
@@ -67,12 +69,12 @@ def _role_findings(values: tuple[str, ...] | None, one: Privilege, where: str) -
     for role in values or ():
         if fault := role_fault(role):
             yield Finding(
-                "error", "role", where, f"`{role}` {fault}, and no other limit would apply to its holder",
+                "error", "role", where, f"`{role}` {fault}, so no other limit would apply to its holder",
                 "create a template role with the needed privileges, and name that",
             )  # fmt: skip
         elif role in WIDE:
             yield Finding(
-                "warning", "wide_role", where, f"`{role}` reads every table of every database, including tables that are created later",
+                "warning", "wide_role", where, f"`{role}` reads every table of every database, including future tables",
                 "grant SELECT on the tables that are needed, or create a template role for them",
             )  # fmt: skip
     if values is None:
@@ -91,15 +93,15 @@ def _open_name(type_: ParameterType, name: str, one: Privilege, where: str) -> I
     elif type_.kind in _LOOSE:
         yield Finding(
             "warning", "free_name", where, f"{{{name}}} is {type_.limits}: a grant could name objects that are created later",
-            "use a choice, or accept it with the reason why any of them can be named",
+            "use a choice, or accept it and state why any of them may be named",
         )  # fmt: skip
 
 
 def _look_alikes(one: Privilege, where: str) -> Iterator[Finding]:
     if not str(one).isascii():
         yield Finding(
-            "warning", "look_alike", where, "the names contain letters that look like others",
-            "check that each letter is what it looks like",
+            "warning", "look_alike", where, "the names contain letters that look like other letters",
+            "check that each letter is the one you mean",
         )  # fmt: skip
 
 
@@ -107,8 +109,8 @@ def _secrets(one: Privilege, where: str) -> Iterator[Finding]:
     named = [name for name in one.names[1:] if isinstance(name, str)]
     if one.privilege == "SELECT" and any(word in name.lower() for name in named for word in _SECRET):
         yield Finding(
-            "warning", "secret", where, f"`{one}` looks like a place for passwords or keys",
-            "grant SELECT on the other columns only, or accept that the holder reads it",
+            "warning", "secret", where, f"`{one}` looks like it contains passwords or keys",
+            "grant SELECT only on the other columns, or accept that the holder can read it",
         )  # fmt: skip
 
 
@@ -117,18 +119,16 @@ def _effect_findings(rule: PostgresRule, index: int) -> Iterator[Finding]:
     given = {one.privilege for one in rule.privileges()}
     if rule.effect == "read" and given & _WRITES:
         words = ", ".join(sorted(given & _WRITES))
-        yield _effect(
-            "error", where, f"{words} changes data, but its effect says that it only reads", "change"
-        )
+        yield _effect("error", where, f"{words} changes data, but its effect is `read`", "change")
     elif rule.effect != "destructive" and "TRUNCATE" in given:
         yield _effect(
-            "error", where, "TRUNCATE empties the table at once and bypasses its triggers", "destructive"
+            "error", where, "TRUNCATE empties the table at once and bypasses its row triggers", "destructive"
         )
     elif rule.effect != "destructive" and "DELETE" in given:
         yield _effect("warning", where, "DELETE without a condition empties the table", "destructive")
     elif rule.effect == "read" and "EXECUTE" in given:
         yield _effect(
-            "warning", where, "a function can change data, even with its owner's privileges", "change"
+            "warning", where, "a function can change data, possibly with its owner's privileges", "change"
         )
 
 

@@ -12,8 +12,8 @@ from typing import Literal
 
 ObjectKind = Literal["table", "column", "sequence", "function", "schema", "database", "role"]
 
-# Privileges that can be granted, by kind of object. Those missing here let their holder create objects or change what
-# others run.
+# Privileges that can be granted, by kind of object. Those that are missing let their holder create objects or
+# change what others run.
 PRIVILEGES: Mapping[ObjectKind, tuple[str, ...]] = {
     "table": ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE"),
     "column": ("SELECT", "INSERT", "UPDATE"),
@@ -80,7 +80,10 @@ def _type_text(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Privilege:
-    """One privilege on one object. ``names`` go from schema to column. ``arguments`` are those of a function."""
+    """One privilege on one object.
+
+    ``names`` runs from schema to column. ``arguments`` are a function's argument types.
+    """
 
     kind: ObjectKind
     privilege: str
@@ -97,26 +100,28 @@ class Privilege:
 
     @property
     def plain_names(self) -> tuple[str, ...]:
-        """The names, if no place is open. Raises ValueError otherwise."""
+        """The names if they are all complete. Raises ValueError otherwise."""
         if self.slots:
             raise ValueError(f"{self} has a place without a value")
         return tuple(str(name) for name in self.names)
 
     @property
     def schema_usage(self) -> Privilege | None:
-        """USAGE on the object's schema, without which the privilege is useless; None if the object is in no schema."""
+        """Return USAGE on the object's schema, which the privilege requires; None if the object is in no
+        schema.
+        """
         if PARTS[self.kind] < 2:
             return None
         return Privilege("schema", "USAGE", self.names[:1])
 
     def filled(self, values: Mapping[str, str]) -> Privilege:
-        """Return the privilege with these values in its places. They are used literally, as whole names."""
+        """Return the privilege with these values in its places. Values are used literally, as whole names."""
         names = (values.get(name.name, name) if isinstance(name, Slot) else name for name in self.names)
         return replace(self, names=tuple(names))
 
 
 def quoted(name: Name) -> str:
-    """Return a name as written, in quotes if PostgreSQL would read it differently without."""
+    """Return a name as written, quoted if PostgreSQL would otherwise read it differently."""
     if isinstance(name, Slot):
         return f"{{{name.name}}}"
     if _PLAIN.fullmatch(name) and name not in _TAKEN:

@@ -1,4 +1,4 @@
-"""Roles that no grant may be a member of, judged only by their names.
+"""Roles that no grant may be a member of, by name.
 
 Source: PostgreSQL 18, section 21.5 (Predefined Roles).
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 MARKS = ("stint_",)
 
-# Their effect ends with the grant and is limited to the database's own statistics.
+# The effect of these roles ends with the grant and is limited to the database's own statistics.
 HARMLESS = frozenset(
     ("pg_monitor", "pg_read_all_settings", "pg_read_all_stats", "pg_stat_scan_tables", "pg_checkpoint")
 )
-# Allowed with a reason: it reads every table of every database.
+# Allowed with a reason: reads every table of every database.
 WIDE = frozenset(("pg_read_all_data",))
 # Superusers and similar roles, by the names that servers and cloud services use.
 POWERFUL = frozenset(
@@ -24,13 +24,13 @@ SCHEDULERS = frozenset(("cron", "pgagent", "timetable"))
 
 
 def role_fault(name: str) -> str | None:
-    """Return why no grant may have this role, as a clause; None if its name is acceptable."""
+    """Return why no grant may have this role, as a clause; None if its name is allowed."""
     if name == "public":
         return "is not a role"
     if name.startswith(MARKS):
         return "belongs to Stint itself"
     if name in POWERFUL:
-        return "has power over the whole server"
+        return "has rights on the whole server"
     if name.startswith("pg_") and name not in HARMLESS | WIDE:
         return "is a predefined role that writes, runs programs, reads the server's files or acts on other sessions"
     return None

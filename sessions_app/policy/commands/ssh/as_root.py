@@ -1,7 +1,8 @@
-"""What sudoers can say about a command that runs as root: its words exactly, and nothing else.
+"""The sudoers lines for a command that runs as root: they allow exactly its words.
 
-sudo joins the words of a command with spaces before it compares them, so no word may contain one. Choices become one line
-each, which every sudo understands; numbers and patterns become a regular expression, which sudo 1.9.10 introduced.
+sudo joins the words of a command with spaces before it compares them, so no word may contain a space. Each
+choice becomes one line, which every sudo version supports. Numbers and patterns become a regular expression,
+which requires sudo 1.9.10.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from sessions_app.policy.samples import sample_of
 
 MOST_LINES, LONGEST_EXPRESSION = 20, 1000
 _PLAIN = re.compile(r"[A-Za-z0-9_./@%+~:=,-]+")
-# The part of RE2 that means the same as a POSIX extended expression.
+# The part of RE2 that means the same as a POSIX extended regular expression.
 _ITEM = r"(?:[A-Za-z0-9_/@%~-]|\[[A-Za-z0-9_./@%+~-]+\])"
 _COUNT = r"(?:[*+?]|\{[0-9]{1,3}(?:,[0-9]{1,3})?\})?"
 _SIMPLE = re.compile(rf"(?:{_ITEM}{_COUNT})+")
 
 
 class SudoCannotSay(ValueError):
-    """A command that sudoers can't state exactly; the message says why, as a clause."""
+    """A command that sudoers can't express exactly. The message is a clause with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class RootLine:
-    """One line of sudoers: the arguments as it writes them, and words that it allows, to try it with."""
+    """One line of sudoers: its arguments in sudoers syntax, and sample words that it allows."""
 
     arguments: str
     sample: tuple[str, ...]
@@ -62,11 +63,12 @@ def _literal(words: Sequence[Word], values: Mapping[str, str]) -> RootLine:
 def _expression(words: Sequence[Word], types: Mapping[str, ParameterType], names: Sequence[str]) -> RootLine:
     for name in names:
         if names.count(name) > 1:
-            raise SudoCannotSay(f"uses {{{name}}} twice, which sudoers can't keep equal")
+            raise SudoCannotSay(f"uses {{{name}}} twice, and sudoers can't require equal values")
     said = " ".join("".join(_part(piece, types) for piece in word) for word in words)
     if len(said) > LONGEST_EXPRESSION:
         raise SudoCannotSay(
-            f"needs an expression of {len(said)} characters, and sudoers takes {LONGEST_EXPRESSION}"
+            f"needs an expression of {len(said)} characters, more than the {LONGEST_EXPRESSION} that "
+            "sudoers supports"
         )
     samples = {name: _sample(types[name]) for name in names}
     return RootLine(f"^{said}$", _literal(words, samples).sample)
@@ -83,7 +85,8 @@ def _part(piece: str | Slot, types: Mapping[str, ParameterType]) -> str:
     if isinstance(type_, Pattern) and _SIMPLE.fullmatch(type_.pattern):
         return f"({_in_sudoers(type_.pattern)})"
     raise SudoCannotSay(
-        f"leaves {{{piece.name}}} open ({type_.limits}), and sudoers can state only choices, numbers and simple patterns"
+        f"leaves {{{piece.name}}} open ({type_.limits}), and sudoers supports only choices, numbers and "
+        "simple patterns"
     )
 
 
@@ -107,23 +110,25 @@ def _escaped(text: str) -> str:
     for character in text or " ":
         if not _PLAIN.fullmatch(character):
             raise SudoCannotSay(
-                f"contains `{character}`, which sudoers can't state exactly" if text else "has an empty word"
+                f"contains `{character}`, which sudoers can't express exactly"
+                if text
+                else "has an empty word"
             )
     return _in_sudoers(text)
 
 
 def _in_sudoers(text: str) -> str:
-    """Escape what ends an argument in sudoers."""
+    """Escape the characters that end an argument in sudoers."""
     return re.sub(r"[:=,]", r"\\\g<0>", text)
 
 
 def _numbers(low: int, high: int) -> Iterator[str]:
-    """Yield expressions that together match the numbers from low to high, as they are written."""
+    """Yield expressions that together match the numbers from low to high, in decimal."""
     if low < 0:
         yield from (f"-{one}" for one in _numbers(max(1, -high), -low))
         low = 0
     while low <= high:
-        # The longest run of numbers that begin alike and end in any digits.
+        # The longest run of numbers that share a prefix and end in any digits.
         size = 1
         while low and low % (size * 10) == 0 and low + size * 10 - 1 <= high:
             size *= 10

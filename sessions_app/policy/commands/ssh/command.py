@@ -20,7 +20,7 @@ class ParsedCommand:
 
     @cached_property
     def words(self) -> tuple[Word, ...]:
-        """The words, as literal text and slots in turn."""
+        """The words, as alternating literal text and slots."""
         return self.rule.template().words
 
     @cached_property

@@ -11,11 +11,12 @@ from sessions_app.policy.commands.within import UNDERSTATED, Names, understates
 
 
 def covers(parent: CompiledSet, child: CompiledSet) -> str | None:
-    """Return why the child may allow a line that the parent does not, or does less strictly; None if it never does.
+    """Return why the child may allow a line that the parent does not, or does less strictly; None if it never
+    does.
 
-    Each command of the child must be one of the parent's, with places filled or narrowed, word by word. For every line
-    that both could match, the child must hold, cut off and contain what the parent does, run as root nothing that the parent
-    does not, and never understate its effect.
+    Each command of the child must be one of the parent's, with places filled or narrowed, word by word. For
+    every line that both could match, the child must hold, cut off and contain at least what the parent does,
+    run nothing as root that the parent does not, and never understate its effect.
     """
     for command in child.commands:
         said = clip(text_of(command.words))
@@ -48,9 +49,9 @@ def _words_may_meet(inner: Word, outer: Word, child: CompiledSSHCommand, parent:
 
 def _laxer(inner: CompiledSSHCommand, outer: CompiledSSHCommand) -> str | None:
     if outer.rule.held and not inner.rule.held:
-        return "would run without the approval that each run needs"
+        return "would run without the approval that each run requires"
     if (inner.rule.finish_seconds or 0) > (outer.rule.finish_seconds or 0):
-        return "could continue for longer after the end"
+        return "could continue for longer after the grant ends"
     if outer.contain == "pidns" and inner.contain != "pidns":
         return "would contain its processes less strictly"
     if inner.rule.as_root and not outer.rule.as_root:

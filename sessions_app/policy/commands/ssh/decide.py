@@ -1,9 +1,10 @@
 """Commands over SSH: the only function that decides for the gateway, the tester, the API and the pages.
 
-`compile_set` does the work once per grant. `decide` then splits a line into words with the strict parser and compares
-them with each command word by word. If several commands of a set match, the strictest decides: held before free,
-destructive before change before read, cut off before allowed to finish, as the account before as root. In a word with several values, such as
-`{a}:{b}`, a value ends where the text after its place first appears. So the value cannot contain that text.
+`compile_set` runs once per grant. `decide` then splits a line into words with the strict parser and compares
+them with each command word by word. If several commands of a set match, the strictest decides: held before
+free, destructive before change before read, cut off before allowed to finish, as the account before as root.
+In a word with several values, such as `{a}:{b}`, a value ends at the first occurrence of the text after its
+place. So the value can't contain that text.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -40,7 +41,7 @@ class Allowed(answers.Allowed):
 
     @property
     def line(self) -> str:
-        """The command as a person would type it. The strict parser parses it back to exactly `argv`."""
+        """The command as typed. The strict parser parses it back to exactly `argv`."""
         return readable(self.argv)
 
 
@@ -65,7 +66,7 @@ class CompiledSSHCommand(answers.CompiledCommand):
 
 @dataclass(frozen=True, slots=True)
 class CompiledSet(answers.CompiledSet):
-    """The command lines of one grant, ready for `decide`."""
+    """The command lines of one grant, compiled for `decide`."""
 
     commands: tuple[CompiledSSHCommand, ...]
     left_out: tuple[CompiledSSHCommand, ...]
@@ -86,7 +87,10 @@ def compile_set(
 
 
 def compile_open(document: SSHCommandSet) -> CompiledSet:
-    """Return the set before any grant. Parameters are free within their types, so it allows what some grant could."""
+    """Return the set with no values bound.
+
+    Parameters are free within their types, so it allows whatever any grant could.
+    """
     return _compile(document, {}, None)
 
 
@@ -112,7 +116,9 @@ def _compile_rule(
 
 
 def _check_stops(document: SSHCommandSet, bound: Mapping[str, str]) -> None:
-    """Apply the rule for free values to bound ones too, so that `compile_open` allows no less than every grant."""
+    """Apply the rule for free values to bound ones too, so that `compile_open` allows at least what every
+    grant allows.
+    """
     for index, rule in enumerate(document.commands):
         for piece in (piece for word in rule.template().words for piece in word):
             if isinstance(piece, Slot) and piece.stop and piece.stop in bound.get(piece.name, ""):
@@ -123,7 +129,7 @@ def _check_stops(document: SSHCommandSet, bound: Mapping[str, str]) -> None:
 
 
 def decide(compiled: CompiledSet, line: str) -> Allowed | Refused:
-    """Decide whether this line may run, and as what. Never raises because of a line."""
+    """Decide whether this line may run, and in what form. Never raises because of a line."""
     try:
         argv = parse_line(line)
     except LineRefused as error:
@@ -232,7 +238,9 @@ def _difference(
 def _bound_fault(
     written: Word, word: str, command: CompiledSSHCommand, bound: Mapping[str, str]
 ) -> str | None:
-    """For a word that is one value of the grant, say what it must be, and whether its type accepts the given one."""
+    """Return what a word that is one bound value of the grant must be, and whether its type accepts the given
+    one.
+    """
     piece = written[0]
     if len(written) != 1 or not isinstance(piece, Slot) or piece.name not in bound:
         return None
@@ -245,7 +253,9 @@ def _bound_fault(
 
 
 def describe(compiled: CompiledSet) -> list[CommandView]:
-    """Return the commands of a grant in document order, with bound values and what is free at each run."""
+    """Return the commands of a grant in document order, with bound values and the values that are free at
+    each run.
+    """
     return [_view(command) for command in compiled.commands]
 
 
@@ -295,7 +305,7 @@ def fillable(compiled: CompiledSet) -> frozenset[int]:
 
 
 def line_of(compiled: CompiledSet, index: int, values: Mapping[str, str]) -> str | None:
-    """Fill the command `index` with a form's values, and return it as a person would type it, allowed or not.
+    """Fill the command `index` with a form's values, and return it as typed, allowed or not.
 
     Returns None if there is no such command or a value is missing. Raises QuoteRefused for a value that no line can
     contain.

@@ -1,4 +1,4 @@
-"""The document of a command set for SSH: command lines, with `{name}` in place of a parameter's value."""
+"""The document of a command set for SSH: command lines, with `{name}` in place of a parameter value."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -18,7 +18,7 @@ Contain = Literal["group", "pidns"]
 
 
 class SSHCommand(CommandRule):
-    """One allowed command, with `{name}` in place of each parameter's value."""
+    """One allowed command, with `{name}` in place of each parameter value."""
 
     run: Visible = Field(
         min_length=1, max_length=4096, description="The command, with {name} for each parameter"
@@ -31,7 +31,7 @@ class SSHCommand(CommandRule):
     account: Literal["root"] | None = Field(
         default=None,
         alias="as",
-        description="It runs as root, through sudo, where the target's account is another",
+        description="Run it as root, through sudo, if Stint logs in to the target as another account",
     )
 
     @property
@@ -60,7 +60,7 @@ class SSHCommand(CommandRule):
         return self.account == "root"
 
     def template(self) -> Template:
-        """Return the command's words. Raises LineRefused for what the strict parser refuses."""
+        """Return the command's words. Raises LineRefused if the strict parser refuses the command."""
         return parse_template(self.run)
 
 
@@ -78,7 +78,10 @@ class SSHCommandSet(CommandSetDocument):
     )
 
     def contain_of(self, rule: SSHCommand) -> Contain:
-        """Return how this command's processes are contained. What runs as root can have a PID namespace everywhere."""
+        """Return how this command's processes are contained.
+
+        Every target supports PID namespaces for commands that run as root.
+        """
         return rule.contain or ("pidns" if rule.as_root else self.contain)
 
     def in_force(self, rule: CommandRule) -> Mapping[str, Any]:

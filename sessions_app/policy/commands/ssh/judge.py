@@ -1,7 +1,7 @@
 """Check one command against the table of programs: what it can do beyond what is obvious.
 
-A word that the table does not know is never skipped: it is a hit itself. Programs that start the one after them
-(`sudo`, `timeout`, `busybox`) are followed to it, at any depth.
+A word that is not in the table is never skipped: it is a hit itself. Programs that start another one (`sudo`,
+`timeout`, `busybox`) are followed to that program, at any depth.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from sessions_app.policy.commands.ssh.reading import (
 from sessions_app.policy.commands.ssh.table import NUMBER_OPTION, Option, Shape, Table
 from sessions_app.policy.commands.ssh.words import Spoken
 
-# Directories of the programs that the table knows. A file elsewhere can have the same name and be a different program.
+# Directories of the programs in the table. A file elsewhere can have the same name and be a different
+# program.
 _FOLDERS = (
     "/bin/",
     "/sbin/",
@@ -44,14 +45,16 @@ _FOLDERS = (
 _INIT = ("/etc/init.d/", "/etc/rc.d/init.d/", "/etc/rc.d/")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 _DEEPEST = 8
-_NARROW = "list the values with choice, or exclude that word by a pattern or by fixed text around the value"
+_NARROW = (
+    "list the values with choice, or exclude that word with a pattern or with fixed text around the value"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """Something that a command can do. `shown` is its cause, and `effect` the least effect that it has.
+    """Something that a command can do. `shown` is its cause, and `effect` its minimum effect.
 
-    Without a `code` it is not a finding, and only reports the effect.
+    Without a `code`, it reports only the effect and is not a finding.
     """
 
     severity: Severity
@@ -65,7 +68,9 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class _At:
-    """The state of reading one program: its shapes, innermost first, its name with its verbs, and its options."""
+    """The state while reading one program: its shapes, innermost first, its name with its verbs, and its
+    options.
+    """
 
     shapes: tuple[Shape, ...]
     title: str
@@ -119,9 +124,10 @@ class _Judge:
             return
         elsewhere = "/" in path and not path.startswith(_FOLDERS)
         if shape is None or elsewhere:
-            takes = ", and it takes values that are chosen at each run" if self._any_free else ""
-            yield self._unknown("unknown_program", path, f"is not a program the linter knows: it could do anything{takes}",
-                                "check what it does and accept it with that as the reason; set effect: change, and list its values with choice")  # fmt: skip
+            takes = ", and it takes values that the holder chooses at each run" if self._any_free else ""
+            yield self._unknown("unknown_program", path, f"is not a known program: it could do anything{takes}",
+                                "check what it does, and state that in the reason when you accept the "
+                                "finding; set effect: change, and list its values with choice")  # fmt: skip
         if shape is None:
             yield from self._everywhere(name, words)
         elif any(self._table.dangers[code].severity == "error" for code in shape.is_):
@@ -147,7 +153,7 @@ class _Judge:
         )
 
     def _everywhere(self, title: str, words: Sequence[Spoken]) -> Iterator[Hit]:
-        """Find what is dangerous for any program, in words whose meaning is not known."""
+        """Find dangers that apply to any program, in words whose meaning is unknown."""
         for word in words:
             yield from self._one_unknown(title, word)
 
@@ -172,8 +178,9 @@ class _Judge:
         name = word.text.partition("=")[0]
         yield from (known := list(self._environment(word.text)))
         if not known and not is_one_of(name, self._table.harmless_environment):
-            yield self._unknown("unknown_variable", f"{name}=", "is a variable the linter does not know: it may decide what a program loads or starts",
-                                "remove it, or check what it does and accept it with that as the reason")  # fmt: skip
+            yield self._unknown("unknown_variable", f"{name}=", "is not a known variable: it may decide what a program loads or starts",
+                                "remove it, or check what it does and state that in the reason when you "
+                                "accept the finding")  # fmt: skip
 
     def _shape(self, at: _At, words: Sequence[Spoken], depth: int) -> Iterator[Hit]:
         """Read the options and operands of a program or verb, to its end or to the program that it starts."""
@@ -182,7 +189,7 @@ class _Judge:
         while position < len(words):
             word = words[position]
             if word.text == "--":
-                position += 1  # some programs read options after it anyway
+                position += 1  # some programs accept options after it anyway
             elif self._is_option(at, word):
                 taken, hits = self._option(at, words[position:], seen)
                 if at.undashed:
@@ -225,7 +232,7 @@ class _Judge:
             yield from self._whole(at, shape.bare or shape)
             return
         if words[0].texts is None and shape.operands == ("none",):
-            yield Hit("error", "free_verb", at.title, "has a value in place of its verb, so what it does is not fixed",
+            yield Hit("error", "free_verb", at.title, "has a value in place of its verb, so its action is not fixed",
                       "write one command for each verb, or use choice")  # fmt: skip
             return
         yield from self._words(at, words[0])
@@ -234,8 +241,9 @@ class _Judge:
         for verb, inner in verbs_of(shape, words[0], abbreviates=at.abbreviates):
             title = f"{at.title} {verb}"
             if inner is None:
-                yield self._unknown("unknown_verb", title, "is not a command the linter knows: it may do anything",
-                                    "check what it does and accept it with that as the reason")  # fmt: skip
+                yield self._unknown("unknown_verb", title, "is not a known command: it may do anything",
+                                    "check what it does, and state that in the reason when you accept the "
+                                    "finding")  # fmt: skip
                 yield from self._everywhere(title, words[1:])
             else:
                 yield from self._shape(_At((inner, *at.shapes), title, at.seen), words[1:], depth)
@@ -281,7 +289,10 @@ class _Judge:
         return 2 if value is not None and not equals else 1, self._known(at, option, value)
 
     def _cluster(self, at: _At, words: Sequence[Spoken], seen: set[str]) -> tuple[int, list[Hit]]:
-        """Read combined one-letter options: `-xzf`, or `xzf` where they need no dash. One with a value takes the rest, or the next word."""
+        """Read combined one-letter options: `-xzf`, or `xzf` if they need no dash.
+
+        An option with a value takes the rest, or the next word.
+        """
         word, hits = words[0], list[Hit]()
         if re.fullmatch(r"-[0-9]+", word.text) and (number := find_option(at.shapes, NUMBER_OPTION)):
             return 1, self._known(at, number, None)
@@ -305,7 +316,7 @@ class _Judge:
             "error",
             "free_option",
             f"{at.title} {word.text}",
-            "does not fix which option it is",
+            "can be any option, because its value is not fixed",
             "write out the option",
         )
 
@@ -317,8 +328,9 @@ class _Judge:
             return []
         known = list(self._one_unknown(at.title, word))
         return known or [
-            self._unknown("unknown_option", f"{at.title} {word.text}", "is an option the linter does not know",
-                          "remove it, or check what it does and accept it with that as the reason")
+            self._unknown("unknown_option", f"{at.title} {word.text}", "is not a known option",
+                          "remove it, or check what it does and state that in the reason when you accept "
+                          "the finding")
         ]  # fmt: skip
 
     def _known(self, at: _At, option: Option, value: Spoken | None) -> list[Hit]:
@@ -338,16 +350,17 @@ class _Judge:
         yield from self._value(at.title, word, kind)
 
     def _words(self, at: _At, word: Spoken) -> Iterator[Hit]:
-        """Check what a word is, or can be, for the shapes."""
+        """Check each word against what it is or could be in the shapes."""
         for code, shown in dangers_of(at.shapes, word, abbreviates=at.abbreviates):
             hit = self._danger(code, f"{at.title} {shown}")
             yield hit if word.texts is not None else replace(hit, fix=_NARROW)
 
     def _value(self, shown: str, word: Spoken, kind: str) -> Iterator[Hit]:
-        """Check what a word can do through its role for the program."""
+        """Check what a word can do in its role for the program."""
         if kind == "none":
-            yield self._unknown("unknown_word", f"{shown} {word.text}", "has a word the linter does not know",
-                                "remove it, or check what it does and accept it with that as the reason")  # fmt: skip
+            yield self._unknown("unknown_word", f"{shown} {word.text}", "has an unknown word",
+                                "remove it, or check what it does and state that in the reason when you "
+                                "accept the finding")  # fmt: skip
         elif kind in ("read", "write"):
             for code in file_codes(self._table.places, word, writes=kind == "write"):
                 yield self._danger(code, f"{shown} {word.text}")

@@ -36,8 +36,10 @@ def _uncontained(document: SSHCommandSet) -> Iterator[Finding]:
                 "warning",
                 "uncontained",
                 where,
-                "a process can leave the group and hide, and as root no one can tell whether all have ended",
-                "remove it: each command then has a PID namespace that ends with it. Accept it for targets without these",
+                "a process can leave the group and hide, and for a root process there is no way to verify "
+                "that it has ended",
+                "remove it: each command then has a PID namespace that ends with it. Accept the finding "
+                "for targets without PID namespaces",
             )
 
 
@@ -54,8 +56,8 @@ def _command_findings(command: ParsedCommand) -> Iterator[Finding]:
         yield command.found(
             "warning",
             "look_alike",
-            "the command contains letters that look like others",
-            "check that each letter is what it looks like",
+            "the command contains letters that look like other letters",
+            "check that each letter is the one you mean",
         )
     for word in command.spoken[1:]:
         secrets = (text for text in word.texts or (word.text,) if is_secret(table().places, text))
@@ -63,8 +65,8 @@ def _command_findings(command: ParsedCommand) -> Iterator[Finding]:
             yield command.found(
                 "warning",
                 "secret",
-                f"`{text}` looks like a place for passwords or keys, and the output is recorded",
-                "remove it, or accept that the holder and reviewers of recordings can read it",
+                f"`{text}` looks like a location of passwords or keys, and the output is recorded",
+                "remove it, or accept that the holder and recording reviewers can read it",
             )
     yield from _as_root(command)
     hits = judge(table(), command.spoken, says_read=command.rule.effect == "read")
@@ -73,7 +75,7 @@ def _command_findings(command: ParsedCommand) -> Iterator[Finding]:
 
 
 def _as_root(command: ParsedCommand) -> Iterator[Finding]:
-    """Check that a target's sudo can be told to allow this command, and nothing more."""
+    """Check that sudoers can allow exactly this command."""
     if not command.rule.as_root:
         return
     if command.rule.contain == "group":
@@ -96,7 +98,7 @@ def _as_root(command: ParsedCommand) -> Iterator[Finding]:
 
 
 def _hit_findings(command: ParsedCommand, hits: Iterable[Hit]) -> Iterator[Finding]:
-    """Group the hits into one finding for each danger: a warning is accepted by its code and place."""
+    """Group the hits into one finding for each danger, because a warning is accepted by its code and path."""
     contained = command.document.contain_of(command.rule) == "pidns"
     grouped: dict[tuple[Severity, str], list[Hit]] = {}
     for hit in hits:
@@ -109,7 +111,7 @@ def _hit_findings(command: ParsedCommand, hits: Iterable[Hit]) -> Iterator[Findi
 
 
 def _effect(command: ParsedCommand, hits: Iterable[Hit]) -> Iterator[Finding]:
-    """Check that the effect does not understate what the command is known to do, because approvers rely on it."""
+    """Check that the effect does not understate the command's known effect, because approvers rely on it."""
     most = min(hits, key=lambda hit: EFFECT_RANK[hit.effect])
     if EFFECT_RANK[command.rule.effect] > EFFECT_RANK[most.effect]:
         reading = command.rule.effect == "read"
@@ -118,13 +120,14 @@ def _effect(command: ParsedCommand, hits: Iterable[Hit]) -> Iterator[Finding]:
             "error" if reading else "warning",
             "effect",
             f"commands[{command.index}].effect",
-            f"{clip(most.shown, length=100)} {does} the target, but approvers would be told that it only {'reads' if reading else 'changes it'}",
+            f"{clip(most.shown, length=100)} {does} the target, but approvers would see that it only "
+            f"{'reads' if reading else 'changes it'}",
             f"set effect: {most.effect}",
         )
 
 
 def _overlaps(commands: list[ParsedCommand]) -> Iterator[Finding]:
-    """Find pairs of commands that could both match one line, where it matters which decides."""
+    """Find pairs of commands that could both match one line, if it matters which one decides."""
     by_shape: dict[tuple[str, int], list[ParsedCommand]] = {}
     for command in commands:
         by_shape.setdefault((command.texts[0], len(command.words)), []).append(command)
@@ -136,7 +139,7 @@ def _overlaps(commands: list[ParsedCommand]) -> Iterator[Finding]:
             yield second.found(
                 "warning",
                 "overlap",
-                f"a line can match this and commands[{first.index}]"
+                f"a line can match both this and commands[{first.index}]"
                 + ("" if same else ": the stricter one decides"),
                 "remove one, or narrow its values so that no line matches both",
             )
@@ -152,7 +155,7 @@ def _may_meet(first: ParsedCommand, second: ParsedCommand) -> bool:
 
 
 def _repeats(one: ParsedCommand, other: ParsedCommand) -> bool:
-    """Whether the words of one command can be equal where the other has the same value."""
+    """Whether the words of one command can be equal where the other repeats a value."""
     places = [(name, position) for name, _, position in other.whole_word_types()]
     return all(
         one.spoken[at].may_meet(one.spoken[again])

@@ -1,4 +1,4 @@
-"""Check values that leave more open than their author may think: patterns, paths, numbers below zero."""
+"""Check for values that allow more than their author may expect: patterns, paths, negative numbers."""
 
 from collections.abc import Iterator
 
@@ -53,8 +53,10 @@ def _pattern(where: str, type_: Pattern) -> Iterator[Finding]:
             "warning",
             "option_like",
             where,
-            f"the pattern matches {clip(options[-1])}, which programs read as an option; such a run is refused",
-            "begin the pattern with a letter or digit, or put `--` before the value if the program knows it",
+            f"the pattern matches {clip(options[-1])}, which programs read as an option; such a run is "
+            "refused",
+            "begin the pattern with a letter or digit, or put `--` before the value if the program "
+            "supports it",
         )
     if paths := _admits(type_, _TRAVERSAL_PROBES):
         yield Finding(
@@ -69,8 +71,9 @@ def _pattern(where: str, type_: Pattern) -> Iterator[Finding]:
             "warning",
             "broad_pattern",
             where,
-            f"the pattern matches {clip(quoted[0])}: harmless here, but another program may pass it to a shell",
-            "exclude spaces and special shell characters from the pattern",
+            f"the pattern matches {clip(quoted[0])}, which is harmless here, but another program may pass "
+            "it to a shell",
+            "exclude spaces and shell metacharacters from the pattern",
         )
 
 
@@ -88,7 +91,8 @@ def _path(where: str, type_: PathBelow) -> Iterator[Finding]:
             "warning",
             "writable_path",
             where,
-            f"other accounts can write below {type_.root}: a link there can lead the command to any file",
+            f"other accounts can write below {type_.root}: a symbolic link there can redirect the command "
+            "to any file",
             "use a folder that only the administrator can write to",
         )
     elif type_.root in _SENSITIVE:
@@ -96,7 +100,7 @@ def _path(where: str, type_: PathBelow) -> Iterator[Finding]:
             "warning",
             "free_path",
             where,
-            f"{type_.root} also contains secrets, programs or settings that are not intended",
+            f"{type_.root} also contains secrets, programs or settings that you may not intend",
             "name the intended folder below it",
         )
 
@@ -109,13 +113,14 @@ def value_findings(command: ParsedCommand) -> Iterator[Finding]:
                 "warning",
                 "option_like",
                 f"{name} can be negative, which a program reads as an option",
-                "begin the range at 0, or put `--` before the value if the program knows it",
+                "begin the range at 0, or put `--` before the value if the program supports it",
             )
     for text in command.texts[1:]:
         if below(text.rpartition("=")[2], WRITABLE):
             yield command.found(
                 "warning",
                 "writable_path",
-                f"other accounts can write to the place of {clip(text)}, and so decide what is read or changed",
-                "keep it in a folder that only the administrator can write to",
+                f"other accounts can write to the location of {clip(text)}, and so control what is read or "
+                "changed",
+                "use a folder that only the administrator can write to",
             )

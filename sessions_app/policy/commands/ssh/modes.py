@@ -17,7 +17,7 @@ def mode_code(text: str) -> str | None:
 
 
 def _given(text: str) -> Iterator[tuple[str, str]]:
-    """Yield what a mode grants, and to whom; without a class it applies to all."""
+    """Yield the bits that a mode grants, and to whom. Without a class, it applies to all."""
     if text.isdigit():
         yield "a", text
     for clause in text.split(","):
@@ -32,7 +32,7 @@ def _sets_id(bits: str) -> bool:
 
 
 def _opens(who: str, bits: str) -> bool:
-    """Whether others can write with this. Without a class (`+w`), that depends on the umask."""
+    """Whether this lets others write. Without a class (`+w`), that depends on the umask."""
     if bits.isdigit():
         return bool(int(bits, 8) & _WORLD_WRITES)
     return bool(set(who) & set("oa")) and bool(set(bits) & set("wug"))

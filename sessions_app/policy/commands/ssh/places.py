@@ -1,4 +1,4 @@
-"""Files by their location: which a command may read, and where it may write, without a finding.
+"""File locations: which files a command may read, and where it may write, without a finding.
 
 Paths are resolved as the system does: `//etc/./x` is /etc/x. A path without a leading `/` is in the login account's
 home folder, where a session begins.
@@ -19,20 +19,20 @@ _HERE = "."
 
 
 def located(text: str) -> str:
-    """Return where a path leads, as far as its text shows."""
+    """Return the location of a path, as far as its text shows."""
     path = re.sub(r"^//+", "/", posixpath.normpath(text))
     path = _ROOT_AGAIN.sub("", path) or "/"
     return re.sub(r"^/var/run(?=/|$)", "/run", path)
 
 
 def is_secret(places: Places, text: str) -> bool:
-    """Whether a word names a file with passwords or keys, also after `--option=`."""
+    """Whether a word names a file with passwords or keys, including after `--option=`."""
     candidates = (text, *(f"/{located(part)}/" for part in {text, text.rpartition("=")[2]}))
     return any(secret in one for secret in places.secrets for one in candidates)
 
 
 def file_codes(places: Places, word: Spoken, *, writes: bool) -> Iterator[str]:
-    """Yield the dangers of a word that names a file that is read or written."""
+    """Yield the dangers of a word that names a file to read or write."""
     if word.texts is None:
         yield from _open(places, word.below, writes=writes)
         if _may_be_hidden(places, word, writes=writes):
@@ -64,7 +64,7 @@ def _read(places: Places, path: str) -> Iterator[str]:
 
 
 def _open(places: Places, folder: str | None, *, writes: bool) -> Iterator[str]:
-    """Yield the dangers of any file below a folder. A folder above a place reaches it as well."""
+    """Yield the dangers of any file below a folder. A parent folder of a listed place reaches it too."""
     if folder is None:
         return
     folder = located(folder)
@@ -82,7 +82,10 @@ def _open(places: Places, folder: str | None, *, writes: bool) -> Iterator[str]:
 
 
 def _may_be_hidden(places: Places, word: Spoken, *, writes: bool) -> bool:
-    """Whether a free name can be that of a file in home folders: `.bashrc`, `.pgpass`. A path is held against folders."""
+    """Whether a free name can be a sensitive file in home folders, such as `.bashrc` or `.pgpass`.
+
+    Paths are compared with folders.
+    """
     if word.takes_paths or not (word.may_fit(".*") or word.may_fit("*/.*")):
         return False
     names = (place.strip("/") for place in (places.decisive if writes else places.secrets))
@@ -90,7 +93,7 @@ def _may_be_hidden(places: Places, word: Spoken, *, writes: bool) -> bool:
 
 
 def keeps_nothing(places: Places, word: Spoken) -> bool:
-    """Whether a word can only be a place that keeps nothing written to it: `/dev/null`."""
+    """Whether a word can only be a place that discards what is written to it, such as `/dev/null`."""
     return word.texts is not None and all(holds(places.not_written, located(text)) for text in word.texts)
 
 

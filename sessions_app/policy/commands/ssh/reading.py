@@ -1,6 +1,7 @@
 """How a known program reads its words: which option, verb or dangerous word each is, or could be.
 
-A free value can be any word that its type allows. So it is held against all that the program knows in that place.
+A free value can be any word that its type allows, so it is compared with everything that the program accepts
+in that position.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ _DASHED = re.compile(r"-[^0-9]")
 
 
 def dangers_of(shapes: Sequence[Shape], word: Spoken, *, abbreviates: bool) -> Iterator[tuple[str, str]]:
-    """Yield each danger that a word is, or can be, with the word as it is shown. For each text, the first match counts."""
+    """Yield each danger that a word has, or could have, with the word for display.
+
+    For each text, the first match counts.
+    """
     globs = [pair for shape in shapes for pair in shape.globs]
     if not word.is_literal:
         globs += [pair for shape in shapes for pair in shape.loose]
@@ -40,7 +44,7 @@ def _fits(text: str, glob: str, *, abbreviates: bool) -> bool:
 
 
 def verbs_of(shape: Shape, word: Spoken, *, abbreviates: bool) -> Iterator[tuple[str, Shape | None]]:
-    """Yield each verb that a word is, or can be, with its shape; None if it is not known."""
+    """Yield each verb that a word is, or could be, with its shape; None if it is unknown."""
     anything = shape.by_verb.get("*")
     if word.texts is None:
         yield from ((verb, inner) for verb, inner in shape.by_verb.items() if word.may_be(verb))
@@ -82,7 +86,10 @@ def find_option(shapes: Sequence[Shape], name: str) -> Option | None:
 
 
 def abbreviated_option(shapes: Sequence[Shape], name: str) -> Option | None:
-    """Return the option that an abbreviation stands for, as GNU programs accept it; the most dangerous candidate."""
+    """Return the option that an abbreviation stands for, as GNU programs accept it.
+
+    Among several candidates, the most dangerous.
+    """
     if not name.startswith("--") or len(name) < 3:
         return None
     found = [option for shape in shapes for option in shape.known.values() if option.name.startswith(name)]

@@ -1,8 +1,8 @@
 """The table of known programs: what each can do, with which words and options, and which uses are harmless.
 
-The facts are data in `programs.yaml` beside this module. The head of that file explains the format. The loader refuses
-what it does not know. A misspelled key, danger or kind, or a program that appears twice, is an error with its line. So
-no fact is lost silently. The table is loaded when a command set is first linted, and then kept.
+The facts are in `programs.yaml` beside this module, whose header explains the format. The loader refuses
+anything unknown: a misspelled key, danger or kind, or a program that appears twice, is an error with its
+line. So no fact is lost silently. The table is loaded when a command set is first linted, and then cached.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ PROGRAMS = Path(__file__).with_name("programs.yaml")
 Can = Literal[
     "run", "write", "read", "network", "stop", "accounts", "kernel", "settings", "destroy", "outlive", "other_systems"
 ]  # fmt: skip
-# The role of a word for a program. It is plain text, a file that is read or written, the name of an object, code that
-# is run, or a file mode. `none`: no word is allowed there.
+# The role of a word for a program: plain text, a file that is read or written, the name of an object, code to
+# run, or a file mode. `none`: no word is allowed there.
 Kind = Literal["text", "read", "write", "name", "code", "mode", "none"]
 REST = "..."
 ANY_OPTION, NUMBER_OPTION = "*", "-#"
@@ -42,7 +42,7 @@ Words = Annotated[tuple[StrictStr, ...], BeforeValidator(_words)]
 
 
 class Danger(BaseModel):
-    """One thing that can go wrong. In a sentence, `why` follows the cause. `effect` is the least effect that it has.
+    """One thing that can go wrong. In a sentence, `why` follows the cause. `effect` is its minimum effect.
 
     `contained`: a PID namespace (`contain: pidns`) prevents it.
     """
@@ -68,41 +68,44 @@ class Option:
 
 
 class Shape(BaseModel):
-    """How one program, or one verb of it, may be used. What is not listed is unknown, and never accepted silently."""
+    """How one program, or one verb of it, may be used.
+
+    Anything not listed is unknown, and never accepted silently.
+    """
 
     model_config = FROZEN
     is_: Words = Field(default=(), alias="is", description="Dangers of every use")
-    effect: Effect = Field(default="change", description="The least that every use comes to")
-    options: Words = Field(default=(), description="Options that do no harm")
-    changes: Words = Field(default=(), description="Options by which it changes the target")
-    destroys: Words = Field(default=(), description="Options by which it destroys something")
-    danger: Mapping[StrictStr, StrictStr] = Field(
-        default={}, description="Options to the danger that they are"
-    )
+    effect: Effect = Field(default="change", description="The minimum effect of every use")
+    options: Words = Field(default=(), description="Harmless options")
+    changes: Words = Field(default=(), description="Options that change the target")
+    destroys: Words = Field(default=(), description="Options that destroy something")
+    danger: Mapping[StrictStr, StrictStr] = Field(default={}, description="Options, with the danger of each")
     needs: Mapping[StrictStr, StrictStr] = Field(
-        default={}, description="Without any of these options: this danger"
+        default={}, description="The danger if none of these options is present"
     )
     words: Mapping[StrictStr, StrictStr] = Field(
-        default={}, description="Operands, with * and ?, to their danger"
+        default={}, description="Operands, with * and ?, and the danger of each"
     )
     operands: Words = Field(
         default=("none",), description="The kind of each operand; the last, or the one before ..., repeats"
     )
     verbs: Mapping[StrictStr, Shape] = Field(default={}, description="By the first operand")
-    bare: Shape | None = Field(default=None, description="Without operands, in place of `is` and `effect`")
-    wraps: StrictInt | None = Field(
-        default=None, ge=0, le=3, description="A command follows, behind so many operands"
+    bare: Shape | None = Field(
+        default=None, description="The shape without operands, in place of `is` and `effect`"
     )
-    assigns: StrictBool = Field(default=False, description="NAME=value may stand before that command")
-    single_dash: StrictBool = Field(default=False, description="Long options begin with one dash")
-    undashed: StrictBool = Field(default=False, description="Letters without a dash are options as well")
+    wraps: StrictInt | None = Field(
+        default=None, ge=0, le=3, description="The number of operands before a nested command"
+    )
+    assigns: StrictBool = Field(default=False, description="Whether NAME=value may precede that command")
+    single_dash: StrictBool = Field(default=False, description="Whether long options begin with one dash")
+    undashed: StrictBool = Field(default=False, description="Whether letters without a dash are options too")
     abbreviates: StrictBool = Field(
-        default=False, description="Verbs and words can be abbreviated, also within its verbs"
+        default=False, description="Whether verbs and words can be abbreviated, also within its verbs"
     )
 
     @cached_property
     def known(self) -> Mapping[str, Option]:
-        """All its options by name."""
+        """Return all its options by name."""
         return {option.name: option for option in self._options()}
 
     @cached_property
@@ -117,7 +120,7 @@ class Shape(BaseModel):
 
     @cached_property
     def loose(self) -> tuple[tuple[str, str], ...]:
-        """Globs of the words that are dangerous options although they begin with no dash, each with its danger."""
+        """The globs of words that are dangerous options although they have no dash, each with its danger."""
         return tuple(
             (f"*{one.name}*" if self.undashed else f"{one.name}=*", one.danger)
             for one in self.known.values()
@@ -146,7 +149,7 @@ class Shape(BaseModel):
                 yield _option(token, danger=danger)
 
     def problems(self, path: str, dangers: Mapping[str, Danger]) -> Iterator[Problem]:
-        """Yield what can't be intended."""
+        """Yield inconsistencies in the shape."""
         yield from _bad_tokens(path, self)
         for code in (*self.is_, *self.danger.values(), *self.needs.values(), *self.words.values()):
             if code not in dangers:
@@ -158,7 +161,8 @@ class Shape(BaseModel):
         if self.abbreviates and "*" in every_verb(self):
             yield Problem(
                 path,
-                "can be abbreviated: list its verbs in place of `*`, or one of them can pass for another",
+                "can be abbreviated: list its verbs in place of `*`, or one of them can be mistaken for "
+                "another",
             )
         for verbs, shape in self.verbs.items():
             yield from shape.problems(f"{path}.{verbs}", dangers)
@@ -192,16 +196,19 @@ def _twice(path: str, names: list[str]) -> Iterator[Problem]:
 
 
 class Places(BaseModel):
-    """Files by their content. Each entry is the beginning of an absolute path, or a part between or after slashes."""
+    """Files by content.
+
+    Each entry is the beginning of an absolute path, or a part between or after slashes.
+    """
 
     model_config = FROZEN
     secrets: Words
-    raw: Words = Field(description="Devices and memory, which hold every file")
-    decisive: Words = Field(description="Who may log in, and what runs as whom")
+    raw: Words = Field(description="Devices and memory, which expose every file")
+    decisive: Words = Field(description="Files that decide who can log in, and what runs as whom")
     settings: Words
-    traces: Words = Field(description="Logs by which it is seen later who did what")
-    homes: Words = Field(description="Where any file may be one that decides who logs in")
-    not_written: Words = Field(description="Writing there keeps nothing")
+    traces: Words = Field(description="Logs that later show who did what")
+    homes: Words = Field(description="Folders in which any file may decide who can log in")
+    not_written: Words = Field(description="Places that discard what is written")
 
 
 class Document(BaseModel):
@@ -211,16 +218,16 @@ class Document(BaseModel):
     dangers: Mapping[StrictStr, Danger]
     places: Places
     environment: Words = Field(
-        description="Variables by which a program loads or starts something else, with *"
+        description="Variables that make a program load or start something else, with *"
     )
-    harmless_environment: Words = Field(description="Variables that do no harm to any program, with *")
-    everywhere: Shape = Field(description="What is looked for where a program or an option is not known")
+    harmless_environment: Words = Field(description="Variables that are harmless to every program, with *")
+    everywhere: Shape = Field(description="What to look for in unknown programs and options")
     programs: Mapping[StrictStr, Shape]
 
 
 @dataclass(frozen=True)
 class Table:
-    """The facts, ready for lookups."""
+    """The facts, indexed for lookups."""
 
     dangers: Mapping[str, Danger]
     places: Places
@@ -246,7 +253,7 @@ def table() -> Table:
 
 
 def read_table(text: str) -> Table:
-    """Parse a table from YAML. Raises DocumentError with lines for anything that is not clearly intended."""
+    """Parse a table from YAML. Raises DocumentError, with line numbers, for anything ambiguous."""
     data, lines = load_yaml_with_lines(text)
     document = validate(Document, data, lines=lines)
     problems = list(_problems(document))
@@ -276,7 +283,7 @@ def _problems(document: Document) -> Iterator[Problem]:
     for code in document.dangers.keys() - used - BUILT_IN:
         yield Problem(f"dangers.{code}", "no program has this danger: remove it")
     for code in sorted(BUILT_IN - document.dangers.keys()):
-        yield Problem("dangers", f"`{code}` is missing, which the linter itself needs")
+        yield Problem("dangers", f"`{code}` is missing, but the linter itself needs it")
 
 
 # Dangers that depend on the role or location of a word, not only on the program.
@@ -297,7 +304,7 @@ BUILT_IN = frozenset(
 
 
 def every_verb(shape: Shape) -> set[str]:
-    """Return all verbs of a shape, and those within them."""
+    """Return all verbs of a shape, including nested ones."""
     return set(shape.by_verb).union(*map(every_verb, shape.verbs.values()))
 
 

@@ -1,4 +1,4 @@
-"""The words of one command as the linter sees them: what each can be, and who chooses it."""
+"""The words of one command for the linter: what each can be, and who chooses it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sessions_app.policy.commands.patterns import compile_pattern
 from sessions_app.policy.commands.ssh.document import SSHCommand, SSHCommandSet
 from sessions_app.policy.commands.within import accepts, longest_of
 
-# With more texts than this, a word is not expanded and counts as open.
+# A word with more texts than this is not expanded and counts as open.
 _MOST = 1000
 _SLASHES = ("a/b", "..", "../a", "/a")
 _ANY_NAMES = (
@@ -44,7 +44,8 @@ _ANY_NAMES = (
     "a/b",
     "/a",
 )
-# A literal beginning that ends in one of these names the owner, and the value only picks one of its objects.
+# A literal prefix that ends in one of these identifies the owner, and the value only selects one of its
+# objects.
 _SEPARATORS = ("-", "_", "@", ".", ":", "/", "=")
 _ONLY_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
 _WILD = re.compile(r"\[!?\]?[^\]]*\]|[*?]")
@@ -52,7 +53,10 @@ _WILD = re.compile(r"\[!?\]?[^\]]*\]|[*?]")
 
 @dataclass(frozen=True)
 class WordParameter:
-    """A value in a word: its type, and whether it is free at each run. Otherwise it is bound, and approvers see it."""
+    """A value in a word: its type, and whether it is free at each run.
+
+    If not, it is bound, and approvers see it.
+    """
 
     type_: ParameterType
     free: bool
@@ -67,7 +71,7 @@ class Spoken:
 
     @cached_property
     def texts(self) -> tuple[str, ...] | None:
-        """Every text that it can be, if the document lists them all; None if it is open."""
+        """Return every text that it can be, if the document lists them all; None if it is open."""
         choices = [
             (piece,)
             if isinstance(piece, str)
@@ -93,12 +97,12 @@ class Spoken:
 
     @property
     def is_literal(self) -> bool:
-        """Whether it is written out."""
+        """Whether it has no values."""
         return all(isinstance(one, str) for one in self.pieces)
 
     @property
     def is_free(self) -> bool:
-        """Whether someone chooses a part of it at each run, other than from a list."""
+        """Whether the holder chooses a part of it at each run, other than from a list."""
         return any(
             isinstance(one, WordParameter) and one.free and not isinstance(one.type_, Choice)
             for one in self.pieces
@@ -106,7 +110,7 @@ class Spoken:
 
     @property
     def is_named(self) -> bool:
-        """Whether it is written out, or its beginning or pattern identifies whose object it is: `worker@{n}`."""
+        """Whether it is written out, or its prefix or pattern identifies the object's owner: `worker@{n}`."""
         if self.texts is not None:
             return True
         if len(self.head) > 1 and self.head.endswith(_SEPARATORS) and not _ONLY_SCHEME.fullmatch(self.head):
@@ -120,7 +124,7 @@ class Spoken:
 
     @cached_property
     def pattern(self) -> str:
-        """An RE2 pattern of every text that it can be, and perhaps of a few more."""
+        """An RE2 pattern that matches every text that it can be, and perhaps some others."""
         return "".join(
             re2.escape(one) if isinstance(one, str) else f"(?:{_pattern_of(one.type_)})"
             for one in self.pieces
@@ -135,11 +139,11 @@ class Spoken:
             return accepts(only.type_, text)
         try:
             return compile_pattern(self.pattern).fullmatch(text) is not None
-        except ValueError:  # put together, they are no pattern: `\Q` without an end, or too large
+        except ValueError:  # combined, they don't form a valid pattern: `\Q` without an end, or too large
             return True
 
     def may_fit(self, glob: str, *, begins: bool = False) -> bool:
-        """Whether it can be a text that fits a glob, or with `begins` the beginning of one."""
+        """Whether it can match a glob or, with `begins`, the start of one."""
         parts = _WILD.split(glob)
         if not begins and len(parts) == 1:
             return self.may_be(glob)
@@ -173,7 +177,7 @@ class Spoken:
 
     @cached_property
     def below(self) -> str | None:
-        """For an open word that is a path, the folder that it stays in, "/" for any; None for a plain name."""
+        """The folder that an open path stays in ("/" for any); None for a plain name."""
         head, first = self.head, self.pieces[0]
         if isinstance(first, WordParameter) and isinstance(first.type_, PathBelow):
             return first.type_.root

@@ -187,7 +187,7 @@ def test_nothing_is_sent_whose_recording_can_not_be_begun_and_the_run_says_why(p
 
 def test_an_undo_puts_the_revision_before_back_and_without_one_nothing_is_sent(place):
     run = run_of(order(place, place.grant(**RELEASE), UNDO), "failed")
-    assert run.reason == "there is no revision before the current one"
+    assert run.reason == "there is no previous revision"
     revision(place, 1, "shop/web:1.2")
     revision(place, 2, "shop/web:1.3")
     run = run_of(order(place, place.grant(**RELEASE), UNDO), "done")

@@ -398,7 +398,7 @@ def test_what_is_narrower_in_each_way_is_covered():
         (ssh(FREE, unit="haproxy"), "not covered by the grant"),
         (ssh("stop {unit}", unit="nginx"), "not covered by the grant"),
         (ssh({**FREE, "run": "log {unit} 1{n}"}, unit="nginx"), "not covered by the grant"),
-        (ssh({"run": "restart nginx", "end": {"finish": "5m"}}), "longer after the end"),
+        (ssh({"run": "restart nginx", "end": {"finish": "5m"}}), "longer after the grant ends"),
     ],
 )
 def test_what_is_wider_in_one_way_is_not_and_says_which(child, says):
@@ -407,17 +407,17 @@ def test_what_is_wider_in_one_way_is_not_and_says_which(child, says):
 
 def test_a_second_person_that_is_waited_for_is_waited_for_in_what_is_delegated():
     held = {"run": "restart {unit}", "hold": True}
-    assert "the approval that each run needs" in covers(ssh(held, unit="nginx"), ssh("restart nginx"))
+    assert "the approval that each run requires" in covers(ssh(held, unit="nginx"), ssh("restart nginx"))
     assert covers(ssh(held, unit="nginx"), ssh({"run": "restart nginx", "hold": True})) is None
     wide = {"run": "{verb} nginx".replace("{verb}", "restart"), "hold": True}
-    assert "the approval that each run needs" in covers(
+    assert "the approval that each run requires" in covers(
         ssh("restart {unit}", wide, unit="nginx"), ssh("restart {unit}", unit="nginx")
     )
 
 
 def test_a_value_that_can_be_what_is_held_waits_as_well():
     free, held = {"run": "restart {x}", "where": {"x": {"name": 9}}}, {"run": "restart nginx", "hold": True}
-    assert "the approval that each run needs" in covers(ssh(free, held), ssh(free))
+    assert "the approval that each run requires" in covers(ssh(free, held), ssh(free))
 
 
 def test_what_is_denied_stays_denied():
@@ -441,10 +441,10 @@ HTTP_ONE = {"request": "GET /t/{x}", "effect": "read", "where": {"x": {"name": 9
 @pytest.mark.parametrize(
     ("outer", "inner", "says"),
     [
-        ({"hold": True}, {}, "the approval that each request needs"),
-        ({"response": {"fields": ["a"]}}, {}, "more of an answer"),
-        ({"response": {"fields": ["a"]}}, {"response": {"fields": ["a", "b"]}}, "more of an answer"),
-        ({"response": {"max": "1MB"}}, {"response": {"max": "2MB"}}, "more of an answer"),
+        ({"hold": True}, {}, "the approval that each request requires"),
+        ({"response": {"fields": ["a"]}}, {}, "more of a response"),
+        ({"response": {"fields": ["a"]}}, {"response": {"fields": ["a", "b"]}}, "more of a response"),
+        ({"response": {"max": "1MB"}}, {"response": {"max": "2MB"}}, "more of a response"),
         ({}, {"websocket": True}, "not covered"),
         ({"headers": {"h": "a"}}, {}, "not covered"),
         ({}, {"headers": {"h": "a"}}, "not covered"),

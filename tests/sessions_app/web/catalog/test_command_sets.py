@@ -45,7 +45,7 @@ def test_of_two_who_write_a_draft_at_once_the_second_is_told_and_loses_nothing(w
 def test_the_linter_speaks_while_one_types_and_nothing_is_saved(world, as_admin):
     answer = as_admin.post(EDIT, {"act": "check", "source": source(world)}, headers={"HX-Request": "true"})
     fragment = answer.content.decode()
-    says(fragment, "<code>curl</code> fetches from and sends to other machines", "3 examples passed")
+    says(fragment, "<code>curl</code> exchanges data with other machines", "3 examples passed")
     says(fragment, 'id="gutter" aria-hidden="true" hx-swap-oob="true"', "Command curl {unit}")
     assert not CommandSetVersion.objects.filter(published_at__isnull=True).exists()
 
@@ -83,7 +83,7 @@ def test_only_the_draft_that_was_shown_is_published(world, as_admin):
 
 KEY = "unknown_program commands[0].run"
 REASON = "Our own script, which restarts one unit and checks it"
-SAYS = "is not a program the linter knows"
+SAYS = "is not a known program"
 
 
 def text(*, reason: str = "", run: str = "/usr/local/sbin/bounce {unit}", effect: str = "change") -> str:

@@ -162,7 +162,9 @@ def test_a_stream_that_no_request_may_be_is_refused_with_the_reason():
 def test_approvers_read_that_a_request_may_be_a_stream():
     views = describe(compile_set(parse_text(EITHER), {}))
     assert views[0].detail == ()
-    assert views[1].detail == ("can be answered by a stream, which only Stint's own gateway cuts at the end",)
+    assert views[1].detail == (
+        "the response can be a stream, which only Stint's own gateway cuts off when the grant ends",
+    )
 
 
 @pytest.mark.parametrize("value", ["T-1/../T-2", "T-1/x", "", "-T", "T-1;x", "T-1 "])
@@ -191,9 +193,9 @@ HEAD = "name: x\nkind: http\nsummary: x\nrisk: low\nparameters: {a: {name: 9}}\n
     [
         ("{request: GET, effect: read}", "one space and a path"),
         ("{request: GET /a b, effect: read}", "one space and a path"),
-        ("{request: get /a, effect: read}", "not a method"),
-        ("{request: CONNECT /a, effect: read}", "not a method"),
-        ("{request: '* /a', effect: read}", "not a method"),
+        ("{request: get /a, effect: read}", "not an allowed method"),
+        ("{request: CONNECT /a, effect: read}", "not an allowed method"),
+        ("{request: '* /a', effect: read}", "not an allowed method"),
         ("{request: 'GET /a/{a}{a}', effect: read}", "two parameters"),
         ("{request: 'GET /{x}', effect: read}", "not declared"),
         ("{request: 'GET /{A}', effect: read}", "brace"),

@@ -105,10 +105,10 @@ def test_a_form_with_the_listed_fields_and_files_is_allowed(compiled, body):
         (form(photo="text"), "must not contain photo"),
         (form({"photo": File("image/png", 5001, "", "a.png")}), "larger than 5 KB"),
         (form({"photo": File("image/svg+xml", 9, "", "a.svg")}), "must be image/png or image/jpeg"),
-        (form({"photo": File("image/png", 9, "", "../a.png")}), "plain name"),
-        (form({"photo": File("image/png", 9, "", ".htaccess")}), "plain name"),
-        (form({"photo": File("image/png", 9, "", "a\x00.png")}), "plain name"),
-        (form({"photo": File("image/png", 9, "", "")}), "plain name"),
+        (form({"photo": File("image/png", 9, "", "../a.png")}), "plain file name"),
+        (form({"photo": File("image/png", 9, "", ".htaccess")}), "plain file name"),
+        (form({"photo": File("image/png", 9, "", "a\x00.png")}), "plain file name"),
+        (form({"photo": File("image/png", 9, "", "")}), "plain file name"),
         ({"name": "Ada", "team": "ops"}, "must be a form"),
         (ABSENT, "must be a form"),
         (Upload("application/pdf", 9), "must be a form"),
@@ -226,9 +226,9 @@ def test_approvers_read_every_limit_in_words(compiled):
     assert views["POST /pay"].hold
     assert views["GET /chat"].detail == ("can open a WebSocket, whose messages are not limited",)
     assert views["GET /price"].detail == (
-        "answer: only price",
-        "answer: at most 1 MB",
-        "answer: at most 30 s",
+        "response: only price",
+        "response: at most 1 MB",
+        "response: at most 30 s",
     )
 
 
@@ -237,8 +237,8 @@ def test_approvers_read_every_limit_in_words(compiled):
     [
         ("{request: POST /a, effect: change, body: {}, form: {}}", "one body"),
         ("{request: POST /a, effect: change, body: {}, upload: {max: 1MB, types: [text/plain]}}", "one body"),
-        ("{request: GET /a, effect: read, form: {}}", "has no body"),
-        ("{request: GET /a, effect: read, upload: {max: 1MB, types: [text/plain]}}", "has no body"),
+        ("{request: GET /a, effect: read, form: {}}", "can't have a body"),
+        ("{request: GET /a, effect: read, upload: {max: 1MB, types: [text/plain]}}", "can't have a body"),
         ("{request: POST /a, effect: change, form: {a: true}}", "quotes"),
         ("{request: POST /a, effect: change, form: {a: x}, files: {a: {max: 1KB, types: [text/plain]}}}", "both a field and a file"),
         ("{request: POST /a, effect: change, upload: {max: 1MB, types: [application/json]}}", "under body"),
@@ -250,14 +250,14 @@ def test_approvers_read_every_limit_in_words(compiled):
         ("{request: POST /a, effect: change, hold: true, upload: {max: 11MB, types: [text/plain]}}", "10 MB"),
         ("{request: POST /a, effect: change, files: {a: {max: 101MB, types: [text/plain]}}}", "at most"),
         ("{request: POST /a, effect: change, websocket: true}", "begins with GET"),
-        ("{request: GET /a, effect: read, websocket: true, body: {}}", "has no body"),
+        ("{request: GET /a, effect: read, websocket: true, body: {}}", "can't have a body"),
         ("{request: GET /a, effect: read, websocket: true, stream: true}", "two commands"),
-        ("{request: GET /a, effect: read, stream: true, response: {fields: [a]}}", "only a JSON answer"),
+        ("{request: GET /a, effect: read, stream: true, response: {fields: [a]}}", "need a JSON response"),
         ("{request: GET /a, effect: read, response: {}}", "limits nothing"),
         ("{request: GET /a, effect: read, response: {fields: [a, a.b]}}", "keep one"),
         ("{request: GET /a, effect: read, response: {fields: ['a[0]']}}", "not a field"),
         ("{request: GET /a, effect: read, response: {time: 2d}}", "at most"),
-        ("{request: GET /a, effect: read, headers: {X-Tenant: a}}", "in lowercase"),
+        ("{request: GET /a, effect: read, headers: {X-Tenant: a}}", "lowercase header name"),
         ("{request: GET /a, effect: read, headers: {cookie: a}}", "credential"),
         ("{request: GET /a, effect: read, headers: {authorization: a}}", "credential"),
         ("{request: GET /a, effect: read, headers: {host: a}}", "gateway itself"),

@@ -63,7 +63,7 @@ def test_nothing_else_is(command, asked):
 )  # fmt: skip
 def test_a_command_that_compares_more_than_is_asked_allows_nothing(command, asked, unseen):
     refused = ask(allow(command), *asked)
-    assert refused.reason.endswith(f"an authorization webhook does not learn its {unseen}")
+    assert refused.reason.endswith(f"an authorization webhook does not see its {unseen}")
     assert refused.nearest is not None
 
 

@@ -65,7 +65,7 @@ def test_nothing_is_sent_inside_of_a_container_before_the_object_was_read():
     assert "it did not answer" in unread.reason
     other = {"spec": {"template": {"spec": {"containers": [{"name": "api"}]}}}}
     added = decide_request(allow(line), sending.request("v1"), sending.sent_to(other, (), ""))
-    assert "web has no spec.template.spec.containers[app], and the line adds none" in added.reason
+    assert "web has no spec.template.spec.containers[app], and the line must not add one" in added.reason
 
 
 TARGET = {"metadata": {"name": "web", "uid": "u1", "resourceVersion": "77"}, "spec": {"paused": False}}
@@ -98,7 +98,7 @@ def test_an_undo_puts_back_the_revision_before_the_current_one_and_is_bound_to_i
 def test_an_undo_without_a_revision_before_and_of_a_paused_deployment_sends_nothing():
     sending = sending_of("rollout undo deployment/web -n shop", NOW)
     for history in ((), (past(1),), (past(1), past(2, uid="another"))):
-        with pytest.raises(RuleRefused, match="no revision before the current one"):
+        with pytest.raises(RuleRefused, match="no previous revision"):
             sending.sent_to(TARGET, history, "")
     with pytest.raises(RuleRefused, match="resume it first"):
         sending.sent_to({**TARGET, "spec": {"paused": True}}, (past(1), past(2)), "")

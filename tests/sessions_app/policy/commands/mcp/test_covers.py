@@ -110,7 +110,7 @@ def test_a_call_is_within_itself_and_not_within_one_for_another_value(call):
 
 def test_holds_and_denies_stay():
     held = {**READ, "hold": True}
-    assert "the approval that each call needs" in covers(one(held), one(READ))
+    assert "the approval that each call requires" in covers(one(held), one(READ))
     assert covers(one(held), one(held)) is None
     deny = {"deny": "re*"}
     assert "denied" in covers(one(READ, deny), one(READ))

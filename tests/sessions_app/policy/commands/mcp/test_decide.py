@@ -185,7 +185,7 @@ def test_calls_are_shown_with_bound_values_and_with_what_is_free(compiled):
     ("rule", "says"),
     [
         ("{tool: 'read_*', effect: read}", "name each tool"),
-        ("{tool: 'a b', effect: read}", "not a tool's name"),
+        ("{tool: 'a b', effect: read}", "not a tool name"),
         ("{tool: a, arguments: {x: '{nobody}'}, effect: read}", "not declared"),
         ("{tool: a, where: {x: {name: 9}}, effect: read}", "not used"),
         ("{tool: a, arguments: {x: {from: workflow.id}}, effect: read}", "use a parameter"),
@@ -204,7 +204,7 @@ def test_calls_are_shown_with_bound_values_and_with_what_is_free(compiled):
             "{tool: a, arguments: {x: {schema: {type: object, properties: {}, required: [y]}}}, effect: read}",
             "not a property",
         ),
-        ("{deny: 'a b'}", "not a tool's name"),
+        ("{deny: 'a b'}", "not a tool name"),
     ],
 )
 def test_a_document_that_can_not_be_meant_is_refused_where_it_is_wrong(rule, says):

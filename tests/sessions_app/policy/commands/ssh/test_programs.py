@@ -112,7 +112,7 @@ def test_an_unknown_program_with_a_value_can_be_accepted_but_not_as_reading(type
     assert codes("mytool {x}", x=type_) == {("warning", "unknown_program")}
     assert codes("mytool {x}", "read", x=type_) == {("error", "unknown_program")}
     (finding,) = findings("mytool {x}", x=type_)
-    assert "chosen at each run" in finding.message
+    assert "chooses at each run" in finding.message
 
 
 def test_an_unknown_program_with_listed_or_bound_values_is_a_warning():
